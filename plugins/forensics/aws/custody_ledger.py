@@ -1,0 +1,168 @@
+"""The custody ledger: append with a condition on the head, sign the head, store it under Object Lock (R9, R10)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import random
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from forensics.aws.case_store import CaseStore, case_pk, from_item, to_item
+from forensics.aws.error_map import aws_errors
+from forensics.aws.s3 import EvidenceStore
+from forensics.domain.custody import GENESIS, canonical, next_event, verify_chain
+from forensics.domain.naming import case_prefix
+from forensics.errors import ConflictError, CustodyError
+from forensics.models.base import format_utc
+from forensics.models.custody import CustodyAction, CustodyEvent
+
+ALGORITHM = "ECDSA_SHA_384"
+_TRIES = 12
+
+
+class CustodyLedger:
+    """Append-only, hash-chained events of cases."""
+
+    def __init__(self, client: Any, kms: Any, *, store: CaseStore, signing_key: str, actor: str) -> None:
+        self._db = client
+        self._kms = kms
+        self._store = store
+        self._signing_key = signing_key
+        self._actor = actor
+
+    def head(self, case_id: str) -> tuple[int, str]:
+        """(sequence number, digest) of the newest event; (0, 64 zeros) for an empty ledger."""
+        with aws_errors(f"read the ledger head of {case_id}"):
+            item = self._db.get_item(
+                TableName=self._store.table,
+                Key={"PK": {"S": case_pk(case_id)}, "SK": {"S": "CUSTODYHEAD"}},
+                ConsistentRead=True,
+            ).get("Item")
+        if item is None:
+            return 0, GENESIS
+        data = from_item(item["data"])
+        return int(data["seq"]), str(data["digest"])
+
+    def append(
+        self,
+        case_id: str,
+        action: CustodyAction,
+        *,
+        evidence_id: str | None = None,
+        detail: dict[str, Any] | None = None,
+        once: str | None = None,
+    ) -> None:
+        """Append an event. ``once`` names the event within the case: a retry of the same step does not add it again."""
+        for attempt in range(_TRIES):
+            seq, previous = self.head(case_id)
+            event = next_event(
+                case_id=case_id,
+                seq=seq + 1,
+                previous=previous,
+                action=action,
+                actor=self._actor,
+                at=datetime.now(UTC),
+                evidence_id=evidence_id,
+                detail=detail,
+            )
+            try:
+                self._write(event, seq=seq, once=once)
+            except ConflictError:
+                if once and self._seen(case_id, once):
+                    return
+                time.sleep(random.uniform(0.01, 0.05) * (attempt + 1))
+            else:
+                return
+        msg = f"custody event {action.value} of {case_id} could not be appended in {_TRIES} tries: the head keeps moving"
+        raise CustodyError(msg, next_action="clear the task; the ledger itself is intact")
+
+    def _write(self, event: CustodyEvent, *, seq: int, once: str | None) -> None:
+        table, pk = self._store.table, {"S": case_pk(event.case_id)}
+        head = {
+            "PK": pk,
+            "SK": {"S": "CUSTODYHEAD"},
+            "seq": {"N": str(event.seq)},
+            "data": to_item({"seq": event.seq, "digest": event.digest}),
+        }
+        record = {
+            "PK": pk,
+            "SK": {"S": f"CUSTODY#{event.seq:08d}"},
+            "data": to_item(event.model_dump(mode="json")),
+        }
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(PK)"}
+        if seq:
+            condition = {
+                "ConditionExpression": "seq = :n",
+                "ExpressionAttributeValues": {":n": {"N": str(seq)}},
+            }
+        fresh = {"ConditionExpression": "attribute_not_exists(PK)"}
+        items = [
+            {"Put": {"TableName": table, "Item": head, **condition}},
+            {"Put": {"TableName": table, "Item": record, **fresh}},
+        ]
+        if once:
+            items.append(
+                {"Put": {"TableName": table, "Item": {"PK": pk, "SK": {"S": f"ONCE#{once}"}}, **fresh}}
+            )
+        with aws_errors(f"append custody event {event.seq} of {event.case_id}"):
+            self._db.transact_write_items(TransactItems=items)
+
+    def _seen(self, case_id: str, once: str) -> bool:
+        with aws_errors(f"read the ledger of {case_id}"):
+            answer = self._db.get_item(
+                TableName=self._store.table,
+                Key={"PK": {"S": case_pk(case_id)}, "SK": {"S": f"ONCE#{once}"}},
+                ConsistentRead=True,
+            )
+        return "Item" in answer
+
+    def events(self, case_id: str) -> list[CustodyEvent]:
+        """All events in order."""
+        return [CustodyEvent.model_validate(data) for _, data in self._store.items(case_id, "CUSTODY#")]
+
+    def sign_head(self, case_id: str, *, phase: str, evidence: EvidenceStore) -> dict[str, str]:
+        """Verify the chain, sign its head with KMS and put the signed statement under Object Lock.
+
+        The statement is signed over its SHA-384 digest (KMS ``MessageType=DIGEST``), so that anyone can check it with
+        the public key and no AWS access.
+        """
+        events = self.events(case_id)
+        head = verify_chain(events)
+        statement = {
+            "schema": "forensics.custody-head/1",
+            "case_id": case_id,
+            "phase": phase,
+            "seq": len(events),
+            "head": head,
+            "signed_at": format_utc(datetime.now(UTC)),
+        }
+        message = canonical(statement)
+        with aws_errors(f"sign the ledger head of {case_id} with {self._signing_key}"):
+            answer = self._kms.sign(
+                KeyId=self._signing_key,
+                Message=hashlib.sha384(message).digest(),
+                MessageType="DIGEST",
+                SigningAlgorithm=ALGORITHM,
+            )
+            public = self._kms.get_public_key(KeyId=self._signing_key)
+        signed = {
+            "statement": message.decode(),
+            "signature": base64.b64encode(answer["Signature"]).decode(),
+            "algorithm": ALGORITHM,
+            "key_arn": str(answer["KeyId"]),
+            "public_key_der": base64.b64encode(public["PublicKey"]).decode(),
+        }
+        name = f"{case_prefix(case_id)}custody/head-{len(events):08d}-{phase}-{hashlib.sha256(message).hexdigest()[:8]}.json"
+        stored = evidence.put(
+            name,
+            canonical({**signed, "events": [e.model_dump(mode="json") for e in events]}),
+            content_type="application/json",
+        )
+        self._store.put_once(
+            case_id,
+            f"CUSTODYSIG#{len(events):08d}#{phase}",
+            {**signed, "seq": len(events), "head": head, "phase": phase, "uri": stored.uri},
+        )
+        return {"head": head, "uri": stored.uri}

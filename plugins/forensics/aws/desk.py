@@ -1,0 +1,216 @@
+"""The desk of one case: everything a step records about it, written once here instead of in every step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from forensics.aws.case_store import CaseStore
+from forensics.aws.case_view import read_view
+from forensics.aws.custody_ledger import CustodyLedger
+from forensics.aws.messages import FindingQueue, Notifier
+from forensics.aws.s3 import EvidenceStore, LandingGateway, ToolsGateway
+from forensics.domain.verdict import gaps
+from forensics.errors import CaseError
+from forensics.models.base import Model
+from forensics.models.case import Case, CaseView, Milestone, Phase, StepFailure, TimelineKind
+from forensics.models.custody import CustodyAction
+from forensics.models.evidence import Evidence, EvidenceKind, Outcome
+from forensics.models.finding import Finding
+from forensics.models.plan import ResponsePlan
+from forensics.models.target import Target
+
+
+class _Notice(Model):
+    """That people were told."""
+
+    at: str
+
+
+@dataclass(frozen=True)
+class ForensicGateways:
+    """Everything in the forensic account that is not an instance."""
+
+    store: CaseStore
+    evidence: EvidenceStore
+    landing: LandingGateway
+    tools: ToolsGateway
+    ledger: CustodyLedger
+    notifier: Notifier
+    queue: FindingQueue
+
+    def list_cases(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Case], str | None]:
+        """Newest cases first."""
+        return self.store.list_cases(limit=limit, cursor=cursor)
+
+    def view(self, case_id: str) -> CaseView | None:
+        """The whole case, or None when it does not exist."""
+        return read_view(self.store, self.evidence, case_id)
+
+
+class CaseDesk:
+    """Records of one case."""
+
+    def __init__(self, case: Case, gateways: ForensicGateways, *, step: str, ui_url: str = "") -> None:
+        self.case = case
+        self.gw = gateways
+        self.step = step
+        self._ui_url = ui_url
+
+    @property
+    def case_id(self) -> str:
+        """The case's id."""
+        return self.case.case_id
+
+    # ------------------------------------------------------------------ what is known
+    def target(self) -> Target | None:
+        """The target's description, once triage has made it."""
+        return self.gw.store.get(self.case_id, "TARGET", Target)
+
+    def plan(self) -> ResponsePlan | None:
+        """The response plan, once triage has made it."""
+        return self.gw.store.get(self.case_id, "PLAN", ResponsePlan)
+
+    def finding(self) -> Finding:
+        """The gravest finding of the case: the one that the plan answers."""
+        found = [Finding.model_validate(d) for _, d in self.gw.store.items(self.case_id, "FINDING#")]
+        return max(found, key=lambda f: (f.requested is not None, f.action is not None, f.severity.rank))
+
+    def evidence(self, kind: EvidenceKind | None = None) -> list[Evidence]:
+        """All evidence recorded so far."""
+        found = [Evidence.model_validate(d) for _, d in self.gw.store.items(self.case_id, "EVIDENCE#")]
+        return [e for e in found if kind is None or e.kind is kind]
+
+    def evidence_item(self, evidence_id: str) -> Evidence | None:
+        """One piece of evidence."""
+        return self.gw.store.get(self.case_id, f"EVIDENCE#{evidence_id}", Evidence)
+
+    def view(self) -> CaseView:
+        """The whole case."""
+        view = self.gw.view(self.case_id)
+        if view is None:
+            msg = f"case {self.case_id} does not exist any more"
+            raise CaseError(msg)
+        return view
+
+    # ------------------------------------------------------------------ what is recorded
+    def save_evidence(self, evidence: Evidence) -> Evidence:
+        """Record an evidence item as it is now."""
+        self.gw.store.put(self.case_id, f"EVIDENCE#{evidence.evidence_id}", evidence)
+        return evidence
+
+    def fail_evidence(
+        self, evidence: Evidence, *, reason: str, outcome: Outcome = Outcome.FAILED
+    ) -> Evidence:
+        """Record that an item could not be acquired, in store, ledger and timeline."""
+        failed = evidence.model_copy(
+            update={"outcome": outcome, "reason": reason[:1000], "ended_at": datetime.now(UTC)}
+        )
+        self.save_evidence(failed)
+        self.custody(
+            CustodyAction.EVIDENCE_FAILED,
+            evidence_id=evidence.evidence_id,
+            detail={"outcome": outcome.value, "reason": reason[:1000]},
+        )
+        self.note(
+            f"{evidence.evidence_id}: {outcome.value}, {reason[:500]}",
+            kind=TimelineKind.EVIDENCE,
+            evidence_id=evidence.evidence_id,
+        )
+        return failed
+
+    def note(
+        self,
+        what: str,
+        *,
+        kind: TimelineKind = TimelineKind.CASE,
+        at: datetime | None = None,
+        evidence_id: str | None = None,
+    ) -> None:
+        """Add a timeline entry of this step."""
+        self.gw.store.note(self.case_id, what, kind=kind, source=self.step, at=at, evidence_id=evidence_id)
+
+    def milestone(self, name: Milestone, at: datetime | None = None) -> None:
+        """Record a time of R117, first time only."""
+        self.gw.store.milestone(self.case_id, name, at)
+
+    def phase(self, phase: Phase) -> None:
+        """Move the case to a phase."""
+        self.gw.store.update_case(self.case_id, phase=phase)
+
+    def custody(
+        self,
+        action: CustodyAction,
+        *,
+        evidence_id: str | None = None,
+        detail: dict[str, Any] | None = None,
+        once: str | None = None,
+    ) -> None:
+        """Append to the custody ledger."""
+        self.gw.ledger.append(
+            self.case_id,
+            action,
+            evidence_id=evidence_id,
+            detail={"step": self.step, **(detail or {})},
+            once=once,
+        )
+
+    def sign_ledger(self, phase: str) -> dict[str, str]:
+        """Sign the ledger's head at the end of a phase."""
+        return self.gw.ledger.sign_head(self.case_id, phase=phase, evidence=self.gw.evidence)
+
+    def announce(
+        self,
+        event: str,
+        headline: str,
+        *,
+        lines: list[str] | None = None,
+        facts: dict[str, Any] | None = None,
+        once: bool = True,
+    ) -> None:
+        """Tell people about a milestone (once per case unless told otherwise)."""
+        key = f"NOTICE#{event}"
+        if once and self.gw.store.get(self.case_id, key, _Notice) is not None:
+            return
+        case = self.case
+        self.gw.notifier.publish(
+            case_id=self.case_id,
+            event=event,
+            subject=f"[{case.case_id}] {headline}",
+            lines=[
+                headline,
+                f"Case {case.case_id}: instance {case.instance_id} in account {case.account_id}, {case.region}",
+                *(lines or []),
+                *(
+                    [f"Follow it: {self._ui_url}/dags/forensic_case/runs/{case.run_id}"]
+                    if self._ui_url and case.run_id
+                    else []
+                ),
+            ],
+            facts={
+                "event": event,
+                "case_id": case.case_id,
+                "instance_id": case.instance_id,
+                "account_id": case.account_id,
+                "region": case.region,
+                **(facts or {}),
+            },
+        )
+        self.gw.store.put_once(self.case_id, key, _Notice(at=datetime.now(UTC).isoformat()))
+
+    def fail(self, failure: StepFailure) -> None:
+        """Record a step's failure and page people: the step, the cause, what to do next."""
+        self.gw.store.fail(self.case_id, failure)
+        self.note(f"FAILED {failure.step}: {failure.cause[:500]}", kind=TimelineKind.FAILURE)
+        self.announce(
+            f"failed:{failure.step}",
+            f"FAILED: {failure.step}",
+            lines=[f"Cause: {failure.cause}", f"What to do next: {failure.next_action}"],
+            facts={"step": failure.step, "cause": failure.cause[:2000], "next_action": failure.next_action},
+            once=False,
+        )
+
+    def gaps(self) -> list[str]:
+        """What the plan wanted and is not there."""
+        return gaps(self.view())

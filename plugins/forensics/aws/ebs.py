@@ -1,0 +1,170 @@
+"""EBS: snapshots, their locks and copies, and volumes made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from forensics.aws.error_map import aws_errors
+from forensics.errors import SnapshotError
+from forensics.models.base import Model
+
+
+class Snapshot(Model):
+    """A snapshot as EC2 describes it now."""
+
+    id: str
+    volume_id: str
+    state: str
+    progress: str = ""
+    message: str = ""
+    started_at: datetime | None = None
+    size_gib: int = 0
+    encrypted: bool = False
+    kms_key_id: str | None = None
+    tags: dict[str, str] = {}
+
+
+class EbsGateway:
+    """Snapshot and volume calls in one account and Region."""
+
+    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+        self._ec2 = client
+        self.account_id = account_id
+        self.region = region
+
+    @property
+    def _where(self) -> str:
+        return f"in account {self.account_id}, {self.region}"
+
+    def find_snapshots(self, *, tags: dict[str, str]) -> list[Snapshot]:
+        """Own snapshots that carry these tags: how a retry finds what an earlier try made (R55)."""
+        filters = [{"Name": f"tag:{k}", "Values": [v]} for k, v in tags.items()]
+        with aws_errors(f"look for snapshots tagged {tags} {self._where}"):
+            pages = self._ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=filters)
+            return [_snapshot(s) for page in pages for s in page["Snapshots"]]
+
+    def snapshots(self, ids: Sequence[str]) -> list[Snapshot]:
+        """Describe snapshots by id."""
+        with aws_errors(f"describe snapshots {', '.join(ids)} {self._where}"):
+            return [_snapshot(s) for s in self._ec2.describe_snapshots(SnapshotIds=list(ids))["Snapshots"]]
+
+    def create_snapshots(
+        self, instance_id: str, *, description: str, tags: list[dict[str, str]]
+    ) -> list[Snapshot]:
+        """One crash-consistent CreateSnapshots over all volumes, boot volume included (R54)."""
+        with aws_errors(f"create snapshots of {instance_id} {self._where}"):
+            answer = self._ec2.create_snapshots(
+                InstanceSpecification={"InstanceId": instance_id, "ExcludeBootVolume": False},
+                Description=description,
+                TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}],
+            )
+        return [_snapshot(s) for s in answer["Snapshots"]]
+
+    def lock(self, snapshot_id: str, *, days: int) -> dict[str, Any]:
+        """Lock a snapshot in governance mode (LockSnapshot works while it is pending); returns the lock as read back."""
+        with aws_errors(f"lock snapshot {snapshot_id} {self._where}"):
+            answer = self._ec2.lock_snapshot(SnapshotId=snapshot_id, LockMode="governance", LockDuration=days)
+        expires = answer.get("LockExpiresOn")
+        return {
+            "state": str(answer.get("LockState", "")),
+            "until": expires.isoformat() if isinstance(expires, datetime) else str(expires or ""),
+        }
+
+    def share(self, snapshot_id: str, *, account_id: str) -> None:
+        """Let another account copy the snapshot."""
+        with aws_errors(f"share snapshot {snapshot_id} with account {account_id} {self._where}"):
+            self._ec2.modify_snapshot_attribute(
+                SnapshotId=snapshot_id,
+                Attribute="createVolumePermission",
+                OperationType="add",
+                UserIds=[account_id],
+            )
+
+    def copy(
+        self,
+        snapshot_id: str,
+        *,
+        source_region: str,
+        kms_key_id: str,
+        description: str,
+        tags: list[dict[str, str]],
+    ) -> str:
+        """Copy a shared snapshot here under our own key; returns the copy's id (it is pending)."""
+        with aws_errors(f"copy snapshot {snapshot_id} from {source_region} {self._where}"):
+            answer = self._ec2.copy_snapshot(
+                SourceSnapshotId=snapshot_id,
+                SourceRegion=source_region,
+                Encrypted=True,
+                KmsKeyId=kms_key_id,
+                Description=description,
+                TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}],
+            )
+        return str(answer["SnapshotId"])
+
+    def create_volume(self, snapshot_id: str, *, zone: str, token: str, tags: list[dict[str, str]]) -> str:
+        """Make a volume from a snapshot; the same token gives the same volume (CreateVolume ClientToken)."""
+        with aws_errors(f"create volume from {snapshot_id} in {zone} {self._where}"):
+            answer = self._ec2.create_volume(
+                SnapshotId=snapshot_id,
+                AvailabilityZone=zone,
+                VolumeType="gp3",
+                ClientToken=token[:64],
+                TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
+            )
+        return str(answer["VolumeId"])
+
+    def find_volumes(self, *, tags: dict[str, str]) -> list[dict[str, Any]]:
+        """Volumes that carry these tags, as DescribeVolumes shows them."""
+        filters = [{"Name": f"tag:{k}", "Values": [v]} for k, v in tags.items()]
+        with aws_errors(f"look for volumes tagged {tags} {self._where}"):
+            pages = self._ec2.get_paginator("describe_volumes").paginate(Filters=filters)
+            return [v for page in pages for v in page["Volumes"]]
+
+    def volumes(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Describe volumes by id."""
+        with aws_errors(f"describe volumes {', '.join(ids)} {self._where}"):
+            return list(self._ec2.describe_volumes(VolumeIds=list(ids))["Volumes"])
+
+    def attach(self, volume_id: str, *, instance_id: str, device: str) -> None:
+        """Attach a volume."""
+        with aws_errors(f"attach volume {volume_id} to {instance_id} {self._where}"):
+            self._ec2.attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device=device)
+
+    def detach(self, volume_id: str) -> None:
+        """Detach a volume by force: its instance is being terminated."""
+        with aws_errors(f"detach volume {volume_id} {self._where}"):
+            self._ec2.detach_volume(VolumeId=volume_id, Force=True)
+
+    def delete_volume(self, volume_id: str) -> None:
+        """Delete an analysis volume (never evidence: evidence is the snapshot)."""
+        with aws_errors(f"delete volume {volume_id} {self._where}"):
+            self._ec2.delete_volume(VolumeId=volume_id)
+
+
+def raise_if_failed(snapshots: Sequence[Snapshot], *, what: str) -> None:
+    """Raise :class:`SnapshotError` naming every snapshot that ended in ``error`` and AWS's reason."""
+    bad = [s for s in snapshots if s.state == "error"]
+    if bad:
+        named = "; ".join(f"{s.id} of {s.volume_id}: {s.message or 'AWS gave no reason'}" for s in bad)
+        msg = f"{what} ended in state error: {named}"
+        raise SnapshotError(
+            msg,
+            next_action="check the volume's KMS key and quotas; clear the task to take the failed snapshots again",
+        )
+
+
+def _snapshot(record: dict[str, Any]) -> Snapshot:
+    return Snapshot(
+        id=record["SnapshotId"],
+        volume_id=record.get("VolumeId", ""),
+        state=record.get("State", "pending"),
+        progress=record.get("Progress", ""),
+        message=record.get("StateMessage", ""),
+        started_at=record.get("StartTime"),
+        size_gib=int(record.get("VolumeSize", 0)),
+        encrypted=bool(record.get("Encrypted")),
+        kms_key_id=record.get("KmsKeyId"),
+        tags={t["Key"]: t["Value"] for t in record.get("Tags", [])},
+    )

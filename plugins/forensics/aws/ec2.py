@@ -1,0 +1,296 @@
+"""EC2: the target as AWS describes it, and changes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from forensics.aws.error_map import aws_errors, error_code
+from forensics.errors import AwsError, ConflictError, ResourceGoneError
+from forensics.models.target import NetworkInterface, Target, Volume
+
+
+class Ec2Gateway:
+    """Typed EC2 calls in one account and Region; errors name the call and the resource."""
+
+    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+        self._ec2 = client
+        self.account_id = account_id
+        self.region = region
+
+    @property
+    def _where(self) -> str:
+        return f"in account {self.account_id}, {self.region}"
+
+    # ------------------------------------------------------------------ the target
+    def raw_instance(self, instance_id: str) -> dict[str, Any]:
+        """Return DescribeInstances' record of one instance."""
+        with aws_errors(f"describe instance {instance_id} {self._where}"):
+            answer = self._ec2.describe_instances(InstanceIds=[instance_id])
+        found = [i for r in answer["Reservations"] for i in r["Instances"] if i["InstanceId"] == instance_id]
+        if not found:
+            msg = f"instance {instance_id} does not exist {self._where}"
+            raise ResourceGoneError(
+                msg, next_action="check the instance id, the account and the Region of the finding"
+            )
+        return dict(found[0])
+
+    def interfaces(self, instance_id: str) -> tuple[NetworkInterface, ...]:
+        """Every ENI attached to the instance, also secondary, trunk and branch ones (R41)."""
+        with aws_errors(f"describe network interfaces of {instance_id} {self._where}"):
+            pages = self._ec2.get_paginator("describe_network_interfaces").paginate(
+                Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}]
+            )
+            found = [eni for page in pages for eni in page["NetworkInterfaces"]]
+        return tuple(sorted((_interface(eni) for eni in found), key=lambda i: (i.device_index, i.id)))
+
+    def volumes(self, instance_id: str) -> list[dict[str, Any]]:
+        """DescribeVolumes' records of all volumes attached to the instance."""
+        with aws_errors(f"describe volumes of {instance_id} {self._where}"):
+            pages = self._ec2.get_paginator("describe_volumes").paginate(
+                Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}]
+            )
+            return [volume for page in pages for volume in page["Volumes"]]
+
+    def describe_target(self, instance_id: str) -> tuple[Target, dict[str, Any]]:
+        """Describe the instance; returns the model and AWS's raw answers (kept as evidence)."""
+        raw = self.raw_instance(instance_id)
+        interfaces = self.interfaces(instance_id)
+        volumes = self.volumes(instance_id)
+        target = Target(
+            account_id=self.account_id,
+            region=self.region,
+            instance_id=instance_id,
+            state=raw["State"]["Name"],
+            instance_type=raw.get("InstanceType", "unknown"),
+            image_id=raw.get("ImageId"),
+            architecture=raw.get("Architecture", "x86_64"),
+            platform="windows" if str(raw.get("Platform", "")).lower() == "windows" else "linux",
+            availability_zone=raw.get("Placement", {}).get("AvailabilityZone", ""),
+            vpc_id=raw.get("VpcId"),
+            subnet_id=raw.get("SubnetId"),
+            launched_at=raw.get("LaunchTime"),
+            profile_arn=raw.get("IamInstanceProfile", {}).get("Arn"),
+            imds_tokens=raw.get("MetadataOptions", {}).get("HttpTokens"),
+            imds_endpoint=raw.get("MetadataOptions", {}).get("HttpEndpoint"),
+            lifecycle=raw.get("InstanceLifecycle"),
+            root_device=raw.get("RootDeviceName"),
+            interfaces=interfaces,
+            volumes=tuple(_volume(v, instance_id) for v in volumes),
+            tags={t["Key"]: t["Value"] for t in raw.get("Tags", [])},
+            auto_scaling_group=next(
+                (t["Value"] for t in raw.get("Tags", []) if t["Key"] == "aws:autoscaling:groupName"), None
+            ),
+            described_at=datetime.now(UTC),
+        )
+        return target, {"instance": raw, "volumes": volumes, "security_groups": self._groups_of(interfaces)}
+
+    def _groups_of(self, interfaces: Iterable[NetworkInterface]) -> list[dict[str, Any]]:
+        ids = sorted({g for i in interfaces for g in i.group_ids})
+        if not ids:
+            return []
+        with aws_errors(f"describe security groups {', '.join(ids)} {self._where}"):
+            return list(self._ec2.describe_security_groups(GroupIds=ids)["SecurityGroups"])
+
+    def console_output(self, instance_id: str) -> str | None:
+        """Base64 console output, or None when AWS has none; part of the control-plane facts."""
+        with aws_errors(f"get console output of {instance_id} {self._where}"):
+            return self._ec2.get_console_output(InstanceId=instance_id).get("Output")
+
+    def memory_mib(self, instance_type: str) -> int:
+        """Memory of an instance type in MiB (DescribeInstanceTypes)."""
+        with aws_errors(f"describe instance type {instance_type} {self._where}"):
+            answer = self._ec2.describe_instance_types(InstanceTypes=[instance_type])
+        return int(answer["InstanceTypes"][0]["MemoryInfo"]["SizeInMiB"])
+
+    # ------------------------------------------------------------------ containment
+    def protect(self, instance_id: str, *, attribute: str) -> None:
+        """Set ``DisableApiTermination`` or ``DisableApiStop`` (one attribute per call, as EC2 demands)."""
+        with aws_errors(f"set {attribute} on {instance_id} {self._where}"):
+            self._ec2.modify_instance_attribute(InstanceId=instance_id, **{attribute: {"Value": True}})
+
+    def protection(self, instance_id: str, *, attribute: str) -> bool | None:
+        """Read a protection attribute (``disableApiTermination``, ``disableApiStop``)."""
+        with aws_errors(f"read {attribute} of {instance_id} {self._where}"):
+            answer = self._ec2.describe_instance_attribute(InstanceId=instance_id, Attribute=attribute)
+        value = answer.get(attribute[0].upper() + attribute[1:], {}).get("Value")
+        return None if value is None else bool(value)
+
+    def keep_volumes(self, instance_id: str, *, devices: Sequence[str]) -> None:
+        """Set DeleteOnTermination=false on the given devices."""
+        mapping = [{"DeviceName": d, "Ebs": {"DeleteOnTermination": False}} for d in devices]
+        with aws_errors(f"keep volumes of {instance_id} on termination {self._where}"):
+            self._ec2.modify_instance_attribute(InstanceId=instance_id, BlockDeviceMappings=mapping)
+
+    def quarantine_group(
+        self, *, vpc_id: str, name: str, tags: list[dict[str, str]], case_tag: tuple[str, str]
+    ) -> str | None:
+        """Create the empty group, or find the one that an earlier try of this case made.
+
+        Returns None when the name is taken by a group that is not exactly ours (right tag, no rule at all): a group
+        is never trusted by its name (R42).
+        """
+        try:
+            with aws_errors(f"create security group {name} in {vpc_id} {self._where}"):
+                group_id = self._ec2.create_security_group(
+                    GroupName=name,
+                    Description="Forensic quarantine: no traffic in or out",
+                    VpcId=vpc_id,
+                    TagSpecifications=[{"ResourceType": "security-group", "Tags": tags}],
+                )["GroupId"]
+        except ConflictError:
+            return self._own_group(vpc_id=vpc_id, name=name, case_tag=case_tag)
+        self._strip(group_id)
+        return str(group_id)
+
+    def _own_group(self, *, vpc_id: str, name: str, case_tag: tuple[str, str]) -> str | None:
+        with aws_errors(f"look for security group {name} in {vpc_id} {self._where}"):
+            groups = self._ec2.describe_security_groups(
+                Filters=[{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpc_id]}]
+            )["SecurityGroups"]
+        for group in groups:
+            tags = {t["Key"]: t["Value"] for t in group.get("Tags", [])}
+            if tags.get(case_tag[0]) == case_tag[1]:
+                self._strip(group["GroupId"])
+                return str(group["GroupId"])
+        return None
+
+    def _strip(self, group_id: str) -> None:
+        with aws_errors(f"remove all rules of security group {group_id} {self._where}"):
+            group = self._ec2.describe_security_groups(GroupIds=[group_id])["SecurityGroups"][0]
+            if group.get("IpPermissionsEgress"):
+                self._ec2.revoke_security_group_egress(
+                    GroupId=group_id, IpPermissions=group["IpPermissionsEgress"]
+                )
+            if group.get("IpPermissions"):
+                self._ec2.revoke_security_group_ingress(
+                    GroupId=group_id, IpPermissions=group["IpPermissions"]
+                )
+
+    def rule_count(self, group_id: str) -> int:
+        """Number of rules a group has now, both directions, v4 and v6 (DescribeSecurityGroupRules)."""
+        with aws_errors(f"read rules of security group {group_id} {self._where}"):
+            pages = self._ec2.get_paginator("describe_security_group_rules").paginate(
+                Filters=[{"Name": "group-id", "Values": [group_id]}]
+            )
+            return sum(len(page["SecurityGroupRules"]) for page in pages)
+
+    def set_groups(self, interface_id: str, *, group_ids: Sequence[str]) -> None:
+        """Replace an interface's groups (never ModifyInstanceAttribute, which fails with several interfaces)."""
+        with aws_errors(f"set groups of {interface_id} to {', '.join(group_ids)} {self._where}"):
+            self._ec2.modify_network_interface_attribute(
+                NetworkInterfaceId=interface_id, Groups=list(group_ids)
+            )
+
+    # ------------------------------------------------------------------ the forensic instance
+    def run_instance(
+        self,
+        *,
+        image_id: str,
+        types: Sequence[str],
+        token: str,
+        subnet_id: str,
+        group_id: str,
+        profile: str,
+        tags: list[dict[str, str]],
+    ) -> str:
+        """Launch one instance, trying the types in order; the same token gives the same instance (RunInstances ClientToken)."""
+        last: AwsError | None = None
+        for instance_type in types:
+            try:
+                with aws_errors(f"launch forensic instance ({instance_type}) from {image_id} {self._where}"):
+                    answer = self._ec2.run_instances(
+                        ImageId=image_id,
+                        InstanceType=instance_type,
+                        MinCount=1,
+                        MaxCount=1,
+                        ClientToken=f"{token}-{instance_type}"[:64],
+                        NetworkInterfaces=[
+                            {
+                                "DeviceIndex": 0,
+                                "SubnetId": subnet_id,
+                                "Groups": [group_id],
+                                "AssociatePublicIpAddress": False,
+                                "DeleteOnTermination": True,
+                            }
+                        ],
+                        IamInstanceProfile={"Name": profile},
+                        MetadataOptions={
+                            "HttpTokens": "required",
+                            "HttpPutResponseHopLimit": 1,
+                            "HttpEndpoint": "enabled",
+                        },
+                        InstanceInitiatedShutdownBehavior="terminate",
+                        TagSpecifications=[
+                            {"ResourceType": "instance", "Tags": tags},
+                            {"ResourceType": "volume", "Tags": tags},
+                        ],
+                    )
+                return str(answer["Instances"][0]["InstanceId"])
+            except AwsError as error:
+                if error_code(error) not in {
+                    "InsufficientInstanceCapacity",
+                    "Unsupported",
+                    "VcpuLimitExceeded",
+                }:
+                    raise
+                last = error
+        msg = f"no instance type of {', '.join(types)} could be launched: {last}"
+        raise AwsError(
+            msg, next_action="add types to forensics.analysis_instance_types or ask for more quota"
+        ) from last
+
+    def find_instances(self, *, tags: dict[str, str]) -> list[tuple[str, str]]:
+        """(instance id, state) of all instances with these tags that are not terminated."""
+        filters = [{"Name": f"tag:{k}", "Values": [v]} for k, v in tags.items()]
+        with aws_errors(f"look for instances tagged {tags} {self._where}"):
+            pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)
+            found = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
+        return [(i["InstanceId"], i["State"]["Name"]) for i in found if i["State"]["Name"] != "terminated"]
+
+    def state(self, instance_id: str) -> str:
+        """State name of an instance; ``gone`` when EC2 no longer knows it."""
+        try:
+            return str(self.raw_instance(instance_id)["State"]["Name"])
+        except ResourceGoneError:
+            return "gone"
+
+    def zone(self, instance_id: str) -> str:
+        """Availability Zone of an instance."""
+        return str(self.raw_instance(instance_id)["Placement"]["AvailabilityZone"])
+
+    def terminate(self, instance_ids: Sequence[str]) -> None:
+        """Terminate instances; ones that are gone already are fine."""
+        if not instance_ids:
+            return
+        try:
+            with aws_errors(f"terminate {', '.join(instance_ids)} {self._where}"):
+                self._ec2.terminate_instances(InstanceIds=list(instance_ids))
+        except ResourceGoneError:
+            return
+
+
+def _interface(eni: dict[str, Any]) -> NetworkInterface:
+    return NetworkInterface(
+        id=eni["NetworkInterfaceId"],
+        device_index=int(eni.get("Attachment", {}).get("DeviceIndex", 0)),
+        vpc_id=eni.get("VpcId", ""),
+        subnet_id=eni.get("SubnetId", ""),
+        private_ip=eni.get("PrivateIpAddress"),
+        public_ip=eni.get("Association", {}).get("PublicIp"),
+        ipv6=tuple(a["Ipv6Address"] for a in eni.get("Ipv6Addresses", [])),
+        group_ids=tuple(g["GroupId"] for g in eni.get("Groups", [])),
+    )
+
+
+def _volume(volume: dict[str, Any], instance_id: str) -> Volume:
+    attachment = next(a for a in volume["Attachments"] if a["InstanceId"] == instance_id)
+    return Volume(
+        id=volume["VolumeId"],
+        device=attachment.get("Device", ""),
+        size_gib=volume.get("Size"),
+        encrypted=bool(volume.get("Encrypted")),
+        kms_key_id=volume.get("KmsKeyId"),
+        delete_on_termination=bool(attachment.get("DeleteOnTermination")),
+    )

@@ -1,0 +1,105 @@
+"""The one place that turns botocore's errors into ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from forensics.errors import AccessDeniedError, AwsError, ConflictError, ResourceGoneError, ThrottledError
+
+# Codes by meaning; sources: each service's API reference, "Common errors" and the operation's own list.
+DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "UnauthorizedOperation",
+        "AuthFailure",
+        "ExpiredToken",
+        "403",
+        "OptInRequired",
+    }
+)
+THROTTLED = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "TooManyRequestsException",
+        "ProvisionedThroughputExceededException",
+        "SnapshotCreationPerVolumeRateExceeded",
+        "ConcurrentSnapshotLimitExceeded",
+        "ResourceLimitExceeded",
+        "InsufficientInstanceCapacity",
+        "503",
+    }
+)
+GONE = frozenset(
+    {
+        "InvalidInstanceID.NotFound",
+        "InvalidInstanceID.Malformed",
+        "InvalidInstanceId",
+        "InvalidSnapshot.NotFound",
+        "InvalidVolume.NotFound",
+        "InvalidGroup.NotFound",
+        "InvalidNetworkInterfaceID.NotFound",
+        "NoSuchKey",
+        "NoSuchBucket",
+        "NoSuchUpload",
+        "404",
+        "ResourceNotFoundException",
+        "ParameterNotFound",
+        "InvalidDocument",
+        "NotFound",
+    }
+)
+CONFLICT = frozenset(
+    {
+        "ConditionalCheckFailedException",
+        "TransactionCanceledException",
+        "PreconditionFailed",
+        "412",
+        "ConditionalRequestConflict",
+        "InvalidGroup.Duplicate",
+    }
+)
+
+
+def error_code(error: BaseException | None) -> str:
+    """AWS's error code behind one of our errors or a botocore error; empty when there is none."""
+    while error is not None:
+        if isinstance(error, ClientError):
+            return str(error.response.get("Error", {}).get("Code", ""))
+        error = error.__cause__
+    return ""
+
+
+def _kind(code: str) -> type[AwsError]:
+    for codes, kind in (
+        (DENIED, AccessDeniedError),
+        (THROTTLED, ThrottledError),
+        (GONE, ResourceGoneError),
+        (CONFLICT, ConflictError),
+    ):
+        if code in codes:
+            return kind
+    return AwsError
+
+
+@contextmanager
+def aws_errors(what: str) -> Iterator[None]:
+    """Map errors of the AWS calls inside; ``what`` says what was being done, to what and where."""
+    try:
+        yield
+    except ClientError as error:
+        code = error_code(error)
+        text = error.response.get("Error", {}).get("Message", "") or str(error)
+        mapped = _kind(code)(f"{what}: AWS answered {code or 'an error without a code'}: {text}")
+        raise mapped from error
+    except BotoCoreError as error:
+        msg = f"{what}: AWS could not be reached: {error}"
+        raise AwsError(
+            msg, next_action="check the network path and the endpoint, then clear the task"
+        ) from error

@@ -1,0 +1,338 @@
+"""S3: the landing bucket (untrusted uploads) and the evidence store (locked, create-only)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from forensics.aws.error_map import aws_errors
+from forensics.errors import ConflictError, EvidenceTransferError, ResourceGoneError
+from forensics.models.base import Model
+
+MIB = 1024 * 1024
+CHUNK = 16 * MIB
+URL_SECONDS = 3600
+
+
+class StoredObject(Model):
+    """An object of the evidence store as it was written."""
+
+    uri: str
+    bucket: str
+    key: str
+    version_id: str | None
+    sha256: str
+    size_bytes: int
+    lock_mode: str
+    locked_until: datetime
+
+
+class LandingGateway:
+    """Where hosts upload; nothing here is trusted. URLs are signed by the process's own role (R70)."""
+
+    def __init__(self, client: Any, *, bucket: str) -> None:
+        self._s3 = client
+        self.bucket = bucket
+
+    def _uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+    def start_upload(self, key: str) -> str:
+        """Start a multipart upload and return its id."""
+        with aws_errors(f"start upload to {self._uri(key)}"):
+            return str(self._s3.create_multipart_upload(Bucket=self.bucket, Key=key)["UploadId"])
+
+    def part_urls(self, key: str, *, upload_id: str, count: int) -> list[str]:
+        """Presigned UploadPart URLs 1..count: each can write one part of one key and nothing else."""
+        return [
+            self._s3.generate_presigned_url(
+                "upload_part",
+                Params={"Bucket": self.bucket, "Key": key, "UploadId": upload_id, "PartNumber": number},
+                ExpiresIn=URL_SECONDS,
+            )
+            for number in range(1, count + 1)
+        ]
+
+    def put_url(self, key: str) -> str:
+        """Presigned PUT of one key."""
+        return str(
+            self._s3.generate_presigned_url(
+                "put_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=URL_SECONDS
+            )
+        )
+
+    def publish(self, key: str, *, text: str) -> str:
+        """Store a small text object (a manifest) and return its presigned GET URL."""
+        with aws_errors(f"write {self._uri(key)}"):
+            self._s3.put_object(Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="text/plain")
+        return str(
+            self._s3.generate_presigned_url(
+                "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=URL_SECONDS
+            )
+        )
+
+    def complete_upload(self, key: str, *, upload_id: str) -> int:
+        """Complete the upload from the parts that S3 itself lists; returns the size in bytes."""
+        with aws_errors(f"list parts of {self._uri(key)}"):
+            pages = self._s3.get_paginator("list_parts").paginate(
+                Bucket=self.bucket, Key=key, UploadId=upload_id
+            )
+            parts = [part for page in pages for part in page.get("Parts", [])]
+        if not parts:
+            msg = f"no part of {self._uri(key)} arrived"
+            raise EvidenceTransferError(
+                msg, next_action="check the target's network path to S3, then clear the task"
+            )
+        numbers = [p["PartNumber"] for p in parts]
+        if numbers != list(range(1, len(parts) + 1)):
+            msg = f"parts of {self._uri(key)} are missing: {len(parts)} arrived, the last is number {numbers[-1]}"
+            raise EvidenceTransferError(msg, next_action="clear the task to capture again")
+        with aws_errors(f"complete upload of {self._uri(key)}"):
+            self._s3.complete_multipart_upload(
+                Bucket=self.bucket,
+                Key=key,
+                UploadId=upload_id,
+                MultipartUpload={
+                    "Parts": [{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in parts]
+                },
+            )
+        return sum(int(p["Size"]) for p in parts)
+
+    def abort_upload(self, key: str, *, upload_id: str) -> None:
+        """Abort an upload; one that is gone already is fine."""
+        try:
+            with aws_errors(f"abort upload of {self._uri(key)}"):
+                self._s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
+        except ResourceGoneError:
+            return
+
+    def size(self, key: str) -> int | None:
+        """Size of a landed object in bytes, or None when it is not there."""
+        try:
+            with aws_errors(f"look at {self._uri(key)}"):
+                return int(self._s3.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
+        except ResourceGoneError:
+            return None
+
+    def stream(self, key: str, *, chunk: int = CHUNK) -> Iterator[bytes]:
+        """Read a landed object in chunks of bounded size."""
+        with aws_errors(f"read {self._uri(key)}"):
+            body = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"]
+            yield from body.iter_chunks(chunk_size=chunk)
+
+    def read(self, key: str, *, limit: int) -> bytes:
+        """Read a small landed object whole; more than ``limit`` bytes is an error, not memory."""
+        data = b"".join(self._limited(key, limit))
+        return data
+
+    def _limited(self, key: str, limit: int) -> Iterator[bytes]:
+        seen = 0
+        for chunk in self.stream(key, chunk=MIB):
+            seen += len(chunk)
+            if seen > limit:
+                msg = f"{self._uri(key)} is larger than the {limit} bytes allowed for it"
+                raise EvidenceTransferError(msg)
+            yield chunk
+
+
+class EvidenceStore:
+    """Create-only writes under Object Lock, with checksum, owner check and the evidence key (R12, R13)."""
+
+    def __init__(
+        self, client: Any, *, bucket: str, owner: str, kms_key: str, mode: str, retention_days: int
+    ) -> None:
+        self._s3 = client
+        self.bucket = bucket
+        self._owner = owner
+        self._kms_key = kms_key
+        self._mode = mode
+        self._days = retention_days
+
+    def uri(self, key: str) -> str:
+        """s3:// URI of a key."""
+        return f"s3://{self.bucket}/{key}"
+
+    def _lock(self) -> dict[str, Any]:
+        until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=self._days)
+        return {"ObjectLockMode": self._mode, "ObjectLockRetainUntilDate": until}
+
+    def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> StoredObject:
+        """Write one object; the same bytes written by an earlier try are accepted, other bytes are an error."""
+        digest = hashlib.sha256(body)
+        lock = self._lock()
+        try:
+            with aws_errors(f"write {self.uri(key)}"):
+                answer = self._s3.put_object(
+                    Bucket=self.bucket,
+                    Key=key,
+                    Body=body,
+                    ContentType=content_type,
+                    IfNoneMatch="*",
+                    ExpectedBucketOwner=self._owner,
+                    ServerSideEncryption="aws:kms",
+                    SSEKMSKeyId=self._kms_key,
+                    ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+                    Metadata={"sha256": digest.hexdigest()},
+                    **lock,
+                )
+        except ConflictError:
+            return self._existing(key, sha256=digest.hexdigest())
+        return self._stored(key, answer.get("VersionId"), digest.hexdigest(), len(body), lock)
+
+    def _stored(
+        self, key: str, version: str | None, sha256: str, size: int, lock: dict[str, Any]
+    ) -> StoredObject:
+        return StoredObject(
+            uri=self.uri(key),
+            bucket=self.bucket,
+            key=key,
+            version_id=version,
+            sha256=sha256,
+            size_bytes=size,
+            lock_mode=lock["ObjectLockMode"],
+            locked_until=lock["ObjectLockRetainUntilDate"],
+        )
+
+    def _existing(self, key: str, *, sha256: str) -> StoredObject:
+        with aws_errors(f"look at {self.uri(key)}"):
+            head = self._s3.head_object(Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._owner)
+        found = hashlib.sha256()
+        for chunk in self.stream(key):
+            found.update(chunk)
+        if found.hexdigest() != sha256:
+            msg = (
+                f"{self.uri(key)} exists already with other content ({found.hexdigest()}, expected {sha256})"
+            )
+            raise EvidenceTransferError(
+                msg, next_action="look at the object's versions; nothing was overwritten"
+            )
+        lock = {
+            "ObjectLockMode": head.get("ObjectLockMode", self._mode),
+            "ObjectLockRetainUntilDate": head.get("ObjectLockRetainUntilDate", datetime.now(UTC)),
+        }
+        return self._stored(key, head.get("VersionId"), sha256, int(head["ContentLength"]), lock)
+
+    def put_stream(self, key: str, chunks: Iterator[bytes], *, on_chunk: Any = None) -> StoredObject:
+        """Write a large object part by part, hashing as it passes; bounded memory (one part)."""
+        lock = self._lock()
+        with aws_errors(f"start writing {self.uri(key)}"):
+            upload = self._s3.create_multipart_upload(
+                Bucket=self.bucket,
+                Key=key,
+                ExpectedBucketOwner=self._owner,
+                ServerSideEncryption="aws:kms",
+                SSEKMSKeyId=self._kms_key,
+                ChecksumAlgorithm="SHA256",
+                **lock,
+            )["UploadId"]
+        digest, size, parts = hashlib.sha256(), 0, []
+        try:
+            for number, part in enumerate(_regroup(chunks), start=1):
+                digest.update(part)
+                size += len(part)
+                if on_chunk:
+                    on_chunk(part)
+                parts.append(self._part(key, upload=upload, number=number, body=part))
+            version = self._complete(key, upload=upload, parts=parts)
+        except ConflictError:
+            self._abort(key, upload)
+            return self._existing(key, sha256=digest.hexdigest())
+        except BaseException:
+            self._abort(key, upload)
+            raise
+        return self._stored(key, version, digest.hexdigest(), size, lock)
+
+    def _part(self, key: str, *, upload: str, number: int, body: bytes) -> dict[str, Any]:
+        checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        with aws_errors(f"write part {number} of {self.uri(key)}"):
+            answer = self._s3.upload_part(
+                Bucket=self.bucket,
+                Key=key,
+                UploadId=upload,
+                PartNumber=number,
+                Body=body,
+                ChecksumSHA256=checksum,
+            )
+        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
+
+    def _complete(self, key: str, *, upload: str, parts: list[dict[str, Any]]) -> str | None:
+        if not parts:
+            msg = f"nothing to write to {self.uri(key)}: the source is empty"
+            raise EvidenceTransferError(msg)
+        with aws_errors(f"complete {self.uri(key)}"):
+            answer = self._s3.complete_multipart_upload(
+                Bucket=self.bucket,
+                Key=key,
+                UploadId=upload,
+                IfNoneMatch="*",
+                ExpectedBucketOwner=self._owner,
+                MultipartUpload={"Parts": parts},
+            )
+        version = answer.get("VersionId")
+        return str(version) if version else None
+
+    def _abort(self, key: str, upload: str) -> None:
+        with aws_errors(f"abort writing {self.uri(key)}"):
+            self._s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
+
+    def stream(self, key: str, *, chunk: int = CHUNK) -> Iterator[bytes]:
+        """Read an object of the evidence store in chunks."""
+        with aws_errors(f"read {self.uri(key)}"):
+            body = self._s3.get_object(Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._owner)["Body"]
+            yield from body.iter_chunks(chunk_size=chunk)
+
+    def read_json(self, key: str, *, limit: int = 64 * MIB) -> Any:
+        """Read a JSON object."""
+        data = bytearray()
+        for part in self.stream(key):
+            data += part
+            if len(data) > limit:
+                msg = f"{self.uri(key)} is larger than {limit} bytes"
+                raise EvidenceTransferError(msg)
+        return json.loads(bytes(data))
+
+    def get_url(self, key: str) -> str:
+        """Presigned GET of one object, valid for an hour."""
+        return str(
+            self._s3.generate_presigned_url(
+                "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=URL_SECONDS
+            )
+        )
+
+    def list(self, prefix: str) -> list[str]:
+        """URIs of all objects below a prefix."""
+        with aws_errors(f"list {self.uri(prefix)}"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            return [self.uri(item["Key"]) for page in pages for item in page.get("Contents", [])]
+
+
+class ToolsGateway:
+    """The bucket with the tools that hosts fetch."""
+
+    def __init__(self, client: Any, *, bucket: str) -> None:
+        self._s3 = client
+        self.bucket = bucket
+
+    def get_url(self, key: str) -> str:
+        """Presigned GET of a tool."""
+        return str(
+            self._s3.generate_presigned_url(
+                "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=URL_SECONDS
+            )
+        )
+
+
+def _regroup(chunks: Iterator[bytes], *, size: int = CHUNK) -> Iterator[bytes]:
+    """Cut a byte stream into parts of exactly ``size`` bytes (the last may be shorter)."""
+    waiting = bytearray()
+    for chunk in chunks:
+        waiting += chunk
+        while len(waiting) >= size:
+            yield bytes(waiting[:size])
+            del waiting[:size]
+    if waiting:
+        yield bytes(waiting)

@@ -1,0 +1,124 @@
+"""Sessions: who we are in which account, Region and phase."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from forensics.aws.error_map import aws_errors
+
+_CONFIG = Config(
+    retries={"mode": "standard", "max_attempts": 6},
+    connect_timeout=10,
+    read_timeout=60,
+    user_agent_extra="ec2-forensics",
+    s3={"addressing_style": "path"},
+)
+SESSION_SECONDS = 3600
+_RENEW_BEFORE = 300
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where calls go: account, Region, role phase and the case they are made for. Serialisable for triggers."""
+
+    account_id: str
+    region: str
+    phase: str
+    case_id: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Plain values, for a trigger's arguments."""
+        return {
+            "account_id": self.account_id,
+            "region": self.region,
+            "phase": self.phase,
+            "case_id": self.case_id,
+        }
+
+
+@dataclass
+class ClientFactory:
+    """Makes boto3 clients for one identity; thread-safe, clients are reused."""
+
+    session: Any
+    region: str
+    expires: float | None = None
+    _clients: dict[str, Any] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def client(self, service: str) -> Any:
+        """Return the client of a service in this factory's Region."""
+        with self._lock:
+            if service not in self._clients:
+                config = _CONFIG.merge(Config(signature_version="s3v4")) if service == "s3" else _CONFIG
+                self._clients[service] = self.session.client(service, region_name=self.region, config=config)
+            return self._clients[service]
+
+    @property
+    def stale(self) -> bool:
+        """Whether the credentials are about to expire."""
+        return self.expires is not None and time.time() > self.expires - _RENEW_BEFORE
+
+
+_home_lock = threading.Lock()
+_home: dict[str, ClientFactory] = {}
+_assumed: dict[tuple[str, ...], ClientFactory] = {}
+
+
+def home(region: str) -> ClientFactory:
+    """The process's own identity (on MWAA: the execution role in the forensic account)."""
+    with _home_lock:
+        if region not in _home:
+            _home[region] = ClientFactory(session=boto3.session.Session(), region=region)
+        return _home[region]
+
+
+def assume(
+    scope: Scope,
+    *,
+    role_prefix: str,
+    external_id: str,
+    session_name: str,
+    policy: dict[str, Any] | None = None,
+) -> ClientFactory:
+    """Assume the phase's role in the scope's account.
+
+    The call always carries ExternalId, SourceIdentity = case id and a session name that CloudTrail shows.
+    Sessions last one hour (role chaining's limit, STS AssumeRole) and are renewed here.
+    """
+    role_arn = f"arn:aws:iam::{scope.account_id}:role/{role_prefix}{scope.phase}"
+    key = (role_arn, scope.region, scope.case_id, json.dumps(policy, sort_keys=True))
+    with _home_lock:
+        found = _assumed.get(key)
+        if found and not found.stale:
+            return found
+    request: dict[str, Any] = {
+        "RoleArn": role_arn,
+        "RoleSessionName": session_name,
+        "ExternalId": external_id,
+        "SourceIdentity": scope.case_id,
+        "DurationSeconds": SESSION_SECONDS,
+    }
+    if policy:
+        request["Policy"] = json.dumps(policy)
+    with aws_errors(f"assume role {role_arn} for {scope.case_id}"):
+        answer = home(scope.region).client("sts").assume_role(**request)["Credentials"]
+    session = boto3.session.Session(
+        aws_access_key_id=answer["AccessKeyId"],
+        aws_secret_access_key=answer["SecretAccessKey"],
+        aws_session_token=answer["SessionToken"],
+        region_name=scope.region,
+    )
+    made = ClientFactory(session=session, region=scope.region, expires=answer["Expiration"].timestamp())
+    with _home_lock:
+        if len(_assumed) > 256:
+            _assumed.clear()
+        _assumed[key] = made
+    return made

@@ -1,0 +1,59 @@
+"""Names that carry the case id: keys, tags, session names, evidence ids."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+
+from forensics.models.evidence import EvidenceKind
+from forensics.models.finding import Finding
+
+TAG_CASE = "forensics:case"
+TAG_SOURCE = "forensics:source"
+TAG_PURPOSE = "forensics:purpose"
+TAG_EVIDENCE = "forensics:evidence"
+
+
+def case_id_for(finding: Finding, *, received_at: datetime) -> str:
+    """Return the id of the case that this finding opens; the same finding always gives the same id.
+
+    The day is the finding's own (its creation time when it has one), so that a re-delivery after midnight does not
+    change the id.
+    """
+    day = (finding.created_at or received_at).astimezone(UTC).strftime("%Y%m%d")
+    digest = hashlib.sha256(
+        f"{finding.key}|{finding.account_id}|{finding.region}|{finding.instance_id}".encode()
+    )
+    return f"fc-{day}-{digest.hexdigest()[:10]}"
+
+
+def case_prefix(case_id: str) -> str:
+    """S3 prefix of a case, with a closing slash."""
+    return f"cases/{case_id}/"
+
+
+def evidence_id(kind: EvidenceKind, subject: str) -> str:
+    """Evidence id of one subject, for instance ``disk-vol-0abc``."""
+    return f"{kind.value}-{subject}"
+
+
+def evidence_key(case_id: str, kind: EvidenceKind, *, item: str, name: str) -> str:
+    """S3 key of an evidence object."""
+    return f"{case_prefix(case_id)}evidence/{kind.value}/{item}/{name}"
+
+
+def artifact_key(case_id: str, *, tool: str, item: str, name: str) -> str:
+    """S3 key of an artifact that a tool made from one piece of evidence."""
+    return f"{case_prefix(case_id)}artifacts/{tool}/{item}/{name}"
+
+
+def session_name(case_id: str, phase: str) -> str:
+    """RoleSessionName (at most 64 characters) that CloudTrail shows for a phase of a case."""
+    return f"{case_id}-{phase}"[:64]
+
+
+def tags(case_id: str, purpose: str, **extra: str) -> list[dict[str, str]]:
+    """AWS tags of everything that a case makes. Keywords become ``forensics:<keyword>``."""
+    pairs = {"Name": f"{case_id} {purpose}", TAG_CASE: case_id, TAG_PURPOSE: purpose}
+    pairs.update({f"forensics:{key}": value for key, value in extra.items()})
+    return [{"Key": key, "Value": value} for key, value in pairs.items()]

@@ -1,0 +1,146 @@
+"""Errors of the product.
+
+::
+
+    ForensicsError                    .next_action  .retryable
+    ├─ ConfigurationError
+    ├─ FindingError                   a finding or request that cannot be worked
+    ├─ CaseError                      InvalidCaseError, CaseConflictError
+    ├─ UnsupportedTargetError         no document for this platform
+    ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError
+    ├─ CustodyError                   DigestMismatchError, CustodyChainError   (never retried)
+    ├─ ContainmentError
+    ├─ InvestigationError
+    └─ AwsError                       AccessDeniedError, ThrottledError, ResourceGoneError, ConflictError
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ForensicsError(Exception):
+    """Root of all errors: a message that says what, where and why, and what to do next."""
+
+    retryable = True
+    default_action = "read the task's log; when the cause is mended, clear the task in the Airflow UI"
+
+    def __init__(self, message: str, *, next_action: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_action = next_action or self.default_action
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only arguments do not survive pickling by themselves.
+        return (_rebuild, (type(self), self.message, self.next_action))
+
+
+def _rebuild(kind: type[ForensicsError], message: str, next_action: str) -> ForensicsError:
+    return kind(message, next_action=next_action)
+
+
+class ConfigurationError(ForensicsError):
+    """A setting is missing or wrong."""
+
+    retryable = False
+
+
+class FindingError(ForensicsError):
+    """A finding or request cannot be worked as it is."""
+
+    retryable = False
+
+
+class CaseError(ForensicsError):
+    """The case is missing or in the wrong state."""
+
+
+class InvalidCaseError(CaseError):
+    """The request for a case is not valid."""
+
+    retryable = False
+
+
+class CaseConflictError(CaseError):
+    """Another open case holds the instance."""
+
+    retryable = False
+
+
+class UnsupportedTargetError(ForensicsError):
+    """There is no document for this activity and platform."""
+
+    retryable = False
+
+
+class AcquisitionError(ForensicsError):
+    """Evidence could not be acquired."""
+
+
+class MemoryCaptureError(AcquisitionError):
+    """The memory capture failed."""
+
+
+class SnapshotError(AcquisitionError):
+    """A snapshot or its copy failed."""
+
+
+class EvidenceTransferError(AcquisitionError):
+    """Evidence could not be stored."""
+
+
+class CustodyError(ForensicsError):
+    """Evidence or ledger is not what it should be."""
+
+    retryable = False
+    default_action = (
+        "treat the evidence as damaged; do not clear the task before an examiner has looked at the ledger"
+    )
+
+
+class DigestMismatchError(CustodyError):
+    """Two digests of the same bytes differ."""
+
+
+class CustodyChainError(CustodyError):
+    """The custody ledger's chain is broken."""
+
+
+class ContainmentError(ForensicsError):
+    """Containment is not complete."""
+
+    default_action = "isolate the instance by hand now, then clear the containment task"
+
+
+class InvestigationError(ForensicsError):
+    """A tool run on the forensic instance failed."""
+
+
+class AwsError(ForensicsError):
+    """AWS refused or failed a call."""
+
+    code = ""
+
+
+class AccessDeniedError(AwsError):
+    """The role may not do this."""
+
+    default_action = (
+        "check the phase role's policy and trust in the account named above (infra/cloudformation)"
+    )
+
+
+class ThrottledError(AwsError):
+    """AWS limits the rate or a quota is reached."""
+
+
+class ResourceGoneError(AwsError):
+    """The resource does not exist (any more)."""
+
+    retryable = False
+
+
+class ConflictError(AwsError):
+    """A condition of the call was not met."""
+
+    retryable = False

@@ -1,0 +1,33 @@
+"""Start a DAG run from inside a task, with a run id of our choosing.
+
+The stock TriggerDagRunOperator ends its task with one run; the intake starts many from one task. The message is the
+Task SDK's own (``TriggerDagRun``), sent through the task's supervisor: no REST token, no metadata database. This module
+is the only place that knows it, and that Airflow 3.3 added a field to it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk.exceptions import ErrorType
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
+
+from forensics.errors import ForensicsError
+
+
+def trigger_run(dag_id: str, *, run_id: str, conf: dict[str, Any]) -> bool:
+    """Trigger the run; returns whether it was created now (False: it exists already, which is success too)."""
+    fields: dict[str, Any] = {"dag_id": dag_id, "run_id": run_id, "conf": conf, "logical_date": None}
+    if "run_after" in TriggerDagRun.model_fields:
+        fields["run_after"] = datetime.now(UTC)
+    answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(**fields))
+    if isinstance(answer, ErrorResponse):
+        if answer.error == ErrorType.DAGRUN_ALREADY_EXISTS:
+            return False
+        msg = f"run {run_id} of DAG {dag_id} could not be started: {answer.error} {answer.detail}"
+        raise ForensicsError(
+            msg, next_action="check that the DAG is loaded and not paused; the finding stays in the queue"
+        )
+    return True

@@ -1,0 +1,121 @@
+"""How Airflow gets to AWS: one hook, a role per account, Region and phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow.sdk import BaseHook
+
+from forensics.aws.case_store import CaseStore
+from forensics.aws.custody_ledger import CustodyLedger
+from forensics.aws.desk import CaseDesk, ForensicGateways
+from forensics.aws.ebs import EbsGateway
+from forensics.aws.ec2 import Ec2Gateway
+from forensics.aws.messages import FindingQueue, Notifier
+from forensics.aws.s3 import EvidenceStore, LandingGateway, ToolsGateway
+from forensics.aws.session import Scope, assume, home
+from forensics.aws.ssm import SsmGateway
+from forensics.domain.naming import session_name
+from forensics.models.case import Case
+from forensics.settings import Settings, get_settings
+
+
+@dataclass(frozen=True)
+class AccountGateways:
+    """EC2, EBS and SSM in one account and Region under one phase's role."""
+
+    ec2: Ec2Gateway
+    ebs: EbsGateway
+    ssm: SsmGateway
+
+
+class ForensicsHook(BaseHook):
+    """Gateways for the forensic account and for the target's account.
+
+    Credentials are the process's own (on MWAA the execution role), from which each phase assumes its role with
+    ExternalId and SourceIdentity = case id. No Airflow connection holds a secret.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        super().__init__()
+        self.settings = settings or get_settings()
+
+    def scope(self, case: Case, phase: str) -> Scope:
+        """Scope of a phase in the target's account and Region."""
+        return Scope(account_id=case.account_id, region=case.region, phase=phase, case_id=case.case_id)
+
+    def forensic_scope(self, case_id: str, phase: str = "analyse") -> Scope:
+        """Scope of a phase in the forensic account."""
+        s = self.settings
+        return Scope(account_id=s.forensic_account_id, region=s.region, phase=phase, case_id=case_id)
+
+    def account(self, scope: Scope) -> AccountGateways:
+        """Gateways of a scope, under the phase's role."""
+        clients = assume(
+            scope,
+            role_prefix=self.settings.role_prefix,
+            external_id=self.settings.external_id,
+            session_name=session_name(scope.case_id, scope.phase),
+        )
+        where = {"account_id": scope.account_id, "region": scope.region}
+        ec2 = clients.client("ec2")
+        return AccountGateways(
+            ec2=Ec2Gateway(ec2, **where),
+            ebs=EbsGateway(ec2, **where),
+            ssm=SsmGateway(clients.client("ssm"), **where),
+        )
+
+    def forensic(self, case_id: str) -> ForensicGateways:
+        """Stores, ledger, queue and topic of the forensic account."""
+        s = self.settings
+        own = home(s.region)
+        custodian = assume(
+            self.forensic_scope(case_id, "custodian"),
+            role_prefix=s.role_prefix,
+            external_id=s.external_id,
+            session_name=session_name(case_id, "custodian"),
+        )
+        store = CaseStore(own.client("dynamodb"), table=s.case_table)
+        return ForensicGateways(
+            store=store,
+            evidence=EvidenceStore(
+                custodian.client("s3"),
+                bucket=s.evidence_bucket,
+                owner=s.forensic_account_id,
+                kms_key=s.evidence_key_arn,
+                mode=s.lock_mode,
+                retention_days=s.retention_days,
+            ),
+            landing=LandingGateway(own.client("s3"), bucket=s.landing_bucket),
+            tools=ToolsGateway(own.client("s3"), bucket=s.tools_bucket),
+            ledger=CustodyLedger(
+                own.client("dynamodb"),
+                custodian.client("kms"),
+                store=store,
+                signing_key=s.signing_key_id,
+                actor=f"arn:aws:iam::{s.forensic_account_id}:role/{s.role_prefix}custodian as {case_id}",
+            ),
+            notifier=Notifier(own.client("sns"), topic_arn=s.topic_arn),
+            queue=self.queue(),
+        )
+
+    def queue(self) -> FindingQueue:
+        """The findings' queue (needs no case)."""
+        s = self.settings
+        return FindingQueue(
+            home(s.region).client("sqs"), url=s.queue_url, dead_letter_url=s.dead_letter_queue_url
+        )
+
+    def store(self) -> CaseStore:
+        """The case store alone (needs no case)."""
+        return CaseStore(home(self.settings.region).client("dynamodb"), table=self.settings.case_table)
+
+    def desk(self, case_id: str, *, step: str) -> CaseDesk:
+        """The desk of an open case."""
+        gateways = self.forensic(case_id)
+        return CaseDesk(gateways.store.case(case_id), gateways, step=step, ui_url=self.settings.ui_url)
+
+
+def forensic_gateways() -> ForensicGateways:
+    """Read side for the web pages."""
+    return ForensicsHook().forensic("web-ui")

@@ -1,0 +1,34 @@
+"""Base of all models: frozen, nothing unknown accepted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints
+
+AccountId = Annotated[str, StringConstraints(pattern=r"^\d{12}$")]
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d{1,2}$")]
+InstanceId = Annotated[str, StringConstraints(pattern=r"^i-([0-9a-f]{8}|[0-9a-f]{17})$")]
+CaseId = Annotated[str, StringConstraints(pattern=r"^fc-\d{8}-[0-9a-f]{10}$")]
+
+
+def format_utc(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds and an explicit ``Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _parse(value: object) -> object:
+    if isinstance(value, datetime) and value.tzinfo is None:
+        msg = "naive datetime: give it a time zone"
+        raise ValueError(msg)
+    return value
+
+
+Utc = Annotated[AwareDatetime, BeforeValidator(_parse), PlainSerializer(format_utc, when_used="json")]
+
+
+class Model(BaseModel):
+    """A value of ours: immutable, and unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_enum_values=False)

@@ -1,0 +1,131 @@
+"""A case: one investigation of one instance."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from forensics.models.base import AccountId, CaseId, InstanceId, Model, Region, Utc
+from forensics.models.containment import ContainmentResult, RestorePoint
+from forensics.models.custody import CustodyEvent
+from forensics.models.evidence import Evidence
+from forensics.models.finding import Finding
+from forensics.models.plan import ResponsePlan
+from forensics.models.results import Investigation, ToolResults
+from forensics.models.target import Target
+
+
+class CaseStatus(StrEnum):
+    """Lifecycle of a case."""
+
+    OPEN = "OPEN"
+    CLOSED = "CLOSED"
+    CLOSED_WITH_GAPS = "CLOSED_WITH_GAPS"
+    FAILED = "FAILED"
+
+
+class Phase(StrEnum):
+    """Where the case is."""
+
+    OPENED = "OPENED"
+    TRIAGE = "TRIAGE"
+    ACQUISITION = "ACQUISITION"
+    CONTAINMENT = "CONTAINMENT"
+    INVESTIGATION = "INVESTIGATION"
+    REPORT = "REPORT"
+    DONE = "DONE"
+
+
+class Milestone(StrEnum):
+    """Times that R117 asks for; each is written once, the first time it happens."""
+
+    FINDING_EVENT = "finding_event"
+    RECEIVED = "received"
+    OPENED = "opened"
+    TRIAGED = "triaged"
+    SNAPSHOTS_STARTED = "snapshots_started"
+    FIRST_VOLATILE_BYTE = "first_volatile_byte"
+    MEMORY_COMPLETE = "memory_complete"
+    SNAPSHOTS_COMPLETE = "snapshots_complete"
+    COPIES_COMPLETE = "copies_complete"
+    CONTAINED = "contained"
+    INVESTIGATION_STARTED = "investigation_started"
+    INVESTIGATION_COMPLETE = "investigation_complete"
+    REPORTED = "reported"
+    CLOSED = "closed"
+
+
+class Case(Model):
+    """The head record of a case."""
+
+    case_id: CaseId
+    account_id: AccountId
+    region: Region
+    instance_id: InstanceId
+    status: CaseStatus = CaseStatus.OPEN
+    phase: Phase = Phase.OPENED
+    opened_at: Utc
+    closed_at: Utc | None = None
+    title: str
+    severity: str
+    source: str
+    finding_key: str
+    requester: str | None = None
+    reason: str | None = None
+    sample: bool = False
+    run_id: str | None = None
+
+
+class TimelineKind(StrEnum):
+    """Where a timeline entry comes from."""
+
+    FINDING = "finding"
+    CASE = "case"
+    CUSTODY = "custody"
+    CONTAINMENT = "containment"
+    INVESTIGATION = "investigation"
+    EVIDENCE = "evidence"
+    FAILURE = "failure"
+
+
+class TimelineEntry(Model):
+    """One line of the case's timeline."""
+
+    time: Utc
+    kind: TimelineKind
+    what: str
+    source: str
+    evidence_id: str | None = None
+
+
+class StepFailure(Model):
+    """A step that failed for good: what, why and what to do next."""
+
+    step: str
+    cause: str
+    next_action: str
+    at: Utc
+    try_number: int = 1
+
+
+class CaseView(Model):
+    """Everything the report and the UI show about one case."""
+
+    case: Case
+    findings: tuple[Finding, ...] = ()
+    target: Target | None = None
+    plan: ResponsePlan | None = None
+    evidence: tuple[Evidence, ...] = ()
+    containment: ContainmentResult | None = None
+    restore_point: RestorePoint | None = None
+    investigations: tuple[Investigation, ...] = ()
+    results: tuple[ToolResults, ...] = ()
+    failures: tuple[StepFailure, ...] = ()
+    timeline: tuple[TimelineEntry, ...] = ()
+    custody: tuple[CustodyEvent, ...] = ()
+    custody_head: str | None = None
+    custody_signature: dict[str, str] = Field(default_factory=dict)
+    milestones: dict[str, Utc] = Field(default_factory=dict)
+    objects: tuple[str, ...] = Field(default=(), description="s3 URIs of the case's objects")
+    generated_at: Utc

@@ -1,0 +1,92 @@
+"""The alert as received, after normalisation."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from forensics.models.base import AccountId, InstanceId, Model, Region, Utc
+
+
+class FindingSource(StrEnum):
+    """Who sent the finding."""
+
+    SECURITY_HUB = "security-hub"
+    SECURITY_HUB_ACTION = "security-hub-action"
+    SECURITY_HUB_V2 = "security-hub-v2"
+    GUARDDUTY = "guardduty"
+    CONFIG = "config"
+    MANUAL = "manual"
+
+
+class Severity(StrEnum):
+    """Severity as Security Hub labels it; ordered by ``rank``."""
+
+    INFORMATIONAL = "INFORMATIONAL"
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+    CRITICAL = "CRITICAL"
+
+    @property
+    def rank(self) -> int:
+        """0 for informational to 4 for critical."""
+        return list(Severity).index(self)
+
+
+class CustomAction(StrEnum):
+    """Security Hub custom actions that this product offers."""
+
+    TRIAGE = "ForensicTriage"
+    ISOLATE = "ForensicIsolate"
+    FULL = "ForensicFull"
+
+
+class Finding(Model):
+    """One finding about one instance.
+
+    ``key`` is the same for every shape in which the same finding arrives about the same instance (R25).
+    """
+
+    key: str = Field(min_length=8, max_length=64)
+    source: FindingSource
+    finding_id: str = Field(max_length=2048)
+    title: str = Field(max_length=1024)
+    types: tuple[str, ...] = ()
+    severity: Severity = Severity.INFORMATIONAL
+    account_id: AccountId
+    region: Region
+    instance_id: InstanceId
+    resource_role: str | None = None
+    created_at: Utc | None = None
+    updated_at: Utc | None = None
+    action: CustomAction | None = None
+    sample: bool = False
+    posture: bool = Field(
+        default=False, description="a control or vulnerability: it says nothing about an intrusion"
+    )
+    product: str = ""
+    requester: str | None = None
+    reason: str | None = None
+    requested: dict[str, bool] | None = None
+
+
+class Verdict(StrEnum):
+    """What the intake does with one event."""
+
+    ACCEPT = "accept"
+    IGNORE = "ignore"
+    QUARANTINE = "quarantine"
+
+
+class Intake(Model):
+    """The result of reading one event: findings, or the reason why there are none."""
+
+    verdict: Verdict
+    reason: str
+    findings: tuple[Finding, ...] = ()
+    event_id: str | None = None
+    detail_type: str | None = None
+    extra: dict[str, Any] = Field(default_factory=dict)

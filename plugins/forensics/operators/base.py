@@ -1,0 +1,129 @@
+"""The one shape of every step: bind the case, do one thing, record it, tell the truth about failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from forensics.aws.desk import CaseDesk
+from forensics.correlation import case_context
+from forensics.errors import ForensicsError
+from forensics.hooks.session import ForensicsHook
+from forensics.models.case import StepFailure
+from forensics.triggers.base import PollTrigger
+
+CASE_ID = "{{ ti.xcom_pull(task_ids='open_case') }}"
+Json = dict[str, Any] | list[Any] | str | None
+
+
+class ForensicOperator(BaseOperator):
+    """A step of a case.
+
+    Subclasses implement :meth:`act`, and :meth:`resume` when they defer. An error is recorded in the case and sent to
+    people when it is final; before that Airflow retries. Whatever a step does can be done again: clearing is safe.
+
+    :param case_id: the case; by default the one that ``open_case`` returned
+    """
+
+    template_fields = ("case_id",)
+
+    def __init__(self, *, case_id: str = CASE_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.case_id = case_id
+
+    # ------------------------------------------------------------------ for subclasses
+    def act(self, desk: CaseDesk, context: Any) -> Json:
+        """Do the step's work."""
+        raise NotImplementedError
+
+    def resume(self, desk: CaseDesk, payload: dict[str, Any], context: Any) -> Json:
+        """Go on after a wait that ended well; by default hand its payload on."""
+        return payload
+
+    def on_final_failure(self, desk: CaseDesk, cause: str) -> None:
+        """Record what the failure means for evidence or containment (and clean up)."""
+
+    @property
+    def hook(self) -> ForensicsHook:
+        """AWS, as the settings say."""
+        return ForensicsHook()
+
+    def wait(self, trigger: PollTrigger) -> None:
+        """Defer until the trigger fires; :meth:`resume` follows unless the trigger ends the task itself."""
+        left = max(60.0, trigger.deadline - datetime.now(UTC).timestamp() + 120)
+        self.defer(trigger=trigger, method_name="resume_after_wait", timeout=timedelta(seconds=left))
+
+    def timing(self, seconds: float, *, ends_task: bool = False) -> dict[str, Any]:
+        """Arguments that every trigger takes."""
+        settings = self.hook.settings
+        return {
+            "poll": settings.poll_seconds,
+            "deadline": datetime.now(UTC).timestamp() + seconds,
+            "ends_task": ends_task,
+        }
+
+    # ------------------------------------------------------------------ the shape
+    def execute(self, context: Any) -> Json:
+        """Airflow's entry."""
+        return self._guarded(context, lambda desk: self.act(desk, context))
+
+    def resume_after_wait(self, context: Any, event: dict[str, Any]) -> Json:
+        """Airflow's entry after a deferral."""
+
+        def go_on(desk: CaseDesk) -> Json:
+            payload = dict(event)
+            if not payload.pop("ok", False):
+                raise self.wait_failed(
+                    str(payload.get("cause", "the wait failed")), str(payload.get("next_action", ""))
+                )
+            return self.resume(desk, payload, context)
+
+        return self._guarded(context, go_on)
+
+    def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
+        """The error that a failed wait becomes."""
+        return ForensicsError(cause, next_action=next_action or None)
+
+    def _guarded(self, context: Any, work: Callable[[CaseDesk], Json]) -> Json:
+        with case_context(self.case_id, step=self.task_id):
+            desk = self.hook.desk(self.case_id, step=self.task_id)
+            try:
+                result = work(desk)
+            except AirflowSkipException:
+                desk.gw.store.clear_failure(desk.case_id, self.task_id)
+                raise
+            except AirflowException:
+                raise
+            except Exception as error:
+                # The operator's edge is one of two places that may catch everything: whatever failed, the case says so.
+                self._failed(desk, error, context)
+                raise
+            desk.gw.store.clear_failure(desk.case_id, self.task_id)
+            return result
+
+    def _failed(self, desk: CaseDesk, error: Exception, context: Any) -> None:
+        ti = context["ti"]
+        retryable = error.retryable if isinstance(error, ForensicsError) else True
+        next_action = (
+            error.next_action if isinstance(error, ForensicsError) else ForensicsError.default_action
+        )
+        cause = str(error) if isinstance(error, ForensicsError) else f"{type(error).__name__}: {error}"
+        if retryable and ti.try_number <= ti.max_tries:
+            self.log.warning("try %s failed and will be repeated: %s", ti.try_number, cause)
+            desk.note(f"try {ti.try_number} of {self.task_id} failed and is repeated: {cause[:400]}")
+            return
+        self.on_final_failure(desk, cause)
+        desk.fail(
+            StepFailure(
+                step=self.task_id,
+                cause=cause[:2000],
+                next_action=next_action,
+                at=datetime.now(UTC),
+                try_number=ti.try_number,
+            )
+        )
+        raise AirflowFailException(f"{cause}. What to do next: {next_action}") from error

@@ -1,0 +1,240 @@
+"""Open and close the case, and report on it."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+from pydantic import ValidationError
+
+from forensics.aws.desk import CaseDesk
+from forensics.correlation import case_context
+from forensics.domain.naming import case_id_for, case_prefix
+from forensics.domain.verdict import gaps, status
+from forensics.errors import CaseConflictError, ForensicsError, InvalidCaseError
+from forensics.hooks.session import ForensicsHook
+from forensics.models.case import Case, CaseStatus, Milestone, Phase, TimelineKind
+from forensics.models.custody import CustodyAction
+from forensics.models.finding import Finding, FindingSource, Severity
+from forensics.operators.base import ForensicOperator, Json
+from forensics.report import render_html, render_json
+
+
+def case_from(finding: Finding, *, received_at: datetime, run_id: str | None = None) -> Case:
+    """The case that a finding opens."""
+    case_id = case_id_for(finding, received_at=received_at)
+    return Case(
+        case_id=case_id,
+        account_id=finding.account_id,
+        region=finding.region,
+        instance_id=finding.instance_id,
+        opened_at=datetime.now(UTC),
+        title=finding.title,
+        severity=finding.severity.value,
+        source=finding.source.value,
+        finding_key=finding.key,
+        requester=finding.requester,
+        reason=finding.reason,
+        sample=finding.sample,
+        run_id=run_id or case_id,
+    )
+
+
+def manual_finding(params: dict[str, Any], *, run_id: str, requested_at: datetime) -> Finding:
+    """The finding that a person's request in the Airflow UI is.
+
+    Raises :class:`InvalidCaseError` naming every parameter that is wrong.
+    """
+    wanted = params.get("actions") or "by-policy"
+    asked = (
+        None if wanted == "by-policy" else {a: a in wanted.split("+") for a in ("memory", "disk", "isolate")}
+    )
+    instance = str(params.get("instance_id") or "")
+    try:
+        return Finding(
+            key=hashlib.sha256(f"manual|{run_id}|{instance}".encode()).hexdigest()[:32],
+            source=FindingSource.MANUAL,
+            finding_id=f"manual:{run_id}",
+            title=f"Manual request: {str(params.get('reason') or 'no reason given')[:200]}",
+            severity=Severity.HIGH,
+            account_id=str(params.get("account_id") or ""),
+            region=str(params.get("region") or ""),
+            instance_id=instance,
+            created_at=requested_at,
+            requester=str(params.get("requester") or "the Airflow user who started the run"),
+            reason=str(params.get("reason") or "") or None,
+            requested=asked,
+        )
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, e['loc']))} = {str(e['input'])[:40]!r}: {e['msg']}" for e in error.errors()
+        )
+        msg = f"the request is not valid: {wrong}"
+        raise InvalidCaseError(
+            msg, next_action="start the DAG again with the parameters mended; nothing was changed in AWS"
+        ) from error
+
+
+class OpenCaseOperator(BaseOperator):
+    """Open the case of this run and return its id (seed step 3).
+
+    Started by the intake, the case exists and its id is in the run's configuration; started by a person, the parameters
+    become a finding and open one. An instance with an open case is refused: its case is named.
+    """
+
+    def execute(self, context: Any) -> str:
+        """Return the case id."""
+        params, run_id = dict(context["params"]), context["dag_run"].run_id
+        hook = ForensicsHook()
+        try:
+            requested_at = context["dag_run"].run_after or datetime.now(UTC)
+            case_id = (
+                str(params["case_id"])
+                if params.get("case_id")
+                else self._open_manual(hook, params, run_id, requested_at)
+            )
+            with case_context(case_id, step=self.task_id):
+                self._record(hook.desk(case_id, step=self.task_id), run_id)
+        except ForensicsError as error:
+            if error.retryable:
+                raise
+            self._refused(hook, params, error)
+            raise AirflowFailException(f"{error}. What to do next: {error.next_action}") from error
+        return case_id
+
+    def _open_manual(
+        self, hook: ForensicsHook, params: dict[str, Any], run_id: str, requested_at: datetime
+    ) -> str:
+        # Key and day follow from the run, so that a repeated try finds the case that the first one opened.
+        finding = manual_finding(params, run_id=run_id, requested_at=requested_at)
+        case = case_from(finding, received_at=requested_at, run_id=run_id)
+        how, holder = hook.store().open_case(case, finding=finding)
+        if how == "joined":
+            msg = f"instance {case.instance_id} already has an open case: {holder}"
+            raise CaseConflictError(
+                msg, next_action=f"go on in the run of case {holder}; the request was noted there"
+            )
+        return holder
+
+    def _record(self, desk: CaseDesk, run_id: str) -> None:
+        case = desk.case
+        desk.gw.store.update_case(case.case_id, run_id=run_id, status=CaseStatus.OPEN)
+        desk.milestone(Milestone.RECEIVED, case.opened_at)
+        desk.milestone(Milestone.OPENED, case.opened_at)
+        finding = desk.finding()
+        if finding.updated_at or finding.created_at:
+            desk.milestone(Milestone.FINDING_EVENT, finding.updated_at or finding.created_at)
+        desk.custody(
+            CustodyAction.CASE_OPENED,
+            detail={
+                "finding": finding.finding_id[:500],
+                "source": finding.source.value,
+                "run_id": run_id,
+                "reason": case.reason or "",
+            },
+            once="case-opened",
+        )
+        desk.note(
+            f"finding: {case.title} ({case.severity}, {case.source})",
+            kind=TimelineKind.FINDING,
+            at=finding.updated_at or case.opened_at,
+        )
+        desk.note("case opened", at=case.opened_at)
+        desk.announce(
+            "case_opened",
+            f"Case opened: {case.title[:60]}",
+            lines=[f"Severity {case.severity}, from {case.source}"],
+        )
+
+    def _refused(self, hook: ForensicsHook, params: dict[str, Any], error: ForensicsError) -> None:
+        """Nothing was opened: say so to people who are not looking at the UI."""
+        hook.forensic("web-ui").notifier.publish(
+            case_id="none",
+            event="request_refused",
+            subject=f"Forensic case refused: {type(error).__name__}",
+            lines=[str(error), f"What to do next: {error.next_action}"],
+            facts={
+                "instance_id": str(params.get("instance_id"))[:40],
+                "account_id": str(params.get("account_id"))[:20],
+            },
+        )
+
+
+class WriteReportOperator(ForensicOperator):
+    """Render the case and store the report, HTML and JSON, in the evidence store."""
+
+    def act(self, desk: CaseDesk, context: Any) -> Json:
+        """Write a new version of the report; earlier ones stay."""
+        desk.phase(Phase.REPORT)
+        desk.milestone(Milestone.INVESTIGATION_COMPLETE)
+        desk.milestone(Milestone.REPORTED)
+        desk.sign_ledger("report")
+        view = desk.view()
+        stamp = view.generated_at.strftime("%Y%m%dT%H%M%S.%fZ")
+        stored = {
+            name: desk.gw.evidence.put(
+                f"{case_prefix(desk.case_id)}report/{stamp}/report.{name}", text.encode(), content_type=kind
+            )
+            for name, text, kind in (
+                ("html", render_html(view), "text/html; charset=utf-8"),
+                ("json", render_json(view), "application/json"),
+            )
+        }
+        uris = {name: item.uri for name, item in stored.items()}
+        desk.custody(
+            CustodyAction.REPORT_WRITTEN,
+            detail={n: {"uri": s.uri, "sha256": s.sha256} for n, s in stored.items()},
+        )
+        desk.note(f"report written: {uris['html']}")
+        missing = gaps(view)
+        desk.announce(
+            "report",
+            "Report written" + (f", with {len(missing)} gaps" if missing else ""),
+            lines=[f"Report: {uris['html']}", *[f"Gap: {gap}" for gap in missing]],
+            facts={"report": uris},
+            once=False,
+        )
+        return uris
+
+
+class CloseCaseOperator(ForensicOperator):
+    """Close the case; fails when anything that the plan wanted is missing, so that the run's state tells the truth."""
+
+    def act(self, desk: CaseDesk, context: Any) -> Json:
+        """Decide the status, sign the ledger, release the instance's lock."""
+        self._sweep(desk)
+        view = desk.view()
+        missing, closing = gaps(view), status(view)
+        now = datetime.now(UTC)
+        desk.milestone(Milestone.CLOSED, now)
+        desk.custody(
+            CustodyAction.CASE_CLOSED,
+            detail={"status": closing.value, "gaps": [g[:300] for g in missing][:50]},
+        )
+        desk.note(f"case closed: {closing.value}")
+        desk.sign_ledger("close")
+        desk.gw.store.update_case(desk.case_id, status=closing, phase=Phase.DONE, closed_at=now)
+        desk.gw.store.release_lock(desk.case)
+        desk.announce(
+            "case_closed",
+            "Case closed: complete" if not missing else f"Case closed WITH GAPS: {len(missing)}",
+            lines=[f"Gap: {gap}" for gap in missing]
+            or ["Everything that the plan wanted was done and verified."],
+            facts={"status": closing.value, "gaps": missing[:50]},
+            once=False,
+        )
+        if missing:
+            msg = "the case is closed with gaps: " + "; ".join(missing)
+            raise AirflowFailException(
+                f"{msg}. What to do next: mend the causes and clear the failed tasks in this run"
+            )
+        return closing.value
+
+    def _sweep(self, desk: CaseDesk) -> None:
+        """No forensic instance of this case may outlive it, whatever happened to the teardown."""
+        from forensics.operators.investigation import remove_forensic_resources
+
+        remove_forensic_resources(self.hook, desk)

@@ -1,0 +1,215 @@
+"""The forensic instance: launch, attach evidence, remove (seed step 9). Tools run in ``operators/analysis.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from forensics.aws.desk import CaseDesk
+from forensics.aws.ebs import EbsGateway
+from forensics.domain.naming import TAG_CASE, TAG_EVIDENCE, TAG_PURPOSE, tags
+from forensics.errors import AwsError, ForensicsError, InvestigationError
+from forensics.hooks.session import ForensicsHook
+from forensics.models.case import Milestone, Phase, TimelineKind
+from forensics.models.custody import CustodyAction
+from forensics.models.evidence import EvidenceKind, Outcome
+from forensics.operators.base import ForensicOperator, Json
+from forensics.triggers.aws import ForensicInstanceOnlineTrigger, VolumesReadyTrigger
+
+INSTANCE_PURPOSE = "forensic-instance"
+VOLUME_PURPOSE = "analysis-volume"
+DEVICES = tuple(f"/dev/sd{letter}" for letter in "fghijklmnop")
+
+
+def acquired(desk: CaseDesk, kind: EvidenceKind) -> list[str]:
+    """Ids of the evidence of a kind that can be investigated."""
+    usable = {Outcome.ACQUIRED} if kind is EvidenceKind.DISK else {Outcome.ACQUIRED, Outcome.PARTIAL}
+    return [e.evidence_id for e in desk.evidence(kind) if e.outcome in usable]
+
+
+class LaunchForensicInstanceOperator(ForensicOperator):
+    """Launch the case's forensic instance from the forensic AMI and wait until its SSM agent is online.
+
+    Acquisition has ended when this starts; people are told so. Without any acquired evidence there is nothing to
+    investigate and the step is skipped. An instance of an earlier try is used again.
+    """
+
+    def act(self, desk: CaseDesk, context: Any) -> Json:
+        """Launch (once) and wait."""
+        items = acquired(desk, EvidenceKind.MEMORY) + acquired(desk, EvidenceKind.DISK)
+        if not items:
+            raise AirflowSkipException("no memory or disk was acquired: there is nothing to investigate")
+        desk.phase(Phase.INVESTIGATION)
+        desk.milestone(Milestone.INVESTIGATION_STARTED)
+        desk.announce(
+            "acquisition_complete",
+            "Acquisition ended, investigation starts",
+            lines=[f"Evidence: {', '.join(items)}"],
+            facts={"evidence": items},
+        )
+        settings = self.hook.settings
+        scope = self.hook.forensic_scope(desk.case_id)
+        account = self.hook.account(scope)
+        marks = {TAG_CASE: desk.case_id, TAG_PURPOSE: INSTANCE_PURPOSE}
+        living = [i for i, state in account.ec2.find_instances(tags=marks) if state in {"pending", "running"}]
+        if living:
+            instance_id = living[0]
+        else:
+            instance_id = account.ec2.run_instance(
+                image_id=account.ssm.parameter(settings.ami_parameter),
+                types=[t.strip() for t in settings.analysis_instance_types.split(",") if t.strip()],
+                token=f"{desk.case_id}-{context['ti'].try_number}",
+                subnet_id=settings.analysis_subnet_id,
+                group_id=settings.analysis_security_group_id,
+                profile=settings.analysis_instance_profile,
+                tags=tags(desk.case_id, INSTANCE_PURPOSE),
+            )
+            desk.note(f"forensic instance {instance_id} launched", kind=TimelineKind.INVESTIGATION)
+        timing = self.timing(settings.instance_timeout_seconds, ends_task=True)
+        self.wait(ForensicInstanceOnlineTrigger(scope=scope.as_dict(), instance_id=instance_id, **timing))
+        return None
+
+    def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
+        """The instance never came up."""
+        return InvestigationError(cause, next_action=next_action or None)
+
+    def on_final_failure(self, desk: CaseDesk, cause: str) -> None:
+        """The teardown does not run after a failed launch: clean up here."""
+        remove_forensic_resources(self.hook, desk)
+
+
+class AttachEvidenceVolumesOperator(ForensicOperator):
+    """Make a volume from each acquired snapshot copy and attach it to the forensic instance."""
+
+    def act(self, desk: CaseDesk, context: Any) -> Json:
+        """Create the volumes (once) and wait until they are available."""
+        items = acquired(desk, EvidenceKind.DISK)
+        if not items:
+            raise AirflowSkipException("no disk was acquired")
+        scope = self.hook.forensic_scope(desk.case_id)
+        account = self.hook.account(scope)
+        instance_id = running_instance(self.hook, desk)
+        zone = account.ec2.zone(instance_id)
+        volumes = {
+            item: self._volume(desk, account.ebs, item=item, zone=zone, instance_id=instance_id)
+            for item in items
+        }
+        if all(state == "in-use" for _, state in volumes.values()):
+            return {item: volume for item, (volume, _) in volumes.items()}
+        payload = {
+            "volumes": {item: volume for item, (volume, _) in volumes.items()},
+            "instance_id": instance_id,
+        }
+        waiting = [volume for volume, state in volumes.values() if state != "in-use"]
+        self.wait(
+            VolumesReadyTrigger(
+                scope=scope.as_dict(),
+                volume_ids=waiting,
+                state="available",
+                payload=payload,
+                **self.timing(self.hook.settings.instance_timeout_seconds),
+            )
+        )
+        return None
+
+    def _volume(
+        self, desk: CaseDesk, ebs: EbsGateway, *, item: str, zone: str, instance_id: str
+    ) -> tuple[str, str]:
+        found = [
+            v
+            for v in ebs.find_volumes(tags={TAG_CASE: desk.case_id, TAG_EVIDENCE: item})
+            if v["State"] in {"creating", "available", "in-use"}
+        ]
+        for volume in found:
+            holders = {a["InstanceId"] for a in volume.get("Attachments", [])}
+            if volume["AvailabilityZone"] == zone and holders <= {instance_id}:
+                return volume["VolumeId"], volume["State"]
+        evidence = desk.evidence_item(item)
+        if evidence is None:
+            msg = f"evidence {item} is not recorded"
+            raise InvestigationError(msg)
+        copy_id = str(evidence.origin["copy_id"])
+        made = ebs.create_volume(
+            copy_id,
+            zone=zone,
+            token=f"{copy_id}-{instance_id}"[-64:],
+            tags=tags(desk.case_id, VOLUME_PURPOSE, evidence=item, source=copy_id),
+        )
+        return made, "creating"
+
+    def resume(self, desk: CaseDesk, payload: dict[str, Any], context: Any) -> Json:
+        """Attach what is available; wait until it is attached."""
+        scope = self.hook.forensic_scope(desk.case_id)
+        ebs = self.hook.account(scope).ebs
+        volumes, instance_id = dict(payload["volumes"]), str(payload["instance_id"])
+        states = {v["VolumeId"]: v["State"] for v in ebs.volumes(list(volumes.values()))}
+        for (item, volume_id), device in zip(sorted(volumes.items()), DEVICES, strict=False):
+            if states.get(volume_id) == "available":
+                ebs.attach(volume_id, instance_id=instance_id, device=device)
+                desk.custody(
+                    CustodyAction.EVIDENCE_ACCESSED,
+                    evidence_id=item,
+                    detail={"volume_id": volume_id, "instance_id": instance_id},
+                    once=f"attached-{volume_id}",
+                )
+                desk.note(
+                    f"{item} attached to the forensic instance as {volume_id}",
+                    kind=TimelineKind.INVESTIGATION,
+                    evidence_id=item,
+                )
+        timing = self.timing(self.hook.settings.instance_timeout_seconds, ends_task=True)
+        self.wait(
+            VolumesReadyTrigger(
+                scope=scope.as_dict(),
+                volume_ids=list(volumes.values()),
+                state="in-use",
+                payload=volumes,
+                **timing,
+            )
+        )
+        return None
+
+
+class TerminateForensicInstanceOperator(ForensicOperator):
+    """Remove the forensic instance and its analysis volumes, whatever happened before."""
+
+    def act(self, desk: CaseDesk, context: Any) -> Json:
+        """Terminate and delete; safe to repeat."""
+        return remove_forensic_resources(self.hook, desk)
+
+
+def running_instance(hook: ForensicsHook, desk: CaseDesk) -> str:
+    """The case's running forensic instance."""
+    account = hook.account(hook.forensic_scope(desk.case_id))
+    marks = {TAG_CASE: desk.case_id, TAG_PURPOSE: INSTANCE_PURPOSE}
+    found = [i for i, state in account.ec2.find_instances(tags=marks) if state == "running"]
+    if not found:
+        msg = f"case {desk.case_id} has no running forensic instance"
+        raise InvestigationError(
+            msg, next_action="clear investigation.launch_forensic_instance and its downstream tasks"
+        )
+    return found[0]
+
+
+def remove_forensic_resources(hook: ForensicsHook, desk: CaseDesk) -> dict[str, list[str]]:
+    """Terminate every forensic instance of the case and delete its analysis volumes; evidence is not touched.
+
+    A volume that AWS still holds is tried again by the next caller (teardown, then close_case).
+    """
+    account = hook.account(hook.forensic_scope(desk.case_id))
+    marks = {TAG_CASE: desk.case_id, TAG_PURPOSE: INSTANCE_PURPOSE}
+    instances = [i for i, state in account.ec2.find_instances(tags=marks) if state != "shutting-down"]
+    account.ec2.terminate(instances)
+    if instances:
+        desk.note(f"forensic instance {', '.join(instances)} terminated", kind=TimelineKind.INVESTIGATION)
+    deleted = []
+    for volume in account.ebs.find_volumes(tags={TAG_CASE: desk.case_id, TAG_PURPOSE: VOLUME_PURPOSE}):
+        try:
+            if volume["State"] == "in-use":
+                account.ebs.detach(volume["VolumeId"])
+            account.ebs.delete_volume(volume["VolumeId"])
+            deleted.append(volume["VolumeId"])
+        except AwsError as error:
+            desk.note(f"analysis volume {volume['VolumeId']} could not be deleted yet: {error}")
+    return {"instances": instances, "volumes": deleted}

@@ -1,0 +1,138 @@
+"""Triage: describe the target, decide the response plan (seed steps 4a to 5)."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from forensics.aws.desk import CaseDesk
+from forensics.domain.naming import evidence_id, evidence_key
+from forensics.domain.triage import TriagePolicy, decide
+from forensics.errors import AwsError, InvalidCaseError, ResourceGoneError
+from forensics.hooks.session import AccountGateways
+from forensics.models.case import Milestone, Phase
+from forensics.models.custody import CustodyAction
+from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
+from forensics.models.finding import Severity
+from forensics.models.plan import Decision
+from forensics.models.target import SsmStatus
+from forensics.operators.base import ForensicOperator, Json
+
+
+class DescribeTargetOperator(ForensicOperator):
+    """Freeze the control-plane facts of the target: first in the order of volatility, and it changes nothing."""
+
+    def act(self, desk: CaseDesk, context: Any) -> Json:
+        """Describe the instance, store the raw answers as evidence and the model in the case."""
+        desk.phase(Phase.TRIAGE)
+        account = self.hook.account(self.hook.scope(desk.case, "triage"))
+        try:
+            target, raw = account.ec2.describe_target(desk.case.instance_id)
+        except ResourceGoneError as error:
+            raise InvalidCaseError(
+                str(error), next_action=f"{error.next_action}; nothing was changed in AWS"
+            ) from error
+        notes: list[str] = []
+        status = self._ssm_status(account, desk, notes)
+        raw["console_output_base64"] = self._console(account, desk, notes)
+        raw["ssm"] = status.model_dump(mode="json")
+        target = target.model_copy(
+            update={"ssm": status, "notes": tuple(notes), "facts": self._keep(desk, raw)}
+        )
+        desk.gw.store.put(desk.case_id, "TARGET", target)
+        return {
+            "state": target.state,
+            "ssm_online": target.ssm.online,
+            "volumes": len(target.volumes),
+            "interfaces": len(target.interfaces),
+        }
+
+    def _ssm_status(self, account: AccountGateways, desk: CaseDesk, notes: list[str]) -> SsmStatus:
+        """SSM is asked, not needed: without an answer the disk and containment paths go on (R75)."""
+        try:
+            return account.ssm.status(desk.case.instance_id)
+        except AwsError as error:
+            notes.append(f"SSM could not be asked: {error}")
+            return SsmStatus()
+
+    def _console(self, account: AccountGateways, desk: CaseDesk, notes: list[str]) -> str | None:
+        try:
+            return account.ec2.console_output(desk.case.instance_id)
+        except AwsError as error:
+            notes.append(f"console output is missing: {error}")
+            return None
+
+    def _keep(self, desk: CaseDesk, raw: dict[str, Any]) -> dict[str, Any]:
+        now = datetime.now(UTC)
+        item = evidence_id(EvidenceKind.CONTROL_PLANE, desk.case.instance_id)
+        body = json.dumps(
+            {"described_at": now.isoformat(), **raw}, sort_keys=True, default=str, indent=1
+        ).encode()
+        key = evidence_key(
+            desk.case_id, EvidenceKind.CONTROL_PLANE, item=item, name=f"facts-{now:%Y%m%dT%H%M%S.%fZ}.json"
+        )
+        stored = desk.gw.evidence.put(key, body, content_type="application/json")
+        desk.save_evidence(
+            Evidence(
+                evidence_id=item,
+                kind=EvidenceKind.CONTROL_PLANE,
+                outcome=Outcome.ACQUIRED,
+                account_id=desk.case.account_id,
+                region=desk.case.region,
+                uri=stored.uri,
+                version_id=stored.version_id,
+                size_bytes=stored.size_bytes,
+                digests=(
+                    Digest(value=stored.sha256, subject="the stored JSON object", source="control-plane"),
+                ),
+                started_at=now,
+                ended_at=datetime.now(UTC),
+                lock={"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
+            )
+        )
+        desk.custody(
+            CustodyAction.TARGET_DESCRIBED,
+            evidence_id=item,
+            detail={"uri": stored.uri, "sha256": stored.sha256},
+        )
+        return {"uri": stored.uri, "sha256": stored.sha256}
+
+
+class PlanResponseOperator(ForensicOperator):
+    """Decide what is acquired and whether the target is isolated, each with its reasons."""
+
+    def act(self, desk: CaseDesk, context: Any) -> Json:
+        """Decide, record and announce the plan."""
+        target = desk.target()
+        if target is None:
+            msg = f"case {desk.case_id} has no description of its target"
+            raise InvalidCaseError(msg, next_action="clear triage.describe_target")
+        policy = TriagePolicy(isolate_from=Severity(self.hook.settings.isolate_from_severity))
+        plan = decide(desk.finding(), target=target, policy=policy, now=datetime.now(UTC))
+        desk.gw.store.put(desk.case_id, "PLAN", plan)
+        desk.milestone(Milestone.TRIAGED, plan.decided_at)
+        decisions = (plan.memory, plan.disk, plan.isolate)
+        desk.custody(
+            CustodyAction.PLAN_DECIDED,
+            detail={
+                "policy": plan.policy_version,
+                **{d.action.value: {"go": d.go, "reasons": list(d.reasons)} for d in decisions},
+            },
+        )
+        desk.note("; ".join(_sentence(d) for d in decisions))
+        for warning in plan.warnings:
+            desk.note(f"warning: {warning}")
+        desk.phase(Phase.ACQUISITION)
+        desk.announce(
+            "triage",
+            "Triage done",
+            lines=[*[_sentence(d) for d in decisions], *plan.warnings],
+            facts={d.action.value: d.go for d in decisions},
+        )
+        return {d.action.value: d.go for d in decisions}
+
+
+def _sentence(decision: Decision) -> str:
+    verdict = "yes" if decision.go else ("wanted but not possible" if decision.wanted else "no")
+    return f"{decision.action.value}: {verdict} ({'; '.join(decision.reasons)})"

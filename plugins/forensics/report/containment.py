@@ -1,0 +1,85 @@
+"""What the containment record means, in words a responder can act on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from forensics.models.case import CaseStatus, CaseView, Milestone
+from forensics.models.containment import ContainmentResult, ContainmentState
+from forensics.report.text import NOT_RECORDED, utc
+
+STATE_WORDS = {
+    ContainmentState.NOT_CONTAINED: "Nothing was changed on the instance's network: it can be reached, and can reach out, as before.",
+    ContainmentState.NEW_FLOWS_BLOCKED: (
+        "NEW_FLOWS_BLOCKED means: security groups now refuse new connections, in and out, on every network interface "
+        "that was read back. It does NOT mean that the instance is cut off: connections that were open before the "
+        "change may go on, and the paths listed below stay open or unproven."
+    ),
+    ContainmentState.ALL_FLOWS_VERIFIED: (
+        "ALL_FLOWS_VERIFIED means: new connections are refused and traffic was measured after the change; no flow was seen. "
+        "The paths listed below, if any, were not part of that measurement."
+    ),
+    ContainmentState.FAILED: "Containment failed. Treat the instance as reachable and as able to reach out until someone has checked.",
+}
+
+
+@dataclass(frozen=True)
+class Containment:
+    """The answer to "is it contained?": ``level`` is good, warn, bad or idle; ``act`` is what a person has to do."""
+
+    level: str
+    short: str
+    sentence: str
+    meaning: str = ""
+    act: str | None = None
+
+
+def describe(view: CaseView) -> Containment:
+    """Say whether the target is contained, since when, and if not, why not."""
+    result = view.containment
+    if result is not None:
+        return _recorded(view, result)
+    if view.plan is None:
+        return Containment("idle", "no, not decided", "Not contained: no response plan is recorded yet.")
+    decision = view.plan.isolate
+    reasons = "; ".join(decision.reasons)
+    if not decision.wanted:
+        return Containment("idle", "no, not wanted", f"Not contained: the plan does not ask for isolation ({reasons}).")
+    if not decision.possible:
+        return Containment(
+            "bad",
+            "no, not possible",
+            f"Not contained: isolation is wanted but not possible ({reasons}).",
+            act="Contain the target by other means: the plan wants isolation but could not carry it out.",
+        )
+    if view.case.status is CaseStatus.OPEN:
+        return Containment("warn", "not yet", f"Not contained yet: isolation is planned and has no result so far ({reasons}).")
+    return Containment(
+        "bad",
+        "no result",
+        "Not contained as far as is recorded: isolation was planned but has no result.",
+        act="Check the target's security groups and isolate it by hand: isolation was planned but has no recorded result.",
+    )
+
+
+def _recorded(view: CaseView, result: ContainmentResult) -> Containment:
+    since = result.contained_at or view.milestones.get(Milestone.CONTAINED)
+    when = f"since {utc(since)}" if since else f"since when is {NOT_RECORDED}"
+    meaning = STATE_WORDS[result.state]
+    reason = result.reason or f"reason {NOT_RECORDED}"
+    if result.state is ContainmentState.FAILED:
+        return Containment(
+            "bad",
+            "FAILED",
+            f"Containment FAILED: {reason}.",
+            meaning,
+            "Isolate the instance by hand now, then clear the containment task in the Airflow UI.",
+        )
+    if result.state is ContainmentState.NOT_CONTAINED:
+        wanted = view.plan is None or view.plan.isolate.wanted
+        act = "The target is not contained: decide whether to isolate it by hand." if wanted else None
+        return Containment("bad" if wanted else "idle", "no", f"Not contained: {reason}.", meaning, act)
+    if result.state is ContainmentState.ALL_FLOWS_VERIFIED:
+        return Containment("good", "yes, no flow seen", f"Contained {when}: no flow was seen after the change.", meaning)
+    sentence = f"New connections are blocked {when}. Connections that were already open may go on."
+    return Containment("warn", "new flows blocked", sentence, meaning)

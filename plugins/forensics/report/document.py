@@ -1,0 +1,74 @@
+"""The report of a case as JSON: the derived facts and the whole view they come from."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from forensics.models.base import format_utc
+from forensics.models.case import CaseView
+from forensics.report import chronology, containment, headline, sections
+
+SCHEMA = "forensics.report/1"
+CAVEAT = (
+    "This report is a technical record. No claim is made as to the suitability of this report, or of the evidence it "
+    "describes, as evidence in a court of law; that is for qualified examiners and the court to decide."
+)
+
+
+def render_json(view: CaseView) -> str:
+    """The report as canonical JSON: sorted keys, two spaces, ASCII only, so that no terminal or editor is fooled."""
+    return json.dumps(to_json(build(view)), sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def build(view: CaseView) -> dict[str, Any]:
+    """The report's content as plain values; ``view`` validates back as a :class:`CaseView`."""
+    state = containment.describe(view)
+    ledger = headline.ledger(view)
+    return {
+        "schema": SCHEMA,
+        "case_id": view.case.case_id,
+        "generated_at": view.generated_at,
+        "summary": {
+            "status": view.case.status,
+            "status_in_words": headline.STATUS_WORDS[view.case.status],
+            "phase": view.case.phase,
+            "contained": state.short,
+            "contained_in_words": state.sentence,
+            "evidence": headline.evidence_sentence(view),
+            "findings": headline.findings_sentence(view),
+        },
+        "next_steps": [asdict(step) for step in headline.next_steps(view)],
+        "key_times": [asdict(row) for row in chronology.key_times(view)],
+        "gaps": [asdict(gap) for gap in headline.missing(view)],
+        "custody": {"intact": ledger.intact, "in_words": ledger.sentence, "signature": sections.signature(view).sentence},
+        "caveat": CAVEAT,
+        "view": view.model_dump(mode="python", by_alias=True),
+    }
+
+
+def to_json(value: Any) -> Any:
+    """Values as JSON has them; what JSON cannot say (bytes, NaN) becomes text."""
+    if isinstance(value, Mapping):
+        return {str(to_json(key)): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [to_json(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return format_utc(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return str(value)

@@ -1,0 +1,102 @@
+"""The report of a case as one self-contained HTML page, and the Jinja environment that all pages share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from forensics.models.base import format_utc
+from forensics.models.case import CaseView
+from forensics.report import chronology, containment, document, headline, sections, text
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A way out of the page; given by the web app, absent in a stored report."""
+
+    label: str
+    href: str
+
+
+def _finalize(value: Any) -> Any:
+    """Last stop of every value on its way into a page, before it is escaped."""
+    if isinstance(value, Markup):
+        return value
+    if value is None:
+        return text.NOT_RECORDED
+    return text.visible(text.cut(str(value)))
+
+
+def environment(*folders: Path) -> Environment:
+    """An environment that escapes everything, shows hidden characters and refuses undefined names."""
+    made = Environment(
+        loader=FileSystemLoader([*folders, TEMPLATES]),
+        autoescape=True,
+        finalize=_finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "utc": text.utc,
+        "iso": format_utc,
+        "duration": text.duration,
+        "human_size": text.human_size,
+        "exact_size": text.exact_size,
+        "pairs": text.pairs,
+        "flat": text.flat,
+        "plain": text.plain,
+        "cut": text.cut,
+        "count_of": text.count,
+    }
+    made.globals |= {"NOT_RECORDED": text.NOT_RECORDED}
+    return made
+
+
+@lru_cache(maxsize=1)
+def _report_environment() -> Environment:
+    return environment()
+
+
+def render_html(view: CaseView, *, links: Sequence[Link] = ()) -> str:
+    """The report as HTML: inline style, no script, nothing loaded from anywhere.
+
+    ``links`` are shown at the top; they must come from the program, never from data.
+    """
+    moments = chronology.merged(view)
+    page = _report_environment().get_template("report.html.j2").render(
+        view=view,
+        case=view.case,
+        links=links,
+        status_words=headline.STATUS_WORDS[view.case.status],
+        status_level=headline.STATUS_LEVEL[view.case.status],
+        contained=containment.describe(view),
+        state_words=containment.STATE_WORDS,
+        evidence_sentence=headline.evidence_sentence(view),
+        findings_sentence=headline.findings_sentence(view),
+        outcome_words=headline.OUTCOME_WORDS,
+        outcome_level=headline.OUTCOME_LEVEL,
+        gaps=headline.missing(view),
+        steps=headline.next_steps(view),
+        key_times=chronology.key_times(view),
+        plan_rows=sections.plan_rows(view),
+        found=sections.found_rows(view),
+        evidence=sections.evidence_rows(view),
+        segments=chronology.segments(moments),
+        moments=len(moments),
+        max_entries=chronology.MAX_ENTRIES,
+        results=sections.tool_runs(view),
+        ledger=headline.ledger(view),
+        signature=sections.signature(view),
+        caveat=document.CAVEAT,
+    )
+    # A lone surrogate cannot be encoded; everything from data was made visible, so this is the last safeguard.
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")

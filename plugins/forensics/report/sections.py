@@ -1,0 +1,141 @@
+"""The middle of the report: plan, findings, evidence, provenance, custody as rows for the template."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+
+from forensics.models.case import CaseView
+from forensics.models.evidence import Digest, Evidence
+from forensics.models.plan import Action, Decision
+from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
+from forensics.report.text import NOT_RECORDED
+
+PLAN_LABELS = {Action.MEMORY: "Acquire memory", Action.DISK: "Acquire disks", Action.ISOLATE: "Isolate the target"}
+SEVERITY_LEVEL = {
+    ResultSeverity.CRITICAL: "bad",
+    ResultSeverity.HIGH: "bad",
+    ResultSeverity.MEDIUM: "warn",
+    ResultSeverity.LOW: "idle",
+    ResultSeverity.INFO: "idle",
+}
+_RANK = {severity: rank for rank, severity in enumerate(ResultSeverity)}
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One decision: the answer in a word, and every reason."""
+
+    label: str
+    answer: str
+    level: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FoundRow:
+    """A tool finding with where it comes from; ``anchor`` is the number of the evidence in the table, if it is there."""
+
+    finding: ToolFinding
+    level: str
+    tool: str
+    evidence_id: str
+    anchor: int | None
+
+    @property
+    def minor(self) -> bool:
+        """Whether it can be folded away: low and informational ones."""
+        return self.finding.severity in {ResultSeverity.LOW, ResultSeverity.INFO}
+
+
+@dataclass(frozen=True)
+class EvidenceRow:
+    """One piece of evidence; ``digest_note`` says whether computations of the same bytes agree."""
+
+    item: Evidence
+    digest_note: str
+    digest_level: str
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What the signed head covers; ``fields`` is everything recorded about the signature."""
+
+    sentence: str
+    level: str
+    fields: dict[str, str]
+
+
+def plan_rows(view: CaseView) -> list[PlanRow]:
+    """The three decisions; none when triage has not ended with a plan."""
+    if view.plan is None:
+        return []
+    return [_plan_row(decision) for decision in (view.plan.memory, view.plan.disk, view.plan.isolate)]
+
+
+def _plan_row(decision: Decision) -> PlanRow:
+    if decision.go:
+        answer, level = "yes", "good"
+    elif decision.wanted:
+        answer, level = "wanted but NOT POSSIBLE", "bad"
+    else:
+        answer, level = "no", "idle"
+    return PlanRow(PLAN_LABELS[decision.action], answer, level, decision.reasons)
+
+
+def found_rows(view: CaseView) -> list[FoundRow]:
+    """Findings of all tools, most severe first, then by time (unknown times last)."""
+    anchors = {e.evidence_id: number for number, e in enumerate(view.evidence, start=1)}
+    rows = [
+        FoundRow(f, SEVERITY_LEVEL[f.severity], r.tool, r.evidence_id, anchors.get(r.evidence_id))
+        for r in view.results
+        for f in r.findings
+    ]
+    return sorted(rows, key=_order)
+
+
+def _order(row: FoundRow) -> tuple[int, bool, float, str]:
+    time: datetime | None = row.finding.time
+    return -_RANK[row.finding.severity], time is None, time.timestamp() if time else 0.0, row.finding.id
+
+
+def evidence_rows(view: CaseView) -> list[EvidenceRow]:
+    """Evidence in the recorded order, with a check that digests of the same bytes agree."""
+    return [EvidenceRow(item, *_agreement(item.digests)) for item in view.evidence]
+
+
+def _agreement(digests: tuple[Digest, ...]) -> tuple[str, str]:
+    if not digests:
+        return f"digest {NOT_RECORDED}", "idle"
+    values: dict[tuple[str, str], list[Digest]] = defaultdict(list)
+    for digest in digests:
+        values[digest.algorithm.lower(), digest.subject].append(digest)
+    if any(len({d.value.lower() for d in group}) > 1 for group in values.values()):
+        return "DIGESTS OF THE SAME BYTES DIFFER", "bad"
+    agreeing = [{d.source for d in group} for group in values.values() if len({d.source for d in group}) > 1]
+    if agreeing:
+        return f"{' and '.join(sorted(agreeing[0]))} agree", "good"
+    return "computed once, not compared", "idle"
+
+
+def signature(view: CaseView) -> Signature:
+    """Whether the ledger's head is signed and how many of its events the signature covers."""
+    fields = dict(view.custody_signature)
+    if not fields:
+        return Signature("The head is not signed (no signature is recorded).", "warn", fields)
+    covered = fields.get("head")
+    position = next((n for n, e in enumerate(view.custody, start=1) if e.digest == covered), None)
+    total = len(view.custody)
+    if covered is None:
+        return Signature(f"A signature is recorded; what it covers is {NOT_RECORDED}.", "warn", fields)
+    if position is None:
+        return Signature("A signature is recorded, but it covers no event of this ledger.", "bad", fields)
+    rest = "" if position == total else f"; the {total - position} newest are not signed yet"
+    words = f"A signature is recorded for the first {position} of {total} events{rest}. It was not verified for this page."
+    return Signature(words, "good" if position == total else "warn", fields)
+
+
+def tool_runs(view: CaseView) -> list[ToolResults]:
+    """Results in order of evidence and tool, for the provenance table."""
+    return sorted(view.results, key=lambda r: (r.evidence_id, r.tool))

@@ -1,0 +1,137 @@
+"""Words for people: hostile characters made visible, long text cut, sizes, times and durations."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+NOT_RECORDED = "not recorded"
+MAX_TEXT = 4000
+_MAX_MARKS = 4
+# Letters by category, blank by looks.
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def visible(text: str) -> str:
+    """Show every character that could hide, reorder or fake text; line feeds stay, with a mark."""
+    if text.isascii() and text.isprintable():
+        return text
+    shown: list[str] = []
+    marks = 0
+    for char in text:
+        category = unicodedata.category(char)
+        marks = marks + 1 if category in {"Mn", "Me"} else 0
+        shown.append(_code(char) if marks > _MAX_MARKS else _shown(char, category))
+    return "".join(shown)
+
+
+def _shown(char: str, category: str) -> str:
+    if char == "\n":
+        return "⏎\n"
+    if char < " ":
+        return chr(0x2400 + ord(char))
+    if char == "\x7f":
+        return "␡"
+    odd_space = category == "Zs" and char != " "
+    return _code(char) if category in _HIDDEN or odd_space or char in _BLANK_LETTERS else char
+
+
+def _code(char: str) -> str:
+    return f"[U+{ord(char):04X}]"
+
+
+def cut(text: str, limit: int = MAX_TEXT) -> str:
+    """Cut after ``limit`` characters and say how many are missing."""
+    return text if len(text) <= limit else f"{text[:limit]} […{len(text) - limit:,} more characters]"
+
+
+def human_size(size: int | None) -> str:
+    """Size in binary units, or that it is not recorded."""
+    if size is None:
+        return NOT_RECORDED
+    if size < 1024:
+        return f"{size} bytes"
+    value = float(size)
+    unit = ""
+    for unit in _UNITS:
+        value /= 1024
+        if value < 1024:
+            break
+    return f"{value:,.2f} {unit}"
+
+
+def exact_size(size: int | None) -> str:
+    """Size in bytes with separators; empty when the human form already says it."""
+    return "" if size is None or size < 1024 else f"{size:,} bytes"
+
+
+def utc(moment: datetime | None) -> str:
+    """UTC with milliseconds, for example ``2026-11-24 03:12:09.123Z``."""
+    if moment is None:
+        return NOT_RECORDED
+    return moment.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z")
+
+
+def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
+    """Seconds from ``start`` to ``end``; None when one of them is not recorded."""
+    return None if start is None or end is None else (end - start).total_seconds()
+
+
+def duration(seconds: float | None) -> str:
+    """Signed seconds, and minutes or hours when that reads better."""
+    if seconds is None:
+        return NOT_RECORDED
+    sign = "−" if seconds < 0 else "+"
+    size = abs(seconds)
+    exact = f"{sign}{size:,.1f} s"
+    if size < 120:
+        return exact
+    minutes, rest = divmod(round(size), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    words = [f"{days} d"] if days else []
+    words += [f"{hours} h"] if hours or days else []
+    words += [f"{minutes} min"] if minutes else []
+    words += [f"{rest} s"] if not days else []
+    return f"{exact} ({' '.join(words)})"
+
+
+def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Key and value of a free-form mapping as text, in key order, nested values flattened with dots."""
+    rows: list[tuple[str, str]] = []
+    for key in sorted(values, key=str):
+        value = values[key]
+        if isinstance(value, Mapping) and value:
+            rows += [(f"{key}.{inner}", text) for inner, text in pairs(value)]
+        else:
+            rows.append((str(key), plain(value)))
+    return rows
+
+
+def flat(values: Mapping[str, Any]) -> str:
+    """A free-form mapping on one line: ``key: value; key: value``."""
+    return "; ".join(f"{key}: {text}" for key, text in pairs(values))
+
+
+def plain(value: Any) -> str:
+    """One value as text: no value is said, booleans in words, lists with commas."""
+    if value is None or value in ("", {}, [], ()):
+        return NOT_RECORDED
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return utc(value)
+    if isinstance(value, Mapping):
+        return f"({flat(value)})"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value)
+    return str(value)
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """``1 disk``, ``3 disks``."""
+    return f"{number} {one if number == 1 else many or one + 's'}"

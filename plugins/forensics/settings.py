@@ -1,0 +1,84 @@
+"""The product's settings: Airflow's configuration section ``[forensics]``.
+
+Airflow and MWAA present the option ``forensics.case_table`` as the environment variable
+``AIRFLOW__FORENSICS__CASE_TABLE``; this module reads only those variables, so that code without Airflow can use it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from forensics.errors import ConfigurationError
+
+PREFIX = "AIRFLOW__FORENSICS__"
+
+
+class Settings(BaseModel):
+    """All settings; the names are the options of the section, in capitals in the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    forensic_account_id: str = Field(pattern=r"^\d{12}$")
+    region: str
+    case_table: str
+    evidence_bucket: str
+    landing_bucket: str
+    tools_bucket: str
+    queue_url: str
+    dead_letter_queue_url: str
+    topic_arn: str
+    evidence_key_arn: str = Field(description="KMS key of evidence objects and snapshot copies")
+    signing_key_id: str = Field(description="asymmetric KMS key that signs the custody ledger's head")
+    external_id: str
+    role_prefix: str = "forensics-"
+    ami_parameter: str = Field(
+        default="/forensics/ami/current", description="SSM parameter with the forensic AMI id"
+    )
+    analysis_subnet_id: str
+    analysis_security_group_id: str
+    analysis_instance_profile: str
+    analysis_instance_types: str = Field(
+        default="m6i.xlarge,m5.xlarge,m6a.xlarge", description="in order of preference"
+    )
+    capture_tool_key: str = Field(default="tools/avml", description="object of the memory capture tool")
+    capture_tool_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    retention_days: int = Field(default=365, ge=1, description="Object Lock and snapshot lock, in days")
+    lock_mode: str = Field(default="GOVERNANCE", pattern="^(GOVERNANCE|COMPLIANCE)$")
+    isolate_from_severity: str = Field(default="HIGH", pattern="^(LOW|MEDIUM|HIGH|CRITICAL)$")
+    accept_samples: bool = False
+    memory_limit_gib: int = Field(
+        default=256, ge=1, description="the largest memory image the offered parts can hold"
+    )
+    memory_timeout_seconds: int = Field(default=3600, ge=60)
+    snapshot_timeout_seconds: int = Field(default=21600, ge=60)
+    instance_timeout_seconds: int = Field(default=900, ge=60)
+    investigation_timeout_seconds: int = Field(default=7200, ge=60)
+    poll_seconds: float = Field(default=5.0, ge=0.1, description="how often waits look at AWS")
+    queue_poll_seconds: float = Field(default=1.0, ge=0.1)
+    ui_url: str = Field(default="", description="address of the Airflow UI, for links in messages")
+
+
+def load(environment: Mapping[str, str]) -> Settings:
+    """Read settings from an environment.
+
+    Raises :class:`ConfigurationError` naming every option that is missing or wrong.
+    """
+    values = {k.removeprefix(PREFIX).lower(): v for k, v in environment.items() if k.startswith(PREFIX)}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        wrong = "; ".join(f"forensics.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        msg = f"Airflow configuration section [forensics] is incomplete: {wrong}"
+        raise ConfigurationError(
+            msg, next_action="set the options named above (docs/configuration.md lists them)"
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """Return the settings of this process."""
+    return load(os.environ)

@@ -1,0 +1,88 @@
+"""The flows of a case as task groups (seed steps 4 to 12). Wiring only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow.sdk import BaseOperator, TaskGroup, TriggerRule
+
+from forensics.operators.analysis import AnalyseDiskOperator, AnalyseMemoryOperator
+from forensics.operators.case import CloseCaseOperator, WriteReportOperator
+from forensics.operators.containment import IsolateTargetOperator
+from forensics.operators.disk import CopySnapshotsOperator, SnapshotVolumesOperator
+from forensics.operators.investigation import (
+    AttachEvidenceVolumesOperator,
+    LaunchForensicInstanceOperator,
+    TerminateForensicInstanceOperator,
+)
+from forensics.operators.memory import CaptureMemoryOperator, VerifyMemoryOperator
+from forensics.operators.triage import DescribeTargetOperator, PlanResponseOperator
+
+
+@dataclass(frozen=True)
+class Flow:
+    """First and last task of a flow."""
+
+    first: BaseOperator
+    last: BaseOperator
+
+
+def triage() -> Flow:
+    """Describe the target, decide the plan (steps 4a to 5)."""
+    with TaskGroup("triage", tooltip="describe the target, decide the response plan"):
+        describe = DescribeTargetOperator(task_id="describe_target")
+        plan = PlanResponseOperator(task_id="plan_response")
+        describe >> plan
+    return Flow(describe, plan)
+
+
+def memory() -> Flow:
+    """Capture on the target, verify what landed (step 6, memory)."""
+    with TaskGroup("memory", tooltip="capture memory by SSM, verify and lock it"):
+        capture = CaptureMemoryOperator(task_id="capture_memory")
+        verify = VerifyMemoryOperator(task_id="verify_memory")
+        capture >> verify
+    return Flow(capture, verify)
+
+
+def disk() -> Flow:
+    """Snapshot all volumes, copy them to the forensic account (steps 6 and 7, disk)."""
+    with TaskGroup("disk", tooltip="snapshot all volumes, lock, share, copy to the forensic account"):
+        snapshot = SnapshotVolumesOperator(task_id="snapshot_volumes")
+        copy = CopySnapshotsOperator(task_id="copy_snapshots")
+        snapshot >> copy
+    return Flow(snapshot, copy)
+
+
+def containment() -> Flow:
+    """Isolate the target when the memory capture has ended, whatever its outcome (step 6)."""
+    with TaskGroup("containment", tooltip="protect, isolate, read back"):
+        isolate = IsolateTargetOperator(
+            task_id="isolate_target", trigger_rule=TriggerRule.ALL_DONE, priority_weight=10
+        )
+    return Flow(isolate, isolate)
+
+
+def investigation() -> tuple[Flow, list[BaseOperator]]:
+    """Forensic instance from launch to removal, tools in between (steps 8 to 12). Returns the flow and the tool tasks."""
+    with TaskGroup("investigation", tooltip="run the tools on a disposable forensic instance"):
+        launch = LaunchForensicInstanceOperator(
+            task_id="launch_forensic_instance", trigger_rule=TriggerRule.ALL_DONE
+        )
+        attach = AttachEvidenceVolumesOperator(task_id="attach_evidence_volumes")
+        on_memory = AnalyseMemoryOperator(task_id="analyse_memory")
+        on_disk = AnalyseDiskOperator(task_id="analyse_disk")
+        terminate = TerminateForensicInstanceOperator(task_id="terminate_forensic_instance")
+        launch >> [on_memory, attach]
+        attach >> on_disk
+        [on_memory, on_disk] >> terminate.as_teardown(setups=launch)
+    return Flow(launch, terminate), [on_memory, on_disk]
+
+
+def report() -> Flow:
+    """Write the report, close the case (step 12). The closing task is the run's only leaf that counts."""
+    with TaskGroup("report", tooltip="write the report, close the case"):
+        write = WriteReportOperator(task_id="write_report", trigger_rule=TriggerRule.ALL_DONE)
+        close = CloseCaseOperator(task_id="close_case", trigger_rule=TriggerRule.ALL_DONE)
+        write >> close
+    return Flow(write, close)

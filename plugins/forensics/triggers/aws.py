@@ -1,0 +1,161 @@
+"""What the case waits for in AWS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forensics.aws.ebs import raise_if_failed
+from forensics.aws.session import Scope
+from forensics.errors import ForensicsError, InvestigationError
+from forensics.hooks.session import AccountGateways, ForensicsHook
+from forensics.triggers.base import Outcome, PollTrigger
+
+
+class _ScopedTrigger(PollTrigger):
+    """A wait in one account, Region and phase."""
+
+    def __init__(self, *, scope: dict[str, str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scope = scope
+
+    @property
+    def account(self) -> AccountGateways:
+        """Gateways of the scope; sessions are cached and renewed below."""
+        return ForensicsHook().account(Scope(**self.scope))
+
+
+class SsmCommandsCompletedTrigger(_ScopedTrigger):
+    """Fires when every command has ended on its instance.
+
+    The invocations are named by the caller: an empty list can never look like success.
+
+    :param commands: pairs of command id and instance id
+    """
+
+    def __init__(self, *, commands: list[list[str]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not commands:
+            msg = "no command to wait for"
+            raise ForensicsError(msg)
+        self.commands = commands
+
+    def arguments(self) -> dict[str, Any]:
+        return {"scope": self.scope, "commands": self.commands}
+
+    def waiting_for(self) -> str:
+        return f"SSM commands {', '.join(c for c, _ in self.commands)}"
+
+    def check(self) -> Outcome | None:
+        ssm = self.account.ssm
+        for command_id, instance_id in self.commands:
+            found = ssm.invocation(command_id=command_id, instance_id=instance_id)
+            if found is None or not found.finished:
+                return None
+        # The results are read again by the task: they may be larger than a trigger event should be.
+        return Outcome(ok=True, payload={"commands": self.commands})
+
+
+class SnapshotsCompletedTrigger(_ScopedTrigger):
+    """Fires when all snapshots are completed, or when one ends in error.
+
+    :param snapshot_ids: the snapshots
+    """
+
+    def __init__(self, *, snapshot_ids: list[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.snapshot_ids = snapshot_ids
+
+    def arguments(self) -> dict[str, Any]:
+        return {"scope": self.scope, "snapshot_ids": self.snapshot_ids}
+
+    def waiting_for(self) -> str:
+        return f"snapshots {', '.join(self.snapshot_ids)}"
+
+    def check(self) -> Outcome | None:
+        found = self.account.ebs.snapshots(self.snapshot_ids)
+        raise_if_failed(found, what="snapshot")
+        states = {s.id: s.state for s in found}
+        if len(states) == len(self.snapshot_ids) and all(state == "completed" for state in states.values()):
+            return Outcome(ok=True, payload={"snapshots": states})
+        return None
+
+
+class ForensicInstanceOnlineTrigger(_ScopedTrigger):
+    """Fires when the instance is running and its SSM agent is online.
+
+    :param instance_id: the forensic instance
+    """
+
+    def __init__(self, *, instance_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.instance_id = instance_id
+
+    def arguments(self) -> dict[str, Any]:
+        return {"scope": self.scope, "instance_id": self.instance_id}
+
+    def waiting_for(self) -> str:
+        return f"SSM agent of forensic instance {self.instance_id}"
+
+    def check(self) -> Outcome | None:
+        account = self.account
+        state = account.ec2.state(self.instance_id)
+        if state in {"terminated", "shutting-down", "stopped", "stopping"}:
+            msg = f"forensic instance {self.instance_id} is {state} before it was ready"
+            raise InvestigationError(
+                msg, next_action="look at its system log and the AMI, then clear the task"
+            )
+        if state == "running" and account.ssm.status(self.instance_id).online:
+            return Outcome(ok=True, payload={"instance_id": self.instance_id})
+        return None
+
+
+class VolumesReadyTrigger(_ScopedTrigger):
+    """Fires when all volumes are in the awaited state.
+
+    :param volume_ids: the volumes
+    :param state: ``available`` or ``in-use``
+    :param payload: what the task hands on when the wait ends it
+    """
+
+    def __init__(self, *, volume_ids: list[str], state: str, payload: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.volume_ids = volume_ids
+        self.state = state
+        self.payload = payload
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "scope": self.scope,
+            "volume_ids": self.volume_ids,
+            "state": self.state,
+            "payload": self.payload,
+        }
+
+    def waiting_for(self) -> str:
+        return f"volumes {', '.join(self.volume_ids)} to be {self.state}"
+
+    def check(self) -> Outcome | None:
+        found = self.account.ebs.volumes(self.volume_ids)
+        if any(v["State"] == "error" for v in found):
+            msg = f"a volume of {', '.join(self.volume_ids)} ended in state error"
+            raise InvestigationError(msg)
+        attached = [a.get("State") for v in found for a in v.get("Attachments", [])]
+        if all(v["State"] == self.state for v in found) and (
+            self.state != "in-use" or all(a == "attached" for a in attached)
+        ):
+            return Outcome(ok=True, payload=self.payload)
+        return None
+
+
+class QueueDepthTrigger(PollTrigger):
+    """Fires when the findings' queue has visible messages. It receives nothing, so a kill loses nothing."""
+
+    def arguments(self) -> dict[str, Any]:
+        return {}
+
+    def waiting_for(self) -> str:
+        return "findings in the queue"
+
+    def check(self) -> Outcome | None:
+        depth = ForensicsHook().queue().depth()
+        return Outcome(ok=True, payload={"depth": depth}) if depth else None

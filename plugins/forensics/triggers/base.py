@@ -1,0 +1,94 @@
+"""Polling in the triggerer: one loop, one place for time-outs, errors and ending the task."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+
+from forensics.errors import AwsError, ForensicsError
+
+# boto3 is synchronous; its calls run here, so that the triggerer's event loop never waits for AWS.
+_POOL = ThreadPoolExecutor(max_workers=24, thread_name_prefix="forensics-trigger")
+MAX_ERRORS = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished wait: ``ok`` or not, and plain values for the task."""
+
+    ok: bool
+    payload: dict[str, Any]
+
+
+class PollTrigger(BaseTrigger):
+    """Asks AWS again and again until :meth:`check` has an answer.
+
+    :param poll: seconds between looks
+    :param deadline: Unix time after which the wait fails with a time-out
+    :param ends_task: a good outcome ends the task at once with the payload as its XCom, without another worker start
+    """
+
+    def __init__(self, *, poll: float, deadline: float, ends_task: bool = False) -> None:
+        super().__init__()
+        self.poll = poll
+        self.deadline = deadline
+        self.ends_task = ends_task
+
+    def arguments(self) -> dict[str, Any]:
+        """Further constructor arguments, plain values only."""
+        raise NotImplementedError
+
+    def check(self) -> Outcome | None:
+        """Look once (in a thread); None means: not yet."""
+        raise NotImplementedError
+
+    def waiting_for(self) -> str:
+        """What is awaited, for messages."""
+        raise NotImplementedError
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and plain arguments."""
+        common = {"poll": self.poll, "deadline": self.deadline, "ends_task": self.ends_task}
+        return f"{type(self).__module__}.{type(self).__qualname__}", {**common, **self.arguments()}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Poll until there is an outcome, the deadline passes or AWS fails too often in a row."""
+        outcome = await self._wait()
+        if outcome.ok and self.ends_task:
+            yield TaskSuccessEvent(xcoms={"return_value": outcome.payload})
+        else:
+            yield TriggerEvent({"ok": outcome.ok, **outcome.payload})
+
+    async def _wait(self) -> Outcome:
+        errors = 0
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                outcome = await loop.run_in_executor(_POOL, self.check)
+                errors = 0
+            except AwsError as error:
+                errors += 1
+                self.log.warning("look %s of %s failed: %s", errors, self.waiting_for(), error)
+                if not error.retryable or errors >= MAX_ERRORS:
+                    return _failed(str(error), error.next_action)
+                outcome = None
+            except ForensicsError as error:
+                return _failed(str(error), error.next_action)
+            if outcome is not None:
+                return outcome
+            if time.time() > self.deadline:
+                return _failed(
+                    f"timed out waiting for {self.waiting_for()}",
+                    "look at the resource in AWS, then clear the task",
+                )
+            await asyncio.sleep(self.poll)
+
+
+def _failed(cause: str, next_action: str) -> Outcome:
+    return Outcome(ok=False, payload={"cause": cause, "next_action": next_action})

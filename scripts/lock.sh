@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Writes requirements/*.lock from *.in, for all platforms and Python 3.11 to 3.13, with a digest for every file.
+# CONSTRAINTS (file or URL) are Airflow's own tested versions; the published ones of the pinned release by default.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+AIRFLOW=$(sed -n 's/^apache-airflow==//p' requirements/runtime.in)
+CONSTRAINTS=${CONSTRAINTS:-https://raw.githubusercontent.com/apache/airflow/constraints-$AIRFLOW/constraints-3.12.txt}
+UV=.venv-bootstrap/bin/uv
+
+lock() { # name, further options
+    local name=$1
+    shift
+    echo "[lock] requirements/$name.lock"
+    # no annotations: they would name the place of the constraints file
+    "$UV" pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+        ${UPGRADE:+--upgrade} "$@" "requirements/$name.in" -o "requirements/$name.lock"
+}
+
+lock bootstrap
+lock runtime -c "$CONSTRAINTS"
+lock dev -c "$CONSTRAINTS"
+lock toolkit
+echo "[lock] done; 'make setup' installs what has changed"
