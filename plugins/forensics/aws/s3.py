@@ -126,8 +126,7 @@ class LandingGateway:
 
     def read(self, key: str, *, limit: int) -> bytes:
         """Read a small landed object whole; more than ``limit`` bytes is an error, not memory."""
-        data = b"".join(self._limited(key, limit))
-        return data
+        return b"".join(self._limited(key, limit))
 
     def _limited(self, key: str, limit: int) -> Iterator[bytes]:
         seen = 0
@@ -163,7 +162,6 @@ class EvidenceStore:
     def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> StoredObject:
         """Write one object; the same bytes written by an earlier try are accepted, other bytes are an error."""
         digest = hashlib.sha256(body)
-        lock = self._lock()
         try:
             with aws_errors(f"write {self.uri(key)}"):
                 answer = self._s3.put_object(
@@ -175,34 +173,49 @@ class EvidenceStore:
                     ExpectedBucketOwner=self._owner,
                     ServerSideEncryption="aws:kms",
                     SSEKMSKeyId=self._kms_key,
+                    ChecksumAlgorithm="SHA256",
                     ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
                     Metadata={"sha256": digest.hexdigest()},
-                    **lock,
+                    **self._lock(),
                 )
         except ConflictError:
             return self._existing(key, sha256=digest.hexdigest())
-        return self._stored(key, answer.get("VersionId"), digest.hexdigest(), len(body), lock)
+        return self._read_back(
+            key, version=answer.get("VersionId"), sha256=digest.hexdigest(), size=len(body)
+        )
 
-    def _stored(
-        self, key: str, version: str | None, sha256: str, size: int, lock: dict[str, Any]
-    ) -> StoredObject:
+    def _read_back(self, key: str, *, version: str | None, sha256: str, size: int) -> StoredObject:
+        """Ask S3 what it stored: the size must be right and the lock must be there, or it is not evidence."""
+        version_id = {"VersionId": version} if version else {}
+        with aws_errors(f"read back {self.uri(key)}"):
+            head = self._s3.head_object(
+                Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._owner, **version_id
+            )
+        mode, until = head.get("ObjectLockMode"), head.get("ObjectLockRetainUntilDate")
+        if int(head["ContentLength"]) != size:
+            msg = f"{self.uri(key)} has {head['ContentLength']} bytes in S3, {size} were written"
+            raise EvidenceTransferError(msg)
+        if mode not in {"GOVERNANCE", "COMPLIANCE"} or until is None or until <= datetime.now(UTC):
+            msg = f"{self.uri(key)} was stored without a lock (mode {mode}, until {until})"
+            raise EvidenceTransferError(
+                msg, next_action="check Object Lock on the evidence bucket, then clear the task"
+            )
         return StoredObject(
             uri=self.uri(key),
             bucket=self.bucket,
             key=key,
-            version_id=version,
+            version_id=version or head.get("VersionId"),
             sha256=sha256,
             size_bytes=size,
-            lock_mode=lock["ObjectLockMode"],
-            locked_until=lock["ObjectLockRetainUntilDate"],
+            lock_mode=mode,
+            locked_until=until,
         )
 
     def _existing(self, key: str, *, sha256: str) -> StoredObject:
-        with aws_errors(f"look at {self.uri(key)}"):
-            head = self._s3.head_object(Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._owner)
-        found = hashlib.sha256()
+        found, size = hashlib.sha256(), 0
         for chunk in self.stream(key):
             found.update(chunk)
+            size += len(chunk)
         if found.hexdigest() != sha256:
             msg = (
                 f"{self.uri(key)} exists already with other content ({found.hexdigest()}, expected {sha256})"
@@ -210,15 +223,10 @@ class EvidenceStore:
             raise EvidenceTransferError(
                 msg, next_action="look at the object's versions; nothing was overwritten"
             )
-        lock = {
-            "ObjectLockMode": head.get("ObjectLockMode", self._mode),
-            "ObjectLockRetainUntilDate": head.get("ObjectLockRetainUntilDate", datetime.now(UTC)),
-        }
-        return self._stored(key, head.get("VersionId"), sha256, int(head["ContentLength"]), lock)
+        return self._read_back(key, version=None, sha256=sha256, size=size)
 
     def put_stream(self, key: str, chunks: Iterator[bytes], *, on_chunk: Any = None) -> StoredObject:
         """Write a large object part by part, hashing as it passes; bounded memory (one part)."""
-        lock = self._lock()
         with aws_errors(f"start writing {self.uri(key)}"):
             upload = self._s3.create_multipart_upload(
                 Bucket=self.bucket,
@@ -227,7 +235,7 @@ class EvidenceStore:
                 ServerSideEncryption="aws:kms",
                 SSEKMSKeyId=self._kms_key,
                 ChecksumAlgorithm="SHA256",
-                **lock,
+                **self._lock(),
             )["UploadId"]
         digest, size, parts = hashlib.sha256(), 0, []
         try:
@@ -244,7 +252,7 @@ class EvidenceStore:
         except BaseException:
             self._abort(key, upload)
             raise
-        return self._stored(key, version, digest.hexdigest(), size, lock)
+        return self._read_back(key, version=version, sha256=digest.hexdigest(), size=size)
 
     def _part(self, key: str, *, upload: str, number: int, body: bytes) -> dict[str, Any]:
         checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()

@@ -122,3 +122,10 @@ def assume(
             _assumed.clear()
         _assumed[key] = made
     return made
+
+
+def forget() -> None:
+    """Drop every cached session, for a process whose credentials have changed."""
+    with _home_lock:
+        _home.clear()
+        _assumed.clear()

@@ -101,7 +101,7 @@ class SsmGateway:
     ) -> str:
         """Send a document, pinned by version and SHA-256 hash (R4); returns the command id."""
         given = {name: [value] for name, value in parameters.items()}
-        given["ExecutionTimeout"] = [str(timeout_seconds)]
+
         with aws_errors(f"send {document} to {instance_id} {self._where}"):
             answer = self._ssm.send_command(
                 InstanceIds=[instance_id],

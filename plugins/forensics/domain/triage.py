@@ -12,6 +12,8 @@ from forensics.models.target import Target
 POLICY_VERSION = "2026-11-24"
 ACQUIRE_TAG = "forensics:acquire"
 SUPPRESSING_TAGS = ("IsTriageRequired", "forensics:exclude", "forensics:skip")
+# GuardDuty marks DNS findings of these families with role TARGET although the instance is the one that talks.
+ACTING_FAMILIES = ("Backdoor:", "CryptoCurrency:", "Trojan:", "Impact:")
 LIVE_STATES = frozenset({"running"})
 ISOLATABLE_STATES = frozenset({"pending", "running", "stopping", "stopped"})
 
@@ -47,7 +49,7 @@ def _wanted_acquisition(
     if finding.action is not None:
         return True, [f"custom action {finding.action.value}"]
     wanted_by_tag = target.tags.get(ACQUIRE_TAG, "").lower() in {action.value, "all"}
-    if finding.source is FindingSource.CONFIG:
+    if _posture(finding):
         wanted, reason = False, "a configuration finding says nothing about an intrusion"
     elif finding.severity.rank >= policy.acquire_from.rank:
         wanted, reason = True, f"severity {finding.severity.value} is at or above {policy.acquire_from.value}"
@@ -105,13 +107,22 @@ def _isolation_wanted(finding: Finding, policy: TriagePolicy) -> tuple[bool, str
         return False, "custom action ForensicTriage acquires without isolating"
     if finding.action is not None:
         return True, f"custom action {finding.action.value}"
-    if finding.source is FindingSource.CONFIG:
+    if _posture(finding):
         return False, "a configuration finding never isolates"
-    if (finding.resource_role or "").upper() == "TARGET":
+    if (finding.resource_role or "").upper() == "TARGET" and not _acts(finding):
         return False, "the instance is the target of the activity, not its source"
     if finding.severity.rank >= policy.isolate_from.rank:
         return True, f"severity {finding.severity.value} is at or above {policy.isolate_from.value}"
     return False, f"severity {finding.severity.value} is below {policy.isolate_from.value}"
+
+
+def _posture(finding: Finding) -> bool:
+    return finding.posture or finding.source is FindingSource.CONFIG
+
+
+def _acts(finding: Finding) -> bool:
+    """Whether the finding's type says that the instance itself acts, whatever role GuardDuty gives it."""
+    return any(family in kind for kind in finding.types for family in ACTING_FAMILIES)
 
 
 def _warnings(target: Target) -> tuple[str, ...]:

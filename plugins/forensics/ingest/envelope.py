@@ -45,7 +45,7 @@ def open_body(body: object) -> Envelope:
     for _ in range(_MAXIMUM_WRAPPING):
         if "detail-type" in message or "Message" not in message:
             break
-        if message.get("Type") in {"SubscriptionConfirmation", "UnsubscribeConfirmation"}:
+        if message.get("Type") in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
             return Envelope(
                 detail_type=SNS_CONFIRMATION,
                 source="aws.sns",

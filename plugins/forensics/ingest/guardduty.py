@@ -84,7 +84,10 @@ class _SequenceResource(_Camel):
 
 def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) -> Claim:
     """Read one finding, in the spelling of events or of the API; raises :class:`QuarantineError`."""
-    finding = read_as(_Finding, value=_camel_case(item), field=field)
+    spelled = _camel_case(item)
+    if len(spelled) != len(item):
+        raise quarantine(field, value=", ".join(sorted(item)), problem="a field is there in two spellings")
+    finding = read_as(_Finding, value=spelled, field=field)
     instances = _instances(finding, field=field)
     types = types_of([finding.type])
     return Claim(
@@ -96,10 +99,11 @@ def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) 
         instances=instances,
         title=title_of(finding.title, finding.description, finding.type),
         # GuardDuty sends a member's finding also in its administrator's account: there the envelope's account
-        # is the administrator's, and detail.accountId decides. A foreign envelope is believed when it is of an
-        # administrator the deployment names, or when the resource confirms detail.accountId: by the ARN of
-        # the instance profile, or by the owner given in an attack sequence. An event that says two accounts
-        # and shows nothing for either is quarantined. GuardDuty is regional: the Region has no such excuse.
+        # is the administrator's, and detail.accountId decides. A foreign envelope is believed when it is of
+        # an administrator the deployment names, or when the resource confirms detail.accountId: by the ARN
+        # of the instance profile, or by the owner given in an attack sequence. An event that says two
+        # accounts and shows nothing for either is quarantined. GuardDuty is regional: the Region has no
+        # such excuse.
         account_binding=Binding.CONFIRMED,
         region_binding=Binding.SAME,
         types=types,

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints
 
-AccountId = Annotated[str, StringConstraints(pattern=r"^\d{12}$")]
-Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d{1,2}$")]
+AccountId = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$")]
 InstanceId = Annotated[str, StringConstraints(pattern=r"^i-([0-9a-f]{8}|[0-9a-f]{17})$")]
-CaseId = Annotated[str, StringConstraints(pattern=r"^fc-\d{8}-[0-9a-f]{10}$")]
+CaseId = Annotated[str, StringConstraints(pattern=r"^fc-[0-9]{8}-[0-9a-f]{10}$")]
 
 
 def format_utc(moment: datetime) -> str:

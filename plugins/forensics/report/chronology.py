@@ -58,7 +58,8 @@ class Moment:
     def key(self) -> str:
         """Sortable, stable and unique per content; the cursor of the timeline API."""
         text = "\x1f".join((self.kind, self.what, self.source, self.evidence_id or ""))
-        return f"{format_utc(self.time)}~{hashlib.sha256(text.encode('utf-8', 'backslashreplace')).hexdigest()[:16]}"
+        digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+        return f"{format_utc(self.time)}~{digest[:16]}"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,9 @@ def _derived(view: CaseView) -> Iterable[Moment]:
         what = event.action.value + (f" ({flat(event.detail)})" if event.detail else "")
         yield Moment(event.at, TimelineKind.CUSTODY.value, what, event.actor, event.evidence_id)
     for failure in view.failures:
-        yield Moment(failure.at, TimelineKind.FAILURE.value, f"{failure.step} failed: {failure.cause}", failure.step)
+        yield Moment(
+            failure.at, TimelineKind.FAILURE.value, f"{failure.step} failed: {failure.cause}", failure.step
+        )
 
 
 def _from_tools(view: CaseView) -> Iterable[Moment]:

@@ -9,23 +9,30 @@ from forensics.models.containment import ContainmentResult, ContainmentState
 from forensics.report.text import NOT_RECORDED, utc
 
 STATE_WORDS = {
-    ContainmentState.NOT_CONTAINED: "Nothing was changed on the instance's network: it can be reached, and can reach out, as before.",
+    ContainmentState.NOT_CONTAINED: (
+        "No change of the instance's network is recorded: treat it as reachable and as able to reach out."
+    ),
     ContainmentState.NEW_FLOWS_BLOCKED: (
-        "NEW_FLOWS_BLOCKED means: security groups now refuse new connections, in and out, on every network interface "
-        "that was read back. It does NOT mean that the instance is cut off: connections that were open before the "
-        "change may go on, and the paths listed below stay open or unproven."
+        "NEW_FLOWS_BLOCKED means: security groups now refuse new connections, in and out, on every network "
+        "interface that was read back. It does NOT mean that the instance is cut off: connections that were "
+        "open before the change may go on, and the paths listed below stay open or unproven."
     ),
     ContainmentState.ALL_FLOWS_VERIFIED: (
-        "ALL_FLOWS_VERIFIED means: new connections are refused and traffic was measured after the change; no flow was seen. "
-        "The paths listed below, if any, were not part of that measurement."
+        "ALL_FLOWS_VERIFIED means: new connections are refused, traffic was measured after the change, and "
+        "no flow was seen. The paths listed below, if any, were not part of that measurement."
     ),
-    ContainmentState.FAILED: "Containment failed. Treat the instance as reachable and as able to reach out until someone has checked.",
+    ContainmentState.FAILED: (
+        "Containment failed. Treat the instance as reachable and able to reach out until someone has checked."
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Containment:
-    """The answer to "is it contained?": ``level`` is good, warn, bad or idle; ``act`` is what a person has to do."""
+    """The answer to "is it contained?".
+
+    ``level`` is good, warn, bad or idle; ``act`` is what a person has to do, when there is something.
+    """
 
     level: str
     short: str
@@ -44,7 +51,9 @@ def describe(view: CaseView) -> Containment:
     decision = view.plan.isolate
     reasons = "; ".join(decision.reasons)
     if not decision.wanted:
-        return Containment("idle", "no, not wanted", f"Not contained: the plan does not ask for isolation ({reasons}).")
+        return Containment(
+            "idle", "no, not wanted", f"Not contained: the plan does not ask for isolation ({reasons})."
+        )
     if not decision.possible:
         return Containment(
             "bad",
@@ -53,12 +62,16 @@ def describe(view: CaseView) -> Containment:
             act="Contain the target by other means: the plan wants isolation but could not carry it out.",
         )
     if view.case.status is CaseStatus.OPEN:
-        return Containment("warn", "not yet", f"Not contained yet: isolation is planned and has no result so far ({reasons}).")
+        return Containment(
+            "warn",
+            "not yet",
+            f"Not contained yet: isolation is planned and has no result so far ({reasons}).",
+        )
     return Containment(
         "bad",
         "no result",
         "Not contained as far as is recorded: isolation was planned but has no result.",
-        act="Check the target's security groups and isolate it by hand: isolation was planned but has no recorded result.",
+        act="Check the target's security groups, isolate it by hand: planned isolation has no result.",
     )
 
 
@@ -80,6 +93,8 @@ def _recorded(view: CaseView, result: ContainmentResult) -> Containment:
         act = "The target is not contained: decide whether to isolate it by hand." if wanted else None
         return Containment("bad" if wanted else "idle", "no", f"Not contained: {reason}.", meaning, act)
     if result.state is ContainmentState.ALL_FLOWS_VERIFIED:
-        return Containment("good", "yes, no flow seen", f"Contained {when}: no flow was seen after the change.", meaning)
+        return Containment(
+            "good", "yes, no flow seen", f"Contained {when}: no flow was seen after the change.", meaning
+        )
     sentence = f"New connections are blocked {when}. Connections that were already open may go on."
     return Containment("warn", "new flows blocked", sentence, meaning)

@@ -17,14 +17,17 @@ from forensics.report import chronology, containment, headline, sections
 
 SCHEMA = "forensics.report/1"
 CAVEAT = (
-    "This report is a technical record. No claim is made as to the suitability of this report, or of the evidence it "
-    "describes, as evidence in a court of law; that is for qualified examiners and the court to decide."
+    "This report is a technical record. No claim is made as to the suitability of this report, or of the "
+    "evidence it describes, as evidence in a court of law; "
+    "that is for qualified examiners and the court to decide."
 )
 
 
 def render_json(view: CaseView) -> str:
-    """The report as canonical JSON: sorted keys, two spaces, ASCII only, so that no terminal or editor is fooled."""
-    return json.dumps(to_json(build(view)), sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    """The report as canonical JSON: sorted keys, two spaces, ASCII only (no terminal or editor is fooled)."""
+    return (
+        json.dumps(to_json(build(view)), sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    )
 
 
 def build(view: CaseView) -> dict[str, Any]:
@@ -47,7 +50,11 @@ def build(view: CaseView) -> dict[str, Any]:
         "next_steps": [asdict(step) for step in headline.next_steps(view)],
         "key_times": [asdict(row) for row in chronology.key_times(view)],
         "gaps": [asdict(gap) for gap in headline.missing(view)],
-        "custody": {"intact": ledger.intact, "in_words": ledger.sentence, "signature": sections.signature(view).sentence},
+        "custody": {
+            "intact": ledger.intact,
+            "in_words": ledger.sentence,
+            "signature": sections.signature(view).sentence,
+        },
         "caveat": CAVEAT,
         "view": view.model_dump(mode="python", by_alias=True),
     }

@@ -10,14 +10,14 @@ from forensics.domain.verdict import gaps as case_gaps
 from forensics.errors import CustodyChainError
 from forensics.models.case import CaseStatus, CaseView
 from forensics.models.evidence import Outcome
-from forensics.models.results import ResultSeverity
-from forensics.report import containment
+from forensics.models.results import Investigation, ResultSeverity
+from forensics.report import containment, sections
 from forensics.report.text import count
 
 STATUS_WORDS = {
     CaseStatus.OPEN: "Open: the case is still being worked. What is missing below may still arrive.",
     CaseStatus.CLOSED: "Closed: every step of the plan is recorded as done.",
-    CaseStatus.CLOSED_WITH_GAPS: "Closed WITH GAPS: something the plan wanted is not there. The gaps are listed below.",
+    CaseStatus.CLOSED_WITH_GAPS: "Closed WITH GAPS: something the plan wanted is not there; see the gaps.",
     CaseStatus.FAILED: "FAILED: the case could not be worked to its end. What was saved is listed below.",
 }
 STATUS_LEVEL = {
@@ -29,14 +29,17 @@ STATUS_LEVEL = {
 OUTCOME_LEVEL = {
     Outcome.PENDING: "idle",
     Outcome.ACQUIRED: "good",
+    Outcome.DONE: "good",
     Outcome.PARTIAL: "warn",
     Outcome.FAILED: "bad",
     Outcome.NOT_APPLICABLE: "idle",
     Outcome.SKIPPED: "idle",
 }
+_EXAMINED = frozenset({Outcome.ACQUIRED.value, Outcome.DONE.value})
 OUTCOME_WORDS = {
     Outcome.PENDING: "pending: no result yet",
     Outcome.ACQUIRED: "acquired",
+    Outcome.DONE: "done",
     Outcome.PARTIAL: "PARTIAL: only some of it was acquired",
     Outcome.FAILED: "FAILED",
     Outcome.NOT_APPLICABLE: "not applicable",
@@ -83,9 +86,15 @@ def ledger(view: CaseView) -> Ledger:
         return Ledger(None, f"The chain of {events} is intact, but no head is recorded to compare it with.")
     if head != view.custody_head and view.case.status is CaseStatus.OPEN:
         # An open case may be written to while it is read: a newer head alone proves nothing.
-        return Ledger(None, f"The chain of {events} is intact in itself, but the recorded head is another one; reload: it must match.")
+        return Ledger(
+            None,
+            f"The chain of {events} is intact in itself, but the recorded head is another one: "
+            "reload, it must match.",
+        )
     if head != view.custody_head:
-        return Ledger(False, f"The chain of {events} is intact in itself, but it does NOT end at the recorded head.")
+        return Ledger(
+            False, f"The chain of {events} is intact in itself, but it does NOT end at the recorded head."
+        )
     return Ledger(True, f"The chain of {events} was recomputed for this page and ends at the recorded head.")
 
 
@@ -93,7 +102,9 @@ def missing(view: CaseView) -> list[Missing]:
     """Every gap, stated as one: plan, evidence, tools, failures."""
     found = [Missing(f"Step {f.step} failed", f.cause, f"step, try {f.try_number}") for f in view.failures]
     found += [
-        Missing(f"{e.evidence_id}: {OUTCOME_WORDS[e.outcome]}", e.reason or "no reason is recorded", "evidence")
+        Missing(
+            f"{e.evidence_id}: {OUTCOME_WORDS[e.outcome]}", e.reason or "no reason is recorded", "evidence"
+        )
         for e in view.evidence
         if e.outcome is not Outcome.ACQUIRED
     ]
@@ -101,14 +112,32 @@ def missing(view: CaseView) -> list[Missing]:
         origin = f"{result.tool} tools on {result.evidence_id}"
         found += [Missing(g.what, g.why, origin) for g in result.gaps]
         found += [
-            Missing(f"{run.tool} {' '.join(run.argv)}".strip() + " did not end well", _run_problem(run.error, run.exit), origin)
+            Missing(
+                f"{run.tool} {' '.join(run.argv)}".strip() + " did not end well",
+                _run_problem(run.error, run.exit),
+                origin,
+            )
             for run in result.provenance
             if run.error or run.exit
         ]
     found += [
-        Missing(f"{i.activity} of {i.evidence_id} ended {i.outcome}", i.reason or "no reason is recorded", "investigation")
+        Missing(_investigation_words(i), i.reason or "no reason is recorded", "investigation")
         for i in view.investigations
-        if i.outcome != Outcome.ACQUIRED
+        if i.outcome not in _EXAMINED
+    ]
+    found += [
+        Missing(f"{item}: {sections.DIFFER}", "one of the copies is not what was acquired", "evidence")
+        for item in damaged(view)
+    ]
+    shown = {r.evidence_id for r in view.results}
+    found += [
+        Missing(
+            f"results of {i.activity} on {i.evidence_id} are not shown",
+            "they could not be read",
+            "investigation",
+        )
+        for i in view.investigations
+        if i.outcome in {*_EXAMINED, Outcome.PARTIAL} and i.evidence_id not in shown
     ]
     steps = {f"{f.step}: {f.cause}" for f in view.failures}
     items = [e.evidence_id for e in view.evidence if e.outcome is not Outcome.ACQUIRED]
@@ -118,6 +147,16 @@ def missing(view: CaseView) -> list[Missing]:
         if gap not in steps and not any(gap.startswith(f"{item} ended") for item in items)
     ]
     return found
+
+
+def damaged(view: CaseView) -> list[str]:
+    """Evidence of which two digests of the same bytes differ."""
+    return [row.item.evidence_id for row in sections.evidence_rows(view) if row.digest_level == "bad"]
+
+
+def _investigation_words(item: Investigation) -> str:
+    ended = "has no result yet" if item.outcome == Outcome.PENDING else f"ended {item.outcome}"
+    return f"{item.activity} of {item.evidence_id} {ended}"
 
 
 def _run_problem(error: str | None, exit_status: int | None) -> str:
@@ -130,11 +169,25 @@ def next_steps(view: CaseView) -> list[NextStep]:
     state = containment.describe(view)
     steps = [NextStep(state.act, state.sentence, urgent=True)] if state.act else []
     if ledger(view).intact is False:
-        do = "Treat the evidence as damaged until an examiner has looked at the custody ledger; clear no task before that."
+        do = "Treat the evidence as damaged; clear no task until an examiner has looked at the ledger."
         steps.append(NextStep(do, ledger(view).sentence, urgent=True))
+    steps += [
+        NextStep(
+            f"Treat {item} as damaged until an examiner has compared its copies.",
+            sections.DIFFER,
+            urgent=True,
+        )
+        for item in damaged(view)
+    ]
+    if sections.signature(view).level == "bad":
+        do = "Have an examiner compare the signed head under Object Lock with the ledger."
+        steps.append(NextStep(do, sections.signature(view).sentence, urgent=True))
     steps += [NextStep(f.next_action, f"{f.step} failed: {f.cause}") for f in view.failures]
     steps += [
-        NextStep(f"Decide whether {e.evidence_id} can be acquired again.", f"{OUTCOME_WORDS[e.outcome]}: {e.reason or 'no reason is recorded'}")
+        NextStep(
+            f"Decide whether {e.evidence_id} can be acquired again.",
+            f"{OUTCOME_WORDS[e.outcome]}: {e.reason or 'no reason is recorded'}",
+        )
         for e in view.evidence
         if e.outcome in {Outcome.FAILED, Outcome.PARTIAL}
     ]
@@ -145,7 +198,12 @@ def next_steps(view: CaseView) -> list[NextStep]:
         steps.append(NextStep(words, "they are listed under “Findings from the tools”"))
     if view.containment and view.containment.residuals:
         paths = count(len(view.containment.residuals), "path")
-        steps.append(NextStep(f"Deal with the {paths} that containment leaves open or unproven.", "listed under “Containment”"))
+        steps.append(
+            NextStep(
+                f"Deal with the {paths} that containment leaves open or unproven.",
+                "listed under “Containment”",
+            )
+        )
     return list(dict.fromkeys(steps))
 
 
@@ -160,7 +218,9 @@ def evidence_sentence(view: CaseView) -> str:
         return "No evidence is recorded."
     tally = Counter(e.outcome for e in view.evidence)
     others = ", ".join(f"{n} {o.value}" for o, n in tally.items() if o is not Outcome.ACQUIRED)
-    whole = f"{tally[Outcome.ACQUIRED]} of {count(len(view.evidence), 'piece', 'pieces')} of evidence acquired"
+    whole = (
+        f"{tally[Outcome.ACQUIRED]} of {count(len(view.evidence), 'piece', 'pieces')} of evidence acquired"
+    )
     return f"{whole}; {others}." if others else f"{whole}."
 
 
@@ -170,6 +230,8 @@ def findings_sentence(view: CaseView) -> str:
         return "No tool results are recorded."
     tally = severities(view)
     if not tally:
-        return "The tools that ran reported no finding. That is not proof that nothing happened: see the gaps."
+        return (
+            "The tools that ran reported no finding. That is not proof that nothing happened: see the gaps."
+        )
     parts = ", ".join(f"{tally[s]} {s.value}" for s in reversed(ResultSeverity) if tally[s])
     return f"{count(sum(tally.values()), 'finding')} from the tools: {parts}."

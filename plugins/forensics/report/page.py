@@ -72,31 +72,35 @@ def render_html(view: CaseView, *, links: Sequence[Link] = ()) -> str:
     ``links`` are shown at the top; they must come from the program, never from data.
     """
     moments = chronology.merged(view)
-    page = _report_environment().get_template("report.html.j2").render(
-        view=view,
-        case=view.case,
-        links=links,
-        status_words=headline.STATUS_WORDS[view.case.status],
-        status_level=headline.STATUS_LEVEL[view.case.status],
-        contained=containment.describe(view),
-        state_words=containment.STATE_WORDS,
-        evidence_sentence=headline.evidence_sentence(view),
-        findings_sentence=headline.findings_sentence(view),
-        outcome_words=headline.OUTCOME_WORDS,
-        outcome_level=headline.OUTCOME_LEVEL,
-        gaps=headline.missing(view),
-        steps=headline.next_steps(view),
-        key_times=chronology.key_times(view),
-        plan_rows=sections.plan_rows(view),
-        found=sections.found_rows(view),
-        evidence=sections.evidence_rows(view),
-        segments=chronology.segments(moments),
-        moments=len(moments),
-        max_entries=chronology.MAX_ENTRIES,
-        results=sections.tool_runs(view),
-        ledger=headline.ledger(view),
-        signature=sections.signature(view),
-        caveat=document.CAVEAT,
+    page = (
+        _report_environment()
+        .get_template("report.html.j2")
+        .render(
+            view=view,
+            case=view.case,
+            links=links,
+            status_words=headline.STATUS_WORDS[view.case.status],
+            status_level=headline.STATUS_LEVEL[view.case.status],
+            contained=containment.describe(view),
+            state_words=containment.STATE_WORDS,
+            evidence_sentence=headline.evidence_sentence(view),
+            findings_sentence=headline.findings_sentence(view),
+            outcome_words=headline.OUTCOME_WORDS,
+            outcome_level=headline.OUTCOME_LEVEL,
+            gaps=headline.missing(view),
+            steps=headline.next_steps(view),
+            key_times=chronology.key_times(view),
+            plan_rows=sections.plan_rows(view),
+            found=sections.found_rows(view),
+            evidence=sections.evidence_rows(view),
+            segments=chronology.segments(moments),
+            moments=len(moments),
+            max_entries=chronology.MAX_ENTRIES,
+            results=sections.tool_runs(view),
+            ledger=headline.ledger(view),
+            signature=sections.signature(view),
+            caveat=document.CAVEAT,
+        )
     )
-    # A lone surrogate cannot be encoded; everything from data was made visible, so this is the last safeguard.
+    # A lone surrogate cannot be encoded; data was made visible already, this is the last safeguard.
     return page.encode("utf-8", "backslashreplace").decode("utf-8")

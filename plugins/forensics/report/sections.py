@@ -12,7 +12,11 @@ from forensics.models.plan import Action, Decision
 from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
 from forensics.report.text import NOT_RECORDED
 
-PLAN_LABELS = {Action.MEMORY: "Acquire memory", Action.DISK: "Acquire disks", Action.ISOLATE: "Isolate the target"}
+PLAN_LABELS = {
+    Action.MEMORY: "Acquire memory",
+    Action.DISK: "Acquire disks",
+    Action.ISOLATE: "Isolate the target",
+}
 SEVERITY_LEVEL = {
     ResultSeverity.CRITICAL: "bad",
     ResultSeverity.HIGH: "bad",
@@ -20,6 +24,7 @@ SEVERITY_LEVEL = {
     ResultSeverity.LOW: "idle",
     ResultSeverity.INFO: "idle",
 }
+DIFFER = "DIGESTS OF THE SAME BYTES DIFFER"
 _RANK = {severity: rank for rank, severity in enumerate(ResultSeverity)}
 
 
@@ -35,7 +40,7 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class FoundRow:
-    """A tool finding with where it comes from; ``anchor`` is the number of the evidence in the table, if it is there."""
+    """A tool finding with where it comes from; ``anchor`` is the evidence's number in the table, if any."""
 
     finding: ToolFinding
     level: str
@@ -112,7 +117,7 @@ def _agreement(digests: tuple[Digest, ...]) -> tuple[str, str]:
     for digest in digests:
         values[digest.algorithm.lower(), digest.subject].append(digest)
     if any(len({d.value.lower() for d in group}) > 1 for group in values.values()):
-        return "DIGESTS OF THE SAME BYTES DIFFER", "bad"
+        return DIFFER, "bad"
     agreeing = [{d.source for d in group} for group in values.values() if len({d.source for d in group}) > 1]
     if agreeing:
         return f"{' and '.join(sorted(agreeing[0]))} agree", "good"
@@ -131,8 +136,9 @@ def signature(view: CaseView) -> Signature:
         return Signature(f"A signature is recorded; what it covers is {NOT_RECORDED}.", "warn", fields)
     if position is None:
         return Signature("A signature is recorded, but it covers no event of this ledger.", "bad", fields)
-    rest = "" if position == total else f"; the {total - position} newest are not signed yet"
-    words = f"A signature is recorded for the first {position} of {total} events{rest}. It was not verified for this page."
+    rest = "" if position == total else f"; not signed yet: {total - position}"
+    words = f"A signature is recorded for the first {position} of {total} events{rest}."
+    words += " It was not verified for this page."
     return Signature(words, "good" if position == total else "warn", fields)
 
 

@@ -55,13 +55,8 @@ def human_size(size: int | None) -> str:
         return NOT_RECORDED
     if size < 1024:
         return f"{size} bytes"
-    value = float(size)
-    unit = ""
-    for unit in _UNITS:
-        value /= 1024
-        if value < 1024:
-            break
-    return f"{value:,.2f} {unit}"
+    power = min((size.bit_length() - 1) // 10, len(_UNITS))
+    return f"{size / 1024**power:,.2f} {_UNITS[power - 1]}"
 
 
 def exact_size(size: int | None) -> str:
@@ -85,7 +80,7 @@ def duration(seconds: float | None) -> str:
     """Signed seconds, and minutes or hours when that reads better."""
     if seconds is None:
         return NOT_RECORDED
-    sign = "−" if seconds < 0 else "+"
+    sign = "\N{MINUS SIGN}" if seconds < 0 else "+"
     size = abs(seconds)
     exact = f"{sign}{size:,.1f} s"
     if size < 120:

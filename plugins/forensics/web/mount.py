@@ -1,0 +1,42 @@
+"""How the app gets into Airflow's API server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+URL_PREFIX = "/forensics"
+
+
+def airflow_path() -> str:
+    """Path of Airflow's UI from ``[api] base_url``, without a closing slash; empty at the root of a host."""
+    from airflow.configuration import conf
+
+    return urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+
+
+def build() -> Any:
+    """Make the app with Airflow's sign-in and the case store of the settings."""
+    from forensics.web.access import airflow_access
+    from forensics.web.app import create_app
+    from forensics.web.reader import StoreReader
+
+    return create_app(StoreReader(), authorize=airflow_access(), airflow_path=airflow_path())
+
+
+class LazyApp:
+    """An ASGI app that is built by its first request.
+
+    Airflow loads plugins in every process, workers included; only the API server needs FastAPI and the pages.
+    """
+
+    def __init__(self, make: Callable[[], Any] = build) -> None:
+        self._make = make
+        self._app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Build on first use, then pass on."""
+        if self._app is None:
+            self._app = self._make()
+        await self._app(scope, receive, send)

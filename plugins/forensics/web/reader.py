@@ -1,0 +1,132 @@
+"""What the pages read: the protocol, and the reader on top of the case store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from forensics.errors import CaseError
+from forensics.models.case import Case, CaseView
+from forensics.models.containment import ContainmentResult
+from forensics.models.evidence import Evidence
+from forensics.models.plan import ResponsePlan
+
+CASE_ID = re.compile(r"fc-[0-9]{8}-[0-9a-f]{10}")
+# Runs started by hand are found by looking through the newest cases; older ones are reached from the board.
+_SEARCH_PAGES, _SEARCH_SIZE = 5, 100
+
+
+class CaseReader(Protocol):
+    """Read side of the pages; methods raise :class:`ForensicsError` when the store cannot answer."""
+
+    def list_cases(self, *, limit: int, cursor: str | None) -> tuple[list[Case], str | None]:
+        """Newest cases first, and where the next page starts."""
+        ...
+
+    def case_view(self, case_id: str) -> CaseView | None:
+        """Everything about one case; None when there is no such case."""
+        ...
+
+    def board_view(self, case: Case) -> CaseView:
+        """The few items of a case that the board shows: plan, containment, evidence."""
+        ...
+
+    def case_of_run(self, run_id: str) -> str | None:
+        """The id of the case that a DAG run works on; None when no recent case names the run."""
+        ...
+
+
+class _Store(Protocol):
+    def get(self, case_id: str, sk: str, kind: type[Any]) -> Any: ...
+
+    def items(self, case_id: str, prefix: str = "") -> Iterator[tuple[str, Any]]: ...
+
+
+class Gateways(Protocol):
+    """What the reader needs of :class:`forensics.aws.desk.ForensicGateways`."""
+
+    @property
+    def store(self) -> _Store:
+        """The case store."""
+        ...
+
+    def list_cases(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Case], str | None]:
+        """Newest cases first."""
+        ...
+
+    def view(self, case_id: str) -> CaseView | None:
+        """The whole case."""
+        ...
+
+
+def _open_gateways() -> Gateways:
+    # Imported on the first request: the plugin must load where AWS or its settings are missing.
+    from forensics.hooks.session import forensic_gateways
+
+    return forensic_gateways()
+
+
+class StoreReader:
+    """Reads cases from DynamoDB and the evidence store; gateways are opened per request."""
+
+    def __init__(self, open_gateways: Callable[[], Gateways] = _open_gateways) -> None:
+        self._open = open_gateways
+
+    def list_cases(self, *, limit: int, cursor: str | None) -> tuple[list[Case], str | None]:
+        """Newest cases first, and where the next page starts."""
+        try:
+            return self._open().list_cases(limit=limit, cursor=cursor)
+        except ValidationError as error:
+            raise _unreadable("the list of cases", error) from error
+
+    def case_view(self, case_id: str) -> CaseView | None:
+        """Everything about one case; None when there is no such case."""
+        try:
+            return self._open().view(case_id)
+        except ValidationError as error:
+            raise _unreadable(f"case {case_id}", error) from error
+
+    def board_view(self, case: Case) -> CaseView:
+        """The few items of a case that the board shows, without the tools' results in S3."""
+        store = self._open().store
+        try:
+            return CaseView(
+                case=case,
+                plan=store.get(case.case_id, "PLAN", ResponsePlan),
+                containment=store.get(case.case_id, "CONTAINMENT", ContainmentResult),
+                evidence=tuple(
+                    Evidence.model_validate(data) for _, data in store.items(case.case_id, "EVIDENCE#")
+                ),
+                generated_at=datetime.now(UTC),
+            )
+        except ValidationError as error:
+            raise _unreadable(f"case {case.case_id}", error) from error
+
+    def case_of_run(self, run_id: str) -> str | None:
+        """The case whose id the run id starts with, else the newest case that names the run."""
+        named = CASE_ID.match(run_id)
+        if named:
+            return named.group()
+        cursor: str | None = None
+        for _ in range(_SEARCH_PAGES):
+            cases, cursor = self.list_cases(limit=_SEARCH_SIZE, cursor=cursor)
+            for case in cases:
+                if case.run_id == run_id:
+                    return case.case_id
+            if cursor is None:
+                return None
+        return None
+
+
+def _unreadable(what: str, error: ValidationError) -> CaseError:
+    fields = "; ".join(
+        f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)[:5]
+    )
+    return CaseError(
+        f"{what} has a record that this version cannot read: {fields}",
+        next_action="compare the plugin's version with the one that wrote the case; the records are safe",
+    )

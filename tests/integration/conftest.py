@@ -1,0 +1,128 @@
+"""A lab server of its own for the operators: real HTTP, real SSM agents, small images made here."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from forensics.aws import session as aws_session
+from forensics.settings import get_settings
+from lab import airflow, seed
+from lab.seed_targets import Images
+from lab.stack import read_variables
+from lab.stack_state import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+BANNER = b"Linux version 6.1.0-test (lab@test) (gcc 12.2.0) #1 SMP PREEMPT_DYNAMIC Test 6.1.0 (2026-01-01)\n"
+MIB = 1024 * 1024
+
+
+class SmallImages(Images):
+    """Images that are made in milliseconds."""
+
+    def disk(self, scenario: str) -> Path:
+        """Two MiB that are not all zero."""
+        self.cache.mkdir(parents=True, exist_ok=True)
+        out = self.cache / f"{scenario}.raw"
+        out.write_bytes(os.urandom(MIB) + bytes(MIB))
+        return out
+
+    def memory(self, scenario: str) -> dict[str, str]:
+        """A small LiME image."""
+        return {name: str(path) for name, path in small_memory(self.cache / scenario).items()}
+
+
+def small_memory(folder: Path) -> dict[str, Path]:
+    """A LiME image of 20 MiB with a kernel banner in it, and kernel facts that are only bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    size = 20 * MIB
+    body = bytearray(os.urandom(size))
+    body[5 * MIB : 5 * MIB + len(BANNER)] = BANNER
+    files = {name: folder / name for name in ("memory", "btf", "kallsyms", "version", "iomem")}
+    files["memory"].write_bytes(struct.pack("<IIQQ8x", 0x4C694D45, 1, 0x1000, 0x1000 + size - 1) + bytes(body))
+    files["btf"].write_bytes(os.urandom(4096))
+    files["kallsyms"].write_text("ffffffff81000000 T _text\n")
+    files["version"].write_bytes(BANNER)
+    files["iomem"].write_text("00001000-013fffff : System RAM\n")
+    return files
+
+
+@dataclass
+class SmallLab:
+    """A seeded lab and how to talk to it."""
+
+    endpoint: str
+    facts: dict[str, Any]
+
+    def control(self, route: str, body: Any = None) -> Any:
+        """Post to, or read, one of the lab's own routes."""
+        url = f"{self.endpoint}/_lab/{route}"
+        answer = requests.post(url, json=body, timeout=30) if body is not None else requests.get(url, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def client(self, service: str, account: str = "forensic") -> Any:
+        """A boto3 client of an account."""
+        from lab.seed_accounts import Account
+
+        return Account(self.facts["accounts"][account], self.endpoint).client(service)
+
+    def mail(self) -> list[dict[str, Any]]:
+        """SNS messages so far."""
+        got = self.control("mail")
+        return list(got["mail"])
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallLab]:
+    """One fresh lab for one test (about two seconds), with the product's settings in the environment."""
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    env = {**airflow.clean(dict(os.environ)), "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    log = (tmp_path / "lab.log").open("wb")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "lab.server", "--state", str(tmp_path), "--port", str(port)],
+        env=env, cwd=ROOT, stdout=log, stderr=log,
+    )  # fmt: skip
+    try:
+        _wait(endpoint, server, tmp_path / "lab.log")
+        images = SmallImages(cache=tmp_path / "cache", build_disk=small_memory, unpack_memory=small_memory)
+        facts = seed.seed(endpoint, tmp_path, images=images, report=lambda _: None)
+        for name in [n for n in os.environ if n.startswith(("AWS_", "AIRFLOW__FORENSICS__"))]:
+            monkeypatch.delenv(name)
+        for name, value in {**read_variables(tmp_path / "airflow.env"), **airflow.SETTINGS}.items():
+            if name.startswith(("AWS_", "AIRFLOW__FORENSICS__")):
+                monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        monkeypatch.setenv("AIRFLOW__FORENSICS__POLL_SECONDS", "0.1")
+        get_settings.cache_clear()
+        aws_session.forget()
+        yield SmallLab(endpoint, facts)
+    finally:
+        server.terminate()
+        server.wait(10)
+        log.close()
+        get_settings.cache_clear()
+        aws_session.forget()
+
+
+def _wait(endpoint: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        assert server.poll() is None, f"the lab ended: {log.read_text()[-2000:]}"
+        try:
+            if requests.get(f"{endpoint}/_lab/health", timeout=2).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.1)
+    raise AssertionError(f"the lab did not start: {log.read_text()[-2000:]}")
