@@ -50,6 +50,12 @@ class Settings(BaseModel):
     lock_mode: str = Field(default="GOVERNANCE", pattern="^(GOVERNANCE|COMPLIANCE)$")
     isolate_from_severity: str = Field(default="HIGH", pattern="^(LOW|MEDIUM|HIGH|CRITICAL)$")
     accept_samples: bool = False
+    administrator_accounts: str = Field(
+        default="", description="comma-separated accounts that send findings for others (delegated administrators)"
+    )
+    config_rules: str = Field(
+        default="", description="comma-separated Config rules that may open a case; empty: all"
+    )
     memory_limit_gib: int = Field(
         default=256, ge=1, description="the largest memory image the offered parts can hold"
     )
@@ -60,6 +66,11 @@ class Settings(BaseModel):
     poll_seconds: float = Field(default=5.0, ge=0.1, description="how often waits look at AWS")
     queue_poll_seconds: float = Field(default=1.0, ge=0.1)
     ui_url: str = Field(default="", description="address of the Airflow UI, for links in messages")
+
+
+def names(value: str) -> tuple[str, ...]:
+    """The items of a comma-separated setting."""
+    return tuple(item.strip() for item in value.split(",") if item.strip())
 
 
 def load(environment: Mapping[str, str]) -> Settings:

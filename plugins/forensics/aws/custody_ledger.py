@@ -14,7 +14,7 @@ from forensics.aws.error_map import aws_errors
 from forensics.aws.s3 import EvidenceStore
 from forensics.domain.custody import GENESIS, canonical, next_event, verify_chain
 from forensics.domain.naming import case_prefix
-from forensics.errors import ConflictError, CustodyError
+from forensics.errors import CaseError, ConflictError, CustodyChainError
 from forensics.models.base import format_utc
 from forensics.models.custody import CustodyAction, CustodyEvent
 
@@ -76,7 +76,8 @@ class CustodyLedger:
             else:
                 return
         msg = f"custody event {action.value} of {case_id} could not be appended in {_TRIES} tries: the head keeps moving"
-        raise CustodyError(msg, next_action="clear the task; the ledger itself is intact")
+        # Contention, not damage: the task's retry mends it.
+        raise CaseError(msg, next_action="clear the task; the ledger itself is intact")
 
     def _write(self, event: CustodyEvent, *, seq: int, once: str | None) -> None:
         table, pk = self._store.table, {"S": case_pk(event.case_id)}
@@ -122,14 +123,27 @@ class CustodyLedger:
         """All events in order."""
         return [CustodyEvent.model_validate(data) for _, data in self._store.items(case_id, "CUSTODY#")]
 
+    def _verified(self, case_id: str) -> tuple[list[CustodyEvent], str]:
+        """Events and head of a whole chain; a tail that was cut off is noticed by the head item beside it."""
+        # The head is read first: events that are appended meanwhile only make the list longer.
+        seq, digest = self.head(case_id)
+        events = self.events(case_id)
+        head = verify_chain(events)
+        if len(events) < seq:
+            msg = f"custody ledger of {case_id}: event {len(events) + 1} is missing (the head says {seq})"
+            raise CustodyChainError(msg)
+        if seq and events[seq - 1].digest != digest:
+            msg = f"custody ledger of {case_id}: event {seq} is not the one that the head names"
+            raise CustodyChainError(msg)
+        return events, head
+
     def sign_head(self, case_id: str, *, phase: str, evidence: EvidenceStore) -> dict[str, str]:
         """Verify the chain, sign its head with KMS and put the signed statement under Object Lock.
 
         The statement is signed over its SHA-384 digest (KMS ``MessageType=DIGEST``), so that anyone can check it with
         the public key and no AWS access.
         """
-        events = self.events(case_id)
-        head = verify_chain(events)
+        events, head = self._verified(case_id)
         statement = {
             "schema": "forensics.custody-head/1",
             "case_id": case_id,

@@ -132,11 +132,6 @@ class EbsGateway:
         with aws_errors(f"attach volume {volume_id} to {instance_id} {self._where}"):
             self._ec2.attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device=device)
 
-    def detach(self, volume_id: str) -> None:
-        """Detach a volume by force: its instance is being terminated."""
-        with aws_errors(f"detach volume {volume_id} {self._where}"):
-            self._ec2.detach_volume(VolumeId=volume_id, Force=True)
-
     def delete_volume(self, volume_id: str) -> None:
         """Delete an analysis volume (never evidence: evidence is the snapshot)."""
         with aws_errors(f"delete volume {volume_id} {self._where}"):

@@ -55,13 +55,13 @@ GONE = frozenset(
         "NotFound",
     }
 )
+# S3's 409 ConditionalRequestConflict is not here: another write was under way, and S3 says to try again.
 CONFLICT = frozenset(
     {
         "ConditionalCheckFailedException",
         "TransactionCanceledException",
         "PreconditionFailed",
         "412",
-        "ConditionalRequestConflict",
         "InvalidGroup.Duplicate",
     }
 )

@@ -68,11 +68,11 @@ class FindingQueue:
 
     def quarantine(self, body: str, *, reason: str) -> None:
         """Put a message that cannot be worked into the dead-letter queue, with the reason."""
+        # SQS refuses control characters, and the reason may quote the message.
+        clean = "".join(c if c.isprintable() else "?" for c in reason)[:500] or "unknown"
         with aws_errors(f"send a message to {self.dead_letter_url}"):
             self._sqs.send_message(
                 QueueUrl=self.dead_letter_url,
                 MessageBody=body,
-                MessageAttributes={
-                    "reason": {"DataType": "String", "StringValue": (reason or "unknown")[:500]}
-                },
+                MessageAttributes={"reason": {"DataType": "String", "StringValue": clean}},
             )

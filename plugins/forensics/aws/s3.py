@@ -264,6 +264,7 @@ class EvidenceStore:
                 PartNumber=number,
                 Body=body,
                 ChecksumSHA256=checksum,
+                ExpectedBucketOwner=self._owner,
             )
         return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
 
@@ -284,8 +285,13 @@ class EvidenceStore:
         return str(version) if version else None
 
     def _abort(self, key: str, upload: str) -> None:
-        with aws_errors(f"abort writing {self.uri(key)}"):
-            self._s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
+        try:
+            with aws_errors(f"abort writing {self.uri(key)}"):
+                self._s3.abort_multipart_upload(
+                    Bucket=self.bucket, Key=key, UploadId=upload, ExpectedBucketOwner=self._owner
+                )
+        except ResourceGoneError:
+            return
 
     def stream(self, key: str, *, chunk: int = CHUNK) -> Iterator[bytes]:
         """Read an object of the evidence store in chunks."""
@@ -314,7 +320,9 @@ class EvidenceStore:
     def list(self, prefix: str) -> list[str]:
         """URIs of all objects below a prefix."""
         with aws_errors(f"list {self.uri(prefix)}"):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix, ExpectedBucketOwner=self._owner
+            )
             return [self.uri(item["Key"]) for page in pages for item in page.get("Contents", [])]
 
 
@@ -334,13 +342,23 @@ class ToolsGateway:
         )
 
 
-def _regroup(chunks: Iterator[bytes], *, size: int = CHUNK) -> Iterator[bytes]:
-    """Cut a byte stream into parts of exactly ``size`` bytes (the last may be shorter)."""
-    waiting = bytearray()
+def part_size(number: int) -> int:
+    """Size in bytes of part ``number`` of a stream of unknown length.
+
+    S3 allows 10,000 parts: with equal parts of 16 MiB a stream would end at 156 GiB. Every 250 parts grow by 32 MiB, so
+    that 10,000 hold 6 TiB, and the memory that a part takes grows with the image only.
+    """
+    return CHUNK + 2 * CHUNK * ((number - 1) // 250)
+
+
+def _regroup(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Cut a byte stream into parts of :func:`part_size` (the last may be shorter)."""
+    waiting, number = bytearray(), 1
     for chunk in chunks:
         waiting += chunk
-        while len(waiting) >= size:
+        while len(waiting) >= (size := part_size(number)):
             yield bytes(waiting[:size])
             del waiting[:size]
+            number += 1
     if waiting:
         yield bytes(waiting)

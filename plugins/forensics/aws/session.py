@@ -43,6 +43,17 @@ class Scope:
         }
 
 
+class LazyClient:
+    """A boto3 client that is made when it is first used: loading a service's model costs up to half a second."""
+
+    def __init__(self, factory: ClientFactory, service: str) -> None:
+        self._factory = factory
+        self._service = service
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._factory.client(self._service), name)
+
+
 @dataclass
 class ClientFactory:
     """Makes boto3 clients for one identity; thread-safe, clients are reused."""
@@ -60,6 +71,10 @@ class ClientFactory:
                 config = _CONFIG.merge(Config(signature_version="s3v4")) if service == "s3" else _CONFIG
                 self._clients[service] = self.session.client(service, region_name=self.region, config=config)
             return self._clients[service]
+
+    def lazy(self, service: str) -> Any:
+        """A client that is made on first use."""
+        return LazyClient(self, service)
 
     @property
     def stale(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,8 @@ from forensics.errors import AwsError
 from forensics.models.base import Model
 from forensics.models.target import SsmStatus
 
+# The query of a presigned URL is a credential; what a host prints goes into the case, the log and messages to people.
+_SIGNED = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*X-Amz-[^\s\"':]*")
 TERMINAL = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})
 
 
@@ -48,7 +51,7 @@ class Invocation(Model):
         """One line on how it ended, for a person."""
         reason = str(self.status_line().get("reason") or "").strip()
         last_error = next((line for line in reversed(self.stderr.strip().splitlines()) if line.strip()), "")
-        said = reason or last_error or "no output"
+        said = _SIGNED.sub(r"\1", reason or last_error or "no output")
         return f"command {self.command_id} on {self.instance_id} ended {self.detail or self.status} (exit {self.exit_code}): {said[:500]}"
 
 

@@ -58,11 +58,11 @@ class ForensicsHook(BaseHook):
             session_name=session_name(scope.case_id, scope.phase),
         )
         where = {"account_id": scope.account_id, "region": scope.region}
-        ec2 = clients.client("ec2")
+        ec2 = clients.lazy("ec2")
         return AccountGateways(
             ec2=Ec2Gateway(ec2, **where),
             ebs=EbsGateway(ec2, **where),
-            ssm=SsmGateway(clients.client("ssm"), **where),
+            ssm=SsmGateway(clients.lazy("ssm"), **where),
         )
 
     def forensic(self, case_id: str) -> ForensicGateways:
@@ -75,27 +75,27 @@ class ForensicsHook(BaseHook):
             external_id=s.external_id,
             session_name=session_name(case_id, "custodian"),
         )
-        store = CaseStore(own.client("dynamodb"), table=s.case_table)
+        store = CaseStore(own.lazy("dynamodb"), table=s.case_table)
         return ForensicGateways(
             store=store,
             evidence=EvidenceStore(
-                custodian.client("s3"),
+                custodian.lazy("s3"),
                 bucket=s.evidence_bucket,
                 owner=s.forensic_account_id,
                 kms_key=s.evidence_key_arn,
                 mode=s.lock_mode,
                 retention_days=s.retention_days,
             ),
-            landing=LandingGateway(own.client("s3"), bucket=s.landing_bucket),
-            tools=ToolsGateway(own.client("s3"), bucket=s.tools_bucket),
+            landing=LandingGateway(own.lazy("s3"), bucket=s.landing_bucket),
+            tools=ToolsGateway(own.lazy("s3"), bucket=s.tools_bucket),
             ledger=CustodyLedger(
-                own.client("dynamodb"),
-                custodian.client("kms"),
+                own.lazy("dynamodb"),
+                custodian.lazy("kms"),
                 store=store,
                 signing_key=s.signing_key_id,
                 actor=f"arn:aws:iam::{s.forensic_account_id}:role/{s.role_prefix}custodian as {case_id}",
             ),
-            notifier=Notifier(own.client("sns"), topic_arn=s.topic_arn),
+            notifier=Notifier(own.lazy("sns"), topic_arn=s.topic_arn),
             queue=self.queue(),
         )
 
@@ -103,12 +103,12 @@ class ForensicsHook(BaseHook):
         """The findings' queue (needs no case)."""
         s = self.settings
         return FindingQueue(
-            home(s.region).client("sqs"), url=s.queue_url, dead_letter_url=s.dead_letter_queue_url
+            home(s.region).lazy("sqs"), url=s.queue_url, dead_letter_url=s.dead_letter_queue_url
         )
 
     def store(self) -> CaseStore:
         """The case store alone (needs no case)."""
-        return CaseStore(home(self.settings.region).client("dynamodb"), table=self.settings.case_table)
+        return CaseStore(home(self.settings.region).lazy("dynamodb"), table=self.settings.case_table)
 
     def desk(self, case_id: str, *, step: str) -> CaseDesk:
         """The desk of an open case."""

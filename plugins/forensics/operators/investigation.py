@@ -9,13 +9,18 @@ from airflow.sdk.exceptions import AirflowSkipException
 from forensics.aws.desk import CaseDesk
 from forensics.aws.ebs import EbsGateway
 from forensics.domain.naming import TAG_CASE, TAG_EVIDENCE, TAG_PURPOSE, tags
-from forensics.errors import AwsError, ForensicsError, InvestigationError
+from forensics.errors import ForensicsError, InvestigationError
 from forensics.hooks.session import ForensicsHook
 from forensics.models.case import Milestone, Phase, TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.operators.base import ForensicOperator, Json
-from forensics.triggers.aws import ForensicInstanceOnlineTrigger, VolumesReadyTrigger
+from forensics.settings import names
+from forensics.triggers.aws import (
+    ForensicInstanceOnlineTrigger,
+    InstancesGoneTrigger,
+    VolumesReadyTrigger,
+)
 
 INSTANCE_PURPOSE = "forensic-instance"
 VOLUME_PURPOSE = "analysis-volume"
@@ -58,7 +63,7 @@ class LaunchForensicInstanceOperator(ForensicOperator):
         else:
             instance_id = account.ec2.run_instance(
                 image_id=account.ssm.parameter(settings.ami_parameter),
-                types=[t.strip() for t in settings.analysis_instance_types.split(",") if t.strip()],
+                types=names(settings.analysis_instance_types),
                 token=f"{desk.case_id}-{context['ti'].try_number}",
                 subnet_id=settings.analysis_subnet_id,
                 group_id=settings.analysis_security_group_id,
@@ -172,11 +177,28 @@ class AttachEvidenceVolumesOperator(ForensicOperator):
 
 
 class TerminateForensicInstanceOperator(ForensicOperator):
-    """Remove the forensic instance and its analysis volumes, whatever happened before."""
+    """Remove the forensic instance, wait until it is gone, delete its analysis volumes, whatever happened before."""
 
     def act(self, desk: CaseDesk, context: Any) -> Json:
-        """Terminate and delete; safe to repeat."""
-        return remove_forensic_resources(self.hook, desk)
+        """Terminate and wait; safe to repeat."""
+        ending = terminate_instances(self.hook, desk)
+        if not ending:
+            return {"volumes": delete_volumes(self.hook, desk)}
+        scope = self.hook.forensic_scope(desk.case_id).as_dict()
+        timing = self.timing(self.hook.settings.instance_timeout_seconds)
+        self.wait(InstancesGoneTrigger(scope=scope, instance_ids=ending, **timing))
+        return None
+
+    def resume(self, desk: CaseDesk, payload: dict[str, Any], context: Any) -> Json:
+        """The instances are gone and have let go of their volumes."""
+        desk.note(
+            f"forensic instance {', '.join(payload['instances'])} is gone", kind=TimelineKind.INVESTIGATION
+        )
+        return {**payload, "volumes": delete_volumes(self.hook, desk)}
+
+    def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
+        """AWS does not terminate the instance."""
+        return InvestigationError(cause, next_action=next_action or None)
 
 
 def running_instance(hook: ForensicsHook, desk: CaseDesk) -> str:
@@ -192,24 +214,28 @@ def running_instance(hook: ForensicsHook, desk: CaseDesk) -> str:
     return found[0]
 
 
-def remove_forensic_resources(hook: ForensicsHook, desk: CaseDesk) -> dict[str, list[str]]:
-    """Terminate every forensic instance of the case and delete its analysis volumes; evidence is not touched.
-
-    A volume that AWS still holds is tried again by the next caller (teardown, then close_case).
-    """
+def terminate_instances(hook: ForensicsHook, desk: CaseDesk) -> list[str]:
+    """Terminate every forensic instance of the case; returns those that are on their way out."""
     account = hook.account(hook.forensic_scope(desk.case_id))
-    marks = {TAG_CASE: desk.case_id, TAG_PURPOSE: INSTANCE_PURPOSE}
-    instances = [i for i, state in account.ec2.find_instances(tags=marks) if state != "shutting-down"]
-    account.ec2.terminate(instances)
-    if instances:
-        desk.note(f"forensic instance {', '.join(instances)} terminated", kind=TimelineKind.INVESTIGATION)
-    deleted = []
-    for volume in account.ebs.find_volumes(tags={TAG_CASE: desk.case_id, TAG_PURPOSE: VOLUME_PURPOSE}):
-        try:
-            if volume["State"] == "in-use":
-                account.ebs.detach(volume["VolumeId"])
-            account.ebs.delete_volume(volume["VolumeId"])
-            deleted.append(volume["VolumeId"])
-        except AwsError as error:
-            desk.note(f"analysis volume {volume['VolumeId']} could not be deleted yet: {error}")
-    return {"instances": instances, "volumes": deleted}
+    found = account.ec2.find_instances(tags={TAG_CASE: desk.case_id, TAG_PURPOSE: INSTANCE_PURPOSE})
+    living = [i for i, state in found if state != "shutting-down"]
+    account.ec2.terminate(living)
+    if living:
+        desk.note(f"forensic instance {', '.join(living)} is terminated", kind=TimelineKind.INVESTIGATION)
+    return [i for i, _ in found]
+
+
+def delete_volumes(hook: ForensicsHook, desk: CaseDesk) -> list[str]:
+    """Delete the case's analysis volumes that nothing holds; evidence (snapshots) is not touched."""
+    account = hook.account(hook.forensic_scope(desk.case_id))
+    found = account.ebs.find_volumes(tags={TAG_CASE: desk.case_id, TAG_PURPOSE: VOLUME_PURPOSE})
+    free = [v["VolumeId"] for v in found if v["State"] == "available"]
+    for volume_id in free:
+        account.ebs.delete_volume(volume_id)
+    return free
+
+
+def remove_forensic_resources(hook: ForensicsHook, desk: CaseDesk) -> None:
+    """Clean up without waiting, for the ends of a case that no teardown follows."""
+    terminate_instances(hook, desk)
+    delete_volumes(hook, desk)

@@ -17,6 +17,7 @@ from forensics.ingest import read_event
 from forensics.models.case import TimelineKind
 from forensics.models.finding import Finding, Verdict
 from forensics.operators.case import case_from
+from forensics.settings import names
 from forensics.triggers.aws import QueueDepthTrigger
 
 VISIBILITY_SECONDS = 120
@@ -75,12 +76,18 @@ class FindingQueueSensor(BaseSensorOperator):
         body = message["Body"]
         sent = message.get("Attributes", {}).get("SentTimestamp")
         received_at = datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else datetime.now(UTC)
+        settings = hook.settings
         intake = read_event(
             body,
             received_at=received_at,
-            accept_samples=hook.settings.accept_samples,
-            own_account=hook.settings.forensic_account_id,
+            accept_samples=settings.accept_samples,
+            own_account=settings.forensic_account_id,
+            administrators=names(settings.administrator_accounts),
+            rule_names=names(settings.config_rules) or None,
         )
+        if intake.extra.get("quarantined"):
+            # Some findings of the event are good and some are not: both ends are kept.
+            queue.quarantine(body, reason="; ".join(map(str, intake.extra["quarantined"])))
         if intake.verdict is Verdict.QUARANTINE:
             queue.quarantine(body, reason=intake.reason)
             self.log.warning("message %s quarantined: %s", message["MessageId"], intake.reason)

@@ -109,6 +109,29 @@ class ForensicInstanceOnlineTrigger(_ScopedTrigger):
         return None
 
 
+class InstancesGoneTrigger(_ScopedTrigger):
+    """Fires when all instances are terminated.
+
+    :param instance_ids: the instances
+    """
+
+    def __init__(self, *, instance_ids: list[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.instance_ids = instance_ids
+
+    def arguments(self) -> dict[str, Any]:
+        return {"scope": self.scope, "instance_ids": self.instance_ids}
+
+    def waiting_for(self) -> str:
+        return f"instances {', '.join(self.instance_ids)} to be terminated"
+
+    def check(self) -> Outcome | None:
+        ec2 = self.account.ec2
+        if all(ec2.state(i) in {"terminated", "gone"} for i in self.instance_ids):
+            return Outcome(ok=True, payload={"instances": self.instance_ids})
+        return None
+
+
 class VolumesReadyTrigger(_ScopedTrigger):
     """Fires when all volumes are in the awaited state.
 

@@ -31,7 +31,7 @@ SECURITY_HEADERS = {
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: Python sets the traceback on exceptions
 class Problem(Exception):
     """Something the reader of a page has to know instead of the page."""
 
