@@ -19,9 +19,6 @@ from forensics.models.case import CaseStatus, CaseView, Milestone
 from forensics.models.containment import ContainmentState
 from forensics.models.evidence import EvidenceKind, Outcome
 from lab import airflow, expected
-from lab.evidence import memory
-from lab.seed import image_cache
-from lab.seed_targets import Images
 from lab.stack import Stack, StackError
 from lab.story import Lab, StoryError, finding
 
@@ -108,9 +105,8 @@ def check(lab: Lab, case_id: str) -> list[str]:
 
 
 def _planted(lab: Lab, view: CaseView) -> list[str]:
-    facts = expected.load(memory.FACTS)
-    image = Images(cache=image_cache(lab.stack.state), build_disk=lambda *_: None, unpack_memory=lambda _: None).disk("web-server")
-    facts += expected.load(image.with_suffix(".facts.json"))
+    known = lab.instance("web-server")["facts"]
+    facts = [fact for kind in ("disk", "memory") for fact in expected.load(Path(known[kind]))]
     found = expected.compare(facts, view.results)
     say("\n== What was planted in the evidence, and what the tools say")
     for item in found:

@@ -67,7 +67,8 @@ def _shows(fact: dict[str, Any], *, text: str, technique: str | None, time: date
         return True
     seen = [time] if time else []
     seen += [datetime.fromisoformat(m.replace("Z", "+00:00")) for m in _UTC.findall(text)]
-    times = [datetime.fromisoformat(str(v).replace("Z", "+00:00")) for v in (fact.get("times") or {}).values()]
+    known = [*(fact.get("times") or {}).values(), *([fact["started"]] if "started" in fact else [])]
+    times = [datetime.fromisoformat(str(v).replace("Z", "+00:00")) for v in known]
     if any(abs(a - b) <= TOLERANCE for a in seen for b in times):
         return True
     marks = [fact.get("remote"), fact.get("marker"), fact.get("module"), (fact.get("data") or {}).get("marker")]

@@ -37,9 +37,10 @@ class SmallImages(Images):
         out.write_bytes(os.urandom(MIB) + bytes(MIB))
         return out
 
-    def memory(self, scenario: str) -> dict[str, str]:
-        """A small LiME image."""
-        return {name: str(path) for name, path in small_memory(self.cache / scenario).items()}
+    def memory(self) -> dict[str, str]:
+        """A small LiME image; nothing is planted in it."""
+        files = {name: str(path) for name, path in small_memory(self.cache / "memory").items()}
+        return {**files, "facts": str(self.cache / "none.json")}
 
 
 def small_memory(folder: Path) -> dict[str, Path]:

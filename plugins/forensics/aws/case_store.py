@@ -33,7 +33,7 @@ def from_item(attribute: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
-        # Beyond 2**53 a JSON number is a float to its readers; as an integer it would get another digest (RFC 8785).
+        # Beyond 2**53 a JSON number is a float; as an integer it would get another digest (RFC 8785).
         exact = value == value.to_integral_value() and abs(value) <= 2**53
         return int(value) if exact else float(value)
     if isinstance(value, dict):

@@ -94,7 +94,7 @@ class Ec2Gateway:
             return list(self._ec2.describe_security_groups(GroupIds=ids)["SecurityGroups"])
 
     def console_output(self, instance_id: str) -> str | None:
-        """Base64 console output, or None when AWS has none; part of the control-plane facts."""
+        """Console output as text (botocore decodes it), or None when AWS has none; a control-plane fact."""
         with aws_errors(f"get console output of {instance_id} {self._where}"):
             return self._ec2.get_console_output(InstanceId=instance_id).get("Output")
 

@@ -345,8 +345,8 @@ class ToolsGateway:
 def part_size(number: int) -> int:
     """Size in bytes of part ``number`` of a stream of unknown length.
 
-    S3 allows 10,000 parts: with equal parts of 16 MiB a stream would end at 156 GiB. Every 250 parts grow by 32 MiB, so
-    that 10,000 hold 6 TiB, and the memory that a part takes grows with the image only.
+    S3 allows 10,000 parts: with equal parts of 16 MiB a stream would end at 156 GiB. Every 250 parts the size grows
+    by 32 MiB, so that 10,000 hold 6 TiB, and the memory that a part takes grows with the image only.
     """
     return CHUNK + 2 * CHUNK * ((number - 1) // 250)
 

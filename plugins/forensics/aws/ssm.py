@@ -12,7 +12,7 @@ from forensics.errors import AwsError
 from forensics.models.base import Model
 from forensics.models.target import SsmStatus
 
-# The query of a presigned URL is a credential; what a host prints goes into the case, the log and messages to people.
+# The query of a presigned URL is a credential; what a host prints goes into the case and to people.
 _SIGNED = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*X-Amz-[^\s\"':]*")
 TERMINAL = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})
 

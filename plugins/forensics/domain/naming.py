@@ -18,11 +18,13 @@ def case_id_for(finding: Finding, *, received_at: datetime) -> str:
     """Return the id of the case that this finding opens; the same finding always gives the same id.
 
     The day is the finding's own (its creation time when it has one), so that a re-delivery after midnight does not
-    change the id.
+    change the id. A person's custom action on the finding is an order of its own: it opens a case also when the
+    one that the finding opened by itself is closed.
     """
+    order = f"|{finding.action.value}" if finding.action else ""
     day = (finding.created_at or received_at).astimezone(UTC).strftime("%Y%m%d")
     digest = hashlib.sha256(
-        f"{finding.key}|{finding.account_id}|{finding.region}|{finding.instance_id}".encode()
+        f"{finding.key}|{finding.account_id}|{finding.region}|{finding.instance_id}{order}".encode()
     )
     return f"fc-{day}-{digest.hexdigest()[:10]}"
 

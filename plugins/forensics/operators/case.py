@@ -31,6 +31,7 @@ def case_from(finding: Finding, *, received_at: datetime, run_id: str | None = N
         account_id=finding.account_id,
         region=finding.region,
         instance_id=finding.instance_id,
+        received_at=received_at,
         opened_at=datetime.now(UTC),
         title=finding.title,
         severity=finding.severity.value,
@@ -122,7 +123,7 @@ class OpenCaseOperator(BaseOperator):
     def _record(self, desk: CaseDesk, run_id: str) -> None:
         case = desk.case
         desk.gw.store.update_case(case.case_id, run_id=run_id, status=CaseStatus.OPEN)
-        desk.milestone(Milestone.RECEIVED, case.opened_at)
+        desk.milestone(Milestone.RECEIVED, case.received_at or case.opened_at)
         desk.milestone(Milestone.OPENED, case.opened_at)
         finding = desk.finding()
         if finding.updated_at or finding.created_at:

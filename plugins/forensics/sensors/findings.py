@@ -112,7 +112,7 @@ class FindingQueueSensor(BaseSensorOperator):
         case = case_from(finding, received_at=received_at)
         with case_context(case.case_id):
             store = hook.store()
-            how, holder = store.open_case(case.model_copy(update={"opened_at": received_at}), finding=finding)
+            how, holder = store.open_case(case, finding=finding)
             if how == "joined":
                 store.note(
                     holder,

@@ -1,0 +1,46 @@
+"""Which network addresses lie outside: everything that is not reserved for local use.
+
+:mod:`ipaddress` calls the documentation ranges private; seen in evidence they are as foreign as any other.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+_LOCAL = [
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "224.0.0.0/3",
+        "::/127",
+        "fc00::/7",
+        "fe80::/10",
+        "ff00::/8",
+    )
+]
+
+
+def is_foreign(text: str | None) -> bool:
+    """True for a public address; False for local ones and for what is no address."""
+    try:
+        address = ipaddress.ip_address((text or "").split("%", 1)[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return not any(address.version == network.version and address in network for network in _LOCAL)
+
+
+def is_address(text: str) -> bool:
+    """True for the text of an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

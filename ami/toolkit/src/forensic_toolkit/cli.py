@@ -1,0 +1,129 @@
+"""``forensic-toolkit``: arguments in, one JSON status line out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from forensic_toolkit import __version__, disk, isf, memory, outputs
+from forensic_toolkit.errors import ToolkitError
+from forensic_toolkit.manifest import Manifest, load
+from forensic_toolkit.printable import printable
+from forensic_toolkit.results import Results
+from forensic_toolkit.times import now
+
+EXIT_FAILED = 1
+
+
+def _matching(pattern: str) -> Any:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise argparse.ArgumentTypeError(f"'{value[:80]}' does not match {pattern}")
+        return value
+
+    return check
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="forensic-toolkit", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"forensic-toolkit {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("memory", "analyse a memory image"),
+        ("disk", "analyse an evidence volume, read-only"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument(
+            "--case", required=True, type=_matching(r"fc-[0-9]{8}-[0-9a-f]{10}"), help="case id"
+        )
+        evidence = _matching(r"[a-z0-9][a-z0-9-]{2,62}")
+        command.add_argument("--evidence", required=True, type=evidence, help="evidence id")
+        command.add_argument("--manifest", required=True, help="presigned URL of the manifest")
+        if name == "disk":
+            volume = _matching(r"vol-[0-9a-f]{8,17}")
+            command.add_argument("--volume", required=True, type=volume, help="EBS volume id of the evidence")
+    symbols = commands.add_parser(
+        "symbols", help="build a symbol table for Volatility 3 from a kernel's own facts"
+    )
+    for name, text in (
+        ("--btf", "/sys/kernel/btf/vmlinux of that kernel"),
+        ("--kallsyms", "/proc/kallsyms, read as root"),
+        ("--kernel-version", "/proc/version"),
+        ("--output", "file to write, .json.xz"),
+    ):
+        symbols.add_argument(name, required=True, type=Path, help=text)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Status line on stdout; 0 for ok and partial, 1 for failed, 2 for wrong arguments."""
+    arguments = _parser().parse_args(argv)
+    started = time.monotonic()
+    try:
+        status = _symbols(arguments) if arguments.command == "symbols" else _investigate(arguments)
+    except (ToolkitError, OSError, MemoryError) as error:
+        # An OSError here is the work directory: full, or not writable.
+        status = {"status": "failed", "reason": printable(f"{error or type(error).__name__}")}
+    status["seconds"] = round(time.monotonic() - started, 1)
+    sys.stdout.write(json.dumps(status) + "\n")
+    return EXIT_FAILED if status["status"] == "failed" else 0
+
+
+def _symbols(arguments: argparse.Namespace) -> dict[str, Any]:
+    facts = isf.KernelFacts(
+        btf=arguments.btf.read_bytes(),
+        kallsyms=arguments.kallsyms.read_bytes(),
+        version=arguments.kernel_version.read_bytes(),
+    )
+    table = isf.build(facts)
+    packed = lzma.compress(isf.dump(table), preset=6)
+    arguments.output.write_bytes(packed)
+    return {"status": "ok", "reason": "", "symbols": len(table["symbols"]), "bytes": len(packed)}
+
+
+def _investigate(arguments: argparse.Namespace) -> dict[str, Any]:
+    manifest = load(arguments.manifest)
+    results = Results(arguments.case, arguments.evidence, arguments.command, started=now())
+    with tempfile.TemporaryDirectory(prefix="forensic-", dir=os.environ.get("FORENSIC_WORK")) as name:
+        work = Path(name)
+        raw = work / "raw"
+        raw.mkdir()
+        failure = _analyse(arguments, results=results, manifest=manifest, work=work, raw=raw)
+        paths = outputs.write(results, folder=work, raw=raw)
+        artifacts, problems = outputs.send(paths, manifest=manifest)
+    if failure is None and "results" not in artifacts:
+        failure = "; ".join(problems) or "results.json was not uploaded"
+    shortcomings = [*problems, *(f"{what}: {why}" for what, why in results.gaps)]
+    return {
+        "status": "failed" if failure else "partial" if shortcomings else "ok",
+        "reason": printable(failure or "; ".join(shortcomings)),
+        "case_id": arguments.case,
+        "evidence_id": arguments.evidence,
+        "findings": len({finding.identity() for finding in results.findings}),
+        "timeline_entries": len(results.events),
+        "artifacts": {name: {"sha256": item.sha256, "bytes": item.bytes} for name, item in artifacts.items()},
+    }
+
+
+def _analyse(
+    arguments: argparse.Namespace, *, results: Results, manifest: Manifest, work: Path, raw: Path
+) -> str | None:
+    """Run the command; a failure is returned so that what was found before it is still delivered."""
+    try:
+        if arguments.command == "memory":
+            memory.run(results, manifest=manifest, work=work, raw=raw)
+        else:
+            disk.run(results, volume=arguments.volume, work=work, raw=raw)
+    except ToolkitError as error:
+        results.gap("analysis", str(error))
+        return str(error)
+    return None

@@ -1,0 +1,180 @@
+"""The typed results of a command and their JSON form (``forensics.results/1``, docs/architecture.md)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from forensic_toolkit import __version__
+from forensic_toolkit.printable import printable, printable_data
+from forensic_toolkit.times import timesketch, zulu
+
+Severity = Literal["info", "low", "medium", "high", "critical"]
+Confidence = Literal["low", "medium", "high"]
+
+SCHEMA = "forensics.results/1"
+MAX_TIMELINE = 500
+MAX_FINDINGS = 1000
+SEVERITIES = ("critical", "high", "medium", "low", "info")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing in the evidence that a responder has to know."""
+
+    title: str
+    detail: str
+    severity: Severity
+    confidence: Confidence
+    source: str
+    time: datetime | None = None
+    technique: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def identity(self) -> str:
+        """Stable over runs: the same evidence gives the same id."""
+        text = "\0".join((self.source, self.title, self.detail, zulu(self.time) if self.time else ""))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form, with everything that came from evidence made printable."""
+        return {
+            "id": self.identity(),
+            "title": printable(self.title, limit=160),
+            "detail": printable(self.detail, limit=1000),
+            "severity": self.severity,
+            "confidence": self.confidence,
+            "time": zulu(self.time) if self.time else None,
+            "technique": self.technique,
+            "source": printable(self.source, limit=300),
+            "data": printable_data(self.data),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the timeline. ``notable`` ones go into results.json as well."""
+
+    time: datetime
+    what: str
+    source: str
+    description: str
+    notable: bool = False
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def as_timesketch(self) -> dict[str, Any]:
+        """One line of ``timeline.jsonl``."""
+        return {
+            "message": printable(self.what, limit=1000),
+            "datetime": timesketch(self.time),
+            "timestamp_desc": self.description,
+            "source": printable(self.source, limit=300),
+            **{key: printable_data(value) for key, value in self.extra.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRun:
+    """One run of one tool (or plugin), whatever came of it."""
+
+    tool: str
+    version: str
+    argv: list[str]
+    exit: int
+    seconds: float
+    rows: int | None = None
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "tool": self.tool,
+            "version": self.version,
+            "argv": [printable(item, limit=300) for item in self.argv],
+            "exit": self.exit,
+            "seconds": round(self.seconds, 2),
+            "rows": self.rows,
+            "error": printable(self.error) if self.error else None,
+        }
+
+
+@dataclass(slots=True)
+class Results:
+    """Everything a command found, could not find, and did."""
+
+    case_id: str
+    evidence_id: str
+    tool: Literal["memory", "disk"]
+    started: datetime
+    input_sha256: str | None = None
+    input_bytes: int = 0
+    runs: list[ToolRun] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    gaps: list[tuple[str, str]] = field(default_factory=list)
+
+    def gap(self, what: str, why: str) -> None:
+        """Record something that was not looked at, once."""
+        if (what, why) not in self.gaps:
+            self.gaps.append((what, why))
+
+    def as_dict(self, *, ended: datetime) -> dict[str, Any]:
+        """The content of ``results.json``: worst findings first, then by time."""
+        unique = {finding.identity(): finding for finding in self.findings}
+        ranked = sorted(unique.values(), key=_rank)
+        if len(ranked) > MAX_FINDINGS:
+            self.gap("findings", f"{len(ranked)} findings; the {MAX_FINDINGS} most severe are listed")
+            ranked = ranked[:MAX_FINDINGS]
+        by_severity: Counter[str] = Counter(finding.severity for finding in ranked)
+        return {
+            "schema": SCHEMA,
+            "case_id": self.case_id,
+            "evidence_id": self.evidence_id,
+            "tool": self.tool,
+            "toolkit_version": __version__,
+            "started": zulu(self.started),
+            "ended": zulu(ended),
+            "input": {"sha256": self.input_sha256, "bytes": self.input_bytes},
+            "provenance": [run.as_dict() for run in self.runs],
+            "findings": [finding.as_dict() for finding in ranked],
+            "timeline": self._notable(),
+            "counts": {
+                **self.counts,
+                "findings": len(ranked),
+                "timeline_entries": len(self.events),
+                **{f"findings_{name}": by_severity[name] for name in SEVERITIES},
+            },
+            "gaps": [{"what": printable(what), "why": printable(why)} for what, why in self.gaps],
+        }
+
+    def _notable(self) -> list[dict[str, str]]:
+        """At most ``MAX_TIMELINE`` entries in order of time; findings' own times are part of it."""
+        entries = {
+            (finding.time, finding.title, finding.source)
+            for finding in self.findings
+            if finding.time is not None
+        }
+        room = max(0, MAX_TIMELINE - len(entries))
+        notable = [event for event in self.events if event.notable]
+        if len(notable) > room:
+            self.gap("timeline", f"{len(notable)} notable entries; all of them are in timeline.jsonl")
+        # The latest ones stay: an intrusion ends close to its capture.
+        kept = sorted(notable, key=lambda event: event.time)[len(notable) - min(room, len(notable)) :]
+        entries |= {(event.time, event.what, event.source) for event in kept}
+        ordered = sorted(entries, key=lambda entry: (entry[0], entry[1], entry[2]))[-MAX_TIMELINE:]
+        return [
+            {"time": zulu(time), "what": printable(what), "source": printable(source, limit=300)}
+            for time, what, source in ordered
+        ]
+
+
+def _rank(finding: Finding) -> tuple[int, str, str]:
+    return (
+        SEVERITIES.index(finding.severity),
+        zulu(finding.time) if finding.time else "9999",
+        finding.identity(),
+    )

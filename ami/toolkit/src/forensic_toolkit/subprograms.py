@@ -1,0 +1,83 @@
+"""Running other programs with limits: wall time, address space, and no credentials in their environment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+# What a tool needs to start; everything else of our environment stays here.
+_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended; ``error`` is None only after a normal end with status 0."""
+
+    exit: int
+    seconds: float
+    error: str | None
+
+
+def start(
+    argv: list[str], *, folder: Path, stdout: Path, memory_bytes: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a program in ``folder``; its stderr goes beside ``stdout``, with the suffix ``.stderr``."""
+
+    def limit() -> None:
+        # Runs in the child between fork and exec.
+        if memory_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    environment |= {
+        "HOME": str(folder),
+        "XDG_CACHE_HOME": str(folder),
+        "TMPDIR": str(folder),
+        "NO_COLOR": "1",
+    }
+    with stdout.open("wb") as out, stderr_of(stdout).open("wb") as errors:
+        return subprocess.Popen(
+            argv,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=errors,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=limit,
+        )
+
+
+def stderr_of(stdout: Path) -> Path:
+    """Where a program's stderr is kept."""
+    return stdout.with_name(stdout.name + ".stderr")
+
+
+def finish(process: subprocess.Popen[bytes], *, stdout: Path, seconds: float, started: float) -> Ended:
+    """Wait until ``seconds`` after ``started`` (time.monotonic), then end the program and what it started."""
+    error: str | None = None
+    try:
+        process.wait(timeout=max(0.0, started + seconds - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        error = f"not done after {seconds:.0f} s; it was ended"
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if error is None and process.returncode != 0:
+        error = f"exit {process.returncode}: {last_line(stderr_of(stdout)) or 'nothing on stderr'}"
+    return Ended(exit=process.returncode, seconds=time.monotonic() - started, error=error)
+
+
+def last_line(path: Path) -> str:
+    """The last line of a text file that is not empty, from its last 4 KiB."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 4096))
+        lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines()]
+    return next((line for line in reversed(lines) if line), "")

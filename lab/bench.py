@@ -1,0 +1,148 @@
+"""``make bench``: how much slower is a case than the work in it?
+
+One run on the lab with injected AWS latencies, for one case and for ten at once. The critical path is the sum of the
+injected latencies and the tools' own times (as SSM reports them) along the longest path; the ratio of wall time to it is
+what the product adds. Nothing fails on a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from forensics.models.case import CaseView, Milestone
+from lab import airflow
+from lab.evidence import memory
+from lab.seed import image_cache
+from lab.stack import Stack, StackError
+from lab.story import Lab, StoryError, finding
+from lab.targets import add_target
+
+LATENCIES = {
+    "snapshot_seconds": 20.0, "copy_seconds": 15.0, "instance_seconds": 12.0, "agent_seconds": 6.0, "volume_seconds": 2.0,
+    "terminate_seconds": 5.0,
+}  # fmt: skip
+CAPTURE_MIB_S = 6.0
+ROWS = (
+    ("case open", Milestone.OPENED),
+    ("snapshots requested", Milestone.SNAPSHOTS_STARTED),
+    ("memory captured", Milestone.MEMORY_COMPLETE),
+    ("isolated", Milestone.CONTAINED),
+    ("report", Milestone.REPORTED),
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds after the finding's arrival in SQS, and the critical path of the work."""
+
+    marks: dict[str, float]
+    critical: float
+
+    @property
+    def ratio(self) -> float:
+        """Wall time to the report over the critical path."""
+        return self.marks["report"] / self.critical
+
+
+def measure(lab: Lab, view: CaseView) -> Measured:
+    """Read one case's times from its records."""
+    start = view.milestones[Milestone.RECEIVED.value]
+    marks = {label: (view.milestones[name.value] - start).total_seconds() for label, name in ROWS}
+    return Measured(marks, critical_path(lab, view))
+
+
+def critical_path(lab: Lab, view: CaseView) -> float:
+    """Longest path through injected latencies and tool times, in seconds."""
+    capture = next(e for e in view.evidence if e.kind.value == "memory")
+    memory_flow = _elapsed(lab.member.client("ssm"), capture.origin["command_id"], view.case.instance_id)
+    disk_flow = LATENCIES["snapshot_seconds"] + LATENCIES["copy_seconds"]
+    boot = LATENCIES["instance_seconds"] + LATENCIES["agent_seconds"]
+    tools: dict[str, float] = {"investigate_memory": 0.0, "investigate_disk": 2 * LATENCIES["volume_seconds"]}
+    ssm = lab.forensic.client("ssm")
+    for item in view.investigations:
+        tools[item.activity] += _elapsed(ssm, str(item.command_id), str(item.instance_id))
+    return max(memory_flow, disk_flow) + boot + max(tools.values())
+
+
+def _elapsed(ssm: Any, command_id: str, instance_id: str) -> float:
+    answer = ssm.get_command_invocation(CommandId=command_id, InstanceId=instance_id)
+    started, ended = (
+        datetime.fromisoformat(str(answer[name]).replace("Z", "+00:00"))
+        for name in ("ExecutionStartDateTime", "ExecutionEndDateTime")
+    )
+    return (ended - started).total_seconds()
+
+
+def play(lab: Lab, targets: list[dict[str, Any]]) -> list[Measured]:
+    """Send a finding for each target at the same moment and wait for all cases."""
+    since = datetime.now(UTC).replace(microsecond=0)
+    for target in targets:
+        lab.import_finding(finding(target, title="Command and control (benchmark)"))
+
+    def follow(target: dict[str, Any]) -> CaseView:
+        case = lab.wait_case(target["instance_id"], seconds=180, not_before=since)
+        state = lab.finish(case.case_id, seconds=1500)
+        if state != "success":
+            msg = f"case {case.case_id} ended {state}; its times mean nothing"
+            raise StoryError(msg)
+        return lab.view(case.case_id)
+
+    with ThreadPoolExecutor(len(targets)) as pool:
+        return [measure(lab, view) for view in pool.map(follow, targets)]
+
+
+def table(title: str, measured: list[Measured]) -> str:
+    """The figures of one round as text: median and worst over its cases."""
+    lines = [f"{title}", f"  {'':24s}{'median':>10s}{'worst':>10s}"]
+    for label, _ in ROWS:
+        values = [m.marks[label] for m in measured]
+        lines.append(f"  {label:24s}{statistics.median(values):>9.1f}s{max(values):>9.1f}s")
+    paths, ratios = [m.critical for m in measured], [m.ratio for m in measured]
+    lines.append(f"  {'critical path of work':24s}{statistics.median(paths):>9.1f}s{max(paths):>9.1f}s")
+    lines.append(f"  {'wall / critical path':24s}{statistics.median(ratios):>10.2f}{max(ratios):>10.2f}")
+    return "\n".join(lines)
+
+
+def targets(lab: Lab, count: int) -> list[dict[str, Any]]:
+    """Targets with the lab's real memory image, captured at a rate that a real instance has, and a small disk."""
+    files = memory.unpack(image_cache(lab.stack.state) / "memory-web-server")
+    kernel = {name: str(getattr(files, name)) for name in ("btf", "kallsyms", "version", "iomem")}
+    made = []
+    for number in range(count):
+        target = add_target(lab, f"bench-{number}", memory=str(files.memory), kernel=kernel)
+        known = next(i for i in lab.control("instance")["instances"] if i["instance_id"] == target["instance_id"])
+        lab.control("instance", {**known, "capture_rate_mib_s": CAPTURE_MIB_S})
+        made.append(target)
+    return made
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m lab.bench", description="Wall time of cases over the work in them.")
+    parser.add_argument("--state", type=Path, default=airflow.ROOT / ".lab" / "bench")
+    parser.add_argument("--cases", type=int, default=10, help="cases at once in the second round")
+    given = parser.parse_args()
+    try:
+        with Stack(given.state, latencies=LATENCIES) as stack:
+            lab = Lab(stack)
+            print("one case ...", flush=True)
+            first = play(lab, targets(lab, 1))
+            print(table("\nOne case (seconds after the finding reached SQS)", first), flush=True)
+            print(f"\n{given.cases} cases at once ...", flush=True)
+            print(table(f"\n{given.cases} cases at once", play(lab, targets(lab, given.cases))), flush=True)
+    except (StackError, StoryError) as error:
+        print(f"The benchmark failed: {error}", file=sys.stderr)
+        return 1
+    print("\nTargets on 2 cores: case open <= 3 s, snapshots requested <= 10 s, ratio <= 1.2 (one), <= 1.5 (ten).")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""Build a disk image from a scenario: `python -m lab.evidence.disk SCENARIO OUT.raw`. Needs no root."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lab.evidence.ext4.layout import Ext4Error
+from lab.evidence.ext4.records import Volume
+from lab.evidence.ext4.tree import Node
+from lab.evidence.ext4.writer import Ext4Writer
+from lab.evidence.gpt import SECTOR, Partition, last_usable, write_gpt
+from lab.evidence.population import Population, populate
+from lab.evidence.scenario import Scenario, ScenarioError, load
+
+SCENARIOS = Path(__file__).resolve().parent / "scenarios"
+WEB_SERVER = SCENARIOS / "web-server.yaml"
+TINY = SCENARIOS / "tiny.yaml"
+# 1 MiB, where every partitioning tool begins.
+_FIRST_SECTOR = 2048
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A built image: where it is, what it is, and the facts planted in it. Offsets and sizes in bytes."""
+
+    image: Path
+    facts_file: Path
+    bytes: int
+    sha256: str
+    partition_offset: int
+    partition_bytes: int
+    facts: list[dict[str, Any]]
+
+
+def build(scenario: Path, out: Path, *, facts: Path | None = None) -> Manifest:
+    """Write the image (sparse) to `out` and its facts.json beside it; the same scenario gives the same bytes.
+
+    `facts` names another file for the facts, for two images in one folder. ScenarioError when the scenario is
+    bad or does not fit its image; OSError when `out` cannot be written. No half-written image stays at `out`.
+    """
+    model = load(scenario)
+    population = populate(model)
+    facts_file = facts or out.with_name("facts.json")
+    part = _partition(model)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(out.name + ".part")
+    try:
+        _write_image(unfinished, model=model, part=part, root=population.root)
+        size, digest = unfinished.stat().st_size, _digest(unfinished)
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    planted = [_described(fact.model_dump(mode="python"), population=population) for fact in model.facts]
+    manifest = Manifest(out, facts_file, size, digest, part.offset, part.size, planted)
+    facts_file.write_text(json.dumps(_document(model, manifest), indent=1) + "\n", encoding="utf-8")
+    return manifest
+
+
+def _partition(model: Scenario) -> Partition:
+    sectors = (model.image.size_mib << 20) // SECTOR
+    # Whole MiB, so that the file system's size is a round number of blocks.
+    last = (last_usable(sectors) + 1) // 2048 * 2048 - 1
+    return Partition(model.image.partition_guid, model.image.partition_name, _FIRST_SECTOR, last)
+
+
+def _write_image(path: Path, *, model: Scenario, part: Partition, root: Node) -> None:
+    size = model.image.size_mib << 20
+    made, written = int(model.clock.ami.timestamp()), int(model.clock.written.timestamp())
+    volume = Volume(
+        model.image.label, model.image.filesystem_uuid, model.image.hash_seed, made, made, written
+    )
+    with path.open("wb") as out:
+        out.truncate(size)
+        write_gpt(out, sectors=size // SECTOR, disk_guid=model.image.disk_guid, partitions=[part])
+        writer = Ext4Writer(
+            out, part.offset, part.size, volume, model.image.inodes, model.image.deleted_names == "kept"
+        )
+        try:
+            writer.write(root)
+        except Ext4Error as error:
+            raise ScenarioError(f"scenario {model.name} does not fit its image: {error}") from error
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as image:
+        return hashlib.file_digest(image, "sha256").hexdigest()
+
+
+def _document(model: Scenario, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "schema": "forensics.lab-facts/1",
+        "evidence": "disk",
+        "scenario": model.name,
+        "summary": model.summary,
+        "host": model.variables.get("host"),
+        "attacker": model.variables.get("attacker"),
+        "image": {
+            "file": manifest.image.name,
+            "bytes": manifest.bytes,
+            "sha256": manifest.sha256,
+            "partition_offset": manifest.partition_offset,
+            "filesystem": "ext4",
+            "deleted_names": model.image.deleted_names,
+        },
+        "facts": manifest.facts,
+    }
+
+
+def _described(fact: dict[str, Any], *, population: Population) -> dict[str, Any]:
+    """The fact with what the image holds at its path: inode, size, digest, times to the second."""
+    described = {
+        **fact,
+        "found_in": "disk",
+        "times": {name: _text(time) for name, time in fact["times"].items()},
+    }
+    if path := fact["path"]:
+        node = population.node(path)
+        described["inode"] = node.inode
+        described["mode"] = f"{node.mode & 0o7777:04o}"
+        described["deleted"] = node.is_deleted
+        described["file_times"] = _file_times(node)
+        if not node.is_directory and not node.is_symlink:
+            described["bytes"] = len(node.data)
+            described["sha256"] = hashlib.sha256(node.data).hexdigest()
+    return described
+
+
+def _file_times(node: Node) -> dict[str, str]:
+    """As the inode has them: a deletion is also the last change of content and inode."""
+    times = node.times
+    gone = times.deleted
+    moments = {
+        "accessed": times.accessed,
+        "modified": times.modified if gone is None else gone,
+        "changed": times.changed if gone is None else gone,
+        "created": times.created,
+    }
+    if gone is not None:
+        moments["deleted"] = gone
+    return {
+        name: _text(datetime.fromtimestamp(value // 1_000_000_000, UTC)) for name, value in moments.items()
+    }
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def main() -> int:
+    """Command line; exit status 2 when the scenario is bad."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "scenario", type=Path, help=f"a YAML file, for example {WEB_SERVER.name} of {SCENARIOS.name}/"
+    )
+    parser.add_argument("out", type=Path, help="the image to write")
+    parser.add_argument(
+        "--facts", type=Path, help="where the facts go (default: facts.json beside the image)"
+    )
+    arguments = parser.parse_args()
+    try:
+        manifest = build(arguments.scenario, arguments.out, facts=arguments.facts)
+    except (ScenarioError, OSError) as error:
+        print(f"disk image not built: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps({"image": str(manifest.image), "bytes": manifest.bytes, "sha256": manifest.sha256}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""No test may reach real AWS or the Airflow home of the person who runs it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+# Machines that run tests are shared: fewer examples, and no example fails for being slow once.
+hypothesis_settings.register_profile("shared", max_examples=40, deadline=None)
+hypothesis_settings.load_profile("shared")
+
+for _name in [n for n in os.environ if n.startswith(("AWS_", "AIRFLOW__FORENSICS__"))]:
+    del os.environ[_name]
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+# Airflow reads its home when it is imported, which is before any fixture runs.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="forensics-tests-airflow-")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+ENVIRONMENT = {
+    "AIRFLOW__FORENSICS__FORENSIC_ACCOUNT_ID": "222233334444",
+    "AIRFLOW__FORENSICS__REGION": "eu-central-1",
+    "AIRFLOW__FORENSICS__CASE_TABLE": "forensics-cases",
+    "AIRFLOW__FORENSICS__EVIDENCE_BUCKET": "forensics-evidence",
+    "AIRFLOW__FORENSICS__LANDING_BUCKET": "forensics-landing",
+    "AIRFLOW__FORENSICS__TOOLS_BUCKET": "forensics-tools",
+    "AIRFLOW__FORENSICS__QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/222233334444/findings",
+    "AIRFLOW__FORENSICS__DEAD_LETTER_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/222233334444/dlq",
+    "AIRFLOW__FORENSICS__TOPIC_ARN": "arn:aws:sns:eu-central-1:222233334444:forensics",
+    "AIRFLOW__FORENSICS__EVIDENCE_KEY_ARN": "arn:aws:kms:eu-central-1:222233334444:key/evidence",
+    "AIRFLOW__FORENSICS__SIGNING_KEY_ID": "arn:aws:kms:eu-central-1:222233334444:key/signing",
+    "AIRFLOW__FORENSICS__EXTERNAL_ID": "forensics-test",
+    "AIRFLOW__FORENSICS__ANALYSIS_SUBNET_ID": "subnet-0123456789abcdef0",
+    "AIRFLOW__FORENSICS__ANALYSIS_SECURITY_GROUP_ID": "sg-0123456789abcdef0",
+    "AIRFLOW__FORENSICS__ANALYSIS_INSTANCE_PROFILE": "forensics-analysis",
+    "AIRFLOW__FORENSICS__CAPTURE_TOOL_SHA256": "0" * 64,
+}
+
+
+@pytest.fixture
+def settings_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """A complete `[forensics]` section in the environment; settings are read afresh in and after the test."""
+    from forensics.settings import get_settings
+
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    yield dict(ENVIRONMENT)
+    get_settings.cache_clear()

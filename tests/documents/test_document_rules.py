@@ -1,0 +1,161 @@
+"""Every SSM document keeps the rules of the contract (docs/architecture.md)."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from typing import Any, Literal
+
+import pytest
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tests.documents import documents
+
+NAMES = documents.names()
+URL = "https://landing.s3.eu-central-1.amazonaws.com/a/b?X-Amz-Credential=AKIA%2F20261121&X-Amz-Signature=0f_~-+"
+SAMPLES = {
+    "CaseId": ("fc-20261121-0123456789", ["fc-20261121-0123456789\n", "fc-1-2", "x'; id; '"]),
+    "EvidenceId": ("mem-i-0123456789abcdef0", ["UPPER", "a b", "a'b", "-abc"]),
+    "VolumeId": ("vol-0123456789abcdef0", ["vol-xyz", "vol-0123", "/dev/sdf"]),
+    "ManifestUrl": (
+        URL,
+        ["ftp://x/y", "https://x/$(id)", "https://x/'", 'https://x/"', "https://x/`id`", "https://x/ y"],
+    ),
+}
+FORBIDDEN = re.compile(
+    r"\b(yum|dnf|apt|apt-get|dpkg|rpm|pip|pip3|npm|git|gcc|make|cmake|insmod|modprobe|wget|eval|source|aws|sudo|nohup)\b"
+)
+
+
+class Strict(BaseModel):
+    """No field that is not named."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Parameter(Strict):
+    """A parameter that a caller cannot fill with code."""
+
+    type: Literal["String"]
+    description: str = Field(min_length=10)
+    allowedPattern: str | None = None
+    allowedValues: list[str] | None = None
+    interpolationType: Literal["ENV_VAR"]
+
+    @model_validator(mode="after")
+    def bounded(self) -> Parameter:
+        """Anchored pattern without quotes, or a list of values."""
+        if self.allowedValues is None:
+            pattern = self.allowedPattern or ""
+            assert pattern.startswith("^") and pattern.endswith("$"), "the pattern is not anchored"
+            assert not re.search(r"['\"`\\$]", pattern[1:-1]), (
+                "the pattern admits a character the shell reads"
+            )
+        return self
+
+
+class Inputs(Strict):
+    """What the step runs."""
+
+    timeoutSeconds: str = Field(pattern=r"^[1-9][0-9]{1,5}$")
+    runCommand: list[str] = Field(min_length=1, max_length=1)
+
+
+class Step(Strict):
+    """One step."""
+
+    action: Literal["aws:runShellScript"]
+    name: str = Field(pattern=r"^[a-zA-Z0-9]{3,64}$")
+    precondition: dict[Literal["StringEquals"], tuple[Literal["platformType"], Literal["Linux"]]]
+    inputs: Inputs
+
+
+class Document(Strict):
+    """A command document of schema 2.2."""
+
+    schemaVersion: Literal["2.2"]
+    description: str = Field(min_length=20)
+    parameters: dict[str, Parameter]
+    mainSteps: list[Step] = Field(min_length=1, max_length=1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_has_the_form_of_a_command_document(name: str) -> None:
+    Document.model_validate(documents.load(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_patterns_admit_what_they_should_and_nothing_else(name: str) -> None:
+    for parameter, rule in documents.load(name)["parameters"].items():
+        good, bad = SAMPLES[parameter]
+        # Go's regular expressions, which the service uses, know no "$" before a final newline.
+        pattern = re.compile(rule["allowedPattern"].removesuffix("$") + r"\Z")
+        assert pattern.match(good)
+        assert not [text for text in bad if pattern.match(text)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_declared_parameters_are_the_ones_used(name: str) -> None:
+    text, declared = documents.script(name), set(documents.load(name)["parameters"])
+    assert set(re.findall(r"\{\{\s*(\w+)\s*\}\}", text)) == declared
+    assert set(re.findall(r"\bSSM_(\w+)", text)) == declared
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_reach_the_shell_as_variables(name: str) -> None:
+    for line in documents.script(name).splitlines():
+        if "{{" in line:
+            # The fallback for agents that know no variables: one assignment in single quotes, nothing else.
+            match = re.fullmatch(r"if \[ -z \"\$\{SSM_(\w+)\+x\}\" \]; then SSM_\1='\{\{ \1 \}\}'; fi", line)
+            assert match, line
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_script_is_strict_and_honest(name: str) -> None:
+    lines = documents.script(name).strip().splitlines()
+    assert lines[0] == "#!/bin/bash"
+    assert "set -euo pipefail" in lines
+    assert not re.search(r"\bexit 0\b|\|\| true$|\bset -x\b", "\n".join(lines[-3:]))
+    assert "exit 0" not in documents.script(name)
+    assert "set -x" not in documents.script(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_installed_compiled_or_cloned(name: str) -> None:
+    code = "\n".join(
+        line for line in documents.script(name).splitlines() if not line.lstrip().startswith("#")
+    )
+    assert not FORBIDDEN.findall(code)
+    assert not re.findall(r">>?\s*/(?!dev/null)\S+", code), "a path outside the work directory is written"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shellcheck_has_nothing_to_say(name: str) -> None:
+    program = shutil.which("shellcheck")
+    if program is None:
+        pytest.skip("shellcheck is not installed")
+    done = subprocess.run(
+        [program, "-"], input=documents.script(name), capture_output=True, text=True, check=False
+    )
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("investigate_")])
+def test_investigation_is_one_call_of_the_toolkit(name: str) -> None:
+    last = documents.script(name).strip().splitlines()[-1]
+    command = name.split("_")[1]
+    assert last.startswith(f'exec "$toolkit" {command} --case "$SSM_CaseId" --evidence "$SSM_EvidenceId"')
+    assert "toolkit=/opt/forensic-toolkit/bin/forensic-toolkit" in documents.script(name)
+
+
+def test_registry_names_every_document_once() -> None:
+    registry: dict[str, Any] = yaml.safe_load((documents.FOLDER / "registry.yaml").read_text("utf-8"))
+    entries = registry["documents"]
+    assert registry["version"] == 1
+    assert sorted(entry["document"].removesuffix(".yaml") for entry in entries) == NAMES
+    for entry in entries:
+        assert set(entry) - {"os_version"} == {"activity", "platform", "document", "description"}
+        assert entry["document"] == f"{entry['activity']}_{entry['platform']}.yaml"
+        assert len(entry["description"]) > 20 and "\n" not in entry["description"]

@@ -1,0 +1,86 @@
+"""The whole stack, once for all end-to-end tests; all cases run at the same time, as they would on a bad night."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.stack import Stack
+from lab.story import Lab, finding
+from lab.targets import add_target
+
+LATENCIES = {
+    "snapshot_seconds": 2.0, "copy_seconds": 2.0, "instance_seconds": 1.5, "agent_seconds": 1.0, "volume_seconds": 0.5,
+    "terminate_seconds": 1.0,
+}  # fmt: skip
+MIB = 1024 * 1024
+BANNER = b"Linux version 6.1.0-test (lab@test) (gcc 12.2.0) #1 SMP PREEMPT_DYNAMIC Test 6.1.0 (2026-01-01)\n"
+SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Started:
+    """A case that was started, and what it is about."""
+
+    instance: dict[str, Any]
+    run_id: str
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A running stack; its logs stay in pytest's temporary directory."""
+    state = Path(tmp_path_factory.mktemp("e2e")) / "state"
+    with Stack(state, latencies=LATENCIES) as stack:
+        yield Lab(stack)
+
+
+def small_image(path: Path) -> Path:
+    """A LiME image with a kernel banner and nothing else that a tool could use."""
+    size = 16 * MIB
+    body = bytearray(os.urandom(size))
+    body[5 * MIB : 5 * MIB + len(BANNER)] = BANNER
+    path.write_bytes(struct.pack("<IIQQ8x", 0x4C694D45, 1, 0x1000, 0x1000 + size - 1) + bytes(body))
+    return path
+
+
+@pytest.fixture(scope="session")
+def cases(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Started]:
+    """All cases, started and ended: the happy one by a finding, the others on instances of their own."""
+    memory = str(small_image(tmp_path_factory.mktemp("memory") / "memory.lime"))
+    targets = {
+        "happy": lab.instance("web-server"),
+        "no-ssm": lab.instance("db-server"),
+        "no-memory": add_target(lab, "no-memory", memory=None),
+        "bad-snapshot": add_target(lab, "bad-snapshot", managed=False),
+        "no-symbols": add_target(lab, "no-symbols", memory=memory),
+        "killed": add_target(lab, "killed", managed=False),
+    }
+    bad_volume = next(iter(targets["bad-snapshot"]["volumes"].values()))
+    lab.control("snapshot", {"match": {"volume_id": bad_volume}, "fail_at": 0.5, "message": "Client.InternalError: key disabled", "times": 99})
+    lab.control("faults", [{"service": "ec2", "action": "LockSnapshot", "match": "", "latency": 0.7}])
+    since = datetime.now(UTC).replace(microsecond=0)
+    started = {}
+    for name, target in targets.items():
+        if name == "killed":
+            conf = {"account_id": target["account"], "region": target["region"], "instance_id": target["instance_id"]}
+            run = lab.trigger({**conf, "actions": "disk+isolate", "reason": "test of a killed task", "requester": "e2e"}, run_id="manual__killed")
+            started[name] = Started(target, run["dag_run_id"])
+        else:
+            lab.import_finding(finding(target, title=f"Command and control: {name}"))
+    from tests.e2e.killer import kill_while_snapshotting
+
+    kill_while_snapshotting(lab, "manual__killed")
+    for name, target in targets.items():
+        if name not in started:
+            case = lab.wait_case(target["instance_id"], seconds=90, not_before=since)
+            started[name] = Started(target, case.case_id)
+    for item in started.values():
+        lab.finish(item.run_id, seconds=SECONDS)
+    return started

@@ -1,0 +1,102 @@
+"""BTF to symbol table."""
+
+from __future__ import annotations
+
+import base64
+import json
+import lzma
+from pathlib import Path
+
+import pytest
+
+from forensic_toolkit import btf, cli, isf
+from forensic_toolkit.errors import SymbolError
+from tests.toolkit import btf_blob
+
+
+def facts(**changes: bytes) -> isf.KernelFacts:
+    given = {"btf": btf_blob.small(), "kallsyms": btf_blob.kallsyms(), "version": btf_blob.VERSION, **changes}
+    return isf.KernelFacts(**given)
+
+
+def test_types_fields_and_bit_fields() -> None:
+    table = isf.build(facts())
+    task = table["user_types"]["task_struct"]
+    assert task["size"] == 24
+    assert task["fields"]["pid"] == {"type": {"kind": "base", "name": "int"}, "offset": 0}
+    subtype = {"kind": "struct", "name": "task_struct"}
+    assert task["fields"]["parent"] == {"type": {"kind": "pointer", "subtype": subtype}, "offset": 8}
+    # Bit 133 lies in the integer at byte 16, five bits in.
+    exited = task["fields"]["exited"]
+    assert exited["offset"] == 16
+    assert (exited["type"]["bit_position"], exited["type"]["bit_length"]) == (5, 3)
+    assert table["user_types"]["atomic_t"]["fields"]["counter"]["offset"] == 0
+    assert table["enums"]["state"]["constants"] == {"RUNNING": -1}
+
+
+def test_symbols_lose_the_slide_and_modules() -> None:
+    symbols = isf.build(facts())["symbols"]
+    assert symbols["init_task"] == {
+        "address": 0xFFFFFFFF82000000,
+        "type": {"kind": "struct", "name": "task_struct"},
+    }
+    assert symbols["per_cpu_thing"]["address"] == 0x1000
+    assert symbols["jiffies_like"]["type"] == {"kind": "base", "name": "int"}
+    # 16 bytes to the next symbol: two pointers.
+    assert symbols["sys_call_table"]["type"]["count"] == 2
+    assert "module_function" not in symbols and "__func__.1" not in symbols
+
+
+def test_banner_is_what_lies_in_memory() -> None:
+    banner = isf.build(facts())["symbols"]["linux_banner"]["constant_data"]
+    assert base64.b64decode(banner) == btf_blob.VERSION + b"\0"
+
+
+def test_same_facts_give_the_same_bytes() -> None:
+    assert isf.dump(isf.build(facts())) == isf.dump(isf.build(facts()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"btf": b""}, "no BTF"),
+        ({"btf": b"\x7fELF" + bytes(60)}, "no BTF"),
+        ({"btf": btf_blob.small()[:60]}, "cut off"),
+        ({"kallsyms": b"0000000000000000 T _text\n"}, "no addresses"),
+        ({"kallsyms": b"ffff800080000000 T _text\n"}, "x86-64"),
+        ({"kallsyms": b"zz T _text\n"}, "no address"),
+        ({"version": b"Darwin"}, "Linux version"),
+    ],
+)
+def test_unusable_facts_are_named(changes: dict[str, bytes], reason: str) -> None:
+    with pytest.raises(SymbolError, match=reason):
+        isf.build(facts(**changes))
+
+
+def test_unknown_kinds_are_refused() -> None:
+    blob = btf_blob.BtfBlob()
+    blob.add(30, "new", 0)
+    with pytest.raises(SymbolError, match="kind 30"):
+        btf.parse(blob.bytes())
+
+
+def test_a_type_that_refers_to_itself_ends() -> None:
+    blob = btf_blob.BtfBlob()
+    blob.add(8, "loop", 1)
+    with pytest.raises(SymbolError, match="itself"):
+        btf.parse(blob.bytes()).resolve(1)
+
+
+def test_symbols_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, content in (
+        ("btf", btf_blob.small()),
+        ("kallsyms", btf_blob.kallsyms()),
+        ("version", btf_blob.VERSION),
+    ):
+        (tmp_path / name).write_bytes(content)
+    output = tmp_path / "kernel.json.xz"
+    arguments = ["--btf", "btf", "--kallsyms", "kallsyms", "--kernel-version", "version"]
+    argv = [str(tmp_path / word) if index % 2 else word for index, word in enumerate(arguments)]
+    assert cli.main(["symbols", *argv, "--output", str(output)]) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "ok"
+    assert "init_task" in json.loads(lzma.decompress(output.read_bytes()))["symbols"]

@@ -1,0 +1,221 @@
+"""The case store: one open case per instance under races, complete pages, exact values."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forensics.aws.case_store import CaseStore, case_pk, from_item, to_item
+from forensics.domain.custody import canonical
+from forensics.errors import AwsError, CaseError
+from forensics.models.case import Case, CaseStatus, Milestone, Phase, StepFailure, TimelineKind
+from forensics.models.evidence import Evidence, EvidenceKind
+from forensics.models.finding import Finding, FindingSource
+from tests.unit.domain.builders import CASE_ID, NOW, case, evidence, finding
+
+TEXT = st.text("aZ0 #/\u20ac\U0001f600\n", max_size=8)
+# Integers as far as JSON's readers agree on them (RFC 8785 refuses larger ones too).
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    TEXT,
+    st.integers(-(2**53), 2**53),
+    st.floats(allow_nan=False, allow_infinity=False).filter(lambda f: f == 0 or 1e-100 < abs(f) < 1e100),
+)
+JSON = st.recursive(
+    SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionaries(TEXT, v, max_size=3), max_leaves=8
+)
+
+
+@given(JSON)
+def test_json_survives_dynamodb(value: Any) -> None:
+    assert from_item(to_item(value)) == value
+
+
+@pytest.mark.parametrize("value", [5.061355695332761e16, 1e21, 2.0**60, 1.5, 0.1, -0.25, 10**15])
+def test_a_number_keeps_its_value_and_so_its_digest(value: float) -> None:
+    assert canonical(from_item(to_item(value))) == canonical(value)
+
+
+@given(st.booleans())
+def test_booleans_stay_booleans(value: bool) -> None:
+    assert from_item(to_item({"x": value}))["x"] is value
+
+
+def other(number: int) -> Case:
+    """Another case of the same instance."""
+    return case(case_id=f"fc-20261124-{number:010x}")
+
+
+# ---------------------------------------------------------------------- opening
+def test_the_first_finding_opens_and_a_redelivery_finds_it(store: CaseStore) -> None:
+    assert store.open_case(case(), finding=finding()) == ("opened", CASE_ID)
+    assert store.open_case(case(), finding=finding()) == ("exists", CASE_ID)
+    assert len(list(store.items(CASE_ID, "FINDING#"))) == 1
+
+
+def test_the_same_finding_in_three_shapes_leaves_three_records(store: CaseStore) -> None:
+    for source in (FindingSource.GUARDDUTY, FindingSource.SECURITY_HUB, FindingSource.SECURITY_HUB_V2):
+        store.open_case(case(), finding=finding(source=source))
+    assert len(list(store.items(CASE_ID, "FINDING#"))) == 3
+
+
+def test_another_finding_joins_the_open_case(store: CaseStore) -> None:
+    store.open_case(case(), finding=finding())
+    assert store.open_case(other(1), finding=finding(key="another-key")) == ("joined", CASE_ID)
+    assert store.get(other(1).case_id, "META", Case) is None
+    assert len(list(store.items(CASE_ID, "FINDING#"))) == 2
+
+
+def test_a_released_instance_can_have_a_new_case(store: CaseStore) -> None:
+    store.open_case(case(), finding=finding())
+    store.release_lock(other(1))
+    assert store.open_case(other(1), finding=finding())[0] == "joined", "only the holder releases its lock"
+    store.release_lock(case())
+    store.release_lock(case())
+    assert store.open_case(other(1), finding=finding()) == ("opened", other(1).case_id)
+    assert store.open_case(case(), finding=finding()) == ("exists", CASE_ID)
+
+
+def test_a_lock_that_vanishes_meanwhile_is_an_error_that_is_retried(store: CaseStore, dynamodb: Any) -> None:
+    class LosesTheLock:
+        """DynamoDB as another worker sees it that loses the race and then finds the lock gone."""
+
+        def transact_write_items(self, **request: Any) -> Any:
+            store.open_case(other(1), finding=finding())
+            try:
+                return dynamodb.transact_write_items(**request)
+            finally:
+                store.release_lock(other(1))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(dynamodb, name)
+
+    with pytest.raises(CaseError, match="released meanwhile") as caught:
+        CaseStore(LosesTheLock(), table=store.table).open_case(case(), finding=finding())
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["same finding", "eight findings"])
+def test_eight_threads_open_one_case(store: CaseStore, same: bool) -> None:
+    cases = [case() if same else other(n + 1) for n in range(8)]
+    barrier, answers, errors = threading.Barrier(8), [], []
+
+    def run(item: Case, number: int) -> None:
+        barrier.wait()
+        try:
+            answers.append(store.open_case(item, finding=finding(key=f"finding-{0 if same else number}")))
+        except AwsError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(c, n)) for n, c in enumerate(cases)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not errors
+    assert Counter(how for how, _ in answers) == {"opened": 1, "exists" if same else "joined": 7}
+    assert len({holder for _, holder in answers}) == 1
+    holder = answers[0][1]
+    assert len(list(store.items(holder, "FINDING#"))) == (1 if same else 8)
+
+
+# ---------------------------------------------------------------------- reading and writing
+def test_an_unknown_case_says_so(store: CaseStore) -> None:
+    with pytest.raises(CaseError, match=f"{CASE_ID} does not exist"):
+        store.case(CASE_ID)
+
+
+def test_updates_keep_the_rest_and_move_the_index(store: CaseStore) -> None:
+    store.open_case(case(), finding=finding())
+    store.update_case(CASE_ID, phase=Phase.TRIAGE)
+    changed = store.update_case(CASE_ID, status=CaseStatus.CLOSED, closed_at=NOW)
+    assert store.case(CASE_ID) == changed == case(phase=Phase.TRIAGE, status=CaseStatus.CLOSED, closed_at=NOW)
+    assert [c.case_id for c in store.list_cases()[0]] == [CASE_ID]
+
+
+def test_models_survive_the_store(store: CaseStore) -> None:
+    item = evidence(
+        EvidenceKind.DISK, origin={"ratio": 0.1, "deep": [{"n": 3, "none": None}]}, started_at=NOW
+    )
+    store.put(CASE_ID, "EVIDENCE#x", item)
+    assert store.get(CASE_ID, "EVIDENCE#x", Evidence) == item
+    assert store.get(CASE_ID, "EVIDENCE#y", Evidence) is None
+
+
+def test_put_once_keeps_the_first(store: CaseStore) -> None:
+    assert store.add_finding(CASE_ID, finding(title="first"))
+    assert not store.add_finding(CASE_ID, finding(title="second"))
+    assert store.get(CASE_ID, f"FINDING#{'k' * 16}#guardduty", Finding) == finding(title="first")
+
+
+def test_items_read_every_page(store: CaseStore) -> None:
+    filler = "x" * 60_000  # 40 items of 60 kB are more than two pages of 1 MB
+    for number in range(40):
+        store.put_once(CASE_ID, f"TIMELINE#{number:03d}", {"what": filler, "n": number})
+    store.put_once(CASE_ID, "OTHER#1", {})
+    found = list(store.items(CASE_ID, "TIMELINE#"))
+    assert [data["n"] for _, data in found] == list(range(40))
+    assert len(list(store.items(CASE_ID))) == 41
+
+
+def test_items_without_data_are_read_as_nothing(store: CaseStore, dynamodb: Any) -> None:
+    dynamodb.put_item(TableName=store.table, Item={"PK": {"S": case_pk(CASE_ID)}, "SK": {"S": "ONCE#x"}})
+    assert list(store.items(CASE_ID)) == [("ONCE#x", None)]
+
+
+def test_the_list_of_cases_pages_through_all_statuses_newest_first(store: CaseStore) -> None:
+    statuses = list(CaseStatus)
+    for number in range(13):
+        item = case(
+            case_id=f"fc-20261124-{number:010x}",
+            instance_id=f"i-{number:017x}",
+            opened_at=NOW + timedelta(minutes=number),
+        )
+        store.open_case(item, finding=finding())
+        store.update_case(item.case_id, status=statuses[number % len(statuses)])
+    seen, cursor, pages = [], None, 0
+    while True:
+        page, cursor = store.list_cases(limit=4, cursor=cursor)
+        seen += page
+        pages += 1
+        if cursor is None:
+            break
+    assert [c.opened_at for c in seen] == sorted((c.opened_at for c in seen), reverse=True)
+    assert len(seen) == len({c.case_id for c in seen}) == 13
+    assert pages == 4
+
+
+def test_an_empty_table_has_no_cases(store: CaseStore) -> None:
+    assert store.list_cases() == ([], None)
+
+
+# ---------------------------------------------------------------------- what people read
+def test_a_milestone_is_the_first_time(store: CaseStore) -> None:
+    assert store.milestone(CASE_ID, Milestone.OPENED, NOW)
+    assert not store.milestone(CASE_ID, Milestone.OPENED, NOW + timedelta(hours=1))
+    assert dict(store.items(CASE_ID, "MILESTONE#")) == {
+        "MILESTONE#opened": {"at": "2026-11-24T08:00:00.000000Z"}
+    }
+
+
+def test_the_same_note_twice_is_one(store: CaseStore) -> None:
+    for what in ("a", "a", "b"):
+        store.note(CASE_ID, what, kind=TimelineKind.CASE, source="test", at=NOW)
+    assert [data["what"] for _, data in store.items(CASE_ID, "TIMELINE#")].count("a") == 1
+    assert len(list(store.items(CASE_ID, "TIMELINE#"))) == 2
+
+
+def test_a_failure_is_replaced_and_cleared(store: CaseStore) -> None:
+    for cause in ("first", "second"):
+        store.fail(CASE_ID, StepFailure(step="disk.copy", cause=cause, next_action="mend", at=NOW))
+    assert [data["cause"] for _, data in store.items(CASE_ID, "FAILURE#")] == ["second"]
+    store.clear_failure(CASE_ID, "disk.copy")
+    store.clear_failure(CASE_ID, "disk.copy")
+    assert list(store.items(CASE_ID, "FAILURE#")) == []

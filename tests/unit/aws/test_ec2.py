@@ -1,0 +1,309 @@
+"""EC2: requests as AWS's own model demands them, answers read without guessing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+
+from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
+from forensics.aws.ec2 import Ec2Gateway
+from forensics.errors import AwsError, ResourceGoneError, SnapshotError
+from tests.unit.aws.conftest import make_client
+from tests.unit.domain.builders import INSTANCE
+
+TAGS = [{"Key": "forensics:case", "Value": "fc-1"}]
+GROUP = "sg-0123456789abcdef0"
+
+
+@pytest.fixture
+def stub() -> Iterator[Stubber]:
+    """EC2 that answers what a test has put down; requests and answers are held against botocore's model."""
+    with Stubber(make_client("ec2")) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def ec2(stub: Stubber) -> Ec2Gateway:
+    """Instances and groups."""
+    return Ec2Gateway(stub.client, account_id="333344445555", region="eu-central-1")
+
+
+@pytest.fixture
+def ebs(stub: Stubber) -> EbsGateway:
+    """Snapshots and volumes."""
+    return EbsGateway(stub.client, account_id="333344445555", region="eu-central-1")
+
+
+def instance(**changes: Any) -> dict[str, Any]:
+    """DescribeInstances' answer with one instance."""
+    record = {
+        "InstanceId": INSTANCE,
+        "InstanceType": "t3.micro",
+        "State": {"Name": "running"},
+        "Placement": {"AvailabilityZone": "eu-central-1a"},
+        "LaunchTime": datetime(2026, 1, 1, tzinfo=UTC),
+        "IamInstanceProfile": {"Arn": "arn:aws:iam::333344445555:instance-profile/app"},
+        "MetadataOptions": {"HttpTokens": "optional", "HttpEndpoint": "enabled"},
+        "Tags": [{"Key": "aws:autoscaling:groupName", "Value": "web"}],
+        **changes,
+    }
+    return {"Reservations": [{"Instances": [record]}]}
+
+
+def test_a_target_is_described_with_all_its_interfaces_and_volumes(stub: Stubber, ec2: Ec2Gateway) -> None:
+    attached = [{"Name": "attachment.instance-id", "Values": [INSTANCE]}]
+    stub.add_response("describe_instances", instance(), {"InstanceIds": [INSTANCE]})
+    pages = [
+        {
+            "NetworkInterfaceId": "eni-2",
+            "Attachment": {"DeviceIndex": 1},
+            "VpcId": "vpc-1",
+            "Groups": [{"GroupId": "sg-b"}, {"GroupId": "sg-a"}],
+        },
+        {
+            "NetworkInterfaceId": "eni-1",
+            "Attachment": {"DeviceIndex": 0},
+            "VpcId": "vpc-1",
+            "Groups": [{"GroupId": "sg-a"}],
+            "Ipv6Addresses": [{"Ipv6Address": "2001:db8::1"}],
+            "Association": {"PublicIp": "203.0.113.7"},
+        },
+    ]
+    for number, page in enumerate(pages):
+        token = {"NextToken": "more"} if number == 0 else {}
+        asked = {"Filters": attached, **({"NextToken": "more"} if number else {})}
+        stub.add_response("describe_network_interfaces", {"NetworkInterfaces": [page], **token}, asked)
+    volume = {
+        "VolumeId": "vol-1",
+        "Size": 8,
+        "Encrypted": True,
+        "Attachments": [{"InstanceId": INSTANCE, "Device": "/dev/xvda", "DeleteOnTermination": True}],
+    }
+    stub.add_response("describe_volumes", {"Volumes": [volume]}, {"Filters": attached})
+    groups = {"SecurityGroups": [{"GroupId": "sg-a"}, {"GroupId": "sg-b"}]}
+    stub.add_response("describe_security_groups", groups, {"GroupIds": ["sg-a", "sg-b"]})
+    target, raw = ec2.describe_target(INSTANCE)
+    assert [i.id for i in target.interfaces] == ["eni-1", "eni-2"]
+    assert target.interfaces[1].group_ids == ("sg-b", "sg-a")
+    assert target.volumes[0].delete_on_termination and target.volumes[0].encrypted
+    assert (target.platform, target.auto_scaling_group, target.imds_tokens) == ("linux", "web", "optional")
+    assert set(raw) == {"instance", "volumes", "security_groups"}
+
+
+@pytest.mark.parametrize("code", [None, "InvalidInstanceID.NotFound"])
+def test_an_instance_that_does_not_exist_is_named(stub: Stubber, ec2: Ec2Gateway, code: str | None) -> None:
+    for _ in range(2):
+        if code:
+            stub.add_client_error("describe_instances", code)
+        else:
+            stub.add_response("describe_instances", {"Reservations": []})
+    with pytest.raises(ResourceGoneError, match=INSTANCE):
+        ec2.raw_instance(INSTANCE)
+    assert ec2.state(INSTANCE) == "gone"
+
+
+def test_protection_is_read_as_ec2_spells_it(stub: Stubber, ec2: Ec2Gateway) -> None:
+    for attribute in ("disableApiTermination", "disableApiStop"):
+        key = attribute[0].upper() + attribute[1:]
+        stub.add_response(
+            "describe_instance_attribute",
+            {key: {"Value": True}},
+            {"InstanceId": INSTANCE, "Attribute": attribute},
+        )
+        assert ec2.protection(INSTANCE, attribute=attribute) is True
+
+
+def _quarantine(ec2: Ec2Gateway) -> str | None:
+    return ec2.quarantine_group(
+        vpc_id="vpc-1", name="forensics-quarantine-fc-1", tags=TAGS, case_tag=("forensics:case", "fc-1")
+    )
+
+
+def test_a_new_quarantine_group_loses_every_rule_it_was_born_with(stub: Stubber, ec2: Ec2Gateway) -> None:
+    born = [
+        {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]},
+        {"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "::/0"}]},
+    ]
+    stub.add_response("create_security_group", {"GroupId": GROUP})
+    described = {"SecurityGroups": [{"GroupId": GROUP, "IpPermissionsEgress": born}]}
+    stub.add_response("describe_security_groups", described, {"GroupIds": [GROUP]})
+    stub.add_response(
+        "revoke_security_group_egress", {"Return": True}, {"GroupId": GROUP, "IpPermissions": born}
+    )
+    assert _quarantine(ec2) == GROUP
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"), [(TAGS, GROUP), ([], None), ([{**TAGS[0], "Value": "fc-2"}], None)]
+)
+def test_a_group_is_never_trusted_by_its_name(
+    stub: Stubber, ec2: Ec2Gateway, tags: list[dict[str, str]], found: str | None
+) -> None:
+    stub.add_client_error("create_security_group", "InvalidGroup.Duplicate")
+    stub.add_response("describe_security_groups", {"SecurityGroups": [{"GroupId": GROUP, "Tags": tags}]})
+    if found:
+        rule = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]
+        stub.add_response(
+            "describe_security_groups", {"SecurityGroups": [{"GroupId": GROUP, "IpPermissions": rule}]}
+        )
+        stub.add_response(
+            "revoke_security_group_ingress", {"Return": True}, {"GroupId": GROUP, "IpPermissions": rule}
+        )
+    assert _quarantine(ec2) == found
+
+
+def test_rules_are_counted_over_all_pages(stub: Stubber, ec2: Ec2Gateway) -> None:
+    asked = {"Filters": [{"Name": "group-id", "Values": [GROUP]}]}
+    rule = {"SecurityGroupRuleId": "sgr-1"}
+    stub.add_response(
+        "describe_security_group_rules", {"SecurityGroupRules": [rule], "NextToken": "n"}, asked
+    )
+    stub.add_response(
+        "describe_security_group_rules", {"SecurityGroupRules": [rule]}, {**asked, "NextToken": "n"}
+    )
+    assert ec2.rule_count(GROUP) == 2
+
+
+def _launch(ec2: Ec2Gateway) -> str:
+    return ec2.run_instance(
+        image_id="ami-1",
+        types=["m6i.xlarge", "m5.xlarge"],
+        token="fc-20261124-0123456789-1",
+        subnet_id="subnet-1",
+        group_id=GROUP,
+        profile="analysis",
+        tags=TAGS,
+    )
+
+
+@pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "Unsupported", "VcpuLimitExceeded"])
+def test_the_next_type_is_tried_when_one_cannot_be_had(stub: Stubber, ec2: Ec2Gateway, code: str) -> None:
+    stub.add_client_error("run_instances", code)
+    stub.add_response("run_instances", {"Instances": [{"InstanceId": INSTANCE}]})
+    assert _launch(ec2) == INSTANCE
+
+
+def test_without_any_type_all_are_named(stub: Stubber, ec2: Ec2Gateway) -> None:
+    for _ in range(2):
+        stub.add_client_error("run_instances", "InsufficientInstanceCapacity")
+    with pytest.raises(AwsError, match=r"m6i.xlarge, m5.xlarge") as caught:
+        _launch(ec2)
+    assert caught.value.retryable
+
+
+def test_another_launch_error_is_raised_at_once(stub: Stubber, ec2: Ec2Gateway) -> None:
+    stub.add_client_error("run_instances", "UnauthorizedOperation")
+    with pytest.raises(AwsError, match="UnauthorizedOperation"):
+        _launch(ec2)
+
+
+def test_a_terminated_instance_is_not_found_again(stub: Stubber, ec2: Ec2Gateway) -> None:
+    dead = instance(State={"Name": "terminated"})
+    stub.add_response(
+        "describe_instances", dead, {"Filters": [{"Name": "tag:forensics:case", "Values": ["fc-1"]}]}
+    )
+    assert ec2.find_instances(tags={"forensics:case": "fc-1"}) == []
+
+
+@pytest.mark.parametrize("ids", [[], [INSTANCE]])
+def test_terminating_nothing_or_what_is_gone_is_fine(stub: Stubber, ec2: Ec2Gateway, ids: list[str]) -> None:
+    if ids:
+        stub.add_client_error("terminate_instances", "InvalidInstanceID.NotFound")
+    ec2.terminate(ids)
+
+
+# One line per call without a story of its own: botocore's model checks every parameter.
+CALLS: list[tuple[str, dict[str, Any], Callable[[Ec2Gateway, EbsGateway], Any], Any]] = [
+    ("modify_instance_attribute", {}, lambda c, _: c.protect(INSTANCE, attribute="DisableApiStop"), None),
+    ("modify_instance_attribute", {}, lambda c, _: c.keep_volumes(INSTANCE, devices=["/dev/xvda"]), None),
+    ("modify_network_interface_attribute", {}, lambda c, _: c.set_groups("eni-1", group_ids=[GROUP]), None),
+    # botocore decodes the answer's base64 itself.
+    ("get_console_output", {"Output": "TG9naW46"}, lambda c, _: c.console_output(INSTANCE), "Login:"),
+    (
+        "describe_instance_types",
+        {"InstanceTypes": [{"MemoryInfo": {"SizeInMiB": 1024}}]},
+        lambda c, _: c.memory_mib("t3.micro"),
+        1024,
+    ),
+    ("describe_instances", instance(), lambda c, _: c.zone(INSTANCE), "eu-central-1a"),
+    (
+        "lock_snapshot",
+        {"LockState": "governance-cooloff", "LockExpiresOn": datetime(2027, 1, 1, tzinfo=UTC)},
+        lambda _, b: b.lock("snap-1", days=365),
+        {"state": "governance-cooloff", "until": "2027-01-01T00:00:00+00:00"},
+    ),
+    ("modify_snapshot_attribute", {}, lambda _, b: b.share("snap-1", account_id="222233334444"), None),
+    (
+        "create_volume",
+        {"VolumeId": "vol-9"},
+        lambda _, b: b.create_volume("snap-1", zone="eu-central-1a", token="t" * 80, tags=TAGS),
+        "vol-9",
+    ),
+    ("attach_volume", {}, lambda _, b: b.attach("vol-9", instance_id=INSTANCE, device="/dev/sdf"), None),
+    ("delete_volume", {}, lambda _, b: b.delete_volume("vol-9"), None),
+    ("describe_volumes", {"Volumes": []}, lambda _, b: b.find_volumes(tags={"a": "b"}), []),
+    ("describe_volumes", {"Volumes": []}, lambda _, b: b.volumes(["vol-9"]), []),
+    ("describe_snapshots", {"Snapshots": []}, lambda _, b: b.find_snapshots(tags={"a": "b"}), []),
+]
+
+
+@pytest.mark.parametrize(("operation", "answer", "call", "result"), CALLS, ids=[c[0] for c in CALLS])
+def test_each_call_is_one_that_ec2_knows(
+    stub: Stubber,
+    ec2: Ec2Gateway,
+    ebs: EbsGateway,
+    operation: str,
+    answer: dict[str, Any],
+    call: Callable[[Ec2Gateway, EbsGateway], Any],
+    result: Any,
+) -> None:
+    stub.add_response(operation, answer)
+    assert call(ec2, ebs) == result
+
+
+def test_one_create_snapshots_takes_every_volume(stub: Stubber, ebs: EbsGateway) -> None:
+    made = {"Snapshots": [{"SnapshotId": "snap-1", "VolumeId": "vol-1", "State": "pending", "VolumeSize": 8}]}
+    stub.add_response(
+        "create_snapshots",
+        made,
+        {
+            "InstanceSpecification": {"InstanceId": INSTANCE, "ExcludeBootVolume": False},
+            "Description": "d",
+            "TagSpecifications": [{"ResourceType": "snapshot", "Tags": TAGS}],
+        },
+    )
+    (snapshot,) = ebs.create_snapshots(INSTANCE, description="d", tags=TAGS)
+    assert (snapshot.id, snapshot.volume_id, snapshot.state, snapshot.size_gib) == (
+        "snap-1",
+        "vol-1",
+        "pending",
+        8,
+    )
+
+
+def test_a_copy_is_encrypted_under_our_key(stub: Stubber, ebs: EbsGateway) -> None:
+    # botocore adds the presigned URL and the destination Region that EC2 wants.
+    stub.add_response("copy_snapshot", {"SnapshotId": "snap-2"})
+    seen: list[dict[str, Any]] = []
+    stub.client.meta.events.register(
+        "provide-client-params.ec2.CopySnapshot", lambda params, **_: seen.append(params)
+    )
+    made = ebs.copy("snap-1", source_region="us-east-1", kms_key_id="key", description="d", tags=TAGS)
+    assert made == "snap-2"
+    assert seen[0]["Encrypted"] is True and seen[0]["KmsKeyId"] == "key"
+
+
+def test_every_failed_snapshot_is_named_with_awss_reason() -> None:
+    good = Snapshot(id="snap-1", volume_id="vol-1", state="completed")
+    bad = [
+        Snapshot(id=f"snap-{n}", volume_id=f"vol-{n}", state="error", message=m)
+        for n, m in ((2, "no key"), (3, ""))
+    ]
+    raise_if_failed([good], what="snapshot")
+    with pytest.raises(SnapshotError, match=r"snap-2 of vol-2: no key; snap-3 of vol-3: AWS gave no reason"):
+        raise_if_failed([good, *bad], what="snapshot")

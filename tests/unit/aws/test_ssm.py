@@ -1,0 +1,193 @@
+"""SSM: pinned commands, honest invocations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+
+from forensics.aws.ssm import TERMINAL, Invocation, SsmGateway
+from forensics.errors import AwsError, ResourceGoneError
+from tests.unit.aws.conftest import make_client
+from tests.unit.domain.builders import INSTANCE
+
+COMMAND = "11111111-2222-3333-4444-555555555555"
+SHA = "a" * 64
+
+
+@pytest.fixture
+def stub() -> Iterator[Stubber]:
+    """SSM that answers what a test has put down."""
+    with Stubber(make_client("ssm")) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def ssm(stub: Stubber) -> SsmGateway:
+    """The gateway."""
+    return SsmGateway(stub.client, account_id="333344445555", region="eu-central-1")
+
+
+def invocation(**changes: Any) -> Invocation:
+    """A finished command."""
+    values = {"command_id": COMMAND, "instance_id": INSTANCE, "status": "Success", "exit_code": 0}
+    return Invocation(**{**values, **changes})
+
+
+def test_a_command_is_pinned_by_version_and_hash_and_carries_only_the_documents_parameters(
+    stub: Stubber, ssm: SsmGateway
+) -> None:
+    stub.add_response(
+        "send_command",
+        {"Command": {"CommandId": COMMAND}},
+        {
+            "InstanceIds": [INSTANCE],
+            "DocumentName": "forensics-acquire_memory_linux",
+            "DocumentVersion": "3",
+            "DocumentHash": SHA,
+            "DocumentHashType": "Sha256",
+            "Parameters": {"CaseId": ["fc-1"], "ManifestUrl": ["https://s3/m"]},
+            "Comment": "c" * 100,
+            "TimeoutSeconds": 120,
+        },
+    )
+    sent = ssm.send(
+        document="forensics-acquire_memory_linux",
+        version="3",
+        sha256=SHA,
+        instance_id=INSTANCE,
+        parameters={"CaseId": "fc-1", "ManifestUrl": "https://s3/m"},
+        comment="c" * 150,
+        timeout_seconds=3600,
+    )
+    assert sent == COMMAND
+
+
+def test_the_version_is_a_number_and_never_default(stub: Stubber, ssm: SsmGateway) -> None:
+    stub.add_response("describe_document", {"Document": {"DocumentVersion": "7"}}, {"Name": "forensics-x"})
+    assert ssm.document_version("forensics-x") == "7"
+
+
+def test_an_unmanaged_instance_is_an_answer(stub: Stubber, ssm: SsmGateway) -> None:
+    wanted = {"Filters": [{"Key": "InstanceIds", "Values": [INSTANCE]}]}
+    stub.add_response("describe_instance_information", {"InstanceInformationList": []}, wanted)
+    status = ssm.status(INSTANCE)
+    assert not status.managed and not status.online
+
+
+def test_the_status_of_another_instance_is_not_taken(stub: Stubber, ssm: SsmGateway) -> None:
+    others = {"InstanceInformationList": [{"InstanceId": "i-0123456789abcdef1", "PingStatus": "Online"}]}
+    stub.add_response("describe_instance_information", others)
+    assert not ssm.status(INSTANCE).managed
+
+
+def test_an_invocation_that_ssm_does_not_show_yet_is_none(stub: Stubber, ssm: SsmGateway) -> None:
+    stub.add_client_error("get_command_invocation", "InvocationDoesNotExist")
+    assert ssm.invocation(command_id=COMMAND, instance_id=INSTANCE) is None
+
+
+def test_another_error_of_the_invocation_is_raised(stub: Stubber, ssm: SsmGateway) -> None:
+    stub.add_client_error("get_command_invocation", "InternalServerError")
+    with pytest.raises(AwsError, match=f"read command {COMMAND}"):
+        ssm.invocation(command_id=COMMAND, instance_id=INSTANCE)
+
+
+@pytest.mark.parametrize(
+    ("status", "finished"),
+    [
+        ("Pending", False),
+        ("InProgress", False),
+        ("Delayed", False),
+        ("Cancelling", False),
+        ("Success", True),
+        ("Failed", True),
+        ("TimedOut", True),
+        ("Cancelled", True),
+    ],
+)
+def test_which_states_are_final(stub: Stubber, ssm: SsmGateway, status: str, finished: bool) -> None:
+    stub.add_response("get_command_invocation", {"Status": status, "ResponseCode": -1})
+    found = ssm.invocation(command_id=COMMAND, instance_id=INSTANCE)
+    assert found and found.finished is finished
+
+
+def test_every_state_of_the_api_is_known_to_be_final_or_not(ssm: SsmGateway) -> None:
+    shape = make_client("ssm").meta.service_model.shape_for("CommandInvocationStatus")
+    assert set(shape.enum) - TERMINAL == {"Pending", "InProgress", "Delayed", "Cancelling"}
+
+
+@pytest.mark.parametrize(
+    ("stdout", "line"),
+    [
+        ('noise\n{"status": "ok", "bytes": 3}\n', {"status": "ok", "bytes": 3}),
+        ('{"status": "ok"}\ntrailing words', {"status": "ok"}),
+        ('{"status": "ok"}\n{"status": "failed"}', {"status": "failed"}),
+        ('{"status": "ok"}\n{"cut', {}),
+        ("[1]", {}),
+        ("", {}),
+        ("no json", {}),
+    ],
+)
+def test_the_status_line_is_the_last_json_line_or_nothing(stdout: str, line: dict[str, Any]) -> None:
+    assert invocation(stdout=stdout).status_line() == line
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"stdout": '{"status": "failed", "reason": "no space in tmpfs"}'}, "no space in tmpfs"),
+        ({"stderr": "one\nlast words\n\n"}, "last words"),
+        ({"detail": "DeliveryTimedOut"}, "ended DeliveryTimedOut (exit 1): no output"),
+    ],
+)
+def test_the_cause_is_what_the_host_said(changes: dict[str, str], words: str) -> None:
+    assert words in invocation(status="Failed", exit_code=1, **changes).cause()
+
+
+@pytest.mark.parametrize("where", ["stdout", "stderr"])
+def test_a_presigned_url_in_the_output_never_reaches_the_case(where: str) -> None:
+    url = "https://landing.s3.amazonaws.com/case/part?partNumber=1&X-Amz-Credential=A&X-Amz-Signature=5ec2e7"
+    said = (
+        f'{{"status": "failed", "reason": "GET {url} failed: 403"}}'
+        if where == "stdout"
+        else f"curl: {url}: 403"
+    )
+    cause = invocation(status="Failed", exit_code=1, **{where: said}).cause()
+    assert "5ec2e7" not in cause and "X-Amz" not in cause
+    assert "https://landing.s3.amazonaws.com/case/part" in cause and "403" in cause
+
+
+def command(number: int, **changes: Any) -> dict[str, Any]:
+    """A line of ListCommands."""
+    values = {
+        "CommandId": COMMAND[:-1] + str(number),
+        "Comment": "fc-1 memory",
+        "Status": "InProgress",
+        "RequestedDateTime": datetime(2026, 11, 24, 8, number, tzinfo=UTC),
+    }
+    return {**values, **changes}
+
+
+def test_the_newest_living_command_with_the_comment_is_found(stub: Stubber, ssm: SsmGateway) -> None:
+    pages = [
+        [command(1), command(5, Status="Success")],
+        [command(3, Status="Pending"), command(4, Comment="fc-2 memory")],
+    ]
+    stub.add_response("list_commands", {"Commands": pages[0], "NextToken": "more"}, {"InstanceId": INSTANCE})
+    stub.add_response("list_commands", {"Commands": pages[1]}, {"InstanceId": INSTANCE, "NextToken": "more"})
+    assert ssm.find_command(instance_id=INSTANCE, comment="fc-1 memory") == COMMAND[:-1] + "3"
+
+
+def test_no_living_command_is_none(stub: Stubber, ssm: SsmGateway) -> None:
+    stub.add_response("list_commands", {"Commands": [command(1, Status="Failed")]})
+    assert ssm.find_command(instance_id=INSTANCE, comment="fc-1 memory") is None
+
+
+def test_a_missing_parameter_is_named(stub: Stubber, ssm: SsmGateway) -> None:
+    stub.add_client_error("get_parameter", "ParameterNotFound")
+    with pytest.raises(ResourceGoneError, match="/forensics/ami/current"):
+        ssm.parameter("/forensics/ami/current")

@@ -1,0 +1,176 @@
+"""The DAGs: they load, and their shape is the one that the seed and the responders rely on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.dags.conftest import DAGS
+
+FILES = sorted(DAGS.glob("*.py"))
+CASE = {
+    "open_case": set(),
+    "triage.describe_target": {"open_case"},
+    "triage.plan_response": {"triage.describe_target"},
+    "memory.capture_memory": {"triage.plan_response"},
+    "memory.verify_memory": {"memory.capture_memory"},
+    "disk.snapshot_volumes": {"triage.plan_response"},
+    "disk.copy_snapshots": {"disk.snapshot_volumes"},
+    "containment.isolate_target": {"memory.capture_memory"},
+    "investigation.launch_forensic_instance": {
+        "memory.verify_memory",
+        "disk.copy_snapshots",
+        "containment.isolate_target",
+    },
+    "investigation.attach_evidence_volumes": {"investigation.launch_forensic_instance"},
+    "investigation.analyse_memory": {"investigation.launch_forensic_instance"},
+    "investigation.analyse_disk": {"investigation.attach_evidence_volumes"},
+    "investigation.terminate_forensic_instance": {
+        "investigation.launch_forensic_instance",
+        "investigation.analyse_memory",
+        "investigation.analyse_disk",
+    },
+    "report.write_report": {
+        "investigation.analyse_memory",
+        "investigation.analyse_disk",
+        "memory.verify_memory",
+        "disk.copy_snapshots",
+        "containment.isolate_target",
+    },
+    "report.close_case": {"report.write_report", "investigation.terminate_forensic_instance"},
+}
+# These run whatever became of what is before them.
+WHATEVER = {
+    "containment.isolate_target",
+    "investigation.launch_forensic_instance",
+    "report.write_report",
+    "report.close_case",
+}
+
+
+@pytest.fixture
+def case(bag: Any) -> Any:
+    """The case DAG."""
+    return bag.dags["forensic_case"]
+
+
+def above(dag: Any, task_id: str) -> set[str]:
+    """Every task upstream of one."""
+    return set(dag.get_task(task_id).get_flat_relative_ids(upstream=True))
+
+
+def test_every_file_loads(bag: Any) -> None:
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {file.stem for file in FILES}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_every_dag_says_what_it_is(bag: Any, file: Path) -> None:
+    dag = bag.dags[file.stem]
+    assert "Triage notes" in (dag.doc_md or "")
+    assert dag.description and "forensics" in dag.tags
+    assert not dag.catchup
+    for task in dag.tasks:
+        assert task.owner == "forensics"
+        assert task.retries >= 1, (
+            f"{task.task_id}: a deferred task without retries is lost to a race in Airflow"
+        )
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_dag_files_are_short(file: Path) -> None:
+    assert len(file.read_text("utf-8").splitlines()) <= 80
+
+
+def test_the_whole_case_is_wired_like_this(case: Any) -> None:
+    assert {task.task_id: set(task.upstream_task_ids) for task in case.tasks} == CASE
+
+
+def test_isolation_follows_the_capture_whatever_its_outcome_and_waits_for_nothing_else(case: Any) -> None:
+    before = above(case, "containment.isolate_target")
+    assert "memory.capture_memory" in before
+    assert not before & {"disk.snapshot_volumes", "disk.copy_snapshots", "memory.verify_memory"}
+    assert case.get_task("containment.isolate_target").trigger_rule == "all_done"
+
+
+def test_memory_and_disk_are_independent(case: Any) -> None:
+    for task_id in CASE:
+        if task_id.startswith("disk."):
+            assert not any(other.startswith("memory.") for other in above(case, task_id))
+        if task_id.startswith("memory."):
+            assert not any(other.startswith("disk.") for other in above(case, task_id))
+
+
+def test_what_runs_whatever_happened_before(case: Any) -> None:
+    rules = {task.task_id: task.trigger_rule for task in case.tasks if not task.is_teardown}
+    assert {t for t, rule in rules.items() if rule == "all_done"} == WHATEVER
+    assert {rule for t, rule in rules.items() if t not in WHATEVER} == {"all_success"}
+
+
+def test_closing_is_the_only_leaf_so_that_its_state_is_the_runs(case: Any) -> None:
+    leaves = {task.task_id for task in case.tasks if not task.downstream_task_ids and not task.is_teardown}
+    assert leaves == {"report.close_case"}
+    assert above(case, "report.close_case") == set(CASE) - {"report.close_case"}
+
+
+def test_the_forensic_instance_is_torn_down(case: Any) -> None:
+    launch = case.get_task("investigation.launch_forensic_instance")
+    terminate = case.get_task("investigation.terminate_forensic_instance")
+    assert launch.is_setup and terminate.is_teardown
+    assert launch.task_id in terminate.upstream_task_ids
+    tools = {"investigation.analyse_memory", "investigation.analyse_disk"}
+    assert tools <= above(case, terminate.task_id)
+
+
+def test_the_report_comes_after_the_tools(case: Any) -> None:
+    assert {"investigation.analyse_memory", "investigation.analyse_disk"} <= above(
+        case, "report.write_report"
+    )
+
+
+def test_every_step_says_what_it_does(case: Any) -> None:
+    for task in case.tasks:
+        assert (type(task).__doc__ and "case_id" in task.template_fields) or task.task_id == "open_case"
+
+
+@pytest.mark.parametrize(
+    ("conf", "valid"),
+    [
+        ({}, True),
+        (
+            {"account_id": "333344445555", "region": "eu-central-1", "instance_id": "i-0123456789abcdef0"},
+            True,
+        ),
+        ({"account_id": "33334444555"}, False),
+        ({"instance_id": "i-0123"}, False),
+        ({"instance_id": "i-0123456789abcdef0; rm"}, False),
+        ({"actions": "everything"}, False),
+        ({"actions": "memory+disk"}, True),
+        ({"reason": "x" * 501}, False),
+        ({"case_id": None}, True),
+        ({"case_id": "fc-20261124-0123456789"}, True),
+    ],
+)
+def test_a_persons_parameters_are_checked_before_the_run_starts(
+    case: Any, conf: dict[str, Any], valid: bool
+) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    try:
+        for name in case.params:
+            param = case.params.get_param(name)
+            param.resolve(conf.get(name, param.value))
+        accepted = True
+    except ParamValidationError:
+        accepted = False
+    assert accepted is valid
+
+
+def test_the_intake_runs_one_at_a_time_and_without_end(bag: Any) -> None:
+    dag = bag.dags["finding_intake"]
+    assert dag.max_active_runs == 1
+    assert type(dag.timetable).__name__ == "ContinuousTimetable"
+    assert [task.task_id for task in dag.tasks] == ["receive_findings"]
+    assert dag.get_task("receive_findings").target_dag_id in {f.stem for f in FILES}

@@ -1,0 +1,212 @@
+"""Each wait: it survives the database, and it is over when and only when AWS says so."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from forensics.aws.ebs import Snapshot
+from forensics.aws.ssm import Invocation
+from forensics.errors import ForensicsError, InvestigationError, SnapshotError
+from forensics.models.target import SsmStatus
+from forensics.triggers import aws
+from forensics.triggers.base import PollTrigger
+
+SCOPE = {
+    "account_id": "222233334444",
+    "region": "eu-central-1",
+    "phase": "analyse",
+    "case_id": "fc-20261124-0123456789",
+}
+COMMON = {"poll": 5.0, "deadline": 1_900_000_000.5, "ends_task": True}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "SsmCommandsCompletedTrigger": {"scope": SCOPE, "commands": [["cmd-1", "i-1"], ["cmd-2", "i-2"]]},
+    "SnapshotsCompletedTrigger": {"scope": SCOPE, "snapshot_ids": ["snap-1", "snap-2"]},
+    "ForensicInstanceOnlineTrigger": {"scope": SCOPE, "instance_id": "i-1"},
+    "InstancesGoneTrigger": {"scope": SCOPE, "instance_ids": ["i-1", "i-2"]},
+    "VolumesReadyTrigger": {
+        "scope": SCOPE,
+        "volume_ids": ["vol-1"],
+        "state": "in-use",
+        "payload": {"a": "vol-1"},
+    },
+    "QueueDepthTrigger": {},
+}
+
+
+def _kinds(root: type[PollTrigger] = PollTrigger) -> Iterator[type[PollTrigger]]:
+    for kind in root.__subclasses__():
+        if kind.__module__ == aws.__name__ and not kind.__name__.startswith("_"):
+            yield kind
+        yield from _kinds(kind)
+
+
+KINDS = sorted(set(_kinds()), key=lambda k: k.__name__)
+
+
+def test_every_trigger_is_tested_here() -> None:
+    assert {k.__name__ for k in KINDS} == set(ARGUMENTS)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
+def test_a_trigger_survives_the_database(kind: type[PollTrigger]) -> None:
+    trigger = kind(**COMMON, **ARGUMENTS[kind.__name__])
+    path, arguments = trigger.serialize()
+    arguments = json.loads(json.dumps(arguments))
+    module, name = path.rsplit(".", 1)
+    again = getattr(importlib.import_module(module), name)(**arguments)
+    assert type(again) is kind
+    assert again.serialize() == trigger.serialize()
+    ours = [c for c in kind.__mro__ if c.__module__.startswith("forensics.")]
+    taken = {p for c in ours for p in inspect.signature(c.__init__).parameters}
+    assert set(arguments) == taken - {"self", "kwargs", "args"}
+    assert again.waiting_for()
+
+
+class Account:
+    """An account in which everything is as a test says; its parts are one object."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.ec2 = self.ebs = self.ssm = self
+
+    def invocation(self, *, command_id: str, instance_id: str) -> Invocation | None:
+        status = self.answers["commands"][command_id]
+        return status and Invocation(command_id=command_id, instance_id=instance_id, status=status)
+
+    def snapshots(self, ids: list[str]) -> list[Snapshot]:
+        found = self.answers["snapshots"]
+        return [
+            Snapshot(id=i, volume_id="vol-1", state=found[i], message="no key") for i in ids if i in found
+        ]
+
+    def volumes(self, ids: list[str]) -> list[dict[str, Any]]:
+        return [self.answers["volumes"][i] for i in ids]
+
+    def state(self, instance_id: str) -> str:
+        return str(self.answers["state"])
+
+    def status(self, instance_id: str) -> SsmStatus:
+        return SsmStatus(managed=True, ping=self.answers["ping"])
+
+
+def check(monkeypatch: pytest.MonkeyPatch, name: str, **answers: Any) -> Any:
+    """What one look gives in such an account."""
+    kind = getattr(aws, name)
+    monkeypatch.setattr(kind, "account", Account(**answers))
+    return kind(**COMMON, **ARGUMENTS[name]).check()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "over"),
+    [
+        (None, None, False),
+        ("Success", None, False),
+        ("Success", "InProgress", False),
+        ("Success", "Cancelling", False),
+        ("Success", "Success", True),
+        ("Failed", "TimedOut", True),
+        ("Cancelled", "Success", True),
+    ],
+)
+def test_commands_are_over_when_all_are(
+    monkeypatch: pytest.MonkeyPatch, first: str | None, second: str | None, over: bool
+) -> None:
+    outcome = check(monkeypatch, "SsmCommandsCompletedTrigger", commands={"cmd-1": first, "cmd-2": second})
+    assert (outcome is not None) is over
+
+
+def test_no_command_at_all_can_never_look_like_success() -> None:
+    with pytest.raises(ForensicsError, match="no command"):
+        aws.SsmCommandsCompletedTrigger(**COMMON, scope=SCOPE, commands=[])
+
+
+@pytest.mark.parametrize(
+    ("states", "over"),
+    [
+        ({"snap-1": "completed", "snap-2": "completed"}, True),
+        ({"snap-1": "completed", "snap-2": "pending"}, False),
+        ({"snap-1": "completed"}, False),
+        ({}, False),
+    ],
+)
+def test_snapshots_are_over_when_all_are_complete(
+    monkeypatch: pytest.MonkeyPatch, states: dict[str, str], over: bool
+) -> None:
+    assert (check(monkeypatch, "SnapshotsCompletedTrigger", snapshots=states) is not None) is over
+
+
+def test_a_failed_snapshot_ends_the_wait_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SnapshotError, match="snap-2 of vol-1: no key"):
+        check(monkeypatch, "SnapshotsCompletedTrigger", snapshots={"snap-1": "pending", "snap-2": "error"})
+
+
+@pytest.mark.parametrize(
+    ("state", "ping", "over"),
+    [
+        ("pending", None, False),
+        ("gone", None, False),
+        ("running", None, False),
+        ("running", "ConnectionLost", False),
+        ("running", "Online", True),
+    ],
+)
+def test_the_forensic_instance_is_ready_when_its_agent_is(
+    monkeypatch: pytest.MonkeyPatch, state: str, ping: str | None, over: bool
+) -> None:
+    assert (check(monkeypatch, "ForensicInstanceOnlineTrigger", state=state, ping=ping) is not None) is over
+
+
+@pytest.mark.parametrize("state", ["terminated", "shutting-down", "stopped", "stopping"])
+def test_a_forensic_instance_that_dies_ends_the_wait(monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    with pytest.raises(InvestigationError, match=f"is {state} before it was ready"):
+        check(monkeypatch, "ForensicInstanceOnlineTrigger", state=state, ping=None)
+
+
+@pytest.mark.parametrize(
+    ("state", "over"),
+    [("running", False), ("shutting-down", False), ("stopped", False), ("terminated", True), ("gone", True)],
+)
+def test_instances_are_gone_when_ec2_says_so(monkeypatch: pytest.MonkeyPatch, state: str, over: bool) -> None:
+    assert (check(monkeypatch, "InstancesGoneTrigger", state=state) is not None) is over
+
+
+@pytest.mark.parametrize(
+    ("volume", "over"),
+    [
+        ({"State": "available"}, False),
+        ({"State": "in-use", "Attachments": [{"State": "attaching"}]}, False),
+        ({"State": "in-use", "Attachments": [{"State": "attached"}]}, True),
+    ],
+)
+def test_volumes_are_ready_when_they_are_attached(
+    monkeypatch: pytest.MonkeyPatch, volume: dict[str, Any], over: bool
+) -> None:
+    outcome = check(monkeypatch, "VolumesReadyTrigger", volumes={"vol-1": volume})
+    assert (outcome is not None) is over
+    assert outcome is None or outcome.payload == {"a": "vol-1"}
+
+
+def test_a_broken_volume_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvestigationError, match="state error"):
+        check(monkeypatch, "VolumesReadyTrigger", volumes={"vol-1": {"State": "error"}})
+
+
+@pytest.mark.parametrize("depth", [0, 3])
+def test_the_queue_is_only_looked_at(monkeypatch: pytest.MonkeyPatch, depth: int) -> None:
+    class Queue:
+        def depth(self) -> int:
+            return depth
+
+    class Hook:
+        def queue(self) -> Queue:
+            return Queue()
+
+    monkeypatch.setattr(aws, "ForensicsHook", Hook)
+    outcome = aws.QueueDepthTrigger(**COMMON).check()
+    assert (outcome.payload if outcome else None) == ({"depth": depth} if depth else None)
