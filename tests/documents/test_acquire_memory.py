@@ -82,9 +82,7 @@ def store() -> Iterator[Store]:
     server.server_close()
 
 
-def offer(
-    store: Store, tool: str, *, parts: int = 5, digest: str | None = None, facts: tuple[str, ...] = ()
-) -> None:
+def offer(store: Store, tool: str, *, parts: int = 5, digest: str | None = None, facts: tuple[str, ...] = ()) -> None:
     """Put a tool and a manifest into the store."""
     store.objects["/avml"] = tool.encode()
     lines = ["forensics-manifest 1", f"part_size {PART}"]
@@ -126,9 +124,7 @@ def run(store: Store, tmp_path: Path, *, path: str | None = None, variables: boo
     script = tmp_path / "_script.sh"
     script.write_text(text)
     before = set(Path("/dev/shm").glob("fc.*"))
-    done = subprocess.run(
-        ["sh", str(script)], env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run(["sh", str(script)], env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert set(Path("/dev/shm").glob("fc.*")) <= before, "the work directory was left behind"
     assert "secret123" not in done.stdout + done.stderr, "a URL was logged"
     return Outcome(done.returncode, json.loads(done.stdout.splitlines()[-1]), done.stderr)

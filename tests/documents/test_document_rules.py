@@ -50,9 +50,7 @@ class Parameter(Strict):
         if self.allowedValues is None:
             pattern = self.allowedPattern or ""
             assert pattern.startswith("^") and pattern.endswith("$"), "the pattern is not anchored"
-            assert not re.search(r"['\"`\\$]", pattern[1:-1]), (
-                "the pattern admits a character the shell reads"
-            )
+            assert not re.search(r"['\"`\\$]", pattern[1:-1]), "the pattern admits a character the shell reads"
         return self
 
 
@@ -124,9 +122,7 @@ def test_script_is_strict_and_honest(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_installed_compiled_or_cloned(name: str) -> None:
-    code = "\n".join(
-        line for line in documents.script(name).splitlines() if not line.lstrip().startswith("#")
-    )
+    code = "\n".join(line for line in documents.script(name).splitlines() if not line.lstrip().startswith("#"))
     assert not FORBIDDEN.findall(code)
     assert not re.findall(r">>?\s*/(?!dev/null)\S+", code), "a path outside the work directory is written"
 
@@ -136,9 +132,7 @@ def test_shellcheck_has_nothing_to_say(name: str) -> None:
     program = shutil.which("shellcheck")
     if program is None:
         pytest.skip("shellcheck is not installed")
-    done = subprocess.run(
-        [program, "-"], input=documents.script(name), capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([program, "-"], input=documents.script(name), capture_output=True, text=True, check=False)
     assert done.stdout == ""
 
 

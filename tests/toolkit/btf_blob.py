@@ -52,9 +52,7 @@ class BtfBlob:
 
     def bytes(self) -> bytes:
         """The blob."""
-        header = struct.pack(
-            "<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(self._types), len(self._types), len(self._strings)
-        )
+        header = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(self._types), len(self._types), len(self._strings))
         return header + self._types + self._strings
 
 
@@ -81,9 +79,7 @@ def small() -> bytes:
     blob = BtfBlob()
     integer = blob.integer("int", 4, signed=True)
     pointer = blob.add(2, "", 3)
-    blob.struct(
-        "task_struct", 24, [("pid", integer, 0, 0), ("parent", pointer, 64, 0), ("exited", integer, 133, 3)]
-    )
+    blob.struct("task_struct", 24, [("pid", integer, 0, 0), ("parent", pointer, 64, 0), ("exited", integer, 133, 3)])
     blob.add(6, "state", 4, extra=struct.pack("<Ii", blob.text("RUNNING"), -1), count=1, flag=True)
     anonymous = blob.struct("", 4, [("counter", integer, 0, 0)])
     blob.add(8, "atomic_t", anonymous)

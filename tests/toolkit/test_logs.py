@@ -23,9 +23,7 @@ def auth_log(*, failures: int, address: str = "198.51.100.7", success: bool = Tr
         for number in range(failures)
     ]
     if success:
-        lines.append(
-            f"Mar  1 10:20:00 web sshd[999]: Accepted password for admin from {address} port 50000 ssh2"
-        )
+        lines.append(f"Mar  1 10:20:00 web sshd[999]: Accepted password for admin from {address} port 50000 ssh2")
     return "\n".join(lines)
 
 
@@ -42,9 +40,7 @@ def test_failures_then_success_is_a_guessed_password() -> None:
     assert finding.data["failed"] == 6
 
 
-@pytest.mark.parametrize(
-    ("failures", "success", "expected"), [(4, True, []), (9, False, ["low"]), (0, True, [])]
-)
+@pytest.mark.parametrize(("failures", "success", "expected"), [(4, True, []), (9, False, ["low"]), (0, True, [])])
 def test_other_mixtures(failures: int, success: bool, expected: list[str]) -> None:
     assert [finding.severity for finding in judged(auth_log(failures=failures, success=success))] == expected
 
@@ -66,17 +62,13 @@ def test_year_of_old_log_lines_comes_from_the_file() -> None:
 def utmp(kind: int, user: str, host: str, seconds: int) -> bytes:
     """One record of glibc's struct utmp."""
     head = struct.pack("<hxxi32s4s32s256s", kind, 42, b"pts/0", b"ts/0", user.encode(), host.encode())
-    record = head + struct.pack(
-        "<hhiii16s20x", 0, 0, 0, seconds, 250_000, bytes((198, 51, 100, 7)) + bytes(12)
-    )
+    record = head + struct.pack("<hhiii16s20x", 0, 0, 0, seconds, 250_000, bytes((198, 51, 100, 7)) + bytes(12))
     assert len(record) == 384
     return record
 
 
 def test_utmp_records() -> None:
-    content = (
-        utmp(7, "admin", "", 1_767_323_045) + utmp(2, "reboot", "6.1.0", 1_767_320_000) + bytes(384) + b"cut"
-    )
+    content = utmp(7, "admin", "", 1_767_323_045) + utmp(2, "reboot", "6.1.0", 1_767_320_000) + bytes(384) + b"cut"
     found = list(login_logs.session_events(content, source="/var/log/wtmp", failed=False))
     assert [event.what for event in found] == ["Log-in: admin from 198.51.100.7 on pts/0", "System booted"]
     assert found[0].time.isoformat() == "2026-01-02T03:04:05.250000+00:00"
@@ -178,9 +170,7 @@ def test_requests_to_a_shell_and_attacks() -> None:
     line = '198.51.100.7 - - [01/Mar/2026:10:00:00 +0100] "{}" 200 5 "-" "curl/8"\n'
     text = line.format("POST /up/x.php?a=1 HTTP/1.1") + line.format("GET /?q=../../../etc/passwd HTTP/1.1")
     text += line.format("GET /index.html HTTP/1.1") + "broken line\n"
-    items = list(
-        web_rules.requests(text, source="access.log", shells={"/up/x.php": "/var/www/html/up/x.php"})
-    )
+    items = list(web_rules.requests(text, source="access.log", shells={"/up/x.php": "/var/www/html/up/x.php"}))
     findings = [item for item in items if isinstance(item, Finding)]
     assert [(finding.severity, finding.technique) for finding in findings] == [
         ("critical", "T1505.003"),

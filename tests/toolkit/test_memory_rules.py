@@ -10,9 +10,7 @@ from forensic_toolkit.processes import PSAUX, PSLIST, SPOOFING
 START = "2026-01-02T03:04:05+00:00"
 
 
-def process(
-    pid: int, comm: str, *, args: str = "", exe: str = "N/A", ppid: int = 1
-) -> dict[str, list[dict[str, Any]]]:
+def process(pid: int, comm: str, *, args: str = "", exe: str = "N/A", ppid: int = 1) -> dict[str, list[dict[str, Any]]]:
     """Rows of one process."""
     return {
         PSLIST: [{"PID": pid, "PPID": ppid, "COMM": comm, "UID": 0, "CREATION TIME": START}],
@@ -116,9 +114,7 @@ def test_typed_commands_and_their_times() -> None:
 def test_hidden_module_has_the_time_of_the_kernels_complaint() -> None:
     rows = {
         "linux.boottime.Boottime": [{"Boot Time": "2026-01-02T03:00:00+00:00"}],
-        "linux.kmsg.Kmsg": [
-            {"timestamp": "65.5", "level": "warn", "line": "ghost: loading out-of-tree module taints"}
-        ],
+        "linux.kmsg.Kmsg": [{"timestamp": "65.5", "level": "warn", "line": "ghost: loading out-of-tree module taints"}],
         "linux.malware.check_modules.Check_modules": [{"Module Name": "ghost", "Taints": "OOT_MODULE"}],
         "linux.malware.modxview.Modxview": [
             {"Name": "ghost", "In procfs": False, "In sysfs": True, "In scan": True},
@@ -148,9 +144,7 @@ def test_a_system_call_table_read_wrong_is_not_a_hundred_findings() -> None:
     name = "linux.malware.check_syscall.Check_syscall"
     good = [{"Index": index, "Handler Symbol": f"sys_{index}"} for index in range(10)]
     assert len(memory_rules.findings({name: [*good, {"Index": 99, "Handler Symbol": None}]})) == 1
-    assert (
-        memory_rules.findings({name: [{"Index": index, "Handler Symbol": None} for index in range(10)]}) == []
-    )
+    assert memory_rules.findings({name: [{"Index": index, "Handler Symbol": None} for index in range(10)]}) == []
 
 
 def test_plugins_have_limits_and_occur_once() -> None:

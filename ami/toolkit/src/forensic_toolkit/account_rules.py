@@ -89,17 +89,14 @@ def login_keys(tree: Tree) -> Iterator[Finding]:
 def sudo_rights(tree: Tree) -> Iterator[Finding]:
     """Files that give the right to become root, where they came later."""
     for entry in tree.files(r"/etc/sudoers(\.d/.+)?"):
-        grants = [
-            line for line in lines_of(entry) if "ALL" in line and not line.startswith(("Defaults", "@", "%"))
-        ]
+        grants = [line for line in lines_of(entry) if "ALL" in line and not line.startswith(("Defaults", "@", "%"))]
         written_later = tree.is_foreign(entry) or (
             bool(tree.installed_until_ns) and entry.times.modified > tree.installed_until_ns + HOUR_NS
         )
         if grants and written_later:
             yield Finding(
                 title=f"Right to become root given later: {entry.path}",
-                detail=f"{' | '.join(grants[:5])}; {tree.origin(entry)}; "
-                "cloud-init makes such a file at first start",
+                detail=f"{' | '.join(grants[:5])}; {tree.origin(entry)}; cloud-init makes such a file at first start",
                 severity="low" if "cloud-init" in entry.path else "medium",
                 confidence="low",
                 source=entry.path,

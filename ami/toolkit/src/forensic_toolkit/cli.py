@@ -10,6 +10,7 @@ import re
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,18 +43,14 @@ def _parser() -> argparse.ArgumentParser:
         ("disk", "analyse an evidence volume, read-only"),
     ):
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument(
-            "--case", required=True, type=_matching(r"fc-[0-9]{8}-[0-9a-f]{10}"), help="case id"
-        )
+        command.add_argument("--case", required=True, type=_matching(r"fc-[0-9]{8}-[0-9a-f]{10}"), help="case id")
         evidence = _matching(r"[a-z0-9][a-z0-9-]{2,62}")
         command.add_argument("--evidence", required=True, type=evidence, help="evidence id")
         command.add_argument("--manifest", required=True, help="presigned URL of the manifest")
         if name == "disk":
             volume = _matching(r"vol-[0-9a-f]{8,17}")
             command.add_argument("--volume", required=True, type=volume, help="EBS volume id of the evidence")
-    symbols = commands.add_parser(
-        "symbols", help="build a symbol table for Volatility 3 from a kernel's own facts"
-    )
+    symbols = commands.add_parser("symbols", help="build a symbol table for Volatility 3 from a kernel's own facts")
     for name, text in (
         ("--btf", "/sys/kernel/btf/vmlinux of that kernel"),
         ("--kallsyms", "/proc/kallsyms, read as root"),
@@ -73,6 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ToolkitError, OSError, MemoryError) as error:
         # An OSError here is the work directory: full, or not writable.
         status = {"status": "failed", "reason": printable(f"{error or type(error).__name__}")}
+    except Exception as error:
+        # A fault of ours must still end in a status line; the details are for those who mend it.
+        traceback.print_exc()
+        status = {
+            "status": "failed",
+            "reason": printable(f"internal error, {type(error).__name__}: {error}; see stderr"),
+        }
     status["seconds"] = round(time.monotonic() - started, 1)
     sys.stdout.write(json.dumps(status) + "\n")
     return EXIT_FAILED if status["status"] == "failed" else 0

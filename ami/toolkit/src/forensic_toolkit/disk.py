@@ -6,11 +6,13 @@ import gzip
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from time import monotonic
 
 from forensic_toolkit import (
+    __version__,
     account_rules,
     block_device,
     deleted_names,
@@ -56,9 +58,7 @@ def run(results: Results, *, volume: str, work: Path, raw: Path) -> None:
     del work  # nothing but the tools' output is kept
     device = block_device.locate(volume)
     if block_device.is_read_only(device) is False:
-        results.gap(
-            "write protection", f"the kernel would allow writes to {device}; it was opened for reading only"
-        )
+        results.gap("write protection", f"the kernel would allow writes to {device}; it was opened for reading only")
     before = block_device.measure(device)
     results.input_sha256, results.input_bytes = before.sha256, before.bytes
     second_opinion = dissect_program.start(device, raw=raw, results=results)
@@ -80,27 +80,22 @@ def examine(device: Path, *, results: Results, raw: Path) -> frozenset[str]:
     """Read all file systems and apply all rules; returns which of dissect's functions must find something."""
     started = monotonic()
     entries = list(_entries(Disk(device), results=results))
-    version = _version("pytsk3")
-    results.runs.append(ToolRun("pytsk3", version, ["walk"], 0, monotonic() - started, len(entries)))
+    results.runs.append(ToolRun("pytsk3", _version("pytsk3"), ["walk"], 0, monotonic() - started, len(entries)))
     if not entries:
-        raise EvidenceError(
-            "no file system on this volume could be read: " + "; ".join(why for _, why in results.gaps)
-        )
+        raise EvidenceError("no file system on this volume could be read: " + "; ".join(why for _, why in results.gaps))
     tree = Tree(entries)
     system = tree.get("/etc/passwd") is not None
     results.counts["system_volume"] = int(system)
     if system and not tree.installed_until_ns:
-        results.gap(
-            "time of installation", "too few system programs: files added later cannot be told from the rest"
-        )
+        results.gap("time of installation", "too few system programs: files added later cannot be told from the rest")
     for rule in TREE_RULES:
         started = monotonic()
-        found = list(rule(tree))
-        results.findings.extend(found)
         name = f"{rule.__module__.rsplit('.', 1)[-1]}.{rule.__name__}"
-        results.runs.append(ToolRun("rules", version, [name], 0, monotonic() - started, len(found)))
-    _logs(tree, results=results)
-    _web(tree, results=results)
+        count = results.apply(name, rule=partial(rule, tree))
+        results.runs.append(ToolRun("rules", __version__, [name], 0, monotonic() - started, count))
+    results.apply("log-ins", rule=partial(_logs, tree, results=results))
+    results.apply("shell histories", rule=partial(_histories, tree, results=results))
+    results.apply("web", rule=partial(_web, tree, results=results))
     notable = {finding.source for finding in results.findings}
     results.events.extend(file_timeline.events(entries, notable=notable))
     results.counts |= {"files": len(entries), "deleted_names": sum(entry.deleted for entry in entries)}
@@ -132,9 +127,7 @@ def _version(package: str) -> str:
 
 def _entries(disk: Disk, *, results: Results) -> Iterator[Entry]:
     for partition in disk.partitions():
-        name = (
-            f"partition {partition.number} ({partition.description or 'no name'}, {partition.length} bytes)"
-        )
+        name = f"partition {partition.number} ({partition.description or 'no name'}, {partition.length} bytes)"
         try:
             filesystem = disk.filesystem(partition)
         except EvidenceError as error:
@@ -180,7 +173,7 @@ def _journal_names(filesystem: FileSystem, entries: list[Entry]) -> Iterator[Ent
         )
 
 
-def _logs(tree: Tree, *, results: Results) -> None:
+def _logs(tree: Tree, *, results: Results) -> Iterator[Finding]:
     logins: list[login_logs.Login] = []
     logs = list(tree.files(AUTH_LOGS))
     for entry in logs:
@@ -193,25 +186,26 @@ def _logs(tree: Tree, *, results: Results) -> None:
         hint = "; there is a binary journal, which this toolkit does not read" if journal else ""
         results.gap("log-ins", f"neither auth.log nor secure holds anything{hint}")
     guessed = list(login_logs.guessing(logins))
-    results.findings.extend(guessed)
-    results.findings.extend(
-        login_logs.accepted(logins, guessers={str(item.data["address"]) for item in guessed})
-    )
+    yield from guessed
+    yield from login_logs.accepted(logins, guessers={str(item.data["address"]) for item in guessed})
     results.events.extend(login_logs.login_events(logins))
     for entry in tree.files(SESSIONS):
         failed = "/btmp" in entry.path
         content = _content_of(entry)
         results.events.extend(login_logs.session_events(content, source=entry.path, failed=failed))
+    succeeded = sum(login.accepted for login in logins)
+    results.counts |= {"logins": succeeded, "failed_logins": len(logins) - succeeded}
+
+
+def _histories(tree: Tree, *, results: Results) -> list[Finding]:
     findings, events = shell_histories.examine(tree)
-    results.findings.extend(findings)
     results.events.extend(events)
-    results.counts |= {"logins": sum(login.accepted for login in logins), "failed_logins": len(logins)}
-    results.counts["failed_logins"] -= results.counts["logins"]
+    return findings
 
 
-def _web(tree: Tree, *, results: Results) -> None:
+def _web(tree: Tree, *, results: Results) -> Iterator[Finding]:
     shells = web_rules.web_shells(tree)
-    results.findings.extend(shells.values())
+    yield from shells.values()
     urls = web_rules.urls_of(list(shells), served=web_rules.roots(tree))
     per_title: dict[str, list[Finding]] = defaultdict(list)
     for entry in tree.files(web_rules.LOGS):
@@ -222,7 +216,7 @@ def _web(tree: Tree, *, results: Results) -> None:
                 per_title[item.title].append(item)
     for items in per_title.values():
         # A scanner leaves thousands of lines of one kind; the first ones say it all.
-        results.findings.extend(items[:20])
+        yield from items[:20]
 
 
 def _content_of(entry: Entry) -> bytes:
@@ -245,17 +239,12 @@ def _text_of(entry: Entry) -> str:
 
 def _keep(entries: list[Entry], *, raw: Path) -> None:
     """The body file, as mactime reads it: MD5|name|inode|mode|UID|GID|size|atime|mtime|ctime|crtime."""
-    with gzip.open(
-        raw / "bodyfile.txt.gz", "wt", encoding="utf-8", errors="backslashreplace", compresslevel=3
-    ) as file:
+    with gzip.open(raw / "bodyfile.txt.gz", "wt", encoding="utf-8", errors="backslashreplace", compresslevel=3) as file:
         for entry in entries:
             times = entry.times
             seconds = "|".join(
-                str(value // 1_000_000_000)
-                for value in (times.accessed, times.modified, times.changed, times.born)
+                str(value // 1_000_000_000) for value in (times.accessed, times.modified, times.changed, times.born)
             )
-            name = f"{entry.path}{' (deleted)' if entry.deleted else ''}".replace("|", "\\x7c").replace(
-                "\n", "\\n"
-            )
+            name = f"{entry.path}{' (deleted)' if entry.deleted else ''}".replace("|", "\\x7c").replace("\n", "\\n")
             row = f"0|{name}|{entry.inode}|{entry.mode:o}|{entry.uid}|{entry.gid}|{entry.size}|{seconds}"
             file.write(row + "\n")

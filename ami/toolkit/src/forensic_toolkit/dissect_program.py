@@ -56,9 +56,7 @@ def start(device: Path, *, raw: Path, results: Results) -> Running | None:
     output = folder / "records.jsonl"
     argv = [path, "--no-cache", "-j", "-f", ",".join(FUNCTIONS), str(device)]
     started = time.monotonic()
-    return Running(
-        subprograms.start(argv, folder=folder, stdout=output, memory_bytes=MEMORY), output, started
-    )
+    return Running(subprograms.start(argv, folder=folder, stdout=output, memory_bytes=MEMORY), output, started)
 
 
 def finish(running: Running, *, results: Results, expected: frozenset[str]) -> Counter[str]:

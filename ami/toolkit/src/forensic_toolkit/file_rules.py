@@ -21,6 +21,9 @@ _PROGRAM_FOLDERS = re.compile(r"^/usr/(s?bin|lib(exec|32|64)?|local/s?bin)/|^/(s
 _TIME_FORGERY = re.compile(r"^/(usr|etc|bin|sbin|lib|opt|var/www|srv|tmp|root|home|var/tmp|var/lib)/")
 # Services with PrivateTmp make and remove such folders at every start.
 _PRIVATE_TMP = re.compile(r"^/(var/)?tmp/(systemd-private-|snap-private-tmp)")
+# What was packed to be carried away; logs and package caches come and go by themselves.
+_ARCHIVE_NAME = re.compile(r"\.(tar|tgz|zip|7z|rar|(tar\.)?(gz|bz2|xz|zst))$", re.IGNORECASE)
+_ROTATED = re.compile(r"^/(var/(log|cache|lib)|usr/share)/")
 _WATCHED_FOR_DELETIONS = re.compile(r"^/(tmp|var/tmp|dev/shm|root|home/[^/]+|usr/local|var/www)/")
 # Written by programs that keep the times of what they copy.
 _KEEPS_TIMES = re.compile(
@@ -38,9 +41,7 @@ def privileged(tree: Tree) -> Iterator[Finding]:
         if expected or (not entry.mode & _SET_UID and not tree.is_foreign(entry)):
             continue
         twin = tree.twin_of_shell(entry)
-        strong = (
-            bool(twin) or is_hidden(entry.path) or tree.is_late(entry) or bool(TEMPORARY.match(entry.path))
-        )
+        strong = bool(twin) or is_hidden(entry.path) or tree.is_late(entry) or bool(TEMPORARY.match(entry.path))
         yield Finding(
             title=f"Program with set-user-id bit: {entry.path}",
             detail=f"mode {entry.mode & 0o7777:04o}, owner {entry.uid}; {tree.origin(entry)}"
@@ -80,11 +81,7 @@ def new_programs(tree: Tree) -> Iterator[Finding]:
     for entry in tree.entries:
         if not (entry.is_executable and _PROGRAM_FOLDERS.match(entry.path) and tree.is_foreign(entry)):
             continue
-        if (
-            is_hidden(entry.path)
-            or entry.mode & _SET_ID
-            or not entry.read(limit=4).startswith(_PROGRAM_HEADS)
-        ):
+        if is_hidden(entry.path) or entry.mode & _SET_ID or not entry.read(limit=4).startswith(_PROGRAM_HEADS):
             continue
         yield Finding(
             title=f"Program added to a system folder: {entry.path}",
@@ -126,7 +123,7 @@ def zulu_of(nanoseconds: int) -> str:
 def forged_times(tree: Tree) -> Iterator[Finding]:
     """Files that claim to be older than they are.
 
-    Unpacking an archive does that as well, for many files within a minute. A whole second beside an exact change
+    Unpacking an archive does that as well, for many files a minute. A whole second beside an exact change
     time speaks for ``touch``, and an access time set to the same second even more.
     """
     suspects = [entry for entry in tree.entries if _claims_too_much(entry, tree=tree)]
@@ -138,11 +135,7 @@ def forged_times(tree: Tree) -> Iterator[Finding]:
         yield Finding(
             title=f"File time set back: {entry.path}",
             detail=f"modified {zulu_of(times.modified)} as it claims, but made {zulu_of(times.born)}; "
-            + (
-                "many files of that minute do that: an archive was unpacked"
-                if unpacked
-                else tree.origin(entry)
-            ),
+            + ("many files of that minute do that: an archive was unpacked" if unpacked else tree.origin(entry)),
             severity="low" if unpacked else "high" if touched else "medium",
             confidence="low" if unpacked else "high" if touched else "medium",
             source=entry.path,
@@ -163,14 +156,15 @@ def _claims_too_much(entry: Entry, *, tree: Tree) -> bool:
 
 
 def deleted_files(tree: Tree) -> Iterator[Finding]:
-    """Names that were deleted from folders intruders use."""
+    """Names that were deleted from folders intruders use, and archives from anywhere."""
     for entry in tree.entries:
-        if entry.deleted and _WATCHED_FOR_DELETIONS.match(entry.path) and not _PRIVATE_TMP.match(entry.path):
+        archive = _ARCHIVE_NAME.search(entry.path) and not _ROTATED.match(entry.path)
+        watched = _WATCHED_FOR_DELETIONS.match(entry.path) and not _PRIVATE_TMP.match(entry.path)
+        if entry.deleted and (watched or archive):
             yield Finding(
-                title=f"Deleted file: {entry.path}",
-                detail=f"inode {entry.inode}"
-                + (", used again since" if entry.reused else f", {entry.size} bytes"),
-                severity="medium" if TEMPORARY.match(entry.path) or is_hidden(entry.path) else "low",
+                title=f"Deleted {'archive' if archive else 'file'}: {entry.path}",
+                detail=f"inode {entry.inode}" + (", used again since" if entry.reused else f", {entry.size} bytes"),
+                severity="medium" if archive or TEMPORARY.match(entry.path) or is_hidden(entry.path) else "low",
                 confidence="medium",
                 source=entry.path,
                 time=None if entry.reused else entry.changed(),

@@ -52,9 +52,7 @@ class Entry:
     size: int
     times: Times
     deleted: bool
-    reused: bool = (
-        False  # a deleted name whose inode belongs to another file now: times and size are not its own
-    )
+    reused: bool = False  # a deleted name whose inode belongs to another file now: times and size are not its own
     filesystem: FileSystem | None = field(default=None, repr=False)
 
     @property
@@ -87,9 +85,7 @@ class Entry:
 
     def born(self) -> datetime | None:
         """crtime, or ctime where the file system keeps none."""
-        return (
-            from_ns(self.times.born or self.times.changed) if self.times.born or self.times.changed else None
-        )
+        return from_ns(self.times.born or self.times.changed) if self.times.born or self.times.changed else None
 
     def read(self, *, limit: int = 16 * _CHUNK, offset: int = 0) -> bytes:
         """Up to ``limit`` bytes of the content; what cannot be read is empty."""
@@ -136,9 +132,7 @@ class Disk:
         try:
             self._tsk: Any = importlib.import_module("pytsk3")
         except ImportError as error:
-            raise EvidenceError(
-                "pytsk3 is not installed in the toolkit's environment; rebuild the AMI"
-            ) from error
+            raise EvidenceError("pytsk3 is not installed in the toolkit's environment; rebuild the AMI") from error
         try:
             self._image = self._tsk.Img_Info(str(device))
         except OSError as error:

@@ -108,9 +108,7 @@ def hooks(rows: Rows) -> Iterator[Finding]:
     """Tables of the kernel that point into modules or nowhere."""
     for row in rows.get(INTERRUPTS, ()):
         if row.get("Module") not in (None, _KERNEL):
-            yield _hook(
-                row, kind="interrupt", what=f"vector {row.get('Index')}", source="linux.malware.check_idt"
-            )
+            yield _hook(row, kind="interrupt", what=f"vector {row.get('Index')}", source="linux.malware.check_idt")
     for row in rows.get(TERMINALS, ()):
         if row.get("Module") not in (None, _KERNEL):
             yield _hook(row, kind="terminal", what=f"{row.get('Name')}", source="linux.malware.tty_check")
@@ -125,9 +123,7 @@ def hooks(rows: Rows) -> Iterator[Finding]:
 
 def _system_calls(rows: Rows) -> Iterator[Finding]:
     table = rows.get(SYSTEM_CALLS, ())
-    unknown = [
-        row for row in table if not row.get("Handler Symbol") or row.get("Handler Symbol") == "UNKNOWN"
-    ]
+    unknown = [row for row in table if not row.get("Handler Symbol") or row.get("Handler Symbol") == "UNKNOWN"]
     # A table of which most is unknown was not read right; that is a gap, not a hundred findings.
     if len(unknown) <= len(table) // 4:
         for row in unknown:

@@ -35,26 +35,21 @@ def run(results: Results, *, manifest: Manifest, work: Path, raw: Path) -> None:
     if "memory" not in manifest.gets:
         raise EvidenceError("the manifest offers no 'memory' to analyse")
     # Digests are checked by fetch(), before anything reads the content.
-    fetched = {
-        name: fetch(offer, folder=work) for name, offer in manifest.gets.items() if name in ("memory", *FACTS)
-    }
+    fetched = {name: fetch(offer, folder=work) for name, offer in manifest.gets.items() if name in ("memory", *FACTS)}
     image = fetched["memory"]
     results.input_sha256, results.input_bytes = image.sha256, image.bytes
     if manifest.gets["memory"].sha256 is None:
-        results.gap(
-            "digest of the image", "the manifest names none, so this is the image as it arrived, unverified"
-        )
+        results.gap("digest of the image", "the manifest names none, so this is the image as it arrived, unverified")
     check_format(image.path, size=image.bytes)
     symbols = prepare_symbols(fetched, work=work, results=results)
     analysis = volatility.analyse(image.path, symbols=symbols, work=work, raw=raw)
     results.runs.extend(analysis.runs)
     _record_gaps(analysis, results=results)
     if ESSENTIAL not in analysis.rows or not analysis.rows[ESSENTIAL]:
-        reason = (
-            next((run.error for run in analysis.runs if run.argv == [ESSENTIAL]), None) or "it gave no rows"
-        )
+        reason = next((run.error for run in analysis.runs if run.argv == [ESSENTIAL]), None) or "it gave no rows"
         raise EvidenceError(f"Volatility cannot read the list of processes: {printable(reason)}")
-    results.findings.extend(memory_rules.findings(analysis.rows))
+    for name, rule in memory_rules.rules(analysis.rows):
+        results.apply(name, rule=rule)
     results.events.extend(memory_rules.events(analysis.rows))
     results.counts |= {
         "processes": len(analysis.rows[ESSENTIAL]),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from forensic_toolkit import kernel_rules, process_rules
 from forensic_toolkit.command_rules import judge
@@ -33,17 +34,20 @@ KERNEL_RULES = (
 )
 
 
-def findings(rows: Rows) -> list[Finding]:
-    """Every finding of every rule; rules whose plugins failed find nothing."""
+def rules(rows: Rows) -> Iterator[tuple[str, Callable[[], Iterable[Finding]]]]:
+    """Every rule by name, ready to run; rules whose plugins failed find nothing."""
     known = processes(rows)
-    found: list[Finding] = []
     for process_rule in PROCESS_RULES:
-        found.extend(process_rule(known))
+        yield process_rule.__name__, partial(process_rule, known)
     for row_rule in ROW_RULES:
-        found.extend(row_rule(rows, known=known))
+        yield row_rule.__name__, partial(row_rule, rows, known=known)
     for kernel_rule in KERNEL_RULES:
-        found.extend(kernel_rule(rows))
-    return found
+        yield kernel_rule.__name__, partial(kernel_rule, rows)
+
+
+def findings(rows: Rows) -> list[Finding]:
+    """Every finding of every rule."""
+    return [finding for _name, rule in rules(rows) for finding in rule()]
 
 
 def events(rows: Rows) -> list[Event]:
@@ -94,9 +98,7 @@ def _messages(rows: Rows) -> Iterator[Event]:
     boot = kernel_rules.boot_time(rows)
     if boot is None:
         return
-    yield Event(
-        time=boot, what="System booted", source="linux.boottime", description="Boot Time", notable=True
-    )
+    yield Event(time=boot, what="System booted", source="linux.boottime", description="Boot Time", notable=True)
     for row in rows.get(kernel_rules.MESSAGES, ()):
         time = kernel_rules.message_time(row, boot=boot)
         if time is not None:
@@ -107,7 +109,6 @@ def _messages(rows: Rows) -> Iterator[Event]:
                 source="linux.kmsg",
                 description="Log Time",
                 # The boot itself is seconds of warnings that nobody needs in the short list.
-                notable=level in ("emerg", "alert", "crit", "err", "warn")
-                and (time - boot).total_seconds() > 60,
+                notable=level in ("emerg", "alert", "crit", "err", "warn") and (time - boot).total_seconds() > 60,
                 extra={"level": level},
             )

@@ -22,9 +22,7 @@ _START_FILES = (
     r"|/etc/(udev/rules\.d/.+|X11/Xsession\.d/.+|NetworkManager/dispatcher\.d/.+|apt/apt\.conf\.d/.+|modules-load\.d/.+)"
     r"|/(root|home/[^/]+)/\.(bashrc|bash_profile|profile|bash_login|bash_logout|zshrc|zprofile)"
 )
-_STARTS = re.compile(
-    r"^\s*Exec(Start|StartPre|StartPost|Stop|StopPost|Reload)\s*=\s*[-@+!:]*(.+)$", re.MULTILINE
-)
+_STARTS = re.compile(r"^\s*Exec(Start|StartPre|StartPost|Stop|StopPost|Reload)\s*=\s*[-@+!:]*(.+)$", re.MULTILINE)
 _CRON_LINE = re.compile(r"^\s*(@\w+|([\d*/,A-Za-z-]+\s+){5})(.+)$")
 _SETTING = re.compile(r"^\s*[A-Za-z_]+\s*=")
 MAX_LINES = 2000
@@ -55,25 +53,19 @@ def start_files(tree: Tree) -> Iterator[Finding]:
     """Shell start-up files and the like: reported only for what they say, or when they came later."""
     for entry in tree.files(_START_FILES):
         technique = (
-            "T1546.004"
-            if "/." in entry.path or "profile" in entry.path or "bashrc" in entry.path
-            else "T1037.004"
+            "T1546.004" if "/." in entry.path or "profile" in entry.path or "bashrc" in entry.path else "T1037.004"
         )
         telling = [line for line in lines_of(entry) if _tells(line, tree=tree)]
         # Users' own start-up files are always late; the system's are not.
         if telling or (tree.is_foreign(entry) and entry.path.startswith("/etc/")):
-            yield from _judged(
-                entry, telling or lines_of(entry), kind="Start-up file", technique=technique, tree=tree
-            )
+            yield from _judged(entry, telling or lines_of(entry), kind="Start-up file", technique=technique, tree=tree)
 
 
 def lines_of(entry: Entry) -> list[str]:
     """Lines that are neither empty nor comments."""
     text = entry.read(limit=1 << 20).decode("utf-8", "replace")
     return [
-        line.strip()
-        for line in text.splitlines()[:MAX_LINES]
-        if line.strip() and not line.lstrip().startswith("#")
+        line.strip() for line in text.splitlines()[:MAX_LINES] if line.strip() and not line.lstrip().startswith("#")
     ]
 
 
@@ -96,9 +88,7 @@ def _judged(entry: Entry, commands: list[str], *, kind: str, technique: str, tre
             reasons.append(f"{rule.name.lower()}: {command}")
             severity = rule.severity
         program = program_of(command, tree=tree)
-        odd_path = next(
-            (word for word in re.findall(r"/[^\s;&|'\"<>]+", command) if is_odd_place(word)), None
-        )
+        odd_path = next((word for word in re.findall(r"/[^\s;&|'\"<>]+", command) if is_odd_place(word)), None)
         if program is not None and tree.is_foreign(program):
             programs.append(program)
         if odd_path:
@@ -113,9 +103,7 @@ def _judged(entry: Entry, commands: list[str], *, kind: str, technique: str, tre
         return
     yield Finding(
         title=f"{kind} {entry.path}",
-        detail="; ".join(
-            [*dict.fromkeys(reasons), tree.origin(entry), f"commands: {' | '.join(commands[:5])}"]
-        ),
+        detail="; ".join([*dict.fromkeys(reasons), tree.origin(entry), f"commands: {' | '.join(commands[:5])}"]),
         severity=severity,
         confidence="high" if reasons and tree.is_foreign(entry) else "medium",
         source=entry.path,

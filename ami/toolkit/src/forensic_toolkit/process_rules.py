@@ -22,9 +22,7 @@ PID_TABLE = "linux.pidhashtable.PIDHashTable"
 
 _LIVE = {"ESTABLISHED", "SYN_SENT", "SYN_RECV", "CLOSE_WAIT"}
 # Just-in-time compilers make memory that is writable and executable as part of their work.
-_COMPILERS = re.compile(
-    r"^(java|node|nodejs|dotnet|mono|php|php-fpm|chrome|firefox|gnome-shell|polkitd|luajit|beam)"
-)
+_COMPILERS = re.compile(r"^(java|node|nodejs|dotnet|mono|php|php-fpm|chrome|firefox|gnome-shell|polkitd|luajit|beam)")
 _AGENTS = re.compile(r"^(amazon-ssm-agen|ssm-agent-worke|ssm-session-wor|amazon-cloudwat|chronyd|snapd)")
 _WORD = re.compile(r"^-?([\w.+/-]+)")
 Processes = Mapping[int, Process]
@@ -93,11 +91,7 @@ def false_names(known: Processes) -> Iterator[Finding]:
         match = _WORD.match(process.args)
         claimed = match[1].rsplit("/", 1)[-1] if match else ""
         # "sshd: ..." by bash; "-bash", "sh" for dash and script names are no false names.
-        if (
-            claimed
-            and claimed != process.exe_name
-            and (claimed in services or process.args.startswith(f"{claimed}: "))
-        ):
+        if claimed and claimed != process.exe_name and (claimed in services or process.args.startswith(f"{claimed}: ")):
             yield Finding(
                 title=f"Process {process.pid} runs under a false name",
                 detail=f"pid {process.pid} shows itself as '{process.args}', but runs {process.exe}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -122,6 +123,15 @@ class Results:
         if (what, why) not in self.gaps:
             self.gaps.append((what, why))
 
+    def apply(self, name: str, *, rule: Callable[[], Iterable[Finding]]) -> int:
+        """Add what a rule finds; returns how many. Evidence may be made to break a rule: that is a gap."""
+        before = len(self.findings)
+        try:
+            self.findings.extend(rule())
+        except Exception as error:
+            self.gap(f"rule {name}", f"it failed with {type(error).__name__}: {error}; its findings may be incomplete")
+        return len(self.findings) - before
+
     def as_dict(self, *, ended: datetime) -> dict[str, Any]:
         """The content of ``results.json``: worst findings first, then by time."""
         unique = {finding.identity(): finding for finding in self.findings}
@@ -154,9 +164,7 @@ class Results:
     def _notable(self) -> list[dict[str, str]]:
         """At most ``MAX_TIMELINE`` entries in order of time; findings' own times are part of it."""
         entries = {
-            (finding.time, finding.title, finding.source)
-            for finding in self.findings
-            if finding.time is not None
+            (finding.time, finding.title, finding.source) for finding in self.findings if finding.time is not None
         }
         room = max(0, MAX_TIMELINE - len(entries))
         notable = [event for event in self.events if event.notable]

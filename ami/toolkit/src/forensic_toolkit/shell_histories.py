@@ -42,9 +42,7 @@ def examine(tree: Tree) -> tuple[list[Finding], list[Event]]:
             rule = judge(command)
             if time is not None:
                 extra = {"path": entry.path, "uid": entry.uid, "rule": rule.name if rule else None}
-                events.append(
-                    Event(time, f"Typed: {command}", entry.path, "Command Execution Time", True, extra)
-                )
+                events.append(Event(time, f"Typed: {command}", entry.path, "Command Execution Time", True, extra))
             if rule is not None and rule.severity != "info":
                 findings.append(
                     Finding(

@@ -24,9 +24,7 @@ class Ended:
     error: str | None
 
 
-def start(
-    argv: list[str], *, folder: Path, stdout: Path, memory_bytes: int | None = None
-) -> subprocess.Popen[bytes]:
+def start(argv: list[str], *, folder: Path, stdout: Path, memory_bytes: int | None = None) -> subprocess.Popen[bytes]:
     """Start a program in ``folder``; its stderr goes beside ``stdout``, with the suffix ``.stderr``."""
 
     def limit() -> None:

@@ -44,9 +44,7 @@ class Tree:
         for count in range(2, len(parts)):
             head = self._paths.get("/".join(parts[:count]))
             if head is not None and head.kind == "LNK":
-                return self.get(
-                    _joined(head, "/".join(parts[:count])) + "/" + "/".join(parts[count:]), hops=hops - 1
-                )
+                return self.get(_joined(head, "/".join(parts[:count])) + "/" + "/".join(parts[count:]), hops=hops - 1)
         return None
 
     def children(self, folder: str) -> list[Entry]:
@@ -61,9 +59,7 @@ class Tree:
     def links(self, pattern: str) -> Iterator[Entry]:
         """Symbolic links whose whole path matches."""
         compiled = re.compile(pattern)
-        return (
-            entry for path, entry in self._paths.items() if entry.kind == "LNK" and compiled.fullmatch(path)
-        )
+        return (entry for path, entry in self._paths.items() if entry.kind == "LNK" and compiled.fullmatch(path))
 
     def text(self, path: str, *, limit: int = 1 << 20) -> str:
         """The text of a file; empty when there is none."""
@@ -115,12 +111,7 @@ class Tree:
         """The path of a shell with the same content."""
         for name in ("bash", "dash", "sh", "zsh", "ksh", "busybox"):
             shell = self.get(f"/usr/bin/{name}") or self.get(f"/bin/{name}")
-            if (
-                shell
-                and shell.size == entry.size
-                and shell.inode != entry.inode
-                and _digest(shell) == _digest(entry)
-            ):
+            if shell and shell.size == entry.size and shell.inode != entry.inode and _digest(shell) == _digest(entry):
                 return shell.path
         return None
 

@@ -43,9 +43,7 @@ _CONTENT_RULES = (
     ("runs hidden code", re.compile(r"preg_replace\s*\(\s*['\"](.).*?\1[a-z]*e[a-z]*['\"]", re.IGNORECASE)),
     (
         "runs what a request sends",
-        re.compile(
-            r"(?:Runtime\.getRuntime\(\)\.exec|ProcessBuilder)\s*\([^;]{0,300}request\.getParameter", re.I
-        ),
+        re.compile(r"(?:Runtime\.getRuntime\(\)\.exec|ProcessBuilder)\s*\([^;]{0,300}request\.getParameter", re.I),
     ),
     (
         "runs what a request sends",
