@@ -122,16 +122,26 @@ class CaseStore:
         return Case.model_validate(data)
 
     def update_case(self, case_id: str, **changes: Any) -> Case:
-        """Change fields of the head record (status, phase, run id, closing time)."""
-        case = Case.model_validate({**self.case(case_id).model_dump(), **changes})
-        item = {
-            **self._key(case_id, "META"),
-            **self._indexes(case),
-            "data": to_item(case.model_dump(mode="json")),
-        }
+        """Change fields of the head record (status, phase, run id, closing time), each by itself and atomically."""
+        plain = Case.model_validate({**self.case(case_id).model_dump(), **changes}).model_dump(mode="json")
+        names, values, sets = {"#d": "data"}, {}, []
+        for number, field in enumerate(changes):
+            names[f"#f{number}"], values[f":v{number}"] = field, to_item(plain[field])
+            sets.append(f"#d.#f{number} = :v{number}")
+        if "status" in changes:
+            values[":s"] = {"S": f"STATUS#{plain['status']}"}
+            sets.append("GSI2PK = :s")
         with aws_errors(f"update case {case_id} in table {self.table}"):
-            self._db.put_item(TableName=self.table, Item=item, ConditionExpression="attribute_exists(PK)")
-        return case
+            answer = self._db.update_item(
+                TableName=self.table,
+                Key=self._key(case_id, "META"),
+                UpdateExpression="SET " + ", ".join(sets),
+                ConditionExpression="attribute_exists(PK)",
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+                ReturnValues="ALL_NEW",
+            )
+        return Case.model_validate(from_item(answer["Attributes"]["data"]))
 
     # ------------------------------------------------------------------ items
     def _key(self, case_id: str, sk: str) -> dict[str, Any]:

@@ -59,9 +59,7 @@ def _place(fields: dict[str, Any], sk: str, data: Any) -> None:
     elif sk.startswith("RESTORE#"):
         fields["restore_point"] = RestorePoint.model_validate(data)
     elif sk.startswith("MILESTONE#"):
-        fields.setdefault("milestones", {})[sk.removeprefix("MILESTONE#")] = datetime.fromisoformat(
-            data["at"]
-        )
+        fields.setdefault("milestones", {})[sk.removeprefix("MILESTONE#")] = datetime.fromisoformat(data["at"])
     elif sk.startswith("CUSTODYSIG#"):
         fields["custody_signature"] = {k: str(v) for k, v in data.items()}
     elif sk == "CUSTODYHEAD":
@@ -83,9 +81,7 @@ def _results(
             continue
         try:
             found.append(
-                ToolResults.model_validate(
-                    evidence.read_json(str(uri).removeprefix(f"s3://{evidence.bucket}/"))
-                )
+                ToolResults.model_validate(evidence.read_json(str(uri).removeprefix(f"s3://{evidence.bucket}/")))
             )
         except (ForensicsError, ValueError) as error:
             unread.append(

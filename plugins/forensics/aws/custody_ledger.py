@@ -75,7 +75,9 @@ class CustodyLedger:
                 time.sleep(random.uniform(0.01, 0.05) * (attempt + 1))
             else:
                 return
-        msg = f"custody event {action.value} of {case_id} could not be appended in {_TRIES} tries: the head keeps moving"
+        msg = (
+            f"custody event {action.value} of {case_id} could not be appended in {_TRIES} tries: the head keeps moving"
+        )
         # Contention, not damage: the task's retry mends it.
         raise CaseError(msg, next_action="clear the task; the ledger itself is intact")
 
@@ -104,9 +106,7 @@ class CustodyLedger:
             {"Put": {"TableName": table, "Item": record, **fresh}},
         ]
         if once:
-            items.append(
-                {"Put": {"TableName": table, "Item": {"PK": pk, "SK": {"S": f"ONCE#{once}"}}, **fresh}}
-            )
+            items.append({"Put": {"TableName": table, "Item": {"PK": pk, "SK": {"S": f"ONCE#{once}"}}, **fresh}})
         with aws_errors(f"append custody event {event.seq} of {event.case_id}"):
             self._db.transact_write_items(TransactItems=items)
 

@@ -12,7 +12,7 @@ from forensics.aws.custody_ledger import CustodyLedger
 from forensics.aws.messages import FindingQueue, Notifier
 from forensics.aws.s3 import EvidenceStore, LandingGateway, ToolsGateway
 from forensics.domain.verdict import gaps
-from forensics.errors import CaseError
+from forensics.errors import CaseError, ForensicsError
 from forensics.models.base import Model
 from forensics.models.case import Case, CaseView, Milestone, Phase, StepFailure, TimelineKind
 from forensics.models.custody import CustodyAction
@@ -72,10 +72,10 @@ class CaseDesk:
         """The response plan, once triage has made it."""
         return self.gw.store.get(self.case_id, "PLAN", ResponsePlan)
 
-    def finding(self) -> Finding:
-        """The gravest finding of the case: the one that the plan answers."""
+    def findings(self) -> list[Finding]:
+        """All findings of the case, the one that opened it first."""
         found = [Finding.model_validate(d) for _, d in self.gw.store.items(self.case_id, "FINDING#")]
-        return max(found, key=lambda f: (f.requested is not None, f.action is not None, f.severity.rank))
+        return sorted(found, key=lambda f: (f.key != self.case.finding_key, -f.severity.rank, f.key))
 
     def evidence(self, kind: EvidenceKind | None = None) -> list[Evidence]:
         """All evidence recorded so far."""
@@ -100,9 +100,7 @@ class CaseDesk:
         self.gw.store.put(self.case_id, f"EVIDENCE#{evidence.evidence_id}", evidence)
         return evidence
 
-    def fail_evidence(
-        self, evidence: Evidence, *, reason: str, outcome: Outcome = Outcome.FAILED
-    ) -> Evidence:
+    def fail_evidence(self, evidence: Evidence, *, reason: str, outcome: Outcome = Outcome.FAILED) -> Evidence:
         """Record that an item could not be acquired, in store, ledger and timeline."""
         failed = evidence.model_copy(
             update={"outcome": outcome, "reason": reason[:1000], "ended_at": datetime.now(UTC)}
@@ -173,6 +171,19 @@ class CaseDesk:
         key = f"NOTICE#{event}"
         if once and self.gw.store.get(self.case_id, key, _Notice) is not None:
             return
+        try:
+            self._publish(event, headline, lines or [], facts or {})
+        except ForensicsError as error:
+            # Nobody being told must not stop evidence from being taken; it makes the case incomplete instead.
+            failure = StepFailure(
+                step=f"notify:{event}", cause=str(error), next_action=error.next_action, at=datetime.now(UTC)
+            )
+            self.gw.store.fail(self.case_id, failure)
+            return
+        self.gw.store.clear_failure(self.case_id, f"notify:{event}")
+        self.gw.store.put_once(self.case_id, key, _Notice(at=datetime.now(UTC).isoformat()))
+
+    def _publish(self, event: str, headline: str, lines: list[str], facts: dict[str, Any]) -> None:
         case = self.case
         self.gw.notifier.publish(
             case_id=self.case_id,
@@ -181,7 +192,7 @@ class CaseDesk:
             lines=[
                 headline,
                 f"Case {case.case_id}: instance {case.instance_id} in account {case.account_id}, {case.region}",
-                *(lines or []),
+                *lines,
                 *(
                     [f"Follow it: {self._ui_url}/dags/forensic_case/runs/{case.run_id}"]
                     if self._ui_url and case.run_id
@@ -194,10 +205,9 @@ class CaseDesk:
                 "instance_id": case.instance_id,
                 "account_id": case.account_id,
                 "region": case.region,
-                **(facts or {}),
+                **facts,
             },
         )
-        self.gw.store.put_once(self.case_id, key, _Notice(at=datetime.now(UTC).isoformat()))
 
     def fail(self, failure: StepFailure) -> None:
         """Record a step's failure and page people: the step, the cause, what to do next."""

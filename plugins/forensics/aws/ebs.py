@@ -50,9 +50,7 @@ class EbsGateway:
         with aws_errors(f"describe snapshots {', '.join(ids)} {self._where}"):
             return [_snapshot(s) for s in self._ec2.describe_snapshots(SnapshotIds=list(ids))["Snapshots"]]
 
-    def create_snapshots(
-        self, instance_id: str, *, description: str, tags: list[dict[str, str]]
-    ) -> list[Snapshot]:
+    def create_snapshots(self, instance_id: str, *, description: str, tags: list[dict[str, str]]) -> list[Snapshot]:
         """One crash-consistent CreateSnapshots over all volumes, boot volume included (R54)."""
         with aws_errors(f"create snapshots of {instance_id} {self._where}"):
             answer = self._ec2.create_snapshots(

@@ -31,9 +31,7 @@ class Ec2Gateway:
         found = [i for r in answer["Reservations"] for i in r["Instances"] if i["InstanceId"] == instance_id]
         if not found:
             msg = f"instance {instance_id} does not exist {self._where}"
-            raise ResourceGoneError(
-                msg, next_action="check the instance id, the account and the Region of the finding"
-            )
+            raise ResourceGoneError(msg, next_action="check the instance id, the account and the Region of the finding")
         return dict(found[0])
 
     def interfaces(self, instance_id: str) -> tuple[NetworkInterface, ...]:
@@ -160,13 +158,9 @@ class Ec2Gateway:
         with aws_errors(f"remove all rules of security group {group_id} {self._where}"):
             group = self._ec2.describe_security_groups(GroupIds=[group_id])["SecurityGroups"][0]
             if group.get("IpPermissionsEgress"):
-                self._ec2.revoke_security_group_egress(
-                    GroupId=group_id, IpPermissions=group["IpPermissionsEgress"]
-                )
+                self._ec2.revoke_security_group_egress(GroupId=group_id, IpPermissions=group["IpPermissionsEgress"])
             if group.get("IpPermissions"):
-                self._ec2.revoke_security_group_ingress(
-                    GroupId=group_id, IpPermissions=group["IpPermissions"]
-                )
+                self._ec2.revoke_security_group_ingress(GroupId=group_id, IpPermissions=group["IpPermissions"])
 
     def rule_count(self, group_id: str) -> int:
         """Number of rules a group has now, both directions, v4 and v6 (DescribeSecurityGroupRules)."""
@@ -179,9 +173,7 @@ class Ec2Gateway:
     def set_groups(self, interface_id: str, *, group_ids: Sequence[str]) -> None:
         """Replace an interface's groups (never ModifyInstanceAttribute, which fails with several interfaces)."""
         with aws_errors(f"set groups of {interface_id} to {', '.join(group_ids)} {self._where}"):
-            self._ec2.modify_network_interface_attribute(
-                NetworkInterfaceId=interface_id, Groups=list(group_ids)
-            )
+            self._ec2.modify_network_interface_attribute(NetworkInterfaceId=interface_id, Groups=list(group_ids))
 
     # ------------------------------------------------------------------ the forensic instance
     def run_instance(

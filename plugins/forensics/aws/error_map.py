@@ -100,6 +100,4 @@ def aws_errors(what: str) -> Iterator[None]:
         raise mapped from error
     except BotoCoreError as error:
         msg = f"{what}: AWS could not be reached: {error}"
-        raise AwsError(
-            msg, next_action="check the network path and the endpoint, then clear the task"
-        ) from error
+        raise AwsError(msg, next_action="check the network path and the endpoint, then clear the task") from error

@@ -15,9 +15,7 @@ class Notifier:
         self._sns = client
         self.topic_arn = topic_arn
 
-    def publish(
-        self, *, case_id: str, event: str, subject: str, lines: list[str], facts: dict[str, Any]
-    ) -> None:
+    def publish(self, *, case_id: str, event: str, subject: str, lines: list[str], facts: dict[str, Any]) -> None:
         """Publish one message (SNS: subject at most 100 ASCII characters, no control characters)."""
         clean = "".join(c if " " <= c <= "~" else "?" for c in subject)[:100]
         body = "\n".join([*lines, "", json.dumps(facts, sort_keys=True)])
@@ -44,9 +42,7 @@ class FindingQueue:
     def depth(self) -> int:
         """Approximate number of visible messages."""
         with aws_errors(f"read depth of {self.url}"):
-            answer = self._sqs.get_queue_attributes(
-                QueueUrl=self.url, AttributeNames=["ApproximateNumberOfMessages"]
-            )
+            answer = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["ApproximateNumberOfMessages"])
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
     def receive(self, *, visibility: int) -> list[dict[str, Any]]:

@@ -46,23 +46,21 @@ class LandingGateway:
         with aws_errors(f"start upload to {self._uri(key)}"):
             return str(self._s3.create_multipart_upload(Bucket=self.bucket, Key=key)["UploadId"])
 
-    def part_urls(self, key: str, *, upload_id: str, count: int) -> list[str]:
+    def part_urls(self, key: str, *, upload_id: str, count: int, seconds: int = URL_SECONDS) -> list[str]:
         """Presigned UploadPart URLs 1..count: each can write one part of one key and nothing else."""
         return [
             self._s3.generate_presigned_url(
                 "upload_part",
                 Params={"Bucket": self.bucket, "Key": key, "UploadId": upload_id, "PartNumber": number},
-                ExpiresIn=URL_SECONDS,
+                ExpiresIn=seconds,
             )
             for number in range(1, count + 1)
         ]
 
-    def put_url(self, key: str) -> str:
+    def put_url(self, key: str, *, seconds: int = URL_SECONDS) -> str:
         """Presigned PUT of one key."""
         return str(
-            self._s3.generate_presigned_url(
-                "put_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=URL_SECONDS
-            )
+            self._s3.generate_presigned_url("put_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds)
         )
 
     def publish(self, key: str, *, text: str) -> str:
@@ -77,16 +75,16 @@ class LandingGateway:
 
     def complete_upload(self, key: str, *, upload_id: str) -> int:
         """Complete the upload from the parts that S3 itself lists; returns the size in bytes."""
-        with aws_errors(f"list parts of {self._uri(key)}"):
-            pages = self._s3.get_paginator("list_parts").paginate(
-                Bucket=self.bucket, Key=key, UploadId=upload_id
-            )
-            parts = [part for page in pages for part in page.get("Parts", [])]
+        try:
+            parts = self._parts(key, upload_id)
+        except ResourceGoneError:
+            size = self.size(key)
+            if size is None:
+                raise
+            return size  # an earlier try has completed it
         if not parts:
             msg = f"no part of {self._uri(key)} arrived"
-            raise EvidenceTransferError(
-                msg, next_action="check the target's network path to S3, then clear the task"
-            )
+            raise EvidenceTransferError(msg, next_action="check the target's network path to S3, then clear the task")
         numbers = [p["PartNumber"] for p in parts]
         if numbers != list(range(1, len(parts) + 1)):
             msg = f"parts of {self._uri(key)} are missing: {len(parts)} arrived, the last is number {numbers[-1]}"
@@ -96,11 +94,14 @@ class LandingGateway:
                 Bucket=self.bucket,
                 Key=key,
                 UploadId=upload_id,
-                MultipartUpload={
-                    "Parts": [{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in parts]
-                },
+                MultipartUpload={"Parts": [{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in parts]},
             )
         return sum(int(p["Size"]) for p in parts)
+
+    def _parts(self, key: str, upload_id: str) -> list[dict[str, Any]]:
+        with aws_errors(f"list parts of {self._uri(key)}"):
+            pages = self._s3.get_paginator("list_parts").paginate(Bucket=self.bucket, Key=key, UploadId=upload_id)
+            return [part for page in pages for part in page.get("Parts", [])]
 
     def abort_upload(self, key: str, *, upload_id: str) -> None:
         """Abort an upload; one that is gone already is fine."""
@@ -141,9 +142,7 @@ class LandingGateway:
 class EvidenceStore:
     """Create-only writes under Object Lock, with checksum, owner check and the evidence key (R12, R13)."""
 
-    def __init__(
-        self, client: Any, *, bucket: str, owner: str, kms_key: str, mode: str, retention_days: int
-    ) -> None:
+    def __init__(self, client: Any, *, bucket: str, owner: str, kms_key: str, mode: str, retention_days: int) -> None:
         self._s3 = client
         self.bucket = bucket
         self._owner = owner
@@ -180,17 +179,13 @@ class EvidenceStore:
                 )
         except ConflictError:
             return self._existing(key, sha256=digest.hexdigest())
-        return self._read_back(
-            key, version=answer.get("VersionId"), sha256=digest.hexdigest(), size=len(body)
-        )
+        return self._read_back(key, version=answer.get("VersionId"), sha256=digest.hexdigest(), size=len(body))
 
     def _read_back(self, key: str, *, version: str | None, sha256: str, size: int) -> StoredObject:
         """Ask S3 what it stored: the size must be right and the lock must be there, or it is not evidence."""
         version_id = {"VersionId": version} if version else {}
         with aws_errors(f"read back {self.uri(key)}"):
-            head = self._s3.head_object(
-                Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._owner, **version_id
-            )
+            head = self._s3.head_object(Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._owner, **version_id)
         mode, until = head.get("ObjectLockMode"), head.get("ObjectLockRetainUntilDate")
         if int(head["ContentLength"]) != size:
             msg = f"{self.uri(key)} has {head['ContentLength']} bytes in S3, {size} were written"
@@ -217,12 +212,8 @@ class EvidenceStore:
             found.update(chunk)
             size += len(chunk)
         if found.hexdigest() != sha256:
-            msg = (
-                f"{self.uri(key)} exists already with other content ({found.hexdigest()}, expected {sha256})"
-            )
-            raise EvidenceTransferError(
-                msg, next_action="look at the object's versions; nothing was overwritten"
-            )
+            msg = f"{self.uri(key)} exists already with other content ({found.hexdigest()}, expected {sha256})"
+            raise EvidenceTransferError(msg, next_action="look at the object's versions; nothing was overwritten")
         return self._read_back(key, version=None, sha256=sha256, size=size)
 
     def put_stream(self, key: str, chunks: Iterator[bytes], *, on_chunk: Any = None) -> StoredObject:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.credentials import RefreshableCredentials
 
 from forensics.aws.error_map import aws_errors
 
@@ -21,7 +23,7 @@ _CONFIG = Config(
     s3={"addressing_style": "path"},
 )
 SESSION_SECONDS = 3600
-_RENEW_BEFORE = 300
+RENEW_BEFORE = 1800
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,6 @@ class ClientFactory:
 
     session: Any
     region: str
-    expires: float | None = None
     _clients: dict[str, Any] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -75,11 +76,6 @@ class ClientFactory:
     def lazy(self, service: str) -> Any:
         """A client that is made on first use."""
         return LazyClient(self, service)
-
-    @property
-    def stale(self) -> bool:
-        """Whether the credentials are about to expire."""
-        return self.expires is not None and time.time() > self.expires - _RENEW_BEFORE
 
 
 _home_lock = threading.Lock()
@@ -112,7 +108,7 @@ def assume(
     key = (role_arn, scope.region, scope.case_id, json.dumps(policy, sort_keys=True))
     with _home_lock:
         found = _assumed.get(key)
-        if found and not found.stale:
+        if found:
             return found
     request: dict[str, Any] = {
         "RoleArn": role_arn,
@@ -120,23 +116,41 @@ def assume(
         "ExternalId": external_id,
         "SourceIdentity": scope.case_id,
         "DurationSeconds": SESSION_SECONDS,
+        **({"Policy": json.dumps(policy)} if policy else {}),
     }
-    if policy:
-        request["Policy"] = json.dumps(policy)
-    with aws_errors(f"assume role {role_arn} for {scope.case_id}"):
-        answer = home(scope.region).client("sts").assume_role(**request)["Credentials"]
-    session = boto3.session.Session(
-        aws_access_key_id=answer["AccessKeyId"],
-        aws_secret_access_key=answer["SecretAccessKey"],
-        aws_session_token=answer["SessionToken"],
-        region_name=scope.region,
-    )
-    made = ClientFactory(session=session, region=scope.region, expires=answer["Expiration"].timestamp())
+
+    def fetch() -> dict[str, str]:
+        with aws_errors(f"assume role {role_arn} for {scope.case_id}"):
+            answer = home(scope.region).client("sts").assume_role(**request)["Credentials"]
+        return {
+            "access_key": answer["AccessKeyId"],
+            "secret_key": answer["SecretAccessKey"],
+            "token": answer["SessionToken"],
+            "expiry_time": answer["Expiration"].isoformat(),
+        }
+
+    made = ClientFactory(session=_renewing(fetch, scope.region), region=scope.region)
     with _home_lock:
         if len(_assumed) > 256:
             _assumed.clear()
         _assumed[key] = made
     return made
+
+
+def _renewing(fetch: Callable[[], dict[str, str]], region: str) -> Any:
+    """A session whose credentials renew themselves: work on one large image outlives the hour of a chained role.
+
+    They always have half an hour left, so that a URL presigned with them reaches its host in time.
+    """
+    core: Any = botocore.session.get_session()
+    core._credentials = RefreshableCredentials.create_from_metadata(
+        metadata=fetch(),
+        refresh_using=fetch,
+        method="sts-assume-role",
+        advisory_timeout=RENEW_BEFORE + 300,
+        mandatory_timeout=RENEW_BEFORE,
+    )
+    return boto3.session.Session(botocore_session=core, region_name=region)
 
 
 def forget() -> None:

@@ -70,9 +70,7 @@ class SsmGateway:
     def status(self, instance_id: str) -> SsmStatus:
         """What SSM knows of the instance; an unmanaged one is a normal answer, not an error (R75)."""
         with aws_errors(f"ask SSM about {instance_id} {self._where}"):
-            answer = self._ssm.describe_instance_information(
-                Filters=[{"Key": "InstanceIds", "Values": [instance_id]}]
-            )
+            answer = self._ssm.describe_instance_information(Filters=[{"Key": "InstanceIds", "Values": [instance_id]}])
         found = next((i for i in answer["InstanceInformationList"] if i["InstanceId"] == instance_id), None)
         if found is None:
             return SsmStatus()
@@ -123,11 +121,7 @@ class SsmGateway:
         with aws_errors(f"list commands on {instance_id} {self._where}"):
             pages = self._ssm.get_paginator("list_commands").paginate(InstanceId=instance_id)
             commands = [c for page in pages for c in page["Commands"]]
-        live = [
-            c
-            for c in commands
-            if c.get("Comment") == comment and c.get("Status") in {"Pending", "InProgress"}
-        ]
+        live = [c for c in commands if c.get("Comment") == comment and c.get("Status") in {"Pending", "InProgress"}]
         newest = max(live, key=lambda c: c["RequestedDateTime"], default=None)
         return newest["CommandId"] if newest else None
 

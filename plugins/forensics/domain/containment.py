@@ -20,9 +20,7 @@ def group_name(case_id: str, attempt: int = 0) -> str:
     return f"forensics-quarantine-{case_id}" + (f"-{attempt}" if attempt else "")
 
 
-def assess(
-    interfaces: Sequence[NetworkInterface], *, group_id: str, rules: int
-) -> tuple[ContainmentState, list[str]]:
+def assess(interfaces: Sequence[NetworkInterface], *, group_id: str, rules: int) -> tuple[ContainmentState, list[str]]:
     """State from what AWS says after the change: every interface has only the group, and the group has no rules."""
     problems = [
         f"interface {i.id} still has groups {', '.join(g for g in i.group_ids if g != group_id) or 'none'}"

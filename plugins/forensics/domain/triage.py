@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -38,14 +39,39 @@ def decide(finding: Finding, *, target: Target, policy: TriagePolicy, now: datet
     )
 
 
+def decide_all(findings: Sequence[Finding], *, target: Target, policy: TriagePolicy, now: datetime) -> ResponsePlan:
+    """Decide for a case with several findings; the first opened it.
+
+    Whatever one finding asks for is wanted. Only the request that opened the case may decline something: a request
+    that joined later cannot switch off what the opening finding needs.
+    """
+    opening, *joined = findings
+    asked = [f.model_copy(update={"requested": _only_yes(f.requested)}) for f in joined]
+    plans = [decide(f, target=target, policy=policy, now=now) for f in (opening, *asked)]
+    return plans[0].model_copy(
+        update={name: _either([getattr(p, name) for p in plans]) for name in ("memory", "disk", "isolate")}
+    )
+
+
+def _only_yes(requested: dict[str, bool] | None) -> dict[str, bool] | None:
+    return {k: v for k, v in requested.items() if v} if requested else requested
+
+
+def _either(decisions: list[Decision]) -> Decision:
+    first = decisions[0]
+    wanting = next((d for d in decisions if d.wanted), None)
+    if first.wanted or wanting is None:
+        return first
+    reasons = (*first.reasons, *(f"another finding of the case: {r}" for r in wanting.reasons))
+    return wanting.model_copy(update={"reasons": tuple(dict.fromkeys(reasons))})
+
+
 def _wanted_acquisition(
     finding: Finding, target: Target, policy: TriagePolicy, *, action: Action
 ) -> tuple[bool, list[str]]:
     requested = (finding.requested or {}).get(action.value)
     if requested is not None:
-        return requested, [
-            f"{'asked for' if requested else 'declined'} by {finding.requester or 'the requester'}"
-        ]
+        return requested, [f"{'asked for' if requested else 'declined'} by {finding.requester or 'the requester'}"]
     if finding.action is not None:
         return True, [f"custom action {finding.action.value}"]
     wanted_by_tag = target.tags.get(ACQUIRE_TAG, "").lower() in {action.value, "all"}

@@ -62,8 +62,7 @@ def _unanswered(view: CaseView) -> list[str]:
     return [
         f"{f.requester or f.source.value} asked for isolation ({f.title[:80]}) but the plan does not isolate"
         for f in view.findings
-        if f.action in {CustomAction.ISOLATE, CustomAction.FULL}
-        or (f.requested or {}).get(Action.ISOLATE.value)
+        if f.action in {CustomAction.ISOLATE, CustomAction.FULL} or (f.requested or {}).get(Action.ISOLATE.value)
     ]
 
 

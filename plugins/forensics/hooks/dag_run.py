@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk.exceptions import ErrorType
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
 
@@ -22,7 +22,11 @@ def trigger_run(dag_id: str, *, run_id: str, conf: dict[str, Any]) -> bool:
     fields: dict[str, Any] = {"dag_id": dag_id, "run_id": run_id, "conf": conf, "logical_date": None}
     if "run_after" in TriggerDagRun.model_fields:
         fields["run_after"] = datetime.now(UTC)
-    answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(**fields))
+    try:
+        answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(**fields))
+    except AirflowRuntimeError as error:
+        msg = f"run {run_id} of DAG {dag_id} could not be started: {error}"
+        raise ForensicsError(msg, next_action="look at the API server's log; the finding stays in the queue") from error
     if isinstance(answer, ErrorResponse):
         if answer.error == ErrorType.DAGRUN_ALREADY_EXISTS:
             return False

@@ -68,9 +68,7 @@ class _AnalyseOperator(ForensicOperator):
             return running
         prefix = f"{desk.case_id}/{item}/{self.activity}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
         gets, parameters = self._inputs(desk, item)
-        manifest = render(
-            gets=gets, puts={name: desk.gw.landing.put_url(f"{prefix}/{name}") for name in OUTPUTS}
-        )
+        manifest = render(gets=gets, puts={name: desk.gw.landing.put_url(f"{prefix}/{name}") for name in OUTPUTS})
         document = choose(self.activity, platform="linux")
         version = account.ssm.document_version(document.name)
         url = desk.gw.landing.publish(f"{prefix}/manifest.txt", text=manifest)
@@ -115,8 +113,7 @@ class _AnalyseOperator(ForensicOperator):
         ssm = self.hook.account(self.hook.forensic_scope(desk.case_id)).ssm
         done, failed = {}, []
         pending = [
-            Investigation.model_validate(d)
-            for _, d in desk.gw.store.items(desk.case_id, f"RESULT#{self.activity}#")
+            Investigation.model_validate(d) for _, d in desk.gw.store.items(desk.case_id, f"RESULT#{self.activity}#")
         ]
         for item in pending:
             if (
@@ -154,9 +151,7 @@ class _AnalyseOperator(ForensicOperator):
 
     def _take_over(self, desk: CaseDesk, item: Investigation, found: Invocation | None) -> int:
         if found is None or found.status != "Success":
-            raise InvestigationError(
-                found.cause() if found else f"command {item.command_id} has vanished from SSM"
-            )
+            raise InvestigationError(found.cause() if found else f"command {item.command_id} has vanished from SSM")
         said = found.status_line()
         if said.get("status") not in {"ok", "partial"}:
             msg = f"command {item.command_id} succeeded without a valid status line: {found.stdout[-300:]!r}"
@@ -185,9 +180,7 @@ class _AnalyseOperator(ForensicOperator):
         )
         return len(results.findings)
 
-    def _artifacts(
-        self, desk: CaseDesk, item: Investigation, claims: dict[str, Any]
-    ) -> dict[str, dict[str, Any]]:
+    def _artifacts(self, desk: CaseDesk, item: Investigation, claims: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Move what landed into the evidence store, re-hashed here and compared with what the tool said."""
         kept = {}
         prefix = item.document["landing_prefix"]
@@ -200,9 +193,7 @@ class _AnalyseOperator(ForensicOperator):
                 msg = f"artifact {name} of {item.evidence_id} has {size} bytes; {limit} are allowed"
                 raise InvestigationError(msg)
             run = prefix.rsplit("-", 1)[1]
-            key = artifact_key(
-                desk.case_id, tool=self.tool, item=item.evidence_id, name=f"{run}/{_FILES[name]}"
-            )
+            key = artifact_key(desk.case_id, tool=self.tool, item=item.evidence_id, name=f"{run}/{_FILES[name]}")
             stored = desk.gw.evidence.put_stream(key, desk.gw.landing.stream(f"{prefix}/{name}"))
             said = (claims.get(name) or {}).get("sha256")
             if said != stored.sha256:
@@ -216,9 +207,7 @@ class _AnalyseOperator(ForensicOperator):
             )
         return kept
 
-    def _results(
-        self, desk: CaseDesk, item: Investigation, artifacts: dict[str, dict[str, Any]]
-    ) -> ToolResults:
+    def _results(self, desk: CaseDesk, item: Investigation, artifacts: dict[str, dict[str, Any]]) -> ToolResults:
         key = str(artifacts["results"]["uri"]).removeprefix(f"s3://{desk.gw.evidence.bucket}/")
         body = b"".join(desk.gw.evidence.stream(key))
         if hashlib.sha256(body).hexdigest() != artifacts["results"]["sha256"]:
@@ -280,9 +269,7 @@ class AnalyseDiskOperator(_AnalyseOperator):
     def _inputs(self, desk: CaseDesk, item: str) -> tuple[dict[str, tuple[str | None, str]], dict[str, str]]:
         ebs = self.hook.account(self.hook.forensic_scope(desk.case_id)).ebs
         found = [
-            v
-            for v in ebs.find_volumes(tags={TAG_CASE: desk.case_id, TAG_EVIDENCE: item})
-            if v["State"] == "in-use"
+            v for v in ebs.find_volumes(tags={TAG_CASE: desk.case_id, TAG_EVIDENCE: item}) if v["State"] == "in-use"
         ]
         if not found:
             msg = f"no volume of {item} is attached to the forensic instance"

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+    TaskDeferred,
+)
 
 from forensics.aws.desk import CaseDesk
 from forensics.correlation import case_context
@@ -16,6 +24,7 @@ from forensics.hooks.session import ForensicsHook
 from forensics.models.case import StepFailure
 from forensics.triggers.base import PollTrigger
 
+CASE_ID_FORM = re.compile(r"fc-[0-9]{8}-[0-9a-f]{10}")
 CASE_ID = "{{ ti.xcom_pull(task_ids='open_case') }}"
 Json = dict[str, Any] | list[Any] | str | None
 
@@ -88,11 +97,31 @@ class ForensicOperator(BaseOperator):
         """The error that a failed wait becomes."""
         return ForensicsError(cause, next_action=next_action or None)
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Airflow's entry after a deferral; a wait that Airflow itself gave up is a failed step like any other."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except (TaskDeferralError, TaskDeferralTimeout) as error:
+            cause = f"the wait was given up: {error}"
+
+            def give_up(desk: CaseDesk) -> Json:
+                raise self.wait_failed(cause, "look at the resource in AWS, then clear the task") from None
+
+            return self._guarded(context, give_up)
+
     def _guarded(self, context: Any, work: Callable[[CaseDesk], Json]) -> Json:
+        if not CASE_ID_FORM.fullmatch(self.case_id):
+            msg = "no case was opened: open_case failed, its log says why"
+            raise AirflowFailException(msg)
         with case_context(self.case_id, step=self.task_id):
             desk = self.hook.desk(self.case_id, step=self.task_id)
             try:
                 result = work(desk)
+            except TaskDeferred as deferral:
+                if getattr(deferral.trigger, "ends_task", False):
+                    # The task may end in the triggerer: an earlier failure of it is over now or will be recorded again.
+                    desk.gw.store.clear_failure(desk.case_id, self.task_id)
+                raise
             except AirflowSkipException:
                 desk.gw.store.clear_failure(desk.case_id, self.task_id)
                 raise
@@ -108,15 +137,18 @@ class ForensicOperator(BaseOperator):
     def _failed(self, desk: CaseDesk, error: Exception, context: Any) -> None:
         ti = context["ti"]
         retryable = error.retryable if isinstance(error, ForensicsError) else True
-        next_action = (
-            error.next_action if isinstance(error, ForensicsError) else ForensicsError.default_action
-        )
+        next_action = error.next_action if isinstance(error, ForensicsError) else ForensicsError.default_action
         cause = str(error) if isinstance(error, ForensicsError) else f"{type(error).__name__}: {error}"
         if retryable and ti.try_number <= ti.max_tries:
             self.log.warning("try %s failed and will be repeated: %s", ti.try_number, cause)
             desk.note(f"try {ti.try_number} of {self.task_id} failed and is repeated: {cause[:400]}")
             return
-        self.on_final_failure(desk, cause)
+        try:
+            self.on_final_failure(desk, cause)
+        except Exception as second:
+            # Recording must not hide the failure itself; both are told.
+            self.log.exception("recording the failure failed too")
+            cause = f"{cause} (and recording it failed: {second})"
         desk.fail(
             StepFailure(
                 step=self.task_id,

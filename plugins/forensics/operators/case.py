@@ -13,13 +13,14 @@ from pydantic import ValidationError
 from forensics.aws.desk import CaseDesk
 from forensics.correlation import case_context
 from forensics.domain.naming import case_id_for, case_prefix
-from forensics.domain.verdict import gaps, status
+from forensics.domain.verdict import gaps
 from forensics.errors import CaseConflictError, ForensicsError, InvalidCaseError
 from forensics.hooks.session import ForensicsHook
 from forensics.models.case import Case, CaseStatus, Milestone, Phase, TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.operators.base import ForensicOperator, Json
+from forensics.operators.investigation import remove_forensic_resources
 from forensics.report import render_html, render_json
 
 
@@ -50,9 +51,7 @@ def manual_finding(params: dict[str, Any], *, run_id: str, requested_at: datetim
     Raises :class:`InvalidCaseError` naming every parameter that is wrong.
     """
     wanted = params.get("actions") or "by-policy"
-    asked = (
-        None if wanted == "by-policy" else {a: a in wanted.split("+") for a in ("memory", "disk", "isolate")}
-    )
+    asked = None if wanted == "by-policy" else {a: a in wanted.split("+") for a in ("memory", "disk", "isolate")}
     instance = str(params.get("instance_id") or "")
     try:
         return Finding(
@@ -100,24 +99,20 @@ class OpenCaseOperator(BaseOperator):
             with case_context(case_id, step=self.task_id):
                 self._record(hook.desk(case_id, step=self.task_id), run_id)
         except ForensicsError as error:
-            if error.retryable:
+            if error.retryable and context["ti"].try_number <= context["ti"].max_tries:
                 raise
             self._refused(hook, params, error)
             raise AirflowFailException(f"{error}. What to do next: {error.next_action}") from error
         return case_id
 
-    def _open_manual(
-        self, hook: ForensicsHook, params: dict[str, Any], run_id: str, requested_at: datetime
-    ) -> str:
+    def _open_manual(self, hook: ForensicsHook, params: dict[str, Any], run_id: str, requested_at: datetime) -> str:
         # Key and day follow from the run, so that a repeated try finds the case that the first one opened.
         finding = manual_finding(params, run_id=run_id, requested_at=requested_at)
         case = case_from(finding, received_at=requested_at, run_id=run_id)
         how, holder = hook.store().open_case(case, finding=finding)
         if how == "joined":
             msg = f"instance {case.instance_id} already has an open case: {holder}"
-            raise CaseConflictError(
-                msg, next_action=f"go on in the run of case {holder}; the request was noted there"
-            )
+            raise CaseConflictError(msg, next_action=f"go on in the run of case {holder}; the request was noted there")
         return holder
 
     def _record(self, desk: CaseDesk, run_id: str) -> None:
@@ -125,7 +120,7 @@ class OpenCaseOperator(BaseOperator):
         desk.gw.store.update_case(case.case_id, run_id=run_id, status=CaseStatus.OPEN)
         desk.milestone(Milestone.RECEIVED, case.received_at or case.opened_at)
         desk.milestone(Milestone.OPENED, case.opened_at)
-        finding = desk.finding()
+        finding = desk.findings()[0]
         if finding.updated_at or finding.created_at:
             desk.milestone(Milestone.FINDING_EVENT, finding.updated_at or finding.created_at)
         desk.custody(
@@ -170,7 +165,9 @@ class WriteReportOperator(ForensicOperator):
     def act(self, desk: CaseDesk, context: Any) -> Json:
         """Write a new version of the report; earlier ones stay."""
         desk.phase(Phase.REPORT)
-        desk.milestone(Milestone.INVESTIGATION_COMPLETE)
+        ended = [i.ended_at for i in desk.view().investigations if i.ended_at]
+        if ended:
+            desk.milestone(Milestone.INVESTIGATION_COMPLETE, max(ended))
         desk.milestone(Milestone.REPORTED)
         desk.sign_ledger("report")
         view = desk.view()
@@ -206,24 +203,29 @@ class CloseCaseOperator(ForensicOperator):
 
     def act(self, desk: CaseDesk, context: Any) -> Json:
         """Decide the status, sign the ledger, release the instance's lock."""
-        self._sweep(desk)
-        view = desk.view()
-        missing, closing = gaps(view), status(view)
         now = datetime.now(UTC)
+        missing = self._sweep(desk)
+        view = desk.view()
+        missing += gaps(view)
+        if not any("/report/" in uri for uri in view.objects):
+            missing.append("no report was written")
+        closing = CaseStatus.CLOSED_WITH_GAPS if missing else CaseStatus.CLOSED
         desk.milestone(Milestone.CLOSED, now)
         desk.custody(
             CustodyAction.CASE_CLOSED,
             detail={"status": closing.value, "gaps": [g[:300] for g in missing][:50]},
         )
         desk.note(f"case closed: {closing.value}")
-        desk.sign_ledger("close")
+        unsigned = self._sign(desk)
+        missing += unsigned
+        if unsigned:
+            closing = CaseStatus.CLOSED_WITH_GAPS
         desk.gw.store.update_case(desk.case_id, status=closing, phase=Phase.DONE, closed_at=now)
         desk.gw.store.release_lock(desk.case)
         desk.announce(
             "case_closed",
             "Case closed: complete" if not missing else f"Case closed WITH GAPS: {len(missing)}",
-            lines=[f"Gap: {gap}" for gap in missing]
-            or ["Everything that the plan wanted was done and verified."],
+            lines=[f"Gap: {gap}" for gap in missing] or ["Everything that the plan wanted was done and verified."],
             facts={"status": closing.value, "gaps": missing[:50]},
             once=False,
         )
@@ -234,8 +236,18 @@ class CloseCaseOperator(ForensicOperator):
             )
         return closing.value
 
-    def _sweep(self, desk: CaseDesk) -> None:
+    def _sweep(self, desk: CaseDesk) -> list[str]:
         """No forensic instance of this case may outlive it, whatever happened to the teardown."""
-        from forensics.operators.investigation import remove_forensic_resources
+        try:
+            remove_forensic_resources(self.hook, desk)
+        except ForensicsError as error:
+            return [f"the forensic instance may still be there: {error}"]
+        return []
 
-        remove_forensic_resources(self.hook, desk)
+    def _sign(self, desk: CaseDesk) -> list[str]:
+        """A broken ledger is told and does not keep the case, and its lock on the instance, open for ever."""
+        try:
+            desk.sign_ledger("close")
+        except ForensicsError as error:
+            return [f"the custody ledger could not be signed: {error}"]
+        return []

@@ -182,9 +182,7 @@ class IsolateTargetOperator(ForensicOperator):
             )
             if group_id:
                 return group_id
-            desk.note(
-                f"security group {name} exists and is not ours: it is not used", kind=TimelineKind.CONTAINMENT
-            )
+            desk.note(f"security group {name} exists and is not ours: it is not used", kind=TimelineKind.CONTAINMENT)
         msg = f"no quarantine group could be made in {vpc_id}: {GROUP_ATTEMPTS} names are taken by groups that are not ours"
         raise ContainmentError(msg)
 

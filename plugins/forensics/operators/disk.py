@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from forensics.aws.desk import CaseDesk
 from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
 from forensics.domain.naming import TAG_CASE, TAG_PURPOSE, TAG_SOURCE, evidence_id, tags
-from forensics.errors import ForensicsError, SnapshotError
+from forensics.errors import AwsError, ForensicsError, SnapshotError
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
@@ -38,7 +38,7 @@ class SnapshotVolumesOperator(ForensicOperator):
             self._not_taken(desk, target)
         account = self.hook.account(self.hook.scope(desk.case, "acquire"))
         found = self._usable(account.ebs.find_snapshots(tags={TAG_CASE: desk.case_id, TAG_PURPOSE: PURPOSE}))
-        if {s.volume_id for s in found} < {v.id for v in target.volumes}:
+        if not {v.id for v in target.volumes} <= {s.volume_id for s in found}:
             found = account.ebs.create_snapshots(
                 desk.case.instance_id,
                 description=f"Forensic evidence of case {desk.case_id}",
@@ -74,9 +74,7 @@ class SnapshotVolumesOperator(ForensicOperator):
                 )
         raise AirflowSkipException(f"disks are not acquired: {reason}")
 
-    def _record(
-        self, desk: CaseDesk, target: Target, found: list[Snapshot], locks: dict[str, dict[str, Any]]
-    ) -> None:
+    def _record(self, desk: CaseDesk, target: Target, found: list[Snapshot], locks: dict[str, dict[str, Any]]) -> None:
         volumes = {v.id: v for v in target.volumes}
         for snapshot in found:
             item = evidence_id(EvidenceKind.DISK, snapshot.volume_id)
@@ -144,7 +142,16 @@ class CopySnapshotsOperator(ForensicOperator):
         raise_if_failed(source.snapshots([e.origin["snapshot_id"] for e in items]), what="snapshot")
         desk.milestone(Milestone.SNAPSHOTS_COMPLETE)
         own = self.hook.account(self.hook.forensic_scope(desk.case_id)).ebs
-        copies = [self._copy(desk, evidence, source=source, own=own) for evidence in items]
+        copies = []
+        for evidence in items:
+            try:
+                copies.append(self._copy(desk, evidence, source=source, own=own))
+            except AwsError as error:
+                # One volume that cannot be shared or copied must not keep the others from being copied.
+                desk.save_evidence(evidence.model_copy(update={"reason": str(error)[:1000]}))
+                self.log.warning("%s: %s", evidence.evidence_id, error)
+        if not copies:
+            self._raise_uncopied(desk)
         scope = self.hook.forensic_scope(desk.case_id).as_dict()
         self.wait(
             SnapshotsCompletedTrigger(
@@ -189,17 +196,16 @@ class CopySnapshotsOperator(ForensicOperator):
         for evidence in items:
             if evidence.outcome is Outcome.ACQUIRED:
                 continue
+            # The ledger first: a kill between the two repeats the step without a double entry.
             uri = f"arn:aws:ec2:{settings.region}:{settings.forensic_account_id}:snapshot/{evidence.origin['copy_id']}"
-            desk.save_evidence(
-                evidence.model_copy(
-                    update={"outcome": Outcome.ACQUIRED, "reason": None, "ended_at": now, "uri": uri}
-                )
-            )
             desk.custody(
                 CustodyAction.EVIDENCE_ACQUIRED,
                 evidence_id=evidence.evidence_id,
                 detail={k: evidence.origin[k] for k in ("volume_id", "snapshot_id", "copy_id", "device")},
                 once=f"acquired-{evidence.origin['copy_id']}",
+            )
+            desk.save_evidence(
+                evidence.model_copy(update={"outcome": Outcome.ACQUIRED, "reason": None, "ended_at": now, "uri": uri})
             )
             desk.note(
                 f"{evidence.origin['volume_id']} acquired: copy {evidence.origin['copy_id']} complete",
@@ -217,7 +223,17 @@ class CopySnapshotsOperator(ForensicOperator):
             ],
             facts={"copies": [e.origin["copy_id"] for e in items]},
         )
+        self._raise_uncopied(desk)
         return {"copies": [e.origin["copy_id"] for e in items]}
+
+    def _raise_uncopied(self, desk: CaseDesk) -> None:
+        left = [e for e in desk.evidence(EvidenceKind.DISK) if "snapshot_id" in e.origin and "copy_id" not in e.origin]
+        if left:
+            named = "; ".join(f"{e.origin['volume_id']}: {e.reason}" for e in left)
+            raise SnapshotError(
+                f"not copied to the forensic account: {named}",
+                next_action="give the forensic account access to the volume's KMS key, then clear this task",
+            )
 
     def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
         """A copy that fails or never ends."""
@@ -235,9 +251,7 @@ def fail_open_disks(desk: CaseDesk, cause: str) -> None:
         target = desk.target()
         subjects = [v.id for v in target.volumes] if target else [desk.case.instance_id]
         items = [
-            Evidence(
-                evidence_id=evidence_id(EvidenceKind.DISK, s), kind=EvidenceKind.DISK, outcome=Outcome.PENDING
-            )
+            Evidence(evidence_id=evidence_id(EvidenceKind.DISK, s), kind=EvidenceKind.DISK, outcome=Outcome.PENDING)
             for s in subjects
         ]
     for evidence in items:

@@ -24,7 +24,10 @@ from forensics.triggers.aws import (
 
 INSTANCE_PURPOSE = "forensic-instance"
 VOLUME_PURPOSE = "analysis-volume"
-DEVICES = tuple(f"/dev/sd{letter}" for letter in "fghijklmnop")
+# Names only: documents find volumes by id. EC2 accepts sd[f-p] and xvd[b-c][a-z].
+DEVICES = tuple(
+    [f"/dev/sd{a}" for a in "fghijklmnop"] + [f"/dev/xvd{a}{b}" for a in "bc" for b in "abcdefghijklmnopqrstuvwxyz"]
+)
 
 
 def acquired(desk: CaseDesk, kind: EvidenceKind) -> list[str]:
@@ -97,8 +100,7 @@ class AttachEvidenceVolumesOperator(ForensicOperator):
         instance_id = running_instance(self.hook, desk)
         zone = account.ec2.zone(instance_id)
         volumes = {
-            item: self._volume(desk, account.ebs, item=item, zone=zone, instance_id=instance_id)
-            for item in items
+            item: self._volume(desk, account.ebs, item=item, zone=zone, instance_id=instance_id) for item in items
         }
         if all(state == "in-use" for _, state in volumes.values()):
             return {item: volume for item, (volume, _) in volumes.items()}
@@ -118,9 +120,7 @@ class AttachEvidenceVolumesOperator(ForensicOperator):
         )
         return None
 
-    def _volume(
-        self, desk: CaseDesk, ebs: EbsGateway, *, item: str, zone: str, instance_id: str
-    ) -> tuple[str, str]:
+    def _volume(self, desk: CaseDesk, ebs: EbsGateway, *, item: str, zone: str, instance_id: str) -> tuple[str, str]:
         found = [
             v
             for v in ebs.find_volumes(tags={TAG_CASE: desk.case_id, TAG_EVIDENCE: item})
@@ -191,9 +191,7 @@ class TerminateForensicInstanceOperator(ForensicOperator):
 
     def resume(self, desk: CaseDesk, payload: dict[str, Any], context: Any) -> Json:
         """The instances are gone and have let go of their volumes."""
-        desk.note(
-            f"forensic instance {', '.join(payload['instances'])} is gone", kind=TimelineKind.INVESTIGATION
-        )
+        desk.note(f"forensic instance {', '.join(payload['instances'])} is gone", kind=TimelineKind.INVESTIGATION)
         return {**payload, "volumes": delete_volumes(self.hook, desk)}
 
     def wait_failed(self, cause: str, next_action: str) -> ForensicsError:

@@ -24,6 +24,9 @@ from forensics.triggers.aws import SsmCommandsCompletedTrigger
 
 KERNEL_FACTS = ("btf", "kallsyms", "version", "iomem")
 FACT_LIMIT = 64 * MIB
+URL_MARGIN_SECONDS = 900
+DELIVERY_SECONDS = 180
+CLAIM_LIMIT = 8000
 
 
 class CaptureMemoryOperator(ForensicOperator):
@@ -42,22 +45,61 @@ class CaptureMemoryOperator(ForensicOperator):
         item = evidence_id(EvidenceKind.MEMORY, desk.case.instance_id)
         if not plan.memory.go:
             self._not_taken(desk, item)
-        done = desk.evidence_item(item)
-        if done and done.outcome is Outcome.ACQUIRED:
+        known = desk.evidence_item(item)
+        if known and (known.outcome is Outcome.ACQUIRED or _landed(known)):
             return {"evidence_id": item, "already": True}
-        account = self.hook.account(self.hook.scope(desk.case, "acquire"))
-        comment = f"{desk.case_id} {item}"
-        command_id = account.ssm.find_command(instance_id=desk.case.instance_id, comment=comment)
-        if command_id is None or done is None or done.origin.get("command_id") != command_id:
-            command_id = self._start(desk, target, item=item, comment=comment)
+        ssm = self.hook.account(self.hook.scope(desk.case, "acquire")).ssm
+        live = ssm.find_command(instance_id=desk.case.instance_id, comment=_comment(desk, item))
+        left = self._time_left(known)
+        if left <= 0:
+            self._give_up(desk, known, live)
+        if known and _under_way(known, live):
+            command_id = live or str(known.origin["command_id"])
+            self._adopt(desk, known, command_id)
+        else:
+            command_id = self._start(desk, target, item=item, first=known)
         scope = self.hook.scope(desk.case, "acquire").as_dict()
-        seconds = self.hook.settings.memory_timeout_seconds + 180
+        seconds = left + DELIVERY_SECONDS
         self.wait(
             SsmCommandsCompletedTrigger(
                 scope=scope, commands=[[command_id, desk.case.instance_id]], **self.timing(seconds)
             )
         )
         return None
+
+    def _adopt(self, desk: CaseDesk, known: Evidence, command_id: str) -> None:
+        """Take up the command of an earlier try that was killed, whether or not it came to record it."""
+        if known.origin.get("command_id") != command_id:
+            known = known.model_copy(update={"origin": {**known.origin, "command_id": command_id}})
+            desk.save_evidence(known)
+        self._touched(desk, known)
+
+    def _time_left(self, known: Evidence | None) -> float:
+        """Seconds left: isolation waits for the capture, so all tries together get the time set for one."""
+        budget = float(self.hook.settings.memory_timeout_seconds)
+        if known is None or known.outcome is Outcome.FAILED or "first_started" not in known.origin:
+            return budget  # the first try, or a person cleared the task
+        return budget - (datetime.now(UTC) - datetime.fromisoformat(known.origin["first_started"])).total_seconds()
+
+    def _give_up(self, desk: CaseDesk, known: Evidence | None, live: str | None) -> None:
+        if live:
+            ssm = self.hook.account(self.hook.scope(desk.case, "acquire")).ssm
+            ssm.cancel(command_id=live, instance_id=desk.case.instance_id)
+        if known and "upload_id" in known.origin:
+            self._abort(desk, known)
+        msg = f"the memory capture has used its {self.hook.settings.memory_timeout_seconds} s"
+        error = MemoryCaptureError(msg, next_action="isolation goes on; clear this task to capture once more")
+        error.retryable = False
+        raise error
+
+    def _touched(self, desk: CaseDesk, evidence: Evidence) -> None:
+        origin = evidence.origin
+        desk.custody(
+            CustodyAction.HOST_TOUCHED,
+            evidence_id=evidence.evidence_id,
+            detail={k: v for k, v in origin.items() if k not in {"upload_id", "claims"}},
+            once=f"touched-{origin['command_id']}",
+        )
 
     def _not_taken(self, desk: CaseDesk, item: str) -> None:
         plan = desk.plan()
@@ -84,70 +126,74 @@ class CaptureMemoryOperator(ForensicOperator):
             )
         raise AirflowSkipException(f"memory is not captured: {reason}")
 
-    def _start(self, desk: CaseDesk, target: Target, *, item: str, comment: str) -> str:
+    def _start(self, desk: CaseDesk, target: Target, *, item: str, first: Evidence | None) -> str:
+        """Prepare the upload, record the attempt, send the command, record its id: a kill between any two is found."""
+        settings = self.hook.settings
         account = self.hook.account(self.hook.scope(desk.case, "acquire"))
-        attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
-        prefix = f"{desk.case_id}/{item}/{attempt}"
-        key = f"{prefix}/memory.lime"
-        part_size, count = part_size_for(account.ec2.memory_mib(target.instance_type) * MIB)
-        upload_id = desk.gw.landing.start_upload(key)
-        manifest = render(
-            gets={
-                "avml": (
-                    self.hook.settings.capture_tool_sha256,
-                    desk.gw.tools.get_url(self.hook.settings.capture_tool_key),
-                )
-            },
-            puts={name: desk.gw.landing.put_url(f"{prefix}/{name}") for name in KERNEL_FACTS},
-            parts=desk.gw.landing.part_urls(key, upload_id=upload_id, count=count),
-            part_size=part_size,
-        )
-        url = desk.gw.landing.publish(f"{prefix}/manifest.txt", text=manifest)
+        prefix = f"{desk.case_id}/{item}/{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
         document = choose("acquire_memory", platform=target.platform)
         version = account.ssm.document_version(document.name)
+        upload_id, url = self._offer(desk, prefix, memory_mib=account.ec2.memory_mib(target.instance_type))
         started = datetime.now(UTC)
+        evidence = Evidence(
+            evidence_id=item,
+            kind=EvidenceKind.MEMORY,
+            outcome=Outcome.PENDING,
+            account_id=desk.case.account_id,
+            region=desk.case.region,
+            started_at=started,
+            origin={
+                "first_started": _first_started(first) or started.isoformat(),
+                "document": document.name,
+                "document_version": version,
+                "document_sha256": document.sha256,
+                "landing_prefix": prefix,
+                "upload_id": upload_id,
+                "instance_id": desk.case.instance_id,
+                "tool": "avml",
+                "tool_sha256": settings.capture_tool_sha256,
+            },
+        )
+        desk.save_evidence(evidence)
         command_id = account.ssm.send(
             document=document.name,
             version=version,
             sha256=document.sha256,
             instance_id=desk.case.instance_id,
             parameters={"CaseId": desk.case_id, "EvidenceId": item, "ManifestUrl": url},
-            comment=comment,
-            timeout_seconds=self.hook.settings.memory_timeout_seconds,
+            comment=_comment(desk, item),
+            timeout_seconds=settings.memory_timeout_seconds,
         )
-        origin = {
-            "command_id": command_id,
-            "document": document.name,
-            "document_version": version,
-            "document_sha256": document.sha256,
-            "landing_prefix": prefix,
-            "upload_id": upload_id,
-            "instance_id": desk.case.instance_id,
-            "tool": "avml",
-            "tool_sha256": self.hook.settings.capture_tool_sha256,
-        }
-        desk.save_evidence(
-            Evidence(
-                evidence_id=item,
-                kind=EvidenceKind.MEMORY,
-                outcome=Outcome.PENDING,
-                account_id=desk.case.account_id,
-                region=desk.case.region,
-                started_at=started,
-                origin=origin,
-            )
-        )
-        desk.custody(
-            CustodyAction.HOST_TOUCHED,
-            evidence_id=item,
-            detail={k: v for k, v in origin.items() if k != "upload_id"},
-        )
+        self._adopt(desk, evidence, command_id)
         desk.note(
             f"memory capture started on {desk.case.instance_id} (command {command_id})",
             kind=TimelineKind.EVIDENCE,
             evidence_id=item,
         )
         return command_id
+
+    def _offer(self, desk: CaseDesk, prefix: str, *, memory_mib: int) -> tuple[str, str]:
+        """Start the upload and publish the manifest; returns the upload's id and the manifest's URL."""
+        settings = self.hook.settings
+        if memory_mib > settings.memory_limit_gib * 1024:
+            msg = f"the instance has {memory_mib} MiB of memory; forensics.memory_limit_gib allows {settings.memory_limit_gib} GiB"
+            error = MemoryCaptureError(
+                msg, next_action="raise the setting if a capture of that size is wanted, then clear this task"
+            )
+            error.retryable = False
+            raise error
+        key = f"{prefix}/memory.lime"
+        seconds = settings.memory_timeout_seconds + URL_MARGIN_SECONDS
+        part_size, count = part_size_for(memory_mib * MIB)
+        landing = desk.gw.landing
+        upload_id = landing.start_upload(key)
+        manifest = render(
+            gets={"avml": (settings.capture_tool_sha256, desk.gw.tools.get_url(settings.capture_tool_key))},
+            puts={name: landing.put_url(f"{prefix}/{name}", seconds=seconds) for name in KERNEL_FACTS},
+            parts=landing.part_urls(key, upload_id=upload_id, count=count, seconds=seconds),
+            part_size=part_size,
+        )
+        return upload_id, landing.publish(f"{prefix}/manifest.txt", text=manifest)
 
     def resume(self, desk: CaseDesk, payload: dict[str, Any], context: Any) -> Json:
         """Read how the command ended, complete the upload from what S3 received."""
@@ -157,11 +203,10 @@ class CaptureMemoryOperator(ForensicOperator):
             msg = f"evidence {item} was never started"
             raise MemoryCaptureError(msg)
         account = self.hook.account(self.hook.scope(desk.case, "acquire"))
-        found = account.ssm.invocation(
-            command_id=evidence.origin["command_id"], instance_id=desk.case.instance_id
-        )
+        found = account.ssm.invocation(command_id=evidence.origin["command_id"], instance_id=desk.case.instance_id)
         if found is None or found.status != "Success":
             self._abort(desk, evidence)
+            desk.save_evidence(evidence.model_copy(update={"origin": {**evidence.origin, "attempt_failed": True}}))
             msg = found.cause() if found else f"command {evidence.origin['command_id']} has vanished from SSM"
             raise MemoryCaptureError(
                 f"memory capture failed: {msg}",
@@ -232,12 +277,8 @@ class VerifyMemoryOperator(ForensicOperator):
         if evidence.outcome is Outcome.ACQUIRED:
             return {"evidence_id": item, "already": True}
         prefix, walker = evidence.origin["landing_prefix"], LimeWalker()
-        key = evidence_key(
-            desk.case_id, EvidenceKind.MEMORY, item=item, name=f"{prefix.rsplit('/', 1)[1]}/memory.lime"
-        )
-        stored = desk.gw.evidence.put_stream(
-            key, desk.gw.landing.stream(f"{prefix}/memory.lime"), on_chunk=walker.feed
-        )
+        key = evidence_key(desk.case_id, EvidenceKind.MEMORY, item=item, name=f"{prefix.rsplit('/', 1)[1]}/memory.lime")
+        stored = desk.gw.evidence.put_stream(key, desk.gw.landing.stream(f"{prefix}/memory.lime"), on_chunk=walker.feed)
         claimed = evidence.digests[0].value
         if stored.sha256 != claimed:
             msg = f"{item}: the stored object's SHA-256 is {stored.sha256}, the target computed {claimed}"
@@ -254,9 +295,7 @@ class VerifyMemoryOperator(ForensicOperator):
                 "size_bytes": stored.size_bytes,
                 "digests": (
                     *evidence.digests[:1],
-                    Digest(
-                        value=stored.sha256, subject="the stored object, all bytes", source="control-plane"
-                    ),
+                    Digest(value=stored.sha256, subject="the stored object, all bytes", source="control-plane"),
                 ),
                 "lock": {"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
                 "origin": {
@@ -274,11 +313,12 @@ class VerifyMemoryOperator(ForensicOperator):
         return {"evidence_id": item, "outcome": outcome.value, "sha256": stored.sha256}
 
     def _record(self, desk: CaseDesk, evidence: Evidence, problems: list[str]) -> None:
-        desk.save_evidence(evidence)
-        item = evidence.evidence_id
+        # The ledger first: a kill between the two repeats the step, and `once` keeps the ledger free of doubles.
+        item, attempt = evidence.evidence_id, evidence.origin["landing_prefix"]
         desk.custody(
             CustodyAction.EVIDENCE_ACQUIRED,
             evidence_id=item,
+            once=f"acquired-{attempt}",
             detail={
                 "uri": evidence.uri,
                 "version_id": evidence.version_id,
@@ -287,7 +327,10 @@ class VerifyMemoryOperator(ForensicOperator):
                 "outcome": evidence.outcome.value,
             },
         )
-        desk.custody(CustodyAction.EVIDENCE_LOCKED, evidence_id=item, detail=dict(evidence.lock))
+        desk.custody(
+            CustodyAction.EVIDENCE_LOCKED, evidence_id=item, detail=dict(evidence.lock), once=f"locked-{attempt}"
+        )
+        desk.save_evidence(evidence)
         desk.sign_ledger("memory")
         said = (
             "memory acquired: stored object hashed, equal to the target's digest"
@@ -306,9 +349,7 @@ class VerifyMemoryOperator(ForensicOperator):
             facts={"evidence_id": item, "uri": evidence.uri, "sha256": evidence.digests[-1].value},
         )
 
-    def _facts(
-        self, desk: CaseDesk, evidence: Evidence, *, item: str, prefix: str
-    ) -> tuple[dict[str, Any], list[str]]:
+    def _facts(self, desk: CaseDesk, evidence: Evidence, *, item: str, prefix: str) -> tuple[dict[str, Any], list[str]]:
         """Kernel facts that the investigation needs for the symbol table: BTF, symbol addresses, banner, RAM map."""
         kept, missing = {}, []
         claims = evidence.origin["claims"].get("symbols") or {}
@@ -317,11 +358,10 @@ class VerifyMemoryOperator(ForensicOperator):
                 missing.append(name)
                 continue
             body = desk.gw.landing.read(f"{prefix}/{name}", limit=FACT_LIMIT)
-            key = evidence_key(
-                desk.case_id, EvidenceKind.MEMORY, item=item, name=f"{prefix.rsplit('/', 1)[1]}/{name}"
-            )
+            key = evidence_key(desk.case_id, EvidenceKind.MEMORY, item=item, name=f"{prefix.rsplit('/', 1)[1]}/{name}")
             stored = desk.gw.evidence.put(key, body)
-            said = (claims.get(name) or {}).get("sha256")
+            claim = claims.get(name)
+            said = claim.get("sha256") if isinstance(claim, dict) else None
             if said and said != stored.sha256:
                 msg = f"{item}: kernel fact {name} has SHA-256 {stored.sha256}, the target computed {said}"
                 raise DigestMismatchError(msg)
@@ -333,6 +373,28 @@ class VerifyMemoryOperator(ForensicOperator):
         evidence = desk.evidence_item(evidence_id(EvidenceKind.MEMORY, desk.case.instance_id))
         if evidence and evidence.outcome is not Outcome.ACQUIRED:
             desk.fail_evidence(evidence, reason=cause)
+
+
+def _comment(desk: CaseDesk, item: str) -> str:
+    """The command's comment: how a retry recognises it."""
+    return f"{desk.case_id} {item}"
+
+
+def _under_way(known: Evidence, live: str | None) -> bool:
+    """Whether an earlier try's command is there to be taken up: running, or ended and not yet judged."""
+    recorded = known.origin.get("command_id") and not known.origin.get("attempt_failed")
+    return known.outcome is Outcome.PENDING and bool(live or recorded)
+
+
+def _first_started(first: Evidence | None) -> str | None:
+    if first is None or first.outcome is Outcome.FAILED:
+        return None
+    return first.origin.get("first_started")
+
+
+def _landed(evidence: Evidence) -> bool:
+    """Whether a try of this evidence has completed its upload (what follows is verification, not capture)."""
+    return evidence.outcome is Outcome.PENDING and "claims" in evidence.origin
 
 
 def _claims(found: Invocation) -> dict[str, Any]:
@@ -366,7 +428,12 @@ def _claims(found: Invocation) -> dict[str, Any]:
             "reason",
         )
     }
-    return dict(json.loads(json.dumps(kept)[:8000]))
+    if len(json.dumps(kept)) > CLAIM_LIMIT or not isinstance(kept["symbols"] or {}, dict):
+        msg = f"command {found.command_id} ended with a status line that is not of the agreed form"
+        raise MemoryCaptureError(
+            msg, next_action="look at the command's output in SSM; clear this task to capture again"
+        )
+    return kept
 
 
 def _time(value: object, *, not_before: datetime | None, not_after: datetime) -> datetime:

@@ -8,7 +8,7 @@ from typing import Any
 
 from forensics.aws.desk import CaseDesk
 from forensics.domain.naming import evidence_id, evidence_key
-from forensics.domain.triage import TriagePolicy, decide
+from forensics.domain.triage import TriagePolicy, decide_all
 from forensics.errors import AwsError, InvalidCaseError, ResourceGoneError
 from forensics.hooks.session import AccountGateways
 from forensics.models.case import Milestone, Phase
@@ -35,11 +35,9 @@ class DescribeTargetOperator(ForensicOperator):
             ) from error
         notes: list[str] = []
         status = self._ssm_status(account, desk, notes)
-        raw["console_output_base64"] = self._console(account, desk, notes)
+        raw["console_output"] = self._console(account, desk, notes)
         raw["ssm"] = status.model_dump(mode="json")
-        target = target.model_copy(
-            update={"ssm": status, "notes": tuple(notes), "facts": self._keep(desk, raw)}
-        )
+        target = target.model_copy(update={"ssm": status, "notes": tuple(notes), "facts": self._keep(desk, raw)})
         desk.gw.store.put(desk.case_id, "TARGET", target)
         return {
             "state": target.state,
@@ -66,9 +64,7 @@ class DescribeTargetOperator(ForensicOperator):
     def _keep(self, desk: CaseDesk, raw: dict[str, Any]) -> dict[str, Any]:
         now = datetime.now(UTC)
         item = evidence_id(EvidenceKind.CONTROL_PLANE, desk.case.instance_id)
-        body = json.dumps(
-            {"described_at": now.isoformat(), **raw}, sort_keys=True, default=str, indent=1
-        ).encode()
+        body = json.dumps({"described_at": now.isoformat(), **raw}, sort_keys=True, default=str, indent=1).encode()
         key = evidence_key(
             desk.case_id, EvidenceKind.CONTROL_PLANE, item=item, name=f"facts-{now:%Y%m%dT%H%M%S.%fZ}.json"
         )
@@ -83,9 +79,7 @@ class DescribeTargetOperator(ForensicOperator):
                 uri=stored.uri,
                 version_id=stored.version_id,
                 size_bytes=stored.size_bytes,
-                digests=(
-                    Digest(value=stored.sha256, subject="the stored JSON object", source="control-plane"),
-                ),
+                digests=(Digest(value=stored.sha256, subject="the stored JSON object", source="control-plane"),),
                 started_at=now,
                 ended_at=datetime.now(UTC),
                 lock={"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
@@ -109,7 +103,7 @@ class PlanResponseOperator(ForensicOperator):
             msg = f"case {desk.case_id} has no description of its target"
             raise InvalidCaseError(msg, next_action="clear triage.describe_target")
         policy = TriagePolicy(isolate_from=Severity(self.hook.settings.isolate_from_severity))
-        plan = decide(desk.finding(), target=target, policy=policy, now=datetime.now(UTC))
+        plan = decide_all(desk.findings(), target=target, policy=policy, now=datetime.now(UTC))
         desk.gw.store.put(desk.case_id, "PLAN", plan)
         desk.milestone(Milestone.TRIAGED, plan.decided_at)
         decisions = (plan.memory, plan.disk, plan.isolate)
