@@ -30,7 +30,6 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=50,
-    render_template_as_native_obj=False,
     tags=["forensics", "case"],
     doc_md=__doc__,
     params={

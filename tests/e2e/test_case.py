@@ -199,7 +199,7 @@ def test_an_unknown_instance_fails_with_the_reason_and_changes_nothing(lab: Lab,
 
 
 def test_a_request_of_the_wrong_form_is_refused_by_the_form(lab: Lab, cases: dict[str, Started]) -> None:
-    with pytest.raises(StoryError, match="400|422"):
+    with pytest.raises(StoryError, match=r"400|422"):
         lab.trigger({"account_id": "333344445555", "region": "eu-central-1", "instance_id": "web-server"})
 
 

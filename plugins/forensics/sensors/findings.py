@@ -121,13 +121,14 @@ class FindingQueueSensor(BaseSensorOperator):
                     source="finding_intake",
                 )
                 self.log.info("finding %s joined case %s", finding.finding_id, holder)
-                return how
             conf = {
                 "case_id": holder,
                 "account_id": finding.account_id,
                 "region": finding.region,
                 "instance_id": finding.instance_id,
             }
-            created = trigger_run(self.target_dag_id, run_id=holder, conf=conf)
+            # Also when it joined: the message that opened the case may have died between the case and its run.
+            run_id = store.case(holder).run_id or holder
+            created = trigger_run(self.target_dag_id, run_id=run_id, conf=conf)
             self.log.info("case %s %s, run %s", holder, how, "started" if created else "exists already")
             return how

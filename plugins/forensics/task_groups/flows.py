@@ -15,7 +15,8 @@ from forensics.operators.investigation import (
     LaunchForensicInstanceOperator,
     TerminateForensicInstanceOperator,
 )
-from forensics.operators.memory import CaptureMemoryOperator, VerifyMemoryOperator
+from forensics.operators.memory import CaptureMemoryOperator
+from forensics.operators.memory_verify import VerifyMemoryOperator
 from forensics.operators.triage import DescribeTargetOperator, PlanResponseOperator
 
 

@@ -195,9 +195,6 @@ def test_a_wait_that_failed_for_the_last_time_is_recorded(desk: Desk) -> None:
     assert desk.store.failures["step"].cause == "timed out"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a wait that ends the task itself leaves an earlier failure in the case"
-)
 def test_a_wait_that_ends_the_task_itself_has_cleared_an_earlier_failure(desk: Desk) -> None:
     desk.store.failures["step"] = old_failure()
     step = make(lambda _: None, desk)
@@ -207,7 +204,6 @@ def test_a_wait_that_ends_the_task_itself_has_cleared_an_earlier_failure(desk: D
     assert desk.store.failures == {}
 
 
-@pytest.mark.xfail(strict=True, reason="Airflow's own deferral errors pass the record by")
 @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
 def test_a_trigger_that_died_or_timed_out_for_the_last_time_is_recorded(desk: Desk, error: str) -> None:
     step = make(lambda _: None, desk)
@@ -216,7 +212,6 @@ def test_a_trigger_that_died_or_timed_out_for_the_last_time_is_recorded(desk: De
     assert "step" in desk.store.failures and desk.told
 
 
-@pytest.mark.xfail(strict=True, reason="an error while cleaning up hides the failure itself")
 def test_a_failure_is_recorded_also_when_cleaning_up_after_it_fails(desk: Desk) -> None:
     class Untidy(Step):
         def on_final_failure(self, desk: Any, cause: str) -> None:

@@ -74,6 +74,16 @@ _ATTACKS = (
         "T1190",
         re.compile(r"union[\s+]+(?:all[\s+]+)?select|'\s*or\s*'?1'?\s*=", re.IGNORECASE),
     ),
+    (
+        # Paths that scanners ask every web server for; last, so that an attack on one of them is named as such.
+        "Search for weak spots",
+        "T1595.002",
+        re.compile(
+            r"^/(?:\.(?:env|git|svn|aws|ssh|htpasswd)\b|wp-login\.php|wp-config|xmlrpc\.php|phpmyadmin|phpinfo"
+            r"|actuator\b|server-status|cgi-bin/|HNAP1|manager/html)",
+            re.IGNORECASE,
+        ),
+    ),
 )
 LOGS = r"/var/log/(nginx|apache2|httpd|lighttpd|caddy)/.*access.*"
 
