@@ -35,10 +35,13 @@ status: .ready ## Show what runs and where its logs are
 	@$(PYTHON_BIN) -m lab.stack status
 
 ##@ Quality
-.PHONY: test lint bench
-test: .ready ## Run the whole test suite (PYTEST_ARGS="-k custody" for a part)
-	@echo "[test] pytest -q $(or $(PYTEST_ARGS),(the whole suite, the end-to-end case on a booted stack included))"
-	@$(PYTHON_BIN) -m pytest -q --durations=10 $(PYTEST_ARGS)
+.PHONY: test test-e2e lint bench
+test: .ready ## Run the tests below the end-to-end ones (PYTEST_ARGS="-k custody" for a part)
+	@echo "[test] pytest -q -m 'not e2e' $(PYTEST_ARGS); \`make test-e2e\` boots the whole stack and plays the cases"
+	@$(PYTHON_BIN) -m pytest -q -m "not e2e" --durations=10 $(PYTEST_ARGS)
+
+test-e2e: .ready ## Boot the lab and Airflow and play the cases, happy and failing, from outside
+	@$(PYTHON_BIN) -m pytest -q -m e2e --timeout 900 tests/e2e
 
 lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] ruff: rules"; .venv/bin/ruff check .
