@@ -204,6 +204,7 @@ class _AnalyseOperator(ForensicOperator):
                 CustodyAction.ARTIFACT_STORED,
                 evidence_id=item.evidence_id,
                 detail={"name": name, **kept[name]},
+                once=f"artifact-{stored.key}",
             )
         return kept
 
@@ -274,4 +275,9 @@ class AnalyseDiskOperator(_AnalyseOperator):
         if not found:
             msg = f"no volume of {item} is attached to the forensic instance"
             raise InvestigationError(msg, next_action="clear investigation.attach_evidence_volumes")
-        return {}, {"VolumeId": str(found[0]["VolumeId"])}
+        instance_id = running_instance(self.hook, desk)
+        mine = [v for v in found if any(a["InstanceId"] == instance_id for a in v.get("Attachments", []))]
+        if not mine:
+            msg = f"the volume of {item} is attached to another instance than {instance_id}"
+            raise InvestigationError(msg, next_action="clear investigation.attach_evidence_volumes")
+        return {}, {"VolumeId": str(mine[0]["VolumeId"])}
