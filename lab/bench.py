@@ -82,6 +82,7 @@ def _elapsed(ssm: Any, command_id: str, instance_id: str) -> float:
 
 def play(lab: Lab, targets: list[dict[str, Any]]) -> list[Measured]:
     """Send a finding for each target at the same moment and wait for all cases."""
+    lab.wait_intake()
     since = datetime.now(UTC).replace(microsecond=0)
     for target in targets:
         lab.import_finding(finding(target, title="Command and control (benchmark)"))
@@ -120,6 +121,7 @@ def targets(lab: Lab, count: int) -> list[dict[str, Any]]:
         known = next(i for i in lab.control("instance")["instances"] if i["instance_id"] == target["instance_id"])
         lab.control("instance", {**known, "capture_rate_mib_s": CAPTURE_MIB_S})
         made.append(target)
+    lab.wait_online([target["instance_id"] for target in made])
     return made
 
 

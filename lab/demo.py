@@ -36,6 +36,7 @@ def say(text: str = "") -> None:
 def play(lab: Lab) -> str:
     """Send the finding and follow the case to its end; returns the case id."""
     target = lab.instance("web-server")
+    lab.wait_intake()
     say(f"\n== A GuardDuty finding about {target['instance_id']} is imported into Security Hub (account 111122223333)")
     sent = datetime.now(UTC)
     lab.import_finding(finding(target, title=TITLE))

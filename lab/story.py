@@ -167,6 +167,30 @@ class Lab:
         return view
 
     # ------------------------------------------------------------------ waiting
+    def wait_intake(self, *, seconds: float = 60) -> None:
+        """Wait until the intake listens: its task is deferred to the triggerer."""
+        end, state = time.monotonic() + seconds, "absent"
+        while time.monotonic() < end:
+            self.stack.check()
+            tasks = self.stack.api.get("dags/finding_intake/dagRuns/~/taskInstances", limit=100)["task_instances"]
+            state = next((str(t["state"]) for t in tasks if t["state"] not in TASK_DONE), "absent")
+            if state == "deferred":
+                return
+            time.sleep(0.1)
+        msg = f"finding_intake does not listen after {seconds:.0f} s: its task is {state}; look at its log in the UI"
+        raise StoryError(msg)
+
+    def wait_online(self, instance_ids: list[str], *, seconds: float = 120) -> None:
+        """Wait until SSM reaches every one of these targets."""
+        ssm, end, missing = self.member.client("ssm"), time.monotonic() + seconds, set(instance_ids)
+        while missing and time.monotonic() < end:
+            known = ssm.get_paginator("describe_instance_information").paginate().build_full_result()
+            missing -= {i["InstanceId"] for i in known["InstanceInformationList"] if i["PingStatus"] == "Online"}
+            time.sleep(0.2)
+        if missing:
+            msg = f"the SSM agents of {', '.join(sorted(missing))} are not online after {seconds:.0f} s"
+            raise StoryError(msg)
+
     def wait_case(self, instance_id: str, *, seconds: float = 60, not_before: datetime | None = None) -> Case:
         """Wait until the instance has a case."""
         end = time.monotonic() + seconds
