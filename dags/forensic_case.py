@@ -54,12 +54,8 @@ with DAG(
         "reason": Param(
             "", type="string", maxLength=500, title="Reason", description="why; goes into the custody ledger"
         ),
-        "requester": Param(
-            "", type="string", maxLength=100, title="Requester", description="your name or ticket"
-        ),
-        "case_id": Param(
-            None, type=["null", "string"], title="Case (set by the intake)", description="leave empty"
-        ),
+        "requester": Param("", type="string", maxLength=100, title="Requester", description="your name or ticket"),
+        "case_id": Param(None, type=["null", "string"], title="Case (set by the intake)", description="leave empty"),
     },
     default_args={
         "owner": "forensics",

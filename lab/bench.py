@@ -127,7 +127,9 @@ def targets(lab: Lab, count: int) -> list[dict[str, Any]]:
 
 def main() -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m lab.bench", description="Wall time of cases over the work in them.")
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.bench", description="Wall time of cases over the work in them."
+    )
     parser.add_argument("--state", type=Path, default=airflow.ROOT / ".lab" / "bench")
     parser.add_argument("--cases", type=int, default=10, help="cases at once in the second round")
     given = parser.parse_args()

@@ -62,9 +62,7 @@ def _read(environ: dict[str, Any]) -> Any:
 def _reply(start_response: Callable[..., Any], status: int, body: Any) -> Iterable[bytes]:
     data = json.dumps(body, default=str).encode()
     reason = {200: "OK", 400: "Bad Request", 404: "Not Found"}[status]
-    start_response(
-        f"{status} {reason}", [("Content-Type", "application/json"), ("Content-Length", str(len(data)))]
-    )
+    start_response(f"{status} {reason}", [("Content-Type", "application/json"), ("Content-Length", str(len(data)))])
     return [data]
 
 
@@ -119,18 +117,14 @@ def _list_instances(_control: Control, _body: Any, _query: dict[str, str]) -> An
 
 def _fire_action(_control: Control, body: Any, _query: dict[str, str]) -> Any:
     given = _wanted(body)
-    securityhub.fire_action(
-        given["account"], given["region"], action=given["action"], findings=given["findings"]
-    )
+    securityhub.fire_action(given["account"], given["region"], action=given["action"], findings=given["findings"])
     return {"fired": securityhub.action_arn(given["account"], given["region"], given["action"])}
 
 
 def _calls(control: Control, _body: Any, query: dict[str, str]) -> Any:
     unknown = set(query) - {"service", "action", "account"}
     if unknown:
-        raise RequestError(
-            f"calls can be chosen by service, action and account, not by {', '.join(sorted(unknown))}"
-        )
+        raise RequestError(f"calls can be chosen by service, action and account, not by {', '.join(sorted(unknown))}")
     chosen = [
         dataclasses.asdict(call)
         for call in list(control.recorder.calls)

@@ -23,9 +23,24 @@ from lab.stack import Stack, StackError
 from lab.story import Lab, StoryError, finding
 
 # Seconds that the lab's AWS takes; real AWS takes minutes for the snapshots.
-LATENCIES = {"snapshot_seconds": 4.0, "copy_seconds": 4.0, "instance_seconds": 3.0, "agent_seconds": 2.0, "volume_seconds": 1.0}
+LATENCIES = {
+    "snapshot_seconds": 4.0,
+    "copy_seconds": 4.0,
+    "instance_seconds": 3.0,
+    "agent_seconds": 2.0,
+    "volume_seconds": 1.0,
+}
 TITLE = "The EC2 instance is communicating with a known command and control server"
-EXPECTED_MAIL = ("case_opened", "triage", "memory_acquired", "disks_acquired", "contained", "acquisition_complete", "report", "case_closed")
+EXPECTED_MAIL = (
+    "case_opened",
+    "triage",
+    "memory_acquired",
+    "disks_acquired",
+    "contained",
+    "acquisition_complete",
+    "report",
+    "case_closed",
+)
 
 
 def say(text: str = "") -> None:
@@ -77,7 +92,11 @@ def show(view: CaseView) -> None:
     start = view.milestones.get(Milestone.RECEIVED.value)
     say("\n== Times since the finding was received")
     for name, at in sorted(view.milestones.items(), key=lambda pair: pair[1]):
-        say(f"  {name:24s} {format_utc(at)}  {(at - start).total_seconds():+8.1f} s" if start else f"  {name} {format_utc(at)}")
+        say(
+            f"  {name:24s} {format_utc(at)}  {(at - start).total_seconds():+8.1f} s"
+            if start
+            else f"  {name} {format_utc(at)}"
+        )
 
 
 def check(lab: Lab, case_id: str) -> list[str]:
@@ -94,14 +113,23 @@ def check(lab: Lab, case_id: str) -> list[str]:
     for kind, count in ((EvidenceKind.MEMORY, 1), (EvidenceKind.DISK, 2), (EvidenceKind.CONTROL_PLANE, 1)):
         good = [e for e in view.evidence if e.kind is kind and e.outcome is Outcome.ACQUIRED]
         need(len(good) == count, f"{len(good)} of {count} {kind.value} items acquired")
-    need(view.containment is not None and view.containment.state is ContainmentState.NEW_FLOWS_BLOCKED, "the target is not isolated")
+    need(
+        view.containment is not None and view.containment.state is ContainmentState.NEW_FLOWS_BLOCKED,
+        "the target is not isolated",
+    )
     need({"memory", "disk"} <= {r.tool for r in view.results}, "results of memory and disk tools")
     told = {m["attributes"].get("event") for m in lab.mail()}
     need(set(EXPECTED_MAIL) <= told, f"SNS messages missing: {', '.join(sorted(set(EXPECTED_MAIL) - told))}")
     need(verify_chain(view.custody) == view.custody_head, "the custody chain does not end at its head")
     need(any(uri.endswith("report.html") for uri in view.objects), "the report")
-    states = [{"Name": "instance-state-name", "Values": ["pending", "running"]}, {"Name": "tag:forensics:case", "Values": [case_id]}]
-    need(not lab.forensic.client("ec2").describe_instances(Filters=states)["Reservations"], "the forensic instance is still there")
+    states = [
+        {"Name": "instance-state-name", "Values": ["pending", "running"]},
+        {"Name": "tag:forensics:case", "Values": [case_id]},
+    ]
+    need(
+        not lab.forensic.client("ec2").describe_instances(Filters=states)["Reservations"],
+        "the forensic instance is still there",
+    )
     return missing + _planted(lab, view)
 
 
@@ -111,7 +139,9 @@ def _planted(lab: Lab, view: CaseView) -> list[str]:
     found = expected.compare(facts, view.results)
     say("\n== What was planted in the evidence, and what the tools say")
     for item in found:
-        say(f"  {'found  ' if item.finding else 'MISSING'}  {item.fact['id']:30s} {(item.finding or item.fact['what'])[:120]}")
+        say(
+            f"  {'found  ' if item.finding else 'MISSING'}  {item.fact['id']:30s} {(item.finding or item.fact['what'])[:120]}"
+        )
     return [f"planted fact {f.fact['id']} was not found: {f.fact['what']}" for f in found if not f.finding]
 
 
@@ -128,7 +158,9 @@ def save_report(lab: Lab, view: CaseView) -> Path | None:
 
 def main() -> int:
     """Run the demo."""
-    parser = argparse.ArgumentParser(prog="python -m lab.demo", description="One case from finding to report, on this machine.")
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.demo", description="One case from finding to report, on this machine."
+    )
     default = Path(os.environ.get("LAB_STATE") or airflow.ROOT / ".lab") / "demo"
     parser.add_argument("--state", type=Path, default=default, help="state directory; %(default)s")
     given = parser.parse_args()

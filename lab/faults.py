@@ -28,9 +28,7 @@ log = logging.getLogger("lab")
 
 CALLS_KEPT = 20_000
 FAULTS_KEPT = 1000
-QUERY_SERVICES = frozenset(
-    {"ec2", "sns", "iam", "sts", "autoscaling", "elasticloadbalancing", "cloudformation"}
-)
+QUERY_SERVICES = frozenset({"ec2", "sns", "iam", "sts", "autoscaling", "elasticloadbalancing", "cloudformation"})
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/")
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -68,17 +66,13 @@ class FaultRule:
         known = {field.name for field in dataclasses.fields(cls)} - {"met"}
         unknown = sorted(set(given) - known)
         if unknown:
-            raise RuleError(
-                f"fault rule {number} has unknown fields {', '.join(unknown)}; known: {sorted(known)}"
-            )
+            raise RuleError(f"fault rule {number} has unknown fields {', '.join(unknown)}; known: {sorted(known)}")
         rule = cls(**({"id": f"rule-{number}"} | given))
         for pattern in (rule.action, rule.match or ""):
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise RuleError(
-                    f"fault rule {rule.id}: {pattern!r} is no regular expression: {error}"
-                ) from error
+                raise RuleError(f"fault rule {rule.id}: {pattern!r} is no regular expression: {error}") from error
         if rule.then not in (None, "after"):
             raise RuleError(f"fault rule {rule.id}: then can only be 'after', not {rule.then!r}")
         return rule
@@ -153,9 +147,7 @@ class Gateway:
             if refusal:
                 call.status = 501
                 self.calls.append(call)
-                return _answer(
-                    start_response, status=501, body=refusal, content_type="text/xml", code="NotImplemented"
-                )
+                return _answer(start_response, status=501, body=refusal, content_type="text/xml", code="NotImplemented")
         return self._record(environ, start_response, call=call, body=body)
 
     def _record(
@@ -191,9 +183,7 @@ class Gateway:
             if rule is not None:
                 call.fault = rule.id
                 moment = datetime.now(UTC).isoformat()
-                self.log.append(
-                    {"time": moment, "rule": rule.id, "service": call.service, "action": call.action}
-                )
+                self.log.append({"time": moment, "rule": rule.id, "service": call.service, "action": call.action})
         return rule
 
     def _inject(self, environ: Environ, started: Any, *, rule: FaultRule, call: Call) -> Iterable[bytes]:
@@ -210,9 +200,7 @@ class Gateway:
         code = rule.code or "InternalFailure"
         default = 503 if call.service == "ec2" else 500 if rule.code is None else 400
         body, content_type = error_body(call.service, code=code, message=rule.message)
-        return _answer(
-            started, status=rule.status or default, body=body, content_type=content_type, code=code
-        )
+        return _answer(started, status=rule.status or default, body=body, content_type=content_type, code=code)
 
 
 def _broken_off() -> Iterator[bytes]:
@@ -221,9 +209,7 @@ def _broken_off() -> Iterator[bytes]:
     raise ConnectionAbortedError("dropped by a fault rule of the lab")
 
 
-def _answer(
-    start_response: Any, *, status: int, body: bytes, content_type: str, code: str
-) -> Iterable[bytes]:
+def _answer(start_response: Any, *, status: int, body: bytes, content_type: str, code: str) -> Iterable[bytes]:
     headers = [
         ("Content-Type", content_type),
         ("Content-Length", str(len(body))),
@@ -246,9 +232,7 @@ def error_body(service: str, *, code: str, message: str) -> tuple[bytes, str]:
         inner = f"<Error><Type>Sender</Type>{error}</Error><RequestId>lab</RequestId>"
         xml = f"<ErrorResponse>{inner}</ErrorResponse>"
     else:
-        return json.dumps(
-            {"__type": code, "message": message, "Message": message}
-        ).encode(), "application/json"
+        return json.dumps({"__type": code, "message": message, "Message": message}).encode(), "application/json"
     return f"<?xml version='1.0' encoding='UTF-8'?>{xml}".encode(), "text/xml"
 
 
@@ -355,6 +339,4 @@ def _s3_action(environ: Environ, query: dict[str, list[str]]) -> str:
         if environ.get("PATH_INFO", "/") == "/":
             return "ListBuckets"
         return "ListObjectVersions" if "versions" in query else "ListObjectsV2"
-    return {"PUT": "CreateBucket", "DELETE": "DeleteBucket", "HEAD": "HeadBucket"}.get(
-        method, f"{verb}Bucket"
-    )
+    return {"PUT": "CreateBucket", "DELETE": "DeleteBucket", "HEAD": "HeadBucket"}.get(method, f"{verb}Bucket")

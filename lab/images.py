@@ -158,9 +158,7 @@ def _copy_range(reader: int, writer: int, *, start: int, end: int) -> None:
                 raise
             done = os.pwrite(writer, os.pread(reader, count, position), position)
         if done == 0:
-            raise OSError(
-                errno.EIO, f"file ended at {position} while it was copied; {end} bytes were expected"
-            )
+            raise OSError(errno.EIO, f"file ended at {position} while it was copied; {end} bytes were expected")
         position += done
 
 

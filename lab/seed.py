@@ -94,9 +94,7 @@ class _Step:
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if error is None:
             self._report(f"{self._what}: {time.monotonic() - self._began:.1f} s")
-        elif isinstance(
-            error, BotoCoreError | ClientError | RuntimeError | OSError | requests.RequestException
-        ):
+        elif isinstance(error, BotoCoreError | ClientError | RuntimeError | OSError | requests.RequestException):
             msg = (
                 f"seeding the {self._what} failed: {type(error).__name__}: {error}. "
                 "Restart the lab server (it forgets everything) and seed again."
@@ -108,9 +106,7 @@ def _refuse_second(forensic: Account) -> None:
     try:
         buckets = forensic.client("s3").list_buckets()["Buckets"]
     except (BotoCoreError, ClientError) as error:
-        msg = (
-            f"the lab at {forensic.endpoint} does not answer: {error}. Start it with `python -m lab.server`."
-        )
+        msg = f"the lab at {forensic.endpoint} does not answer: {error}. Start it with `python -m lab.server`."
         raise SeedError(msg) from error
     if any(bucket["Name"].startswith("forensics-") for bucket in buckets):
         msg = (
@@ -125,9 +121,7 @@ def image_cache(state: Path) -> Path:
     ``.lab``."""
     if given := os.environ.get("LAB_CACHE"):
         return Path(given)
-    return (
-        ROOT / ".lab" / "cache" if state.resolve().is_relative_to(ROOT) else state.resolve().parent / "cache"
-    )
+    return ROOT / ".lab" / "cache" if state.resolve().is_relative_to(ROOT) else state.resolve().parent / "cache"
 
 
 def evidence(cache: Path) -> Images:

@@ -163,9 +163,7 @@ def _evidence_buckets(account: Account, *, key: str) -> dict[str, Any]:
         },
     )
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
-    s3.put_bucket_encryption(
-        Bucket=names["evidence_bucket"], ServerSideEncryptionConfiguration={"Rules": [rule]}
-    )
+    s3.put_bucket_encryption(Bucket=names["evidence_bucket"], ServerSideEncryptionConfiguration={"Rules": [rule]})
     return names
 
 
@@ -219,9 +217,7 @@ def _queues(account: Account) -> dict[str, Any]:
     """The findings queue, its dead letter queue, and one for what EventBridge could not deliver."""
     fortnight = "1209600"
     dead_url, dead_arn = _queue(account, "forensics-findings-dead", MessageRetentionPeriod=fortnight)
-    target_dead_url, target_dead_arn = _queue(
-        account, "forensics-undelivered", MessageRetentionPeriod=fortnight
-    )
+    target_dead_url, target_dead_arn = _queue(account, "forensics-undelivered", MessageRetentionPeriod=fortnight)
     redrive = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 5})
     url, arn = _queue(
         account,
@@ -271,9 +267,9 @@ def _network(account: Account) -> dict[str, Any]:
     ec2 = account.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.80.0.0/24")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.80.0.0/25", AvailabilityZone=f"{account.region}a")
-    group = ec2.create_security_group(
-        GroupName="forensics-analysis", Description="forensic instances", VpcId=vpc
-    )["GroupId"]
+    group = ec2.create_security_group(GroupName="forensics-analysis", Description="forensic instances", VpcId=vpc)[
+        "GroupId"
+    ]
     everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     ec2.revoke_security_group_egress(GroupId=group, IpPermissions=everything)
     https = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "10.80.0.0/24"}]}

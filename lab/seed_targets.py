@@ -74,9 +74,7 @@ def _network(account: Account) -> dict[str, Any]:
     ec2 = account.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
     subnets = [
-        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.20.{i}.0/24", AvailabilityZone=f"{account.region}{zone}")[
-            "Subnet"
-        ]
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.20.{i}.0/24", AvailabilityZone=f"{account.region}{zone}")["Subnet"]
         for i, zone in enumerate("ab")
     ]
     web = ec2.create_security_group(GroupName="web", Description="web servers", VpcId=vpc)["GroupId"]
@@ -90,9 +88,7 @@ def _network(account: Account) -> dict[str, Any]:
     database = ec2.create_security_group(GroupName="database", Description="databases", VpcId=vpc)["GroupId"]
     ec2.authorize_security_group_ingress(
         GroupId=database,
-        IpPermissions=[
-            {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [{"GroupId": web}]}
-        ],
+        IpPermissions=[{"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [{"GroupId": web}]}],
     )
     return {
         "vpc_id": vpc,
@@ -137,9 +133,7 @@ def launch(account: Account, name: str, *, disks: dict[str, Path], **request: An
         TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
         **request,
     )["Instances"][0]["InstanceId"]
-    ec2.get_waiter("instance_running").wait(
-        InstanceIds=[instance_id], WaiterConfig={"Delay": 1, "MaxAttempts": 60}
-    )
+    ec2.get_waiter("instance_running").wait(InstanceIds=[instance_id], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     return _describe(account, instance_id)
 
 
@@ -212,9 +206,7 @@ def _db_server(
         {"DeviceIndex": index, "SubnetId": network["subnet_ids"][1], "Groups": [group]}
         for index, group in enumerate(groups)
     ]
-    instance = launch(
-        account, "db-server", disks=disks, InstanceType="t3.medium", NetworkInterfaces=interfaces
-    )
+    instance = launch(account, "db-server", disks=disks, InstanceType="t3.medium", NetworkInterfaces=interfaces)
     made = summary(account, instance)
     register_volumes(made, disks=disks, control=control)
     control(
@@ -233,9 +225,7 @@ def _db_server(
     return made
 
 
-def register_volumes(
-    summary: dict[str, Any], *, disks: dict[str, Path], control: Callable[..., None]
-) -> None:
+def register_volumes(summary: dict[str, Any], *, disks: dict[str, Path], control: Callable[..., None]) -> None:
     for device, image in disks.items():
         control("volume", {"volume_id": summary["volumes"][device], "path": str(image)})
 

@@ -75,9 +75,7 @@ def worker_app() -> Callable[..., Iterable[bytes]]:
     """What granian's worker process serves; its settings come from the environment that `main` has set."""
     # without its supervisor the worker would hold the port for ever
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     directory = Path(os.environ["LAB_STATE"])
     app = build_app(directory)

@@ -264,8 +264,7 @@ class Stack:
         if code:
             outcome = f"exit status {code}" if code > 0 else f"no end within {START_SECONDS:.0f} s"
             msg = (
-                f"the step '{name}' failed ({outcome}). The end of {log}:\n{tail(log)}\n"
-                "Mend the cause and start again."
+                f"the step '{name}' failed ({outcome}). The end of {log}:\n{tail(log)}\nMend the cause and start again."
             )
             raise StackError(msg)
 
@@ -299,9 +298,7 @@ def read_variables(file: Path) -> dict[str, str]:
     """Read ``NAME=value`` lines; a file that is not there yet holds none."""
     if not file.exists():
         return {}
-    lines = (
-        line.partition("=") for line in file.read_text().splitlines() if line and not line.startswith("#")
-    )
+    lines = (line.partition("=") for line in file.read_text().splitlines() if line and not line.startswith("#"))
     return {name: value for name, _, value in lines}
 
 
@@ -354,14 +351,10 @@ def _introduce(state: Path, *, record: dict[str, Any]) -> None:
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lab.stack", description="Start, stop or look at the lab."
-    )
+    parser = argparse.ArgumentParser(prog="python -m lab.stack", description="Start, stop or look at the lab.")
     parser.add_argument("command", choices=("up", "down", "status"))
     default = Path(os.environ.get("LAB_STATE") or airflow.ROOT / ".lab")
-    parser.add_argument(
-        "--state", type=Path, default=default, help="state directory (LAB_STATE); %(default)s"
-    )
+    parser.add_argument("--state", type=Path, default=default, help="state directory (LAB_STATE); %(default)s")
     given = parser.parse_args()
     # `kill` on a start must clear up as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -60,9 +60,7 @@ def _status(states: dict[str, Any], name: str) -> str:
     return (states.get(name) or {}).get("status") or "not reported"
 
 
-def wait(
-    what: str, *, missing: Callable[[], str], check: Callable[[], None], timeout: float, hint: str
-) -> float:
+def wait(what: str, *, missing: Callable[[], str], check: Callable[[], None], timeout: float, hint: str) -> float:
     """Call ``missing`` until it answers "" and return the seconds it took.
 
     ``missing`` says what is not there yet; a refused connection counts as such. ``check`` raises when a

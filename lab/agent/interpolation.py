@@ -63,15 +63,11 @@ def splice(value: Any, *, document: dict[str, Any], parameters: dict[str, Any], 
             out += result if isinstance(result, list) and isinstance(item, str) else [result]
         return out
     if isinstance(value, dict):
-        return {
-            k: splice(v, document=document, parameters=parameters, script=script) for k, v in value.items()
-        }
+        return {k: splice(v, document=document, parameters=parameters, script=script) for k, v in value.items()}
     return value
 
 
-def unmet_precondition(
-    step: dict[str, Any], *, document: dict[str, Any], parameters: dict[str, Any]
-) -> str | None:
+def unmet_precondition(step: dict[str, Any], *, document: dict[str, Any], parameters: dict[str, Any]) -> str | None:
     """Why this step does not apply to a Linux instance, or None. Raises DocumentError for an unknown
     operator.
     """

@@ -47,13 +47,9 @@ class Machines:
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise MachineError(
-                f"the lab has no record of {instance_id} ({path}); register the instance"
-            ) from error
+            raise MachineError(f"the lab has no record of {instance_id} ({path}); register the instance") from error
         except (OSError, ValueError) as error:
-            raise MachineError(
-                f"the lab's record of {instance_id} cannot be read from {path}: {error}"
-            ) from error
+            raise MachineError(f"the lab's record of {instance_id} cannot be read from {path}: {error}") from error
         if not isinstance(facts, dict) or facts.get("kind") not in ("target", "forensic"):
             raise MachineError(f"{path}: an instance record needs kind target or forensic")
         return facts

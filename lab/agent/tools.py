@@ -59,8 +59,7 @@ def _folders(python: Path) -> tuple[Path, ...]:
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise ToolsError(
-            f"the forensic tools' Python {python} does not run: {error}. "
-            "Set LAB_TOOLS_PYTHON to one that has them."
+            f"the forensic tools' Python {python} does not run: {error}. Set LAB_TOOLS_PYTHON to one that has them."
         ) from error
     prefixes = [Path(line) for line in result.stdout.splitlines()]
     prefixes += [prefix.resolve() for prefix in prefixes] + [python.resolve().parents[1]]

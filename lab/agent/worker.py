@@ -27,9 +27,7 @@ ACTION = "aws:runShellScript"
 DEFAULT_SECONDS = 3600.0
 TIMEOUT_CODE = 137
 # Where an agent on a real instance keeps and starts a script.
-_ORCHESTRATION = (
-    "/var/lib/amazon/ssm/{instance}/document/orchestration/{command}/awsrunShellScript/{step}/_script.sh"
-)
+_ORCHESTRATION = "/var/lib/amazon/ssm/{instance}/document/orchestration/{command}/awsrunShellScript/{step}/_script.sh"
 _WORKING_DIRECTORY = "/usr/bin"
 _RUNNING_STATES = ("pending", "running")
 
@@ -80,9 +78,7 @@ class Worker:
             self.stderr.append(f"{error}\n")
             result = StepResult("Failed", 1)
         except Exception as error:
-            log.exception(
-                "command %s on %s: the lab's agent broke", invocation.command_id, invocation.instance_id
-            )
+            log.exception("command %s on %s: the lab's agent broke", invocation.command_id, invocation.instance_id)
             self.stderr.append(f"the lab's agent broke: {type(error).__name__}: {error}; see the lab's log\n")
             result = StepResult("Failed", 1)
         self._upload()

@@ -27,8 +27,7 @@ def package_files(packages: list[str], *, built: datetime) -> Iterator[BenignFil
         files = list(_files(name, version=version, programs=programs, built=built))
         yield from files
         sums = "".join(
-            f"{hashlib.md5(file.data, usedforsecurity=False).hexdigest()}  {file.path.lstrip('/')}\n"
-            for file in files
+            f"{hashlib.md5(file.data, usedforsecurity=False).hexdigest()}  {file.path.lstrip('/')}\n" for file in files
         )
         listing = "/.\n" + "".join(file.path + "\n" for file in files)
         yield BenignFile(f"/var/lib/dpkg/info/{name}.md5sums", sums.encode())
@@ -51,9 +50,7 @@ def _files(name: str, *, version: str, programs: list[str], built: datetime) -> 
     notice = f"This package is part of the lab's image: {name} {version}.\nIts programs are placeholders.\n"
     yield BenignFile(f"/usr/share/doc/{name}/copyright", notice.encode())
     changes = f"{name} ({version}) bookworm; urgency=medium\n\n  * Lab build.\n"
-    yield BenignFile(
-        f"/usr/share/doc/{name}/changelog.Debian.gz", gzip_stored(changes.encode(), mtime=seconds)
-    )
+    yield BenignFile(f"/usr/share/doc/{name}/changelog.Debian.gz", gzip_stored(changes.encode(), mtime=seconds))
     for program in programs:
         folder = "/usr/sbin" if program.startswith("/") else "/usr/bin"
         program = program.lstrip("/")

@@ -61,9 +61,7 @@ def gzip_stored(data: bytes, *, mtime: int) -> bytes:
 
 def syslog_line(moment: datetime, *, host: str, program: str, message: str) -> str:
     """A line as rsyslog writes it in Debian 12: ISO time with microseconds."""
-    micro = (
-        int.from_bytes(hashlib.sha256(f"{moment}{program}{message}".encode()).digest()[:3], "big") % 1_000_000
-    )
+    micro = int.from_bytes(hashlib.sha256(f"{moment}{program}{message}".encode()).digest()[:3], "big") % 1_000_000
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{micro:06d}+00:00 {host} {program}: {message}\n"
 
 
@@ -87,9 +85,7 @@ def _syslog(recipe: Mapping[str, Any], _: Reader) -> bytes:
             moment += timedelta(hours=1)
     events.sort(key=lambda event: event[0])
     host = str(recipe["host"])
-    return "".join(
-        syslog_line(at, host=host, program=program, message=text) for at, program, text in events
-    ).encode()
+    return "".join(syslog_line(at, host=host, program=program, message=text) for at, program, text in events).encode()
 
 
 def _history(recipe: Mapping[str, Any], _: Reader) -> bytes:
@@ -120,9 +116,7 @@ def _login(record: Mapping[str, Any]) -> bytes:
 def _web_log(recipe: Mapping[str, Any], _: Reader) -> bytes:
     """nginx's combined format: `visits` harmless requests between two times, and `requests` as given."""
     start, end = (_utc(time) for time in recipe["between"])
-    rows = [
-        _visit(start, span=end - start, index=index, of=recipe["visits"]) for index in range(recipe["visits"])
-    ]
+    rows = [_visit(start, span=end - start, index=index, of=recipe["visits"]) for index in range(recipe["visits"])]
     for time, address, request, status, size, agent in recipe["requests"]:
         rows.append((_utc(time), f'{address} - - [{{}}] "{request}" {status} {size} "-" "{agent}"\n'))
     rows.sort(key=lambda row: row[0])
@@ -173,9 +167,7 @@ def _copy(recipe: Mapping[str, Any], read: Reader) -> bytes:
 
 def _zone_utc(_: Mapping[str, Any], __: Reader) -> bytes:
     """The compiled time zone UTC, version 2. Source: RFC 8536."""
-    block = (
-        b"TZif2" + b"\0" * 15 + struct.pack(">6I", 0, 0, 0, 0, 1, 4) + struct.pack(">iBB", 0, 0, 0) + b"UTC\0"
-    )
+    block = b"TZif2" + b"\0" * 15 + struct.pack(">6I", 0, 0, 0, 0, 1, 4) + struct.pack(">iBB", 0, 0, 0) + b"UTC\0"
     return block + block + b"\nUTC0\n"
 
 

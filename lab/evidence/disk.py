@@ -73,9 +73,7 @@ def _partition(model: Scenario) -> Partition:
 def _write_image(path: Path, *, model: Scenario, part: Partition, root: Node) -> None:
     size = model.image.size_mib << 20
     made, written = int(model.clock.ami.timestamp()), int(model.clock.written.timestamp())
-    volume = Volume(
-        model.image.label, model.image.filesystem_uuid, model.image.hash_seed, made, made, written
-    )
+    volume = Volume(model.image.label, model.image.filesystem_uuid, model.image.hash_seed, made, made, written)
     with path.open("wb") as out:
         out.truncate(size)
         write_gpt(out, sectors=size // SECTOR, disk_guid=model.image.disk_guid, partitions=[part])
@@ -144,9 +142,7 @@ def _file_times(node: Node) -> dict[str, str]:
     }
     if gone is not None:
         moments["deleted"] = gone
-    return {
-        name: _text(datetime.fromtimestamp(value // 1_000_000_000, UTC)) for name, value in moments.items()
-    }
+    return {name: _text(datetime.fromtimestamp(value // 1_000_000_000, UTC)) for name, value in moments.items()}
 
 
 def _text(moment: datetime) -> str:
@@ -156,13 +152,9 @@ def _text(moment: datetime) -> str:
 def main() -> int:
     """Command line; exit status 2 when the scenario is bad."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "scenario", type=Path, help=f"a YAML file, for example {WEB_SERVER.name} of {SCENARIOS.name}/"
-    )
+    parser.add_argument("scenario", type=Path, help=f"a YAML file, for example {WEB_SERVER.name} of {SCENARIOS.name}/")
     parser.add_argument("out", type=Path, help="the image to write")
-    parser.add_argument(
-        "--facts", type=Path, help="where the facts go (default: facts.json beside the image)"
-    )
+    parser.add_argument("--facts", type=Path, help="where the facts go (default: facts.json beside the image)")
     arguments = parser.parse_args()
     try:
         manifest = build(arguments.scenario, arguments.out, facts=arguments.facts)

@@ -54,9 +54,7 @@ def write_gpt(out: BinaryIO, *, sectors: int, disk_guid: UUID, partitions: Seque
     table = b"".join(_entry(part) for part in partitions).ljust(_ENTRIES * _ENTRY.size, b"\0")
     last = sectors - 1
     primary = _header(table, own=1, other=last, table_at=2, sectors=sectors, guid=disk_guid)
-    backup = _header(
-        table, own=last, other=1, table_at=last - _TABLE_SECTORS, sectors=sectors, guid=disk_guid
-    )
+    backup = _header(table, own=last, other=1, table_at=last - _TABLE_SECTORS, sectors=sectors, guid=disk_guid)
     for sector, data in ((0, _protective_mbr(sectors)), (1, primary), (2, table)):
         out.seek(sector * SECTOR)
         out.write(data)
@@ -96,11 +94,5 @@ def _header(table: bytes, *, own: int, other: int, table_at: int, sectors: int, 
 
 def _protective_mbr(sectors: int) -> bytes:
     """One partition of type EE over the whole disk, so that old tools see no free space."""
-    record = (
-        b"\0"
-        + b"\x00\x02\x00"
-        + b"\xee"
-        + b"\xff\xff\xff"
-        + struct.pack("<II", 1, min(sectors - 1, 0xFFFFFFFF))
-    )
+    record = b"\0" + b"\x00\x02\x00" + b"\xee" + b"\xff\xff\xff" + struct.pack("<II", 1, min(sectors - 1, 0xFFFFFFFF))
     return b"\0" * 446 + record.ljust(64, b"\0") + b"\x55\xaa"

@@ -41,9 +41,7 @@ class Population:
         """A file's content, for entries that are made from other entries."""
         return self.node(path).data
 
-    def add(
-        self, path: str, *, mode: int, data: bytes, times: Times, owner: tuple[int, int] = (0, 0)
-    ) -> None:
+    def add(self, path: str, *, mode: int, data: bytes, times: Times, owner: tuple[int, int] = (0, 0)) -> None:
         """Put a node at a path; folders on the way that no entry has made are root's, from the AMI's day."""
         *folders, name = path.strip("/").split("/")
         parent, walked = self.root, ""
@@ -54,9 +52,7 @@ class Population:
                 parent.children[folder] = Node(folder, stat.S_IFDIR | 0o755, made)
             parent = parent.children[folder]
             if not parent.is_directory:
-                raise ScenarioError(
-                    f"scenario {self.scenario.name}: {path} lies below {walked}, which is no directory"
-                )
+                raise ScenarioError(f"scenario {self.scenario.name}: {path} lies below {walked}, which is no directory")
         if name in parent.children:
             raise ScenarioError(f"scenario {self.scenario.name}: {path} is made twice")
         parent.children[name] = Node(name, mode, times, uid=owner[0], gid=owner[1], data=data)

@@ -120,9 +120,7 @@ def load(path: Path) -> Scenario:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ScenarioError(
-            f"{path}: {where}: {first['msg']} ({error.error_count()} problems in all)"
-        ) from error
+        raise ScenarioError(f"{path}: {where}: {first['msg']} ({error.error_count()} problems in all)") from error
 
 
 def _filled(value: Any, *, variables: dict[str, str]) -> Any:

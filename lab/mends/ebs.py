@@ -52,9 +52,7 @@ class _Reader:
             return images.read_block(self.path, index=index)
         stored = self.written.blocks.get(index) if self.written is not None else None
         if stored is None:
-            raise JsonRESTError(
-                "ResourceNotFoundException", f"Snapshot {self.snapshot.id} has no block {index}"
-            )
+            raise JsonRESTError("ResourceNotFoundException", f"Snapshot {self.snapshot.id} has no block {index}")
         return bytes(stored.block_data)
 
 

@@ -12,9 +12,7 @@ from lab.mends.patching import add, replace
 
 
 def _get_state(self: Any) -> str:
-    if self.__dict__["_lab_state"] == "available" and state.monotonic() < self.__dict__.get(
-        "_lab_ready_at", 0.0
-    ):
+    if self.__dict__["_lab_state"] == "available" and state.monotonic() < self.__dict__.get("_lab_ready_at", 0.0):
         return "pending"
     return self.__dict__["_lab_state"]
 

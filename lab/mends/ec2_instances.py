@@ -192,9 +192,7 @@ def _console_output(_original: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _console_screenshot(self: Any) -> ActionResult:
     instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
     if instance.state != "running":
-        raise EC2ClientError(
-            "IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'running' state"
-        )
+        raise EC2ClientError("IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'running' state")
     return ActionResult({"InstanceId": instance.id, "ImageData": base64.b64encode(_SCREENSHOT).decode()})
 
 

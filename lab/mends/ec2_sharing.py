@@ -23,9 +23,7 @@ def _own_snapshot(backend: Any, snapshot_id: str) -> Any:
 
 
 def _add_permission(original: Callable[..., None]) -> Callable[..., None]:
-    def add_create_volume_permission(
-        self: Any, snapshot_id: str, user_ids: list[str], groups: list[str]
-    ) -> None:
+    def add_create_volume_permission(self: Any, snapshot_id: str, user_ids: list[str], groups: list[str]) -> None:
         snapshot = _own_snapshot(self, snapshot_id)
         if snapshot.encrypted:
             if groups:
@@ -37,9 +35,7 @@ def _add_permission(original: Callable[..., None]) -> Callable[..., None]:
                 )
         for user_id in user_ids:
             if len(user_id) != 12 or not user_id.isdigit():
-                raise EC2ClientError(
-                    "InvalidParameterValue", f"User ID '{user_id}' is not a valid account id"
-                )
+                raise EC2ClientError("InvalidParameterValue", f"User ID '{user_id}' is not a valid account id")
         original(self, snapshot_id, user_ids, groups)
 
     return add_create_volume_permission
@@ -81,11 +77,7 @@ def _lock_snapshot(self: Any) -> ActionResult:
     now = datetime.now(UTC)
     until = _as_utc(expires) if expires is not None else now + timedelta(days=int(days))
     before = snapshot.lock
-    if (
-        before
-        and before["LockState"] == "compliance"
-        and (mode != "compliance" or until < before["LockExpiresOn"])
-    ):
+    if before and before["LockState"] == "compliance" and (mode != "compliance" or until < before["LockExpiresOn"]):
         raise EC2ClientError(
             "OperationNotPermitted",
             f"Snapshot {snapshot.id} is locked in compliance mode; it can only be extended",

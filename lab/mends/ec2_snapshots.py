@@ -78,11 +78,7 @@ def _shared_with(backend: Any) -> list[Any]:
         if account == backend.account_id:
             continue
         other = ec2_backends[account][backend.region_name]
-        found += [
-            s
-            for s in list(other.snapshots.values())
-            if backend.account_id in s.create_volume_permission_userids
-        ]
+        found += [s for s in list(other.snapshots.values()) if backend.account_id in s.create_volume_permission_userids]
         found += [s for s in list(other.snapshots.values()) if "all" in s.create_volume_permission_groups]
     return found
 
@@ -118,9 +114,7 @@ def _create_snapshot(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _create_snapshots(_original: Callable[..., Any]) -> Callable[..., Any]:
-    def create_snapshots(
-        self: Any, instance_spec: dict[str, Any], description: str, tags: dict[str, str]
-    ) -> list[Any]:
+    def create_snapshots(self: Any, instance_spec: dict[str, Any], description: str, tags: dict[str, str]) -> list[Any]:
         instance = self.get_instance(instance_spec["InstanceId"])
         excluded = set(instance_spec.get("ExcludeDataVolumeIds") or [])
         without_root = str(instance_spec.get("ExcludeBootVolume", False)).lower() == "true"

@@ -59,9 +59,7 @@ def _set_attachment_status(self: Any, value: str) -> None:
 
 
 def _create_volume(original: Callable[..., Any]) -> Callable[..., Any]:
-    def create_volume(
-        self: Any, size: int, zone_name: str, snapshot_id: str | None = None, **kwargs: Any
-    ) -> Any:
+    def create_volume(self: Any, size: int, zone_name: str, snapshot_id: str | None = None, **kwargs: Any) -> Any:
         snapshot = self.get_snapshot(snapshot_id) if snapshot_id else None
         if snapshot is not None and snapshot.status != "completed":
             raise EC2ClientError("IncorrectState", f"Snapshot is in invalid state - {snapshot.status}")
@@ -108,8 +106,7 @@ def _attach_volume(original: Callable[..., Any]) -> Callable[..., Any]:
         if device_path in instance.block_device_mapping:
             raise EC2ClientError(
                 "InvalidParameterValue",
-                f"Invalid value '{device_path}' for unixDevice. "
-                f"Attachment point {device_path} is already in use",
+                f"Invalid value '{device_path}' for unixDevice. Attachment point {device_path} is already in use",
             )
         return original(self, volume_id, instance_id, device_path, delete_on_termination)
 

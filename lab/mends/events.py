@@ -107,17 +107,13 @@ def _seen_by_targets(event: dict[str, Any]) -> dict[str, Any]:
 
 def _to_queue(arn: Any, body: str, *, group: str | None, attributes: dict[str, Any] | None = None) -> None:
     backend = sqs_backends[arn.account][arn.region]
-    backend.send_message(
-        queue_name=arn.resource_id, message_body=body, group_id=group, message_attributes=attributes
-    )
+    backend.send_message(queue_name=arn.resource_id, message_body=body, group_id=group, message_attributes=attributes)
 
 
 def _to_bus(rule: Any, arn: Any, event: dict[str, Any]) -> None:
     bus = events_backends[arn.account][arn.region].describe_event_bus(arn.resource_id)
     if arn.account != rule.account_id and not _may_put(bus, rule.account_id):
-        raise DeliveryError(
-            f"the policy of event bus {bus.arn} does not let account {rule.account_id} put events"
-        )
+        raise DeliveryError(f"the policy of event bus {bus.arn} does not let account {rule.account_id} put events")
     for other in list(bus.rules.values()):
         other.send_to_targets(dict(event))
 

@@ -35,9 +35,7 @@ def _rsa_algorithm(_original: Any) -> Any:
     def padding_and_hash(self: Any, signing_algorithm: str) -> tuple[Any, Any]:
         plain = _HASHES[signing_algorithm[-3:]]()
         if "PSS" in signing_algorithm:
-            return padding.PSS(mgf=padding.MGF1(plain), salt_length=plain.digest_size), _algorithm(
-                signing_algorithm
-            )
+            return padding.PSS(mgf=padding.MGF1(plain), salt_length=plain.digest_size), _algorithm(signing_algorithm)
         return padding.PKCS1v15(), _algorithm(signing_algorithm)
 
     return padding_and_hash

@@ -30,9 +30,7 @@ def _name(owner: Any) -> str:
 
 def replace(owner: Any, name: str, build: Callable[[Any], Any]) -> None:
     """Replace `owner.name` with `build(original)`. Raises MendError when moto no longer has it."""
-    original = (
-        owner.__dict__.get(name, _MISSING) if isinstance(owner, type) else getattr(owner, name, _MISSING)
-    )
+    original = owner.__dict__.get(name, _MISSING) if isinstance(owner, type) else getattr(owner, name, _MISSING)
     if original is _MISSING and isinstance(owner, type):
         original = getattr(owner, name, _MISSING)
     if original is _MISSING:

@@ -176,11 +176,7 @@ def check_presigned(*, method: str, path: str, query: str, headers: dict[str, st
             method,
             quote(path, safe="/-_.~"),
             "&".join(
-                sorted(
-                    f"{quote(k, safe='-_.~')}={quote(v, safe='-_.~')}"
-                    for k, v in pairs
-                    if k != "X-Amz-Signature"
-                )
+                sorted(f"{quote(k, safe='-_.~')}={quote(v, safe='-_.~')}" for k, v in pairs if k != "X-Amz-Signature")
             ),
             *[f"{name}:{' '.join(headers.get(name, '').split())}" for name in names],
             "",
@@ -194,9 +190,7 @@ def check_presigned(*, method: str, path: str, query: str, headers: dict[str, st
     for part in (day, region, service, "aws4_request"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     text = f"AWS4-HMAC-SHA256\n{given['X-Amz-Date']}\n{scope}\n{hashed}"
-    if not hmac.compare_digest(
-        hmac.new(key, text.encode(), hashlib.sha256).hexdigest(), given["X-Amz-Signature"]
-    ):
+    if not hmac.compare_digest(hmac.new(key, text.encode(), hashlib.sha256).hexdigest(), given["X-Amz-Signature"]):
         refusal = Refused(
             "The request signature we calculated does not match the signature you provided. "
             "Check your key and signing method."

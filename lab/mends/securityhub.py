@@ -61,14 +61,10 @@ def _passes(finding: dict[str, Any], name: str, tests: list[dict[str, Any]]) -> 
     positive = [t for t in tests if t.get("Comparison") in _COMPARE]
     negative = [t for t in tests if t.get("Comparison") in _NEGATIVE]
     if not positive and not negative:
-        raise JsonRESTError(
-            "InvalidInputException", f"the lab does not know the comparison of filter {name}: {tests}"
-        )
+        raise JsonRESTError("InvalidInputException", f"the lab does not know the comparison of filter {name}: {tests}")
     if any(_COMPARE[_NEGATIVE[t["Comparison"]]](value, t["Value"]) for t in negative for value in values):
         return False
-    return not positive or any(
-        _COMPARE[t["Comparison"]](value, t["Value"]) for t in positive for value in values
-    )
+    return not positive or any(_COMPARE[t["Comparison"]](value, t["Value"]) for t in positive for value in values)
 
 
 def _get_findings(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,14 +79,10 @@ def _get_findings(original: Callable[..., Any]) -> Callable[..., Any]:
         chosen = [f for f in self.findings if all(_passes(f.data, n, t) for n, t in wanted.items())]
         for criterion in reversed(sort_criteria or []):
             field = _FIELDS.get(criterion["Field"], criterion["Field"])
-            chosen.sort(
-                key=lambda f: str(_values(f.data, field)), reverse=criterion.get("SortOrder") == "desc"
-            )
+            chosen.sort(key=lambda f: str(_values(f.data, field)), reverse=criterion.get("SortOrder") == "desc")
         everything, self.findings = self.findings, chosen
         try:
-            return original(
-                self, filters=None, sort_criteria=None, max_results=max_results, next_token=next_token
-            )
+            return original(self, filters=None, sort_criteria=None, max_results=max_results, next_token=next_token)
         finally:
             self.findings = everything
 
@@ -153,11 +145,7 @@ def _update(self: Any) -> str:
 
 def action_arn(account: str, region: str, action: str) -> str:
     """The ARN of a custom action, from its id or from itself."""
-    return (
-        action
-        if action.startswith("arn:")
-        else f"arn:aws:securityhub:{region}:{account}:action/custom/{action}"
-    )
+    return action if action.startswith("arn:") else f"arn:aws:securityhub:{region}:{account}:action/custom/{action}"
 
 
 def _create_action(self: Any) -> Any:

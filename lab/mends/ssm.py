@@ -71,9 +71,7 @@ class Invocation:
     ) -> None:
         """What the agent reports; only what is given changes. Raises ValueError for an unknown status."""
         if status is not None and status not in STATUSES:
-            raise ValueError(
-                f"{status!r} is no status of an invocation; known: {', '.join(sorted(STATUSES))}"
-            )
+            raise ValueError(f"{status!r} is no status of an invocation; known: {', '.join(sorted(STATUSES))}")
         with _lock:
             if status is not None and self.status not in TERMINAL:
                 self.status = status
@@ -198,9 +196,7 @@ def _targets(response: Any) -> list[str]:
         if target["Key"].lower() == "instanceids":
             wanted += target["Values"]
             continue
-        found = [
-            i.id for r in backend.all_reservations({target["Key"]: target["Values"]}) for i in r.instances
-        ]
+        found = [i.id for r in backend.all_reservations({target["Key"]: target["Values"]}) for i in r.instances]
         wanted += [i for i in found if ssm_fleet.ping_status(response.current_account, response.region, i)]
     return list(dict.fromkeys(wanted))
 
@@ -226,9 +222,7 @@ def _send(_original: Any) -> Any:
         values = check_parameters(document, self._get_param("Parameters") or {})
         timeout = float(self._get_param("TimeoutSeconds") or DEFAULT_TIMEOUT)
         if not TIMEOUT_LIMITS[0] <= timeout <= TIMEOUT_LIMITS[1]:
-            raise JsonRESTError(
-                "ValidationException", f"timeoutSeconds {timeout:g} is not between 30 and 2592000"
-            )
+            raise JsonRESTError("ValidationException", f"timeoutSeconds {timeout:g} is not between 30 and 2592000")
         command = _make_command(self, document=document, values=values, timeout=timeout)
         with _lock:
             _commands.setdefault((account, region), {})[command.command_id] = command
@@ -237,9 +231,7 @@ def _send(_original: Any) -> Any:
     return send_command
 
 
-def _make_command(
-    response: Any, *, document: ResolvedDocument, values: dict[str, Any], timeout: float
-) -> Command:
+def _make_command(response: Any, *, document: ResolvedDocument, values: dict[str, Any], timeout: float) -> Command:
     now = datetime.now(UTC)
     override = state.current().config.ssm_delivery_seconds
     waiting = timeout if override is None else override

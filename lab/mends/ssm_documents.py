@@ -88,16 +88,12 @@ def resolve(
     if document is None:
         raise InvalidDocumentVersion(f"Version {version} of document {name} does not exist.")
     if document.document_type != "Command":
-        raise InvalidDocument(
-            f"Document {name} is of type {document.document_type}; a command needs type Command."
-        )
+        raise InvalidDocument(f"Document {name} is of type {document.document_type}; a command needs type Command.")
     if digest:
         if (digest_type or "Sha256") != "Sha256":
             raise InvalidDocument(f"Document hash type {digest_type} is not supported; use Sha256.")
         if digest.lower() != document.hash:
-            raise InvalidDocument(
-                f"The document hash does not match version {document.document_version} of {name}."
-            )
+            raise InvalidDocument(f"The document hash does not match version {document.document_version} of {name}.")
     return ResolvedDocument(
         name=name, version=document.document_version, content=document.content_json, digest=document.hash
     )
@@ -108,9 +104,7 @@ def check_parameters(document: ResolvedDocument, given: dict[str, list[str]]) ->
     declared: dict[str, dict[str, Any]] = document.content.get("parameters") or {}
     unknown = sorted(set(given) - set(declared))
     if unknown:
-        raise InvalidParameters(
-            f"Parameter(s) {', '.join(unknown)} are not defined in document {document.name}."
-        )
+        raise InvalidParameters(f"Parameter(s) {', '.join(unknown)} are not defined in document {document.name}.")
     values: dict[str, Any] = {}
     for name, rule in declared.items():
         if name in given:
@@ -125,9 +119,7 @@ def check_parameters(document: ResolvedDocument, given: dict[str, list[str]]) ->
 def _checked(name: str, rule: dict[str, Any], given: list[str]) -> Any:
     is_list = rule.get("type") in ("StringList", "StringMap")
     if not is_list and len(given) != 1:
-        raise InvalidParameters(
-            f"Parameter {name} is a single {rule.get('type')}; {len(given)} values were given."
-        )
+        raise InvalidParameters(f"Parameter {name} is a single {rule.get('type')}; {len(given)} values were given.")
     for value in given:
         pattern, allowed = rule.get("allowedPattern"), rule.get("allowedValues")
         if pattern is not None and not re.fullmatch(pattern, value):

@@ -53,9 +53,7 @@ def _get_invocation(_original: Any) -> Any:
         plugin = self._get_param("PluginName")
         steps = [step.get("name") for step in invocation.document.get("mainSteps") or []]
         if plugin and plugin not in steps:
-            raise JsonRESTError(
-                "InvalidPluginName", f"The plugin name {plugin} is not valid for this command."
-            )
+            raise JsonRESTError("InvalidPluginName", f"The plugin name {plugin} is not valid for this command.")
         view = {
             "CommandId": invocation.command_id,
             "InstanceId": invocation.instance_id,

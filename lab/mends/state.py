@@ -119,9 +119,7 @@ class Laboratory:
     def fail_next_snapshot(self, rule: dict[str, Any]) -> None:
         """Let a coming snapshot end in error. `match` has volume_id, or next (true), or copy (true)."""
         match = rule.get("match") or {}
-        if not isinstance(match, dict) or not (
-            match.get("volume_id") or match.get("next") or match.get("copy")
-        ):
+        if not isinstance(match, dict) or not (match.get("volume_id") or match.get("next") or match.get("copy")):
             raise ConfigError("a snapshot rule needs match: {volume_id: …} or {next: true} or {copy: true}")
         fail_at = float(rule.get("fail_at", 0.5))
         if not 0 <= fail_at <= 1:

@@ -65,10 +65,7 @@ def _names_caller(statement: dict[str, Any], names: list[str], account: str) -> 
 
 
 def _allows_action(statement: dict[str, Any], action: str) -> bool:
-    return any(
-        fnmatch.fnmatchcase(action.lower(), pattern.lower())
-        for pattern in _listed(statement.get("Action", []))
-    )
+    return any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in _listed(statement.get("Action", [])))
 
 
 def _condition_holds(operator: str, wanted: list[str], actual: str | None) -> bool:
@@ -103,9 +100,7 @@ def _conditions_hold(statement: dict[str, Any], context: dict[str, str | None]) 
     return True
 
 
-def _matching(
-    policy: dict[str, Any], action: str, names: list[str], context: dict[str, Any]
-) -> Iterator[str]:
+def _matching(policy: dict[str, Any], action: str, names: list[str], context: dict[str, Any]) -> Iterator[str]:
     for statement in _listed(policy.get("Statement", [])):
         if (
             _allows_action(statement, action)
@@ -146,8 +141,7 @@ def _check(response: Any, role_arn: str) -> None:
     duration = int(response._get_param("DurationSeconds") or CHAINED_SECONDS)
     if ":assumed-role/" in names[0] and duration > CHAINED_SECONDS:
         raise STSValidationError(
-            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed "
-            "by role chaining",
+            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
         )
     if duration > int(role.max_session_duration or CHAINED_SECONDS):
         raise STSValidationError(

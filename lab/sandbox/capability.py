@@ -39,9 +39,7 @@ def capabilities() -> Capabilities:
 
 def _probe() -> Capabilities:
     errors: list[bytes] = []
-    outcome = execute(
-        Spec(script="exit 0\n"), timeout_seconds=20, stdout=lambda data: None, stderr=errors.append
-    )
+    outcome = execute(Spec(script="exit 0\n"), timeout_seconds=20, stdout=lambda data: None, stderr=errors.append)
     if outcome.how == "exited" and outcome.code == 0:
         return Capabilities("namespaces", outcome.notes, outcome.ready_seconds)
     why = outcome.reason or b"".join(errors).decode(errors="replace").strip() or f"exit status {outcome.code}"

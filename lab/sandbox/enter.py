@@ -93,8 +93,7 @@ _HINTS = {
     errno.EPERM: "unprivileged user namespaces are not allowed here (sysctl "
     "kernel.unprivileged_userns_clone or kernel.apparmor_restrict_unprivileged_userns, or the container's "
     "seccomp profile)",
-    errno.EACCES: "a security module (AppArmor, SELinux) refuses it; see "
-    "kernel.apparmor_restrict_unprivileged_userns",
+    errno.EACCES: "a security module (AppArmor, SELinux) refuses it; see kernel.apparmor_restrict_unprivileged_userns",
     errno.ENOSPC: "the limit of namespaces is used up or zero (sysctl user.max_user_namespaces)",
     errno.EINVAL: "the kernel was built without it",
 }
@@ -122,9 +121,7 @@ def _first_process(
     os._exit(code)
 
 
-def _supervise(
-    message: dict[str, Any], *, channel: Channel, lifeline: int, gate: int, notes: list[str]
-) -> int:
+def _supervise(message: dict[str, Any], *, channel: Channel, lifeline: int, gate: int, notes: list[str]) -> int:
     socket.sethostname(message["hostname"])
     isolated = not any(note.startswith("network:") for note in notes)
     if isolated:

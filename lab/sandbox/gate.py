@@ -88,9 +88,7 @@ class Gate:
         try:
             outside = socket.create_connection(self.endpoint, timeout=_CONNECT_SECONDS)
         except OSError as error:
-            log.warning(
-                "a sandbox wanted the lab's endpoint %s:%s, which does not answer: %s", *self.endpoint, error
-            )
+            log.warning("a sandbox wanted the lab's endpoint %s:%s, which does not answer: %s", *self.endpoint, error)
             _reset(inside)
             return
         inside.setblocking(False)
@@ -100,9 +98,7 @@ class Gate:
             self._pairs.add(pair)
         for source, target in ((inside, outside), (outside, inside)):
             ends = {"source": source, "target": target}
-            threading.Thread(
-                target=self._pump, args=(pair,), kwargs=ends, name="lab-gate-pump", daemon=True
-            ).start()
+            threading.Thread(target=self._pump, args=(pair,), kwargs=ends, name="lab-gate-pump", daemon=True).start()
 
     def _pump(self, pair: _Pair, *, source: socket.socket, target: socket.socket) -> None:
         """Copy one direction; the second of the two to finish closes both sockets."""

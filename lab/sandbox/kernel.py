@@ -110,9 +110,7 @@ def pivot_root(new_root: str, *, old_root: str) -> None:
     """Make `new_root` the root of this mount namespace and leave the old one at `old_root`."""
     number = _SYS_PIVOT_ROOT.get(os.uname().machine)
     if number is None:
-        raise OSError(
-            f"pivot_root: its number is not known on {os.uname().machine}; add it to lab/sandbox/kernel.py"
-        )
+        raise OSError(f"pivot_root: its number is not known on {os.uname().machine}; add it to lab/sandbox/kernel.py")
     result = _libc.syscall(ctypes.c_long(number), os.fsencode(new_root), os.fsencode(old_root))
     _check(result, what=f"pivot_root {new_root}")
 

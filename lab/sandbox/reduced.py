@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 _LIFELINE_SECONDS = 0.1
 
 
-def run(
-    message: dict[str, Any], *, ready: Callable[[], None], lifeline: int, spawn: Callable[..., int]
-) -> int:
+def run(message: dict[str, Any], *, ready: Callable[[], None], lifeline: int, spawn: Callable[..., int]) -> int:
     """Run the script and end everything it started; returns its exit status."""
     kernel.adopt_orphans()
     _prepare(message)

@@ -122,9 +122,7 @@ def build(message: dict[str, Any], *, notes: list[str]) -> str:
     os.makedirs(root, mode=0o755, exist_ok=True)
     kernel.mount("none", target="/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     options = f"size={message['root_bytes']},mode=755"
-    kernel.mount(
-        "tmpfs", target=root, kind="tmpfs", flags=kernel.MS_NOSUID | kernel.MS_NODEV, options=options
-    )
+    kernel.mount("tmpfs", target=root, kind="tmpfs", flags=kernel.MS_NOSUID | kernel.MS_NODEV, options=options)
     tree = Tree(root)
     tree.notes = notes
     _programs(tree)
@@ -189,9 +187,7 @@ def _etc(tree: Tree, *, hostname: str) -> None:
     tree.text("/etc/group", content=GROUPS)
     tree.text("/etc/hostname", content=f"{hostname}\n")
     tree.text("/etc/hosts", content=f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {hostname}\n")
-    tree.text(
-        "/etc/resolv.conf", content="# no name server: the instance reaches nothing but the lab's endpoint\n"
-    )
+    tree.text("/etc/resolv.conf", content="# no name server: the instance reaches nothing but the lab's endpoint\n")
 
 
 def _devices(tree: Tree) -> None:
@@ -218,17 +214,13 @@ def _proc(tree: Tree, *, overlays: list[list[str]]) -> None:
         kernel.mount("proc", target=tree.at("/proc"), kind="proc", flags=flags)
     except OSError as error:
         # A kernel refuses a fresh procfs where the one outside is partly covered, as in many containers.
-        tree.notes.append(
-            f"the host's /proc is shown instead of one of its own, with the host's processes: {error}"
-        )
+        tree.notes.append(f"the host's /proc is shown instead of one of its own, with the host's processes: {error}")
         kernel.mount("/proc", target=tree.at("/proc"), flags=kernel.MS_BIND | kernel.MS_REC)
     for name, source in overlays:
         tree.attempt(source, target=f"/proc/{name}", otherwise=f"/proc/{name} is the host's")
     for name in PROC_READ_ONLY:
         if os.path.exists(tree.at(f"/proc/{name}")):
-            tree.attempt(
-                tree.at(f"/proc/{name}"), target=f"/proc/{name}", otherwise=f"/proc/{name} is writable"
-            )
+            tree.attempt(tree.at(f"/proc/{name}"), target=f"/proc/{name}", otherwise=f"/proc/{name} is writable")
     for name in PROC_HIDDEN:
         if os.path.exists(tree.at(f"/proc/{name}")):
             tree.attempt("/dev/null", target=f"/proc/{name}", otherwise=f"/proc/{name} is the host's")

@@ -121,18 +121,14 @@ class _Run:
             self.process.stdin.write(json.dumps(message).encode())
             self.process.stdin.close()
 
-    def wait(
-        self, *, timeout_seconds: float, stdout: Sink, stderr: Sink, stop: Callable[[], str | None]
-    ) -> Outcome:
+    def wait(self, *, timeout_seconds: float, stdout: Sink, stderr: Sink, stop: Callable[[], str | None]) -> Outcome:
         """Collect until the end; see execute."""
         how: How = "exited"
         reason = ""
         try:
             with selectors.DefaultSelector() as selector:
                 self._register(selector, stdout=stdout, stderr=stderr)
-                while selector.get_map() and not (
-                    self.process.poll() is not None and not self._collect(selector)
-                ):
+                while selector.get_map() and not (self.process.poll() is not None and not self._collect(selector)):
                     self._collect(selector)
                     if how != "exited":
                         self._insist()

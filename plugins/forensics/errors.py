@@ -93,9 +93,7 @@ class CustodyError(ForensicsError):
     """Evidence or ledger is not what it should be."""
 
     retryable = False
-    default_action = (
-        "treat the evidence as damaged; do not clear the task before an examiner has looked at the ledger"
-    )
+    default_action = "treat the evidence as damaged; do not clear the task before an examiner has looked at the ledger"
 
 
 class DigestMismatchError(CustodyError):
@@ -125,9 +123,7 @@ class AwsError(ForensicsError):
 class AccessDeniedError(AwsError):
     """The role may not do this."""
 
-    default_action = (
-        "check the phase role's policy and trust in the account named above (infra/cloudformation)"
-    )
+    default_action = "check the phase role's policy and trust in the account named above (infra/cloudformation)"
 
 
 class ThrottledError(AwsError):

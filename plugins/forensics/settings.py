@@ -35,9 +35,7 @@ class Settings(BaseModel):
     signing_key_id: str = Field(description="asymmetric KMS key that signs the custody ledger's head")
     external_id: str
     role_prefix: str = "forensics-"
-    ami_parameter: str = Field(
-        default="/forensics/ami/current", description="SSM parameter with the forensic AMI id"
-    )
+    ami_parameter: str = Field(default="/forensics/ami/current", description="SSM parameter with the forensic AMI id")
     analysis_subnet_id: str
     analysis_security_group_id: str
     analysis_instance_profile: str
@@ -53,12 +51,8 @@ class Settings(BaseModel):
     administrator_accounts: str = Field(
         default="", description="comma-separated accounts that send findings for others (delegated administrators)"
     )
-    config_rules: str = Field(
-        default="", description="comma-separated Config rules that may open a case; empty: all"
-    )
-    memory_limit_gib: int = Field(
-        default=256, ge=1, description="the largest memory image the offered parts can hold"
-    )
+    config_rules: str = Field(default="", description="comma-separated Config rules that may open a case; empty: all")
+    memory_limit_gib: int = Field(default=256, ge=1, description="the largest memory image the offered parts can hold")
     memory_timeout_seconds: int = Field(default=3600, ge=60)
     snapshot_timeout_seconds: int = Field(default=21600, ge=60)
     instance_timeout_seconds: int = Field(default=900, ge=60)

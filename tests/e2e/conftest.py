@@ -63,14 +63,25 @@ def cases(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Start
         "killed": add_target(lab, "killed", managed=False),
     }
     bad_volume = next(iter(targets["bad-snapshot"]["volumes"].values()))
-    lab.control("snapshot", {"match": {"volume_id": bad_volume}, "fail_at": 0.5, "message": "Client.InternalError: key disabled", "times": 99})
+    lab.control(
+        "snapshot",
+        {
+            "match": {"volume_id": bad_volume},
+            "fail_at": 0.5,
+            "message": "Client.InternalError: key disabled",
+            "times": 99,
+        },
+    )
     lab.control("faults", [{"service": "ec2", "action": "LockSnapshot", "match": "", "latency": 0.7}])
     since = datetime.now(UTC).replace(microsecond=0)
     started = {}
     for name, target in targets.items():
         if name == "killed":
             conf = {"account_id": target["account"], "region": target["region"], "instance_id": target["instance_id"]}
-            run = lab.trigger({**conf, "actions": "disk+isolate", "reason": "test of a killed task", "requester": "e2e"}, run_id="manual__killed")
+            run = lab.trigger(
+                {**conf, "actions": "disk+isolate", "reason": "test of a killed task", "requester": "e2e"},
+                run_id="manual__killed",
+            )
             started[name] = Started(target, run["dag_run_id"])
         else:
             lab.import_finding(finding(target, title=f"Command and control: {name}"))

@@ -45,18 +45,26 @@ def messages(lab: Lab, view: CaseView) -> list[dict[str, Any]]:
 def isolated(lab: Lab, item: Started) -> bool:
     """Whether every interface of the target has exactly one group, and that group has no rule."""
     ec2 = lab.member.client("ec2")
-    found = ec2.describe_network_interfaces(Filters=[{"Name": "attachment.instance-id", "Values": [item.instance["instance_id"]]}])
+    found = ec2.describe_network_interfaces(
+        Filters=[{"Name": "attachment.instance-id", "Values": [item.instance["instance_id"]]}]
+    )
     groups = {g["GroupId"] for i in found["NetworkInterfaces"] for g in i["Groups"]}
-    rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": sorted(groups)}])["SecurityGroupRules"]
+    rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": sorted(groups)}])[
+        "SecurityGroupRules"
+    ]
     return len(groups) == 1 and not rules
 
 
 def leftovers(lab: Lab, view: CaseView) -> list[str]:
     """Forensic instances and analysis volumes that are still there."""
     ec2, mark = lab.forensic.client("ec2"), {"Name": "tag:forensics:case", "Values": [view.case.case_id]}
-    living = ec2.describe_instances(Filters=[mark, {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}])
+    living = ec2.describe_instances(
+        Filters=[mark, {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
+    )
     volumes = ec2.describe_volumes(Filters=[mark, {"Name": "tag:forensics:purpose", "Values": ["analysis-volume"]}])
-    return [i["InstanceId"] for r in living["Reservations"] for i in r["Instances"]] + [v["VolumeId"] for v in volumes["Volumes"]]
+    return [i["InstanceId"] for r in living["Reservations"] for i in r["Instances"]] + [
+        v["VolumeId"] for v in volumes["Volumes"]
+    ]
 
 
 def test_happy_case_is_complete_and_finds_what_was_planted(lab: Lab, cases: dict[str, Started]) -> None:
@@ -176,11 +184,15 @@ def test_every_ledger_is_whole(lab: Lab, cases: dict[str, Started]) -> None:
 
 
 def test_a_message_that_cannot_be_worked_goes_to_the_dead_letter_queue(lab: Lab, cases: dict[str, Started]) -> None:
-    lab.forensic.client("sqs").send_message(QueueUrl=lab.facts["queue_url"], MessageBody='{"source": "forensics.manual", "detail')
+    lab.forensic.client("sqs").send_message(
+        QueueUrl=lab.facts["queue_url"], MessageBody='{"source": "forensics.manual", "detail'
+    )
     sqs, found = lab.forensic.client("sqs"), []
     end = time.monotonic() + 60
     while not found and time.monotonic() < end:
-        found = sqs.receive_message(QueueUrl=lab.facts["dead_letter_queue_url"], MessageAttributeNames=["All"], WaitTimeSeconds=1).get("Messages", [])
+        found = sqs.receive_message(
+            QueueUrl=lab.facts["dead_letter_queue_url"], MessageAttributeNames=["All"], WaitTimeSeconds=1
+        ).get("Messages", [])
     assert found, "nothing arrived in the dead-letter queue"
     assert "JSON" in found[0]["MessageAttributes"]["reason"]["StringValue"]
 
@@ -205,7 +217,9 @@ def test_a_request_of_the_wrong_form_is_refused_by_the_form(lab: Lab, cases: dic
 
 def test_an_instance_of_another_account_is_refused(lab: Lab, cases: dict[str, Started]) -> None:
     instance = cases["happy"].instance["instance_id"]
-    run = lab.trigger({"account_id": "111122223333", "region": "eu-central-1", "instance_id": instance, "reason": "wrong account"})
+    run = lab.trigger(
+        {"account_id": "111122223333", "region": "eu-central-1", "instance_id": instance, "reason": "wrong account"}
+    )
     assert lab.finish(run["dag_run_id"], seconds=180) == "failed"
     view = lab.view(next(c for c in lab.store().list_cases(limit=50)[0] if c.run_id == run["dag_run_id"]).case_id)
     assert view.failures

@@ -29,7 +29,9 @@ def open_case(lab: SmallLab, name: str = "web-server", **params: str) -> str:
     """Open a case by hand, as the UI does."""
     instance = lab.facts["instances"][name]
     given = {"account_id": instance["account"], "region": instance["region"], "instance_id": instance["instance_id"]}
-    return perform(OpenCaseOperator(task_id="open_case"), params={"actions": "by-policy", "reason": "test", **given, **params})
+    return perform(
+        OpenCaseOperator(task_id="open_case"), params={"actions": "by-policy", "reason": "test", **given, **params}
+    )
 
 
 def triage(case_id: str) -> dict[str, bool]:
@@ -96,7 +98,10 @@ def test_isolation_covers_every_interface_and_survives_a_retry(lab: SmallLab) ->
     point = desk.view().restore_point
     assert point is not None
     groups = {g for i in point.interfaces for g in i.group_ids}
-    assert groups == {lab.facts["member_network"]["database_security_group_id"], lab.facts["member_network"]["web_security_group_id"]}
+    assert groups == {
+        lab.facts["member_network"]["database_security_group_id"],
+        lab.facts["member_network"]["web_security_group_id"],
+    }
 
 
 def test_a_planted_group_of_the_same_name_is_not_used(lab: SmallLab) -> None:
@@ -104,7 +109,9 @@ def test_a_planted_group_of_the_same_name_is_not_used(lab: SmallLab) -> None:
     triage(case_id)
     ec2 = lab.client("ec2", "member")
     network = lab.facts["member_network"]
-    planted = ec2.create_security_group(GroupName=f"forensics-quarantine-{case_id}", Description="x", VpcId=network["vpc_id"])["GroupId"]
+    planted = ec2.create_security_group(
+        GroupName=f"forensics-quarantine-{case_id}", Description="x", VpcId=network["vpc_id"]
+    )["GroupId"]
     result = perform(IsolateTargetOperator(task_id="isolate_target"), case_id=case_id)
     assert result["group_id"] != planted
 
@@ -149,7 +156,12 @@ def test_forensic_instance_gets_the_disks_and_goes(lab: SmallLab) -> None:
     assert len(evidence) >= len(lab.facts["instances"]["web-server"]["volumes"])
     perform(TerminateForensicInstanceOperator(task_id="terminate"), case_id=case_id)
     perform(TerminateForensicInstanceOperator(task_id="terminate"), case_id=case_id)
-    left = ec2.describe_instances(Filters=[{"Name": "tag:forensics:case", "Values": [case_id]}, {"Name": "instance-state-name", "Values": ["pending", "running"]}])
+    left = ec2.describe_instances(
+        Filters=[
+            {"Name": "tag:forensics:case", "Values": [case_id]},
+            {"Name": "instance-state-name", "Values": ["pending", "running"]},
+        ]
+    )
     assert left["Reservations"] == []
 
 
@@ -165,7 +177,11 @@ def test_bad_requests_change_nothing(lab: SmallLab) -> None:
     with pytest.raises(AirflowFailException, match="does not exist"):
         perform(DescribeTargetOperator(task_id="describe_target"), case_id=case_id)
     calls = lab.control("calls?service=ec2")
-    changing = [c for c in calls["calls"] if c["action"].startswith(("Modify", "CreateSnap", "CreateSec")) and c["account"] != "x"]
+    changing = [
+        c
+        for c in calls["calls"]
+        if c["action"].startswith(("Modify", "CreateSnap", "CreateSec")) and c["account"] != "x"
+    ]
     seeded = {"CreateSecurityGroup"}
     assert {c["action"] for c in changing} <= seeded
 
@@ -175,6 +191,11 @@ def test_a_second_request_for_the_same_instance_is_refused(lab: SmallLab) -> Non
     with pytest.raises(AirflowFailException, match=first):
         perform(
             OpenCaseOperator(task_id="open_case"),
-            params={**{k: lab.facts["instances"]["web-server"][j] for k, j in (("account_id", "account"), ("region", "region"), ("instance_id", "instance_id"))}},
+            params={
+                **{
+                    k: lab.facts["instances"]["web-server"][j]
+                    for k, j in (("account_id", "account"), ("region", "region"), ("instance_id", "instance_id"))
+                }
+            },
             run_id="manual__other",
         )

@@ -83,12 +83,8 @@ class Lab:
     def client(self, service: str, account: str = FORENSIC, *, region: str = REGION, **settings: Any) -> Any:
         """A boto3 client that acts as the root of an account."""
         keys = {"aws_access_key_id": root_access_key(account), "aws_secret_access_key": LAB_SECRET}
-        config = Config(
-            retries={"total_max_attempts": settings.pop("attempts", 1)}, **settings.pop("config", {})
-        )
-        return boto3.client(
-            service, endpoint_url=self.endpoint, region_name=region, config=config, **(keys | settings)
-        )
+        config = Config(retries={"total_max_attempts": settings.pop("attempts", 1)}, **settings.pop("config", {}))
+        return boto3.client(service, endpoint_url=self.endpoint, region_name=region, config=config, **(keys | settings))
 
     def get(self, route: str) -> Any:
         """GET a control route."""
@@ -97,9 +93,7 @@ class Lab:
 
     def post(self, route: str, body: Any) -> Any:
         """POST to a control route. Raises AssertionError with the lab's own message when it refuses."""
-        request = urllib.request.Request(
-            f"{self.endpoint}/_lab/{route}", data=json.dumps(body).encode(), method="POST"
-        )
+        request = urllib.request.Request(f"{self.endpoint}/_lab/{route}", data=json.dumps(body).encode(), method="POST")
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
                 return json.load(answer)
@@ -136,9 +130,9 @@ class Network:
         self.ec2 = lab.client("ec2", account)
         self.vpc = self.ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
         self.zone = f"{REGION}a"
-        self.subnet = self.ec2.create_subnet(
-            VpcId=self.vpc, CidrBlock="10.7.1.0/24", AvailabilityZone=self.zone
-        )["Subnet"]["SubnetId"]
+        self.subnet = self.ec2.create_subnet(VpcId=self.vpc, CidrBlock="10.7.1.0/24", AvailabilityZone=self.zone)[
+            "Subnet"
+        ]["SubnetId"]
 
     def group(self, name: str, *, closed: bool = False) -> str:
         """A security group; a closed one has no egress."""

@@ -150,9 +150,7 @@ def test_an_isolated_agent_gets_nothing(here: InProcess, command: tuple[str, str
 
     ec2 = here.client("ec2")
     assert agent_reachable(MEMBER, REGION, command[1])
-    group = ec2.describe_instances(InstanceIds=[command[1]])["Reservations"][0]["Instances"][0][
-        "SecurityGroups"
-    ][0]
+    group = ec2.describe_instances(InstanceIds=[command[1]])["Reservations"][0]["Instances"][0]["SecurityGroups"][0]
     everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     ec2.revoke_security_group_egress(GroupId=group["GroupId"], IpPermissions=everything)
     assert not agent_reachable(MEMBER, REGION, command[1])

@@ -128,9 +128,7 @@ def world(tmp_path: Path) -> World:
 
 @namespaces
 def test_a_document_runs_as_on_the_instance(world: World) -> None:
-    done = world.run(
-        shell("hostname; . /etc/os-release; echo $ID $VERSION_ID", "echo $AWS_SSM_INSTANCE_ID; pwd")
-    )
+    done = world.run(shell("hostname; . /etc/os-release; echo $ID $VERSION_ID", "echo $AWS_SSM_INSTANCE_ID; pwd"))
     assert done.history == ["InProgress", "Success"]
     assert done.out.split() == ["web-1", "debian", "12", TARGET, "/usr/bin"]
     assert (done.told["response_code"], done.told["step_name"]) == (0, "run")
@@ -154,9 +152,7 @@ def test_steps_run_in_order_and_say_how_they_ended(world: World) -> None:
     windows = step("exit 9", name="win") | {"precondition": {"StringEquals": ["platformType", "Windows"]}}
     done = world.run(Command(document(windows, step("exit 3", name="bad"), step("echo after", name="late"))))
     assert (done.status, done.told["response_code"]) == ("Failed", 3)
-    assert (
-        "win was skipped" in done.out and "after" in done.out
-    )  # as the agent: a failure alone does not end it
+    assert "win was skipped" in done.out and "after" in done.out  # as the agent: a failure alone does not end it
     leave = world.run(
         Command(
             document(
@@ -280,9 +276,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_full_output_goes_to_s3_and_presigned_urls_work_inside(world: World, aws: str) -> None:
     import boto3
 
-    s3 = boto3.client(
-        "s3", endpoint_url=aws, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
-    )
+    s3 = boto3.client("s3", endpoint_url=aws, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
     s3.create_bucket(Bucket="outputs")
     s3.put_object(Bucket="outputs", Key="manifest", Body=b"forensics-manifest 1\n")
     url = s3.generate_presigned_url("get_object", Params={"Bucket": "outputs", "Key": "manifest"})
@@ -318,13 +312,9 @@ def test_the_capture_tool_streams_the_instances_memory(world: World, tmp_path: P
     world.record(TARGET, kind="target", memory=str(memory), kernel=facts, capture_rate_mib_s=2)
     tool = AVML.read_text()
     script = f"cat > /run/avml <<'END'\n{tool}\nEND\nchmod 500 /run/avml; /run/avml --version\n"
-    script += (
-        "date +%s; /run/avml acquire /dev/stdout | sha256sum; date +%s; uname -r; uname -srm; cat /proc/iomem"
-    )
+    script += "date +%s; /run/avml acquire /dev/stdout | sha256sum; date +%s; uname -r; uname -srm; cat /proc/iomem"
     done = world.run(shell(script))
-    digest = subprocess.run(
-        ["sha256sum", str(memory)], capture_output=True, text=True, check=True
-    ).stdout.split()[0]
+    digest = subprocess.run(["sha256sum", str(memory)], capture_output=True, text=True, check=True).stdout.split()[0]
     lines = done.out.splitlines()
     assert lines[0].startswith("avml "), done.err
     assert lines[2].split()[0] == digest
@@ -366,9 +356,7 @@ def test_only_a_forensic_instance_has_the_toolkit(world: World) -> None:
     here = Path(__file__).resolve().parents[2]
     ask = f"test -x {tool} && echo there; ls {here / 'lab'} {here / 'tests'} {here / 'plugins'}"
     forensic, target = shell(ask, instance=FORENSIC), shell(ask)
-    python = shell(
-        "set -- $(sed -n 's/^exec //p' " + tool + ') && eval "$1" -c "\'import sys; print(sys.version)\'"'
-    )
+    python = shell("set -- $(sed -n 's/^exec //p' " + tool + ') && eval "$1" -c "\'import sys; print(sys.version)\'"')
     python.instance_id = FORENSIC
     world.run(forensic, target, python)
     assert (forensic.out, target.out) == ("there\n", "")
@@ -390,7 +378,5 @@ def test_a_source_that_breaks_does_not_end_the_agents(world: World, caplog: pyte
         for _ in range(3):
             assert calls.acquire(timeout=5)
     assert [
-        record.message.count("moto is being reset")
-        for record in caplog.records
-        if record.levelname == "ERROR"
+        record.message.count("moto is being reset") for record in caplog.records if record.levelname == "ERROR"
     ] == [1]

@@ -36,9 +36,7 @@ def test_env_var_parameters_are_never_spliced_into_a_script() -> None:
 
 def test_preconditions() -> None:
     def unmet(condition: Any) -> str | None:
-        return unmet_precondition(
-            {"name": "s", "precondition": condition}, document={}, parameters={"P": "1"}
-        )
+        return unmet_precondition({"name": "s", "precondition": condition}, document={}, parameters={"P": "1"})
 
     assert unmet(None) is None
     assert unmet({"StringEquals": ["platformType", "Linux"]}) is None

@@ -152,9 +152,9 @@ def test_the_forensic_ami_launches_a_managed_forensic_instance(lab: Lab) -> None
     record = next(r for r in lab.get("instance")["instances"] if r["instance_id"] == instance)
     assert (record["kind"], record["managed"], record["account"]) == ("forensic", True, FORENSIC)
     assert (lab.directory / "instances" / f"{instance}.json").is_file()
-    listed = lab.client("ssm").describe_instance_information(
-        Filters=[{"Key": "InstanceIds", "Values": [instance]}]
-    )["InstanceInformationList"]
+    listed = lab.client("ssm").describe_instance_information(Filters=[{"Key": "InstanceIds", "Values": [instance]}])[
+        "InstanceInformationList"
+    ]
     assert [item["PingStatus"] for item in listed] == ["Online"]
 
 

@@ -25,9 +25,7 @@ class Queue:
         self.arn = wanted["Attributes"]["QueueArn"]
 
     def messages(self) -> list[dict[str, Any]]:
-        found = self.sqs.receive_message(
-            QueueUrl=self.url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
-        )
+        found = self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
         return found.get("Messages", [])
 
     def bodies(self) -> list[Any]:
@@ -42,9 +40,7 @@ def rule(events, pattern: dict, target: dict, bus: str = "default", **settings) 
 
 
 def put(events, source: str, detail: dict, **settings) -> dict:
-    return events.put_events(
-        Entries=[{"Source": source, "DetailType": "t", "Detail": json.dumps(detail)} | settings]
-    )
+    return events.put_events(Entries=[{"Source": source, "DetailType": "t", "Detail": json.dumps(detail)} | settings])
 
 
 @pytest.fixture
@@ -52,9 +48,7 @@ def source() -> str:
     return f"test.{time.monotonic_ns()}"
 
 
-FINDINGS = {
-    "findings": [{"Severity": {"Label": "LOW"}}, {"Severity": {"Label": "HIGH"}, "Types": ["a", "b"]}]
-}
+FINDINGS = {"findings": [{"Severity": {"Label": "LOW"}}, {"Severity": {"Label": "HIGH"}, "Types": ["a", "b"]}]}
 
 
 @pytest.mark.parametrize(
@@ -206,9 +200,7 @@ def test_filters_choose_findings(hub) -> None:
     by_id = [{"Value": mark, "Comparison": "PREFIX"}]
 
     def ids(**filters: Any) -> list[str]:
-        found = hub.get_findings(
-            Filters={"Id": by_id} | filters, SortCriteria=[{"Field": "Id", "SortOrder": "asc"}]
-        )
+        found = hub.get_findings(Filters={"Id": by_id} | filters, SortCriteria=[{"Field": "Id", "SortOrder": "asc"}])
         return [item["Id"].removeprefix(f"{mark}-") for item in found["Findings"]]
 
     assert ids() == ["high", "low"]

@@ -42,9 +42,7 @@ def test_a_snapshot_is_pending_with_progress_before_it_completes(lab: Lab, netwo
         snapshot = taken(network)
         first = shown(network.ec2, snapshot)
         assert first["State"] == "pending"
-        wait_until(
-            lambda: 0 < int(shown(network.ec2, snapshot)["Progress"].rstrip("%")) < 100, what="progress"
-        )
+        wait_until(lambda: 0 < int(shown(network.ec2, snapshot)["Progress"].rstrip("%")) < 100, what="progress")
         wait_until(lambda: shown(network.ec2, snapshot)["State"] == "completed", what="completed")
     assert shown(network.ec2, snapshot)["Progress"] == "100%"
 
@@ -69,9 +67,9 @@ def test_snapshots_of_an_instance_honour_exclusions(network: Network) -> None:
     )["Snapshots"]
     assert {s["VolumeId"] for s in made} == {disks["/dev/sda1"], disks["/dev/sdc"]}
     assert {s["State"] for s in made} == {"completed"}
-    data_only = network.ec2.create_snapshots(
-        InstanceSpecification={"InstanceId": instance, "ExcludeBootVolume": True}
-    )["Snapshots"]
+    data_only = network.ec2.create_snapshots(InstanceSpecification={"InstanceId": instance, "ExcludeBootVolume": True})[
+        "Snapshots"
+    ]
     assert {s["VolumeId"] for s in data_only} == {disks["/dev/sdb"], disks["/dev/sdc"]}
 
 
@@ -79,9 +77,9 @@ def test_tags_are_copied_from_the_volumes(network: Network) -> None:
     instance = network.instance()
     disk = network.describe(instance)["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
     network.ec2.create_tags(Resources=[disk], Tags=[{"Key": "role", "Value": "db"}])
-    made = network.ec2.create_snapshots(
-        InstanceSpecification={"InstanceId": instance}, CopyTagsFromSource="volume"
-    )["Snapshots"][0]
+    made = network.ec2.create_snapshots(InstanceSpecification={"InstanceId": instance}, CopyTagsFromSource="volume")[
+        "Snapshots"
+    ][0]
     assert {"Key": "role", "Value": "db"} in shown(network.ec2, made["SnapshotId"])["Tags"]
 
 
@@ -238,9 +236,7 @@ def test_written_snapshots_are_checked(lab: Lab) -> None:
     block = {"SnapshotId": started["SnapshotId"], "BlockIndex": 2, "BlockData": data, "DataLength": BLOCK}
     good = base64.b64encode(hashlib.sha256(data).digest()).decode()
     with refused("ValidationException"):
-        ebs.put_snapshot_block(
-            **block, Checksum=base64.b64encode(b"0" * 32).decode(), ChecksumAlgorithm="SHA256"
-        )
+        ebs.put_snapshot_block(**block, Checksum=base64.b64encode(b"0" * 32).decode(), ChecksumAlgorithm="SHA256")
     ebs.put_snapshot_block(**block, Checksum=good, ChecksumAlgorithm="SHA256")
     ebs.complete_snapshot(SnapshotId=started["SnapshotId"], ChangedBlocksCount=1)
     assert blocks(lab, MEMBER, started["SnapshotId"]) == {2: data}

@@ -31,9 +31,7 @@ def ssm(lab: Lab):
 @pytest.fixture
 def document(ssm) -> str:
     name = f"forensics-test-{time.monotonic_ns()}"
-    ssm.create_document(
-        Name=name, Content=json.dumps(DOCUMENT), DocumentType="Command", DocumentFormat="JSON"
-    )
+    ssm.create_document(Name=name, Content=json.dumps(DOCUMENT), DocumentType="Command", DocumentFormat="JSON")
     return name
 
 
@@ -45,9 +43,7 @@ def target(network: Network) -> str:
 
 def send(ssm, document: str, *instances: str, **settings) -> str:
     chosen = {"Parameters": {"CaseId": ["case-1"]}} | settings
-    return ssm.send_command(DocumentName=document, InstanceIds=list(instances), **chosen)["Command"][
-        "CommandId"
-    ]
+    return ssm.send_command(DocumentName=document, InstanceIds=list(instances), **chosen)["Command"]["CommandId"]
 
 
 def invocation(ssm, command: str, instance: str) -> dict:
@@ -97,9 +93,7 @@ def test_what_is_unknown_is_refused(ssm, document: str, target: str) -> None:
         {"Mode": ["fast"]},
     ],
 )
-def test_parameters_that_the_document_does_not_allow(
-    ssm, document: str, target: str, parameters: dict
-) -> None:
+def test_parameters_that_the_document_does_not_allow(ssm, document: str, target: str, parameters: dict) -> None:
     with refused("InvalidParameters"):
         send(ssm, document, target, Parameters=parameters)
 
@@ -113,9 +107,7 @@ def test_a_document_is_pinned_by_its_hash(ssm, document: str, target: str) -> No
 
 def test_a_shared_document_is_used_by_its_arn(lab: Lab, target: str, ssm) -> None:
     owner, name = lab.client("ssm", FORENSIC), f"forensics-shared-{time.monotonic_ns()}"
-    owner.create_document(
-        Name=name, Content=json.dumps(DOCUMENT), DocumentType="Command", DocumentFormat="JSON"
-    )
+    owner.create_document(Name=name, Content=json.dumps(DOCUMENT), DocumentType="Command", DocumentFormat="JSON")
     arn = f"arn:aws:ssm:eu-central-1:{FORENSIC}:document/{name}"
     with refused("InvalidDocument"):
         send(ssm, arn, target)
@@ -163,9 +155,7 @@ def test_the_way_out_decides(network: Network, ssm, rule: dict, status: str) -> 
 
 def test_an_agent_comes_online_after_its_boot(lab: Lab, network: Network, ssm) -> None:
     with lab.config(agent_seconds=0.5):
-        instance = network.managed(
-            network.instance(), platform_name="Debian GNU/Linux", platform_version="12"
-        )
+        instance = network.managed(network.instance(), platform_name="Debian GNU/Linux", platform_version="12")
         assert information(ssm, instance) == []
         found = wait_until(lambda: information(ssm, instance), what="online")
     assert (found[0]["PlatformName"], found[0]["PlatformVersion"]) == ("Debian GNU/Linux", "12")

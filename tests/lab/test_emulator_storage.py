@@ -101,9 +101,7 @@ def test_the_checksum_of_parts_is_composite(s3, bucket: str) -> None:
         )
         parts.append({"PartNumber": number, "ETag": part["ETag"], "ChecksumSHA256": digest})
         digests += raw
-    done = s3.complete_multipart_upload(
-        Bucket=bucket, Key="m", UploadId=upload, MultipartUpload={"Parts": parts}
-    )
+    done = s3.complete_multipart_upload(Bucket=bucket, Key="m", UploadId=upload, MultipartUpload={"Parts": parts})
     expected = base64.b64encode(hashlib.sha256(digests).digest()).decode() + "-2"
     assert done["ChecksumSHA256"] == expected
     assert s3.head_object(Bucket=bucket, Key="m", ChecksumMode="ENABLED")["ChecksumSHA256"] == expected
@@ -129,9 +127,7 @@ def test_objects_are_created_only_once(s3, bucket: str) -> None:
     part = s3.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=b"z")
     parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
     with refused("PreconditionFailed"):
-        s3.complete_multipart_upload(
-            Bucket=bucket, Key="k", UploadId=upload, MultipartUpload=parts, IfNoneMatch="*"
-        )
+        s3.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload, MultipartUpload=parts, IfNoneMatch="*")
 
 
 @pytest.mark.parametrize("kind", ["application/octet-stream", "application/x-www-form-urlencoded", None])
@@ -221,9 +217,7 @@ def test_an_url_of_an_assumed_role_works(lab: Lab, s3, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     role = make_role(lab, FORENSIC, {"AWS": FORENSIC})
     session = assume(lab, role, account=FORENSIC)
-    url = lab.client("s3", **session).generate_presigned_url(
-        "get_object", Params={"Bucket": bucket, "Key": "k"}
-    )
+    url = lab.client("s3", **session).generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
     assert http("GET", url)[:2] == (200, b"x")
     assert http("GET", url.replace("X-Amz-Expires=3600", "X-Amz-Expires=7200"))[0] == 403
 
@@ -244,9 +238,7 @@ def test_a_transaction_token_applies_once(lab: Lab) -> None:
             "UpdateExpression": "ADD n :n",
             "ExpressionAttributeValues": {":n": {"N": amount}},
         }
-        dynamodb.transact_write_items(
-            TransactItems=[{"Update": update}], ClientRequestToken=f"token-{table}"[:36]
-        )
+        dynamodb.transact_write_items(TransactItems=[{"Update": update}], ClientRequestToken=f"token-{table}"[:36])
 
     add("1")
     add("1")
@@ -329,9 +321,7 @@ def make_role(lab: Lab, account: str, principal: dict | str, **settings) -> str:
     return str(made["Role"]["Arn"])
 
 
-def assume(
-    lab: Lab, role: str, *, account: str = FORENSIC, keys: dict | None = None, **settings
-) -> dict[str, str]:
+def assume(lab: Lab, role: str, *, account: str = FORENSIC, keys: dict | None = None, **settings) -> dict[str, str]:
     sts = lab.client("sts", account, **(keys or {}))
     made = sts.assume_role(RoleArn=role, RoleSessionName="case-1", **settings)["Credentials"]
     return {
@@ -349,9 +339,7 @@ def test_a_role_acts_in_its_own_account(lab: Lab) -> None:
 
 
 def test_a_missing_role_and_a_stranger_are_denied_alike(lab: Lab) -> None:
-    with pytest.raises(
-        ClientError, match=r"is not authorized to perform: sts:AssumeRole on resource"
-    ) as caught:
+    with pytest.raises(ClientError, match=r"is not authorized to perform: sts:AssumeRole on resource") as caught:
         assume(lab, f"arn:aws:iam::{MEMBER}:role/nothing")
     assert caught.value.response["Error"]["Code"] == "AccessDenied"
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403

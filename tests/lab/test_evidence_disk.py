@@ -85,9 +85,7 @@ def test_e2fsck_finds_nothing_to_repair(image: Manifest, tmp_path: Path) -> None
     volume = tmp_path / "volume.ext4"
     data = image.image.read_bytes()
     volume.write_bytes(data[image.partition_offset : image.partition_offset + image.partition_bytes])
-    done = subprocess.run(
-        [e2fsck, "-fn", str(volume)], capture_output=True, text=True, check=False, timeout=60
-    )
+    done = subprocess.run([e2fsck, "-fn", str(volume)], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -44,18 +44,14 @@ def written(path: Path, root: Node, *, size: int, inodes: int = 1024) -> Path:
 def assert_clean(image: Path) -> None:
     if not E2FSCK:
         pytest.skip("e2fsck is not installed")
-    done = subprocess.run(
-        [E2FSCK, "-fn", str(image)], capture_output=True, text=True, check=False, timeout=60
-    )
+    done = subprocess.run([E2FSCK, "-fn", str(image)], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def content(image: Path, path: str) -> bytes:
     if not DEBUGFS:
         pytest.skip("debugfs is not installed")
-    done = subprocess.run(
-        [DEBUGFS, "-R", f"cat {path}", str(image)], capture_output=True, check=True, timeout=60
-    )
+    done = subprocess.run([DEBUGFS, "-R", f"cat {path}", str(image)], capture_output=True, check=True, timeout=60)
     return done.stdout
 
 

@@ -47,9 +47,7 @@ def test_image_is_sparse_and_holds_the_implant(files: memory.MemoryFiles) -> Non
 
 def test_symbol_sources_are_real(files: memory.MemoryFiles) -> None:
     assert files.btf.read_bytes()[:2] == b"\x9f\xeb"
-    addresses = {
-        line.split()[2]: int(line.split()[0], 16) for line in files.kallsyms.read_text().splitlines()
-    }
+    addresses = {line.split()[2]: int(line.split()[0], 16) for line in files.kallsyms.read_text().splitlines()}
     assert addresses["init_task"] > addresses["_text"] > 0xFFFFFFFF80000000
 
 

@@ -35,9 +35,7 @@ class Run:
 def run(spec: Spec | str, *, seconds: float = 20, gate: Gate | None = None, reduced: bool = False) -> Run:
     out, err = bytearray(), bytearray()
     spec = Spec(script=spec) if isinstance(spec, str) else spec
-    outcome = execute(
-        spec, timeout_seconds=seconds, stdout=out.extend, stderr=err.extend, gate=gate, reduced=reduced
-    )
+    outcome = execute(spec, timeout_seconds=seconds, stdout=out.extend, stderr=err.extend, gate=gate, reduced=reduced)
     return Run(outcome, bytes(out), bytes(err))
 
 
@@ -116,9 +114,7 @@ def test_capabilities_say_what_is_there() -> None:
 
 @namespaces
 def test_a_script_is_root_on_a_machine_of_its_own() -> None:
-    result = run(
-        Spec(script="id -u; hostname; cat /etc/hostname; pwd; env | sort", hostname="web-7", cwd="/tmp")
-    )
+    result = run(Spec(script="id -u; hostname; cat /etc/hostname; pwd; env | sort", hostname="web-7", cwd="/tmp"))
     lines = result.stdout.splitlines()
     assert lines[:4] == ["0", "web-7", "web-7", "/tmp"], result.stderr
     names = {line.split("=")[0] for line in lines[4:]}
@@ -141,9 +137,7 @@ def test_neither_processes_nor_files_of_the_host_are_visible(tmp_path: Path) -> 
 
 
 @namespaces
-@pytest.mark.parametrize(
-    "path", ["/usr", "/etc", "/", "/dev", "/sys", "/var", "/usr/local/bin", "/proc/sys/kernel"]
-)
+@pytest.mark.parametrize("path", ["/usr", "/etc", "/", "/dev", "/sys", "/var", "/usr/local/bin", "/proc/sys/kernel"])
 def test_no_file_of_the_host_can_be_written(path: str) -> None:
     result = run(f"echo x > {path.rstrip('/')}/lab-sandbox-test")
     assert result.code != 0
@@ -290,9 +284,7 @@ def test_a_security_group_cuts_and_restores(endpoint: int) -> None:
 @namespaces
 def test_a_timeout_ends_every_descendant() -> None:
     mark = odd_sleep()
-    script = (
-        f"setsid sleep {mark} & (nohup sh -c 'trap \"\" TERM HUP; sleep {mark}' & ) ; echo up; sleep {mark}"
-    )
+    script = f"setsid sleep {mark} & (nohup sh -c 'trap \"\" TERM HUP; sleep {mark}' & ) ; echo up; sleep {mark}"
     started = time.monotonic()
     result = run(script, seconds=1)
     assert (result.outcome.how, result.code, result.stdout) == ("timed-out", 137, "up\n")
@@ -338,9 +330,7 @@ def test_scripts_run_as_the_agent_runs_them() -> None:
     assert run("#!/bin/bash\necho ${BASH_VERSION:+bash}; cat < <(echo sub)").stdout == "bash\nsub\n"
     assert run("yes | head -n 1; exit 7").code == 7
     assert run("kill -TERM $$").code == 143
-    assert run(Spec(script="true", cwd="/nowhere")).stderr.startswith(
-        "the command cannot be started in /nowhere"
-    )
+    assert run(Spec(script="true", cwd="/nowhere")).stderr.startswith("the command cannot be started in /nowhere")
     assert run("readlink /proc/self/fd/0").stdout == "/dev/null\n"
 
 

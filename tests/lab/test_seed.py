@@ -83,9 +83,7 @@ def test_evidence_bucket_is_locked_and_versioned(seeded: tuple[Lab, dict[str, An
 def test_table_has_the_indexes_of_the_case_store(seeded: tuple[Lab, dict[str, Any], Path]) -> None:
     server, made, _ = seeded
     table = server.client("dynamodb").describe_table(TableName=made["case_table"])["Table"]
-    keys = {
-        i["IndexName"]: [k["AttributeName"] for k in i["KeySchema"]] for i in table["GlobalSecondaryIndexes"]
-    }
+    keys = {i["IndexName"]: [k["AttributeName"] for k in i["KeySchema"]] for i in table["GlobalSecondaryIndexes"]}
     assert keys == {"GSI1": ["GSI1PK", "GSI1SK"], "GSI2": ["GSI2PK", "GSI2SK"]}
     assert [k["AttributeName"] for k in table["KeySchema"]] == ["PK", "SK"]
     assert table["DeletionProtectionEnabled"] is True
@@ -127,9 +125,7 @@ def test_events_of_the_security_account_reach_the_queue(
         return [json.loads(m["Body"]) for m in answer.get("Messages", [])]
 
     events = wait_until(received, what=f"{detail_type} in the queue")
-    assert [(e["account"], e["source"], e["detail-type"]) for e in events] == [
-        (SECURITY, source, detail_type)
-    ]
+    assert [(e["account"], e["source"], e["detail-type"]) for e in events] == [(SECURITY, source, detail_type)]
 
 
 def test_phase_roles_want_the_external_id(seeded: tuple[Lab, dict[str, Any], Path]) -> None:
@@ -171,9 +167,7 @@ def test_instances_are_what_the_story_needs(seeded: tuple[Lab, dict[str, Any], P
 
 def test_documents_are_in_both_accounts(seeded: tuple[Lab, dict[str, Any], Path]) -> None:
     server, made, _ = seeded
-    committed = {
-        f"forensics-{f.stem}" for f in seed_accounts.DOCUMENTS.glob("*.yaml") if f.stem != "registry"
-    }
+    committed = {f"forensics-{f.stem}" for f in seed_accounts.DOCUMENTS.glob("*.yaml") if f.stem != "registry"}
     assert set(made["documents"]) == committed
     for account in (FORENSIC, MEMBER):
         ssm = server.client("ssm", account)
@@ -193,9 +187,7 @@ def test_analysis_group_lets_nothing_in_and_only_https_out(seeded: tuple[Lab, di
     group = server.client("ec2").describe_security_groups(GroupIds=[made["analysis_security_group_id"]])
     group = group["SecurityGroups"][0]
     assert group["IpPermissions"] == []
-    assert [(p["IpProtocol"], p["FromPort"], p["ToPort"]) for p in group["IpPermissionsEgress"]] == [
-        ("tcp", 443, 443)
-    ]
+    assert [(p["IpProtocol"], p["FromPort"], p["ToPort"]) for p in group["IpPermissionsEgress"]] == [("tcp", 443, 443)]
 
 
 def test_seeding_twice_says_so(seeded: tuple[Lab, dict[str, Any], Path]) -> None:

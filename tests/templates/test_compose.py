@@ -55,10 +55,7 @@ def test_file_follows_the_schema(compose: dict[str, Any]) -> None:
 
 
 def test_compose_itself_accepts_the_file() -> None:
-    if (
-        not shutil.which("docker")
-        or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode
-    ):
+    if not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
         pytest.skip("docker compose is not installed here")
     checked = subprocess.run(
         ["docker", "compose", "-f", str(FILE), "config", "--quiet"],
@@ -105,9 +102,7 @@ def test_ports_are_those_of_make_up_and_local(compose: dict[str, Any]) -> None:
 def test_services_wait_for_what_they_need(compose: dict[str, Any]) -> None:
     services = compose["services"]
     for name, service in services.items():
-        assert ("healthcheck" in service) != (name in ONE_SHOT), (
-            f"{name}: health check, or an end to wait for"
-        )
+        assert ("healthcheck" in service) != (name in ONE_SHOT), f"{name}: health check, or an end to wait for"
         for needed, how in service.get("depends_on", {}).items():
             wanted = "service_completed_successfully" if needed in ONE_SHOT else "service_healthy"
             assert how["condition"] == wanted, f"{name} on {needed}"
@@ -126,9 +121,7 @@ def test_nobody_is_root_and_versions_agree(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         if name != "postgres":  # its entry point changes to the user postgres
             assert not service["user"].startswith("0:"), name
-    version = re.search(
-        r"^apache-airflow==(\S+)$", (ROOT / "requirements" / "runtime.in").read_text(), re.MULTILINE
-    )
+    version = re.search(r"^apache-airflow==(\S+)$", (ROOT / "requirements" / "runtime.in").read_text(), re.MULTILINE)
     assert version
     build = compose["services"]["scheduler"]["build"]["dockerfile_inline"]
     assert f"FROM apache/airflow:{version[1]}-python3.12" in build
@@ -138,9 +131,7 @@ def test_nobody_is_root_and_versions_agree(compose: dict[str, Any]) -> None:
 def test_lab_image_is_built_from_files_that_exist() -> None:
     dockerfile = (ROOT / "lab" / "Dockerfile").read_text("utf-8")
     assert re.search(r"^FROM python:3\.12\.\d+-slim", dockerfile, re.MULTILINE)
-    sources = [
-        word for line in re.findall(r"^COPY (.+)$", dockerfile, re.MULTILINE) for word in line.split()[:-1]
-    ]
+    sources = [word for line in re.findall(r"^COPY (.+)$", dockerfile, re.MULTILINE) for word in line.split()[:-1]]
     assert sources
     assert [source for source in sources if not (ROOT / source).exists()] == []
     assert re.search(r"^USER 50000:0$", dockerfile, re.MULTILINE)

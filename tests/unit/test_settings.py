@@ -40,9 +40,7 @@ def test_one_missing_option_is_the_only_one_named(settings_environment: dict[str
         ("accept_samples", "perhaps"),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(
-    settings_environment: dict[str, str], option: str, value: str
-) -> None:
+def test_a_wrong_value_is_refused_by_name(settings_environment: dict[str, str], option: str, value: str) -> None:
     settings_environment[PREFIX + option.upper()] = value
     with pytest.raises(ConfigurationError, match=f"forensics.{option}: "):
         load(settings_environment)

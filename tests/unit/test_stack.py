@@ -41,9 +41,7 @@ FORKER = [
 ]
 
 
-def _run(
-    command: list[str], folder: Path, *, stack_id: str = "test"
-) -> tuple[Member, subprocess.Popen[bytes]]:
+def _run(command: list[str], folder: Path, *, stack_id: str = "test") -> tuple[Member, subprocess.Popen[bytes]]:
     environment = {**os.environ, MARK: stack_id}
     return launch("probe", command, log=folder / "probe.log", environment=environment, directory=folder)
 
@@ -106,9 +104,7 @@ def test_tail_shows_the_end(tmp_path: Path) -> None:
     assert tail(log).splitlines()[-1] == "  line 49"
 
 
-def _record(
-    state: Path, *members: Member, owner: dict[str, Any] | None = None, stack_id: str = "test"
-) -> None:
+def _record(state: Path, *members: Member, owner: dict[str, Any] | None = None, stack_id: str = "test") -> None:
     stack_state.write_record(
         state,
         record={
@@ -315,10 +311,7 @@ def test_missing_dags_are_named_and_import_errors_end_the_wait(
     api: tuple[AirflowApi, dict[str, Any]],
 ) -> None:
     client, answers = api
-    assert (
-        missing_dags(client, required=["forensic_case", "finding_intake"])
-        == "DAGs not parsed yet: finding_intake"
-    )
+    assert missing_dags(client, required=["forensic_case", "finding_intake"]) == "DAGs not parsed yet: finding_intake"
     answers["/api/v2/importErrors"]["import_errors"] = [
         {"filename": "finding_intake.py", "stack_trace": "Traceback\nNameError: name 'x' is not defined"}
     ]

@@ -77,9 +77,7 @@ def plan(size: int, *, inodes: int) -> Geometry:
         data = table + per_group // INODES_PER_BLOCK
         end = min(blocks, first + BLOCKS_PER_GROUP)
         if data >= end:
-            raise Ext4Error(
-                f"block group {index} has {end - first} blocks, its metadata needs {data - first}: resize"
-            )
+            raise Ext4Error(f"block group {index} has {end - first} blocks, its metadata needs {data - first}: resize")
         groups.append(Group(index, first, end, bitmap, bitmap + 1, table, data, has_super))
     return Geometry(blocks, per_group, tuple(groups))
 
@@ -115,9 +113,7 @@ class Allocator:
         runs: list[tuple[int, int]] = []
         while count:
             if self._group >= len(self.geometry.groups):
-                raise Ext4Error(
-                    f"file system full: {count} more blocks of {BLOCK} bytes needed; make the image larger"
-                )
+                raise Ext4Error(f"file system full: {count} more blocks of {BLOCK} bytes needed; make the image larger")
             group = self.geometry.groups[self._group]
             start = max(self._next, group.data)
             length = min(count, group.end - start, MAX_EXTENT)

@@ -110,9 +110,7 @@ def pack_descriptor(group: Group, *, free_blocks: int, free_inodes: int, directo
     return raw.ljust(DESCRIPTOR_SIZE, b"\0")
 
 
-def pack_superblock(
-    volume: Volume, *, geometry: Geometry, group: int, free_blocks: int, free_inodes: int
-) -> bytes:
+def pack_superblock(volume: Volume, *, geometry: Geometry, group: int, free_blocks: int, free_inodes: int) -> bytes:
     """1024 bytes; `group` is the block group that this copy lies in."""
     raw = bytearray(1024)
 

@@ -53,18 +53,14 @@ class Ext4Writer:
         lost_found = root.children["lost+found"]
         rest.sort(key=lambda node: (node is not lost_found, node.times.created))
         if FIRST_INODE + len(rest) - 1 > self._geometry.inodes:
-            raise Ext4Error(
-                f"{len(rest)} files, but only {self._geometry.inodes} inodes: raise the inode count"
-            )
+            raise Ext4Error(f"{len(rest)} files, but only {self._geometry.inodes} inodes: raise the inode count")
         for number, node in enumerate(rest, start=FIRST_INODE):
             node.inode = number
 
     def _write_directory(self, node: Node, *, parent: Node) -> None:
         children = sorted(node.children.values(), key=lambda child: child.inode)
         entries = [Entry(".", node.inode, node.mode), Entry("..", parent.inode, parent.mode)]
-        entries += [
-            Entry(child.name, child.inode, child.mode, deleted=child.is_deleted) for child in children
-        ]
+        entries += [Entry(child.name, child.inode, child.mode, deleted=child.is_deleted) for child in children]
         data = pack_directory(entries, keep_names=self.keep_deleted_names)
         if node.name == "lost+found":
             data += _empty_directory_block() * (_LOST_FOUND_BLOCKS - 1)
@@ -135,18 +131,10 @@ class Ext4Writer:
         geometry, used = self._geometry, self._allocator.used
         descriptors, all_free_blocks, all_free_inodes = b"", 0, 0
         for group in geometry.groups:
-            taken = set(range(group.first, group.data)) | {
-                block for block in used if group.first <= block < group.end
-            }
+            taken = set(range(group.first, group.data)) | {block for block in used if group.first <= block < group.end}
             first_inode = group.index * geometry.inodes_per_group + 1
-            inodes = {
-                number
-                for number in self._used_inodes
-                if 0 <= number - first_inode < geometry.inodes_per_group
-            }
-            directories = sum(
-                0 <= number - first_inode < geometry.inodes_per_group for number in self._directories
-            )
+            inodes = {number for number in self._used_inodes if 0 <= number - first_inode < geometry.inodes_per_group}
+            directories = sum(0 <= number - first_inode < geometry.inodes_per_group for number in self._directories)
             block_bits = [block - group.first for block in taken]
             self._put(group.block_bitmap * BLOCK, _bitmap(block_bits, valid=group.end - group.first))
             inode_bits = [number - first_inode for number in inodes]
@@ -158,9 +146,7 @@ class Ext4Writer:
             )
             all_free_blocks += free_blocks
             all_free_inodes += free_inodes
-        self._write_superblocks(
-            geometry, descriptors=descriptors, blocks=all_free_blocks, inodes=all_free_inodes
-        )
+        self._write_superblocks(geometry, descriptors=descriptors, blocks=all_free_blocks, inodes=all_free_inodes)
 
     def _write_superblocks(self, geometry: Geometry, *, descriptors: bytes, blocks: int, inodes: int) -> None:
         for group in geometry.groups:

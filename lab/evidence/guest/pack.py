@@ -29,9 +29,7 @@ def compress(source: Path, *, target: Path) -> None:
         _LEVEL, window_log=WINDOW_LOG, enable_ldm=True, write_checksum=True
     )
     with source.open("rb") as plain, target.open("wb") as packed:
-        zstandard.ZstdCompressor(compression_params=parameters).copy_stream(
-            plain, packed, size=source.stat().st_size
-        )
+        zstandard.ZstdCompressor(compression_params=parameters).copy_stream(plain, packed, size=source.stat().st_size)
 
 
 def pack(

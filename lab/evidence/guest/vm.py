@@ -42,9 +42,7 @@ class Listener:
         try:
             self._server = socket.create_server(("127.0.0.1", self.port))
         except OSError as error:
-            raise GuestError(
-                f"the attacker's port 127.0.0.1:{self.port}: {error}; free it, run again"
-            ) from error
+            raise GuestError(f"the attacker's port 127.0.0.1:{self.port}: {error}; free it, run again") from error
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -169,9 +167,7 @@ class Guest:
         """Run one command in the guest and return its output; GuestError when it fails."""
         done = subprocess.run([*self.ssh(), command], capture_output=True, check=False, timeout=300)
         if done.returncode:
-            raise GuestError(
-                f"guest: {shlex.quote(command)} ended with {done.returncode}: {done.stderr.decode()}"
-            )
+            raise GuestError(f"guest: {shlex.quote(command)} ended with {done.returncode}: {done.stderr.decode()}")
         return done.stdout
 
     def wait_for_ssh(self, *, seconds: float = 90) -> None:
@@ -191,9 +187,7 @@ class Guest:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise GuestError(
-                    f"QEMU ended with {self.process.returncode}; read {self.work / 'console.log'}"
-                )
+                raise GuestError(f"QEMU ended with {self.process.returncode}; read {self.work / 'console.log'}")
             try:
                 if (found := probe()) is not None:
                     return found

@@ -102,9 +102,7 @@ class ForensicsHook(BaseHook):
     def queue(self) -> FindingQueue:
         """The findings' queue (needs no case)."""
         s = self.settings
-        return FindingQueue(
-            home(s.region).lazy("sqs"), url=s.queue_url, dead_letter_url=s.dead_letter_queue_url
-        )
+        return FindingQueue(home(s.region).lazy("sqs"), url=s.queue_url, dead_letter_url=s.dead_letter_queue_url)
 
     def store(self) -> CaseStore:
         """The case store alone (needs no case)."""

@@ -93,9 +93,7 @@ def read(
         closed=_closed(asff),
         sample=_sample(asff, instances=instances),
         posture=_posture(asff, types=types),
-        resource_role=meaningful_role(
-            asff.product_fields.get(f"{_GUARDDUTY_FIELD}resourceRole"), types=types
-        ),
+        resource_role=meaningful_role(asff.product_fields.get(f"{_GUARDDUTY_FIELD}resourceRole"), types=types),
         created_at=moment(asff.created_at, received_at=rules.received_at),
         updated_at=moment(asff.updated_at, received_at=rules.received_at),
         product=_product(asff),
@@ -115,9 +113,7 @@ def _instances(asff: _Asff, *, field: str) -> tuple[InstanceRef, ...]:
         # Other products file instances under the type "Other".
         if resource.type == "AwsEc2Instance" or is_instance(resource.id):
             found.append(
-                parse_instance(
-                    resource.id, field=f"{where}.Id", region=resource.region, partition=resource.partition
-                )
+                parse_instance(resource.id, field=f"{where}.Id", region=resource.region, partition=resource.partition)
             )
     return tuple(found)
 
@@ -144,9 +140,7 @@ def _severity(asff: _Asff) -> Severity:
         )
         if found is not None:
             return found
-    return (
-        severity_of_label(asff.product_fields.get("aws/securityhub/SeverityLabel")) or Severity.INFORMATIONAL
-    )
+    return severity_of_label(asff.product_fields.get("aws/securityhub/SeverityLabel")) or Severity.INFORMATIONAL
 
 
 def _closed(asff: _Asff) -> str | None:

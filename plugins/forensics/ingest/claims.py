@@ -36,9 +36,7 @@ class Binding(Enum):
     """How far the envelope's account or Region binds a finding in it."""
 
     SAME = "must be the finding's"
-    CONFIRMED = (
-        "may be another's (administrator, aggregation Region) when the resource itself confirms the finding's"
-    )
+    CONFIRMED = "may be another's (administrator, aggregation Region) when the resource itself confirms the finding's"
     FREE = "says nothing about the target"
 
 
@@ -113,9 +111,7 @@ def judge(claim: Claim, *, envelope: Envelope, rules: Rules) -> Judgement:
 def _finding(claim: Claim, *, instance: InstanceRef, envelope: Envelope, rules: Rules) -> Finding:
     region = _place(claim, instance=instance, envelope=envelope, rules=rules)
     return Finding(
-        key=finding_key(
-            claim.finding_id, account=claim.account, region=region, instance_id=instance.instance_id
-        ),
+        key=finding_key(claim.finding_id, account=claim.account, region=region, instance_id=instance.instance_id),
         source=claim.source,
         finding_id=claim.finding_id,
         title=claim.title,
@@ -143,16 +139,12 @@ def _place(claim: Claim, *, instance: InstanceRef, envelope: Envelope, rules: Ru
         raise _contradiction(instance, name="account", stated=instance.account, claimed=claim.account)
     region = claim.region or instance.region or envelope.region
     if region is None:
-        raise quarantine(
-            "finding Region", value=None, problem="neither finding, resource nor envelope name a Region"
-        )
+        raise quarantine("finding Region", value=None, problem="neither finding, resource nor envelope name a Region")
     if instance.region and instance.region != region:
         raise _contradiction(instance, name="Region", stated=instance.region, claimed=region)
     for stated in (claim.partition, instance.partition):
         if stated and stated != partition_of(region):
-            raise quarantine(
-                instance.field, value=stated, problem=f"Region {region} is not in this partition"
-            )
+            raise quarantine(instance.field, value=stated, problem=f"Region {region} is not in this partition")
     known = envelope.account in rules.administrators
     _bind(
         claim.account_binding,

@@ -84,9 +84,7 @@ def _check(change: _Change, *, field: str) -> None:
     if result is not None:
         where = f"{field}.newEvaluationResult"
         if result.compliance_type not in _COMPLIANCE:
-            raise quarantine(
-                f"{where}.complianceType", value=result.compliance_type, problem="not a compliance type"
-            )
+            raise quarantine(f"{where}.complianceType", value=result.compliance_type, problem="not a compliance type")
         qualifier = result.evaluation_result_identifier.get("evaluationResultQualifier")
         stated = qualifier.get("resourceId") if isinstance(qualifier, dict) else None
         if stated is not None and stated != change.resource_id:
@@ -109,7 +107,5 @@ def _closed(change: _Change, *, rules: Rules) -> str | None:
     if result.compliance_type != "NON_COMPLIANT":
         return f"the resource is {result.compliance_type}"
     if rules.rule_names is not None and change.config_rule_name not in rules.rule_names:
-        return (
-            f"Config rule {clean(change.config_rule_name, limit=128)} is not among the rules that open cases"
-        )
+        return f"Config rule {clean(change.config_rule_name, limit=128)} is not among the rules that open cases"
     return None

@@ -78,9 +78,7 @@ def read_event(
     except Exception as error:
         # A message that kills its reader would come back for ever and keep the others waiting.
         log.exception("event intake failed; the message is quarantined")
-        return _intake(
-            Verdict.QUARANTINE, reason=f"internal error in the event intake: {error!r}", envelope=envelope
-        )
+        return _intake(Verdict.QUARANTINE, reason=f"internal error in the event intake: {error!r}", envelope=envelope)
 
 
 def _intake(
@@ -107,9 +105,7 @@ def _read(envelope: Envelope, *, rules: Rules) -> Intake:
     expected = _SOURCES.get(envelope.detail_type)
     if envelope.source not in {expected, manual.SOURCE}:
         # EventBridge reserves sources aws.* for AWS: another source is somebody's imitation of a finding.
-        raise quarantine(
-            "source", value=envelope.source, problem=f"{envelope.detail_type} comes from {expected}"
-        )
+        raise quarantine("source", value=envelope.source, problem=f"{envelope.detail_type} comes from {expected}")
     check_ids(envelope)
     action: CustomAction | None = None
     if envelope.detail_type == CUSTOM_ACTION and envelope.source != manual.SOURCE:
@@ -117,12 +113,9 @@ def _read(envelope: Envelope, *, rules: Rules) -> Intake:
         if action is None:
             shown = clean(str(envelope.detail.get("actionName")), limit=80)
             offered = ", ".join(item.value for item in CustomAction)
-            return _intake(
-                Verdict.IGNORE, reason=f"custom action {shown!r} is not ours ({offered})", envelope=envelope
-            )
+            return _intake(Verdict.IGNORE, reason=f"custom action {shown!r} is not ours ({offered})", envelope=envelope)
     judgements = [
-        _judge(read, envelope=envelope, rules=rules)
-        for read in _readers(envelope, action=action, rules=rules)
+        _judge(read, envelope=envelope, rules=rules) for read in _readers(envelope, action=action, rules=rules)
     ]
     return _combine(judgements, envelope=envelope)
 
@@ -153,9 +146,7 @@ def _action(envelope: Envelope) -> CustomAction | None:
     found = {known[_plain(name)] for name in names if isinstance(name, str) and _plain(name) in known}
     if len(found) > 1:
         shown = ", ".join(sorted(action.value for action in found))
-        raise quarantine(
-            "actionName", value=names[0], problem=f"name and ARN of the action disagree: {shown}"
-        )
+        raise quarantine("actionName", value=names[0], problem=f"name and ARN of the action disagree: {shown}")
     return found.pop() if found else None
 
 
@@ -187,9 +178,7 @@ def _security_hub_reader(
     # By shape, not by detail-type: both formats have been seen under either.
     module = ocsf if isinstance(item, dict) and "finding_info" in item else asff
     source = _SECURITY_HUB[envelope.detail_type]
-    return lambda: module.read(
-        item, field=field, envelope=envelope, rules=rules, source=source, action=action
-    )
+    return lambda: module.read(item, field=field, envelope=envelope, rules=rules, source=source, action=action)
 
 
 def _judge(read: Reader, *, envelope: Envelope, rules: Rules) -> Judgement:
@@ -212,16 +201,12 @@ def _combine(judgements: list[Judgement], *, envelope: Envelope) -> Intake:
         for verdict, name in ((Verdict.QUARANTINE, "quarantined"), (Verdict.IGNORE, "ignored")):
             if by_verdict[verdict]:
                 extra[name] = by_verdict[verdict][:_REMARKS]
-        counts = ", ".join(
-            f"{len(extra[name])} {name}" for name in ("quarantined", "ignored") if name in extra
-        )
+        counts = ", ".join(f"{len(extra[name])} {name}" for name in ("quarantined", "ignored") if name in extra)
         reason = f"{len(findings)} accepted" + (f", {counts}" if counts else "")
         return _intake(Verdict.ACCEPT, reason=reason, envelope=envelope, findings=findings, extra=extra)
     for verdict, reasons in by_verdict.items():
         if reasons:
-            others = (
-                f" (and {len(judgements) - 1} more findings in this event)" if len(judgements) > 1 else ""
-            )
+            others = f" (and {len(judgements) - 1} more findings in this event)" if len(judgements) > 1 else ""
             return _intake(
                 verdict,
                 reason=clean(reasons[0], limit=REASON_LENGTH - len(others)) + others,
@@ -236,8 +221,6 @@ def _newest(findings: Iterator[Finding]) -> tuple[Finding, ...]:
     kept: dict[str, Finding] = {}
     for finding in findings:
         before = kept.get(finding.key)
-        if before is None or (
-            finding.updated_at and (not before.updated_at or finding.updated_at > before.updated_at)
-        ):
+        if before is None or (finding.updated_at and (not before.updated_at or finding.updated_at > before.updated_at)):
             kept[finding.key] = finding
     return tuple(kept.values())

@@ -70,9 +70,7 @@ def _parse(body: object) -> dict[str, Any]:
         raise quarantine("body", value=body, problem="the message body is not text")
     size = len(body.encode("utf-8", "surrogatepass"))
     if size > MAXIMUM_BYTES:
-        raise quarantine(
-            "body", value=body, problem=f"{size} bytes are more than EventBridge sends ({MAXIMUM_BYTES})"
-        )
+        raise quarantine("body", value=body, problem=f"{size} bytes are more than EventBridge sends ({MAXIMUM_BYTES})")
     try:
         message = json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError as error:

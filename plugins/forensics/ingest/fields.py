@@ -31,9 +31,7 @@ _GUARDDUTY_SCALE = ((9, Severity.CRITICAL), (7, Severity.HIGH), (4, Severity.MED
 class QuarantineError(FindingError):
     """The event is malformed or contradicts itself."""
 
-    default_action = (
-        "compare the event with the finding in the service that sent it, then send it again or discard it"
-    )
+    default_action = "compare the event with the finding in the service that sent it, then send it again or discard it"
 
 
 class Arriving(BaseModel):
@@ -79,9 +77,7 @@ def clean(text: str, *, limit: int) -> str:
     """
     head = text[: limit * 4]
     visible = "".join(
-        " " if char in "\t\r\n" else char
-        for char in head
-        if char in "\t\r\n" or unicodedata.category(char)[0] != "C"
+        " " if char in "\t\r\n" else char for char in head if char in "\t\r\n" or unicodedata.category(char)[0] != "C"
     )
     joined = " ".join(visible.split())
     return joined if len(joined) <= limit else joined[: limit - 1] + "…"

@@ -187,11 +187,7 @@ def _instances(finding: _Finding, *, field: str) -> tuple[InstanceRef, ...]:
 
 def _profile_account(details: dict[str, Any], *, field: str) -> str | None:
     profile = details.get("iamInstanceProfile")
-    arn = (
-        parse_arn(profile.get("arn"), field=f"{field}.iamInstanceProfile.arn")
-        if isinstance(profile, dict)
-        else None
-    )
+    arn = parse_arn(profile.get("arn"), field=f"{field}.iamInstanceProfile.arn") if isinstance(profile, dict) else None
     return arn.account or None if arn else None
 
 
@@ -199,17 +195,13 @@ def _sequence_instances(sequence: dict[str, Any], *, field: str) -> list[Instanc
     values = sequence.get("resources") or []
     if not isinstance(values, list):
         raise quarantine(f"{field}.resources", value=values, problem="not a list")
-    resources = [
-        read_as(_SequenceResource, value=v, field=f"{field}.resources.{i}") for i, v in enumerate(values)
-    ]
+    resources = [read_as(_SequenceResource, value=v, field=f"{field}.resources.{i}") for i, v in enumerate(values)]
     found = {}
     known = {}
     for index, resource in enumerate(resources):
         if resource.resource_type == "EC2_INSTANCE":
             where = f"{field}.resources.{index}"
-            uid = (
-                resource.uid if is_instance(resource.uid) or not is_instance(resource.name) else resource.name
-            )
+            uid = resource.uid if is_instance(resource.uid) or not is_instance(resource.name) else resource.name
             instance = parse_instance(
                 uid,
                 field=f"{where}.uid",

@@ -76,12 +76,7 @@ def check_partition(value: object, *, field: str) -> str:
 
 def check_finding_id(value: object, *, field: str) -> str:
     """Return a finding id that can be stored and shown, or raise :class:`QuarantineError`."""
-    if (
-        isinstance(value, str)
-        and 0 < len(value) <= _FINDING_ID_LENGTH
-        and value.isprintable()
-        and value.strip()
-    ):
+    if isinstance(value, str) and 0 < len(value) <= _FINDING_ID_LENGTH and value.isprintable() and value.strip():
         return value
     raise quarantine(
         field, value=value, problem=f"a finding id is printable text of 1 to {_FINDING_ID_LENGTH} characters"
@@ -116,9 +111,7 @@ def is_instance(value: object) -> bool:
     """Whether ``value`` is an instance id or the ARN of an instance, well-formed or not."""
     if not isinstance(value, str):
         return False
-    return bool(_INSTANCE.fullmatch(value)) or (
-        value.startswith("arn:") and ":ec2:" in value and ":instance/" in value
-    )
+    return bool(_INSTANCE.fullmatch(value)) or (value.startswith("arn:") and ":ec2:" in value and ":instance/" in value)
 
 
 def parse_instance(
@@ -139,12 +132,7 @@ def parse_instance(
     arn = parse_arn(value, field=field)
     instance_id = value
     if arn is not None:
-        if (
-            arn.service != "ec2"
-            or not arn.resource.startswith("instance/")
-            or not arn.account
-            or not arn.region
-        ):
+        if arn.service != "ec2" or not arn.resource.startswith("instance/") or not arn.account or not arn.region:
             raise quarantine(field, value=value, problem="not the ARN of an EC2 instance")
         instance_id = arn.resource.removeprefix("instance/")
         for name, stated, of_arn in (
@@ -159,9 +147,7 @@ def parse_instance(
         account, region, partition = arn.account, arn.region, arn.partition
     if not isinstance(instance_id, str) or not _INSTANCE.fullmatch(instance_id):
         raise quarantine(field, value=value, problem="an instance id is i- and 8 or 17 hexadecimal digits")
-    return InstanceRef(
-        instance_id=instance_id, field=field, account=account, region=region, partition=partition
-    )
+    return InstanceRef(instance_id=instance_id, field=field, account=account, region=region, partition=partition)
 
 
 def underlying_id(finding_id: str) -> str:

@@ -109,9 +109,7 @@ def read(
 ) -> Claim:
     """Read one OCSF finding of any 1.x version; raises :class:`QuarantineError`."""
     ocsf = read_as(_Ocsf, value=item, field=field)
-    resources = [
-        read_as(_Resource, value=v, field=f"{field}.resources.{i}") for i, v in enumerate(ocsf.resources)
-    ]
+    resources = [read_as(_Resource, value=v, field=f"{field}.resources.{i}") for i, v in enumerate(ocsf.resources)]
     instances = _instances(resources, field=field)
     types = types_of(ocsf.finding_info.types)
     info = ocsf.finding_info
@@ -129,8 +127,7 @@ def read(
         severity=_severity(ocsf),
         closed=_closed(ocsf),
         sample=_sample(ocsf, instances=instances),
-        posture=number(ocsf.class_uid) in _POSTURE_CLASSES
-        or any(t.lower().startswith("exposure") for t in types),
+        posture=number(ocsf.class_uid) in _POSTURE_CLASSES or any(t.lower().startswith("exposure") for t in types),
         resource_role=_role(ocsf, types=types),
         created_at=moment(info.created_time_dt, info.created_time, received_at=rules.received_at),
         updated_at=moment(info.modified_time_dt, info.modified_time, received_at=rules.received_at),

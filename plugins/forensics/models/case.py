@@ -65,9 +65,7 @@ class Case(Model):
     instance_id: InstanceId
     status: CaseStatus = CaseStatus.OPEN
     phase: Phase = Phase.OPENED
-    received_at: Utc | None = Field(
-        default=None, description="when the finding reached the queue, or a person asked"
-    )
+    received_at: Utc | None = Field(default=None, description="when the finding reached the queue, or a person asked")
     opened_at: Utc
     closed_at: Utc | None = None
     title: str

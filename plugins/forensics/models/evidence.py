@@ -57,9 +57,5 @@ class Evidence(Model):
     digests: tuple[Digest, ...] = ()
     started_at: Utc | None = None
     ended_at: Utc | None = None
-    origin: dict[str, Any] = Field(
-        default_factory=dict, description="lineage: volume, snapshot, copy, device, method"
-    )
-    lock: dict[str, Any] = Field(
-        default_factory=dict, description="object lock or snapshot lock as read back"
-    )
+    origin: dict[str, Any] = Field(default_factory=dict, description="lineage: volume, snapshot, copy, device, method")
+    lock: dict[str, Any] = Field(default_factory=dict, description="object lock or snapshot lock as read back")

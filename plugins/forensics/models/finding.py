@@ -64,9 +64,7 @@ class Finding(Model):
     updated_at: Utc | None = None
     action: CustomAction | None = None
     sample: bool = False
-    posture: bool = Field(
-        default=False, description="a control or vulnerability: it says nothing about an intrusion"
-    )
+    posture: bool = Field(default=False, description="a control or vulnerability: it says nothing about an intrusion")
     product: str = ""
     requester: str | None = None
     reason: str | None = None

@@ -102,9 +102,7 @@ class Investigation(Model):
     command_id: str | None = None
     instance_id: str | None = None
     document: dict[str, str] = Field(default_factory=dict)
-    artifacts: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="name -> uri, sha256, bytes"
-    )
+    artifacts: dict[str, dict[str, Any]] = Field(default_factory=dict, description="name -> uri, sha256, bytes")
     started_at: Utc | None = None
     ended_at: Utc | None = None
     findings: int = 0

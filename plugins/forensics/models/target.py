@@ -77,6 +77,4 @@ class Target(Model):
     ssm: SsmStatus = SsmStatus()
     described_at: Utc
     notes: tuple[str, ...] = ()
-    facts: dict[str, Any] = Field(
-        default_factory=dict, description="where the raw control-plane facts are stored"
-    )
+    facts: dict[str, Any] = Field(default_factory=dict, description="where the raw control-plane facts are stored")

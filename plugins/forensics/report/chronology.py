@@ -105,9 +105,7 @@ def _derived(view: CaseView) -> Iterable[Moment]:
         what = event.action.value + (f" ({flat(event.detail)})" if event.detail else "")
         yield Moment(event.at, TimelineKind.CUSTODY.value, what, event.actor, event.evidence_id)
     for failure in view.failures:
-        yield Moment(
-            failure.at, TimelineKind.FAILURE.value, f"{failure.step} failed: {failure.cause}", failure.step
-        )
+        yield Moment(failure.at, TimelineKind.FAILURE.value, f"{failure.step} failed: {failure.cause}", failure.step)
 
 
 def _from_tools(view: CaseView) -> Iterable[Moment]:

@@ -51,9 +51,7 @@ def describe(view: CaseView) -> Containment:
     decision = view.plan.isolate
     reasons = "; ".join(decision.reasons)
     if not decision.wanted:
-        return Containment(
-            "idle", "no, not wanted", f"Not contained: the plan does not ask for isolation ({reasons})."
-        )
+        return Containment("idle", "no, not wanted", f"Not contained: the plan does not ask for isolation ({reasons}).")
     if not decision.possible:
         return Containment(
             "bad",

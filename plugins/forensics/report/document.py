@@ -25,9 +25,7 @@ CAVEAT = (
 
 def render_json(view: CaseView) -> str:
     """The report as canonical JSON: sorted keys, two spaces, ASCII only (no terminal or editor is fooled)."""
-    return (
-        json.dumps(to_json(build(view)), sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
-    )
+    return json.dumps(to_json(build(view)), sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
 def build(view: CaseView) -> dict[str, Any]:

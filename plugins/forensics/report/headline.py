@@ -88,13 +88,10 @@ def ledger(view: CaseView) -> Ledger:
         # An open case may be written to while it is read: a newer head alone proves nothing.
         return Ledger(
             None,
-            f"The chain of {events} is intact in itself, but the recorded head is another one: "
-            "reload, it must match.",
+            f"The chain of {events} is intact in itself, but the recorded head is another one: reload, it must match.",
         )
     if head != view.custody_head:
-        return Ledger(
-            False, f"The chain of {events} is intact in itself, but it does NOT end at the recorded head."
-        )
+        return Ledger(False, f"The chain of {events} is intact in itself, but it does NOT end at the recorded head.")
     return Ledger(True, f"The chain of {events} was recomputed for this page and ends at the recorded head.")
 
 
@@ -102,9 +99,7 @@ def missing(view: CaseView) -> list[Missing]:
     """Every gap, stated as one: plan, evidence, tools, failures."""
     found = [Missing(f"Step {f.step} failed", f.cause, f"step, try {f.try_number}") for f in view.failures]
     found += [
-        Missing(
-            f"{e.evidence_id}: {OUTCOME_WORDS[e.outcome]}", e.reason or "no reason is recorded", "evidence"
-        )
+        Missing(f"{e.evidence_id}: {OUTCOME_WORDS[e.outcome]}", e.reason or "no reason is recorded", "evidence")
         for e in view.evidence
         if e.outcome is not Outcome.ACQUIRED
     ]
@@ -218,9 +213,7 @@ def evidence_sentence(view: CaseView) -> str:
         return "No evidence is recorded."
     tally = Counter(e.outcome for e in view.evidence)
     others = ", ".join(f"{n} {o.value}" for o, n in tally.items() if o is not Outcome.ACQUIRED)
-    whole = (
-        f"{tally[Outcome.ACQUIRED]} of {count(len(view.evidence), 'piece', 'pieces')} of evidence acquired"
-    )
+    whole = f"{tally[Outcome.ACQUIRED]} of {count(len(view.evidence), 'piece', 'pieces')} of evidence acquired"
     return f"{whole}; {others}." if others else f"{whole}."
 
 
@@ -230,8 +223,6 @@ def findings_sentence(view: CaseView) -> str:
         return "No tool results are recorded."
     tally = severities(view)
     if not tally:
-        return (
-            "The tools that ran reported no finding. That is not proof that nothing happened: see the gaps."
-        )
+        return "The tools that ran reported no finding. That is not proof that nothing happened: see the gaps."
     parts = ", ".join(f"{tally[s]} {s.value}" for s in reversed(ResultSeverity) if tally[s])
     return f"{count(sum(tally.values()), 'finding')} from the tools: {parts}."

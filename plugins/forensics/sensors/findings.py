@@ -62,17 +62,13 @@ class FindingQueueSensor(BaseSensorOperator):
         if event is not None:
             return counts
         self.defer(
-            trigger=QueueDepthTrigger(
-                poll=hook.settings.queue_poll_seconds, deadline=time.time() + WAIT_SECONDS
-            ),
+            trigger=QueueDepthTrigger(poll=hook.settings.queue_poll_seconds, deadline=time.time() + WAIT_SECONDS),
             method_name="execute",
             timeout=timedelta(seconds=WAIT_SECONDS + 300),
         )
         return None
 
-    def _work(
-        self, hook: ForensicsHook, queue: FindingQueue, message: dict[str, Any], counts: dict[str, int]
-    ) -> None:
+    def _work(self, hook: ForensicsHook, queue: FindingQueue, message: dict[str, Any], counts: dict[str, int]) -> None:
         body = message["Body"]
         sent = message.get("Attributes", {}).get("SentTimestamp")
         received_at = datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else datetime.now(UTC)
@@ -101,9 +97,7 @@ class FindingQueueSensor(BaseSensorOperator):
                     counts[self._open(hook, finding, received_at)] += 1
             except ForensicsError as error:
                 # The message stays: it is delivered again, and after its tries the queue's own redrive moves it.
-                self.log.error(
-                    "message %s could not be worked and stays in the queue: %s", message["MessageId"], error
-                )
+                self.log.error("message %s could not be worked and stays in the queue: %s", message["MessageId"], error)
                 counts["failed"] += 1
                 return
         queue.delete(message["ReceiptHandle"])

@@ -58,18 +58,14 @@ def disk() -> Flow:
 def containment() -> Flow:
     """Isolate the target when the memory capture has ended, whatever its outcome (step 6)."""
     with TaskGroup("containment", tooltip="protect, isolate, read back"):
-        isolate = IsolateTargetOperator(
-            task_id="isolate_target", trigger_rule=TriggerRule.ALL_DONE, priority_weight=10
-        )
+        isolate = IsolateTargetOperator(task_id="isolate_target", trigger_rule=TriggerRule.ALL_DONE, priority_weight=10)
     return Flow(isolate, isolate)
 
 
 def investigation() -> tuple[Flow, list[BaseOperator]]:
     """Forensic instance from launch to removal, tools in between (steps 8 to 12). Returns the flow and the tool tasks."""
     with TaskGroup("investigation", tooltip="run the tools on a disposable forensic instance"):
-        launch = LaunchForensicInstanceOperator(
-            task_id="launch_forensic_instance", trigger_rule=TriggerRule.ALL_DONE
-        )
+        launch = LaunchForensicInstanceOperator(task_id="launch_forensic_instance", trigger_rule=TriggerRule.ALL_DONE)
         attach = AttachEvidenceVolumesOperator(task_id="attach_evidence_volumes")
         on_memory = AnalyseMemoryOperator(task_id="analyse_memory")
         on_disk = AnalyseDiskOperator(task_id="analyse_disk")

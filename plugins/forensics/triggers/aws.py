@@ -101,9 +101,7 @@ class ForensicInstanceOnlineTrigger(_ScopedTrigger):
         state = account.ec2.state(self.instance_id)
         if state in {"terminated", "shutting-down", "stopped", "stopping"}:
             msg = f"forensic instance {self.instance_id} is {state} before it was ready"
-            raise InvestigationError(
-                msg, next_action="look at its system log and the AMI, then clear the task"
-            )
+            raise InvestigationError(msg, next_action="look at its system log and the AMI, then clear the task")
         if state == "running" and account.ssm.status(self.instance_id).online:
             return Outcome(ok=True, payload={"instance_id": self.instance_id})
         return None

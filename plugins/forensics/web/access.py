@@ -29,8 +29,6 @@ def airflow_access() -> Access:
         from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
         from airflow.api_fastapi.core_api.security import requires_access_dag
     except ImportError as error:
-        log.exception(
-            "Airflow's sign-in cannot be imported; the case pages refuse everyone", error=str(error)
-        )
+        log.exception("Airflow's sign-in cannot be imported; the case pages refuse everyone", error=str(error))
         return refuse_everyone
     return requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id=CASE_DAG)

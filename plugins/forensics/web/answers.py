@@ -74,9 +74,7 @@ def _problem(error: Exception) -> Problem:
     if isinstance(error, ForensicsError):
         log.warning("case store cannot answer", error=error.message, kind=type(error).__name__)
         title = "The case store cannot answer"
-        return Problem(
-            503, title, f"{type(error).__name__} while reading cases", error.message, error.next_action
-        )
+        return Problem(503, title, f"{type(error).__name__} while reading cases", error.message, error.next_action)
     if isinstance(error, RequestValidationError):
         why = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         return Problem(
@@ -126,9 +124,7 @@ def _answer(request: Request, problem: Problem, *, site: Site) -> Response:
     path = str(request.scope["path"]).removeprefix(site.root)
     if path.startswith("/api/"):
         body = {"what": problem.what, "why": visible(problem.why), "next": problem.next_action}
-        answer: Response = JSONResponse(
-            {"error": {"title": problem.title, **body}}, status_code=problem.status
-        )
+        answer: Response = JSONResponse({"error": {"title": problem.title, **body}}, status_code=problem.status)
     else:
         links = [Link("All cases", site.board()), Link("Airflow", f"{site.airflow}/")]
         page = message_page(

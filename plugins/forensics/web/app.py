@@ -26,9 +26,7 @@ _READERS = 8
 Limit = Annotated[int, Query(ge=1, le=100)]
 TimelineLimit = Annotated[int, Query(ge=1, le=1000)]
 Cursor = Annotated[str | None, Query(max_length=200, pattern=r"^[\x21-\x7e]+$")]
-TimelineCursor = Annotated[
-    str | None, Query(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z~[0-9a-f]{16}$")
-]
+TimelineCursor = Annotated[str | None, Query(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z~[0-9a-f]{16}$")]
 RunId = Annotated[str, Query(min_length=1, max_length=250)]
 
 
@@ -107,9 +105,7 @@ class _Pages:
         """The report of one case as JSON."""
         return Response(render_json(self._view(case_id)), media_type="application/json")
 
-    def api_timeline(
-        self, case_id: str, limit: TimelineLimit = 200, cursor: TimelineCursor = None
-    ) -> Response:
+    def api_timeline(self, case_id: str, limit: TimelineLimit = 200, cursor: TimelineCursor = None) -> Response:
         """The merged timeline, oldest first; ``next`` continues after the last entry of this page."""
         moments = [m for m in merged(self._view(case_id)) if cursor is None or m.key > cursor]
         page = moments[:limit]

@@ -98,9 +98,7 @@ class StoreReader:
                 case=case,
                 plan=store.get(case.case_id, "PLAN", ResponsePlan),
                 containment=store.get(case.case_id, "CONTAINMENT", ContainmentResult),
-                evidence=tuple(
-                    Evidence.model_validate(data) for _, data in store.items(case.case_id, "EVIDENCE#")
-                ),
+                evidence=tuple(Evidence.model_validate(data) for _, data in store.items(case.case_id, "EVIDENCE#")),
                 generated_at=datetime.now(UTC),
             )
         except ValidationError as error:
@@ -123,9 +121,7 @@ class StoreReader:
 
 
 def _unreadable(what: str, error: ValidationError) -> CaseError:
-    fields = "; ".join(
-        f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)[:5]
-    )
+    fields = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)[:5])
     return CaseError(
         f"{what} has a record that this version cannot read: {fields}",
         next_action="compare the plugin's version with the one that wrote the case; the records are safe",

@@ -28,9 +28,7 @@ SCALARS = st.one_of(
     st.integers(-(2**53), 2**53),
     st.floats(allow_nan=False, allow_infinity=False).filter(lambda f: f == 0 or 1e-100 < abs(f) < 1e100),
 )
-JSON = st.recursive(
-    SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionaries(TEXT, v, max_size=3), max_leaves=8
-)
+JSON = st.recursive(SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionaries(TEXT, v, max_size=3), max_leaves=8)
 
 
 @given(JSON)
@@ -141,9 +139,7 @@ def test_updates_keep_the_rest_and_move_the_index(store: CaseStore) -> None:
 
 
 def test_models_survive_the_store(store: CaseStore) -> None:
-    item = evidence(
-        EvidenceKind.DISK, origin={"ratio": 0.1, "deep": [{"n": 3, "none": None}]}, started_at=NOW
-    )
+    item = evidence(EvidenceKind.DISK, origin={"ratio": 0.1, "deep": [{"n": 3, "none": None}]}, started_at=NOW)
     store.put(CASE_ID, "EVIDENCE#x", item)
     assert store.get(CASE_ID, "EVIDENCE#x", Evidence) == item
     assert store.get(CASE_ID, "EVIDENCE#y", Evidence) is None
@@ -200,9 +196,7 @@ def test_an_empty_table_has_no_cases(store: CaseStore) -> None:
 def test_a_milestone_is_the_first_time(store: CaseStore) -> None:
     assert store.milestone(CASE_ID, Milestone.OPENED, NOW)
     assert not store.milestone(CASE_ID, Milestone.OPENED, NOW + timedelta(hours=1))
-    assert dict(store.items(CASE_ID, "MILESTONE#")) == {
-        "MILESTONE#opened": {"at": "2026-11-24T08:00:00.000000Z"}
-    }
+    assert dict(store.items(CASE_ID, "MILESTONE#")) == {"MILESTONE#opened": {"at": "2026-11-24T08:00:00.000000Z"}}
 
 
 def test_the_same_note_twice_is_one(store: CaseStore) -> None:

@@ -79,9 +79,7 @@ def test_events_form_a_chain_with_the_head_at_its_end(ledger: CustodyLedger) -> 
     assert ledger.head(CASE_ID) == (3, verify_chain(events))
 
 
-def test_concurrent_writers_leave_an_unbroken_chain(
-    ledger: CustodyLedger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_concurrent_writers_leave_an_unbroken_chain(ledger: CustodyLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(custody_ledger, "_TRIES", 200)
     failed: list[ForensicsError] = []
 
@@ -100,9 +98,7 @@ def test_concurrent_writers_leave_an_unbroken_chain(
     assert not failed
     events = ledger.events(CASE_ID)
     assert ledger.head(CASE_ID) == (16, verify_chain(events))
-    assert sorted(str(e.evidence_id) for e in events) == sorted(
-        f"disk-vol-{n}" for n in range(4) for _ in range(4)
-    )
+    assert sorted(str(e.evidence_id) for e in events) == sorted(f"disk-vol-{n}" for n in range(4) for _ in range(4))
 
 
 def test_once_is_once_also_for_two_writers_at_a_time(ledger: CustodyLedger) -> None:
@@ -130,9 +126,7 @@ def test_a_head_that_keeps_moving_is_contention_and_is_retried(
     assert caught.value.retryable
 
 
-def test_the_signed_head_can_be_checked_with_the_object_alone(
-    ledger: CustodyLedger, store: CaseStore
-) -> None:
+def test_the_signed_head_can_be_checked_with_the_object_alone(ledger: CustodyLedger, store: CaseStore) -> None:
     ledger.append(CASE_ID, CustodyAction.CASE_OPENED)
     ledger.append(CASE_ID, CustodyAction.CASE_CLOSED)
     shelf = Shelf()

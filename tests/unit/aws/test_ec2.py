@@ -132,15 +132,11 @@ def test_a_new_quarantine_group_loses_every_rule_it_was_born_with(stub: Stubber,
     stub.add_response("create_security_group", {"GroupId": GROUP})
     described = {"SecurityGroups": [{"GroupId": GROUP, "IpPermissionsEgress": born}]}
     stub.add_response("describe_security_groups", described, {"GroupIds": [GROUP]})
-    stub.add_response(
-        "revoke_security_group_egress", {"Return": True}, {"GroupId": GROUP, "IpPermissions": born}
-    )
+    stub.add_response("revoke_security_group_egress", {"Return": True}, {"GroupId": GROUP, "IpPermissions": born})
     assert _quarantine(ec2) == GROUP
 
 
-@pytest.mark.parametrize(
-    ("tags", "found"), [(TAGS, GROUP), ([], None), ([{**TAGS[0], "Value": "fc-2"}], None)]
-)
+@pytest.mark.parametrize(("tags", "found"), [(TAGS, GROUP), ([], None), ([{**TAGS[0], "Value": "fc-2"}], None)])
 def test_a_group_is_never_trusted_by_its_name(
     stub: Stubber, ec2: Ec2Gateway, tags: list[dict[str, str]], found: str | None
 ) -> None:
@@ -148,24 +144,16 @@ def test_a_group_is_never_trusted_by_its_name(
     stub.add_response("describe_security_groups", {"SecurityGroups": [{"GroupId": GROUP, "Tags": tags}]})
     if found:
         rule = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]
-        stub.add_response(
-            "describe_security_groups", {"SecurityGroups": [{"GroupId": GROUP, "IpPermissions": rule}]}
-        )
-        stub.add_response(
-            "revoke_security_group_ingress", {"Return": True}, {"GroupId": GROUP, "IpPermissions": rule}
-        )
+        stub.add_response("describe_security_groups", {"SecurityGroups": [{"GroupId": GROUP, "IpPermissions": rule}]})
+        stub.add_response("revoke_security_group_ingress", {"Return": True}, {"GroupId": GROUP, "IpPermissions": rule})
     assert _quarantine(ec2) == found
 
 
 def test_rules_are_counted_over_all_pages(stub: Stubber, ec2: Ec2Gateway) -> None:
     asked = {"Filters": [{"Name": "group-id", "Values": [GROUP]}]}
     rule = {"SecurityGroupRuleId": "sgr-1"}
-    stub.add_response(
-        "describe_security_group_rules", {"SecurityGroupRules": [rule], "NextToken": "n"}, asked
-    )
-    stub.add_response(
-        "describe_security_group_rules", {"SecurityGroupRules": [rule]}, {**asked, "NextToken": "n"}
-    )
+    stub.add_response("describe_security_group_rules", {"SecurityGroupRules": [rule], "NextToken": "n"}, asked)
+    stub.add_response("describe_security_group_rules", {"SecurityGroupRules": [rule]}, {**asked, "NextToken": "n"})
     assert ec2.rule_count(GROUP) == 2
 
 
@@ -204,9 +192,7 @@ def test_another_launch_error_is_raised_at_once(stub: Stubber, ec2: Ec2Gateway) 
 
 def test_a_terminated_instance_is_not_found_again(stub: Stubber, ec2: Ec2Gateway) -> None:
     dead = instance(State={"Name": "terminated"})
-    stub.add_response(
-        "describe_instances", dead, {"Filters": [{"Name": "tag:forensics:case", "Values": ["fc-1"]}]}
-    )
+    stub.add_response("describe_instances", dead, {"Filters": [{"Name": "tag:forensics:case", "Values": ["fc-1"]}]})
     assert ec2.find_instances(tags={"forensics:case": "fc-1"}) == []
 
 
@@ -290,9 +276,7 @@ def test_a_copy_is_encrypted_under_our_key(stub: Stubber, ebs: EbsGateway) -> No
     # botocore adds the presigned URL and the destination Region that EC2 wants.
     stub.add_response("copy_snapshot", {"SnapshotId": "snap-2"})
     seen: list[dict[str, Any]] = []
-    stub.client.meta.events.register(
-        "provide-client-params.ec2.CopySnapshot", lambda params, **_: seen.append(params)
-    )
+    stub.client.meta.events.register("provide-client-params.ec2.CopySnapshot", lambda params, **_: seen.append(params))
     made = ebs.copy("snap-1", source_region="us-east-1", kms_key_id="key", description="d", tags=TAGS)
     assert made == "snap-2"
     assert seen[0]["Encrypted"] is True and seen[0]["KmsKeyId"] == "key"
@@ -301,8 +285,7 @@ def test_a_copy_is_encrypted_under_our_key(stub: Stubber, ebs: EbsGateway) -> No
 def test_every_failed_snapshot_is_named_with_awss_reason() -> None:
     good = Snapshot(id="snap-1", volume_id="vol-1", state="completed")
     bad = [
-        Snapshot(id=f"snap-{n}", volume_id=f"vol-{n}", state="error", message=m)
-        for n, m in ((2, "no key"), (3, ""))
+        Snapshot(id=f"snap-{n}", volume_id=f"vol-{n}", state="error", message=m) for n, m in ((2, "no key"), (3, ""))
     ]
     raise_if_failed([good], what="snapshot")
     with pytest.raises(SnapshotError, match=r"snap-2 of vol-2: no key; snap-3 of vol-3: AWS gave no reason"):

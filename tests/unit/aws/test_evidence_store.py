@@ -95,9 +95,7 @@ def _read_back(stub: Stubber, size: int, *, version: str | None = None, **change
     stub.add_response("head_object", head, {**where, "VersionId": version} if version else where)
 
 
-def test_put_is_create_only_owned_encrypted_checked_and_locked(
-    stub: Stubber, evidence: EvidenceStore
-) -> None:
+def test_put_is_create_only_owned_encrypted_checked_and_locked(stub: Stubber, evidence: EvidenceStore) -> None:
     stub.add_response("put_object", {"VersionId": "v1"}, expected_put(b"{}"))
     _read_back(stub, 2, version="v1")
     stored = evidence.put(KEY, b"{}", content_type="application/json")
@@ -187,10 +185,7 @@ def _expect_upload(stub: Stubber, parts: list[bytes]) -> None:
 
 
 def _complete(parts: list[bytes]) -> dict[str, Any]:
-    listed = [
-        {"PartNumber": n, "ETag": f'"{n}"', "ChecksumSHA256": checksum(b)}
-        for n, b in enumerate(parts, start=1)
-    ]
+    listed = [{"PartNumber": n, "ETag": f'"{n}"', "ChecksumSHA256": checksum(b)} for n, b in enumerate(parts, start=1)]
     return {
         "Bucket": "evidence",
         "Key": KEY,
@@ -239,9 +234,7 @@ def test_a_repeated_stream_of_the_same_bytes_is_accepted(stub: Stubber, evidence
     assert evidence.put_stream(KEY, iter([b"abc"])).version_id == "v0"
 
 
-@pytest.mark.parametrize(
-    ("gib", "limit"), [(1, 10_000), (160, 10_000), (1024, 10_000), (5 * 1024 - 1, 10_000)]
-)
+@pytest.mark.parametrize(("gib", "limit"), [(1, 10_000), (160, 10_000), (1024, 10_000), (5 * 1024 - 1, 10_000)])
 def test_part_sizes_grow_so_that_every_image_fits_into_ten_thousand_parts(gib: int, limit: int) -> None:
     left, number = gib * 1024**3, 0
     while left > 0:

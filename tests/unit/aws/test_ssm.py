@@ -151,11 +151,7 @@ def test_the_cause_is_what_the_host_said(changes: dict[str, str], words: str) ->
 @pytest.mark.parametrize("where", ["stdout", "stderr"])
 def test_a_presigned_url_in_the_output_never_reaches_the_case(where: str) -> None:
     url = "https://landing.s3.amazonaws.com/case/part?partNumber=1&X-Amz-Credential=A&X-Amz-Signature=5ec2e7"
-    said = (
-        f'{{"status": "failed", "reason": "GET {url} failed: 403"}}'
-        if where == "stdout"
-        else f"curl: {url}: 403"
-    )
+    said = f'{{"status": "failed", "reason": "GET {url} failed: 403"}}' if where == "stdout" else f"curl: {url}: 403"
     cause = invocation(status="Failed", exit_code=1, **{where: said}).cause()
     assert "5ec2e7" not in cause and "X-Amz" not in cause
     assert "https://landing.s3.amazonaws.com/case/part" in cause and "403" in cause

@@ -74,9 +74,7 @@ def test_every_dag_says_what_it_is(bag: Any, file: Path) -> None:
     assert not dag.catchup
     for task in dag.tasks:
         assert task.owner == "forensics"
-        assert task.retries >= 1, (
-            f"{task.task_id}: a deferred task without retries is lost to a race in Airflow"
-        )
+        assert task.retries >= 1, f"{task.task_id}: a deferred task without retries is lost to a race in Airflow"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
@@ -125,9 +123,7 @@ def test_the_forensic_instance_is_torn_down(case: Any) -> None:
 
 
 def test_the_report_comes_after_the_tools(case: Any) -> None:
-    assert {"investigation.analyse_memory", "investigation.analyse_disk"} <= above(
-        case, "report.write_report"
-    )
+    assert {"investigation.analyse_memory", "investigation.analyse_disk"} <= above(case, "report.write_report")
 
 
 def test_every_step_says_what_it_does(case: Any) -> None:
@@ -153,9 +149,7 @@ def test_every_step_says_what_it_does(case: Any) -> None:
         ({"case_id": "fc-20261124-0123456789"}, True),
     ],
 )
-def test_a_persons_parameters_are_checked_before_the_run_starts(
-    case: Any, conf: dict[str, Any], valid: bool
-) -> None:
+def test_a_persons_parameters_are_checked_before_the_run_starts(case: Any, conf: dict[str, Any], valid: bool) -> None:
     from airflow.sdk.exceptions import ParamValidationError
 
     try:

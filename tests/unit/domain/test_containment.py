@@ -48,6 +48,4 @@ def test_what_stays_open_is_always_said() -> None:
 def test_group_names_differ_by_attempt_and_suit_ec2() -> None:
     names = [group_name(CASE_ID, attempt) for attempt in range(5)]
     assert len(set(names)) == 5
-    assert all(
-        re.fullmatch(r"[\w .:/()#,@\[\]+=&;{}!$*-]{1,255}", n) and not n.startswith("sg-") for n in names
-    )
+    assert all(re.fullmatch(r"[\w .:/()#,@\[\]+=&;{}!$*-]{1,255}", n) and not n.startswith("sg-") for n in names)

@@ -97,9 +97,7 @@ def test_an_edited_event_is_named(data: st.DataObject, details: list[dict[str, A
 
 
 @given(st.data(), st.lists(DETAILS, min_size=2, max_size=8))
-def test_an_edit_with_a_new_digest_breaks_the_next_link(
-    data: st.DataObject, details: list[dict[str, Any]]
-) -> None:
+def test_an_edit_with_a_new_digest_breaks_the_next_link(data: st.DataObject, details: list[dict[str, Any]]) -> None:
     events = chain(details)
     number = data.draw(st.integers(0, len(events) - 2))
     forged = events[number].model_copy(update={"actor": "somebody else"})
@@ -113,10 +111,7 @@ def test_a_cut_tail_verifies_so_that_only_the_signed_head_proves_the_length() ->
 
 
 def test_canonical_form_is_rfc_8785() -> None:
-    assert (
-        canonical({"b": 1.0, "a": "\u20ac", "1": [True, None]})
-        == '{"1":[true,null],"a":"\u20ac","b":1}'.encode()
-    )
+    assert canonical({"b": 1.0, "a": "\u20ac", "1": [True, None]}) == '{"1":[true,null],"a":"\u20ac","b":1}'.encode()
 
 
 def test_the_digest_covers_every_field_but_itself() -> None:

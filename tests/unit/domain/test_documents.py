@@ -16,9 +16,7 @@ PINNED = ROOT / "plugins" / "forensics" / "domain" / "documents.json"
 
 
 def test_documents_json_is_in_step_with_the_documents() -> None:
-    spec = importlib.util.spec_from_file_location(
-        "documents_manifest", ROOT / "scripts" / "documents_manifest.py"
-    )
+    spec = importlib.util.spec_from_file_location("documents_manifest", ROOT / "scripts" / "documents_manifest.py")
     assert spec and spec.loader
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)

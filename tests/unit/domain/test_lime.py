@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from forensics.domain.lime import HEADER, MAGIC, PAGE, LimeWalker
 
-BANNER = (
-    b"Linux version 6.1.0-13-amd64 (debian-kernel@lists.debian.org) (gcc-12 12.2.0) #1 SMP Debian 6.1.55-1\n"
-)
+BANNER = b"Linux version 6.1.0-13-amd64 (debian-kernel@lists.debian.org) (gcc-12 12.2.0) #1 SMP Debian 6.1.55-1\n"
 
 
 def header(first: int, last: int, *, magic: int = MAGIC, version: int = 1) -> bytes:
@@ -94,17 +92,13 @@ def test_bytes_that_are_no_image_are_named_and_never_pass(data: bytes) -> None:
         assert walker.error and "no LiME header at the start" in walker.error
 
 
-@pytest.mark.parametrize(
-    "bad", [header(0x100000, 0x100FFF, magic=0x464C457F), header(0x100000, 0x100FFF, version=2)]
-)
+@pytest.mark.parametrize("bad", [header(0x100000, 0x100FFF, magic=0x464C457F), header(0x100000, 0x100FFF, version=2)])
 def test_a_bad_header_after_a_range_says_where(bad: bytes) -> None:
     walker = walk([image((0x1000, body(1, banner_at=0))) + bad + body(1)])
     assert "no LiME header after range 1" in walker.problems()[0]
 
 
-@pytest.mark.parametrize(
-    ("second", "last"), [(0x1000, 0x1FFF), (0x0, 0xFFF), (0x1FFF, 0x2FFF), (0x5000, 0x4FFF)]
-)
+@pytest.mark.parametrize(("second", "last"), [(0x1000, 0x1FFF), (0x0, 0xFFF), (0x1FFF, 0x2FFF), (0x5000, 0x4FFF)])
 def test_overlapping_descending_and_inverted_ranges_are_refused(second: int, last: int) -> None:
     walker = walk([image((0x1000, body(1, banner_at=0))) + header(second, last) + body(1)])
     assert "is not ascending" in walker.problems()[0]

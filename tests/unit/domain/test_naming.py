@@ -18,9 +18,7 @@ MOMENTS = st.integers(1_600_000_000, 2_200_000_000).map(lambda s: datetime.fromt
 
 
 @given(first=MOMENTS, second=MOMENTS, severity=st.sampled_from(list(Severity)))
-def test_a_redelivery_at_any_time_gives_the_same_case(
-    first: datetime, second: datetime, severity: Severity
-) -> None:
+def test_a_redelivery_at_any_time_gives_the_same_case(first: datetime, second: datetime, severity: Severity) -> None:
     again = finding(severity=severity, source=FindingSource.SECURITY_HUB, title="other words")
     assert naming.case_id_for(finding(), received_at=first) == naming.case_id_for(again, received_at=second)
 
@@ -41,9 +39,7 @@ def test_a_finding_without_a_time_uses_the_day_of_reception() -> None:
     ],
 )
 def test_another_finding_or_instance_is_another_case(change: dict[str, str]) -> None:
-    assert naming.case_id_for(finding(), received_at=NOW) != naming.case_id_for(
-        finding(**change), received_at=NOW
-    )
+    assert naming.case_id_for(finding(), received_at=NOW) != naming.case_id_for(finding(**change), received_at=NOW)
 
 
 @pytest.mark.parametrize("action", CustomAction)
@@ -68,12 +64,8 @@ def test_evidence_ids_are_valid_for_every_kind(kind: EvidenceKind) -> None:
 
 def test_keys_lie_below_the_case() -> None:
     prefix = naming.case_prefix(CASE_ID)
-    assert naming.evidence_key(CASE_ID, EvidenceKind.MEMORY, item="m", name="a").startswith(
-        f"{prefix}evidence/memory/"
-    )
-    assert naming.artifact_key(CASE_ID, tool="disk", item="d", name="r").startswith(
-        f"{prefix}artifacts/disk/"
-    )
+    assert naming.evidence_key(CASE_ID, EvidenceKind.MEMORY, item="m", name="a").startswith(f"{prefix}evidence/memory/")
+    assert naming.artifact_key(CASE_ID, tool="disk", item="d", name="r").startswith(f"{prefix}artifacts/disk/")
 
 
 @pytest.mark.parametrize("phase", ["triage", "acquire", "contain", "analyse", "custodian"])

@@ -23,9 +23,7 @@ def _plan(policy: TriagePolicy | None = None, *, on: object = None, **changes: o
 
 
 @pytest.mark.parametrize(("source", "severity"), list(product(AUTOMATIC, Severity)))
-def test_severity_decides_for_findings_that_nobody_acted_on(
-    source: FindingSource, severity: Severity
-) -> None:
+def test_severity_decides_for_findings_that_nobody_acted_on(source: FindingSource, severity: Severity) -> None:
     plan = _plan(source=source, severity=severity)
     assert plan.memory.go is plan.disk.go is (severity.rank >= Severity.MEDIUM.rank)
     assert plan.isolate.go is (severity.rank >= Severity.HIGH.rank)

@@ -82,9 +82,7 @@ def test_each_thing_that_is_missing_is_named(changes: dict[str, Any], words: str
 
 @pytest.mark.parametrize(
     ("kind", "outcome"),
-    list(
-        product([EvidenceKind.MEMORY, EvidenceKind.DISK], [o for o in Outcome if o is not Outcome.ACQUIRED])
-    ),
+    list(product([EvidenceKind.MEMORY, EvidenceKind.DISK], [o for o in Outcome if o is not Outcome.ACQUIRED])),
 )
 def test_wanted_evidence_that_is_not_acquired_is_a_gap(kind: EvidenceKind, outcome: Outcome) -> None:
     other = EvidenceKind.DISK if kind is EvidenceKind.MEMORY else EvidenceKind.MEMORY
@@ -142,9 +140,7 @@ def test_a_volume_without_a_record_is_a_gap() -> None:
         ({}, False),
     ],
 )
-def test_an_order_to_isolate_that_the_plan_does_not_carry_out_is_a_gap(
-    order: dict[str, Any], named: bool
-) -> None:
+def test_an_order_to_isolate_that_the_plan_does_not_carry_out_is_a_gap(order: dict[str, Any], named: bool) -> None:
     late = finding(**order)
     found = gaps(complete(plan=plan(isolate=False), findings=(finding(), late)))
     assert any("asked for isolation" in gap for gap in found) is named

@@ -78,9 +78,7 @@ def test_role_is_dropped_where_guardduty_does_not_mean_it(event, read, name):
     assert {finding.resource_role for finding in read(event(name)).findings} == {None}
 
 
-@pytest.mark.parametrize(
-    "name", ["asff_bare_control", "ocsf_bare_vulnerability", "config_instance_noncompliant"]
-)
+@pytest.mark.parametrize("name", ["asff_bare_control", "ocsf_bare_vulnerability", "config_instance_noncompliant"])
 def test_controls_and_vulnerabilities_are_posture(event, read, name):
     assert only(read(event(name))).posture
 
@@ -244,9 +242,7 @@ def test_malformed_instances_are_quarantined(event, read, arn):
 def test_other_partitions(event, read):
     text = json.dumps(event("asff_imported_guardduty_c2")).replace("eu-central-1", "us-gov-west-1")
     assert read(text).verdict is Verdict.QUARANTINE
-    text = text.replace("arn:aws:", "arn:aws-us-gov:").replace(
-        '"Partition": "aws"', '"Partition": "aws-us-gov"'
-    )
+    text = text.replace("arn:aws:", "arn:aws-us-gov:").replace('"Partition": "aws"', '"Partition": "aws-us-gov"')
     assert only(read(text)).region == "us-gov-west-1"
 
 
@@ -258,15 +254,11 @@ def test_control_characters_are_removed_from_titles(event, read):
 
 def test_tags_neither_trigger_nor_suppress(event, read):
     body = event("guardduty_ec2_c2")
-    assert {"key": "IsTriageRequired", "value": "False"} in body["detail"]["resource"]["instanceDetails"][
-        "tags"
-    ]
+    assert {"key": "IsTriageRequired", "value": "False"} in body["detail"]["resource"]["instanceDetails"]["tags"]
     assert only(read(body)).instance_id == INSTANCE
 
 
-@pytest.mark.parametrize(
-    "updated_at", ["1970-01-01T00:00:00Z", "2031-01-01T00:00:00Z", "soon", 10**400, None]
-)
+@pytest.mark.parametrize("updated_at", ["1970-01-01T00:00:00Z", "2031-01-01T00:00:00Z", "soon", 10**400, None])
 def test_unbelievable_times_are_left_out(event, read, updated_at):
     body = event("guardduty_ec2_c2")
     body["detail"]["updatedAt"] = updated_at

@@ -39,15 +39,11 @@ TEXT = st.one_of(
         ]
     ),
 )
-SCALAR = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), TEXT
-)
+SCALAR = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), TEXT)
 ANY_JSON = st.recursive(
     SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=8
 )
-QUICK = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 
 def check(body: Any) -> Intake:
@@ -99,9 +95,7 @@ def test_valid_events_with_a_few_changes(data):
     check(json.dumps(body))
 
 
-@pytest.mark.parametrize(
-    "name", ["guardduty_ec2_c2", "asff_action_isolate_two_findings", "ocsf_imported_guardduty_c2"]
-)
+@pytest.mark.parametrize("name", ["guardduty_ec2_c2", "asff_action_isolate_two_findings", "ocsf_imported_guardduty_c2"])
 def test_every_single_field_replaced(name):
     original = json.loads((EVENTS / f"{name}.json").read_text())
     for *parents, last in paths(original):
@@ -148,8 +142,6 @@ def test_depth_inside_a_wrapped_message_counts():
 
 def test_a_list_of_all_instances_that_fit_is_read_in_time():
     body = json.loads((EVENTS / "guardduty_attack_sequence_instances.json").read_text())
-    group = body["detail"]["service"]["detection"]["sequence"]["resources"][2]["data"][
-        "autoscalingAutoScalingGroup"
-    ]
+    group = body["detail"]["service"]["detection"]["sequence"]["resources"][2]["data"]["autoscalingAutoScalingGroup"]
     group["ec2InstanceUids"] = [f"i-{n:017x}" for n in range(2000)]
     assert len(check(json.dumps(body)).findings) == 2002

@@ -98,9 +98,7 @@ def test_an_error_that_will_be_retried_is_noted_and_not_a_failure(desk: Desk, tr
 
 def test_the_last_try_records_announces_and_fails_for_good(desk: Desk) -> None:
     step = make(raising(MemoryCaptureError("the agent went away", next_action="restart the agent")), desk)
-    with pytest.raises(
-        AirflowFailException, match=r"the agent went away. What to do next: restart the agent"
-    ):
+    with pytest.raises(AirflowFailException, match=r"the agent went away. What to do next: restart the agent"):
         step.execute(context(3))
     failure = desk.store.failures["step"]
     assert (failure.cause, failure.next_action, failure.try_number) == (

@@ -178,9 +178,7 @@ def timeline() -> tuple[TimelineEntry, ...]:
         (600.0, k.FAILURE, "copy of snap-3 failed", "disk.copy", "disk-vol-0bad0bad0bad0bad0"),
         (700.0, k.INVESTIGATION, "forensic instance i-0fedcba9876543210 started", "investigation", None),
     ]
-    return tuple(
-        TimelineEntry(time=at(s), kind=kind, what=w, source=src, evidence_id=e) for s, kind, w, src, e in rows
-    )
+    return tuple(TimelineEntry(time=at(s), kind=kind, what=w, source=src, evidence_id=e) for s, kind, w, src, e in rows)
 
 
 MILESTONES = {

@@ -230,9 +230,7 @@ def _memory_results() -> dict[str, Any]:
             },
         ],
         "findings": _memory_findings(),
-        "gaps": [
-            {"what": "network connections of other namespaces", "why": "the plugin failed " + HOSTILE[3]}
-        ],
+        "gaps": [{"what": "network connections of other namespaces", "why": "the plugin failed " + HOSTILE[3]}],
     }
 
 
@@ -245,9 +243,7 @@ def _disk_results() -> dict[str, Any]:
         "tool": "disk",
         "started": at(700),
         "ended": at(1200),
-        "provenance": [
-            {"tool": "dissect.target", "version": "3.22", "argv": ["query"], "exit": 0, "seconds": 80}
-        ],
+        "provenance": [{"tool": "dissect.target", "version": "3.22", "argv": ["query"], "exit": 0, "seconds": 80}],
         "findings": [
             f(
                 50,

@@ -167,9 +167,7 @@ def _isolate(**changes: Any) -> Decision:
         (ContainmentState.NOT_CONTAINED, Outcome.SKIPPED, "no", "bad", True),
     ],
 )
-def test_containment_states(
-    state: ContainmentState, outcome: Outcome, short: str, level: str, act: bool
-) -> None:
+def test_containment_states(state: ContainmentState, outcome: Outcome, short: str, level: str, act: bool) -> None:
     view = sample.rich_view(containment=ContainmentResult(outcome=outcome, state=state), milestones={})
     said = containment.describe(view)
     assert (said.short, said.level, bool(said.act)) == (short, level, act)
@@ -241,12 +239,8 @@ def test_json_of_the_empty_view_validates_back() -> None:
 
 
 def test_json_takes_what_json_cannot_say(view: CaseView) -> None:
-    item = view.evidence[0].model_copy(
-        update={"origin": {"nan": float("nan"), "bytes": b"\xff", "bad": "\ud800"}}
-    )
-    origin = json.loads(render_json(view.model_copy(update={"evidence": (item,)})))["view"]["evidence"][0][
-        "origin"
-    ]
+    item = view.evidence[0].model_copy(update={"origin": {"nan": float("nan"), "bytes": b"\xff", "bad": "\ud800"}})
+    origin = json.loads(render_json(view.model_copy(update={"evidence": (item,)})))["view"]["evidence"][0]["origin"]
     assert origin == {"nan": "nan", "bytes": "ff", "bad": "\ud800"}
 
 

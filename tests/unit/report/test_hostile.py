@@ -137,9 +137,7 @@ def test_lone_surrogates_in_free_data_do_not_break_the_page() -> None:
     assert "bad[U+D800]" in check(render_html(odd)).text
 
 
-@given(
-    st.text(max_size=60), st.dictionaries(st.text(min_size=1, max_size=10), st.text(max_size=30), max_size=3)
-)
+@given(st.text(max_size=60), st.dictionaries(st.text(min_size=1, max_size=10), st.text(max_size=30), max_size=3))
 @settings(max_examples=25, deadline=None)
 def test_any_text_stays_text(text: str, tags: dict[str, Any]) -> None:
     target = sample.target().model_copy(update={"tags": tags, "notes": (text,)})

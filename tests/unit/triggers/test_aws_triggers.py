@@ -81,9 +81,7 @@ class Account:
 
     def snapshots(self, ids: list[str]) -> list[Snapshot]:
         found = self.answers["snapshots"]
-        return [
-            Snapshot(id=i, volume_id="vol-1", state=found[i], message="no key") for i in ids if i in found
-        ]
+        return [Snapshot(id=i, volume_id="vol-1", state=found[i], message="no key") for i in ids if i in found]
 
     def volumes(self, ids: list[str]) -> list[dict[str, Any]]:
         return [self.answers["volumes"][i] for i in ids]

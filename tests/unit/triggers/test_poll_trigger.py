@@ -18,9 +18,7 @@ class Scripted(PollTrigger):
     """Answers with what a test has written down, then with the last of it for ever."""
 
     def __init__(self, *answers: Any, deadline: float | None = None, ends_task: bool = False) -> None:
-        super().__init__(
-            poll=0.001, deadline=time.time() + 30 if deadline is None else deadline, ends_task=ends_task
-        )
+        super().__init__(poll=0.001, deadline=time.time() + 30 if deadline is None else deadline, ends_task=ends_task)
         self.answers = list(answers)
         self.looks = 0
 

@@ -79,9 +79,7 @@ def shelf() -> Shelf:
         run_id=MANUAL_RUN,
         status=CaseStatus.OPEN,
     )
-    return Shelf(
-        {sample.CASE_ID: sample.rich_view(), OTHER: sample.empty_view().model_copy(update={"case": hostile})}
-    )
+    return Shelf({sample.CASE_ID: sample.rich_view(), OTHER: sample.empty_view().model_copy(update={"case": hostile})})
 
 
 @pytest.fixture
@@ -243,9 +241,7 @@ def test_a_store_that_cannot_answer_is_a_clear_503(client: TestClient, shelf: Sh
 
 
 @pytest.mark.parametrize("route", ["/", "/api/cases"])
-def test_an_unknown_error_shows_neither_message_nor_trace(
-    client: TestClient, shelf: Shelf, route: str
-) -> None:
+def test_an_unknown_error_shows_neither_message_nor_trace(client: TestClient, shelf: Shelf, route: str) -> None:
     shelf.broken = RuntimeError("secret detail")
     answer = client.get(route)
     assert answer.status_code == 500
