@@ -36,9 +36,9 @@ status: .ready ## Show what runs and where its logs are
 
 ##@ Quality
 .PHONY: test test-e2e lint bench
-test: .ready ## Run the tests below the end-to-end ones (PYTEST_ARGS="-k custody" for a part)
-	@echo "[test] pytest -q -m 'not e2e' $(PYTEST_ARGS); \`make test-e2e\` boots the whole stack and plays the cases"
-	@$(PYTHON_BIN) -m pytest -q -m "not e2e" --durations=10 $(PYTEST_ARGS)
+test: .ready ## Run all tests, the end-to-end ones last (PYTEST_ARGS="-k custody" for a part)
+	@echo "[test] pytest -q --durations=10 $(PYTEST_ARGS)"
+	@$(PYTHON_BIN) -m pytest -q --durations=10 $(PYTEST_ARGS)
 
 test-e2e: .ready ## Boot the lab and Airflow and play the cases, happy and failing, from outside
 	@$(PYTHON_BIN) -m pytest -q -m e2e --timeout 900 tests/e2e

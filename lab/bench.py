@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,16 +86,12 @@ def play(lab: Lab, targets: list[dict[str, Any]]) -> list[Measured]:
     for target in targets:
         lab.import_finding(finding(target, title="Command and control (benchmark)"))
 
-    def follow(target: dict[str, Any]) -> CaseView:
-        case = lab.wait_case(target["instance_id"], seconds=180, not_before=since)
-        state = lab.finish(case.case_id, seconds=1500)
-        if state != "success":
-            msg = f"case {case.case_id} ended {state}; its times mean nothing"
-            raise StoryError(msg)
-        return lab.view(case.case_id)
-
-    with ThreadPoolExecutor(len(targets)) as pool:
-        return [measure(lab, view) for view in pool.map(follow, targets)]
+    cases = [lab.wait_case(target["instance_id"], seconds=180, not_before=since).case_id for target in targets]
+    failed = {case: state for case, state in lab.finish_all(cases).items() if state != "success"}
+    if failed:
+        msg = f"cases ended otherwise than well, their times mean nothing: {failed}"
+        raise StoryError(msg)
+    return [measure(lab, lab.view(case)) for case in cases]
 
 
 def table(title: str, measured: list[Measured]) -> str:

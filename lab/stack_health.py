@@ -13,6 +13,7 @@ import requests
 from lab.stack_process import StackError
 
 PAUSE = 0.25
+TRIES = 3
 
 
 @dataclass
@@ -38,12 +39,19 @@ class AirflowApi:
 
     def get(self, path: str, **parameters: Any) -> dict[str, Any]:
         """GET ``/api/v2/<path>``, logging in when needed."""
-        for attempt in range(2):
-            if attempt or "Authorization" not in self._session.headers:
-                self._session.headers["Authorization"] = f"Bearer {self.token()}"
-            answer = self._session.get(f"{self.url}/api/v2/{path}", params=parameters, timeout=30)
-            if answer.status_code != 401:
+        for attempt in range(TRIES):
+            try:
+                if "Authorization" not in self._session.headers:
+                    self._session.headers["Authorization"] = f"Bearer {self.token()}"
+                answer = self._session.get(f"{self.url}/api/v2/{path}", params=parameters, timeout=30)
+            except requests.Timeout:
+                # A machine full of running cases answers late: that is not yet a failure.
+                if attempt == TRIES - 1:
+                    raise
+                continue
+            if answer.status_code != 401 or attempt == TRIES - 1:
                 break
+            self._session.headers.pop("Authorization", None)
         answer.raise_for_status()
         return answer.json()
 

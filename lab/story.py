@@ -232,3 +232,15 @@ class Lab:
             if report:
                 report(f"  {at:6.1f} s  {task_id:45s} {state}")
         return str(self.run(run_id)["state"])
+
+    def finish_all(self, run_ids: list[str], *, seconds: float = 1500) -> dict[str, str]:
+        """Wait for the end of several runs with one question a second, so that watching costs the runs little."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.stack.check()
+            states = {r["dag_run_id"]: str(r["state"]) for r in self.runs() if r["dag_run_id"] in run_ids}
+            if len(states) == len(run_ids) and set(states.values()) <= DONE:
+                return states
+            time.sleep(1.0)
+        msg = f"runs have not ended after {seconds:.0f} s: {states}"
+        raise StoryError(msg)

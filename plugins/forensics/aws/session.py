@@ -12,6 +12,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
+from botocore.loaders import Loader
 
 from forensics.aws.error_map import aws_errors
 
@@ -78,6 +79,27 @@ class ClientFactory:
         return LazyClient(self, service)
 
 
+# One loader for every session of the process: it keeps the service models that it has read (the
+# slowest part of making a client), also across the fork of a task.
+_MODELS = Loader()
+_PRELOADED = ("dynamodb", "ec2", "kms", "s3", "sns", "sqs", "ssm", "sts")
+
+
+def _core() -> Any:
+    core: Any = botocore.session.get_session()
+    core.register_component("data_loader", _MODELS)
+    return core
+
+
+def preload_models() -> None:
+    """Read the models of the services that nearly every step uses, in a process that will fork its tasks."""
+    for name in ("endpoints", "partitions", "sdk-default-configuration", "_retry"):
+        _MODELS.load_data(name)
+    for service in _PRELOADED:
+        for kind in ("service-2", "endpoint-rule-set-1"):
+            _MODELS.load_service_model(service, kind)
+
+
 _home_lock = threading.Lock()
 _home: dict[str, ClientFactory] = {}
 _assumed: dict[tuple[str, ...], ClientFactory] = {}
@@ -87,7 +109,7 @@ def home(region: str) -> ClientFactory:
     """The process's own identity (on MWAA: the execution role in the forensic account)."""
     with _home_lock:
         if region not in _home:
-            _home[region] = ClientFactory(session=boto3.session.Session(), region=region)
+            _home[region] = ClientFactory(session=boto3.session.Session(botocore_session=_core()), region=region)
         return _home[region]
 
 
@@ -142,7 +164,7 @@ def _renewing(fetch: Callable[[], dict[str, str]], region: str) -> Any:
 
     They always have half an hour left, so that a URL presigned with them reaches its host in time.
     """
-    core: Any = botocore.session.get_session()
+    core = _core()
     core._credentials = RefreshableCredentials.create_from_metadata(
         metadata=fetch(),
         refresh_using=fetch,
