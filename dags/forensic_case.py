@@ -5,7 +5,8 @@ Started by `finding_intake` for a finding, or by hand for one instance (**Trigge
 1. **triage**: describe the target, decide the response plan, each decision with its reasons
 2. **memory** and **disk** in parallel: capture memory by SSM; snapshot, lock, copy all volumes to the forensic account
 3. **containment**: isolate the target when the memory capture has ended, whatever its outcome
-4. **investigation**: forensic instance, Volatility on the memory, file-system timeline and log analysis on the disks
+4. **investigation**: forensic instance; Volatility on the memory, without waiting for the disk copies; file-system
+   timeline and log analysis on the disks
 5. **report**: HTML and JSON in the evidence store; `close_case` fails when anything that the plan wanted is missing
 
 **Triage notes**: a red run means the case has gaps; `report.close_case` names them and the SNS message repeats them. Mend
@@ -66,11 +67,13 @@ with DAG(
     },
 ):
     triage, memory, disk = flows.triage(), flows.memory(), flows.disk()
-    containment, (investigation, tools), report = flows.containment(), flows.investigation(), flows.report()
+    containment, investigation, report = flows.containment(), flows.investigation(), flows.report()
 
     OpenCaseOperator(task_id="open_case") >> triage.first
     triage.last >> [memory.first, disk.first]
     memory.first >> containment.first
-    [memory.last, disk.last, containment.last] >> investigation.first
-    [*tools, memory.last, disk.last, containment.last] >> report.first
+    [memory.first, containment.last] >> investigation.first
+    memory.last >> investigation.memory
+    [memory.last, disk.last] >> investigation.disks
+    [*investigation.tools, memory.last, disk.last, containment.last] >> report.first
     investigation.last >> report.last

@@ -67,7 +67,8 @@ def critical_path(lab: Lab, view: CaseView) -> float:
     ssm = lab.forensic.client("ssm")
     for item in view.investigations:
         tools[item.activity] += _elapsed(ssm, str(item.command_id), str(item.instance_id))
-    return max(memory_flow, disk_flow) + boot + max(tools.values())
+    ready = memory_flow + boot
+    return max(ready + tools["investigate_memory"], max(ready, disk_flow) + tools["investigate_disk"])
 
 
 def _elapsed(ssm: Any, command_id: str, instance_id: str) -> float:

@@ -36,26 +36,27 @@ def acquired(desk: CaseDesk, kind: EvidenceKind) -> list[str]:
     return [e.evidence_id for e in desk.evidence(kind) if e.outcome in usable]
 
 
+def coming(desk: CaseDesk, kind: EvidenceKind) -> bool:
+    """Whether a flow is still at work: planned, and not every item has its outcome."""
+    plan, items = desk.plan(), desk.evidence(kind)
+    go = plan is not None and (plan.memory.go if kind is EvidenceKind.MEMORY else plan.disk.go)
+    return go and (not items or any(e.outcome is Outcome.PENDING for e in items))
+
+
 class LaunchForensicInstanceOperator(ForensicOperator):
     """Launch the case's forensic instance from the forensic AMI and wait until its SSM agent is online.
 
-    Acquisition has ended when this starts; people are told so. Without any acquired evidence there is nothing to
-    investigate and the step is skipped. An instance of an earlier try is used again.
+    The target is captured and contained when this starts; the instance comes up while the image is verified and disks
+    are copied. When nothing was acquired and nothing is on its way, the step is skipped. An instance of an earlier try
+    is used again.
     """
 
     def act(self, desk: CaseDesk, context: Any) -> Json:
         """Launch (once) and wait."""
-        items = acquired(desk, EvidenceKind.MEMORY) + acquired(desk, EvidenceKind.DISK)
-        if not items:
+        if not any(acquired(desk, k) or coming(desk, k) for k in (EvidenceKind.MEMORY, EvidenceKind.DISK)):
             raise AirflowSkipException("no memory or disk was acquired: there is nothing to investigate")
         desk.phase(Phase.INVESTIGATION)
         desk.milestone(Milestone.INVESTIGATION_STARTED)
-        desk.announce(
-            "acquisition_complete",
-            "Acquisition ended, investigation starts",
-            lines=[f"Evidence: {', '.join(items)}"],
-            facts={"evidence": items},
-        )
         settings = self.hook.settings
         scope = self.hook.forensic_scope(desk.case_id)
         account = self.hook.account(scope)
@@ -88,11 +89,21 @@ class LaunchForensicInstanceOperator(ForensicOperator):
 
 
 class AttachEvidenceVolumesOperator(ForensicOperator):
-    """Make a volume from each acquired snapshot copy and attach it to the forensic instance."""
+    """Make a volume from each acquired snapshot copy and attach it to the forensic instance.
+
+    Memory and disk flows have both ended when this starts, whatever their outcomes; people are told so.
+    """
 
     def act(self, desk: CaseDesk, context: Any) -> Json:
         """Create the volumes (once) and wait until they are available."""
         items = acquired(desk, EvidenceKind.DISK)
+        evidence = acquired(desk, EvidenceKind.MEMORY) + items
+        desk.announce(
+            "acquisition_complete",
+            "Acquisition ended, investigation starts",
+            lines=[f"Evidence: {', '.join(evidence) or 'none'}"],
+            facts={"evidence": evidence},
+        )
         if not items:
             raise AirflowSkipException("no disk was acquired")
         scope = self.hook.forensic_scope(desk.case_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, TaskGroup, TriggerRule
 
 from forensics.operators.analysis import AnalyseDiskOperator, AnalyseMemoryOperator
@@ -62,18 +63,31 @@ def containment() -> Flow:
     return Flow(isolate, isolate)
 
 
-def investigation() -> tuple[Flow, list[BaseOperator]]:
-    """Forensic instance from launch to removal, tools in between (steps 8 to 12). Returns the flow and the tool tasks."""
+@dataclass(frozen=True)
+class Investigation(Flow):
+    """The investigation: each lane of tools waits for its own evidence, not for the other's."""
+
+    memory: BaseOperator
+    disks: BaseOperator
+    tools: tuple[BaseOperator, ...]
+
+
+def investigation() -> Investigation:
+    """Forensic instance from launch to removal, tools in between (steps 8 to 12)."""
     with TaskGroup("investigation", tooltip="run the tools on a disposable forensic instance"):
+        # Good evidence is examined whatever became of the rest. What follows a setup task may only ask for success, so
+        # that is said by tasks of their own, which the scheduler ends by itself (no worker starts for them).
+        memory = EmptyOperator(task_id="memory_ended", trigger_rule=TriggerRule.ALL_DONE)
+        disks = EmptyOperator(task_id="disks_ended", trigger_rule=TriggerRule.ALL_DONE)
         launch = LaunchForensicInstanceOperator(task_id="launch_forensic_instance", trigger_rule=TriggerRule.ALL_DONE)
         attach = AttachEvidenceVolumesOperator(task_id="attach_evidence_volumes")
         on_memory = AnalyseMemoryOperator(task_id="analyse_memory")
         on_disk = AnalyseDiskOperator(task_id="analyse_disk")
         terminate = TerminateForensicInstanceOperator(task_id="terminate_forensic_instance")
-        launch >> [on_memory, attach]
-        attach >> on_disk
+        [launch, memory] >> on_memory
+        [launch, disks] >> attach >> on_disk
         [on_memory, on_disk] >> terminate.as_teardown(setups=launch)
-    return Flow(launch, terminate), [on_memory, on_disk]
+    return Investigation(launch, terminate, memory, disks, (on_memory, on_disk))
 
 
 def report() -> Flow:
