@@ -63,12 +63,14 @@ def critical_path(lab: Lab, view: CaseView) -> float:
     memory_flow = _elapsed(lab.member.client("ssm"), capture.origin["command_id"], view.case.instance_id)
     disk_flow = LATENCIES["snapshot_seconds"] + LATENCIES["copy_seconds"]
     boot = LATENCIES["instance_seconds"] + LATENCIES["agent_seconds"]
-    tools: dict[str, float] = {"investigate_memory": 0.0, "investigate_disk": 2 * LATENCIES["volume_seconds"]}
+    tools = {"memory": 0.0, "disk": 0.0}
     ssm = lab.forensic.client("ssm")
     for item in view.investigations:
-        tools[item.activity] += _elapsed(ssm, str(item.command_id), str(item.instance_id))
+        # Commands for one kind of evidence run side by side: the longest counts.
+        kind = item.evidence_id.split("-", 1)[0]
+        tools[kind] = max(tools[kind], _elapsed(ssm, str(item.command_id), str(item.instance_id)))
     ready = memory_flow + boot
-    return max(ready + tools["investigate_memory"], max(ready, disk_flow) + tools["investigate_disk"])
+    return max(ready + tools["memory"], max(ready, disk_flow) + 2 * LATENCIES["volume_seconds"] + tools["disk"])
 
 
 def _elapsed(ssm: Any, command_id: str, instance_id: str) -> float:

@@ -150,6 +150,8 @@ def test_registry_names_every_document_once() -> None:
     assert registry["version"] == 1
     assert sorted(entry["document"].removesuffix(".yaml") for entry in entries) == NAMES
     for entry in entries:
-        assert set(entry) - {"os_version"} == {"activity", "platform", "document", "description"}
-        assert entry["document"] == f"{entry['activity']}_{entry['platform']}.yaml"
+        optional = {"os_version", "evidence", "tool", "finding_types"}
+        assert set(entry) - optional == {"activity", "platform", "document", "description"}
+        assert entry["document"].startswith(f"{entry['activity']}_{entry['platform']}")
+        assert entry["activity"].startswith("investigate_") <= ("evidence" in entry)
         assert len(entry["description"]) > 20 and "\n" not in entry["description"]

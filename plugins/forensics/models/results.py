@@ -96,6 +96,7 @@ class Investigation(Model):
     """The outcome of one activity as recorded in the case (the results themselves lie in S3)."""
 
     activity: str
+    tool: str = ""
     evidence_id: str
     outcome: str
     reason: str | None = None

@@ -11,8 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import ValidationError
 
 from forensics.aws.desk import CaseDesk
-from forensics.aws.ssm import Invocation
-from forensics.domain.documents import Document, choose
+from forensics.domain.documents import Document, select
 from forensics.domain.manifest import MIB, render
 from forensics.domain.naming import TAG_CASE, TAG_EVIDENCE, artifact_key
 from forensics.errors import DigestMismatchError, ForensicsError, InvestigationError
@@ -28,50 +27,63 @@ OUTPUTS = {"results": 64 * MIB, "timeline": 4096 * MIB, "raw": 8192 * MIB}
 
 
 class _AnalyseOperator(ForensicOperator):
-    """One activity on every acquired item of one kind of evidence, each by one pinned command."""
+    """Every registered document for one kind of evidence on every acquired item, each by one pinned command.
 
-    activity: ClassVar[str]
+    Which documents those are, the registry says (``ssm_documents/registry.yaml``): by the target's platform and by the
+    case's finding types.
+    """
+
     kind: ClassVar[EvidenceKind]
-    tool: ClassVar[str]
 
     def _inputs(self, desk: CaseDesk, item: str) -> tuple[dict[str, tuple[str | None, str]], dict[str, str]]:
         """What the host may fetch, and further document parameters."""
         raise NotImplementedError
 
     def act(self, desk: CaseDesk, context: Any) -> Json:
-        """Send one command for each item and wait for all of them."""
-        items = [i for i in acquired(desk, self.kind) if not self._done(desk, i)]
+        """Send one command for each item and document, and wait for all of them."""
+        items = acquired(desk, self.kind)
         if not items:
-            if acquired(desk, self.kind):
-                return {"already": True}
             raise AirflowSkipException(f"no {self.kind.value} evidence was acquired")
+        todo = [(item, d) for item in items for d in self._documents(desk) if not self._done(desk, item, d)]
+        if not todo:
+            return {"already": True}
         instance_id = running_instance(self.hook, desk)
-        commands = [[self._send(desk, item, instance_id), instance_id] for item in items]
+        commands = [[self._send(desk, item, document, instance_id), instance_id] for item, document in todo]
         scope = self.hook.forensic_scope(desk.case_id).as_dict()
         seconds = self.hook.settings.investigation_timeout_seconds + 180
         self.wait(SsmCommandsCompletedTrigger(scope=scope, commands=commands, **self.timing(seconds)))
         return None
 
-    def _sk(self, item: str) -> str:
-        return f"RESULT#{self.activity}#{item}"
+    def _documents(self, desk: CaseDesk) -> list[Document]:
+        """The documents that the registry selects for this case; none at all is an error, not a success."""
+        target = desk.target()
+        platform = target.platform if target else "linux"
+        os = f"{target.ssm.platform_name or ''} {target.ssm.platform_version or ''}".strip() if target else ""
+        types = [name for finding in desk.findings() for name in finding.types]
+        found = select(self.kind, platform=platform, os=os, finding_types=types)
+        if not found:
+            msg = f"no registered document investigates {self.kind.value} of {platform} {os}".rstrip()
+            raise InvestigationError(msg, next_action="add one to ssm_documents/registry.yaml (docs/adding-a-tool.md)")
+        return found
 
-    def _done(self, desk: CaseDesk, item: str) -> bool:
-        found = desk.gw.store.get(desk.case_id, self._sk(item), Investigation)
+    def _done(self, desk: CaseDesk, item: str, document: Document) -> bool:
+        found = desk.gw.store.get(desk.case_id, _sk(document.activity, item), Investigation)
         return found is not None and found.outcome in {Outcome.DONE.value, Outcome.PARTIAL.value}
 
-    def _send(self, desk: CaseDesk, item: str, instance_id: str) -> str:
+    def _send(self, desk: CaseDesk, item: str, document: Document, instance_id: str) -> str:
         account = self.hook.account(self.hook.forensic_scope(desk.case_id))
-        comment = f"{desk.case_id} {self.activity} {item}"
+        activity, seconds = document.activity, self.hook.settings.investigation_timeout_seconds
+        comment = f"{desk.case_id} {activity} {item}"
         running = account.ssm.find_command(instance_id=instance_id, comment=comment)
-        known = desk.gw.store.get(desk.case_id, self._sk(item), Investigation)
+        known = desk.gw.store.get(desk.case_id, _sk(activity, item), Investigation)
         if running and known and known.command_id == running:
             return running
-        prefix = f"{desk.case_id}/{item}/{self.activity}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
+        prefix = f"{desk.case_id}/{item}/{activity}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
         gets, parameters = self._inputs(desk, item)
-        manifest = render(gets=gets, puts={name: desk.gw.landing.put_url(f"{prefix}/{name}") for name in OUTPUTS})
-        document = choose(self.activity, platform="linux")
+        # The results are uploaded when the tools have ended: their URLs have to outlive the command.
+        puts = {name: desk.gw.landing.put_url(f"{prefix}/{name}", seconds=seconds + 900) for name in OUTPUTS}
         version = account.ssm.document_version(document.name)
-        url = desk.gw.landing.publish(f"{prefix}/manifest.txt", text=manifest)
+        url = desk.gw.landing.publish(f"{prefix}/manifest.txt", text=render(gets=gets, puts=puts))
         started = datetime.now(UTC)
         command_id = account.ssm.send(
             document=document.name,
@@ -80,13 +92,14 @@ class _AnalyseOperator(ForensicOperator):
             instance_id=instance_id,
             parameters={"CaseId": desk.case_id, "EvidenceId": item, "ManifestUrl": url, **parameters},
             comment=comment,
-            timeout_seconds=self.hook.settings.investigation_timeout_seconds,
+            timeout_seconds=seconds,
         )
         desk.gw.store.put(
             desk.case_id,
-            self._sk(item),
+            _sk(activity, item),
             Investigation(
-                activity=self.activity,
+                activity=activity,
+                tool=document.tool,
                 evidence_id=item,
                 outcome=Outcome.PENDING.value,
                 command_id=command_id,
@@ -95,61 +108,51 @@ class _AnalyseOperator(ForensicOperator):
                 started_at=started,
             ),
         )
-        desk.custody(
-            CustodyAction.EVIDENCE_ACCESSED,
-            evidence_id=item,
-            detail={
-                "activity": self.activity,
-                "command_id": command_id,
-                "instance_id": instance_id,
-                "document_sha256": document.sha256,
-            },
-        )
-        desk.note(f"{self.activity} of {item} started", kind=TimelineKind.INVESTIGATION, evidence_id=item)
+        detail = {
+            "activity": activity,
+            "command_id": command_id,
+            "instance_id": instance_id,
+            "document_sha256": document.sha256,
+        }
+        desk.custody(CustodyAction.EVIDENCE_ACCESSED, evidence_id=item, detail=detail)
+        desk.note(f"{activity} of {item} started", kind=TimelineKind.INVESTIGATION, evidence_id=item)
         return command_id
 
     def resume(self, desk: CaseDesk, payload: dict[str, Any], context: Any) -> Json:
         """Take over the artifacts of every command; one that failed does not hide the others' results."""
-        ssm = self.hook.account(self.hook.forensic_scope(desk.case_id)).ssm
-        done, failed = {}, []
-        pending = [
-            Investigation.model_validate(d) for _, d in desk.gw.store.items(desk.case_id, f"RESULT#{self.activity}#")
-        ]
-        for item in pending:
-            if (
-                item.outcome in {Outcome.DONE.value, Outcome.PARTIAL.value}
-                or not item.command_id
-                or not item.instance_id
-            ):
-                continue
+        done: dict[str, int] = {}
+        failed = []
+        for item in self._pending(desk):
+            what = f"{item.activity} of {item.evidence_id}"
             try:
-                done[item.evidence_id] = self._take_over(
-                    desk, item, ssm.invocation(command_id=item.command_id, instance_id=item.instance_id)
-                )
+                done[what] = self._take_over(desk, item)
             except ForensicsError as error:
-                reason = str(error)
-                failed.append(f"{item.evidence_id}: {reason}")
-                update = {
-                    "outcome": Outcome.FAILED.value,
-                    "reason": reason[:1500],
-                    "ended_at": datetime.now(UTC),
-                }
-                desk.gw.store.put(desk.case_id, self._sk(item.evidence_id), item.model_copy(update=update))
+                failed.append(f"{what}: {error}")
+                update = {"outcome": Outcome.FAILED.value, "reason": str(error)[:1500], "ended_at": datetime.now(UTC)}
+                desk.gw.store.put(desk.case_id, _sk(item.activity, item.evidence_id), item.model_copy(update=update))
         if failed:
             raise InvestigationError(
-                f"{self.activity} failed for {'; '.join(failed)}",
+                f"investigation failed: {'; '.join(failed)}",
                 next_action="look at the command's output in SSM and the forensic AMI's tools; clear the investigation tasks to run it again",
             )
         desk.announce(
             f"investigated:{self.kind.value}",
             f"Investigation of {self.kind.value} done: {sum(done.values())} findings",
-            lines=[f"{item}: {count} findings" for item, count in done.items()],
+            lines=[f"{what}: {count} findings" for what, count in done.items()],
             facts={"findings": done},
             once=False,
         )
         return done
 
-    def _take_over(self, desk: CaseDesk, item: Investigation, found: Invocation | None) -> int:
+    def _pending(self, desk: CaseDesk) -> list[Investigation]:
+        mine = {evidence.evidence_id for evidence in desk.evidence(self.kind)}
+        found = [Investigation.model_validate(d) for _, d in desk.gw.store.items(desk.case_id, "RESULT#")]
+        ended = {Outcome.DONE.value, Outcome.PARTIAL.value}
+        return [i for i in found if i.evidence_id in mine and i.outcome not in ended and i.command_id and i.instance_id]
+
+    def _take_over(self, desk: CaseDesk, item: Investigation) -> int:
+        ssm = self.hook.account(self.hook.forensic_scope(desk.case_id)).ssm
+        found = ssm.invocation(command_id=str(item.command_id), instance_id=str(item.instance_id))
         if found is None or found.status != "Success":
             raise InvestigationError(found.cause() if found else f"command {item.command_id} has vanished from SSM")
         said = found.status_line()
@@ -161,7 +164,7 @@ class _AnalyseOperator(ForensicOperator):
         outcome = Outcome.PARTIAL if said["status"] == "partial" else Outcome.DONE
         desk.gw.store.put(
             desk.case_id,
-            self._sk(item.evidence_id),
+            _sk(item.activity, item.evidence_id),
             item.model_copy(
                 update={
                     "outcome": outcome.value,
@@ -174,7 +177,7 @@ class _AnalyseOperator(ForensicOperator):
             ),
         )
         desk.note(
-            f"{self.activity} of {item.evidence_id}: {len(results.findings)} findings, {len(results.gaps)} gaps",
+            f"{item.activity} of {item.evidence_id}: {len(results.findings)} findings, {len(results.gaps)} gaps",
             kind=TimelineKind.INVESTIGATION,
             evidence_id=item.evidence_id,
         )
@@ -193,7 +196,9 @@ class _AnalyseOperator(ForensicOperator):
                 msg = f"artifact {name} of {item.evidence_id} has {size} bytes; {limit} are allowed"
                 raise InvestigationError(msg)
             run = prefix.rsplit("-", 1)[1]
-            key = artifact_key(desk.case_id, tool=self.tool, item=item.evidence_id, name=f"{run}/{_FILES[name]}")
+            key = artifact_key(
+                desk.case_id, tool=item.tool or item.activity, item=item.evidence_id, name=f"{run}/{_FILES[name]}"
+            )
             stored = desk.gw.evidence.put_stream(key, desk.gw.landing.stream(f"{prefix}/{name}"))
             said = (claims.get(name) or {}).get("sha256")
             if said != stored.sha256:
@@ -229,6 +234,10 @@ class _AnalyseOperator(ForensicOperator):
         return InvestigationError(cause, next_action=next_action or None)
 
 
+def _sk(activity: str, item: str) -> str:
+    return f"RESULT#{activity}#{item}"
+
+
 _FILES = {"results": "results.json", "timeline": "timeline.jsonl", "raw": "raw.tar.gz"}
 
 
@@ -237,11 +246,9 @@ def _pinned(document: Document, version: str, prefix: str) -> dict[str, str]:
 
 
 class AnalyseMemoryOperator(_AnalyseOperator):
-    """Volatility on the memory image, with a symbol table built from the target's own kernel facts."""
+    """Every registered memory tool; Volatility on the memory image, with a symbol table built from the target's own kernel facts."""
 
-    activity = "investigate_memory"
     kind = EvidenceKind.MEMORY
-    tool = "memory"
 
     def _inputs(self, desk: CaseDesk, item: str) -> tuple[dict[str, tuple[str | None, str]], dict[str, str]]:
         evidence = desk.evidence_item(item)
@@ -263,9 +270,7 @@ class AnalyseMemoryOperator(_AnalyseOperator):
 class AnalyseDiskOperator(_AnalyseOperator):
     """File-system timeline, log and persistence analysis on every evidence volume."""
 
-    activity = "investigate_disk"
     kind = EvidenceKind.DISK
-    tool = "disk"
 
     def _inputs(self, desk: CaseDesk, item: str) -> tuple[dict[str, tuple[str | None, str]], dict[str, str]]:
         ebs = self.hook.account(self.hook.forensic_scope(desk.case_id)).ebs

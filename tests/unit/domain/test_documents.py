@@ -5,22 +5,97 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from forensics.domain.documents import choose, released
+from forensics.domain import documents
+from forensics.domain.documents import Document, choose, released, select
 from forensics.errors import UnsupportedTargetError
+from forensics.models.evidence import EvidenceKind
 
 ROOT = Path(__file__).resolve().parents[3]
 PINNED = ROOT / "plugins" / "forensics" / "domain" / "documents.json"
 
 
-def test_documents_json_is_in_step_with_the_documents() -> None:
+def compiler() -> Any:
+    """The script behind `make documents`."""
     spec = importlib.util.spec_from_file_location("documents_manifest", ROOT / "scripts" / "documents_manifest.py")
     assert spec and spec.loader
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    assert PINNED.read_text("utf-8") == script.manifest(), "run `make documents`"
+    return script
+
+
+def test_documents_json_is_in_step_with_the_documents() -> None:
+    assert PINNED.read_text("utf-8") == compiler().manifest(), "run `make documents`"
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ("activity: scan\n    platform: linux\n    document: scan_linux.yaml", "missing or unknown description"),
+        ("activity: scan\n    platform: linux\n    document: gone_linux.yaml\n    description: x", "does not exist"),
+        (
+            "activity: scan\n    platform: linux\n    document: scan_linux.yaml\n    description: x\n    evidence: disk",
+            "needs evidence",
+        ),
+    ],
+)
+def test_a_wrong_registry_entry_is_named(tmp_path: Path, entry: str, why: str) -> None:
+    (tmp_path / "scan_linux.yaml").write_text("schemaVersion: '2.2'\n")
+    (tmp_path / "registry.yaml").write_text(f"version: 1\ndocuments:\n  - {entry}\n")
+    script = compiler()
+    with pytest.raises(script.RegistryError, match=why):
+        script.manifest(tmp_path)
+
+
+def test_a_document_without_an_entry_is_named(tmp_path: Path) -> None:
+    (tmp_path / "scan_linux.yaml").write_text("schemaVersion: '2.2'\n")
+    (tmp_path / "registry.yaml").write_text("version: 1\ndocuments: []\n")
+    script = compiler()
+    with pytest.raises(script.RegistryError, match="look at: scan_linux"):
+        script.manifest(tmp_path)
+
+
+def document(activity: str, **more: Any) -> Document:
+    """A registered disk tool."""
+    return Document(
+        name=f"forensics-{activity}_linux{more.get('os_version', '')}",
+        sha256="0" * 64,
+        activity=activity,
+        platform=more.pop("platform", "linux"),
+        evidence=EvidenceKind.DISK,
+        tool="x",
+        **more,
+    )
+
+
+def test_the_registry_selects_by_system_version_and_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [
+        document("scan"),
+        document("scan", os_version="Amazon Linux 2"),
+        document("scan", os_version="Ubuntu 24"),
+        document("miner", finding_types=("CryptoCurrency:*", "*/CryptoCurrency:*")),
+        document("registry", platform="windows"),
+    ]
+    monkeypatch.setattr(documents, "released", lambda: {str(n): d for n, d in enumerate(known)})
+
+    def chosen(os: str, *types: str) -> list[str]:
+        return [d.name for d in select(EvidenceKind.DISK, platform="linux", os=os, finding_types=types)]
+
+    assert chosen("Debian GNU/Linux 12") == ["forensics-scan_linux"]
+    assert chosen("Amazon Linux 2023") == ["forensics-scan_linuxAmazon Linux 2"]
+    assert chosen("Ubuntu 24.04", "CryptoCurrency:EC2/BitcoinTool.B") == [
+        "forensics-miner_linux",
+        "forensics-scan_linuxUbuntu 24",
+    ]
+    assert select(EvidenceKind.MEMORY, platform="linux") == []
+
+
+def test_what_is_released_examines_memory_and_disk() -> None:
+    assert [d.activity for d in select(EvidenceKind.MEMORY, platform="linux")] == ["investigate_memory"]
+    assert [d.activity for d in select(EvidenceKind.DISK, platform="linux")] == ["investigate_disk"]
 
 
 @pytest.mark.parametrize("activity", ["acquire_memory", "investigate_memory", "investigate_disk"])
