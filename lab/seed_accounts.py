@@ -45,6 +45,7 @@ ACTION_TARGETS = {
     "ForensicTriage": "Acquire memory and disks, do not isolate",
     "ForensicIsolate": "Acquire memory and disks, isolate",
     "ForensicFull": "Acquire, isolate and investigate",
+    "ForensicRelease": "Undo the containment of the target",
 }
 
 

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from forensics.aws.desk import CaseDesk
+from forensics.domain.circumstances import Circumstances
 from forensics.domain.naming import evidence_id, evidence_key
-from forensics.domain.triage import TriagePolicy, decide_all
+from forensics.domain.policy import packaged
+from forensics.domain.triage import decide
 from forensics.errors import AwsError, InvalidCaseError, ResourceGoneError
 from forensics.hooks.session import AccountGateways
 from forensics.models.case import Milestone, Phase
@@ -102,8 +104,13 @@ class PlanResponseOperator(ForensicOperator):
         if target is None:
             msg = f"case {desk.case_id} has no description of its target"
             raise InvalidCaseError(msg, next_action="clear triage.describe_target")
-        policy = TriagePolicy(isolate_from=Severity(self.hook.settings.isolate_from_severity))
-        plan = decide_all(desk.findings(), target=target, policy=policy, now=datetime.now(UTC))
+        floor = self.hook.settings.isolate_from_severity
+        circumstances = Circumstances(
+            own_account=self.hook.settings.forensic_account_id, isolate_from=Severity(floor) if floor else None
+        )
+        plan = decide(
+            desk.findings(), target=target, loaded=packaged(), now=datetime.now(UTC), circumstances=circumstances
+        )
         desk.gw.store.put(desk.case_id, "PLAN", plan)
         desk.milestone(Milestone.TRIAGED, plan.decided_at)
         decisions = (plan.memory, plan.disk, plan.isolate)
@@ -111,6 +118,8 @@ class PlanResponseOperator(ForensicOperator):
             CustodyAction.PLAN_DECIDED,
             detail={
                 "policy": plan.policy_version,
+                "policy_sha256": plan.policy_sha256,
+                "playbook": plan.playbook,
                 **{d.action.value: {"go": d.go, "reasons": list(d.reasons)} for d in decisions},
             },
         )
