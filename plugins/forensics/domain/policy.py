@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from forensics.errors import ConfigurationError
+from forensics.models.base import Model
 from forensics.models.finding import Finding, FindingSource
 from forensics.models.policy import Playbook, Policy
 
+Shape = TypeVar("Shape", bound=Model)
 MAXIMUM_BYTES = 256 * 1024
 # Purpose:Resource/Threat; in ASFF the slash is a hyphen and a taxonomy of slashes comes before it.
 _TYPE = re.compile(r"(?:^|/)([A-Za-z]+):([A-Za-z0-9]+)[/-]([^/]+)$")
@@ -54,21 +56,26 @@ def parse(body: bytes, *, origin: str) -> LoadedPolicy:
 
     ``origin`` says in messages where it came from.
     """
-    action = f"mend the policy ({origin}); docs/policy.md describes its fields"
+    policy = read_document(body, shape=Policy, origin=origin)
+    return LoadedPolicy(policy=policy, sha256=hashlib.sha256(body).hexdigest(), origin=origin)
+
+
+def read_document(body: bytes, *, shape: type[Shape], origin: str) -> Shape:
+    """Read YAML (or JSON) that people wrote as a model; :class:`ConfigurationError` names every field that is wrong."""
+    action = f"mend it ({origin}) and sign it again; docs/policy.md describes its fields"
     if len(body) > MAXIMUM_BYTES:
-        msg = f"{origin}: {len(body)} bytes are more than a policy may have ({MAXIMUM_BYTES})"
+        msg = f"{origin}: {len(body)} bytes are more than it may have ({MAXIMUM_BYTES})"
         raise ConfigurationError(msg, next_action=action)
     try:
         value = yaml.load(body, Loader=_UniqueKeys)  # noqa: S506 - a subclass of the safe loader
-        policy = Policy.model_validate(value)
+        return shape.model_validate(value)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'policy'}: {e['msg']}" for e in error.errors()[:10])
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'document'}: {e['msg']}" for e in error.errors()[:10])
         msg = f"{origin} is not valid: {wrong}"
         raise ConfigurationError(msg, next_action=action) from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         msg = f"{origin} is not YAML: {str(error)[:300]}"
         raise ConfigurationError(msg, next_action=action) from error
-    return LoadedPolicy(policy=policy, sha256=hashlib.sha256(body).hexdigest(), origin=origin)
 
 
 class _UniqueKeys(yaml.SafeLoader):

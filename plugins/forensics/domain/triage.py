@@ -49,7 +49,9 @@ def decide(
         policy_version=loaded.policy.version,
         policy_sha256=loaded.sha256,
         decided_at=now,
-        warnings=(*_tag_warnings(target, rules=loaded.policy.tags), *held.warnings),
+        warnings=tuple(
+            dict.fromkeys((*_tag_warnings(target, rules=loaded.policy.tags), *circumstances.doubts, *held.warnings))
+        ),
         playbook=leading.match.name,
         approval=Approval(required=bool(held.approval), reasons=held.approval) if isolate.go else Approval(),
         containment=tuple(dict.fromkeys(m for o in opinions for m in o.match.playbook.containment)),

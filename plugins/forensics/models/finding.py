@@ -78,6 +78,7 @@ class Finding(Model):
     sample: bool = False
     posture: bool = Field(default=False, description="a control or vulnerability: it says nothing about an intrusion")
     product: str = ""
+    ocsf: bool = Field(default=False, description="it came in OCSF: the new Security Hub holds its record")
     requester: str | None = None
     reason: str | None = None
     requested: dict[str, bool] | None = None

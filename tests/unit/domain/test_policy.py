@@ -196,7 +196,7 @@ def test_what_is_no_policy_is_refused(body: bytes) -> None:
 
 
 def test_an_oversized_policy_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="more than a policy may have"):
+    with pytest.raises(ConfigurationError, match="more than it may have"):
         parse(b"#" * 300_000, origin="x")
 
 
