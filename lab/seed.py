@@ -69,7 +69,7 @@ def seed(
         made |= forensic_account(forensic, external_id=external_id)
         control("config", {"forensic_ami_id": made["forensic_ami_id"]})
     with _Step("security account", report=report):
-        made |= security_account(security, bus_arn=made["bus_arn"])
+        made |= security_account(security, bus_arn=made["bus_arn"], external_id=external_id)
     with _Step("member account and its instances", report=report):
         made |= member_account(
             member, external_id=external_id, images=images or evidence(image_cache(state)), control=control

@@ -45,6 +45,7 @@ ACTION_TARGETS = {
     "ForensicTriage": "Acquire memory and disks, do not isolate",
     "ForensicIsolate": "Acquire memory and disks, isolate",
     "ForensicFull": "Acquire, isolate and investigate",
+    "ForensicRelease": "Undo the containment of the target",
 }
 
 
@@ -302,8 +303,12 @@ def _instance_profile(account: Account) -> dict[str, Any]:
     return {"analysis_instance_profile": PROFILE}
 
 
-def security_account(account: Account, *, bus_arn: str) -> dict[str, Any]:
-    """Turn Security Hub on, make its custom actions, and forward its events to the forensic bus."""
+def security_account(account: Account, *, bus_arn: str, external_id: str) -> dict[str, Any]:
+    """Turn Security Hub on, make its custom actions, and forward its events to the forensic bus.
+
+    The role ``forensics-triage`` lets the forensic account look findings up where their administrator sees them.
+    """
+    phase_roles(account, phases=("triage",), external_id=external_id)
     hub = account.client("securityhub")
     hub.enable_security_hub()
     actions = {

@@ -23,6 +23,7 @@ MENDS = (
     "sts",
     "events",
     "securityhub",
+    "finding_records",
     "sns",
     "kms",
     "s3",

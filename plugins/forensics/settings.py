@@ -46,7 +46,24 @@ class Settings(BaseModel):
     capture_tool_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     retention_days: int = Field(default=365, ge=1, description="Object Lock and snapshot lock, in days")
     lock_mode: str = Field(default="GOVERNANCE", pattern="^(GOVERNANCE|COMPLIANCE)$")
-    isolate_from_severity: str = Field(default="HIGH", pattern="^(LOW|MEDIUM|HIGH|CRITICAL)$")
+    isolate_from_severity: str = Field(
+        default="",
+        pattern="^(LOW|MEDIUM|HIGH|CRITICAL)?$",
+        description="lowest severity that isolates by itself, instead of the policy's thresholds; empty: the policy's",
+    )
+    policy_key: str = Field(
+        default="", description="object of the tools bucket with the policy; empty: the packaged one"
+    )
+    never_isolate_key: str = Field(
+        default="", description="object of the tools bucket with the signed never-isolate list; empty: there is none"
+    )
+    verify_findings: bool = Field(
+        default=True, description="look findings up live before an isolation is based on them"
+    )
+    isolation_cap_all: int = Field(default=30, ge=0, description="isolations without approval per window, in all")
+    isolation_cap_account: int = Field(default=10, ge=0, description="the same, per account")
+    isolation_cap_group: int = Field(default=2, ge=0, description="the same, per Auto Scaling group")
+    isolation_window_minutes: int = Field(default=15, ge=1, le=1440)
     accept_samples: bool = False
     administrator_accounts: str = Field(
         default="", description="comma-separated accounts that send findings for others (delegated administrators)"

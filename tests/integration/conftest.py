@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,13 @@ class SmallLab:
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallLab]:
     """One fresh lab for one test (about two seconds), with the product's settings in the environment."""
+    with running_lab(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@contextmanager
+def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallLab]:
+    """A seeded lab server; it ends with the block."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     env = {**airflow.clean(dict(os.environ)), "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}

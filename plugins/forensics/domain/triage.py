@@ -1,159 +1,192 @@
-"""Triage: finding + target + policy -> response plan. Pure; every decision carries its reasons."""
+"""Triage: findings + target + policy -> response plan. Pure; every decision carries its reasons."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
-from forensics.models.finding import CustomAction, Finding, FindingSource, Severity
-from forensics.models.plan import Action, Decision, ResponsePlan
+from forensics.domain.circumstances import Circumstances
+from forensics.domain.opinion import Opinion, Wish, opine
+from forensics.domain.policy import LoadedPolicy
+from forensics.domain.restraint import hold_back
+from forensics.models.finding import Finding
+from forensics.models.plan import Action, Approval, Decision, Order, ResponsePlan
+from forensics.models.policy import TagRules
 from forensics.models.target import Target
 
-POLICY_VERSION = "2026-11-24"
-ACQUIRE_TAG = "forensics:acquire"
-SUPPRESSING_TAGS = ("IsTriageRequired", "forensics:exclude", "forensics:skip")
-# GuardDuty marks DNS findings of these families with role TARGET although the instance is the one that talks.
-ACTING_FAMILIES = ("Backdoor:", "CryptoCurrency:", "Trojan:", "Impact:")
 LIVE_STATES = frozenset({"running"})
 ISOLATABLE_STATES = frozenset({"pending", "running", "stopping", "stopped"})
+NOBODY = Circumstances()
 
 
-@dataclass(frozen=True)
-class TriagePolicy:
-    """Thresholds that the deployment sets."""
+def decide(
+    findings: Sequence[Finding],
+    *,
+    target: Target,
+    loaded: LoadedPolicy,
+    now: datetime,
+    circumstances: Circumstances = NOBODY,
+) -> ResponsePlan:
+    """Decide what is acquired and whether the target is isolated (seed steps 4b, 4c).
 
-    isolate_from: Severity = Severity.HIGH
-    acquire_from: Severity = Severity.MEDIUM
-
-
-def decide(finding: Finding, *, target: Target, policy: TriagePolicy, now: datetime) -> ResponsePlan:
-    """Decide what is acquired and whether the target is isolated (seed steps 4b, 4c)."""
-    return ResponsePlan(
-        memory=_memory(finding, target, policy),
-        disk=_disk(finding, target, policy),
-        isolate=_isolate(finding, target, policy),
-        policy_version=POLICY_VERSION,
-        decided_at=now,
-        warnings=_warnings(target),
-    )
-
-
-def decide_all(findings: Sequence[Finding], *, target: Target, policy: TriagePolicy, now: datetime) -> ResponsePlan:
-    """Decide for a case with several findings; the first opened it.
-
-    Whatever one finding asks for is wanted. Only the request that opened the case may decline something: a request
-    that joined later cannot switch off what the opening finding needs.
+    The first finding opened the case. Whatever one finding asks for is wanted; only the request that opened the case
+    may decline something: a request that joined later cannot switch off what the opening finding needs.
     """
     opening, *joined = findings
-    asked = [f.model_copy(update={"requested": _only_yes(f.requested)}) for f in joined]
-    plans = [decide(f, target=target, policy=policy, now=now) for f in (opening, *asked)]
-    return plans[0].model_copy(
-        update={name: _either([getattr(p, name) for p in plans]) for name in ("memory", "disk", "isolate")}
+    asked = [opening, *(f.model_copy(update={"requested": _only_yes(f.requested)}) for f in joined)]
+    opinions = [opine(f, target=target, policy=loaded.policy, circumstances=circumstances) for f in asked]
+    memory = _acquisition(Action.MEMORY, [o.memory for o in opinions], why_not=_no_memory(target))
+    disk = _acquisition(
+        Action.DISK, [o.disk for o in opinions], why_not="" if target.volumes else "the instance has no EBS volume"
     )
+    held = hold_back(opinions, target=target, circumstances=circumstances)
+    isolate = _isolation(opinions, target=target, blocked=held.blocked)
+    leading = _leading(opinions)
+    plan = ResponsePlan(
+        memory=memory,
+        disk=disk,
+        isolate=isolate,
+        policy_version=loaded.policy.version,
+        policy_sha256=loaded.sha256,
+        decided_at=now,
+        warnings=tuple(
+            dict.fromkeys((*_tag_warnings(target, rules=loaded.policy.tags), *circumstances.doubts, *held.warnings))
+        ),
+        playbook=leading.match.name,
+        approval=Approval(required=bool(held.approval), reasons=held.approval) if isolate.go else Approval(),
+        containment=tuple(dict.fromkeys(m for o in opinions for m in o.match.playbook.containment)),
+        investigation=tuple(dict.fromkeys(lane for o in opinions for lane in o.match.playbook.investigation)),
+        questions=tuple(
+            loaded.policy.questions[q] for q in dict.fromkeys(q for o in opinions for q in o.match.playbook.questions)
+        ),
+        verifications=tuple(
+            circumstances.verifications[f.key] for f in findings if f.key in circumstances.verifications
+        ),
+    )
+    return plan.model_copy(update={"order": _order(opinions, plan=plan)})
+
+
+def extend(
+    plan: ResponsePlan,
+    findings: Sequence[Finding],
+    *,
+    target: Target,
+    loaded: LoadedPolicy,
+    now: datetime,
+    circumstances: Circumstances = NOBODY,
+) -> ResponsePlan:
+    """The plan after later findings: it only ever grows. Returns ``plan`` itself when nothing is added.
+
+    ``findings`` are all findings of the case, the one that opened it first. :func:`added` says what came new.
+    """
+    fresh = decide(findings, target=target, loaded=loaded, now=now, circumstances=circumstances)
+    grown = {name: _grow(getattr(plan, name), getattr(fresh, name)) for name in ("memory", "disk", "isolate")}
+    joined = {
+        name: tuple(dict.fromkeys((*getattr(plan, name), *getattr(fresh, name))))
+        for name in ("containment", "investigation", "questions", "warnings")
+    }
+    isolates_now = grown["isolate"].go and not plan.isolate.go
+    changes = {
+        **grown,
+        **joined,
+        # An approval that people are already asked for stays; one that was not needed before the isolation is not
+        # asked for after it.
+        "approval": fresh.approval if isolates_now else plan.approval,
+        "order": fresh.order if isolates_now else plan.order,
+    }
+    if all(getattr(plan, name) == value for name, value in changes.items()):
+        return plan
+    return plan.model_copy(
+        update={
+            **changes,
+            "verifications": fresh.verifications,
+            "policy_version": fresh.policy_version,
+            "policy_sha256": fresh.policy_sha256,
+            "decided_at": now,
+            "revision": plan.revision + 1,
+        }
+    )
+
+
+def added(before: ResponsePlan, after: ResponsePlan) -> tuple[Action, ...]:
+    """The actions that are carried out in the second plan and were not in the first."""
+    pairs = ((before.memory, after.memory), (before.disk, after.disk), (before.isolate, after.isolate))
+    return tuple(new.action for old, new in pairs if new.go and not old.go)
+
+
+def limited(plan: ResponsePlan, *, reason: str) -> ResponsePlan:
+    """The plan when the cap on isolations is reached: isolation waits for a person, acquisition goes on (R98)."""
+    if not plan.isolate.go:
+        return plan
+    approval = Approval(required=True, reasons=tuple(dict.fromkeys((*plan.approval.reasons, reason))))
+    warnings = (*plan.warnings, f"isolation waits for approval: {reason}")
+    return plan.model_copy(update={"approval": approval, "warnings": warnings, "order": Order.ACQUIRE_FIRST})
 
 
 def _only_yes(requested: dict[str, bool] | None) -> dict[str, bool] | None:
     return {k: v for k, v in requested.items() if v} if requested else requested
 
 
-def _either(decisions: list[Decision]) -> Decision:
-    first = decisions[0]
-    wanting = next((d for d in decisions if d.wanted), None)
+def _merge(wishes: list[Wish]) -> tuple[bool, tuple[str, ...]]:
+    """Yes when one finding says yes; the opening finding's own reasons stay beside it."""
+    first = wishes[0]
+    wanting = next((w for w in wishes if w.wanted), None)
     if first.wanted or wanting is None:
-        return first
-    reasons = (*first.reasons, *(f"another finding of the case: {r}" for r in wanting.reasons))
-    return wanting.model_copy(update={"reasons": tuple(dict.fromkeys(reasons))})
+        return first.wanted, first.reasons
+    return True, tuple(dict.fromkeys((*first.reasons, *(f"another finding of the case: {r}" for r in wanting.reasons))))
 
 
-def _wanted_acquisition(
-    finding: Finding, target: Target, policy: TriagePolicy, *, action: Action
-) -> tuple[bool, list[str]]:
-    requested = (finding.requested or {}).get(action.value)
-    if requested is not None:
-        return requested, [f"{'asked for' if requested else 'declined'} by {finding.requester or 'the requester'}"]
-    if finding.action is not None:
-        return True, [f"custom action {finding.action.value}"]
-    wanted_by_tag = target.tags.get(ACQUIRE_TAG, "").lower() in {action.value, "all"}
-    if _posture(finding):
-        wanted, reason = False, "a configuration finding says nothing about an intrusion"
-    elif finding.severity.rank >= policy.acquire_from.rank:
-        wanted, reason = True, f"severity {finding.severity.value} is at or above {policy.acquire_from.value}"
-    else:
-        wanted, reason = False, f"severity {finding.severity.value} is below {policy.acquire_from.value}"
-    if wanted_by_tag and not wanted:
-        return True, [reason, f"but the instance's tag {ACQUIRE_TAG} asks for it"]
-    return wanted, [reason]
-
-
-def _memory(finding: Finding, target: Target, policy: TriagePolicy) -> Decision:
-    wanted, reasons = _wanted_acquisition(finding, target, policy, action=Action.MEMORY)
-    possible, why = True, ""
-    if target.state not in LIVE_STATES:
-        possible, why = False, f"the instance is {target.state}: its memory is gone"
-    elif not target.ssm.managed:
-        possible, why = False, "the instance is not managed by SSM: no command can reach it"
-    elif not target.ssm.online:
-        possible, why = False, f"the SSM agent is not online (last ping status {target.ssm.ping})"
-    elif target.platform != "linux":
-        possible, why = False, f"there is no memory document for platform {target.platform}"
+def _acquisition(action: Action, wishes: list[Wish], *, why_not: str) -> Decision:
+    wanted, reasons = _merge(wishes)
     return Decision(
-        action=Action.MEMORY,
-        wanted=wanted,
-        possible=possible,
-        reasons=tuple([*reasons, why] if why else reasons),
+        action=action, wanted=wanted, possible=not why_not, reasons=(*reasons, why_not) if why_not else reasons
     )
 
 
-def _disk(finding: Finding, target: Target, policy: TriagePolicy) -> Decision:
-    wanted, reasons = _wanted_acquisition(finding, target, policy, action=Action.DISK)
-    possible = bool(target.volumes)
-    if not possible:
-        reasons.append("the instance has no EBS volume")
-    return Decision(action=Action.DISK, wanted=wanted, possible=possible, reasons=tuple(reasons))
+def _no_memory(target: Target) -> str:
+    if target.state not in LIVE_STATES:
+        return f"the instance is {target.state}: its memory is gone"
+    if not target.ssm.managed:
+        return "the instance is not managed by SSM: no command can reach it"
+    if not target.ssm.online:
+        return f"the SSM agent is not online (last ping status {target.ssm.ping})"
+    if target.platform != "linux":
+        return f"there is no memory document for platform {target.platform}"
+    return ""
 
 
-def _isolate(finding: Finding, target: Target, policy: TriagePolicy) -> Decision:
-    wanted, reason = _isolation_wanted(finding, policy)
-    reasons = [reason]
-    possible = target.state in ISOLATABLE_STATES and bool(target.interfaces)
-    if not possible:
-        reasons.append(f"the instance is {target.state} and has {len(target.interfaces)} network interfaces")
-    return Decision(action=Action.ISOLATE, wanted=wanted, possible=possible, reasons=tuple(reasons))
+def _isolation(opinions: list[Opinion], *, target: Target, blocked: tuple[str, ...]) -> Decision:
+    wanted, reasons = _merge([o.isolate for o in opinions])
+    why_not = list(blocked) if wanted else []
+    if target.state not in ISOLATABLE_STATES or not target.interfaces:
+        why_not.append(f"the instance is {target.state} and has {len(target.interfaces)} network interfaces")
+    return Decision(
+        action=Action.ISOLATE, wanted=wanted, possible=not why_not, reasons=tuple(dict.fromkeys((*reasons, *why_not)))
+    )
 
 
-def _isolation_wanted(finding: Finding, policy: TriagePolicy) -> tuple[bool, str]:
-    requested = (finding.requested or {}).get(Action.ISOLATE.value)
-    if requested is not None:
-        return (
-            requested,
-            f"{'asked for' if requested else 'declined'} by {finding.requester or 'the requester'}",
-        )
-    if finding.action is CustomAction.TRIAGE:
-        return False, "custom action ForensicTriage acquires without isolating"
-    if finding.action is not None:
-        return True, f"custom action {finding.action.value}"
-    if _posture(finding):
-        return False, "a configuration finding never isolates"
-    if (finding.resource_role or "").upper() == "TARGET" and not _acts(finding):
-        return False, "the instance is the target of the activity, not its source"
-    if finding.severity.rank >= policy.isolate_from.rank:
-        return True, f"severity {finding.severity.value} is at or above {policy.isolate_from.value}"
-    return False, f"severity {finding.severity.value} is below {policy.isolate_from.value}"
+def _leading(opinions: list[Opinion]) -> Opinion:
+    """The finding whose playbook gives the case its name: the most severe one that asks for something."""
+    return max(opinions, key=lambda o: (o.asks, o.finding.severity.rank))
 
 
-def _posture(finding: Finding) -> bool:
-    return finding.posture or finding.source is FindingSource.CONFIG
+def _order(opinions: list[Opinion], *, plan: ResponsePlan) -> Order:
+    # What waits for a person must not hold up acquisition, and what is not carried out comes neither first nor last.
+    if not plan.isolate.go or plan.approval.required:
+        return Order.ACQUIRE_FIRST
+    contains = any(o.match.playbook.order is Order.CONTAIN_FIRST and o.isolate.wanted and not o.doubt for o in opinions)
+    return Order.CONTAIN_FIRST if contains else Order.ACQUIRE_FIRST
 
 
-def _acts(finding: Finding) -> bool:
-    """Whether the finding's type says that the instance itself acts, whatever role GuardDuty gives it."""
-    return any(family in kind for kind in finding.types for family in ACTING_FAMILIES)
+def _grow(old: Decision, new: Decision) -> Decision:
+    if old.go or not new.wanted or (old.wanted and not new.possible):
+        return old
+    return new.model_copy(update={"reasons": tuple(dict.fromkeys((*old.reasons, *new.reasons)))})
 
 
-def _warnings(target: Target) -> tuple[str, ...]:
+def _tag_warnings(target: Target, *, rules: TagRules) -> tuple[str, ...]:
     return tuple(
         f"tag {key}={target.tags[key][:60]!r} on the instance asks to be left alone; tags never suppress forensics"
-        for key in SUPPRESSING_TAGS
-        if key in target.tags and target.tags[key].lower() not in {"true", "yes", "required"}
+        for key in rules.suppressing
+        if key in target.tags and target.tags[key].lower() not in rules.harmless
     )

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from airflow.sdk import BaseHook
 
 from forensics.aws.case_store import CaseStore
 from forensics.aws.custody_ledger import CustodyLedger
+from forensics.aws.defence import Defence, Limits
 from forensics.aws.desk import CaseDesk, ForensicGateways
 from forensics.aws.ebs import EbsGateway
 from forensics.aws.ec2 import Ec2Gateway
+from forensics.aws.findings import FindingSources
+from forensics.aws.isolation_budget import IsolationBudget
 from forensics.aws.messages import FindingQueue, Notifier
+from forensics.aws.once import SpentOnce
 from forensics.aws.s3 import EvidenceStore, LandingGateway, ToolsGateway
-from forensics.aws.session import Scope, assume, home
+from forensics.aws.session import ClientFactory, Scope, assume, home
+from forensics.aws.signed import SignatureCheck, SignedDocuments
 from forensics.aws.ssm import SsmGateway
+from forensics.aws.verification import FindingVerifier
 from forensics.domain.naming import session_name
 from forensics.models.case import Case
-from forensics.settings import Settings, get_settings
+from forensics.settings import Settings, get_settings, names
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,50 @@ class ForensicsHook(BaseHook):
             ),
             notifier=Notifier(own.lazy("sns"), topic_arn=s.topic_arn),
             queue=self.queue(),
+        )
+
+    def defence(self, case: Case) -> Defence:
+        """Policy, never-isolate list, live verification and caps, for one case."""
+        s = self.settings
+        own = home(s.region)
+        custodian = self._assumed(self.forensic_scope(case.case_id, "custodian"))
+        check = SignatureCheck(custodian.lazy("kms"), key_id=s.signing_key_id)
+        return Defence(
+            verifier=FindingVerifier(
+                case.case_id,
+                sources=lambda: self._finding_sources(case),
+                signatures=check,
+                nonces=SpentOnce(own.lazy("dynamodb"), table=s.case_table),
+            ),
+            documents=SignedDocuments(own.lazy("s3"), bucket=s.tools_bucket, owner=s.forensic_account_id, check=check),
+            budget=IsolationBudget(
+                own.lazy("dynamodb"), table=s.case_table, window=timedelta(minutes=s.isolation_window_minutes)
+            ),
+            limits=Limits(s.isolation_cap_all, s.isolation_cap_account, s.isolation_cap_group),
+            policy_key=s.policy_key,
+            list_key=s.never_isolate_key,
+        )
+
+    def _finding_sources(self, case: Case) -> list[FindingSources]:
+        """Where findings are looked up: the administrators' accounts when there are any, else the target's own."""
+        accounts = names(self.settings.administrator_accounts) or (case.account_id,)
+        scopes = [Scope(account_id=a, region=case.region, phase="triage", case_id=case.case_id) for a in accounts]
+        return [
+            FindingSources(
+                security_hub=clients.lazy("securityhub"),
+                guardduty=clients.lazy("guardduty"),
+                account_id=scope.account_id,
+                region=scope.region,
+            )
+            for scope, clients in ((scope, self._assumed(scope)) for scope in scopes)
+        ]
+
+    def _assumed(self, scope: Scope) -> ClientFactory:
+        return assume(
+            scope,
+            role_prefix=self.settings.role_prefix,
+            external_id=self.settings.external_id,
+            session_name=session_name(scope.case_id, scope.phase),
         )
 
     def queue(self) -> FindingQueue:

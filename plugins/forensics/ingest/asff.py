@@ -41,6 +41,7 @@ class _Resource(_Pascal):
     id: str | None = None
     region: str | None = None
     partition: str | None = None
+    details: Fields = {}
 
 
 class _Asff(_Pascal):
@@ -112,8 +113,15 @@ def _instances(asff: _Asff, *, field: str) -> tuple[InstanceRef, ...]:
         resource = read_as(_Resource, value=value, field=where)
         # Other products file instances under the type "Other".
         if resource.type == "AwsEc2Instance" or is_instance(resource.id):
+            details = resource.details.get("AwsEc2Instance")
             found.append(
-                parse_instance(resource.id, field=f"{where}.Id", region=resource.region, partition=resource.partition)
+                parse_instance(
+                    resource.id,
+                    field=f"{where}.Id",
+                    region=resource.region,
+                    partition=resource.partition,
+                    vpc_id=details.get("VpcId") if isinstance(details, dict) else None,
+                )
             )
     return tuple(found)
 

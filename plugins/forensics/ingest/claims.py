@@ -18,7 +18,7 @@ from forensics.ingest.identifiers import (
     finding_key,
     partition_of,
 )
-from forensics.models.finding import CustomAction, Finding, FindingSource, Severity, Verdict
+from forensics.models.finding import CustomAction, Finding, FindingSource, RequestSignature, Severity, Verdict
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class Claim:
     requester: str | None = None
     reason: str | None = None
     requested: dict[str, bool] | None = None
+    signature: RequestSignature | None = None
+    ocsf: bool = False
     extra: dict[str, object] = field(default_factory=dict)
 
 
@@ -130,6 +132,9 @@ def _finding(claim: Claim, *, instance: InstanceRef, envelope: Envelope, rules: 
         requester=claim.requester,
         reason=claim.reason,
         requested=claim.requested,
+        signature=claim.signature,
+        ocsf=claim.ocsf,
+        vpc_id=instance.vpc_id,
     )
 
 

@@ -139,6 +139,13 @@ def _moment(value: object) -> datetime | None:
     return None
 
 
+def vpc_of(details: object, *, interfaces: str, name: str) -> object:
+    """The VPC of an instance's first network interface, as GuardDuty and OCSF describe it."""
+    listed = details.get(interfaces) if isinstance(details, dict) else None
+    first = listed[0] if isinstance(listed, list) and listed else None
+    return first.get(name) if isinstance(first, dict) else None
+
+
 def severity_of_label(value: object) -> Severity | None:
     """Read ASFF ``Severity.Label`` or an OCSF severity name."""
     label = value.strip().upper() if isinstance(value, str) else ""

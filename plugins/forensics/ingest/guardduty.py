@@ -21,6 +21,7 @@ from forensics.ingest.fields import (
     title_of,
     truth,
     types_of,
+    vpc_of,
 )
 from forensics.ingest.identifiers import (
     SAMPLE_INSTANCE,
@@ -177,6 +178,7 @@ def _instances(finding: _Finding, *, field: str) -> tuple[InstanceRef, ...]:
                 details["instanceId"],
                 field=f"{where}.instanceId",
                 account=_profile_account(details, field=where),
+                vpc_id=vpc_of(details, interfaces="networkInterfaces", name="vpcId"),
             )
         )
     sequence = finding.service.detection.get("sequence")

@@ -11,6 +11,7 @@ from forensics.ingest.fields import quarantine
 # ASCII on purpose: \d would let digits of other scripts through.
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _INSTANCE = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+_VPC = re.compile(r"vpc-[0-9a-f]{8,17}")
 _GUARDDUTY_FINDING = re.compile(
     r"(?:.*/)?arn:aws[a-z0-9-]*:guardduty:[a-z0-9-]+:[0-9]{12}:detector/[^/]+/finding/([0-9A-Za-z-]+)"
 )
@@ -51,6 +52,7 @@ class InstanceRef:
     account: str | None = None
     region: str | None = None
     partition: str | None = None
+    vpc_id: str | None = None
 
 
 def check_account(value: object, *, field: str) -> str:
@@ -121,6 +123,7 @@ def parse_instance(
     account: str | None = None,
     region: str | None = None,
     partition: str | None = None,
+    vpc_id: object = None,
 ) -> InstanceRef:
     """Read an instance id, bare or as ARN, and what its resource says beside it.
 
@@ -147,7 +150,15 @@ def parse_instance(
         account, region, partition = arn.account, arn.region, arn.partition
     if not isinstance(instance_id, str) or not _INSTANCE.fullmatch(instance_id):
         raise quarantine(field, value=value, problem="an instance id is i- and 8 or 17 hexadecimal digits")
-    return InstanceRef(instance_id=instance_id, field=field, account=account, region=region, partition=partition)
+    return InstanceRef(
+        instance_id=instance_id,
+        field=field,
+        account=account,
+        region=region,
+        partition=partition,
+        # Only ever compared: what is no VPC id says nothing.
+        vpc_id=vpc_id if isinstance(vpc_id, str) and _VPC.fullmatch(vpc_id) else None,
+    )
 
 
 def underlying_id(finding_id: str) -> str:

@@ -1,21 +1,28 @@
-"""Our own event: a person asks for a case (source ``forensics.manual``)."""
+"""Our own event: a person asks for a case (source ``forensics.manual``), signed with the KMS key (R33).
+
+The parser refuses what is unsigned, expired or valid for too long. Whether the signature is the key's, and the nonce
+new, is asked of KMS and the case table before the plan is made (``forensics.aws.verification``).
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
+import rfc8785
 from pydantic import BeforeValidator, ConfigDict, StringConstraints
 
 from forensics.ingest.claims import Binding, Claim, Rules
 from forensics.ingest.envelope import Envelope
-from forensics.ingest.fields import Arriving, clean, moment, read_as, title_of
+from forensics.ingest.fields import Arriving, clean, moment, quarantine, read_as, title_of
 from forensics.ingest.identifiers import parse_instance
-from forensics.models.finding import FindingSource, Severity
+from forensics.models.finding import FindingSource, RequestSignature, Severity
 from forensics.models.plan import Action
 
 SOURCE = "forensics.manual"
+SIGNED_FIELDS = ("account_id", "region", "instance_id")
+LONGEST = timedelta(hours=1)
+_CLOCK_ERROR = timedelta(minutes=2)
 _ACTIONS = tuple(action.value for action in Action)
 
 
@@ -33,6 +40,13 @@ def _as_decisions(value: object) -> object:
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 
 
+class _Signature(Arriving):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    key_id: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    value: Annotated[str, StringConstraints(min_length=8, max_length=2048)]
+
+
 class _Request(Arriving):
     # A person's request is ours to define: a misspelt field would change what happens to a machine.
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -43,6 +57,9 @@ class _Request(Arriving):
     reason: Text
     requester: Text
     actions: Annotated[dict[str, bool] | None, BeforeValidator(_as_decisions)] = None
+    nonce: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._-]{16,64}$")]
+    expires_at: str
+    signature: _Signature
 
 
 def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) -> Claim:
@@ -51,7 +68,8 @@ def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) 
     requester = clean(request.requester, limit=256)
     return Claim(
         source=FindingSource.MANUAL,
-        finding_id=_finding_id(item, envelope=envelope),
+        # The nonce, not the event: a request that is sent again is the same request.
+        finding_id=f"manual/{request.nonce}",
         account=request.account_id,
         region=request.region,
         instances=(parse_instance(request.instance_id, field=f"{field}.instance_id"),),
@@ -67,12 +85,35 @@ def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) 
         requester=requester,
         reason=clean(request.reason, limit=1000),
         requested=request.actions,
+        signature=RequestSignature(
+            key_id=request.signature.key_id,
+            value=request.signature.value,
+            message=signed_text(item, field=field),
+            nonce=request.nonce,
+            expires_at=_expiry(request, field=field, rules=rules),
+        ),
     )
 
 
-def _finding_id(item: dict[str, Any], *, envelope: Envelope) -> str:
-    """The event's id, or a digest of the request: the queue may deliver the same request twice."""
-    if envelope.event_id:
-        return f"manual/{clean(envelope.event_id, limit=128)}"
-    text = json.dumps(item, sort_keys=True)
-    return f"manual/{hashlib.sha256(text.encode('utf-8')).hexdigest()[:32]}"
+def signed_text(item: dict[str, Any], *, field: str = "detail") -> str:
+    """What the signature is over: the request without it, in RFC 8785 canonical JSON."""
+    try:
+        return rfc8785.dumps({name: value for name, value in item.items() if name != "signature"}).decode("utf-8")
+    except (rfc8785.CanonicalizationError, ValueError) as error:
+        raise quarantine(field, value=str(error), problem="the request has no canonical JSON form") from error
+
+
+def _expiry(request: _Request, *, field: str, rules: Rules) -> datetime:
+    where = f"{field}.expires_at"
+    try:
+        until = datetime.fromisoformat(request.expires_at)
+    except ValueError as error:
+        raise quarantine(where, value=request.expires_at, problem="not a time in ISO 8601") from error
+    if until.tzinfo is None:
+        raise quarantine(where, value=request.expires_at, problem="has no time zone")
+    if until <= rules.received_at - _CLOCK_ERROR:
+        raise quarantine(where, value=request.expires_at, problem="the request has expired")
+    if until > rules.received_at + LONGEST + _CLOCK_ERROR:
+        minutes = int(LONGEST.total_seconds() // 60)
+        raise quarantine(where, value=request.expires_at, problem=f"a request is valid for at most {minutes} minutes")
+    return until.astimezone(UTC)

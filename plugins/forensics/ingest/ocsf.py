@@ -19,6 +19,7 @@ from forensics.ingest.fields import (
     title_of,
     truth,
     types_of,
+    vpc_of,
 )
 from forensics.ingest.guardduty import meaningful_role
 from forensics.ingest.identifiers import SAMPLE_INSTANCE, InstanceRef, is_instance, parse_instance
@@ -133,6 +134,7 @@ def read(
         updated_at=moment(info.modified_time_dt, info.modified_time, received_at=rules.received_at),
         product=_product(ocsf),
         action=action,
+        ocsf=True,
     )
 
 
@@ -158,6 +160,7 @@ def _instances(resources: list[_Resource], *, field: str) -> tuple[InstanceRef, 
             account=resource.account,
             region=resource.region,
             partition=resource.cloud_partition,
+            vpc_id=vpc_of(resource.data, interfaces="network_interfaces", name="vpc_id"),
         )
         described = resource.data.get("instance_id") if isinstance(resource.data, dict) else None
         if described and described != instance.instance_id:

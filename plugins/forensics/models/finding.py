@@ -42,6 +42,17 @@ class CustomAction(StrEnum):
     TRIAGE = "ForensicTriage"
     ISOLATE = "ForensicIsolate"
     FULL = "ForensicFull"
+    RELEASE = "ForensicRelease"
+
+
+class RequestSignature(Model):
+    """Proof that a person who may use the signing key made a request: KMS signs the SHA-384 of ``message`` (R33)."""
+
+    key_id: str = Field(min_length=1, max_length=2048)
+    value: str = Field(min_length=8, max_length=2048, description="base64")
+    message: str = Field(max_length=8192, description="the request in RFC 8785 canonical JSON")
+    nonce: str = Field(min_length=16, max_length=64)
+    expires_at: Utc
 
 
 class Finding(Model):
@@ -59,6 +70,7 @@ class Finding(Model):
     account_id: AccountId
     region: Region
     instance_id: InstanceId
+    vpc_id: str | None = Field(default=None, description="the VPC that the finding names for the instance")
     resource_role: str | None = None
     created_at: Utc | None = None
     updated_at: Utc | None = None
@@ -66,9 +78,11 @@ class Finding(Model):
     sample: bool = False
     posture: bool = Field(default=False, description="a control or vulnerability: it says nothing about an intrusion")
     product: str = ""
+    ocsf: bool = Field(default=False, description="it came in OCSF: the new Security Hub holds its record")
     requester: str | None = None
     reason: str | None = None
     requested: dict[str, bool] | None = None
+    signature: RequestSignature | None = Field(default=None, description="of a person's request that came as an event")
 
 
 class Verdict(StrEnum):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from forensics.models.base import Model, Utc
+from forensics.models.verification import Verification
 
 
 class Action(StrEnum):
@@ -15,6 +17,45 @@ class Action(StrEnum):
     MEMORY = "memory"
     DISK = "disk"
     ISOLATE = "isolate"
+
+
+class Order(StrEnum):
+    """Whether evidence is taken before the target is cut off, or after."""
+
+    ACQUIRE_FIRST = "acquire_first"
+    CONTAIN_FIRST = "contain_first"
+
+
+class Measure(StrEnum):
+    """What containment needs beside the isolation, by the kind of finding."""
+
+    CREDENTIALS_FIRST = "credentials_first"
+    DNS_FIREWALL = "dns_firewall"
+    STOP_AFTER_ACQUISITION = "stop_after_acquisition"
+
+
+class Lane(StrEnum):
+    """Parts of the investigation that a playbook asks for."""
+
+    PROCESSES = "processes"
+    NETWORK = "network"
+    KERNEL = "kernel"
+    PERSISTENCE = "persistence"
+    LOGINS = "logins"
+    FILES = "files"
+    WEB = "web"
+    CONTAINERS = "containers"
+    CREDENTIALS = "credentials"
+    DNS = "dns"
+    YARA = "yara"
+
+
+class Question(Model):
+    """One question that the investigation has to answer, and the artifacts that can answer it (R86, after DFIQ)."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^q-[a-z0-9-]{2,40}$")]
+    text: str = Field(min_length=8, max_length=160)
+    artifacts: tuple[str, ...] = Field(min_length=1)
 
 
 class Decision(Model):
@@ -31,12 +72,28 @@ class Decision(Model):
         return self.wanted and self.possible
 
 
+class Approval(Model):
+    """Whether isolation waits for a person; acquisition never does (R99)."""
+
+    required: bool = False
+    reasons: tuple[str, ...] = ()
+
+
 class ResponsePlan(Model):
-    """Decisions of triage for one case; ``policy_version`` names the rules that made them."""
+    """Decisions of triage for one case; ``policy_version`` and ``policy_sha256`` name the rules that made them."""
 
     memory: Decision
     disk: Decision
     isolate: Decision
     policy_version: str
+    policy_sha256: str = ""
     decided_at: Utc
     warnings: tuple[str, ...] = ()
+    playbook: str = ""
+    order: Order = Order.ACQUIRE_FIRST
+    approval: Approval = Approval()
+    containment: tuple[Measure, ...] = ()
+    investigation: tuple[Lane, ...] = ()
+    questions: tuple[Question, ...] = ()
+    verifications: tuple[Verification, ...] = ()
+    revision: int = Field(default=1, ge=1, description="grows when later findings extend the plan")

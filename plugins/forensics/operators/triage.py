@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import Any
 
 from forensics.aws.desk import CaseDesk
 from forensics.domain.naming import evidence_id, evidence_key
-from forensics.domain.triage import TriagePolicy, decide_all
 from forensics.errors import AwsError, InvalidCaseError, ResourceGoneError
 from forensics.hooks.session import AccountGateways
 from forensics.models.case import Milestone, Phase
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
-from forensics.models.finding import Severity
-from forensics.models.plan import Decision
+from forensics.models.plan import Decision, ResponsePlan
 from forensics.models.target import SsmStatus
+from forensics.models.verification import Verification
 from forensics.operators.base import ForensicOperator, Json
+from forensics.operators.planning import look_up, make_plan
 
 
 class DescribeTargetOperator(ForensicOperator):
     """Freeze the control-plane facts of the target: first in the order of volatility, and it changes nothing."""
 
     def act(self, desk: CaseDesk, context: Any) -> Json:
-        """Describe the instance, store the raw answers as evidence and the model in the case."""
+        """Describe the instance, store the raw answers as evidence and the model in the case.
+
+        Meanwhile the findings are looked up live: whether they are genuine decides on the isolation, and costs no time.
+        """
         desk.phase(Phase.TRIAGE)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="look-up") as pool:
+            answers = pool.submit(copy_context().run, look_up, desk, self.hook)
+            described = self._describe(desk)
+        return {**described, "findings": self._told(answers)}
+
+    def _describe(self, desk: CaseDesk) -> dict[str, Any]:
         account = self.hook.account(self.hook.scope(desk.case, "triage"))
         try:
             target, raw = account.ec2.describe_target(desk.case.instance_id)
@@ -45,6 +56,14 @@ class DescribeTargetOperator(ForensicOperator):
             "volumes": len(target.volumes),
             "interfaces": len(target.interfaces),
         }
+
+    def _told(self, answers: Future[list[Verification]]) -> dict[str, str]:
+        """The look-up's answers; one that failed as a whole is repeated by the planning step."""
+        try:
+            return {answer.finding_key: answer.standing.value for answer in answers.result()}
+        except AwsError as error:
+            self.log.warning("the findings could not be looked up; plan_response tries again: %s", error)
+            return {}
 
     def _ssm_status(self, account: AccountGateways, desk: CaseDesk, notes: list[str]) -> SsmStatus:
         """SSM is asked, not needed: without an answer the disk and containment paths go on (R75)."""
@@ -98,12 +117,7 @@ class PlanResponseOperator(ForensicOperator):
 
     def act(self, desk: CaseDesk, context: Any) -> Json:
         """Decide, record and announce the plan."""
-        target = desk.target()
-        if target is None:
-            msg = f"case {desk.case_id} has no description of its target"
-            raise InvalidCaseError(msg, next_action="clear triage.describe_target")
-        policy = TriagePolicy(isolate_from=Severity(self.hook.settings.isolate_from_severity))
-        plan = decide_all(desk.findings(), target=target, policy=policy, now=datetime.now(UTC))
+        plan = make_plan(desk, self.hook)
         desk.gw.store.put(desk.case_id, "PLAN", plan)
         desk.milestone(Milestone.TRIAGED, plan.decided_at)
         decisions = (plan.memory, plan.disk, plan.isolate)
@@ -111,6 +125,11 @@ class PlanResponseOperator(ForensicOperator):
             CustodyAction.PLAN_DECIDED,
             detail={
                 "policy": plan.policy_version,
+                "policy_sha256": plan.policy_sha256,
+                "playbook": plan.playbook,
+                "order": plan.order.value,
+                "approval": list(plan.approval.reasons),
+                "verified": {v.finding_key: v.standing.value for v in plan.verifications},
                 **{d.action.value: {"go": d.go, "reasons": list(d.reasons)} for d in decisions},
             },
         )
@@ -120,9 +139,14 @@ class PlanResponseOperator(ForensicOperator):
         desk.phase(Phase.ACQUISITION)
         desk.announce(
             "triage",
-            "Triage done",
-            lines=[*[_sentence(d) for d in decisions], *plan.warnings],
-            facts={d.action.value: d.go for d in decisions},
+            "Triage done" if not plan.warnings else "Triage done, WITH WARNINGS",
+            lines=[*[_sentence(d) for d in decisions], *_further(plan), *plan.warnings],
+            facts={
+                **{d.action.value: d.go for d in decisions},
+                "playbook": plan.playbook,
+                "order": plan.order.value,
+                "approval": plan.approval.required,
+            },
         )
         return {d.action.value: d.go for d in decisions}
 
@@ -130,3 +154,10 @@ class PlanResponseOperator(ForensicOperator):
 def _sentence(decision: Decision) -> str:
     verdict = "yes" if decision.go else ("wanted but not possible" if decision.wanted else "no")
     return f"{decision.action.value}: {verdict} ({'; '.join(decision.reasons)})"
+
+
+def _further(plan: ResponsePlan) -> list[str]:
+    lines = [f"Order: {plan.order.value.replace('_', ' ')}"] if plan.isolate.go else []
+    if plan.approval.required:
+        lines.append(f"Isolation waits for approval: {'; '.join(plan.approval.reasons)}")
+    return lines

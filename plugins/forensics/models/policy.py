@@ -1,0 +1,140 @@
+"""The response policy as data: finding type -> playbook, and what nobody may switch off."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from forensics.models.base import Model
+from forensics.models.finding import CustomAction, Severity
+from forensics.models.plan import Action, Lane, Measure, Order, Question
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,47}$")]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=160)]
+Sentence = Annotated[str, StringConstraints(min_length=3, max_length=300)]
+PROTECTED_PREFIX = "forensics:"
+
+
+class Isolation(StrEnum):
+    """When a playbook isolates without a person's word."""
+
+    NEVER = "never"
+    BY_SEVERITY = "by-severity"
+    WHEN_ACTOR = "when-actor"
+
+
+class WhenTarget(StrEnum):
+    """What GuardDuty's ``resourceRole = TARGET`` changes: the instance is attacked, it does not act."""
+
+    AS_USUAL = "as-usual"
+    NO_ISOLATION = "no-isolation"
+    TRIAGE_ONLY = "triage-only"
+
+
+class Playbook(Model):
+    """What is done about one kind of finding."""
+
+    title: Sentence
+    acquire: tuple[Action, ...] = (Action.MEMORY, Action.DISK)
+    acquire_from: Severity | None = Field(default=None, description="instead of the policy's threshold")
+    isolate: Isolation = Isolation.BY_SEVERITY
+    isolate_from: Severity | None = Field(default=None, description="instead of the policy's threshold")
+    when_target: WhenTarget = WhenTarget.NO_ISOLATION
+    order: Order = Order.ACQUIRE_FIRST
+    approval: Sentence | None = Field(default=None, description="why a person has to approve the isolation")
+    containment: tuple[Measure, ...] = ()
+    investigation: tuple[Lane, ...] = ()
+    questions: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _acquires_evidence(self) -> Self:
+        if Action.ISOLATE in self.acquire:
+            msg = "acquire may hold memory and disk; isolation has a field of its own"
+            raise ValueError(msg)
+        return self
+
+
+class Rule(Model):
+    """Finding types, as GuardDuty spells them, with ``*`` for any text -> playbook."""
+
+    types: tuple[Pattern, ...] = Field(min_length=1)
+    playbook: Name
+
+
+class ActionRule(Model):
+    """What a person's custom action asks for."""
+
+    memory: bool
+    disk: bool
+    isolate: bool
+    release: bool = False
+
+
+class Thresholds(Model):
+    """The lowest severities that acquire and that isolate."""
+
+    acquire_from: Severity = Severity.MEDIUM
+    isolate_from: Severity = Severity.HIGH
+
+
+class TagRules(Model):
+    """Tags may ask for more. What asks for less is told, and not done (R97)."""
+
+    acquire: str = Field(pattern=f"^{PROTECTED_PREFIX}", description="in the namespace that the SCP protects")
+    suppressing: tuple[str, ...] = ()
+    harmless: tuple[str, ...] = ("true", "yes", "required")
+
+
+class Policy(Model):
+    """One version of the policy; names that it uses are all defined in it."""
+
+    schema_name: str = Field(alias="schema", pattern="^forensics.policy/1$")
+    version: str = Field(min_length=1, max_length=40)
+    thresholds: Thresholds = Thresholds()
+    tags: TagRules
+    actions: dict[CustomAction, ActionRule]
+    questions: dict[str, Question]
+    playbooks: dict[Name, Playbook]
+    rules: tuple[Rule, ...]
+    families: dict[str, Name]
+    posture: Name
+    manual: Name
+    default: Name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_questions(cls, values: object) -> object:
+        """A question's id is its key in the file."""
+        questions = values.get("questions") if isinstance(values, dict) else None
+        if not isinstance(questions, dict):
+            return values
+        named = {key: {"id": key, **value} if isinstance(value, dict) else value for key, value in questions.items()}
+        return {**values, "questions": named}  # type: ignore[dict-item]
+
+    @model_validator(mode="after")
+    def _is_closed(self) -> Self:
+        used = [rule.playbook for rule in self.rules] + [
+            *self.families.values(),
+            self.posture,
+            self.manual,
+            self.default,
+        ]
+        unknown = [f"playbook {name}" for name in used if name not in self.playbooks]
+        for name, playbook in self.playbooks.items():
+            unknown += [f"question {q} (of playbook {name})" for q in playbook.questions if q not in self.questions]
+        unknown += [f"custom action {action.value}" for action in CustomAction if action not in self.actions]
+        if unknown:
+            msg = f"used but not defined: {', '.join(dict.fromkeys(unknown))}"
+            raise ValueError(msg)
+        if self.playbooks[self.posture].isolate is not Isolation.NEVER:
+            msg = f"playbook {self.posture} is for posture findings, which never isolate: set isolate to never"
+            raise ValueError(msg)
+        asking = [
+            a.value for a, rule in self.actions.items() if rule.release and (rule.isolate or rule.memory or rule.disk)
+        ]
+        if asking:
+            msg = f"custom action {asking[0]} releases the target: it cannot acquire or isolate as well"
+            raise ValueError(msg)
+        return self

@@ -1,0 +1,110 @@
+"""From a described target to a response plan: policy, live verification, never-isolate list, caps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from forensics.aws.defence import Defence
+from forensics.aws.desk import CaseDesk
+from forensics.domain.circumstances import Circumstances
+from forensics.domain.opinion import needs_confirmation
+from forensics.domain.triage import decide, extend, limited
+from forensics.errors import AwsError, InvalidCaseError
+from forensics.hooks.session import ForensicsHook
+from forensics.models.finding import Finding, FindingSource, Severity
+from forensics.models.plan import Action, ResponsePlan
+from forensics.models.target import Target
+from forensics.models.verification import Verification
+
+
+def look_up(desk: CaseDesk, hook: ForensicsHook) -> list[Verification]:
+    """Verify the case's findings that are not confirmed yet, and record the answers in the case.
+
+    The signature of a request is checked also when findings are not looked up.
+    """
+    known = known_verifications(desk)
+    verify = hook.settings.verify_findings
+    findings = [f for f in desk.findings() if (verify or f.signature) and _open(f, known)]
+    if not findings:
+        return []
+    answers = hook.defence(desk.case).verifier.verify(findings, now=datetime.now(UTC))
+    for answer in answers:
+        desk.gw.store.put(desk.case_id, f"VERIFIED#{answer.finding_key}", answer)
+    return answers
+
+
+def known_verifications(desk: CaseDesk) -> dict[str, Verification]:
+    """The answers recorded so far, by finding key."""
+    found = [Verification.model_validate(data) for _, data in desk.gw.store.items(desk.case_id, "VERIFIED#")]
+    return {answer.finding_key: answer for answer in found}
+
+
+def make_plan(desk: CaseDesk, hook: ForensicsHook, *, before: ResponsePlan | None = None) -> ResponsePlan:
+    """Decide the case's plan, or extend the one it has by the findings that came later.
+
+    Returns ``before`` itself when nothing is added. Raises :class:`InvalidCaseError` without a described target.
+    """
+    target = desk.target()
+    if target is None:
+        msg = f"case {desk.case_id} has no description of its target"
+        raise InvalidCaseError(msg, next_action="clear triage.describe_target")
+    findings, now = desk.findings(), datetime.now(UTC)
+    defence = hook.defence(desk.case)
+    loaded, doubts = defence.policy()
+    circumstances = _circumstances(desk, hook, defence=defence, target=target, findings=findings, doubts=doubts)
+    if before is None:
+        plan = decide(findings, target=target, loaded=loaded, now=now, circumstances=circumstances)
+    else:
+        plan = extend(before, findings, target=target, loaded=loaded, now=now, circumstances=circumstances)
+    isolated_before = before is not None and before.isolate.go
+    if isolated_before or not plan.isolate.go or plan.approval.required or _person_in_airflow(findings):
+        return plan
+    reason = _over_cap(desk, defence, target=target)
+    return limited(plan, reason=reason) if reason else plan
+
+
+def _circumstances(
+    desk: CaseDesk,
+    hook: ForensicsHook,
+    *,
+    defence: Defence,
+    target: Target,
+    findings: Sequence[Finding],
+    doubts: tuple[str, ...],
+) -> Circumstances:
+    settings = hook.settings
+    known = known_verifications(desk)
+    if any(_open(f, known) for f in findings):
+        # A finding that joined after triage, or a cleared task: ask (again) before saying no.
+        known |= {answer.finding_key: answer for answer in look_up(desk, hook)}
+    protected, more = defence.protected(target, now=datetime.now(UTC))
+    floor = settings.isolate_from_severity
+    return Circumstances(
+        own_account=settings.forensic_account_id,
+        verify=settings.verify_findings,
+        verifications=known,
+        protected=protected,
+        doubts=(*doubts, *more),
+        isolate_from=Severity(floor) if floor else None,
+    )
+
+
+def _open(finding: Finding, known: Mapping[str, Verification]) -> bool:
+    return needs_confirmation(finding) and (finding.key not in known or not known[finding.key].confirmed)
+
+
+def _person_in_airflow(findings: Sequence[Finding]) -> bool:
+    """A person who starts runs one by one in Airflow is the approval; a flood cannot do that."""
+    return any(
+        f.source is FindingSource.MANUAL and f.signature is None and (f.requested or {}).get(Action.ISOLATE.value)
+        for f in findings
+    )
+
+
+def _over_cap(desk: CaseDesk, defence: Defence, *, target: Target) -> str | None:
+    try:
+        return defence.over_cap(desk.case_id, target, now=datetime.now(UTC))
+    except AwsError as error:
+        # Evidence must not wait for a counter; the isolation can.
+        return f"the cap on isolations could not be checked: {error}"
