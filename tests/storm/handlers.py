@@ -48,8 +48,8 @@ def make(file: Path) -> bool:
 def product(runs: Path) -> None:
     """The product's engine."""
     hook = ForensicsHook()
-    engine = IntakeEngine(hook.queue(), FileWork(hook, runs), urgent_rank=URGENT_RANK, visibility=10)
-    engine.run(seconds=120, linger=3)
+    engine = IntakeEngine(hook.queue(), FileWork(hook, runs), urgent_rank=URGENT_RANK, visibility=3)
+    engine.run(seconds=120, linger=2)
 
 
 def naive(runs: Path) -> None:
@@ -57,8 +57,8 @@ def naive(runs: Path) -> None:
     hook = ForensicsHook()
     queue, work, store = hook.queue(), FileWork(hook, runs), hook.store()
     idle = time.monotonic()
-    while time.monotonic() - idle < 3:
-        for message in queue.receive(visibility=10):
+    while time.monotonic() - idle < 2:
+        for message in queue.receive(visibility=3):
             queue.delete([message["ReceiptHandle"]])
             idle = time.monotonic()
             for finding in work.read(message["Body"], datetime.now(UTC)).findings:

@@ -19,7 +19,7 @@ from lab.storm import Message, Storm
 from tests.integration.conftest import ROOT, SmallLab, lab
 
 __all__ = ["lab"]
-STORM = Storm(findings=40, instances=16, kills=2, throttled=0.1)
+STORM = Storm(findings=24, instances=10, kills=2, throttled=0.05)
 
 
 def send(lab: SmallLab, messages: list[Message]) -> None:
