@@ -35,7 +35,7 @@ status: .ready ## Show what runs and where its logs are
 	@$(PYTHON_BIN) -m lab.stack status
 
 ##@ Quality
-.PHONY: test test-e2e lint bench
+.PHONY: test test-e2e storm lint bench
 test: .ready ## Run all tests, the end-to-end ones last (PYTEST_ARGS="-k custody" for a part)
 	@echo "[test] pytest -q --durations=10 $(PYTEST_ARGS)"
 	@$(PYTHON_BIN) -m pytest -q --durations=10 $(PYTEST_ARGS)
@@ -48,6 +48,9 @@ lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] ruff: format"; .venv/bin/ruff format --check .
 	@echo "[lint] import-linter: docs/architecture.md's rooms"; PYTHONPATH=plugins .venv/bin/lint-imports --no-cache
 	@echo "[lint] mypy: plugins/forensics"; .venv/bin/mypy
+
+storm: .ready ## Let 300 findings come in while AWS throttles and processes are killed (about five minutes)
+	@$(PYTHON_BIN) -m lab.storm --state $(LAB_STATE)/storm
 
 bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.bench

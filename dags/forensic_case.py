@@ -56,7 +56,7 @@ with DAG(
             "", type="string", maxLength=500, title="Reason", description="why; goes into the custody ledger"
         ),
         "requester": Param("", type="string", maxLength=100, title="Requester", description="your name or ticket"),
-        "case_id": Param(None, type=["null", "string"], title="Case (set by the intake)", description="leave empty"),
+        "case_id": Param(None, type=["null", "string"], pattern=r"^fc-\d{8}-[0-9a-f]{10}$", title="Case: leave empty"),
     },
     default_args={
         "owner": "forensics",

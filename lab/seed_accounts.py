@@ -219,7 +219,7 @@ def _queues(account: Account) -> dict[str, Any]:
     fortnight = "1209600"
     dead_url, dead_arn = _queue(account, "forensics-findings-dead", MessageRetentionPeriod=fortnight)
     target_dead_url, target_dead_arn = _queue(account, "forensics-undelivered", MessageRetentionPeriod=fortnight)
-    redrive = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 5})
+    redrive = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 10})
     url, arn = _queue(
         account,
         "forensics-findings",

@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from lab import airflow, stack_state
 from lab.stack_health import AirflowApi, missing_airflow, missing_api, missing_dags, missing_lab, wait
-from lab.stack_process import MARK, Member, StackError, born, end, launch, tail
+from lab.stack_process import MARK, Member, StackError, born, end, kill, launch, tail
 from lab.stack_state import free_port, is_free
 
 REQUIRED_DAGS = ("forensic_case", "finding_intake")
@@ -154,6 +154,13 @@ class Stack:
         """End every process of this stack; the state directory stays for reading."""
         self._write()
         stack_state.stop(self.state)
+
+    def kill_and_restart(self, name: str) -> None:
+        """``kill -9`` one of Airflow's processes with its children, as a lost container, and start it again."""
+        old = next(member for member in self._members if member.name == name)
+        self._members.remove(old)
+        kill(old)
+        self._launch(name, [*AIRFLOW, *airflow.PROCESSES[name]], environment=self.environment)
 
     def check(self) -> None:
         """Raise :class:`StackError` with the end of its log when a process has died."""

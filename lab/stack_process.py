@@ -96,6 +96,14 @@ def end(members: Iterable[Member], *, stack_id: str, grace: float) -> list[str]:
     return [member.name for member in stubborn]
 
 
+def kill(member: Member) -> None:
+    """``kill -9`` a member with its group and wait until it is gone."""
+    _signal_group(member.pid, signal.SIGKILL)
+    while member.alive():
+        _reap([member])
+        time.sleep(0.02)
+
+
 def _signal_group(leader: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):  # gone between the look and the signal: what we want
         os.killpg(leader, number)

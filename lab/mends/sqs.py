@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from moto.core.utils import unix_time_millis
 from moto.sqs.models import Queue, SQSBackend
 
+from lab.mends import state
 from lab.mends.patching import replace
 
 _receive_lock = threading.RLock()
 POLL_SECONDS = 0.25
+REDELIVERED_AFTER_MS = 500
 
 
 class _LazyAttributes(Mapping[str, Any]):
@@ -84,6 +87,7 @@ def _receive(original: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
         while True:
             with _receive_lock:
                 found = original(self, queue_name, count, 0, visibility_timeout, message_attribute_names)
+                _deliver_again(found)
             left = deadline - time.monotonic()
             if found or left <= 0:
                 return found
@@ -91,6 +95,14 @@ def _receive(original: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
                 queue._messages_lock.wait(min(left, POLL_SECONDS))
 
     return receive_message
+
+
+def _deliver_again(found: list[Any]) -> None:
+    """At least once: a share of the messages, chosen by their ids, becomes visible again soon after its first delivery."""
+    share = state.current().config.sqs_redelivered_share
+    for message in found:
+        if share and message.approximate_receive_count == 1 and int(message.id[:4], 16) < share * 0x10000:
+            message.visible_at = unix_time_millis() + REDELIVERED_AFTER_MS
 
 
 def apply() -> None:

@@ -49,6 +49,8 @@ class Config:
     ssm_visible_seconds: float = 0.3
     ssm_delivery_seconds: float | None = None
     api_latency_seconds: float = 0.0
+    # the share of messages that SQS delivers a second time although the first consumer still has them
+    sqs_redelivered_share: float = 0.0
     forensic_ami_id: str | None = None
 
     def update(self, changes: dict[str, Any]) -> None:

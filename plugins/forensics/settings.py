@@ -76,6 +76,8 @@ class Settings(BaseModel):
     investigation_timeout_seconds: int = Field(default=7200, ge=60)
     poll_seconds: float = Field(default=5.0, ge=0.1, description="how often waits look at AWS")
     queue_poll_seconds: float = Field(default=1.0, ge=0.1)
+    finding_visibility_seconds: int = Field(default=60, ge=10, le=43200)
+    routine_runs: int = Field(default=30, ge=1, description="active cases up to which findings below HIGH are started")
     ui_url: str = Field(default="", description="address of the Airflow UI, for links in messages")
 
 

@@ -90,12 +90,12 @@ def test_table_has_the_indexes_of_the_case_store(seeded: tuple[Lab, dict[str, An
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_queue_gives_up_after_five_tries(seeded: tuple[Lab, dict[str, Any], Path]) -> None:
+def test_queue_gives_up_after_ten_deliveries(seeded: tuple[Lab, dict[str, Any], Path]) -> None:
     server, made, _ = seeded
     sqs = server.client("sqs")
     found = sqs.get_queue_attributes(QueueUrl=made["queue_url"], AttributeNames=["All"])["Attributes"]
     assert found["VisibilityTimeout"] == "120"
-    assert int(json.loads(found["RedrivePolicy"])["maxReceiveCount"]) == 5
+    assert int(json.loads(found["RedrivePolicy"])["maxReceiveCount"]) == 10
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,6 +19,8 @@ from forensics.models.base import Model, format_utc
 from forensics.models.case import Case, CaseStatus, Milestone, StepFailure, TimelineEntry, TimelineKind
 from forensics.models.finding import Finding
 
+OPEN_TRIES = 6
+_FRESH = {"ConditionExpression": "attribute_not_exists(PK)"}
 M = TypeVar("M", bound=Model)
 _SER, _DE = TypeSerializer(), TypeDeserializer()
 
@@ -56,45 +60,102 @@ class CaseStore:
         self.table = table
 
     # ------------------------------------------------------------------ opening and closing
-    def open_case(self, case: Case, *, finding: Finding) -> tuple[str, str]:
-        """Open the case, or join the one that holds the instance.
+    def open_case(self, case: Case, *, finding: Finding, after: str | None = None) -> tuple[str, str]:
+        """Open the case, or find the one that this finding belongs to.
 
-        Returns (``opened`` | ``exists`` | ``joined``, case id). One open case per instance is decided by conditional
-        writes, so that races and re-deliveries cannot open two (R25).
+        Returns (how, case id), decided by conditional writes alone, so that races and re-deliveries cannot open two
+        (R25): ``opened``; ``joined``: another finding, or another shape of the same, on an instance whose case is open;
+        ``raised``: a finding of the open case, now more severe; ``exists``: delivered again; ``closed``: delivered again
+        after its case was closed; ``escalated``: so, but now more severe. ``after`` is the closed case that an escalated
+        finding may leave.
         """
+        for attempt in range(OPEN_TRIES):
+            if self._try_open(case, finding, after):
+                return "opened", case.case_id
+            known = self.case_of_finding(finding)
+            if known is not None and known != after:
+                return self._again(known, finding)
+            if self._get(case.case_id, "META") is not None:
+                return self._again(case.case_id, finding)
+            holder = self._lock_holder(case)
+            if holder is not None and self._try_join(holder, case, finding):
+                return "joined", holder
+            # The holder closed meanwhile, or DynamoDB saw another transaction on the same items.
+            time.sleep(random.uniform(0.01, 0.05) * (attempt + 1))
+        msg = f"case {case.case_id} could not be opened: the lock of {case.instance_id} kept changing hands"
+        raise CaseError(msg, next_action="nothing: the message is delivered again")
+
+    def _try_open(self, case: Case, finding: Finding, after: str | None) -> bool:
         meta = {
             **self._key(case.case_id, "META"),
             **self._indexes(case),
             "data": to_item(case.model_dump(mode="json")),
         }
-        lock = {"PK": {"S": _lock_pk(case)}, "SK": {"S": "LOCK"}, "case_id": {"S": case.case_id}}
-        fresh = "attribute_not_exists(PK)"
-        items = [
-            {"Put": {"TableName": self.table, "Item": meta, "ConditionExpression": fresh}},
-            {"Put": {"TableName": self.table, "Item": lock, "ConditionExpression": fresh}},
+        lock = {**_lock_key(case), "case_id": {"S": case.case_id}}
+        index: dict[str, Any] = {"Item": {**_finding_key(finding), "case_id": {"S": case.case_id}}, **_FRESH}
+        if after:
+            index["ConditionExpression"] = "attribute_not_exists(PK) OR case_id = :after"
+            index["ExpressionAttributeValues"] = {":after": {"S": after}}
+        puts = [
+            {"Item": meta, **_FRESH},
+            {"Item": lock, **_FRESH},
+            index,
+            {"Item": self._finding(case.case_id, finding)},
         ]
-        try:
-            with aws_errors(f"open case {case.case_id} in table {self.table}"):
-                self._db.transact_write_items(TransactItems=items)
-            how, holder = "opened", case.case_id
-        except ConflictError:
-            how, holder = self._holder(case)
-        self.add_finding(holder, finding)
-        return how, holder
+        return self._transact([{"Put": {"TableName": self.table, **p}} for p in puts], f"open case {case.case_id}")
 
-    def _holder(self, case: Case) -> tuple[str, str]:
-        if self._get(case.case_id, "META") is not None:
-            return "exists", case.case_id
+    def _try_join(self, holder: str, case: Case, finding: Finding) -> bool:
+        """Add the finding to the holder's case while that holds the instance."""
+        held = {
+            "TableName": self.table,
+            "Key": _lock_key(case),
+            "ConditionExpression": "case_id = :holder",
+            "ExpressionAttributeValues": {":holder": {"S": holder}},
+        }
+        index = {"TableName": self.table, "Item": {**_finding_key(finding), "case_id": {"S": holder}}, **_FRESH}
+        item = {"TableName": self.table, "Item": self._finding(holder, finding)}
+        writes = [{"ConditionCheck": held}, {"Put": index}, {"Put": item}]
+        return self._transact(writes, f"add a finding to case {holder}")
+
+    def _transact(self, items: list[dict[str, Any]], what: str) -> bool:
+        try:
+            with aws_errors(f"{what} in table {self.table}"):
+                self._db.transact_write_items(TransactItems=items)
+        except ConflictError:
+            return False
+        return True
+
+    def _again(self, holder: str, finding: Finding) -> tuple[str, str]:
+        """What a finding is whose case is known."""
+        if self.case(holder).closed:
+            seen = [Finding.model_validate(d) for _, d in self.items(holder, f"FINDING#{finding.key}#")]
+            raised = seen and finding.severity.rank > max(f.severity.rank for f in seen)
+            return ("escalated" if raised else "closed"), holder
+        before = self.get(holder, finding_sk(finding), Finding)
+        if not self.add_finding(holder, finding):
+            return "exists", holder
+        return ("joined" if before is None else "raised"), holder
+
+    def case_of_finding(self, finding: Finding) -> str | None:
+        """The case that a finding belongs to, in whatever shape it came."""
+        with aws_errors(f"read the case of finding {finding.key} in table {self.table}"):
+            item = self._db.get_item(TableName=self.table, Key=_finding_key(finding), ConsistentRead=True).get("Item")
+        return str(item["case_id"]["S"]) if item else None
+
+    def _lock_holder(self, case: Case) -> str | None:
         with aws_errors(f"read the open-case lock of {case.instance_id} in table {self.table}"):
-            lock = self._db.get_item(
-                TableName=self.table,
-                Key={"PK": {"S": _lock_pk(case)}, "SK": {"S": "LOCK"}},
-                ConsistentRead=True,
-            ).get("Item")
-        if lock is None:
-            msg = f"case {case.case_id} could not be opened: the lock of {case.instance_id} was released meanwhile"
-            raise CaseError(msg, next_action="nothing: the message is delivered again")
-        return "joined", str(lock["case_id"]["S"])
+            lock = self._db.get_item(TableName=self.table, Key=_lock_key(case), ConsistentRead=True).get("Item")
+        return str(lock["case_id"]["S"]) if lock else None
+
+    def hold_lock(self, case: Case) -> None:
+        """Take the instance's lock again for a case that is worked again after it was closed; another holder keeps it."""
+        try:
+            with aws_errors(f"take the lock of {case.instance_id} in table {self.table}"):
+                self._db.put_item(
+                    TableName=self.table, Item={**_lock_key(case), "case_id": {"S": case.case_id}}, **_FRESH
+                )
+        except ConflictError:
+            return
 
     def release_lock(self, case: Case) -> None:
         """Let a new finding on the instance open a new case; a lock of another case is left alone."""
@@ -102,7 +163,7 @@ class CaseStore:
             with aws_errors(f"release the lock of {case.instance_id} in table {self.table}"):
                 self._db.delete_item(
                     TableName=self.table,
-                    Key={"PK": {"S": _lock_pk(case)}, "SK": {"S": "LOCK"}},
+                    Key=_lock_key(case),
                     ConditionExpression="case_id = :c",
                     ExpressionAttributeValues={":c": {"S": case.case_id}},
                 )
@@ -110,8 +171,25 @@ class CaseStore:
             return
 
     def add_finding(self, case_id: str, finding: Finding) -> bool:
-        """Record a finding in a case once; returns whether it was new there."""
-        return self.put_once(case_id, f"FINDING#{finding.key}#{finding.source.value}", finding)
+        """Record a finding in a case; returns whether it was new there, or more severe than when it came before."""
+        try:
+            with aws_errors(f"write a finding of case {case_id} in table {self.table}"):
+                self._db.put_item(
+                    TableName=self.table,
+                    Item=self._finding(case_id, finding),
+                    ConditionExpression="attribute_not_exists(PK) OR severity_rank < :rank",
+                    ExpressionAttributeValues={":rank": {"N": str(finding.severity.rank)}},
+                )
+        except ConflictError:
+            return False
+        return True
+
+    def _finding(self, case_id: str, finding: Finding) -> dict[str, Any]:
+        return {
+            **self._key(case_id, finding_sk(finding)),
+            "severity_rank": {"N": str(finding.severity.rank)},
+            "data": to_item(finding.model_dump(mode="json")),
+        }
 
     def case(self, case_id: str) -> Case:
         """Return the head record, or raise :class:`CaseError`."""
@@ -165,6 +243,14 @@ class CaseStore:
         """Read one item as a model."""
         data = self._get(case_id, sk)
         return None if data is None else kind.model_validate(data)
+
+    def has(self, case_id: str, sk: str) -> bool:
+        """Whether an item exists."""
+        with aws_errors(f"look for {sk} of case {case_id} in table {self.table}"):
+            answer = self._db.get_item(
+                TableName=self.table, Key=self._key(case_id, sk), ConsistentRead=True, ProjectionExpression="PK"
+            )
+        return "Item" in answer
 
     def put(self, case_id: str, sk: str, value: Model) -> None:
         """Write an item, replacing an older version of itself."""
@@ -259,5 +345,16 @@ class CaseStore:
         return [case for _, case in page_items], (page_items[-1][0] if len(found) > limit else None)
 
 
-def _lock_pk(case: Case) -> str:
-    return f"OPEN#{case.account_id}#{case.region}#{case.instance_id}"
+def _lock_key(case: Case) -> dict[str, Any]:
+    return {"PK": {"S": f"OPEN#{case.account_id}#{case.region}#{case.instance_id}"}, "SK": {"S": "LOCK"}}
+
+
+def _finding_key(finding: Finding) -> dict[str, Any]:
+    # A person's custom action on a finding is an order of its own.
+    order = f"#{finding.action.value}" if finding.action else ""
+    return {"PK": {"S": f"FINDING#{finding.key}{order}"}, "SK": {"S": "CASE"}}
+
+
+def finding_sk(finding: Finding) -> str:
+    """Sort key of a finding in its case: one item for each shape and each person's action."""
+    return f"FINDING#{finding.key}#{finding.source.value}" + (f"#{finding.action.value}" if finding.action else "")

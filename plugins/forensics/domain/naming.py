@@ -14,14 +14,16 @@ TAG_PURPOSE = "forensics:purpose"
 TAG_EVIDENCE = "forensics:evidence"
 
 
-def case_id_for(finding: Finding, *, received_at: datetime) -> str:
+def case_id_for(finding: Finding, *, received_at: datetime, after: str | None = None) -> str:
     """Return the id of the case that this finding opens; the same finding always gives the same id.
 
     The day is the finding's own (its creation time when it has one), so that a re-delivery after midnight does not
     change the id. A person's custom action on the finding is an order of its own: it opens a case also when the
-    one that the finding opened by itself is closed.
+    one that the finding opened by itself is closed. ``after``: the closed case of the same finding, which has become
+    more severe since.
     """
     order = f"|{finding.action.value}" if finding.action else ""
+    order += f"|after {after}" if after else ""
     day = (finding.created_at or received_at).astimezone(UTC).strftime("%Y%m%d")
     digest = hashlib.sha256(
         f"{finding.key}|{finding.account_id}|{finding.region}|{finding.instance_id}{order}".encode()

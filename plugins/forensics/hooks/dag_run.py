@@ -12,14 +12,16 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
+from airflow.sdk.execution_time.comms import DRCount, ErrorResponse, GetDRCount, TriggerDagRun
 
 from forensics.errors import ForensicsError
 
 
-def trigger_run(dag_id: str, *, run_id: str, conf: dict[str, Any]) -> bool:
-    """Trigger the run; returns whether it was created now (False: it exists already, which is success too)."""
+def trigger_run(dag_id: str, *, run_id: str, conf: dict[str, Any], note: str = "") -> bool:
+    """Trigger the run, with a note that the UI shows; returns whether it was created now (False: it exists already, which is success too)."""
     fields: dict[str, Any] = {"dag_id": dag_id, "run_id": run_id, "conf": conf, "logical_date": None}
+    if note and "note" in TriggerDagRun.model_fields:
+        fields["note"] = note[:1000]
     if "run_after" in TriggerDagRun.model_fields:
         fields["run_after"] = datetime.now(UTC)
     try:
@@ -35,3 +37,17 @@ def trigger_run(dag_id: str, *, run_id: str, conf: dict[str, Any]) -> bool:
             msg, next_action="check that the DAG is loaded and not paused; the finding stays in the queue"
         )
     return True
+
+
+def active_runs(dag_id: str) -> int:
+    """How many runs of a DAG are queued or running."""
+    question = GetDRCount(dag_id=dag_id, states=["queued", "running"])
+    try:
+        answer = task_runner.SUPERVISOR_COMMS.send(question)
+    except AirflowRuntimeError as error:
+        msg = f"the runs of DAG {dag_id} could not be counted: {error}"
+        raise ForensicsError(msg, next_action="look at the API server's log") from error
+    if not isinstance(answer, DRCount):
+        msg = f"the runs of DAG {dag_id} could not be counted: {answer!r}"
+        raise ForensicsError(msg, next_action="look at the API server's log")
+    return answer.count

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from airflow.sdk import BaseHook
 
+from forensics.aws.case_door import CaseDoor
 from forensics.aws.case_store import CaseStore
 from forensics.aws.custody_ledger import CustodyLedger
 from forensics.aws.defence import Defence, Limits
@@ -14,6 +15,7 @@ from forensics.aws.desk import CaseDesk, ForensicGateways
 from forensics.aws.ebs import EbsGateway
 from forensics.aws.ec2 import Ec2Gateway
 from forensics.aws.findings import FindingSources
+from forensics.aws.intake_book import IntakeBook
 from forensics.aws.isolation_budget import IsolationBudget
 from forensics.aws.messages import FindingQueue, Notifier
 from forensics.aws.once import SpentOnce
@@ -158,6 +160,22 @@ class ForensicsHook(BaseHook):
     def store(self) -> CaseStore:
         """The case store alone (needs no case)."""
         return CaseStore(home(self.settings.region).lazy("dynamodb"), table=self.settings.case_table)
+
+    def door(self) -> CaseDoor:
+        """Where findings enter: stores and topic of the forensic account, under the process's own identity."""
+        s, own, store = self.settings, home(self.settings.region), self.store()
+        ledger = CustodyLedger(
+            own.lazy("dynamodb"),
+            own.lazy("kms"),
+            store=store,
+            signing_key=s.signing_key_id,
+            actor=f"finding intake in account {s.forensic_account_id}",
+        )
+        return CaseDoor(store=store, ledger=ledger, notifier=Notifier(own.lazy("sns"), topic_arn=s.topic_arn))
+
+    def intake_book(self) -> IntakeBook:
+        """What became of events that opened no case, and the counts (needs no case)."""
+        return IntakeBook(home(self.settings.region).lazy("dynamodb"), table=self.settings.case_table)
 
     def desk(self, case_id: str, *, step: str) -> CaseDesk:
         """The desk of an open case."""

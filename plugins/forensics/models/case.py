@@ -77,6 +77,11 @@ class Case(Model):
     sample: bool = False
     run_id: str | None = None
 
+    @property
+    def closed(self) -> bool:
+        """Whether the case's work has ended."""
+        return self.status in {CaseStatus.CLOSED, CaseStatus.CLOSED_WITH_GAPS}
+
 
 class TimelineKind(StrEnum):
     """Where a timeline entry comes from."""

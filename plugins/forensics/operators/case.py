@@ -12,37 +12,16 @@ from pydantic import ValidationError
 
 from forensics.aws.desk import CaseDesk
 from forensics.correlation import case_context
-from forensics.domain.naming import case_id_for, case_prefix
+from forensics.domain.naming import case_prefix
 from forensics.domain.verdict import gaps
 from forensics.errors import CaseConflictError, ForensicsError, InvalidCaseError
 from forensics.hooks.session import ForensicsHook
-from forensics.models.case import Case, CaseStatus, Milestone, Phase, TimelineKind
+from forensics.models.case import CaseStatus, Milestone, Phase, TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.operators.base import ForensicOperator, Json
 from forensics.operators.investigation import remove_forensic_resources
 from forensics.report import render_html, render_json
-
-
-def case_from(finding: Finding, *, received_at: datetime, run_id: str | None = None) -> Case:
-    """The case that a finding opens."""
-    case_id = case_id_for(finding, received_at=received_at)
-    return Case(
-        case_id=case_id,
-        account_id=finding.account_id,
-        region=finding.region,
-        instance_id=finding.instance_id,
-        received_at=received_at,
-        opened_at=datetime.now(UTC),
-        title=finding.title,
-        severity=finding.severity.value,
-        source=finding.source.value,
-        finding_key=finding.key,
-        requester=finding.requester,
-        reason=finding.reason,
-        sample=finding.sample,
-        run_id=run_id or case_id,
-    )
 
 
 def manual_finding(params: dict[str, Any], *, run_id: str, requested_at: datetime) -> Finding:
@@ -108,15 +87,16 @@ class OpenCaseOperator(BaseOperator):
     def _open_manual(self, hook: ForensicsHook, params: dict[str, Any], run_id: str, requested_at: datetime) -> str:
         # Key and day follow from the run, so that a repeated try finds the case that the first one opened.
         finding = manual_finding(params, run_id=run_id, requested_at=requested_at)
-        case = case_from(finding, received_at=requested_at, run_id=run_id)
-        how, holder = hook.store().open_case(case, finding=finding)
-        if how == "joined":
-            msg = f"instance {case.instance_id} already has an open case: {holder}"
+        admitted = hook.door().admit(finding, received_at=requested_at, run_id=run_id)
+        if admitted.how in {"joined", "raised"} or admitted.case.run_id != run_id:
+            holder = admitted.case.case_id
+            msg = f"instance {finding.instance_id} already has an open case: {holder}"
             raise CaseConflictError(msg, next_action=f"go on in the run of case {holder}; the request was noted there")
-        return holder
+        return admitted.case.case_id
 
     def _record(self, desk: CaseDesk, run_id: str) -> None:
         case = desk.case
+        desk.gw.store.hold_lock(case)
         desk.gw.store.update_case(case.case_id, run_id=run_id, status=CaseStatus.OPEN)
         desk.milestone(Milestone.RECEIVED, case.received_at or case.opened_at)
         desk.milestone(Milestone.OPENED, case.opened_at)

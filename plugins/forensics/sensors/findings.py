@@ -3,64 +3,67 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import BaseSensorOperator
 
-from forensics.aws.messages import FindingQueue
+from forensics.aws.case_door import Admission
 from forensics.correlation import case_context
 from forensics.errors import ForensicsError
-from forensics.hooks.dag_run import trigger_run
+from forensics.hooks.dag_run import active_runs, trigger_run
 from forensics.hooks.session import ForensicsHook
 from forensics.ingest import read_event
-from forensics.models.case import TimelineKind
-from forensics.models.finding import Finding, Verdict
-from forensics.operators.case import case_from
+from forensics.models.finding import Finding, FindingSource, Severity
+from forensics.models.intake import IntakeRecord, Reading
+from forensics.sensors.engine import IntakeEngine, RunOrder
 from forensics.settings import names
 from forensics.triggers.aws import QueueDepthTrigger
 
-VISIBILITY_SECONDS = 120
 LINGER_SECONDS = 1.0
-WORK_SECONDS = 600
+WORK_SECONDS = 4 * 3600
 WAIT_SECONDS = 3600
+ROOM_SECONDS = 1.0
+# What a person ordered comes before every severity.
+PERSONS_RANK = len(Severity)
+URGENT_RANK = Severity.HIGH.rank
 
 
 class FindingQueueSensor(BaseSensorOperator):
     """Wait for findings without a worker slot; then open a case and start a DAG run for each.
 
-    The wait only looks at the queue's depth and receives nothing. A message is deleted only after its case exists in the
-    case store *and* its DAG run exists, both under ids that follow from the finding: a kill at any point loses nothing
-    and doubles nothing. What cannot be worked goes to the dead-letter queue with the reason.
+    The wait only looks at the queue. A message is deleted only after its case exists in the case store *and* its DAG run
+    exists, both under ids that follow from the finding: a kill at any point loses nothing and doubles nothing. The most
+    severe findings are worked first; routine ones (below HIGH) are started only while fewer than the setting
+    ``routine_runs`` cases are active. What cannot be worked goes to the dead-letter queue with the reason.
 
     :param target_dag_id: the DAG to start for each case
+    :param extension_dag_id: the DAG to start when a finding that joins a case may ask for more than the case's plan
     """
 
-    def __init__(self, *, target_dag_id: str = "forensic_case", **kwargs: Any) -> None:
+    def __init__(
+        self, *, target_dag_id: str = "forensic_case", extension_dag_id: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.target_dag_id = target_dag_id
+        self.extension_dag_id = extension_dag_id
 
     def execute(self, context: Any, event: dict[str, Any] | None = None) -> Any:
         """Drain the queue; when it is empty, defer until it is not."""
         hook = ForensicsHook()
-        queue = hook.queue()
-        counts = {"opened": 0, "exists": 0, "joined": 0, "ignored": 0, "quarantined": 0, "failed": 0}
-        end, idle = time.monotonic() + WORK_SECONDS, time.monotonic()
-        while time.monotonic() < end:
-            messages = queue.receive(visibility=VISIBILITY_SECONDS)
-            if not messages:
-                if time.monotonic() - idle > (LINGER_SECONDS if event else 0):
-                    break
-                time.sleep(0.1)
-                continue
-            idle = time.monotonic()
-            for message in messages:
-                self._work(hook, queue, message, counts)
-        if any(counts.values()):
-            self.log.info("findings worked: %s", counts)
-            return counts
-        if event is not None:
-            return counts
+        work = QueueWork(hook, target_dag_id=self.target_dag_id, extension_dag_id=self.extension_dag_id)
+        engine = IntakeEngine(
+            hook.queue(), work, urgent_rank=URGENT_RANK, visibility=hook.settings.finding_visibility_seconds
+        )
+        began = time.monotonic()
+        try:
+            counts = engine.run(seconds=WORK_SECONDS, linger=LINGER_SECONDS if event else 0.0)
+        finally:
+            self._keep_counts(hook, engine)
+        if counts or event is not None:
+            self.log.info("findings worked in %.1f s: %s", time.monotonic() - began, dict(counts))
+            return dict(counts)
         self.defer(
             trigger=QueueDepthTrigger(poll=hook.settings.queue_poll_seconds, deadline=time.time() + WAIT_SECONDS),
             method_name="execute",
@@ -68,11 +71,28 @@ class FindingQueueSensor(BaseSensorOperator):
         )
         return None
 
-    def _work(self, hook: ForensicsHook, queue: FindingQueue, message: dict[str, Any], counts: dict[str, int]) -> None:
-        body = message["Body"]
-        sent = message.get("Attributes", {}).get("SentTimestamp")
-        received_at = datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else datetime.now(UTC)
-        settings = hook.settings
+    def _keep_counts(self, hook: ForensicsHook, engine: IntakeEngine) -> None:
+        try:
+            hook.intake_book().count(engine.counts, at=datetime.now(UTC))
+        except ForensicsError as error:
+            # The counts are for the board; the work itself is done and recorded.
+            self.log.warning("the day's counts lack %s: %s", dict(engine.counts), error)
+
+
+class QueueWork:
+    """What the engine does with each message, in AWS and in Airflow."""
+
+    def __init__(self, hook: ForensicsHook, *, target_dag_id: str, extension_dag_id: str | None) -> None:
+        self._settings = hook.settings
+        self._door = hook.door()
+        self._book = hook.intake_book()
+        self._dags = target_dag_id, extension_dag_id
+        self._started: set[str] = set()
+        self._room: tuple[float, bool] = (0.0, True)
+
+    def read(self, body: str, received_at: datetime) -> Reading:
+        """Read one message; never raises."""
+        settings = self._settings
         intake = read_event(
             body,
             received_at=received_at,
@@ -81,48 +101,58 @@ class FindingQueueSensor(BaseSensorOperator):
             administrators=names(settings.administrator_accounts),
             rule_names=names(settings.config_rules) or None,
         )
-        if intake.extra.get("quarantined"):
-            # Some findings of the event are good and some are not: both ends are kept.
-            queue.quarantine(body, reason="; ".join(map(str, intake.extra["quarantined"])))
-        if intake.verdict is Verdict.QUARANTINE:
-            queue.quarantine(body, reason=intake.reason)
-            self.log.warning("message %s quarantined: %s", message["MessageId"], intake.reason)
-            counts["quarantined"] += 1
-        elif intake.verdict is Verdict.IGNORE:
-            self.log.info("message %s ignored: %s", message["MessageId"], intake.reason)
-            counts["ignored"] += 1
-        else:
-            try:
-                for finding in intake.findings:
-                    counts[self._open(hook, finding, received_at)] += 1
-            except ForensicsError as error:
-                # The message stays: it is delivered again, and after its tries the queue's own redrive moves it.
-                self.log.error("message %s could not be worked and stays in the queue: %s", message["MessageId"], error)
-                counts["failed"] += 1
-                return
-        queue.delete(message["ReceiptHandle"])
+        return Reading(
+            verdict=intake.verdict,
+            reason=intake.reason,
+            findings=intake.findings,
+            spoiled="; ".join(map(str, intake.extra.get("quarantined", []))),
+            rank=max((rank_of(f) for f in intake.findings), default=0),
+            detail_type=intake.detail_type,
+            event_id=intake.event_id,
+        )
 
-    def _open(self, hook: ForensicsHook, finding: Finding, received_at: datetime) -> str:
-        case = case_from(finding, received_at=received_at)
-        with case_context(case.case_id):
-            store = hook.store()
-            how, holder = store.open_case(case, finding=finding)
-            if how == "joined":
-                store.note(
-                    holder,
-                    f"another finding joined: {finding.title[:200]} ({finding.severity.value}, {finding.source.value})",
-                    kind=TimelineKind.FINDING,
-                    source="finding_intake",
-                )
-                self.log.info("finding %s joined case %s", finding.finding_id, holder)
-            conf = {
-                "case_id": holder,
-                "account_id": finding.account_id,
-                "region": finding.region,
-                "instance_id": finding.instance_id,
-            }
-            # Also when it joined: the message that opened the case may have died between the case and its run.
-            run_id = store.case(holder).run_id or holder
-            created = trigger_run(self.target_dag_id, run_id=run_id, conf=conf)
-            self.log.info("case %s %s, run %s", holder, how, "started" if created else "exists already")
-            return how
+    def admit(self, finding: Finding, received_at: datetime) -> tuple[str, Sequence[RunOrder]]:
+        """Give a finding its case; returns how, and the runs that must exist."""
+        admitted = self._door.admit(finding, received_at=received_at)
+        return admitted.how, self._orders(admitted) if admitted.needs_run else ()
+
+    def _orders(self, admitted: Admission) -> list[RunOrder]:
+        case, finding = admitted.case, admitted.finding
+        place = {"account_id": case.account_id, "region": case.region, "instance_id": case.instance_id}
+        note = f"{finding.severity.value}, {finding.source.value}, {case.instance_id}: {finding.title[:200]}"
+        target, extension = self._dags
+        # Also when it joined: the message that opened the case may have died between the case and its run.
+        conf = {"case_id": case.case_id, **place}
+        orders = [RunOrder(target, case.run_id or case.case_id, conf, f"finding_intake: {note}", rank_of(finding))]
+        if admitted.wants_more and extension:
+            run_id = f"{case.case_id}-{finding.key[:12]}-{finding.severity.value.lower()}"
+            orders.append(RunOrder(extension, run_id, {"case_id": case.case_id}, f"joined: {note}", rank_of(finding)))
+        return orders
+
+    def start(self, order: RunOrder) -> bool:
+        """Make the run exist; returns whether it was made now."""
+        name = f"{order.dag_id}/{order.run_id}"
+        if name in self._started:
+            return False
+        with case_context(str(order.conf["case_id"])):
+            created = trigger_run(order.dag_id, run_id=order.run_id, conf=order.conf, note=order.note)
+        self._started.add(name)
+        return created
+
+    def has_room(self) -> bool:
+        """Whether fewer than ``routine_runs`` cases are active; asked once a second at most."""
+        asked, room = self._room
+        if time.monotonic() - asked > ROOM_SECONDS:
+            room = active_runs(self._dags[0]) < self._settings.routine_runs
+            self._room = (time.monotonic(), room)
+        return room
+
+    def record(self, record: IntakeRecord) -> None:
+        """Keep what became of an event that opened no case."""
+        self._book.write(record)
+
+
+def rank_of(finding: Finding) -> int:
+    """The order in which findings are worked: a person's first, then by severity."""
+    by_person = finding.action is not None or finding.source is FindingSource.MANUAL
+    return PERSONS_RANK if by_person else finding.severity.rank

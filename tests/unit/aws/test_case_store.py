@@ -16,7 +16,7 @@ from forensics.domain.custody import canonical
 from forensics.errors import AwsError, CaseError
 from forensics.models.case import Case, CaseStatus, Milestone, Phase, StepFailure, TimelineKind
 from forensics.models.evidence import Evidence, EvidenceKind
-from forensics.models.finding import Finding, FindingSource
+from forensics.models.finding import CustomAction, Finding, FindingSource, Severity
 from tests.unit.domain.builders import CASE_ID, NOW, case, evidence, finding
 
 TEXT = st.text("aZ0 #/\u20ac\U0001f600\n", max_size=8)
@@ -71,32 +71,100 @@ def test_another_finding_joins_the_open_case(store: CaseStore) -> None:
     assert len(list(store.items(CASE_ID, "FINDING#"))) == 2
 
 
-def test_a_released_instance_can_have_a_new_case(store: CaseStore) -> None:
+def close(store: CaseStore, item: Case) -> None:
+    """Close a case as the last step does."""
+    store.update_case(item.case_id, status=CaseStatus.CLOSED, closed_at=NOW)
+    store.release_lock(item)
+
+
+def test_only_the_holder_releases_its_lock(store: CaseStore) -> None:
     store.open_case(case(), finding=finding())
     store.release_lock(other(1))
-    assert store.open_case(other(1), finding=finding())[0] == "joined", "only the holder releases its lock"
+    assert store.open_case(other(1), finding=finding(key="another-key"))[0] == "joined"
+
+
+def test_a_new_finding_on_a_closed_cases_instance_opens_a_case(store: CaseStore) -> None:
+    store.open_case(case(), finding=finding())
+    close(store, case())
     store.release_lock(case())
-    store.release_lock(case())
-    assert store.open_case(other(1), finding=finding()) == ("opened", other(1).case_id)
-    assert store.open_case(case(), finding=finding()) == ("exists", CASE_ID)
+    assert store.open_case(other(1), finding=finding(key="another-key")) == ("opened", other(1).case_id)
 
 
-def test_a_lock_that_vanishes_meanwhile_is_an_error_that_is_retried(store: CaseStore, dynamodb: Any) -> None:
-    class LosesTheLock:
-        """DynamoDB as another worker sees it that loses the race and then finds the lock gone."""
+@pytest.mark.parametrize("source", [FindingSource.GUARDDUTY, FindingSource.SECURITY_HUB_V2])
+def test_the_finding_of_a_closed_case_opens_no_second_one(store: CaseStore, source: FindingSource) -> None:
+    store.open_case(case(), finding=finding())
+    store.open_case(other(1), finding=finding(key="joined-key"))
+    close(store, case())
+    # A day later another shape gives another case id: the finding is known all the same.
+    assert store.open_case(other(2), finding=finding(source=source)) == ("closed", CASE_ID)
+    assert store.open_case(other(3), finding=finding(key="joined-key", source=source)) == ("closed", CASE_ID)
+    assert [c.case_id for c in store.list_cases()[0]] == [CASE_ID]
 
-        def transact_write_items(self, **request: Any) -> Any:
-            store.open_case(other(1), finding=finding())
-            try:
-                return dynamodb.transact_write_items(**request)
-            finally:
-                store.release_lock(other(1))
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(dynamodb, name)
+def test_a_finding_that_became_more_severe_after_the_end_opens_one_more_case(store: CaseStore) -> None:
+    store.open_case(case(), finding=finding(severity=Severity.LOW))
+    close(store, case())
+    worse = finding(severity=Severity.CRITICAL)
+    assert store.open_case(case(), finding=worse) == ("escalated", CASE_ID)
+    for expected in ("opened", "exists"):
+        assert store.open_case(other(1), finding=worse, after=CASE_ID) == (expected, other(1).case_id)
+    assert store.open_case(case(), finding=worse) == ("exists", other(1).case_id)
 
-    with pytest.raises(CaseError, match="released meanwhile") as caught:
-        CaseStore(LosesTheLock(), table=store.table).open_case(case(), finding=finding())
+
+def test_a_persons_action_on_a_closed_cases_finding_opens_a_case(store: CaseStore) -> None:
+    store.open_case(case(), finding=finding())
+    close(store, case())
+    order = finding(source=FindingSource.SECURITY_HUB_ACTION, action=CustomAction.ISOLATE)
+    assert store.open_case(other(1), finding=order) == ("opened", other(1).case_id)
+
+
+def test_two_actions_on_one_finding_are_two_records(store: CaseStore) -> None:
+    store.open_case(case(), finding=finding())
+    for action in (CustomAction.TRIAGE, CustomAction.ISOLATE):
+        order = finding(source=FindingSource.SECURITY_HUB_ACTION, action=action)
+        assert store.open_case(other(1), finding=order) == ("joined", CASE_ID)
+    assert len(list(store.items(CASE_ID, "FINDING#"))) == 3
+
+
+def test_a_finding_of_the_open_case_that_became_more_severe_is_told_apart(store: CaseStore) -> None:
+    store.open_case(case(), finding=finding(severity=Severity.MEDIUM))
+    assert store.open_case(case(), finding=finding(severity=Severity.CRITICAL)) == ("raised", CASE_ID)
+    assert store.open_case(case(), finding=finding(severity=Severity.MEDIUM)) == ("exists", CASE_ID)
+    kept = [Finding.model_validate(data) for _, data in store.items(CASE_ID, "FINDING#")]
+    assert [f.severity for f in kept] == [Severity.CRITICAL]
+
+
+class LosesTheLock:
+    """DynamoDB as a worker sees it that loses the race for the instance and then finds its lock gone, so many times."""
+
+    def __init__(self, dynamodb: Any, store: CaseStore, *, times: int) -> None:
+        self._dynamodb, self._store, self.times = dynamodb, store, times
+
+    def transact_write_items(self, **request: Any) -> Any:
+        """Another case comes and goes around this call."""
+        if self.times <= 0:
+            return self._dynamodb.transact_write_items(**request)
+        self.times -= 1
+        rival = other(self.times + 100)
+        self._store.open_case(rival, finding=finding(key=f"rival-{self.times:08d}"))
+        try:
+            return self._dynamodb.transact_write_items(**request)
+        finally:
+            close(self._store, rival)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dynamodb, name)
+
+
+def test_a_lock_that_vanishes_meanwhile_is_tried_again(store: CaseStore, dynamodb: Any) -> None:
+    rivalled = CaseStore(LosesTheLock(dynamodb, store, times=2), table=store.table)
+    assert rivalled.open_case(case(), finding=finding()) == ("opened", CASE_ID)
+
+
+def test_a_lock_that_keeps_vanishing_is_an_error_that_is_retried(store: CaseStore, dynamodb: Any) -> None:
+    rivalled = CaseStore(LosesTheLock(dynamodb, store, times=99), table=store.table)
+    with pytest.raises(CaseError, match="kept changing hands") as caught:
+        rivalled.open_case(case(), finding=finding())
     assert caught.value.retryable
 
 
@@ -174,7 +242,7 @@ def test_the_list_of_cases_pages_through_all_statuses_newest_first(store: CaseSt
             instance_id=f"i-{number:017x}",
             opened_at=NOW + timedelta(minutes=number),
         )
-        store.open_case(item, finding=finding())
+        store.open_case(item, finding=finding(key=f"finding-{number}"))
         store.update_case(item.case_id, status=statuses[number % len(statuses)])
     seen, cursor, pages = [], None, 0
     while True:

@@ -149,6 +149,8 @@ def test_every_step_says_what_it_does(case: Any) -> None:
         ({"reason": "x" * 501}, False),
         ({"case_id": None}, True),
         ({"case_id": "fc-20261124-0123456789"}, True),
+        ({"case_id": ""}, False),
+        ({"case_id": "fc-20261124-0123456789/../x"}, False),
     ],
 )
 def test_a_persons_parameters_are_checked_before_the_run_starts(case: Any, conf: dict[str, Any], valid: bool) -> None:

@@ -195,16 +195,32 @@ def test_a_broken_volume_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         check(monkeypatch, "VolumesReadyTrigger", volumes={"vol-1": {"State": "error"}})
 
 
-@pytest.mark.parametrize("depth", [0, 3])
-def test_the_queue_is_only_looked_at(monkeypatch: pytest.MonkeyPatch, depth: int) -> None:
-    class Queue:
-        def depth(self) -> int:
-            return depth
+class Queue:
+    """A queue whose depth SQS tells late: a peek sees what the count does not."""
 
-    class Hook:
-        def queue(self) -> Queue:
-            return Queue()
+    def __init__(self, *, counted: int, there: int) -> None:
+        self.counted, self.there, self.peeks = counted, there, 0
 
-    monkeypatch.setattr(aws, "ForensicsHook", Hook)
-    outcome = aws.QueueDepthTrigger(**COMMON).check()
-    assert (outcome.payload if outcome else None) == ({"depth": depth} if depth else None)
+    def depth(self) -> int:
+        """What SQS says."""
+        return self.counted
+
+    def peek(self) -> int:
+        """What is there."""
+        self.peeks += 1
+        return min(self.there, 1)
+
+
+@pytest.mark.parametrize(
+    ("counted", "there", "looks", "peeks"), [(3, 3, 1, 0), (0, 3, 4, 1), (0, 0, None, 2)], ids=["count", "late", "none"]
+)
+def test_the_queue_is_looked_at_and_peeked_into_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, counted: int, there: int, looks: int | None, peeks: int
+) -> None:
+    queue = Queue(counted=counted, there=there)
+    hook = type("Hook", (), {"queue": lambda self: queue})
+    monkeypatch.setattr(aws, "ForensicsHook", hook)
+    trigger = aws.QueueDepthTrigger(**COMMON)
+    outcomes = [trigger.check() for _ in range(looks or 8)]
+    assert [bool(o) for o in outcomes] == [False] * (len(outcomes) - 1) + [looks is not None]
+    assert queue.peeks == peeks

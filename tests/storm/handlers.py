@@ -1,0 +1,73 @@
+"""Two handlers of the findings' queue as processes that can be killed: the product's engine, and a naive one.
+
+``python handlers.py product|naive RUNS_DIRECTORY``; settings and endpoint come from the environment. Airflow's part is
+played by a directory: a run exists when its file exists, and a file can be made once (``O_EXCL``), as a run id can.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+from forensics.domain.opening import case_from
+from forensics.hooks.session import ForensicsHook
+from forensics.models.case import Case
+from forensics.sensors.engine import IntakeEngine, RunOrder
+from forensics.sensors.findings import URGENT_RANK, QueueWork
+
+
+class FileWork(QueueWork):
+    """The product's work, with a directory instead of Airflow."""
+
+    def __init__(self, hook: ForensicsHook, runs: Path) -> None:
+        super().__init__(hook, target_dag_id="forensic_case", extension_dag_id=None)
+        self._runs = runs
+
+    def start(self, order: RunOrder) -> bool:
+        """Make the run's file unless it is there."""
+        return make(self._runs / order.run_id)
+
+    def has_room(self) -> bool:
+        """There always is."""
+        return True
+
+
+def make(file: Path) -> bool:
+    """Make a file that must not exist; returns whether it did not."""
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def product(runs: Path) -> None:
+    """The product's engine."""
+    hook = ForensicsHook()
+    engine = IntakeEngine(hook.queue(), FileWork(hook, runs), urgent_rank=URGENT_RANK, visibility=3)
+    engine.run(seconds=120, linger=2)
+
+
+def naive(runs: Path) -> None:
+    """What one would write first: delete on receipt, then a case and a run under a new id for each message."""
+    hook = ForensicsHook()
+    queue, work, store = hook.queue(), FileWork(hook, runs), hook.store()
+    idle = time.monotonic()
+    while time.monotonic() - idle < 2:
+        for message in queue.receive(visibility=3):
+            queue.delete([message["ReceiptHandle"]])
+            idle = time.monotonic()
+            for finding in work.read(message["Body"], datetime.now(UTC)).findings:
+                case_id = f"fc-20261124-{uuid.uuid4().hex[:10]}"
+                case = Case(**{**case_from(finding, received_at=datetime.now(UTC)).model_dump(), "case_id": case_id})
+                store.put(case_id, "META", case)
+                store.add_finding(case_id, finding)
+                make(runs / case_id)
+
+
+if __name__ == "__main__":
+    {"product": product, "naive": naive}[sys.argv[1]](Path(sys.argv[2]))

@@ -1,0 +1,118 @@
+"""A storm on the queue's handler itself: killed -9 again and again, it loses and doubles nothing; a naive one does."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forensics.aws.case_store import CaseStore
+from forensics.models.finding import Finding
+from lab.storm import Message, Storm
+from tests.integration.conftest import ROOT, SmallLab, lab
+
+__all__ = ["lab"]
+STORM = Storm(findings=24, instances=10, kills=2, throttled=0.05)
+
+
+def send(lab: SmallLab, messages: list[Message]) -> None:
+    """Put the storm into the queue."""
+    sqs = lab.client("sqs")
+    for start in range(0, len(messages), 10):
+        entries = [{"Id": str(n), "MessageBody": m.body} for n, m in enumerate(messages[start : start + 10])]
+        assert not sqs.send_message_batch(QueueUrl=lab.facts["queue_url"], Entries=entries).get("Failed")
+
+
+def left(lab: SmallLab, queue: str) -> int:
+    """Messages in a queue, hidden ones included."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    answer = lab.client("sqs").get_queue_attributes(QueueUrl=lab.facts[queue], AttributeNames=names)
+    return sum(int(value) for value in answer["Attributes"].values())
+
+
+def play(lab: SmallLab, handler: str, runs: Path) -> int:
+    """Run the handler, kill it at seeded moments, start it again, until the queue is empty; returns the kills."""
+    dice, kills = random.Random(STORM.seed), 0
+    command = [sys.executable, str(Path(__file__).with_name("handlers.py")), handler, str(runs)]
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'plugins'}:{ROOT}"}
+    end = time.monotonic() + 150
+    while left(lab, "queue_url") and time.monotonic() < end:
+        process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        depth = left(lab, "queue_url")
+        if kills < STORM.kills:
+            # It is killed in the middle of its work: some messages are gone from the queue, most are not.
+            wanted = depth - dice.randint(1, max(1, depth // 4))
+            while left(lab, "queue_url") > wanted and process.poll() is None:
+                time.sleep(0.005)
+            process.kill()
+            kills += 1
+        _, said = process.communicate(timeout=140)
+        assert process.returncode in {0, -9}, said.decode()[-3000:]
+    assert left(lab, "queue_url") == 0
+    return kills
+
+
+def holders(lab: SmallLab) -> tuple[Counter[str], Counter[tuple[str, str]]]:
+    """How many cases each instance has, and in how many cases each finding is, by its id and shape."""
+    store = CaseStore(lab.client("dynamodb"), table=lab.facts["case_table"])
+    instances: Counter[str] = Counter()
+    findings: Counter[tuple[str, str]] = Counter()
+    heads: dict[str, Any] = {"FilterExpression": "SK = :m", "ExpressionAttributeValues": {":m": {"S": "META"}}}
+    for page in lab.client("dynamodb").get_paginator("scan").paginate(TableName=store.table, **heads):
+        for item in page["Items"]:
+            case_id = item["PK"]["S"].removeprefix("CASE#")
+            instances[store.case(case_id).instance_id] += 1
+            found = [Finding.model_validate(d) for _, d in store.items(case_id, "FINDING#")]
+            findings.update((f.finding_id, f.source.value) for f in found)
+    return instances, findings
+
+
+def storm(lab: SmallLab, handler: str, runs: Path) -> tuple[list[Message], int]:
+    """The same storm for either handler."""
+    messages = STORM.messages()
+    send(lab, messages)
+    lab.control("config", {"sqs_redelivered_share": STORM.redelivered})
+    rule = {
+        "service": "dynamodb",
+        "p": STORM.throttled,
+        "seed": STORM.seed,
+        "code": "ThrottlingException",
+        "status": 400,
+    }
+    lab.control("faults", [rule])
+    kills = play(lab, handler, runs)
+    lab.control("faults", [])
+    return messages, kills
+
+
+@pytest.mark.timeout(240)
+def test_the_products_handler_loses_and_doubles_nothing(lab: SmallLab, tmp_path: Path) -> None:
+    (runs := tmp_path / "runs").mkdir()
+    messages, kills = storm(lab, "product", runs)
+    assert kills == STORM.kills
+    instances, findings = holders(lab)
+    assert set(instances.values()) == {1} and len(instances) == STORM.instances
+    assert set(findings) == {(m.finding_id, m.shape) for m in messages}
+    assert set(findings.values()) == {1}
+    assert len(list(runs.iterdir())) == STORM.instances
+    assert left(lab, "dead_letter_queue_url") == 0
+
+
+@pytest.mark.timeout(240)
+def test_the_naive_handler_loses_and_doubles(lab: SmallLab, tmp_path: Path) -> None:
+    """The control: were this to pass unharmed, the storm would prove nothing."""
+    (runs := tmp_path / "runs").mkdir()
+    messages, kills = storm(lab, "naive", runs)
+    assert kills == STORM.kills
+    instances, findings = holders(lab)
+    doubled = sum(n - 1 for n in instances.values())
+    lost = {(m.finding_id, m.shape) for m in messages} - set(findings)
+    assert doubled > 0, "no instance got two cases"
+    assert lost or len(list(runs.iterdir())) < sum(instances.values()), "no finding and no run was lost"
