@@ -67,13 +67,13 @@ with DAG(
     },
 ):
     triage, memory, disk = flows.triage(), flows.memory(), flows.disk()
-    containment, investigation, report = flows.containment(), flows.investigation(), flows.report()
+    (containment, watch), investigation, report = flows.containment(), flows.investigation(), flows.report()
 
     OpenCaseOperator(task_id="open_case") >> triage.first
-    triage.last >> [memory.first, disk.first]
+    triage.last >> [memory.first, disk.first, watch]
     memory.first >> containment.first
     [memory.first, containment.last] >> investigation.first
     memory.last >> investigation.memory
     [memory.last, disk.last] >> investigation.disks
-    [*investigation.tools, memory.last, disk.last, containment.last] >> report.first
+    [*investigation.tools, memory.last, disk.last, containment.last, watch] >> report.first
     investigation.last >> report.last

@@ -64,6 +64,20 @@ class Settings(BaseModel):
     isolation_cap_account: int = Field(default=10, ge=0, description="the same, per account")
     isolation_cap_group: int = Field(default=2, ge=0, description="the same, per Auto Scaling group")
     isolation_window_minutes: int = Field(default=15, ge=1, le=1440)
+    isolation_deadline_seconds: int = Field(
+        default=1800, ge=60, description="after triage; then the target is isolated even if the capture still runs"
+    )
+    approval_timeout_seconds: int = Field(default=3600, ge=60, description="how long a person may take to answer")
+    approval_default: str = Field(
+        default="refuse", pattern="^(refuse|isolate)$", description="what happens when nobody answers"
+    )
+    approval_two_persons: bool = Field(default=True, description="who asked for something may not approve it")
+    containment_profile: str = Field(
+        default="forensics-isolated", description="deny-all instance profile in the member accounts; empty: none"
+    )
+    break_tracked_flows: bool = True
+    idle_flow_seconds: int = Field(default=0, ge=0, le=432000)
+    revoke_role_sessions: bool = False
     accept_samples: bool = False
     administrator_accounts: str = Field(
         default="", description="comma-separated accounts that send findings for others (delegated administrators)"

@@ -272,6 +272,31 @@ class CaseStore:
             return False
         return True
 
+    def lease(self, case_id: str, name: str, *, holder: str, seconds: int) -> bool:
+        """Take or renew a lease; False while another holder's has not run out. It ends by itself after a kill."""
+        now = int(datetime.now(UTC).timestamp())
+        try:
+            with aws_errors(f"take lease {name} of case {case_id} in table {self.table}"):
+                self._db.put_item(
+                    TableName=self.table,
+                    Item={
+                        **self._key(case_id, f"LEASE#{name}"),
+                        "holder": {"S": holder},
+                        "until": {"N": str(now + seconds)},
+                    },
+                    ConditionExpression="attribute_not_exists(PK) OR holder = :h OR #u < :n",
+                    ExpressionAttributeNames={"#u": "until"},
+                    ExpressionAttributeValues={":h": {"S": holder}, ":n": {"N": str(now)}},
+                )
+        except ConflictError:
+            return False
+        return True
+
+    def release_lease(self, case_id: str, name: str) -> None:
+        """Give a lease back."""
+        with aws_errors(f"give lease {name} of case {case_id} back in table {self.table}"):
+            self._db.delete_item(TableName=self.table, Key=self._key(case_id, f"LEASE#{name}"))
+
     def items(self, case_id: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """(sort key, data) of all items of a case whose sort key starts with ``prefix``, in order; all pages."""
         request: dict[str, Any] = {

@@ -10,7 +10,7 @@ from forensics.aws.s3 import EvidenceStore
 from forensics.domain.naming import case_prefix
 from forensics.errors import ForensicsError
 from forensics.models.case import Case, CaseView, StepFailure, TimelineEntry, TimelineKind
-from forensics.models.containment import ContainmentResult, RestorePoint
+from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, ReleaseResult, RestorePoint
 from forensics.models.custody import CustodyEvent
 from forensics.models.evidence import Evidence
 from forensics.models.finding import Finding
@@ -31,6 +31,9 @@ _SINGLES: dict[str, tuple[str, type[Any]]] = {
     "TARGET": ("target", Target),
     "PLAN": ("plan", ResponsePlan),
     "CONTAINMENT": ("containment", ContainmentResult),
+    "CONTAINPLAN": ("containment_plan", ContainmentPlan),
+    "APPROVAL": ("approval", Approval),
+    "RELEASE": ("release", ReleaseResult),
 }
 
 

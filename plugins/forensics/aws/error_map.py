@@ -53,6 +53,7 @@ GONE = frozenset(
         "ParameterNotFound",
         "InvalidDocument",
         "NotFound",
+        "NoSuchEntity",
     }
 )
 # S3's 409 ConditionalRequestConflict is not here: another write was under way, and S3 says to try again.

@@ -7,14 +7,19 @@ from datetime import timedelta
 
 from airflow.sdk import BaseHook
 
+from forensics.aws.autoscaling import AutoScalingGateway
 from forensics.aws.case_door import CaseDoor
 from forensics.aws.case_store import CaseStore
+from forensics.aws.containment import ContainmentGateway
 from forensics.aws.custody_ledger import CustodyLedger
 from forensics.aws.defence import Defence, Limits
 from forensics.aws.desk import CaseDesk, ForensicGateways
 from forensics.aws.ebs import EbsGateway
 from forensics.aws.ec2 import Ec2Gateway
+from forensics.aws.ec2_facts import Ec2Facts
+from forensics.aws.elb import BalancerGateway
 from forensics.aws.findings import FindingSources
+from forensics.aws.iam import IamGateway
 from forensics.aws.intake_book import IntakeBook
 from forensics.aws.isolation_budget import IsolationBudget
 from forensics.aws.messages import FindingQueue, Notifier
@@ -23,6 +28,7 @@ from forensics.aws.s3 import EvidenceStore, LandingGateway, ToolsGateway
 from forensics.aws.session import ClientFactory, Scope, assume, home
 from forensics.aws.signed import SignatureCheck, SignedDocuments
 from forensics.aws.ssm import SsmGateway
+from forensics.aws.target_facts import FactsReader
 from forensics.aws.verification import FindingVerifier
 from forensics.domain.naming import session_name
 from forensics.models.case import Case
@@ -58,14 +64,31 @@ class ForensicsHook(BaseHook):
         s = self.settings
         return Scope(account_id=s.forensic_account_id, region=s.region, phase=phase, case_id=case_id)
 
-    def account(self, scope: Scope) -> AccountGateways:
-        """Gateways of a scope, under the phase's role."""
-        clients = assume(
+    def _clients(self, scope: Scope) -> ClientFactory:
+        return assume(
             scope,
             role_prefix=self.settings.role_prefix,
             external_id=self.settings.external_id,
             session_name=session_name(scope.case_id, scope.phase),
         )
+
+    def containment(self, scope: Scope) -> ContainmentGateway:
+        """What containment and release read and change, under the phase's role (``contain`` or ``release``)."""
+        clients = self._clients(scope)
+        where = {"account_id": scope.account_id, "region": scope.region}
+        service = {name: clients.lazy(name) for name in ("ec2", "autoscaling", "elb", "elbv2", "iam")}
+        reader = FactsReader(
+            ec2=Ec2Gateway(service["ec2"], **where),
+            facts=Ec2Facts(service["ec2"], **where),
+            scaling=AutoScalingGateway(service["autoscaling"], **where),
+            balancers=BalancerGateway(service["elb"], service["elbv2"], **where),
+            iam=IamGateway(service["iam"], **where),
+        )
+        return ContainmentGateway(facts=reader, clients=service)
+
+    def account(self, scope: Scope) -> AccountGateways:
+        """Gateways of a scope, under the phase's role."""
+        clients = self._clients(scope)
         where = {"account_id": scope.account_id, "region": scope.region}
         ec2 = clients.lazy("ec2")
         return AccountGateways(

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from forensics.models.base import AccountId, CaseId, InstanceId, Model, Region, Utc
-from forensics.models.containment import ContainmentResult, RestorePoint
+from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, ReleaseResult, RestorePoint
 from forensics.models.custody import CustodyEvent
 from forensics.models.evidence import Evidence
 from forensics.models.finding import Finding
@@ -124,7 +124,10 @@ class CaseView(Model):
     plan: ResponsePlan | None = None
     evidence: tuple[Evidence, ...] = ()
     containment: ContainmentResult | None = None
+    containment_plan: ContainmentPlan | None = None
+    approval: Approval | None = None
     restore_point: RestorePoint | None = None
+    release: ReleaseResult | None = None
     investigations: tuple[Investigation, ...] = ()
     results: tuple[ToolResults, ...] = ()
     failures: tuple[StepFailure, ...] = ()

@@ -1,13 +1,15 @@
-"""Containment: what was changed and what was seen afterwards."""
+"""Containment: what will be changed, what was changed, and what was seen afterwards."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field
 
-from forensics.models.base import InstanceId, Model, Utc
+from forensics.models.base import CaseId, InstanceId, Model, Utc
 from forensics.models.evidence import Outcome
+from forensics.models.target_facts import InstanceFacts
 
 
 class ContainmentState(StrEnum):
@@ -19,6 +21,75 @@ class ContainmentState(StrEnum):
     FAILED = "FAILED"
 
 
+class Stage(StrEnum):
+    """Parts of a plan in the order in which they are carried out; steps of one stage do not depend on each other."""
+
+    PROTECT = "protect"
+    SCALING = "scaling"
+    STANDBY = "standby"
+    BALANCERS = "balancers"
+    GROUPS = "groups"
+    RULES = "rules"
+    ADDRESSES = "addresses"
+    OPEN = "open"
+    CLOSE = "close"
+    CLEANUP = "cleanup"
+    CREDENTIALS = "credentials"
+
+
+STAGES = tuple(Stage)
+
+
+class ApiCall(Model):
+    """One mutating AWS call: boto3's names. ``${name}`` in a value stands for an id that does not exist yet."""
+
+    service: str
+    operation: str
+    params: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.service}.{self.operation}"
+
+
+class PlanStep(Model):
+    """One change: the call, what undoes it, why, and who else feels it."""
+
+    id: str
+    stage: Stage
+    target: str
+    call: ApiCall
+    undo: tuple[ApiCall, ...] = ()
+    reason: str
+    blast: tuple[str, ...] = Field(default=(), description="who or what else is affected")
+    needs: tuple[str, ...] = Field(default=(), description="steps without which this one is not tried")
+    gives: str | None = Field(default=None, description="placeholder that the call's answer fills")
+
+
+class ContainmentPlan(Model):
+    """All changes in order, and what they will not achieve. ``digest`` is over the steps: an approval names it."""
+
+    case_id: CaseId
+    instance_id: InstanceId
+    order: str = "acquire_first"
+    steps: tuple[PlanStep, ...]
+    residuals: tuple[str, ...] = ()
+    ladder: tuple[str, ...] = Field(default=(), description="how the residuals are closed, cheapest first")
+    approval: tuple[str, ...] = Field(default=(), description="why a person has to agree; empty: nobody has to")
+    token: str = Field(description="unguessable part of the names of this case's groups")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    made_at: Utc
+
+
+class Approval(Model):
+    """A person's answer, or its absence, to one plan."""
+
+    digest: str
+    granted: bool
+    by: str | None = None
+    at: Utc
+    reason: str
+
+
 class InterfaceRestorePoint(Model):
     """The groups an interface had before isolation."""
 
@@ -27,13 +98,14 @@ class InterfaceRestorePoint(Model):
 
 
 class RestorePoint(Model):
-    """What the target looked like before containment, written before the first change."""
+    """What the target looked like before containment, written before the first change and never replaced."""
 
     restore_id: str
     instance_id: InstanceId
     interfaces: tuple[InterfaceRestorePoint, ...]
     termination_protected: bool | None = None
     stop_protected: bool | None = None
+    facts: InstanceFacts | None = None
     taken_at: Utc
 
 
@@ -53,6 +125,20 @@ class ContainmentResult(Model):
     state: ContainmentState
     reason: str | None = None
     group_id: str | None = None
+    groups: dict[str, str] = Field(default_factory=dict, description="quarantine group by VPC")
     steps: tuple[ContainmentStep, ...] = ()
     residuals: tuple[str, ...] = Field(default=(), description="paths that stay open or unproven")
+    ladder: tuple[str, ...] = Field(default=(), description="how the residuals are closed, cheapest first")
+    plan_digest: str | None = None
     contained_at: Utc | None = None
+
+
+class ReleaseResult(Model):
+    """The target after release, compared with the restore point."""
+
+    outcome: Outcome
+    reason: str | None = None
+    steps: tuple[ContainmentStep, ...] = ()
+    differences: tuple[str, ...] = Field(default=(), description="what is not as it was before containment")
+    approved_by: str | None = None
+    released_at: Utc | None = None

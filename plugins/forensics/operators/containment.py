@@ -1,215 +1,62 @@
-"""Containment: preserve, isolate, read back (seed step 6, after the memory flow)."""
+"""Containment: plan and approval beside the acquisition, isolation after the memory flow (seed step 6)."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.desk import CaseDesk
-from forensics.aws.ec2 import Ec2Gateway
-from forensics.domain.containment import assess, group_name, residuals
-from forensics.domain.naming import TAG_CASE, tags
-from forensics.errors import AwsError, ContainmentError
+from forensics.domain.containment import due
+from forensics.domain.containment_text import plan_lines
+from forensics.errors import ContainmentError
 from forensics.models.case import Milestone, Phase, TimelineKind
-from forensics.models.containment import (
-    ContainmentResult,
-    ContainmentState,
-    ContainmentStep,
-    InterfaceRestorePoint,
-    RestorePoint,
-)
+from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, ContainmentState
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
-from forensics.models.target import NetworkInterface
 from forensics.operators.base import ForensicOperator, Json
+from forensics.operators.containment_work import Containment, open_items
+from forensics.triggers.containment import ContainmentWatchTrigger
 
-PROTECTIONS = (("DisableApiTermination", "disableApiTermination"), ("DisableApiStop", "disableApiStop"))
-GROUP_ATTEMPTS = 5
+ISOLATE, REFUSE = "Isolate", "Do not isolate"
 
 
-class IsolateTargetOperator(ForensicOperator):
-    """Isolate the target on every network interface, and state only what was read back.
+class _ContainmentOperator(ForensicOperator):
+    """What both containment tasks do."""
 
-    Nothing is ever undone when a later step fails: a failure leaves the target more closed, never less (R48).
-    """
-
-    def act(self, desk: CaseDesk, context: Any) -> Json:
-        """Write the restore point, protect, swap the groups, verify."""
-        plan = desk.plan()
-        if plan is None:
+    def work(self, desk: CaseDesk) -> Containment:
+        """Containment of the desk's case; skips when triage made no plan."""
+        response = desk.plan()
+        if response is None:
             msg = "there is no response plan: triage did not end, nothing is changed"
             raise AirflowSkipException(msg)
-        if not plan.isolate.go:
-            self._not_done(desk)
-        desk.phase(Phase.CONTAINMENT)
-        ec2 = self.hook.account(self.hook.scope(desk.case, "contain")).ec2
-        before = ec2.interfaces(desk.case.instance_id)
-        steps: list[ContainmentStep] = []
-        self._restore_point(desk, ec2, before, steps)
-        self._protect(desk, ec2, steps)
-        group_id, errors = self._swap(desk, ec2, before, steps)
-        result = self._read_back(desk, ec2, group_id=group_id, errors=errors, steps=steps)
-        desk.gw.store.put(desk.case_id, "CONTAINMENT", result)
-        desk.custody(
-            CustodyAction.TARGET_CONTAINED,
-            detail={
-                "state": result.state.value,
-                "group": group_id,
-                "steps": [s.model_dump(mode="json") for s in steps],
-                "reason": result.reason or "",
-            },
+        return Containment(desk, self.hook, response=response)
+
+    def finish(self, desk: CaseDesk, result: ContainmentResult) -> Json:
+        """Tell what came of it; raises when isolation is incomplete, so that Airflow tries again."""
+        summary = {"state": result.state.value, "outcome": result.outcome.value, "group_id": result.group_id}
+        if result.outcome is Outcome.DONE:
+            self._announce(desk, result)
+            return summary
+        if result.outcome is Outcome.PENDING:
+            raise AirflowSkipException(
+                f"the target is not isolated yet: {result.reason} (containment.plan_containment)"
+            )
+        if result.outcome in {Outcome.NOT_APPLICABLE, Outcome.SKIPPED}:
+            raise AirflowSkipException(f"the target is not isolated: {result.reason}")
+        desk.announce(
+            "containment_partial",
+            f"Containment is PARTIAL: {result.state.value}",
+            lines=[
+                f"Open: {result.reason}",
+                "What was done stays in place; the step is tried again. If it stays so, isolate the instance by hand.",
+            ],
+            facts={"state": result.state.value, "outcome": result.outcome.value},
         )
-        if result.outcome is not Outcome.DONE:
-            raise ContainmentError(f"isolation of {desk.case.instance_id} is incomplete: {result.reason}")
-        self._announce(desk, result)
-        return {"state": result.state.value, "group_id": group_id}
-
-    def _not_done(self, desk: CaseDesk) -> None:
-        plan = desk.plan()
-        reason = "; ".join(plan.isolate.reasons) if plan else "no plan"
-        wanted = bool(plan and plan.isolate.wanted)
-        outcome = Outcome.NOT_APPLICABLE if wanted else Outcome.SKIPPED
-        result = ContainmentResult(outcome=outcome, state=ContainmentState.NOT_CONTAINED, reason=reason)
-        desk.gw.store.put_once(desk.case_id, "CONTAINMENT", result)
-        desk.note(f"not isolated: {reason}", kind=TimelineKind.CONTAINMENT)
-        raise AirflowSkipException(f"the target is not isolated: {reason}")
-
-    def _restore_point(
-        self,
-        desk: CaseDesk,
-        ec2: Ec2Gateway,
-        before: tuple[NetworkInterface, ...],
-        steps: list[ContainmentStep],
-    ) -> None:
-        """Written before the first change and never replaced: a retry must not record the isolated state as the original."""
-        values: dict[str, bool | None] = {}
-        for _, attribute in PROTECTIONS:
-            try:
-                values[attribute] = ec2.protection(desk.case.instance_id, attribute=attribute)
-            except AwsError as error:
-                values[attribute] = None
-                steps.append(
-                    ContainmentStep(
-                        name=f"read {attribute}",
-                        target=desk.case.instance_id,
-                        done=False,
-                        detail=str(error)[:500],
-                    )
-                )
-        point = RestorePoint(
-            restore_id="original",
-            instance_id=desk.case.instance_id,
-            interfaces=tuple(InterfaceRestorePoint(interface_id=i.id, group_ids=i.group_ids) for i in before),
-            termination_protected=values["disableApiTermination"],
-            stop_protected=values["disableApiStop"],
-            taken_at=datetime.now(UTC),
-        )
-        if desk.gw.store.put_once(desk.case_id, "RESTORE#original", point):
-            desk.note("restore point written before the first change", kind=TimelineKind.CONTAINMENT)
-
-    def _protect(self, desk: CaseDesk, ec2: Ec2Gateway, steps: list[ContainmentStep]) -> None:
-        """Preserve before pulling (R45). A protection that cannot be set is recorded and does not stop the isolation."""
-        instance = desk.case.instance_id
-        for attribute, _ in PROTECTIONS:
-            self._attempt(
-                steps,
-                name=f"set {attribute}",
-                target=instance,
-                change=lambda a=attribute: ec2.protect(instance, attribute=a),
-            )
-        target = desk.target()
-        devices = [v.device for v in target.volumes if v.delete_on_termination] if target else []
-        if devices:
-            self._attempt(
-                steps,
-                name="keep volumes on termination",
-                target=", ".join(devices),
-                change=lambda: ec2.keep_volumes(instance, devices=devices),
-            )
-
-    def _attempt(self, steps: list[ContainmentStep], *, name: str, target: str, change: Any) -> str | None:
-        try:
-            change()
-        except AwsError as error:
-            steps.append(ContainmentStep(name=name, target=target, done=False, detail=str(error)[:500]))
-            return str(error)
-        steps.append(ContainmentStep(name=name, target=target, done=True, detail="done"))
-        return None
-
-    def _swap(
-        self,
-        desk: CaseDesk,
-        ec2: Ec2Gateway,
-        before: tuple[NetworkInterface, ...],
-        steps: list[ContainmentStep],
-    ) -> tuple[str | None, list[str]]:
-        """Put every interface into the empty group of its VPC; one that fails does not stop the others."""
-        if not before:
-            return None, ["the instance has no network interfaces"]
-        group_id = self._group(desk, ec2, vpc_id=before[0].vpc_id)
-        errors = []
-        for interface in before:
-            if interface.group_ids == (group_id,):
-                steps.append(
-                    ContainmentStep(
-                        name="isolate interface",
-                        target=interface.id,
-                        done=True,
-                        detail="was isolated already",
-                    )
-                )
-                continue
-            error = self._attempt(
-                steps,
-                name="isolate interface",
-                target=interface.id,
-                change=lambda i=interface.id: ec2.set_groups(i, group_ids=[group_id]),
-            )
-            if error:
-                errors.append(error)
-        return group_id, errors
-
-    def _group(self, desk: CaseDesk, ec2: Ec2Gateway, *, vpc_id: str) -> str:
-        for attempt in range(GROUP_ATTEMPTS):
-            name = group_name(desk.case_id, attempt)
-            group_id = ec2.quarantine_group(
-                vpc_id=vpc_id,
-                name=name,
-                tags=tags(desk.case_id, "quarantine"),
-                case_tag=(TAG_CASE, desk.case_id),
-            )
-            if group_id:
-                return group_id
-            desk.note(f"security group {name} exists and is not ours: it is not used", kind=TimelineKind.CONTAINMENT)
-        msg = f"no quarantine group could be made in {vpc_id}: {GROUP_ATTEMPTS} names are taken by groups that are not ours"
-        raise ContainmentError(msg)
-
-    def _read_back(
-        self,
-        desk: CaseDesk,
-        ec2: Ec2Gateway,
-        *,
-        group_id: str | None,
-        errors: list[str],
-        steps: list[ContainmentStep],
-    ) -> ContainmentResult:
-        state, problems = ContainmentState.FAILED, list(errors)
-        if group_id:
-            after = ec2.interfaces(desk.case.instance_id)
-            state, found = assess(after, group_id=group_id, rules=ec2.rule_count(group_id))
-            problems += found
-        target = desk.target()
-        complete = state is ContainmentState.NEW_FLOWS_BLOCKED and not problems
-        return ContainmentResult(
-            outcome=Outcome.DONE if complete else Outcome.PARTIAL,
-            state=state,
-            reason="; ".join(problems)[:1500] or None,
-            group_id=group_id,
-            steps=tuple(steps),
-            residuals=residuals(has_profile=bool(target and target.profile_arn)),
-            contained_at=datetime.now(UTC) if complete else None,
+        raise ContainmentError(
+            f"containment of {desk.case.instance_id} is incomplete ({result.state.value}): {result.reason}"
         )
 
     def _announce(self, desk: CaseDesk, result: ContainmentResult) -> None:
@@ -219,13 +66,12 @@ class IsolateTargetOperator(ForensicOperator):
             kind=TimelineKind.CONTAINMENT,
             at=result.contained_at,
         )
-        open_steps = [f"{s.name} on {s.target}: {s.detail}" for s in result.steps if not s.done]
         desk.announce(
             "contained",
             f"Target isolated: {result.state.value}",
             lines=[
                 *[f"Not proven: {r}" for r in result.residuals],
-                *[f"Could not be done: {s}" for s in open_steps],
+                *[f"Could not be done: {s}" for s in open_items(result)],
             ],
             facts={"state": result.state.value, "group_id": result.group_id},
         )
@@ -236,4 +82,172 @@ class IsolateTargetOperator(ForensicOperator):
         known = desk.gw.store.get(desk.case_id, "CONTAINMENT", ContainmentResult)
         if known is None or known.outcome is not Outcome.DONE:
             result = known or ContainmentResult(outcome=Outcome.FAILED, state=ContainmentState.FAILED)
-            desk.gw.store.put(desk.case_id, "CONTAINMENT", result.model_copy(update={"reason": cause[:1500]}))
+            outcome = Outcome.PARTIAL if result.steps else Outcome.FAILED
+            update = {"reason": cause[:1500], "outcome": outcome}
+            desk.gw.store.put(desk.case_id, "CONTAINMENT", result.model_copy(update=update))
+
+
+class IsolateTargetOperator(_ContainmentOperator):
+    """Contain the target: protect it, cut it off on every interface, kill its credentials, and state what was read back.
+
+    Nothing is ever undone when a later step fails: a failure leaves the target more closed, never less (R48).
+    """
+
+    def act(self, desk: CaseDesk, context: Any) -> Json:
+        """Carry out what is open of the plan; a plan that waits for a person is left to ``plan_containment``."""
+        work = self.work(desk)
+        if not work.response.isolate.go:
+            not_isolated(desk, work)
+        desk.phase(Phase.CONTAINMENT)
+        return self.finish(desk, work.contain())
+
+
+class PlanContainmentOperator(_ContainmentOperator, HITLOperator):
+    """Plan the containment beside the acquisition, ask a person where policy says so, and watch the deadline.
+
+    The plan is recorded before anything is changed, also when the target is not to be isolated: then it is a dry run.
+    Contain-first moves the target into the forensic-access group here. When the deadline passes while the memory capture
+    still runs, this task isolates. It ends by itself as soon as ``isolate_target`` has a result.
+    """
+
+    template_fields = ("case_id",)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(subject="Isolate the target?", options=[ISOLATE, REFUSE], defaults=[REFUSE], **kwargs)
+
+    def act(self, desk: CaseDesk, context: Any) -> Json:
+        """Plan, then ask or watch."""
+        work = self.work(desk)
+        if not work.response.isolate.possible:
+            raise AirflowSkipException(f"nothing to plan: {'; '.join(work.response.isolate.reasons)}")
+        plan, _ = work.prepare()
+        if not work.response.isolate.wanted:
+            desk.note("isolation is not wanted; the containment plan is a dry run", kind=TimelineKind.CONTAINMENT)
+            return {"steps": len(plan.steps), "carried_out": False}
+        if plan.approval and work.approval() is None:
+            self._ask(desk, plan, context)
+        return self._go_on(desk, work, plan)
+
+    def _ask(self, desk: CaseDesk, plan: ContainmentPlan, context: Any) -> None:
+        settings = self.hook.settings
+        self.subject = f"Isolate {plan.instance_id}? (case {desk.case_id})"
+        self.body = "\n".join(plan_lines(plan))
+        self.defaults = [ISOLATE if settings.approval_default == "isolate" else REFUSE]
+        self.response_timeout = timedelta(seconds=settings.approval_timeout_seconds)
+        until = datetime.now(UTC) + self.response_timeout
+        desk.note(
+            f"approval asked for plan {plan.digest[:12]}: {'; '.join(plan.approval)}", kind=TimelineKind.CONTAINMENT
+        )
+        desk.announce(
+            f"approval:{plan.digest[:12]}",
+            "Approval needed: isolate the target?",
+            lines=[
+                *[f"Why: {reason}" for reason in plan.approval],
+                f"Answer in Airflow, task containment.plan_containment, until {until:%Y-%m-%d %H:%M:%SZ};"
+                f" no answer means: {self.defaults[0]}. Acquisition goes on meanwhile.",
+            ],
+            facts={"plan_digest": plan.digest, "until": until.isoformat()},
+        )
+        HITLOperator.execute(self, context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Json:
+        """Airflow's entry after a person's answer, or the deadline."""
+        return self._guarded(context, lambda desk: self._answered(desk, event))
+
+    def _answered(self, desk: CaseDesk, event: dict[str, Any]) -> Json:
+        work = self.work(desk)
+        plan = work.plan()
+        if plan is None:
+            msg = f"the containment plan of case {desk.case_id} is gone from the case store"
+            raise ContainmentError(msg)
+        answer = answer_of(
+            event,
+            digest=plan.digest,
+            yes=ISOLATE,
+            requester=desk.case.requester,
+            two=self.hook.settings.approval_two_persons,
+        )
+        desk.gw.store.put(desk.case_id, "APPROVAL", answer)
+        desk.custody(
+            CustodyAction.CONTAINMENT_APPROVED if answer.granted else CustodyAction.CONTAINMENT_REFUSED,
+            detail={"plan": answer.digest, "by": answer.by or "nobody", "reason": answer.reason},
+        )
+        desk.note(
+            f"containment {'approved' if answer.granted else 'refused'}: {answer.reason}", kind=TimelineKind.CONTAINMENT
+        )
+        return self._go_on(desk, work, plan)
+
+    def _go_on(self, desk: CaseDesk, work: Containment, plan: ContainmentPlan) -> Json:
+        waiting = desk.gw.store.get(desk.case_id, "CONTAINMENT", ContainmentResult)
+        if waiting is not None and waiting.outcome is Outcome.PENDING:
+            return self.finish(desk, work.contain())
+        answer = work.approval()
+        if plan.approval and not (answer and answer.granted):
+            return {"steps": len(plan.steps), "approved": False}
+        if work.policy.contain_first and waiting is None:
+            self._contain_first(desk, work)
+        self._watch(desk, work)
+        return {"steps": len(plan.steps)}
+
+    def _contain_first(self, desk: CaseDesk, work: Containment) -> None:
+        left = work.contain_access()
+        said = (
+            "; ".join(left)
+            if left
+            else "only the VPC endpoints of SSM and S3 are reachable until acquisition has ended"
+        )
+        desk.note(f"contain first: {said}", kind=TimelineKind.CONTAINMENT)
+        if left:
+            desk.announce("contain_first", "The target could not be contained first", lines=[f"Open: {said}"])
+
+    def _watch(self, desk: CaseDesk, work: Containment) -> None:
+        until = due(work.response.decided_at, seconds=self.hook.settings.isolation_deadline_seconds)
+        timing = {**self.timing(0, ends_task=True), "deadline": until + 3600}
+        self.wait(ContainmentWatchTrigger(case_id=desk.case_id, due=until, **timing))
+
+    def resume_after_wait(self, context: Any, event: dict[str, Any]) -> Json:
+        """The deadline has passed and the capture still runs: isolate now."""
+        if event.get("due"):
+            return self._guarded(context, self._late)
+        return super().resume_after_wait(context, event)
+
+    def _late(self, desk: CaseDesk) -> Json:
+        seconds = self.hook.settings.isolation_deadline_seconds
+        desk.note(
+            f"{seconds} s after triage the memory capture still runs: isolating now", kind=TimelineKind.CONTAINMENT
+        )
+        return self.finish(desk, self.work(desk).contain())
+
+
+def answer_of(event: dict[str, Any], *, digest: str, yes: str, requester: str | None, two: bool) -> Approval:
+    """The approval that a human-in-the-loop event is; bound to the plan's digest.
+
+    With ``two``, who asked for the action may not approve it (R99). An answer that nobody gave is the default.
+    """
+    now = datetime.now(UTC)
+    if "error" in event:
+        return Approval(digest=digest, granted=False, at=now, reason=f"no valid answer: {event['error']}")
+    chosen = yes in event.get("chosen_options", [])
+    user = event.get("responded_by_user") or {}
+    name = str(user.get("name") or user.get("id") or "") or None
+    if event.get("timedout") or name is None:
+        said = "nobody answered in time; policy's default counts"
+        return Approval(digest=digest, granted=chosen, at=now, reason=said)
+    if chosen and two and requester and name.casefold() == requester.casefold():
+        return Approval(
+            digest=digest, granted=False, by=name, at=now, reason=f"{name} asked for it and may not approve it"
+        )
+    return Approval(
+        digest=digest, granted=chosen, by=name, at=now, reason=f"{'approved' if chosen else 'refused'} by {name}"
+    )
+
+
+def not_isolated(desk: CaseDesk, work: Containment) -> None:
+    """Record that the plan does not isolate, or cannot, and skip."""
+    decision = work.response.isolate
+    reason = "; ".join(decision.reasons)
+    outcome = Outcome.NOT_APPLICABLE if decision.wanted else Outcome.SKIPPED
+    result = ContainmentResult(outcome=outcome, state=ContainmentState.NOT_CONTAINED, reason=reason)
+    desk.gw.store.put_once(desk.case_id, "CONTAINMENT", result)
+    desk.note(f"not isolated: {reason}", kind=TimelineKind.CONTAINMENT)
+    raise AirflowSkipException(f"the target is not isolated: {reason}")

@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator, TaskGroup, TriggerRule
 
 from forensics.operators.analysis import AnalyseDiskOperator, AnalyseMemoryOperator
 from forensics.operators.case import CloseCaseOperator, WriteReportOperator
-from forensics.operators.containment import IsolateTargetOperator
+from forensics.operators.containment import IsolateTargetOperator, PlanContainmentOperator
 from forensics.operators.disk import CopySnapshotsOperator, SnapshotVolumesOperator
 from forensics.operators.investigation import (
     AttachEvidenceVolumesOperator,
@@ -56,11 +56,15 @@ def disk() -> Flow:
     return Flow(snapshot, copy)
 
 
-def containment() -> Flow:
-    """Isolate the target when the memory capture has ended, whatever its outcome (step 6)."""
-    with TaskGroup("containment", tooltip="protect, isolate, read back"):
+def containment() -> tuple[Flow, BaseOperator]:
+    """Isolate the target when the memory capture has ended, whatever its outcome (step 6).
+
+    Returns the flow and the planning task, which runs beside the acquisition: plan, approval, deadline.
+    """
+    with TaskGroup("containment", tooltip="plan, ask if need be, protect, isolate, read back"):
+        plan = PlanContainmentOperator(task_id="plan_containment")
         isolate = IsolateTargetOperator(task_id="isolate_target", trigger_rule=TriggerRule.ALL_DONE, priority_weight=10)
-    return Flow(isolate, isolate)
+    return Flow(isolate, isolate), plan
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,37 @@
+"""Auto Scaling: the target's membership in a group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forensics.aws.error_map import aws_errors
+from forensics.models.target_facts import ScalingFacts
+
+
+class AutoScalingGateway:
+    """Typed Auto Scaling reads in one account and Region."""
+
+    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+        self._client = client
+        self._where = f"in account {account_id}, {region}"
+
+    def membership(self, instance_id: str, *, group: str | None = None) -> ScalingFacts | None:
+        """The group the instance is in, or None. ``group`` names one that it was in: then "Detached" is told."""
+        with aws_errors(f"look for the Auto Scaling group of {instance_id} {self._where}"):
+            found = self._client.describe_auto_scaling_instances(InstanceIds=[instance_id])["AutoScalingInstances"]
+        name = found[0]["AutoScalingGroupName"] if found else group
+        if name is None:
+            return None
+        with aws_errors(f"describe Auto Scaling group {name} {self._where}"):
+            groups = self._client.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        if not groups:
+            return None
+        return ScalingFacts(
+            group=name,
+            lifecycle=found[0]["LifecycleState"] if found else "Detached",
+            protected=bool(found[0].get("ProtectedFromScaleIn")) if found else False,
+            desired=groups[0]["DesiredCapacity"],
+            minimum=groups[0]["MinSize"],
+            maximum=groups[0]["MaxSize"],
+            target_groups=tuple(groups[0].get("TargetGroupARNs", [])),
+        )

@@ -1,0 +1,180 @@
+"""EC2: what containment has to know of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from forensics.aws.error_map import aws_errors
+from forensics.domain.naming import TAG_CASE
+from forensics.models.target_facts import (
+    AddressFacts,
+    EndpointFacts,
+    InterfaceFacts,
+    MetadataFacts,
+    OwnGroup,
+    VolumeFacts,
+)
+
+
+class Ec2Facts:
+    """Typed EC2 reads for containment in one account and Region."""
+
+    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+        self._ec2 = client
+        self._where = f"in account {account_id}, {region}"
+
+    def interfaces(self, instance_id: str) -> tuple[InterfaceFacts, ...]:
+        """Every interface attached to the instance with its Elastic IPs, whatever its VPC (R41)."""
+        with aws_errors(f"describe network interfaces of {instance_id} {self._where}"):
+            pages = self._ec2.get_paginator("describe_network_interfaces").paginate(
+                Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}]
+            )
+            found = [eni for page in pages for eni in page["NetworkInterfaces"]]
+        addresses: list[dict[str, Any]] = []
+        if found:
+            ids = [eni["NetworkInterfaceId"] for eni in found]
+            with aws_errors(f"describe Elastic IPs of {instance_id} {self._where}"):
+                answer = self._ec2.describe_addresses(Filters=[{"Name": "network-interface-id", "Values": ids}])
+            addresses = answer["Addresses"]
+        facts = (_interface(eni, addresses) for eni in found)
+        return tuple(sorted(facts, key=lambda i: (i.device_index, i.id)))
+
+    def attribute(self, instance_id: str, *, name: str) -> Any:
+        """One attribute of DescribeInstanceAttribute (``disableApiStop`` and its like)."""
+        with aws_errors(f"read {name} of {instance_id} {self._where}"):
+            answer = self._ec2.describe_instance_attribute(InstanceId=instance_id, Attribute=name)
+        return answer.get(name[0].upper() + name[1:], {}).get("Value")
+
+    def profile_associations(self, *, instance_id: str | None = None) -> list[dict[str, Any]]:
+        """Profile associations of one instance, or of all of the Region; ones that are ending do not count."""
+        filters = [{"Name": "state", "Values": ["associating", "associated"]}]
+        if instance_id:
+            filters.append({"Name": "instance-id", "Values": [instance_id]})
+        with aws_errors(f"describe instance profile associations {self._where}"):
+            pages = self._ec2.get_paginator("describe_iam_instance_profile_associations").paginate(Filters=filters)
+            return [a for page in pages for a in page["IamInstanceProfileAssociations"]]
+
+    def own_groups(self, *, case_id: str, token: str) -> tuple[OwnGroup, ...]:
+        """Groups that containment made for the case: the right tag and the unguessable part of the name, both."""
+        with aws_errors(f"look for security groups of case {case_id} {self._where}"):
+            pages = self._ec2.get_paginator("describe_security_groups").paginate(
+                Filters=[{"Name": f"tag:{TAG_CASE}", "Values": [case_id]}]
+            )
+            found = [g for page in pages for g in page["SecurityGroups"]]
+        return tuple(
+            OwnGroup(
+                id=g["GroupId"],
+                name=g["GroupName"],
+                vpc_id=g["VpcId"],
+                ingress=tuple(_permission(p) for p in g.get("IpPermissions", [])),
+                egress=tuple(_permission(p) for p in g.get("IpPermissionsEgress", [])),
+            )
+            for g in sorted(found, key=lambda g: g["GroupName"])
+            if token and g["GroupName"].endswith(f"-{token}")
+        )
+
+    def rule_count(self, group_id: str) -> int:
+        """Number of rules a group has now, both directions, v4 and v6 (DescribeSecurityGroupRules)."""
+        with aws_errors(f"read rules of security group {group_id} {self._where}"):
+            pages = self._ec2.get_paginator("describe_security_group_rules").paginate(
+                Filters=[{"Name": "group-id", "Values": [group_id]}]
+            )
+            return sum(len(page["SecurityGroupRules"]) for page in pages)
+
+    def ipv6_vpcs(self, vpc_ids: Iterable[str]) -> tuple[str, ...]:
+        """Those of the VPCs that have an IPv6 block."""
+        with aws_errors(f"describe VPCs {self._where}"):
+            found = self._ec2.describe_vpcs(VpcIds=sorted(vpc_ids))["Vpcs"]
+        return tuple(sorted(v["VpcId"] for v in found if v.get("Ipv6CidrBlockAssociationSet")))
+
+    def endpoints(self, vpc_ids: Iterable[str]) -> tuple[EndpointFacts, ...]:
+        """The VPC endpoints in these VPCs that are available, with their groups or prefix lists."""
+        with aws_errors(f"describe VPC endpoints {self._where}"):
+            pages = self._ec2.get_paginator("describe_vpc_endpoints").paginate(
+                Filters=[{"Name": "vpc-id", "Values": sorted(vpc_ids)}]
+            )
+            found = [e for page in pages for e in page["VpcEndpoints"]]
+        gateways = [e["ServiceName"] for e in found if e["VpcEndpointType"] == "Gateway"]
+        lists = self._prefix_lists(gateways) if gateways else {}
+        return tuple(
+            EndpointFacts(
+                id=e["VpcEndpointId"],
+                service=e["ServiceName"].rsplit(".", 1)[-1],
+                kind=e["VpcEndpointType"],
+                vpc_id=e["VpcId"],
+                group_ids=tuple(g["GroupId"] for g in e.get("Groups", [])),
+                prefix_list_id=lists.get(e["ServiceName"]),
+            )
+            for e in sorted(found, key=lambda e: e["VpcEndpointId"])
+            if str(e.get("State", "available")).lower() == "available"
+        )
+
+    def _prefix_lists(self, services: list[str]) -> dict[str, str]:
+        with aws_errors(f"describe prefix lists of {', '.join(services)} {self._where}"):
+            answer = self._ec2.describe_managed_prefix_lists(
+                Filters=[{"Name": "prefix-list-name", "Values": sorted(services)}]
+            )
+        return {p["PrefixListName"]: p["PrefixListId"] for p in answer["PrefixLists"]}
+
+
+def _permission(permission: dict[str, Any]) -> dict[str, Any]:
+    """A permission as it can be sent back: without the empty lists that EC2 answers with."""
+    return {k: v for k, v in permission.items() if v not in ([], None)}
+
+
+def _interface(eni: dict[str, Any], addresses: list[dict[str, Any]]) -> InterfaceFacts:
+    attachment = eni.get("Attachment", {})
+    own = tuple(
+        AddressFacts(
+            allocation_id=a["AllocationId"],
+            association_id=a["AssociationId"],
+            public_ip=a["PublicIp"],
+            private_ip=a.get("PrivateIpAddress") or eni.get("PrivateIpAddress", ""),
+        )
+        for a in sorted(addresses, key=lambda a: str(a["PublicIp"]))
+        if a.get("NetworkInterfaceId") == eni["NetworkInterfaceId"] and a.get("AllocationId") and a.get("AssociationId")
+    )
+    public = eni.get("Association", {}).get("PublicIp")
+    return InterfaceFacts(
+        id=eni["NetworkInterfaceId"],
+        device_index=int(attachment.get("DeviceIndex", 0)),
+        vpc_id=eni.get("VpcId", ""),
+        subnet_id=eni.get("SubnetId", ""),
+        kind=eni.get("InterfaceType", "interface"),
+        group_ids=tuple(g["GroupId"] for g in eni.get("Groups", [])),
+        private_ips=tuple(a["PrivateIpAddress"] for a in eni.get("PrivateIpAddresses", [])),
+        ipv6=tuple(a["Ipv6Address"] for a in eni.get("Ipv6Addresses", [])),
+        public_ip=public if public and public not in {a.public_ip for a in own} else None,
+        addresses=own,
+        attachment_id=attachment.get("AttachmentId"),
+        delete_on_termination=bool(attachment.get("DeleteOnTermination")),
+        idle_timeout=eni.get("ConnectionTrackingConfiguration", {}).get("TcpEstablishedTimeout"),
+    )
+
+
+def volumes_of(raw: dict[str, Any]) -> tuple[VolumeFacts, ...]:
+    """EBS volumes of DescribeInstances' record and whether they go with the instance."""
+    return tuple(
+        VolumeFacts(
+            device=m["DeviceName"],
+            volume_id=m["Ebs"]["VolumeId"],
+            delete_on_termination=bool(m["Ebs"].get("DeleteOnTermination")),
+        )
+        for m in raw.get("BlockDeviceMappings", [])
+        if m.get("Ebs")
+    )
+
+
+def metadata_of(raw: dict[str, Any]) -> MetadataFacts | None:
+    """Instance metadata options of DescribeInstances' record."""
+    options = raw.get("MetadataOptions")
+    if not options:
+        return None
+    return MetadataFacts(
+        endpoint=options.get("HttpEndpoint", "enabled"),
+        tokens=options.get("HttpTokens", "optional"),
+        hop_limit=int(options.get("HttpPutResponseHopLimit") or 1),
+        ipv6=options.get("HttpProtocolIpv6") or "disabled",
+        tags=options.get("InstanceMetadataTags") or "disabled",
+    )

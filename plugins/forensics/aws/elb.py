@@ -1,0 +1,76 @@
+"""Load balancers: where the target is registered, in target groups and with classic balancers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from forensics.aws.error_map import aws_errors
+from forensics.models.target_facts import MembershipFacts
+
+# AWS has no call "target groups of this instance": every group's targets are read, some at a time.
+PARALLEL = 8
+LEAVING = "draining"
+
+
+class BalancerGateway:
+    """Typed reads of both generations of Elastic Load Balancing in one account and Region."""
+
+    def __init__(self, classic: Any, current: Any, *, account_id: str, region: str) -> None:
+        self._classic = classic
+        self._current = current
+        self._where = f"in account {account_id}, {region}"
+
+    def memberships(
+        self, instance_id: str, *, addresses: Iterable[str], vpc_ids: Iterable[str]
+    ) -> tuple[MembershipFacts, ...]:
+        """Every registration of the instance, by its id or by one of its private addresses."""
+        known = {instance_id, *addresses}
+        return (*self._target_groups(known, vpc_ids=set(vpc_ids)), *self._classic_balancers(instance_id))
+
+    def _target_groups(self, known: set[str], *, vpc_ids: set[str]) -> list[MembershipFacts]:
+        with aws_errors(f"list target groups {self._where}"):
+            pages = self._current.get_paginator("describe_target_groups").paginate()
+            groups = [g for page in pages for g in page["TargetGroups"]]
+        # a group without a VPC (lambda) has no instances; an address may also be in a group of a peered VPC
+        arns = [
+            g["TargetGroupArn"]
+            for g in groups
+            if g.get("TargetType") == "ip"
+            or (g.get("TargetType", "instance") == "instance" and g.get("VpcId") in vpc_ids)
+        ]
+        with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
+            return [m for found in pool.map(lambda arn: self._members(arn, known=known), arns) for m in found]
+
+    def _members(self, arn: str, *, known: set[str]) -> list[MembershipFacts]:
+        with aws_errors(f"read the targets of {arn} {self._where}"):
+            answer = self._current.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        staying = [d for d in answer if d.get("TargetHealth", {}).get("State") != LEAVING]
+        mine = [d["Target"] for d in staying if d["Target"]["Id"] in known]
+        return [
+            MembershipFacts(
+                kind="elbv2",
+                balancer=arn,
+                target_id=target["Id"],
+                port=target.get("Port"),
+                zone=target.get("AvailabilityZone"),
+                others=len(staying) - len(mine),
+            )
+            for target in mine
+        ]
+
+    def _classic_balancers(self, instance_id: str) -> list[MembershipFacts]:
+        with aws_errors(f"list classic load balancers {self._where}"):
+            pages = self._classic.get_paginator("describe_load_balancers").paginate()
+            found = [b for page in pages for b in page["LoadBalancerDescriptions"]]
+        return [
+            MembershipFacts(
+                kind="elb",
+                balancer=b["LoadBalancerName"],
+                target_id=instance_id,
+                others=len(b["Instances"]) - 1,
+            )
+            for b in found
+            if any(i["InstanceId"] == instance_id for i in b["Instances"])
+        ]

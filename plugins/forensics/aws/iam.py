@@ -1,0 +1,61 @@
+"""IAM: the role behind the target's instance profile, and who else has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forensics.aws.error_map import aws_errors
+from forensics.errors import ResourceGoneError
+
+OWN_POLICIES = "forensics-"
+
+
+class IamGateway:
+    """Typed IAM reads in one account."""
+
+    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+        self._iam = client
+        self._where = f"in account {account_id}"
+
+    def profile_role(self, profile: str) -> dict[str, Any] | None:
+        """GetInstanceProfile's role (name, trust policy), or None when the profile has none or does not exist."""
+        try:
+            with aws_errors(f"read instance profile {profile} {self._where}"):
+                roles = self._iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]
+        except ResourceGoneError:
+            return None
+        return dict(roles[0]) if roles else None
+
+    def profiles_of(self, role: str) -> tuple[str, ...]:
+        """Names of all instance profiles that hold the role."""
+        with aws_errors(f"list instance profiles of role {role} {self._where}"):
+            pages = self._iam.get_paginator("list_instance_profiles_for_role").paginate(RoleName=role)
+            return tuple(p["InstanceProfileName"] for page in pages for p in page["InstanceProfiles"])
+
+    def own_policies(self, role: str) -> tuple[str, ...]:
+        """Names of the role's inline policies that this product made; none when the role is gone."""
+        try:
+            with aws_errors(f"list inline policies of role {role} {self._where}"):
+                pages = self._iam.get_paginator("list_role_policies").paginate(RoleName=role)
+                names = [n for page in pages for n in page["PolicyNames"]]
+        except ResourceGoneError:
+            return ()
+        return tuple(n for n in names if n.startswith(OWN_POLICIES))
+
+
+def principals_besides_ec2(trust: Any) -> tuple[str, ...]:
+    """Who but the EC2 service a role's trust policy lets assume it."""
+    found: list[str] = []
+    statements = trust.get("Statement", []) if isinstance(trust, dict) else []
+    for statement in statements if isinstance(statements, list) else [statements]:
+        if statement.get("Effect") != "Allow":
+            continue
+        principal = statement.get("Principal", {})
+        if not isinstance(principal, dict):
+            found.append(str(principal))
+            continue
+        for kind, values in principal.items():
+            for value in [values] if isinstance(values, str) else values:
+                if not (kind == "Service" and str(value).startswith("ec2.amazonaws.com")):
+                    found.append(str(value))
+    return tuple(dict.fromkeys(found))

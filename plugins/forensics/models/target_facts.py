@@ -1,0 +1,140 @@
+"""Everything of the target that containment changes or has to know, as AWS describes it. The restore point holds it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from forensics.models.base import AccountId, InstanceId, Model, Region, Utc
+
+
+class AddressFacts(Model):
+    """An Elastic IP on one private address of an interface."""
+
+    allocation_id: str
+    association_id: str
+    public_ip: str
+    private_ip: str
+
+
+class InterfaceFacts(Model):
+    """One network interface: groups, addresses, attachment."""
+
+    id: str
+    device_index: int
+    vpc_id: str
+    subnet_id: str = ""
+    kind: str = "interface"
+    group_ids: tuple[str, ...]
+    private_ips: tuple[str, ...] = ()
+    ipv6: tuple[str, ...] = ()
+    public_ip: str | None = Field(default=None, description="an address that is not an Elastic IP: it cannot be kept")
+    addresses: tuple[AddressFacts, ...] = ()
+    attachment_id: str | None = None
+    delete_on_termination: bool = False
+    idle_timeout: int | None = Field(default=None, description="TcpEstablishedTimeout of connection tracking, seconds")
+
+
+class VolumeFacts(Model):
+    """Whether a volume goes with the instance."""
+
+    device: str
+    volume_id: str
+    delete_on_termination: bool
+
+
+class MetadataFacts(Model):
+    """Instance metadata options (IMDS)."""
+
+    endpoint: str
+    tokens: str
+    hop_limit: int = 1
+    ipv6: str = "disabled"
+    tags: str = "disabled"
+
+
+class ProfileFacts(Model):
+    """The instance profile, its role and who else has it."""
+
+    association_id: str
+    name: str
+    arn: str
+    role: str | None = None
+    shared_with: tuple[str, ...] = Field(default=(), description="other instances of the Region with this role")
+    other_principals: tuple[str, ...] = Field(default=(), description="who but EC2 may assume the role")
+
+
+class ScalingFacts(Model):
+    """Membership in an Auto Scaling group."""
+
+    group: str
+    lifecycle: str
+    protected: bool
+    desired: int
+    minimum: int
+    maximum: int
+    target_groups: tuple[str, ...] = ()
+
+
+class MembershipFacts(Model):
+    """Registration with a load balancer: a target group (``elbv2``) or a classic balancer (``elb``)."""
+
+    kind: str
+    balancer: str
+    target_id: str
+    port: int | None = None
+    zone: str | None = None
+    others: int = Field(default=0, description="targets that stay registered")
+
+
+class OwnGroup(Model):
+    """A security group that containment made for this case, known by id, tag, VPC and its unguessable name."""
+
+    id: str
+    name: str
+    vpc_id: str
+    ingress: tuple[dict[str, Any], ...] = ()
+    egress: tuple[dict[str, Any], ...] = ()
+
+
+class EndpointFacts(Model):
+    """A VPC endpoint by which the target reaches an AWS service without the internet."""
+
+    id: str
+    service: str
+    kind: str
+    vpc_id: str
+    group_ids: tuple[str, ...] = ()
+    prefix_list_id: str | None = None
+
+
+class InstanceFacts(Model):
+    """The target before, during or after containment. ``unknown`` says what could not be read, and why."""
+
+    account_id: AccountId
+    region: Region
+    instance_id: InstanceId
+    state: str
+    spot: bool = False
+    instance_store: bool = False
+    eks_cluster: str | None = None
+    interfaces: tuple[InterfaceFacts, ...] = ()
+    volumes: tuple[VolumeFacts, ...] = ()
+    termination_protected: bool | None = None
+    stop_protected: bool | None = None
+    shutdown_behavior: str | None = None
+    auto_recovery: str | None = None
+    metadata: MetadataFacts | None = None
+    profile: ProfileFacts | None = None
+    scaling: ScalingFacts | None = None
+    memberships: tuple[MembershipFacts, ...] = ()
+    endpoints: tuple[EndpointFacts, ...] = ()
+    ipv6_vpcs: tuple[str, ...] = Field(default=(), description="VPCs in which a new group may get a rule for ::/0")
+    own_groups: tuple[OwnGroup, ...] = ()
+    deny_profile_exists: bool = False
+    role_policies: tuple[str, ...] = Field(
+        default=(), description="inline policies of this product on the role that the target had before containment"
+    )
+    unknown: tuple[str, ...] = ()
+    read_at: Utc

@@ -1,0 +1,73 @@
+"""Every kind of target: planned exactly, contained, verified, and as it was after release."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from forensics.models.containment import ContainmentState
+from tests.containment.drive import Driver, verify_contained
+from tests.containment.world import Cell, Recorder, World, all_cells, difference
+
+CELLS = all_cells()
+QUICK = {str(c) for c in (CELLS[0], CELLS[15], CELLS[33], CELLS[46])}
+
+
+def marked(cells: list[Cell]) -> list[Any]:
+    """All cells; those that `make test` leaves to `make test-containment` are marked slow."""
+    return [pytest.param(c, id=str(c), marks=[] if str(c) in QUICK else [pytest.mark.slow]) for c in cells]
+
+
+def test_there_are_48_different_cells() -> None:
+    assert len(set(CELLS)) == 48
+    assert {c.interfaces for c in CELLS} == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("cell", marked(CELLS))
+def test_a_target_is_contained_and_comes_back(world: World, cell: Cell) -> None:
+    made = world.make(cell)
+    before = world.everything(made)
+    recorder = Recorder()
+    driver = Driver.start(world.gateway(recorder), made.instance_id)
+
+    plan = driver.plan(driver.original)
+    assert recorder.changes == [], "a dry run changes nothing"
+    assert difference(before, world.everything(made)) == []
+
+    steps = driver.contain()
+    assert [s.detail for s in steps if not s.done] == []
+    assert predicted(plan) == performed(recorder), "the plan names exactly the calls that are made"
+    assert verify_contained(world, made, before=before) == []
+    state, problems = driver.state()
+    assert problems == []
+    assert state is (ContainmentState.NEW_FLOWS_BLOCKED if cell.running else ContainmentState.ALL_FLOWS_VERIFIED)
+
+    recorder.calls.clear()
+    assert driver.contain() == [], "containing again does nothing"
+    assert recorder.changes == []
+
+    assert driver.release() > 0
+    assert difference(before, world.everything(made)) == []
+    assert driver.release() == 0, "releasing again does nothing"
+
+
+def predicted(plan: Any) -> list[str]:
+    """The plan's calls by stage, with placeholders and ids of new groups left out."""
+    return sorted(f"{s.call.service} {s.call.operation.replace('_', '').lower()} {_plain(s.call.params)}" for s in plan.steps)
+
+
+def performed(recorder: Recorder) -> list[str]:
+    """The mutating calls that were made, in the same form."""
+    service = {"elastic-load-balancing-v2": "elbv2"}
+    return sorted(f"{service.get(s, s)} {name.lower()} {_plain(params)}" for s, name, params in recorder.changes)
+
+
+def _plain(params: Any, *, key: str = "") -> Any:
+    """Parameters without ids of groups that did not exist when the plan was made."""
+    if isinstance(params, dict):
+        return {k: _plain(v, key=k) for k, v in sorted(params.items())}
+    if isinstance(params, list):
+        return [_plain(v, key=key) for v in params]
+    made_by_plan = key in {"Groups", "GroupId"} and isinstance(params, str)
+    return "<group>" if made_by_plan else params
