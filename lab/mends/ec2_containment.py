@@ -71,9 +71,7 @@ def _modify_attribute(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
                 "IncorrectInstanceState", f"The instance '{instance_id}' is not in a state in which it can be modified."
             )
         if (stop or termination) and instance.lifecycle == "spot":
-            raise EC2ClientError(
-                "UnsupportedOperation", "This operation is not supported for Spot instances."
-            )
+            raise EC2ClientError("UnsupportedOperation", "This operation is not supported for Spot instances.")
         if behavior is None:
             return original(self)
         self.error_on_dryrun()

@@ -55,7 +55,12 @@ class Driver:
         """What is still to be done."""
         now = datetime(2026, 11, 24, tzinfo=UTC)
         return make_plan(
-            facts or self.facts(), original=self.original, case_id=CASE_ID, token=self.token, policy=self.policy, now=now
+            facts or self.facts(),
+            original=self.original,
+            case_id=CASE_ID,
+            token=self.token,
+            policy=self.policy,
+            now=now,
         )
 
     def contain(self) -> list[ContainmentStep]:
@@ -95,7 +100,10 @@ def verify_contained(world: World, made: Made, *, before: dict[str, Any]) -> lis
     if len(now["interfaces"]) != len(before["interfaces"]):
         open_.append("the number of interfaces changed")
     open_ += [f"address {a['PublicIp']}" for a in now.get("addresses", []) if a.get("NetworkInterfaceId")]
-    if not (now["disableApiTermination"]["DisableApiTermination"]["Value"] and now["disableApiStop"]["DisableApiStop"]["Value"]):
+    if not (
+        now["disableApiTermination"]["DisableApiTermination"]["Value"]
+        and now["disableApiStop"]["DisableApiStop"]["Value"]
+    ):
         open_.append("it can be terminated or stopped")
     if now["instanceInitiatedShutdownBehavior"]["InstanceInitiatedShutdownBehavior"]["Value"] != "stop":
         open_.append("a shutdown terminates it")

@@ -54,7 +54,9 @@ def test_a_target_is_contained_and_comes_back(world: World, cell: Cell) -> None:
 
 def predicted(plan: Any) -> list[str]:
     """The plan's calls by stage, with placeholders and ids of new groups left out."""
-    return sorted(f"{s.call.service} {s.call.operation.replace('_', '').lower()} {_plain(s.call.params)}" for s in plan.steps)
+    return sorted(
+        f"{s.call.service} {s.call.operation.replace('_', '').lower()} {_plain(s.call.params)}" for s in plan.steps
+    )
 
 
 def performed(recorder: Recorder) -> list[str]:

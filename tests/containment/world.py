@@ -25,14 +25,10 @@ READS = ("describe_", "get_", "list_")
 EC2_TRUST = json.dumps(
     {
         "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        ],
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
     }
 )
-DENY_ALL = json.dumps(
-    {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
-)
+DENY_ALL = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]})
 DENY_PROFILE = "forensics-isolated"
 
 
@@ -161,10 +157,7 @@ class World:
         """Make a target of this kind."""
         number = next(self._numbers)
         role = self._role(number) if cell.role != "no" else None
-        if cell.group:
-            made = self._in_group(cell, number, role)
-        else:
-            made = Made(cell, self._launch(role), role=role)
+        made = self._in_group(cell, number, role) if cell.group else Made(cell, self._launch(role), role=role)
         if cell.role == "shared":
             self._launch(role)
         primary = self._interfaces(made.instance_id)[0]
@@ -298,7 +291,11 @@ def without(value: Any) -> Any:
 def difference(before: Any, after: Any, name: str = "") -> list[str]:
     """Where two describe answers differ."""
     if isinstance(before, dict) and isinstance(after, dict):
-        return [d for k in sorted(before.keys() | after.keys()) for d in difference(before.get(k), after.get(k), f"{name}.{k}")]
+        return [
+            d
+            for k in sorted(before.keys() | after.keys())
+            for d in difference(before.get(k), after.get(k), f"{name}.{k}")
+        ]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         return [d for n, (a, b) in enumerate(zip(before, after, strict=True)) for d in difference(a, b, f"{name}[{n}]")]
     return [] if before == after else [f"{name}: {before!r} -> {after!r}"]

@@ -98,7 +98,11 @@ class PlanRunner:
     def _strip(self, groups: Iterable[OwnGroup]) -> bool:
         """Take away what AWS gave a new quarantine group beyond the rule that the plan knew of; True when it tried."""
         name = self._groups.name(QUARANTINE)
-        left = [g for g in groups if g.name == name and g.egress and g.id in self.ids.values() and g.id not in self._stripped]
+        left = [
+            g
+            for g in groups
+            if g.name == name and g.egress and g.id in self.ids.values() and g.id not in self._stripped
+        ]
         for group in left:
             self._stripped.add(group.id)
             step = PlanStep(

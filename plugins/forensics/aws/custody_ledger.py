@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import random
 import time
 from datetime import UTC, datetime
 from typing import Any
 
 from forensics.aws.case_store import CaseStore, case_pk, from_item, to_item
-from forensics.aws.error_map import aws_errors
+from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.s3 import EvidenceStore
 from forensics.domain.custody import GENESIS, canonical, next_event, verify_chain
 from forensics.domain.naming import case_prefix
-from forensics.errors import CaseError, ConflictError, CustodyChainError
+from forensics.errors import AwsError, CaseError, ConflictError, CustodyChainError
 from forensics.models.base import format_utc
 from forensics.models.custody import CustodyAction, CustodyEvent
 
@@ -136,6 +137,38 @@ class CustodyLedger:
             msg = f"custody ledger of {case_id}: event {seq} is not the one that the head names"
             raise CustodyChainError(msg)
         return events, head
+
+    def check_signature(self, case_id: str, *, covers: int) -> None:
+        """Check with KMS that a signed head covers the event with this number; raises :class:`CustodyChainError`.
+
+        The signature is over the head's digest, and the chain up to it is recomputed, so nothing before it was changed.
+        """
+        events, _ = self._verified(case_id)
+        for _, data in self._store.items(case_id, "CUSTODYSIG#"):
+            statement = json.loads(data["statement"])
+            seq = int(statement["seq"])
+            if statement["case_id"] != case_id or not covers <= seq <= len(events):
+                continue
+            if statement["head"] == events[seq - 1].digest and self._verifies(data):
+                return
+        msg = f"custody ledger of {case_id}: no valid signature covers event {covers}"
+        raise CustodyChainError(msg)
+
+    def _verifies(self, signed: dict[str, Any]) -> bool:
+        try:
+            with aws_errors(f"verify a signature of {self._signing_key}"):
+                answer = self._kms.verify(
+                    KeyId=self._signing_key,
+                    Message=hashlib.sha384(signed["statement"].encode()).digest(),
+                    MessageType="DIGEST",
+                    Signature=base64.b64decode(signed["signature"]),
+                    SigningAlgorithm=ALGORITHM,
+                )
+        except AwsError as error:
+            if error_code(error) == "KMSInvalidSignatureException":
+                return False
+            raise
+        return bool(answer["SignatureValid"])
 
     def sign_head(self, case_id: str, *, phase: str, evidence: EvidenceStore) -> dict[str, str]:
         """Verify the chain, sign its head with KMS and put the signed statement under Object Lock.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from forensics.aws.error_map import aws_errors, error_code
-from forensics.errors import AwsError, ConflictError, ResourceGoneError
+from forensics.errors import AwsError, ResourceGoneError
 from forensics.models.target import NetworkInterface, Target, Volume
 
 
@@ -101,79 +101,6 @@ class Ec2Gateway:
         with aws_errors(f"describe instance type {instance_type} {self._where}"):
             answer = self._ec2.describe_instance_types(InstanceTypes=[instance_type])
         return int(answer["InstanceTypes"][0]["MemoryInfo"]["SizeInMiB"])
-
-    # ------------------------------------------------------------------ containment
-    def protect(self, instance_id: str, *, attribute: str) -> None:
-        """Set ``DisableApiTermination`` or ``DisableApiStop`` (one attribute per call, as EC2 demands)."""
-        with aws_errors(f"set {attribute} on {instance_id} {self._where}"):
-            self._ec2.modify_instance_attribute(InstanceId=instance_id, **{attribute: {"Value": True}})
-
-    def protection(self, instance_id: str, *, attribute: str) -> bool | None:
-        """Read a protection attribute (``disableApiTermination``, ``disableApiStop``)."""
-        with aws_errors(f"read {attribute} of {instance_id} {self._where}"):
-            answer = self._ec2.describe_instance_attribute(InstanceId=instance_id, Attribute=attribute)
-        value = answer.get(attribute[0].upper() + attribute[1:], {}).get("Value")
-        return None if value is None else bool(value)
-
-    def keep_volumes(self, instance_id: str, *, devices: Sequence[str]) -> None:
-        """Set DeleteOnTermination=false on the given devices."""
-        mapping = [{"DeviceName": d, "Ebs": {"DeleteOnTermination": False}} for d in devices]
-        with aws_errors(f"keep volumes of {instance_id} on termination {self._where}"):
-            self._ec2.modify_instance_attribute(InstanceId=instance_id, BlockDeviceMappings=mapping)
-
-    def quarantine_group(
-        self, *, vpc_id: str, name: str, tags: list[dict[str, str]], case_tag: tuple[str, str]
-    ) -> str | None:
-        """Create the empty group, or find the one that an earlier try of this case made.
-
-        Returns None when the name is taken by a group that is not exactly ours (right tag, no rule at all): a group
-        is never trusted by its name (R42).
-        """
-        try:
-            with aws_errors(f"create security group {name} in {vpc_id} {self._where}"):
-                group_id = self._ec2.create_security_group(
-                    GroupName=name,
-                    Description="Forensic quarantine: no traffic in or out",
-                    VpcId=vpc_id,
-                    TagSpecifications=[{"ResourceType": "security-group", "Tags": tags}],
-                )["GroupId"]
-        except ConflictError:
-            return self._own_group(vpc_id=vpc_id, name=name, case_tag=case_tag)
-        self._strip(group_id)
-        return str(group_id)
-
-    def _own_group(self, *, vpc_id: str, name: str, case_tag: tuple[str, str]) -> str | None:
-        with aws_errors(f"look for security group {name} in {vpc_id} {self._where}"):
-            groups = self._ec2.describe_security_groups(
-                Filters=[{"Name": "group-name", "Values": [name]}, {"Name": "vpc-id", "Values": [vpc_id]}]
-            )["SecurityGroups"]
-        for group in groups:
-            tags = {t["Key"]: t["Value"] for t in group.get("Tags", [])}
-            if tags.get(case_tag[0]) == case_tag[1]:
-                self._strip(group["GroupId"])
-                return str(group["GroupId"])
-        return None
-
-    def _strip(self, group_id: str) -> None:
-        with aws_errors(f"remove all rules of security group {group_id} {self._where}"):
-            group = self._ec2.describe_security_groups(GroupIds=[group_id])["SecurityGroups"][0]
-            if group.get("IpPermissionsEgress"):
-                self._ec2.revoke_security_group_egress(GroupId=group_id, IpPermissions=group["IpPermissionsEgress"])
-            if group.get("IpPermissions"):
-                self._ec2.revoke_security_group_ingress(GroupId=group_id, IpPermissions=group["IpPermissions"])
-
-    def rule_count(self, group_id: str) -> int:
-        """Number of rules a group has now, both directions, v4 and v6 (DescribeSecurityGroupRules)."""
-        with aws_errors(f"read rules of security group {group_id} {self._where}"):
-            pages = self._ec2.get_paginator("describe_security_group_rules").paginate(
-                Filters=[{"Name": "group-id", "Values": [group_id]}]
-            )
-            return sum(len(page["SecurityGroupRules"]) for page in pages)
-
-    def set_groups(self, interface_id: str, *, group_ids: Sequence[str]) -> None:
-        """Replace an interface's groups (never ModifyInstanceAttribute, which fails with several interfaces)."""
-        with aws_errors(f"set groups of {interface_id} to {', '.join(group_ids)} {self._where}"):
-            self._ec2.modify_network_interface_attribute(NetworkInterfaceId=interface_id, Groups=list(group_ids))
 
     # ------------------------------------------------------------------ the forensic instance
     def run_instance(

@@ -133,6 +133,16 @@ class ContainmentResult(Model):
     contained_at: Utc | None = None
 
 
+class ReleasePlan(Model):
+    """The calls that bring the target back; ``digest`` is what an approval names."""
+
+    calls: tuple[ApiCall, ...]
+    differences: tuple[str, ...] = ()
+    digest: str
+    requester: str
+    made_at: Utc
+
+
 class ReleaseResult(Model):
     """The target after release, compared with the restore point."""
 

@@ -107,56 +107,6 @@ def test_an_instance_that_does_not_exist_is_named(stub: Stubber, ec2: Ec2Gateway
     assert ec2.state(INSTANCE) == "gone"
 
 
-def test_protection_is_read_as_ec2_spells_it(stub: Stubber, ec2: Ec2Gateway) -> None:
-    for attribute in ("disableApiTermination", "disableApiStop"):
-        key = attribute[0].upper() + attribute[1:]
-        stub.add_response(
-            "describe_instance_attribute",
-            {key: {"Value": True}},
-            {"InstanceId": INSTANCE, "Attribute": attribute},
-        )
-        assert ec2.protection(INSTANCE, attribute=attribute) is True
-
-
-def _quarantine(ec2: Ec2Gateway) -> str | None:
-    return ec2.quarantine_group(
-        vpc_id="vpc-1", name="forensics-quarantine-fc-1", tags=TAGS, case_tag=("forensics:case", "fc-1")
-    )
-
-
-def test_a_new_quarantine_group_loses_every_rule_it_was_born_with(stub: Stubber, ec2: Ec2Gateway) -> None:
-    born = [
-        {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]},
-        {"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": "::/0"}]},
-    ]
-    stub.add_response("create_security_group", {"GroupId": GROUP})
-    described = {"SecurityGroups": [{"GroupId": GROUP, "IpPermissionsEgress": born}]}
-    stub.add_response("describe_security_groups", described, {"GroupIds": [GROUP]})
-    stub.add_response("revoke_security_group_egress", {"Return": True}, {"GroupId": GROUP, "IpPermissions": born})
-    assert _quarantine(ec2) == GROUP
-
-
-@pytest.mark.parametrize(("tags", "found"), [(TAGS, GROUP), ([], None), ([{**TAGS[0], "Value": "fc-2"}], None)])
-def test_a_group_is_never_trusted_by_its_name(
-    stub: Stubber, ec2: Ec2Gateway, tags: list[dict[str, str]], found: str | None
-) -> None:
-    stub.add_client_error("create_security_group", "InvalidGroup.Duplicate")
-    stub.add_response("describe_security_groups", {"SecurityGroups": [{"GroupId": GROUP, "Tags": tags}]})
-    if found:
-        rule = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}]
-        stub.add_response("describe_security_groups", {"SecurityGroups": [{"GroupId": GROUP, "IpPermissions": rule}]})
-        stub.add_response("revoke_security_group_ingress", {"Return": True}, {"GroupId": GROUP, "IpPermissions": rule})
-    assert _quarantine(ec2) == found
-
-
-def test_rules_are_counted_over_all_pages(stub: Stubber, ec2: Ec2Gateway) -> None:
-    asked = {"Filters": [{"Name": "group-id", "Values": [GROUP]}]}
-    rule = {"SecurityGroupRuleId": "sgr-1"}
-    stub.add_response("describe_security_group_rules", {"SecurityGroupRules": [rule], "NextToken": "n"}, asked)
-    stub.add_response("describe_security_group_rules", {"SecurityGroupRules": [rule]}, {**asked, "NextToken": "n"})
-    assert ec2.rule_count(GROUP) == 2
-
-
 def _launch(ec2: Ec2Gateway) -> str:
     return ec2.run_instance(
         image_id="ami-1",
@@ -205,9 +155,6 @@ def test_terminating_nothing_or_what_is_gone_is_fine(stub: Stubber, ec2: Ec2Gate
 
 # One line per call without a story of its own: botocore's model checks every parameter.
 CALLS: list[tuple[str, dict[str, Any], Callable[[Ec2Gateway, EbsGateway], Any], Any]] = [
-    ("modify_instance_attribute", {}, lambda c, _: c.protect(INSTANCE, attribute="DisableApiStop"), None),
-    ("modify_instance_attribute", {}, lambda c, _: c.keep_volumes(INSTANCE, devices=["/dev/xvda"]), None),
-    ("modify_network_interface_attribute", {}, lambda c, _: c.set_groups("eni-1", group_ids=[GROUP]), None),
     # botocore decodes the answer's base64 itself.
     ("get_console_output", {"Output": "TG9naW46"}, lambda c, _: c.console_output(INSTANCE), "Login:"),
     (

@@ -18,6 +18,7 @@ CASE = {
     "memory.verify_memory": {"memory.capture_memory"},
     "disk.snapshot_volumes": {"triage.plan_response"},
     "disk.copy_snapshots": {"disk.snapshot_volumes"},
+    "containment.plan_containment": {"triage.plan_response"},
     "containment.isolate_target": {"memory.capture_memory"},
     "investigation.launch_forensic_instance": {"memory.capture_memory", "containment.isolate_target"},
     "investigation.memory_ended": {"memory.verify_memory"},
@@ -36,6 +37,7 @@ CASE = {
         "memory.verify_memory",
         "disk.copy_snapshots",
         "containment.isolate_target",
+        "containment.plan_containment",
     },
     "report.close_case": {"report.write_report", "investigation.terminate_forensic_instance"},
 }
@@ -91,6 +93,24 @@ def test_isolation_follows_the_capture_whatever_its_outcome_and_waits_for_nothin
     assert "memory.capture_memory" in before
     assert not before & {"disk.snapshot_volumes", "disk.copy_snapshots", "memory.verify_memory"}
     assert case.get_task("containment.isolate_target").trigger_rule == "all_done"
+
+
+def test_planning_containment_is_not_on_the_way_of_anything_but_the_report(case: Any) -> None:
+    assert above(case, "containment.plan_containment") == {
+        "open_case",
+        "triage.describe_target",
+        "triage.plan_response",
+    }
+    assert case.get_task("containment.plan_containment").downstream_task_ids == {"report.write_report"}
+
+
+def test_a_release_is_planned_and_approved_before_anything_is_changed(bag: Any) -> None:
+    dag = bag.dags["forensic_release"]
+    assert {t.task_id: set(t.upstream_task_ids) for t in dag.tasks} == {
+        "plan_release": set(),
+        "release_target": {"plan_release"},
+    }
+    assert dag.get_task("release_target").trigger_rule == "all_success"
 
 
 def test_memory_and_disk_are_independent(case: Any) -> None:

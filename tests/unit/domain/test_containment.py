@@ -1,51 +1,101 @@
-"""What the read-back after isolation proves."""
+"""What the read-back after isolation proves, and what stays open."""
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
 import pytest
 
-from forensics.domain.containment import RESIDUAL_CREDENTIALS, assess, group_name, residuals
+from forensics.domain.containment import RESIDUAL_DNS, RESIDUAL_TRACKED, assess, ladder, residuals
 from forensics.models.containment import ContainmentState
-from tests.unit.domain.builders import CASE_ID, interface
+from forensics.models.target_facts import AddressFacts, InstanceFacts, InterfaceFacts, ProfileFacts
+from tests.unit.domain.builders import ACCOUNT, INSTANCE, NOW, REGION
 
 GROUP = "sg-quarantine"
 
 
+def eni(number: int = 0, **changes: Any) -> InterfaceFacts:
+    """An interface with one ordinary group."""
+    values: dict[str, Any] = {
+        "id": f"eni-{number}", "device_index": number, "vpc_id": "vpc-1", "subnet_id": "subnet-1",
+        "group_ids": ("sg-app",), "attachment_id": f"eni-attach-{number}",
+    }  # fmt: skip
+    return InterfaceFacts(**{**values, **changes})
+
+
+def facts(**changes: Any) -> InstanceFacts:
+    """A running instance with one interface."""
+    values: dict[str, Any] = {
+        "account_id": ACCOUNT, "region": REGION, "instance_id": INSTANCE, "state": "running",
+        "interfaces": (eni(),), "termination_protected": False, "stop_protected": False,
+        "shutdown_behavior": "terminate", "read_at": NOW,
+    }  # fmt: skip
+    return InstanceFacts(**{**values, **changes})
+
+
+def verdict(*interfaces: InterfaceFacts, rules: int = 0, state: str = "running") -> tuple[ContainmentState, list[str]]:
+    """What is said of these interfaces when the VPC's group is GROUP."""
+    return assess(facts(interfaces=interfaces, state=state), groups={"vpc-1": GROUP}, rules={GROUP: rules})
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_every_interface_in_the_empty_group_is_contained(count: int) -> None:
-    interfaces = [interface(n, group_ids=(GROUP,)) for n in range(count)]
-    assert assess(interfaces, group_id=GROUP, rules=0) == (ContainmentState.NEW_FLOWS_BLOCKED, [])
+    found = verdict(*[eni(n, group_ids=(GROUP,)) for n in range(count)])
+    assert found == (ContainmentState.NEW_FLOWS_BLOCKED, [])
 
 
 @pytest.mark.parametrize("groups", [("sg-app",), (GROUP, "sg-app"), ("sg-app", GROUP), ()])
 def test_one_interface_with_another_group_is_not(groups: tuple[str, ...]) -> None:
-    state, problems = assess(
-        [interface(0, group_ids=(GROUP,)), interface(1, group_ids=groups)], group_id=GROUP, rules=0
-    )
+    state, problems = verdict(eni(0, group_ids=(GROUP,)), eni(1, group_ids=groups))
     assert state is ContainmentState.FAILED
     assert len(problems) == 1 and "eni-1" in problems[0]
-    assert "eni-0" not in problems[0]
+
+
+def test_an_interface_in_another_vpc_needs_that_vpcs_group() -> None:
+    state, problems = verdict(eni(0, group_ids=(GROUP,)), eni(1, group_ids=(GROUP,), vpc_id="vpc-2"))
+    assert state is ContainmentState.FAILED and "eni-1" in problems[0]
 
 
 def test_nothing_to_read_back_proves_nothing() -> None:
-    state, problems = assess([], group_id=GROUP, rules=0)
+    state, problems = verdict()
     assert state is ContainmentState.FAILED and "no network interfaces" in problems[0]
 
 
 @pytest.mark.parametrize("rules", [1, 2])
 def test_a_group_with_rules_contains_nothing(rules: int) -> None:
-    state, problems = assess([interface(group_ids=(GROUP,))], group_id=GROUP, rules=rules)
+    state, problems = verdict(eni(group_ids=(GROUP,)), rules=rules)
     assert state is ContainmentState.FAILED and f"has {rules} rules" in problems[0]
 
 
-def test_what_stays_open_is_always_said() -> None:
-    assert len(residuals(has_profile=False)) == 2
-    assert residuals(has_profile=True)[-1] == RESIDUAL_CREDENTIALS
+def test_an_elastic_ip_that_is_left_is_a_problem() -> None:
+    address = AddressFacts(
+        allocation_id="eipalloc-1", association_id="a", public_ip="198.51.100.7", private_ip="10.0.0.4"
+    )
+    _, problems = verdict(eni(group_ids=(GROUP,), addresses=(address,)))
+    assert problems == ["Elastic IP 198.51.100.7 is still associated"]
 
 
-def test_group_names_differ_by_attempt_and_suit_ec2() -> None:
-    names = [group_name(CASE_ID, attempt) for attempt in range(5)]
-    assert len(set(names)) == 5
-    assert all(re.fullmatch(r"[\w .:/()#,@\[\]+=&;{}!$*-]{1,255}", n) and not n.startswith("sg-") for n in names)
+def test_security_groups_alone_never_verify_that_all_flows_are_gone() -> None:
+    closed = eni(group_ids=(GROUP,))
+    for state in ("pending", "running", "stopping"):
+        assert verdict(closed, state=state)[0] is ContainmentState.NEW_FLOWS_BLOCKED
+    assert verdict(closed, state="stopped")[0] is ContainmentState.ALL_FLOWS_VERIFIED
+
+
+def test_what_stays_open_is_said() -> None:
+    assert residuals(facts()) == (RESIDUAL_TRACKED, RESIDUAL_DNS)
+    assert residuals(facts(state="stopped")) == ()
+    known = ProfileFacts(association_id="a", name="app", arn="arn", role="app")
+    assert "minutes" in residuals(facts(profile=known))[-1]
+    assert "could not be read" in residuals(facts(profile=known.model_copy(update={"role": None})))[-1]
+    special = residuals(
+        facts(spot=True, instance_store=True, eks_cluster="shop", interfaces=(eni(public_ip="198.51.100.1"),))
+    )
+    assert [any(word in r for r in special) for word in ("Spot", "instance-store", "never drain", "198.51.100.1")] == [
+        True
+    ] * 4
+
+
+def test_the_ladder_ends_with_the_only_proof() -> None:
+    assert "stop the instance" in ladder(facts())[-1]
+    assert ladder(facts(state="stopped")) == ()

@@ -14,7 +14,7 @@ from forensics.aws.ebs import Snapshot
 from forensics.aws.ssm import Invocation
 from forensics.errors import ForensicsError, InvestigationError, SnapshotError
 from forensics.models.target import SsmStatus
-from forensics.triggers import aws
+from forensics.triggers import aws, containment
 from forensics.triggers.base import PollTrigger
 
 SCOPE = {
@@ -36,12 +36,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "payload": {"a": "vol-1"},
     },
     "QueueDepthTrigger": {},
+    "ContainmentWatchTrigger": {"case_id": "fc-20261124-0123456789", "due": 1_900_000_000.5},
 }
 
 
 def _kinds(root: type[PollTrigger] = PollTrigger) -> Iterator[type[PollTrigger]]:
     for kind in root.__subclasses__():
-        if kind.__module__ == aws.__name__ and not kind.__name__.startswith("_"):
+        if kind.__module__ in {aws.__name__, containment.__name__} and not kind.__name__.startswith("_"):
             yield kind
         yield from _kinds(kind)
 

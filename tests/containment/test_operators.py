@@ -1,0 +1,296 @@
+"""The containment and release steps on the lab: plan, approval, deadline, isolation, release."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import create_autospec
+
+import pytest
+from airflow.providers.standard.operators import hitl
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+
+from forensics.aws.desk import CaseDesk
+from forensics.hooks.session import ForensicsHook
+from forensics.models.case import CaseStatus
+from forensics.models.containment import ContainmentState, RestorePoint
+from forensics.models.custody import CustodyAction
+from forensics.models.evidence import Outcome
+from forensics.operators.case import OpenCaseOperator
+from forensics.operators.containment import ISOLATE, REFUSE, IsolateTargetOperator, PlanContainmentOperator
+from forensics.operators.containment_work import Containment
+from forensics.operators.release import KEEP, RELEASE, PlanReleaseOperator, ReleaseTargetOperator
+from forensics.operators.triage import DescribeTargetOperator, PlanResponseOperator
+from forensics.settings import get_settings
+from forensics.triggers.containment import ContainmentWatchTrigger
+from tests.integration.conftest import SmallLab, lab
+from tests.integration.steps import DagRun, TaskInstance, perform
+
+__all__ = ["lab"]
+
+
+class TaskInstanceWithId(TaskInstance):
+    """A task instance as human-in-the-loop needs it."""
+
+    id = "01234567-89ab-7def-8123-456789abcdef"
+
+
+def context(operator: Any, **params: Any) -> dict[str, Any]:
+    """What Airflow hands to an operator."""
+    ti = TaskInstanceWithId(operator.task_id)
+    return {"ti": ti, "task_instance": ti, "params": params, "dag_run": DagRun("manual__test")}
+
+
+def opened(lab: SmallLab, name: str = "web-server", **params: str) -> str:
+    """A case after triage."""
+    instance = lab.facts["instances"][name]
+    given = {"account_id": instance["account"], "region": instance["region"], "instance_id": instance["instance_id"]}
+    asked = {"actions": "by-policy", "reason": "test", "requester": "alice", **given, **params}
+    case_id = str(perform(OpenCaseOperator(task_id="open_case"), params=asked))
+    perform(DescribeTargetOperator(task_id="describe_target"), case_id=case_id)
+    perform(PlanResponseOperator(task_id="plan_response"), case_id=case_id)
+    return case_id
+
+
+def desk(case_id: str) -> CaseDesk:
+    """The case's records."""
+    return ForensicsHook().desk(case_id, step="test")
+
+
+def plan_step(case_id: str) -> PlanContainmentOperator:
+    """The planning task of a case."""
+    step = PlanContainmentOperator(task_id="containment.plan_containment")
+    step.case_id = case_id
+    return step
+
+
+def deferred(step: Any, **params: Any) -> TaskDeferred:
+    """Execute until it waits."""
+    with pytest.raises(TaskDeferred) as caught:
+        step.execute(context(step, **params))
+    return caught.value
+
+
+def answer(option: str, *, user: str | None = "bob") -> dict[str, Any]:
+    """A person's answer as the trigger hands it on."""
+    return {
+        "chosen_options": [option], "params_input": {}, "responded_at": datetime.now(UTC),
+        "responded_by_user": {"id": user, "name": user} if user else None, "timedout": user is None,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What would be written to Airflow's database: a running API server is needed for that, so here it is seen only."""
+    seen = create_autospec(hitl.upsert_hitl_detail)
+    monkeypatch.setattr(hitl, "upsert_hitl_detail", seen)
+    return seen
+
+
+@pytest.fixture
+def approval_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Policy that wants a person's word, by a role-wide revocation of a role that others use."""
+    from forensics.domain.containment_plan import ContainmentPolicy
+
+    policy = Containment.policy.fget  # type: ignore[attr-defined]
+
+    def with_approval(self: Containment) -> ContainmentPolicy:
+        made = policy(self)
+        return ContainmentPolicy(**{**vars(made), "approval": ("production instance",)})
+
+    monkeypatch.setattr(Containment, "policy", property(with_approval))
+
+
+def isolate(case_id: str) -> Any:
+    """Run the isolation."""
+    return perform(IsolateTargetOperator(task_id="containment.isolate_target"), case_id=case_id)
+
+
+def changes(lab: SmallLab) -> list[str]:
+    """Mutating calls of the contain and release roles' account so far."""
+    calls = lab.control("calls")["calls"]
+    services = {"ec2", "autoscaling", "elasticloadbalancing", "iam"}
+    mine = [c for c in calls if c["service"] in services and c["account"] == lab.facts["accounts"]["member"]]
+    return [c["action"] for c in mine if not c["action"].startswith(("Describe", "Get", "List"))]
+
+
+def groups_of(lab: SmallLab, name: str = "web-server") -> list[list[str]]:
+    """Security groups of the target's interfaces."""
+    instance = lab.facts["instances"][name]["instance_id"]
+    found = lab.client("ec2", "member").describe_network_interfaces(
+        Filters=[{"Name": "attachment.instance-id", "Values": [instance]}]
+    )
+    return [[g["GroupId"] for g in e["Groups"]] for e in found["NetworkInterfaces"]]
+
+
+def test_plan_isolate_and_release_with_two_persons(lab: SmallLab, asked: Any) -> None:
+    case_id = opened(lab)
+    before = groups_of(lab)
+    seeded = len(changes(lab))
+    wait = deferred(plan_step(case_id))
+    assert isinstance(wait.trigger, ContainmentWatchTrigger)
+    assert changes(lab)[seeded:] == [], "planning changes nothing"
+    plan = desk(case_id).view().containment_plan
+    assert plan is not None and plan.steps and plan.approval == ()
+    assert wait.trigger.check() is None
+
+    result = isolate(case_id)
+    assert result["state"] == "NEW_FLOWS_BLOCKED" and groups_of(lab) == [[result["group_id"]]]
+    ended = wait.trigger.check()
+    assert ended is not None and ended.ok
+    view = desk(case_id).view()
+    assert view.containment is not None and view.containment.outcome is Outcome.DONE
+    actions = [e.action for e in view.custody]
+    assert actions.index(CustodyAction.RESTORE_POINT_TAKEN) < actions.index(CustodyAction.TARGET_CONTAINED)
+
+    release = PlanReleaseOperator(task_id="plan_release", case_id=case_id)
+    deferred(release, reason="false alarm", requester="alice")
+    assert asked.call_count == 1 and "Release" in asked.call_args.kwargs["subject"]
+    with pytest.raises(AirflowSkipException, match="alice asked for it and may not approve"):
+        release.execute_complete(context(release), answer(RELEASE, user="alice"))
+    with pytest.raises(AirflowFailException, match="no approval"):
+        perform(ReleaseTargetOperator(task_id="release_target"), case_id=case_id)
+    assert groups_of(lab) == [[result["group_id"]]]
+
+    deferred(release, reason="false alarm", requester="alice")
+    release.execute_complete(context(release), answer(RELEASE))
+    done = perform(ReleaseTargetOperator(task_id="release_target"), case_id=case_id)
+    assert done["outcome"] == "DONE" and groups_of(lab) == before
+    with pytest.raises(AirflowSkipException, match="nothing differs"):
+        release.execute(context(release))
+    assert CustodyAction.TARGET_RELEASED in [e.action for e in desk(case_id).view().custody]
+
+
+def test_a_release_that_nobody_approves_changes_nothing(lab: SmallLab, asked: Any) -> None:
+    case_id = opened(lab)
+    isolate(case_id)
+    contained = groups_of(lab)
+    release = PlanReleaseOperator(task_id="plan_release", case_id=case_id)
+    with pytest.raises(AirflowSkipException, match="dry run"):
+        release.execute(context(release, dry_run=True))
+    deferred(release)
+    with pytest.raises(AirflowSkipException, match="nobody answered"):
+        release.execute_complete(context(release), answer(KEEP, user=None))
+    assert groups_of(lab) == contained
+
+
+def test_a_restore_point_that_was_changed_is_refused(lab: SmallLab) -> None:
+    case_id = opened(lab)
+    isolate(case_id)
+    contained = groups_of(lab)
+    store = desk(case_id).gw.store
+    point = store.get(case_id, "RESTORE#original", RestorePoint)
+    assert point is not None and point.facts is not None
+    store.put(case_id, "RESTORE#original", point.model_copy(update={"facts": point.facts.model_copy(update={"stop_protected": True})}))
+    release = PlanReleaseOperator(task_id="plan_release", case_id=case_id)
+    with pytest.raises(AirflowFailException, match="not the one in the custody ledger"):
+        release.execute(context(release))
+    assert groups_of(lab) == contained
+
+
+def test_approval_isolation_waits_and_acquisition_does_not(lab: SmallLab, asked: Any, approval_needed: None) -> None:
+    case_id = opened(lab)
+    before = groups_of(lab)
+    step = plan_step(case_id)
+    deferred(step)
+    assert "production instance" in asked.call_args.kwargs["body"]
+    with pytest.raises(AirflowSkipException, match="waits for a person"):
+        isolate(case_id)
+    assert groups_of(lab) == before, "not before the answer"
+    result = step.execute_complete(context(step), answer(ISOLATE))
+    assert result["outcome"] == "DONE" and groups_of(lab) == [[result["group_id"]]]
+    approval = desk(case_id).view().approval
+    assert approval is not None and approval.by == "bob" and CustodyAction.CONTAINMENT_APPROVED in {
+        e.action for e in desk(case_id).view().custody
+    }
+
+
+@pytest.mark.parametrize(("option", "user"), [(REFUSE, "bob"), (REFUSE, None), (ISOLATE, "alice")])
+def test_approval_that_is_refused_leaves_the_target_and_says_so(
+    lab: SmallLab, asked: Any, approval_needed: None, option: str, user: str | None
+) -> None:
+    case_id = opened(lab)
+    before = groups_of(lab)
+    step = plan_step(case_id)
+    deferred(step)
+    assert step.execute_complete(context(step), answer(option, user=user))["approved"] is False
+    with pytest.raises(AirflowSkipException, match="not approved"):
+        isolate(case_id)
+    assert groups_of(lab) == before
+    result = desk(case_id).view().containment
+    assert result is not None and result.state is ContainmentState.NOT_CONTAINED and result.reason
+
+
+def test_approval_does_not_cover_a_plan_that_changed(lab: SmallLab, asked: Any, approval_needed: None) -> None:
+    case_id = opened(lab)
+    step = plan_step(case_id)
+    deferred(step)
+    with pytest.raises(TaskDeferred):
+        step.execute_complete(context(step), answer(ISOLATE))
+    member = lab.client("ec2", "member")
+    instance = lab.facts["instances"]["web-server"]["instance_id"]
+    interface = member.describe_network_interfaces(Filters=[{"Name": "attachment.instance-id", "Values": [instance]}])
+    allocation = member.allocate_address(Domain="vpc")["AllocationId"]
+    member.associate_address(
+        AllocationId=allocation, NetworkInterfaceId=interface["NetworkInterfaces"][0]["NetworkInterfaceId"]
+    )
+    before = groups_of(lab)
+    with pytest.raises(AirflowSkipException, match="the plan changed after approval"):
+        isolate(case_id)
+    assert groups_of(lab) == before
+
+
+def test_the_deadline_isolates_while_the_capture_still_runs(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    case_id = opened(lab)
+    step = plan_step(case_id)
+    wait = deferred(step)
+    wait.trigger.due = (datetime.now(UTC) - timedelta(seconds=1)).timestamp()
+    event = wait.trigger.check()
+    assert event is not None and not event.ok and event.payload["due"]
+    result = step.resume_after_wait(context(step), {"ok": False, **event.payload})
+    assert result["outcome"] == "DONE" and groups_of(lab) == [[result["group_id"]]]
+    assert any("the memory capture still runs" in t.what for t in desk(case_id).view().timeline)
+    assert isolate(case_id)["group_id"] == result["group_id"], "the step after the capture finds it done"
+
+
+def test_a_closed_case_is_not_watched_for_ever(lab: SmallLab) -> None:
+    case_id = opened(lab)
+    wait = deferred(plan_step(case_id))
+    desk(case_id).gw.store.update_case(case_id, status=CaseStatus.FAILED)
+    ended = wait.trigger.check()
+    assert ended is not None and ended.ok
+
+
+def test_no_isolation_wanted_is_a_dry_run(lab: SmallLab) -> None:
+    case_id = opened(lab, actions="memory+disk")
+    seeded = len(changes(lab))
+    assert plan_step(case_id).execute(context(plan_step(case_id)))["carried_out"] is False
+    assert changes(lab)[seeded:] == []
+    plan = desk(case_id).view().containment_plan
+    assert plan is not None and plan.steps
+
+
+def test_a_target_that_ends_before_isolation_is_said(lab: SmallLab) -> None:
+    case_id = opened(lab)
+    lab.client("ec2", "member").terminate_instances(InstanceIds=[lab.facts["instances"]["web-server"]["instance_id"]])
+    with pytest.raises(AirflowSkipException, match="ended before it could be isolated"):
+        isolate(case_id)
+    result = desk(case_id).view().containment
+    assert result is not None and result.outcome is Outcome.NOT_APPLICABLE
+    assert any("ended before isolation" in m["subject"] for m in lab.mail())
+
+
+def test_a_failed_call_is_partial_announced_and_completed_by_the_retry(lab: SmallLab) -> None:
+    case_id = opened(lab)
+    lab.control("faults", [{"service": "iam", "action": "PutRolePolicy", "code": "AccessDenied", "status": 403}])
+    with pytest.raises(AirflowFailException, match="credentials.deny"):
+        isolate(case_id)
+    view = desk(case_id).view()
+    assert view.containment is not None
+    assert (view.containment.outcome, view.containment.state) == (Outcome.PARTIAL, ContainmentState.NEW_FLOWS_BLOCKED)
+    assert any("PARTIAL" in m["subject"] for m in lab.mail())
+    assert groups_of(lab) == [[view.containment.group_id]], "what was done stays"
+    lab.control("faults", [])
+    assert isolate(case_id)["outcome"] == "DONE"
+    assert desk(case_id).view().failures == ()
+    assert get_settings().containment_profile
