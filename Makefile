@@ -35,13 +35,17 @@ status: .ready ## Show what runs and where its logs are
 	@$(PYTHON_BIN) -m lab.stack status
 
 ##@ Quality
-.PHONY: test test-e2e storm lint bench
+.PHONY: test test-containment test-e2e storm lint bench
 test: .ready ## Run all tests, the end-to-end ones last (PYTEST_ARGS="-k custody" for a part)
 	@echo "[test] pytest -q --durations=10 $(PYTEST_ARGS)"
 	@$(PYTHON_BIN) -m pytest -q --durations=10 $(PYTEST_ARGS)
 
 test-e2e: .ready ## Boot the lab and Airflow and play the cases, happy and failing, from outside
 	@$(PYTHON_BIN) -m pytest -q -m e2e --timeout 900 tests/e2e
+
+test-containment: .ready ## Contain and release all 48 kinds of target, with a fault at each call, and with real packets
+	@echo "[test-containment] 48 kinds of target; about ten minutes on two cores"
+	@CONTAINMENT_TESTS=full $(PYTHON_BIN) -m pytest -q -rs --durations=5 $(PYTEST_ARGS) tests/containment tests/unit/domain/test_containment.py
 
 lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] ruff: rules"; .venv/bin/ruff check .

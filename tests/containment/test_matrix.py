@@ -8,15 +8,11 @@ import pytest
 
 from forensics.models.containment import ContainmentState
 from tests.containment.drive import Driver, verify_contained
-from tests.containment.world import Cell, Recorder, World, all_cells, difference
+from tests.containment.world import FULL, Cell, Recorder, World, all_cells, difference
 
 CELLS = all_cells()
-QUICK = {str(c) for c in (CELLS[0], CELLS[15], CELLS[33], CELLS[46])}
-
-
-def marked(cells: list[Cell]) -> list[Any]:
-    """All cells; those that `make test` leaves to `make test-containment` are marked slow."""
-    return [pytest.param(c, id=str(c), marks=[] if str(c) in QUICK else [pytest.mark.slow]) for c in cells]
+# `make test` takes four of the 48; `make test-containment` takes all
+CHOSEN = CELLS if FULL else [CELLS[n] for n in (0, 15, 33, 46)]
 
 
 def test_there_are_48_different_cells() -> None:
@@ -24,7 +20,7 @@ def test_there_are_48_different_cells() -> None:
     assert {c.interfaces for c in CELLS} == {1, 2, 3, 4}
 
 
-@pytest.mark.parametrize("cell", marked(CELLS))
+@pytest.mark.parametrize("cell", CHOSEN, ids=str)
 def test_a_target_is_contained_and_comes_back(world: World, cell: Cell) -> None:
     made = world.make(cell)
     before = world.everything(made)

@@ -181,7 +181,11 @@ def test_a_restore_point_that_was_changed_is_refused(lab: SmallLab) -> None:
     store = desk(case_id).gw.store
     point = store.get(case_id, "RESTORE#original", RestorePoint)
     assert point is not None and point.facts is not None
-    store.put(case_id, "RESTORE#original", point.model_copy(update={"facts": point.facts.model_copy(update={"stop_protected": True})}))
+    store.put(
+        case_id,
+        "RESTORE#original",
+        point.model_copy(update={"facts": point.facts.model_copy(update={"stop_protected": True})}),
+    )
     release = PlanReleaseOperator(task_id="plan_release", case_id=case_id)
     with pytest.raises(AirflowFailException, match="not the one in the custody ledger"):
         release.execute(context(release))
@@ -200,9 +204,11 @@ def test_approval_isolation_waits_and_acquisition_does_not(lab: SmallLab, asked:
     result = step.execute_complete(context(step), answer(ISOLATE))
     assert result["outcome"] == "DONE" and groups_of(lab) == [[result["group_id"]]]
     approval = desk(case_id).view().approval
-    assert approval is not None and approval.by == "bob" and CustodyAction.CONTAINMENT_APPROVED in {
-        e.action for e in desk(case_id).view().custody
-    }
+    assert (
+        approval is not None
+        and approval.by == "bob"
+        and CustodyAction.CONTAINMENT_APPROVED in {e.action for e in desk(case_id).view().custody}
+    )
 
 
 @pytest.mark.parametrize(("option", "user"), [(REFUSE, "bob"), (REFUSE, None), (ISOLATE, "alice")])
@@ -283,7 +289,7 @@ def test_a_target_that_ends_before_isolation_is_said(lab: SmallLab) -> None:
 def test_a_failed_call_is_partial_announced_and_completed_by_the_retry(lab: SmallLab) -> None:
     case_id = opened(lab)
     lab.control("faults", [{"service": "iam", "action": "PutRolePolicy", "code": "AccessDenied", "status": 403}])
-    with pytest.raises(AirflowFailException, match="credentials.deny"):
+    with pytest.raises(AirflowFailException, match=r"credentials\.deny"):
         isolate(case_id)
     view = desk(case_id).view()
     assert view.containment is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ from forensics.aws.elb import BalancerGateway
 from forensics.aws.iam import IamGateway
 from forensics.aws.target_facts import FactsReader
 
+# set by `make test-containment`
+FULL = os.environ.get("CONTAINMENT_TESTS") == "full"
 REGION = "eu-central-1"
 ACCOUNT = "333344445555"
 SERVICES = ("ec2", "autoscaling", "elb", "elbv2", "iam")
