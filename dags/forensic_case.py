@@ -71,8 +71,8 @@ with DAG(
 
     OpenCaseOperator(task_id="open_case") >> triage.first
     triage.last >> [memory.first, disk.first, watch]
-    memory.first >> containment.first
-    [memory.first, containment.last] >> investigation.first
+    memory.touched >> containment.first
+    [memory.touched, containment.last] >> investigation.first
     memory.last >> investigation.memory
     [memory.last, disk.last] >> investigation.disks
     [*investigation.tools, memory.last, disk.last, containment.last, watch] >> report.first

@@ -44,6 +44,19 @@ class Settings(BaseModel):
     )
     capture_tool_key: str = Field(default="tools/avml", description="object of the memory capture tool")
     capture_tool_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    capture_tool_arm64_key: str = Field(
+        default="tools/avml-aarch64", description="object of the capture tool for Graviton instances"
+    )
+    capture_tool_arm64_sha256: str = Field(
+        default="", pattern=r"^([0-9a-f]{64})?$", description="empty: there is none, other methods are used"
+    )
+    memory_compression: bool = Field(
+        default=True, description="compress the parts of a memory image where the target has zstd"
+    )
+    url_seconds: int = Field(
+        default=3600, ge=600, le=43_200, description="how long presigned URLs for a target are valid"
+    )
+    live_response_seconds: int = Field(default=180, ge=30, le=3600)
     retention_days: int = Field(default=365, ge=1, description="Object Lock and snapshot lock, in days")
     lock_mode: str = Field(default="GOVERNANCE", pattern="^(GOVERNANCE|COMPLIANCE)$")
     isolate_from_severity: str = Field(

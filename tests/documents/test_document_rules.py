@@ -23,6 +23,7 @@ SAMPLES = {
         URL,
         ["ftp://x/y", "https://x/$(id)", "https://x/'", 'https://x/"', "https://x/`id`", "https://x/ y"],
     ),
+    "ExecutionTimeout": ("3600", ["0", "5", "1h", "3600; id", "10000000"]),
 }
 FORBIDDEN = re.compile(
     r"\b(yum|dnf|apt|apt-get|dpkg|rpm|pip|pip3|npm|git|gcc|make|cmake|insmod|modprobe|wget|eval|source|aws|sudo|nohup)\b"
@@ -42,7 +43,8 @@ class Parameter(Strict):
     description: str = Field(min_length=10)
     allowedPattern: str | None = None
     allowedValues: list[str] | None = None
-    interpolationType: Literal["ENV_VAR"]
+    default: str | None = None
+    interpolationType: Literal["ENV_VAR"] | None = None
 
     @model_validator(mode="after")
     def bounded(self) -> Parameter:
@@ -57,7 +59,7 @@ class Parameter(Strict):
 class Inputs(Strict):
     """What the step runs."""
 
-    timeoutSeconds: str = Field(pattern=r"^[1-9][0-9]{1,5}$")
+    timeoutSeconds: str = Field(pattern=r"^([1-9][0-9]{1,5}|\{\{ ExecutionTimeout \}\})$")
     runCommand: list[str] = Field(min_length=1, max_length=1)
 
 
@@ -85,6 +87,16 @@ def test_has_the_form_of_a_command_document(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_but_the_time_limit_reaches_the_script_as_a_variable(name: str) -> None:
+    document = Document.model_validate(documents.load(name))
+    spliced = {key for key, rule in document.parameters.items() if rule.interpolationType is None}
+    assert spliced <= {"ExecutionTimeout"}
+    if spliced:  # it is a number in an input of the step, and the script never sees it
+        assert document.mainSteps[0].inputs.timeoutSeconds == "{{ ExecutionTimeout }}"
+        assert document.parameters["ExecutionTimeout"].default
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_patterns_admit_what_they_should_and_nothing_else(name: str) -> None:
     for parameter, rule in documents.load(name)["parameters"].items():
         good, bad = SAMPLES[parameter]
@@ -96,7 +108,7 @@ def test_patterns_admit_what_they_should_and_nothing_else(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_declared_parameters_are_the_ones_used(name: str) -> None:
-    text, declared = documents.script(name), set(documents.load(name)["parameters"])
+    text, declared = documents.script(name), set(documents.load(name)["parameters"]) - {"ExecutionTimeout"}
     assert set(re.findall(r"\{\{\s*(\w+)\s*\}\}", text)) == declared
     assert set(re.findall(r"\bSSM_(\w+)", text)) == declared
 

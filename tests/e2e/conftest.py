@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,13 +13,12 @@ import pytest
 from lab.stack import Stack
 from lab.story import Lab, finding
 from lab.targets import add_target
+from tests import memory_image
 
 LATENCIES = {
     "snapshot_seconds": 2.0, "copy_seconds": 2.0, "instance_seconds": 1.5, "agent_seconds": 1.0, "volume_seconds": 0.5,
     "terminate_seconds": 1.0,
 }  # fmt: skip
-MIB = 1024 * 1024
-BANNER = b"Linux version 6.1.0-test (lab@test) (gcc 12.2.0) #1 SMP PREEMPT_DYNAMIC Test 6.1.0 (2026-01-01)\n"
 SECONDS = 600
 
 
@@ -41,25 +38,17 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield Lab(stack)
 
 
-def small_image(path: Path) -> Path:
-    """A LiME image with a kernel banner and nothing else that a tool could use."""
-    size = 16 * MIB
-    body = bytearray(os.urandom(size))
-    body[5 * MIB : 5 * MIB + len(BANNER)] = BANNER
-    path.write_bytes(struct.pack("<IIQQ8x", 0x4C694D45, 1, 0x1000, 0x1000 + size - 1) + bytes(body))
-    return path
-
-
 @pytest.fixture(scope="session")
 def cases(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Started]:
     """All cases, started and ended: the happy one by a finding, the others on instances of their own."""
-    memory = str(small_image(tmp_path_factory.mktemp("memory") / "memory.lime"))
+    facts = {name: str(path) for name, path in memory_image.write(tmp_path_factory.mktemp("memory")).items()}
+    memory = facts["memory"]
     targets = {
         "happy": lab.instance("web-server"),
         "no-ssm": lab.instance("db-server"),
         "no-memory": add_target(lab, "no-memory", memory=None),
         "bad-snapshot": add_target(lab, "bad-snapshot", managed=False),
-        "no-symbols": add_target(lab, "no-symbols", memory=memory),
+        "no-symbols": add_target(lab, "no-symbols", memory=memory, kernel={n: facts[n] for n in ("version", "iomem")}),
         "killed": add_target(lab, "killed", managed=False),
     }
     bad_volume = next(iter(targets["bad-snapshot"]["volumes"].values()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import subprocess
 import sys
 import time
@@ -22,9 +21,9 @@ from lab import airflow, seed
 from lab.seed_targets import Images
 from lab.stack import read_variables
 from lab.stack_state import free_port
+from tests import memory_image
 
 ROOT = Path(__file__).resolve().parents[2]
-BANNER = b"Linux version 6.1.0-test (lab@test) (gcc 12.2.0) #1 SMP PREEMPT_DYNAMIC Test 6.1.0 (2026-01-01)\n"
 MIB = 1024 * 1024
 
 
@@ -40,23 +39,8 @@ class SmallImages(Images):
 
     def memory(self) -> dict[str, str]:
         """A small LiME image; nothing is planted in it."""
-        files = {name: str(path) for name, path in small_memory(self.cache / "memory").items()}
+        files = {name: str(path) for name, path in memory_image.write(self.cache / "memory").items()}
         return {**files, "facts": str(self.cache / "none.json")}
-
-
-def small_memory(folder: Path) -> dict[str, Path]:
-    """A LiME image of 20 MiB with a kernel banner in it, and kernel facts that are only bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    size = 20 * MIB
-    body = bytearray(os.urandom(size))
-    body[5 * MIB : 5 * MIB + len(BANNER)] = BANNER
-    files = {name: folder / name for name in ("memory", "btf", "kallsyms", "version", "iomem")}
-    files["memory"].write_bytes(struct.pack("<IIQQ8x", 0x4C694D45, 1, 0x1000, 0x1000 + size - 1) + bytes(body))
-    files["btf"].write_bytes(os.urandom(4096))
-    files["kallsyms"].write_text("ffffffff81000000 T _text\n")
-    files["version"].write_bytes(BANNER)
-    files["iomem"].write_text("00001000-013fffff : System RAM\n")
-    return files
 
 
 @dataclass
@@ -105,7 +89,7 @@ def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sma
     )  # fmt: skip
     try:
         _wait(endpoint, server, tmp_path / "lab.log")
-        images = SmallImages(cache=tmp_path / "cache", build_disk=small_memory, unpack_memory=small_memory)
+        images = SmallImages(cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write)
         facts = seed.seed(endpoint, tmp_path, images=images, report=lambda _: None)
         for name in [n for n in os.environ if n.startswith(("AWS_", "AIRFLOW__FORENSICS__"))]:
             monkeypatch.delenv(name)

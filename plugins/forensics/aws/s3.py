@@ -46,15 +46,17 @@ class LandingGateway:
         with aws_errors(f"start upload to {self._uri(key)}"):
             return str(self._s3.create_multipart_upload(Bucket=self.bucket, Key=key)["UploadId"])
 
-    def part_urls(self, key: str, *, upload_id: str, count: int, seconds: int = URL_SECONDS) -> list[str]:
-        """Presigned UploadPart URLs 1..count: each can write one part of one key and nothing else."""
+    def part_urls(
+        self, key: str, *, upload_id: str, count: int, first: int = 1, seconds: int = URL_SECONDS
+    ) -> list[str]:
+        """Presigned UploadPart URLs first..count: each can write one part of one key and nothing else."""
         return [
             self._s3.generate_presigned_url(
                 "upload_part",
                 Params={"Bucket": self.bucket, "Key": key, "UploadId": upload_id, "PartNumber": number},
                 ExpiresIn=seconds,
             )
-            for number in range(1, count + 1)
+            for number in range(first, count + 1)
         ]
 
     def put_url(self, key: str, *, seconds: int = URL_SECONDS) -> str:
@@ -63,15 +65,25 @@ class LandingGateway:
             self._s3.generate_presigned_url("put_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds)
         )
 
-    def publish(self, key: str, *, text: str) -> str:
-        """Store a small text object (a manifest) and return its presigned GET URL."""
+    def publish(self, key: str, *, text: str, seconds: int = URL_SECONDS) -> str:
+        """Store a small text object (a manifest) and return its presigned GET URL, valid for some seconds."""
         with aws_errors(f"write {self._uri(key)}"):
             self._s3.put_object(Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="text/plain")
         return str(
-            self._s3.generate_presigned_url(
-                "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=URL_SECONDS
-            )
+            self._s3.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds)
         )
+
+    def withdraw(self, key: str) -> None:
+        """Delete a small text object: what its URLs allowed is of no more use to anybody who finds them."""
+        with aws_errors(f"delete {self._uri(key)}"):
+            self._s3.delete_object(Bucket=self.bucket, Key=key)
+
+    def part_sizes(self, key: str, *, upload_id: str) -> dict[int, int]:
+        """Size in bytes of every part that S3 has of an upload; empty when the upload is gone."""
+        try:
+            return {int(p["PartNumber"]): int(p["Size"]) for p in self._parts(key, upload_id)}
+        except ResourceGoneError:
+            return {}
 
     def complete_upload(self, key: str, *, upload_id: str) -> int:
         """Complete the upload from the parts that S3 itself lists; returns the size in bytes."""
@@ -289,6 +301,17 @@ class EvidenceStore:
         with aws_errors(f"read {self.uri(key)}"):
             body = self._s3.get_object(Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._owner)["Body"]
             yield from body.iter_chunks(chunk_size=chunk)
+
+    def read_range(self, key: str, *, offset: int, size: int) -> bytes:
+        """A piece of a stored object; shorter where the object ends."""
+        with aws_errors(f"read {self.uri(key)}"):
+            answer = self._s3.get_object(
+                Bucket=self.bucket,
+                Key=key,
+                ExpectedBucketOwner=self._owner,
+                Range=f"bytes={offset}-{offset + size - 1}",
+            )
+            return bytes(answer["Body"].read())
 
     def read_json(self, key: str, *, limit: int = 64 * MIB) -> Any:
         """Read a JSON object."""

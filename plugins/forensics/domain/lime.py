@@ -1,4 +1,4 @@
-"""Walks a LiME memory image as it streams past: is it whole, is it memory, which kernel?
+"""Walks a LiME memory image as it streams past: is it whole, what does it cover, which kernels does it name?
 
 LiME format v1: a 32-byte little-endian header (magic 0x4C694D45, version 1, first and last physical address,
 8 reserved bytes) before each range's bytes. Source: the LiME project's format description.
@@ -13,87 +13,170 @@ from dataclasses import dataclass, field
 MAGIC = 0x4C694D45
 HEADER = struct.Struct("<IIQQ8x")
 PAGE = 4096
+_ZERO = bytes(PAGE)
 _BANNER = re.compile(rb"Linux version \d+\.\d+[^\n\0]{10,400}\n")
-_SAMPLE_EVERY = 16
+_BANNER_LIMIT = 512
+_KEPT_BANNERS = 16
+_KEPT_PLACES = 256
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One range of the image: first and last physical address, and where its bytes begin in the image."""
+
+    first: int
+    last: int
+    offset: int
+
+
+class ZeroMap:
+    """Which pages hold only zeros: one bit a page, so 8 MiB for 256 GiB of memory."""
+
+    def __init__(self) -> None:
+        self._segments: list[tuple[Segment, bytearray]] = []
+        self._waiting = ""
+
+    def open(self, segment: Segment) -> None:
+        """Begin the next range."""
+        self.flush()
+        self._segments.append((segment, bytearray()))
+
+    def add(self, flags: str) -> None:
+        """Take ``0`` and ``1`` (all zero) for the next pages of the range."""
+        self._waiting += flags
+        whole = len(self._waiting) // 8 * 8
+        if whole:
+            self._segments[-1][1].extend(int(self._waiting[:whole], 2).to_bytes(whole // 8, "big"))
+            self._waiting = self._waiting[whole:]
+
+    def flush(self) -> None:
+        """End the current range."""
+        if self._waiting:
+            self.add("0" * (-len(self._waiting) % 8))
+
+    def is_zero(self, address: int) -> bool:
+        """Whether the page at a physical address was seen and holds only zeros."""
+        for segment, bits in self._segments:
+            if segment.first <= address <= segment.last:
+                page = (address - segment.first) // PAGE
+                return page // 8 < len(bits) and bool(bits[page // 8] >> (7 - page % 8) & 1)
+        return False
 
 
 @dataclass
 class LimeWalker:
-    """Feed it the image's bytes in order with :meth:`feed`, then ask :meth:`problems`."""
+    """Feed it the image's bytes in order with :meth:`feed`, then call :meth:`close` and look at what it saw."""
 
-    ranges: list[tuple[int, int]] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
     total: int = 0
-    sampled_pages: int = 0
+    pages: int = 0
     zero_pages: int = 0
-    banner: str | None = None
+    zeros: ZeroMap = field(default_factory=ZeroMap)
+    banners: dict[str, set[int]] = field(default_factory=dict)
     error: str | None = None
     _left: int = 0
     _head: bytes = b""
+    _page: bytes = b""
     _tail: bytes = b""
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the image."""
-        self.total += len(chunk)
-        if self.banner is None:
-            self._find_banner(chunk)
         position = 0
-        view = memoryview(chunk)
         while position < len(chunk) and self.error is None:
             if self._left:
                 take = min(self._left, len(chunk) - position)
-                self._sample(view[position : position + take])
-                self._left -= take
+                whole = take == len(chunk)
+                self._body(chunk if whole else chunk[position : position + take])
                 position += take
+                self.total += take
                 continue
             need = HEADER.size - len(self._head)
-            self._head += bytes(view[position : position + need])
-            position += need
+            piece = chunk[position : position + need]
+            self._head += piece
+            position += len(piece)
+            self.total += len(piece)
             if len(self._head) == HEADER.size:
                 self._open_range()
+        self.total += len(chunk) - position
+
+    def close(self) -> LimeWalker:
+        """The stream has ended."""
+        self.zeros.flush()
+        return self
 
     def _open_range(self) -> None:
         magic, version, first, last = HEADER.unpack(self._head)
         self._head = b""
         if magic != MAGIC or version != 1:
-            where = "at the start" if not self.ranges else f"after range {len(self.ranges)}"
+            where = "at the start" if not self.segments else f"after range {len(self.segments)}"
             self.error = f"no LiME header {where} (magic {magic:#010x}, version {version})"
-        elif last < first or (self.ranges and first <= self.ranges[-1][1]):
-            self.error = f"range {len(self.ranges) + 1} ({first:#x}-{last:#x}) is not ascending"
+        elif last < first or (self.segments and first <= self.segments[-1].last):
+            self.error = f"range {len(self.segments) + 1} ({first:#x}-{last:#x}) is not ascending"
+        elif first % PAGE:
+            self.error = f"range {len(self.segments) + 1} begins at {first:#x}, inside a page"
         else:
-            self.ranges.append((first, last))
-            self._left = last - first + 1
+            segment = Segment(first, last, self.total)
+            self.segments.append(segment)
+            self.zeros.open(segment)
+            self._left, self._page, self._tail = last - first + 1, b"", b""
 
-    def _sample(self, data: memoryview) -> None:
-        for start in range(0, len(data) - PAGE + 1, PAGE * _SAMPLE_EVERY):
-            self.sampled_pages += 1
-            if not any(data[start : start + PAGE]):
-                self.zero_pages += 1
+    def _body(self, data: bytes) -> None:
+        segment = self.segments[-1]
+        address = segment.last + 1 - self._left
+        self._find_banners(data, address)
+        self._count_pages(data)
+        self._left -= len(data)
 
-    def _find_banner(self, chunk: bytes) -> None:
-        window = self._tail + chunk
-        found = _BANNER.search(window)
-        if found:
-            self.banner = found.group().decode("ascii", "replace").strip()
-        self._tail = window[-512:]
+    def _count_pages(self, data: bytes) -> None:
+        start = min(len(data), -len(self._page) % PAGE)
+        self._page += data[:start]
+        flags = ""
+        if len(self._page) == PAGE:
+            flags = "1" if self._page == _ZERO else "0"
+            self._page = b""
+        if self._page == b"":
+            end = start + (len(data) - start) // PAGE * PAGE
+            flags += "".join("1" if data[at : at + PAGE] == _ZERO else "0" for at in range(start, end, PAGE))
+            self._page = data[end:]
+        if flags:
+            self.pages += len(flags)
+            self.zero_pages += flags.count("1")
+            self.zeros.add(flags)
+
+    def _find_banners(self, data: bytes, address: int) -> None:
+        seam = self._tail + data[:_BANNER_LIMIT]
+        if self._tail:
+            self._keep_banners(seam, address - len(self._tail))
+        self._keep_banners(data, address)
+        self._tail = (seam if len(data) < _BANNER_LIMIT else data)[-_BANNER_LIMIT:]
+
+    def _keep_banners(self, window: bytes, address: int) -> None:
+        for found in _BANNER.finditer(window):
+            text = found.group().decode("ascii", "replace").strip()
+            if text in self.banners or len(self.banners) < _KEPT_BANNERS:
+                places = self.banners.setdefault(text, set())
+                if len(places) < _KEPT_PLACES:
+                    places.add(address + found.start())
+
+    @property
+    def banner(self) -> str | None:
+        """The kernel banner that occurs most often; None when there is none."""
+        return max(self.banners, key=lambda text: len(self.banners[text]), default=None)
 
     @property
     def zero_share(self) -> float:
-        """Share of the sampled pages that hold only zeros, 0 to 1."""
-        return self.zero_pages / self.sampled_pages if self.sampled_pages else 1.0
+        """Share of the pages that hold only zeros, 0 to 1."""
+        return self.zero_pages / self.pages if self.pages else 1.0
 
-    def problems(self) -> list[str]:
-        """What is wrong with the image; empty when it passes."""
-        found = []
-        if self.error:
-            found.append(self.error)
-        elif not self.ranges:
-            found.append("the image is empty")
-        elif self._left or self._head:
-            found.append(
-                f"the image is truncated: {self._left or HEADER.size - len(self._head)} bytes are missing at the end"
-            )
-        if self.ranges and self.zero_share > 0.98:
-            found.append(f"{self.zero_share:.0%} of the sampled pages are zero")
-        if self.banner is None:
-            found.append("no kernel banner was found in the image")
+    @property
+    def missing_bytes(self) -> int:
+        """How many bytes the last range or header lacks at the end of the stream."""
+        return self._left or (HEADER.size - len(self._head) if self._head else 0)
+
+    @property
+    def covered(self) -> list[tuple[int, int]]:
+        """What is really there: first and one past the last physical address of every range."""
+        found = [(s.first, s.last + 1) for s in self.segments]
+        if found and self._left:
+            found[-1] = (found[-1][0], found[-1][1] - self._left)
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 MIB = 1024 * 1024
 MIN_PART = 16 * MIB
@@ -17,18 +18,48 @@ def part_size_for(memory_bytes: int) -> tuple[int, int]:
     return size, max(2, math.ceil(expected / size) + 1)
 
 
+@dataclass(frozen=True)
+class Leg:
+    """One command of a capture: how it reads, where it goes on, when it must stop because its URLs expire.
+
+    ``stop_at`` in Unix seconds; ``skip`` in bytes of the image; ``boot`` is the boot that the first parts are of.
+    """
+
+    methods: tuple[str, ...]
+    encoding: str = "none"
+    stop_at: int | None = None
+    first_part: int = 1
+    skip: int = 0
+    boot: str | None = None
+
+    def lines(self) -> list[str]:
+        """The leg's lines of the manifest."""
+        found = [f"method {method}" for method in self.methods] + [f"encoding {self.encoding}"]
+        if self.stop_at is not None:
+            found.append(f"stop_at {self.stop_at}")
+        if self.first_part > 1:
+            found.append(f"resume {self.first_part} {self.skip}")
+        if self.boot:
+            found.append(f"expect boot {self.boot}")
+        return found
+
+
 def render(
     *,
     gets: Mapping[str, tuple[str | None, str]] | None = None,
     puts: Mapping[str, str] | None = None,
     parts: Sequence[str] = (),
     part_size: int | None = None,
+    leg: Leg | None = None,
 ) -> str:
-    """Render the manifest; ``gets`` maps a name to (sha256 or None, URL)."""
+    """Render the manifest; ``gets`` maps a name to (sha256 or None, URL), ``parts`` are those from ``leg.first_part`` on."""
     lines = ["forensics-manifest 1"]
     if part_size is not None:
         lines.append(f"part_size {part_size}")
+    first = leg.first_part if leg else 1
+    if leg:
+        lines += leg.lines()
     lines += [f"get {name} {sha256 or '-'} {url}" for name, (sha256, url) in (gets or {}).items()]
     lines += [f"put {name} {url}" for name, url in (puts or {}).items()]
-    lines += [f"part {number} {url}" for number, url in enumerate(parts, start=1)]
+    lines += [f"part {number} {url}" for number, url in enumerate(parts, start=first)]
     return "\n".join(lines) + "\n"

@@ -16,6 +16,7 @@ class EvidenceKind(StrEnum):
     CONTROL_PLANE = "control-plane"
     MEMORY = "memory"
     DISK = "disk"
+    LIVE_RESPONSE = "live-response"
 
 
 class Outcome(StrEnum):

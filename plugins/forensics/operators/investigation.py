@@ -33,7 +33,10 @@ DEVICES = tuple(
 def acquired(desk: CaseDesk, kind: EvidenceKind) -> list[str]:
     """Ids of the evidence of a kind that can be investigated."""
     usable = {Outcome.ACQUIRED} if kind is EvidenceKind.DISK else {Outcome.ACQUIRED, Outcome.PARTIAL}
-    return [e.evidence_id for e in desk.evidence(kind) if e.outcome in usable]
+    # Memory of which only single processes were taken has no image that could be examined.
+    return [
+        e.evidence_id for e in desk.evidence(kind) if e.outcome in usable and (e.uri or kind is not EvidenceKind.MEMORY)
+    ]
 
 
 def coming(desk: CaseDesk, kind: EvidenceKind) -> bool:

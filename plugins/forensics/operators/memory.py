@@ -1,8 +1,7 @@
-"""Memory: capture on the target by SSM, then verify what landed (seed step 6, memory flow)."""
+"""Memory: capture on the target by SSM, in parts, taking up what an earlier try has sent (seed step 6, memory flow)."""
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,31 +10,44 @@ from airflow.sdk.exceptions import AirflowSkipException
 from forensics.aws.desk import CaseDesk
 from forensics.aws.ssm import Invocation
 from forensics.domain.documents import choose
-from forensics.domain.manifest import MIB, part_size_for, render
+from forensics.domain.manifest import MIB, part_size_for
+from forensics.domain.memory_method import Choice, Probe
 from forensics.domain.naming import evidence_id
 from forensics.errors import EvidenceTransferError, ForensicsError, MemoryCaptureError
+from forensics.hooks.session import AccountGateways
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
 from forensics.models.target import Target
 from forensics.operators.base import ForensicOperator, Json
+from forensics.operators.memory_claims import claimed_time, read_claims
+from forensics.operators.memory_offer import (
+    DELIVERY_SECONDS,
+    LIST,
+    MANIFEST,
+    Upload,
+    interrupted,
+    new_upload,
+    publish,
+)
+from forensics.operators.memory_probe import answer, choice
 from forensics.triggers.aws import SsmCommandsCompletedTrigger
 
-KERNEL_FACTS = ("btf", "kallsyms", "version", "iomem")
-URL_MARGIN_SECONDS = 900
-DELIVERY_SECONDS = 180
-CLAIM_LIMIT = 8000
+# Tries one after the other that sent nothing: then it is the target, and repeating does not help.
+FRUITLESS_LIMIT = 3
+SHORTEST_SECONDS = 60
 
 
 class CaptureMemoryOperator(ForensicOperator):
     """Capture the target's memory: a pinned SSM document streams it in parts to presigned URLs.
 
     The target gets no credential, nothing is installed there and nothing is written to its disks. A retry takes up a
-    command that is still running instead of sending a second one.
+    command that is still running; one that was cut off goes on at the part where it stopped. Several commands follow one
+    another when the capture takes longer than its URLs are valid.
     """
 
     def act(self, desk: CaseDesk, context: Any) -> Json:
-        """Send the command and wait for it."""
+        """Choose the method, send the command and wait for it."""
         plan, target = desk.plan(), desk.target()
         if plan is None or target is None:
             msg = "there is no response plan: triage did not end"
@@ -50,20 +62,23 @@ class CaptureMemoryOperator(ForensicOperator):
         live = ssm.find_command(instance_id=desk.case.instance_id, comment=_comment(desk, item))
         left = self._time_left(known)
         if left <= 0:
-            self._give_up(desk, known, live)
+            self._give_up(desk, live)
         if known and _under_way(known, live):
             command_id = live or str(known.origin["command_id"])
             self._adopt(desk, known, command_id)
         else:
-            command_id = self._start(desk, target, item=item, first=known)
-        scope = self.hook.scope(desk.case, "acquire").as_dict()
-        seconds = left + DELIVERY_SECONDS
+            command_id = self._start(desk, target, item=item, first=known, left=left)
+        self._wait_for(desk, command_id, left)
+        return None
+
+    def _wait_for(self, desk: CaseDesk, command_id: str, left: float) -> None:
         self.wait(
             SsmCommandsCompletedTrigger(
-                scope=scope, commands=[[command_id, desk.case.instance_id]], **self.timing(seconds)
+                scope=self.hook.scope(desk.case, "acquire").as_dict(),
+                commands=[[command_id, desk.case.instance_id]],
+                **self.timing(left + DELIVERY_SECONDS),
             )
         )
-        return None
 
     def _adopt(self, desk: CaseDesk, known: Evidence, command_id: str) -> None:
         """Take up the command of an earlier try that was killed, whether or not it came to record it."""
@@ -75,18 +90,17 @@ class CaptureMemoryOperator(ForensicOperator):
     def _time_left(self, known: Evidence | None) -> float:
         """Seconds left: isolation waits for the capture, so all tries together get the time set for one."""
         budget = float(self.hook.settings.memory_timeout_seconds)
-        if known is None or known.outcome is Outcome.FAILED or "first_started" not in known.origin:
+        if known is None or known.outcome is not Outcome.PENDING or "first_started" not in known.origin:
             return budget  # the first try, or a person cleared the task
         return budget - (datetime.now(UTC) - datetime.fromisoformat(known.origin["first_started"])).total_seconds()
 
-    def _give_up(self, desk: CaseDesk, known: Evidence | None, live: str | None) -> None:
+    def _give_up(self, desk: CaseDesk, live: str | None) -> None:
         if live:
             ssm = self.hook.account(self.hook.scope(desk.case, "acquire")).ssm
             ssm.cancel(command_id=live, instance_id=desk.case.instance_id)
-        if known and "upload_id" in known.origin:
-            self._abort(desk, known)
+        # The upload stays: what has landed of it is there for a person who clears the task.
         msg = f"the memory capture has used its {self.hook.settings.memory_timeout_seconds} s"
-        error = MemoryCaptureError(msg, next_action="isolation goes on; clear this task to capture once more")
+        error = MemoryCaptureError(msg, next_action="isolation goes on; clear this task to go on with the capture")
         error.retryable = False
         raise error
 
@@ -95,7 +109,7 @@ class CaptureMemoryOperator(ForensicOperator):
         desk.custody(
             CustodyAction.HOST_TOUCHED,
             evidence_id=evidence.evidence_id,
-            detail={k: v for k, v in origin.items() if k not in {"upload_id", "claims"}},
+            detail={k: v for k, v in origin.items() if k not in {"upload_id", "claims", "probe"}},
             once=f"touched-{origin['command_id']}",
         )
 
@@ -105,96 +119,145 @@ class CaptureMemoryOperator(ForensicOperator):
         reason = "; ".join(decision.reasons) if decision else "no plan"
         wanted = bool(decision and decision.wanted)
         outcome = Outcome.NOT_APPLICABLE if wanted else Outcome.SKIPPED
-        if desk.evidence_item(item) is None:
-            desk.fail_evidence(
-                Evidence(evidence_id=item, kind=EvidenceKind.MEMORY, outcome=outcome),
-                reason=reason,
-                outcome=outcome,
-            )
-        if wanted:
+        next_step = "bring the instance under SSM and start a case for memory by hand, or go on with the disks"
+        self._without_image(desk, item, outcome, reason, next_step=next_step if wanted else "")
+
+    def _without_image(self, desk: CaseDesk, item: str, outcome: Outcome, reason: str, *, next_step: str) -> None:
+        """Record why there is no image, tell people where one was wanted, and skip."""
+        known = desk.evidence_item(item)
+        if known is None or known.outcome is not outcome:
+            empty = Evidence(evidence_id=item, kind=EvidenceKind.MEMORY, outcome=outcome)
+            desk.fail_evidence(empty, reason=reason, outcome=outcome)
+        if next_step:
             desk.announce(
                 f"failed:{self.task_id}",
                 "Memory cannot be captured",
-                lines=[
-                    f"Step: {self.task_id}",
-                    f"Cause: {reason}",
-                    "What to do next: bring the instance under SSM and start a case for memory by hand, or go on with the disks",
-                ],
+                lines=[f"Step: {self.task_id}", f"Cause: {reason}", f"What to do next: {next_step}"],
                 facts={"step": self.task_id, "cause": reason},
             )
         raise AirflowSkipException(f"memory is not captured: {reason}")
 
-    def _start(self, desk: CaseDesk, target: Target, *, item: str, first: Evidence | None) -> str:
-        """Prepare the upload, record the attempt, send the command, record its id: a kill between any two is found."""
-        settings = self.hook.settings
+    # ------------------------------------------------------------------ sending
+    def _start(self, desk: CaseDesk, target: Target, *, item: str, first: Evidence | None, left: float) -> str:
+        """Choose, prepare the upload, record, send, record: a kill between any two is found by the next try."""
         account = self.hook.account(self.hook.scope(desk.case, "acquire"))
-        prefix = f"{desk.case_id}/{item}/{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
+        memory_mib = self._memory_mib(account, target)
+        probe = answer(desk, account)
+        chosen = choice(probe, self.hook.settings, part_size=part_size_for(memory_mib * MIB)[0])
+        if not chosen.whole_image:
+            outcome, reason = chosen.without_image
+            # Single processes are the next step's work; until it has them there is nothing.
+            outcome = Outcome.NOT_APPLICABLE if outcome is Outcome.PARTIAL else outcome
+            self._without_image(
+                desk, item, outcome, reason, next_step="the disks and the live response hold what there is"
+            )
+        upload, why_anew = interrupted(desk, first)
+        if upload is None:
+            upload = self._anew(desk, item, first, why=why_anew)
+        evidence = self._record(desk, target, item, upload=upload, first=first, chosen=chosen, probe=probe)
+        return self._send(desk, account, evidence, upload=upload, chosen=chosen, memory_mib=memory_mib, left=left)
+
+    def _memory_mib(self, account: AccountGateways, target: Target) -> int:
+        """Memory of the instance type. Raises :class:`MemoryCaptureError` when the policy's limit is below it."""
+        found, limit = account.ec2.memory_mib(target.instance_type), self.hook.settings.memory_limit_gib
+        if found > limit * 1024:
+            msg = f"the instance has {found} MiB of memory; forensics.memory_limit_gib allows {limit} GiB"
+            error = MemoryCaptureError(
+                msg, next_action="raise the setting if a capture of that size is wanted, then clear this task"
+            )
+            error.retryable = False
+            raise error
+        return found
+
+    def _anew(self, desk: CaseDesk, item: str, first: Evidence | None, *, why: str) -> Upload:
+        if first and "upload_id" in first.origin:
+            old = Upload(str(first.origin["landing_prefix"]), str(first.origin["upload_id"]))
+            desk.gw.landing.abort_upload(old.key, upload_id=old.upload_id)
+            desk.note(f"memory capture starts from the beginning: {why}", kind=TimelineKind.EVIDENCE, evidence_id=item)
+        return new_upload(desk, item)
+
+    def _record(
+        self,
+        desk: CaseDesk,
+        target: Target,
+        item: str,
+        *,
+        upload: Upload,
+        first: Evidence | None,
+        chosen: Choice,
+        probe: Probe | None,
+    ) -> Evidence:
         document = choose("acquire_memory", platform=target.platform)
-        version = account.ssm.document_version(document.name)
-        upload_id, url = self._offer(desk, prefix, memory_mib=account.ec2.memory_mib(target.instance_type))
         started = datetime.now(UTC)
+        pending = first if first and first.outcome is Outcome.PENDING else None
         evidence = Evidence(
             evidence_id=item,
             kind=EvidenceKind.MEMORY,
             outcome=Outcome.PENDING,
             account_id=desk.case.account_id,
             region=desk.case.region,
-            started_at=started,
+            started_at=pending.started_at if pending and upload.known else started,
             origin={
-                "first_started": _first_started(first) or started.isoformat(),
+                "first_started": (pending.origin.get("first_started") if pending else None) or started.isoformat(),
                 "document": document.name,
-                "document_version": version,
                 "document_sha256": document.sha256,
-                "landing_prefix": prefix,
-                "upload_id": upload_id,
+                "landing_prefix": upload.prefix,
+                "upload_id": upload.upload_id,
                 "instance_id": desk.case.instance_id,
-                "tool": "avml",
-                "tool_sha256": settings.capture_tool_sha256,
+                "tool_sha256": self.hook.settings.capture_tool_sha256,
+                "methods": [m.value for m in chosen.whole_image],
+                "why": chosen.why,
+                "warnings": list(chosen.warnings),
+                "probe": probe.model_dump() if probe else None,
+                "first_part": upload.first_part,
+                "fruitless": pending.origin.get("fruitless", 0) if pending else 0,
             },
         )
-        desk.save_evidence(evidence)
+        return desk.save_evidence(evidence)
+
+    def _send(
+        self,
+        desk: CaseDesk,
+        account: AccountGateways,
+        evidence: Evidence,
+        *,
+        upload: Upload,
+        chosen: Choice,
+        memory_mib: int,
+        left: float,
+    ) -> str:
+        settings, origin = self.hook.settings, evidence.origin
+        architecture = (origin.get("probe") or {}).get("architecture") or "x86_64"
+        url = publish(desk, settings, upload, choice=chosen, memory_mib=memory_mib, architecture=architecture)
+        version = account.ssm.document_version(origin["document"])
+        seconds = max(SHORTEST_SECONDS, int(left))
         command_id = account.ssm.send(
-            document=document.name,
+            document=origin["document"],
             version=version,
-            sha256=document.sha256,
+            sha256=origin["document_sha256"],
             instance_id=desk.case.instance_id,
-            parameters={"CaseId": desk.case_id, "EvidenceId": item, "ManifestUrl": url},
-            comment=_comment(desk, item),
-            timeout_seconds=settings.memory_timeout_seconds,
+            parameters={
+                "CaseId": desk.case_id,
+                "EvidenceId": evidence.evidence_id,
+                "ManifestUrl": url,
+                "ExecutionTimeout": str(seconds),
+            },
+            comment=_comment(desk, evidence.evidence_id),
+            timeout_seconds=seconds,
         )
-        self._adopt(desk, evidence, command_id)
+        sent = evidence.model_copy(update={"origin": {**origin, "document_version": version}})
+        self._adopt(desk, sent, command_id)
+        where = f", goes on at part {upload.first_part}" if upload.known else ""
         desk.note(
-            f"memory capture started on {desk.case.instance_id} (command {command_id})",
+            f"memory capture started on {desk.case.instance_id} (command {command_id}{where}); {chosen.why}",
             kind=TimelineKind.EVIDENCE,
-            evidence_id=item,
+            evidence_id=evidence.evidence_id,
         )
         return command_id
 
-    def _offer(self, desk: CaseDesk, prefix: str, *, memory_mib: int) -> tuple[str, str]:
-        """Start the upload and publish the manifest; returns the upload's id and the manifest's URL."""
-        settings = self.hook.settings
-        if memory_mib > settings.memory_limit_gib * 1024:
-            msg = f"the instance has {memory_mib} MiB of memory; forensics.memory_limit_gib allows {settings.memory_limit_gib} GiB"
-            error = MemoryCaptureError(
-                msg, next_action="raise the setting if a capture of that size is wanted, then clear this task"
-            )
-            error.retryable = False
-            raise error
-        key = f"{prefix}/memory.lime"
-        seconds = settings.memory_timeout_seconds + URL_MARGIN_SECONDS
-        part_size, count = part_size_for(memory_mib * MIB)
-        landing = desk.gw.landing
-        upload_id = landing.start_upload(key)
-        manifest = render(
-            gets={"avml": (settings.capture_tool_sha256, desk.gw.tools.get_url(settings.capture_tool_key))},
-            puts={name: landing.put_url(f"{prefix}/{name}", seconds=seconds) for name in KERNEL_FACTS},
-            parts=landing.part_urls(key, upload_id=upload_id, count=count, seconds=seconds),
-            part_size=part_size,
-        )
-        return upload_id, landing.publish(f"{prefix}/manifest.txt", text=manifest)
-
+    # ------------------------------------------------------------------ judging
     def resume(self, desk: CaseDesk, payload: dict[str, Any], context: Any) -> Json:
-        """Read how the command ended, complete the upload from what S3 received."""
+        """Read how the command ended; complete the upload, or go on with the next leg."""
         item = evidence_id(EvidenceKind.MEMORY, desk.case.instance_id)
         evidence = desk.evidence_item(item)
         if evidence is None:
@@ -202,48 +265,75 @@ class CaptureMemoryOperator(ForensicOperator):
             raise MemoryCaptureError(msg)
         account = self.hook.account(self.hook.scope(desk.case, "acquire"))
         found = account.ssm.invocation(command_id=evidence.origin["command_id"], instance_id=desk.case.instance_id)
+        desk.gw.landing.withdraw(f"{evidence.origin['landing_prefix']}/{MANIFEST}")
         if found is None or found.status != "Success":
-            self._abort(desk, evidence)
-            desk.save_evidence(evidence.model_copy(update={"origin": {**evidence.origin, "attempt_failed": True}}))
-            msg = found.cause() if found else f"command {evidence.origin['command_id']} has vanished from SSM"
-            raise MemoryCaptureError(
-                f"memory capture failed: {msg}",
-                next_action="look at the command's output in SSM; clear this task to capture again",
-            )
-        claims = _claims(found)
-        size = desk.gw.landing.complete_upload(
-            f"{evidence.origin['landing_prefix']}/memory.lime", upload_id=evidence.origin["upload_id"]
+            raise self._cut_off(desk, evidence, found)
+        claims = read_claims(found)
+        if claims["status"] == "more":
+            self._next_leg(desk, evidence)
+        return self._complete(desk, evidence, claims)
+
+    def _cut_off(self, desk: CaseDesk, evidence: Evidence, found: Invocation | None) -> MemoryCaptureError:
+        """Record that the try failed; what has landed stays where the next try finds it."""
+        upload, _ = interrupted(desk, evidence)
+        reached = len(upload.known.parts) if upload and upload.known else 0
+        progressed = reached >= evidence.origin.get("first_part", 1)
+        fruitless = 0 if progressed else int(evidence.origin.get("fruitless", 0)) + 1
+        origin: dict[str, Any] = {**evidence.origin, "attempt_failed": True, "fruitless": fruitless}
+        cause = found.cause() if found else f"command {evidence.origin['command_id']} has vanished from SSM"
+        if evidence.origin.get("first_part", 1) > 1 and not progressed:
+            origin["no_resume"] = f"going on at part {evidence.origin['first_part']} failed: {cause[:200]}"
+        desk.save_evidence(evidence.model_copy(update={"origin": origin}))
+        error = MemoryCaptureError(
+            f"memory capture failed: {cause}"
+            + (f"; {reached} parts have landed, the next try goes on from there" if progressed else ""),
+            next_action="look at the command's output in SSM; clear this task to capture again",
         )
-        if size != claims["bytes"]:
+        error.retryable = fruitless < FRUITLESS_LIMIT
+        return error
+
+    def _next_leg(self, desk: CaseDesk, evidence: Evidence) -> None:
+        """The URLs are about to expire: the next command goes on with fresh ones."""
+        left, target = self._time_left(evidence), desk.target()
+        if left <= 0 or target is None:
+            self._give_up(desk, None)
+            return
+        desk.save_evidence(evidence.model_copy(update={"origin": {**evidence.origin, "attempt_failed": True}}))
+        known = desk.evidence_item(evidence.evidence_id)
+        self._wait_for(desk, self._start(desk, target, item=evidence.evidence_id, first=known, left=left), left)
+
+    def _complete(self, desk: CaseDesk, evidence: Evidence, claims: dict[str, Any]) -> Json:
+        upload = Upload(evidence.origin["landing_prefix"], evidence.origin["upload_id"])
+        size = desk.gw.landing.complete_upload(upload.key, upload_id=upload.upload_id)
+        if claims["encoding"] == "none" and size != claims["bytes"]:
             msg = f"{size} bytes landed but the target says it sent {claims['bytes']}"
             raise EvidenceTransferError(msg, next_action="clear this task to capture again")
+        if desk.gw.landing.size(f"{upload.prefix}/{LIST}") is None:
+            msg = "the image landed without the list of its parts"
+            raise EvidenceTransferError(msg, next_action="clear this task to capture again")
         ended = datetime.now(UTC)
+        whole = bool(claims["sha256"])
+        digest = Digest(
+            value=claims["sha256"] if whole else claims["list_sha256"],
+            subject="the byte stream as the target sent it" if whole else "the list of parts with the digest of each",
+            source="target",
+        )
         desk.save_evidence(
             evidence.model_copy(
                 update={
                     "ended_at": ended,
-                    "size_bytes": size,
-                    "digests": (
-                        Digest(
-                            value=claims["sha256"],
-                            subject="the byte stream as the target sent it",
-                            source="target",
-                        ),
-                    ),
-                    "origin": {**evidence.origin, "claims": claims},
+                    "size_bytes": claims["bytes"],
+                    "digests": (digest,),
+                    "origin": {**evidence.origin, "claims": claims, "landed_bytes": size},
                 }
             )
         )
-        first = _time(claims.get("started"), not_before=evidence.started_at, not_after=ended)
+        first = claimed_time(claims.get("started"), not_before=evidence.started_at, not_after=ended)
         desk.milestone(Milestone.FIRST_VOLATILE_BYTE, first)
         desk.milestone(Milestone.MEMORY_COMPLETE, ended)
-        desk.note(f"memory captured: {size} bytes landed", kind=TimelineKind.EVIDENCE, evidence_id=item)
-        return {"evidence_id": item, "bytes": size}
-
-    def _abort(self, desk: CaseDesk, evidence: Evidence) -> None:
-        desk.gw.landing.abort_upload(
-            f"{evidence.origin['landing_prefix']}/memory.lime", upload_id=evidence.origin["upload_id"]
-        )
+        said = f"memory captured by {claims['method']}: {claims['bytes']} bytes, {size} as sent"
+        desk.note(said, kind=TimelineKind.EVIDENCE, evidence_id=evidence.evidence_id)
+        return {"evidence_id": evidence.evidence_id, "bytes": claims["bytes"]}
 
     def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
         """A wait that failed is a failed capture."""
@@ -270,62 +360,6 @@ def _under_way(known: Evidence, live: str | None) -> bool:
     return known.outcome is Outcome.PENDING and bool(live or recorded)
 
 
-def _first_started(first: Evidence | None) -> str | None:
-    if first is None or first.outcome is Outcome.FAILED:
-        return None
-    return first.origin.get("first_started")
-
-
 def _landed(evidence: Evidence) -> bool:
     """Whether a try of this evidence has completed its upload (what follows is verification, not capture)."""
     return evidence.outcome is Outcome.PENDING and "claims" in evidence.origin
-
-
-def _claims(found: Invocation) -> dict[str, Any]:
-    """What the target says about its capture; checked for form, believed only after the stored object is hashed."""
-    line = found.status_line()
-    size, digest = line.get("bytes"), str(line.get("sha256", ""))
-    if (
-        line.get("status") not in {"ok", "partial"}
-        or not isinstance(size, int)
-        or size <= 0
-        or len(digest) != 64
-        or not set(digest) <= set("0123456789abcdef")
-    ):
-        msg = f"command {found.command_id} succeeded without a valid status line: {found.stdout[-300:]!r}"
-        raise MemoryCaptureError(
-            msg, next_action="look at the command's output in SSM; clear this task to capture again"
-        )
-    kept = {
-        k: line.get(k)
-        for k in (
-            "bytes",
-            "sha256",
-            "parts",
-            "method",
-            "tool_sha256",
-            "kernel",
-            "started",
-            "ended",
-            "symbols",
-            "status",
-            "reason",
-        )
-    }
-    if len(json.dumps(kept)) > CLAIM_LIMIT or not isinstance(kept["symbols"] or {}, dict):
-        msg = f"command {found.command_id} ended with a status line that is not of the agreed form"
-        raise MemoryCaptureError(
-            msg, next_action="look at the command's output in SSM; clear this task to capture again"
-        )
-    return kept
-
-
-def _time(value: object, *, not_before: datetime | None, not_after: datetime) -> datetime:
-    """A time that the target reports, kept within what the control plane has seen."""
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        return not_before or not_after
-    if moment.tzinfo is None or moment > not_after or (not_before and moment < not_before):
-        return not_before or not_after
-    return moment

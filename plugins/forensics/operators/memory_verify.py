@@ -1,27 +1,42 @@
-"""Memory: verify what landed and write it to the evidence store (seed step 6, memory flow)."""
+"""Memory: verify what landed, judge whether it is usable, and write it to the evidence store (seed step 6, memory flow)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from forensics.aws.desk import CaseDesk
+from forensics.aws.s3 import StoredObject
 from forensics.domain.lime import LimeWalker
 from forensics.domain.manifest import MIB
+from forensics.domain.memory_gate import Claims, Grade, Mark, grade
+from forensics.domain.memory_parts import LIST_LIMIT, PartList, checked, decoded, parse
 from forensics.domain.naming import evidence_id, evidence_key
-from forensics.errors import DigestMismatchError, MemoryCaptureError
+from forensics.errors import DigestMismatchError, EvidenceTransferError, MemoryCaptureError
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
 from forensics.operators.base import ForensicOperator, Json
-from forensics.operators.memory import KERNEL_FACTS
+from forensics.operators.memory_offer import IMAGE, KERNEL_FACTS, LIST
 
 FACT_LIMIT = 64 * MIB
 
 
-class VerifyMemoryOperator(ForensicOperator):
-    """Read what landed, hash it, check that it is memory, and write it to the evidence store under lock.
+@dataclass(frozen=True)
+class Facts:
+    """Kernel facts in the evidence store, their bytes for the gate, and the names of those that are missing."""
 
-    The target's own digest is a claim; the stored object's digest is computed here and the two must agree.
+    stored: dict[str, dict[str, Any]]
+    bodies: dict[str, bytes]
+    missing: list[str]
+
+
+class VerifyMemoryOperator(ForensicOperator):
+    """Read what landed, hash it, judge it, and write it to the evidence store under lock.
+
+    The target's own digests are claims: every part's, and the whole stream's where one command has seen all of it. The
+    stored object's digest is computed here, from the bytes of the parts that agreed.
     """
 
     def act(self, desk: CaseDesk, context: Any) -> Json:
@@ -33,41 +48,53 @@ class VerifyMemoryOperator(ForensicOperator):
             raise MemoryCaptureError(msg, next_action="clear memory.capture_memory")
         if evidence.outcome is Outcome.ACQUIRED:
             return {"evidence_id": item, "already": True}
-        prefix, walker = evidence.origin["landing_prefix"], LimeWalker()
-        key = evidence_key(desk.case_id, EvidenceKind.MEMORY, item=item, name=f"{prefix.rsplit('/', 1)[1]}/memory.lime")
-        stored = desk.gw.evidence.put_stream(key, desk.gw.landing.stream(f"{prefix}/memory.lime"), on_chunk=walker.feed)
-        claimed = evidence.digests[0].value
-        if stored.sha256 != claimed:
-            msg = f"{item}: the stored object's SHA-256 is {stored.sha256}, the target computed {claimed}"
-            raise DigestMismatchError(msg)
-        facts, missing = self._facts(desk, evidence, item=item, prefix=prefix)
-        problems = walker.problems()
-        outcome = Outcome.PARTIAL if problems else Outcome.ACQUIRED
-        verified = evidence.model_copy(
-            update={
-                "outcome": outcome,
-                "reason": "; ".join(problems) or None,
-                "uri": stored.uri,
-                "version_id": stored.version_id,
-                "size_bytes": stored.size_bytes,
-                "digests": (
-                    *evidence.digests[:1],
-                    Digest(value=stored.sha256, subject="the stored object, all bytes", source="control-plane"),
-                ),
-                "lock": {"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
-                "origin": {
-                    **evidence.origin,
-                    "format": "LiME v1",
-                    "ranges": len(walker.ranges),
-                    "zero_share": round(walker.zero_share, 4),
-                    "kernel_banner": (walker.banner or "")[:400],
-                    "kernel_facts": facts,
-                    "kernel_facts_missing": missing,
-                },
-            }
+        parts = self._parts(desk, evidence)
+        facts = self._facts(desk, evidence)
+        walker = LimeWalker()
+        key = _key(desk, evidence, IMAGE)
+        stored = desk.gw.evidence.put_stream(key, self._image(desk, evidence, parts), on_chunk=walker.feed)
+        self._agree(evidence, stored)
+        verdict = grade(
+            walker,
+            claims=_claims(evidence, facts),
+            read_at=lambda offset, size: desk.gw.evidence.read_range(key, offset=offset, size=size),
         )
-        self._record(desk, verified, problems)
-        return {"evidence_id": item, "outcome": outcome.value, "sha256": stored.sha256}
+        verified = _verified(evidence, stored, parts=parts, facts=facts, walker=walker, verdict=verdict)
+        self._record(desk, verified, verdict.problems)
+        if verdict.outcome is Outcome.FAILED:
+            msg = f"the memory image is not usable: {'; '.join(verdict.problems)}"
+            error = MemoryCaptureError(
+                msg, next_action="it is kept and locked; clear memory.capture_memory for another"
+            )
+            error.retryable = False
+            raise error
+        return {"evidence_id": item, "outcome": verdict.outcome.value, "sha256": stored.sha256}
+
+    def _parts(self, desk: CaseDesk, evidence: Evidence) -> PartList:
+        prefix, claims = evidence.origin["landing_prefix"], evidence.origin["claims"]
+        found = parse(desk.gw.landing.read(f"{prefix}/{LIST}", limit=LIST_LIMIT))
+        if found.sha256 != claims["list_sha256"]:
+            msg = f"{evidence.evidence_id}: the list of parts has SHA-256 {found.sha256}, the target computed {claims['list_sha256']}"
+            raise DigestMismatchError(msg)
+        desk.gw.evidence.put(_key(desk, evidence, LIST), found.text, content_type="text/plain")
+        return found
+
+    def _image(self, desk: CaseDesk, evidence: Evidence, parts: PartList) -> Iterator[bytes]:
+        """The image's bytes out of the landing bucket, each part compared with its digest, unfolded if compressed."""
+        landed = desk.gw.landing.stream(f"{evidence.origin['landing_prefix']}/{IMAGE}")
+        limit = int(evidence.size_bytes or 0)
+        return decoded(checked(landed, parts.parts), encoding=parts.encoding, limit=limit)
+
+    def _agree(self, evidence: Evidence, stored: StoredObject) -> None:
+        whole = evidence.origin["claims"]["sha256"]
+        if whole and stored.sha256 != whole:
+            msg = f"{evidence.evidence_id}: the stored object's SHA-256 is {stored.sha256}, the target computed {whole}"
+            raise DigestMismatchError(msg)
+        if stored.size_bytes != evidence.size_bytes:
+            msg = (
+                f"{evidence.evidence_id}: {stored.size_bytes} bytes were stored, the target read {evidence.size_bytes}"
+            )
+            raise EvidenceTransferError(msg, next_action="clear memory.capture_memory to capture again")
 
     def _record(self, desk: CaseDesk, evidence: Evidence, problems: list[str]) -> None:
         # The ledger first: a kill between the two repeats the step, and `once` keeps the ledger free of doubles.
@@ -82,6 +109,7 @@ class VerifyMemoryOperator(ForensicOperator):
                 "bytes": evidence.size_bytes,
                 "sha256": evidence.digests[-1].value,
                 "outcome": evidence.outcome.value,
+                "problems": problems,
             },
         )
         desk.custody(
@@ -89,15 +117,18 @@ class VerifyMemoryOperator(ForensicOperator):
         )
         desk.save_evidence(evidence)
         desk.sign_ledger("memory")
-        said = (
-            "memory acquired: stored object hashed, equal to the target's digest"
-            if not problems
-            else f"memory is PARTIAL: {'; '.join(problems)}"
+        good = evidence.outcome is Outcome.ACQUIRED
+        said = "memory acquired: every part and the stored object hashed, the image found usable"
+        desk.note(
+            said if good else f"memory is {evidence.outcome.value}: {'; '.join(problems)}",
+            kind=TimelineKind.EVIDENCE,
+            evidence_id=item,
         )
-        desk.note(said, kind=TimelineKind.EVIDENCE, evidence_id=item)
+        if evidence.outcome is Outcome.FAILED:
+            return  # the step's failure is announced instead
         desk.announce(
             "memory_acquired",
-            "Memory acquired" if not problems else "Memory acquired, PARTIAL",
+            "Memory acquired" if good else "Memory acquired, PARTIAL",
             lines=[
                 f"{evidence.size_bytes} bytes, SHA-256 {evidence.digests[-1].value}",
                 f"Stored at {evidence.uri}",
@@ -106,27 +137,77 @@ class VerifyMemoryOperator(ForensicOperator):
             facts={"evidence_id": item, "uri": evidence.uri, "sha256": evidence.digests[-1].value},
         )
 
-    def _facts(self, desk: CaseDesk, evidence: Evidence, *, item: str, prefix: str) -> tuple[dict[str, Any], list[str]]:
-        """Kernel facts that the investigation needs for the symbol table: BTF, symbol addresses, banner, RAM map."""
-        kept, missing = {}, []
-        claims = evidence.origin["claims"].get("symbols") or {}
+    def _facts(self, desk: CaseDesk, evidence: Evidence) -> Facts:
+        """Kernel facts that gate and investigation need: BTF, symbol addresses, banner, RAM map."""
+        facts = Facts({}, {}, [])
+        prefix, claims = evidence.origin["landing_prefix"], evidence.origin["claims"].get("symbols") or {}
         for name in KERNEL_FACTS:
             if desk.gw.landing.size(f"{prefix}/{name}") in {None, 0}:
-                missing.append(name)
+                facts.missing.append(name)
                 continue
             body = desk.gw.landing.read(f"{prefix}/{name}", limit=FACT_LIMIT)
-            key = evidence_key(desk.case_id, EvidenceKind.MEMORY, item=item, name=f"{prefix.rsplit('/', 1)[1]}/{name}")
+            key = _key(desk, evidence, name)
             stored = desk.gw.evidence.put(key, body)
             claim = claims.get(name)
             said = claim.get("sha256") if isinstance(claim, dict) else None
             if said and said != stored.sha256:
-                msg = f"{item}: kernel fact {name} has SHA-256 {stored.sha256}, the target computed {said}"
+                msg = f"{evidence.evidence_id}: kernel fact {name} has SHA-256 {stored.sha256}, the target computed {said}"
                 raise DigestMismatchError(msg)
-            kept[name] = {"key": key, "sha256": stored.sha256, "bytes": stored.size_bytes}
-        return kept, missing
+            facts.stored[name] = {"key": key, "sha256": stored.sha256, "bytes": stored.size_bytes}
+            facts.bodies[name] = body
+        return facts
 
     def on_final_failure(self, desk: CaseDesk, cause: str) -> None:
         """An image that does not verify is not evidence."""
         evidence = desk.evidence_item(evidence_id(EvidenceKind.MEMORY, desk.case.instance_id))
         if evidence and evidence.outcome is not Outcome.ACQUIRED:
             desk.fail_evidence(evidence, reason=cause)
+
+
+def _key(desk: CaseDesk, evidence: Evidence, name: str) -> str:
+    attempt = str(evidence.origin["landing_prefix"]).rsplit("/", 1)[1]
+    return evidence_key(desk.case_id, EvidenceKind.MEMORY, item=evidence.evidence_id, name=f"{attempt}/{name}")
+
+
+def _claims(evidence: Evidence, facts: Facts) -> Claims:
+    """What the gate compares with; the probe's banner was read before the capture and goes first."""
+    probe = evidence.origin.get("probe") or {}
+    version = facts.bodies.get("version", b"").decode("utf-8", "replace")
+    return Claims(
+        banner=probe.get("banner") or version or None,
+        iomem=facts.bodies.get("iomem", b"").decode("ascii", "replace") or None,
+        kallsyms=facts.bodies.get("kallsyms"),
+        architecture=probe.get("architecture") or "x86_64",
+    )
+
+
+def _verified(
+    evidence: Evidence, stored: StoredObject, *, parts: PartList, facts: Facts, walker: LimeWalker, verdict: Grade
+) -> Evidence:
+    return evidence.model_copy(
+        update={
+            "outcome": verdict.outcome,
+            "reason": "; ".join(verdict.problems)[:1000] or None,
+            "uri": stored.uri,
+            "version_id": stored.version_id,
+            "size_bytes": stored.size_bytes,
+            "digests": (
+                *evidence.digests[:1],
+                Digest(value=stored.sha256, subject="the stored object, all bytes", source="control-plane"),
+            ),
+            "lock": {"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
+            "origin": {
+                **evidence.origin,
+                "format": "LiME v1",
+                "method": parts.method,
+                "transport": {"encoding": parts.encoding, "parts": len(parts.parts), "list_sha256": parts.sha256},
+                "ranges": len(walker.segments),
+                "zero_share": round(walker.zero_share, 4),
+                "kernel_banner": (walker.banner or "")[:400],
+                "kernel_facts": facts.stored,
+                "kernel_facts_missing": facts.missing,
+                "checks": [f"{c.name}: {c.mark.value}, {c.said}" for c in verdict.checks],
+                "checks_passed": all(c.mark is Mark.PASSED for c in verdict.checks),
+            },
+        }
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, TaskGroup, TriggerRule
@@ -17,6 +18,7 @@ from forensics.operators.investigation import (
     TerminateForensicInstanceOperator,
 )
 from forensics.operators.memory import CaptureMemoryOperator
+from forensics.operators.memory_probe import ProbeTargetOperator
 from forensics.operators.memory_verify import VerifyMemoryOperator
 from forensics.operators.triage import DescribeTargetOperator, PlanResponseOperator
 
@@ -29,6 +31,13 @@ class Flow:
     last: BaseOperator
 
 
+@dataclass(frozen=True)
+class MemoryFlow(Flow):
+    """The memory flow; ``touched`` is the last task that needs the target to be reachable."""
+
+    touched: BaseOperator
+
+
 def triage() -> Flow:
     """Describe the target, decide the plan (steps 4a to 5)."""
     with TaskGroup("triage", tooltip="describe the target, decide the response plan"):
@@ -38,13 +47,15 @@ def triage() -> Flow:
     return Flow(describe, plan)
 
 
-def memory() -> Flow:
-    """Capture on the target, verify what landed (step 6, memory)."""
-    with TaskGroup("memory", tooltip="capture memory by SSM, verify and lock it"):
-        capture = CaptureMemoryOperator(task_id="capture_memory")
+def memory() -> MemoryFlow:
+    """Probe, capture on the target, verify what landed (step 6, memory)."""
+    with TaskGroup("memory", tooltip="probe, capture memory by SSM, verify and lock it"):
+        # A probe that fails or is skipped does not keep the capture from being tried (or from saying why not).
+        probe = ProbeTargetOperator(task_id="probe_target", retries=1, retry_delay=timedelta(seconds=1))
+        capture = CaptureMemoryOperator(task_id="capture_memory", trigger_rule=TriggerRule.ALL_DONE, retries=4)
         verify = VerifyMemoryOperator(task_id="verify_memory")
-        capture >> verify
-    return Flow(capture, verify)
+        probe >> capture >> verify
+    return MemoryFlow(probe, verify, touched=capture)
 
 
 def disk() -> Flow:

@@ -30,17 +30,19 @@ class SsmCommandsCompletedTrigger(_ScopedTrigger):
     The invocations are named by the caller: an empty list can never look like success.
 
     :param commands: pairs of command id and instance id
+    :param must_succeed: a command that ended otherwise fails the wait; else whoever waits judges the results
     """
 
-    def __init__(self, *, commands: list[list[str]], **kwargs: Any) -> None:
+    def __init__(self, *, commands: list[list[str]], must_succeed: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.must_succeed = must_succeed
         if not commands:
             msg = "no command to wait for"
             raise ForensicsError(msg)
         self.commands = commands
 
     def arguments(self) -> dict[str, Any]:
-        return {"scope": self.scope, "commands": self.commands}
+        return {"scope": self.scope, "commands": self.commands, "must_succeed": self.must_succeed}
 
     def waiting_for(self) -> str:
         return f"SSM commands {', '.join(c for c, _ in self.commands)}"
@@ -51,6 +53,9 @@ class SsmCommandsCompletedTrigger(_ScopedTrigger):
             found = ssm.invocation(command_id=command_id, instance_id=instance_id)
             if found is None or not found.finished:
                 return None
+            if self.must_succeed and found.status != "Success":
+                action = "look at the command's output in SSM; clear this task to send it again"
+                return Outcome(ok=False, payload={"cause": found.cause(), "next_action": action})
         # The results are read again by the task: they may be larger than a trigger event should be.
         return Outcome(ok=True, payload={"commands": self.commands})
 

@@ -14,7 +14,8 @@ CASE = {
     "open_case": set(),
     "triage.describe_target": {"open_case"},
     "triage.plan_response": {"triage.describe_target"},
-    "memory.capture_memory": {"triage.plan_response"},
+    "memory.probe_target": {"triage.plan_response"},
+    "memory.capture_memory": {"memory.probe_target"},
     "memory.verify_memory": {"memory.capture_memory"},
     "disk.snapshot_volumes": {"triage.plan_response"},
     "disk.copy_snapshots": {"disk.snapshot_volumes"},
@@ -43,6 +44,7 @@ CASE = {
 }
 # These run whatever became of what is before them.
 WHATEVER = {
+    "memory.capture_memory",
     "containment.isolate_target",
     "investigation.launch_forensic_instance",
     "investigation.memory_ended",

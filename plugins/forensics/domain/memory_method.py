@@ -1,0 +1,228 @@
+"""Which way the memory of a target is captured, and why: a pure table over what the probe saw (R66, R67, R76, R78).
+
+Order: AVML, a prebuilt LiME module for exactly that kernel, the reader of /proc/kcore, single processes, live response only.
+Every method that is not taken has its reason. Source for lockdown: kernel_lockdown(7) (it bars /proc/kcore, /dev/mem and
+unsigned modules); for AVML's sources: its README (/proc/kcore, /dev/crash, /dev/mem).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from forensics.models.base import Model
+from forensics.models.evidence import Outcome
+
+KIB_PER_MIB = 1024
+LOCKED = frozenset({"integrity", "confidentiality"})
+# Room beside two parts: the tool, the kernel's facts, the programs that send.
+ROOM_KIB = 32_768
+# A machine that is this many times over its processors would hardly survive the capture, nor end it in time (R78).
+LOAD_LIMIT = 16
+
+
+class Method(StrEnum):
+    """How memory, or what can be had of it, is taken; in the order in which they are preferred."""
+
+    AVML = "avml"
+    LIME = "lime"
+    KCORE = "kcore"
+    PROCESSES = "processes"
+    LIVE_RESPONSE = "live-response"
+
+
+WHOLE_IMAGE = (Method.AVML, Method.LIME, Method.KCORE)
+
+
+class Probe(Model):
+    """What the probe document reports (docs/architecture.md); the target says it, so nothing but the choice rests on it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    os_id: str = Field(default="", max_length=400)
+    os_version: str = Field(default="", max_length=400)
+    architecture: str = Field(default="", max_length=400)
+    kernel: str = Field(default="", max_length=400)
+    banner: str = Field(default="", max_length=400)
+    boot: str = Field(default="", max_length=400)
+    clock: str = Field(default="", max_length=400)
+    uptime_seconds: int = Field(default=0, ge=0)
+    cpus: int = Field(default=1, ge=0)
+    load_percent: int = Field(default=0, ge=0)
+    memory_kib: int = Field(default=0, ge=0)
+    available_kib: int = Field(default=0, ge=0)
+    swap_kib: int = Field(default=0, ge=0)
+    tmpfs: str = Field(default="", max_length=400)
+    tmpfs_free_kib: int = Field(default=0, ge=0)
+    lockdown: str = Field(default="unknown", max_length=400)
+    secure_boot: str = Field(default="unknown", max_length=400)
+    container: str = Field(default="none", max_length=400)
+    runtimes: str = Field(default="", max_length=400)
+    kcore: bool = False
+    crash: bool = False
+    mem: bool = False
+    modules_disabled: bool = False
+    kallsyms: bool = False
+    iomem: bool = False
+    btf: bool = False
+    curl: bool = False
+    python3: bool = False
+    zstd: bool = False
+    agent: str = Field(default="", max_length=400)
+
+
+class Offer(Model):
+    """What the control plane can send to the target, and the limits of the policy."""
+
+    avml_architectures: tuple[str, ...] = ("x86_64",)
+    lime_kernels: tuple[str, ...] = ()
+    part_kib: int = 16_384
+    memory_limit_kib: int = 256 * 1024 * 1024
+
+
+class Refused(Model):
+    """A method that is not taken, and why."""
+
+    method: Method
+    reason: str
+
+
+class Choice(Model):
+    """The methods to try in this order, those that are not tried with their reasons, and what a person should know."""
+
+    methods: tuple[Method, ...]
+    refused: tuple[Refused, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def whole_image(self) -> tuple[Method, ...]:
+        """The methods that give an image of all memory."""
+        return tuple(m for m in self.methods if m in WHOLE_IMAGE)
+
+    @property
+    def why(self) -> str:
+        """One line for people: what is tried, what is not and why."""
+        tried = ", then ".join(self.whole_image) or "no whole image is possible"
+        return "; ".join([f"memory method: {tried}", *(f"not {r.method.value}: {r.reason}" for r in self.refused)])
+
+    @property
+    def without_image(self) -> tuple[Outcome, str]:
+        """Outcome and reason where no whole image is possible."""
+        reasons = "; ".join(f"{r.method.value}: {r.reason}" for r in self.refused if r.method in WHOLE_IMAGE)
+        if Method.PROCESSES in self.methods:
+            return (
+                Outcome.PARTIAL,
+                f"no image of all memory is possible, single processes are taken instead ({reasons})",
+            )
+        return Outcome.NOT_APPLICABLE, f"no image of memory is possible, live response only ({reasons})"
+
+
+def parse(line: dict[str, Any]) -> Probe | None:
+    """The probe's status line as a model; None when it is not of the agreed form."""
+    if line.get("status") != "ok":
+        return None
+    try:
+        return Probe.model_validate(line)
+    except ValidationError:
+        return None
+
+
+def choose_methods(probe: Probe | None, offer: Offer) -> Choice:
+    """The table. Without a probe every whole-image method is tried, in order, by its own luck."""
+    if probe is None:
+        return Choice(
+            methods=(Method.AVML, Method.KCORE, Method.PROCESSES, Method.LIVE_RESPONSE),
+            warnings=("the probe said nothing usable: the methods are tried in order without knowing the target",),
+        )
+    taken: list[Method] = []
+    refused: list[Refused] = []
+    for method, why_not in _RULES:
+        reason = _common(probe, offer) if method in WHOLE_IMAGE else None
+        reason = reason or why_not(probe, offer)
+        if reason:
+            refused.append(Refused(method=method, reason=reason))
+        else:
+            taken.append(method)
+    return Choice(methods=tuple(taken), refused=tuple(refused), warnings=tuple(_warnings(probe)))
+
+
+def _common(probe: Probe, offer: Offer) -> str | None:
+    """What bars every image of all memory."""
+    need = 2 * offer.part_kib + ROOM_KIB
+    if probe.lockdown in LOCKED:
+        return f"the kernel is locked down ({probe.lockdown}): no program can read its memory"
+    if probe.memory_kib > offer.memory_limit_kib:
+        limit = offer.memory_limit_kib // (KIB_PER_MIB * 1024)
+        return f"{probe.memory_kib // KIB_PER_MIB} MiB of memory are more than forensics.memory_limit_gib allows ({limit} GiB)"
+    if not (probe.curl or probe.python3):
+        return "neither curl nor python3 is on the instance: nothing could be uploaded"
+    if not probe.tmpfs:
+        return (
+            "neither /dev/shm nor /run is a tmpfs from which programs may run: working on a disk would alter evidence"
+        )
+    if probe.tmpfs_free_kib < need or probe.available_kib < need:
+        free = min(probe.tmpfs_free_kib, probe.available_kib)
+        return f"{need // KIB_PER_MIB} MiB of tmpfs and memory are needed, {free // KIB_PER_MIB} MiB are free"
+    if probe.load_percent > LOAD_LIMIT * 100 * max(1, probe.cpus):
+        return f"the load is {probe.load_percent / 100:.0f} on {probe.cpus} processors: a capture could bring the instance down"
+    return None
+
+
+def _no_avml(probe: Probe, offer: Offer) -> str | None:
+    if probe.architecture not in offer.avml_architectures:
+        return f"no AVML for {probe.architecture or 'an unknown architecture'} is in the tools bucket"
+    if not (probe.kcore or probe.crash or probe.mem):
+        return "none of its sources is readable: /proc/kcore, /dev/crash, /dev/mem"
+    return None
+
+
+def _no_lime(probe: Probe, offer: Offer) -> str | None:
+    if probe.kernel not in offer.lime_kernels:
+        return f"no prebuilt module for kernel {probe.kernel or 'unknown'} is in the tools bucket, and none is built on a target"
+    return "the kernel loads no more modules (kernel.modules_disabled)" if probe.modules_disabled else None
+
+
+def _no_kcore(probe: Probe, _: Offer) -> str | None:
+    if not probe.kcore:
+        return "/proc/kcore is not readable"
+    if not probe.iomem:
+        return "/proc/iomem does not show where the RAM is"
+    return None if probe.python3 else "its reader needs python3, which is not on the instance"
+
+
+def _no_processes(probe: Probe, _: Offer) -> str | None:
+    return (
+        None
+        if probe.tmpfs and (probe.curl or probe.python3)
+        else "there is no tmpfs to work in or no program to upload with"
+    )
+
+
+_Rule = Callable[[Probe, Offer], str | None]
+_RULES: tuple[tuple[Method, _Rule], ...] = (
+    (Method.AVML, _no_avml),
+    (Method.LIME, _no_lime),
+    (Method.KCORE, _no_kcore),
+    (Method.PROCESSES, _no_processes),
+    (Method.LIVE_RESPONSE, lambda probe, offer: None),
+)
+
+
+def _warnings(probe: Probe) -> list[str]:
+    found = []
+    if probe.container != "none":
+        found.append(
+            f"the agent seems to run inside a container ({probe.container}): what it sees may not be the instance"
+        )
+    if not probe.kallsyms:
+        found.append("symbol addresses are hidden (kallsyms): Volatility needs another symbol table")
+    if not probe.btf:
+        found.append("the kernel has no BTF: Volatility needs another symbol table")
+    if probe.swap_kib:
+        found.append(
+            f"{probe.swap_kib // KIB_PER_MIB} MiB of swap are not part of a memory image; they are on the disks"
+        )
+    return found

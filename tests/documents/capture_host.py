@@ -1,0 +1,186 @@
+"""Runs a document's script as the agent does, against an HTTP server that stands for S3."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.server
+import json
+import os
+import shutil
+import struct
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.documents import documents
+
+PART = 1 << 20
+IMAGE = bytes(range(256)) * 10_000  # 2.44 MiB: three parts of 1 MiB, the last one short
+QUERY = "?X-Amz-Credential=AK%2Fx&X-Amz-Signature=secret123"
+# Everything the script calls; a PATH of these alone shows that it needs nothing else.
+SYSTEM_TOOLS = "awk bash cat chmod cut date df grep head id mkfifo mktemp mv python3 rm sha256sum sh stat tail tee touch tr uname wc"
+
+
+@dataclass
+class Store:
+    """What the server gives and gets; ``refusals`` answers 503 that often before a path is accepted."""
+
+    objects: dict[str, bytes] = field(default_factory=dict)
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    types: set[str] = field(default_factory=set)
+    refusals: Counter[str] = field(default_factory=Counter)
+    tries: Counter[str] = field(default_factory=Counter)
+    url: str = ""
+
+
+@contextlib.contextmanager
+def serve() -> Iterator[Store]:
+    """A server for one test."""
+    state = Store()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_args: object) -> None:
+            """Silent."""
+
+        def _answer(self, status: int, body: bytes = b"") -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            body = state.objects.get(self.path.split("?")[0])
+            self._answer(403 if body is None else 200, body or b"")
+
+        def do_PUT(self) -> None:
+            path = self.path.split("?")[0]
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            state.tries[path] += 1
+            if state.tries[path] <= state.refusals[path]:
+                self._answer(503)
+                return
+            state.types.add(self.headers["Content-Type"])
+            state.uploads[path] = body
+            self._answer(200)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield state
+    server.shutdown()
+    server.server_close()
+
+
+def offer(
+    store: Store,
+    tool: str,
+    *,
+    parts: int = 5,
+    first: int = 1,
+    digest: str | None = None,
+    facts: tuple[str, ...] = (),
+    more: tuple[str, ...] = (),
+) -> None:
+    """Put a tool and a manifest into the store."""
+    store.objects["/avml"] = tool.encode()
+    lines = ["forensics-manifest 1", f"part_size {PART}", f"put list {store.url}/list{QUERY}", *more]
+    lines.append(f"get avml {digest or hashlib.sha256(tool.encode()).hexdigest()} {store.url}/avml{QUERY}")
+    lines += [f"put {name} {store.url}/{name}{QUERY}" for name in facts]
+    lines += [f"part {number} {store.url}/part{number}{QUERY}" for number in range(first, parts + 1)]
+    store.objects["/manifest"] = ("\n".join(lines) + "\n").encode()
+
+
+def tool(tmp_path: Path, *, ending: str = "") -> str:
+    """A capture tool that writes the image."""
+    image = tmp_path / "image"
+    image.write_bytes(IMAGE)
+    return f'#!/bin/sh\n[ "$1 $2" = "acquire /dev/stdout" ] || exit 9\ncat {image}\n{ending}\n'
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the script ended."""
+
+    code: int
+    status: dict[str, object]
+    errors: str
+
+
+RAM_A, RAM_B = bytes(range(256)) * 16 * 3, b"\x5a" * 4096 * 4
+KCORE_IMAGE = b"".join(
+    struct.pack("<IIQQ8x", 0x4C694D45, 1, first, first + len(data) - 1) + data
+    for first, data in ((0x1000, RAM_A), (0x100000, RAM_B))
+)
+
+
+def with_kcore(text: str, folder: Path) -> str:
+    """The script with a small core file and RAM map of its own: two ranges of RAM, one vmalloc segment without."""
+    loads = [(2**64 - 1, b"v" * 4096), (0x0, bytes(4096) + RAM_A), (0x100000, RAM_B + bytes(4096))]
+    offset = 64 + 56 * len(loads)
+    table, data = b"", b""
+    for address, content in loads:
+        table += struct.pack("<IIQQQQQQ", 1, 7, offset + len(data), 0, address, len(content), len(content), 4096)
+        data += content
+    head = b"\x7fELF" + bytes(28) + struct.pack("<Q", 64) + bytes(14) + struct.pack("<HH", 56, len(loads)) + bytes(6)
+    (folder / "kcore").write_bytes(head + table + data)
+    (folder / "iomem").write_text(
+        "00000000-00000fff : Reserved\n00001000-00003fff : System RAM\n00100000-00103fff : System RAM\n"
+    )
+    return text.replace("/proc/kcore", str(folder / "kcore")).replace("/proc/iomem", str(folder / "iomem"))
+
+
+def run(
+    store: Store, tmp_path: Path, *, path: str | None = None, variables: bool = True, kcore: bool = False
+) -> Outcome:
+    """Run the script as the agent does: from a file, with variables or with the values put into the text."""
+    values = {
+        "CaseId": "fc-20261121-0123456789",
+        "EvidenceId": "mem-i-0123456789abcdef0",
+        "ManifestUrl": f"{store.url}/manifest{QUERY}",
+    }
+    text = documents.script("acquire_memory_linux")
+    environment = {"PATH": path or os.environ["PATH"]}
+    for name, value in values.items():
+        if variables:
+            environment[f"SSM_{name}"] = value
+        text = text.replace(f"{{{{ {name} }}}}", value)
+    script = tmp_path / "_script.sh"
+    script.write_text(with_kcore(text, tmp_path) if kcore else text)
+    before = set(Path("/dev/shm").glob("fc.*"))
+    done = subprocess.run(["sh", str(script)], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert set(Path("/dev/shm").glob("fc.*")) <= before, "the work directory was left behind"
+    assert "secret123" not in done.stdout + done.stderr, "a URL was logged"
+    return Outcome(done.returncode, json.loads(done.stdout.splitlines()[-1]), done.stderr)
+
+
+def quick_path(tmp_path: Path, *, without: str = "") -> str:
+    """A PATH with a ``sleep`` that does not sleep, and no curl when asked."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in [*SYSTEM_TOOLS.split(), "curl"]:
+        found = shutil.which(name)
+        if name not in ("sleep", without) and found:
+            (folder / name).symlink_to("/usr/bin/python3" if name == "python3" else found)
+    (folder / "sleep").write_text("#!/bin/sh\n")
+    (folder / "sleep").chmod(0o755)
+    return str(folder)
+
+
+def boot_id() -> str:
+    """This machine's boot, which the script compares."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
+
+
+def part_list(data: bytes, count: int) -> bytes:
+    """The list as an earlier run has sent it: the first parts of an image, raw."""
+    lines = [f"forensics-parts 1 avml none {boot_id()}"]
+    for number in range(1, count + 1):
+        part = data[(number - 1) * PART : number * PART]
+        lines.append(f"{number} {number * PART} {len(part)} {hashlib.sha256(part).hexdigest()}")
+    return ("\n".join(lines) + "\n").encode()
