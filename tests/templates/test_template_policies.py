@@ -219,7 +219,7 @@ def test_every_working_queue_has_a_dead_letter_queue() -> None:
 
 
 def test_every_alarm_has_an_action_and_a_runbook() -> None:
-    text = (ROOT / "docs" / "deployment.md").read_text("utf-8")
+    text = (ROOT / "docs" / "runbooks.md").read_text("utf-8")
     sections = {
         re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
         for line in text.splitlines()
