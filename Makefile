@@ -53,7 +53,7 @@ bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.bench
 
 ##@ Deployment
-.PHONY: lint-templates package deploy-plan
+.PHONY: lint-templates package mwaa-check deploy-plan
 lint-templates: .ready ## Lint the CloudFormation templates: cfn-lint and checkov, nothing unexplained
 	@scripts/setup.sh --quiet --lint
 	@$(PYTHON_BIN) -m infra.deployment.lint
@@ -62,6 +62,9 @@ package: .ready ## Build the release: dist/ec2-forensics-VERSION, every file lis
 	@$(PYTHON_BIN) -m infra.deployment.package
 
 CONFIG ?= infra/deployment.example.yaml
+mwaa-check: .ready package ## Unpack the release as MWAA does and load it on both Airflow versions (CASE=1: play a case on each, ten minutes)
+	@$(PYTHON_BIN) -m infra.deployment.mwaa_check $(if $(CASE),--case)
+
 deploy-plan: .ready ## Show what goes to which account, and where each parameter comes from (CONFIG=your.yaml)
 	@$(PYTHON_BIN) -m infra.deployment.deploy --plan $(CONFIG)
 
