@@ -15,7 +15,7 @@ export LAB_STATE
 .PHONY: help setup demo
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv and .venv-tools from the locked requirements (PYTHON=… chooses the interpreter)
 	@scripts/setup.sh
@@ -59,6 +59,22 @@ storm: .ready ## Let 300 findings come in while AWS throttles and processes are 
 bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.bench
 
+##@ Deployment
+.PHONY: lint-templates package mwaa-check deploy-plan
+lint-templates: .ready ## Lint the CloudFormation templates: cfn-lint and checkov, nothing unexplained
+	@scripts/setup.sh --quiet --lint
+	@$(PYTHON_BIN) -m infra.deployment.lint
+
+package: .ready ## Build the release: dist/ec2-forensics-VERSION, every file listed with its digest
+	@$(PYTHON_BIN) -m infra.deployment.package
+
+CONFIG ?= infra/deployment.example.yaml
+mwaa-check: .ready package ## Unpack the release as MWAA does and load it on both Airflow versions (CASE=1: play a case on each, ten minutes)
+	@$(PYTHON_BIN) -m infra.deployment.mwaa_check $(if $(CASE),--case)
+
+deploy-plan: .ready ## Show what goes to which account, and where each parameter comes from (CONFIG=your.yaml)
+	@$(PYTHON_BIN) -m infra.deployment.deploy --plan $(CONFIG)
+
 ##@ Upkeep
 .PHONY: documents lock clean .ready
 documents: .ready ## Pin names and hashes of ssm_documents/ anew, after a document has changed
@@ -69,7 +85,7 @@ lock: .ready ## Write requirements/*.lock anew (UPGRADE=1 for newer versions, CO
 
 clean: ## Delete environments, caches and lab states (stop the lab first)
 	@if [ -x $(PYTHON_BIN) ]; then $(PYTHON_BIN) -m lab.stack down; fi
-	rm -rf .venv .venv-tools .venv-bootstrap .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-lint .venv-mwaa* dist .venv-tools .venv-bootstrap .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .ready:

@@ -100,13 +100,16 @@ def environment(
     home.mkdir(parents=True, exist_ok=True)
     made = load_secrets(state)
     base_url = f"http://127.0.0.1:{api_port}"
+    # an unpacked release instead of the checkout (`make mwaa-check`)
+    plugins = os.environ.get("LAB_PLUGINS") or str(ROOT / "plugins")
+    dags = dags or Path(os.environ.get("LAB_DAGS") or ROOT / "dags")
     return {
         **SETTINGS,
         **secret_variables(made),
         "AIRFLOW_HOME": str(home),
-        "PYTHONPATH": str(ROOT / "plugins"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str((dags or ROOT / "dags").resolve()),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "PYTHONPATH": plugins,
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags.resolve()),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": plugins,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base_url}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(password_file(state, password=made["password"])),
         "AIRFLOW__API__BASE_URL": base_url,

@@ -32,7 +32,8 @@ REQUIRED_DAGS = ("forensic_case", "finding_intake")
 LAB_PORT, UI_PORT = 9123, 8080
 START_SECONDS = 240.0
 # -P: the directory it is started in (with the lab in it) stays off Airflow's path
-AIRFLOW = (sys.executable, "-P", "-m", "airflow")
+# LAB_AIRFLOW_PYTHON: the interpreter of another Airflow, for checks of a release (`make mwaa-check`)
+AIRFLOW = (os.environ.get("LAB_AIRFLOW_PYTHON") or sys.executable, "-P", "-m", "airflow")
 
 
 class Stack:

@@ -21,4 +21,11 @@ lock bootstrap
 lock runtime -c "$CONSTRAINTS"
 lock dev -c "$CONSTRAINTS"
 lock toolkit
+lock lint
+# what MWAA itself installs under; MWAA_CONSTRAINTS is a file or URL with VERSION in it
+for file in requirements/mwaa-*.in; do
+    name=$(basename "$file" .in)
+    published=${MWAA_CONSTRAINTS:-https://raw.githubusercontent.com/apache/airflow/constraints-VERSION/constraints-3.12.txt}
+    lock "$name" -c "${published//VERSION/${name#mwaa-}}"
+done
 echo "[lock] done; 'make setup' installs what has changed"

@@ -1,0 +1,1 @@
+"""Infrastructure: templates, what deploys them, and the checks on both."""

@@ -1,0 +1,135 @@
+"""``python -m infra.deployment.deploy CONFIG [--plan | --dry-run]``: carry out the plan of infra/deployment.yaml.
+
+``--plan`` asks AWS nothing. ``--dry-run`` makes change sets, shows what CloudFormation would do, and discards them. Without either it
+deploys; every step can be repeated, a second run changes only what differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.deployment import archives, package, plan
+from infra.deployment.plan import Configuration, PlanError, Step
+from infra.deployment.stacks import Clients, DeployError, Deployment
+
+SECRET = "forensics/external-id"  # noqa: S105 - the name of a secret, not one
+SECRET_LENGTH = 40
+
+
+def clients_of(config: Configuration) -> Clients:
+    """Clients by the configured AWS CLI profiles; without one for an account, the environment's own credentials."""
+    kinds = {account_id: kind for kind in config.accounts for account_id in config.account_ids(kind)}
+
+    @cache
+    def client(account_id: str, region: str, service: str) -> Any:
+        profile = config.profiles.get(account_id) or config.profiles.get(kinds.get(account_id, ""))
+        session = boto3.session.Session(profile_name=profile, region_name=region)
+        made = session.client("sts").get_caller_identity()["Account"]
+        if made != account_id:
+            msg = f"profile {profile or '(environment)'} is of account {made}, not {account_id}: mend profiles in the configuration"
+            raise DeployError(msg)
+        return session.client(service)
+
+    return client
+
+
+def external_id(secrets: Any) -> str:
+    """The external id: read from Secrets Manager, made there at the first deployment. People never see or choose it."""
+    try:
+        return str(secrets.get_secret_value(SecretId=SECRET)["SecretString"])
+    except secrets.exceptions.ResourceNotFoundException:
+        made = str(secrets.get_random_password(PasswordLength=SECRET_LENGTH, ExcludePunctuation=True)["RandomPassword"])
+        secrets.create_secret(Name=SECRET, SecretString=made, Description="External id of the forensics phase roles")
+        return made
+
+
+def upload(s3: Any, *, bucket: str, prefix: str, folder: Path) -> dict[str, str]:
+    """Upload a release; returns the object versions MWAA is pinned to. Files that are there with the same digest are left alone."""
+    versions = {}
+    for name, data in archives.tree(folder).items():
+        key = f"{prefix}/{name}"
+        answer = s3.put_object(Bucket=bucket, Key=key, Body=data, ChecksumAlgorithm="SHA256")
+        versions[name] = str(answer.get("VersionId", "null"))
+    return {"PluginsVersion": versions["plugins.zip"], "RequirementsVersion": versions["requirements.txt"]}
+
+
+def prepared(release: Path) -> dict[str, str]:
+    """Values of the parameters that the release itself gives. Raises :class:`DeployError` when it is damaged."""
+    if not (release / "SHA256SUMS").exists():
+        msg = f"there is no release at {release}: run `make package`"
+        raise DeployError(msg)
+    if wrong := package.verify(release):
+        msg = f"the release at {release} is not what was built: {'; '.join(wrong[:5])}. Run `make package` again"
+        raise DeployError(msg)
+    about = json.loads((release / "release.json").read_text("utf-8"))
+    return {
+        "ReleasePrefix": f"releases/{about['version']}-{about['plugins_sha256'][:12]}",
+        "ReleaseVersion": about["version"],
+        "ToolkitSha256": about["toolkit_sha256"],
+    }
+
+
+def run(config: Configuration, steps: list[Step], *, release: Path, clients: Clients, dry_run: bool) -> Deployment:
+    """Carry out every step. Raises :class:`DeployError`."""
+    deployment = Deployment(clients, made=prepared(release))
+    (forensic,) = config.account_ids("forensic")
+    if dry_run:
+        deployment.made |= {
+            "ExternalId": "0" * SECRET_LENGTH,
+            "PluginsVersion": "dry-run",
+            "RequirementsVersion": "dry-run",
+        }
+    else:
+        deployment.made["ExternalId"] = external_id(clients(forensic, config.region, "secretsmanager"))
+    for step in steps:
+        if not step.is_upload:
+            deployment.apply(step, dry_run=dry_run)
+        elif dry_run:
+            deployment.report(
+                f"release: would upload {release.name} to {deployment.outputs.get('ReleaseBucket', 'the release bucket')}"
+            )
+        else:
+            deployment.made |= upload(
+                clients(forensic, config.region, "s3"),
+                bucket=deployment.outputs["ReleaseBucket"],
+                prefix=deployment.made["ReleasePrefix"],
+                folder=release,
+            )
+            deployment.report(
+                f"release: uploaded to {deployment.outputs['ReleaseBucket']}/{deployment.made['ReleasePrefix']}"
+            )
+    return deployment
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m infra.deployment.deploy", description=__doc__)
+    parser.add_argument("config", type=Path, help="your configuration (infra/deployment.example.yaml)")
+    parser.add_argument("--release", type=Path, default=package.DIST / f"ec2-forensics-{package.version()}")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--plan", action="store_true", help="show what goes where; asks AWS nothing")
+    how.add_argument("--dry-run", action="store_true", help="show what CloudFormation would change, and change nothing")
+    given = parser.parse_args()
+    try:
+        config = plan.read(given.config)
+        steps = plan.steps(config)
+        if given.plan:
+            print(plan.text(steps), end="")
+        else:
+            run(config, steps, release=given.release, clients=clients_of(config), dry_run=given.dry_run)
+    except (PlanError, DeployError, BotoCoreError, ClientError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

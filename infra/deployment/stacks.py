@@ -1,0 +1,165 @@
+"""Deploys planned stacks with CloudFormation, by change sets, so that a dry run shows what AWS itself says it would do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.deployment import templates
+from infra.deployment.plan import Source, Step
+
+# account id, Region, service → boto3 client
+Clients = Callable[[str, str, str], Any]
+STACK_SECONDS = 3600
+RELEASE_FOLDER = "cloudformation"
+
+
+class DeployError(RuntimeError):
+    """A stack could not be deployed; the message names stack, account, cause and what to do next."""
+
+
+@dataclass
+class Deployment:
+    """Carries out steps one by one and hands outputs on to later ones.
+
+    :param clients: makes boto3 clients
+    :param made: values of parameters that the deployment makes itself (``ExternalId``, ``ReleasePrefix``, …)
+    :param report: gets a line for each step
+    """
+
+    clients: Clients
+    made: dict[str, str]
+    report: Callable[[str], None] = print
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    def apply(self, step: Step, *, dry_run: bool = False) -> dict[str, str]:
+        """Create or update one stack; returns its outputs. Raises :class:`DeployError`."""
+        client = self.clients(step.account_id, step.region, "cloudformation")
+        kind = "UPDATE" if self._existing(client, step) else "CREATE"
+        name = f"forensics-{int(time.time())}"
+        try:
+            client.create_change_set(
+                StackName=step.stack, ChangeSetName=name, ChangeSetType=kind,
+                Capabilities=["CAPABILITY_NAMED_IAM"], Parameters=self._parameters(step, dry_run=dry_run),
+                Tags=[{"Key": "forensics:product", "Value": "ec2-forensics"}], **self._template(step),
+            )  # fmt: skip
+            change = self._settled(client, step, name)
+            if change is None:
+                self.report(f"{self._where(step)}: no change")
+            elif dry_run:
+                self._show(step, change, kind)
+            else:
+                client.execute_change_set(StackName=step.stack, ChangeSetName=name)
+                self._wait(client, step)
+                self.report(f"{self._where(step)}: {kind.lower()}d")
+            if dry_run or change is None:
+                self._discard(client, step, name, kind=kind)
+        except ClientError as error:
+            raise self._failed(step, f"{error}") from error
+        if dry_run and kind == "CREATE":
+            return {}
+        return self._collect(client, step)
+
+    def _where(self, step: Step) -> str:
+        return f"{step.stack} in {step.account} account {step.account_id}, {step.region}"
+
+    def _failed(self, step: Step, cause: str) -> DeployError:
+        return DeployError(
+            f"{self._where(step)} could not be deployed: {cause}. Nothing of later stacks was done; mend the cause and "
+            "run the deployment again, it goes on from here."
+        )
+
+    def _existing(self, client: Any, step: Step) -> bool:
+        try:
+            (found,) = client.describe_stacks(StackName=step.stack)["Stacks"]
+        except ClientError as error:
+            if "does not exist" in str(error):
+                return False
+            raise self._failed(step, str(error)) from error
+        # a dry run of a stack that was never made leaves it in this state until it is discarded
+        return found["StackStatus"] != "REVIEW_IN_PROGRESS"
+
+    def _parameters(self, step: Step, *, dry_run: bool) -> list[dict[str, str]]:
+        return [
+            {"ParameterKey": name, "ParameterValue": self._value(name, source, step, dry_run=dry_run)}
+            for name, source in step.parameters.items()
+        ]
+
+    def _value(self, name: str, source: Source, step: Step, *, dry_run: bool) -> str:
+        if source.kind in ("configuration", "default"):
+            return source.value
+        known = self.made if source.kind == "made" else self.outputs
+        if name in known:
+            return known[name]
+        cause = f"{name} comes from {source.value}, which is not there"
+        if dry_run:
+            cause += " yet: a dry run goes as far as the stacks that exist"
+        raise self._failed(step, cause)
+
+    def _template(self, step: Step) -> dict[str, str]:
+        text = templates.text_of(step.template)
+        if len(text.encode()) <= templates.LARGEST_INLINE:
+            return {"TemplateBody": text}
+        bucket, prefix = self.outputs.get("ReleaseBucket"), self.made.get("ReleasePrefix")
+        if not (bucket and prefix):
+            raise self._failed(step, "the template is too large to be given directly and no release is uploaded")
+        return {
+            "TemplateURL": f"https://{bucket}.s3.{step.region}.amazonaws.com/{prefix}/{RELEASE_FOLDER}/{step.template}.yaml"
+        }
+
+    def _settled(self, client: Any, step: Step, name: str) -> dict[str, Any] | None:
+        """The change set when it is ready; None when it would change nothing."""
+        for _ in range(STACK_SECONDS):
+            found = client.describe_change_set(StackName=step.stack, ChangeSetName=name)
+            reason = found.get("StatusReason", "")
+            if found["Status"] == "CREATE_COMPLETE":
+                return dict(found)
+            if found["Status"] == "FAILED":
+                if "didn't contain changes" in reason or "No updates are to be performed" in reason:
+                    return None
+                raise self._failed(step, reason)
+            time.sleep(1)
+        raise self._failed(step, "its change set is not ready after an hour")
+
+    def _show(self, step: Step, change: dict[str, Any], kind: str) -> None:
+        self.report(f"{self._where(step)}: would {kind.lower()}")
+        for item in change.get("Changes", []):
+            resource = item["ResourceChange"]
+            replaced = " (replaced)" if resource.get("Replacement") == "True" else ""
+            self.report(
+                f"    {resource['Action']:7} {resource['ResourceType']} {resource['LogicalResourceId']}{replaced}"
+            )
+
+    def _discard(self, client: Any, step: Step, name: str, *, kind: str) -> None:
+        client.delete_change_set(StackName=step.stack, ChangeSetName=name)
+        if kind == "CREATE":
+            client.delete_stack(StackName=step.stack)
+
+    def _wait(self, client: Any, step: Step) -> None:
+        for _ in range(STACK_SECONDS):
+            (found,) = client.describe_stacks(StackName=step.stack)["Stacks"]
+            status = found["StackStatus"]
+            if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+                return
+            if not status.endswith("_IN_PROGRESS"):
+                raise self._failed(step, f"{status}: {self._first_failure(client, step)}")
+            time.sleep(1)
+        raise self._failed(step, "it is still in progress after an hour")
+
+    def _first_failure(self, client: Any, step: Step) -> str:
+        events = client.describe_stack_events(StackName=step.stack)["StackEvents"]
+        failed = [e for e in events if str(e.get("ResourceStatus", "")).endswith("_FAILED")]
+        if not failed:
+            return "CloudFormation names no resource"
+        first = min(failed, key=lambda e: e["Timestamp"])
+        return f"{first['LogicalResourceId']}: {first.get('ResourceStatusReason', 'no reason given')}"
+
+    def _collect(self, client: Any, step: Step) -> dict[str, str]:
+        (found,) = client.describe_stacks(StackName=step.stack)["Stacks"]
+        values = {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])}
+        self.outputs |= values
+        return values

@@ -1,0 +1,83 @@
+"""CloudFormation templates as plain data: short forms (``!Ref``) become long ones (``{"Ref": …}``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "infra" / "cloudformation"
+# AWS CloudFormation: a template that is uploaded to S3 may have 1 MiB, one that is given in the call 51,200 bytes.
+LARGEST_INLINE = 51_200
+
+
+class TemplateError(ValueError):
+    """A template that cannot be read; the message names the file and the place."""
+
+
+class _Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
+    """YAML with CloudFormation's tags, and dates left as text (a policy's Version is not a date)."""
+
+
+def _construct(loader: Any, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    if suffix in ("Ref", "Condition"):
+        return {suffix: value}
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _construct)
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def parse(text: str, *, name: str) -> dict[str, Any]:
+    """Parse a template's text. Raises :class:`TemplateError`."""
+    try:
+        found = yaml.load(text, Loader=_Loader)  # noqa: S506 - the loader above is SafeLoader with CloudFormation's tags
+    except yaml.YAMLError as error:
+        msg = f"{name} is no YAML: {error}"
+        raise TemplateError(msg) from error
+    if not isinstance(found, dict) or "Resources" not in found:
+        msg = f"{name} is no template: it has no Resources"
+        raise TemplateError(msg)
+    return found
+
+
+def load(file: Path) -> dict[str, Any]:
+    """Read a template file."""
+    return parse(file.read_text("utf-8"), name=file.name)
+
+
+def committed() -> dict[str, dict[str, Any]]:
+    """Every template of the project by its name (``keys``, ``member-roles``, …), generated ones included."""
+    from infra.deployment import documents
+
+    return {file.stem: load(file) for file in sorted(FOLDER.glob("*.yaml"))} | {
+        name: parse(text, name=name) for name, text in documents.templates().items()
+    }
+
+
+def text_of(name: str) -> str:
+    """The text of a template by its name, committed or generated."""
+    from infra.deployment import documents
+
+    file = FOLDER / f"{name}.yaml"
+    if file.exists():
+        return file.read_text("utf-8")
+    generated = documents.templates()
+    if name not in generated:
+        msg = f"there is no template {name}: known are {', '.join(sorted(committed()))}"
+        raise TemplateError(msg)
+    return generated[name]

@@ -1,0 +1,94 @@
+"""The plan: every parameter has a source, the order is right, and what is missing or misspelt is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.deployment import plan, templates
+
+EXAMPLE = templates.ROOT / "infra" / "deployment.example.yaml"
+
+
+@pytest.fixture
+def config() -> plan.Configuration:
+    return plan.read(EXAMPLE)
+
+
+def changed(config: plan.Configuration, drop: str = "", **values: Any) -> plan.Configuration:
+    return replace(config, parameters={k: v for k, v in {**config.parameters, **values}.items() if k != drop})
+
+
+def test_example_leads_to_a_whole_deployment(config: plan.Configuration) -> None:
+    steps = plan.steps(config)
+    places = {(s.account, s.template) for s in steps}
+    assert {("forensic", "mwaa"), ("security", "security-account"), ("members", "member-roles")} <= places
+    assert "would" not in plan.text(steps) and "forensics-mwaa" in plan.text(steps)
+
+
+def test_every_template_is_deployed_by_somebody(config: plan.Configuration) -> None:
+    everything = changed(
+        config, drop="AmiId", OrganizationalUnitIds=["ou-ab12-cdef3456"], MemberRegions=["eu-central-1"], TargetIds=["r-ab12"],
+        BuildSubnetId="subnet-0123456789abcdef0", BuildSecurityGroupId="sg-0123456789abcdef0",
+    )  # fmt: skip
+    deployed = {s.template for c in (config, everything) for s in plan.steps(c)}
+    assert deployed - {""} == set(templates.committed())
+
+
+def test_outputs_come_from_stacks_that_are_deployed_before(config: plan.Configuration) -> None:
+    done: set[str] = set()
+    for step in plan.steps(config):
+        for name, source in step.parameters.items():
+            assert source.kind != "output" or source.value in done, f"{step.stack}.{name} needs {source.value} first"
+        done.add(step.stack)
+
+
+def test_existing_vpc_replaces_the_network_stack(config: plan.Configuration) -> None:
+    own = dict.fromkeys(
+        ["VpcId", "RouteTableId", "AnalysisSubnetId", "AnalysisSecurityGroupId", "ControlSubnetIdA", "ControlSubnetIdB",
+         "MwaaSecurityGroupId", "EndpointSecurityGroupId"], "mine",
+    )  # fmt: skip
+    steps = plan.steps(changed(config, **own))
+    assert "network" not in {s.template for s in steps}
+    mwaa = next(s for s in steps if s.template == "mwaa")
+    assert mwaa.parameters["ControlSubnetIdA"] == plan.Source("configuration", "mine")
+
+
+def test_member_regions_get_regional_stacks_and_roles_once(config: plan.Configuration) -> None:
+    steps = plan.steps(replace(config, member_regions=("eu-central-1", "us-east-1")))
+    regions = {
+        t: [s.region for s in steps if s.template == t] for t in ("member-roles", "member-region", "documents-acquire")
+    }
+    assert regions == {
+        "member-roles": ["eu-central-1"],
+        "member-region": ["eu-central-1", "us-east-1"],
+        "documents-acquire": ["eu-central-1", "us-east-1"],
+    }
+
+
+def test_missing_value_is_named_with_stack_and_meaning(config: plan.Configuration) -> None:
+    with pytest.raises(plan.PlanError, match=r"AlarmEmail of forensics-notifications \(Address that gets"):
+        plan.steps(changed(config, drop="AlarmEmail"))
+
+
+def test_misspelt_parameter_is_named(config: plan.Configuration) -> None:
+    with pytest.raises(plan.PlanError, match="AlarmMail"):
+        plan.steps(changed(config, AlarmMail="x@example.com"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- a list", "region: x", "region: [", "region: x\naccounts: {}\nparameters: {}\nregoins: 1"]
+)
+def test_broken_configuration_says_where_to_start(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(plan.PlanError, match=r"mine\.yaml"):
+        plan.read(file)
+
+
+def test_security_account_does_not_get_the_forensic_topic(config: plan.Configuration) -> None:
+    security = next(s for s in plan.steps(config) if s.template == "security-account")
+    assert security.parameters["AlarmTopicArn"].kind == "default"

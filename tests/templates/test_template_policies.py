@@ -1,0 +1,311 @@
+"""What no linter knows: this product's own rules on its templates."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forensics.settings import Settings
+from infra.deployment import templates
+
+ALL = templates.committed()
+ROOT = Path(__file__).resolve().parents[2]
+# Longer than this and nobody reads a template whole; the network's endpoints are one list.
+LONGEST = 315
+# Actions without resource-level permissions (service authorization reference): a wildcard is the only resource they have.
+NO_RESOURCE_LEVEL = {
+    "ssm:CancelCommand": "AWS Systems Manager",
+    "ssm:UpdateInstanceInformation": "AWS Systems Manager, the agent itself",
+    "cloudwatch:PutMetricData": "Amazon CloudWatch; narrowed by namespace",
+}
+AGENT = ("ssmmessages:", "ec2messages:")
+READING = re.compile(r":(Describe|Get|List|Head|Look)")
+INTERFACE_ENDPOINTS = {
+    "ssm", "ssmmessages", "ec2messages", "ec2", "ebs", "kms", "sts", "logs", "monitoring", "sqs", "sns", "events", "secretsmanager",
+    "securityhub", "guardduty", "config", "imagebuilder", "ecr.api", "ecr.dkr", "airflow.api", "airflow.env", "autoscaling",
+    "elasticloadbalancing", "cloudtrail",
+}  # fmt: skip
+
+
+def resources(kind: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(template, logical id, resource) of every resource of a type."""
+    for name, template in ALL.items():
+        for logical, resource in template["Resources"].items():
+            if resource["Type"] == kind:
+                yield name, logical, resource
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def identity_statements() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, logical, role in resources("AWS::IAM::Role"):
+        for policy in role["Properties"].get("Policies", []):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                yield f"{name}.{logical}.{statement.get('Sid')}", statement
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_template_is_short_and_described(name: str) -> None:
+    template = ALL[name]
+    assert len(template["Description"]) > 30
+    if (templates.FOLDER / f"{name}.yaml").exists():
+        assert len(templates.text_of(name).splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_parameters_are_checked_and_described(name: str) -> None:
+    for parameter, body in ALL[name].get("Parameters", {}).items():
+        assert body.get("Description"), f"{name}.{parameter} has no description"
+        if body["Type"] == "String":
+            assert "AllowedPattern" in body or "AllowedValues" in body, f"{name}.{parameter} takes anything"
+
+
+def test_nothing_mutating_on_everything() -> None:
+    wide = []
+    for where, statement in identity_statements():
+        if statement["Effect"] != "Allow" or "*" not in listed(statement["Resource"]):
+            continue
+        wide += [
+            f"{where}: {action}"
+            for action in listed(statement["Action"])
+            if not READING.search(action) and action not in NO_RESOURCE_LEVEL and not action.startswith(AGENT)
+        ]
+    assert not wide
+
+
+def test_no_wildcard_actions() -> None:
+    for where, statement in identity_statements():
+        for action in listed(statement["Action"]):
+            if statement["Effect"] == "Allow" and "*" in action:
+                # MWAA's documented execution role reads its bucket this way
+                assert where.startswith("execution-role.Execution.") and action in (
+                    "s3:GetObject*", "s3:GetBucket*", "s3:List*", "kms:GenerateDataKey*",
+                ), f"{where}: {action}"  # fmt: skip
+
+
+def test_every_statement_has_a_name() -> None:
+    assert not [where for where, _ in identity_statements() if where.endswith(".None")]
+
+
+def test_phase_roles_trust_the_orchestrator_alone() -> None:
+    phases = [(n, r) for n, _, r in resources("AWS::IAM::Role") if n in ("member-roles", "roles-forensic")]
+    assert len(phases) == 6
+    for name, role in phases:
+        (statement,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        conditions = statement["Condition"]
+        assert {"sts:ExternalId", "aws:PrincipalOrgID"} <= set(conditions["StringEquals"]), name
+        assert conditions["ArnEquals"]["aws:PrincipalArn"]["Fn::Sub"].endswith("role/${RolePrefix}execution"), name
+        assert "sts:SourceIdentity" in conditions["StringLike"], name
+        assert "*" not in json.dumps(statement["Principal"]), name
+
+
+def test_session_touches_its_own_case_only() -> None:
+    """Deleting, terminating, locking, sharing, rewriting groups: always conditional on the case's tag or id."""
+    sharp = {
+        "ec2:TerminateInstances", "ec2:DeleteVolume", "ec2:AttachVolume", "ec2:LockSnapshot", "ec2:ModifySnapshotAttribute",
+        "ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress",
+    }  # fmt: skip
+    seen = set()
+    for where, statement in identity_statements():
+        touched = sharp & set(listed(statement["Action"]))
+        if touched:
+            assert "${aws:SourceIdentity}" in json.dumps(statement["Condition"]), where
+            seen |= touched
+    assert seen == sharp
+
+
+def test_contain_role_cannot_read_evidence_and_analyse_cannot_touch_members() -> None:
+    contain = ALL["member-roles"]["Resources"]["Contain"]["Properties"]["Policies"]
+    assert not re.search(r'"(s3|dynamodb|kms|ssm):', json.dumps(contain))
+    analyse = ALL["roles-forensic"]["Resources"]["Analyse"]["Properties"]["Policies"]
+    assert not re.search(r'"(sts|s3|dynamodb):', json.dumps(analyse))
+    for statement in analyse[0]["PolicyDocument"]["Statement"]:
+        if any(a.startswith(("ec2:", "ssm:")) and not READING.search(a) for a in listed(statement["Action"])):
+            for resource in listed(statement["Resource"]):
+                text = resource if isinstance(resource, str) else resource["Fn::Sub"]
+                own = "${AWS::AccountId}" in text or "::snapshot/" in text or "::image/" in text or text == "*"
+                assert own, f"{statement['Sid']}: {text}"
+
+
+def test_execution_role_has_no_ec2_and_no_evidence() -> None:
+    text = json.dumps(ALL["execution-role"])
+    assert not re.search(r'"(ec2|ssm|iam):', text)
+    assert "EvidenceBucket" not in text
+
+
+def test_evidence_outlives_every_stack() -> None:
+    kept = {"AWS::S3::Bucket", "AWS::KMS::Key", "AWS::DynamoDB::Table", "AWS::S3::BucketPolicy"}
+    for name, template in ALL.items():
+        for logical, resource in template["Resources"].items():
+            if resource["Type"] in kept:
+                policies = (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy"))
+                assert policies == ("Retain", "Retain"), f"{name}.{logical}"
+
+
+def test_evidence_bucket_is_locked_and_closed() -> None:
+    store = ALL["evidence-store"]["Resources"]
+    bucket = store["EvidenceBucket"]["Properties"]
+    assert bucket["ObjectLockEnabled"] is True
+    assert bucket["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]["Mode"] == {"Ref": "LockMode"}
+    rules = bucket["LifecycleConfiguration"]["Rules"]
+    assert not [r for r in rules if any(key.startswith(("Expiration", "NoncurrentVersion")) for key in r)]
+    denied = {s["Sid"]: s for s in store["EvidenceBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]}
+    assert {"TlsOnly", "Tls12", "OnlyTheCustodianWrites", "OnlyUnderTheEvidenceKey", "NobodyDeletes"} <= set(denied)
+    assert {s["Effect"] for s in denied.values()} == {"Deny"}
+
+
+@pytest.mark.parametrize(("name", "logical", "bucket"), list(resources("AWS::S3::Bucket")), ids=lambda v: str(v)[:20])
+def test_bucket_rules(name: str, logical: str, bucket: dict[str, Any]) -> None:
+    properties = bucket["Properties"]
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    aborts = [r["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] for r in properties["LifecycleConfiguration"]["Rules"]
+              if "AbortIncompleteMultipartUpload" in r]  # fmt: skip
+    assert aborts and max(aborts) <= 7
+    policy = ALL[name]["Resources"][f"{logical}Policy"]["Properties"]["PolicyDocument"]
+    assert {"TlsOnly", "Tls12"} <= {s["Sid"] for s in policy["Statement"]}
+
+
+@pytest.mark.parametrize(("name", "logical", "key"), list(resources("AWS::KMS::Key")), ids=lambda v: str(v)[:20])
+def test_key_policies_separate_administration_from_use(name: str, logical: str, key: dict[str, Any]) -> None:
+    properties = key["Properties"]
+    assert properties.get("EnableKeyRotation") is True or properties.get("KeyUsage") == "SIGN_VERIFY"
+    using = re.compile(r"kms:(Decrypt|Encrypt|GenerateDataKey|ReEncrypt|Sign|CreateGrant)")
+    for statement in properties["KeyPolicy"]["Statement"]:
+        assert statement["Principal"] != "*" and statement["Principal"].get("AWS") != "*", statement["Sid"]
+        uses = [a for a in listed(statement["Action"]) if using.match(a)]
+        administers = [a for a in listed(statement["Action"]) if a.startswith(("kms:Put", "kms:Schedule"))]
+        assert not (uses and administers), f"{name}.{logical}.{statement['Sid']} both administers and uses"
+        if uses:
+            assert statement.get("Condition"), f"{name}.{logical}.{statement['Sid']} lets the key be used by any way"
+
+
+def test_bus_takes_events_from_forwarders_of_the_organization_only() -> None:
+    statement = ALL["intake"]["Resources"]["BusPolicy"]["Properties"]["Statement"]
+    assert statement["Action"] == "events:PutEvents"
+    assert statement["Condition"]["StringEquals"] == {"aws:PrincipalOrgID": {"Ref": "OrganizationId"}}
+    assert statement["Condition"]["ArnLike"]["aws:PrincipalArn"]["Fn::Sub"].endswith(":role/${RolePrefix}forwarder")
+
+
+def test_families_of_events_are_the_same_in_both_accounts() -> None:
+    def patterns(name: str) -> list[dict[str, Any]]:
+        return [r["Properties"]["EventPattern"] for n, _, r in resources("AWS::Events::Rule") if n == name]
+
+    assert len(patterns("intake")) == 6
+    assert sorted(map(json.dumps, patterns("intake"))) == sorted(map(json.dumps, patterns("security-account")))
+
+
+def test_every_rule_target_has_a_dead_letter_queue() -> None:
+    for name, logical, rule in resources("AWS::Events::Rule"):
+        for target in rule["Properties"]["Targets"]:
+            assert "DeadLetterConfig" in target, f"{name}.{logical}"
+
+
+def test_every_working_queue_has_a_dead_letter_queue() -> None:
+    working = [(n, i, q) for n, i, q in resources("AWS::SQS::Queue") if "RedrivePolicy" in q["Properties"]]
+    assert [(n, i) for n, i, _ in working] == [("intake", "Findings")]
+    # the others are dead letter queues themselves: something must send what fails there, and somebody must hear of it
+    alarmed = json.dumps([r for _, _, r in resources("AWS::CloudWatch::Alarm")])
+    for name in ("DeadLetterQueueName", "TargetDeadLetterQueueName"):
+        assert name in alarmed
+
+
+def test_every_alarm_has_an_action_and_a_runbook() -> None:
+    text = (ROOT / "docs" / "runbooks.md").read_text("utf-8")
+    sections = {
+        re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in text.splitlines()
+        if line.startswith("#")
+    }
+    alarms = list(resources("AWS::CloudWatch::Alarm"))
+    assert len(alarms) >= 10
+    for name, logical, alarm in alarms:
+        properties = alarm["Properties"]
+        assert properties["AlarmActions"], f"{name}.{logical}"
+        anchor = re.search(r"\$\{RunbookUrl\}#([a-z-]+)", properties["AlarmDescription"]["Fn::Sub"])
+        assert anchor and anchor[1] in sections, f"{name}.{logical}: docs/runbooks.md has no section for it"
+
+
+def test_network_has_no_way_out() -> None:
+    ways = {
+        "InternetGateway",
+        "NatGateway",
+        "EgressOnlyInternetGateway",
+        "TransitGatewayAttachment",
+        "VPCPeeringConnection",
+        "Route",
+        "EIP",
+    }
+    assert not [
+        r["Type"]
+        for t in ALL.values()
+        for r in t["Resources"].values()
+        if r["Type"] in {f"AWS::EC2::{w}" for w in ways}
+    ]
+    text = json.dumps(ALL["network"])
+    assert "0.0.0.0/0" not in text and "::/0" not in text
+
+
+def test_endpoint_set() -> None:
+    found = {r["Properties"]["ServiceName"]["Fn::Sub"].removeprefix("com.amazonaws.${AWS::Region}."): r["Properties"]
+             for _, _, r in resources("AWS::EC2::VPCEndpoint")}  # fmt: skip
+    assert {s for s, p in found.items() if p["VpcEndpointType"] == "Interface"} == INTERFACE_ENDPOINTS
+    assert {s for s, p in found.items() if p["VpcEndpointType"] == "Gateway"} == {"s3", "dynamodb"}
+    for service, properties in found.items():
+        for statement in properties["PolicyDocument"]["Statement"]:
+            scoped = "aws:PrincipalOrgID" in json.dumps(statement.get("Condition", {})) or "*" not in listed(
+                statement["Resource"]
+            )
+            assert scoped, f"{service} endpoint is open to everybody"
+        if properties["VpcEndpointType"] == "Interface":
+            assert properties["PrivateDnsEnabled"] is True
+
+
+def test_mwaa_is_private_and_logged() -> None:
+    environment = ALL["mwaa"]["Resources"]["Environment"]["Properties"]
+    assert environment["WebserverAccessMode"] == "PRIVATE_ONLY"
+    assert environment["KmsKey"] == {"Ref": "MwaaKeyArn"}
+    logs = environment["LoggingConfiguration"]
+    assert {n for n, v in logs.items() if v["Enabled"] is True} == {
+        "DagProcessingLogs", "SchedulerLogs", "TaskLogs", "WebserverLogs", "WorkerLogs",
+    }  # fmt: skip
+    assert len(environment["NetworkConfiguration"]["SubnetIds"]) == 2
+    assert environment["MinWorkers"] >= 1
+    assert {"PluginsS3ObjectVersion", "RequirementsS3ObjectVersion"} <= set(environment)
+    inbound = [r["Properties"] for n, _, r in resources("AWS::EC2::SecurityGroupIngress") if n == "network"]
+    assert [r["SourceSecurityGroupId"] for r in inbound] == [{"Ref": "MwaaSecurityGroup"}]
+    assert "SecurityGroupIngress" not in ALL["network"]["Resources"]["MwaaSecurityGroup"]["Properties"]
+
+
+def test_mwaa_gets_every_setting_without_a_default_and_only_known_ones() -> None:
+    options = ALL["mwaa"]["Resources"]["Environment"]["Properties"]["AirflowConfigurationOptions"]
+    given = {name.removeprefix("forensics.") for name in options if name.startswith("forensics.")}
+    needed = {name for name, field in Settings.model_fields.items() if field.is_required()}
+    assert needed <= given, f"mwaa.yaml does not set {sorted(needed - given)}"
+    assert given <= set(Settings.model_fields), f"no such settings: {sorted(given - set(Settings.model_fields))}"
+
+
+def test_query_api_has_no_key_and_limits() -> None:
+    template = ALL["query-api"]["Resources"]
+    api = template["Api"]["Properties"]
+    assert "API_KEY" not in json.dumps(template)
+    assert api["AuthenticationType"] == "AWS_IAM" and api["IntrospectionConfig"] == "DISABLED"
+    assert 0 < api["QueryDepthLimit"] <= 5 and api["ResolverCountLimit"] > 0
+
+
+def test_scps_let_the_product_itself_through() -> None:
+    for name, _, policy in resources("AWS::Organizations::Policy"):
+        content = policy["Properties"]["Content"]
+        # AWS Organizations quota: 5,120 characters a policy
+        assert len(json.dumps(content, separators=(",", ":"))) < 5120, name
+        for statement in content["Statement"]:
+            assert statement["Effect"] == "Deny"
+            assert "ArnNotLike" in statement["Condition"], f"{name}.{statement['Sid']} locks the product out too"
