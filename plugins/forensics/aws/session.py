@@ -15,6 +15,7 @@ from botocore.credentials import RefreshableCredentials
 from botocore.loaders import Loader
 
 from forensics.aws.error_map import aws_errors
+from forensics.aws.request_log import watch
 
 _CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 6},
@@ -72,6 +73,7 @@ class ClientFactory:
             if service not in self._clients:
                 config = _CONFIG.merge(Config(signature_version="s3v4")) if service == "s3" else _CONFIG
                 self._clients[service] = self.session.client(service, region_name=self.region, config=config)
+                watch(self._clients[service])
             return self._clients[service]
 
     def lazy(self, service: str) -> Any:
