@@ -46,6 +46,7 @@ class Settings(BaseModel):
     capture_tool_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     retention_days: int = Field(default=365, ge=1, description="Object Lock and snapshot lock, in days")
     lock_mode: str = Field(default="GOVERNANCE", pattern="^(GOVERNANCE|COMPLIANCE)$")
+    legal_hold: bool = Field(default=True, description="put a legal hold on every evidence object")
     isolate_from_severity: str = Field(default="HIGH", pattern="^(LOW|MEDIUM|HIGH|CRITICAL)$")
     accept_samples: bool = False
     administrator_accounts: str = Field(

@@ -134,7 +134,7 @@ class CustodyLedger:
         """All events in order."""
         return [CustodyEvent.model_validate(data) for _, data in self._store.items(case_id, "CUSTODY#")]
 
-    def _verified(self, case_id: str) -> tuple[list[CustodyEvent], str]:
+    def verified(self, case_id: str) -> tuple[list[CustodyEvent], str]:
         """Events and head of a whole chain; a tail that was cut off is noticed by the head item beside it."""
         # The head is read first: events that are appended meanwhile only make the list longer.
         seq, digest = self.head(case_id)
@@ -154,7 +154,7 @@ class CustodyLedger:
         The statement is signed over its SHA-384 digest (KMS ``MessageType=DIGEST``), so that anyone can check it with
         the public key and no AWS access.
         """
-        events, head = self._verified(case_id)
+        events, head = self.verified(case_id)
         statement = {
             "schema": "forensics.custody-head/1",
             "case_id": case_id,

@@ -11,6 +11,7 @@ from forensics.aws.custody_ledger import CustodyLedger
 from forensics.aws.desk import CaseDesk, ForensicGateways
 from forensics.aws.ebs import EbsGateway
 from forensics.aws.ec2 import Ec2Gateway
+from forensics.aws.evidence_archive import EvidenceArchive
 from forensics.aws.messages import FindingQueue, Notifier
 from forensics.aws.s3 import EvidenceStore, LandingGateway, ToolsGateway
 from forensics.aws.session import Scope, assume, home
@@ -85,6 +86,7 @@ class ForensicsHook(BaseHook):
                 kms_key=s.evidence_key_arn,
                 mode=s.lock_mode,
                 retention_days=s.retention_days,
+                legal_hold=s.legal_hold,
             ),
             landing=LandingGateway(own.lazy("s3"), bucket=s.landing_bucket),
             tools=ToolsGateway(own.lazy("s3"), bucket=s.tools_bucket),
@@ -98,6 +100,17 @@ class ForensicsHook(BaseHook):
             notifier=Notifier(own.lazy("sns"), topic_arn=s.topic_arn),
             queue=self.queue(),
         )
+
+    def archive(self, case_id: str) -> EvidenceArchive:
+        """The evidence bucket as an auditor reads it, under the custodian's role."""
+        s = self.settings
+        custodian = assume(
+            self.forensic_scope(case_id, "custodian"),
+            role_prefix=s.role_prefix,
+            external_id=s.external_id,
+            session_name=session_name(case_id, "custodian"),
+        )
+        return EvidenceArchive(custodian.lazy("s3"), bucket=s.evidence_bucket, owner=s.forensic_account_id)
 
     def queue(self) -> FindingQueue:
         """The findings' queue (needs no case)."""
