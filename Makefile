@@ -46,7 +46,7 @@ test-e2e: .ready ## Boot the lab and Airflow and play the cases, happy and faili
 .PHONY: custody-check
 custody-check: .ready ## Prove custody: 300 tampered bundles named, 100 clean ones pass, disk digests fast and true
 	@echo "[custody-check] a few minutes; figures are printed"
-	@CUSTODY_CHECK=full $(PYTHON_BIN) -m pytest -q -s tests/verifier
+	@CUSTODY_CHECK=full $(PYTHON_BIN) -m pytest -q -s tests/verifier tests/unit/aws/test_disk_reading.py
 
 lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] ruff: rules"; .venv/bin/ruff check .

@@ -47,6 +47,12 @@ class Settings(BaseModel):
     retention_days: int = Field(default=365, ge=1, description="Object Lock and snapshot lock, in days")
     lock_mode: str = Field(default="GOVERNANCE", pattern="^(GOVERNANCE|COMPLIANCE)$")
     legal_hold: bool = Field(default=True, description="put a legal hold on every evidence object")
+    hash_source_snapshots: bool = Field(
+        default=True, description="read the originals too and compare them with the copies"
+    )
+    export_raw_disks: bool = Field(
+        default=False, description="store the written blocks of every disk in the evidence store"
+    )
     isolate_from_severity: str = Field(default="HIGH", pattern="^(LOW|MEDIUM|HIGH|CRITICAL)$")
     accept_samples: bool = False
     administrator_accounts: str = Field(

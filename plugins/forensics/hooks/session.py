@@ -10,6 +10,7 @@ from forensics.aws.case_store import CaseStore
 from forensics.aws.custody_ledger import CustodyLedger
 from forensics.aws.desk import CaseDesk, ForensicGateways
 from forensics.aws.ebs import EbsGateway
+from forensics.aws.ebs_direct import EbsDirectGateway
 from forensics.aws.ec2 import Ec2Gateway
 from forensics.aws.evidence_archive import EvidenceArchive
 from forensics.aws.messages import FindingQueue, Notifier
@@ -27,6 +28,7 @@ class AccountGateways:
 
     ec2: Ec2Gateway
     ebs: EbsGateway
+    ebs_direct: EbsDirectGateway
     ssm: SsmGateway
 
 
@@ -63,6 +65,7 @@ class ForensicsHook(BaseHook):
         return AccountGateways(
             ec2=Ec2Gateway(ec2, **where),
             ebs=EbsGateway(ec2, **where),
+            ebs_direct=EbsDirectGateway(clients.lazy("ebs"), **where),
             ssm=SsmGateway(clients.lazy("ssm"), **where),
         )
 
