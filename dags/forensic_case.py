@@ -75,5 +75,5 @@ with DAG(
     [memory.touched, containment.last] >> investigation.first
     memory.last >> investigation.memory
     [memory.last, disk.last] >> investigation.disks
-    [*investigation.tools, memory.last, disk.last, containment.last, watch] >> report.first
+    [*investigation.tools, memory.last, disk.digest, containment.last, watch] >> report.first
     investigation.last >> report.last

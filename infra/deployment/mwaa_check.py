@@ -26,7 +26,9 @@ ROOT = templates.ROOT
 LARGEST_PLUGINS = 1_000_000_000
 LARGEST_REQUIREMENTS = 32_000
 # Options MWAA sets itself and does not let anybody change (user guide, "Airflow configuration options", blocked ones).
-BLOCKED = re.compile(r"^(database\.|logging\.remote|core\.(executor|dags_folder|plugins_folder|fernet_key)|webserver\.secret_key|celery\.broker)")
+BLOCKED = re.compile(
+    r"^(database\.|logging\.remote|core\.(executor|dags_folder|plugins_folder|fernet_key)|webserver\.secret_key|celery\.broker)"
+)
 
 
 class CheckError(RuntimeError):
@@ -56,16 +58,26 @@ def refused(release: Path) -> list[str]:
         if bad := archive.testzip():
             wrong.append(f"plugins.zip is damaged at {bad}")
         names = archive.namelist()
-        wrong += [f"plugins.zip has a path that leaves it: {n}" for n in names if n.startswith("/") or ".." in n.split("/")]
+        wrong += [
+            f"plugins.zip has a path that leaves it: {n}" for n in names if n.startswith("/") or ".." in n.split("/")
+        ]
         tops = {n.split("/")[0] for n in names}
-        wrong += [f"plugins.zip has everything in one folder ({t}): MWAA puts its content on the path" for t in tops if len(tops) == 1]
+        wrong += [
+            f"plugins.zip has everything in one folder ({t}): MWAA puts its content on the path"
+            for t in tops
+            if len(tops) == 1
+        ]
     text = (release / "requirements.txt").read_text("utf-8")
     if len(text) > LARGEST_REQUIREMENTS:
         wrong.append("requirements.txt is larger than MWAA takes")
     if "--constraint" not in text:
         wrong.append("requirements.txt has no constraint: MWAA would add the published ones, which need internet")
     for line in text.splitlines():
-        if line and not line.startswith(("#", "--")) and not re.match(r"^[A-Za-z0-9_.-]+==\S+( --hash=sha256:[0-9a-f]{64})+$", line):
+        if (
+            line
+            and not line.startswith(("#", "--"))
+            and not re.match(r"^[A-Za-z0-9_.-]+==\S+( --hash=sha256:[0-9a-f]{64})+$", line)
+        ):
             wrong.append(f"requirements.txt: {line!r} is not pinned by version and digest")
         if re.match(r"^apache-airflow==", line):
             wrong.append("requirements.txt replaces Airflow itself")
@@ -75,7 +87,10 @@ def refused(release: Path) -> list[str]:
 def options() -> dict[str, str]:
     """The configuration options of the MWAA template; intrinsic functions as their names."""
     resource = templates.committed()["mwaa"]["Resources"]["Environment"]["Properties"]
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in resource["AirflowConfigurationOptions"].items()}
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in resource["AirflowConfigurationOptions"].items()
+    }
 
 
 def environment(version: str) -> Path:
@@ -119,7 +134,11 @@ def install(python: Path, unpacked: Unpacked) -> list[str]:
     _run([pip, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check", "--no-deps",
           "--requirement", str(unpacked.requirements)], what="pip install -r requirements.txt")  # fmt: skip
     after = _packages(python)
-    return [f"requirements.txt changes {name} of MWAA's image: {before[name]} → {after.get(name)}" for name in before if after.get(name) != before[name]]
+    return [
+        f"requirements.txt changes {name} of MWAA's image: {before[name]} → {after.get(name)}"
+        for name in before
+        if after.get(name) != before[name]
+    ]
 
 
 def _packages(python: Path) -> dict[str, str]:
@@ -166,7 +185,9 @@ def judge(found: dict[str, Any], unpacked: Unpacked, *, version: str) -> list[st
         wrong.append(f"the package was imported from {found['product']}, not from the release")
     if "forensics" not in found["plugins"]:
         wrong.append("Airflow did not load the UI plugin")
-    return wrong + [f"Airflow {version} has no option {name}, which mwaa.yaml sets" for name in found["unknown_options"]]
+    return wrong + [
+        f"Airflow {version} has no option {name}, which mwaa.yaml sets" for name in found["unknown_options"]
+    ]
 
 
 def play(python: Path, unpacked: Unpacked, *, state: Path) -> None:
@@ -177,7 +198,9 @@ def play(python: Path, unpacked: Unpacked, *, state: Path) -> None:
         "LAB_DAGS": str(unpacked.dags),
         "LAB_PLUGINS": str(unpacked.plugins),
     }
-    done = subprocess.run([sys.executable, "-m", "lab.demo", "--state", str(state)], cwd=ROOT, env=env, check=False, timeout=900)
+    done = subprocess.run(
+        [sys.executable, "-m", "lab.demo", "--state", str(state)], cwd=ROOT, env=env, check=False, timeout=900
+    )
     if done.returncode:
         msg = f"the case failed with exit status {done.returncode}; logs are in {state / 'logs'}"
         raise CheckError(msg)
@@ -193,7 +216,9 @@ def check(release: Path, version: str, *, case: bool) -> list[str]:
         wrong += judge(found, unpacked, version=version)
         if not wrong and case:
             play(python, unpacked, state=Path(os.environ.get("LAB_STATE") or ROOT / ".lab") / f"mwaa-{version}")
-    print(f"[mwaa-check] Airflow {version}, Python {found['python']}: DAGs {', '.join(found['dags'])}; {len(wrong)} to mend")
+    print(
+        f"[mwaa-check] Airflow {version}, Python {found['python']}: DAGs {', '.join(found['dags'])}; {len(wrong)} to mend"
+    )
     return wrong
 
 

@@ -24,7 +24,9 @@ def unknown_options() -> list[str]:
     from airflow.configuration import conf
 
     wanted = json.loads(os.environ["CHECK_OPTIONS"])
-    return [f"{s}.{o}" for s, o in (name.split(".", 1) for name in wanted) if s != "forensics" and not conf.has_option(s, o)]
+    return [
+        f"{s}.{o}" for s, o in (name.split(".", 1) for name in wanted) if s != "forensics" and not conf.has_option(s, o)
+    ]
 
 
 def plugins() -> list[str]:

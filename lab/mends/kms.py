@@ -1,4 +1,4 @@
-"""KMS: MessageType DIGEST, PSS salts as long as the hash, bad signatures are errors, keys by foreign ARN."""
+"""KMS: MessageType DIGEST, PSS salts as long as the hash, bad signatures are errors, keys by foreign ARN, ARNs in answers."""
 
 from __future__ import annotations
 
@@ -67,6 +67,16 @@ def _with_message_type(original: Callable[[Any], str]) -> Callable[[Any], str]:
     return call
 
 
+def _with_arn(original: Callable[[Any], str]) -> Callable[[Any], str]:
+    def get_public_key(self: Any) -> str:
+        # stock moto gives the id; AWS answers with the key's ARN, as Sign does
+        answer = json.loads(original(self))
+        key = self.kms_backend.describe_key(self._get_param("KeyId"))
+        return json.dumps(answer | {"KeyId": key.arn})
+
+    return get_public_key
+
+
 def _backend(_original: Any) -> property:
     def kms_backend(self: Any) -> Any:
         try:
@@ -87,4 +97,5 @@ def apply() -> None:
     replace(ECDSAPrivateKey, "_ECDSAPrivateKey__hash_algorithm", _ecdsa_algorithm)
     replace(KmsResponse, "sign", _with_message_type)
     replace(KmsResponse, "verify", _with_message_type)
+    replace(KmsResponse, "get_public_key", _with_arn)
     replace(KmsResponse, "kms_backend", _backend)

@@ -8,7 +8,7 @@
     ├─ CaseError                      InvalidCaseError, CaseConflictError
     ├─ UnsupportedTargetError         no document for this platform
     ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError
-    ├─ CustodyError                   DigestMismatchError, CustodyChainError   (never retried)
+    ├─ CustodyError                   DigestMismatchError, CustodyChainError, AuditError   (never retried)
     ├─ ContainmentError
     ├─ InvestigationError
     └─ AwsError                       AccessDeniedError, ThrottledError, ResourceGoneError, ConflictError
@@ -102,6 +102,10 @@ class DigestMismatchError(CustodyError):
 
 class CustodyChainError(CustodyError):
     """The custody ledger's chain is broken."""
+
+
+class AuditError(CustodyError):
+    """An audit found that evidence, ledger, signatures or locks are not what they were."""
 
 
 class ContainmentError(ForensicsError):

@@ -91,6 +91,13 @@ class Settings(BaseModel):
     break_tracked_flows: bool = True
     idle_flow_seconds: int = Field(default=0, ge=0, le=432000)
     revoke_role_sessions: bool = False
+    legal_hold: bool = Field(default=True, description="put a legal hold on every evidence object")
+    hash_source_snapshots: bool = Field(
+        default=True, description="read the originals too and compare them with the copies"
+    )
+    export_raw_disks: bool = Field(
+        default=False, description="store the written blocks of every disk in the evidence store"
+    )
     accept_samples: bool = False
     administrator_accounts: str = Field(
         default="", description="comma-separated accounts that send findings for others (delegated administrators)"

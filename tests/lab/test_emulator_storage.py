@@ -284,7 +284,10 @@ def test_a_signed_digest_verifies_outside_of_kms(lab: Lab, spec: str, algorithm:
     digest = hashlib.new(chosen.name, b"ledger head").digest()
     call = {"KeyId": key, "MessageType": "DIGEST", "SigningAlgorithm": algorithm}
     signature = kms.sign(Message=digest, **call)["Signature"]
-    public = serialization.load_der_public_key(kms.get_public_key(KeyId=key)["PublicKey"])
+    answer = kms.get_public_key(KeyId=key)
+    assert answer["KeyId"] == kms.sign(Message=digest, **call)["KeyId"]
+    assert answer["KeyId"].startswith("arn:aws:kms:")
+    public = serialization.load_der_public_key(answer["PublicKey"])
     prehashed = utils.Prehashed(chosen)
 
     def verify(data: bytes) -> None:

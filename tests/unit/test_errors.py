@@ -28,6 +28,7 @@ FINAL = {
     "CustodyError",
     "DigestMismatchError",
     "CustodyChainError",
+    "AuditError",
     "ResourceGoneError",
     "ConflictError",
 }

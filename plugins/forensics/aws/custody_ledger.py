@@ -13,14 +13,22 @@ from typing import Any
 from forensics.aws.case_store import CaseStore, case_pk, from_item, to_item
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.s3 import EvidenceStore
-from forensics.domain.custody import GENESIS, canonical, next_event, verify_chain
+from forensics.domain.bundle import SigningKey
+from forensics.domain.custody import GENESIS, canonical, next_event, stored_form, verify_chain
 from forensics.domain.naming import case_prefix
 from forensics.errors import AwsError, CaseError, ConflictError, CustodyChainError
-from forensics.models.base import format_utc
-from forensics.models.custody import CustodyAction, CustodyEvent
+from forensics.models.base import Model, format_utc
+from forensics.models.custody import CustodyAction, CustodyEvent, CustodyFacts
 
 ALGORITHM = "ECDSA_SHA_384"
 _TRIES = 12
+
+
+class Signature(Model):
+    """A signature in base64 and the key that made it."""
+
+    signature: str
+    key: SigningKey
 
 
 class CustodyLedger:
@@ -32,6 +40,7 @@ class CustodyLedger:
         self._store = store
         self._signing_key = signing_key
         self._actor = actor
+        self._public: SigningKey | None = None
 
     def head(self, case_id: str) -> tuple[int, str]:
         """(sequence number, digest) of the newest event; (0, 64 zeros) for an empty ledger."""
@@ -53,6 +62,7 @@ class CustodyLedger:
         *,
         evidence_id: str | None = None,
         detail: dict[str, Any] | None = None,
+        facts: CustodyFacts | None = None,
         once: str | None = None,
     ) -> None:
         """Append an event. ``once`` names the event within the case: a retry of the same step does not add it again."""
@@ -67,6 +77,7 @@ class CustodyLedger:
                 at=datetime.now(UTC),
                 evidence_id=evidence_id,
                 detail=detail,
+                facts=facts,
             )
             try:
                 self._write(event, seq=seq, once=once)
@@ -93,7 +104,7 @@ class CustodyLedger:
         record = {
             "PK": pk,
             "SK": {"S": f"CUSTODY#{event.seq:08d}"},
-            "data": to_item(event.model_dump(mode="json")),
+            "data": to_item(stored_form(event)),
         }
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(PK)"}
         if seq:
@@ -124,7 +135,7 @@ class CustodyLedger:
         """All events in order."""
         return [CustodyEvent.model_validate(data) for _, data in self._store.items(case_id, "CUSTODY#")]
 
-    def _verified(self, case_id: str) -> tuple[list[CustodyEvent], str]:
+    def verified(self, case_id: str) -> tuple[list[CustodyEvent], str]:
         """Events and head of a whole chain; a tail that was cut off is noticed by the head item beside it."""
         # The head is read first: events that are appended meanwhile only make the list longer.
         seq, digest = self.head(case_id)
@@ -143,7 +154,7 @@ class CustodyLedger:
 
         The signature is over the head's digest, and the chain up to it is recomputed, so nothing before it was changed.
         """
-        events, _ = self._verified(case_id)
+        events, _ = self.verified(case_id)
         for _, data in self._store.items(case_id, "CUSTODYSIG#"):
             statement = json.loads(data["statement"])
             seq = int(statement["seq"])
@@ -176,7 +187,7 @@ class CustodyLedger:
         The statement is signed over its SHA-384 digest (KMS ``MessageType=DIGEST``), so that anyone can check it with
         the public key and no AWS access.
         """
-        events, head = self._verified(case_id)
+        events, head = self.verified(case_id)
         statement = {
             "schema": "forensics.custody-head/1",
             "case_id": case_id,
@@ -186,25 +197,18 @@ class CustodyLedger:
             "signed_at": format_utc(datetime.now(UTC)),
         }
         message = canonical(statement)
-        with aws_errors(f"sign the ledger head of {case_id} with {self._signing_key}"):
-            answer = self._kms.sign(
-                KeyId=self._signing_key,
-                Message=hashlib.sha384(message).digest(),
-                MessageType="DIGEST",
-                SigningAlgorithm=ALGORITHM,
-            )
-            public = self._kms.get_public_key(KeyId=self._signing_key)
+        made = self.sign(message, what=f"the ledger head of {case_id}")
         signed = {
             "statement": message.decode(),
-            "signature": base64.b64encode(answer["Signature"]).decode(),
+            "signature": made.signature,
             "algorithm": ALGORITHM,
-            "key_arn": str(answer["KeyId"]),
-            "public_key_der": base64.b64encode(public["PublicKey"]).decode(),
+            "key_arn": made.key.arn,
+            "public_key_der": base64.b64encode(made.key.der).decode(),
         }
         name = f"{case_prefix(case_id)}custody/head-{len(events):08d}-{phase}-{hashlib.sha256(message).hexdigest()[:8]}.json"
         stored = evidence.put(
             name,
-            canonical({**signed, "events": [e.model_dump(mode="json") for e in events]}),
+            canonical({**signed, "events": [stored_form(e) for e in events]}),
             content_type="application/json",
         )
         self._store.put_once(
@@ -213,3 +217,27 @@ class CustodyLedger:
             {**signed, "seq": len(events), "head": head, "phase": phase, "uri": stored.uri},
         )
         return {"head": head, "uri": stored.uri}
+
+    def sign(self, message: bytes, *, what: str) -> Signature:
+        """Sign the SHA-384 digest of ``message`` with the signing key."""
+        with aws_errors(f"sign {what} with {self._signing_key}"):
+            answer = self._kms.sign(
+                KeyId=self._signing_key,
+                Message=hashlib.sha384(message).digest(),
+                MessageType="DIGEST",
+                SigningAlgorithm=ALGORITHM,
+            )
+        key = SigningKey(arn=str(answer["KeyId"]), der=self.public_key().der)
+        return Signature(signature=base64.b64encode(answer["Signature"]).decode(), key=key)
+
+    def public_key(self) -> SigningKey:
+        """The public half of the signing key."""
+        if self._public is None:
+            with aws_errors(f"read the public key of {self._signing_key}"):
+                answer = self._kms.get_public_key(KeyId=self._signing_key)
+            self._public = SigningKey(arn=str(answer["KeyId"]), der=answer["PublicKey"])
+        return self._public
+
+    def signed_heads(self, case_id: str) -> list[dict[str, Any]]:
+        """Every signed head of the case, as recorded beside the ledger."""
+        return [data for _, data in self._store.items(case_id, "CUSTODYSIG#")]

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from forensics import __version__
 from forensics.aws.case_store import CaseStore
 from forensics.aws.case_view import read_view
 from forensics.aws.custody_ledger import CustodyLedger
 from forensics.aws.messages import FindingQueue, Notifier
+from forensics.aws.request_log import take
 from forensics.aws.s3 import EvidenceStore, LandingGateway, ToolsGateway
+from forensics.domain.custody import facts_of
 from forensics.domain.verdict import gaps
 from forensics.errors import CaseError, ForensicsError
 from forensics.models.base import Model
 from forensics.models.case import Case, CaseView, Milestone, Phase, StepFailure, TimelineKind
-from forensics.models.custody import CustodyAction
+from forensics.models.custody import CustodyAction, CustodyFacts
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
 from forensics.models.finding import Finding
 from forensics.models.plan import ResponsePlan
@@ -143,16 +146,33 @@ class CaseDesk:
         *,
         evidence_id: str | None = None,
         detail: dict[str, Any] | None = None,
+        facts: CustodyFacts | None = None,
         once: str | None = None,
     ) -> None:
-        """Append to the custody ledger."""
+        """Append to the custody ledger; who, why, clock, tool and request ids are added here (R9)."""
+        said = {"step": self.step, **(detail or {})}
+        given = (facts or CustodyFacts()).model_dump(exclude_unset=True)
+        merged = {**self._circumstances(), **facts_of(said).model_dump(exclude_unset=True), **given}
         self.gw.ledger.append(
             self.case_id,
             action,
             evidence_id=evidence_id,
-            detail={"step": self.step, **(detail or {})},
+            detail=said,
+            facts=CustodyFacts.model_validate(merged),
             once=once,
         )
+
+    def _circumstances(self) -> dict[str, Any]:
+        case = self.case
+        person = {"requester": case.requester} if case.requester else {}
+        known: dict[str, Any] = {
+            "identity": {"source_identity": case.case_id, "step": self.step, "run_id": case.run_id or "", **person},
+            "authority": case.reason or f"finding {case.finding_key} from {case.source}",
+            "time_source": "clock of the process that wrote the event, UTC",
+            "tool": {"name": "ec2-forensics", "version": __version__},
+        }
+        requests = take()
+        return {**known, "request_ids": requests} if requests else known
 
     def sign_ledger(self, phase: str) -> dict[str, str]:
         """Sign the ledger's head at the end of a phase."""

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from forensics.aws.error_map import aws_errors
-from forensics.errors import SnapshotError
+from forensics.domain.audit import AuditedSnapshot
+from forensics.errors import ResourceGoneError, SnapshotError
 from forensics.models.base import Model
 
 
@@ -69,6 +70,22 @@ class EbsGateway:
             "state": str(answer.get("LockState", "")),
             "until": expires.isoformat() if isinstance(expires, datetime) else str(expires or ""),
         }
+
+    def audited(self, snapshot_id: str) -> AuditedSnapshot:
+        """A snapshot's state, lock and publicness as they are now; one that is gone is said to be."""
+        known: dict[str, Any] = {"snapshot_id": snapshot_id, "account_id": self.account_id}
+        try:
+            state = self.snapshots([snapshot_id])[0].state
+        except ResourceGoneError:
+            return AuditedSnapshot(**known, state=None)
+        with aws_errors(f"read lock and permissions of {snapshot_id} {self._where}"):
+            locks = self._ec2.describe_locked_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]
+            granted = self._ec2.describe_snapshot_attribute(
+                SnapshotId=snapshot_id, Attribute="createVolumePermission"
+            ).get("CreateVolumePermissions", [])
+        if locks:
+            known |= {"lock_state": locks[0]["LockState"], "until": locks[0].get("LockExpiresOn")}
+        return AuditedSnapshot(**known, state=state, public=any(p.get("Group") == "all" for p in granted))
 
     def share(self, snapshot_id: str, *, account_id: str) -> None:
         """Let another account copy the snapshot."""

@@ -154,8 +154,19 @@ class LandingGateway:
 class EvidenceStore:
     """Create-only writes under Object Lock, with checksum, owner check and the evidence key (R12, R13)."""
 
-    def __init__(self, client: Any, *, bucket: str, owner: str, kms_key: str, mode: str, retention_days: int) -> None:
+    def __init__(
+        self,
+        client: Any,
+        *,
+        bucket: str,
+        owner: str,
+        kms_key: str,
+        mode: str,
+        retention_days: int,
+        legal_hold: bool = True,
+    ) -> None:
         self._s3 = client
+        self._hold = {"ObjectLockLegalHoldStatus": "ON"} if legal_hold else {}
         self.bucket = bucket
         self._owner = owner
         self._kms_key = kms_key
@@ -168,7 +179,7 @@ class EvidenceStore:
 
     def _lock(self) -> dict[str, Any]:
         until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=self._days)
-        return {"ObjectLockMode": self._mode, "ObjectLockRetainUntilDate": until}
+        return {"ObjectLockMode": self._mode, "ObjectLockRetainUntilDate": until, **self._hold}
 
     def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> StoredObject:
         """Write one object; the same bytes written by an earlier try are accepted, other bytes are an error."""

@@ -15,11 +15,13 @@ from botocore.credentials import RefreshableCredentials
 from botocore.loaders import Loader
 
 from forensics.aws.error_map import aws_errors
+from forensics.aws.request_log import watch
 
 _CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 6},
     connect_timeout=10,
     read_timeout=60,
+    max_pool_connections=40,  # EBS direct reads 32 blocks at a time
     user_agent_extra="ec2-forensics",
     s3={"addressing_style": "path"},
 )
@@ -72,6 +74,7 @@ class ClientFactory:
             if service not in self._clients:
                 config = _CONFIG.merge(Config(signature_version="s3v4")) if service == "s3" else _CONFIG
                 self._clients[service] = self.session.client(service, region_name=self.region, config=config)
+                watch(self._clients[service])
             return self._clients[service]
 
     def lazy(self, service: str) -> Any:

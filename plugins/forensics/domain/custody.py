@@ -6,14 +6,15 @@ Canonical JSON is RFC 8785; digests are SHA-256 in lower-case hex. The first lin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import rfc8785
 
 from forensics.errors import CustodyChainError
-from forensics.models.custody import CustodyAction, CustodyEvent
+from forensics.models.custody import CustodyAction, CustodyEvent, CustodyFacts
+from forensics.models.evidence import Digest
 
 GENESIS = "0" * 64
 
@@ -38,8 +39,12 @@ def next_event(
     at: datetime,
     evidence_id: str | None = None,
     detail: dict[str, Any] | None = None,
+    facts: CustodyFacts | None = None,
 ) -> CustodyEvent:
     """Make the link that follows ``previous``."""
+    # Everything that is said is written out (also "sha256", a default), everything that is not said is left out.
+    plain = {k: v for k, v in facts.model_dump(mode="json").items() if v} if facts else {}
+    said = {"facts": CustodyFacts.model_validate(plain)} if plain else {}
     draft = CustodyEvent(
         case_id=case_id,
         seq=seq,
@@ -50,8 +55,28 @@ def next_event(
         evidence_id=evidence_id,
         detail=detail or {},
         digest=GENESIS,
+        **said,
     )
-    return draft.model_copy(update={"digest": event_digest(draft.model_dump(mode="json"))})
+    return draft.model_copy(update={"digest": event_digest(stored_form(draft))})
+
+
+def stored_form(event: CustodyEvent) -> dict[str, Any]:
+    """An event as it is stored and hashed: the fields that it was written with, and no defaults of newer versions."""
+    return {k: v for k, v in event.model_dump(mode="json", exclude_unset=True).items() if k != "facts" or v is not None}
+
+
+def stated_digests(event: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(S3 URI, SHA-256) of every object that an event speaks of: any JSON object in it with ``uri`` and ``sha256``."""
+    waiting: list[Any] = [event]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            uri, sha256 = value.get("uri"), value.get("sha256")
+            if isinstance(uri, str) and isinstance(sha256, str) and uri.startswith("s3://"):
+                yield uri, sha256
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
 
 
 def verify_chain(events: Sequence[CustodyEvent]) -> str:
@@ -64,8 +89,34 @@ def verify_chain(events: Sequence[CustodyEvent]) -> str:
         if event.previous != previous:
             msg = f"custody ledger of {event.case_id}: event {event.seq} does not follow the event before it"
             raise CustodyChainError(msg)
-        if event_digest(event.model_dump(mode="json")) != event.digest:
+        if event_digest(stored_form(event)) != event.digest:
             msg = f"custody ledger of {event.case_id}: event {event.seq} was changed after it was written"
             raise CustodyChainError(msg)
         previous = event.digest
     return previous
+
+
+def facts_of(detail: dict[str, Any]) -> CustodyFacts:
+    """The facts that an event's detail holds, lifted into their fixed places.
+
+    Steps write ``uri``, ``version_id``, ``bytes``, ``sha256``, ``snapshot_id``, ``volume_id``, ``instance_id``,
+    ``document`` (or ``document_sha256``), ``tool`` and ``outcome`` into ``detail``; readers look here.
+    """
+    places = ("uri", "version_id", "snapshot_id", "copy_id", "volume_id", "instance_id", "command_id")
+    found: dict[str, Any] = {"location": {k: detail[k] for k in places if detail.get(k)}}
+    if isinstance(detail.get("sha256"), str):
+        found["digests"] = (
+            Digest(value=detail["sha256"], subject="the object named in location", source="control-plane"),
+        )
+    if isinstance(detail.get("bytes"), int):
+        found["size_bytes"] = detail["bytes"]
+    document = detail.get("document")
+    named = {str(k): str(v) for k, v in document.items()} if isinstance(document, dict) else {}
+    if detail.get("document_sha256"):
+        named["sha256"] = str(detail["document_sha256"])
+    found["document"] = named
+    if isinstance(detail.get("tool"), dict):
+        found["tool"] = {str(k): str(v) for k, v in detail["tool"].items()}
+    result = detail.get("outcome") or detail.get("status")
+    found["result"] = str(result) if result else None
+    return CustodyFacts(**{name: value for name, value in found.items() if value})

@@ -15,9 +15,11 @@ from forensics.aws.custody_ledger import CustodyLedger
 from forensics.aws.defence import Defence, Limits
 from forensics.aws.desk import CaseDesk, ForensicGateways
 from forensics.aws.ebs import EbsGateway
+from forensics.aws.ebs_direct import EbsDirectGateway
 from forensics.aws.ec2 import Ec2Gateway
 from forensics.aws.ec2_facts import Ec2Facts
 from forensics.aws.elb import BalancerGateway
+from forensics.aws.evidence_archive import EvidenceArchive
 from forensics.aws.findings import FindingSources
 from forensics.aws.iam import IamGateway
 from forensics.aws.intake_book import IntakeBook
@@ -41,6 +43,7 @@ class AccountGateways:
 
     ec2: Ec2Gateway
     ebs: EbsGateway
+    ebs_direct: EbsDirectGateway
     ssm: SsmGateway
 
 
@@ -94,6 +97,7 @@ class ForensicsHook(BaseHook):
         return AccountGateways(
             ec2=Ec2Gateway(ec2, **where),
             ebs=EbsGateway(ec2, **where),
+            ebs_direct=EbsDirectGateway(clients.lazy("ebs"), **where),
             ssm=SsmGateway(clients.lazy("ssm"), **where),
         )
 
@@ -117,6 +121,7 @@ class ForensicsHook(BaseHook):
                 kms_key=s.evidence_key_arn,
                 mode=s.lock_mode,
                 retention_days=s.retention_days,
+                legal_hold=s.legal_hold,
             ),
             landing=LandingGateway(own.lazy("s3"), bucket=s.landing_bucket),
             tools=ToolsGateway(own.lazy("s3"), bucket=s.tools_bucket),
@@ -174,6 +179,12 @@ class ForensicsHook(BaseHook):
             external_id=self.settings.external_id,
             session_name=session_name(scope.case_id, scope.phase),
         )
+
+    def archive(self, case_id: str) -> EvidenceArchive:
+        """The evidence bucket as an auditor reads it, under the custodian's role."""
+        s = self.settings
+        custodian = self._assumed(self.forensic_scope(case_id, "custodian"))
+        return EvidenceArchive(custodian.lazy("s3"), bucket=s.evidence_bucket, owner=s.forensic_account_id)
 
     def queue(self) -> FindingQueue:
         """The findings' queue (needs no case)."""

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from forensics.models.base import CaseId, Model, Utc
+from forensics.models.evidence import Digest
 
 
 class CustodyAction(StrEnum):
@@ -34,7 +35,28 @@ class CustodyAction(StrEnum):
     ARTIFACT_STORED = "ARTIFACT_STORED"
     REPORT_WRITTEN = "REPORT_WRITTEN"
     HEAD_SIGNED = "HEAD_SIGNED"
+    CASE_EXPORTED = "CASE_EXPORTED"
+    AUDIT_FAILED = "AUDIT_FAILED"
     CASE_CLOSED = "CASE_CLOSED"
+
+
+class CustodyFacts(Model):
+    """Who, why, where, what and with what, in fixed places (R9); what does not apply is left out."""
+
+    identity: dict[str, str] = Field(default_factory=dict, description="role, source identity, step, run, requester")
+    authority: str | None = Field(default=None, description="the finding or the person's reason that this was done for")
+    time_source: str | None = Field(default=None, description="whose clock gave ``at``")
+    location: dict[str, Any] = Field(default_factory=dict, description="account, Region and object or snapshot")
+    digests: tuple[Digest, ...] = ()
+    size_bytes: int | None = None
+    tool: dict[str, str] = Field(default_factory=dict, description="name, version, sha256")
+    document: dict[str, str] = Field(default_factory=dict, description="SSM document: name, version, sha256")
+    parameters_sha256: str | None = None
+    request_ids: tuple[str, ...] = Field(default=(), description="AWS requests that changed something, for CloudTrail")
+    moved_from: str | None = None
+    moved_to: str | None = None
+    result: str | None = None
+    notes: str | None = None
 
 
 class CustodyEvent(Model):
@@ -48,4 +70,5 @@ class CustodyEvent(Model):
     at: Utc
     evidence_id: str | None = None
     detail: dict[str, Any] = Field(default_factory=dict)
+    facts: CustodyFacts | None = None
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")

@@ -20,6 +20,7 @@ from forensics.models.custody import CustodyAction
 from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.models.results import Investigation, ToolResults
 from forensics.operators.base import ForensicOperator, Json
+from forensics.operators.custody import rehash
 from forensics.operators.investigation import acquired, running_instance
 from forensics.triggers.aws import SsmCommandsCompletedTrigger
 
@@ -48,6 +49,9 @@ class _AnalyseOperator(ForensicOperator):
         if not todo:
             return {"already": True}
         instance_id = running_instance(self.hook, desk)
+        for evidence in map(desk.evidence_item, items):
+            if evidence and evidence.kind is EvidenceKind.MEMORY:
+                rehash(self.hook, desk, evidence)
         commands = [[self._send(desk, item, document, instance_id), instance_id] for item, document in todo]
         scope = self.hook.forensic_scope(desk.case_id).as_dict()
         seconds = self.hook.settings.investigation_timeout_seconds + 180

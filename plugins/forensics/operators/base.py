@@ -38,7 +38,7 @@ class ForensicOperator(BaseOperator):
     :param case_id: the case; by default the one that ``open_case`` returned
     """
 
-    template_fields = ("case_id",)
+    template_fields: tuple[str, ...] = ("case_id",)
 
     def __init__(self, *, case_id: str = CASE_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -12,6 +12,7 @@ from forensics.operators.analysis import AnalyseDiskOperator, AnalyseMemoryOpera
 from forensics.operators.case import CloseCaseOperator, WriteReportOperator
 from forensics.operators.containment import IsolateTargetOperator, PlanContainmentOperator
 from forensics.operators.disk import CopySnapshotsOperator, SnapshotVolumesOperator
+from forensics.operators.disk_digest import DigestDisksOperator
 from forensics.operators.investigation import (
     AttachEvidenceVolumesOperator,
     LaunchForensicInstanceOperator,
@@ -58,13 +59,22 @@ def memory() -> MemoryFlow:
     return MemoryFlow(probe, verify, touched=capture)
 
 
-def disk() -> Flow:
-    """Snapshot all volumes, copy them to the forensic account (steps 6 and 7, disk)."""
-    with TaskGroup("disk", tooltip="snapshot all volumes, lock, share, copy to the forensic account"):
+@dataclass(frozen=True)
+class Disks(Flow):
+    """The disk flow; the digest is taken beside the investigation, before the report."""
+
+    digest: BaseOperator
+
+
+def disk() -> Disks:
+    """Snapshot all volumes, copy them to the forensic account, hash the copies (steps 6 and 7, disk)."""
+    with TaskGroup("disk", tooltip="snapshot all volumes, lock, share, copy to the forensic account, hash"):
         snapshot = SnapshotVolumesOperator(task_id="snapshot_volumes")
         copy = CopySnapshotsOperator(task_id="copy_snapshots")
-        snapshot >> copy
-    return Flow(snapshot, copy)
+        # Disks that were copied get their digest also when others were not.
+        digest = DigestDisksOperator(task_id="digest_disks", trigger_rule=TriggerRule.ALL_DONE)
+        snapshot >> copy >> digest
+    return Disks(snapshot, copy, digest)
 
 
 def containment() -> tuple[Flow, BaseOperator]:

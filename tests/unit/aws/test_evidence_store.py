@@ -76,6 +76,7 @@ def expected_put(body: bytes, **more: Any) -> dict[str, Any]:
         "Metadata": {"sha256": hashlib.sha256(body).hexdigest()},
         "ObjectLockMode": "COMPLIANCE",
         "ObjectLockRetainUntilDate": InDays(30),
+        "ObjectLockLegalHoldStatus": "ON",
         **more,
     }
 
@@ -166,6 +167,7 @@ def _expect_upload(stub: Stubber, parts: list[bytes]) -> None:
             "ChecksumAlgorithm": "SHA256",
             "ObjectLockMode": "COMPLIANCE",
             "ObjectLockRetainUntilDate": InDays(30),
+            "ObjectLockLegalHoldStatus": "ON",
         },
     )
     for number, body in enumerate(parts, start=1):

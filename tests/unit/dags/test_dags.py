@@ -20,6 +20,7 @@ CASE = {
     "disk.snapshot_volumes": {"triage.plan_response"},
     "disk.copy_snapshots": {"disk.snapshot_volumes"},
     "containment.plan_containment": {"triage.plan_response"},
+    "disk.digest_disks": {"disk.copy_snapshots"},
     "containment.isolate_target": {"memory.capture_memory"},
     "investigation.launch_forensic_instance": {"memory.capture_memory", "containment.isolate_target"},
     "investigation.memory_ended": {"memory.verify_memory"},
@@ -36,7 +37,7 @@ CASE = {
         "investigation.analyse_memory",
         "investigation.analyse_disk",
         "memory.verify_memory",
-        "disk.copy_snapshots",
+        "disk.digest_disks",
         "containment.isolate_target",
         "containment.plan_containment",
     },
@@ -49,6 +50,7 @@ WHATEVER = {
     "investigation.launch_forensic_instance",
     "investigation.memory_ended",
     "investigation.disks_ended",
+    "disk.digest_disks",
     "report.write_report",
     "report.close_case",
 }
@@ -142,6 +144,13 @@ def test_the_forensic_instance_is_torn_down(case: Any) -> None:
     assert launch.task_id in terminate.upstream_task_ids
     tools = {"investigation.analyse_memory", "investigation.analyse_disk"}
     assert tools <= above(case, terminate.task_id)
+
+
+def test_the_disk_digest_is_beside_the_investigation_and_before_the_report(case: Any) -> None:
+    assert "disk.digest_disks" in above(case, "report.write_report")
+    for task in case.tasks:
+        if task.task_id.startswith(("investigation.", "containment.", "memory.")):
+            assert "disk.digest_disks" not in above(case, task.task_id)
 
 
 def test_the_report_comes_after_the_tools(case: Any) -> None:

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensics.domain.custody import GENESIS, canonical, event_digest, next_event, verify_chain
+from forensics.domain.custody import (
+    GENESIS,
+    canonical,
+    event_digest,
+    facts_of,
+    next_event,
+    stated_digests,
+    stored_form,
+    verify_chain,
+)
 from forensics.errors import CustodyChainError
 from forensics.models.custody import CustodyAction, CustodyEvent
 from tests.unit.domain.builders import CASE_ID, NOW
@@ -101,7 +110,7 @@ def test_an_edit_with_a_new_digest_breaks_the_next_link(data: st.DataObject, det
     events = chain(details)
     number = data.draw(st.integers(0, len(events) - 2))
     forged = events[number].model_copy(update={"actor": "somebody else"})
-    events[number] = forged.model_copy(update={"digest": event_digest(forged.model_dump(mode="json"))})
+    events[number] = forged.model_copy(update={"digest": event_digest(stored_form(forged))})
     assert f"event {number + 2} does not follow" in named(events)
 
 
@@ -115,7 +124,54 @@ def test_canonical_form_is_rfc_8785() -> None:
 
 
 def test_the_digest_covers_every_field_but_itself() -> None:
-    event = chain([{"x": 1}])[0].model_dump(mode="json")
+    event = stored_form(chain([{"x": 1}])[0])
     without = {k: v for k, v in event.items() if k != "digest"}
     assert event["digest"] == hashlib.sha256(canonical(without)).hexdigest()
-    assert set(without) == set(CustodyEvent.model_fields) - {"digest"}
+    assert set(without) == set(CustodyEvent.model_fields) - {"digest", "facts"}
+
+
+def test_an_event_written_before_a_field_existed_keeps_its_digest() -> None:
+    old = {
+        "case_id": CASE_ID, "seq": 1, "previous": GENESIS, "action": "CASE_OPENED", "actor": "a",
+        "at": "2026-01-01T00:00:00.000000Z", "evidence_id": None, "detail": {},
+    }  # fmt: skip
+    old["digest"] = hashlib.sha256(canonical(old)).hexdigest()
+    assert verify_chain([CustodyEvent.model_validate(old)]) == old["digest"]
+
+
+def test_facts_are_lifted_from_the_detail_and_covered_by_the_digest() -> None:
+    detail = {
+        "uri": "s3://b/k",
+        "version_id": "v",
+        "bytes": 3,
+        "sha256": "a" * 64,
+        "document_sha256": "d",
+        "outcome": "ACQUIRED",
+    }
+    facts = facts_of(detail)
+    event = next_event(
+        case_id=CASE_ID, seq=1, previous=GENESIS, action=CustodyAction.EVIDENCE_ACQUIRED, actor="a", at=NOW,
+        detail=detail, facts=facts,
+    )  # fmt: skip
+    assert stored_form(event)["facts"] == {
+        "location": {"uri": "s3://b/k", "version_id": "v"},
+        "digests": [
+            {"algorithm": "sha256", "value": "a" * 64, "subject": "the object named in location", "source": "control-plane"}
+        ],
+        "size_bytes": 3,
+        "document": {"sha256": "d"},
+        "result": "ACQUIRED",
+    }  # fmt: skip
+    forged = event.model_copy(update={"facts": facts.model_copy(update={"size_bytes": 4})})
+    assert "event 1 was changed" in named([forged])
+
+
+def test_digests_that_an_event_states_are_found_wherever_they_are() -> None:
+    event = {
+        "detail": {
+            "html": {"uri": "s3://b/h", "sha256": "1"},
+            "list": [{"uri": "s3://b/l", "sha256": "2"}],
+            "uri": "arn:x",
+        }
+    }
+    assert sorted(stated_digests(event)) == [("s3://b/h", "1"), ("s3://b/l", "2")]

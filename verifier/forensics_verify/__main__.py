@@ -1,0 +1,7 @@
+"""``python -m forensics_verify BUNDLE``."""
+
+import sys
+
+from forensics_verify.cli import main
+
+sys.exit(main())
