@@ -35,13 +35,16 @@ status: .ready ## Show what runs and where its logs are
 	@$(PYTHON_BIN) -m lab.stack status
 
 ##@ Quality
-.PHONY: test test-e2e lint bench
-test: .ready ## Run all tests, the end-to-end ones last (PYTEST_ARGS="-k custody" for a part)
-	@echo "[test] pytest -q --durations=10 $(PYTEST_ARGS)"
-	@$(PYTHON_BIN) -m pytest -q --durations=10 $(PYTEST_ARGS)
+.PHONY: test test-e2e investigate-check lint bench
+test: .ready ## Run all tests but the long proofs, the end-to-end ones last (PYTEST_ARGS="-k custody" for a part)
+	@echo "[test] pytest -q -m 'not investigate' --durations=10 $(PYTEST_ARGS); \`make investigate-check\` runs the long proofs"
+	@$(PYTHON_BIN) -m pytest -q -m "not investigate" --durations=10 $(PYTEST_ARGS)
 
 test-e2e: .ready ## Boot the lab and Airflow and play the cases, happy and failing, from outside
 	@$(PYTHON_BIN) -m pytest -q -m e2e --timeout 900 tests/e2e
+
+investigate-check: .ready ## Prove the investigation: planted intrusion on every disk layout, coverage gate, symbols, hostile evidence
+	@$(PYTHON_BIN) -m pytest -q -s -m investigate --timeout 900 tests/toolkit
 
 lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] ruff: rules"; .venv/bin/ruff check .

@@ -231,8 +231,8 @@ def test_a_real_file_system_is_read_by_the_sleuth_kit(tmp_path: Path) -> None:
     image = tmp_path / "tiny.raw"
     lab_disk.build(ROOT / "lab" / "evidence" / "scenarios" / "tiny.yaml", image)
     program = (
-        "import sys; from pathlib import Path; from forensic_toolkit.filesystem import Disk\n"
-        "disk = Disk(Path(sys.argv[1]))\n"
+        "import sys; from pathlib import Path; from forensic_toolkit.sleuthkit import SleuthKit\n"
+        "disk = SleuthKit(Path(sys.argv[1]))\n"
         "for part in disk.partitions():\n"
         "    for entry in disk.filesystem(part).walk():\n"
         "        print(entry.path, entry.kind, entry.deleted, len(entry.read()))\n"

@@ -18,9 +18,9 @@ from forensic_toolkit import (
     shell_histories,
     web_rules,
 )
-from forensic_toolkit.filesystem import guess_content
 from forensic_toolkit.results import Finding
 from forensic_toolkit.tree import Tree, is_hidden
+from forensic_toolkit.volumes import guess_content
 from tests.toolkit.fake_tree import INSTALLED, LATER, Builder
 
 Rule = Callable[[Tree], Iterable[Finding]]

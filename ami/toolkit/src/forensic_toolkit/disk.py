@@ -25,10 +25,12 @@ from forensic_toolkit import (
     web_rules,
 )
 from forensic_toolkit.errors import EvidenceError
-from forensic_toolkit.filesystem import Disk, Entry, FileSystem, Times
+from forensic_toolkit.filesystem import Entry, FileSystem, Times
+from forensic_toolkit.mounts import Walked, arrange
 from forensic_toolkit.results import Event, Finding, Results, ToolRun
 from forensic_toolkit.times import now
 from forensic_toolkit.tree import Tree
+from forensic_toolkit.volumes import Disk
 
 TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
     account_rules.superusers,
@@ -79,7 +81,8 @@ def run(results: Results, *, volume: str, work: Path, raw: Path) -> None:
 def examine(device: Path, *, results: Results, raw: Path) -> frozenset[str]:
     """Read all file systems and apply all rules; returns which of dissect's functions must find something."""
     started = monotonic()
-    entries = list(_entries(Disk(device), results=results))
+    walked = list(_walk(Disk(device), results=results))
+    entries = arrange(walked)
     results.runs.append(ToolRun("pytsk3", _version("pytsk3"), ["walk"], 0, monotonic() - started, len(entries)))
     if not entries:
         raise EvidenceError("no file system on this volume could be read: " + "; ".join(why for _, why in results.gaps))
@@ -125,23 +128,15 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _entries(disk: Disk, *, results: Results) -> Iterator[Entry]:
-    for partition in disk.partitions():
-        name = f"partition {partition.number} ({partition.description or 'no name'}, {partition.length} bytes)"
-        try:
-            filesystem = disk.filesystem(partition)
-        except EvidenceError as error:
-            # A BIOS boot partition holds no file system; an empty one is no loss.
-            if not str(error).startswith("empty"):
-                results.gap(name, str(error))
-            continue
+def _walk(disk: Disk, *, results: Results) -> Iterator[Walked]:
+    for filesystem, identity in disk.file_systems(results):
         results.counts["file_systems"] = results.counts.get("file_systems", 0) + 1
         found = list(filesystem.walk())
         if len(found) < 2:
-            results.gap(name, f"{filesystem.kind}: opened, but empty")
-        yield from found
+            results.gap(filesystem.partition.label, f"{filesystem.kind}: opened, but empty")
         if filesystem.kind.startswith("EXT"):
-            yield from _journal_names(filesystem, found)
+            found.extend(_journal_names(filesystem, found))
+        yield Walked(filesystem, identity, found)
 
 
 def _journal_names(filesystem: FileSystem, entries: list[Entry]) -> Iterator[Entry]:
