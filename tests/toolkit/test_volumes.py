@@ -13,7 +13,9 @@ from forensic_toolkit.dissect_runner import freed_names
 from forensic_toolkit.errors import EvidenceError
 from forensic_toolkit.filesystem import Entry, Identity, Partition, Times
 from forensic_toolkit.mounts import Walked, arrange
+from forensic_toolkit.results import Results
 from forensic_toolkit.stretches import Stretches
+from forensic_toolkit.times import now
 from lab.evidence.lvm import EXTENT, write_lvm
 from tests.toolkit.fake_tree import Contents
 
@@ -105,7 +107,10 @@ def test_file_systems_go_below_their_mount_points() -> None:
 LABEL=home /home ext4 defaults 0 0
 /dev/mapper/vg--0-data /srv xfs defaults 0 0
 # UUID=dead /x
-UUID=ee /../../etc xfs
+UUID=ee /../../etc xfs defaults 0 0
+UUID=ff /data ext4 defaults 0 0
+UUID=fe /boot/efi vfat defaults 0 0
+tmpfs /tmp tmpfs defaults 0 0
 """
     walked = [
         _walked({"/log/secure": b""}, uuid="aa-1"),
@@ -114,12 +119,17 @@ UUID=ee /../../etc xfs
         _walked({"/evil": b""}, uuid="ee"),
         _walked({"/etc/fstab": fstab, "/etc/passwd": b"root"}, label="root"),
     ]
-    paths = [entry.path for entry in arrange(walked)]
+    results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
+    paths = [entry.path for entry in arrange(walked, results=results)]
+    assert [what for what, _why in results.gaps] == ["mount point /data"]
     assert paths == ["/etc/fstab", "/etc/passwd", "/var/log/secure", "/home/kim/.bashrc", "/srv/d", "/evil"]
 
 
 def test_without_a_system_paths_stay() -> None:
-    assert [entry.path for entry in arrange([_walked({"/a": b""}), _walked({"/b": b""})])] == ["/a", "/b"]
+    results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
+    walked = [_walked({"/a": b""}), _walked({"/b": b""})]
+    assert [entry.path for entry in arrange(walked, results=results)] == ["/a", "/b"]
+    assert results.gaps == []
 
 
 def test_superblocks_say_who_they_are() -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib import metadata
@@ -15,20 +14,21 @@ from forensic_toolkit import (
     __version__,
     account_rules,
     block_device,
+    coverage,
     deleted_names,
     dissect_program,
     file_rules,
     file_timeline,
-    login_logs,
+    log_rules,
     persistence_rules,
     shell_histories,
-    web_rules,
+    system_logs,
 )
+from forensic_toolkit.coverage import Coverage
 from forensic_toolkit.errors import EvidenceError
 from forensic_toolkit.filesystem import Entry, FileSystem, Times
 from forensic_toolkit.mounts import Walked, arrange
-from forensic_toolkit.results import Event, Finding, Results, ToolRun
-from forensic_toolkit.times import now
+from forensic_toolkit.results import Finding, Results, ToolRun
 from forensic_toolkit.tree import Tree
 from forensic_toolkit.volumes import Disk
 
@@ -50,9 +50,6 @@ TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
     persistence_rules.units,
     persistence_rules.start_files,
 )
-AUTH_LOGS = r"/var/log/(auth\.log|secure)([.-][^/]*)?"
-SESSIONS = r"/var/log/(wtmp|btmp)([.-][^/]*)?"
-MAX_LOG = 256 << 20
 
 
 def run(results: Results, *, volume: str, work: Path, raw: Path) -> None:
@@ -64,7 +61,7 @@ def run(results: Results, *, volume: str, work: Path, raw: Path) -> None:
     before = block_device.measure(device)
     results.input_sha256, results.input_bytes = before.sha256, before.bytes
     second_opinion = dissect_program.start(device, raw=raw, results=results)
-    expected = frozenset(dissect_program.FUNCTIONS)
+    expected: dict[str, int] = dict.fromkeys(dissect_program.FUNCTIONS, 0)
     try:
         expected = examine(device, results=results, raw=raw)
     finally:
@@ -78,11 +75,11 @@ def run(results: Results, *, volume: str, work: Path, raw: Path) -> None:
         )
 
 
-def examine(device: Path, *, results: Results, raw: Path) -> frozenset[str]:
-    """Read all file systems and apply all rules; returns which of dissect's functions must find something."""
+def examine(device: Path, *, results: Results, raw: Path) -> dict[str, int]:
+    """Read all file systems and apply all rules; returns how much each of dissect's functions has to find."""
     started = monotonic()
     walked = list(_walk(Disk(device), results=results))
-    entries = arrange(walked)
+    entries = arrange(walked, results=results)
     results.runs.append(ToolRun("pytsk3", _version("pytsk3"), ["walk"], 0, monotonic() - started, len(entries)))
     if not entries:
         raise EvidenceError("no file system on this volume could be read: " + "; ".join(why for _, why in results.gaps))
@@ -96,9 +93,8 @@ def examine(device: Path, *, results: Results, raw: Path) -> frozenset[str]:
         name = f"{rule.__module__.rsplit('.', 1)[-1]}.{rule.__name__}"
         count = results.apply(name, rule=partial(rule, tree))
         results.runs.append(ToolRun("rules", __version__, [name], 0, monotonic() - started, count))
-    results.apply("log-ins", rule=partial(_logs, tree, results=results))
-    results.apply("shell histories", rule=partial(_histories, tree, results=results))
-    results.apply("web", rule=partial(_web, tree, results=results))
+    account = Coverage()
+    _read_logs(tree, account=account, results=results)
     notable = {finding.source for finding in results.findings}
     results.events.extend(file_timeline.events(entries, notable=notable))
     results.counts |= {"files": len(entries), "deleted_names": sum(entry.deleted for entry in entries)}
@@ -106,19 +102,36 @@ def examine(device: Path, *, results: Results, raw: Path) -> frozenset[str]:
     for filesystem in {id(entry.filesystem): entry.filesystem for entry in entries}.values():
         for problem, times in Counter(filesystem.problems if filesystem else []).items():
             results.gap("file that cannot be read", problem + (f" ({times} times)" if times > 1 else ""))
-    return _expected(tree) if system else frozenset()
+    account.judge(results)
+    return _expected(tree, account=account) if system else {}
 
 
-def _expected(tree: Tree) -> frozenset[str]:
-    """The functions of dissect whose sources exist and are not empty."""
-    sources = {
-        "authlog": r"/var/log/(auth\.log|secure)",
-        "wtmp": r"/var/log/wtmp",
-        "btmp": r"/var/log/btmp",
-        "commandhistory": r"/(root|home/[^/]+)/\.bash_history",
-        "cronjobs": r"/etc/cron\.d/[^.].*",
+def _read_logs(tree: Tree, *, account: Coverage, results: Results) -> None:
+    logs = system_logs.SystemLogs()
+
+    def read() -> Iterator[Finding]:
+        for kind, lines in system_logs.read(tree, coverage=account, results=results).lines.items():
+            logs.lines[kind] = lines
+        yield from ()
+
+    results.apply("logs", rule=read)
+    given = {"coverage": account, "results": results}
+    results.apply("log-ins", rule=partial(log_rules.log_ins, tree, logs=logs, **given))
+    results.apply("system messages", rule=partial(log_rules.system_messages, logs, results=results))
+    results.apply("shell histories", rule=partial(log_rules.histories, tree, **given))
+    results.apply("web", rule=partial(log_rules.web, tree, **given))
+
+
+def _expected(tree: Tree, *, account: Coverage) -> dict[str, int]:
+    """How many records each of dissect's functions has before it: what this toolkit itself understood."""
+    jobs = sum(1 for entry in tree.files(r"/etc/cron\.d/[^.].*") if entry.size)
+    return {
+        "authlog": account.parsed(system_logs.AUTH),
+        "wtmp": account.parsed(log_rules.RECORDS),
+        "btmp": account.parsed(log_rules.FAILED_RECORDS),
+        "commandhistory": account.parsed(shell_histories.KIND) // 2,  # a time stamp is a line of its own
+        "cronjobs": min(jobs, 1),
     }
-    return frozenset(name for name, path in sources.items() if any(entry.size for entry in tree.files(path)))
 
 
 def _version(package: str) -> str:
@@ -134,6 +147,9 @@ def _walk(disk: Disk, *, results: Results) -> Iterator[Walked]:
         found = list(filesystem.walk())
         if len(found) < 2:
             results.gap(filesystem.partition.label, f"{filesystem.kind}: opened, but empty")
+        inodes = {entry.inode for entry in found if not entry.deleted}
+        if short := coverage.unreached(identity, walked=len(inodes)):
+            results.gap(filesystem.partition.label, short)
         if filesystem.kind.startswith("EXT"):
             found.extend(_journal_names(filesystem, found))
         yield Walked(filesystem, identity, found)
@@ -166,70 +182,6 @@ def _journal_names(filesystem: FileSystem, entries: list[Entry]) -> Iterator[Ent
             reused=name.inode in present,
             filesystem=filesystem,
         )
-
-
-def _logs(tree: Tree, *, results: Results) -> Iterator[Finding]:
-    logins: list[login_logs.Login] = []
-    logs = list(tree.files(AUTH_LOGS))
-    for entry in logs:
-        text = _text_of(entry)
-        modified = entry.modified() or now()
-        logins.extend(login_logs.attempts(text, source=entry.path, modified=modified))
-        results.events.extend(login_logs.other_events(text, source=entry.path, modified=modified))
-    if results.counts["system_volume"] and not any(entry.size for entry in logs):
-        journal = next(tree.files(r"/var/log/journal/.+\.journal"), None)
-        hint = "; there is a binary journal, which this toolkit does not read" if journal else ""
-        results.gap("log-ins", f"neither auth.log nor secure holds anything{hint}")
-    guessed = list(login_logs.guessing(logins))
-    yield from guessed
-    yield from login_logs.accepted(logins, guessers={str(item.data["address"]) for item in guessed})
-    results.events.extend(login_logs.login_events(logins))
-    for entry in tree.files(SESSIONS):
-        failed = "/btmp" in entry.path
-        content = _content_of(entry)
-        results.events.extend(login_logs.session_events(content, source=entry.path, failed=failed))
-    succeeded = sum(login.accepted for login in logins)
-    results.counts |= {"logins": succeeded, "failed_logins": len(logins) - succeeded}
-
-
-def _histories(tree: Tree, *, results: Results) -> list[Finding]:
-    findings, events = shell_histories.examine(tree)
-    results.events.extend(events)
-    return findings
-
-
-def _web(tree: Tree, *, results: Results) -> Iterator[Finding]:
-    shells = web_rules.web_shells(tree)
-    yield from shells.values()
-    urls = web_rules.urls_of(list(shells), served=web_rules.roots(tree))
-    per_title: dict[str, list[Finding]] = defaultdict(list)
-    for entry in tree.files(web_rules.LOGS):
-        for item in web_rules.requests(_text_of(entry), source=entry.path, shells=urls):
-            if isinstance(item, Event):
-                results.events.append(item)
-            else:
-                per_title[item.title].append(item)
-    for items in per_title.values():
-        # A scanner leaves thousands of lines of one kind; the first ones say it all.
-        yield from items[:20]
-
-
-def _content_of(entry: Entry) -> bytes:
-    """Content of a log, unpacked when it was rotated into a .gz; what is broken ends where it breaks."""
-    content = entry.read(limit=MAX_LOG)
-    if not entry.path.endswith(".gz"):
-        return content
-    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    try:
-        return unpacker.decompress(content, MAX_LOG)
-    except zlib.error as error:
-        if entry.filesystem is not None:
-            entry.filesystem.problems.append(f"{entry.path} cannot be unpacked: {error}")
-        return b""
-
-
-def _text_of(entry: Entry) -> str:
-    return _content_of(entry).decode("utf-8", "replace")
 
 
 def _keep(entries: list[Entry], *, raw: Path) -> None:

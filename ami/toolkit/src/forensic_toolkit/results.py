@@ -117,6 +117,7 @@ class Results:
     events: list[Event] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     gaps: list[tuple[str, str]] = field(default_factory=list)
+    coverage: list[dict[str, Any]] = field(default_factory=list)
 
     def gap(self, what: str, why: str) -> None:
         """Record something that was not looked at, once."""
@@ -158,6 +159,7 @@ class Results:
                 "timeline_entries": len(self.events),
                 **{f"findings_{name}": by_severity[name] for name in SEVERITIES},
             },
+            "coverage": self.coverage,
             "gaps": [{"what": printable(what), "why": printable(why)} for what, why in self.gaps],
         }
 
