@@ -12,32 +12,46 @@ ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".venv-tools" / "bin" / "python"
 SOURCES = ROOT / "ami" / "toolkit" / "src"
 NO_TOOLS = "the toolkit's own environment (.venv-tools) is not there: run `make setup`"
-_PROGRAM = """
+_PART = """
 import json, sys, tempfile
 from pathlib import Path
-from forensic_toolkit import block_device, disk
+from forensic_toolkit import disk
 from forensic_toolkit.results import Results
 from forensic_toolkit.times import now
 
-image, whole, timeline = Path(sys.argv[1]), sys.argv[2] == "whole", Path(sys.argv[3])
 results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
 with tempfile.TemporaryDirectory() as folder:
-    if whole:
-        block_device.locate = lambda _volume: image
-        disk.run(results, volume="vol-0123456789abcdef0", work=Path(folder), raw=Path(folder))
-    else:
-        disk.examine(image, results=results, raw=Path(folder))
-with timeline.open("w") as file:
+    disk.examine(Path(sys.argv[1]), results=results, raw=Path(folder))
+with open(sys.argv[2], "w") as file:
     for event in sorted(results.events, key=lambda event: event.time):
         file.write(json.dumps(event.as_timesketch()) + chr(10))
 print(json.dumps(results.as_dict(ended=now())))
 """
+_WHOLE = """
+import json, shutil, sys, tempfile
+from pathlib import Path
+from forensic_toolkit import block_device, investigation, manifest, outputs
+
+image, seconds, lane = Path(sys.argv[1]), float(sys.argv[3]), sys.argv[4]
+block_device.locate = lambda _volume: image
+request = investigation.Request("disk", "fc-20260101-0123456789", "disk-1", "vol-0123456789abcdef0", lane, seconds)
+with tempfile.TemporaryDirectory() as folder:
+    work = Path(folder)
+    document = investigation.investigate(request, manifest=manifest.parse("forensics-manifest 1"), work=work)
+    shutil.copy(outputs.paths(work)["timeline"], sys.argv[2])
+    document["log"] = (work / "examination.log.stderr").read_text("utf-8", "replace")
+print(json.dumps(document))
+"""
 
 
-def examine(image: Path, *, whole: bool = False) -> dict[str, Any]:
-    """results.json of an image, with all timeline entries under ``events``; ``whole`` adds digests and dissect."""
+def examine(image: Path, *, whole: bool = False, seconds: float = 240, lane: str = "fast") -> dict[str, Any]:
+    """results.json of an image, with all timeline entries under ``events``.
+
+    ``whole`` goes the way of the command line: digests, a confined program, dissect as a second opinion.
+    """
     timeline = image.with_suffix(".timeline")
-    document: dict[str, Any] = json.loads(run(_PROGRAM, str(image), "whole" if whole else "part", str(timeline)))
+    more = (str(seconds), lane) if whole else ()
+    document: dict[str, Any] = json.loads(run(_WHOLE if whole else _PART, str(image), str(timeline), *more))
     document["events"] = [json.loads(line) for line in timeline.read_text("utf-8").splitlines()]
     return document
 
@@ -50,7 +64,7 @@ def run(program: str, *arguments: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -13,7 +13,6 @@ from time import monotonic
 from forensic_toolkit import (
     __version__,
     account_rules,
-    block_device,
     coverage,
     deleted_names,
     dissect_program,
@@ -52,14 +51,9 @@ TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
 )
 
 
-def run(results: Results, *, volume: str, work: Path, raw: Path) -> None:
-    """Fill ``results``. Raises ToolkitError when the volume is absent, unreadable or changed meanwhile."""
-    del work  # nothing but the tools' output is kept
-    device = block_device.locate(volume)
-    if block_device.is_read_only(device) is False:
-        results.gap("write protection", f"the kernel would allow writes to {device}; it was opened for reading only")
-    before = block_device.measure(device)
-    results.input_sha256, results.input_bytes = before.sha256, before.bytes
+def analyse(device: Path, *, results: Results, raw: Path, lane: str) -> None:
+    """Fill ``results``, with dissect as a second opinion. Raises ToolkitError when nothing can be read."""
+    del lane
     second_opinion = dissect_program.start(device, raw=raw, results=results)
     expected: dict[str, int] = dict.fromkeys(dissect_program.FUNCTIONS, 0)
     try:
@@ -67,12 +61,6 @@ def run(results: Results, *, volume: str, work: Path, raw: Path) -> None:
     finally:
         if second_opinion is not None:
             dissect_program.finish(second_opinion, results=results, expected=expected)
-    after = block_device.measure(device)
-    if after != before:
-        raise EvidenceError(
-            f"{device} changed during the analysis: SHA-256 {before.sha256} before, {after.sha256} after; "
-            "the findings must not be used; attach a fresh volume read-only and investigate again"
-        )
 
 
 def examine(device: Path, *, results: Results, raw: Path) -> dict[str, int]:

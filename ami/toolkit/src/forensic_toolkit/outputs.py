@@ -25,26 +25,40 @@ class Artifact:
     bytes: int
 
 
+def paths(folder: Path) -> dict[str, Path]:
+    """Where the outputs lie in a folder."""
+    return {name: folder / file for name, file in NAMES.items()}
+
+
+def clear(folder: Path) -> None:
+    """Remove what a confined program may have left in the places of the outputs: a link there would be followed."""
+    for path in paths(folder).values():
+        path.unlink(missing_ok=True)
+
+
 def write(results: Results, *, folder: Path, raw: Path) -> dict[str, Path]:
     """Write the outputs into ``folder``; ``raw`` is the folder with the tools' own output."""
-    paths = {name: folder / file for name, file in NAMES.items()}
-    with paths["timeline"].open("w", encoding="utf-8") as file:
+    places = paths(folder)
+    with places["timeline"].open("w", encoding="utf-8") as file:
         for event in sorted(results.events, key=lambda event: event.time):
             file.write(json.dumps(event.as_timesketch(), ensure_ascii=False) + "\n")
-    _pack(raw, into=paths["raw"])
+    _pack(raw, into=places["raw"])
     document = results.as_dict(ended=now())
-    paths["results"].write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
-    return paths
+    places["results"].write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
+    return places
 
 
-def send(paths: dict[str, Path], *, manifest: Manifest) -> tuple[dict[str, Artifact], list[str]]:
+def send(places: dict[str, Path], *, manifest: Manifest) -> tuple[dict[str, Artifact], list[str]]:
     """Upload what the manifest has a URL for. Returns the artifacts and why any of them is not there."""
     sent: dict[str, Artifact] = {}
     problems: list[str] = []
-    for name, path in paths.items():
+    for name, path in places.items():
         url = manifest.puts.get(name)
         if url is None:
             problems.append(f"the manifest has no upload URL for '{name}'")
+            continue
+        if path.is_symlink() or not path.is_file():
+            problems.append(f"{path.name} was not written")
             continue
         try:
             upload(name, url=url, path=path)

@@ -118,6 +118,7 @@ class Results:
     counts: dict[str, int] = field(default_factory=dict)
     gaps: list[tuple[str, str]] = field(default_factory=list)
     coverage: list[dict[str, Any]] = field(default_factory=list)
+    failure: str | None = None
 
     def gap(self, what: str, why: str) -> None:
         """Record something that was not looked at, once."""
@@ -160,6 +161,7 @@ class Results:
                 **{f"findings_{name}": by_severity[name] for name in SEVERITIES},
             },
             "coverage": self.coverage,
+            "failure": printable(self.failure) if self.failure else None,
             "gaps": [{"what": printable(what), "why": printable(why)} for what, why in self.gaps],
         }
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from forensic_toolkit.confinement import Confinement, die_with_parent
 from forensic_toolkit.conversation import Conversation
 
 # What a tool needs to start; everything else of our environment stays here.
@@ -27,8 +28,18 @@ class Ended:
     error: str | None
 
 
-def start(argv: list[str], *, folder: Path, stdout: Path, memory_bytes: int | None = None) -> subprocess.Popen[bytes]:
-    """Start a program in ``folder``; its stderr goes beside ``stdout``, with the suffix ``.stderr``."""
+def start(
+    argv: list[str],
+    *,
+    folder: Path,
+    stdout: Path,
+    memory_bytes: int | None = None,
+    confined: Confinement | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program in ``folder``; its stderr goes beside ``stdout``, with the suffix ``.stderr``.
+
+    A program that a confined one starts inherits everything that it is denied.
+    """
 
     with stdout.open("wb") as out, stderr_of(stdout).open("wb") as errors:
         return subprocess.Popen(
@@ -39,7 +50,7 @@ def start(argv: list[str], *, folder: Path, stdout: Path, memory_bytes: int | No
             stderr=errors,
             env=_environment(folder),
             start_new_session=True,
-            preexec_fn=_limits(memory_bytes),
+            preexec_fn=confined.hook() if confined else _limits(memory_bytes),
         )
 
 
@@ -62,13 +73,19 @@ def converse(argv: list[str], *, folder: Path, memory_bytes: int | None = None) 
 
 def _environment(folder: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    # Our own programs are found wherever this package lies.
+    here = str(Path(__file__).resolve().parents[1])
+    kept["PYTHONPATH"] = os.pathsep.join(filter(None, (here, kept.get("PYTHONPATH"))))
     own = {"HOME": str(folder), "XDG_CACHE_HOME": str(folder), "TMPDIR": str(folder), "NO_COLOR": "1"}
     return kept | own
 
 
 def _limits(memory_bytes: int | None) -> Callable[[], None]:
+    die = die_with_parent()
+
     def limit() -> None:
         # Runs in the child between fork and exec.
+        die()
         if memory_bytes is not None:
             resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
