@@ -12,13 +12,16 @@ export AIRFLOW_HOME ?= $(CURDIR)/.lab/airflow-home
 export LAB_STATE
 
 ##@ Start here
-.PHONY: help setup demo
+.PHONY: help setup setup-plaso demo
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv and .venv-tools from the locked requirements (PYTHON=… chooses the interpreter)
 	@scripts/setup.sh
+
+setup-plaso: ## Make .venv-plaso for the full timeline; needs Python 3.11
+	@scripts/setup.sh --plaso
 
 demo: .ready ## Play one case from finding to report on this machine, then stop
 	@$(PYTHON_BIN) -m lab.demo
@@ -65,7 +68,7 @@ lock: .ready ## Write requirements/*.lock anew (UPGRADE=1 for newer versions, CO
 
 clean: ## Delete environments, caches and lab states (stop the lab first)
 	@if [ -x $(PYTHON_BIN) ]; then $(PYTHON_BIN) -m lab.stack down; fi
-	rm -rf .venv .venv-tools .venv-bootstrap .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-tools .venv-plaso .venv-bootstrap .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .ready:

@@ -21,4 +21,5 @@ lock bootstrap
 lock runtime -c "$CONSTRAINTS"
 lock dev -c "$CONSTRAINTS"
 lock toolkit
+lock plaso
 echo "[lock] done; 'make setup' installs what has changed"

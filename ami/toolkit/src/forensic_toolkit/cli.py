@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from forensic_toolkit import __version__, investigation, isf, outputs
+from forensic_toolkit import __version__, disk, investigation, isf, outputs
 from forensic_toolkit.errors import ToolkitError
 from forensic_toolkit.manifest import load
 from forensic_toolkit.printable import printable
@@ -56,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
         if name == "disk":
             volume = _matching(r"vol-[0-9a-f]{8,17}")
             command.add_argument("--volume", required=True, type=volume, help="EBS volume id of the evidence")
+            lanes = "fast: rules, minutes; full: plaso's timeline of everything, hours (default: %(default)s)"
+            command.add_argument("--lane", choices=(disk.FAST, disk.FULL), default=disk.FAST, help=lanes)
     symbols = commands.add_parser("symbols", help="build a symbol table for Volatility 3 from a kernel's own facts")
     for name, text in (
         ("--btf", "/sys/kernel/btf/vmlinux of that kernel"),

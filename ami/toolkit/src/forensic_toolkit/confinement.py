@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import resource
 import signal
+import socket
+import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ _NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 _NEW_USER = 0x10000000  # CLONE_NEWUSER
 _SET_NO_NEW_PRIVILEGES = 38
 _SET_DEATH_SIGNAL = 1
+_GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1  # SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP
 NOBODY = 65534
 MAX_FILES = 4096
 GIB = 1 << 30
@@ -42,8 +46,9 @@ class Confinement:
 
         def confine() -> None:
             # Without root a namespace of users is needed first; where there is none, the network stays.
-            if library.unshare(_NEW_NETWORK if root else _NEW_USER | _NEW_NETWORK) != 0:
-                pass
+            if library.unshare(_NEW_NETWORK if root else _NEW_USER | _NEW_NETWORK) == 0:
+                with contextlib.suppress(OSError):
+                    _loopback_up()
             for kind, most in (
                 (resource.RLIMIT_AS, self.memory_bytes),
                 (resource.RLIMIT_FSIZE, self.output_bytes),
@@ -61,6 +66,14 @@ class Confinement:
             library.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
 
         return confine
+
+
+def _loopback_up() -> None:
+    """Switch on ``lo`` of a new network namespace: plaso's processes talk to each other over it (netdevice(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        asked = struct.pack("16sH14x", b"lo", 0)
+        flags = struct.unpack_from("H", fcntl.ioctl(handle, _GET_FLAGS, asked), 16)[0]
+        fcntl.ioctl(handle, _SET_FLAGS, struct.pack("16sH14x", b"lo", flags | _UP))
 
 
 def die_with_parent() -> Callable[[], None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +21,7 @@ from forensic_toolkit import (
     file_timeline,
     log_rules,
     persistence_rules,
+    plaso_program,
     shell_histories,
     system_logs,
 )
@@ -51,20 +53,44 @@ TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
 )
 
 
+FAST, FULL = "fast", "full"
+
+
 def analyse(device: Path, *, results: Results, raw: Path, lane: str) -> None:
-    """Fill ``results``, with dissect as a second opinion. Raises ToolkitError when nothing can be read."""
-    del lane
+    """Fill ``results``: rules and a second opinion in the fast lane, plaso's timeline in the full one.
+
+    Raises ToolkitError when nothing can be read.
+    """
+    if lane == FULL:
+        found = examine(device, results=results, raw=raw)
+        # The findings are the fast lane's; here they only say how much plaso has to see.
+        results.findings.clear()
+        results.events.clear()
+        plaso_program.run(
+            device, results=results, raw=raw, account=found.account, files=found.files, windows=found.windows
+        )
+        return
     second_opinion = dissect_program.start(device, raw=raw, results=results)
     expected: dict[str, int] = dict.fromkeys(dissect_program.FUNCTIONS, 0)
     try:
-        expected = examine(device, results=results, raw=raw)
+        expected = examine(device, results=results, raw=raw).expected
     finally:
         if second_opinion is not None:
             dissect_program.finish(second_opinion, results=results, expected=expected)
 
 
-def examine(device: Path, *, results: Results, raw: Path) -> dict[str, int]:
-    """Read all file systems and apply all rules; returns how much each of dissect's functions has to find."""
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What other tools are measured against: records for each function of dissect, and the account of all logs."""
+
+    expected: dict[str, int]
+    account: Coverage
+    files: int
+    windows: bool
+
+
+def examine(device: Path, *, results: Results, raw: Path) -> Examined:
+    """Read all file systems and apply all rules."""
     started = monotonic()
     walked = list(_walk(Disk(device), results=results))
     entries = arrange(walked, results=results)
@@ -91,7 +117,9 @@ def examine(device: Path, *, results: Results, raw: Path) -> dict[str, int]:
         for problem, times in Counter(filesystem.problems if filesystem else []).items():
             results.gap("file that cannot be read", problem + (f" ({times} times)" if times > 1 else ""))
     account.judge(results)
-    return _expected(tree, account=account) if system else {}
+    present = sum(not entry.deleted for entry in entries)
+    windows = any(entry.path.lower() == "/windows/system32" for entry in entries)
+    return Examined(_expected(tree, account=account) if system else {}, account, present, windows)
 
 
 def _read_logs(tree: Tree, *, account: Coverage, results: Results) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 import types
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -63,6 +64,7 @@ def run(job: Job) -> None:
     raw = folder / "raw"
     signal.signal(signal.SIGALRM, _out_of_time)
     signal.setitimer(signal.ITIMER_REAL, max(1.0, job.seconds - RESERVE))
+    results.deadline = time.monotonic() + job.seconds - 2 * RESERVE
     files = {name: Path(path) for name, path in job.files.items()}
     try:
         if job.command == "memory":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
+import heapq
 import json
 import tarfile
 from dataclasses import dataclass
@@ -39,13 +41,24 @@ def clear(folder: Path) -> None:
 def write(results: Results, *, folder: Path, raw: Path) -> dict[str, Path]:
     """Write the outputs into ``folder``; ``raw`` is the folder with the tools' own output."""
     places = paths(folder)
-    with places["timeline"].open("w", encoding="utf-8") as file:
-        for event in sorted(results.events, key=lambda event: event.time):
-            file.write(json.dumps(event.as_timesketch(), ensure_ascii=False) + "\n")
+    own = (
+        json.dumps(event.as_timesketch(), ensure_ascii=False) + "\n"
+        for event in sorted(results.events, key=lambda event: event.time)
+    )
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(places["timeline"].open("w", encoding="utf-8"))
+        more = stack.enter_context(results.more_timeline.open(encoding="utf-8")) if results.more_timeline else ()
+        # Both are in order of time; what is written is one axis.
+        file.writelines(heapq.merge(own, more, key=_moment))
     _pack(raw, into=places["raw"])
     document = results.as_dict(ended=now())
     places["results"].write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
     return places
+
+
+def _moment(line: str) -> str:
+    """The time of a timeline line: ISO 8601 in UTC with microseconds sorts as text."""
+    return str(json.loads(line)["datetime"])
 
 
 def send(places: dict[str, Path], *, manifest: Manifest) -> tuple[dict[str, Artifact], list[str]]:

@@ -16,7 +16,7 @@ from forensic_toolkit.confinement import Confinement, die_with_parent
 from forensic_toolkit.conversation import Conversation
 
 # What a tool needs to start; everything else of our environment stays here.
-_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+_KEPT = ("PATH", "FORENSIC_PLASO", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True, slots=True)
