@@ -12,13 +12,16 @@ export AIRFLOW_HOME ?= $(CURDIR)/.lab/airflow-home
 export LAB_STATE
 
 ##@ Start here
-.PHONY: help setup demo
+.PHONY: help setup setup-plaso demo
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv and .venv-tools from the locked requirements (PYTHON=… chooses the interpreter)
 	@scripts/setup.sh
+
+setup-plaso: ## Make .venv-plaso for the full timeline; needs Python 3.11
+	@scripts/setup.sh --plaso
 
 demo: .ready ## Play one case from finding to report on this machine, then stop
 	@$(PYTHON_BIN) -m lab.demo
@@ -39,6 +42,10 @@ status: .ready ## Show what runs and where its logs are
 test: .ready ## Run all tests, the end-to-end ones last (PYTEST_ARGS="-k custody" for a part)
 	@echo "[test] pytest -q --durations=10 $(PYTEST_ARGS)"
 	@$(PYTHON_BIN) -m pytest -q --durations=10 $(PYTEST_ARGS)
+.PHONY: test test-e2e investigate-check lint bench
+test: .ready ## Run all tests but the long proofs, the end-to-end ones last (PYTEST_ARGS="-k custody" for a part)
+	@echo "[test] pytest -q -m 'not investigate' --durations=10 $(PYTEST_ARGS); \`make investigate-check\` runs the long proofs"
+	@$(PYTHON_BIN) -m pytest -q -m "not investigate" --durations=10 $(PYTEST_ARGS)
 
 test-e2e: .ready ## Boot the lab and Airflow and play the cases, happy and failing, from outside
 	@$(PYTHON_BIN) -m pytest -q -m e2e --timeout 900 tests/e2e
@@ -50,6 +57,8 @@ test-containment: .ready ## Contain and release all 48 kinds of target, with a f
 custody-check: .ready ## Prove custody: 300 tampered bundles named, 100 clean ones pass, disk digests fast and true
 	@echo "[custody-check] a few minutes; figures are printed"
 	@CUSTODY_CHECK=full $(PYTHON_BIN) -m pytest -q -s tests/verifier tests/unit/aws/test_disk_reading.py
+investigate-check: .ready ## Prove the investigation: planted intrusion on every disk layout, coverage gate, symbols, hostile evidence
+	@$(PYTHON_BIN) -m pytest -q -s -m investigate --timeout 900 tests/toolkit
 
 lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] ruff: rules"; .venv/bin/ruff check .
@@ -90,6 +99,7 @@ lock: .ready ## Write requirements/*.lock anew (UPGRADE=1 for newer versions, CO
 clean: ## Delete environments, caches and lab states (stop the lab first)
 	@if [ -x $(PYTHON_BIN) ]; then $(PYTHON_BIN) -m lab.stack down; fi
 	rm -rf .venv .venv-lint .venv-mwaa* dist .venv-tools .venv-bootstrap .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-tools .venv-plaso .venv-bootstrap .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .ready:

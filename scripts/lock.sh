@@ -28,4 +28,5 @@ for file in requirements/mwaa-*.in; do
     published=${MWAA_CONSTRAINTS:-https://raw.githubusercontent.com/apache/airflow/constraints-VERSION/constraints-3.12.txt}
     lock "$name" -c "${published//VERSION/${name#mwaa-}}"
 done
+lock plaso
 echo "[lock] done; 'make setup' installs what has changed"

@@ -41,16 +41,16 @@ candidates() { # version: one candidate a line
 find_python() {
     local version candidate
     if [ -n "${PYTHON:-}" ]; then
-        for version in 3.12 3.13 3.11; do
+        for version in ${VERSIONS:-3.12 3.13 3.11}; do
             if works "$PYTHON" "$version"; then
                 echo "$PYTHON"
                 return
             fi
         done
-        fail "PYTHON=$PYTHON is not a working Python 3.11, 3.12 or 3.13." \
+        fail "PYTHON=$PYTHON is not a working Python ${VERSIONS:-3.11, 3.12 or 3.13}." \
             "Why: it did not start, has another version, or lacks venv/ensurepip/ssl/sqlite3. Next: name another one, or unset PYTHON."
     fi
-    for version in 3.12 3.13 3.11; do
+    for version in ${VERSIONS:-3.12 3.13 3.11}; do
         while read -r candidate; do
             if works "$candidate" "$version"; then
                 echo "$candidate"
@@ -58,8 +58,8 @@ find_python() {
             fi
         done < <(candidates "$version")
     done
-    fail "no Python 3.12, 3.13 or 3.11 was found." \
-        "Why: none of python3.12, python3.13, python3.11, python3 and pyenv's versions runs with venv, ensurepip, ssl and sqlite3.
+    fail "no Python ${VERSIONS:-3.12, 3.13 or 3.11} was found." \
+        "Why: none of python3.12, python3.13, python3.11 (as far as wanted), python3 and pyenv's versions runs with venv, ensurepip, ssl and sqlite3.
 Next: install one (Debian and Ubuntu: 'apt-get install python3 python3-venv'; pyenv: 'pyenv install 3.12'), or run 'PYTHON=/path/to/python make setup'."
 }
 
@@ -72,12 +72,12 @@ fresh() { # environment stamp: made from this, and still running
 
 bootstrap() {
     local wanted
-    wanted=$(stamp requirements/bootstrap.lock "$VERSION")
+    wanted=$(stamp requirements/bootstrap.lock "$MAIN_VERSION")
     if fresh "$BOOTSTRAP" "$wanted"; then return; fi
     say "installing uv, by its digest"
     rm -rf "$BOOTSTRAP"
-    "$INTERPRETER" -m venv "$BOOTSTRAP" ||
-        fail "$INTERPRETER cannot make a virtual environment." "Next: install its venv package (Debian and Ubuntu: python3-venv)."
+    "$MAIN" -m venv "$BOOTSTRAP" ||
+        fail "$MAIN cannot make a virtual environment." "Next: install its venv package (Debian and Ubuntu: python3-venv)."
     echo '*' >"$BOOTSTRAP/.gitignore"
     "$BOOTSTRAP/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
         --require-hashes --only-binary :all: -r requirements/bootstrap.lock ||
@@ -99,7 +99,7 @@ environment() { # directory lock purpose
         "$INTERPRETER" -m venv --without-pip "$directory"
     fi
     "$BOOTSTRAP/bin/uv" pip sync --quiet --system-certs --python "$directory/bin/python" --link-mode "${UV_LINK_MODE:-hardlink}" \
-        --require-hashes --only-binary :all: "$lock" ||
+        --require-hashes "${BINARIES[@]}" "$lock" ||
         fail "the packages of $lock could not be installed into $directory." \
             "Why: see uv's message above; usually the package index cannot be reached, or a package has no ready-made wheel for this machine and Python.
 Next: check the network, then run 'make setup' again: downloads are kept, it goes on from here."
@@ -107,8 +107,19 @@ Next: check the network, then run 'make setup' again: downloads are kept, it goe
     say "$directory: ready after $((SECONDS - began)) s"
 }
 
-INTERPRETER=$(find_python)
-VERSION=$("$INTERPRETER" -c 'import sys; print(sys.version)')
+# Nothing is compiled on the user's machine.
+BINARIES=(--only-binary :all:)
+MAIN=$(find_python)
+MAIN_VERSION=$("$MAIN" -c 'import sys; print(sys.version)')
+INTERPRETER=$MAIN VERSION=$MAIN_VERSION
+if [ "${1:-}" = --plaso ]; then
+    INTERPRETER=$(VERSIONS=3.11 find_python)
+    VERSION=$("$INTERPRETER" -c 'import sys; print(sys.version)')
+    # Four of plaso's own packages are published as pure Python sources, without wheels.
+    BINARIES=()
+    environment .venv-plaso requirements/plaso.lock "the full timeline"
+    exit
+fi
 environment .venv requirements/dev.lock "Airflow, the lab, tests and linters"
 # Airflow puts plugins/ on the path by itself; the lab, the demo and the bench read the product's models too.
 echo "$PWD/plugins" >"$(echo .venv/lib/python3.*/site-packages)/forensics-checkout.pth"

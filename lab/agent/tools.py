@@ -42,12 +42,21 @@ def toolkit_view(python: Path | None) -> tuple[list[Bind], tuple[str, str, int]]
     for folder in _folders(python):
         if not any(folder.is_relative_to(system) for system in ("/usr", "/bin", "/lib")):
             shown.append(Bind(str(folder), str(folder)))
+    plaso = REPOSITORY / ".venv-plaso" / "bin"
+    if (plaso / "python").exists():
+        shown += [Bind(str(folder), str(folder)) for folder in _folders(plaso / "python") if _is_extra(folder, shown)]
     text = (
         "#!/bin/sh\n"
+        f'export FORENSIC_PLASO="{plaso}"\n'
         f'export PATH="{python.parent}:$PATH" PYTHONPATH="{TOOLKIT / "src"}" PYTHONDONTWRITEBYTECODE=1\n'
         f'exec "{python}" -m forensic_toolkit "$@"\n'
     )
     return shown, (WRAPPER, text, 0o755)
+
+
+def _is_extra(folder: Path, shown: list[Bind]) -> bool:
+    known = [Path(bind.target) for bind in shown]
+    return not any(folder.is_relative_to(part) for part in (Path("/usr"), Path("/bin"), Path("/lib"), *known))
 
 
 @functools.cache

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from typing import Any
 
+from lab.evidence.journal import Message, write_journal
+
 _UTMP = struct.Struct("<hxxi32s4s32s256shhiii4s12x20x")
 _LOGIN_KINDS = {"runlevel": 1, "boot": 2, "failed": 6, "login": 7, "logout": 8}
 _STORED_MAX = 0xFFFF
@@ -161,6 +163,20 @@ def _archive(recipe: Mapping[str, Any], read: Reader) -> bytes:
     return gzip_stored(packed.getvalue(), mtime=moment)
 
 
+def _journal(recipe: Mapping[str, Any], read: Reader) -> bytes:
+    """systemd's journal of what rsyslog wrote to `logs`, on the machine whose id lies in /etc/machine-id."""
+    machine = read("/etc/machine-id").decode().strip()
+    messages = []
+    for line in b"".join(read(path) for path in recipe["logs"]).decode().splitlines():
+        moment, host, program, text = line.split(" ", 3)
+        name, _, pid = program.rstrip(":").partition("[")
+        fields = [f"MESSAGE={text}", f"SYSLOG_IDENTIFIER={name}", f"_HOSTNAME={host}", f"_MACHINE_ID={machine}"]
+        fields += [f"_PID={pid.rstrip(']')}"] if pid else ["_TRANSPORT=kernel"] if name == "kernel" else []
+        since = datetime.fromisoformat(moment) - datetime(1970, 1, 1, tzinfo=UTC)
+        messages.append(Message(since // timedelta(microseconds=1), tuple(field.encode() for field in fields)))
+    return write_journal(messages, machine=machine, boot=hashlib.sha256(machine.encode()).hexdigest()[:32])
+
+
 def _copy(recipe: Mapping[str, Any], read: Reader) -> bytes:
     return read(str(recipe["path"]))
 
@@ -185,5 +201,6 @@ _MAKERS: dict[str, Callable[[Mapping[str, Any], Reader], bytes]] = {
     "program": _program,
     "archive": _archive,
     "copy": _copy,
+    "journal": _journal,
     "zone_utc": _zone_utc,
 }

@@ -8,22 +8,47 @@ import json
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from lab.evidence.ext4.layout import Ext4Error
 from lab.evidence.ext4.records import Volume
 from lab.evidence.ext4.tree import Node
 from lab.evidence.ext4.writer import Ext4Writer
 from lab.evidence.gpt import SECTOR, Partition, last_usable, write_gpt
+from lab.evidence.lvm import write_lvm
+from lab.evidence.pieces import Pieces
 from lab.evidence.population import Population, populate
 from lab.evidence.scenario import Scenario, ScenarioError, load
+from lab.evidence.xfs import template as xfs
 
 SCENARIOS = Path(__file__).resolve().parent / "scenarios"
 WEB_SERVER = SCENARIOS / "web-server.yaml"
 TINY = SCENARIOS / "tiny.yaml"
 # 1 MiB, where every partitioning tool begins.
 _FIRST_SECTOR = 2048
+
+
+class Layout(StrEnum):
+    """What lies around the file system, and which one it is."""
+
+    GPT_EXT4 = "gpt-ext4"
+    PLAIN_EXT4 = "plain-ext4"
+    LVM_EXT4 = "lvm-ext4"
+    GPT_XFS = "gpt-xfs"
+    PLAIN_XFS = "plain-xfs"
+    LVM_XFS = "lvm-xfs"
+
+    @property
+    def container(self) -> str:
+        """gpt: one partition; plain: no partition table; lvm: one partition with a logical volume in two pieces."""
+        return self.value.split("-")[0]
+
+    @property
+    def filesystem(self) -> str:
+        """ext4 or xfs."""
+        return self.value.split("-")[1]
 
 
 @dataclass(frozen=True)
@@ -39,7 +64,7 @@ class Manifest:
     facts: list[dict[str, Any]]
 
 
-def build(scenario: Path, out: Path, *, facts: Path | None = None) -> Manifest:
+def build(scenario: Path, out: Path, *, facts: Path | None = None, layout: Layout = Layout.GPT_EXT4) -> Manifest:
     """Write the image (sparse) to `out` and its facts.json beside it; the same scenario gives the same bytes.
 
     `facts` names another file for the facts, for two images in one folder. ScenarioError when the scenario is
@@ -48,18 +73,19 @@ def build(scenario: Path, out: Path, *, facts: Path | None = None) -> Manifest:
     model = load(scenario)
     population = populate(model)
     facts_file = facts or out.with_name("facts.json")
-    part = _partition(model)
+    part = _partition(model) if layout.container != "plain" else None
+    offset, length = (part.offset, part.size) if part else (0, model.image.size_mib << 20)
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(out.name + ".part")
     try:
-        _write_image(unfinished, model=model, part=part, root=population.root)
+        _write_image(unfinished, model=model, part=part, root=population.root, layout=layout)
         size, digest = unfinished.stat().st_size, _digest(unfinished)
         unfinished.replace(out)
     finally:
         unfinished.unlink(missing_ok=True)
     planted = [_described(fact.model_dump(mode="python"), population=population) for fact in model.facts]
-    manifest = Manifest(out, facts_file, size, digest, part.offset, part.size, planted)
-    facts_file.write_text(json.dumps(_document(model, manifest), indent=1) + "\n", encoding="utf-8")
+    manifest = Manifest(out, facts_file, size, digest, offset, length, planted)
+    facts_file.write_text(json.dumps(_document(model, manifest, layout=layout), indent=1) + "\n", encoding="utf-8")
     return manifest
 
 
@@ -70,20 +96,32 @@ def _partition(model: Scenario) -> Partition:
     return Partition(model.image.partition_guid, model.image.partition_name, _FIRST_SECTOR, last)
 
 
-def _write_image(path: Path, *, model: Scenario, part: Partition, root: Node) -> None:
+def _write_image(path: Path, *, model: Scenario, part: Partition | None, root: Node, layout: Layout) -> None:
     size = model.image.size_mib << 20
-    made, written = int(model.clock.ami.timestamp()), int(model.clock.written.timestamp())
-    volume = Volume(model.image.label, model.image.filesystem_uuid, model.image.hash_seed, made, made, written)
     with path.open("wb") as out:
         out.truncate(size)
-        write_gpt(out, sectors=size // SECTOR, disk_guid=model.image.disk_guid, partitions=[part])
-        writer = Ext4Writer(
-            out, part.offset, part.size, volume, model.image.inodes, model.image.deleted_names == "kept"
-        )
+        pieces: tuple[tuple[int, int], ...] = ((0, size),)
+        if part is not None:
+            write_gpt(out, sectors=size // SECTOR, disk_guid=model.image.disk_guid, partitions=[part])
+            pieces = ((part.offset, part.size),)
+            if layout.container == "lvm":
+                seed, made = str(model.image.partition_guid), int(model.clock.ami.timestamp())
+                pieces = write_lvm(out, offset=part.offset, size=part.size, seed=seed, made=made).pieces
+        volume = Pieces(out, pieces)
         try:
-            writer.write(root)
-        except Ext4Error as error:
+            _write_filesystem(cast("BinaryIO", volume), model=model, size=volume.bytes, root=root, layout=layout)
+        except (Ext4Error, xfs.XfsTemplateError) as error:
             raise ScenarioError(f"scenario {model.name} does not fit its image: {error}") from error
+
+
+def _write_filesystem(out: BinaryIO, *, model: Scenario, size: int, root: Node, layout: Layout) -> None:
+    if layout.filesystem == "xfs":
+        xfs.write(root, name=model.name, out=out)
+        return
+    made, written = int(model.clock.ami.timestamp()), int(model.clock.written.timestamp())
+    volume = Volume(model.image.label, model.image.filesystem_uuid, model.image.hash_seed, made, made, written)
+    keep = model.image.deleted_names == "kept"
+    Ext4Writer(out, 0, size, volume, model.image.inodes, keep).write(root)
 
 
 def _digest(path: Path) -> str:
@@ -91,7 +129,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(image, "sha256").hexdigest()
 
 
-def _document(model: Scenario, manifest: Manifest) -> dict[str, Any]:
+def _document(model: Scenario, manifest: Manifest, *, layout: Layout) -> dict[str, Any]:
     return {
         "schema": "forensics.lab-facts/1",
         "evidence": "disk",
@@ -104,7 +142,8 @@ def _document(model: Scenario, manifest: Manifest) -> dict[str, Any]:
             "bytes": manifest.bytes,
             "sha256": manifest.sha256,
             "partition_offset": manifest.partition_offset,
-            "filesystem": "ext4",
+            "layout": layout.value,
+            "filesystem": layout.filesystem,
             "deleted_names": model.image.deleted_names,
         },
         "facts": manifest.facts,
@@ -155,9 +194,10 @@ def main() -> int:
     parser.add_argument("scenario", type=Path, help=f"a YAML file, for example {WEB_SERVER.name} of {SCENARIOS.name}/")
     parser.add_argument("out", type=Path, help="the image to write")
     parser.add_argument("--facts", type=Path, help="where the facts go (default: facts.json beside the image)")
+    parser.add_argument("--layout", type=Layout, choices=list(Layout), default=Layout.GPT_EXT4)
     arguments = parser.parse_args()
     try:
-        manifest = build(arguments.scenario, arguments.out, facts=arguments.facts)
+        manifest = build(arguments.scenario, arguments.out, facts=arguments.facts, layout=arguments.layout)
     except (ScenarioError, OSError) as error:
         print(f"disk image not built: {error}", file=sys.stderr)
         return 2

@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from forensic_toolkit import block_device, cli, disk, dissect_program, manifest, subprograms
+from forensic_toolkit import block_device, cli, dissect_program, manifest, subprograms
 from forensic_toolkit.errors import EvidenceError, ManifestError
 from forensic_toolkit.printable import printable
 from forensic_toolkit.results import Event, Finding, Results
@@ -174,15 +175,17 @@ def test_evidence_that_changes_meanwhile_makes_the_run_fail(
     image = tmp_path / "image"
     image.write_bytes(b"evidence")
 
-    def examine(device: Path, *, results: Results, raw: Path) -> frozenset[str]:
-        device.write_bytes(b"changed!")
-        return frozenset()
+    def finish(process: subprocess.Popen[bytes], **rest: Any) -> subprograms.Ended:
+        ended = subprograms_finish(process, **rest)
+        image.write_bytes(b"changed!")
+        return ended
 
+    subprograms_finish = subprograms.finish
     monkeypatch.setattr(block_device, "locate", lambda _volume: image)
-    monkeypatch.setattr(dissect_program, "program", lambda: None)
-    monkeypatch.setattr(disk, "examine", examine)
+    monkeypatch.setattr(subprograms, "finish", finish)
     assert cli.main(["disk", *CASE, "--volume", VOLUME, "--manifest", store.offer(gets={})]) == 1
     assert "changed during the analysis" in str(status_of(capsys)["reason"])
+    assert "changed during the analysis" in str(store.results()["gaps"])
 
 
 def test_records_of_dissect_are_counted_by_function(tmp_path: Path) -> None:
@@ -231,8 +234,8 @@ def test_a_real_file_system_is_read_by_the_sleuth_kit(tmp_path: Path) -> None:
     image = tmp_path / "tiny.raw"
     lab_disk.build(ROOT / "lab" / "evidence" / "scenarios" / "tiny.yaml", image)
     program = (
-        "import sys; from pathlib import Path; from forensic_toolkit.filesystem import Disk\n"
-        "disk = Disk(Path(sys.argv[1]))\n"
+        "import sys; from pathlib import Path; from forensic_toolkit.sleuthkit import SleuthKit\n"
+        "disk = SleuthKit(Path(sys.argv[1]))\n"
         "for part in disk.partitions():\n"
         "    for entry in disk.filesystem(part).walk():\n"
         "        print(entry.path, entry.kind, entry.deleted, len(entry.read()))\n"

@@ -18,9 +18,10 @@ from forensic_toolkit import (
     shell_histories,
     web_rules,
 )
-from forensic_toolkit.filesystem import guess_content
+from forensic_toolkit.coverage import Coverage
 from forensic_toolkit.results import Finding
 from forensic_toolkit.tree import Tree, is_hidden
+from forensic_toolkit.volumes import guess_content
 from tests.toolkit.fake_tree import INSTALLED, LATER, Builder
 
 Rule = Callable[[Tree], Iterable[Finding]]
@@ -109,7 +110,7 @@ def test_start_files() -> None:
 def test_histories_and_silenced_histories() -> None:
     builder = Builder().add("/root/.bash_history", b"#1767323045\ninsmod /tmp/x.ko\nls\n")
     builder.add("/home/a/.bash_history", link="/dev/null")
-    findings, events = shell_histories.examine(builder.tree())
+    findings, events = shell_histories.examine(builder.tree(), coverage=Coverage())
     assert sorted(finding.technique or "" for finding in findings) == ["T1547.006", "T1562.003"]
     assert len(events) == 2
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import struct
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import pytest
 
-from forensic_toolkit import login_logs, shell_histories, web_rules
+from forensic_toolkit import login_logs, shell_histories, system_logs, web_rules
 from forensic_toolkit.command_rules import judge, rules
+from forensic_toolkit.coverage import Artifact
 from forensic_toolkit.results import Event, Finding
+from forensic_toolkit.system_logs import Line
 from forensic_toolkit.times import parse_syslog
 
 MODIFIED = datetime(2026, 3, 2, tzinfo=UTC)
@@ -27,9 +30,14 @@ def auth_log(*, failures: int, address: str = "198.51.100.7", success: bool = Tr
     return "\n".join(lines)
 
 
+def lines(text: str, *, zone: tzinfo = UTC) -> list[Line]:
+    """The lines of a log that was last written at MODIFIED."""
+    return list(system_logs.parse(text, artifact=Artifact("x", "/var/log/secure", 1), modified=MODIFIED, zone=zone))
+
+
 def judged(text: str) -> list[Finding]:
     """Findings of a log."""
-    logins = list(login_logs.attempts(text, source="/var/log/secure", modified=MODIFIED))
+    logins = list(login_logs.attempts(lines(text)))
     return list(login_logs.guessing(logins))
 
 
@@ -69,9 +77,33 @@ def utmp(kind: int, user: str, host: str, seconds: int) -> bytes:
 
 def test_utmp_records() -> None:
     content = utmp(7, "admin", "", 1_767_323_045) + utmp(2, "reboot", "6.1.0", 1_767_320_000) + bytes(384) + b"cut"
-    found = list(login_logs.session_events(content, source="/var/log/wtmp", failed=False))
+    sessions = login_logs.sessions(content)
+    found = list(login_logs.session_events(sessions, source="/var/log/wtmp", failed=False))
     assert [event.what for event in found] == ["Log-in: admin from 198.51.100.7 on pts/0", "System booted"]
     assert found[0].time.isoformat() == "2026-01-02T03:04:05.250000+00:00"
+    assert login_logs.records_in(content) == (2, "3 bytes at its end are no whole record")
+
+
+def test_utmp_records_of_arm64() -> None:
+    head = struct.pack("<hxxi32s4s32s256s", 7, 42, b"pts/0", b"ts/0", b"ec2-user", b"198.51.100.7")
+    content = (head + struct.pack("<hhqqq16s20x4x", 0, 0, 0, 1_767_323_045, 250_000, bytes(16))) * 24
+    assert len(content) == 9600  # a whole number of records of either form
+    found = list(login_logs.sessions(content))
+    assert len(found) == 24
+    assert (found[0].user, found[0].time.isoformat()) == ("ec2-user", "2026-01-02T03:04:05.250000+00:00")
+
+
+def test_lines_without_offset_are_in_the_systems_zone() -> None:
+    (line,) = lines("Mar  1 10:20:00 web sshd[9]: x", zone=timezone(timedelta(hours=2)))
+    assert line.time == datetime(2026, 3, 1, 8, 20, tzinfo=UTC)
+    assert (line.host, line.program, line.pid, line.message) == ("web", "sshd", "9", "x")
+
+
+def test_what_rsyslog_copied_from_the_journal_counts_once() -> None:
+    first = list(login_logs.attempts(lines(auth_log(failures=2))))
+    copy = [replace(login, time=login.time + timedelta(milliseconds=300), source="journal") for login in first]
+    other = replace(copy[0], port=1)
+    assert login_logs.without_twins(first, [*copy, other]) == [*first, other]
 
 
 def test_history_times() -> None:
@@ -170,13 +202,16 @@ def test_requests_to_a_shell_and_attacks() -> None:
     line = '198.51.100.7 - - [01/Mar/2026:10:00:00 +0100] "{}" 200 5 "-" "curl/8"\n'
     text = line.format("POST /up/x.php?a=1 HTTP/1.1") + line.format("GET /?q=../../../etc/passwd HTTP/1.1")
     text += line.format("GET /index.html HTTP/1.1") + "broken line\n"
-    items = list(web_rules.requests(text, source="access.log", shells={"/up/x.php": "/var/www/html/up/x.php"}))
+    log = Artifact("web log", "access.log", len(text))
+    items = list(web_rules.requests(text, artifact=log, shells={"/up/x.php": "/var/www/html/up/x.php"}))
     findings = [item for item in items if isinstance(item, Finding)]
     assert [(finding.severity, finding.technique) for finding in findings] == [
         ("critical", "T1505.003"),
         ("medium", "T1190"),
     ]
     assert sum(isinstance(item, Event) for item in items) == 3
+    assert (log.lines, log.parsed) == (4, 3)
+    assert log.shortfalls() == ["3 of 4 lines were understood"]
     assert findings[0].time == datetime(2026, 3, 1, 9, tzinfo=UTC)
 
 

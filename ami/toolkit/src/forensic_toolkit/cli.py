@@ -15,12 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from forensic_toolkit import __version__, disk, isf, memory, outputs
+from forensic_toolkit import __version__, disk, investigation, isf, outputs
 from forensic_toolkit.errors import ToolkitError
-from forensic_toolkit.manifest import Manifest, load
+from forensic_toolkit.manifest import load
 from forensic_toolkit.printable import printable
-from forensic_toolkit.results import Results
-from forensic_toolkit.times import now
 
 EXIT_FAILED = 1
 
@@ -32,6 +30,12 @@ def _matching(pattern: str) -> Any:
         return value
 
     return check
+
+
+def _seconds(value: str) -> float:
+    if not re.fullmatch(r"[1-9][0-9]{1,5}", value):
+        raise argparse.ArgumentTypeError(f"'{value[:80]}' is no number of seconds from 10 to 999999")
+    return float(value)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,9 +51,13 @@ def _parser() -> argparse.ArgumentParser:
         evidence = _matching(r"[a-z0-9][a-z0-9-]{2,62}")
         command.add_argument("--evidence", required=True, type=evidence, help="evidence id")
         command.add_argument("--manifest", required=True, help="presigned URL of the manifest")
+        limit = "seconds for everything; what was found by then is uploaded (default: %(default)s)"
+        command.add_argument("--seconds", type=_seconds, default=3600.0, help=limit)
         if name == "disk":
             volume = _matching(r"vol-[0-9a-f]{8,17}")
             command.add_argument("--volume", required=True, type=volume, help="EBS volume id of the evidence")
+            lanes = "fast: rules, minutes; full: plaso's timeline of everything, hours (default: %(default)s)"
+            command.add_argument("--lane", choices=(disk.FAST, disk.FULL), default=disk.FAST, help=lanes)
     symbols = commands.add_parser("symbols", help="build a symbol table for Volatility 3 from a kernel's own facts")
     for name, text in (
         ("--btf", "/sys/kernel/btf/vmlinux of that kernel"),
@@ -96,38 +104,32 @@ def _symbols(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _investigate(arguments: argparse.Namespace) -> dict[str, Any]:
     manifest = load(arguments.manifest)
-    results = Results(arguments.case, arguments.evidence, arguments.command, started=now())
     with tempfile.TemporaryDirectory(prefix="forensic-", dir=os.environ.get("FORENSIC_WORK")) as name:
         work = Path(name)
-        raw = work / "raw"
-        raw.mkdir()
-        failure = _analyse(arguments, results=results, manifest=manifest, work=work, raw=raw)
-        paths = outputs.write(results, folder=work, raw=raw)
+        document = investigation.investigate(
+            investigation.Request(
+                command=arguments.command,
+                case=arguments.case,
+                evidence=arguments.evidence,
+                volume=getattr(arguments, "volume", None),
+                lane=getattr(arguments, "lane", "fast"),
+                seconds=arguments.seconds,
+            ),
+            manifest=manifest,
+            work=work,
+        )
+        paths = outputs.paths(work)
         artifacts, problems = outputs.send(paths, manifest=manifest)
+    failure = document.get("failure")
     if failure is None and "results" not in artifacts:
         failure = "; ".join(problems) or "results.json was not uploaded"
-    shortcomings = [*problems, *(f"{what}: {why}" for what, why in results.gaps)]
+    shortcomings = [*problems, *(f"{gap['what']}: {gap['why']}" for gap in document["gaps"])]
     return {
         "status": "failed" if failure else "partial" if shortcomings else "ok",
         "reason": printable(failure or "; ".join(shortcomings)),
         "case_id": arguments.case,
         "evidence_id": arguments.evidence,
-        "findings": len({finding.identity() for finding in results.findings}),
-        "timeline_entries": len(results.events),
+        "findings": int(document["counts"]["findings"]),
+        "timeline_entries": int(document["counts"]["timeline_entries"]),
         "artifacts": {name: {"sha256": item.sha256, "bytes": item.bytes} for name, item in artifacts.items()},
     }
-
-
-def _analyse(
-    arguments: argparse.Namespace, *, results: Results, manifest: Manifest, work: Path, raw: Path
-) -> str | None:
-    """Run the command; a failure is returned so that what was found before it is still delivered."""
-    try:
-        if arguments.command == "memory":
-            memory.run(results, manifest=manifest, work=work, raw=raw)
-        else:
-            disk.run(results, volume=arguments.volume, work=work, raw=raw)
-    except ToolkitError as error:
-        results.gap("analysis", str(error))
-        return str(error)
-    return None

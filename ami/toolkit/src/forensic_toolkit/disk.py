@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -14,21 +14,24 @@ from time import monotonic
 from forensic_toolkit import (
     __version__,
     account_rules,
-    block_device,
+    coverage,
     deleted_names,
     dissect_program,
     file_rules,
     file_timeline,
-    login_logs,
+    log_rules,
     persistence_rules,
+    plaso_program,
     shell_histories,
-    web_rules,
+    system_logs,
 )
+from forensic_toolkit.coverage import Coverage
 from forensic_toolkit.errors import EvidenceError
-from forensic_toolkit.filesystem import Disk, Entry, FileSystem, Times
-from forensic_toolkit.results import Event, Finding, Results, ToolRun
-from forensic_toolkit.times import now
+from forensic_toolkit.filesystem import Entry, FileSystem, Times
+from forensic_toolkit.mounts import Walked, arrange
+from forensic_toolkit.results import Finding, Results, ToolRun
 from forensic_toolkit.tree import Tree
+from forensic_toolkit.volumes import Disk
 
 TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
     account_rules.superusers,
@@ -48,38 +51,49 @@ TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
     persistence_rules.units,
     persistence_rules.start_files,
 )
-AUTH_LOGS = r"/var/log/(auth\.log|secure)([.-][^/]*)?"
-SESSIONS = r"/var/log/(wtmp|btmp)([.-][^/]*)?"
-MAX_LOG = 256 << 20
 
 
-def run(results: Results, *, volume: str, work: Path, raw: Path) -> None:
-    """Fill ``results``. Raises ToolkitError when the volume is absent, unreadable or changed meanwhile."""
-    del work  # nothing but the tools' output is kept
-    device = block_device.locate(volume)
-    if block_device.is_read_only(device) is False:
-        results.gap("write protection", f"the kernel would allow writes to {device}; it was opened for reading only")
-    before = block_device.measure(device)
-    results.input_sha256, results.input_bytes = before.sha256, before.bytes
+FAST, FULL = "fast", "full"
+
+
+def analyse(device: Path, *, results: Results, raw: Path, lane: str) -> None:
+    """Fill ``results``: rules and a second opinion in the fast lane, plaso's timeline in the full one.
+
+    Raises ToolkitError when nothing can be read.
+    """
+    if lane == FULL:
+        found = examine(device, results=results, raw=raw)
+        # The findings are the fast lane's; here they only say how much plaso has to see.
+        results.findings.clear()
+        results.events.clear()
+        plaso_program.run(
+            device, results=results, raw=raw, account=found.account, files=found.files, windows=found.windows
+        )
+        return
     second_opinion = dissect_program.start(device, raw=raw, results=results)
-    expected = frozenset(dissect_program.FUNCTIONS)
+    expected: dict[str, int] = dict.fromkeys(dissect_program.FUNCTIONS, 0)
     try:
-        expected = examine(device, results=results, raw=raw)
+        expected = examine(device, results=results, raw=raw).expected
     finally:
         if second_opinion is not None:
             dissect_program.finish(second_opinion, results=results, expected=expected)
-    after = block_device.measure(device)
-    if after != before:
-        raise EvidenceError(
-            f"{device} changed during the analysis: SHA-256 {before.sha256} before, {after.sha256} after; "
-            "the findings must not be used; attach a fresh volume read-only and investigate again"
-        )
 
 
-def examine(device: Path, *, results: Results, raw: Path) -> frozenset[str]:
-    """Read all file systems and apply all rules; returns which of dissect's functions must find something."""
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What other tools are measured against: records for each function of dissect, and the account of all logs."""
+
+    expected: dict[str, int]
+    account: Coverage
+    files: int
+    windows: bool
+
+
+def examine(device: Path, *, results: Results, raw: Path) -> Examined:
+    """Read all file systems and apply all rules."""
     started = monotonic()
-    entries = list(_entries(Disk(device), results=results))
+    walked = list(_walk(Disk(device), results=results))
+    entries = arrange(walked, results=results)
     results.runs.append(ToolRun("pytsk3", _version("pytsk3"), ["walk"], 0, monotonic() - started, len(entries)))
     if not entries:
         raise EvidenceError("no file system on this volume could be read: " + "; ".join(why for _, why in results.gaps))
@@ -93,9 +107,8 @@ def examine(device: Path, *, results: Results, raw: Path) -> frozenset[str]:
         name = f"{rule.__module__.rsplit('.', 1)[-1]}.{rule.__name__}"
         count = results.apply(name, rule=partial(rule, tree))
         results.runs.append(ToolRun("rules", __version__, [name], 0, monotonic() - started, count))
-    results.apply("log-ins", rule=partial(_logs, tree, results=results))
-    results.apply("shell histories", rule=partial(_histories, tree, results=results))
-    results.apply("web", rule=partial(_web, tree, results=results))
+    account = Coverage()
+    _read_logs(tree, account=account, results=results)
     notable = {finding.source for finding in results.findings}
     results.events.extend(file_timeline.events(entries, notable=notable))
     results.counts |= {"files": len(entries), "deleted_names": sum(entry.deleted for entry in entries)}
@@ -103,19 +116,38 @@ def examine(device: Path, *, results: Results, raw: Path) -> frozenset[str]:
     for filesystem in {id(entry.filesystem): entry.filesystem for entry in entries}.values():
         for problem, times in Counter(filesystem.problems if filesystem else []).items():
             results.gap("file that cannot be read", problem + (f" ({times} times)" if times > 1 else ""))
-    return _expected(tree) if system else frozenset()
+    account.judge(results)
+    present = sum(not entry.deleted for entry in entries)
+    windows = any(entry.path.lower() == "/windows/system32" for entry in entries)
+    return Examined(_expected(tree, account=account) if system else {}, account, present, windows)
 
 
-def _expected(tree: Tree) -> frozenset[str]:
-    """The functions of dissect whose sources exist and are not empty."""
-    sources = {
-        "authlog": r"/var/log/(auth\.log|secure)",
-        "wtmp": r"/var/log/wtmp",
-        "btmp": r"/var/log/btmp",
-        "commandhistory": r"/(root|home/[^/]+)/\.bash_history",
-        "cronjobs": r"/etc/cron\.d/[^.].*",
+def _read_logs(tree: Tree, *, account: Coverage, results: Results) -> None:
+    logs = system_logs.SystemLogs()
+
+    def read() -> Iterator[Finding]:
+        for kind, lines in system_logs.read(tree, coverage=account, results=results).lines.items():
+            logs.lines[kind] = lines
+        yield from ()
+
+    results.apply("logs", rule=read)
+    given = {"coverage": account, "results": results}
+    results.apply("log-ins", rule=partial(log_rules.log_ins, tree, logs=logs, **given))
+    results.apply("system messages", rule=partial(log_rules.system_messages, logs, results=results))
+    results.apply("shell histories", rule=partial(log_rules.histories, tree, **given))
+    results.apply("web", rule=partial(log_rules.web, tree, **given))
+
+
+def _expected(tree: Tree, *, account: Coverage) -> dict[str, int]:
+    """How many records each of dissect's functions has before it: what this toolkit itself understood."""
+    jobs = sum(1 for entry in tree.files(r"/etc/cron\.d/[^.].*") if entry.size)
+    return {
+        "authlog": account.parsed(system_logs.AUTH),
+        "wtmp": account.parsed(log_rules.RECORDS),
+        "btmp": account.parsed(log_rules.FAILED_RECORDS),
+        "commandhistory": account.parsed(shell_histories.KIND) // 2,  # a time stamp is a line of its own
+        "cronjobs": min(jobs, 1),
     }
-    return frozenset(name for name, path in sources.items() if any(entry.size for entry in tree.files(path)))
 
 
 def _version(package: str) -> str:
@@ -125,23 +157,18 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _entries(disk: Disk, *, results: Results) -> Iterator[Entry]:
-    for partition in disk.partitions():
-        name = f"partition {partition.number} ({partition.description or 'no name'}, {partition.length} bytes)"
-        try:
-            filesystem = disk.filesystem(partition)
-        except EvidenceError as error:
-            # A BIOS boot partition holds no file system; an empty one is no loss.
-            if not str(error).startswith("empty"):
-                results.gap(name, str(error))
-            continue
+def _walk(disk: Disk, *, results: Results) -> Iterator[Walked]:
+    for filesystem, identity in disk.file_systems(results):
         results.counts["file_systems"] = results.counts.get("file_systems", 0) + 1
         found = list(filesystem.walk())
         if len(found) < 2:
-            results.gap(name, f"{filesystem.kind}: opened, but empty")
-        yield from found
+            results.gap(filesystem.partition.label, f"{filesystem.kind}: opened, but empty")
+        inodes = {entry.inode for entry in found if not entry.deleted}
+        if short := coverage.unreached(identity, walked=len(inodes)):
+            results.gap(filesystem.partition.label, short)
         if filesystem.kind.startswith("EXT"):
-            yield from _journal_names(filesystem, found)
+            found.extend(_journal_names(filesystem, found))
+        yield Walked(filesystem, identity, found)
 
 
 def _journal_names(filesystem: FileSystem, entries: list[Entry]) -> Iterator[Entry]:
@@ -171,70 +198,6 @@ def _journal_names(filesystem: FileSystem, entries: list[Entry]) -> Iterator[Ent
             reused=name.inode in present,
             filesystem=filesystem,
         )
-
-
-def _logs(tree: Tree, *, results: Results) -> Iterator[Finding]:
-    logins: list[login_logs.Login] = []
-    logs = list(tree.files(AUTH_LOGS))
-    for entry in logs:
-        text = _text_of(entry)
-        modified = entry.modified() or now()
-        logins.extend(login_logs.attempts(text, source=entry.path, modified=modified))
-        results.events.extend(login_logs.other_events(text, source=entry.path, modified=modified))
-    if results.counts["system_volume"] and not any(entry.size for entry in logs):
-        journal = next(tree.files(r"/var/log/journal/.+\.journal"), None)
-        hint = "; there is a binary journal, which this toolkit does not read" if journal else ""
-        results.gap("log-ins", f"neither auth.log nor secure holds anything{hint}")
-    guessed = list(login_logs.guessing(logins))
-    yield from guessed
-    yield from login_logs.accepted(logins, guessers={str(item.data["address"]) for item in guessed})
-    results.events.extend(login_logs.login_events(logins))
-    for entry in tree.files(SESSIONS):
-        failed = "/btmp" in entry.path
-        content = _content_of(entry)
-        results.events.extend(login_logs.session_events(content, source=entry.path, failed=failed))
-    succeeded = sum(login.accepted for login in logins)
-    results.counts |= {"logins": succeeded, "failed_logins": len(logins) - succeeded}
-
-
-def _histories(tree: Tree, *, results: Results) -> list[Finding]:
-    findings, events = shell_histories.examine(tree)
-    results.events.extend(events)
-    return findings
-
-
-def _web(tree: Tree, *, results: Results) -> Iterator[Finding]:
-    shells = web_rules.web_shells(tree)
-    yield from shells.values()
-    urls = web_rules.urls_of(list(shells), served=web_rules.roots(tree))
-    per_title: dict[str, list[Finding]] = defaultdict(list)
-    for entry in tree.files(web_rules.LOGS):
-        for item in web_rules.requests(_text_of(entry), source=entry.path, shells=urls):
-            if isinstance(item, Event):
-                results.events.append(item)
-            else:
-                per_title[item.title].append(item)
-    for items in per_title.values():
-        # A scanner leaves thousands of lines of one kind; the first ones say it all.
-        yield from items[:20]
-
-
-def _content_of(entry: Entry) -> bytes:
-    """Content of a log, unpacked when it was rotated into a .gz; what is broken ends where it breaks."""
-    content = entry.read(limit=MAX_LOG)
-    if not entry.path.endswith(".gz"):
-        return content
-    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    try:
-        return unpacker.decompress(content, MAX_LOG)
-    except zlib.error as error:
-        if entry.filesystem is not None:
-            entry.filesystem.problems.append(f"{entry.path} cannot be unpacked: {error}")
-        return b""
-
-
-def _text_of(entry: Entry) -> str:
-    return _content_of(entry).decode("utf-8", "replace")
 
 
 def _keep(entries: list[Entry], *, raw: Path) -> None:

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from forensic_toolkit import subprograms
+from forensic_toolkit.coverage import far_too_little
 from forensic_toolkit.results import Results, ToolRun
 
 FUNCTIONS = ("authlog", "wtmp", "btmp", "commandhistory", "cronjobs")
@@ -59,8 +60,8 @@ def start(device: Path, *, raw: Path, results: Results) -> Running | None:
     return Running(subprograms.start(argv, folder=folder, stdout=output, memory_bytes=MEMORY), output, started)
 
 
-def finish(running: Running, *, results: Results, expected: frozenset[str]) -> Counter[str]:
-    """Wait for it and record each function; an expected one without records is a gap, in its own words."""
+def finish(running: Running, *, results: Results, expected: dict[str, int]) -> Counter[str]:
+    """Wait for it and record each function; far fewer records than there are is a gap, in its own words if it has any."""
     ended = subprograms.finish(running.process, stdout=running.output, seconds=LIMIT, started=running.started)
     rows = count_records(running.output)
     complaints = _complaints(subprograms.stderr_of(running.output))
@@ -71,8 +72,11 @@ def finish(running: Running, *, results: Results, expected: frozenset[str]) -> C
         results.runs.append(
             ToolRun("dissect.target", version(), [function], ended.exit, ended.seconds, rows[function], error)
         )
-        if error is not None and (function in expected or ended.error):
-            results.gap(f"dissect {function}", error)
+        short = far_too_little(
+            "target-query", rows=rows[function], present=expected.get(function, 0), what="in the file system"
+        )
+        if ended.error is not None or short:
+            results.gap(f"dissect {function}", ended.error or f"{short} ({error})" if error else str(short))
     return rows
 
 

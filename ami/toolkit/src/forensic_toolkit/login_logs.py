@@ -11,11 +11,13 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 from forensic_toolkit.results import Event, Finding
-from forensic_toolkit.times import parse_syslog, zulu
+from forensic_toolkit.system_logs import Line
+from forensic_toolkit.times import zulu
 
 BURST = 5
 WINDOW = timedelta(minutes=10)
 FOLLOWED_WITHIN = timedelta(hours=1)
+TWIN_WITHIN = timedelta(seconds=2)
 
 _SSH = re.compile(
     r"sshd(?:-session)?\[\d+\]: (?P<what>Failed|Accepted) (?P<how>[\w/-]+) for (?:invalid user )?"
@@ -37,8 +39,9 @@ _OTHER = (
         re.compile(r"(?:su|sudo)(?:\[\d+\])?: .*session opened for user root\S* by (\S*)"),
     ),
 )
-# struct utmp of glibc on 64-bit Linux: type, pid, line, id, user, host, exit, session, time, address.
+# struct utmp of glibc: type, pid, line, id, user, host, exit, session, time, address. x86-64 keeps the 32-bit form.
 _UTMP = struct.Struct("<hxxi32s4s32s256shhiii16s20x")
+_UTMP_ARM64 = struct.Struct("<hxxi32s4s32s256shhqqq16s20x4x")
 _LOGIN, _LOGOUT, _BOOT = 7, 8, 2
 
 
@@ -53,28 +56,45 @@ class Login:
     how: str
     source: str
     line: str
+    port: int = 0
+
+    @property
+    def attempt(self) -> tuple[bool, str, str, int]:
+        """What tells it from other attempts at the same time."""
+        return self.accepted, self.user, self.address, self.port
 
 
-def attempts(text: str, *, source: str, modified: datetime) -> Iterator[Login]:
-    """sshd's attempts in the text of a log; ``modified`` is the file's mtime."""
-    for line in text.splitlines():
-        match = _SSH.search(line)
-        time = parse_syslog(line, not_after=modified) if match else None
-        if match and time:
+def attempts(lines: Iterable[Line]) -> Iterator[Login]:
+    """sshd's attempts among the lines of logs."""
+    for line in lines:
+        match = _SSH.search(line.text)
+        if match:
             accepted = match["what"] == "Accepted"
-            yield Login(time, accepted, match["user"], match["address"], match["how"], source, line)
+            address, port = match["address"], int(match["port"])
+            yield Login(line.time, accepted, match["user"], address, match["how"], line.source, line.text, port)
 
 
-def other_events(text: str, *, source: str, modified: datetime) -> Iterator[Event]:
+def without_twins(logins: Iterable[Login], others: Iterable[Login]) -> list[Login]:
+    """``logins`` and those of ``others`` that are not among them: rsyslog copies the journal."""
+    kept = list(logins)
+    known: dict[tuple[bool, str, str, int], list[datetime]] = defaultdict(list)
+    for login in kept:
+        known[login.attempt].append(login.time)
+    for other in others:
+        if not any(abs(other.time - time) <= TWIN_WITHIN for time in known[other.attempt]):
+            kept.append(other)
+    return kept
+
+
+def other_events(lines: Iterable[Line]) -> Iterator[Event]:
     """Accounts made, passwords changed, commands run as root."""
-    for line in text.splitlines():
+    for line in lines:
         for words, technique, pattern in _OTHER:
-            match = pattern.search(line)
-            time = parse_syslog(line, not_after=modified) if match else None
-            if match and time:
+            match = pattern.search(line.text)
+            if match:
                 what = f"{words}: {' '.join(match.groups())}"
                 extra = {"technique": technique} if technique else {}
-                yield Event(time, what, source, "Log Time", notable=True, extra=extra)
+                yield Event(line.time, what, line.source, "Log Time", notable=True, extra=extra)
                 break
 
 
@@ -183,20 +203,42 @@ class Session:
     time: datetime
 
 
+def layout_of(content: bytes) -> struct.Struct:
+    """The form of the records: that of arm64 when only it divides the file, or only it gives sane records."""
+    fits, fits_arm = (not len(content) % layout.size for layout in (_UTMP, _UTMP_ARM64))
+    if fits_arm and (not fits or _sane(content, _UTMP_ARM64) > _sane(content, _UTMP)):
+        return _UTMP_ARM64
+    return _UTMP
+
+
+def _sane(content: bytes, layout: struct.Struct) -> int:
+    return sum(1 for record in layout.iter_unpack(content) if 0 < record[0] <= 9 and 0 < record[9] < 1 << 32)
+
+
 def sessions(content: bytes) -> Iterator[Session]:
     """Records of a wtmp or btmp file; empty and impossible ones are left out."""
-    usable = len(content) - len(content) % _UTMP.size
-    for kind, pid, line, _id, user, host, _end, _exit, _session, seconds, micro, address in _UTMP.iter_unpack(
+    layout = layout_of(content)
+    usable = len(content) - len(content) % layout.size
+    for kind, pid, line, _id, user, host, _end, _exit, _session, seconds, micro, address in layout.iter_unpack(
         content[:usable]
     ):
-        if 0 < kind <= 9 and seconds > 0 and 0 <= micro < 1_000_000:
+        if 0 < kind <= 9 and 0 < seconds < 1 << 32 and 0 <= micro < 1_000_000:
             when = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=micro)
             yield Session(kind, pid, _text(line), _text(user), _text(host) or _address(address), when)
 
 
-def session_events(content: bytes, *, source: str, failed: bool) -> Iterator[Event]:
+def records_in(content: bytes) -> tuple[int, str | None]:
+    """How many records that are not empty a file holds, and whether its end is cut off."""
+    layout = layout_of(content)
+    rest = len(content) % layout.size
+    usable = len(content) - rest
+    count = sum(any(content[at : at + layout.size]) for at in range(0, usable, layout.size))
+    return count, f"{rest} bytes at its end are no whole record" if rest else None
+
+
+def session_events(found: Iterable[Session], *, source: str, failed: bool) -> Iterator[Event]:
     """Log-ins, log-outs and boots of a wtmp file; failed log-ins of a btmp file."""
-    for session in sessions(content):
+    for session in found:
         what = _words(session, failed=failed)
         if what is not None:
             yield Event(

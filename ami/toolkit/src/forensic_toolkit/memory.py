@@ -8,7 +8,6 @@ from pathlib import Path
 
 from forensic_toolkit import isf, memory_rules, volatility
 from forensic_toolkit.errors import EvidenceError, SymbolError
-from forensic_toolkit.manifest import Fetched, Manifest, fetch
 from forensic_toolkit.printable import printable
 from forensic_toolkit.results import Results, ToolRun
 
@@ -30,19 +29,12 @@ MAY_BE_EMPTY = (
 )
 
 
-def run(results: Results, *, manifest: Manifest, work: Path, raw: Path) -> None:
-    """Fill ``results``. Raises ToolkitError when nothing can be said about the image."""
-    if "memory" not in manifest.gets:
-        raise EvidenceError("the manifest offers no 'memory' to analyse")
-    # Digests are checked by fetch(), before anything reads the content.
-    fetched = {name: fetch(offer, folder=work) for name, offer in manifest.gets.items() if name in ("memory", *FACTS)}
-    image = fetched["memory"]
-    results.input_sha256, results.input_bytes = image.sha256, image.bytes
-    if manifest.gets["memory"].sha256 is None:
-        results.gap("digest of the image", "the manifest names none, so this is the image as it arrived, unverified")
-    check_format(image.path, size=image.bytes)
-    symbols = prepare_symbols(fetched, work=work, results=results)
-    analysis = volatility.analyse(image.path, symbols=symbols, work=work, raw=raw)
+def analyse(results: Results, *, files: Mapping[str, Path], work: Path, raw: Path) -> None:
+    """Fill ``results`` from the image and the kernel's facts. Raises ToolkitError when nothing can be said about it."""
+    image = files["memory"]
+    check_format(image, size=results.input_bytes)
+    symbols = prepare_symbols(files, work=work, results=results)
+    analysis = volatility.analyse(image, symbols=symbols, work=work, raw=raw)
     results.runs.extend(analysis.runs)
     _record_gaps(analysis, results=results)
     if ESSENTIAL not in analysis.rows or not analysis.rows[ESSENTIAL]:
@@ -67,16 +59,16 @@ def check_format(image: Path, *, size: int) -> None:
         raise EvidenceError(f"the memory image is no LiME image: it begins with {shown}, {size} bytes in all")
 
 
-def prepare_symbols(fetched: Mapping[str, Fetched], *, work: Path, results: Results) -> Path:
+def prepare_symbols(files: Mapping[str, Path], *, work: Path, results: Results) -> Path:
     """Build the symbol table for this kernel; returns the folder for Volatility. Raises SymbolError."""
-    missing = [name for name in FACTS if name not in fetched]
+    missing = [name for name in FACTS if name not in files]
     if missing:
         raise SymbolError(
             f"no symbol table: the capture has no {', '.join(missing)} of this kernel; "
             "add a table for it to the symbol library and investigate again"
         )
-    facts = isf.KernelFacts(**{name: fetched[name].path.read_bytes() for name in FACTS})
-    check_banner(fetched["memory"].path, banner=facts.banner)
+    facts = isf.KernelFacts(**{name: files[name].read_bytes() for name in FACTS})
+    check_banner(files["memory"], banner=facts.banner)
     table = isf.build(facts)
     folder = work / "symbols"
     (folder / "linux").mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
+import heapq
 import json
 import tarfile
 from dataclasses import dataclass
@@ -25,26 +27,51 @@ class Artifact:
     bytes: int
 
 
+def paths(folder: Path) -> dict[str, Path]:
+    """Where the outputs lie in a folder."""
+    return {name: folder / file for name, file in NAMES.items()}
+
+
+def clear(folder: Path) -> None:
+    """Remove what a confined program may have left in the places of the outputs: a link there would be followed."""
+    for path in paths(folder).values():
+        path.unlink(missing_ok=True)
+
+
 def write(results: Results, *, folder: Path, raw: Path) -> dict[str, Path]:
     """Write the outputs into ``folder``; ``raw`` is the folder with the tools' own output."""
-    paths = {name: folder / file for name, file in NAMES.items()}
-    with paths["timeline"].open("w", encoding="utf-8") as file:
-        for event in sorted(results.events, key=lambda event: event.time):
-            file.write(json.dumps(event.as_timesketch(), ensure_ascii=False) + "\n")
-    _pack(raw, into=paths["raw"])
+    places = paths(folder)
+    own = (
+        json.dumps(event.as_timesketch(), ensure_ascii=False) + "\n"
+        for event in sorted(results.events, key=lambda event: event.time)
+    )
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(places["timeline"].open("w", encoding="utf-8"))
+        more = stack.enter_context(results.more_timeline.open(encoding="utf-8")) if results.more_timeline else ()
+        # Both are in order of time; what is written is one axis.
+        file.writelines(heapq.merge(own, more, key=_moment))
+    _pack(raw, into=places["raw"])
     document = results.as_dict(ended=now())
-    paths["results"].write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
-    return paths
+    places["results"].write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
+    return places
 
 
-def send(paths: dict[str, Path], *, manifest: Manifest) -> tuple[dict[str, Artifact], list[str]]:
+def _moment(line: str) -> str:
+    """The time of a timeline line: ISO 8601 in UTC with microseconds sorts as text."""
+    return str(json.loads(line)["datetime"])
+
+
+def send(places: dict[str, Path], *, manifest: Manifest) -> tuple[dict[str, Artifact], list[str]]:
     """Upload what the manifest has a URL for. Returns the artifacts and why any of them is not there."""
     sent: dict[str, Artifact] = {}
     problems: list[str] = []
-    for name, path in paths.items():
+    for name, path in places.items():
         url = manifest.puts.get(name)
         if url is None:
             problems.append(f"the manifest has no upload URL for '{name}'")
+            continue
+        if path.is_symlink() or not path.is_file():
+            problems.append(f"{path.name} was not written")
             continue
         try:
             upload(name, url=url, path=path)

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
+from time import monotonic
 from typing import Any, Literal
 
 from forensic_toolkit import __version__
@@ -117,6 +119,15 @@ class Results:
     events: list[Event] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     gaps: list[tuple[str, str]] = field(default_factory=list)
+    coverage: list[dict[str, Any]] = field(default_factory=list)
+    failure: str | None = None
+    more_timeline: Path | None = None  # a file of timeline lines, in order, that would not fit into memory
+    more_entries: int = 0
+    deadline: float | None = None  # of time.monotonic
+
+    def seconds_left(self) -> float:
+        """Until the deadline; a day without one."""
+        return 86_400.0 if self.deadline is None else self.deadline - monotonic()
 
     def gap(self, what: str, why: str) -> None:
         """Record something that was not looked at, once."""
@@ -155,9 +166,11 @@ class Results:
             "counts": {
                 **self.counts,
                 "findings": len(ranked),
-                "timeline_entries": len(self.events),
+                "timeline_entries": len(self.events) + self.more_entries,
                 **{f"findings_{name}": by_severity[name] for name in SEVERITIES},
             },
+            "coverage": self.coverage,
+            "failure": printable(self.failure) if self.failure else None,
             "gaps": [{"what": printable(what), "why": printable(why)} for what, why in self.gaps],
         }
 

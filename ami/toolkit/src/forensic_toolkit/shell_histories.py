@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from forensic_toolkit.command_rules import judge
+from forensic_toolkit.coverage import Artifact, Coverage
 from forensic_toolkit.filesystem import Entry
+from forensic_toolkit.packed import content_of
 from forensic_toolkit.results import Event, Finding
 from forensic_toolkit.tree import Tree
 
@@ -15,6 +17,7 @@ FILES = (
     r"/(root|home/[^/]+|var/(www|lib/[^/]+)|opt/[^/]+)/\.(bash|zsh|sh|ash|ksh|python|mysql|psql)_history"
     r"|/\.(bash|ash)_history"
 )
+KIND = "shell history"
 _STAMP = re.compile(r"^#(\d{9,11})$")
 _ZSH = re.compile(r"^: (\d{9,11}):\d+;(.*)$")
 
@@ -32,13 +35,18 @@ def commands(text: str) -> Iterator[tuple[datetime | None, str]]:
             yield time, line.strip()
 
 
-def examine(tree: Tree) -> tuple[list[Finding], list[Event]]:
+def examine(tree: Tree, *, coverage: Coverage) -> tuple[list[Finding], list[Event]]:
     """Suspicious commands, and all commands that have a time."""
     findings: list[Finding] = []
     events: list[Event] = []
     for entry in tree.files(FILES):
-        text = entry.read(limit=8 << 20).decode("utf-8", "replace")
-        for time, command in commands(text):
+        content = content_of(entry, limit=8 << 20)
+        artifact = coverage.add(Artifact(KIND, entry.path, entry.size, problems=list(content.problems)))
+        artifact.lines = sum(bool(line.strip("\0 ")) for line in content.text.splitlines())
+        stamps = sum(bool(_STAMP.match(line)) for line in content.text.splitlines())
+        artifact.parsed = stamps
+        for time, command in commands(content.text):
+            artifact.parsed += "\0" not in command
             rule = judge(command)
             if time is not None:
                 extra = {"path": entry.path, "uid": entry.uid, "rule": rule.name if rule else None}

@@ -8,11 +8,15 @@ import resource
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from forensic_toolkit.confinement import Confinement, die_with_parent
+from forensic_toolkit.conversation import Conversation
+
 # What a tool needs to start; everything else of our environment stays here.
-_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+_KEPT = ("PATH", "FORENSIC_PLASO", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +28,19 @@ class Ended:
     error: str | None
 
 
-def start(argv: list[str], *, folder: Path, stdout: Path, memory_bytes: int | None = None) -> subprocess.Popen[bytes]:
-    """Start a program in ``folder``; its stderr goes beside ``stdout``, with the suffix ``.stderr``."""
+def start(
+    argv: list[str],
+    *,
+    folder: Path,
+    stdout: Path,
+    memory_bytes: int | None = None,
+    confined: Confinement | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program in ``folder``; its stderr goes beside ``stdout``, with the suffix ``.stderr``.
 
-    def limit() -> None:
-        # Runs in the child between fork and exec.
-        if memory_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    A program that a confined one starts inherits everything that it is denied.
+    """
 
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    environment |= {
-        "HOME": str(folder),
-        "XDG_CACHE_HOME": str(folder),
-        "TMPDIR": str(folder),
-        "NO_COLOR": "1",
-    }
     with stdout.open("wb") as out, stderr_of(stdout).open("wb") as errors:
         return subprocess.Popen(
             argv,
@@ -47,10 +48,49 @@ def start(argv: list[str], *, folder: Path, stdout: Path, memory_bytes: int | No
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=errors,
-            env=environment,
+            env=_environment(folder),
             start_new_session=True,
-            preexec_fn=limit,
+            preexec_fn=confined.hook() if confined else _limits(memory_bytes),
         )
+
+
+def converse(argv: list[str], *, folder: Path, memory_bytes: int | None = None) -> Conversation:
+    """Start a program that answers requests over pipes; its stderr goes to ``folder``."""
+    errors = folder / "stderr"
+    with errors.open("wb") as file:
+        process = subprocess.Popen(
+            argv,
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            env=_environment(folder),
+            start_new_session=True,
+            preexec_fn=_limits(memory_bytes),
+        )
+    return Conversation(process, errors=errors)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    # Our own programs are found wherever this package lies.
+    here = str(Path(__file__).resolve().parents[1])
+    kept["PYTHONPATH"] = os.pathsep.join(filter(None, (here, kept.get("PYTHONPATH"))))
+    own = {"HOME": str(folder), "XDG_CACHE_HOME": str(folder), "TMPDIR": str(folder), "NO_COLOR": "1"}
+    return kept | own
+
+
+def _limits(memory_bytes: int | None) -> Callable[[], None]:
+    die = die_with_parent()
+
+    def limit() -> None:
+        # Runs in the child between fork and exec.
+        die()
+        if memory_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    return limit
 
 
 def stderr_of(stdout: Path) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from urllib.parse import unquote_plus
 
+from forensic_toolkit.coverage import Artifact
 from forensic_toolkit.filesystem import Entry
 from forensic_toolkit.results import Event, Finding
 from forensic_toolkit.tree import Tree, sha256_of
@@ -144,16 +145,19 @@ def _shell(entry: Entry, *, why: str, content: str, tree: Tree) -> Finding:
     )
 
 
-def requests(text: str, *, source: str, shells: Mapping[str, str]) -> Iterator[Event | Finding]:
+def requests(text: str, *, artifact: Artifact, shells: Mapping[str, str]) -> Iterator[Event | Finding]:
     """Requests as events, those to web shells and attacks as findings.
 
-    ``shells`` maps the path of a URL to the file that answers it.
+    ``shells`` maps the path of a URL to the file that answers it; ``artifact`` counts what was understood.
     """
+    source = artifact.path
     for line in text.splitlines():
+        artifact.lines += bool(line.strip("\0 "))
         match = _REQUEST.match(line)
         time = _time(match["time"]) if match else None
         if match is None or time is None:
             continue
+        artifact.understood(time)
         target = match["target"]
         what = f"{match['address']} {match['method']} {target} {match['status']}"
         shell = shells.get(target.split("?", 1)[0])

@@ -1,0 +1,44 @@
+"""A volume that lies in pieces on a device: which bytes of the device are which bytes of the volume."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+
+class Stretches:
+    """Pieces of a device in order, as (offset, length) in bytes. Reading needs no seek and no lock."""
+
+    def __init__(self, pieces: Sequence[tuple[int, int]]) -> None:
+        self.pieces = tuple(pieces)
+        self._starts = [0, *accumulate(length for _, length in pieces)]
+        self.bytes = self._starts[-1]
+
+    def within(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        """The pieces of the device that hold ``length`` bytes from ``offset``; less at the end."""
+        end = min(offset + length, self.bytes)
+        index = bisect_right(self._starts, offset) - 1
+        while offset < end:
+            start, size = self.pieces[index]
+            inside = offset - self._starts[index]
+            count = min(size - inside, end - offset)
+            yield start + inside, count
+            offset, index = offset + count, index + 1
+
+    def read(self, descriptor: int, *, offset: int, length: int) -> bytes:
+        """Bytes of the volume from an open device; short when the device ends early."""
+        parts = []
+        for start, count in self.within(offset, length):
+            while count:
+                part = os.pread(descriptor, count, start)
+                if not part:
+                    return b"".join(parts)
+                parts.append(part)
+                start, count = start + len(part), count - len(part)
+        return b"".join(parts)
+
+    def inside(self, pieces: Sequence[tuple[int, int]]) -> Stretches:
+        """Pieces of this volume as pieces of the device: a logical volume within a partition."""
+        return Stretches([found for offset, length in pieces for found in self.within(offset, length)])

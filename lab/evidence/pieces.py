@@ -1,0 +1,50 @@
+"""A file that lies in pieces of another one: what writes a file system need not know about logical volumes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import BinaryIO
+
+
+class Pieces(io.RawIOBase):
+    """Writable and seekable; `pieces` are (offset, length) of `out` in order."""
+
+    def __init__(self, out: BinaryIO, pieces: Sequence[tuple[int, int]]) -> None:
+        self._out, self._pieces, self._at = out, tuple(pieces), 0
+
+    @property
+    def bytes(self) -> int:
+        """Length of all pieces."""
+        return sum(length for _, length in self._pieces)
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """From the start only, which is all that a writer of file systems needs."""
+        if whence != io.SEEK_SET:
+            raise OSError("seeking is possible from the start only")
+        self._at = offset
+        return offset
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        """All of it, wherever it belongs."""
+        view, done, start = memoryview(data), 0, 0
+        for offset, length in self._pieces:
+            inside = self._at + done - start
+            if done < len(view) and 0 <= inside < length:
+                count = min(length - inside, len(view) - done)
+                self._out.seek(offset + inside)
+                self._out.write(view[done : done + count])
+                done += count
+            start += length
+        if done < len(view):
+            raise OSError(f"{len(view) - done} bytes do not fit into {self.bytes}")
+        self._at += done
+        return done

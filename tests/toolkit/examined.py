@@ -1,0 +1,70 @@
+"""Runs the disk examination in the toolkit's own environment and gives back what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / ".venv-tools" / "bin" / "python"
+SOURCES = ROOT / "ami" / "toolkit" / "src"
+NO_TOOLS = "the toolkit's own environment (.venv-tools) is not there: run `make setup`"
+_PART = """
+import json, sys, tempfile
+from pathlib import Path
+from forensic_toolkit import disk
+from forensic_toolkit.results import Results
+from forensic_toolkit.times import now
+
+results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
+with tempfile.TemporaryDirectory() as folder:
+    disk.examine(Path(sys.argv[1]), results=results, raw=Path(folder))
+with open(sys.argv[2], "w") as file:
+    for event in sorted(results.events, key=lambda event: event.time):
+        file.write(json.dumps(event.as_timesketch()) + chr(10))
+print(json.dumps(results.as_dict(ended=now())))
+"""
+_WHOLE = """
+import json, shutil, sys, tempfile
+from pathlib import Path
+from forensic_toolkit import block_device, investigation, manifest, outputs
+
+image, seconds, lane = Path(sys.argv[1]), float(sys.argv[3]), sys.argv[4]
+block_device.locate = lambda _volume: image
+request = investigation.Request("disk", "fc-20260101-0123456789", "disk-1", "vol-0123456789abcdef0", lane, seconds)
+with tempfile.TemporaryDirectory() as folder:
+    work = Path(folder)
+    document = investigation.investigate(request, manifest=manifest.parse("forensics-manifest 1"), work=work)
+    shutil.copy(outputs.paths(work)["timeline"], sys.argv[2])
+    document["log"] = (work / "examination.log.stderr").read_text("utf-8", "replace")
+print(json.dumps(document))
+"""
+
+
+def examine(image: Path, *, whole: bool = False, seconds: float = 240, lane: str = "fast") -> dict[str, Any]:
+    """results.json of an image, with all timeline entries under ``events``.
+
+    ``whole`` goes the way of the command line: digests, a confined program, dissect as a second opinion.
+    """
+    timeline = image.with_suffix(".timeline")
+    more = (str(seconds), lane) if whole else ()
+    document: dict[str, Any] = json.loads(run(_WHOLE if whole else _PART, str(image), str(timeline), *more))
+    document["events"] = [json.loads(line) for line in timeline.read_text("utf-8").splitlines()]
+    return document
+
+
+def run(program: str, *arguments: str) -> str:
+    """Stdout of a program run by the toolkit's Python; its stderr explains a failure."""
+    done = subprocess.run(
+        [str(TOOLS), "-c", program, *arguments],
+        env={"PYTHONPATH": str(SOURCES), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
