@@ -78,7 +78,11 @@ def read_document(body: bytes, *, shape: type[Shape], origin: str) -> Shape:
         raise ConfigurationError(msg, next_action=action) from error
 
 
-class _UniqueKeys(yaml.SafeLoader):
+# libyaml's parser where it is built in: ten times faster.
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _UniqueKeys(_SafeLoader):
     """The safe loader, but a key that is there twice is an error: the second would silently win."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -90,7 +94,7 @@ class _UniqueKeys(yaml.SafeLoader):
                 problem = "is there twice" if key in seen else "is not text"
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} {problem}", key_node.start_mark)
             seen.add(key)
-        return super().construct_mapping(node, deep=deep)
+        return dict(super().construct_mapping(node, deep=deep))
 
 
 def canonical_type(text: str) -> str:

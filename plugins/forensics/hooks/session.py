@@ -14,6 +14,7 @@ from forensics.aws.desk import CaseDesk, ForensicGateways
 from forensics.aws.ebs import EbsGateway
 from forensics.aws.ec2 import Ec2Gateway
 from forensics.aws.findings import FindingSources
+from forensics.aws.instance_resolver import InstanceResolver
 from forensics.aws.isolation_budget import IsolationBudget
 from forensics.aws.messages import FindingQueue, Notifier
 from forensics.aws.once import SpentOnce
@@ -141,6 +142,14 @@ class ForensicsHook(BaseHook):
             )
             for scope, clients in ((scope, self._assumed(scope)) for scope in scopes)
         ]
+
+    def resolver(self) -> InstanceResolver:
+        """Describe calls that lead from a resource to its instance (needs no case)."""
+        return InstanceResolver(
+            lambda account, region: self._assumed(
+                Scope(account_id=account, region=region, phase="triage", case_id="finding-intake")
+            ).lazy("ec2")
+        )
 
     def _assumed(self, scope: Scope) -> ClientFactory:
         return assume(
