@@ -6,6 +6,7 @@ SHELL := bash
 PYTHON_BIN := .venv/bin/python
 LAB_STATE ?= .lab
 PYTEST_ARGS ?=
+FUZZ_ARGS ?=
 
 # Importing Airflow makes files in AIRFLOW_HOME: keep them out of the home directory.
 export AIRFLOW_HOME ?= $(CURDIR)/.lab/airflow-home
@@ -35,7 +36,7 @@ status: .ready ## Show what runs and where its logs are
 	@$(PYTHON_BIN) -m lab.stack status
 
 ##@ Quality
-.PHONY: test test-e2e lint bench
+.PHONY: test test-e2e lint bench fuzz
 test: .ready ## Run all tests, the end-to-end ones last (PYTEST_ARGS="-k custody" for a part)
 	@echo "[test] pytest -q --durations=10 $(PYTEST_ARGS)"
 	@$(PYTHON_BIN) -m pytest -q --durations=10 $(PYTEST_ARGS)
@@ -48,6 +49,9 @@ lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] ruff: format"; .venv/bin/ruff format --check .
 	@echo "[lint] import-linter: docs/architecture.md's rooms"; PYTHONPATH=plugins .venv/bin/lint-imports --no-cache
 	@echo "[lint] mypy: plugins/forensics"; .venv/bin/mypy
+
+fuzz: .ready ## Throw 120,000 broken events at the intake (FUZZ_ARGS="--count 1000000 --seed 7"), about five minutes
+	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.fuzz $(FUZZ_ARGS)
 
 bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.bench

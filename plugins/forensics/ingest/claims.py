@@ -114,7 +114,8 @@ def judge(claim: Claim, *, envelope: Envelope, rules: Rules) -> Judgement:
         check_region(claim.region, field="finding Region")
     if claim.partition is not None:
         check_partition(claim.partition, field="finding partition")
-    if claim.closed:
+    # Containment is undone when all is over: a person may release also on a finding that is resolved.
+    if claim.closed and claim.action is not CustomAction.RELEASE:
         return Judgement(Verdict.IGNORE, reason=claim.closed)
     if not claim.instances:
         unresolved = () if claim.account == rules.own_account else _unresolved(claim, envelope=envelope, rules=rules)

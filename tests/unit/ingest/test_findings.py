@@ -158,6 +158,17 @@ def test_custom_action_that_says_two_things(event, read):
     assert "disagree: ForensicFull, ForensicTriage" in intake.reason
 
 
+def test_release_is_heard_on_a_resolved_finding_and_other_actions_are_not(event, read):
+    for action, verdict in ((CustomAction.RELEASE, Verdict.ACCEPT), (CustomAction.FULL, Verdict.IGNORE)):
+        body = event("asff_action_triage")
+        body["detail"]["actionName"] = action.value
+        body["resources"] = [arn.replace("ForensicTriage", action.value) for arn in body["resources"]]
+        body["detail"]["findings"][0]["Workflow"] = {"Status": "RESOLVED"}
+        intake = read(body)
+        assert intake.verdict is verdict, intake.reason
+        assert {finding.action for finding in intake.findings} <= {CustomAction.RELEASE}
+
+
 def test_samples_only_when_asked_for(event, read):
     finding = only(read(event("guardduty_sample"), accept_samples=True))
     assert finding.sample
