@@ -6,6 +6,7 @@ SHELL := bash
 PYTHON_BIN := .venv/bin/python
 LAB_STATE ?= .lab
 PYTEST_ARGS ?=
+FUZZ_ARGS ?=
 
 # Importing Airflow makes files in AIRFLOW_HOME: keep them out of the home directory.
 export AIRFLOW_HOME ?= $(CURDIR)/.lab/airflow-home
@@ -39,6 +40,7 @@ status: .ready ## Show what runs and where its logs are
 
 ##@ Quality
 .PHONY: test test-containment test-e2e storm lint bench
+.PHONY: test test-e2e lint bench fuzz
 test: .ready ## Run all tests, the end-to-end ones last (PYTEST_ARGS="-k custody" for a part)
 	@echo "[test] pytest -q --durations=10 $(PYTEST_ARGS)"
 	@$(PYTHON_BIN) -m pytest -q --durations=10 $(PYTEST_ARGS)
@@ -68,6 +70,8 @@ lint: .ready ## Check style, types and the direction of imports
 
 storm: .ready ## Let 300 findings come in while AWS throttles and processes are killed (about five minutes)
 	@$(PYTHON_BIN) -m lab.storm --state $(LAB_STATE)/storm
+fuzz: .ready ## Throw 120,000 broken events at the intake (FUZZ_ARGS="--count 1000000 --seed 7"), about five minutes
+	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.fuzz $(FUZZ_ARGS)
 
 bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.bench

@@ -21,8 +21,10 @@ def _preload() -> None:
     import forensics.sensors.findings
     import forensics.task_groups.flows  # noqa: F401
     from forensics.aws.session import preload_models
+    from forensics.domain.policy import packaged
 
     preload_models()
+    packaged()
 
 
 _preload()

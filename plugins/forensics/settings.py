@@ -73,9 +73,11 @@ class Settings(BaseModel):
     verify_findings: bool = Field(
         default=True, description="look findings up live before an isolation is based on them"
     )
-    isolation_cap_all: int = Field(default=30, ge=0, description="isolations without approval per window, in all")
-    isolation_cap_account: int = Field(default=10, ge=0, description="the same, per account")
-    isolation_cap_group: int = Field(default=2, ge=0, description="the same, per Auto Scaling group")
+    isolation_cap_all: int = Field(
+        default=30, ge=0, le=1000, description="isolations without approval per window, in all"
+    )
+    isolation_cap_account: int = Field(default=10, ge=0, le=1000, description="the same, per account")
+    isolation_cap_group: int = Field(default=2, ge=0, le=1000, description="the same, per Auto Scaling group")
     isolation_window_minutes: int = Field(default=15, ge=1, le=1440)
     isolation_deadline_seconds: int = Field(
         default=1800, ge=60, description="after triage; then the target is isolated even if the capture still runs"

@@ -62,12 +62,11 @@ class Defence:
         return self.budget.reserve(case_id, self._caps(target), now=now)
 
     def _caps(self, target: Target) -> Sequence[Cap]:
+        # The narrowest first: whoever is refused there must not hold a place of everybody meanwhile.
         account, group = target.account_id, target.auto_scaling_group
-        caps = [
-            Cap("ALL", "all accounts", self.limits.everywhere),
+        scope = f"GROUP#{account}#{target.region}#{group}"
+        return [
+            *([Cap(scope, f"Auto Scaling group {group}", self.limits.group)] if group else []),
             Cap(f"ACCOUNT#{account}", f"account {account}", self.limits.account),
+            Cap("ALL", "all accounts", self.limits.everywhere),
         ]
-        if group:
-            scope = f"GROUP#{account}#{target.region}#{group}"
-            caps.append(Cap(scope, f"Auto Scaling group {group}", self.limits.group))
-        return caps

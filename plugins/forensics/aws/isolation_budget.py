@@ -35,7 +35,10 @@ class IsolationBudget:
         self._window = window
 
     def reserve(self, case_id: str, caps: Sequence[Cap], *, now: datetime) -> str | None:
-        """Take a slot in every scope, or none: then the reason is returned. A case that has its slots keeps them."""
+        """Take a slot in every scope, or none: then the reason is returned. A case that has its slots keeps them.
+
+        ``caps``: the narrowest scope first.
+        """
         taken: list[tuple[Cap, int]] = []
         for cap in caps:
             slot, fresh = self._take(case_id, cap, now=now)
@@ -60,13 +63,13 @@ class IsolationBudget:
 
     def _held(self, cap: Cap, *, now: datetime) -> dict[int, str]:
         with aws_errors(f"read the isolations of {cap.words} in table {self._table}"):
-            pages = self._db.get_paginator("query").paginate(
+            # At most a thousand slots of some hundred bytes: one page (a megabyte) holds them all.
+            items = self._db.query(
                 TableName=self._table,
                 KeyConditionExpression="PK = :p",
                 ExpressionAttributeValues={":p": {"S": _pk(cap)}},
                 ConsistentRead=True,
-            )
-            items = [item for page in pages for item in page["Items"]]
+            )["Items"]
         earliest = self._earliest(now)
         return {_number(item): item["case_id"]["S"] for item in items if int(item["taken"]["N"]) > earliest}
 

@@ -85,7 +85,7 @@ class ClientFactory:
 # One loader for every session of the process: it keeps the service models that it has read (the
 # slowest part of making a client), also across the fork of a task.
 _MODELS = Loader()
-_PRELOADED = ("dynamodb", "ec2", "kms", "s3", "sns", "sqs", "ssm", "sts")
+_PRELOADED = ("dynamodb", "ec2", "kms", "s3", "sns", "sqs", "ssm", "sts", "guardduty", "securityhub")
 
 
 def _core() -> Any:

@@ -99,6 +99,8 @@ def _acquisition(finding: Finding, *, action: Action, match: Match, target: Targ
 
 def _isolation_by_playbook(finding: Finding, *, match: Match, policy: Policy, floor: Severity | None) -> Wish:
     playbook = match.playbook
+    if is_posture(finding):
+        return Wish(False, (match.reason, "a configuration finding never isolates"))
     if playbook.isolate is Isolation.NEVER:
         return Wish(False, (match.reason, "it never isolates"))
     if _attacked(finding) and playbook.when_target is not WhenTarget.AS_USUAL:
@@ -118,7 +120,7 @@ def _by_severity(finding: Finding, *, threshold: Severity, match: Match) -> Wish
 
 def _never(finding: Finding, *, match: Match) -> bool:
     """Whether the playbook's no is one of principle, not of severity."""
-    if match.playbook.isolate is Isolation.NEVER:
+    if is_posture(finding) or match.playbook.isolate is Isolation.NEVER:
         return True
     return _attacked(finding) and match.playbook.when_target is not WhenTarget.AS_USUAL
 

@@ -23,6 +23,7 @@ from forensics.aws.evidence_archive import EvidenceArchive
 from forensics.aws.findings import FindingSources
 from forensics.aws.iam import IamGateway
 from forensics.aws.intake_book import IntakeBook
+from forensics.aws.instance_resolver import InstanceResolver
 from forensics.aws.isolation_budget import IsolationBudget
 from forensics.aws.messages import FindingQueue, Notifier
 from forensics.aws.once import SpentOnce
@@ -171,6 +172,14 @@ class ForensicsHook(BaseHook):
             )
             for scope, clients in ((scope, self._assumed(scope)) for scope in scopes)
         ]
+
+    def resolver(self) -> InstanceResolver:
+        """Describe calls that lead from a resource to its instance (needs no case)."""
+        return InstanceResolver(
+            lambda account, region: self._assumed(
+                Scope(account_id=account, region=region, phase="triage", case_id="finding-intake")
+            ).lazy("ec2")
+        )
 
     def _assumed(self, scope: Scope) -> ClientFactory:
         return assume(

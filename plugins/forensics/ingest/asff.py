@@ -23,7 +23,7 @@ from forensics.ingest.fields import (
     truth,
     types_of,
 )
-from forensics.ingest.guardduty import meaningful_role
+from forensics.ingest.guardduty import meaningful_role, robbed_instance
 from forensics.ingest.identifiers import SAMPLE_INSTANCE, InstanceRef, is_instance, parse_instance
 from forensics.models.finding import CustomAction, FindingSource, Severity
 
@@ -123,6 +123,17 @@ def _instances(asff: _Asff, *, field: str) -> tuple[InstanceRef, ...]:
                     vpc_id=details.get("VpcId") if isinstance(details, dict) else None,
                 )
             )
+    return tuple(found) or _robbed(asff, field=field)
+
+
+def _robbed(asff: _Asff, *, field: str) -> tuple[InstanceRef, ...]:
+    types = tuple(kind for kind in asff.types if isinstance(kind, str))
+    found: list[InstanceRef] = []
+    for index, value in enumerate(asff.resources):
+        details = value.get("Details") if isinstance(value, dict) else None
+        key = details.get("AwsIamAccessKey") if isinstance(details, dict) else None
+        if isinstance(key, dict):
+            found += robbed_instance(key.get("PrincipalId"), types=types, field=f"{field}.Resources.{index}.Details")
     return tuple(found)
 
 

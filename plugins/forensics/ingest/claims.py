@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
@@ -18,7 +18,17 @@ from forensics.ingest.identifiers import (
     finding_key,
     partition_of,
 )
-from forensics.models.finding import CustomAction, Finding, FindingSource, RequestSignature, Severity, Verdict
+from forensics.models.finding import (
+    CustomAction,
+    Finding,
+    FindingSource,
+    RequestSignature,
+    Severity,
+    Unresolved,
+    Verdict,
+)
+
+_STAND_IN = "i-00000000"
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,15 @@ class Binding(Enum):
     SAME = "must be the finding's"
     CONFIRMED = "may be another's (administrator, aggregation Region) when the resource itself confirms the finding's"
     FREE = "says nothing about the target"
+
+
+@dataclass(frozen=True)
+class AttachedRef:
+    """A resource that hangs on an instance, by CloudFormation's type name."""
+
+    type: str
+    id: str
+    field: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +88,7 @@ class Claim:
     requested: dict[str, bool] | None = None
     signature: RequestSignature | None = None
     ocsf: bool = False
-    extra: dict[str, object] = field(default_factory=dict)
+    attached: AttachedRef | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +98,8 @@ class Judgement:
     verdict: Verdict
     reason: str = ""
     findings: tuple[Finding, ...] = ()
-    extra: dict[str, object] = field(default_factory=dict)
+    unresolved: tuple[Unresolved, ...] = ()
+    unplaced: tuple[str, ...] = ()
 
 
 def judge(claim: Claim, *, envelope: Envelope, rules: Rules) -> Judgement:
@@ -94,20 +114,57 @@ def judge(claim: Claim, *, envelope: Envelope, rules: Rules) -> Judgement:
         check_region(claim.region, field="finding Region")
     if claim.partition is not None:
         check_partition(claim.partition, field="finding partition")
-    if claim.closed:
-        return Judgement(Verdict.IGNORE, reason=claim.closed, extra=claim.extra)
+    # Containment is undone when all is over: a person may release also on a finding that is resolved.
+    if claim.closed and claim.action is not CustomAction.RELEASE:
+        return Judgement(Verdict.IGNORE, reason=claim.closed)
     if not claim.instances:
-        return Judgement(Verdict.IGNORE, reason=claim.no_instance, extra=claim.extra)
+        unresolved = () if claim.account == rules.own_account else _unresolved(claim, envelope=envelope, rules=rules)
+        return Judgement(Verdict.IGNORE, reason=claim.no_instance, unresolved=unresolved)
     # One contradiction spoils the whole finding: its other resources come from the same hand.
-    findings = {}
+    findings, unplaced = {}, []
     for instance in claim.instances:
         finding = _finding(claim, instance=instance, envelope=envelope, rules=rules)
         findings[finding.key] = finding
+        if not instance.placed:
+            unplaced.append(finding.key)
     if claim.sample and not rules.accept_samples:
         return Judgement(Verdict.IGNORE, reason="sample finding; the setting accept_samples is off")
     if claim.account == rules.own_account:
         return Judgement(Verdict.IGNORE, reason="finding about the forensic account itself")
-    return Judgement(Verdict.ACCEPT, findings=tuple(findings.values()))
+    return Judgement(Verdict.ACCEPT, findings=tuple(findings.values()), unplaced=tuple(unplaced))
+
+
+def resolved(unresolved: Unresolved, *, instance_id: str) -> Finding:
+    """The finding about the instance that its resource turned out to belong to."""
+    template = unresolved.template
+    key = finding_key(
+        template["finding_id"], account=unresolved.account_id, region=unresolved.region, instance_id=instance_id
+    )
+    return Finding.model_validate({**template, "key": key, "instance_id": instance_id})
+
+
+def placed(finding: Finding, *, region: str) -> Finding:
+    """The finding with the Region that its instance really is in."""
+    key = finding_key(finding.finding_id, account=finding.account_id, region=region, instance_id=finding.instance_id)
+    return finding.model_copy(update={"region": region, "key": key})
+
+
+def _unresolved(claim: Claim, *, envelope: Envelope, rules: Rules) -> tuple[Unresolved, ...]:
+    attached = claim.attached
+    if attached is None:
+        return ()
+    # Any instance id will do: the template leaves it out, and the place is checked as for an instance.
+    stand_in = InstanceRef(instance_id=_STAND_IN, field=attached.field)
+    finding = _finding(claim, instance=stand_in, envelope=envelope, rules=rules)
+    return (
+        Unresolved(
+            resource_type=attached.type,
+            resource_id=attached.id,
+            account_id=finding.account_id,
+            region=finding.region,
+            template=finding.model_dump(mode="json", exclude={"key", "instance_id"}),
+        ),
+    )
 
 
 def _finding(claim: Claim, *, instance: InstanceRef, envelope: Envelope, rules: Rules) -> Finding:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from forensics.ingest.claims import Binding, Claim, Rules
+from forensics.ingest.claims import AttachedRef, Binding, Claim, Rules
 from forensics.ingest.envelope import Envelope
 from forensics.ingest.fields import Arriving, Fields, clean, moment, quarantine, read_as, title_of, types_of
 from forensics.ingest.identifiers import parse_arn, parse_instance
@@ -15,7 +16,7 @@ from forensics.models.finding import FindingSource
 
 _INSTANCE = "AWS::EC2::Instance"
 # An instance hangs on these; which one, only a describe call in the account can tell.
-_ATTACHED = frozenset({"AWS::EC2::Volume", "AWS::EC2::NetworkInterface", "AWS::EC2::SecurityGroup"})
+_ATTACHED = {"AWS::EC2::Volume": "vol", "AWS::EC2::NetworkInterface": "eni", "AWS::EC2::SecurityGroup": "sg"}
 _COMPLIANCE = frozenset({"COMPLIANT", "NON_COMPLIANT", "NOT_APPLICABLE", "INSUFFICIENT_DATA"})
 
 
@@ -49,16 +50,14 @@ def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) 
     rule_name = clean(change.config_rule_name, limit=128)
     shown = clean(f"{change.resource_type} {change.resource_id}", limit=120)
     no_instance = f"Config rule {rule_name} is about {shown}, not an EC2 instance"
-    extra: dict[str, object] = {}
-    if result and result.compliance_type == "NON_COMPLIANT" and change.resource_type in _ATTACHED:
+    attached = None
+    if change.resource_type in _ATTACHED:
         no_instance += "; the instance it belongs to has to be looked up"
-        extra["resolve"] = {
-            "account_id": change.aws_account_id,
-            "region": change.aws_region,
-            "resource_type": change.resource_type,
-            "resource_id": clean(change.resource_id, limit=120),
-            "rule": rule_name,
-        }
+        attached = AttachedRef(
+            type=change.resource_type,
+            id=_attached_id(change, field=f"{field}.resourceId"),
+            field=f"{field}.resourceId",
+        )
     return Claim(
         source=FindingSource.CONFIG,
         finding_id="/".join((change.config_rule_arn or rule_name, change.resource_type, change.resource_id)),
@@ -75,8 +74,15 @@ def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) 
         updated_at=moment(result.result_recorded_time if result else None, received_at=rules.received_at),
         product="Config",
         reason=clean(result.annotation, limit=1000) if result and result.annotation else None,
-        extra=extra,
+        attached=attached,
     )
+
+
+def _attached_id(change: _Change, *, field: str) -> str:
+    prefix = _ATTACHED[change.resource_type]
+    if not re.fullmatch(rf"{prefix}-(?:[0-9a-f]{{8}}|[0-9a-f]{{17}})", change.resource_id):
+        raise quarantine(field, value=change.resource_id, problem=f"not the id of an {change.resource_type}")
+    return change.resource_id
 
 
 def _check(change: _Change, *, field: str) -> None:

@@ -22,7 +22,7 @@ from forensics.ingest.envelope import (
 )
 from forensics.ingest.fields import REASON_LENGTH, QuarantineError, clean, quarantine
 from forensics.ingest.identifiers import parse_instance
-from forensics.models.finding import CustomAction, Finding, FindingSource, Intake, Verdict
+from forensics.models.finding import CustomAction, Finding, FindingSource, Intake, Unresolved, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -87,12 +87,16 @@ def _intake(
     reason: str,
     envelope: Envelope | None,
     findings: tuple[Finding, ...] = (),
+    unresolved: tuple[Unresolved, ...] = (),
+    unplaced: tuple[str, ...] = (),
     extra: dict[str, Any] | None = None,
 ) -> Intake:
     return Intake(
         verdict=verdict,
         reason=clean(reason, limit=REASON_LENGTH),
         findings=findings,
+        unresolved=unresolved,
+        unplaced=unplaced,
         event_id=clean(envelope.event_id, limit=128) if envelope and envelope.event_id else None,
         detail_type=clean(envelope.detail_type, limit=128) if envelope else None,
         extra=extra or {},
@@ -194,8 +198,10 @@ def _combine(judgements: list[Judgement], *, envelope: Envelope) -> Intake:
         verdict: [item.reason for item in judgements if item.verdict is verdict]
         for verdict in (Verdict.QUARANTINE, Verdict.IGNORE)
     }
-    for judgement in judgements:
-        extra.update(judgement.extra)
+    open_ends: dict[str, Any] = {
+        "unresolved": tuple(ref for judgement in judgements for ref in judgement.unresolved),
+        "unplaced": tuple(key for judgement in judgements for key in judgement.unplaced),
+    }
     findings = _newest(finding for judgement in judgements for finding in judgement.findings)
     if findings:
         for verdict, name in ((Verdict.QUARANTINE, "quarantined"), (Verdict.IGNORE, "ignored")):
@@ -203,7 +209,7 @@ def _combine(judgements: list[Judgement], *, envelope: Envelope) -> Intake:
                 extra[name] = by_verdict[verdict][:_REMARKS]
         counts = ", ".join(f"{len(extra[name])} {name}" for name in ("quarantined", "ignored") if name in extra)
         reason = f"{len(findings)} accepted" + (f", {counts}" if counts else "")
-        return _intake(Verdict.ACCEPT, reason=reason, envelope=envelope, findings=findings, extra=extra)
+        return _intake(Verdict.ACCEPT, reason=reason, envelope=envelope, findings=findings, extra=extra, **open_ends)
     for verdict, reasons in by_verdict.items():
         if reasons:
             others = f" (and {len(judgements) - 1} more findings in this event)" if len(judgements) > 1 else ""
@@ -212,6 +218,7 @@ def _combine(judgements: list[Judgement], *, envelope: Envelope) -> Intake:
                 reason=clean(reasons[0], limit=REASON_LENGTH - len(others)) + others,
                 envelope=envelope,
                 extra=extra,
+                **open_ends,
             )
     return _intake(Verdict.IGNORE, reason="the event's list of findings is empty", envelope=envelope)
 

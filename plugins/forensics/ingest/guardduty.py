@@ -26,6 +26,7 @@ from forensics.ingest.fields import (
 from forensics.ingest.identifiers import (
     SAMPLE_INSTANCE,
     InstanceRef,
+    instance_of_session,
     is_instance,
     parse_arn,
     parse_instance,
@@ -42,6 +43,7 @@ _GROUPS = (
     "iamInstanceProfile",
     "cloudformationStack",
 )
+STOLEN = "InstanceCredentialExfiltration"
 # For these types GuardDuty documents no role and still fills in TARGET.
 _ROLELESS_TYPE = re.compile(r"AttackSequence[:/]|:Runtime[/.-]|[:/]?MaliciousFile", re.IGNORECASE)
 
@@ -125,6 +127,21 @@ def meaningful_role(role: object, *, types: tuple[str, ...]) -> str | None:
     return None if any(_ROLELESS_TYPE.search(name) for name in types) else role.upper()
 
 
+def names_theft(text: object) -> bool:
+    """Whether a type says that an instance's credentials are used elsewhere."""
+    return isinstance(text, str) and STOLEN in text
+
+
+def robbed_instance(principal: object, *, types: tuple[str, ...], field: str) -> list[InstanceRef]:
+    """The instance whose credentials were stolen, by the name of the role's session.
+
+    Only where GuardDuty says so: anybody who may assume a role may name the session after an instance. The finding is
+    in the Region where the credentials were used, the instance may be in another.
+    """
+    instance_id = instance_of_session(principal) if any(names_theft(kind) for kind in types) else None
+    return [InstanceRef(instance_id=instance_id, field=field, placed=False)] if instance_id else []
+
+
 def _camel_case(value: Any) -> Any:
     """Lower the first letter of every field name: the API says AccountId where events say accountId."""
     if isinstance(value, dict):
@@ -184,6 +201,11 @@ def _instances(finding: _Finding, *, field: str) -> tuple[InstanceRef, ...]:
     sequence = finding.service.detection.get("sequence")
     if isinstance(sequence, dict):
         found.extend(_sequence_instances(sequence, field=f"{field}.service.detection.sequence"))
+    keys = finding.resource.get("accessKeyDetails")
+    if not found and isinstance(keys, dict):
+        found.extend(
+            robbed_instance(keys.get("principalId"), types=(finding.type,), field=f"{field}.resource.accessKeyDetails")
+        )
     return tuple(found)
 
 
@@ -219,7 +241,17 @@ def _sequence_instances(sequence: dict[str, Any], *, field: str) -> list[Instanc
                 # A group's Region says nothing about its members: instance profiles have none.
                 instance = known.get(uid) or parse_instance(uid, field=where, account=resource.account_id)
                 found.setdefault(instance.instance_id, instance)
+    if not found and any(names_theft(signal.get("name")) for signal in _objects(sequence.get("signals"))):
+        for index, resource in enumerate(resources):
+            key = resource.data.get("accessKey")
+            principal = key.get("principalId") if isinstance(key, dict) else None
+            theft = robbed_instance(principal, types=(STOLEN,), field=f"{field}.resources.{index}.data.accessKey")
+            found |= {instance.instance_id: instance for instance in theft}
     return list(found.values())
+
+
+def _objects(values: object) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
 def _group_members(group: object, *, field: str) -> list[Any]:

@@ -53,6 +53,7 @@ class InstanceRef:
     region: str | None = None
     partition: str | None = None
     vpc_id: str | None = None
+    placed: bool = True
 
 
 def check_account(value: object, *, field: str) -> str:
@@ -159,6 +160,14 @@ def parse_instance(
         # Only ever compared: what is no VPC id says nothing.
         vpc_id=vpc_id if isinstance(vpc_id, str) and _VPC.fullmatch(vpc_id) else None,
     )
+
+
+def instance_of_session(principal: object) -> str | None:
+    """The instance whose credentials a principal id names: EC2 calls the session of an instance's role by its id."""
+    if not isinstance(principal, str):
+        return None
+    role, _, session = principal.partition(":")
+    return session if role.startswith("AROA") and _INSTANCE.fullmatch(session) else None
 
 
 def underlying_id(finding_id: str) -> str:

@@ -21,7 +21,7 @@ from forensics.ingest.fields import (
     types_of,
     vpc_of,
 )
-from forensics.ingest.guardduty import meaningful_role
+from forensics.ingest.guardduty import meaningful_role, robbed_instance
 from forensics.ingest.identifiers import SAMPLE_INSTANCE, InstanceRef, is_instance, parse_instance
 from forensics.models.finding import CustomAction, FindingSource, Severity
 
@@ -111,8 +111,8 @@ def read(
     """Read one OCSF finding of any 1.x version; raises :class:`QuarantineError`."""
     ocsf = read_as(_Ocsf, value=item, field=field)
     resources = [read_as(_Resource, value=v, field=f"{field}.resources.{i}") for i, v in enumerate(ocsf.resources)]
-    instances = _instances(resources, field=field)
     types = types_of(ocsf.finding_info.types)
+    instances = _instances(resources, field=field) or _robbed(resources, types=types, field=field)
     info = ocsf.finding_info
     return Claim(
         source=source,
@@ -170,6 +170,14 @@ def _instances(resources: list[_Resource], *, field: str) -> tuple[InstanceRef, 
                 problem=f"contradicts the resource's data.instance_id {described!r}",
             )
         found.append(instance)
+    return tuple(found)
+
+
+def _robbed(resources: list[_Resource], *, types: tuple[str, ...], field: str) -> tuple[InstanceRef, ...]:
+    found: list[InstanceRef] = []
+    for index, resource in enumerate(resources):
+        principal = resource.data.get("principal_id") if isinstance(resource.data, dict) else None
+        found += robbed_instance(principal, types=types, field=f"{field}.resources.{index}.data.principal_id")
     return tuple(found)
 
 

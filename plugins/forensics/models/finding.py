@@ -85,6 +85,16 @@ class Finding(Model):
     signature: RequestSignature | None = Field(default=None, description="of a person's request that came as an event")
 
 
+class Unresolved(Model):
+    """A finding about a resource that hangs on an instance; which one, only a describe call can tell (R30)."""
+
+    resource_type: str = Field(description="as CloudFormation names it: AWS::EC2::Volume")
+    resource_id: str = Field(max_length=256)
+    account_id: AccountId
+    region: Region
+    template: dict[str, Any] = Field(description="the finding without key and instance")
+
+
 class Verdict(StrEnum):
     """What the intake does with one event."""
 
@@ -99,6 +109,10 @@ class Intake(Model):
     verdict: Verdict
     reason: str
     findings: tuple[Finding, ...] = ()
+    unresolved: tuple[Unresolved, ...] = ()
+    unplaced: tuple[str, ...] = Field(
+        default=(), description="keys of findings whose instance may be in another Region than the finding"
+    )
     event_id: str | None = None
     detail_type: str | None = None
     extra: dict[str, Any] = Field(default_factory=dict)

@@ -128,6 +128,15 @@ def test_posture_and_requests_have_playbooks_of_their_own() -> None:
     assert choose(finding(types=kind, source=FindingSource.MANUAL), policy=POLICY).name == "manual"
 
 
+def test_a_config_rule_may_be_given_a_playbook_by_name() -> None:
+    document = _document()
+    document["rules"].append({"types": ["Config rule/known-bad-image"], "playbook": "configuration-evidence"})
+    policy = parse(yaml.safe_dump(document).encode(), origin="x").policy
+    listed = finding(source=FindingSource.CONFIG, posture=True, types=("Config rule/known-bad-image",))
+    assert choose(listed, policy=policy).name == "configuration-evidence"
+    assert choose(finding(source=FindingSource.CONFIG, types=("Config rule/x",)), policy=policy).name == "posture"
+
+
 def test_what_the_appendix_of_types_demands() -> None:
     books = POLICY.playbooks
     assert books["denial-of-service"].order is books["stolen-credentials"].order is Order.CONTAIN_FIRST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -14,6 +15,7 @@ from forensics.domain.policy import packaged
 from forensics.domain.triage import added, decide, extend, limited
 from forensics.models.finding import CustomAction, Finding, FindingSource, Severity
 from forensics.models.plan import Action, Measure, Order, ResponsePlan
+from forensics.models.policy import Rule
 from forensics.models.target import SsmStatus, Target
 from forensics.models.verification import Standing, Verification
 from tests.unit.domain.builders import ACCOUNT, NOW, finding, target
@@ -66,6 +68,17 @@ def test_the_plan_names_policy_playbook_questions_and_lanes() -> None:
     for decision in (plan.memory, plan.disk, plan.isolate):
         assert decision.reasons[0] == f"playbook command-and-control: finding type {C2[0]}"
     assert ResponsePlan.model_validate_json(plan.model_dump_json()) == plan
+
+
+def test_a_listed_config_rule_acquires_and_never_isolates() -> None:
+    rules = (*packaged().policy.rules, Rule(types=("Config rule/bad-image",), playbook="command-and-control"))
+    loaded = replace(packaged(), policy=packaged().policy.model_copy(update={"rules": rules}))
+    config = finding(
+        source=FindingSource.CONFIG, posture=True, types=("Config rule/bad-image",), severity=Severity.HIGH
+    )
+    plan = decide([config], target=target(), loaded=loaded, now=NOW)
+    assert goes(plan) == (True, True, False)
+    assert "never isolates" in plan.isolate.reasons[-1]
 
 
 @pytest.mark.parametrize("severity", Severity)

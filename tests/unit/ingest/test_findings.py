@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from forensics.ingest.claims import placed, resolved
 from forensics.models.finding import CustomAction, FindingSource, Severity, Verdict
 
 INSTANCE = "i-0aaaaaaaaaaaaaaa1"
@@ -157,6 +158,17 @@ def test_custom_action_that_says_two_things(event, read):
     assert "disagree: ForensicFull, ForensicTriage" in intake.reason
 
 
+def test_release_is_heard_on_a_resolved_finding_and_other_actions_are_not(event, read):
+    for action, verdict in ((CustomAction.RELEASE, Verdict.ACCEPT), (CustomAction.FULL, Verdict.IGNORE)):
+        body = event("asff_action_triage")
+        body["detail"]["actionName"] = action.value
+        body["resources"] = [arn.replace("ForensicTriage", action.value) for arn in body["resources"]]
+        body["detail"]["findings"][0]["Workflow"] = {"Status": "RESOLVED"}
+        intake = read(body)
+        assert intake.verdict is verdict, intake.reason
+        assert {finding.action for finding in intake.findings} <= {CustomAction.RELEASE}
+
+
 def test_samples_only_when_asked_for(event, read):
     finding = only(read(event("guardduty_sample"), accept_samples=True))
     assert finding.sample
@@ -272,13 +284,105 @@ def test_times_without_zone_are_utc(event, read):
 
 
 def test_config_volume_says_what_to_look_up(event, read):
-    assert read(event("config_volume_noncompliant")).extra["resolve"] == {
-        "account_id": "333344445555",
-        "region": "eu-central-1",
-        "resource_type": "AWS::EC2::Volume",
-        "resource_id": "vol-0123456789abcdef0",
-        "rule": "imdsv2-required",
-    }
+    (volume,) = read(event("config_volume_noncompliant")).unresolved
+    assert (volume.account_id, volume.region) == ("333344445555", "eu-central-1")
+    assert (volume.resource_type, volume.resource_id) == ("AWS::EC2::Volume", "vol-0123456789abcdef0")
+    finding = resolved(volume, instance_id=INSTANCE)
+    assert (finding.instance_id, finding.posture, finding.source) == (INSTANCE, True, FindingSource.CONFIG)
+    assert resolved(volume, instance_id=OTHER).key != finding.key
+
+
+@pytest.mark.parametrize(
+    ("kind", "identifier", "good"),
+    [
+        ("AWS::EC2::Volume", "vol-0123456789abcdef0", True),
+        ("AWS::EC2::NetworkInterface", "eni-01234567", True),
+        ("AWS::EC2::SecurityGroup", "sg-0123456789abcdef0", True),
+        ("AWS::EC2::SecurityGroup", "eni-01234567", False),
+        ("AWS::EC2::Volume", "vol-0123456789abcdef0; reboot", False),
+        ("AWS::S3::Bucket", "vol-0123456789abcdef0", None),
+    ],
+)
+def test_config_resources_that_hang_on_an_instance(event, read, kind, identifier, good):
+    body = event("config_volume_noncompliant")
+    body["detail"].update(resourceType=kind, resourceId=identifier)
+    body["detail"]["newEvaluationResult"].pop("evaluationResultIdentifier", None)
+    intake = read(body)
+    assert intake.verdict is (Verdict.QUARANTINE if good is False else Verdict.IGNORE)
+    assert [ref.resource_id for ref in intake.unresolved] == ([identifier] if good else [])
+
+
+def test_config_resource_of_the_forensic_account_is_not_looked_up(event, read):
+    text = json.dumps(event("config_volume_noncompliant")).replace("333344445555", "222233334444")
+    assert read(text).unresolved == ()
+
+
+def stolen(event, name):
+    """A finding about credentials of an instance, used elsewhere, in each shape."""
+    kind, principal = "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS", f"AROA4EXAMPLE:{INSTANCE}"
+    body = event(name)
+    if name == "guardduty_ec2_c2":
+        body["detail"]["type"] = kind
+        body["detail"]["resource"] = {"resourceType": "AccessKey", "accessKeyDetails": {"principalId": principal}}
+    elif name.startswith("asff"):
+        finding = body["detail"]["findings"][0]
+        finding["Types"] = ["TTPs/Credential Access/" + kind.replace("/", "-")]
+        details = {"AwsIamAccessKey": {"PrincipalId": principal, "PrincipalType": "AssumedRole"}}
+        finding["Resources"] = [{"Type": "AwsIamAccessKey", "Id": "AWS::IAM::AccessKey:x", "Details": details}]
+    else:
+        finding = body["detail"]["findings"][0]
+        finding["finding_info"]["types"] = ["Threats", kind]
+        finding["resources"] = [{**finding["resources"][0], "type": "AWS::IAM::AccessKey", "uid": "x", "name": "x",
+                                 "data": {"principal_id": principal}}]  # fmt: skip
+    # Nothing in such a finding confirms the account: it must come in an envelope of its own.
+    body["account"] = "333344445555"
+    return body
+
+
+SHAPES = ["guardduty_ec2_c2", "asff_imported_guardduty_c2", "ocsf_imported_guardduty_c2"]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_stolen_credentials_lead_to_their_instance(event, read, name):
+    intake = read(stolen(event, name))
+    assert only(intake).instance_id == INSTANCE
+    assert intake.unplaced == (intake.findings[0].key,)
+    moved = placed(intake.findings[0], region="eu-west-1")
+    assert moved.region == "eu-west-1" and moved.key != intake.findings[0].key
+
+
+def test_stolen_credentials_have_one_key_in_every_shape(event, read):
+    assert len({only(read(stolen(event, name))).key for name in SHAPES}) == 1
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_session_name_alone_proves_nothing(event, read, name):
+    """Whoever may assume a role may call the session by the id of somebody's instance."""
+    text = json.dumps(stolen(event, name)).replace("InstanceCredentialExfiltration.OutsideAWS", "TorIPCaller")
+    intake = read(text)
+    assert intake.verdict is Verdict.IGNORE and "no EC2 instance" in intake.reason
+
+
+@pytest.mark.parametrize(
+    "principal", ["AIDAEXAMPLE:i-0aaaaaaaaaaaaaaa1", "AROA:web", INSTANCE, None, 7, "AROA:i-0AAAAAAAAAAAAAAA1"]
+)
+def test_what_is_no_session_of_an_instance_is_no_instance(event, read, principal):
+    body = stolen(event, "guardduty_ec2_c2")
+    body["detail"]["resource"]["accessKeyDetails"]["principalId"] = principal
+    assert read(body).verdict is Verdict.IGNORE
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_vpc_that_a_finding_names_is_kept(event, read, shape):
+    body = event(shape)
+    vpc = "vpc-0123456789abcdef0"
+    if shape.startswith("guardduty"):
+        body["detail"]["resource"]["instanceDetails"]["networkInterfaces"] = [{"vpcId": vpc}]
+    elif shape.startswith("asff"):
+        body["detail"]["findings"][0]["Resources"][1]["Details"]["AwsEc2Instance"]["VpcId"] = vpc
+    else:
+        body["detail"]["findings"][0]["resources"][0]["data"]["network_interfaces"] = [{"vpc_id": vpc}]
+    assert only(read(body)).vpc_id == vpc
 
 
 def test_config_rules_can_be_limited(event, read):
