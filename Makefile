@@ -16,7 +16,7 @@ export LAB_STATE
 .PHONY: help setup setup-plaso demo
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv and .venv-tools from the locked requirements (PYTHON=… chooses the interpreter)
 	@scripts/setup.sh
@@ -39,28 +39,13 @@ status: .ready ## Show what runs and where its logs are
 	@$(PYTHON_BIN) -m lab.stack status
 
 ##@ Quality
-.PHONY: test test-containment test-e2e storm lint bench
-.PHONY: test test-e2e lint bench fuzz
-test: .ready ## Run all tests, the end-to-end ones last (PYTEST_ARGS="-k custody" for a part)
-	@echo "[test] pytest -q --durations=10 $(PYTEST_ARGS)"
-	@$(PYTHON_BIN) -m pytest -q --durations=10 $(PYTEST_ARGS)
-.PHONY: test test-e2e investigate-check lint bench
-test: .ready ## Run all tests but the long proofs, the end-to-end ones last (PYTEST_ARGS="-k custody" for a part)
-	@echo "[test] pytest -q -m 'not investigate' --durations=10 $(PYTEST_ARGS); \`make investigate-check\` runs the long proofs"
+.PHONY: test test-e2e lint bench
+test: .ready ## Run all tests but the long proofs (PYTEST_ARGS="-k custody" for a part)
+	@echo "[test] pytest -q -m 'not investigate' --durations=10 $(PYTEST_ARGS); the long proofs are listed below"
 	@$(PYTHON_BIN) -m pytest -q -m "not investigate" --durations=10 $(PYTEST_ARGS)
 
 test-e2e: .ready ## Boot the lab and Airflow and play the cases, happy and failing, from outside
 	@$(PYTHON_BIN) -m pytest -q -m e2e --timeout 900 tests/e2e
-
-test-containment: .ready ## Contain and release all 48 kinds of target, with a fault at each call, and with real packets
-	@echo "[test-containment] 48 kinds of target; about ten minutes on two cores"
-	@CONTAINMENT_TESTS=full $(PYTHON_BIN) -m pytest -q -rs --durations=5 $(PYTEST_ARGS) tests/containment tests/unit/domain/test_containment.py
-.PHONY: custody-check
-custody-check: .ready ## Prove custody: 300 tampered bundles named, 100 clean ones pass, disk digests fast and true
-	@echo "[custody-check] a few minutes; figures are printed"
-	@CUSTODY_CHECK=full $(PYTHON_BIN) -m pytest -q -s tests/verifier tests/unit/aws/test_disk_reading.py
-investigate-check: .ready ## Prove the investigation: planted intrusion on every disk layout, coverage gate, symbols, hostile evidence
-	@$(PYTHON_BIN) -m pytest -q -s -m investigate --timeout 900 tests/toolkit
 
 lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] ruff: rules"; .venv/bin/ruff check .
@@ -68,13 +53,27 @@ lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] import-linter: docs/architecture.md's rooms"; PYTHONPATH=plugins .venv/bin/lint-imports --no-cache
 	@echo "[lint] mypy: plugins/forensics"; .venv/bin/mypy
 
+bench: .ready ## Measure the pipeline in the lab
+	@$(PYTHON_BIN) -m lab.bench
+
+##@ Long proofs
+.PHONY: storm fuzz test-containment custody-check investigate-check
 storm: .ready ## Let 300 findings come in while AWS throttles and processes are killed (about five minutes)
 	@$(PYTHON_BIN) -m lab.storm --state $(LAB_STATE)/storm
+
 fuzz: .ready ## Throw 120,000 broken events at the intake (FUZZ_ARGS="--count 1000000 --seed 7"), about five minutes
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.fuzz $(FUZZ_ARGS)
 
-bench: .ready ## Measure the pipeline in the lab
-	@$(PYTHON_BIN) -m lab.bench
+test-containment: .ready ## Contain and release all 48 kinds of target, with a fault at each call, and with real packets
+	@echo "[test-containment] 48 kinds of target; about ten minutes on two cores"
+	@CONTAINMENT_TESTS=full $(PYTHON_BIN) -m pytest -q -rs --durations=5 $(PYTEST_ARGS) tests/containment tests/unit/domain/test_containment.py
+
+custody-check: .ready ## Prove custody: 300 tampered bundles named, 100 clean ones pass, disk digests fast and true
+	@echo "[custody-check] a few minutes; figures are printed"
+	@CUSTODY_CHECK=full $(PYTHON_BIN) -m pytest -q -s tests/verifier tests/unit/aws/test_disk_reading.py
+
+investigate-check: .ready ## Prove the investigation: planted intrusion on every disk layout, coverage gate, symbols, hostile evidence
+	@$(PYTHON_BIN) -m pytest -q -s -m investigate --timeout 900 tests/toolkit
 
 ##@ Deployment
 .PHONY: lint-templates package mwaa-check deploy-plan
@@ -102,8 +101,7 @@ lock: .ready ## Write requirements/*.lock anew (UPGRADE=1 for newer versions, CO
 
 clean: ## Delete environments, caches and lab states (stop the lab first)
 	@if [ -x $(PYTHON_BIN) ]; then $(PYTHON_BIN) -m lab.stack down; fi
-	rm -rf .venv .venv-lint .venv-mwaa* dist .venv-tools .venv-bootstrap .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	rm -rf .venv .venv-tools .venv-plaso .venv-bootstrap .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* dist .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .ready:

@@ -22,8 +22,8 @@ from forensics.aws.elb import BalancerGateway
 from forensics.aws.evidence_archive import EvidenceArchive
 from forensics.aws.findings import FindingSources
 from forensics.aws.iam import IamGateway
-from forensics.aws.intake_book import IntakeBook
 from forensics.aws.instance_resolver import InstanceResolver
+from forensics.aws.intake_book import IntakeBook
 from forensics.aws.isolation_budget import IsolationBudget
 from forensics.aws.messages import FindingQueue, Notifier
 from forensics.aws.once import SpentOnce
