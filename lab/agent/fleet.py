@@ -18,11 +18,12 @@ from lab.sandbox import capabilities
 log = logging.getLogger("lab.agent")
 
 POLL_SECONDS = 0.05
+# What the real agent runs side by side unless told otherwise (CommandWorkersLimit in amazon-ssm-agent.json).
+WORKERS = 5
 
 
 class Fleet:
-    """The agents of every instance. An instance runs one command at a time; the others stay Pending
-    meanwhile.
+    """The agents of every instance. An instance runs five commands at a time; the others stay Pending meanwhile.
 
     `state` is the lab's folder and `endpoint` the URL of its emulated AWS. The rest is for tests: where
     commands come from, and what EC2 says about instances; by default the lab's own mends and moto, in this
@@ -59,7 +60,7 @@ class Fleet:
             stopping=self._stop.is_set,
             scratch=scratch,
         )
-        self._busy: dict[str, threading.Thread] = {}
+        self._busy: dict[tuple[str, str], threading.Thread] = {}
         self._thread: threading.Thread | None = None
         self._complaint = ""
 
@@ -104,7 +105,9 @@ class Fleet:
                 self._complain(f"{type(error).__name__}: {error}")
 
     def _consider(self, invocation: Invocation) -> None:
-        if invocation.status != "Pending" or invocation.instance_id in self._busy:
+        key = (invocation.instance_id, invocation.command_id)
+        busy = sum(1 for instance_id, _ in self._busy if instance_id == invocation.instance_id)
+        if invocation.status != "Pending" or key in self._busy or busy >= WORKERS:
             return
         if _overdue(invocation):
             invocation.update(status="TimedOut", status_details="Delivery Timed Out", ended=datetime.now(UTC))
@@ -113,7 +116,7 @@ class Fleet:
             return
         worker = Worker(invocation, surroundings=self._around)
         thread = threading.Thread(target=worker.run, name=f"lab-agent-{invocation.instance_id}", daemon=True)
-        self._busy[invocation.instance_id] = thread
+        self._busy[key] = thread
         thread.start()
 
     def _complain(self, text: str) -> None:

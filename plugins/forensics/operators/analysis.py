@@ -97,6 +97,8 @@ class _AnalyseOperator(ForensicOperator):
             parameters={"CaseId": desk.case_id, "EvidenceId": item, "ManifestUrl": url, **parameters},
             comment=comment,
             timeout_seconds=seconds,
+            # More documents than the agent has workers wait for their turn.
+            delivery_seconds=seconds,
         )
         desk.gw.store.put(
             desk.case_id,
