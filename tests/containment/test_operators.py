@@ -17,6 +17,7 @@ from forensics.models.case import CaseStatus
 from forensics.models.containment import ContainmentState, RestorePoint
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
+from forensics.models.plan import Order
 from forensics.operators.case import OpenCaseOperator
 from forensics.operators.containment import ISOLATE, REFUSE, IsolateTargetOperator, PlanContainmentOperator
 from forensics.operators.release import KEEP, RELEASE, PlanReleaseOperator, ReleaseTargetOperator
@@ -321,3 +322,64 @@ def test_a_failed_call_is_partial_announced_and_completed_by_the_retry(lab: Smal
     assert isolate(case_id)["outcome"] == "DONE"
     assert desk(case_id).view().failures == ()
     assert get_settings().containment_profile
+
+
+def contain_first(case_id: str) -> None:
+    """Make the response plan ask for containment before acquisition."""
+    store, plan = desk(case_id).gw.store, desk(case_id).plan()
+    assert plan is not None
+    store.put(case_id, "PLAN", plan.model_copy(update={"order": Order.CONTAIN_FIRST}))
+
+
+def test_contain_first_without_endpoints_acquires_first_and_says_so(lab: SmallLab, target: str) -> None:
+    case_id = opened(lab, target)
+    contain_first(case_id)
+    before = groups_of(lab, target)
+    deferred(plan_step(case_id))
+    assert groups_of(lab, target) == before
+    assert any(
+        "no VPC endpoint" in t.what and "acquisition goes first" in t.what for t in desk(case_id).view().timeline
+    )
+    assert isolate(case_id)["outcome"] == "DONE"
+
+
+def test_contain_first_leaves_only_the_endpoints_until_acquisition_has_ended(lab: SmallLab, target: str) -> None:
+    member, network = lab.client("ec2", "member"), lab.facts["member_network"]
+    group = member.create_security_group(GroupName=f"endpoints-{target}", Description="x", VpcId=network["vpc_id"])[
+        "GroupId"
+    ]
+    made = [
+        member.create_vpc_endpoint(
+            VpcEndpointType="Interface", VpcId=network["vpc_id"], ServiceName=f"com.amazonaws.eu-central-1.{service}",
+            SecurityGroupIds=[group], SubnetIds=network["subnet_ids"][:1],
+        )["VpcEndpoint"]["VpcEndpointId"]
+        for service in ("ssm", "ssmmessages", "s3")
+    ]  # fmt: skip
+    try:
+        case_id = opened(lab, target)
+        contain_first(case_id)
+        deferred(plan_step(case_id))
+        ((access,),) = groups_of(lab, target)
+        rules = member.describe_security_groups(GroupIds=[access])["SecurityGroups"][0]
+        assert rules["IpPermissions"] == []
+        (rule,) = rules["IpPermissionsEgress"]
+        assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 443, 443)
+        assert [p["GroupId"] for p in rule["UserIdGroupPairs"]] == [group] and rule["IpRanges"] == []
+        result = isolate(case_id)
+        assert result["outcome"] == "DONE" and groups_of(lab, target) == [[result["group_id"]]] != [[access]]
+        again = plan_step(case_id)
+        deferred(again)
+        assert groups_of(lab, target) == [[result["group_id"]]], "a cleared planning task does not open it again"
+    finally:
+        member.delete_vpc_endpoints(VpcEndpointIds=made)
+
+
+def test_a_group_that_somebody_changed_is_replaced_and_told(lab: SmallLab, target: str) -> None:
+    case_id = opened(lab, target)
+    first = isolate(case_id)["group_id"]
+    ssh = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    lab.client("ec2", "member").authorize_security_group_ingress(GroupId=first, IpPermissions=ssh)
+    again = isolate(case_id)
+    assert again["outcome"] == "DONE" and again["group_id"] != first
+    assert groups_of(lab, target) == [[again["group_id"]]]
+    assert any(case_id in m["subject"] and "ALERT" in m["subject"] for m in lab.mail())
