@@ -4,6 +4,7 @@ to."""
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,7 @@ def member_account(
     documents(account)
     network = _network(account)
     profile = _application_profile(account)
+    _isolated_profile(account)
     web = _web_server(account, network=network, profile=profile, images=images, control=control)
     database = _db_server(account, network=network, images=images, control=control)
     return {"member_network": network, "instances": {"web-server": web, "db-server": database}}
@@ -105,6 +107,16 @@ def _application_profile(account: Account) -> str:
     iam.create_instance_profile(InstanceProfileName="web-server")
     iam.add_role_to_instance_profile(InstanceProfileName="web-server", RoleName="web-server")
     return "web-server"
+
+
+def _isolated_profile(account: Account) -> None:
+    """The profile that a contained instance gets: its role may do nothing."""
+    iam, name = account.client("iam"), "forensics-isolated"
+    deny = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=service_trust("ec2.amazonaws.com"))
+    iam.put_role_policy(RoleName=name, PolicyName="deny-all", PolicyDocument=json.dumps(deny))
+    iam.create_instance_profile(InstanceProfileName=name)
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
 
 
 def launch(account: Account, name: str, *, disks: dict[str, Path], **request: Any) -> dict[str, Any]:

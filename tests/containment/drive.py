@@ -112,7 +112,7 @@ def verify_contained(world: World, made: Made, *, before: dict[str, Any]) -> lis
     if now["instance"]["MetadataOptions"]["HttpEndpoint"] != "disabled":
         open_.append("the metadata service answers")
     names = [p["IamInstanceProfile"]["Arn"].rsplit("/", 1)[-1] for p in now["profiles"]]
-    if made.role and names != [DENY_PROFILE]:
+    if made.role and names not in ([DENY_PROFILE], []):
         open_.append(f"profile {names}")
     if made.role and not any(n.startswith("forensics-deny-") for n in now["policies"]):
         open_.append("credentials of the role are alive")

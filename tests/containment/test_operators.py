@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import create_autospec
@@ -16,17 +17,37 @@ from forensics.models.case import CaseStatus
 from forensics.models.containment import ContainmentState, RestorePoint
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
+from forensics.models.plan import Order
 from forensics.operators.case import OpenCaseOperator
 from forensics.operators.containment import ISOLATE, REFUSE, IsolateTargetOperator, PlanContainmentOperator
-from forensics.operators.containment_work import Containment
 from forensics.operators.release import KEEP, RELEASE, PlanReleaseOperator, ReleaseTargetOperator
 from forensics.operators.triage import DescribeTargetOperator, PlanResponseOperator
 from forensics.settings import get_settings
 from forensics.triggers.containment import ContainmentWatchTrigger
-from tests.integration.conftest import SmallLab, lab
+from tests.integration.conftest import SmallLab, running_lab
 from tests.integration.steps import DagRun, TaskInstance, perform
 
-__all__ = ["lab"]
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallLab]:
+    """One seeded lab for all of these tests; each has a target of its own."""
+    with pytest.MonkeyPatch.context() as patch, running_lab(tmp_path_factory.mktemp("lab"), patch) as made:
+        made.control("config", {"instance_seconds": 0, "terminate_seconds": 0})
+        for cap in ("ALL", "ACCOUNT", "GROUP"):
+            patch.setenv(f"AIRFLOW__FORENSICS__ISOLATION_CAP_{cap}", "1000")
+        get_settings.cache_clear()
+        yield made
+
+
+@pytest.fixture
+def target(lab: SmallLab) -> str:
+    """A running instance with the application's group and profile, not managed by SSM."""
+    network = lab.facts["member_network"]
+    answer = lab.client("ec2", "member").run_instances(
+        ImageId="ami-0123456789abcdef0", MinCount=1, MaxCount=1, SubnetId=network["subnet_ids"][0],
+        SecurityGroupIds=[network["web_security_group_id"]], IamInstanceProfile={"Name": "web-server"},
+    )  # fmt: skip
+    return str(answer["Instances"][0]["InstanceId"])
 
 
 class TaskInstanceWithId(TaskInstance):
@@ -41,12 +62,11 @@ def context(operator: Any, **params: Any) -> dict[str, Any]:
     return {"ti": ti, "task_instance": ti, "params": params, "dag_run": DagRun("manual__test")}
 
 
-def opened(lab: SmallLab, name: str = "web-server", **params: str) -> str:
+def opened(lab: SmallLab, target: str, **params: str) -> str:
     """A case after triage."""
-    instance = lab.facts["instances"][name]
-    given = {"account_id": instance["account"], "region": instance["region"], "instance_id": instance["instance_id"]}
+    given = {"account_id": lab.facts["accounts"]["member"], "region": "eu-central-1", "instance_id": target}
     asked = {"actions": "by-policy", "reason": "test", "requester": "alice", **given, **params}
-    case_id = str(perform(OpenCaseOperator(task_id="open_case"), params=asked))
+    case_id = str(perform(OpenCaseOperator(task_id="open_case"), params=asked, run_id=f"manual__{target}"))
     perform(DescribeTargetOperator(task_id="describe_target"), case_id=case_id)
     perform(PlanResponseOperator(task_id="plan_response"), case_id=case_id)
     return case_id
@@ -88,17 +108,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def approval_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Policy that wants a person's word, by a role-wide revocation of a role that others use."""
-    from forensics.domain.containment_plan import ContainmentPolicy
-
-    policy = Containment.policy.fget  # type: ignore[attr-defined]
-
-    def with_approval(self: Containment) -> ContainmentPolicy:
-        made = policy(self)
-        return ContainmentPolicy(**{**vars(made), "approval": ("production instance",)})
-
-    monkeypatch.setattr(Containment, "policy", property(with_approval))
+def approval_needed(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Caps of zero: policy wants a person's word for every isolation."""
+    monkeypatch.setenv("AIRFLOW__FORENSICS__ISOLATION_CAP_ALL", "0")
+    get_settings.cache_clear()
+    yield
+    monkeypatch.undo()
+    get_settings.cache_clear()
 
 
 def isolate(case_id: str) -> Any:
@@ -114,18 +130,17 @@ def changes(lab: SmallLab) -> list[str]:
     return [c["action"] for c in mine if not c["action"].startswith(("Describe", "Get", "List"))]
 
 
-def groups_of(lab: SmallLab, name: str = "web-server") -> list[list[str]]:
+def groups_of(lab: SmallLab, instance: str) -> list[list[str]]:
     """Security groups of the target's interfaces."""
-    instance = lab.facts["instances"][name]["instance_id"]
     found = lab.client("ec2", "member").describe_network_interfaces(
         Filters=[{"Name": "attachment.instance-id", "Values": [instance]}]
     )
     return [[g["GroupId"] for g in e["Groups"]] for e in found["NetworkInterfaces"]]
 
 
-def test_plan_isolate_and_release_with_two_persons(lab: SmallLab, asked: Any) -> None:
-    case_id = opened(lab)
-    before = groups_of(lab)
+def test_plan_isolate_and_release_with_two_persons(lab: SmallLab, target: str, asked: Any) -> None:
+    case_id = opened(lab, target)
+    before = groups_of(lab, target)
     seeded = len(changes(lab))
     wait = deferred(plan_step(case_id))
     assert isinstance(wait.trigger, ContainmentWatchTrigger)
@@ -135,7 +150,7 @@ def test_plan_isolate_and_release_with_two_persons(lab: SmallLab, asked: Any) ->
     assert wait.trigger.check() is None
 
     result = isolate(case_id)
-    assert result["state"] == "NEW_FLOWS_BLOCKED" and groups_of(lab) == [[result["group_id"]]]
+    assert result["state"] == "NEW_FLOWS_BLOCKED" and groups_of(lab, target) == [[result["group_id"]]]
     ended = wait.trigger.check()
     assert ended is not None and ended.ok
     view = desk(case_id).view()
@@ -150,34 +165,34 @@ def test_plan_isolate_and_release_with_two_persons(lab: SmallLab, asked: Any) ->
         release.execute_complete(context(release), answer(RELEASE, user="alice"))
     with pytest.raises(AirflowFailException, match="no approval"):
         perform(ReleaseTargetOperator(task_id="release_target"), case_id=case_id)
-    assert groups_of(lab) == [[result["group_id"]]]
+    assert groups_of(lab, target) == [[result["group_id"]]]
 
     deferred(release, reason="false alarm", requester="alice")
     release.execute_complete(context(release), answer(RELEASE))
     done = perform(ReleaseTargetOperator(task_id="release_target"), case_id=case_id)
-    assert done["outcome"] == "DONE" and groups_of(lab) == before
+    assert done["outcome"] == "DONE" and groups_of(lab, target) == before
     with pytest.raises(AirflowSkipException, match="nothing differs"):
         release.execute(context(release))
     assert CustodyAction.TARGET_RELEASED in [e.action for e in desk(case_id).view().custody]
 
 
-def test_a_release_that_nobody_approves_changes_nothing(lab: SmallLab, asked: Any) -> None:
-    case_id = opened(lab)
+def test_a_release_that_nobody_approves_changes_nothing(lab: SmallLab, target: str, asked: Any) -> None:
+    case_id = opened(lab, target)
     isolate(case_id)
-    contained = groups_of(lab)
+    contained = groups_of(lab, target)
     release = PlanReleaseOperator(task_id="plan_release", case_id=case_id)
     with pytest.raises(AirflowSkipException, match="dry run"):
         release.execute(context(release, dry_run=True))
     deferred(release)
     with pytest.raises(AirflowSkipException, match="nobody answered"):
         release.execute_complete(context(release), answer(KEEP, user=None))
-    assert groups_of(lab) == contained
+    assert groups_of(lab, target) == contained
 
 
-def test_a_restore_point_that_was_changed_is_refused(lab: SmallLab) -> None:
-    case_id = opened(lab)
+def test_a_restore_point_that_was_changed_is_refused(lab: SmallLab, target: str) -> None:
+    case_id = opened(lab, target)
     isolate(case_id)
-    contained = groups_of(lab)
+    contained = groups_of(lab, target)
     store = desk(case_id).gw.store
     point = store.get(case_id, "RESTORE#original", RestorePoint)
     assert point is not None and point.facts is not None
@@ -189,20 +204,22 @@ def test_a_restore_point_that_was_changed_is_refused(lab: SmallLab) -> None:
     release = PlanReleaseOperator(task_id="plan_release", case_id=case_id)
     with pytest.raises(AirflowFailException, match="not the one in the custody ledger"):
         release.execute(context(release))
-    assert groups_of(lab) == contained
+    assert groups_of(lab, target) == contained
 
 
-def test_approval_isolation_waits_and_acquisition_does_not(lab: SmallLab, asked: Any, approval_needed: None) -> None:
-    case_id = opened(lab)
-    before = groups_of(lab)
+def test_approval_isolation_waits_and_acquisition_does_not(
+    lab: SmallLab, target: str, asked: Any, approval_needed: None
+) -> None:
+    case_id = opened(lab, target)
+    before = groups_of(lab, target)
     step = plan_step(case_id)
     deferred(step)
-    assert "production instance" in asked.call_args.kwargs["body"]
+    assert "isolation" in asked.call_args.kwargs["body"]
     with pytest.raises(AirflowSkipException, match="waits for a person"):
         isolate(case_id)
-    assert groups_of(lab) == before, "not before the answer"
+    assert groups_of(lab, target) == before, "not before the answer"
     result = step.execute_complete(context(step), answer(ISOLATE))
-    assert result["outcome"] == "DONE" and groups_of(lab) == [[result["group_id"]]]
+    assert result["outcome"] == "DONE" and groups_of(lab, target) == [[result["group_id"]]]
     approval = desk(case_id).view().approval
     assert (
         approval is not None
@@ -213,62 +230,65 @@ def test_approval_isolation_waits_and_acquisition_does_not(lab: SmallLab, asked:
 
 @pytest.mark.parametrize(("option", "user"), [(REFUSE, "bob"), (REFUSE, None), (ISOLATE, "alice")])
 def test_approval_that_is_refused_leaves_the_target_and_says_so(
-    lab: SmallLab, asked: Any, approval_needed: None, option: str, user: str | None
+    lab: SmallLab, target: str, asked: Any, approval_needed: None, option: str, user: str | None
 ) -> None:
-    case_id = opened(lab)
-    before = groups_of(lab)
+    case_id = opened(lab, target)
+    before = groups_of(lab, target)
     step = plan_step(case_id)
     deferred(step)
     assert step.execute_complete(context(step), answer(option, user=user))["approved"] is False
     with pytest.raises(AirflowSkipException, match="not approved"):
         isolate(case_id)
-    assert groups_of(lab) == before
+    assert groups_of(lab, target) == before
     result = desk(case_id).view().containment
     assert result is not None and result.state is ContainmentState.NOT_CONTAINED and result.reason
 
 
-def test_approval_does_not_cover_a_plan_that_changed(lab: SmallLab, asked: Any, approval_needed: None) -> None:
-    case_id = opened(lab)
+def test_approval_does_not_cover_a_plan_that_changed(
+    lab: SmallLab, target: str, asked: Any, approval_needed: None
+) -> None:
+    case_id = opened(lab, target)
     step = plan_step(case_id)
     deferred(step)
     with pytest.raises(TaskDeferred):
         step.execute_complete(context(step), answer(ISOLATE))
     member = lab.client("ec2", "member")
-    instance = lab.facts["instances"]["web-server"]["instance_id"]
-    interface = member.describe_network_interfaces(Filters=[{"Name": "attachment.instance-id", "Values": [instance]}])
+    interface = member.describe_network_interfaces(Filters=[{"Name": "attachment.instance-id", "Values": [target]}])
     allocation = member.allocate_address(Domain="vpc")["AllocationId"]
     member.associate_address(
         AllocationId=allocation, NetworkInterfaceId=interface["NetworkInterfaces"][0]["NetworkInterfaceId"]
     )
-    before = groups_of(lab)
+    before = groups_of(lab, target)
     with pytest.raises(AirflowSkipException, match="the plan changed after approval"):
         isolate(case_id)
-    assert groups_of(lab) == before
+    assert groups_of(lab, target) == before
 
 
-def test_the_deadline_isolates_while_the_capture_still_runs(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    case_id = opened(lab)
+def test_the_deadline_isolates_while_the_capture_still_runs(
+    lab: SmallLab, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case_id = opened(lab, target)
     step = plan_step(case_id)
     wait = deferred(step)
     wait.trigger.due = (datetime.now(UTC) - timedelta(seconds=1)).timestamp()
     event = wait.trigger.check()
     assert event is not None and not event.ok and event.payload["due"]
     result = step.resume_after_wait(context(step), {"ok": False, **event.payload})
-    assert result["outcome"] == "DONE" and groups_of(lab) == [[result["group_id"]]]
+    assert result["outcome"] == "DONE" and groups_of(lab, target) == [[result["group_id"]]]
     assert any("the memory capture still runs" in t.what for t in desk(case_id).view().timeline)
     assert isolate(case_id)["group_id"] == result["group_id"], "the step after the capture finds it done"
 
 
-def test_a_closed_case_is_not_watched_for_ever(lab: SmallLab) -> None:
-    case_id = opened(lab)
+def test_a_closed_case_is_not_watched_for_ever(lab: SmallLab, target: str) -> None:
+    case_id = opened(lab, target)
     wait = deferred(plan_step(case_id))
     desk(case_id).gw.store.update_case(case_id, status=CaseStatus.FAILED)
     ended = wait.trigger.check()
     assert ended is not None and ended.ok
 
 
-def test_no_isolation_wanted_is_a_dry_run(lab: SmallLab) -> None:
-    case_id = opened(lab, actions="memory+disk")
+def test_no_isolation_wanted_is_a_dry_run(lab: SmallLab, target: str) -> None:
+    case_id = opened(lab, target, actions="memory+disk")
     seeded = len(changes(lab))
     assert plan_step(case_id).execute(context(plan_step(case_id)))["carried_out"] is False
     assert changes(lab)[seeded:] == []
@@ -276,27 +296,90 @@ def test_no_isolation_wanted_is_a_dry_run(lab: SmallLab) -> None:
     assert plan is not None and plan.steps
 
 
-def test_a_target_that_ends_before_isolation_is_said(lab: SmallLab) -> None:
-    case_id = opened(lab)
-    lab.client("ec2", "member").terminate_instances(InstanceIds=[lab.facts["instances"]["web-server"]["instance_id"]])
+def test_a_target_that_ends_before_isolation_is_said(lab: SmallLab, target: str) -> None:
+    case_id = opened(lab, target)
+    lab.client("ec2", "member").terminate_instances(InstanceIds=[target])
     with pytest.raises(AirflowSkipException, match="ended before it could be isolated"):
         isolate(case_id)
     result = desk(case_id).view().containment
     assert result is not None and result.outcome is Outcome.NOT_APPLICABLE
-    assert any("ended before isolation" in m["subject"] for m in lab.mail())
+    assert any(case_id in m["subject"] and "ended before isolation" in m["subject"] for m in lab.mail())
 
 
-def test_a_failed_call_is_partial_announced_and_completed_by_the_retry(lab: SmallLab) -> None:
-    case_id = opened(lab)
+def test_a_failed_call_is_partial_announced_and_completed_by_the_retry(lab: SmallLab, target: str) -> None:
+    case_id = opened(lab, target)
     lab.control("faults", [{"service": "iam", "action": "PutRolePolicy", "code": "AccessDenied", "status": 403}])
-    with pytest.raises(AirflowFailException, match=r"credentials\.deny"):
-        isolate(case_id)
+    try:
+        with pytest.raises(AirflowFailException, match=r"credentials\.deny"):
+            isolate(case_id)
+    finally:
+        lab.control("faults", [])
     view = desk(case_id).view()
     assert view.containment is not None
     assert (view.containment.outcome, view.containment.state) == (Outcome.PARTIAL, ContainmentState.NEW_FLOWS_BLOCKED)
-    assert any("PARTIAL" in m["subject"] for m in lab.mail())
-    assert groups_of(lab) == [[view.containment.group_id]], "what was done stays"
-    lab.control("faults", [])
+    assert any(case_id in m["subject"] and "PARTIAL" in m["subject"] for m in lab.mail())
+    assert groups_of(lab, target) == [[view.containment.group_id]], "what was done stays"
     assert isolate(case_id)["outcome"] == "DONE"
     assert desk(case_id).view().failures == ()
     assert get_settings().containment_profile
+
+
+def contain_first(case_id: str) -> None:
+    """Make the response plan ask for containment before acquisition."""
+    store, plan = desk(case_id).gw.store, desk(case_id).plan()
+    assert plan is not None
+    store.put(case_id, "PLAN", plan.model_copy(update={"order": Order.CONTAIN_FIRST}))
+
+
+def test_contain_first_without_endpoints_acquires_first_and_says_so(lab: SmallLab, target: str) -> None:
+    case_id = opened(lab, target)
+    contain_first(case_id)
+    before = groups_of(lab, target)
+    deferred(plan_step(case_id))
+    assert groups_of(lab, target) == before
+    assert any(
+        "no VPC endpoint" in t.what and "acquisition goes first" in t.what for t in desk(case_id).view().timeline
+    )
+    assert isolate(case_id)["outcome"] == "DONE"
+
+
+def test_contain_first_leaves_only_the_endpoints_until_acquisition_has_ended(lab: SmallLab, target: str) -> None:
+    member, network = lab.client("ec2", "member"), lab.facts["member_network"]
+    group = member.create_security_group(GroupName=f"endpoints-{target}", Description="x", VpcId=network["vpc_id"])[
+        "GroupId"
+    ]
+    made = [
+        member.create_vpc_endpoint(
+            VpcEndpointType="Interface", VpcId=network["vpc_id"], ServiceName=f"com.amazonaws.eu-central-1.{service}",
+            SecurityGroupIds=[group], SubnetIds=network["subnet_ids"][:1],
+        )["VpcEndpoint"]["VpcEndpointId"]
+        for service in ("ssm", "ssmmessages", "s3")
+    ]  # fmt: skip
+    try:
+        case_id = opened(lab, target)
+        contain_first(case_id)
+        deferred(plan_step(case_id))
+        ((access,),) = groups_of(lab, target)
+        rules = member.describe_security_groups(GroupIds=[access])["SecurityGroups"][0]
+        assert rules["IpPermissions"] == []
+        (rule,) = rules["IpPermissionsEgress"]
+        assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 443, 443)
+        assert [p["GroupId"] for p in rule["UserIdGroupPairs"]] == [group] and rule["IpRanges"] == []
+        result = isolate(case_id)
+        assert result["outcome"] == "DONE" and groups_of(lab, target) == [[result["group_id"]]] != [[access]]
+        again = plan_step(case_id)
+        deferred(again)
+        assert groups_of(lab, target) == [[result["group_id"]]], "a cleared planning task does not open it again"
+    finally:
+        member.delete_vpc_endpoints(VpcEndpointIds=made)
+
+
+def test_a_group_that_somebody_changed_is_replaced_and_told(lab: SmallLab, target: str) -> None:
+    case_id = opened(lab, target)
+    first = isolate(case_id)["group_id"]
+    ssh = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    lab.client("ec2", "member").authorize_security_group_ingress(GroupId=first, IpPermissions=ssh)
+    again = isolate(case_id)
+    assert again["outcome"] == "DONE" and again["group_id"] != first
+    assert groups_of(lab, target) == [[again["group_id"]]]
+    assert any(case_id in m["subject"] and "ALERT" in m["subject"] for m in lab.mail())

@@ -56,7 +56,10 @@ class Ec2Facts:
             return [a for page in pages for a in page["IamInstanceProfileAssociations"]]
 
     def own_groups(self, *, case_id: str, token: str) -> tuple[OwnGroup, ...]:
-        """Groups that containment made for the case: the right tag and the unguessable part of the name, both."""
+        """Groups that containment made for the case: the right tag and the unguessable part of the name, both.
+
+        Without a token all that carry the case's tag and name: for removal after release, never for use.
+        """
         with aws_errors(f"look for security groups of case {case_id} {self._where}"):
             pages = self._ec2.get_paginator("describe_security_groups").paginate(
                 Filters=[{"Name": f"tag:{TAG_CASE}", "Values": [case_id]}]
@@ -71,7 +74,8 @@ class Ec2Facts:
                 egress=tuple(_permission(p) for p in g.get("IpPermissionsEgress", [])),
             )
             for g in sorted(found, key=lambda g: g["GroupName"])
-            if token and g["GroupName"].endswith(f"-{token}")
+            if g["GroupName"].startswith("forensics-")
+            and (g["GroupName"].endswith(f"-{token}") if token else case_id in g["GroupName"])
         )
 
     def rule_count(self, group_id: str) -> int:

@@ -65,7 +65,7 @@ class FactsReader:
             profile = ask.one(lambda: self._profile(instance_id))
             scaling = ask.one(lambda: self.scaling.membership(instance_id, group=group))
             members = ask.many(lambda: self.balancers.memberships(instance_id, addresses=addresses, vpc_ids=vpc_ids))
-            groups = ask.many(lambda: self.facts.own_groups(case_id=case_id, token=token) if token else ())
+            groups = ask.many(lambda: self.facts.own_groups(case_id=case_id, token=token))
             with_v6 = ask.many(lambda: self.facts.ipv6_vpcs(vpc_ids) if vpc_ids else ())
             reachable = ask.many(lambda: self.facts.endpoints(vpc_ids) if endpoints and vpc_ids else ())
             denying = ask.one(lambda: self.iam.profile_role(deny_profile) if deny_profile else None)

@@ -19,7 +19,6 @@ from forensics.models.case import TimelineKind
 from forensics.models.containment import (
     ApiCall,
     Approval,
-    ContainmentPlan,
     ContainmentStep,
     PlanStep,
     ReleasePlan,
@@ -61,11 +60,9 @@ class _ReleaseOperator(ForensicOperator):
 
     def read(self, desk: CaseDesk, *, original: InstanceFacts) -> InstanceFacts:
         """The target as it is now; what cannot be read stops a release, for it could not be restored."""
-        plan = desk.gw.store.get(desk.case_id, "CONTAINPLAN", ContainmentPlan)
         facts = self.gateway(desk).facts.read(
             desk.case.instance_id,
             case_id=desk.case_id,
-            token=plan.token if plan else "",
             deny_profile=self.hook.settings.containment_profile,
             original=original,
         )

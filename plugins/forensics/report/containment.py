@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from forensics.models.case import CaseStatus, CaseView, Milestone
-from forensics.models.containment import ContainmentResult, ContainmentState
+from forensics.models.containment import ContainmentResult, ContainmentState, ReleaseResult
 from forensics.report.text import NOT_RECORDED, utc
 
 STATE_WORDS = {
@@ -18,8 +18,8 @@ STATE_WORDS = {
         "open before the change may go on, and the paths listed below stay open or unproven."
     ),
     ContainmentState.ALL_FLOWS_VERIFIED: (
-        "ALL_FLOWS_VERIFIED means: new connections are refused, traffic was measured after the change, and "
-        "no flow was seen. The paths listed below, if any, were not part of that measurement."
+        "ALL_FLOWS_VERIFIED means: new connections are refused and no flow is left, because the instance was "
+        "read back as stopped. The paths listed below, if any, come back when somebody starts it."
     ),
     ContainmentState.FAILED: (
         "Containment failed. Treat the instance as reachable and able to reach out until someone has checked."
@@ -44,6 +44,8 @@ class Containment:
 def describe(view: CaseView) -> Containment:
     """Say whether the target is contained, since when, and if not, why not."""
     result = view.containment
+    if view.release is not None and view.release.released_at:
+        return _released(view.release)
     if result is not None:
         return _recorded(view, result)
     if view.plan is None:
@@ -73,6 +75,16 @@ def describe(view: CaseView) -> Containment:
     )
 
 
+def _released(release: ReleaseResult) -> Containment:
+    by = f", approved by {release.approved_by}" if release.approved_by else ""
+    return Containment(
+        "idle",
+        "released",
+        f"Released {utc(release.released_at)}{by}: the target is as it was before containment.",
+        "What follows describes the containment before the release.",
+    )
+
+
 def _recorded(view: CaseView, result: ContainmentResult) -> Containment:
     since = result.contained_at or view.milestones.get(Milestone.CONTAINED)
     when = f"since {utc(since)}" if since else f"since when is {NOT_RECORDED}"
@@ -92,7 +104,10 @@ def _recorded(view: CaseView, result: ContainmentResult) -> Containment:
         return Containment("bad" if wanted else "idle", "no", f"Not contained: {reason}.", meaning, act)
     if result.state is ContainmentState.ALL_FLOWS_VERIFIED:
         return Containment(
-            "good", "yes, no flow seen", f"Contained {when}: no flow was seen after the change.", meaning
+            "good",
+            "yes, no flow left",
+            f"Contained {when}: the instance is stopped and closed, no flow is left.",
+            meaning,
         )
     sentence = f"New connections are blocked {when}. Connections that were already open may go on."
     return Containment("warn", "new flows blocked", sentence, meaning)

@@ -162,7 +162,7 @@ def _isolate(**changes: Any) -> Decision:
     ("state", "outcome", "short", "level", "act"),
     [
         (ContainmentState.NEW_FLOWS_BLOCKED, Outcome.DONE, "new flows blocked", "warn", False),
-        (ContainmentState.ALL_FLOWS_VERIFIED, Outcome.DONE, "yes, no flow seen", "good", False),
+        (ContainmentState.ALL_FLOWS_VERIFIED, Outcome.DONE, "yes, no flow left", "good", False),
         (ContainmentState.FAILED, Outcome.FAILED, "FAILED", "bad", True),
         (ContainmentState.NOT_CONTAINED, Outcome.SKIPPED, "no", "bad", True),
     ],
