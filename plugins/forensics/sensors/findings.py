@@ -151,6 +151,11 @@ class QueueWork:
         """Keep what became of an event that opened no case."""
         self._book.write(record)
 
+    def failures(self, message_id: str, received_at: datetime) -> int:
+        """How often this message has failed before."""
+        known = self._book.read(message_id, received_at)
+        return known.tries if known is not None and known.verdict == "failed" else 0
+
 
 def rank_of(finding: Finding) -> int:
     """The order in which findings are worked: a person's first, then by severity."""

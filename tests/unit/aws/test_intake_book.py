@@ -36,6 +36,8 @@ def test_a_later_verdict_on_the_same_message_replaces_the_first(book: IntakeBook
     book.write(record(1, "failed"))
     book.write(record(1, "dead"))
     assert [r.verdict for r in book.records(today=NOW)] == ["dead"]
+    assert book.read("m-1", record(1).received_at) == record(1, "dead")
+    assert book.read("m-2", record(1).received_at) is None
 
 
 @pytest.mark.parametrize("verdict", sorted(KEPT_DAYS))
