@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import json
 import os
+import signal
 import statistics
 import sys
 import time
@@ -184,6 +185,8 @@ def main() -> int:
     parser.add_argument("--singles", type=int, default=7)
     parser.add_argument("--flood", type=int, default=1000, help="low findings before the critical one")
     given = parser.parse_args()
+    # `kill` and `timeout` must clear up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with database(given.database) as (name, url), storm_stack(given.state, database=url) as lab:
             load = os.getloadavg()[0]
