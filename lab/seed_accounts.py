@@ -200,6 +200,7 @@ def _table(account: Account) -> dict[str, Any]:
     dynamodb.update_continuous_backups(
         TableName=TABLE, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
     )
+    dynamodb.update_time_to_live(TableName=TABLE, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"})
     return {"case_table": TABLE}
 
 
