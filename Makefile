@@ -62,6 +62,7 @@ lint: .ready ## Check style, types and the direction of imports
 
 bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.bench
+	@$(PYTHON_BIN) -m lab.bench_intake
 
 ##@ Long proofs
 .PHONY: storm fuzz test-containment custody-check investigate-check

@@ -29,7 +29,8 @@ LAB_SETTINGS = {
     # Security Hub's administrator sends the findings of the member account's instances
     "administrator_accounts": SECURITY_ACCOUNT,
     "poll_seconds": "0.5",
-    "queue_poll_seconds": "0.5",
+    "queue_poll_seconds": "0.25",
+    "finding_visibility_seconds": "20",
     "memory_timeout_seconds": "600",
     "snapshot_timeout_seconds": "600",
     "instance_timeout_seconds": "300",

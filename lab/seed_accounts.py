@@ -200,6 +200,7 @@ def _table(account: Account) -> dict[str, Any]:
     dynamodb.update_continuous_backups(
         TableName=TABLE, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
     )
+    dynamodb.update_time_to_live(TableName=TABLE, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"})
     return {"case_table": TABLE}
 
 
@@ -308,7 +309,7 @@ def security_account(account: Account, *, bus_arn: str, external_id: str) -> dic
 
     The role ``forensics-triage`` lets the forensic account look findings up where their administrator sees them.
     """
-    phase_roles(account, phases=("triage",), external_id=external_id)
+    phase_roles(account, phases=("triage", "findings"), external_id=external_id)
     hub = account.client("securityhub")
     hub.enable_security_hub()
     actions = {

@@ -62,7 +62,7 @@ def member_account(
     account: Account, *, external_id: str, images: Images, control: Callable[[str, dict[str, Any]], None]
 ) -> dict[str, Any]:
     """Make the member account. ``control`` posts to the lab's own routes. Return its part of ``lab.json``."""
-    phase_roles(account, phases=("triage", "acquire", "contain", "release"), external_id=external_id)
+    phase_roles(account, phases=("triage", "acquire", "contain", "release", "findings"), external_id=external_id)
     documents(account)
     network = _network(account)
     profile = _application_profile(account)

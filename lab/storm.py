@@ -344,6 +344,8 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--span", type=float, default=Storm.span_seconds, help="seconds over which findings arrive")
     given = parser.parse_args()
+    # `kill` and `timeout` must clear up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     storm = Storm(given.findings, given.instances, kills=given.kills, seed=given.seed, span_seconds=given.span)
     try:
         with storm_stack(given.state, database=given.database) as lab:

@@ -107,6 +107,41 @@ def _hub_get_findings_v2(self: Any) -> str:
     return json.dumps({"Findings": found[: body.get("MaxResults", 100)]})
 
 
+def _hub_update_v2(self: Any) -> str:
+    body = json.loads(self.body)
+    done, failed = [], []
+    for uid in body.get("MetadataUids", []):
+        with _lock:
+            found = [r for r in _ocsf.values() if r.get("metadata", {}).get("uid") == uid]
+        if not found:
+            failed.append({"MetadataUid": uid, "ErrorCode": "ResourceNotFoundException", "ErrorMessage": "not found"})
+            continue
+        record = found[0]
+        if "StatusId" in body:
+            record["status_id"] = body["StatusId"]
+        if "Comment" in body:
+            record["comment"] = body["Comment"]
+        done.append({"MetadataUid": uid})
+    return json.dumps({"ProcessedFindings": done, "UnprocessedFindings": failed})
+
+
+def _guardduty_feedback(self: Any) -> str:
+    body = json.loads(self.body)
+    for identifier in body["findingIds"]:
+        with _lock:
+            found = [record for (_, known), record in _guardduty.items() if known == identifier]
+        for record in found:
+            record.setdefault("service", {})["userFeedback"] = body["feedback"]
+            record["service"]["comments"] = body.get("comments")
+    return "{}"
+
+
+def _guardduty_archive(self: Any) -> str:
+    for identifier in json.loads(self.body)["findingIds"]:
+        archive(identifier)
+    return "{}"
+
+
 def archive(identifier: str) -> bool:
     """Archive a GuardDuty finding, as a person does in the console; whether it was known."""
     with _lock:
@@ -120,8 +155,14 @@ def apply() -> None:
     """Install the mend."""
     path = "{0}/detector/(?P<detector_id>[^/]+)/findings/get$"
     moto.guardduty.urls.url_paths[path] = GuardDutyResponse.dispatch
-    moto.securityhub.urls.url_paths["{0}/findingsv2$"] = SecurityHubResponse.dispatch
+    for name in ("feedback", "archive"):
+        moto.guardduty.urls.url_paths[path.replace("get$", f"{name}$")] = GuardDutyResponse.dispatch
+    for name in ("", "/batchupdatev2"):
+        moto.securityhub.urls.url_paths["{0}/findingsv2" + name + "$"] = SecurityHubResponse.dispatch
     replace(EventsBackend, "put_events", _put_events)
     replace(GuardDutyBackend, "list_detectors", _list_detectors)
     add(GuardDutyResponse, "get_findings", _guardduty_get_findings)
+    add(GuardDutyResponse, "update_findings_feedback", _guardduty_feedback)
+    add(GuardDutyResponse, "archive_findings", _guardduty_archive)
     add(SecurityHubResponse, "get_findings_v2", _hub_get_findings_v2)
+    add(SecurityHubResponse, "batch_update_findings_v2", _hub_update_v2)

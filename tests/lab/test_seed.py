@@ -88,6 +88,8 @@ def test_table_has_the_indexes_of_the_case_store(seeded: tuple[Lab, dict[str, An
     assert [k["AttributeName"] for k in table["KeySchema"]] == ["PK", "SK"]
     assert table["DeletionProtectionEnabled"] is True
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    ttl = server.client("dynamodb").describe_time_to_live(TableName=made["case_table"])["TimeToLiveDescription"]
+    assert ttl == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires"}
 
 
 def test_queue_gives_up_after_ten_deliveries(seeded: tuple[Lab, dict[str, Any], Path]) -> None:

@@ -67,6 +67,10 @@ class Recorded:
         """Kept."""
         self.records.append(record)
 
+    def failures(self, message_id: str, received_at: datetime) -> int:
+        """As recorded."""
+        return sum(1 for r in self.records if (r.message_id, r.verdict) == (message_id, "failed"))
+
 
 @pytest.fixture(scope="module")
 def sqs() -> Iterator[object]:
@@ -186,7 +190,17 @@ def test_poison_goes_to_the_dead_letter_queue_with_the_reason_after_its_tries(
     assert dead["Body"] == "HIGH poison"
     attributes = {k: v["StringValue"] for k, v in dead["MessageAttributes"].items()}
     assert attributes == {"reason": "ValueError: it bites", "verdict": "dead"}
-    assert [r.verdict for r in work.records] == ["failed"] * 4 + ["dead"]
+    assert [(r.verdict, r.tries) for r in work.records] == [*[("failed", n) for n in range(1, 5)], ("dead", 5)]
+
+
+def test_deliveries_to_killed_workers_are_no_tries(queue: FindingQueue) -> None:
+    send(queue, "HIGH unlucky")
+    for _ in range(7):
+        assert len(queue.receive(visibility=0)) == 1
+    work = Recorded(error=ThrottledError("the table is busy"))
+    engine = run(queue, work)
+    assert engine.counts == {"failed": 1}
+    assert queue.dead_letters() == 0
 
 
 @pytest.mark.parametrize(("verdict", "dead"), [(Verdict.IGNORE, 0), (Verdict.QUARANTINE, 1)])

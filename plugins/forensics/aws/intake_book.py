@@ -8,6 +8,7 @@ from typing import Any
 
 from forensics.aws.case_store import from_item, to_item
 from forensics.aws.error_map import aws_errors
+from forensics.models.base import format_utc
 from forensics.models.intake import IntakeCounts, IntakeRecord
 
 # Days that an entry is kept (DynamoDB's time to live on the attribute ``expires``), by what became of the event.
@@ -25,15 +26,21 @@ class IntakeBook:
     def write(self, record: IntakeRecord) -> None:
         """Record one event; a later verdict on the same message replaces the earlier one."""
         expires = record.received_at + timedelta(days=KEPT_DAYS.get(record.verdict, 90))
-        stamp = record.received_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         item = {
-            "PK": {"S": f"INTAKE#{stamp[:10]}"},
-            "SK": {"S": f"EVENT#{stamp}#{record.message_id}"},
+            **_key(record.message_id, record.received_at),
             "expires": {"N": str(int(expires.timestamp()))},
             "data": to_item(record.model_dump(mode="json")),
         }
         with aws_errors(f"record message {record.message_id} in table {self.table}"):
             self._db.put_item(TableName=self.table, Item=item)
+
+    def read(self, message_id: str, received_at: datetime) -> IntakeRecord | None:
+        """What is recorded of a message."""
+        with aws_errors(f"read the record of message {message_id} in table {self.table}"):
+            item = self._db.get_item(TableName=self.table, Key=_key(message_id, received_at), ConsistentRead=True).get(
+                "Item"
+            )
+        return IntakeRecord.model_validate(from_item(item["data"])) if item else None
 
     def count(self, numbers: Mapping[str, int], *, at: datetime) -> None:
         """Add to the day's counts. A worker killed before this leaves them too low; the records are what is exact."""
@@ -87,3 +94,8 @@ class IntakeBook:
             left -= len(page["Items"])
             if left <= 0:
                 return
+
+
+def _key(message_id: str, received_at: datetime) -> dict[str, Any]:
+    stamp = format_utc(received_at)
+    return {"PK": {"S": f"INTAKE#{stamp[:10]}"}, "SK": {"S": f"EVENT#{stamp}#{message_id}"}}

@@ -20,6 +20,7 @@ from forensics.aws.ec2 import Ec2Gateway
 from forensics.aws.ec2_facts import Ec2Facts
 from forensics.aws.elb import BalancerGateway
 from forensics.aws.evidence_archive import EvidenceArchive
+from forensics.aws.finding_write_back import FindingWriteBack
 from forensics.aws.findings import FindingSources
 from forensics.aws.iam import IamGateway
 from forensics.aws.instance_resolver import InstanceResolver
@@ -172,6 +173,18 @@ class ForensicsHook(BaseHook):
             )
             for scope, clients in ((scope, self._assumed(scope)) for scope in scopes)
         ]
+
+    def write_back(self, case: Case) -> FindingWriteBack:
+        """Where the case's findings are annotated: the administrator's account when there is one, else the target's."""
+        account = (*names(self.settings.administrator_accounts), case.account_id)[0]
+        clients = self._assumed(Scope(account, case.region, phase="findings", case_id=case.case_id))
+        return FindingWriteBack(
+            security_hub=clients.lazy("securityhub"),
+            guardduty=clients.lazy("guardduty"),
+            account_id=account,
+            region=case.region,
+            archive_guardduty=self.settings.archive_guardduty,
+        )
 
     def resolver(self) -> InstanceResolver:
         """Describe calls that lead from a resource to its instance (needs no case)."""

@@ -21,6 +21,7 @@ from forensics.models.custody import CustodyAction
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.operators.base import ForensicOperator, Json
 from forensics.operators.investigation import remove_forensic_resources
+from forensics.operators.write_back import annotate
 from forensics.report import render_html, render_json
 
 
@@ -76,7 +77,9 @@ class OpenCaseOperator(BaseOperator):
                 else self._open_manual(hook, params, run_id, requested_at)
             )
             with case_context(case_id, step=self.task_id):
-                self._record(hook.desk(case_id, step=self.task_id), run_id)
+                desk = hook.desk(case_id, step=self.task_id)
+                self._record(desk, run_id)
+                annotate(hook, desk.gw.store, desk.case, desk.findings(), step=self.task_id)
         except ForensicsError as error:
             if error.retryable and context["ti"].try_number <= context["ti"].max_tries:
                 raise
@@ -202,6 +205,8 @@ class CloseCaseOperator(ForensicOperator):
             closing = CaseStatus.CLOSED_WITH_GAPS
         desk.gw.store.update_case(desk.case_id, status=closing, phase=Phase.DONE, closed_at=now)
         desk.gw.store.release_lock(desk.case)
+        closed = desk.gw.store.case(desk.case_id)
+        annotate(self.hook, desk.gw.store, closed, desk.findings(), step=self.task_id)
         desk.announce(
             "case_closed",
             "Case closed: complete" if not missing else f"Case closed WITH GAPS: {len(missing)}",

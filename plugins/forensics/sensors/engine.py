@@ -28,7 +28,7 @@ from forensics.models.intake import IntakeRecord, Reading
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 TRIES = 5
-# Seconds until a failed message is tried again, by how often it was delivered: an outage must not use up its tries.
+# Seconds until a failed message is tried again, by how often it failed: an outage must not use up its tries.
 BACKOFF = (0, 10, 60, 300, 900)
 RECEIVE_ERRORS = 5
 OPENERS = 6
@@ -60,11 +60,6 @@ class Parcel:
         """The handle of this delivery."""
         return str(self.message["ReceiptHandle"])
 
-    @property
-    def deliveries(self) -> int:
-        """How often SQS has delivered it, this time included."""
-        return int(self.message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
-
 
 class Work(Protocol):
     """What the engine is to do with messages; the sensor gives it."""
@@ -87,6 +82,10 @@ class Work(Protocol):
 
     def record(self, record: IntakeRecord) -> None:
         """Keep what became of an event that opened no case."""
+        ...
+
+    def failures(self, message_id: str, received_at: datetime) -> int:
+        """How often this message has failed before. Deliveries are not failures: a killed worker is not its fault."""
         ...
 
 
@@ -322,22 +321,23 @@ class IntakeEngine:
 
     def _failed(self, parcel: Parcel, reason: str, *, next_action: str) -> None:
         """The message is tried again later; after its tries it goes to the dead-letter queue with the reason."""
-        identity, last = parcel.message["MessageId"], parcel.deliveries >= TRIES
-        log.error("message %s, try %s of %s: %s", identity, parcel.deliveries, TRIES, reason)
+        identity = str(parcel.message["MessageId"])
+        log.error("message %s could not be worked: %s", identity, reason)
         try:
-            if last:
+            tries = self._work.failures(identity, parcel.received_at) + 1
+            if tries >= TRIES:
                 self._queue.quarantine(parcel.message["Body"], reason=reason, verdict="dead")
-                self._write(parcel, "dead", reason, next_action=f"{next_action}; then run finding_redrive")
+                self._write(parcel, "dead", reason, next_action=f"{next_action}; then run finding_redrive", tries=tries)
                 self._finish(parcel)
                 return
+            self._write(parcel, "failed", reason, next_action=next_action, tries=tries)
             self._land([parcel])
-            self._queue.hide([parcel.receipt], seconds=BACKOFF[min(parcel.deliveries, len(BACKOFF) - 1)])
-            self._write(parcel, "failed", reason, next_action=next_action)
+            self._queue.hide([parcel.receipt], seconds=BACKOFF[min(tries, len(BACKOFF) - 1)])
         except ForensicsError as error:
             log.error("and that could not be recorded; the message comes back by itself: %s", error)
             self._land([parcel])
 
-    def _write(self, parcel: Parcel, verdict: str, reason: str, *, next_action: str = "") -> None:
+    def _write(self, parcel: Parcel, verdict: str, reason: str, *, next_action: str = "", tries: int = 1) -> None:
         self._count(verdict)
         reading = parcel.reading
         self._work.record(
@@ -349,7 +349,7 @@ class IntakeEngine:
                 next_action=next_action[:2000],
                 detail_type=reading.detail_type,
                 event_id=reading.event_id,
-                tries=parcel.deliveries,
+                tries=tries,
             )
         )
 

@@ -17,6 +17,7 @@ from forensics.hooks.session import ForensicsHook
 from forensics.ingest import read_event
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.models.intake import IntakeRecord, Reading
+from forensics.operators.write_back import annotate
 from forensics.sensors.engine import IntakeEngine, RunOrder
 from forensics.settings import names
 from forensics.triggers.aws import QueueDepthTrigger
@@ -83,7 +84,8 @@ class QueueWork:
     """What the engine does with each message, in AWS and in Airflow."""
 
     def __init__(self, hook: ForensicsHook, *, target_dag_id: str, extension_dag_id: str | None) -> None:
-        self._settings = hook.settings
+        self._hook, self._settings = hook, hook.settings
+        self._store = hook.store()
         self._door = hook.door()
         self._book = hook.intake_book()
         self._dags = target_dag_id, extension_dag_id
@@ -114,6 +116,9 @@ class QueueWork:
     def admit(self, finding: Finding, received_at: datetime) -> tuple[str, Sequence[RunOrder]]:
         """Give a finding its case; returns how, and the runs that must exist."""
         admitted = self._door.admit(finding, received_at=received_at)
+        if admitted.how in {"joined", "raised"}:
+            # The finding that opens a case is annotated by the case's first step.
+            annotate(self._hook, self._store, admitted.case, [finding], step="finding_intake")
         return admitted.how, self._orders(admitted) if admitted.needs_run else ()
 
     def _orders(self, admitted: Admission) -> list[RunOrder]:
@@ -150,6 +155,11 @@ class QueueWork:
     def record(self, record: IntakeRecord) -> None:
         """Keep what became of an event that opened no case."""
         self._book.write(record)
+
+    def failures(self, message_id: str, received_at: datetime) -> int:
+        """How often this message has failed before."""
+        known = self._book.read(message_id, received_at)
+        return known.tries if known is not None and known.verdict == "failed" else 0
 
 
 def rank_of(finding: Finding) -> int:

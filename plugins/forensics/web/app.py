@@ -17,6 +17,7 @@ from forensics.report.chronology import Moment, merged
 from forensics.report.document import to_json
 from forensics.web.access import Access
 from forensics.web.answers import Problem, install, site_of
+from forensics.web.intake import IntakeReader, add_intake
 from forensics.web.pages import BoardRow, Site, board_page, board_row
 from forensics.web.reader import CASE_ID, CaseReader
 
@@ -30,11 +31,14 @@ TimelineCursor = Annotated[str | None, Query(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\
 RunId = Annotated[str, Query(min_length=1, max_length=250)]
 
 
-def create_app(reader: CaseReader, *, authorize: Access, airflow_path: str = "") -> FastAPI:
+def create_app(
+    reader: CaseReader, *, authorize: Access, airflow_path: str = "", intake: IntakeReader | None = None
+) -> FastAPI:
     """Make the app.
 
     ``authorize`` is a FastAPI dependency that raises 401 or 403; every route depends on it.
-    ``airflow_path`` is the path of Airflow's own UI, without a closing slash.
+    ``airflow_path`` is the path of Airflow's own UI, without a closing slash. With ``intake`` there are also the pages on
+    messages that opened no case.
     """
     app = FastAPI(
         title="Forensic cases",
@@ -44,7 +48,7 @@ def create_app(reader: CaseReader, *, authorize: Access, airflow_path: str = "")
         dependencies=[Depends(authorize)],
     )
     install(app, airflow=airflow_path)
-    pages = _Pages(reader, airflow=airflow_path)
+    pages = _Pages(reader, airflow=airflow_path, with_intake=intake is not None)
     routes: list[tuple[str, Any]] = [
         ("/", pages.board),
         ("/case/{case_id}", pages.case),
@@ -55,14 +59,17 @@ def create_app(reader: CaseReader, *, authorize: Access, airflow_path: str = "")
     ]
     for path, endpoint in routes:
         app.add_api_route(path, endpoint, methods=["GET"], response_model=None)
+    if intake is not None:
+        add_intake(app, intake, airflow=airflow_path)
     return app
 
 
 class _Pages:
     """The routes; plain functions, so that FastAPI runs them in threads while they wait for AWS."""
 
-    def __init__(self, reader: CaseReader, *, airflow: str) -> None:
+    def __init__(self, reader: CaseReader, *, airflow: str, with_intake: bool) -> None:
         self._reader = reader
+        self._with_intake = with_intake
         self._airflow = airflow
 
     def board(self, request: Request, limit: Limit = 20, cursor: Cursor = None) -> Response:
@@ -75,6 +82,7 @@ class _Pages:
             older=older,
             newest=site.board() if cursor else None,
             refresh=REFRESH_SECONDS,
+            intake=site.intake() if self._with_intake else "",
         )
         return HTMLResponse(page)
 

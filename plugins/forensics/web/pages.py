@@ -31,6 +31,10 @@ class Site:
         query = f"?limit={limit}&cursor={quote(cursor, safe='')}" if cursor else ""
         return f"{self.root}/{query}"
 
+    def intake(self) -> str:
+        """Address of the page on the intake."""
+        return f"{self.root}/intake"
+
     def case(self, case_id: str) -> str:
         """Address of a case's page."""
         return f"{self.root}/case/{quote(case_id, safe='')}"
@@ -85,16 +89,19 @@ def _environment() -> Environment:
     return environment(Path(__file__).parent / "templates")
 
 
-def _page(template: str, **values: Any) -> str:
+def render(template: str, **values: Any) -> str:
+    """One of the pages' templates, filled."""
     page = _environment().get_template(template).render(**values)
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def board_page(rows: Sequence[BoardRow], *, older: str | None, newest: str | None, refresh: int) -> str:
+def board_page(
+    rows: Sequence[BoardRow], *, older: str | None, newest: str | None, refresh: int, intake: str = ""
+) -> str:
     """The case board; ``older`` and ``newest`` are addresses of other pages, ``refresh`` is in seconds."""
-    return _page("board.html.j2", rows=rows, older=older, newest=newest, refresh=refresh)
+    return render("board.html.j2", rows=rows, older=older, newest=newest, refresh=refresh, intake=intake)
 
 
 def message_page(title: str, *, what: str, why: str, next_action: str, links: Sequence[Link] = ()) -> str:
     """A page that says what happened, why, and what to do next."""
-    return _page("message.html.j2", title=title, what=what, why=why, next_action=next_action, links=links)
+    return render("message.html.j2", title=title, what=what, why=why, next_action=next_action, links=links)

@@ -75,7 +75,7 @@ def _open(store: CaseStore, number: int, *, run_id: str | None = None) -> Case:
         opened_at=sample.at(number),
         closed_at=None,
     )
-    store.open_case(case, finding=sample.finding())
+    store.open_case(case, finding=sample.finding().model_copy(update={"key": f"finding-{number}"}))
     return case
 
 
