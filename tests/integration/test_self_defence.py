@@ -20,8 +20,7 @@ from forensics.models.finding import Finding, Intake
 from forensics.models.plan import ResponsePlan
 from forensics.models.verification import Standing
 from forensics.operators.case import case_from
-from forensics.operators.planning import make_plan
-from forensics.operators.triage import DescribeTargetOperator, PlanResponseOperator
+from forensics.operators.triage import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
 from forensics.settings import get_settings
 from lab.seed_accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT, Account
 from lab.story import finding as asff
@@ -351,6 +350,9 @@ def test_a_later_worse_finding_extends_the_plan(lab: SmallLab) -> None:
     (body,) = queued(lab)
     hook = ForensicsHook()
     hook.store().add_finding(case_id, read(body).findings[0])
-    after = make_plan(hook.desk(case_id, step="test"), hook, before=before)
-    assert after.memory.go and after.disk.go and after.isolate.go and after.revision == 2
-    assert make_plan(hook.desk(case_id, step="test"), hook, before=after) is after
+    extended = perform(ExtendPlanOperator(task_id="extend_plan"), case_id=case_id)
+    assert extended == {"added": ["memory", "disk", "isolate"]}
+    after = hook.desk(case_id, step="test").plan()
+    assert after is not None and after.isolate.go and after.revision == 2
+    assert any("Response plan extended: memory, disk, isolate" in m["subject"] for m in lab.mail())
+    assert perform(ExtendPlanOperator(task_id="extend_plan"), case_id=case_id) == {"added": []}

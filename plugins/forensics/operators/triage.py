@@ -10,6 +10,7 @@ from typing import Any
 
 from forensics.aws.desk import CaseDesk
 from forensics.domain.naming import evidence_id, evidence_key
+from forensics.domain.triage import added
 from forensics.errors import AwsError, InvalidCaseError, ResourceGoneError
 from forensics.hooks.session import AccountGateways
 from forensics.models.case import Milestone, Phase
@@ -120,44 +121,82 @@ class PlanResponseOperator(ForensicOperator):
         plan = make_plan(desk, self.hook)
         desk.gw.store.put(desk.case_id, "PLAN", plan)
         desk.milestone(Milestone.TRIAGED, plan.decided_at)
-        decisions = (plan.memory, plan.disk, plan.isolate)
-        desk.custody(
-            CustodyAction.PLAN_DECIDED,
-            detail={
-                "policy": plan.policy_version,
-                "policy_sha256": plan.policy_sha256,
-                "playbook": plan.playbook,
-                "order": plan.order.value,
-                "approval": list(plan.approval.reasons),
-                "verified": {v.finding_key: v.standing.value for v in plan.verifications},
-                **{d.action.value: {"go": d.go, "reasons": list(d.reasons)} for d in decisions},
-            },
-        )
-        desk.note("; ".join(_sentence(d) for d in decisions))
-        for warning in plan.warnings:
-            desk.note(f"warning: {warning}")
+        record_plan(desk, plan)
         desk.phase(Phase.ACQUISITION)
         desk.announce(
             "triage",
             "Triage done" if not plan.warnings else "Triage done, WITH WARNINGS",
-            lines=[*[_sentence(d) for d in decisions], *_further(plan), *plan.warnings],
-            facts={
-                **{d.action.value: d.go for d in decisions},
-                "playbook": plan.playbook,
-                "order": plan.order.value,
-                "approval": plan.approval.required,
-            },
+            lines=plan_lines(plan),
+            facts=_facts(plan),
         )
-        return {d.action.value: d.go for d in decisions}
+        return {"memory": plan.memory.go, "disk": plan.disk.go, "isolate": plan.isolate.go}
+
+
+class ExtendPlanOperator(ForensicOperator):
+    """Extend the plan by the findings that joined after it was made; it only ever grows."""
+
+    def act(self, desk: CaseDesk, context: Any) -> Json:
+        """Decide what the later findings add; returns the actions that are new, in ``added``."""
+        before = desk.plan()
+        if before is None:
+            # Triage has not ended yet: the plan that it makes will know all findings.
+            return {"added": []}
+        plan = make_plan(desk, self.hook, before=before)
+        if plan is before:
+            desk.note("the findings that joined ask for nothing beyond the plan")
+            return {"added": []}
+        desk.gw.store.put(desk.case_id, "PLAN", plan)
+        record_plan(desk, plan)
+        new = [action.value for action in added(before, plan)]
+        desk.announce(
+            f"plan_extended:{plan.revision}",
+            f"Response plan extended: {', '.join(new) or 'questions and reasons only'}",
+            lines=plan_lines(plan),
+            facts={**_facts(plan), "added": new},
+        )
+        return {"added": new}
+
+
+def record_plan(desk: CaseDesk, plan: ResponsePlan) -> None:
+    """Put the decisions into ledger and timeline."""
+    decisions = (plan.memory, plan.disk, plan.isolate)
+    desk.custody(
+        CustodyAction.PLAN_DECIDED,
+        detail={
+            "policy": plan.policy_version,
+            "policy_sha256": plan.policy_sha256,
+            "revision": plan.revision,
+            "playbook": plan.playbook,
+            "order": plan.order.value,
+            "approval": list(plan.approval.reasons),
+            "verified": {v.finding_key: v.standing.value for v in plan.verifications},
+            **{d.action.value: {"go": d.go, "reasons": list(d.reasons)} for d in decisions},
+        },
+    )
+    desk.note("; ".join(_sentence(d) for d in decisions))
+    for warning in plan.warnings:
+        desk.note(f"warning: {warning}")
+
+
+def plan_lines(plan: ResponsePlan) -> list[str]:
+    """The plan for people, line by line."""
+    lines = [_sentence(d) for d in (plan.memory, plan.disk, plan.isolate)]
+    if plan.isolate.go:
+        lines.append(f"Order: {plan.order.value.replace('_', ' ')}")
+    if plan.approval.required:
+        lines.append(f"Isolation waits for approval: {'; '.join(plan.approval.reasons)}")
+    return [*lines, *plan.warnings]
+
+
+def _facts(plan: ResponsePlan) -> dict[str, Any]:
+    return {
+        **{d.action.value: d.go for d in (plan.memory, plan.disk, plan.isolate)},
+        "playbook": plan.playbook,
+        "order": plan.order.value,
+        "approval": plan.approval.required,
+    }
 
 
 def _sentence(decision: Decision) -> str:
     verdict = "yes" if decision.go else ("wanted but not possible" if decision.wanted else "no")
     return f"{decision.action.value}: {verdict} ({'; '.join(decision.reasons)})"
-
-
-def _further(plan: ResponsePlan) -> list[str]:
-    lines = [f"Order: {plan.order.value.replace('_', ' ')}"] if plan.isolate.go else []
-    if plan.approval.required:
-        lines.append(f"Isolation waits for approval: {'; '.join(plan.approval.reasons)}")
-    return lines
