@@ -8,6 +8,8 @@ from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow.sdk.exceptions import AirflowSkipException
+
 from forensics.aws.desk import CaseDesk
 from forensics.domain.naming import evidence_id, evidence_key
 from forensics.domain.triage import added
@@ -16,7 +18,7 @@ from forensics.hooks.session import AccountGateways
 from forensics.models.case import Milestone, Phase
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
-from forensics.models.plan import Decision, ResponsePlan
+from forensics.models.plan import Action, Decision, ResponsePlan
 from forensics.models.target import SsmStatus
 from forensics.models.verification import Verification
 from forensics.operators.base import ForensicOperator, Json
@@ -133,28 +135,46 @@ class PlanResponseOperator(ForensicOperator):
 
 
 class ExtendPlanOperator(ForensicOperator):
-    """Extend the plan by the findings that joined after it was made; it only ever grows."""
+    """Extend the plan by the findings that joined after it was made; it only ever grows.
+
+    Steps of the case's run that have not started yet follow the extended plan. Ends skipped, and what follows it too,
+    unless isolation came new and needs no approval.
+    """
 
     def act(self, desk: CaseDesk, context: Any) -> Json:
         """Decide what the later findings add; returns the actions that are new, in ``added``."""
         before = desk.plan()
         if before is None:
-            # Triage has not ended yet: the plan that it makes will know all findings.
-            return {"added": []}
+            msg = "triage has not ended: the plan that it makes will know all findings"
+            raise AirflowSkipException(msg)
         plan = make_plan(desk, self.hook, before=before)
         if plan is before:
-            desk.note("the findings that joined ask for nothing beyond the plan")
-            return {"added": []}
+            msg = "the findings that joined ask for nothing beyond the plan"
+            desk.note(msg)
+            raise AirflowSkipException(msg)
         desk.gw.store.put(desk.case_id, "PLAN", plan)
         record_plan(desk, plan)
         new = [action.value for action in added(before, plan)]
         desk.announce(
             f"plan_extended:{plan.revision}",
             f"Response plan extended: {', '.join(new) or 'questions and reasons only'}",
-            lines=plan_lines(plan),
+            lines=[*plan_lines(plan), *_left_to_people(new, plan=plan, run_id=desk.case.run_id)],
             facts={**_facts(plan), "added": new},
         )
+        if Action.ISOLATE.value not in new or plan.approval.required:
+            msg = f"extended by {', '.join(new) or 'questions and reasons'}; nothing is isolated by this run"
+            raise AirflowSkipException(msg)
         return {"added": new}
+
+
+def _left_to_people(new: list[str], *, plan: ResponsePlan, run_id: str | None) -> list[str]:
+    """What this extension does not do by itself when the step of the case's run is over already."""
+    steps = [
+        step for action, step in (("memory", "memory.probe_target"), ("disk", "disk.snapshot_volumes")) if action in new
+    ]
+    if Action.ISOLATE.value in new and plan.approval.required:
+        steps.append("containment.plan_containment")
+    return [f"If {step} of run {run_id} is over already, clear it there with what follows it." for step in steps]
 
 
 def record_plan(desk: CaseDesk, plan: ResponsePlan) -> None:
