@@ -6,6 +6,7 @@ import json
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
@@ -22,7 +23,7 @@ from forensics.models.plan import Action, Decision, ResponsePlan
 from forensics.models.target import SsmStatus
 from forensics.models.verification import Verification
 from forensics.operators.base import ForensicOperator, Json
-from forensics.operators.planning import look_up, make_plan
+from forensics.operators.planning import SETTLE_SECONDS, look_up, make_plan
 
 
 class DescribeTargetOperator(ForensicOperator):
@@ -35,7 +36,7 @@ class DescribeTargetOperator(ForensicOperator):
         """
         desk.phase(Phase.TRIAGE)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="look-up") as pool:
-            answers = pool.submit(copy_context().run, look_up, desk, self.hook)
+            answers = pool.submit(copy_context().run, partial(look_up, desk, self.hook, settle=SETTLE_SECONDS))
             described = self._describe(desk)
         return {**described, "findings": self._told(answers)}
 
