@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,16 +13,16 @@ from typing import Any
 
 import pytest
 import requests
+from airflow.sdk.exceptions import AirflowSkipException
 
+from forensics.domain.opening import case_from
 from forensics.hooks.session import ForensicsHook
 from forensics.ingest import read_event
 from forensics.ingest.manual import signed_text
 from forensics.models.finding import Finding, Intake
 from forensics.models.plan import ResponsePlan
 from forensics.models.verification import Standing
-from forensics.operators.case import case_from
-from forensics.operators.planning import make_plan
-from forensics.operators.triage import DescribeTargetOperator, PlanResponseOperator
+from forensics.operators.triage import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
 from forensics.settings import get_settings
 from lab.seed_accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT, Account
 from lab.story import finding as asff
@@ -133,6 +134,16 @@ def test_a_forged_event_acquires_and_isolates_nothing_and_people_are_told(lab: S
     assert plan.verifications[0].standing is Standing.NOT_FOUND
     (mail,) = [m for m in lab.mail() if "Triage done" in m["subject"] and case_id in m["subject"]]
     assert "WITH WARNINGS" in mail["subject"] and "could not be confirmed (not-found)" in mail["message"]
+
+
+def test_a_finding_that_its_service_knows_a_moment_later_is_confirmed(lab: SmallLab) -> None:
+    event = guardduty(lab)
+    case_id = open_with(read(json.dumps(event)).findings[0])
+    later = threading.Timer(1.5, send, (lab, event))
+    later.start()
+    plan = triaged(case_id)
+    later.join()
+    assert plan.verifications[0].standing is Standing.CONFIRMED and plan.isolate.go
 
 
 def test_a_guardduty_finding_is_confirmed_and_an_archived_one_is_not(lab: SmallLab) -> None:
@@ -351,6 +362,10 @@ def test_a_later_worse_finding_extends_the_plan(lab: SmallLab) -> None:
     (body,) = queued(lab)
     hook = ForensicsHook()
     hook.store().add_finding(case_id, read(body).findings[0])
-    after = make_plan(hook.desk(case_id, step="test"), hook, before=before)
-    assert after.memory.go and after.disk.go and after.isolate.go and after.revision == 2
-    assert make_plan(hook.desk(case_id, step="test"), hook, before=after) is after
+    extended = perform(ExtendPlanOperator(task_id="extend_plan"), case_id=case_id)
+    assert extended == {"added": ["memory", "disk", "isolate"]}
+    after = hook.desk(case_id, step="test").plan()
+    assert after is not None and after.isolate.go and after.revision == 2
+    assert any("Response plan extended: memory, disk, isolate" in m["subject"] for m in lab.mail())
+    with pytest.raises(AirflowSkipException, match="nothing beyond the plan"):
+        perform(ExtendPlanOperator(task_id="extend_plan"), case_id=case_id)

@@ -14,7 +14,7 @@ class FindingSources:
     """Read-only calls in one account and Region; each returns the service's record, or None when there is none."""
 
     def __init__(self, *, security_hub: Any, guardduty: Any, account_id: str, region: str) -> None:
-        self._hub = security_hub
+        self._securityhub = security_hub
         self._guardduty = guardduty
         self.account_id = account_id
         self.region = region
@@ -29,14 +29,14 @@ class FindingSources:
             "AwsAccountId": [{"Value": account_id, "Comparison": "EQUALS"}],
         }
         with aws_errors(self._what("Security Hub", finding_id)):
-            found = self._hub.get_findings(Filters=filters, MaxResults=2)["Findings"]
+            found = self._securityhub.get_findings(Filters=filters, MaxResults=2)["Findings"]
         return dict(found[0]) if found else None
 
     def security_hub_v2(self, finding_id: str) -> dict[str, Any] | None:
         """OCSF record by ``finding_info.uid`` (GetFindingsV2)."""
         test = {"FieldName": "finding_info.uid", "Filter": {"Value": finding_id, "Comparison": "EQUALS"}}
         with aws_errors(self._what("Security Hub (OCSF)", finding_id)):
-            found = self._hub.get_findings_v2(
+            found = self._securityhub.get_findings_v2(
                 Filters={"CompositeFilters": [{"StringFilters": [test], "Operator": "AND"}]}, MaxResults=2
             )["Findings"]
         return dict(found[0]) if found else None

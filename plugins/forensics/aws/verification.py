@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -23,6 +24,8 @@ from forensics.models.finding import Finding, FindingSource
 from forensics.models.verification import Standing, Verification
 
 AT_MOST = 12
+# An event may be faster than the service's own index: what is not found is looked for again, this often.
+AGAIN_SECONDS = 1.0
 _PARALLEL = 4
 
 
@@ -42,14 +45,23 @@ class FindingVerifier:
         self._signatures = signatures
         self._nonces = nonces
 
-    def verify(self, findings: Sequence[Finding], *, now: datetime) -> list[Verification]:
-        """Look up the findings that may isolate, the most severe first, at most :data:`AT_MOST` at once."""
+    def verify(self, findings: Sequence[Finding], *, now: datetime, settle: float = 0.0) -> list[Verification]:
+        """Look up the findings that may isolate, the most severe first, at most :data:`AT_MOST` at once.
+
+        What is not found is looked for again for ``settle`` seconds.
+        """
+        end = time.monotonic() + settle
         wanted = sorted((f for f in findings if needs_confirmation(f)), key=lambda f: -f.severity.rank)[:AT_MOST]
         if not wanted:
             return []
         with ThreadPoolExecutor(max_workers=min(_PARALLEL, len(wanted)), thread_name_prefix="verify") as pool:
-            started = [pool.submit(copy_context().run, self._one, finding, now) for finding in wanted]
+            started = [pool.submit(copy_context().run, self._settled, finding, now, end) for finding in wanted]
             return [future.result() for future in started]
+
+    def _settled(self, finding: Finding, now: datetime, end: float) -> Verification:
+        while (answer := self._one(finding, now)).standing is Standing.NOT_FOUND and time.monotonic() < end:
+            time.sleep(AGAIN_SECONDS)
+        return answer
 
     def _one(self, finding: Finding, now: datetime) -> Verification:
         if finding.source is FindingSource.MANUAL:

@@ -38,6 +38,9 @@ from forensics.domain.naming import session_name
 from forensics.models.case import Case
 from forensics.settings import Settings, get_settings, names
 
+# Source identity of look-ups before there is a case; the roles' trust policies ask for fc-*.
+INTAKE = "fc-intake"
+
 
 @dataclass(frozen=True)
 class AccountGateways:
@@ -190,7 +193,7 @@ class ForensicsHook(BaseHook):
         """Describe calls that lead from a resource to its instance (needs no case)."""
         return InstanceResolver(
             lambda account, region: self._assumed(
-                Scope(account_id=account, region=region, phase="triage", case_id="finding-intake")
+                Scope(account_id=account, region=region, phase="triage", case_id=INTAKE)
             ).lazy("ec2")
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ConfigDict
 from pydantic.alias_generators import to_pascal
 
-from forensics.ingest.claims import Binding, Claim, Rules
+from forensics.ingest.claims import Binding, Claim, Rules, is_sample
 from forensics.ingest.envelope import Envelope
 from forensics.ingest.fields import (
     Arriving,
@@ -24,7 +24,7 @@ from forensics.ingest.fields import (
     types_of,
 )
 from forensics.ingest.guardduty import meaningful_role, robbed_instance
-from forensics.ingest.identifiers import SAMPLE_INSTANCE, InstanceRef, is_instance, parse_instance
+from forensics.ingest.identifiers import InstanceRef, is_instance, parse_instance
 from forensics.models.finding import CustomAction, FindingSource, Severity
 
 _GUARDDUTY_FIELD = "aws/guardduty/service/"
@@ -175,12 +175,8 @@ def _closed(asff: _Asff) -> str | None:
 
 
 def _sample(asff: _Asff, *, instances: tuple[InstanceRef, ...]) -> bool:
-    return (
-        truth(asff.sample)
-        or truth(asff.product_fields.get(f"{_GUARDDUTY_FIELD}additionalInfo/sample"))
-        or (asff.title or "").startswith("[SAMPLE]")
-        or any(instance.instance_id == SAMPLE_INSTANCE for instance in instances)
-    )
+    flag = asff.product_fields.get(f"{_GUARDDUTY_FIELD}additionalInfo/sample")
+    return is_sample(asff.sample, flag, title=asff.title, instances=instances)
 
 
 def _posture(asff: _Asff, *, types: tuple[str, ...]) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum
 
 from forensics.ingest.envelope import Envelope
-from forensics.ingest.fields import QuarantineError, quarantine
+from forensics.ingest.fields import QuarantineError, quarantine, truth
 from forensics.ingest.identifiers import (
     SAMPLE_INSTANCE,
     InstanceRef,
@@ -100,6 +100,15 @@ class Judgement:
     findings: tuple[Finding, ...] = ()
     unresolved: tuple[Unresolved, ...] = ()
     unplaced: tuple[str, ...] = ()
+
+
+def is_sample(*flags: object, title: str | None, instances: tuple[InstanceRef, ...]) -> bool:
+    """Whether GuardDuty made the finding up: by a flag, by its title, or by the instance that it invents."""
+    return (
+        any(truth(flag) for flag in flags)
+        or (title or "").startswith("[SAMPLE]")
+        or any(instance.instance_id == SAMPLE_INSTANCE for instance in instances)
+    )
 
 
 def judge(claim: Claim, *, envelope: Envelope, rules: Rules) -> Judgement:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
-from forensics.ingest.claims import Binding, Claim, Rules
+from forensics.ingest.claims import Binding, Claim, Rules, is_sample
 from forensics.ingest.envelope import Envelope
 from forensics.ingest.fields import (
     Arriving,
@@ -24,7 +24,6 @@ from forensics.ingest.fields import (
     vpc_of,
 )
 from forensics.ingest.identifiers import (
-    SAMPLE_INSTANCE,
     InstanceRef,
     instance_of_session,
     is_instance,
@@ -176,12 +175,8 @@ def _sample(finding: _Finding, *, instances: tuple[InstanceRef, ...]) -> bool:
         value = json.loads(info.get("value") or "{}")
     except (TypeError, ValueError, RecursionError):
         value = {}
-    return (
-        truth(info.get("sample"))
-        or (isinstance(value, dict) and truth(value.get("sample")))
-        or (finding.title or "").startswith("[SAMPLE]")
-        or any(instance.instance_id == SAMPLE_INSTANCE for instance in instances)
-    )
+    inner = value.get("sample") if isinstance(value, dict) else None
+    return is_sample(info.get("sample"), inner, title=finding.title, instances=instances)
 
 
 def _instances(finding: _Finding, *, field: str) -> tuple[InstanceRef, ...]:

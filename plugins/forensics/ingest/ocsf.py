@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from forensics.ingest.claims import Binding, Claim, Rules
+from forensics.ingest.claims import Binding, Claim, Rules, is_sample
 from forensics.ingest.envelope import Envelope
 from forensics.ingest.fields import (
     Arriving,
@@ -17,12 +17,11 @@ from forensics.ingest.fields import (
     read_as,
     severity_of_label,
     title_of,
-    truth,
     types_of,
     vpc_of,
 )
 from forensics.ingest.guardduty import meaningful_role, robbed_instance
-from forensics.ingest.identifiers import SAMPLE_INSTANCE, InstanceRef, is_instance, parse_instance
+from forensics.ingest.identifiers import InstanceRef, is_instance, parse_instance
 from forensics.models.finding import CustomAction, FindingSource, Severity
 
 _COMPLIANCE, _VULNERABILITY, _DATA_SECURITY = 2003, 2002, 2006
@@ -214,13 +213,12 @@ def _closed(ocsf: _Ocsf) -> str | None:
 
 
 def _sample(ocsf: _Ocsf, *, instances: tuple[InstanceRef, ...]) -> bool:
-    return (
-        truth(ocsf.unmapped.get("Sample"))
-        or truth(ocsf.unmapped.get("ProductFields.aws/guardduty/service/additionalInfo/sample"))
-        or any(truth(data.get("sample")) for data in _evidence_data(ocsf))
-        or (ocsf.finding_info.title or "").startswith("[SAMPLE]")
-        or any(instance.instance_id == SAMPLE_INSTANCE for instance in instances)
-    )
+    flags = [
+        ocsf.unmapped.get("Sample"),
+        ocsf.unmapped.get("ProductFields.aws/guardduty/service/additionalInfo/sample"),
+        *(data.get("sample") for data in _evidence_data(ocsf)),
+    ]
+    return is_sample(*flags, title=ocsf.finding_info.title, instances=instances)
 
 
 def _role(ocsf: _Ocsf, *, types: tuple[str, ...]) -> str | None:

@@ -25,8 +25,8 @@ from forensics.operators.write_back import annotate
 from forensics.report import render_html, render_json
 
 
-def manual_finding(params: dict[str, Any], *, run_id: str, requested_at: datetime) -> Finding:
-    """The finding that a person's request in the Airflow UI is.
+def manual_finding(params: dict[str, Any], *, run_id: str, requested_at: datetime, user: str | None = None) -> Finding:
+    """The finding that a person's request in the Airflow UI is; ``user`` is who Airflow says started the run.
 
     Raises :class:`InvalidCaseError` naming every parameter that is wrong.
     """
@@ -44,7 +44,7 @@ def manual_finding(params: dict[str, Any], *, run_id: str, requested_at: datetim
             region=str(params.get("region") or ""),
             instance_id=instance,
             created_at=requested_at,
-            requester=str(params.get("requester") or "the Airflow user who started the run"),
+            requester=_requester(params, user=user),
             reason=str(params.get("reason") or "") or None,
             requested=asked,
         )
@@ -56,6 +56,19 @@ def manual_finding(params: dict[str, Any], *, run_id: str, requested_at: datetim
         raise InvalidCaseError(
             msg, next_action="start the DAG again with the parameters mended; nothing was changed in AWS"
         ) from error
+
+
+def _user(dag_run: Any) -> str | None:
+    # Airflow names the user of runs that a person started in the UI or by the API, and of no others.
+    return getattr(dag_run, "triggering_user_name", None)
+
+
+def _requester(params: dict[str, Any], *, user: str | None) -> str:
+    """What the person typed, and whom Airflow knows: the one is a name or ticket, the other is proven."""
+    typed, known = str(params.get("requester") or ""), f"Airflow user {user}" if user else ""
+    if typed and known:
+        return f"{typed} ({known})"
+    return typed or known or "the Airflow user who started the run"
 
 
 class OpenCaseOperator(BaseOperator):
@@ -74,7 +87,7 @@ class OpenCaseOperator(BaseOperator):
             case_id = (
                 str(params["case_id"])
                 if params.get("case_id")
-                else self._open_manual(hook, params, run_id, requested_at)
+                else self._open_manual(hook, params, run_id, requested_at, user=_user(context["dag_run"]))
             )
             with case_context(case_id, step=self.task_id):
                 desk = hook.desk(case_id, step=self.task_id)
@@ -87,9 +100,11 @@ class OpenCaseOperator(BaseOperator):
             raise AirflowFailException(f"{error}. What to do next: {error.next_action}") from error
         return case_id
 
-    def _open_manual(self, hook: ForensicsHook, params: dict[str, Any], run_id: str, requested_at: datetime) -> str:
+    def _open_manual(
+        self, hook: ForensicsHook, params: dict[str, Any], run_id: str, requested_at: datetime, *, user: str | None
+    ) -> str:
         # Key and day follow from the run, so that a repeated try finds the case that the first one opened.
-        finding = manual_finding(params, run_id=run_id, requested_at=requested_at)
+        finding = manual_finding(params, run_id=run_id, requested_at=requested_at, user=user)
         admitted = hook.door().admit(finding, received_at=requested_at, run_id=run_id)
         if admitted.how in {"joined", "raised"} or admitted.case.run_id != run_id:
             holder = admitted.case.case_id

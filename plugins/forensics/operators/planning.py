@@ -17,18 +17,20 @@ from forensics.models.plan import Action, ResponsePlan
 from forensics.models.target import Target
 from forensics.models.verification import Verification
 
+SETTLE_SECONDS = 4.0
 
-def look_up(desk: CaseDesk, hook: ForensicsHook) -> list[Verification]:
+
+def look_up(desk: CaseDesk, hook: ForensicsHook, *, settle: float = 0.0) -> list[Verification]:
     """Verify the case's findings that are not confirmed yet, and record the answers in the case.
 
-    The signature of a request is checked also when findings are not looked up.
+    ``settle``: seconds for which a finding that its service does not know yet is looked for again. The signature of a request is checked also when findings are not looked up.
     """
     known = known_verifications(desk)
     verify = hook.settings.verify_findings
     findings = [f for f in desk.findings() if (verify or f.signature) and _open(f, known)]
     if not findings:
         return []
-    answers = hook.defence(desk.case).verifier.verify(findings, now=datetime.now(UTC))
+    answers = hook.defence(desk.case).verifier.verify(findings, now=datetime.now(UTC), settle=settle)
     for answer in answers:
         desk.gw.store.put(desk.case_id, f"VERIFIED#{answer.finding_key}", answer)
     return answers

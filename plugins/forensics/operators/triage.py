@@ -6,20 +6,24 @@ import json
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
+
+from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.desk import CaseDesk
 from forensics.domain.naming import evidence_id, evidence_key
+from forensics.domain.triage import added
 from forensics.errors import AwsError, InvalidCaseError, ResourceGoneError
 from forensics.hooks.session import AccountGateways
 from forensics.models.case import Milestone, Phase
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
-from forensics.models.plan import Decision, ResponsePlan
+from forensics.models.plan import Action, Decision, ResponsePlan
 from forensics.models.target import SsmStatus
 from forensics.models.verification import Verification
 from forensics.operators.base import ForensicOperator, Json
-from forensics.operators.planning import look_up, make_plan
+from forensics.operators.planning import SETTLE_SECONDS, look_up, make_plan
 
 
 class DescribeTargetOperator(ForensicOperator):
@@ -32,7 +36,7 @@ class DescribeTargetOperator(ForensicOperator):
         """
         desk.phase(Phase.TRIAGE)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="look-up") as pool:
-            answers = pool.submit(copy_context().run, look_up, desk, self.hook)
+            answers = pool.submit(copy_context().run, partial(look_up, desk, self.hook, settle=SETTLE_SECONDS))
             described = self._describe(desk)
         return {**described, "findings": self._told(answers)}
 
@@ -120,44 +124,100 @@ class PlanResponseOperator(ForensicOperator):
         plan = make_plan(desk, self.hook)
         desk.gw.store.put(desk.case_id, "PLAN", plan)
         desk.milestone(Milestone.TRIAGED, plan.decided_at)
-        decisions = (plan.memory, plan.disk, plan.isolate)
-        desk.custody(
-            CustodyAction.PLAN_DECIDED,
-            detail={
-                "policy": plan.policy_version,
-                "policy_sha256": plan.policy_sha256,
-                "playbook": plan.playbook,
-                "order": plan.order.value,
-                "approval": list(plan.approval.reasons),
-                "verified": {v.finding_key: v.standing.value for v in plan.verifications},
-                **{d.action.value: {"go": d.go, "reasons": list(d.reasons)} for d in decisions},
-            },
-        )
-        desk.note("; ".join(_sentence(d) for d in decisions))
-        for warning in plan.warnings:
-            desk.note(f"warning: {warning}")
+        record_plan(desk, plan)
         desk.phase(Phase.ACQUISITION)
         desk.announce(
             "triage",
             "Triage done" if not plan.warnings else "Triage done, WITH WARNINGS",
-            lines=[*[_sentence(d) for d in decisions], *_further(plan), *plan.warnings],
-            facts={
-                **{d.action.value: d.go for d in decisions},
-                "playbook": plan.playbook,
-                "order": plan.order.value,
-                "approval": plan.approval.required,
-            },
+            lines=plan_lines(plan),
+            facts=_facts(plan),
         )
-        return {d.action.value: d.go for d in decisions}
+        return {"memory": plan.memory.go, "disk": plan.disk.go, "isolate": plan.isolate.go}
+
+
+class ExtendPlanOperator(ForensicOperator):
+    """Extend the plan by the findings that joined after it was made; it only ever grows.
+
+    Steps of the case's run that have not started yet follow the extended plan. Ends skipped, and what follows it too,
+    unless isolation came new and needs no approval.
+    """
+
+    def act(self, desk: CaseDesk, context: Any) -> Json:
+        """Decide what the later findings add; returns the actions that are new, in ``added``."""
+        before = desk.plan()
+        if before is None:
+            msg = "triage has not ended: the plan that it makes will know all findings"
+            raise AirflowSkipException(msg)
+        plan = make_plan(desk, self.hook, before=before)
+        if plan is before:
+            msg = "the findings that joined ask for nothing beyond the plan"
+            desk.note(msg)
+            raise AirflowSkipException(msg)
+        desk.gw.store.put(desk.case_id, "PLAN", plan)
+        record_plan(desk, plan)
+        new = [action.value for action in added(before, plan)]
+        desk.announce(
+            f"plan_extended:{plan.revision}",
+            f"Response plan extended: {', '.join(new) or 'questions and reasons only'}",
+            lines=[*plan_lines(plan), *_left_to_people(new, plan=plan, run_id=desk.case.run_id)],
+            facts={**_facts(plan), "added": new},
+        )
+        if Action.ISOLATE.value not in new or plan.approval.required:
+            msg = f"extended by {', '.join(new) or 'questions and reasons'}; nothing is isolated by this run"
+            raise AirflowSkipException(msg)
+        return {"added": new}
+
+
+def _left_to_people(new: list[str], *, plan: ResponsePlan, run_id: str | None) -> list[str]:
+    """What this extension does not do by itself when the step of the case's run is over already."""
+    steps = [
+        step for action, step in (("memory", "memory.probe_target"), ("disk", "disk.snapshot_volumes")) if action in new
+    ]
+    if Action.ISOLATE.value in new and plan.approval.required:
+        steps.append("containment.plan_containment")
+    return [f"If {step} of run {run_id} is over already, clear it there with what follows it." for step in steps]
+
+
+def record_plan(desk: CaseDesk, plan: ResponsePlan) -> None:
+    """Put the decisions into ledger and timeline."""
+    decisions = (plan.memory, plan.disk, plan.isolate)
+    desk.custody(
+        CustodyAction.PLAN_DECIDED,
+        detail={
+            "policy": plan.policy_version,
+            "policy_sha256": plan.policy_sha256,
+            "revision": plan.revision,
+            "playbook": plan.playbook,
+            "order": plan.order.value,
+            "approval": list(plan.approval.reasons),
+            "verified": {v.finding_key: v.standing.value for v in plan.verifications},
+            **{d.action.value: {"go": d.go, "reasons": list(d.reasons)} for d in decisions},
+        },
+    )
+    desk.note("; ".join(_sentence(d) for d in decisions))
+    for warning in plan.warnings:
+        desk.note(f"warning: {warning}")
+
+
+def plan_lines(plan: ResponsePlan) -> list[str]:
+    """The plan for people, line by line."""
+    lines = [_sentence(d) for d in (plan.memory, plan.disk, plan.isolate)]
+    if plan.isolate.go:
+        lines.append(f"Order: {plan.order.value.replace('_', ' ')}")
+    if plan.approval.required:
+        lines.append(f"Isolation waits for approval: {'; '.join(plan.approval.reasons)}")
+    return [*lines, *plan.warnings]
+
+
+def _facts(plan: ResponsePlan) -> dict[str, Any]:
+    return {
+        **{d.action.value: d.go for d in (plan.memory, plan.disk, plan.isolate)},
+        "playbook": plan.playbook,
+        "order": plan.order.value,
+        "approval": plan.approval.required,
+    }
 
 
 def _sentence(decision: Decision) -> str:
     verdict = "yes" if decision.go else ("wanted but not possible" if decision.wanted else "no")
     return f"{decision.action.value}: {verdict} ({'; '.join(decision.reasons)})"
-
-
-def _further(plan: ResponsePlan) -> list[str]:
-    lines = [f"Order: {plan.order.value.replace('_', ' ')}"] if plan.isolate.go else []
-    if plan.approval.required:
-        lines.append(f"Isolation waits for approval: {'; '.join(plan.approval.reasons)}")
-    return lines

@@ -15,7 +15,7 @@ from forensics.errors import ForensicsError
 from forensics.hooks.dag_run import active_runs, trigger_run
 from forensics.hooks.session import ForensicsHook
 from forensics.ingest import read_event
-from forensics.models.finding import Finding, FindingSource, Severity
+from forensics.models.finding import Finding, FindingSource, Severity, Verdict
 from forensics.models.intake import IntakeRecord, Reading
 from forensics.operators.write_back import annotate
 from forensics.sensors.engine import IntakeEngine, RunOrder
@@ -87,6 +87,7 @@ class QueueWork:
         self._hook, self._settings = hook, hook.settings
         self._store = hook.store()
         self._door = hook.door()
+        self._resolver = hook.resolver()
         self._book = hook.intake_book()
         self._dags = target_dag_id, extension_dag_id
         self._started: set[str] = set()
@@ -103,6 +104,14 @@ class QueueWork:
             administrators=names(settings.administrator_accounts),
             rule_names=names(settings.config_rules) or None,
         )
+        try:
+            intake = self._resolver.complete(intake)
+        except ForensicsError as error:
+            # A finding whose Region is not certain is worked where it says it is; one without instance waits for people,
+            # who put it back when the look-up works.
+            reason = f"{intake.reason}; its instance could not be looked up: {error}"
+            verdict = intake.verdict if intake.findings else Verdict.QUARANTINE
+            intake = intake.model_copy(update={"reason": reason, "verdict": verdict})
         return Reading(
             verdict=intake.verdict,
             reason=intake.reason,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,3 +100,11 @@ def test_an_id_that_is_there_twice_is_refused() -> None:
     value["entries"] *= 2
     with pytest.raises(ConfigurationError, match="e-1 is there twice"):
         parse(json.dumps(value).encode(), origin="list")
+
+
+def test_the_documented_list_is_a_valid_one() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text("utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    listed = parse(example.encode(), origin="docs/policy.md")
+    assert [entry.id for entry in listed.entries] == ["dc", "nat", "migration"]
+    assert protecting(listed, target=DC, now=NOW)[0].startswith("dc (tag forensics:never-isolate)")
