@@ -172,7 +172,7 @@ def test_registry_names_every_document_once() -> None:
     assert registry["version"] == 1
     assert sorted(entry["document"].removesuffix(".yaml") for entry in entries) == NAMES
     for entry in entries:
-        optional = {"os_version", "evidence", "tool", "finding_types"}
+        optional = {"os_version", "evidence", "tool", "finding_types", "output", "offers", "enabled"}
         assert set(entry) - optional == {"activity", "platform", "document", "description"}
         assert entry["document"].startswith(f"{entry['activity']}_{entry['platform']}")
         assert entry["activity"].startswith("investigate_") <= ("evidence" in entry)

@@ -70,7 +70,13 @@ class SmallLab:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallLab]:
+def images(tmp_path: Path) -> Images:
+    """The disks and the memory of the lab's instances; a test module may have its own."""
+    return SmallImages(cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallLab]:
     """One fresh lab for one test (about two seconds), with the product's settings in the environment."""
     with running_lab(tmp_path, monkeypatch) as made:
         yield made
@@ -89,7 +95,6 @@ def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sma
     )  # fmt: skip
     try:
         _wait(endpoint, server, tmp_path / "lab.log")
-        images = SmallImages(cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write)
         facts = seed.seed(endpoint, tmp_path, images=images, report=lambda _: None)
         for name in [n for n in os.environ if n.startswith(("AWS_", "AIRFLOW__FORENSICS__"))]:
             monkeypatch.delenv(name)

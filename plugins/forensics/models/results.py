@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from forensics.models.base import Model, Utc
+from forensics.models.documents import Output
 
 
 class Confidence(StrEnum):
@@ -100,6 +101,7 @@ class Investigation(Model):
     evidence_id: str
     outcome: str
     reason: str | None = None
+    output: Output = Output.RESULTS
     command_id: str | None = None
     instance_id: str | None = None
     document: dict[str, str] = Field(default_factory=dict)
