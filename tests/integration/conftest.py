@@ -78,13 +78,14 @@ def images(tmp_path: Path) -> Images:
 @pytest.fixture
 def lab(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallLab]:
     """One fresh lab for one test (about two seconds), with the product's settings in the environment."""
-    with running_lab(tmp_path, monkeypatch) as made:
+    with running_lab(tmp_path, monkeypatch, images=images) as made:
         yield made
 
 
 @contextmanager
-def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallLab]:
+def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, images: Images | None = None) -> Iterator[SmallLab]:
     """A seeded lab server; it ends with the block."""
+    images = images or SmallImages(cache=tmp_path / "cache", build_disk=small_memory, unpack_memory=small_memory)
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     env = {**airflow.clean(dict(os.environ)), "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}

@@ -75,6 +75,17 @@ class Gap(_FromTool):
     why: str
 
 
+class Coverage(_FromTool):
+    """What was there of one known artifact, against what was understood of it (bytes, lines)."""
+
+    kind: str
+    path: str = ""
+    bytes: int = 0
+    lines: int = 0
+    parsed: int = 0
+    shortfalls: tuple[str, ...] = ()
+
+
 class ToolResults(_FromTool):
     """One activity's results on one piece of evidence."""
 
@@ -90,6 +101,7 @@ class ToolResults(_FromTool):
     findings: tuple[ToolFinding, ...] = ()
     timeline: tuple[ToolTimelineEntry, ...] = ()
     counts: dict[str, int] = Field(default_factory=dict)
+    coverage: tuple[Coverage, ...] = ()
     gaps: tuple[Gap, ...] = ()
 
 

@@ -33,6 +33,7 @@ def test_sections_come_in_the_order_a_responder_needs(view: CaseView) -> None:
         "next",
         "times",
         "plan",
+        "answers",
         "findings",
         "evidence",
         "containment",
