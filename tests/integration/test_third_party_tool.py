@@ -18,8 +18,10 @@ from forensics.hooks.session import ForensicsHook
 from forensics.models.documents import Offer
 from forensics.models.results import Investigation
 from forensics.operators.analysis import AnalyseDiskOperator
+from forensics.operators.case import WriteReportOperator
 from forensics.operators.disk import CopySnapshotsOperator, SnapshotVolumesOperator
 from forensics.operators.investigation import AttachEvidenceVolumesOperator, LaunchForensicInstanceOperator
+from forensics.report.sections import EXPORTS
 from lab.evidence.disk import TINY, build
 from lab.seed_targets import Images
 from tests.integration.conftest import SmallImages, SmallLab, memory_image.write
@@ -102,6 +104,26 @@ def test_clamav_scans_every_volume_and_its_matches_are_findings(lab: SmallLab, r
     assert stored == {"raw", "results"}
     # A cleared task finds the work done.
     assert perform(AnalyseDiskOperator(task_id="analyse_disk"), case_id=case_id) == {"already": True}
+    assert_reported(lab, case_id)
+
+
+def assert_reported(lab: SmallLab, case_id: str) -> None:
+    """The report and its exports lie in the evidence store; the case counts as reported only then."""
+    written = perform(WriteReportOperator(task_id="write_report"), case_id=case_id)
+    assert set(written) == {"html", "json", *EXPORTS}
+    stored = {}
+    for name, uri in written.items():
+        bucket, key = uri.removeprefix("s3://").split("/", 1)
+        answer = lab.client("s3").get_object(Bucket=bucket, Key=key)
+        assert answer["ObjectLockMode"] == "GOVERNANCE", name
+        stored[name] = answer["Body"].read().decode()
+    for name in EXPORTS:
+        assert written[name] in stored["html"], name
+    assert "clamav matched Lab.Planted.Readme" in stored["timeline.timesketch.jsonl"] + stored["findings.ocsf.jsonl"]
+    report = json.loads(stored["json"])
+    assert {a["question"] for a in report["answers"]} == {q["id"] for q in report["view"]["plan"]["questions"]}
+    view = ForensicsHook().desk(case_id, step="test").view()
+    assert view.milestones["reported"].isoformat() > report["generated_at"]
 
 
 def raw_output(lab: SmallLab, item: Investigation) -> str:

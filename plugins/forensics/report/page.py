@@ -105,6 +105,7 @@ def render_html(view: CaseView, *, links: Sequence[Link] = ()) -> str:
             moments=len(moments),
             max_entries=chronology.MAX_ENTRIES,
             results=sections.tool_runs(view),
+            exports=sections.export_rows(view),
             ledger=headline.ledger(view),
             signature=sections.signature(view),
             caveat=document.CAVEAT,
