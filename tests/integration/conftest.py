@@ -85,7 +85,9 @@ def lab(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) -> Iter
 @contextmanager
 def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, images: Images | None = None) -> Iterator[SmallLab]:
     """A seeded lab server; it ends with the block."""
-    images = images or SmallImages(cache=tmp_path / "cache", build_disk=small_memory, unpack_memory=small_memory)
+    images = images or SmallImages(
+        cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write
+    )
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     env = {**airflow.clean(dict(os.environ)), "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}

@@ -24,7 +24,8 @@ from forensics.operators.investigation import AttachEvidenceVolumesOperator, Lau
 from forensics.report.sections import EXPORTS
 from lab.evidence.disk import TINY, build
 from lab.seed_targets import Images
-from tests.integration.conftest import SmallImages, SmallLab, memory_image.write
+from tests import memory_image
+from tests.integration.conftest import SmallImages, SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_case_steps import open_case, triage
 
