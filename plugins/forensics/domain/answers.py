@@ -186,6 +186,8 @@ def _not_run(results: list[ToolResults], rule: ArtifactRule) -> str | None:
         for run in result.provenance
         if _matches(run.tool, patterns) or any(_matches(argument, patterns) for argument in run.argv)
     ]
+    if not runs and any(_matches(f.source, rule.sources) for r in results for f in r.findings):
+        return None
     if not runs:
         return "no tool that reads it ran"
     if all(run.error or run.exit for run in runs):
