@@ -4,7 +4,7 @@ Started by `finding_intake` for a finding, or by hand for one instance (**Trigge
 
 1. **triage**: describe the target, decide the response plan, each decision with its reasons
 2. **memory** and **disk** in parallel: capture memory by SSM; snapshot, lock, copy all volumes to the forensic account
-3. **containment**: isolate the target when the memory capture has ended, whatever its outcome
+3. **containment**: isolate the target when memory capture and live response have ended, whatever their outcome
 4. **investigation**: forensic instance; Volatility on the memory, without waiting for the disk copies; file-system
    timeline and log analysis on the disks
 5. **report**: HTML and JSON in the evidence store; `close_case` fails when anything that the plan wanted is missing
@@ -72,7 +72,7 @@ with DAG(
     OpenCaseOperator(task_id="open_case") >> triage.first
     triage.last >> [memory.first, disk.first, watch]
     memory.touched >> containment.first
-    [memory.touched, containment.last] >> investigation.first
+    [memory.captured, containment.last] >> investigation.first
     memory.last >> investigation.memory
     [memory.last, disk.last] >> investigation.disks
     [*investigation.tools, memory.last, disk.digest, containment.last, watch] >> report.first

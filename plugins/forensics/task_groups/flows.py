@@ -18,6 +18,7 @@ from forensics.operators.investigation import (
     LaunchForensicInstanceOperator,
     TerminateForensicInstanceOperator,
 )
+from forensics.operators.live_response import LiveResponseOperator
 from forensics.operators.memory import CaptureMemoryOperator
 from forensics.operators.memory_probe import ProbeTargetOperator
 from forensics.operators.memory_verify import VerifyMemoryOperator
@@ -34,8 +35,9 @@ class Flow:
 
 @dataclass(frozen=True)
 class MemoryFlow(Flow):
-    """The memory flow; ``touched`` is the last task that needs the target to be reachable."""
+    """The memory flow; ``captured`` ends the capture, ``touched`` is the last task that needs the target to be reachable."""
 
+    captured: BaseOperator
     touched: BaseOperator
 
 
@@ -49,14 +51,15 @@ def triage() -> Flow:
 
 
 def memory() -> MemoryFlow:
-    """Probe, capture on the target, verify what landed (step 6, memory)."""
-    with TaskGroup("memory", tooltip="probe, capture memory by SSM, verify and lock it"):
+    """Probe, capture on the target, verify what landed; live response beside the verification (step 6, memory)."""
+    with TaskGroup("memory", tooltip="probe, capture memory by SSM, take live response, verify and lock"):
         # A probe that fails or is skipped does not keep the capture from being tried (or from saying why not).
         probe = ProbeTargetOperator(task_id="probe_target", retries=1, retry_delay=timedelta(seconds=1))
         capture = CaptureMemoryOperator(task_id="capture_memory", trigger_rule=TriggerRule.ALL_DONE, retries=4)
         verify = VerifyMemoryOperator(task_id="verify_memory")
-        probe >> capture >> verify
-    return MemoryFlow(probe, verify, touched=capture)
+        live = LiveResponseOperator(task_id="live_response", trigger_rule=TriggerRule.ALL_DONE, retries=1)
+        probe >> capture >> [verify, live]
+    return MemoryFlow(probe, verify, captured=capture, touched=live)
 
 
 @dataclass(frozen=True)

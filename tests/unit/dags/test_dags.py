@@ -17,11 +17,12 @@ CASE = {
     "memory.probe_target": {"triage.plan_response"},
     "memory.capture_memory": {"memory.probe_target"},
     "memory.verify_memory": {"memory.capture_memory"},
+    "memory.live_response": {"memory.capture_memory"},
     "disk.snapshot_volumes": {"triage.plan_response"},
     "disk.copy_snapshots": {"disk.snapshot_volumes"},
     "containment.plan_containment": {"triage.plan_response"},
     "disk.digest_disks": {"disk.copy_snapshots"},
-    "containment.isolate_target": {"memory.capture_memory"},
+    "containment.isolate_target": {"memory.live_response"},
     "investigation.launch_forensic_instance": {"memory.capture_memory", "containment.isolate_target"},
     "investigation.memory_ended": {"memory.verify_memory"},
     "investigation.disks_ended": {"memory.verify_memory", "disk.copy_snapshots"},
@@ -46,6 +47,7 @@ CASE = {
 # These run whatever became of what is before them.
 WHATEVER = {
     "memory.capture_memory",
+    "memory.live_response",
     "containment.isolate_target",
     "investigation.launch_forensic_instance",
     "investigation.memory_ended",

@@ -1,0 +1,248 @@
+"""Live response: what the running instance shows of itself, right after its memory (R79, R81)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from forensics.aws.desk import CaseDesk
+from forensics.aws.ssm import Invocation
+from forensics.domain.documents import choose
+from forensics.domain.manifest import MIB, MIN_PART, render
+from forensics.domain.naming import evidence_id, evidence_key
+from forensics.errors import AcquisitionError, DigestMismatchError, ForensicsError
+from forensics.models.case import TimelineKind
+from forensics.models.custody import CustodyAction
+from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
+from forensics.operators.base import ForensicOperator, Json
+from forensics.operators.memory_offer import DELIVERY_SECONDS, MANIFEST
+from forensics.triggers.aws import SsmCommandsCompletedTrigger
+
+ARCHIVE = "live-response.tar"
+# 32 parts of 16 MiB: the archive is bounded to 512 MiB on the target already.
+PARTS = 32
+# The last item may begin at the last second and takes at most this long, and it is uploaded after that.
+LAST_ITEM_SECONDS = 90
+KEPT = (
+    "status",
+    "reason",
+    "bytes",
+    "sha256",
+    "parts",
+    "items",
+    "cut",
+    "left_out",
+    "process_images",
+    "depth",
+    "started",
+    "ended",
+)
+
+
+class LiveResponseOperator(ForensicOperator):
+    """Take processes, connections, users, mounts, modules, containers and packages as one archive.
+
+    It runs when the memory capture has ended, whatever its outcome, and before isolation. Where no image of all memory
+    could be had it also takes the suspicious processes' programs and memory, and the memory item says so.
+    """
+
+    def act(self, desk: CaseDesk, context: Any) -> Json:
+        """Send the command and wait for it; a command of an earlier try is taken up."""
+        plan, target = desk.plan(), desk.target()
+        if plan is None or target is None or not plan.memory.go:
+            msg = "nothing is run on the target in this case"
+            raise AirflowSkipException(msg)
+        item = evidence_id(EvidenceKind.LIVE_RESPONSE, desk.case.instance_id)
+        known = desk.evidence_item(item)
+        if known and known.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL}:
+            return {"evidence_id": item, "already": True}
+        account = self.hook.account(self.hook.scope(desk.case, "acquire"))
+        comment = f"{desk.case_id} {item}"
+        command_id = account.ssm.find_command(instance_id=desk.case.instance_id, comment=comment)
+        pending = known is not None and known.outcome is Outcome.PENDING
+        if not (command_id and pending):
+            command_id = self._send(desk, item, platform=target.platform, comment=comment)
+        elif known and known.origin.get("command_id") != command_id:
+            desk.save_evidence(known.model_copy(update={"origin": {**known.origin, "command_id": command_id}}))
+        seconds = self.hook.settings.live_response_seconds + LAST_ITEM_SECONDS + DELIVERY_SECONDS
+        self.wait(
+            SsmCommandsCompletedTrigger(
+                scope=self.hook.scope(desk.case, "acquire").as_dict(),
+                commands=[[command_id, desk.case.instance_id]],
+                **self.timing(seconds),
+            )
+        )
+        return None
+
+    def _send(self, desk: CaseDesk, item: str, *, platform: str, comment: str) -> str:
+        settings, landing = self.hook.settings, desk.gw.landing
+        ssm = self.hook.account(self.hook.scope(desk.case, "acquire")).ssm
+        prefix = f"{desk.case_id}/{item}/{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
+        key = f"{prefix}/{ARCHIVE}"
+        upload_id = landing.start_upload(key)
+        urls = landing.part_urls(key, upload_id=upload_id, count=PARTS, seconds=settings.url_seconds)
+        manifest = render(parts=urls, part_size=MIN_PART)
+        url = landing.publish(f"{prefix}/{MANIFEST}", text=manifest, seconds=DELIVERY_SECONDS + 120)
+        document = choose("live_response", platform=platform)
+        version = ssm.document_version(document.name)
+        origin = {
+            "document": document.name,
+            "document_version": version,
+            "document_sha256": document.sha256,
+            "instance_id": desk.case.instance_id,
+            "landing_prefix": prefix,
+            "upload_id": upload_id,
+        }
+        evidence = Evidence(
+            evidence_id=item,
+            kind=EvidenceKind.LIVE_RESPONSE,
+            outcome=Outcome.PENDING,
+            account_id=desk.case.account_id,
+            region=desk.case.region,
+            started_at=datetime.now(UTC),
+            origin=origin,
+        )
+        desk.save_evidence(evidence)
+        seconds = settings.live_response_seconds
+        command_id = ssm.send(
+            document=document.name,
+            version=version,
+            sha256=document.sha256,
+            instance_id=desk.case.instance_id,
+            parameters={
+                "CaseId": desk.case_id,
+                "EvidenceId": item,
+                "ManifestUrl": url,
+                "Depth": "standard" if _whole_image(desk) else "processes",
+                "Seconds": str(seconds),
+                "ExecutionTimeout": str(seconds + LAST_ITEM_SECONDS),
+            },
+            comment=comment,
+            timeout_seconds=seconds + LAST_ITEM_SECONDS,
+        )
+        desk.save_evidence(evidence.model_copy(update={"origin": {**origin, "command_id": command_id}}))
+        touched = {k: v for k, v in origin.items() if k != "upload_id"}
+        desk.custody(
+            CustodyAction.HOST_TOUCHED,
+            evidence_id=item,
+            detail={**touched, "command_id": command_id},
+            once=f"touched-{command_id}",
+        )
+        return command_id
+
+    def resume(self, desk: CaseDesk, payload: dict[str, Any], context: Any) -> Json:
+        """Read how the command ended; hash what landed and write it to the evidence store."""
+        item = evidence_id(EvidenceKind.LIVE_RESPONSE, desk.case.instance_id)
+        evidence = desk.evidence_item(item)
+        if evidence is None:
+            msg = f"evidence {item} was never started"
+            raise AcquisitionError(msg)
+        prefix = str(evidence.origin["landing_prefix"])
+        desk.gw.landing.withdraw(f"{prefix}/{MANIFEST}")
+        ssm = self.hook.account(self.hook.scope(desk.case, "acquire")).ssm
+        found = ssm.invocation(command_id=evidence.origin["command_id"], instance_id=desk.case.instance_id)
+        if found is None or found.status != "Success":
+            desk.gw.landing.abort_upload(f"{prefix}/{ARCHIVE}", upload_id=evidence.origin["upload_id"])
+            cause = found.cause() if found else f"command {evidence.origin['command_id']} has vanished from SSM"
+            raise AcquisitionError(
+                f"live response failed: {cause}", next_action="look at the command's output in SSM; clear this task"
+            )
+        claims = _claims(found)
+        desk.gw.landing.complete_upload(f"{prefix}/{ARCHIVE}", upload_id=evidence.origin["upload_id"])
+        key = evidence_key(
+            desk.case_id, EvidenceKind.LIVE_RESPONSE, item=item, name=f"{prefix.rsplit('/', 1)[1]}/{ARCHIVE}"
+        )
+        stored = desk.gw.evidence.put_stream(key, desk.gw.landing.stream(f"{prefix}/{ARCHIVE}"))
+        if stored.sha256 != claims["sha256"]:
+            msg = f"{item}: the stored object's SHA-256 is {stored.sha256}, the target computed {claims['sha256']}"
+            raise DigestMismatchError(msg)
+        whole = claims["status"] == "ok"
+        acquired = evidence.model_copy(
+            update={
+                "outcome": Outcome.ACQUIRED if whole else Outcome.PARTIAL,
+                "reason": None if whole else str(claims["reason"])[:1000],
+                "uri": stored.uri,
+                "version_id": stored.version_id,
+                "size_bytes": stored.size_bytes,
+                "digests": (
+                    Digest(value=claims["sha256"], subject="the byte stream as the target sent it", source="target"),
+                    Digest(value=stored.sha256, subject="the stored object, all bytes", source="control-plane"),
+                ),
+                "ended_at": datetime.now(UTC),
+                "lock": {"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
+                "origin": {**evidence.origin, "format": "tar", "claims": claims},
+            }
+        )
+        self._record(desk, acquired)
+        return {"evidence_id": item, "outcome": acquired.outcome.value, "sha256": stored.sha256}
+
+    def _record(self, desk: CaseDesk, evidence: Evidence) -> None:
+        item, attempt, claims = evidence.evidence_id, evidence.origin["landing_prefix"], evidence.origin["claims"]
+        detail = {
+            "uri": evidence.uri,
+            "version_id": evidence.version_id,
+            "bytes": evidence.size_bytes,
+            "sha256": evidence.digests[-1].value,
+            "outcome": evidence.outcome.value,
+        }
+        desk.custody(CustodyAction.EVIDENCE_ACQUIRED, evidence_id=item, once=f"acquired-{attempt}", detail=detail)
+        desk.custody(
+            CustodyAction.EVIDENCE_LOCKED, evidence_id=item, once=f"locked-{attempt}", detail=dict(evidence.lock)
+        )
+        desk.save_evidence(evidence)
+        said = f"live response taken: {claims['items']} items, {evidence.size_bytes} bytes"
+        cut = f"; {evidence.reason}" if evidence.reason else ""
+        desk.note(said + cut, kind=TimelineKind.EVIDENCE, evidence_id=item)
+        if claims["depth"] == "processes":
+            self._instead_of_an_image(desk, evidence, images=claims["process_images"])
+
+    def _instead_of_an_image(self, desk: CaseDesk, live: Evidence, *, images: int) -> None:
+        """The memory item's verdict: single processes are more than nothing and less than an image."""
+        memory = desk.evidence_item(evidence_id(EvidenceKind.MEMORY, desk.case.instance_id))
+        if memory is None or memory.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL, Outcome.PENDING}:
+            return
+        reason = f"{memory.reason or 'no image'}; {images} suspicious processes are in {live.evidence_id} instead"
+        desk.save_evidence(memory.model_copy(update={"outcome": Outcome.PARTIAL, "reason": reason[:1000]}))
+        detail = {"outcome": Outcome.PARTIAL.value, "reason": reason[:1000]}
+        desk.custody(
+            CustodyAction.EVIDENCE_FAILED,
+            evidence_id=memory.evidence_id,
+            detail=detail,
+            once=f"processes-{live.origin['landing_prefix']}",
+        )
+
+    def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
+        """A wait that failed is a failed live response."""
+        return AcquisitionError(f"live response: {cause}", next_action=next_action or None)
+
+    def on_final_failure(self, desk: CaseDesk, cause: str) -> None:
+        """The evidence item says why there is no archive."""
+        item = evidence_id(EvidenceKind.LIVE_RESPONSE, desk.case.instance_id)
+        evidence = desk.evidence_item(item) or Evidence(
+            evidence_id=item, kind=EvidenceKind.LIVE_RESPONSE, outcome=Outcome.FAILED
+        )
+        if evidence.outcome is not Outcome.ACQUIRED:
+            desk.fail_evidence(evidence, reason=cause)
+
+
+def _whole_image(desk: CaseDesk) -> bool:
+    """Whether an image of all memory has landed (it may still be under verification)."""
+    memory = desk.evidence_item(evidence_id(EvidenceKind.MEMORY, desk.case.instance_id))
+    return memory is not None and "claims" in memory.origin
+
+
+def _claims(found: Invocation) -> dict[str, Any]:
+    """The status line of a live response that ended well."""
+    line = found.status_line()
+    digest, numbers = str(line.get("sha256", "")), (line.get("bytes"), line.get("items"), line.get("process_images"))
+    if (
+        line.get("status") not in {"ok", "partial"}
+        or len(digest) != 64
+        or not set(digest) <= set("0123456789abcdef")
+        or not all(isinstance(n, int) and 0 <= n <= PARTS * 16 * MIB for n in numbers)
+    ):
+        msg = f"command {found.command_id} succeeded without a valid status line: {found.stdout[-300:]!r}"
+        raise AcquisitionError(msg, next_action="look at the command's output in SSM; clear this task")
+    return {name: str(v)[:1000] if isinstance(v := line.get(name), str) else v for name in KEPT}
