@@ -39,6 +39,13 @@ status: .ready ## Show what runs and where its logs are
 	@$(PYTHON_BIN) -m lab.stack status
 
 ##@ Quality
+.PHONY: memory-check guest
+memory-check: .ready ## Judge 50 memory captures and time the sender
+	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.memory_check $(MEMORY_CHECK_ARGS)
+
+guest: .ready ## Capture the memory of a real guest under QEMU
+	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.guest
+
 .PHONY: test test-e2e lint bench
 test: .ready ## Run all tests but the long proofs (PYTEST_ARGS="-k custody" for a part)
 	@echo "[test] pytest -q -m 'not investigate' --durations=10 $(PYTEST_ARGS); the long proofs are listed below"

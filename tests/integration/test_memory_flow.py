@@ -1,0 +1,138 @@
+"""The memory flow against the lab: probe, capture, resume after a kill, live response, the gate's verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import threading
+import time
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+
+from forensics.domain.custody import verify_chain
+from forensics.errors import MemoryCaptureError
+from forensics.hooks.session import ForensicsHook
+from forensics.models.evidence import Evidence, EvidenceKind, Outcome
+from forensics.operators.live_response import LiveResponseOperator
+from forensics.operators.memory import CaptureMemoryOperator
+from forensics.operators.memory_probe import ProbeTargetOperator
+from forensics.operators.memory_verify import VerifyMemoryOperator
+from tests import memory_image
+from tests.integration.conftest import SmallLab
+from tests.integration.steps import perform
+from tests.integration.test_case_steps import open_case, triage
+
+MIB = 1024 * 1024
+
+
+def evidence(case_id: str, kind: EvidenceKind) -> Evidence:
+    """The only item of a kind."""
+    (item,) = ForensicsHook().desk(case_id, step="test").evidence(kind)
+    return item
+
+
+def body(lab: SmallLab, item: Evidence) -> bytes:
+    """The stored object."""
+    bucket, key = str(item.uri).removeprefix("s3://").split("/", 1)
+    return bytes(lab.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+def change_target(lab: SmallLab, **changes: Any) -> None:
+    """Change the lab's record of the target."""
+    mine = lab.facts["instances"]["web-server"]["instance_id"]
+    known = next(i for i in lab.control("instance")["instances"] if i["instance_id"] == mine)
+    lab.control("instance", {**known, **changes})
+
+
+def manifests(lab: SmallLab) -> list[str]:
+    """Keys of manifests that are still in the landing bucket: their URLs would still be of use to somebody."""
+    pages = lab.client("s3").get_paginator("list_objects_v2").paginate(Bucket=lab.facts["landing_bucket"])
+    return [o["Key"] for page in pages for o in page.get("Contents", []) if o["Key"].endswith("manifest.txt")]
+
+
+def test_probe_capture_live_response_and_verdict(lab: SmallLab) -> None:
+    case_id = open_case(lab)
+    triage(case_id)
+    assert "commands" in perform(ProbeTargetOperator(task_id="probe_target"), case_id=case_id)
+    perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id)
+    perform(LiveResponseOperator(task_id="live_response"), case_id=case_id)
+    perform(VerifyMemoryOperator(task_id="verify_memory"), case_id=case_id)
+    memory, live = evidence(case_id, EvidenceKind.MEMORY), evidence(case_id, EvidenceKind.LIVE_RESPONSE)
+    assert memory.outcome is Outcome.ACQUIRED, memory.reason
+    assert memory.origin["checks_passed"] is True
+    assert memory.origin["probe"]["kernel"] == "6.1.0-test"
+    assert memory.origin["methods"] == ["avml"]
+    assert "not kcore: /proc/kcore is not readable" in memory.origin["why"]
+    assert live.outcome is Outcome.ACQUIRED, live.reason
+    archive = body(lab, live)
+    assert hashlib.sha256(archive).hexdigest() == live.digests[-1].value
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        names = tar.getnames()
+    assert names[0] == "00-clock" and names[-1] == "index.tsv"
+    assert names[:-1] == sorted(names[:-1]), "the order of volatility is the order of the archive"
+    assert manifests(lab) == []
+    verify_chain(ForensicsHook().desk(case_id, step="test").gw.ledger.events(case_id))
+    again = perform(LiveResponseOperator(task_id="live_response"), case_id=case_id)
+    assert again["already"] is True
+
+
+def test_a_killed_capture_goes_on_where_it_stopped(lab: SmallLab, tmp_path: Any) -> None:
+    files = memory_image.write(tmp_path / "larger", size=52 * MIB)
+    kernel = {name: str(path) for name, path in files.items() if name != "memory"}
+    change_target(lab, memory=str(files["memory"]), kernel=kernel, capture_rate_mib_s=12)
+    case_id = open_case(lab)
+    triage(case_id)
+    killer = threading.Thread(target=_cancel_after_a_part, args=(lab, case_id), daemon=True)
+    killer.start()
+    with pytest.raises(MemoryCaptureError, match="the next try goes on from there"):
+        perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id, try_number=1)
+    killer.join(10)
+    change_target(lab, memory=str(files["memory"]), kernel=kernel, capture_rate_mib_s=None)
+    assert _parts_sent(lab) >= 1
+    perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id, try_number=2)
+    sent = _parts_sent(lab)
+    perform(VerifyMemoryOperator(task_id="verify_memory"), case_id=case_id)
+    memory = evidence(case_id, EvidenceKind.MEMORY)
+    assert memory.outcome is Outcome.ACQUIRED, memory.reason
+    assert body(lab, memory) == files["memory"].read_bytes()
+    assert memory.origin["claims"]["resumed_at"] > 1
+    assert sent - memory.origin["transport"]["parts"] <= 1, "at most one part was sent twice"
+    assert memory.digests[0].subject == "the list of parts with the digest of each"
+
+
+def _parts_sent(lab: SmallLab) -> int:
+    """How many parts were uploaded so far (before verification, that is to the landing bucket)."""
+    return len(lab.control("calls?service=s3&action=UploadPart")["calls"])
+
+
+def _cancel_after_a_part(lab: SmallLab, case_id: str) -> None:
+    """As if somebody on the target killed the sender: the command ends in the middle."""
+    s3, ssm = lab.client("s3"), lab.client("ssm", "member")
+    instance = lab.facts["instances"]["web-server"]["instance_id"]
+    for _ in range(600):
+        time.sleep(0.1)
+        for upload in s3.list_multipart_uploads(Bucket=lab.facts["landing_bucket"]).get("Uploads", []):
+            where = {"Bucket": lab.facts["landing_bucket"], "Key": upload["Key"], "UploadId": upload["UploadId"]}
+            if case_id in upload["Key"] and s3.list_parts(**where).get("Parts"):
+                for command in ssm.list_commands(InstanceId=instance)["Commands"]:
+                    if command["Status"] in {"Pending", "InProgress"}:
+                        ssm.cancel_command(CommandId=command["CommandId"])
+                return
+
+
+def test_without_any_source_single_processes_are_taken_and_memory_is_partial(lab: SmallLab) -> None:
+    change_target(lab, memory=None)
+    case_id = open_case(lab)
+    triage(case_id)
+    perform(ProbeTargetOperator(task_id="probe_target"), case_id=case_id)
+    with pytest.raises(AirflowSkipException, match="none of its sources is readable"):
+        perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id)
+    assert evidence(case_id, EvidenceKind.MEMORY).outcome is Outcome.NOT_APPLICABLE
+    perform(LiveResponseOperator(task_id="live_response"), case_id=case_id)
+    memory = evidence(case_id, EvidenceKind.MEMORY)
+    assert memory.outcome is Outcome.PARTIAL
+    assert "suspicious processes are in live-response-" in str(memory.reason)
+    assert evidence(case_id, EvidenceKind.LIVE_RESPONSE).origin["claims"]["depth"] == "processes"
