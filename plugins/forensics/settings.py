@@ -50,6 +50,10 @@ class Settings(BaseModel):
     capture_tool_arm64_sha256: str = Field(
         default="", pattern=r"^([0-9a-f]{64})?$", description="empty: there is none, other methods are used"
     )
+    winpmem_key: str = Field(default="tools/winpmem.exe", description="object of go-winpmem for Windows instances")
+    winpmem_sha256: str = Field(
+        default="", pattern=r"^([0-9a-f]{64})?$", description="empty: there is none, Windows gets a live response only"
+    )
     memory_compression: bool = Field(
         default=True, description="compress the parts of a memory image where the target has zstd"
     )
