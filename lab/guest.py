@@ -142,7 +142,7 @@ def guest(work: Path, *, disk: Path) -> Iterator[DiskGuest]:
     try:
         machine.wait_for_ssh(seconds=300)
         machine.run(
-            "insmod /lib/modules/virtio_blk.ko; mount -t ext4 /dev/vda1 /disk 2>/dev/null || mount -t ext4 /dev/vda /disk"
+            "/bin/busybox insmod /lib/modules/virtio_blk.ko; mount -t ext4 /dev/vda1 /disk 2>/dev/null || mount -t ext4 /dev/vda /disk"
         )
         machine.run(
             "for d in tmp root/.cache var/tmp; do mkdir -p /disk/x/$d /$d; mount -o bind /disk/x/$d /$d; done; sync"
@@ -196,9 +196,9 @@ def killer(machine: DiskGuest, lab: dict[str, Any], done: threading.Event, kills
             where = {"Bucket": lab["landing_bucket"], "Key": upload["Key"], "UploadId": upload["UploadId"]}
             landed = len(s3.list_parts(**where).get("Parts", []))
             if upload["Key"].endswith("memory.lime") and landed >= KILLS[len(kills)] * expected:
-                # Everything of the sender at once: nothing of it gets to clean up.
+                # The sender's whole process group at once: nothing of it gets to clean up.
                 machine.run(
-                    "pids=$(cat /dev/shm/fc.*/pid); for p in $pids; do kill -9 $p; done; killall -9 python3.11 dd sha256sum 2>/dev/null; true"
+                    "for p in $(cat /dev/shm/fc.*/pid); do g=$(cut -d' ' -f5 /proc/$p/stat) && kill -9 -$g; done; true"
                 )
                 kills.append(landed)
                 time.sleep(3)

@@ -31,7 +31,7 @@ from lab.evidence import memory
 from lab.memory_damage import Source, clean, damaged, judge
 
 DOCUMENT = ROOT / "ssm_documents" / "acquire_memory_linux.yaml"
-COPIES = 4
+COPIES = 8
 RATIO, RESIDENT_MIB = 5.0, 64.0
 
 
@@ -200,7 +200,10 @@ def check_speed(image: Path, *, folder: Path) -> list[str]:
         ).encode()
         ours = run(["bash", _script(folder)], env=_environment(state))
         parts = sum(size for path, (size, _) in state.taken.items() if path.startswith("/part"))
-        pipe = f'"{folder}/tool" | tee >(gzip | curl -sS -T - -o /dev/null "{state.url}/pipe") | sha256sum; wait'
+        pipe = (
+            f'mkfifo "{folder}/p"; gzip <"{folder}/p" | curl -sS -T - -o /dev/null "{state.url}/pipe" & '
+            f'"{folder}/tool" | tee "{folder}/p" | sha256sum; wait'
+        )
         (folder / "tool").write_bytes(tool)
         (folder / "tool").chmod(0o755)
         theirs = run(["bash", "-c", pipe], env=dict(os.environ))

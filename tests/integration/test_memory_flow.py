@@ -7,6 +7,7 @@ import io
 import tarfile
 import threading
 import time
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from forensics.operators.live_response import LiveResponseOperator
 from forensics.operators.memory import CaptureMemoryOperator
 from forensics.operators.memory_probe import ProbeTargetOperator
 from forensics.operators.memory_verify import VerifyMemoryOperator
-from tests import memory_image
+from tests import memory_image, secret_scan
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_case_steps import open_case, triage
@@ -75,6 +76,15 @@ def test_probe_capture_live_response_and_verdict(lab: SmallLab) -> None:
     assert names[:-1] == sorted(names[:-1]), "the order of volatility is the order of the archive"
     assert manifests(lab) == []
     verify_chain(ForensicsHook().desk(case_id, step="test").gw.ledger.events(case_id))
+    found, count = secret_scan.leaks(
+        chain(
+            secret_scan.commands(lab.client("ssm", "member"), "the member account"),
+            secret_scan.items(lab.client("dynamodb"), lab.facts["case_table"]),
+            secret_scan.objects(lab.client("s3"), lab.facts["landing_bucket"]),
+            secret_scan.objects(lab.client("s3"), lab.facts["evidence_bucket"]),
+        )
+    )
+    assert found == [] and count > 20
     again = perform(LiveResponseOperator(task_id="live_response"), case_id=case_id)
     assert again["already"] is True
 

@@ -40,6 +40,8 @@ def take_over(desk: CaseDesk, item: Investigation, found: Invocation | None) -> 
 
     Raises :class:`InvestigationError` or :class:`DigestMismatchError`; silence is never success (R22).
     """
+    # The command has ended: what its URLs allowed is of no more use to anybody who finds them.
+    desk.gw.landing.withdraw(f"{item.document['landing_prefix']}/manifest.txt")
     if found is None or found.status != "Success":
         raise InvestigationError(found.cause() if found else f"command {item.command_id} has vanished from SSM")
     said = found.status_line()
