@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from lab import images
-from lab.mends import securityhub, state
+from lab.iam.enforcement import policies
+from lab.mends import securityhub, state, sts
 
 if TYPE_CHECKING:
     from lab.faults import Gateway
@@ -138,6 +139,20 @@ def _clear_calls(control: Control, _body: Any, _query: dict[str, str]) -> Any:
     return {"calls": []}
 
 
+def _iam(control: Control, _body: Any, _query: dict[str, str]) -> Any:
+    return {"enforce": control.recorder.iam.on, "asked": control.recorder.iam.asked(), "policies": policies()}
+
+
+def _set_iam(control: Control, body: Any, _query: dict[str, str]) -> Any:
+    control.recorder.iam.on = bool(_wanted(body)["enforce"])
+    return {"enforce": control.recorder.iam.on}
+
+
+def _service_session(_control: Control, body: Any, _query: dict[str, str]) -> Any:
+    given = _wanted(body)
+    return sts.service_session(given["role_arn"], service=given["service"], name=given["name"])
+
+
 def _mail(_control: Control, _body: Any, _query: dict[str, str]) -> Any:
     return {"mail": list(state.current().mail)}
 
@@ -156,4 +171,7 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/_lab/calls"): _calls,
     ("DELETE", "/_lab/calls"): _clear_calls,
     ("GET", "/_lab/mail"): _mail,
+    ("GET", "/_lab/iam"): _iam,
+    ("POST", "/_lab/iam"): _set_iam,
+    ("POST", "/_lab/service-session"): _service_session,
 }

@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
+from lab.iam.enforcement import Enforcement
 from lab.mends import accounts, state
 
 log = logging.getLogger("lab")
@@ -29,6 +30,14 @@ log = logging.getLogger("lab")
 CALLS_KEPT = 20_000
 FAULTS_KEPT = 1000
 QUERY_SERVICES = frozenset({"ec2", "sns", "iam", "sts", "autoscaling", "elasticloadbalancing", "cloudformation"})
+# how services say that a policy is in the way
+_DENIALS = {
+    "ec2": "UnauthorizedOperation",
+    "s3": "AccessDenied",
+    "sts": "AccessDenied",
+    "iam": "AccessDenied",
+    "sns": "AuthorizationError",
+}
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/")
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -119,6 +128,7 @@ class Gateway:
         self._rules: list[FaultRule] = []
         self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
         self.log: deque[dict[str, Any]] = deque(maxlen=FAULTS_KEPT)
+        self.iam = Enforcement()
 
     def set_rules(self, rules: list[dict[str, Any]]) -> None:
         """Replace all fault rules; an empty list removes them. Raises RuleError."""
@@ -162,6 +172,10 @@ class Gateway:
         try:
             if state.current().config.api_latency_seconds:
                 time.sleep(state.current().config.api_latency_seconds)
+            if words := self.iam.refusal(call, environ, body):
+                code = _DENIALS.get(call.service, "AccessDeniedException")
+                out, content_type = error_body(call.service, code=code, message=words)
+                return _answer(started, status=403, body=out, content_type=content_type, code=code)
             rule = self._choose(call, body)
             if rule is None:
                 return self._app(environ, started)

@@ -20,9 +20,10 @@ import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
 from forensics.settings import PREFIX, Settings, load
+from lab import seed_stacks
 from lab.airflow import FORENSIC_ACCOUNT, REGION, ROOT, write_private
 from lab.seed_accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT, Account, forensic_account, security_account
-from lab.seed_targets import Images, controller, member_account
+from lab.seed_targets import Images, controller, member_account, product_in_member_account
 
 # What the product waits for is seconds away in the lab, so it looks often and gives up early.
 LAB_SETTINGS = {
@@ -69,19 +70,26 @@ def seed(
         "region": REGION,
         "accounts": {"forensic": FORENSIC_ACCOUNT, "security": SECURITY_ACCOUNT, "member": MEMBER_ACCOUNT},
     }
-    with _Step("forensic account", report=report):
-        made |= forensic_account(forensic, external_id=external_id)
-        control("config", {"forensic_ami_id": made["forensic_ami_id"]})
-    with _Step("security account", report=report):
-        made |= security_account(security, bus_arn=made["bus_arn"], external_id=external_id)
-    with _Step("member account and its instances", report=report):
-        made |= member_account(
-            member, external_id=external_id, images=images or evidence(image_cache(state)), control=control
-        )
+    identity: dict[str, str] = {}
+    if os.environ.get("LAB_DEPLOY") == "templates":
+        with _Step("stacks of the three accounts", report=report):
+            made |= seed_stacks.deploy(endpoint, external_id=external_id)
+            role = {"role_arn": made["execution_role_arn"], "service": "airflow-env.amazonaws.com", "name": "airflow"}
+            identity = control("service-session", role)
+            control("iam", {"enforce": True})
+    else:
+        with _Step("forensic account", report=report):
+            made |= forensic_account(forensic, external_id=external_id)
+        with _Step("security account", report=report):
+            made |= security_account(security, bus_arn=made["bus_arn"], external_id=external_id)
+            product_in_member_account(member, external_id=external_id)
+    control("config", {"forensic_ami_id": made["forensic_ami_id"]})
+    with _Step("instances of the member account", report=report):
+        made |= member_account(member, images=images or evidence(image_cache(state)), control=control)
     if latencies:
         with _Step("latencies", report=report):
             control("config", dict(latencies))
-    _write(made, state=state)
+    _write(made, state=state, identity=identity)
     return made
 
 
@@ -149,8 +157,10 @@ def settings_of(made: dict[str, Any]) -> dict[str, str]:
     return variables
 
 
-def _write(made: dict[str, Any], *, state: Path) -> None:
-    lines = "".join(f"{name}={value}\n" for name, value in settings_of(made).items())
+def _write(made: dict[str, Any], *, state: Path, identity: dict[str, str]) -> None:
+    # deployed by templates, Airflow is its execution role and nothing more, as on MWAA
+    keys = {f"AWS_{name.upper()}": value for name, value in identity.items()}
+    lines = "".join(f"{name}={value}\n" for name, value in {**settings_of(made), **keys}.items())
     write_private(state / "airflow.env", text=lines)
     # last: who finds lab.json finds a seeded lab
     write_private(state / "lab.json", text=json.dumps(made, indent=1))

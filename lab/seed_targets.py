@@ -58,15 +58,19 @@ def facts_of(image: Path) -> Path:
     return image.with_suffix(".facts.json")
 
 
-def member_account(
-    account: Account, *, external_id: str, images: Images, control: Callable[[str, dict[str, Any]], None]
-) -> dict[str, Any]:
-    """Make the member account. ``control`` posts to the lab's own routes. Return its part of ``lab.json``."""
+def product_in_member_account(account: Account, *, external_id: str) -> None:
+    """Make by hand what the member stacks make: roles, documents, the deny-all profile."""
     phase_roles(account, phases=("triage", "acquire", "contain", "release", "findings"), external_id=external_id)
     documents(account)
+    _isolated_profile(account)
+
+
+def member_account(
+    account: Account, *, images: Images, control: Callable[[str, dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Make the member account's own instances. ``control`` posts to the lab's own routes. Return its part of ``lab.json``."""
     network = _network(account)
     profile = _application_profile(account)
-    _isolated_profile(account)
     web = _web_server(account, network=network, profile=profile, images=images, control=control)
     database = _db_server(account, network=network, images=images, control=control)
     return {"member_network": network, "instances": {"web-server": web, "db-server": database}}
@@ -242,16 +246,17 @@ def register_volumes(summary: dict[str, Any], *, disks: dict[str, Path], control
         control("volume", {"volume_id": summary["volumes"][device], "path": str(image)})
 
 
-def controller(endpoint: str) -> Callable[[str, dict[str, Any]], None]:
+def controller(endpoint: str) -> Callable[[str, dict[str, Any]], Any]:
     """Return a function that posts to ``/_lab/<route>`` and raises with the lab's own words when it
     refuses."""
 
-    def post(route: str, body: dict[str, Any]) -> None:
+    def post(route: str, body: dict[str, Any]) -> Any:
         session = requests.Session()
         session.trust_env = False
         answer = session.post(f"{endpoint}/_lab/{route}", json=body, timeout=60)
         if not answer.ok:
             msg = f"POST {endpoint}/_lab/{route} answered {answer.status_code}: {answer.text[:500]}"
             raise RuntimeError(msg)
+        return answer.json()
 
     return post

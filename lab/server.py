@@ -38,11 +38,12 @@ def build_app(directory: Path) -> Callable[..., Iterable[bytes]]:
 
     from lab.control import Control
     from lab.faults import Gateway
-    from lab.mends import ssm, state
+    from lab.mends import cloudformation, ssm, state
 
     state.open_lab(directory)
     images.open_store(directory)
     ssm.forget_commands()
+    cloudformation.forget()
     control = Control()
     gateway = Gateway(DomainDispatcherApplication(create_backend_app), control=control)
     control.gateway = gateway

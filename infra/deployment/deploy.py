@@ -56,7 +56,9 @@ def upload(s3: Any, *, bucket: str, prefix: str, folder: Path) -> dict[str, str]
     versions = {}
     for name, data in archives.tree(folder).items():
         key = f"{prefix}/{name}"
-        answer = s3.put_object(Bucket=bucket, Key=key, Body=data, ChecksumAlgorithm="SHA256")
+        # templates are no secret and are read from the organization's other accounts, which have no use of the bucket's key
+        open_to_members = {"ServerSideEncryption": "AES256"} if name.startswith("cloudformation/") else {}
+        answer = s3.put_object(Bucket=bucket, Key=key, Body=data, ChecksumAlgorithm="SHA256", **open_to_members)
         versions[name] = str(answer.get("VersionId", "null"))
     return {"PluginsVersion": versions["plugins.zip"], "RequirementsVersion": versions["requirements.txt"]}
 

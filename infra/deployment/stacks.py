@@ -29,11 +29,13 @@ class Deployment:
     :param clients: makes boto3 clients
     :param made: values of parameters that the deployment makes itself (``ExternalId``, ``ReleasePrefix``, …)
     :param report: gets a line for each step
+    :param largest_inline: bytes up to which a template is given in the call; larger ones come from the uploaded release
     """
 
     clients: Clients
     made: dict[str, str]
     report: Callable[[str], None] = print
+    largest_inline: int = templates.LARGEST_INLINE
     outputs: dict[str, str] = field(default_factory=dict)
 
     def apply(self, step: Step, *, dry_run: bool = False) -> dict[str, str]:
@@ -102,14 +104,12 @@ class Deployment:
 
     def _template(self, step: Step) -> dict[str, str]:
         text = templates.text_of(step.template)
-        if len(text.encode()) <= templates.LARGEST_INLINE:
+        if len(text.encode()) <= self.largest_inline:
             return {"TemplateBody": text}
         bucket, prefix = self.outputs.get("ReleaseBucket"), self.made.get("ReleasePrefix")
         if not (bucket and prefix):
             raise self._failed(step, "the template is too large to be given directly and no release is uploaded")
-        return {
-            "TemplateURL": f"https://{bucket}.s3.{step.region}.amazonaws.com/{prefix}/{RELEASE_FOLDER}/{step.template}.yaml"
-        }
+        return {"TemplateURL": f"https://{bucket}.s3.amazonaws.com/{prefix}/{RELEASE_FOLDER}/{step.template}.yaml"}
 
     def _settled(self, client: Any, step: Step, name: str) -> dict[str, Any] | None:
         """The change set when it is ready; None when it would change nothing."""

@@ -31,6 +31,7 @@ MENDS = (
     "s3",
     "s3_multipart",
     "dynamodb",
+    "cloudformation",
 )
 _applied = False
 

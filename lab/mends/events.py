@@ -15,6 +15,8 @@ from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 from moto.utilities.arns import parse_arn
 
+from lab.iam.policy import Request, decide
+from lab.iam.sessions import ORGANIZATION
 from lab.mends.patching import replace
 
 log = logging.getLogger("lab")
@@ -110,22 +112,22 @@ def _to_queue(arn: Any, body: str, *, group: str | None, attributes: dict[str, A
     backend.send_message(queue_name=arn.resource_id, message_body=body, group_id=group, message_attributes=attributes)
 
 
-def _to_bus(rule: Any, arn: Any, event: dict[str, Any]) -> None:
+def _to_bus(rule: Any, arn: Any, event: dict[str, Any], *, role: str) -> None:
     bus = events_backends[arn.account][arn.region].describe_event_bus(arn.resource_id)
-    if arn.account != rule.account_id and not _may_put(bus, rule.account_id):
+    if arn.account != rule.account_id and not _may_put(bus, rule.account_id, role):
         raise DeliveryError(f"the policy of event bus {bus.arn} does not let account {rule.account_id} put events")
     for other in list(bus.rules.values()):
         other.send_to_targets(dict(event))
 
 
-def _may_put(bus: Any, account: str) -> bool:
-    for statement in bus._statements.values():
-        principal = statement.principal
-        named = principal if isinstance(principal, str) else principal.get("AWS", [])
-        wanted = named if isinstance(named, list) else [named]
-        if "*" in wanted or any(account in str(item) for item in wanted):
-            return True
-    return False
+def _may_put(bus: Any, account: str, role: str) -> bool:
+    """Whether the bus's policy lets this account's rule, or the role it delivers with, put events."""
+    context = {"aws:PrincipalOrgID": ORGANIZATION, "aws:PrincipalArn": role or None, "aws:PrincipalAccount": account}
+    statements = [statement.describe() for statement in bus._statements.values()]
+    names = [account, f"arn:aws:iam::{account}:root", role]
+    return decide(
+        {"bus": {"Statement": statements}}, Request("events:PutEvents", bus.arn, context), principals=names
+    ).allowed
 
 
 def _deliver(rule: Any, target: dict[str, Any], event: dict[str, Any]) -> None:
@@ -135,7 +137,7 @@ def _deliver(rule: Any, target: dict[str, Any], event: dict[str, Any]) -> None:
     if arn.service == "sqs":
         _to_queue(arn, body, group=target.get("SqsParameters", {}).get("MessageGroupId"))
     elif arn.service == "events" and arn.resource_type == "event-bus":
-        _to_bus(rule, arn, event)
+        _to_bus(rule, arn, event, role=target.get("RoleArn", ""))
     elif arn.service == "sns":
         sns_backends[arn.account][arn.region].publish(message=body, arn=target["Arn"])
     elif arn.service == "logs":

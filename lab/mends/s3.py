@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.exceptions import S3ClientError
-from moto.s3.models import S3Backend
+from moto.s3.models import FakeBucket, S3Backend
 from moto.s3.responses import S3Response
 
 from lab.mends import accounts
@@ -199,8 +201,22 @@ def check_presigned(*, method: str, path: str, query: str, headers: dict[str, st
         raise refusal
 
 
+def _get_permission(_original: Callable[..., Any]) -> Callable[..., Any]:
+    def get_permission(self: Any, action: str, resource: str) -> Any:
+        """Stock moto ignores conditions: a policy that denies plain HTTP would deny everybody. lab.iam judges those with conditions."""
+        if self.policy is None:
+            return PermissionResult.NEUTRAL
+        document = json.loads(self.policy)
+        found = document.get("Statement", [])
+        plain = [s for s in (found if isinstance(found, list) else [found]) if not s.get("Condition")]
+        return IAMPolicy(json.dumps({**document, "Statement": plain})).is_action_permitted(action, resource)
+
+    return get_permission
+
+
 def apply() -> None:
     """Install the mend."""
+    replace(FakeBucket, "get_permission", _get_permission)
     replace(S3Response, "_key_response", _checked_url)
     replace(S3Response, "_key_response_get", _get_key)
     replace(S3Response, "_key_response_put", _put_key)

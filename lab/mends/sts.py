@@ -16,6 +16,7 @@ from moto.sts.responses import TokenResponse
 from moto.utilities.utils import get_partition
 from werkzeug.exceptions import HTTPException
 
+from lab.iam import sessions
 from lab.mends import accounts
 from lab.mends.patching import replace
 
@@ -129,6 +130,7 @@ def _check(response: Any, role_arn: str) -> None:
         "sts:RoleSessionName": response._get_param("RoleSessionName"),
         "aws:PrincipalArn": names[1] if len(names) == 3 else names[0],
         "aws:PrincipalAccount": account,
+        "aws:PrincipalOrgID": sessions.ORGANIZATION,
     }
     actions = ["sts:AssumeRole"]
     actions += ["sts:SetSourceIdentity"] if context["sts:SourceIdentity"] else []
@@ -154,11 +156,48 @@ def _assume_role(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         _check(self, self._get_param("RoleArn"))
         result = original(self)
         source_identity = self._get_param("SourceIdentity")
+        # the service keeps who the session is; lab.iam judges its calls by that
+        sessions.remember(
+            result.result["Credentials"].access_key_id,
+            role_arn=self._get_param("RoleArn"),
+            name=self._get_param("RoleSessionName"),
+            source_identity=source_identity,
+            policy=self._get_param("Policy"),
+        )
         if not source_identity:
             return result
         return ActionResult({**result.result, "SourceIdentity": source_identity})
 
     return assume_role
+
+
+def service_session(role_arn: str, *, service: str, name: str) -> dict[str, str]:
+    """A session as an AWS service gets it for a role that trusts the service (MWAA for its execution role).
+
+    Raises ``ValueError`` when the role does not exist or does not trust the service.
+    """
+    account = role_arn.split(":")[4]
+    role = _find_role(role_arn, "aws")
+    policy = json.loads(role.assume_role_policy_document) if role is not None else {}
+    trusted = [
+        p
+        for statement in _listed(policy.get("Statement", []))
+        for p in _listed(statement.get("Principal", {}).get("Service", []))
+        if statement.get("Effect") == "Allow"
+    ]
+    if service not in trusted:
+        msg = f"{role_arn} does not trust {service} (it trusts {trusted or 'no service'})"
+        raise ValueError(msg)
+    made = sts_backends[account]["aws"].assume_role(
+        region_name="us-east-1", role_session_name=name, role_arn=role_arn, policy=None,
+        duration=int(role.max_session_duration or CHAINED_SECONDS), external_id="",
+    )  # fmt: skip
+    sessions.remember(made.access_key_id, role_arn=role_arn, name=name, source_identity=None, policy=None)
+    return {
+        "access_key_id": made.access_key_id,
+        "secret_access_key": made.secret_access_key,
+        "session_token": made.session_token,
+    }
 
 
 def apply() -> None:

@@ -24,6 +24,7 @@ NO_RESOURCE_LEVEL = {
     "cloudwatch:PutMetricData": "Amazon CloudWatch; narrowed by namespace",
 }
 AGENT = ("ssmmessages:", "ec2messages:")
+PHASES = ("member-roles", "member-containment", "security-account", "roles-forensic")
 READING = re.compile(r":(Describe|Get|List|Head|Look)")
 INTERFACE_ENDPOINTS = {
     "ssm", "ssmmessages", "ec2messages", "ec2", "ebs", "kms", "sts", "logs", "monitoring", "sqs", "sns", "events", "secretsmanager",
@@ -95,8 +96,12 @@ def test_every_statement_has_a_name() -> None:
 
 
 def test_phase_roles_trust_the_orchestrator_alone() -> None:
-    phases = [(n, r) for n, _, r in resources("AWS::IAM::Role") if n in ("member-roles", "roles-forensic")]
-    assert len(phases) == 6
+    phases = [
+        (n, r)
+        for n, _, r in resources("AWS::IAM::Role")
+        if n in PHASES and "AWS" in r["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]
+    ]
+    assert len(phases) == 9
     for name, role in phases:
         (statement,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
         conditions = statement["Condition"]
@@ -122,7 +127,7 @@ def test_session_touches_its_own_case_only() -> None:
 
 
 def test_contain_role_cannot_read_evidence_and_analyse_cannot_touch_members() -> None:
-    contain = ALL["member-roles"]["Resources"]["Contain"]["Properties"]["Policies"]
+    contain = ALL["member-containment"]["Resources"]["Contain"]["Properties"]["Policies"]
     assert not re.search(r'"(s3|dynamodb|kms|ssm):', json.dumps(contain))
     analyse = ALL["roles-forensic"]["Resources"]["Analyse"]["Properties"]["Policies"]
     assert not re.search(r'"(sts|s3|dynamodb):', json.dumps(analyse))

@@ -1,0 +1,136 @@
+"""The templates' policies, resolved and evaluated: what each role may do, and above all what it may not."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import pytest
+
+from infra.deployment import templates
+from lab.cloudformation.intrinsics import Resolver
+from lab.iam.policy import Request, decide, listed
+
+FORENSIC, MEMBER, REGION = "222233334444", "333344445555", "eu-central-1"
+CASE, OTHER = "fc-20260101-0000000001", "fc-20260101-0000000002"
+ORGANIZATION = "o-examplelab1"
+BUCKET = "arn:aws:s3:::forensics-evidence"
+KEY = f"arn:aws:kms:{REGION}:{FORENSIC}:key/evidence"
+NAMES = {
+    "RolePrefix": "forensics-", "ForensicAccountId": FORENSIC, "OrganizationId": ORGANIZATION, "EvidenceBucketArn": BUCKET,
+    "EvidenceKeyArn": KEY, "LandingBucketArn": "arn:aws:s3:::forensics-landing", "AnalysisSubnetId": "subnet-1",
+    "AnalysisSecurityGroupId": "sg-analysis", "AWS::Partition": "aws", "AWS::Region": REGION,
+}  # fmt: skip
+ROLES = {
+    "triage": ("member-roles", "Triage", MEMBER), "acquire": ("member-roles", "Acquire", MEMBER),
+    "contain": ("member-containment", "Contain", MEMBER), "release": ("member-containment", "Release", MEMBER),
+    "custodian": ("roles-forensic", "Custodian", FORENSIC), "analyse": ("roles-forensic", "Analyse", FORENSIC),
+    "execution": ("execution-role", "Execution", FORENSIC),
+}  # fmt: skip
+
+
+@lru_cache(maxsize=16)
+def policies(role: str) -> dict[str, Any]:
+    """The role's policies with every function resolved."""
+    template, logical, account = ROLES[role]
+    body = templates.committed()[template]
+    unknown = {name: f"arn:none:{name}" for name in body["Parameters"] if name not in NAMES}
+    resolver = Resolver(
+        names={**NAMES, **unknown, "AWS::AccountId": account}, conditions={}, ref=lambda name: name,
+        attribute=lambda name, attribute: f"{name}.{attribute}",
+    )  # fmt: skip
+    found = resolver.value(body["Resources"][logical]["Properties"]["Policies"])
+    return {p["PolicyName"]: p["PolicyDocument"] for p in found}
+
+
+def may(role: str, action: str, resource: str, **context: str) -> bool:
+    """Whether a session of the role for CASE is allowed; keys of the context have ``__`` for ``:``."""
+    keys = {"aws:SourceIdentity": CASE, "aws:PrincipalOrgID": ORGANIZATION}
+    keys |= {name.replace("__", ":"): value for name, value in context.items()}
+    return decide(policies(role), Request(action, resource, keys)).allowed
+
+
+def tagged(case: str) -> dict[str, str]:
+    return {"aws__ResourceTag/forensics__case": case}
+
+
+def arn(kind: str, name: str, account: str = MEMBER) -> str:
+    return f"arn:aws:ec2:{REGION}:{account}:{kind}/{name}"
+
+
+SNAPSHOT = f"arn:aws:ec2:{REGION}::snapshot/snap-1"
+
+
+def test_contain_role_cannot_read_evidence_nor_open_anything() -> None:
+    for action in ("s3:GetObject", "kms:Decrypt", "dynamodb:GetItem", "ssm:SendCommand", "ebs:GetSnapshotBlock"):
+        assert not may("contain", action, f"{BUCKET}/cases/{CASE}/x", kms__ViaService=f"s3.{REGION}.amazonaws.com")
+    assert may("contain", "ec2:ModifyNetworkInterfaceAttribute", arn("security-group", "sg-1"), **tagged(CASE))
+    for other in (tagged(OTHER), {}):
+        assert not may("contain", "ec2:ModifyNetworkInterfaceAttribute", arn("security-group", "sg-1"), **other)
+        assert not may("contain", "ec2:AuthorizeSecurityGroupIngress", arn("security-group", "sg-1"), **other)
+
+
+def test_contain_role_gives_the_deny_all_profile_only_and_never_touches_the_product_s_roles() -> None:
+    role = f"arn:aws:iam::{MEMBER}:role/"
+    ec2 = {"iam__PassedToService": "ec2.amazonaws.com"}
+    assert may("contain", "iam:PassRole", f"{role}forensics-isolated", **ec2)
+    assert not may("contain", "iam:PassRole", f"{role}admin", **ec2)
+    assert may("contain", "iam:PutRolePolicy", f"{role}web-server")
+    assert not may("contain", "iam:PutRolePolicy", f"{role}forensics-contain")
+    assert not may("release", "iam:DeleteRolePolicy", f"{role}forensics-isolated")
+
+
+@pytest.mark.parametrize(
+    "action", ["ec2:TerminateInstances", "ec2:AttachVolume", "ec2:DeleteVolume", "ssm:SendCommand"]
+)
+def test_analyse_role_cannot_touch_members_nor_other_cases(action: str) -> None:
+    kind = "volume" if "Volume" in action else "instance"
+    case = {"ssm__resourceTag/forensics__case": CASE} if action.startswith("ssm") else tagged(CASE)
+    assert may("analyse", action, arn(kind, "x-1", FORENSIC), **case)
+    assert not may("analyse", action, arn(kind, "x-1", MEMBER), **case)
+    assert not may("analyse", action, arn(kind, "x-1", FORENSIC), **tagged(OTHER))
+    assert not may("analyse", "sts:AssumeRole", f"arn:aws:iam::{MEMBER}:role/forensics-contain")
+    assert not may("analyse", "s3:GetObject", f"{BUCKET}/cases/{CASE}/x")
+
+
+def test_execution_role_has_no_ec2_no_evidence_and_assumes_phase_roles_of_the_organization_only() -> None:
+    for action in ("ec2:DescribeInstances", "ec2:RunInstances", "ssm:SendCommand", "iam:PassRole"):
+        assert not may("execution", action, "*")
+    assert not may("execution", "s3:GetObject", f"{BUCKET}/cases/{CASE}/x")
+    phase = f"arn:aws:iam::{MEMBER}:role/forensics-triage"
+    assert may("execution", "sts:AssumeRole", phase, aws__ResourceOrgID=ORGANIZATION)
+    assert not may("execution", "sts:AssumeRole", phase, aws__ResourceOrgID="o-somebodyelse")
+    assert not may("execution", "sts:AssumeRole", f"arn:aws:iam::{MEMBER}:role/admin", aws__ResourceOrgID=ORGANIZATION)
+
+
+def test_custodian_writes_its_own_case_and_deletes_nothing() -> None:
+    assert may("custodian", "s3:PutObject", f"{BUCKET}/cases/{CASE}/evidence/x")
+    assert not may("custodian", "s3:PutObject", f"{BUCKET}/cases/{OTHER}/evidence/x")
+    assert may("custodian", "s3:GetObject", f"{BUCKET}/cases/{OTHER}/evidence/x")
+    for action in (
+        "s3:DeleteObject",
+        "s3:DeleteObjectVersion",
+        "s3:BypassGovernanceRetention",
+        "ec2:DescribeInstances",
+    ):
+        assert not may("custodian", action, f"{BUCKET}/cases/{CASE}/x")
+
+
+def test_acquire_role_shares_with_the_forensic_account_only_and_snapshots_under_its_case_only() -> None:
+    assert may("acquire", "ec2:ModifySnapshotAttribute", SNAPSHOT, **tagged(CASE), **{"ec2__Add/userId": FORENSIC})
+    assert not may(
+        "acquire", "ec2:ModifySnapshotAttribute", SNAPSHOT, **tagged(CASE), **{"ec2__Add/userId": "999988887777"}
+    )
+    assert not may("acquire", "ec2:ModifySnapshotAttribute", SNAPSHOT, **tagged(OTHER), **{"ec2__Add/userId": FORENSIC})
+    assert may("acquire", "ec2:CreateSnapshots", SNAPSHOT, **{"aws__RequestTag/forensics__case": CASE})
+    assert not may("acquire", "ec2:CreateSnapshots", SNAPSHOT, **{"aws__RequestTag/forensics__case": OTHER})
+    assert not may("acquire", "ec2:DeleteSnapshot", SNAPSHOT, **tagged(CASE))
+    assert not may("acquire", "ssm:SendCommand", f"arn:aws:ssm:{REGION}::document/AWS-RunShellScript")
+
+
+@pytest.mark.parametrize("role", ["triage"])
+def test_triage_changes_nothing(role: str) -> None:
+    for document in policies(role).values():
+        for statement in listed(document["Statement"]):
+            for action in listed(statement["Action"]):
+                assert action.split(":")[1].startswith(("Describe", "Get", "List")), action
