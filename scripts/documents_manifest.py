@@ -53,6 +53,8 @@ def _valid(entry: dict[str, Any], folder: Path) -> bool:
 def _compiled(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
     content = (folder / entry["document"]).read_bytes()
     kept = {name: entry[name] for name in ("activity", "platform", *sorted(OPTIONAL)) if name in entry}
+    if "ExecutionTimeout" in yaml.safe_load(content)["parameters"]:
+        kept["takes_limit"] = True
     return {
         "name": f"forensics-{Path(entry['document']).stem}",
         "sha256": hashlib.sha256(content).hexdigest(),

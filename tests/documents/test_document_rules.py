@@ -19,6 +19,7 @@ SAMPLES = {
     "CaseId": ("fc-20261121-0123456789", ["fc-20261121-0123456789\n", "fc-1-2", "x'; id; '"]),
     "EvidenceId": ("mem-i-0123456789abcdef0", ["UPPER", "a b", "a'b", "-abc"]),
     "VolumeId": ("vol-0123456789abcdef0", ["vol-xyz", "vol-0123", "/dev/sdf"]),
+    "ExecutionTimeout": ("7200", ["0", "5", "1e3", "-60", "10000000", "60; id"]),
     "ManifestUrl": (
         URL,
         ["ftp://x/y", "https://x/$(id)", "https://x/'", 'https://x/"', "https://x/`id`", "https://x/ y"],
@@ -123,8 +124,13 @@ def test_declared_parameters_are_the_ones_used(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_values_reach_the_shell_as_variables(name: str) -> None:
+    parameters = documents.load(name)["parameters"]
+    # The one that has to reach timeoutSeconds as well is digits only.
+    spliced = {parameter for parameter, rule in parameters.items() if "interpolationType" not in rule}
+    assert spliced <= {"ExecutionTimeout"}
+    assert all(parameters[parameter]["allowedPattern"] == "^[1-9][0-9]{1,5}$" for parameter in spliced)
     for line in documents.script(name).splitlines():
-        if "{{" in line:
+        if "{{" in line and line != "SSM_ExecutionTimeout='{{ ExecutionTimeout }}'":
             # The fallback for agents that know no variables: one assignment in single quotes, nothing else.
             match = re.fullmatch(r"if \[ -z \"\$\{SSM_(\w+)\+x\}\" \]; then SSM_\1='\{\{ \1 \}\}'; fi", line)
             assert match, line

@@ -30,6 +30,7 @@ class Document(Model):
     evidence: EvidenceKind | None = Field(default=None, description="an investigation: the kind of evidence it reads")
     tool: str = Field(default="", pattern=r"^[a-z0-9-]{0,40}$", description="folder of its artifacts")
     finding_types: tuple[str, ...] = Field(default=(), description="shell patterns; empty: for every finding")
+    takes_limit: bool = Field(default=False, description="it has the parameter ExecutionTimeout, seconds for its step")
 
     def fits(self, os: str) -> bool:
         """Whether it is for this operating system, given as ``<name> <version>``."""

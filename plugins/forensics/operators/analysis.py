@@ -88,13 +88,14 @@ class _AnalyseOperator(ForensicOperator):
         puts = {name: desk.gw.landing.put_url(f"{prefix}/{name}", seconds=seconds + 900) for name in OUTPUTS}
         version = account.ssm.document_version(document.name)
         url = desk.gw.landing.publish(f"{prefix}/manifest.txt", text=render(gets=gets, puts=puts))
+        limit = {"ExecutionTimeout": str(seconds)} if document.takes_limit else {}
         started = datetime.now(UTC)
         command_id = account.ssm.send(
             document=document.name,
             version=version,
             sha256=document.sha256,
             instance_id=instance_id,
-            parameters={"CaseId": desk.case_id, "EvidenceId": item, "ManifestUrl": url, **parameters},
+            parameters={"CaseId": desk.case_id, "EvidenceId": item, "ManifestUrl": url, **limit, **parameters},
             comment=comment,
             timeout_seconds=seconds,
             # More documents than the agent has workers wait for their turn.
