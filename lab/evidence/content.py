@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import struct
@@ -177,6 +178,11 @@ def _journal(recipe: Mapping[str, Any], read: Reader) -> bytes:
     return write_journal(messages, machine=machine, boot=hashlib.sha256(machine.encode()).hexdigest()[:32])
 
 
+def _base64(recipe: Mapping[str, Any], _: Reader) -> bytes:
+    """Bytes as given: what no recipe makes, such as damage."""
+    return base64.b64decode(str(recipe["data"]), validate=True)
+
+
 def _copy(recipe: Mapping[str, Any], read: Reader) -> bytes:
     return read(str(recipe["path"]))
 
@@ -200,6 +206,7 @@ _MAKERS: dict[str, Callable[[Mapping[str, Any], Reader], bytes]] = {
     "web_log": _web_log,
     "program": _program,
     "archive": _archive,
+    "base64": _base64,
     "copy": _copy,
     "journal": _journal,
     "zone_utc": _zone_utc,

@@ -10,6 +10,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".venv-tools" / "bin" / "python"
+PLASO = ROOT / ".venv-plaso" / "bin"
 SOURCES = ROOT / "ami" / "toolkit" / "src"
 NO_TOOLS = "the toolkit's own environment (.venv-tools) is not there: run `make setup`"
 _PART = """
@@ -44,14 +45,17 @@ print(json.dumps(document))
 """
 
 
-def examine(image: Path, *, whole: bool = False, seconds: float = 240, lane: str = "fast") -> dict[str, Any]:
+def examine(
+    image: Path, *, whole: bool = False, seconds: float = 240, lane: str = "fast", before: str = ""
+) -> dict[str, Any]:
     """results.json of an image, with all timeline entries under ``events``.
 
     ``whole`` goes the way of the command line: digests, a confined program, dissect as a second opinion.
+    ``before`` is code that runs first, to break a part of the toolkit.
     """
     timeline = image.with_suffix(".timeline")
     more = (str(seconds), lane) if whole else ()
-    document: dict[str, Any] = json.loads(run(_WHOLE if whole else _PART, str(image), str(timeline), *more))
+    document: dict[str, Any] = json.loads(run(before + (_WHOLE if whole else _PART), str(image), str(timeline), *more))
     document["events"] = [json.loads(line) for line in timeline.read_text("utf-8").splitlines()]
     return document
 
@@ -60,7 +64,7 @@ def run(program: str, *arguments: str) -> str:
     """Stdout of a program run by the toolkit's Python; its stderr explains a failure."""
     done = subprocess.run(
         [str(TOOLS), "-c", program, *arguments],
-        env={"PYTHONPATH": str(SOURCES), "PATH": os.environ["PATH"]},
+        env={"PYTHONPATH": str(SOURCES), "PATH": os.environ["PATH"], "FORENSIC_PLASO": str(PLASO)},
         capture_output=True,
         text=True,
         check=False,

@@ -7,10 +7,8 @@ Usage: ``python -m forensic_toolkit.examination JOB.json``; see :class:`Job` for
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
-import types
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -18,6 +16,7 @@ from typing import Literal
 from forensic_toolkit import __version__, confinement, disk, memory, outputs
 from forensic_toolkit.errors import ToolkitError
 from forensic_toolkit.results import Results, ToolRun
+from forensic_toolkit.time_limits import OutOfTimeError, within
 from forensic_toolkit.times import now
 
 # Left for writing the outputs once the time for looking is over.
@@ -44,14 +43,6 @@ class Job:
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
-class OutOfTimeError(BaseException):
-    """The time is over. Not an Exception: rules and readers catch those."""
-
-
-def _out_of_time(_signal: int, _frame: types.FrameType | None) -> None:
-    raise OutOfTimeError
-
-
 def run(job: Job) -> None:
     """Examine and write the outputs; what went wrong is part of them."""
     results = Results(job.case, job.evidence, job.command, started=now())
@@ -62,22 +53,19 @@ def run(job: Job) -> None:
     results.runs.append(ToolRun("confinement", __version__, words, 0, 0.0, None, open_ends))
     folder = Path(job.folder)
     raw = folder / "raw"
-    signal.signal(signal.SIGALRM, _out_of_time)
-    signal.setitimer(signal.ITIMER_REAL, max(1.0, job.seconds - RESERVE))
     results.deadline = time.monotonic() + job.seconds - 2 * RESERVE
     files = {name: Path(path) for name, path in job.files.items()}
     try:
-        if job.command == "memory":
-            memory.analyse(results, files=files, work=folder, raw=raw)
-        else:
-            disk.analyse(files["device"], results=results, raw=raw, lane=job.lane)
+        with within(max(1.0, job.seconds - RESERVE), whole=True):
+            if job.command == "memory":
+                memory.analyse(results, files=files, work=folder, raw=raw)
+            else:
+                disk.analyse(files["device"], results=results, raw=raw, lane=job.lane)
     except ToolkitError as error:
         results.failure = str(error)
         results.gap("analysis", str(error))
-    except OutOfTimeError:
-        results.gap("analysis", f"not done after {job.seconds - RESERVE:.0f} s; what was found by then is here")
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    except OutOfTimeError as error:
+        results.gap("analysis", f"{error}; what was found by then is here")
     outputs.write(results, folder=folder, raw=raw)
 
 

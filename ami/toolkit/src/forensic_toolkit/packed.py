@@ -12,6 +12,8 @@ from forensic_toolkit.filesystem import Entry
 
 MAX_LOG = 256 << 20
 _MEMORY = 128 << 20
+# Small, as what came out of a step that meets damage is lost.
+_STEP = 4096
 SUFFIXES = (".gz", ".xz", ".bz2", ".zst")
 
 
@@ -50,7 +52,7 @@ def _unpacked(raw: bytes, *, suffix: str, limit: int) -> tuple[bytes, str | None
     parts, length = [], 0
     try:
         with _opened(raw, suffix=suffix) as stream:
-            while length <= limit and (part := stream.read(1 << 20)):
+            while length <= limit and (part := stream.read(_STEP)):
                 parts.append(part)
                 length += len(part)
     except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:

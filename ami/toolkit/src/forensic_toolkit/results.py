@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 
-from forensic_toolkit import __version__
+from forensic_toolkit import __version__, time_limits
 from forensic_toolkit.printable import printable, printable_data
 from forensic_toolkit.times import timesketch, zulu
 
@@ -138,7 +138,12 @@ class Results:
         """Add what a rule finds; returns how many. Evidence may be made to break a rule: that is a gap."""
         before = len(self.findings)
         try:
-            self.findings.extend(rule())
+            with time_limits.within(time_limits.RULE_SECONDS):
+                self.findings.extend(rule())
+        except time_limits.OutOfTimeError as error:
+            if error.whole:
+                raise
+            self.gap(f"rule {name}", f"{error}; it was ended, its findings may be incomplete")
         except Exception as error:
             self.gap(f"rule {name}", f"it failed with {type(error).__name__}: {error}; its findings may be incomplete")
         return len(self.findings) - before

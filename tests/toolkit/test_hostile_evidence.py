@@ -1,0 +1,226 @@
+"""Evidence made by an intruder who knows the tools: the rest is complete, nothing is executed, rendered or followed."""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import gzip
+import json
+import lzma
+import socket
+import threading
+import time
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from forensic_toolkit import time_limits
+from forensic_toolkit.filesystem import name_of
+from forensic_toolkit.packed import content_of
+from forensic_toolkit.results import Finding, Results
+from forensic_toolkit.times import now
+from lab.evidence import disk as lab_disk
+from lab.evidence.disk import WEB_SERVER
+from tests.toolkit.examined import NO_TOOLS, TOOLS, examine
+from tests.toolkit.fake_tree import Builder
+from tests.toolkit.test_layouts import answered
+from tests.toolkit.test_silent_losses import _examination_with
+
+needs_tools = pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
+NAMES = (
+    "\x1b]0;owned\x07\x1b[2J",
+    "new\nline\r\n2026-11-21T00:00:00Z fake entry",
+    "\u202egnp.exe",
+    '=HYPERLINK("http://203.0.113.66","x")',
+    "@SUM(1+1)*cmd|' \\C calc'!A0",
+    "{{ 7*7 }}${7*7}<script>alert(1)</script>",
+    "$(touch EXECUTED)`touch EXECUTED`;touch EXECUTED",
+    "-rf",
+    "n" * 255,
+    "\u2028\u2029\ufeff\u00ad",
+)
+MAX_SECONDS = 60
+
+
+def scenario_with(folder: Path, entries: list[dict[str, Any]]) -> Path:
+    """The web server's scenario with further entries."""
+    raw = yaml.safe_load(WEB_SERVER.read_text("utf-8"))
+    raw["image"]["inodes"] = 1500
+    raw["entries"] += entries
+    path = folder / "scenario.yaml"
+    path.write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def hostile_entries() -> list[dict[str, Any]]:
+    """Names, links and archives that break naive tools."""
+    at = "2026-11-21T02:05:00Z"
+    moment = {"at": yaml.safe_load(at)}
+    found: list[dict[str, Any]] = [
+        {"path": f"/tmp/{name}", "mode": "0755", "text": "#!/bin/sh\n", **moment} for name in NAMES
+    ]
+    # The slash is put in afterwards: no file system lets it into a name, an intruder with the disk does.
+    found.append({"path": "/tmp/XXSLASHXXSLASHXXetcXpasswd", "text": "x", **moment})
+    found += [
+        {"path": "/etc/loop-a", "symlink": "/etc/loop-b", **moment},
+        {"path": "/etc/loop-b", "symlink": "/etc/loop-a", **moment},
+        {"path": "/var/www/html/up", "symlink": "..", **moment},
+        {"path": "/root/.zsh_history", "symlink": "/proc/self/root/etc/shadow", **moment},
+    ]
+    deep = "/opt" + "/d" * 90
+    found.append({"path": f"{deep}/end", "text": "x", **moment})
+    line = f"Nov 21 02:05:00 ip-10-0-1-23 sshd[1]: Failed password for {'A' * 65536} from 203.0.113.66 port 1 ssh2\n"
+    found.append({"path": "/var/log/auth.log.1", "text": line, **moment})
+    zeros = bytes(300 << 20)
+    for suffix, packed in ((".gz", gzip.compress(zeros, 1, mtime=0)), (".xz", lzma.compress(zeros, preset=0))):
+        data = base64.b64encode(packed).decode("ascii")
+        found.append({"path": f"/var/log/syslog.9{suffix}", "generate": {"kind": "base64", "data": data}, **moment})
+    return found
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], float]:
+    """The image, what was said about it, and the seconds it took."""
+    folder = tmp_path_factory.mktemp("hostile")
+    manifest = lab_disk.build(scenario_with(folder, hostile_entries()), folder / "disk.raw")
+    data = manifest.image.read_bytes()
+    assert data.count(b"XXSLASHXXSLASHXXetcXpasswd") == 1
+    manifest.image.write_bytes(data.replace(b"XXSLASHXXSLASHXXetcXpasswd", b"../../../../../../etc/pwd0"))
+    started = time.monotonic()
+    return manifest.image, examine(manifest.image), time.monotonic() - started
+
+
+@needs_tools
+@pytest.mark.investigate
+def test_the_rest_of_a_hostile_disk_is_complete(hostile: tuple[Path, dict[str, Any], float]) -> None:
+    image, results, seconds = hostile
+    facts = json.loads(image.with_name("facts.json").read_text("utf-8"))["facts"]
+    found = [fact["id"] for fact in facts if answered(fact, results)]
+    print(f"\n[investigate] hostile disk: {len(found)} of {len(facts)} planted steps in {seconds:.1f} s")
+    assert len(found) >= 12
+    assert seconds < MAX_SECONDS
+    assert results["failure"] is None
+    gaps = [f"{gap['what']}: {gap['why']}" for gap in results["gaps"]]
+    assert sum("unpacks to more than" in gap for gap in gaps) == 2, gaps
+    assert any("deep were left out" in gap for gap in gaps), gaps
+    assert not any("failed with" in gap for gap in gaps), gaps
+
+
+@needs_tools
+@pytest.mark.investigate
+def test_nothing_hostile_comes_out_as_it_went_in(hostile: tuple[Path, dict[str, Any], float]) -> None:
+    image, results, _seconds = hostile
+    text = json.dumps(results, ensure_ascii=False)
+    control = {char for char in text if unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp"}}
+    assert control == set()
+    paths = [event["path"] for event in results["events"] if "path" in event]
+    assert all(path.startswith("/") and "/../" not in path for path in paths)
+    assert any("..\\x2f..\\x2f" in path for path in paths)
+    assert any("owned" in path and "\x1b" not in path for path in paths)
+    assert not [path for path in (*image.parent.iterdir(), *Path.cwd().iterdir()) if path.name == "EXECUTED"]
+    assert not any("shadow" in finding["detail"] for finding in results["findings"] if "zsh" in finding["source"])
+
+
+HANG = "examination.disk.TREE_RULES[0:0]"
+_RULES = "import time; from forensic_toolkit import disk, results, time_limits; "
+_HANGS = "(lambda tree: iter(lambda: time.sleep(0.1), 1))"
+_EATS = "(lambda tree: [bytearray(1 << 30) for _ in range(64)])"
+_DIES = "(lambda tree: __import__('os').kill(__import__('os').getpid(), 9))"
+
+
+def with_rule(code: str, more: str = "") -> str:
+    """The confined program with a rule in front of all others that behaves badly."""
+    name = "bad.__module__, bad.__name__ = 'x.y', 'bad'"
+    rules = "disk.TREE_RULES = (bad, *disk.TREE_RULES)"
+    return _examination_with(f"{_RULES}bad = {code}; {name}; {rules}; time_limits.RULE_SECONDS = 2; {more or 'pass'}")
+
+
+@needs_tools
+@pytest.mark.investigate
+@pytest.mark.parametrize(
+    ("code", "more", "says"),
+    [
+        (_HANGS, "", "rule y.bad: not done after 2 s"),
+        (
+            _EATS,
+            "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))",
+            "failed with MemoryError",
+        ),
+    ],
+)
+def test_a_rule_that_hangs_or_eats_memory_ends_alone(code: str, more: str, says: str, tmp_path: Path) -> None:
+    manifest = lab_disk.build(WEB_SERVER, tmp_path / "disk.raw")
+    facts = json.loads(manifest.facts_file.read_text("utf-8"))["facts"]
+    results = examine(manifest.image, whole=True, before=with_rule(code, more))
+    gaps = [f"{gap['what']}: {gap['why']}" for gap in results["gaps"]]
+    assert any(says in gap for gap in gaps), gaps
+    assert sum(answered(fact, results) for fact in facts) >= 12
+
+
+@needs_tools
+@pytest.mark.investigate
+def test_a_confined_program_that_dies_is_a_failure_with_a_reason(tmp_path: Path) -> None:
+    manifest = lab_disk.build(WEB_SERVER, tmp_path / "disk.raw")
+    results = examine(manifest.image, whole=True, before=with_rule(_DIES))
+    assert "the confined examination did not end well: exit -9" in results["failure"]
+    assert results["findings"] == []
+
+
+@needs_tools
+@pytest.mark.investigate
+def test_the_confined_program_has_no_network(tmp_path: Path) -> None:
+    manifest = lab_disk.build(lab_disk.TINY, tmp_path / "disk.raw")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        calls: list[Any] = []
+        server.settimeout(60)
+        threading.Thread(target=lambda: calls.append(server.accept()), daemon=True).start()
+        port = server.getsockname()[1]
+        try_it = f"import socket; socket.create_connection(('127.0.0.1', {port}), timeout=5)"
+        rule = f"(lambda tree: exec({try_it!r}))"
+        results = examine(manifest.image, whole=True, before=with_rule(rule))
+        confined = next(run for run in results["provenance"] if run["tool"] == "confinement")
+        if "no network" not in confined["argv"]:
+            pytest.skip(f"this machine allows no network namespace, and the provenance says so: {confined['error']}")
+        assert calls == []
+        assert any("ConnectionRefusedError" in gap["why"] for gap in results["gaps"])
+
+
+def test_a_slash_in_a_name_is_shown() -> None:
+    assert name_of(b"../../x\xff") == "..\\x2f..\\x2fx\\xff"
+
+
+def test_limits_of_time_lie_one_in_the_other() -> None:
+    results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
+
+    def slow() -> list[Finding]:
+        time.sleep(30)
+        return []
+
+    started = time.monotonic()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time_limits, "RULE_SECONDS", 0.2)
+        assert results.apply("slow", rule=slow) == 0
+    assert "not done after" in results.gaps[0][1]
+    with pytest.raises(time_limits.OutOfTimeError), time_limits.within(0.2, whole=True):
+        results.apply("slow", rule=slow)
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [("a.gz", lambda data: gzip.compress(data, mtime=0)), ("a.bz2", bz2.compress), ("a.xz", lzma.compress)],
+)
+def test_unpacking_ends_at_the_limit_and_at_damage(name: str, pack: Any) -> None:
+    plain = b"line\n" * 100_000
+    whole, cut = pack(plain), pack(plain)[:-20]
+    tree = Builder().add(f"/var/log/{name}", whole).add(f"/var/log/cut-{name}", cut).tree()
+    entry, damaged = tree.get(f"/var/log/{name}"), tree.get(f"/var/log/cut-{name}")
+    assert entry is not None and damaged is not None
+    assert content_of(entry).data == plain
+    assert content_of(entry).problems == ()
+    short = content_of(entry, limit=len(whole) + 1000)
+    assert len(short.data) <= len(whole) + 1000 and "unpacks to more" in short.problems[0]
+    assert "cannot be unpacked" in content_of(damaged).problems[0]
