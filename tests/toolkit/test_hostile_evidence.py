@@ -34,9 +34,9 @@ NAMES = (
     "\x1b]0;owned\x07\x1b[2J",
     "new\nline\r\n2026-11-21T00:00:00Z fake entry",
     "\u202egnp.exe",
-    '=HYPERLINK("http://203.0.113.66","x")',
+    '=HYPERLINK("mailto:x","x")',
     "@SUM(1+1)*cmd|' \\C calc'!A0",
-    "{{ 7*7 }}${7*7}<script>alert(1)</script>",
+    "{{ 7*7 }}${7*7}<script>alert(1)<script>",
     "$(touch EXECUTED)`touch EXECUTED`;touch EXECUTED",
     "-rf",
     "n" * 255,
@@ -124,10 +124,9 @@ def test_nothing_hostile_comes_out_as_it_went_in(hostile: tuple[Path, dict[str, 
     assert not any("shadow" in finding["detail"] for finding in results["findings"] if "zsh" in finding["source"])
 
 
-HANG = "examination.disk.TREE_RULES[0:0]"
 _RULES = "import time; from forensic_toolkit import disk, results, time_limits; "
-_HANGS = "(lambda tree: iter(lambda: time.sleep(0.1), 1))"
-_EATS = "(lambda tree: [bytearray(1 << 30) for _ in range(64)])"
+_HANGS = "(lambda tree: [time.sleep(0.1) for _ in iter(int, 1)])"
+_EATS = "(lambda tree: [b'x' * (1 << 31) for _ in range(64)])"
 _DIES = "(lambda tree: __import__('os').kill(__import__('os').getpid(), 9))"
 
 
@@ -135,7 +134,7 @@ def with_rule(code: str, more: str = "") -> str:
     """The confined program with a rule in front of all others that behaves badly."""
     name = "bad.__module__, bad.__name__ = 'x.y', 'bad'"
     rules = "disk.TREE_RULES = (bad, *disk.TREE_RULES)"
-    return _examination_with(f"{_RULES}bad = {code}; {name}; {rules}; time_limits.RULE_SECONDS = 2; {more or 'pass'}")
+    return _examination_with(f"{_RULES}bad = {code}; {name}; {rules}; time_limits.RULE_SECONDS = 15; {more or 'pass'}")
 
 
 @needs_tools
@@ -143,7 +142,7 @@ def with_rule(code: str, more: str = "") -> str:
 @pytest.mark.parametrize(
     ("code", "more", "says"),
     [
-        (_HANGS, "", "rule y.bad: not done after 2 s"),
+        (_HANGS, "", "rule y.bad: not done after 15 s"),
         (
             _EATS,
             "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))",

@@ -87,7 +87,10 @@ def _limits(memory_bytes: int | None) -> Callable[[], None]:
         # Runs in the child between fork and exec.
         die()
         if memory_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+            _, hard = resource.getrlimit(resource.RLIMIT_AS)
+            # What is already denied cannot be allowed again.
+            most = memory_bytes if hard == resource.RLIM_INFINITY else min(hard, memory_bytes)
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     return limit
