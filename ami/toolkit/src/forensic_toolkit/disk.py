@@ -24,6 +24,7 @@ from forensic_toolkit import (
     plaso_program,
     shell_histories,
     system_logs,
+    yara_rules,
 )
 from forensic_toolkit.coverage import Coverage
 from forensic_toolkit.errors import EvidenceError
@@ -107,6 +108,7 @@ def examine(device: Path, *, results: Results, raw: Path) -> Examined:
         name = f"{rule.__module__.rsplit('.', 1)[-1]}.{rule.__name__}"
         count = results.apply(name, rule=partial(rule, tree))
         results.runs.append(ToolRun("rules", __version__, [name], 0, monotonic() - started, count))
+    results.apply("YARA", rule=partial(yara_rules.findings, tree, results=results))
     account = Coverage()
     _read_logs(tree, account=account, results=results)
     notable = {finding.source for finding in results.findings}
