@@ -65,7 +65,7 @@ bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.bench_intake
 
 ##@ Long proofs
-.PHONY: storm fuzz test-containment custody-check investigate-check
+.PHONY: storm fuzz test-containment custody-check investigate-check ami-check
 storm: .ready ## Let 300 findings come in while AWS throttles and processes are killed (about five minutes)
 	@$(PYTHON_BIN) -m lab.storm --state $(LAB_STATE)/storm
 
@@ -82,6 +82,9 @@ custody-check: .ready ## Prove custody: 300 tampered bundles named, 100 clean on
 
 investigate-check: .ready ## Prove the investigation: planted intrusion on every disk layout, coverage gate, symbols, hostile evidence
 	@$(PYTHON_BIN) -m pytest -q -s -m investigate --timeout 900 tests/toolkit
+
+ami-check: .ready ## Play the forensic AMI's components in a fresh system (needs root and debootstrap; says so where it cannot)
+	@$(PYTHON_BIN) scripts/ami_check.py $(RECIPES)
 
 ##@ Deployment
 .PHONY: lint-templates package mwaa-check deploy-plan

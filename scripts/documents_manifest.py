@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "ssm_documents"
 OUT = ROOT / "plugins" / "forensics" / "domain" / "documents.json"
 REQUIRED = {"activity", "platform", "document", "description"}
-OPTIONAL = {"os_version", "evidence", "tool", "finding_types"}
+OPTIONAL = {"os_version", "evidence", "tool", "finding_types", "output", "offers", "enabled"}
 
 
 class RegistryError(ValueError):

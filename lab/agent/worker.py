@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lab.agent import aws
+from lab.agent import aws, over_ssh
 from lab.agent.interpolation import DocumentError, environment, splice, unmet_precondition
 from lab.agent.machine import MachineError, Machines
 from lab.agent.output import STDERR_CHARACTERS, STDERR_MARK, STDOUT_CHARACTERS, STDOUT_MARK, Capture, cut
 from lab.agent.protocol import InstanceState, Invocation, Reachable
 from lab.agent.tools import ToolsError
 from lab.sandbox import Gate, capabilities, execute
+from lab.sandbox.runner import Outcome
 
 log = logging.getLogger("lab.agent")
 
@@ -149,6 +150,17 @@ class Worker:
             environment=self._environment(facts),
         )
         stdout, stderr = Capture(), Capture()
+        if facts.get("ssh"):
+            outcome = over_ssh.execute(
+                facts["ssh"],
+                script=script,
+                environment=self._environment(facts),
+                timeout_seconds=seconds,
+                stdout=stdout.write,
+                stderr=stderr.write,
+                stop=self._reason_to_stop,
+            )
+            return self._ended(outcome, name=name, stdout=stdout, stderr=stderr)
         gate = Gate((host, port), reachable=lambda: self.around.reachable(*self.where))
         try:
             outcome = execute(
@@ -163,6 +175,11 @@ class Worker:
             )
         finally:
             gate.close()
+        return self._ended(outcome, name=name, stdout=stdout, stderr=stderr)
+
+    def _ended(self, outcome: Outcome, *, name: str, stdout: Capture, stderr: Capture) -> StepResult:
+        """Keep the output and say how the step ended."""
+        invocation = self.invocation
         self._keep(name, stdout=stdout, stderr=stderr)
         if outcome.notes:
             log.info("command %s, step %s: %s", invocation.command_id, name, "; ".join(outcome.notes))

@@ -50,6 +50,10 @@ class Settings(BaseModel):
     capture_tool_arm64_sha256: str = Field(
         default="", pattern=r"^([0-9a-f]{64})?$", description="empty: there is none, other methods are used"
     )
+    winpmem_key: str = Field(default="tools/winpmem.exe", description="object of go-winpmem for Windows instances")
+    winpmem_sha256: str = Field(
+        default="", pattern=r"^([0-9a-f]{64})?$", description="empty: there is none, Windows gets a live response only"
+    )
     memory_compression: bool = Field(
         default=True, description="compress the parts of a memory image where the target has zstd"
     )
@@ -110,6 +114,9 @@ class Settings(BaseModel):
     snapshot_timeout_seconds: int = Field(default=21600, ge=60)
     instance_timeout_seconds: int = Field(default=900, ge=60)
     investigation_timeout_seconds: int = Field(default=7200, ge=60)
+    orphan_after_hours: int = Field(
+        default=12, ge=1, description="age at which a forensic instance or analysis volume is removed, case or not"
+    )
     poll_seconds: float = Field(default=5.0, ge=0.1, description="how often waits look at AWS")
     queue_poll_seconds: float = Field(default=1.0, ge=0.1)
     write_back: bool = Field(default=True, description="annotate findings with the case's id and state")

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tests.documents import documents
 
 NAMES = documents.names()
+LINUX = [name for name in NAMES if name.endswith("_linux")]
+WINDOWS = [name for name in NAMES if name.endswith("_windows")]
 URL = "https://landing.s3.eu-central-1.amazonaws.com/a/b?X-Amz-Credential=AKIA%2F20261121&X-Amz-Signature=0f_~-+"
 SAMPLES = {
     "CaseId": ("fc-20261121-0123456789", ["fc-20261121-0123456789\n", "fc-1-2", "x'; id; '"]),
@@ -24,7 +26,7 @@ SAMPLES = {
         ["ftp://x/y", "https://x/$(id)", "https://x/'", 'https://x/"', "https://x/`id`", "https://x/ y"],
     ),
     "Seconds": ("180", ["0", "1", "1m", "180; id", "100000"]),
-    "ExecutionTimeout": ("3600", ["0", "5", "1h", "3600; id", "10000000"]),
+    "ExecutionTimeout": ("3600", ["0", "5", "1h", "1e3", "-60", "3600; id", "10000000"]),
 }
 FORBIDDEN = re.compile(
     r"\b(yum|dnf|apt|apt-get|dpkg|rpm|pip|pip3|npm|git|gcc|make|cmake|insmod|modprobe|wget|eval|source|aws|sudo|nohup)\b"
@@ -71,9 +73,9 @@ class Inputs(Strict):
 class Step(Strict):
     """One step."""
 
-    action: Literal["aws:runShellScript"]
+    action: Literal["aws:runShellScript", "aws:runPowerShellScript"]
     name: str = Field(pattern=r"^[a-zA-Z0-9]{3,64}$")
-    precondition: dict[Literal["StringEquals"], tuple[Literal["platformType"], Literal["Linux"]]]
+    precondition: dict[Literal["StringEquals"], tuple[Literal["platformType"], Literal["Linux", "Windows"]]]
     inputs: Inputs
 
 
@@ -96,7 +98,7 @@ def test_every_parameter_but_the_time_limit_reaches_the_script_as_a_variable(nam
     document = Document.model_validate(documents.load(name))
     spliced = {key for key, rule in document.parameters.items() if rule.interpolationType is None}
     assert spliced <= {"ExecutionTimeout"}
-    if spliced:  # it is a number in an input of the step
+    if spliced:  # it is a number in an input of the step, and the script never sees it
         assert document.mainSteps[0].inputs.timeoutSeconds == "{{ ExecutionTimeout }}"
         assert document.parameters["ExecutionTimeout"].default
 
@@ -116,14 +118,13 @@ def test_patterns_admit_what_they_should_and_nothing_else(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_declared_parameters_are_the_ones_used(name: str) -> None:
-    text, declared = documents.script(name), set(documents.load(name)["parameters"])
-    if "ExecutionTimeout" not in text:  # it always reaches timeoutSeconds; the toolkit is told as well
-        declared -= {"ExecutionTimeout"}
-    assert set(re.findall(r"\{\{\s*(\w+)\s*\}\}", text)) == declared
-    assert set(re.findall(r"\bSSM_(\w+)", text)) == declared
+    limit = {"ExecutionTimeout"}  # of the step; a script may know it too
+    text, declared = documents.script(name), set(documents.load(name)["parameters"]) - limit
+    assert set(re.findall(r"\{\{\s*(\w+)\s*\}\}", text)) - limit == declared
+    assert set(re.findall(r"\bSSM_(\w+)", text)) - limit == declared
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LINUX)
 def test_values_reach_the_shell_as_variables(name: str) -> None:
     parameters = documents.load(name)["parameters"]
     # The one that has to reach timeoutSeconds as well is digits only.
@@ -137,7 +138,7 @@ def test_values_reach_the_shell_as_variables(name: str) -> None:
             assert match, line
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LINUX)
 def test_script_is_strict_and_honest(name: str) -> None:
     lines = documents.script(name).strip().splitlines()
     assert lines[0] == "#!/bin/bash"
@@ -147,7 +148,7 @@ def test_script_is_strict_and_honest(name: str) -> None:
     assert "set -x" not in documents.script(name)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LINUX)
 def test_nothing_is_installed_compiled_or_cloned(name: str) -> None:
     code = "\n".join(line for line in documents.script(name).splitlines() if not line.lstrip().startswith("#"))
     for question in QUESTIONS:
@@ -156,7 +157,7 @@ def test_nothing_is_installed_compiled_or_cloned(name: str) -> None:
     assert not re.findall(r">>?\s*/(?!dev/null)\S+", code), "a path outside the work directory is written"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LINUX)
 def test_shellcheck_has_nothing_to_say(name: str) -> None:
     program = shutil.which("shellcheck")
     if program is None:
@@ -179,8 +180,49 @@ def test_registry_names_every_document_once() -> None:
     assert registry["version"] == 1
     assert sorted(entry["document"].removesuffix(".yaml") for entry in entries) == NAMES
     for entry in entries:
-        optional = {"os_version", "evidence", "tool", "finding_types"}
+        optional = {"os_version", "evidence", "tool", "finding_types", "output", "offers", "enabled"}
         assert set(entry) - optional == {"activity", "platform", "document", "description"}
         assert entry["document"].startswith(f"{entry['activity']}_{entry['platform']}")
         assert entry["activity"].startswith("investigate_") <= ("evidence" in entry)
         assert len(entry["description"]) > 20 and "\n" not in entry["description"]
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_values_come_from_variables_and_the_script_is_strict(name: str) -> None:
+    step = Document.model_validate(documents.load(name)).mainSteps[0]
+    assert (step.action, step.precondition["StringEquals"][1]) == ("aws:runPowerShellScript", "Windows")
+    lines = documents.script(name).splitlines()
+    assert lines[:2] == ["$ErrorActionPreference = 'Stop'", "Set-StrictMode -Version 2"]
+    for line in lines:
+        if "{{" in line:
+            form = r"if \(\$null -eq \$env:SSM_(\w+)\) \{ \$env:SSM_\1 = '\{\{ \1 \}\}' \}"
+            assert re.fullmatch(form, line), line
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_installs_and_fetches_nothing_but_what_the_manifest_names(name: str) -> None:
+    code = documents.script(name)
+    forbidden = r"(?i)Invoke-WebRequest|Invoke-Expression|\biex\b|msiexec|Start-BitsTransfer|Install-|choco|Add-Type|DownloadString|Out-File"
+    assert not re.findall(forbidden, code)
+    assert len(re.findall(r"WriteAllBytes|Set-Content|Add-Content", code)) == (1 if name.startswith("acquire") else 0)
+    assert "exit 0" not in code
+    assert "DownloadData" not in code or code.count("DownloadData") == 1
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_brackets_close_and_the_parser_agrees_where_there_is_one(name: str) -> None:
+    code = re.sub(r"'[^'\n]*'|\"[^\"\n]*\"|#.*", "", documents.script(name))
+    for left, right in ("()", "{}", "[]"):
+        assert code.count(left) == code.count(right), f"{left} and {right} in {name}"
+    program = shutil.which("pwsh")
+    if program is None:
+        pytest.skip("pwsh is not installed: brackets were counted, the script was not parsed")
+    check = "$e = $null; [void][Management.Automation.Language.Parser]::ParseInput([Console]::In.ReadToEnd(), [ref]$null, [ref]$e); $e"
+    done = subprocess.run(
+        [program, "-NoProfile", "-Command", check],
+        input=documents.script(name),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == ""

@@ -70,15 +70,24 @@ class SmallLab:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallLab]:
+def images(tmp_path: Path) -> Images:
+    """The disks and the memory of the lab's instances; a test module may have its own."""
+    return SmallImages(cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallLab]:
     """One fresh lab for one test (about two seconds), with the product's settings in the environment."""
-    with running_lab(tmp_path, monkeypatch) as made:
+    with running_lab(tmp_path, monkeypatch, images=images) as made:
         yield made
 
 
 @contextmanager
-def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallLab]:
+def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, images: Images | None = None) -> Iterator[SmallLab]:
     """A seeded lab server; it ends with the block."""
+    images = images or SmallImages(
+        cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write
+    )
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     env = {**airflow.clean(dict(os.environ)), "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
@@ -89,7 +98,6 @@ def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sma
     )  # fmt: skip
     try:
         _wait(endpoint, server, tmp_path / "lab.log")
-        images = SmallImages(cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write)
         facts = seed.seed(endpoint, tmp_path, images=images, report=lambda _: None)
         for name in [n for n in os.environ if n.startswith(("AWS_", "AIRFLOW__FORENSICS__"))]:
             monkeypatch.delenv(name)

@@ -101,6 +101,7 @@ class Guest:
     memory_mib: int
     clock: str
     cmdline: str
+    extra: list[str] = field(default_factory=list)
 
     def start(self) -> None:
         """Start QEMU and connect to its monitor.
@@ -133,7 +134,7 @@ class Guest:
             "-qmp",
             f"unix:{monitor},server=on,wait=off",
         ]
-        self.process = subprocess.Popen(command)
+        self.process = subprocess.Popen([*command, *self.extra])
         self._monitor = self._until(lambda: _connect(monitor), what="QEMU's monitor", seconds=20)
         self._replies = self._monitor.makefile("r")
         self._replies.readline()

@@ -162,11 +162,15 @@ class Ec2Gateway:
 
     def find_instances(self, *, tags: dict[str, str]) -> list[tuple[str, str]]:
         """(instance id, state) of all instances with these tags that are not terminated."""
+        found = [(i["InstanceId"], i["State"]["Name"]) for i in self.instances(tags=tags)]
+        return [(instance_id, state) for instance_id, state in found if state != "terminated"]
+
+    def instances(self, *, tags: dict[str, str]) -> list[dict[str, Any]]:
+        """Instances that carry these tags, in any state, as DescribeInstances shows them."""
         filters = [{"Name": f"tag:{k}", "Values": [v]} for k, v in tags.items()]
         with aws_errors(f"look for instances tagged {tags} {self._where}"):
             pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)
-            found = [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
-        return [(i["InstanceId"], i["State"]["Name"]) for i in found if i["State"]["Name"] != "terminated"]
+            return [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
 
     def state(self, instance_id: str) -> str:
         """State name of an instance; ``gone`` when EC2 no longer knows it."""

@@ -15,8 +15,11 @@ HEADER = struct.Struct("<IIQQ8x")
 PAGE = 4096
 _ZERO = bytes(PAGE)
 _BANNER = re.compile(rb"Linux version \d+\.\d+[^\n\0]{10,400}\n")
+# The name of the Windows kernel's symbol file stands in its debug directory (and nowhere in a wiped image).
+_WINDOWS_KERNEL = re.compile(rb"ntkr(?:nlmp|nlpa|pamp)\.pdb")
 _BANNER_LIMIT = 512
 _KEPT_BANNERS = 16
+_ENDLESS = 1 << 62
 _KEPT_PLACES = 256
 
 
@@ -65,8 +68,12 @@ class ZeroMap:
 
 @dataclass
 class LimeWalker:
-    """Feed it the image's bytes in order with :meth:`feed`, then call :meth:`close` and look at what it saw."""
+    """Feed it the image's bytes in order with :meth:`feed`, then call :meth:`close` and look at what it saw.
 
+    ``raw``: the image has no headers, its bytes are physical memory from address 0 on (go-winpmem's raw form).
+    """
+
+    raw: bool = False
     segments: list[Segment] = field(default_factory=list)
     total: int = 0
     pages: int = 0
@@ -82,6 +89,10 @@ class LimeWalker:
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the image."""
         position = 0
+        if self.raw and not self.segments:
+            self.segments.append(Segment(0, _ENDLESS - 1, 0))
+            self.zeros.open(self.segments[0])
+            self._left = _ENDLESS
         while position < len(chunk) and self.error is None:
             if self._left:
                 take = min(self._left, len(chunk) - position)
@@ -102,6 +113,8 @@ class LimeWalker:
     def close(self) -> LimeWalker:
         """The stream has ended."""
         self.zeros.flush()
+        if self.raw and self.segments:
+            self.segments[0], self._left = Segment(0, self.total - 1, 0), 0
         return self
 
     def _open_range(self) -> None:
@@ -151,7 +164,7 @@ class LimeWalker:
         self._tail = (seam if len(data) < _BANNER_LIMIT else data)[-_BANNER_LIMIT:]
 
     def _keep_banners(self, window: bytes, address: int) -> None:
-        for found in _BANNER.finditer(window):
+        for found in (_WINDOWS_KERNEL if self.raw else _BANNER).finditer(window):
             text = found.group().decode("ascii", "replace").strip()
             if text in self.banners or len(self.banners) < _KEPT_BANNERS:
                 places = self.banners.setdefault(text, set())

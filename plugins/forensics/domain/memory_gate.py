@@ -73,15 +73,35 @@ class Claims:
     iomem: str | None = None
     kallsyms: bytes | None = None
     architecture: str = "x86_64"
+    memory_bytes: int = 0
 
 
 def grade(walker: LimeWalker, *, claims: Claims, read_at: ReadAt) -> Grade:
     """Judge a walked image; ``read_at(offset, size)`` reads pieces of the stored image again (a few MiB in all)."""
     walker.close()
+    if walker.raw:
+        return _verdict(_windows(walker, claims))
     checks = [_structure(walker), _ram_map(walker, claims), _banner(walker, claims)]
     if checks[0].mark is not Mark.FAILED:
         checks += _kernel(walker, claims, read_at)
     checks.insert(2, _content(walker, proven=any(c.name == "pages in use" and c.mark is Mark.PASSED for c in checks)))
+    return _verdict(checks)
+
+
+def _windows(walker: LimeWalker, claims: Claims) -> list[Check]:
+    """A raw image of a Windows instance: whole, not empty, with a kernel in it; its page tables are not walked here."""
+    enough = walker.total >= claims.memory_bytes > 0
+    said = f"{walker.total / MIB:.1f} MiB, the instance states {claims.memory_bytes / MIB:.1f} MiB"
+    known = ", ".join(sorted(walker.banners)) or "no Windows kernel was found in the image"
+    return [
+        Check(name="raw structure", mark=Mark.PASSED if enough else Mark.PARTIAL, said=said),
+        _content(walker, proven=bool(walker.banners)),
+        Check(name="kernel", mark=Mark.PASSED if walker.banners else Mark.FAILED, said=known),
+        Check(name="page tables", mark=Mark.NOT_CHECKED, said="the walk is written for Linux kernels, not for Windows"),
+    ]
+
+
+def _verdict(checks: list[Check]) -> Grade:
     marks = {c.mark for c in checks}
     outcome = Outcome.ACQUIRED
     if Mark.FAILED in marks:

@@ -30,11 +30,12 @@ class Method(StrEnum):
     AVML = "avml"
     LIME = "lime"
     KCORE = "kcore"
+    WINPMEM = "winpmem"
     PROCESSES = "processes"
     LIVE_RESPONSE = "live-response"
 
 
-WHOLE_IMAGE = (Method.AVML, Method.LIME, Method.KCORE)
+WHOLE_IMAGE = (Method.AVML, Method.LIME, Method.KCORE, Method.WINPMEM)
 
 
 class Probe(Model):
@@ -71,6 +72,10 @@ class Probe(Model):
     curl: bool = False
     python3: bool = False
     zstd: bool = False
+    virtualization_security: bool = False
+    credential_guard: bool = False
+    memory_integrity: bool = False
+    driver_blocklist: bool = False
     agent: str = Field(default="", max_length=400)
 
 
@@ -79,6 +84,7 @@ class Offer(Model):
 
     avml_architectures: tuple[str, ...] = ("x86_64",)
     lime_kernels: tuple[str, ...] = ()
+    winpmem: bool = False
     part_kib: int = 16_384
     memory_limit_kib: int = 256 * 1024 * 1024
 
@@ -137,6 +143,8 @@ def choose_methods(probe: Probe | None, offer: Offer) -> Choice:
             methods=(Method.AVML, Method.KCORE, Method.PROCESSES, Method.LIVE_RESPONSE),
             warnings=("the probe said nothing usable: the methods are tried in order without knowing the target",),
         )
+    if probe.os_id == "windows":
+        return _choose_windows(probe, offer)
     taken: list[Method] = []
     refused: list[Refused] = []
     for method, why_not in _RULES:
@@ -147,6 +155,24 @@ def choose_methods(probe: Probe | None, offer: Offer) -> Choice:
         else:
             taken.append(method)
     return Choice(methods=tuple(taken), refused=tuple(refused), warnings=tuple(_warnings(probe)))
+
+
+def _choose_windows(probe: Probe, offer: Offer) -> Choice:
+    """Windows: go-winpmem, or live response only (R77)."""
+    reason = None
+    if not offer.winpmem:
+        reason = "no go-winpmem is in the tools bucket (forensics.winpmem_sha256)"
+    elif probe.architecture != "x86_64":
+        reason = f"its driver is for x86_64, not for {probe.architecture or 'an unknown architecture'}"
+    elif probe.memory_kib > offer.memory_limit_kib:
+        reason = f"{probe.memory_kib // KIB_PER_MIB} MiB of memory are more than forensics.memory_limit_gib allows"
+    warnings = ["the Windows documents have not been run on a real Windows host yet"]
+    if probe.virtualization_security or probe.memory_integrity:
+        warnings.append("virtualization-based security runs: memory of the secure kernel is not in the image")
+    if reason:
+        refused = (Refused(method=Method.WINPMEM, reason=reason),)
+        return Choice(methods=(Method.LIVE_RESPONSE,), refused=refused, warnings=tuple(warnings))
+    return Choice(methods=(Method.WINPMEM, Method.LIVE_RESPONSE), warnings=tuple(warnings))
 
 
 def _common(probe: Probe, offer: Offer) -> str | None:

@@ -16,7 +16,7 @@ import zstandard
 
 from forensics.errors import DigestMismatchError, EvidenceTransferError
 
-_HEAD = re.compile(r"forensics-parts 1 (avml|lime|kcore) (none|zstd) ([0-9a-f-]{0,40})")
+_HEAD = re.compile(r"forensics-parts 1 (avml|lime|kcore|winpmem) (none|zstd) ([0-9a-f-]{0,40})")
 _LINE = re.compile(r"([1-9]\d{0,4}) ([1-9]\d{0,15}) ([1-9]\d{0,11}) ([0-9a-f]{64})")
 LIST_LIMIT = 4 * 1024 * 1024
 _OUT = 16 * 1024 * 1024

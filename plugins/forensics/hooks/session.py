@@ -22,6 +22,7 @@ from forensics.aws.elb import BalancerGateway
 from forensics.aws.evidence_archive import EvidenceArchive
 from forensics.aws.finding_write_back import FindingWriteBack
 from forensics.aws.findings import FindingSources
+from forensics.aws.frozen_facts import FrozenFacts
 from forensics.aws.iam import IamGateway
 from forensics.aws.instance_resolver import InstanceResolver
 from forensics.aws.intake_book import IntakeBook
@@ -47,6 +48,7 @@ class AccountGateways:
     """EC2, EBS and SSM in one account and Region under one phase's role."""
 
     ec2: Ec2Gateway
+    frozen: FrozenFacts
     ebs: EbsGateway
     ebs_direct: EbsDirectGateway
     ssm: SsmGateway
@@ -101,6 +103,7 @@ class ForensicsHook(BaseHook):
         ec2 = clients.lazy("ec2")
         return AccountGateways(
             ec2=Ec2Gateway(ec2, **where),
+            frozen=FrozenFacts(ec2=ec2, autoscaling=clients.lazy("autoscaling"), elbv2=clients.lazy("elbv2"), **where),
             ebs=EbsGateway(ec2, **where),
             ebs_direct=EbsDirectGateway(clients.lazy("ebs"), **where),
             ssm=SsmGateway(clients.lazy("ssm"), **where),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from forensics.models.base import Model, Utc
+from forensics.models.documents import Output
 
 
 class Confidence(StrEnum):
@@ -74,6 +75,17 @@ class Gap(_FromTool):
     why: str
 
 
+class Coverage(_FromTool):
+    """What was there of one known artifact, against what was understood of it (bytes, lines)."""
+
+    kind: str
+    path: str = ""
+    bytes: int = 0
+    lines: int = 0
+    parsed: int = 0
+    shortfalls: tuple[str, ...] = ()
+
+
 class ToolResults(_FromTool):
     """One activity's results on one piece of evidence."""
 
@@ -89,6 +101,7 @@ class ToolResults(_FromTool):
     findings: tuple[ToolFinding, ...] = ()
     timeline: tuple[ToolTimelineEntry, ...] = ()
     counts: dict[str, int] = Field(default_factory=dict)
+    coverage: tuple[Coverage, ...] = ()
     gaps: tuple[Gap, ...] = ()
 
 
@@ -100,6 +113,7 @@ class Investigation(Model):
     evidence_id: str
     outcome: str
     reason: str | None = None
+    output: Output = Output.RESULTS
     command_id: str | None = None
     instance_id: str | None = None
     document: dict[str, str] = Field(default_factory=dict)

@@ -15,6 +15,7 @@ from forensics.correlation import case_context
 from forensics.domain.naming import case_prefix
 from forensics.domain.verdict import gaps
 from forensics.errors import CaseConflictError, ForensicsError, InvalidCaseError
+from forensics.export import exports
 from forensics.hooks.session import ForensicsHook
 from forensics.models.case import CaseStatus, Milestone, Phase, TimelineKind
 from forensics.models.custody import CustodyAction
@@ -158,7 +159,7 @@ class OpenCaseOperator(BaseOperator):
 
 
 class WriteReportOperator(ForensicOperator):
-    """Render the case and store the report, HTML and JSON, in the evidence store."""
+    """Render the case and store the report, HTML and JSON, and its exports in the evidence store."""
 
     def act(self, desk: CaseDesk, context: Any) -> Json:
         """Write a new version of the report; earlier ones stay."""
@@ -166,19 +167,21 @@ class WriteReportOperator(ForensicOperator):
         ended = [i.ended_at for i in desk.view().investigations if i.ended_at]
         if ended:
             desk.milestone(Milestone.INVESTIGATION_COMPLETE, max(ended))
-        desk.milestone(Milestone.REPORTED)
         desk.sign_ledger("report")
         view = desk.view()
-        stamp = view.generated_at.strftime("%Y%m%dT%H%M%S.%fZ")
+        prefix = f"{case_prefix(desk.case_id)}report/{view.generated_at.strftime('%Y%m%dT%H%M%S.%fZ')}/"
         stored = {
-            name: desk.gw.evidence.put(
-                f"{case_prefix(desk.case_id)}report/{stamp}/report.{name}", text.encode(), content_type=kind
-            )
-            for name, text, kind in (
-                ("html", render_html(view), "text/html; charset=utf-8"),
-                ("json", render_json(view), "application/json"),
-            )
+            made.name: desk.gw.evidence.put(prefix + made.name, made.text.encode(), content_type=made.content_type)
+            for made in exports(view)
         }
+        # The report lists the exports beside it.
+        view = view.model_copy(update={"objects": (*view.objects, *(item.uri for item in stored.values()))})
+        for name, text, kind in (
+            ("html", render_html(view), "text/html; charset=utf-8"),
+            ("json", render_json(view), "application/json"),
+        ):
+            stored[name] = desk.gw.evidence.put(f"{prefix}report.{name}", text.encode(), content_type=kind)
+        desk.milestone(Milestone.REPORTED)
         uris = {name: item.uri for name, item in stored.items()}
         desk.custody(
             CustodyAction.REPORT_WRITTEN,

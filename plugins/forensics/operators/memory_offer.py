@@ -90,6 +90,8 @@ def publish(
     if Method.AVML.value in leg.methods:
         key, digest = _tool(settings, architecture)
         gets["avml"] = (digest, desk.gw.tools.get_url(key))
+    if Method.WINPMEM.value in leg.methods:
+        gets["winpmem"] = (settings.winpmem_sha256, desk.gw.tools.get_url(settings.winpmem_key))
     if known:
         earlier = landing.publish(f"{upload.prefix}/parts-{upload.first_part}.txt", text=known.text.decode("ascii"))
         gets["list"] = (known.sha256, earlier)

@@ -99,6 +99,7 @@ def choice(probe: Probe | None, settings: Settings, *, part_size: int) -> Choice
     architectures = ("x86_64", *(("aarch64",) if settings.capture_tool_arm64_sha256 else ()))
     offer = Offer(
         avml_architectures=architectures,
+        winpmem=bool(settings.winpmem_sha256),
         part_kib=part_size // 1024,
         memory_limit_kib=settings.memory_limit_gib * 1024 * 1024,
     )

@@ -11,6 +11,7 @@ from forensics.aws.s3 import StoredObject
 from forensics.domain.lime import LimeWalker
 from forensics.domain.manifest import MIB
 from forensics.domain.memory_gate import Claims, Grade, Mark, grade
+from forensics.domain.memory_method import Method
 from forensics.domain.memory_parts import LIST_LIMIT, PartList, checked, decoded, parse
 from forensics.domain.naming import evidence_id, evidence_key
 from forensics.errors import DigestMismatchError, EvidenceTransferError, MemoryCaptureError
@@ -50,7 +51,7 @@ class VerifyMemoryOperator(ForensicOperator):
             return {"evidence_id": item, "already": True}
         parts = self._parts(desk, evidence)
         facts = self._facts(desk, evidence)
-        walker = LimeWalker()
+        walker = LimeWalker(raw=parts.method == Method.WINPMEM.value)
         key = _key(desk, evidence, IMAGE)
         stored = desk.gw.evidence.put_stream(key, self._image(desk, evidence, parts), on_chunk=walker.feed)
         self._agree(evidence, stored)
@@ -178,6 +179,7 @@ def _claims(evidence: Evidence, facts: Facts) -> Claims:
         iomem=facts.bodies.get("iomem", b"").decode("ascii", "replace") or None,
         kallsyms=facts.bodies.get("kallsyms"),
         architecture=probe.get("architecture") or "x86_64",
+        memory_bytes=int(probe.get("memory_kib") or 0) * 1024,
     )
 
 
@@ -198,7 +200,7 @@ def _verified(
             "lock": {"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
             "origin": {
                 **evidence.origin,
-                "format": "LiME v1",
+                "format": "raw" if walker.raw else "LiME v1",
                 "method": parts.method,
                 "transport": {"encoding": parts.encoding, "parts": len(parts.parts), "list_sha256": parts.sha256},
                 "ranges": len(walker.segments),

@@ -52,6 +52,9 @@ class DescribeTargetOperator(ForensicOperator):
         status = self._ssm_status(account, desk, notes)
         raw["console_output"] = self._console(account, desk, notes)
         raw["ssm"] = status.model_dump(mode="json")
+        more, missing = account.frozen.gather(desk.case.instance_id, vpc_id=target.vpc_id, now=datetime.now(UTC))
+        raw |= more
+        notes += missing
         target = target.model_copy(update={"ssm": status, "notes": tuple(notes), "facts": self._keep(desk, raw)})
         desk.gw.store.put(desk.case_id, "TARGET", target)
         return {

@@ -11,6 +11,8 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from forensics.domain.answers import Answer, answers
+from forensics.domain.completeness import completeness
 from forensics.models.base import format_utc
 from forensics.models.case import CaseView
 from forensics.report import chronology, containment, headline, sections
@@ -47,6 +49,8 @@ def build(view: CaseView) -> dict[str, Any]:
         },
         "next_steps": [asdict(step) for step in headline.next_steps(view)],
         "key_times": [asdict(row) for row in chronology.key_times(view)],
+        "answers": [_answer(item) for item in answers(view)],
+        "completeness": asdict(completeness(view)),
         "gaps": [asdict(gap) for gap in headline.missing(view)],
         "custody": {
             "intact": ledger.intact,
@@ -55,6 +59,30 @@ def build(view: CaseView) -> dict[str, Any]:
         },
         "caveat": CAVEAT,
         "view": view.model_dump(mode="python", by_alias=True),
+    }
+
+
+def _answer(item: Answer) -> dict[str, Any]:
+    """An answer with the ids of the findings behind it, not the findings again (they are in ``view``)."""
+    return {
+        "question": item.question.id,
+        "text": item.question.text,
+        "state": item.state,
+        "statements": [
+            {
+                "finding": s.finding.id,
+                "title": s.finding.title,
+                "evidence_id": s.evidence_id,
+                "tool": s.tool,
+                "artifact": s.finding.source,
+                "time": s.finding.time,
+                "confidence": s.finding.confidence,
+            }
+            for s in item.sentences
+        ],
+        "more": item.more,
+        "examined": item.examined,
+        "not_examined": [asdict(u) for u in item.unread],
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from forensics.domain.answers import State, answers
+from forensics.domain.completeness import completeness
 from forensics.domain.custody import verify_chain
 from forensics.domain.verdict import gaps as case_gaps
 from forensics.errors import CustodyChainError
@@ -124,7 +126,7 @@ def missing(view: CaseView) -> list[Missing]:
         Missing(f"{item}: {sections.DIFFER}", "one of the copies is not what was acquired", "evidence")
         for item in damaged(view)
     ]
-    shown = {r.evidence_id for r in view.results}
+    shown = {(r.tool, r.evidence_id) for r in view.results} | {("", r.evidence_id) for r in view.results}
     found += [
         Missing(
             f"results of {i.activity} on {i.evidence_id} are not shown",
@@ -132,7 +134,7 @@ def missing(view: CaseView) -> list[Missing]:
             "investigation",
         )
         for i in view.investigations
-        if i.outcome in {*_EXAMINED, Outcome.PARTIAL} and i.evidence_id not in shown
+        if i.outcome in {*_EXAMINED, Outcome.PARTIAL} and (i.tool, i.evidence_id) not in shown
     ]
     steps = {f"{f.step}: {f.cause}" for f in view.failures}
     items = [e.evidence_id for e in view.evidence if e.outcome is not Outcome.ACQUIRED]
@@ -186,6 +188,11 @@ def next_steps(view: CaseView) -> list[NextStep]:
         for e in view.evidence
         if e.outcome in {Outcome.FAILED, Outcome.PARTIAL}
     ]
+    open_questions = [a for a in answers(view) if a.state is State.UNANSWERED]
+    steps += [
+        NextStep(f"Answer by other means: {a.question.text}", "; ".join(f"{u.artifact}: {u.why}" for u in a.unread))
+        for a in open_questions
+    ]
     grave = severities(view)
     number = grave[ResultSeverity.CRITICAL] + grave[ResultSeverity.HIGH]
     if number:
@@ -214,7 +221,18 @@ def evidence_sentence(view: CaseView) -> str:
     tally = Counter(e.outcome for e in view.evidence)
     others = ", ".join(f"{n} {o.value}" for o, n in tally.items() if o is not Outcome.ACQUIRED)
     whole = f"{tally[Outcome.ACQUIRED]} of {count(len(view.evidence), 'piece', 'pieces')} of evidence acquired"
-    return f"{whole}; {others}." if others else f"{whole}."
+    percent = completeness(view).percent
+    weighed = "" if percent is None else f" {percent} % of what the plan asks for is there and examined."
+    return (f"{whole}; {others}." if others else f"{whole}.") + weighed
+
+
+def answers_sentence(view: CaseView) -> str:
+    """How many of the playbook's questions have an answer."""
+    tally = Counter(a.state for a in answers(view))
+    if not tally:
+        return "The plan names no question."
+    parts = ", ".join(f"{tally[state]} {state.value}" for state in State if tally[state])
+    return f"{count(sum(tally.values()), 'question')} of the playbook: {parts}."
 
 
 def findings_sentence(view: CaseView) -> str:

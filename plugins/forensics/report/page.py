@@ -11,11 +11,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from forensics.domain.answers import State, answers
+from forensics.domain.completeness import completeness
 from forensics.models.base import format_utc
 from forensics.models.case import CaseView
 from forensics.report import chronology, containment, document, headline, sections, text
 
 TEMPLATES = Path(__file__).parent / "templates"
+ANSWER_LEVEL = {State.ANSWERED: "good", State.IN_PART: "warn", State.NO_SIGN: "idle", State.UNANSWERED: "bad"}
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,17 @@ def render_html(view: CaseView, *, links: Sequence[Link] = ()) -> str:
             key_times=chronology.key_times(view),
             plan_rows=sections.plan_rows(view),
             found=sections.found_rows(view),
+            answers=answers(view),
+            answer_level=ANSWER_LEVEL,
+            answers_sentence=headline.answers_sentence(view),
+            complete=completeness(view),
+            anchors={e.evidence_id: number for number, e in enumerate(view.evidence, start=1)},
             evidence=sections.evidence_rows(view),
             segments=chronology.segments(moments),
             moments=len(moments),
             max_entries=chronology.MAX_ENTRIES,
             results=sections.tool_runs(view),
+            exports=sections.export_rows(view),
             ledger=headline.ledger(view),
             signature=sections.signature(view),
             caveat=document.CAVEAT,

@@ -24,6 +24,11 @@ SEVERITY_LEVEL = {
     ResultSeverity.LOW: "idle",
     ResultSeverity.INFO: "idle",
 }
+EXPORTS = {
+    "timeline.timesketch.jsonl": "the whole timeline, one entry a line, for Timesketch",
+    "case.stix.json": "findings, techniques and observables as a STIX 2.1 bundle (TLP:AMBER)",
+    "findings.ocsf.jsonl": "the incident and a detection for every finding, as OCSF 1.3 events",
+}
 DIFFER = "DIGESTS OF THE SAME BYTES DIFFER"
 _RANK = {severity: rank for rank, severity in enumerate(ResultSeverity)}
 
@@ -122,6 +127,12 @@ def _agreement(digests: tuple[Digest, ...]) -> tuple[str, str]:
     if agreeing:
         return f"{' and '.join(sorted(agreeing[0]))} agree", "good"
     return "computed once, not compared", "idle"
+
+
+def export_rows(view: CaseView) -> list[tuple[str, str]]:
+    """URI and purpose of the newest export of each kind."""
+    newest = {uri.rsplit("/", 1)[-1]: uri for uri in sorted(view.objects) if "/report/" in uri}
+    return [(newest[name], about) for name, about in EXPORTS.items() if name in newest]
 
 
 def signature(view: CaseView) -> Signature:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
@@ -64,6 +66,31 @@ def create_app(
     return app
 
 
+@dataclass(frozen=True)
+class TimelineQuery:
+    """Which entries of a timeline are wanted; times are taken as UTC when they name no offset."""
+
+    kind: Annotated[str | None, Query(pattern=r"^[a-z]{2,20}$")] = None
+    evidence_id: Annotated[str | None, Query(max_length=100)] = None
+    since: datetime | None = None
+    until: datetime | None = None
+    text: Annotated[str | None, Query(min_length=1, max_length=200)] = None
+
+    def fits(self, moment: Moment) -> bool:
+        """Whether the entry is wanted."""
+        return (
+            (self.kind is None or moment.kind == self.kind)
+            and (self.evidence_id is None or moment.evidence_id == self.evidence_id)
+            and (self.since is None or moment.time >= _utc(self.since))
+            and (self.until is None or moment.time < _utc(self.until))
+            and (self.text is None or self.text.lower() in f"{moment.what} {moment.source}".lower())
+        )
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 class _Pages:
     """The routes; plain functions, so that FastAPI runs them in threads while they wait for AWS."""
 
@@ -113,9 +140,15 @@ class _Pages:
         """The report of one case as JSON."""
         return Response(render_json(self._view(case_id)), media_type="application/json")
 
-    def api_timeline(self, case_id: str, limit: TimelineLimit = 200, cursor: TimelineCursor = None) -> Response:
+    def api_timeline(
+        self,
+        case_id: str,
+        asked: Annotated[TimelineQuery, Depends()],
+        limit: TimelineLimit = 200,
+        cursor: TimelineCursor = None,
+    ) -> Response:
         """The merged timeline, oldest first; ``next`` continues after the last entry of this page."""
-        moments = [m for m in merged(self._view(case_id)) if cursor is None or m.key > cursor]
+        moments = [m for m in merged(self._view(case_id)) if (cursor is None or m.key > cursor) and asked.fits(m)]
         page = moments[:limit]
         following = page[-1].key if len(moments) > limit else None
         body = {"case_id": case_id, "entries": [_moment_json(m) for m in page], "next": following}

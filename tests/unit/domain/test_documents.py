@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from forensics.domain import documents
-from forensics.domain.documents import Document, choose, released, select
+from forensics.domain.documents import choose, released, select
 from forensics.errors import UnsupportedTargetError
+from forensics.models.documents import Document
 from forensics.models.evidence import EvidenceKind
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -78,24 +79,31 @@ def test_the_registry_selects_by_system_version_and_finding(monkeypatch: pytest.
         document("scan", os_version="Ubuntu 24"),
         document("miner", finding_types=("CryptoCurrency:*", "*/CryptoCurrency:*")),
         document("registry", platform="windows"),
+        document("off", enabled=False),
     ]
     monkeypatch.setattr(documents, "released", lambda: {str(n): d for n, d in enumerate(known)})
 
     def chosen(os: str, *types: str) -> list[str]:
-        return [d.name for d in select(EvidenceKind.DISK, platform="linux", os=os, finding_types=types)]
+        return [d.name for d in select(EvidenceKind.DISK, platform="linux", os=os, finding_types=types).chosen]
 
-    assert chosen("Debian GNU/Linux 12") == ["forensics-scan_linux"]
-    assert chosen("Amazon Linux 2023") == ["forensics-scan_linuxAmazon Linux 2"]
+    c2 = "Backdoor:EC2/C&CActivity.B"
+    assert chosen("Debian GNU/Linux 12", c2) == ["forensics-scan_linux"]
+    assert chosen("Debian GNU/Linux 12") == ["forensics-miner_linux", "forensics-scan_linux"], "a person wants all"
+    assert chosen("Amazon Linux 2023", c2) == ["forensics-scan_linuxAmazon Linux 2"]
     assert chosen("Ubuntu 24.04", "CryptoCurrency:EC2/BitcoinTool.B") == [
         "forensics-miner_linux",
         "forensics-scan_linuxUbuntu 24",
     ]
-    assert select(EvidenceKind.MEMORY, platform="linux") == []
+    left_out = select(EvidenceKind.DISK, platform="linux", finding_types=[c2]).left_out
+    assert "forensics-off_linux: switched off in the registry" in left_out
+    with pytest.raises(UnsupportedTargetError, match="no SSM document examines memory of platform linux"):
+        select(EvidenceKind.MEMORY, platform="linux")
 
 
 def test_what_is_released_examines_memory_and_disk() -> None:
-    assert [d.activity for d in select(EvidenceKind.MEMORY, platform="linux")] == ["investigate_memory"]
-    assert [d.activity for d in select(EvidenceKind.DISK, platform="linux")] == ["investigate_disk"]
+    for kind in (EvidenceKind.MEMORY, EvidenceKind.DISK):
+        (found,) = select(kind, platform="linux").chosen
+        assert found.activity == f"investigate_{kind.value}"
 
 
 @pytest.mark.parametrize("activity", ["acquire_memory", "investigate_memory", "investigate_disk"])
@@ -106,8 +114,8 @@ def test_every_activity_has_a_linux_document(activity: str) -> None:
 
 
 def test_a_missing_document_says_how_to_add_one() -> None:
-    with pytest.raises(UnsupportedTargetError, match="acquire_memory on platform windows") as caught:
-        choose("acquire_memory", platform="windows")
+    with pytest.raises(UnsupportedTargetError, match="acquire_memory on platform freebsd") as caught:
+        choose("acquire_memory", platform="freebsd")
     assert "registry.yaml" in caught.value.next_action
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from forensics.domain.custody import GENESIS, next_event
+from forensics.domain.policy import packaged
 from forensics.models.case import Case, CaseStatus, CaseView, Phase, StepFailure, TimelineEntry, TimelineKind
 from forensics.models.containment import (
     InterfaceRestorePoint,
@@ -162,6 +163,10 @@ def plan() -> ResponsePlan:
         isolate=Decision(action=Action.ISOLATE, wanted=True, reasons=("severity HIGH is at or above HIGH",)),
         policy_version="2026-11-24",
         decided_at=at(5),
+        playbook="c2",
+        questions=tuple(
+            packaged().policy.questions[q] for q in ("q-c2-who-talks", "q-persistence", "q-kernel-altered")
+        ),
         warnings=("tag IsTriageRequired=False is on the instance; tags never switch acquisition off",),
     )
 

@@ -31,6 +31,7 @@ def test_sections_come_in_the_order_a_responder_needs(view: CaseView) -> None:
     order = re.findall(r'<section id="([a-z]+)">', render_html(view))
     assert order == [
         "next",
+        "answers",
         "times",
         "plan",
         "findings",

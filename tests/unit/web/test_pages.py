@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -197,6 +197,24 @@ def test_api_case_is_the_json_report(client: TestClient) -> None:
     answer = client.get(f"/api/cases/{sample.CASE_ID}")
     assert answer.headers["content-type"] == "application/json"
     assert answer.text == render_json(sample.rich_view())
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("kind=custody", lambda e: e["kind"] == "custody"),
+        ("evidence_id=memory-image", lambda e: e["evidence_id"] == "memory-image"),
+        ("since=2026-11-24T03:12:00", lambda e: e["time"] >= "2026-11-24T03:12:00.000000Z"),
+        ("until=2026-11-24T04:12:00%2B01:00", lambda e: e["time"] < "2026-11-24T03:12:00.000000Z"),
+        ("text=SNAP-3", lambda e: "snap-3" in e["what"].lower()),
+    ],
+)
+def test_api_timeline_is_searched(client: TestClient, query: str, wanted: Callable[[dict[str, str]], bool]) -> None:
+    route = f"/api/cases/{sample.CASE_ID}/timeline?limit=1000"
+    everything = client.get(route).json()["entries"]
+    found = client.get(f"{route}&{query}").json()["entries"]
+    assert found == [entry for entry in everything if wanted(entry)]
+    assert 0 < len(found) < len(everything)
 
 
 def test_api_timeline_pages_without_loss_or_repeat(client: TestClient) -> None:

@@ -1,0 +1,30 @@
+"""Removal of forensic instances and analysis volumes that outlived their case.
+
+Every case removes its own at its end, also after a failure or a cancel. This is the safety net behind that, every half
+hour: for a case that is closed or unknown, or when the age of `forensics.orphan_after_hours` is exceeded. Evidence
+(snapshots, objects) is never touched.
+
+**Triage notes**: something was reaped, and SNS told you? Look at the named case's run: its task `terminate_forensic_instance`
+did not do its work, its log says why. Red: the message names what is still running and costs money.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG
+
+from forensics.operators.reaper import ReapOrphansOperator
+
+with DAG(
+    dag_id="orphan_reaper",
+    description="Remove forensic instances and volumes that outlived their case (seed step 9)",
+    schedule="*/30 * * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    tags=["forensics", "upkeep"],
+    doc_md=__doc__,
+    default_args={"owner": "forensics", "retries": 2, "retry_delay": timedelta(minutes=1)},
+):
+    ReapOrphansOperator(task_id="reap_orphans")

@@ -1,0 +1,87 @@
+"""Results of a third-party tool that knows nothing of our contract: made from its document's status line (R22)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from forensics.models.base import Model
+from forensics.models.results import (
+    Confidence,
+    Gap,
+    Investigation,
+    ResultSeverity,
+    ToolFinding,
+    ToolResults,
+    ToolRun,
+)
+
+MAX_HITS = 200
+
+
+class Hit(Model):
+    """One thing that the tool matched; ``path`` is where in the evidence."""
+
+    title: str = Field(min_length=1, max_length=300)
+    path: str = Field(default="", max_length=1000)
+    severity: ResultSeverity = ResultSeverity.HIGH
+    technique: str | None = Field(default=None, pattern=r"^T\d{4}(\.\d{3})?$")
+
+
+class StatusLine(Model):
+    """The last line of stdout of a document with raw output."""
+
+    status: str
+    reason: str = Field(default="", max_length=2000)
+    tool: str = Field(min_length=1, max_length=60)
+    version: str = Field(default="", max_length=100)
+    seconds: float = Field(default=0.0, ge=0)
+    counts: dict[str, int] = Field(default_factory=dict)
+    hits: tuple[Hit, ...] = Field(default=(), max_length=MAX_HITS)
+    artifacts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+def from_status_line(
+    said: dict[str, Any], *, case_id: str, item: Investigation, raw: dict[str, Any], ended: datetime
+) -> ToolResults:
+    """Return results of the common contract. Raises pydantic's ``ValidationError`` for a line that is not valid."""
+    line = StatusLine.model_validate(said)
+    gaps = [Gap(what=f"{line.tool} on {item.evidence_id}", why=line.reason)] if line.status == "partial" else []
+    missing = line.counts.get("infected", len(line.hits)) - len(line.hits)
+    if missing > 0:
+        gaps.append(Gap(what=f"{missing} more matches of {line.tool}", why="only the raw output has all of them"))
+    return ToolResults(
+        schema="forensics.results/1",
+        case_id=case_id,
+        evidence_id=item.evidence_id,
+        tool=item.tool or item.activity,
+        started=item.started_at or ended,
+        ended=ended,
+        input={"made_from": "the status line", "raw_sha256": raw["sha256"], "raw_bytes": raw["bytes"]},
+        provenance=(
+            ToolRun(
+                tool=line.tool,
+                version=line.version,
+                argv=(item.document.get("name", ""),),
+                exit=0,
+                seconds=line.seconds,
+                rows=len(line.hits),
+            ),
+        ),
+        findings=tuple(
+            ToolFinding(
+                id=f"{line.tool}-{number}",
+                title=f"{line.tool} matched {hit.title}",
+                detail=f"in {hit.path}" if hit.path else "",
+                severity=hit.severity,
+                confidence=Confidence.MEDIUM,
+                technique=hit.technique,
+                source=hit.path,
+            )
+            for number, hit in enumerate(line.hits, start=1)
+        ),
+        counts=line.counts,
+        gaps=tuple(gaps),
+    )

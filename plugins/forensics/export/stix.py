@@ -1,0 +1,198 @@
+"""The case as a STIX 2.1 bundle (OASIS STIX Version 2.1): report, notes per finding, techniques, observables.
+
+Ids are made from content (UUIDv5), so that a case exported twice is the same to the system that imports it. Nothing is
+called malicious that no tool called so: there are no indicators, only what was observed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import rfc8785
+
+from forensics.models.case import CaseView
+from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
+from forensics.report.text import cut, visible
+
+# STIX 2.1, section 2.9: namespace of deterministic ids of cyber-observable objects.
+SCO_NAMESPACE = uuid.UUID("00abedb4-aa42-466c-9c01-fed23315a9b7")
+OWN_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ec2-forensics:stix")
+# STIX 2.1, section 7.2.1.4: the marking definition of TLP:AMBER, the same everywhere.
+TLP_AMBER = "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82"
+MAX_NOTES = 500
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)")
+_CONFIDENCE = {"low": 15, "medium": 50, "high": 85}
+_WORDS = {"low": "low", "medium": "medium", "high": "high", "critical": "critical", "info": "informational"}
+
+
+def render(view: CaseView) -> str:
+    """The bundle as JSON, ASCII only."""
+    objects = list(_objects(view))
+    bundle = {"type": "bundle", "id": f"bundle--{_own('bundle', rfc8785.dumps(objects).decode())}", "objects": objects}
+    return json.dumps(bundle, ensure_ascii=True, sort_keys=True, indent=1) + "\n"
+
+
+def _objects(view: CaseView) -> Iterator[dict[str, Any]]:
+    author = _author(view)
+    yield author
+    rows = [(r, f) for r in view.results for f in r.findings if f.severity is not ResultSeverity.INFO][:MAX_NOTES]
+    observed: dict[str, dict[str, Any]] = {}
+    for address in _addresses_of_target(view):
+        observed.setdefault(address["id"], address)
+    parts: dict[str, dict[str, Any]] = {}
+    for result, finding in rows:
+        seen = list(_observables(finding))
+        observed |= {item["id"]: item for item in seen}
+        about = [item["id"] for item in seen]
+        if finding.technique:
+            pattern = _technique(view, finding.technique, author=author["id"])
+            parts[pattern["id"]] = pattern
+            about.append(pattern["id"])
+        note = _note(view, result, finding, author=author["id"], about=about or [author["id"]])
+        parts[note["id"]] = note
+    everything = [*observed.values(), *parts.values()]
+    yield from everything
+    yield _report(view, author=author["id"], refs=[o["id"] for o in everything] or [author["id"]])
+
+
+def _own(kind: str, *names: str) -> uuid.UUID:
+    return uuid.uuid5(OWN_NAMESPACE, "\x1f".join((kind, *names)).encode("utf-8", "backslashreplace").decode())
+
+
+def _domain_object(kind: str, *names: str, at: datetime, author: str | None = None, **fields: Any) -> dict[str, Any]:
+    moment = _time(at)
+    made = {
+        "type": kind,
+        "spec_version": "2.1",
+        "id": f"{kind}--{_own(kind, *names)}",
+        "created": moment,
+        "modified": moment,
+        "object_marking_refs": [TLP_AMBER],
+        **fields,
+    }
+    return made | ({"created_by_ref": author} if author else {})
+
+
+def _author(view: CaseView) -> dict[str, Any]:
+    return _domain_object(
+        "identity",
+        "ec2-forensics",
+        at=view.case.opened_at,
+        name="EC2 forensics on Airflow",
+        identity_class="system",
+    )
+
+
+def _technique(view: CaseView, technique: str, *, author: str) -> dict[str, Any]:
+    reference = {
+        "source_name": "mitre-attack",
+        "external_id": technique,
+        "url": f"https://attack.mitre.org/techniques/{technique.replace('.', '/')}/",
+    }
+    return _domain_object(
+        "attack-pattern",
+        technique,
+        at=view.case.opened_at,
+        author=author,
+        name=technique,
+        external_references=[reference],
+    )
+
+
+def _note(
+    view: CaseView, result: ToolResults, finding: ToolFinding, *, author: str, about: list[str]
+) -> dict[str, Any]:
+    lines = [
+        _text(finding.title, 500),
+        _text(finding.detail, 4000),
+        f"Severity {finding.severity.value}, confidence {finding.confidence.value}.",
+        f"Artifact: {_text(finding.source, 1000) or 'not recorded'}, in evidence {_text(result.evidence_id, 100)}.",
+        f"Time in the evidence: {_time(finding.time) if finding.time else 'not recorded'}.",
+    ]
+    return _domain_object(
+        "note",
+        view.case.case_id,
+        result.evidence_id,
+        finding.id,
+        at=result.ended,
+        author=author,
+        abstract=_text(finding.title, 200),
+        content="\n".join(line for line in lines if line),
+        confidence=_CONFIDENCE[finding.confidence.value],
+        labels=[_WORDS[finding.severity.value]],
+        object_refs=list(dict.fromkeys(about)),
+    )
+
+
+def _report(view: CaseView, *, author: str, refs: list[str]) -> dict[str, Any]:
+    case = view.case
+    return _domain_object(
+        "report",
+        case.case_id,
+        at=case.opened_at,
+        author=author,
+        name=f"{case.case_id}: {_text(case.title, 300)}",
+        description=(
+            f"Instance {case.instance_id} in account {case.account_id}, Region {case.region}. Severity {case.severity}, "
+            f"status {case.status.value}. A record of what tools found in the evidence, not an attribution."
+        ),
+        report_types=["observed-data"],
+        published=_time(view.generated_at),
+        external_references=[{"source_name": "ec2-forensics", "external_id": case.case_id}],
+        object_refs=refs,
+    ) | {"modified": _time(max(view.generated_at, case.opened_at))}
+
+
+def _addresses_of_target(view: CaseView) -> Iterator[dict[str, Any]]:
+    for interface in view.target.interfaces if view.target else ():
+        for address in (interface.private_ip, interface.public_ip):
+            if address:
+                yield _observable("ipv4-addr", {"value": address})
+
+
+def _observables(finding: ToolFinding) -> Iterator[dict[str, Any]]:
+    """Files and addresses that the finding's own data name."""
+    texts = list(_values(finding.data))
+    yield from (_observable("ipv4-addr", {"value": t}) for t in texts if _IPV4.fullmatch(t))
+    hashes = [t for t in texts if _SHA256.fullmatch(t)]
+    name = finding.source.rsplit("/", 1)[-1] if finding.source.startswith("/") else ""
+    for digest in hashes[:10]:
+        yield _observable("file", {"hashes": {"SHA-256": digest}, **({"name": _text(name, 255)} if name else {})})
+    if name and not hashes:
+        yield _observable("file", {"name": _text(name, 255)})
+
+
+def _values(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _values(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _values(item)
+    elif isinstance(value, str):
+        yield value
+
+
+def _observable(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+    """An SCO; its id follows from the properties that STIX names as contributing."""
+    return {
+        "type": kind,
+        "spec_version": "2.1",
+        "id": f"{kind}--{uuid.uuid5(SCO_NAMESPACE, rfc8785.dumps(values).decode())}",
+        "object_marking_refs": [TLP_AMBER],
+        **values,
+    }
+
+
+def _text(text: str, limit: int) -> str:
+    return visible(cut(text, limit))
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,58 @@
+"""One line of ``ssm_documents/registry.yaml`` as released: which SSM document does what, on what, when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from forensics.models.base import Model
+from forensics.models.evidence import EvidenceKind
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+OfferName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$")]
+
+
+class Output(StrEnum):
+    """What a document hands over: ``results.json`` as the contract has it, or its raw output and a status line."""
+
+    RESULTS = "results"
+    RAW = "raw"
+
+
+class Offer(Model):
+    """An object of the tools bucket that the host may fetch, for instance a set of signatures."""
+
+    key: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$")
+    sha256: Sha256
+
+
+class Document(Model):
+    """One document as released: its SSM name, the SHA-256 of its content, and when it is chosen."""
+
+    name: str
+    sha256: Sha256
+    activity: str = Field(pattern=r"^[a-z][a-z0-9_]{2,40}$")
+    platform: str = Field(pattern=r"^[a-z0-9]{2,16}$", description="of the target whose evidence it reads")
+    description: str = ""
+    os_version: str = Field(default="", description="start of 'name version' or of the version as SSM reports them")
+    evidence: EvidenceKind | None = Field(default=None, description="set for documents that examine evidence")
+    finding_types: tuple[str, ...] = Field(default=("*",), description="patterns with *; a person's request fits all")
+    tool: str = Field(default="", pattern=r"^[a-z0-9-]{0,40}$", description="folder of its artifacts")
+    output: Output = Output.RESULTS
+    offers: dict[OfferName, Offer] = Field(default_factory=dict)
+    enabled: bool = True
+    takes_limit: bool = Field(default=False, description="it has the parameter ExecutionTimeout, seconds for its step")
+
+    def fits(self, os: str) -> bool:
+        """Whether it is for this operating system, given as ``<name> <version>``."""
+        version = os.rsplit(" ", 1)[-1]
+        return os.startswith(self.os_version) or version.startswith(self.os_version)
+
+    def answers(self, finding_types: Iterable[str]) -> bool:
+        """Whether it is wanted for findings of these types; none at all is a person's request, which wants every tool."""
+        types = tuple(finding_types)
+        return not types or any(fnmatchcase(t, pattern) for t in types for pattern in self.finding_types)

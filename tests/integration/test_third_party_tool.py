@@ -1,0 +1,144 @@
+"""A tool of somebody else, plugged in by one document and one registry line, scans real disks in the lab."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from forensics.domain import documents
+from forensics.hooks.session import ForensicsHook
+from forensics.models.documents import Offer
+from forensics.models.results import Investigation
+from forensics.operators.analysis import AnalyseDiskOperator
+from forensics.operators.case import WriteReportOperator
+from forensics.operators.disk import CopySnapshotsOperator, SnapshotVolumesOperator
+from forensics.operators.investigation import AttachEvidenceVolumesOperator, LaunchForensicInstanceOperator
+from forensics.report.sections import EXPORTS
+from lab.evidence.disk import TINY, build
+from lab.seed_targets import Images
+from tests import memory_image
+from tests.integration.conftest import SmallImages, SmallLab
+from tests.integration.steps import perform
+from tests.integration.test_case_steps import open_case, triage
+
+README = b"Nightly copies of the web root. Ask ops before you delete anything here.\n"
+SIGNATURES = f"{hashlib.sha256(README).hexdigest()}:{len(README)}:Lab.Planted.Readme\n".encode()
+MISSING = [p for p in ("clamscan", "mmls", "tsk_recover") if shutil.which(p) is None]
+
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed on this machine: {', '.join(MISSING)}")
+
+
+class RealDisks(SmallImages):
+    """Every volume holds the small scenario: GPT and ext4 with files."""
+
+    def disk(self, scenario: str) -> Path:
+        """Sixteen MiB with a file that the test's signature knows."""
+        out = self.cache / f"{scenario}.raw"
+        build(TINY, out, facts=out.with_suffix(".json"))
+        return out
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Images:
+    return RealDisks(cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write)
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, documents.Document]:
+    """The released registry with the scanner's entry switched on, and nothing else that reads disks."""
+    signatures = Offer(key="tools/signatures.hsb", sha256=hashlib.sha256(SIGNATURES).hexdigest())
+    entry = documents.released()["scan_clamav_linux"]
+    changed = {"enabled": True, "offers": {"signatures": signatures}, "finding_types": ("*Malware*",)}
+    known = {"scan_clamav_linux": entry.model_copy(update=changed)}
+    monkeypatch.setattr(documents, "released", lambda: known)
+    return known
+
+
+def offer(lab: SmallLab, body: bytes) -> None:
+    """Put signatures into the tools bucket."""
+    lab.client("s3").put_object(Bucket=lab.facts["tools_bucket"], Key="tools/signatures.hsb", Body=body)
+
+
+def attached(lab: SmallLab) -> str:
+    """A case whose disks hang on its forensic instance."""
+    case_id = open_case(lab)
+    triage(case_id)
+    for step in (SnapshotVolumesOperator, CopySnapshotsOperator):
+        perform(step(task_id="disk"), case_id=case_id)
+    perform(LaunchForensicInstanceOperator(task_id="launch"), case_id=case_id)
+    perform(AttachEvidenceVolumesOperator(task_id="attach"), case_id=case_id)
+    return case_id
+
+
+def test_clamav_scans_every_volume_and_its_matches_are_findings(lab: SmallLab, registry: dict[str, Any]) -> None:
+    case_id = attached(lab)
+    offer(lab, b"signatures of somebody else\n")
+    with pytest.raises(AirflowFailException, match="not the ones that the registry names"):
+        perform(AnalyseDiskOperator(task_id="analyse_disk"), case_id=case_id)
+    view = ForensicsHook().desk(case_id, step="test").view()
+    assert {i.outcome for i in view.investigations} == {"FAILED"}
+    assert view.results == ()
+    offer(lab, SIGNATURES)
+    done = perform(AnalyseDiskOperator(task_id="analyse_disk"), case_id=case_id)
+    volumes = lab.facts["instances"]["web-server"]["volumes"].values()
+    assert done == {f"scan_clamav of disk-{v}": 1 for v in volumes}
+    view = ForensicsHook().desk(case_id, step="test").view()
+    for result in view.results:
+        (finding,) = result.findings
+        assert finding.title == "clamav matched Lab.Planted.Readme.UNOFFICIAL"
+        assert finding.source.endswith("/backup/README")
+        assert result.tool == "clamav"
+        assert result.provenance[0].version.startswith("ClamAV ")
+        assert result.counts["files"] >= 2
+        assert result.counts["signatures"] == 1
+    raw = raw_output(lab, view.investigations[0])
+    assert "README: Lab.Planted.Readme.UNOFFICIAL FOUND" in raw
+    stored = {e.detail["name"] for e in view.custody if e.action.value == "ARTIFACT_STORED"}
+    assert stored == {"raw", "results"}
+    # A cleared task finds the work done.
+    assert perform(AnalyseDiskOperator(task_id="analyse_disk"), case_id=case_id) == {"already": True}
+    assert_reported(lab, case_id)
+
+
+def assert_reported(lab: SmallLab, case_id: str) -> None:
+    """The report and its exports lie in the evidence store; the case counts as reported only then."""
+    written = perform(WriteReportOperator(task_id="write_report"), case_id=case_id)
+    assert set(written) == {"html", "json", *EXPORTS}
+    stored = {}
+    for name, uri in written.items():
+        bucket, key = uri.removeprefix("s3://").split("/", 1)
+        answer = lab.client("s3").get_object(Bucket=bucket, Key=key)
+        assert answer["ObjectLockMode"] == "GOVERNANCE", name
+        stored[name] = answer["Body"].read().decode()
+    for name in EXPORTS:
+        assert written[name] in stored["html"], name
+    assert "clamav matched Lab.Planted.Readme" in stored["timeline.timesketch.jsonl"] + stored["findings.ocsf.jsonl"]
+    report = json.loads(stored["json"])
+    assert {a["question"] for a in report["answers"]} == {q["id"] for q in report["view"]["plan"]["questions"]}
+    view = ForensicsHook().desk(case_id, step="test").view()
+    assert view.milestones["reported"].isoformat() > report["generated_at"]
+
+
+def raw_output(lab: SmallLab, item: Investigation) -> str:
+    bucket, key = item.artifacts["raw"]["uri"].removeprefix("s3://").split("/", 1)
+    body = lab.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    assert hashlib.sha256(body).hexdigest() == item.artifacts["raw"]["sha256"]
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        member = archive.extractfile("./clamscan.log")
+        assert member is not None
+        return member.read().decode()
+
+
+def test_a_line_of_the_registry_is_all_that_the_product_reads() -> None:
+    path = Path(documents.__file__).with_name("documents.json")
+    entry = json.loads(path.read_text("utf-8"))["scan_clamav_linux"]
+    assert entry["evidence"] == "disk"
+    assert entry["output"] == "raw"
