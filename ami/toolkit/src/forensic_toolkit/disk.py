@@ -28,7 +28,7 @@ from forensic_toolkit import (
 )
 from forensic_toolkit.coverage import Coverage
 from forensic_toolkit.errors import EvidenceError
-from forensic_toolkit.filesystem import Entry, FileSystem, Times
+from forensic_toolkit.filesystem import Entry, FileSystem, Partition, Times
 from forensic_toolkit.mounts import Walked, arrange
 from forensic_toolkit.results import Finding, Results, ToolRun
 from forensic_toolkit.tree import Tree
@@ -68,7 +68,13 @@ def analyse(device: Path, *, results: Results, raw: Path, lane: str) -> None:
         results.findings.clear()
         results.events.clear()
         plaso_program.run(
-            device, results=results, raw=raw, account=found.account, files=found.files, windows=found.windows
+            device,
+            found.volumes,
+            results=results,
+            raw=raw,
+            account=found.account,
+            files=found.files,
+            windows=found.windows,
         )
         return
     second_opinion = dissect_program.start(device, raw=raw, results=results)
@@ -88,6 +94,7 @@ class Examined:
     account: Coverage
     files: int
     windows: bool
+    volumes: list[Partition]
 
 
 def examine(device: Path, *, results: Results, raw: Path) -> Examined:
@@ -121,7 +128,8 @@ def examine(device: Path, *, results: Results, raw: Path) -> Examined:
     account.judge(results)
     present = sum(not entry.deleted for entry in entries)
     windows = any(entry.path.lower() == "/windows/system32" for entry in entries)
-    return Examined(_expected(tree, account=account) if system else {}, account, present, windows)
+    volumes = [item.filesystem.partition for item in walked]
+    return Examined(_expected(tree, account=account) if system else {}, account, present, windows, volumes)
 
 
 def _read_logs(tree: Tree, *, account: Coverage, results: Results) -> None:
