@@ -14,6 +14,8 @@ import pytest
 
 from lab.evidence import disk as lab_disk
 from lab.evidence.disk import WEB_SERVER, Layout
+from lab.evidence.population import populate
+from lab.evidence.scenario import load
 from tests.toolkit.examined import NO_TOOLS, PLASO, TOOLS, examine
 
 pytestmark = pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
@@ -164,3 +166,19 @@ def _place(fact: dict[str, Any], events: list[dict[str, Any]]) -> int | None:
         if near and any(word in event["message"] for word in _WORDS[fact["id"]]):
             return number
     return None
+
+
+@pytest.mark.investigate
+def test_journalctl_finds_no_fault_in_the_journal_and_reads_what_the_toolkit_reads(tmp_path: Path) -> None:
+    program = shutil.which("journalctl")
+    if program is None:
+        pytest.skip("journalctl is not on this machine (Debian: systemd); the toolkit's own reader is tested anyway")
+    image, _facts = build(tmp_path, Layout.GPT_EXT4)
+    path = "/var/log/journal/5f1d0c9be0a24c5e9d1f6a7b8c9d0e1f/system.journal"
+    file = tmp_path / "system.journal"
+    file.write_bytes(populate(load(WEB_SERVER)).node(path).data)
+    subprocess.run([program, "--verify", "--file", str(file)], check=True, capture_output=True, timeout=60)
+    argv = [program, "--file", str(file), "-o", "cat", "--no-pager", "--quiet"]
+    lines = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout.splitlines()
+    account = next(item for item in examine(image)["coverage"] if item["path"] == path)
+    assert account["parsed"] == account["lines"] == len(lines) > 40

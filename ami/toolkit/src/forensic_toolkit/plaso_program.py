@@ -54,7 +54,7 @@ _SAME = {
 
 def programs() -> tuple[str, str] | None:
     """log2timeline and psort: FORENSIC_PLASO's, the AMI's, or those on the PATH."""
-    folders = [os.environ.get("FORENSIC_PLASO", ""), str(Path(sys.prefix).parent / "plaso" / "bin")]
+    folders = [os.environ.get("FORENSIC_PLASO", ""), str(Path(sys.prefix).parent / "plaso" / "bin"), "/opt/plaso/bin"]
     path = os.pathsep.join([*filter(None, folders), os.environ.get("PATH", "")])
     found = [shutil.which(name, path=path) for name in ("log2timeline", "psort")]
     return (found[0], found[1]) if found[0] and found[1] else None
