@@ -28,6 +28,9 @@ from lab.seed_targets import Images, controller, member_account
 LAB_SETTINGS = {
     # Security Hub's administrator sends the findings of the member account's instances
     "administrator_accounts": SECURITY_ACCOUNT,
+    # the benchmark and the tests isolate more targets at once than the defaults let go without approval
+    "isolation_cap_all": "200",
+    "isolation_cap_account": "100",
     "poll_seconds": "0.5",
     "queue_poll_seconds": "0.25",
     "finding_visibility_seconds": "20",

@@ -17,15 +17,17 @@ from forensics.models.case import CaseStatus
 from forensics.models.containment import ContainmentState, RestorePoint
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
+from forensics.models.finding import Severity
 from forensics.models.plan import Order
 from forensics.operators.case import OpenCaseOperator
 from forensics.operators.containment import ISOLATE, REFUSE, IsolateTargetOperator, PlanContainmentOperator
 from forensics.operators.release import KEEP, RELEASE, PlanReleaseOperator, ReleaseTargetOperator
-from forensics.operators.triage import DescribeTargetOperator, PlanResponseOperator
+from forensics.operators.triage import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
 from forensics.settings import get_settings
 from forensics.triggers.containment import ContainmentWatchTrigger
 from tests.integration.conftest import SmallLab, running_lab
 from tests.integration.steps import DagRun, TaskInstance, perform
+from tests.unit.domain.builders import finding
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +244,27 @@ def test_approval_that_is_refused_leaves_the_target_and_says_so(
     assert groups_of(lab, target) == before
     result = desk(case_id).view().containment
     assert result is not None and result.state is ContainmentState.NOT_CONTAINED and result.reason
+
+
+def test_approval_is_asked_for_an_isolation_that_a_later_finding_brought(
+    lab: SmallLab, target: str, asked: Any, approval_needed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__FORENSICS__VERIFY_FINDINGS", "False")
+    get_settings.cache_clear()
+    case_id = opened(lab, target, actions="disk")
+    step = plan_step(case_id)
+    assert step.execute(context(step))["carried_out"] is False
+    desk(case_id).gw.store.add_finding(case_id, finding(instance_id=target, severity=Severity.CRITICAL))
+    with pytest.raises(AirflowSkipException, match="extended by isolate"):
+        perform(ExtendPlanOperator(task_id="extend_plan"), case_id=case_id)
+    before = groups_of(lab, target)
+    with pytest.raises(AirflowSkipException, match="waits for a person"):
+        isolate(case_id)
+    assert groups_of(lab, target) == before
+    again = plan_step(case_id)
+    deferred(again)
+    assert "cap of 0 isolations" in asked.call_args.kwargs["body"]
+    assert again.execute_complete(context(again), answer(ISOLATE))["outcome"] == "DONE"
 
 
 def test_approval_does_not_cover_a_plan_that_changed(

@@ -124,6 +124,9 @@ class PlanContainmentOperator(_ContainmentOperator, HITLOperator):
         if not work.response.isolate.wanted:
             desk.note("isolation is not wanted; the containment plan is a dry run", kind=TimelineKind.CONTAINMENT)
             return {"steps": len(plan.steps), "carried_out": False}
+        if work.policy.approval and not plan.approval:
+            # The plan was a dry run until a later finding extended the response plan; the steps are the same.
+            plan = plan.model_copy(update={"approval": work.policy.approval})
         if plan.approval and work.approval() is None:
             self._ask(desk, plan, context)
         return self._go_on(desk, work, plan)
