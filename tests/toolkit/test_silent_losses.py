@@ -227,7 +227,7 @@ def test_the_gate_flags_every_seeded_loss(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         try:
-            gaps, _results = gaps_of(seed)
+            gaps, _results = gaps_of(seed, folder)
         except AssertionError as error:
             gaps = [str(error)]
         said = [gap for gap in gaps if seed.says in gap]

@@ -91,12 +91,14 @@ def plan(*, inputs: list[Path], folder: Path, input_bytes: int) -> Confinement:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     # The image is mapped, which counts as address space but not as memory.
     most = max(4 * GIB, memory) + input_bytes
+    # A copy of a logical volume may be as large as the evidence.
+    output = 16 * GIB + input_bytes
     if os.geteuid() != 0 or not _reachable(Path(sys.executable).resolve()) or not _reachable(Path(__file__).resolve()):
-        return Confinement(most, 16 * GIB)
+        return Confinement(most, output)
     group = inputs[0].stat().st_gid if inputs else None
     if not _reachable(folder):
-        return Confinement(most, 16 * GIB)
-    return Confinement(most, 16 * GIB, group=group, user=NOBODY)
+        return Confinement(most, output)
+    return Confinement(most, output, group=group, user=NOBODY)
 
 
 def _reachable(path: Path) -> bool:

@@ -24,10 +24,11 @@ from forensic_toolkit import (
     plaso_program,
     shell_histories,
     system_logs,
+    yara_rules,
 )
 from forensic_toolkit.coverage import Coverage
 from forensic_toolkit.errors import EvidenceError
-from forensic_toolkit.filesystem import Entry, FileSystem, Times
+from forensic_toolkit.filesystem import Entry, FileSystem, Partition, Times
 from forensic_toolkit.mounts import Walked, arrange
 from forensic_toolkit.results import Finding, Results, ToolRun
 from forensic_toolkit.tree import Tree
@@ -67,7 +68,13 @@ def analyse(device: Path, *, results: Results, raw: Path, lane: str) -> None:
         results.findings.clear()
         results.events.clear()
         plaso_program.run(
-            device, results=results, raw=raw, account=found.account, files=found.files, windows=found.windows
+            device,
+            found.volumes,
+            results=results,
+            raw=raw,
+            account=found.account,
+            files=found.files,
+            windows=found.windows,
         )
         return
     second_opinion = dissect_program.start(device, raw=raw, results=results)
@@ -87,6 +94,7 @@ class Examined:
     account: Coverage
     files: int
     windows: bool
+    volumes: list[Partition]
 
 
 def examine(device: Path, *, results: Results, raw: Path) -> Examined:
@@ -107,6 +115,7 @@ def examine(device: Path, *, results: Results, raw: Path) -> Examined:
         name = f"{rule.__module__.rsplit('.', 1)[-1]}.{rule.__name__}"
         count = results.apply(name, rule=partial(rule, tree))
         results.runs.append(ToolRun("rules", __version__, [name], 0, monotonic() - started, count))
+    results.apply("YARA", rule=partial(yara_rules.findings, tree, results=results))
     account = Coverage()
     _read_logs(tree, account=account, results=results)
     notable = {finding.source for finding in results.findings}
@@ -119,7 +128,8 @@ def examine(device: Path, *, results: Results, raw: Path) -> Examined:
     account.judge(results)
     present = sum(not entry.deleted for entry in entries)
     windows = any(entry.path.lower() == "/windows/system32" for entry in entries)
-    return Examined(_expected(tree, account=account) if system else {}, account, present, windows)
+    volumes = [item.filesystem.partition for item in walked]
+    return Examined(_expected(tree, account=account) if system else {}, account, present, windows, volumes)
 
 
 def _read_logs(tree: Tree, *, account: Coverage, results: Results) -> None:

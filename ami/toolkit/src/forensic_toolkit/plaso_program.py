@@ -6,8 +6,10 @@ Everything of every partition, with a SHA-256 of every file. Field names: Timesk
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
+import resource
 import shutil
 import sys
 import time
@@ -20,11 +22,13 @@ from typing import Any
 from forensic_toolkit import subprograms
 from forensic_toolkit.coverage import Coverage, far_too_little
 from forensic_toolkit.errors import EvidenceError
+from forensic_toolkit.filesystem import Partition
 from forensic_toolkit.printable import printable
 from forensic_toolkit.results import Results, ToolRun
 from forensic_toolkit.times import timesketch
 
 VERSION = "20260720"
+_COPY = 4 << 20
 # plaso's "linux" preset leaves web logs out.
 LINUX = "linux,text/apache_access"
 WINDOWS = "win7,mft,usnjrnl"
@@ -50,43 +54,88 @@ _SAME = {
 
 def programs() -> tuple[str, str] | None:
     """log2timeline and psort: FORENSIC_PLASO's, the AMI's, or those on the PATH."""
-    folders = [os.environ.get("FORENSIC_PLASO", ""), str(Path(sys.prefix).parent / "plaso" / "bin")]
+    folders = [os.environ.get("FORENSIC_PLASO", ""), str(Path(sys.prefix).parent / "plaso" / "bin"), "/opt/plaso/bin"]
     path = os.pathsep.join([*filter(None, folders), os.environ.get("PATH", "")])
     found = [shutil.which(name, path=path) for name in ("log2timeline", "psort")]
     return (found[0], found[1]) if found[0] and found[1] else None
 
 
-def run(device: Path, *, results: Results, raw: Path, account: Coverage, files: int, windows: bool) -> None:
-    """Write the timeline; ``account`` and ``files`` say how much there is. Raises EvidenceError when there is none."""
+def run(
+    device: Path, volumes: list[Partition], *, results: Results, raw: Path, account: Coverage, files: int, windows: bool
+) -> None:
+    """Write the timeline of all ``volumes``; ``account`` and ``files`` say how much there is.
+
+    Raises EvidenceError when there is none.
+    """
     found = programs()
     if found is None:
         raise EvidenceError(
             "plaso is not installed (log2timeline and psort are neither in FORENSIC_PLASO nor on the PATH): the full "
             "timeline needs a forensic AMI with plaso; the fast lane does without it"
         )
-    folder = raw.parent / "plaso"
-    folder.mkdir()
-    storage, output = folder / "storage.plaso", folder / "events.jsonl"
-    seconds = max(60.0, results.seconds_left())
-    _collect(found[0], device=device, storage=storage, results=results, seconds=seconds, windows=windows)
-    _sort(found[1], storage=storage, output=output, results=results)
-    timeline = folder / "timeline.jsonl"
     kinds: Counter[str] = Counter()
+    outputs = []
+    for number, source in enumerate(_sources(device, volumes, folder=raw.parent, results=results)):
+        folder = raw.parent / f"plaso{number}"
+        folder.mkdir()
+        storage, output = folder / "storage.plaso", folder / "events.jsonl"
+        seconds = max(60.0, results.seconds_left())
+        _collect(found[0], device=source, storage=storage, results=results, seconds=seconds, windows=windows)
+        _sort(found[1], storage=storage, output=output, results=results)
+        outputs.append(output)
+        for log in folder.glob("*.log*"):
+            shutil.copy(log, raw / f"plaso{number}-{log.name}")
+    timeline = raw.parent / "plaso.jsonl"
     with timeline.open("w", encoding="utf-8") as file:
-        for event in events(output, kinds=kinds):
+        streams = [events(output, kinds=kinds) for output in outputs]
+        for event in heapq.merge(*streams, key=lambda event: str(event["datetime"])):
             file.write(json.dumps(event, ensure_ascii=False) + "\n")
     results.more_timeline, results.more_entries = timeline, kinds.total()
     results.counts |= {f"plaso_{name}": count for name, count in kinds.most_common(40)}
     _judge(kinds, results=results, account=account, files=files)
-    for log in folder.glob("*.log*"):
-        shutil.copy(log, raw / f"plaso-{log.name}")
+
+
+def _sources(device: Path, volumes: list[Partition], *, folder: Path, results: Results) -> Iterator[Path]:
+    """The device, and a sparse copy of each logical volume: plaso's own reader refuses those in several segments."""
+    if any(not volume.pieces for volume in volumes):
+        yield device
+    for volume in volumes:
+        if not volume.pieces:
+            continue
+        largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        room = shutil.disk_usage(folder).free * 0.8
+        if volume.length > (room if largest == resource.RLIM_INFINITY else min(room, largest)):
+            why = (
+                f"a copy of {volume.length} bytes for plaso has no room: {room:.0f} bytes are free for it in {folder} "
+                f"(FORENSIC_WORK), files of {largest} bytes are allowed; the fast lane has read this volume"
+            )
+            results.gap(f"plaso {volume.label}", why)
+            continue
+        copy = folder / f"volume{volume.number}.raw"
+        _assemble(device, volume, into=copy)
+        yield copy
+
+
+def _assemble(device: Path, volume: Partition, *, into: Path) -> None:
+    stretches, at = volume.stretches(), 0
+    descriptor = os.open(device, os.O_RDONLY)
+    try:
+        with into.open("wb") as file:
+            file.truncate(stretches.bytes)
+            while at < stretches.bytes and (data := stretches.read(descriptor, offset=at, length=_COPY)):
+                if any(data):
+                    file.seek(at)
+                    file.write(data)
+                at += len(data)
+    finally:
+        os.close(descriptor)
 
 
 def _collect(program: str, *, device: Path, storage: Path, results: Results, seconds: float, windows: bool) -> None:
     workers = min(MAX_WORKERS, os.cpu_count() or 1)
     argv = [program, "--quiet", "--unattended", "--status_view", "none", "--storage_file", str(storage)]
     argv += ["--logfile", str(storage.with_name("log2timeline.log")), "--temporary_directory", str(storage.parent)]
-    argv += ["--partitions", "all", "--volumes", "all", "--vss_stores", "all", "--hashers", "sha256"]
+    argv += ["--partitions", "all", "--volumes", "none", "--vss_stores", "all", "--hashers", "sha256"]
     argv += ["--parsers", WINDOWS if windows else LINUX, "--timezone", "UTC", "--workers", str(workers)]
     argv += ["--worker_memory_limit", str(WORKER_MEMORY), str(device)]
     _run("log2timeline", argv, results=results, seconds=seconds * (1 - _SORTING), folder=storage.parent)

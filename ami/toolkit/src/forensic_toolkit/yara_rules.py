@@ -1,0 +1,91 @@
+"""YARA-X rules on files that are suspicious by their place or origin; add rules by adding a file to ``yara/``.
+
+The rules and what they scan are bounded: files, bytes, and seconds for each file.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from importlib import metadata, resources
+from typing import Any
+
+from forensic_toolkit.filesystem import Entry
+from forensic_toolkit.results import SEVERITIES, Finding, Results, Severity, ToolRun
+from forensic_toolkit.tree import TEMPORARY, Tree, is_hidden, sha256_of
+
+MAX_FILE = 32 << 20
+MAX_BYTES = 2 << 30
+SECONDS_FOR_A_FILE = 10
+SECONDS = 90.0
+_SCRIPTS = re.compile(r"\.(php\d?|phtml|jspx?|aspx?|cgi|pl|py|rb|sh|ko)$", re.IGNORECASE)
+_STARTED = re.compile(
+    r"^/(etc/(cron|init\.d|systemd|profile|rc|update-motd)|var/spool/cron|lib/modules|usr/lib/modules)"
+)
+_PEOPLE = re.compile(r"^/(root|home/[^/]+|srv|var/www|opt|usr/local)/")
+
+
+def findings(tree: Tree, *, results: Results) -> Iterator[Finding]:
+    """A finding for each rule that a file matches. Without YARA-X there are none, and a gap says so."""
+    try:
+        import yara_x
+    except ImportError:
+        results.gap("YARA", "yara-x is not installed in the toolkit's environment")
+        return
+    compiler = yara_x.Compiler()
+    for name, text in _sources():
+        compiler.add_source(text, origin=name)
+    scanner = yara_x.Scanner(compiler.build())
+    scanner.set_timeout(SECONDS_FOR_A_FILE)
+    started, scanned, size, hits = time.monotonic(), 0, 0, 0
+    for entry in _candidates(tree):
+        if size > MAX_BYTES or time.monotonic() - started > SECONDS:
+            results.gap("YARA", f"{scanned} files ({size >> 20} MiB) were scanned; there was no time for the rest")
+            break
+        try:
+            matched = scanner.scan(entry.read(limit=MAX_FILE)).matching_rules
+        except (yara_x.ScanError, yara_x.TimeoutError) as error:
+            results.gap(f"YARA {entry.path}", f"the scan ended early: {error}")
+            continue
+        scanned, size, hits = scanned + 1, size + entry.size, hits + len(matched)
+        yield from (_described(rule, entry, tree=tree) for rule in matched)
+    seconds = time.monotonic() - started
+    results.runs.append(ToolRun("yara-x", metadata.version("yara-x"), [f"{scanned} files"], 0, seconds, hits))
+
+
+def _sources() -> Iterator[tuple[str, str]]:
+    folder = resources.files("forensic_toolkit").joinpath("yara")
+    for path in sorted(folder.iterdir(), key=lambda path: path.name):
+        if path.name.endswith(".yar"):
+            yield path.name, path.read_text("utf-8")
+
+
+def _candidates(tree: Tree) -> Iterator[Entry]:
+    """Files that no package owns, where intruders put them."""
+    for entry in tree.entries:
+        if not entry.is_file or not 0 < entry.size <= MAX_FILE or tree.is_packaged(entry):
+            continue
+        path = entry.path
+        if path.endswith("_history"):
+            continue  # what was typed is judged as commands
+        placed = TEMPORARY.match(path) or is_hidden(path) or _STARTED.match(path)
+        runs = entry.is_executable and (tree.is_late(entry) or not tree.packaged)
+        if placed or runs or (_PEOPLE.match(path) and (entry.is_executable or _SCRIPTS.search(path))):
+            yield entry
+
+
+def _described(rule: Any, entry: Entry, *, tree: Tree) -> Finding:
+    about = dict(rule.metadata)
+    technique = str(about.get("technique", ""))
+    severity: Severity = next((name for name in SEVERITIES if name == about.get("severity")), "medium")
+    return Finding(
+        title=f"{about.get('title', rule.identifier)}: {entry.path}",
+        detail=f"YARA rule {rule.identifier}; {entry.size} bytes, owner {entry.uid}; {tree.origin(entry)}",
+        severity=severity,
+        confidence="medium",
+        source=entry.path,
+        time=entry.born(),
+        technique=technique if re.fullmatch(r"T\d{4}(\.\d{3})?", technique) else None,
+        data={**entry.facts(), "sha256": sha256_of(entry), "rule": rule.identifier},
+    )
