@@ -11,7 +11,7 @@ from forensics.aws.custody_ledger import CustodyLedger
 from forensics.aws.messages import Notifier
 from forensics.domain.opening import case_from
 from forensics.errors import ForensicsError
-from forensics.models.base import format_utc
+from forensics.models.base import Model, Utc, format_utc
 from forensics.models.case import Case, StepFailure, TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.finding import Finding
@@ -36,6 +36,13 @@ class Admission:
     def needs_run(self) -> bool:
         """Whether a DAG run must exist: not for a finding whose case is closed."""
         return self.how != "closed"
+
+
+class _Joined(Model):
+    """That a finding has joined; ``planned``: the case had its plan then, so that the plan may have to grow."""
+
+    at: Utc
+    planned: bool
 
 
 class CaseDoor:
@@ -71,8 +78,9 @@ class CaseDoor:
     def _join(self, case: Case, finding: Finding, *, received_at: datetime) -> bool:
         """Timeline, ledger, one notification; the mark comes last, so that a killed worker's successor does the rest."""
         mark = f"JOINED#{finding_sk(finding)}#{finding.severity.value}"
-        if self._store.has(case.case_id, mark):
-            return False
+        done = self._store.get(case.case_id, mark, _Joined)
+        if done is not None:
+            return done.planned
         words = f"{finding.title[:200]} ({finding.severity.value}, {finding.source.value})"
         self._store.note(
             case.case_id,
@@ -94,8 +102,9 @@ class CaseDoor:
             once=mark,
         )
         self._tell(case, f"finding_joined:{finding.key}:{finding.severity.value}", f"Another finding joined: {words}")
-        self._store.put_once(case.case_id, mark, {"at": format_utc(datetime.now(UTC))})
-        return self._store.has(case.case_id, "PLAN")
+        joined = _Joined(at=datetime.now(UTC), planned=self._store.has(case.case_id, "PLAN"))
+        self._store.put_once(case.case_id, mark, joined)
+        return joined.planned
 
     def _after_the_end(self, case: Case, finding: Finding) -> None:
         """The finding's case is closed: no new case; people are told once when the activity went on after the end."""

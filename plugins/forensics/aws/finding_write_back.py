@@ -33,18 +33,16 @@ OCSF_STATUS = {Stage.IN_PROGRESS: 2, Stage.RESOLVED: 4}
 
 
 class FindingWriteBack:
-    """Annotates findings in one account and Region."""
+    """Annotates findings in the account and Region where ``sources`` looks them up (under a role that only reads)."""
 
     def __init__(
-        self, *, security_hub: Any, guardduty: Any, account_id: str, region: str, archive_guardduty: bool = False
+        self, *, sources: FindingSources, security_hub: Any, guardduty: Any, archive_guardduty: bool = False
     ) -> None:
+        self._sources = sources
         self._securityhub = security_hub
         self._guardduty = guardduty
-        self._sources = FindingSources(
-            security_hub=security_hub, guardduty=guardduty, account_id=account_id, region=region
-        )
-        self.account_id = account_id
         self._archive = archive_guardduty
+        self.account_id = sources.account_id
 
     def annotate(self, finding: Finding, *, text: str, stage: Stage) -> None:
         """Add the note and set the state. Raises :class:`AwsError`, also when the service does not know the finding."""

@@ -182,13 +182,12 @@ class ForensicsHook(BaseHook):
 
     def write_back(self, case: Case) -> FindingWriteBack:
         """Where the case's findings are annotated: the administrator's account when there is one, else the target's."""
-        account = (*names(self.settings.administrator_accounts), case.account_id)[0]
-        clients = self._assumed(Scope(account, case.region, phase="findings", case_id=case.case_id))
+        sources = self._finding_sources(case)[0]
+        clients = self._assumed(Scope(sources.account_id, sources.region, phase="findings", case_id=case.case_id))
         return FindingWriteBack(
+            sources=sources,
             security_hub=clients.lazy("securityhub"),
             guardduty=clients.lazy("guardduty"),
-            account_id=account,
-            region=case.region,
             archive_guardduty=self.settings.archive_guardduty,
         )
 

@@ -17,7 +17,7 @@ from forensics.domain.verdict import gaps
 from forensics.errors import CaseConflictError, ForensicsError, InvalidCaseError
 from forensics.export import exports
 from forensics.hooks.session import ForensicsHook
-from forensics.models.case import CaseStatus, Milestone, Phase, TimelineKind
+from forensics.models.case import Case, CaseStatus, Milestone, Phase, TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.operators.base import ForensicOperator, Json
@@ -72,6 +72,17 @@ def _requester(params: dict[str, Any], *, user: str | None) -> str:
     return typed or known or "the Airflow user who started the run"
 
 
+def _same_place(case: Case, params: dict[str, Any]) -> None:
+    """A run started with a case's id works that case's instance and no other one."""
+    for name in ("account_id", "region", "instance_id"):
+        given = params.get(name)
+        if given and given != getattr(case, name):
+            msg = f"case {case.case_id} is about {name} {getattr(case, name)}, not {str(given)[:40]}"
+            raise InvalidCaseError(
+                msg, next_action="start the DAG again without a case id, or with the case's own instance"
+            )
+
+
 class OpenCaseOperator(BaseOperator):
     """Open the case of this run and return its id (seed step 3).
 
@@ -92,6 +103,7 @@ class OpenCaseOperator(BaseOperator):
             )
             with case_context(case_id, step=self.task_id):
                 desk = hook.desk(case_id, step=self.task_id)
+                _same_place(desk.case, params)
                 self._record(desk, run_id)
                 annotate(hook, desk.gw.store, desk.case, desk.findings(), step=self.task_id)
         except ForensicsError as error:

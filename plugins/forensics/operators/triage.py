@@ -124,8 +124,13 @@ class PlanResponseOperator(ForensicOperator):
 
     def act(self, desk: CaseDesk, context: Any) -> Json:
         """Decide, record and announce the plan."""
+        seen = desk.findings()
         plan = make_plan(desk, self.hook)
         desk.gw.store.put(desk.case_id, "PLAN", plan)
+        if desk.findings() != seen:
+            # It joined while the plan was made and saw none, so that no extension was ordered for it.
+            plan = make_plan(desk, self.hook, before=plan)
+            desk.gw.store.put(desk.case_id, "PLAN", plan)
         desk.milestone(Milestone.TRIAGED, plan.decided_at)
         record_plan(desk, plan)
         desk.phase(Phase.ACQUISITION)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from forensics.sensors.engine import IntakeEngine, RunOrder
 from forensics.settings import names
 from forensics.triggers.aws import QueueDepthTrigger
 
+log = logging.getLogger(__name__)
 LINGER_SECONDS = 1.0
 WORK_SECONDS = 4 * 3600
 WAIT_SECONDS = 3600
@@ -157,7 +159,11 @@ class QueueWork:
         """Whether fewer than ``routine_runs`` cases are active; asked once a second at most."""
         asked, room = self._room
         if time.monotonic() - asked > ROOM_SECONDS:
-            room = active_runs(self._dags[0]) < self._settings.routine_runs
+            try:
+                room = active_runs(self._dags[0]) < self._settings.routine_runs
+            except ForensicsError as error:
+                log.warning("routine findings wait: %s", error)
+                room = False
             self._room = (time.monotonic(), room)
         return room
 

@@ -1,0 +1,23 @@
+"""The small storm on the real scheduler; ``make storm`` is the whole one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.storm import Storm, blow, storm_stack
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+
+def test_a_small_storm_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    storm = Storm(findings=40, instances=15, kills=2, span_seconds=20.0)
+    with storm_stack(tmp_path / "storm") as lab:
+        figures = blow(lab, storm)
+    print(figures.text())
+    assert figures.clean, figures.text()
+    assert (figures.cases, figures.runs) == (storm.instances, storm.instances)
+    assert sum(figures.killed.values()) == storm.kills
+    assert figures.throttled > 0
+    assert figures.dead_letters == 0
