@@ -65,7 +65,10 @@ class Containment:
         settings = self.hook.settings
         approval = getattr(self.response, "approval", None)
         reasons = tuple(getattr(approval, "reasons", ())) or ("the response plan asks for it",)
+        measures = tuple(str(m) for m in getattr(self.response, "containment", ()))
         return ContainmentPolicy(
+            credentials_first="credentials_first" in measures,
+            asks=measures,
             contain_first=str(getattr(self.response, "order", "")) == "contain_first",
             break_flows=settings.break_tracked_flows,
             idle_seconds=settings.idle_flow_seconds,
