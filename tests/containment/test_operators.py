@@ -383,3 +383,25 @@ def test_a_group_that_somebody_changed_is_replaced_and_told(lab: SmallLab, targe
     assert again["outcome"] == "DONE" and again["group_id"] != first
     assert groups_of(lab, target) == [[again["group_id"]]]
     assert any(case_id in m["subject"] and "ALERT" in m["subject"] for m in lab.mail())
+
+
+def test_after_approval_a_failed_try_is_completed_by_the_retry_of_the_same_task(
+    lab: SmallLab, target: str, asked: Any, approval_needed: None
+) -> None:
+    case_id = opened(lab, target)
+    step = plan_step(case_id)
+    deferred(step)
+    with pytest.raises(AirflowSkipException, match="waits for a person"):
+        isolate(case_id)
+    lab.control(
+        "faults", [{"service": "ec2", "action": "DisassociateIamInstanceProfile|ReplaceIam.*", "code": "AuthFailure"}]
+    )
+    try:
+        with pytest.raises(AirflowFailException, match=r"credentials\.profile"):
+            step.execute_complete(context(step), answer(ISOLATE))
+    finally:
+        lab.control("faults", [])
+    contained = groups_of(lab, target)
+    assert step.execute(context(step))["outcome"] == "DONE"
+    assert groups_of(lab, target) == contained, "what was done before the failure stayed"
+    assert desk(case_id).view().failures == ()
