@@ -15,6 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 USER = "admin"
+# Who asked for a release may not approve it: a second person of the lab, with the same password.
+APPROVER = "approver"
 REGION = "eu-central-1"
 FORENSIC_ACCOUNT = "222233334444"
 
@@ -43,7 +45,7 @@ SETTINGS = {
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     "AIRFLOW__CORE__DEFAULT_TIMEZONE": "utc",
     "AIRFLOW__CORE__AUTH_MANAGER": ("airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"),
-    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin,{APPROVER}:admin",
     "AIRFLOW__API__EXPOSE_CONFIG": "False",
     "AIRFLOW__API__WORKERS": "1",
     "AIRFLOW__API__AUTO_REFRESH_INTERVAL": "1",
@@ -163,7 +165,7 @@ def password_file(state: Path, *, password: str) -> Path:
     """Write the simple auth manager's file (0600) and return its path."""
     file = state / "airflow" / "passwords.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_private(file, text=json.dumps({USER: password}) + "\n")
+    write_private(file, text=json.dumps({USER: password, APPROVER: password}) + "\n")
     return file
 
 

@@ -84,7 +84,7 @@ class Settings(BaseModel):
     isolation_cap_group: int = Field(default=2, ge=0, le=1000, description="the same, per Auto Scaling group")
     isolation_window_minutes: int = Field(default=15, ge=1, le=1440)
     isolation_deadline_seconds: int = Field(
-        default=1800, ge=60, description="after triage; then the target is isolated even if the capture still runs"
+        default=3600, ge=60, description="after triage; then the target is isolated even if the capture still runs"
     )
     approval_timeout_seconds: int = Field(default=3600, ge=60, description="how long a person may take to answer")
     approval_default: str = Field(

@@ -11,8 +11,8 @@ from tests.containment.drive import Driver, verify_contained
 from tests.containment.world import FULL, Cell, Recorder, World, all_cells, difference
 
 CELLS = all_cells()
-# `make test` takes four of the 48; `make test-containment` takes all
-CHOSEN = CELLS if FULL else [CELLS[n] for n in (0, 15, 33, 46)]
+# `make test` takes three of the 48; `make test-containment` takes all
+CHOSEN = CELLS if FULL else [CELLS[n] for n in (0, 15, 46)]
 
 
 def test_there_are_48_different_cells() -> None:

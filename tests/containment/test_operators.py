@@ -25,6 +25,7 @@ from forensics.operators.release import KEEP, RELEASE, PlanReleaseOperator, Rele
 from forensics.operators.triage import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
 from forensics.settings import get_settings
 from forensics.triggers.containment import ContainmentWatchTrigger
+from tests.containment.world import LONG
 from tests.integration.conftest import SmallLab, running_lab
 from tests.integration.steps import DagRun, TaskInstance, perform
 from tests.unit.domain.builders import finding
@@ -178,6 +179,7 @@ def test_plan_isolate_and_release_with_two_persons(lab: SmallLab, target: str, a
     assert CustodyAction.TARGET_RELEASED in [e.action for e in desk(case_id).view().custody]
 
 
+@LONG
 def test_a_release_that_nobody_approves_changes_nothing(lab: SmallLab, target: str, asked: Any) -> None:
     case_id = opened(lab, target)
     isolate(case_id)
@@ -191,6 +193,7 @@ def test_a_release_that_nobody_approves_changes_nothing(lab: SmallLab, target: s
     assert groups_of(lab, target) == contained
 
 
+@LONG
 def test_a_restore_point_that_was_changed_is_refused(lab: SmallLab, target: str) -> None:
     case_id = opened(lab, target)
     isolate(case_id)
@@ -230,6 +233,7 @@ def test_approval_isolation_waits_and_acquisition_does_not(
     )
 
 
+@LONG
 @pytest.mark.parametrize(("option", "user"), [(REFUSE, "bob"), (REFUSE, None), (ISOLATE, "alice")])
 def test_approval_that_is_refused_leaves_the_target_and_says_so(
     lab: SmallLab, target: str, asked: Any, approval_needed: None, option: str, user: str | None
@@ -267,6 +271,7 @@ def test_approval_is_asked_for_an_isolation_that_a_later_finding_brought(
     assert again.execute_complete(context(again), answer(ISOLATE))["outcome"] == "DONE"
 
 
+@LONG
 def test_approval_does_not_cover_a_plan_that_changed(
     lab: SmallLab, target: str, asked: Any, approval_needed: None
 ) -> None:
@@ -287,6 +292,7 @@ def test_approval_does_not_cover_a_plan_that_changed(
     assert groups_of(lab, target) == before
 
 
+@LONG
 def test_the_deadline_isolates_while_the_capture_still_runs(
     lab: SmallLab, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +308,7 @@ def test_the_deadline_isolates_while_the_capture_still_runs(
     assert isolate(case_id)["group_id"] == result["group_id"], "the step after the capture finds it done"
 
 
+@LONG
 def test_a_closed_case_is_not_watched_for_ever(lab: SmallLab, target: str) -> None:
     case_id = opened(lab, target)
     wait = deferred(plan_step(case_id))
@@ -310,6 +317,7 @@ def test_a_closed_case_is_not_watched_for_ever(lab: SmallLab, target: str) -> No
     assert ended is not None and ended.ok
 
 
+@LONG
 def test_no_isolation_wanted_is_a_dry_run(lab: SmallLab, target: str) -> None:
     case_id = opened(lab, target, actions="memory+disk")
     seeded = len(changes(lab))
@@ -319,6 +327,7 @@ def test_no_isolation_wanted_is_a_dry_run(lab: SmallLab, target: str) -> None:
     assert plan is not None and plan.steps
 
 
+@LONG
 def test_a_target_that_ends_before_isolation_is_said(lab: SmallLab, target: str) -> None:
     case_id = opened(lab, target)
     lab.client("ec2", "member").terminate_instances(InstanceIds=[target])
@@ -354,6 +363,7 @@ def contain_first(case_id: str) -> None:
     store.put(case_id, "PLAN", plan.model_copy(update={"order": Order.CONTAIN_FIRST}))
 
 
+@LONG
 def test_contain_first_without_endpoints_acquires_first_and_says_so(lab: SmallLab, target: str) -> None:
     case_id = opened(lab, target)
     contain_first(case_id)
@@ -366,6 +376,7 @@ def test_contain_first_without_endpoints_acquires_first_and_says_so(lab: SmallLa
     assert isolate(case_id)["outcome"] == "DONE"
 
 
+@LONG
 def test_contain_first_leaves_only_the_endpoints_until_acquisition_has_ended(lab: SmallLab, target: str) -> None:
     member, network = lab.client("ec2", "member"), lab.facts["member_network"]
     group = member.create_security_group(GroupName=f"endpoints-{target}", Description="x", VpcId=network["vpc_id"])[
@@ -397,6 +408,7 @@ def test_contain_first_leaves_only_the_endpoints_until_acquisition_has_ended(lab
         member.delete_vpc_endpoints(VpcEndpointIds=made)
 
 
+@LONG
 def test_a_group_that_somebody_changed_is_replaced_and_told(lab: SmallLab, target: str) -> None:
     case_id = opened(lab, target)
     first = isolate(case_id)["group_id"]
@@ -406,3 +418,26 @@ def test_a_group_that_somebody_changed_is_replaced_and_told(lab: SmallLab, targe
     assert again["outcome"] == "DONE" and again["group_id"] != first
     assert groups_of(lab, target) == [[again["group_id"]]]
     assert any(case_id in m["subject"] and "ALERT" in m["subject"] for m in lab.mail())
+
+
+@LONG
+def test_after_approval_a_failed_try_is_completed_by_the_retry_of_the_same_task(
+    lab: SmallLab, target: str, asked: Any, approval_needed: None
+) -> None:
+    case_id = opened(lab, target)
+    step = plan_step(case_id)
+    deferred(step)
+    with pytest.raises(AirflowSkipException, match="waits for a person"):
+        isolate(case_id)
+    lab.control(
+        "faults", [{"service": "ec2", "action": "DisassociateIamInstanceProfile|ReplaceIam.*", "code": "AuthFailure"}]
+    )
+    try:
+        with pytest.raises(AirflowFailException, match=r"credentials\.profile"):
+            step.execute_complete(context(step), answer(ISOLATE))
+    finally:
+        lab.control("faults", [])
+    contained = groups_of(lab, target)
+    assert step.execute(context(step))["outcome"] == "DONE"
+    assert groups_of(lab, target) == contained, "what was done before the failure stayed"
+    assert desk(case_id).view().failures == ()

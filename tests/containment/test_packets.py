@@ -16,7 +16,7 @@ import pytest
 from forensics.domain.containment import RESIDUAL_DNS, RESIDUAL_TRACKED, assess, residuals
 from forensics.domain.containment_groups import Groups, network_steps
 from forensics.models.containment import ContainmentState, Stage
-from tests.containment.world import FULL
+from tests.containment.world import LONG
 from tests.unit.domain.test_containment import eni, facts
 
 PROGRAM = Path(__file__).with_name("packets.py")
@@ -24,11 +24,6 @@ SERVICE, OUTSIDE = 7000, 7001
 TARGET, CLIENT, NAT = ("10.0.2.2", "fd00:2::2"), ("10.0.3.2", "fd00:3::2"), "10.0.4.2"
 DIRECT, ALWAYS_TRACKED = ("v4", "v6"), "through NAT"
 SETTLE = 7.5  # the hypervisor forgets a flow that it does not see as tracked after six seconds
-
-
-LONG = pytest.mark.skipif(
-    not FULL, reason="waits for real timers of connection tracking: `make test-containment` runs it"
-)
 
 
 class Machine:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
 
 from forensics.aws.autoscaling import AutoScalingGateway
@@ -21,6 +22,7 @@ from forensics.aws.target_facts import FactsReader
 
 # set by `make test-containment`
 FULL = os.environ.get("CONTAINMENT_TESTS") == "full"
+LONG = pytest.mark.skipif(not FULL, reason="`make test-containment` runs it: `make test` has to stay short")
 REGION = "eu-central-1"
 ACCOUNT = "333344445555"
 SERVICES = ("ec2", "autoscaling", "elb", "elbv2", "iam")

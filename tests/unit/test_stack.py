@@ -228,7 +228,7 @@ def test_secrets_are_made_once_and_private(tmp_path: Path) -> None:
     other = airflow.environment(tmp_path / "other", lab_endpoint="http://127.0.0.1:1", api_port=1)
     assert first["AIRFLOW__API_AUTH__JWT_SECRET"] != other["AIRFLOW__API_AUTH__JWT_SECRET"]
     passwords = Path(first["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
-    assert list(json.loads(passwords.read_text())) == [airflow.USER]
+    assert list(json.loads(passwords.read_text())) == [airflow.USER, airflow.APPROVER]
     for file in (passwords, tmp_path / "secrets.json"):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 

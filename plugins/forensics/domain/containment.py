@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from forensics.models.containment import ContainmentState
@@ -45,19 +45,29 @@ def residuals(facts: InstanceFacts, *, deny_profile: str = "") -> tuple[str, ...
     return tuple(found)
 
 
-def ladder(facts: InstanceFacts) -> tuple[str, ...]:
-    """How to close what stays open, cheapest first (R39); what containment does by itself is not listed."""
+def ladder(facts: InstanceFacts, *, asked: Sequence[str] = ()) -> tuple[str, ...]:
+    """How to close what stays open, cheapest first (R39); what containment does by itself is not listed.
+
+    ``asked`` are measures of the case's playbook (R40): those rungs say that policy asks for them.
+    """
     if facts.state != "running":
         return ()
     subnets = ", ".join(sorted({i.subnet_id for i in facts.interfaces if i.subnet_id}))
-    return (
-        "deny everything in the guest's own firewall (needs SSM, so before isolation) or by your EDR",
-        "let EC2 forget idle tracked connections after 60 s (setting idle_flow_seconds; it cannot be unset exactly)",
-        "detach secondary interfaces",
-        f"network ACL that denies everything on {subnets or 'the subnet'}: also hits its neighbours there",
-        "Route 53 Resolver DNS Firewall that blocks everything: for the whole VPC",
-        "stop the instance when memory is acquired and verified: the only rung that proves that no flow is left",
+    rungs = (
+        ("", "deny everything in the guest's own firewall (needs SSM, so before isolation) or by your EDR"),
+        (
+            "",
+            "let EC2 forget idle tracked connections after 60 s (setting idle_flow_seconds; it cannot be unset exactly)",
+        ),
+        ("", "detach secondary interfaces"),
+        ("", f"network ACL that denies everything on {subnets or 'the subnet'}: also hits its neighbours there"),
+        ("dns_firewall", "Route 53 Resolver DNS Firewall that blocks everything: for the whole VPC"),
+        (
+            "stop_after_acquisition",
+            "stop the instance when memory is acquired and verified: the only rung that proves that no flow is left",
+        ),
     )
+    return tuple(f"{text} (the playbook asks for this)" if name in asked else text for name, text in rungs)
 
 
 def assess(

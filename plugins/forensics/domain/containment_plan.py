@@ -30,6 +30,8 @@ class ContainmentPolicy:
     idle_seconds: int = 0
     deny_profile: str = ""
     revoke_role: bool = False
+    credentials_first: bool = False
+    asks: tuple[str, ...] = ()
     approval: tuple[str, ...] = ()
 
     @property
@@ -81,7 +83,7 @@ def assemble(
         order=policy.order,
         steps=ordered,
         residuals=residuals(facts, deny_profile=policy.deny_profile),
-        ladder=ladder(facts),
+        ladder=ladder(facts, asked=policy.asks),
         approval=approval_reasons(facts, policy),
         token=token,
         digest=plan_digest(ordered),
@@ -212,10 +214,11 @@ def _credentials(
 ) -> Iterator[PlanStep]:
     """Cut both the issue and the use of credentials (R44)."""
     instance, options = facts.instance_id, original.metadata
+    stage = Stage.CREDENTIALS_FIRST if policy.credentials_first else Stage.CREDENTIALS
     if facts.metadata and options and facts.metadata.endpoint != "disabled":
         yield PlanStep(
             id="credentials.metadata",
-            stage=Stage.CREDENTIALS,
+            stage=stage,
             target=instance,
             call=calls.metadata_off(instance),
             undo=(calls.metadata(instance, options=options),),
@@ -229,7 +232,7 @@ def _credentials(
         association = facts.profile.association_id
         yield PlanStep(
             id="credentials.profile",
-            stage=Stage.CREDENTIALS,
+            stage=stage,
             target=facts.profile.name,
             call=(
                 calls.replace_profile(association, name=policy.deny_profile)
@@ -249,11 +252,12 @@ def _role(
     facts: InstanceFacts, profile: ProfileFacts, *, case_id: str, policy: ContainmentPolicy, now: datetime
 ) -> Iterator[PlanStep]:
     role = str(profile.role)
+    stage = Stage.CREDENTIALS_FIRST if policy.credentials_first else Stage.CREDENTIALS
     name = calls.deny_policy_name(case_id)
     if name not in facts.role_policies:
         yield PlanStep(
             id="credentials.deny",
-            stage=Stage.CREDENTIALS,
+            stage=stage,
             target=role,
             call=calls.deny_instance(case_id, profile=profile, instance_id=facts.instance_id),
             undo=(calls.delete_policy(role, name=name),),
@@ -264,7 +268,7 @@ def _role(
         users = others_use(profile)
         yield PlanStep(
             id="credentials.revoke",
-            stage=Stage.CREDENTIALS,
+            stage=stage,
             target=role,
             call=calls.revoke_role(case_id, profile=profile, before=now),
             undo=(calls.delete_policy(role, name=revoke),),

@@ -24,6 +24,7 @@ class ContainmentState(StrEnum):
 class Stage(StrEnum):
     """Parts of a plan in the order in which they are carried out; steps of one stage do not depend on each other."""
 
+    CREDENTIALS_FIRST = "credentials-first"
     PROTECT = "protect"
     SCALING = "scaling"
     STANDBY = "standby"

@@ -23,6 +23,9 @@ from forensics.triggers.containment import ContainmentWatchTrigger
 ISOLATE, REFUSE = "Isolate", "Do not isolate"
 
 
+_UNFINISHED = frozenset({Outcome.PENDING, Outcome.PARTIAL, Outcome.FAILED})
+
+
 class _ContainmentOperator(ForensicOperator):
     """What both containment tasks do."""
 
@@ -182,7 +185,8 @@ class PlanContainmentOperator(_ContainmentOperator, HITLOperator):
 
     def _go_on(self, desk: CaseDesk, work: Containment, plan: ContainmentPlan) -> Json:
         waiting = desk.gw.store.get(desk.case_id, "CONTAINMENT", ContainmentResult)
-        if waiting is not None and waiting.outcome is Outcome.PENDING:
+        if waiting is not None and waiting.outcome in _UNFINISHED and (plan.approval or self._overdue(work)):
+            # isolate_target has left it to this task, or this task began it at the deadline and was not done
             return self.finish(desk, work.contain())
         answer = work.approval()
         if plan.approval and not (answer and answer.granted):
@@ -202,6 +206,10 @@ class PlanContainmentOperator(_ContainmentOperator, HITLOperator):
         desk.note(f"contain first: {said}", kind=TimelineKind.CONTAINMENT)
         if left:
             desk.announce("contain_first", "The target could not be contained first", lines=[f"Open: {said}"])
+
+    def _overdue(self, work: Containment) -> bool:
+        seconds = self.hook.settings.isolation_deadline_seconds
+        return datetime.now(UTC).timestamp() >= due(work.response.decided_at, seconds=seconds)
 
     def _watch(self, desk: CaseDesk, work: Containment) -> None:
         until = due(work.response.decided_at, seconds=self.hook.settings.isolation_deadline_seconds)

@@ -65,7 +65,10 @@ class Containment:
         settings = self.hook.settings
         approval = getattr(self.response, "approval", None)
         reasons = tuple(getattr(approval, "reasons", ())) or ("the response plan asks for it",)
+        measures = tuple(str(m) for m in getattr(self.response, "containment", ()))
         return ContainmentPolicy(
+            credentials_first="credentials_first" in measures,
+            asks=measures,
             contain_first=str(getattr(self.response, "order", "")) == "contain_first",
             break_flows=settings.break_tracked_flows,
             idle_seconds=settings.idle_flow_seconds,
@@ -195,6 +198,8 @@ class Containment:
         try:
             steps = PlanRunner(self.gateway, todo, facts=facts).run()
             result = self._read_back(with_token, restore, steps=self._earlier(steps))
+            if result is None:
+                return self._gone(self._read_current(with_token, restore))
             self.desk.gw.store.put(self.desk.case_id, "CONTAINMENT", result)
         finally:
             self.desk.gw.store.release_lease(self.desk.case_id, "ISOLATING")
@@ -248,14 +253,21 @@ class Containment:
     # ------------------------------------------------------------------ after
     def _read_back(
         self, plan: ContainmentPlan, restore: RestorePoint, *, steps: tuple[ContainmentStep, ...]
-    ) -> ContainmentResult:
-        """State from what AWS says now; whatever a plan made from that would still do is what is open."""
+    ) -> ContainmentResult | None:
+        """State from what AWS says now; whatever a plan made from that would still do is what is open.
+
+        None when the instance ended meanwhile.
+        """
         state, problems, facts, groups = ContainmentState.FAILED, ["the target could not be read back"], None, {}
         for look in range(SETTLE_LOOKS):
             try:
                 facts = self.read(token=plan.token, original=restore.facts)
+                if ended(facts):
+                    return None
                 groups = self._quarantine(facts, plan)
                 rules = {g: self.gateway.facts.facts.rule_count(g) for g in groups.values()}
+            except ResourceGoneError:
+                return None
             except AwsError as error:
                 problems = [f"the target could not be read back: {error}"]
                 continue
