@@ -16,7 +16,8 @@ from forensics.models.custody import CustodyAction, CustodyEvent
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
 from forensics.operators.audit import AuditCaseOperator, ListCasesOperator
 from forensics.operators.custody import ExportCaseOperator, rehash
-from forensics.operators.disk import CopySnapshotsOperator, SnapshotVolumesOperator
+from forensics.operators.disk import SnapshotVolumesOperator
+from forensics.operators.disk_copy import CopySnapshotsOperator
 from forensics_verify.bundle import verify
 from forensics_verify.container import open_bundle
 from tests.integration.conftest import SmallLab
