@@ -91,7 +91,7 @@ def _forensic_key(account: Account) -> None:
     }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [owner, user]})
     key = kms.create_key(Description="forensic evidence of this account", Policy=policy)["KeyMetadata"]["KeyId"]
-    kms.create_alias(AliasName="alias/forensics-evidence", TargetKeyId=key)
+    kms.create_alias(AliasName="alias/forensics-member", TargetKeyId=key)
 
 
 def _network(account: Account) -> dict[str, Any]:

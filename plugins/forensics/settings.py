@@ -99,7 +99,10 @@ class Settings(BaseModel):
     revoke_role_sessions: bool = False
     legal_hold: bool = Field(default=True, description="put a legal hold on every evidence object")
     evidence_key_alias: str = Field(
-        default="alias/forensics-evidence", description="key for evidence in member accounts and in other Regions"
+        default="alias/forensics-evidence", description="the forensic account's evidence key in other Regions"
+    )
+    member_key_alias: str = Field(
+        default="alias/forensics-member", description="a member account's forensic key, for disks under other keys"
     )
     cross_region_from: str = Field(
         default="", description="comma-separated Regions whose disks may be copied to the home Region; * for all"

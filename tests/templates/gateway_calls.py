@@ -21,6 +21,7 @@ OTHER_NAMES = {
     "s3:HeadObject": "s3:GetObject",
     "s3:ListParts": "s3:ListMultipartUploadParts",
     "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:ListObjectVersions": "s3:ListBucketVersions",
     "dynamodb:TransactWriteItems": "dynamodb:PutItem",
 }
 NOT_CALLS = {"get_paginator", "get_waiter", "generate_presigned_url", "exceptions", "meta"}

@@ -88,14 +88,16 @@ class CopySnapshotsOperator(ForensicOperator):
         if route.route is Route.BLOCKED:
             self._save(desk, evidence.evidence_id, reason=route.reason, next_action=route.next_action)
             return
-        shared = original
+        shared, settings = original, self.hook.settings
         if route.route is Route.REENCRYPT:
-            again = self._in_account(desk, evidence, original, ebs=source.ebs, key=source.keys.resolve(self._alias))
+            again = self._in_account(
+                desk, evidence, original, ebs=source.ebs, key=source.keys.resolve(settings.member_key_alias)
+            )
             if again.state != "completed":
                 left.in_account.append(again.id)
                 return
             shared = again
-        source.ebs.share(shared.id, account_id=self.hook.settings.forensic_account_id)
+        source.ebs.share(shared.id, account_id=settings.forensic_account_id)
         copy_id = own.copy(
             shared.id,
             source_region=desk.case.region,
@@ -141,10 +143,6 @@ class CopySnapshotsOperator(ForensicOperator):
         desk.note(said[:900], kind=TimelineKind.EVIDENCE, evidence_id=evidence.evidence_id)
         return route
 
-    @property
-    def _alias(self) -> str:
-        return self.hook.settings.evidence_key_alias
-
     def _in_account(
         self, desk: CaseDesk, evidence: Evidence, original: Snapshot, *, ebs: EbsGateway, key: str
     ) -> Snapshot:
@@ -183,7 +181,9 @@ class CopySnapshotsOperator(ForensicOperator):
 
     def _evidence_key(self, desk: CaseDesk) -> str:
         settings, region = self.hook.settings, self._scope(desk).region
-        return settings.evidence_key_arn if region == settings.region else self._own(desk).keys.resolve(self._alias)
+        if region == settings.region:
+            return settings.evidence_key_arn
+        return self._own(desk).keys.resolve(settings.evidence_key_alias)
 
     def _save(self, desk: CaseDesk, item: str, *, reason: str | None = None, **origin: Any) -> None:
         known = desk.evidence_item(item)
