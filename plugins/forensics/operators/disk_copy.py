@@ -129,7 +129,8 @@ class CopySnapshotsOperator(ForensicOperator):
         settings = self.hook.settings
         key = source.keys.describe(original.kms_key_id) if original.encrypted and original.kms_key_id else None
         facts = {"account_id": desk.case.account_id, "forensic_account_id": settings.forensic_account_id}
-        route = route_for(encrypted=original.encrypted, key=key, failed_before=bool(failed), **facts)
+        of_key = any("key" in s.message.lower() for s in failed)
+        route = route_for(encrypted=original.encrypted, key=key, failed_before=of_key, **facts)
         if route.route is Route.GRANT and key:
             try:
                 grantee = self.hook.role_arn(self.hook.forensic_scope(desk.case_id))
