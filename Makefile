@@ -78,7 +78,7 @@ test-containment: .ready ## Contain and release all 48 kinds of target, with a f
 
 custody-check: .ready ## Prove custody: 300 tampered bundles named, 100 clean ones pass, disk digests fast and true
 	@echo "[custody-check] a few minutes; figures are printed"
-	@CUSTODY_CHECK=full $(PYTHON_BIN) -m pytest -q -s tests/verifier tests/unit/aws/test_disk_reading.py
+	@CUSTODY_CHECK=full $(PYTHON_BIN) -m pytest -q -s tests/verifier tests/unit/aws/test_disk_reading.py tests/unit/report/test_case_uco.py
 
 investigate-check: .ready ## Prove the investigation: planted intrusion on every disk layout, coverage gate, symbols, hostile evidence
 	@$(PYTHON_BIN) -m pytest -q -s -m investigate --timeout 900 tests/toolkit

@@ -12,6 +12,7 @@ from typing import Any
 
 import requests
 
+from lab.airflow import FORENSIC_ACCOUNT
 from lab.seed_accounts import Account, documents, phase_roles, service_trust
 
 SCENARIOS = Path(__file__).parent / "evidence" / "scenarios"
@@ -63,6 +64,7 @@ def product_in_member_account(account: Account, *, external_id: str) -> None:
     phase_roles(account, phases=("triage", "acquire", "contain", "release", "findings"), external_id=external_id)
     documents(account)
     _isolated_profile(account)
+    _forensic_key(account)
 
 
 def member_account(
@@ -74,6 +76,26 @@ def member_account(
     web = _web_server(account, network=network, profile=profile, images=images, control=control)
     database = _db_server(account, network=network, images=images, control=control)
     return {"member_network": network, "instances": {"web-server": web, "db-server": database}}
+
+
+def _forensic_key(account: Account) -> None:
+    """The member account's own forensic key: the forensic account may decrypt with it, and administers nothing."""
+    kms = account.client("kms")
+    user = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{FORENSIC_ACCOUNT}:root"},
+        "Action": ["kms:DescribeKey", "kms:Decrypt", "kms:CreateGrant", "kms:ReEncryptFrom"],
+        "Resource": "*",
+    }
+    owner = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{account.account_id}:root"},
+        "Action": "kms:*",
+        "Resource": "*",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [owner, user]})
+    key = kms.create_key(Description="forensic evidence of this account", Policy=policy)["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName="alias/forensics-member", TargetKeyId=key)
 
 
 def _network(account: Account) -> dict[str, Any]:

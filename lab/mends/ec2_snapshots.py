@@ -11,6 +11,7 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.elastic_block_store import EBSBackend, Snapshot
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import generic_filter, random_snapshot_id
+from moto.kms.models import kms_backends
 
 from lab import images
 from lab.mends import state
@@ -201,6 +202,35 @@ def _describe_response(_original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return describe_snapshots
 
 
+NO_KEY = "Given key ID is not accessible"
+
+
+def _key(arn: str) -> Any:
+    parts = arn.split(":")
+    return kms_backends[parts[4]][parts[3]].keys.get(parts[5].removeprefix("key/")) if len(parts) == 6 else None
+
+
+def _key_problem(source: Any, *, account: str) -> str | None:
+    """Why an account cannot decrypt a snapshot, or None. AWS says so only after CopySnapshot has answered."""
+    if not source.encrypted or not source.kms_key_id:
+        return None
+    key = _key(source.kms_key_id)
+    if key is None or key.key_state != "Enabled":
+        return NO_KEY
+    granted = any(f":{account}:" in grant.grantee_principal for grant in list(key.grants.values()))
+    return None if key.account_id == account or granted or account in str(key.policy) else NO_KEY
+
+
+def _default_key(original: Callable[..., str]) -> Callable[..., str]:
+    def create_default_encryption_key(self: Any) -> str:
+        # moto calls every key a customer's
+        arn = original(self)
+        _key(arn).key_manager = "AWS"
+        return arn
+
+    return create_default_encryption_key
+
+
 def _copy(_original: Callable[..., Any]) -> Callable[..., Any]:
     def copy_snapshot(
         self: Any, source_snapshot_id: str, source_region: str, description: str, kms_key_id: str | None
@@ -209,7 +239,8 @@ def _copy(_original: Callable[..., Any]) -> Callable[..., Any]:
         if source.status != "completed":
             raise EC2ClientError("IncorrectState", f"Snapshot is in invalid state - {source.status}")
         foreign = source.owner_id != self.account_id
-        if foreign and source.encrypted and "alias/aws/ebs" in str(source.kms_key_id):
+        managed = source.encrypted and _key(str(source.kms_key_id))
+        if foreign and managed and managed.key_manager == "AWS":
             raise EC2ClientError("InvalidRequest", "The source snapshot's key is not accessible")
         copied = Snapshot(
             self,
@@ -222,6 +253,8 @@ def _copy(_original: Callable[..., Any]) -> Callable[..., Any]:
         images.copy_snapshot(source.id, snapshot_id=copied.id)
         copied._lab_copied_from = source
         _start(copied, seconds=state.current().config.copy_seconds, copy=True)
+        if problem := _key_problem(source, account=self.account_id):
+            copied._lab_failure = {"fail_at": 0.0, "message": problem}
         self.snapshots[copied.id] = copied
         return copied
 
@@ -278,6 +311,7 @@ def apply() -> None:
     replace(EBSBackend, "create_snapshots", _create_snapshots)
     replace(EBSBackend, "describe_snapshots", _describe)
     replace(EBSBackend, "copy_snapshot", _copy)
+    replace(EBSBackend, "_create_default_encryption_key", _default_key)
     replace(EBSBackend, "delete_snapshot", _delete)
     replace(EC2Response, "describe_snapshots", _describe_response)
     replace(EC2Response, "create_snapshots", _create_snapshots_response)

@@ -98,6 +98,15 @@ class Settings(BaseModel):
     idle_flow_seconds: int = Field(default=0, ge=0, le=432000)
     revoke_role_sessions: bool = False
     legal_hold: bool = Field(default=True, description="put a legal hold on every evidence object")
+    evidence_key_alias: str = Field(
+        default="alias/forensics-evidence", description="the forensic account's evidence key in other Regions"
+    )
+    member_key_alias: str = Field(
+        default="alias/forensics-member", description="a member account's forensic key, for disks under other keys"
+    )
+    cross_region_from: str = Field(
+        default="", description="comma-separated Regions whose disks may be copied to the home Region; * for all"
+    )
     hash_source_snapshots: bool = Field(
         default=True, description="read the originals too and compare them with the copies"
     )

@@ -12,7 +12,8 @@ from forensics.hooks.session import ForensicsHook
 from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.operators.case import OpenCaseOperator
 from forensics.operators.containment import IsolateTargetOperator
-from forensics.operators.disk import CopySnapshotsOperator, SnapshotVolumesOperator
+from forensics.operators.disk import SnapshotVolumesOperator
+from forensics.operators.disk_copy import CopySnapshotsOperator
 from forensics.operators.investigation import (
     AttachEvidenceVolumesOperator,
     LaunchForensicInstanceOperator,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from forensics.models.custody import CustodyAction, CustodyEvent
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
 from forensics.operators.audit import AuditCaseOperator, ListCasesOperator
 from forensics.operators.custody import ExportCaseOperator, rehash
-from forensics.operators.disk import CopySnapshotsOperator, SnapshotVolumesOperator
+from forensics.operators.disk import SnapshotVolumesOperator
+from forensics.operators.disk_copy import CopySnapshotsOperator
 from forensics_verify.bundle import verify
 from forensics_verify.container import open_bundle
 from tests.integration.conftest import SmallLab
@@ -73,6 +75,10 @@ def test_a_case_is_audited_handed_over_and_checked_by_somebody_without_aws(
     lab.client("s3").download_file(**_where(made["uri"]), Filename=str(path))
     findings = verify(open_bundle(path), trusted=[made["fingerprint"]])
     assert [str(p) for p in findings.problems] == []
+    graph = json.loads(b"".join(open_bundle(path).stream("case.jsonld")))["@graph"]
+    assert sum(n["@type"] == "case-investigation:InvestigativeAction" for n in graph) == len(
+        desk.gw.ledger.events(acquired)
+    )
     assert findings.checked["comparisons of source and copy, equal"] == 1
     assert findings.checked["evidence objects with the listed digest"] >= 4
     assert any("Signing key: " + made["fingerprint"] in m["message"] for m in lab.mail())

@@ -12,7 +12,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from forensics.hooks.session import ForensicsHook
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import EvidenceKind
-from forensics.operators.disk import CopySnapshotsOperator, SnapshotVolumesOperator
+from forensics.operators.disk import SnapshotVolumesOperator
+from forensics.operators.disk_copy import CopySnapshotsOperator
 from forensics.operators.disk_digest import DigestDisksOperator
 from forensics.settings import get_settings
 from tests.integration.conftest import SmallLab

@@ -11,7 +11,8 @@ from airflow.sdk.exceptions import AirflowFailException
 from forensics.domain.naming import tags
 from forensics.hooks.session import ForensicsHook
 from forensics.models.case import CaseStatus
-from forensics.operators.disk import CopySnapshotsOperator, SnapshotVolumesOperator
+from forensics.operators.disk import SnapshotVolumesOperator
+from forensics.operators.disk_copy import CopySnapshotsOperator
 from forensics.operators.investigation import AttachEvidenceVolumesOperator, LaunchForensicInstanceOperator
 from forensics.operators.reaper import ReapOrphansOperator
 from tests.integration.conftest import SmallLab

@@ -19,7 +19,8 @@ from forensics.models.documents import Offer
 from forensics.models.results import Investigation
 from forensics.operators.analysis import AnalyseDiskOperator
 from forensics.operators.case import WriteReportOperator
-from forensics.operators.disk import CopySnapshotsOperator, SnapshotVolumesOperator
+from forensics.operators.disk import SnapshotVolumesOperator
+from forensics.operators.disk_copy import CopySnapshotsOperator
 from forensics.operators.investigation import AttachEvidenceVolumesOperator, LaunchForensicInstanceOperator
 from forensics.report.sections import EXPORTS
 from lab.evidence.disk import TINY, build

@@ -37,7 +37,7 @@ class CaseAudit:
         *,
         ledger: CustodyLedger,
         archive: EvidenceArchive,
-        accounts: dict[str, EbsGateway],
+        accounts: Callable[[str, str], EbsGateway],
         legal_hold: bool,
         beat: Beat,
     ) -> None:
@@ -130,9 +130,10 @@ class CaseAudit:
                 snapshot_id = item.origin.get(name)
                 if not snapshot_id:
                     continue
+                region = str(item.origin.get("copy_region", "")) if account == "forensic" else ""
                 lock = item.lock.get(name.removesuffix("_id")) or {}
                 if lock.get("until"):
                     recorded[snapshot_id] = str(lock["until"])
                 self._beat(f"snapshot {snapshot_id}")
-                found.append(self._accounts[account].audited(snapshot_id))
+                found.append(self._accounts(account, region).audited(snapshot_id))
         return found, recorded

@@ -87,6 +87,12 @@ class EbsGateway:
             known |= {"lock_state": locks[0]["LockState"], "until": locks[0].get("LockExpiresOn")}
         return AuditedSnapshot(**known, state=state, public=any(p.get("Group") == "all" for p in granted))
 
+    def instance_store_gb(self, instance_type: str) -> int:
+        """Size in GB of the instance store of an instance type; 0 without one (DescribeInstanceTypes)."""
+        with aws_errors(f"describe instance type {instance_type} {self._where}"):
+            found = self._ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]
+        return int(found[0].get("InstanceStorageInfo", {}).get("TotalSizeInGB", 0)) if found else 0
+
     def share(self, snapshot_id: str, *, account_id: str) -> None:
         """Let another account copy the snapshot."""
         with aws_errors(f"share snapshot {snapshot_id} with account {account_id} {self._where}"):

@@ -27,6 +27,7 @@ from forensics.aws.iam import IamGateway
 from forensics.aws.instance_resolver import InstanceResolver
 from forensics.aws.intake_book import IntakeBook
 from forensics.aws.isolation_budget import IsolationBudget
+from forensics.aws.keys import KeyGateway
 from forensics.aws.messages import FindingQueue, Notifier
 from forensics.aws.once import SpentOnce
 from forensics.aws.s3 import EvidenceStore, LandingGateway, ToolsGateway
@@ -51,6 +52,7 @@ class AccountGateways:
     frozen: FrozenFacts
     ebs: EbsGateway
     ebs_direct: EbsDirectGateway
+    keys: KeyGateway
     ssm: SsmGateway
 
 
@@ -69,10 +71,14 @@ class ForensicsHook(BaseHook):
         """Scope of a phase in the target's account and Region."""
         return Scope(account_id=case.account_id, region=case.region, phase=phase, case_id=case.case_id)
 
-    def forensic_scope(self, case_id: str, phase: str = "analyse") -> Scope:
-        """Scope of a phase in the forensic account."""
+    def forensic_scope(self, case_id: str, phase: str = "analyse", *, region: str = "") -> Scope:
+        """Scope of a phase in the forensic account, in the home Region unless another is named."""
         s = self.settings
-        return Scope(account_id=s.forensic_account_id, region=s.region, phase=phase, case_id=case_id)
+        return Scope(account_id=s.forensic_account_id, region=region or s.region, phase=phase, case_id=case_id)
+
+    def role_arn(self, scope: Scope) -> str:
+        """The role of a scope, as other accounts name it."""
+        return f"arn:aws:iam::{scope.account_id}:role/{self.settings.role_prefix}{scope.phase}"
 
     def _clients(self, scope: Scope) -> ClientFactory:
         return assume(
@@ -106,6 +112,7 @@ class ForensicsHook(BaseHook):
             frozen=FrozenFacts(ec2=ec2, autoscaling=clients.lazy("autoscaling"), elbv2=clients.lazy("elbv2"), **where),
             ebs=EbsGateway(ec2, **where),
             ebs_direct=EbsDirectGateway(clients.lazy("ebs"), **where),
+            keys=KeyGateway(clients.lazy("kms"), **where),
             ssm=SsmGateway(clients.lazy("ssm"), **where),
         )
 

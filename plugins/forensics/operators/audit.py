@@ -52,10 +52,13 @@ class AuditCaseOperator(ForensicOperator):
             desk.case_id,
             ledger=desk.gw.ledger,
             archive=hook.archive(desk.case_id),
-            accounts={
-                "target": hook.account(hook.scope(desk.case, "acquire")).ebs,
-                "forensic": hook.account(hook.forensic_scope(desk.case_id)).ebs,
-            },
+            accounts=lambda name, region: (
+                hook.account(
+                    hook.scope(desk.case, "acquire")
+                    if name == "target"
+                    else hook.forensic_scope(desk.case_id, region=region)
+                ).ebs
+            ),
             legal_hold=hook.settings.legal_hold,
             beat=self.log.info,
         )

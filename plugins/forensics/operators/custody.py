@@ -17,6 +17,7 @@ from forensics.hooks.session import ForensicsHook
 from forensics.models.custody import CustodyAction, CustodyFacts
 from forensics.models.evidence import Digest, Evidence
 from forensics.operators.base import ForensicOperator, Json
+from forensics.report.case_uco import render_case_uco
 
 
 class ExportCaseOperator(ForensicOperator):
@@ -55,7 +56,8 @@ class ExportCaseOperator(ForensicOperator):
             archive=self.hook.archive(desk.case_id),
         )
         key = f"{case_prefix(desk.case_id)}bundle/{stamp}/{desk.case_id}.tar"
-        stored = desk.gw.evidence.put_stream(key, export.chunks())
+        records = {"case.jsonld": render_case_uco(desk.view()).encode()}
+        stored = desk.gw.evidence.put_stream(key, export.chunks(records))
         fingerprint = desk.gw.ledger.public_key().fingerprint
         desk.note(f"case exported: {stored.uri}")
         made = {"uri": stored.uri, "sha256": stored.sha256, "bytes": stored.size_bytes, "fingerprint": fingerprint}

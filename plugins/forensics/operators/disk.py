@@ -1,4 +1,4 @@
-"""Disks: one crash-consistent snapshot set, locked, copied to the forensic account (seed step 6, disk flow)."""
+"""Disks: one crash-consistent snapshot set, locked while it is pending (seed step 6, disk flow)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.desk import CaseDesk
-from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
-from forensics.domain.naming import TAG_CASE, TAG_PURPOSE, TAG_SOURCE, evidence_id, tags
+from forensics.aws.ebs import EbsGateway, Snapshot
+from forensics.domain.naming import TAG_CASE, TAG_PURPOSE, evidence_id, tags
 from forensics.errors import AwsError, ForensicsError, SnapshotError
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.custody import CustodyAction
@@ -19,7 +19,6 @@ from forensics.operators.base import ForensicOperator, Json
 from forensics.triggers.aws import SnapshotsCompletedTrigger
 
 PURPOSE = "evidence-snapshot"
-COPY_PURPOSE = "evidence-copy"
 
 
 class SnapshotVolumesOperator(ForensicOperator):
@@ -47,6 +46,7 @@ class SnapshotVolumesOperator(ForensicOperator):
         desk.milestone(Milestone.SNAPSHOTS_STARTED)
         locks = {s.id: account.ebs.lock(s.id, days=self.hook.settings.retention_days) for s in found}
         self._record(desk, target, found, locks)
+        self._instance_store(desk, target, account.ebs)
         scope = self.hook.scope(desk.case, "acquire").as_dict()
         ids = sorted(s.id for s in found)
         timing = self.timing(self.hook.settings.snapshot_timeout_seconds, ends_task=True)
@@ -117,130 +117,30 @@ class SnapshotVolumesOperator(ForensicOperator):
                 evidence_id=item,
             )
 
+    def _instance_store(self, desk: CaseDesk, target: Target, ebs: EbsGateway) -> None:
+        """Say what no snapshot can hold: the instance store is lost when the instance stops (R1)."""
+        item = evidence_id(EvidenceKind.DISK, f"{desk.case.instance_id}-store")
+        if desk.evidence_item(item) is not None:
+            return
+        try:
+            size = ebs.instance_store_gb(target.instance_type)
+        except AwsError as error:
+            desk.note(f"whether {target.instance_type} has an instance store is not known: {error}"[:600])
+            return
+        if size:
+            desk.fail_evidence(
+                Evidence(evidence_id=item, kind=EvidenceKind.DISK, outcome=Outcome.NOT_APPLICABLE),
+                reason=f"the instance store ({size} GB of {target.instance_type}) cannot be snapshotted: its content was "
+                "not acquired and is lost when the instance stops or is terminated; do not stop it before it is copied by hand",
+                outcome=Outcome.NOT_APPLICABLE,
+            )
+
     def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
         """A snapshot that fails or never ends."""
         return SnapshotError(cause, next_action=next_action or None)
 
     def on_final_failure(self, desk: CaseDesk, cause: str) -> None:
         """No disk is called acquired."""
-        fail_open_disks(desk, cause)
-
-
-class CopySnapshotsOperator(ForensicOperator):
-    """Share the snapshots with the forensic account, copy them there under its key, lock the copies.
-
-    The copy is the evidence that the investigation uses; the locked original stays in the target's account.
-    """
-
-    def act(self, desk: CaseDesk, context: Any) -> Json:
-        """Share, copy (once), wait."""
-        items = [e for e in desk.evidence(EvidenceKind.DISK) if "snapshot_id" in e.origin]
-        if not items:
-            msg = "there is no snapshot to copy"
-            raise SnapshotError(msg, next_action="clear disk.snapshot_volumes")
-        source = self.hook.account(self.hook.scope(desk.case, "acquire")).ebs
-        raise_if_failed(source.snapshots([e.origin["snapshot_id"] for e in items]), what="snapshot")
-        desk.milestone(Milestone.SNAPSHOTS_COMPLETE)
-        own = self.hook.account(self.hook.forensic_scope(desk.case_id)).ebs
-        copies = []
-        for evidence in items:
-            try:
-                copies.append(self._copy(desk, evidence, source=source, own=own))
-            except AwsError as error:
-                # One volume that cannot be shared or copied must not keep the others from being copied.
-                desk.save_evidence(evidence.model_copy(update={"reason": str(error)[:1000]}))
-                self.log.warning("%s: %s", evidence.evidence_id, error)
-        if not copies:
-            self._raise_uncopied(desk)
-        scope = self.hook.forensic_scope(desk.case_id).as_dict()
-        self.wait(
-            SnapshotsCompletedTrigger(
-                scope=scope,
-                snapshot_ids=sorted(copies),
-                **self.timing(self.hook.settings.snapshot_timeout_seconds),
-            )
-        )
-        return None
-
-    def _copy(self, desk: CaseDesk, evidence: Evidence, *, source: EbsGateway, own: EbsGateway) -> str:
-        origin_id = evidence.origin["snapshot_id"]
-        marks = {TAG_CASE: desk.case_id, TAG_PURPOSE: COPY_PURPOSE, TAG_SOURCE: origin_id}
-        found = [s for s in own.find_snapshots(tags=marks) if s.state != "error"]
-        if found:
-            copy_id = found[0].id
-        else:
-            source.share(origin_id, account_id=self.hook.settings.forensic_account_id)
-            copy_id = own.copy(
-                origin_id,
-                source_region=desk.case.region,
-                kms_key_id=self.hook.settings.evidence_key_arn,
-                description=f"Forensic evidence of case {desk.case_id}: copy of {origin_id}",
-                tags=tags(desk.case_id, COPY_PURPOSE, source=origin_id, volume=evidence.origin["volume_id"]),
-            )
-        lock = own.lock(copy_id, days=self.hook.settings.retention_days)
-        desk.save_evidence(
-            evidence.model_copy(
-                update={
-                    "origin": {**evidence.origin, "copy_id": copy_id},
-                    "lock": {**evidence.lock, "copy": lock},
-                }
-            )
-        )
-        return copy_id
-
-    def resume(self, desk: CaseDesk, payload: dict[str, Any], context: Any) -> Json:
-        """All copies are complete: the disks are acquired."""
-        now = datetime.now(UTC)
-        settings = self.hook.settings
-        items = [e for e in desk.evidence(EvidenceKind.DISK) if "copy_id" in e.origin]
-        for evidence in items:
-            if evidence.outcome is Outcome.ACQUIRED:
-                continue
-            # The ledger first: a kill between the two repeats the step without a double entry.
-            uri = f"arn:aws:ec2:{settings.region}:{settings.forensic_account_id}:snapshot/{evidence.origin['copy_id']}"
-            desk.custody(
-                CustodyAction.EVIDENCE_ACQUIRED,
-                evidence_id=evidence.evidence_id,
-                detail={k: evidence.origin[k] for k in ("volume_id", "snapshot_id", "copy_id", "device")},
-                once=f"acquired-{evidence.origin['copy_id']}",
-            )
-            desk.save_evidence(
-                evidence.model_copy(update={"outcome": Outcome.ACQUIRED, "reason": None, "ended_at": now, "uri": uri})
-            )
-            desk.note(
-                f"{evidence.origin['volume_id']} acquired: copy {evidence.origin['copy_id']} complete",
-                kind=TimelineKind.EVIDENCE,
-                evidence_id=evidence.evidence_id,
-            )
-        desk.milestone(Milestone.COPIES_COMPLETE, now)
-        desk.sign_ledger("disk")
-        desk.announce(
-            "disks_acquired",
-            f"Disks acquired: {len(items)} volumes",
-            lines=[
-                f"{e.origin['volume_id']} ({e.origin['device']}): snapshot {e.origin['snapshot_id']}, copy {e.origin['copy_id']}"
-                for e in items
-            ],
-            facts={"copies": [e.origin["copy_id"] for e in items]},
-        )
-        self._raise_uncopied(desk)
-        return {"copies": [e.origin["copy_id"] for e in items]}
-
-    def _raise_uncopied(self, desk: CaseDesk) -> None:
-        left = [e for e in desk.evidence(EvidenceKind.DISK) if "snapshot_id" in e.origin and "copy_id" not in e.origin]
-        if left:
-            named = "; ".join(f"{e.origin['volume_id']}: {e.reason}" for e in left)
-            raise SnapshotError(
-                f"not copied to the forensic account: {named}",
-                next_action="give the forensic account access to the volume's KMS key, then clear this task",
-            )
-
-    def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
-        """A copy that fails or never ends."""
-        return SnapshotError(cause, next_action=next_action or None)
-
-    def on_final_failure(self, desk: CaseDesk, cause: str) -> None:
-        """No disk without a complete copy is called acquired."""
         fail_open_disks(desk, cause)
 
 

@@ -55,7 +55,8 @@ class DigestDisksOperator(ForensicOperator):
         if "block_manifest" in evidence.origin:
             return evidence.digests[0].value
         copy_id = str(evidence.origin["copy_id"])
-        own = self.hook.account(self.hook.forensic_scope(desk.case_id)).ebs_direct
+        region = str(evidence.origin.get("copy_region", ""))
+        own = self.hook.account(self.hook.forensic_scope(desk.case_id, region=region)).ebs_direct
         prefix = evidence_key(desk.case_id, EvidenceKind.DISK, item=evidence.evidence_id, name=f"{copy_id}/")
         shelf = Shelf(desk.gw.evidence, prefix=prefix, export=self.hook.settings.export_raw_disks)
         digest = self._read(desk, own, copy_id, shelf)

@@ -149,6 +149,11 @@ class AttachEvidenceVolumesOperator(ForensicOperator):
             msg = f"evidence {item} is not recorded"
             raise InvestigationError(msg)
         copy_id = str(evidence.origin["copy_id"])
+        if (region := evidence.origin.get("copy_region", ebs.region)) != ebs.region:
+            msg = f"{item} stays in {region}: policy keeps it from being copied to {ebs.region}, where it would be examined"
+            raise InvestigationError(
+                msg, next_action="see forensics.cross_region_from; or examine the copy by hand there"
+            )
         made = ebs.create_volume(
             copy_id,
             zone=zone,

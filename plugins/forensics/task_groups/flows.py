@@ -11,7 +11,8 @@ from airflow.sdk import BaseOperator, TaskGroup, TriggerRule
 from forensics.operators.analysis import AnalyseDiskOperator, AnalyseMemoryOperator
 from forensics.operators.case import CloseCaseOperator, WriteReportOperator
 from forensics.operators.containment import IsolateTargetOperator, PlanContainmentOperator
-from forensics.operators.disk import CopySnapshotsOperator, SnapshotVolumesOperator
+from forensics.operators.disk import SnapshotVolumesOperator
+from forensics.operators.disk_copy import CopySnapshotsOperator
 from forensics.operators.disk_digest import DigestDisksOperator
 from forensics.operators.investigation import (
     AttachEvidenceVolumesOperator,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from forensics.aws.ebs import raise_if_failed
@@ -83,6 +84,26 @@ class SnapshotsCompletedTrigger(_ScopedTrigger):
         if len(states) == len(self.snapshot_ids) and all(state == "completed" for state in states.values()):
             return Outcome(ok=True, payload={"snapshots": states})
         return None
+
+
+class QuotaPauseTrigger(PollTrigger):
+    """Fires when a pause is over: AWS said that a quota of the account and Region is reached.
+
+    :param until: Unix time
+    """
+
+    def __init__(self, *, until: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.until = until
+
+    def arguments(self) -> dict[str, Any]:
+        return {"until": self.until}
+
+    def waiting_for(self) -> str:
+        return "room in a quota of the account and Region"
+
+    def check(self) -> Outcome | None:
+        return Outcome(ok=True, payload={}) if time.time() >= self.until else None
 
 
 class ForensicInstanceOnlineTrigger(_ScopedTrigger):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import resource
 import subprocess
@@ -18,8 +19,9 @@ from forensics.aws import ebs_direct
 from forensics.aws.case_store import CaseStore
 from forensics.aws.disk_reading import Bookmark, DiskReading, Shelf
 from forensics.aws.ebs_direct import EbsDirectGateway
-from forensics.domain.disk_image import DiskDigest
+from forensics.domain.disk_image import DiskDigest, document
 from forensics.errors import AwsError, DigestMismatchError
+from forensics_verify.restore import RestoreError, restore
 from tests.unit.aws.raw_volume import BLOCK, RawVolume, raw_image, sha256sum
 from tests.unit.domain.builders import CASE_ID
 
@@ -88,22 +90,24 @@ def test_the_block_manifest_and_the_data_are_kept_and_give_the_image_back(tmp_pa
     assert sorted(body) == [f"cases/x/{k}" for k in (
         "blocks-00000.txt", "blocks-00001.txt", "blocks-00002.txt", "data-00000.bin", "data-00001.bin", "data-00002.bin"
     )]  # fmt: skip
-    again = tmp_path / "again.raw"
-    linear = hashlib.sha256()
-    with again.open("wb") as file:
-        file.truncate(digest.volume_bytes)
-        for number, segment in enumerate(digest.segments):
-            lines = body[f"cases/x/blocks-{number:05d}.txt"]
-            assert hashlib.sha256(lines).hexdigest() == segment.sha256
-            for place, line in enumerate(lines.decode().splitlines()):
-                index, sha256 = line.split()
-                block = body[f"cases/x/data-{number:05d}.bin"][place * BLOCK : (place + 1) * BLOCK]
-                assert hashlib.sha256(block).hexdigest() == sha256
-                linear.update(bytes.fromhex(sha256))
-                file.seek(int(index) * BLOCK)
-                file.write(block)
-    assert sha256sum(again) == sha256sum(path) == digest.sha256
-    assert digest.linear == linear.hexdigest()
+    table = document(
+        digest, case_id=CASE_ID, evidence_id="disk-vol-1", volume_id="vol-1", segments=shelf.listed(digest),
+        data=shelf.data_listed(digest),
+    )  # fmt: skip
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    (folder / "disk-digest.json").write_text(json.dumps(table))
+    for key, content in body.items():
+        (folder / Path(key).name).write_bytes(content)
+    assert restore(folder, tmp_path / "again.raw") == sha256sum(path) == digest.sha256
+    assert sha256sum(tmp_path / "again.raw") == digest.sha256
+    lines = b"".join(body[f"cases/x/blocks-{n:05d}.txt"] for n in range(3)).decode().splitlines()
+    assert digest.linear == hashlib.sha256(b"".join(bytes.fromhex(line.split()[1]) for line in lines)).hexdigest()
+    damaged = bytearray(body["cases/x/data-00001.bin"])
+    damaged[600_000] ^= 4
+    (folder / "data-00001.bin").write_bytes(damaged)
+    with pytest.raises(RestoreError, match=r"block 62 in .*data-00001\.bin was changed"):
+        restore(folder, tmp_path / "third.raw")
     assert [s["uri"] for s in shelf.listed(digest)] == [f"s3://evidence/cases/x/blocks-{n:05d}.txt" for n in range(3)]
 
 
@@ -185,7 +189,7 @@ def _sequential(volume: RawVolume, count: int) -> float:
 def test_twenty_milliseconds_a_block_hardly_matter(tmp_path: Path) -> None:
     count = 4096
     path = raw_image(tmp_path / "disk.raw", written=list(range(count)), size=2 * GIB)
-    volume = RawVolume(path, gib=GIB, latency=0.020)
+    volume = RawVolume(path, gib=GIB, latency=0.020).prepare()
     alone = _sequential(volume, 64) / 64
     began = time.monotonic()
     digest = read(volume)
@@ -200,13 +204,14 @@ def test_twenty_milliseconds_a_block_hardly_matter(tmp_path: Path) -> None:
 def test_hashing_takes_little_longer_than_openssl(tmp_path: Path) -> None:
     path = raw_image(tmp_path / "disk.raw", written=list(range(4096)), size=2 * GIB)
     sha256sum(path)  # into the page cache, for both
+    volume = RawVolume(path, gib=GIB).prepare()
     ratios = []
     for _ in range(3):
         began = time.monotonic()
         subprocess.run(["openssl", "dgst", "-sha256", path], capture_output=True, check=True)
         openssl = time.monotonic() - began
         began = time.monotonic()
-        digest = read(RawVolume(path, gib=GIB), threads=4)
+        digest = read(volume, threads=4)
         ratios.append((time.monotonic() - began) / openssl)
     assert digest.sha256 == sha256sum(path)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

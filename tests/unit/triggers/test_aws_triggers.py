@@ -26,6 +26,7 @@ SCOPE = {
 COMMON = {"poll": 5.0, "deadline": 1_900_000_000.5, "ends_task": True}
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "SsmCommandsCompletedTrigger": {"scope": SCOPE, "commands": [["cmd-1", "i-1"], ["cmd-2", "i-2"]]},
+    "QuotaPauseTrigger": {"until": 2e9},
     "SnapshotsCompletedTrigger": {"scope": SCOPE, "snapshot_ids": ["snap-1", "snap-2"]},
     "ForensicInstanceOnlineTrigger": {"scope": SCOPE, "instance_id": "i-1"},
     "InstancesGoneTrigger": {"scope": SCOPE, "instance_ids": ["i-1", "i-2"]},

@@ -1,0 +1,133 @@
+"""Copies against the lab: every row of the KMS table, a killed worker, a quota that is full, another Region."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from forensics.hooks.session import ForensicsHook
+from forensics.models.evidence import Evidence, EvidenceKind, Outcome
+from forensics.operators import disk_copy
+from forensics.operators.disk import SnapshotVolumesOperator
+from forensics.operators.disk_copy import CopySnapshotsOperator
+from forensics.settings import get_settings
+from tests.integration.conftest import SmallLab
+from tests.integration.steps import perform
+from tests.integration.test_case_steps import open_case, triage
+
+
+def disks(case_id: str) -> dict[str, Evidence]:
+    found = ForensicsHook().desk(case_id, step="test").evidence(EvidenceKind.DISK)
+    return {str(e.origin.get("volume_id")): e for e in found}
+
+
+def add_volume(lab: SmallLab, device: str, **encryption: Any) -> str:
+    """One more volume on the database server."""
+    ec2, instance = lab.client("ec2", "member"), lab.facts["instances"]["db-server"]["instance_id"]
+    described = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    zone = described["Placement"]["AvailabilityZone"]
+    volume = ec2.create_volume(AvailabilityZone=zone, Size=1, VolumeType="gp3", **encryption)["VolumeId"]
+    ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device=device)
+    return str(volume)
+
+
+def new_key(lab: SmallLab, account: str, *, for_account: str = "") -> str:
+    kms, owner = lab.client("kms", account), lab.facts["accounts"][account]
+    users = [owner, *([lab.facts["accounts"][for_account]] if for_account else [])]
+    allowed = [
+        {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{u}:root"}, "Action": "kms:*", "Resource": "*"}
+        for u in users
+    ]
+    return str(kms.create_key(Policy=json.dumps({"Version": "2012-10-17", "Statement": allowed}))["KeyMetadata"]["Arn"])
+
+
+def copy(case_id: str, **options: Any) -> Any:
+    return perform(CopySnapshotsOperator(task_id="copy_snapshots"), case_id=case_id, **options)
+
+
+def test_every_kind_of_key_has_its_way_to_the_forensic_account(lab: SmallLab) -> None:
+    customer, broken = new_key(lab, "member"), new_key(lab, "member")
+    foreign = new_key(lab, "security", for_account="member")
+    volumes = {
+        "aws/ebs": add_volume(lab, "/dev/sdf", Encrypted=True),
+        "customer key of the account": add_volume(lab, "/dev/sdg", Encrypted=True, KmsKeyId=customer),
+        "key of another account": add_volume(lab, "/dev/sdh", Encrypted=True, KmsKeyId=foreign),
+        "key that cannot be used": add_volume(lab, "/dev/sdi", Encrypted=True, KmsKeyId=broken),
+    }
+    lab.client("kms", "member").disable_key(KeyId=broken.rsplit("/", 1)[1])
+    lab.control("config", {"snapshot_seconds": 0.3, "copy_seconds": 0.3})
+    case_id = open_case(lab, "db-server")
+    triage(case_id)
+    perform(SnapshotVolumesOperator(task_id="snapshot_volumes"), case_id=case_id)
+    with pytest.raises(AirflowFailException, match="is in state Disabled: nobody can decrypt with it") as caught:
+        copy(case_id)
+    assert f"enable {broken}" in str(caught.value)
+    found = disks(case_id)
+    assert {kind: found[v].origin["key_case"] for kind, v in volumes.items()} == {kind: kind for kind in volumes}
+    blocked = found.pop(volumes["key that cannot be used"])
+    assert blocked.outcome is Outcome.FAILED and "copy_id" not in blocked.origin
+    assert {e.outcome for e in found.values()} == {Outcome.ACQUIRED}, "one blocked disk does not hold up the others"
+    for kind in ("aws/ebs", "key of another account"):
+        assert found[volumes[kind]].lock["member_copy"]["state"] == "governance"
+    assert "member_copy_id" not in found[volumes["customer key of the account"]].origin
+    copies = {e.origin["copy_id"] for e in found.values()}
+    described = lab.client("ec2").describe_snapshots(SnapshotIds=sorted(copies))["Snapshots"]
+    assert {s["KmsKeyId"] for s in described} == {lab.facts["evidence_key_arn"]}
+    locked = {s["SnapshotId"] for s in lab.client("ec2", "member").describe_locked_snapshots()["Snapshots"]}
+    assert {e.origin["snapshot_id"] for e in [*found.values(), blocked]} <= locked
+    # mended and cleared: only the missing disk is copied
+    lab.client("kms", "member").enable_key(KeyId=broken.rsplit("/", 1)[1])
+    lab.control("config", {"snapshot_seconds": 0, "copy_seconds": 0})
+    assert set(copy(case_id)["copies"]) > copies
+    assert {e.outcome for e in disks(case_id).values()} == {Outcome.ACQUIRED}
+
+
+def test_a_copy_that_fails_after_the_call_is_told_with_awss_reason_and_made_again(lab: SmallLab) -> None:
+    case_id = open_case(lab, "db-server")
+    triage(case_id)
+    perform(SnapshotVolumesOperator(task_id="snapshot_volumes"), case_id=case_id)
+    lab.control("snapshot", {"match": {"copy": True}, "fail_at": 0.5, "message": "Given key ID is not accessible"})
+    with pytest.raises(Exception, match="Given key ID is not accessible"):
+        copy(case_id, try_number=1)
+    made = copy(case_id, try_number=2)
+    assert len(made["copies"]) == 1
+    (disk,) = disks(case_id).values()
+    assert disk.outcome is Outcome.ACQUIRED and disk.reason is None
+
+
+def test_a_full_quota_is_waited_for_and_a_second_set_is_never_taken(
+    lab: SmallLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_copy, "QUOTA_PAUSE", (0.1, 0.2))
+    case_id = open_case(lab, "db-server")
+    triage(case_id)
+    for _ in range(2):  # the second is a worker that was killed after CreateSnapshots
+        perform(SnapshotVolumesOperator(task_id="snapshot_volumes"), case_id=case_id)
+    lab.control(
+        "faults",
+        [{"service": "ec2", "action": "CopySnapshot", "code": "ResourceLimitExceeded", "status": 400, "times": 2}],
+    )
+    copy(case_id)
+    notes = [e.what for e in ForensicsHook().desk(case_id, step="test").view().timeline]
+    assert any("waiting for room in a quota" in n and "ResourceLimitExceeded" in n for n in notes)
+    marks = [{"Name": "tag:forensics:case", "Values": [case_id]}]
+    for account in ("member", "forensic"):
+        assert len(lab.client("ec2", account).describe_snapshots(OwnerIds=["self"], Filters=marks)["Snapshots"]) == 1
+
+
+def test_an_instance_store_is_said_to_be_lost(lab: SmallLab) -> None:
+    ec2, instance = lab.client("ec2", "member"), lab.facts["instances"]["db-server"]["instance_id"]
+    ec2.stop_instances(InstanceIds=[instance])
+    ec2.modify_instance_attribute(InstanceId=instance, InstanceType={"Value": "m5d.large"})
+    case_id = open_case(lab, "db-server")
+    triage(case_id)
+    perform(SnapshotVolumesOperator(task_id="snapshot_volumes"), case_id=case_id)
+    store = next(
+        e for e in ForensicsHook().desk(case_id, step="t").evidence(EvidenceKind.DISK) if "store" in e.evidence_id
+    )
+    assert store.outcome is Outcome.NOT_APPLICABLE
+    assert "75 GB of m5d.large" in str(store.reason) and "lost when the instance stops" in str(store.reason)
+    assert get_settings().retention_days
