@@ -57,7 +57,8 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, documents.Document]:
     signatures = Offer(key="tools/signatures.hsb", sha256=hashlib.sha256(SIGNATURES).hexdigest())
     entry = documents.released()["scan_clamav_linux"]
     changed = {"enabled": True, "offers": {"signatures": signatures}, "finding_types": ("*Malware*",)}
-    known = {**documents.released(), "scan_clamav_linux": entry.model_copy(update=changed)}
+    toolkit = documents.released()["investigate_disk_linux"]
+    known = {"investigate_disk_linux": toolkit, "scan_clamav_linux": entry.model_copy(update=changed)}
     monkeypatch.setattr(documents, "released", lambda: known)
     return known
 
