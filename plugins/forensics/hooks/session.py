@@ -215,10 +215,11 @@ class ForensicsHook(BaseHook):
         return EvidenceArchive(custodian.lazy("s3"), bucket=s.evidence_bucket, owner=s.forensic_account_id)
 
     def image_builder(self) -> ImageBuilderGateway:
-        """Image Builder and the AMI's parameter, as the process itself (needs no case)."""
-        own, s = home(self.settings.region), self.settings
+        """Image Builder and the AMI's parameter; the role allows them to this identity and to no case's."""
+        s = self.settings
+        clients = self._assumed(self.forensic_scope("fc-ami-build"))
         return ImageBuilderGateway(
-            own.lazy("imagebuilder"), own.lazy("ssm"), account_id=s.forensic_account_id, region=s.region
+            clients.lazy("imagebuilder"), clients.lazy("ssm"), account_id=s.forensic_account_id, region=s.region
         )
 
     def queue(self) -> FindingQueue:
