@@ -124,16 +124,17 @@ def play(recipe: Recipe, root: Path, archive: Path, digest: str) -> None:
                         shutil.copy(archive, root / str(item["destination"]).lstrip("/"))
                 for command in step.commands():
                     what = f"{use.component}, {wanted}, {step.name}"
-                    run(_inside(root), what=what, text=image_builder.filled(command, values))
+                    run(_inside(root, network=wanted == "build"), what=what, text=image_builder.filled(command, values))
             say(f"{recipe.name}: {wanted:8} {use.component:10} ok ({time.monotonic() - began:.1f} s)")
 
 
-def _inside(root: Path) -> list[str]:
+def _inside(root: Path, *, network: bool) -> list[str]:
+    """Enter the system; validate and test phases have no network, as the analysis subnet has none."""
     kept = [f"{name}={os.environ[name]}" for name in PASSED_ON if name in os.environ]
     enter = f'mount -t proc proc "{root}/proc" && mount --rbind /dev "{root}/dev" && exec chroot "{root}" "$@"'
     place = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"]
     return [
-        "unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--propagation", "private",
+        "unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", *([] if network else ["--net"]), "--propagation", "private",
         "sh", "-c", enter, "sh", "env", "-i", *place, *kept, "bash",
     ]  # fmt: skip
 

@@ -18,6 +18,7 @@ MENDS = (
     "ec2_images",
     "ebs",
     "autoscaling",
+    "imagebuilder",
     "ssm_documents",
     "ssm_fleet",
     "ssm",

@@ -36,6 +36,7 @@ class Settings(BaseModel):
     external_id: str
     role_prefix: str = "forensics-"
     ami_parameter: str = Field(default="/forensics/ami/current", description="SSM parameter with the forensic AMI id")
+    image_pipeline_arn: str = Field(default="", description="Image Builder pipeline of the forensic AMI")
     analysis_subnet_id: str
     analysis_security_group_id: str
     analysis_instance_profile: str

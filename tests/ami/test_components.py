@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from ami import image_builder
 from ami.image_builder import Component, Recipe
+from infra.deployment import templates
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPONENTS, RECIPES = image_builder.names("components"), image_builder.names("recipes")
@@ -114,3 +115,15 @@ def test_a_recipe_that_cannot_be_played_says_why() -> None:
     values = {"schema": "forensics.recipe/1", "name": "x", "parent": "p", "root_device": "/dev/xvda"}
     recipe = Recipe.model_validate({**values, "components": [{"component": "base"}]})
     assert "Image Builder" in checker().why_not(recipe)
+
+
+def test_the_deployed_pipeline_builds_these_components() -> None:
+    template = templates.load(templates.FOLDER / "image-builder.yaml")["Resources"]
+    recipe = template["Recipe"]["Properties"]["Components"]
+    assert [use["ComponentArn"]["Ref"] for use in recipe] == ["Base", "Toolkit", "Hardening"]
+    for resource in ("Base", "Hardening"):
+        text = (image_builder.FOLDER / "components" / f"{resource.lower()}.yaml").read_text("utf-8")
+        assert template[resource]["Properties"]["Data"] == text, f"copy ami/components/{resource.lower()}.yaml"
+    (packages,) = recipe[0]["Parameters"]
+    data = image_builder.recipe("amazon-linux-2023").components[0].parameters
+    assert packages == {"Name": "packages", "Value": [data["packages"]]}

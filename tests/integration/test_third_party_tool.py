@@ -54,11 +54,12 @@ def images(tmp_path: Path) -> Images:
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, documents.Document]:
-    """The released registry with the scanner's entry switched on, and nothing else that reads disks."""
+    """The released registry with the scanner's entry switched on, as an edit of its line would."""
     signatures = Offer(key="tools/signatures.hsb", sha256=hashlib.sha256(SIGNATURES).hexdigest())
     entry = documents.released()["scan_clamav_linux"]
     changed = {"enabled": True, "offers": {"signatures": signatures}, "finding_types": ("*Malware*",)}
-    known = {"scan_clamav_linux": entry.model_copy(update=changed)}
+    toolkit = documents.released()["investigate_disk_linux"]
+    known = {"investigate_disk_linux": toolkit, "scan_clamav_linux": entry.model_copy(update=changed)}
     monkeypatch.setattr(documents, "released", lambda: known)
     return known
 
@@ -85,25 +86,28 @@ def test_clamav_scans_every_volume_and_its_matches_are_findings(lab: SmallLab, r
     with pytest.raises(AirflowFailException, match="not the ones that the registry names"):
         perform(AnalyseDiskOperator(task_id="analyse_disk"), case_id=case_id)
     view = ForensicsHook().desk(case_id, step="test").view()
-    assert {i.outcome for i in view.investigations} == {"FAILED"}
-    assert view.results == ()
+    outcomes = {(i.activity, i.outcome) for i in view.investigations}
+    assert ("scan_clamav", "FAILED") in outcomes
+    assert {o for a, o in outcomes if a == "investigate_disk"} <= {"DONE", "PARTIAL"}, "the toolkit's results stay"
+    assert {r.tool for r in view.results} == {"disk"}
     offer(lab, SIGNATURES)
     done = perform(AnalyseDiskOperator(task_id="analyse_disk"), case_id=case_id)
     volumes = lab.facts["instances"]["web-server"]["volumes"].values()
     assert done == {f"scan_clamav of disk-{v}": 1 for v in volumes}
     view = ForensicsHook().desk(case_id, step="test").view()
-    for result in view.results:
+    scans = [r for r in view.results if r.tool == "clamav"]
+    assert len(scans) == len(volumes)
+    for result in scans:
         (finding,) = result.findings
         assert finding.title == "clamav matched Lab.Planted.Readme.UNOFFICIAL"
         assert finding.source.endswith("/backup/README")
-        assert result.tool == "clamav"
         assert result.provenance[0].version.startswith("ClamAV ")
         assert result.counts["files"] >= 2
         assert result.counts["signatures"] == 1
-    raw = raw_output(lab, view.investigations[0])
+    raw = raw_output(lab, next(i for i in view.investigations if i.activity == "scan_clamav"))
     assert "README: Lab.Planted.Readme.UNOFFICIAL FOUND" in raw
     stored = {e.detail["name"] for e in view.custody if e.action.value == "ARTIFACT_STORED"}
-    assert stored == {"raw", "results"}
+    assert stored == {"raw", "results", "timeline"}
     # A cleared task finds the work done.
     assert perform(AnalyseDiskOperator(task_id="analyse_disk"), case_id=case_id) == {"already": True}
     assert_reported(lab, case_id)

@@ -22,7 +22,7 @@ from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.models.plan import Question
 from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
 
-MAX_SENTENCES = 6
+MAX_SENTENCES = 8
 _RANK = {severity: rank for rank, severity in enumerate(ResultSeverity)}
 _CONFIDENCE = {"low": 0, "medium": 1, "high": 2}
 
@@ -143,7 +143,18 @@ def _sentences(view: CaseView, question: Question) -> list[Sentence]:
         for finding in result.findings
         if rule.fits(finding) or (by_source and _of_note(finding, rule) and _matches(finding.source, patterns))
     ]
-    return sorted(found, key=_order)
+    return _varied(sorted(found, key=_order))
+
+
+def _varied(ranked: list[Sentence]) -> list[Sentence]:
+    """The gravest of each technique before a second one of the same, so that ten accounts do not hide one cron job."""
+    seen: dict[str, int] = {}
+    turns = []
+    for sentence in ranked:
+        technique = sentence.finding.technique or sentence.finding.title
+        turns.append(seen.get(technique, 0))
+        seen[technique] = turns[-1] + 1
+    return [sentence for _, sentence in sorted(zip(turns, ranked, strict=True), key=lambda pair: pair[0])]
 
 
 def _of_note(finding: ToolFinding, rule: AnswerRule) -> bool:

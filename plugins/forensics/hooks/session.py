@@ -24,6 +24,7 @@ from forensics.aws.finding_write_back import FindingWriteBack
 from forensics.aws.findings import FindingSources
 from forensics.aws.frozen_facts import FrozenFacts
 from forensics.aws.iam import IamGateway
+from forensics.aws.image_builder import ImageBuilderGateway
 from forensics.aws.instance_resolver import InstanceResolver
 from forensics.aws.intake_book import IntakeBook
 from forensics.aws.isolation_budget import IsolationBudget
@@ -219,6 +220,14 @@ class ForensicsHook(BaseHook):
         s = self.settings
         custodian = self._assumed(self.forensic_scope(case_id, "custodian"))
         return EvidenceArchive(custodian.lazy("s3"), bucket=s.evidence_bucket, owner=s.forensic_account_id)
+
+    def image_builder(self) -> ImageBuilderGateway:
+        """Image Builder and the AMI's parameter; the role allows them to this identity and to no case's."""
+        s = self.settings
+        clients = self._assumed(self.forensic_scope("fc-ami-build"))
+        return ImageBuilderGateway(
+            clients.lazy("imagebuilder"), clients.lazy("ssm"), account_id=s.forensic_account_id, region=s.region
+        )
 
     def queue(self) -> FindingQueue:
         """The findings' queue (needs no case)."""

@@ -119,7 +119,15 @@ def test_the_gravest_statements_come_first_and_the_rest_is_counted() -> None:
     grave = finding("Unit", "critical", technique="T1543.002", source="/etc/systemd/system/x.service")
     answer = only(view("q-persistence", results=(result("disk", *many, grave),)))
     assert answer.sentences[0].finding.title == "Unit"
-    assert (len(answer.sentences), answer.more) == (6, 4)
+    assert (len(answer.sentences), answer.more) == (8, 2)
+
+
+def test_many_of_one_technique_do_not_hide_another() -> None:
+    accounts = [finding(f"Account {n}", "critical", technique="T1136.001", source="/etc/passwd") for n in range(12)]
+    job = finding("Cron job", "medium", technique="T1053.003", source="/etc/cron.d/x")
+    answer = only(view("q-persistence", results=(result("disk", *accounts, job),)))
+    assert [s.finding.title for s in answer.sentences[:2]] == ["Account 0", "Cron job"]
+    assert (len(answer.sentences), answer.more) == (8, 5)
 
 
 def test_a_question_without_a_rule_is_answered_by_its_artifacts() -> None:

@@ -1,0 +1,61 @@
+"""EC2 Image Builder: run the forensic AMI's pipeline, follow the image, publish the AMI's id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forensics.aws.error_map import aws_errors
+from forensics.models.base import Model
+
+WORKING = frozenset({"PENDING", "CREATING", "BUILDING", "TESTING", "DISTRIBUTING", "INTEGRATING"})
+
+
+class BuiltImage(Model):
+    """An image as GetImage shows it. AVAILABLE is reached only after the test phases ended well."""
+
+    arn: str
+    status: str
+    reason: str = ""
+    ami_id: str | None = None
+
+    @property
+    def working(self) -> bool:
+        """Whether it will change by itself."""
+        return self.status in WORKING
+
+
+class ImageBuilderGateway:
+    """Image Builder and the SSM parameter of the AMI, in the forensic account and Region."""
+
+    def __init__(self, imagebuilder: Any, ssm: Any, *, account_id: str, region: str) -> None:
+        self._imagebuilder = imagebuilder
+        self._ssm = ssm
+        self.account_id = account_id
+        self.region = region
+
+    def start(self, pipeline_arn: str, *, token: str) -> str:
+        """Start the pipeline and return the ARN of its image; the same token starts nothing twice."""
+        with aws_errors(f"start image pipeline {pipeline_arn}"):
+            answer = self._imagebuilder.start_image_pipeline_execution(
+                imagePipelineArn=pipeline_arn, clientToken=token[:36]
+            )
+        return str(answer["imageBuildVersionArn"])
+
+    def image(self, arn: str) -> BuiltImage:
+        """Look at an image."""
+        with aws_errors(f"look at image {arn}"):
+            found = self._imagebuilder.get_image(imageBuildVersionArn=arn)["image"]
+        amis = found.get("outputResources", {}).get("amis", [])
+        own: dict[str, Any] = next((a for a in amis if a.get("region") == self.region), {})
+        state = found.get("state", {})
+        return BuiltImage(
+            arn=arn, status=state.get("status", ""), reason=state.get("reason", ""), ami_id=own.get("image")
+        )
+
+    def publish(self, parameter: str, *, ami_id: str) -> int:
+        """Let cases use the AMI from now on; returns the parameter's new version."""
+        with aws_errors(f"write SSM parameter {parameter} in account {self.account_id}, {self.region}"):
+            answer = self._ssm.put_parameter(
+                Name=parameter, Value=ami_id, Type="String", DataType="text", Overwrite=True
+            )
+        return int(answer["Version"])
