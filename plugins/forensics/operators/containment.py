@@ -127,9 +127,7 @@ class PlanContainmentOperator(_ContainmentOperator, HITLOperator):
         if not work.response.isolate.wanted:
             desk.note("isolation is not wanted; the containment plan is a dry run", kind=TimelineKind.CONTAINMENT)
             return {"steps": len(plan.steps), "carried_out": False}
-        if work.policy.approval and not plan.approval:
-            # The plan was a dry run until a later finding extended the response plan; the steps are the same.
-            plan = plan.model_copy(update={"approval": work.policy.approval})
+        plan = _as_decided(plan, work)
         if plan.approval and work.approval() is None:
             self._ask(desk, plan, context)
         return self._go_on(desk, work, plan)
@@ -181,7 +179,7 @@ class PlanContainmentOperator(_ContainmentOperator, HITLOperator):
         desk.note(
             f"containment {'approved' if answer.granted else 'refused'}: {answer.reason}", kind=TimelineKind.CONTAINMENT
         )
-        return self._go_on(desk, work, plan)
+        return self._go_on(desk, work, _as_decided(plan, work))
 
     def _go_on(self, desk: CaseDesk, work: Containment, plan: ContainmentPlan) -> Json:
         waiting = desk.gw.store.get(desk.case_id, "CONTAINMENT", ContainmentResult)
@@ -228,6 +226,16 @@ class PlanContainmentOperator(_ContainmentOperator, HITLOperator):
             f"{seconds} s after triage the memory capture still runs: isolating now", kind=TimelineKind.CONTAINMENT
         )
         return self.finish(desk, self.work(desk).contain())
+
+
+def _as_decided(plan: ContainmentPlan, work: Containment) -> ContainmentPlan:
+    """The recorded plan with the approval that the response plan asks for now.
+
+    It was a dry run, without approval, until a later finding extended the response plan; the steps are the same.
+    """
+    if work.policy.approval and not plan.approval:
+        return plan.model_copy(update={"approval": work.policy.approval})
+    return plan
 
 
 def answer_of(event: dict[str, Any], *, digest: str, yes: str, requester: str | None, two: bool) -> Approval:
