@@ -22,6 +22,7 @@ from forensics.models.custody import CustodyAction
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.operators.base import ForensicOperator, Json
 from forensics.operators.investigation import remove_forensic_resources
+from forensics.operators.killed_steps import tell_killed_steps
 from forensics.operators.write_back import annotate
 from forensics.report import render_html, render_json
 
@@ -176,6 +177,7 @@ class WriteReportOperator(ForensicOperator):
     def act(self, desk: CaseDesk, context: Any) -> Json:
         """Write a new version of the report; earlier ones stay."""
         desk.phase(Phase.REPORT)
+        tell_killed_steps(desk, context)
         ended = [i.ended_at for i in desk.view().investigations if i.ended_at]
         if ended:
             desk.milestone(Milestone.INVESTIGATION_COMPLETE, max(ended))

@@ -16,6 +16,9 @@ from forensics.errors import AwsError, ForensicsError
 # boto3 is synchronous; its calls run here, so that the triggerer's event loop never waits for AWS.
 _POOL = ThreadPoolExecutor(max_workers=24, thread_name_prefix="forensics-trigger")
 MAX_ERRORS = 20
+# An event that arrives while the scheduler still books the task as running costs the task a try: results that are there
+# at once are held back this long, in seconds, when they start the task again.
+RESUME_AFTER = 2.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,10 @@ class PollTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until there is an outcome, the deadline passes or AWS fails too often in a row."""
+        began = time.monotonic()
         outcome = await self._wait()
+        if not (outcome.ok and self.ends_task):
+            await asyncio.sleep(max(0.0, RESUME_AFTER - (time.monotonic() - began)))
         if outcome.ok and self.ends_task:
             yield TaskSuccessEvent(xcoms={"return_value": outcome.payload})
         else:

@@ -14,6 +14,12 @@ from forensics.triggers import base
 from forensics.triggers.base import Outcome, PollTrigger
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No event is held back, except where a test is about that."""
+    monkeypatch.setattr(base, "RESUME_AFTER", 0.0)
+
+
 class Scripted(PollTrigger):
     """Answers with what a test has written down, then with the last of it for ever."""
 
@@ -127,3 +133,22 @@ def test_looking_does_not_stop_the_triggerers_loop() -> None:
         return ticks
 
     assert asyncio.run(both()) > 3
+
+
+def test_an_event_that_starts_the_task_again_is_held_back_and_one_that_ends_it_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(base, "RESUME_AFTER", 0.3)
+
+    def seconds(trigger: PollTrigger) -> float:
+        async def first() -> None:
+            async for _ in trigger.run():
+                return
+
+        began = time.monotonic()
+        asyncio.run(first())
+        return time.monotonic() - began
+
+    there = Outcome(ok=True, payload={})
+    assert seconds(Scripted(there)) >= 0.3
+    assert seconds(Scripted(there, ends_task=True)) < 0.3
