@@ -17,7 +17,7 @@ from lab import demo
 from lab.story import Lab, StoryError, finding
 from tests.e2e.conftest import Started
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 
 def view_of(lab: Lab, item: Started) -> CaseView:

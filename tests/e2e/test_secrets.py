@@ -10,7 +10,7 @@ from lab.story import Lab
 from tests import secret_scan
 from tests.e2e.conftest import Started
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 
 def test_no_credential_is_left_in_ssm_dynamodb_s3_xcom_or_logs(lab: Lab, cases: dict[str, Started]) -> None:
