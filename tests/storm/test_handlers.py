@@ -16,9 +16,9 @@ import pytest
 from forensics.aws.case_store import CaseStore
 from forensics.models.finding import Finding
 from lab.storm import Message, Storm
-from tests.integration.conftest import ROOT, SmallLab, lab
+from tests.integration.conftest import ROOT, SmallLab, images, lab
 
-__all__ = ["lab"]
+__all__ = ["images", "lab"]
 STORM = Storm(findings=24, instances=10, kills=2, throttled=0.05)
 
 
