@@ -13,7 +13,7 @@ import requests
 from lab.stack_process import StackError
 
 PAUSE = 0.25
-TRIES = 3
+TRIES = 5
 
 
 @dataclass
@@ -48,6 +48,9 @@ class AirflowApi:
                 # A machine full of running cases answers late: that is not yet a failure.
                 if attempt == TRIES - 1:
                     raise
+                continue
+            if answer.status_code >= 500 and attempt < TRIES - 1:
+                time.sleep(1.0)  # SQLite was busy with somebody else's writing
                 continue
             if answer.status_code != 401 or attempt == TRIES - 1:
                 break
