@@ -15,12 +15,13 @@ the cause and clear the failed task: every step can be repeated safely.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from airflow.sdk import DAG, Param
 
 from forensics.operators.case import OpenCaseOperator
 from forensics.task_groups import flows
+from forensics.task_groups.defaults import CASE_TASKS
 
 ACTIONS = ["by-policy", "memory+disk+isolate", "memory+disk", "disk+isolate", "memory", "disk", "isolate"]
 
@@ -58,13 +59,7 @@ with DAG(
         "requester": Param("", type="string", maxLength=100, title="Requester", description="your name or ticket"),
         "case_id": Param(None, type=["null", "string"], pattern=r"^fc-\d{8}-[0-9a-f]{10}$", title="Case: leave empty"),
     },
-    default_args={
-        "owner": "forensics",
-        "retries": 2,
-        "retry_delay": timedelta(seconds=5),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": timedelta(minutes=2),
-    },
+    default_args=CASE_TASKS,
 ):
     triage, memory, disk = flows.triage(), flows.memory(), flows.disk()
     (containment, watch), investigation, report = flows.containment(), flows.investigation(), flows.report()

@@ -17,6 +17,7 @@ from airflow.sdk import DAG, Param
 from forensics.operators.containment import IsolateTargetOperator
 from forensics.operators.triage import ExtendPlanOperator
 from forensics.sensors.case_run import CaseStepSensor
+from forensics.task_groups.defaults import CASE_TASKS
 
 with DAG(
     dag_id="forensic_extension",
@@ -28,13 +29,7 @@ with DAG(
     tags=["forensics", "case"],
     doc_md=__doc__,
     params={"case_id": Param("", type="string", pattern=r"^fc-[0-9]{8}-[0-9a-f]{10}$", title="Case")},
-    default_args={
-        "owner": "forensics",
-        "retries": 2,
-        "retry_delay": timedelta(seconds=5),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": timedelta(minutes=2),
-    },
+    default_args=CASE_TASKS,
 ):
     case = "{{ params.case_id }}"
     extend = ExtendPlanOperator(task_id="extend_plan", case_id=case)

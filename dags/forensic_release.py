@@ -8,11 +8,12 @@ twice, or after a containment that was never finished, is safe: only what differ
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from airflow.sdk import DAG, Param
 
 from forensics.operators.release import PlanReleaseOperator, ReleaseTargetOperator
+from forensics.task_groups.defaults import CASE_TASKS
 
 with DAG(
     dag_id="forensic_release",
@@ -29,13 +30,7 @@ with DAG(
         "requester": Param("", type="string", maxLength=100, title="Requester", description="your name or ticket"),
         "dry_run": Param(False, type="boolean", title="Dry run", description="only show what would be changed"),
     },
-    default_args={
-        "owner": "forensics",
-        "retries": 2,
-        "retry_delay": timedelta(seconds=5),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": timedelta(minutes=2),
-    },
+    default_args=CASE_TASKS,
 ):
     case = "{{ params.case_id }}"
     PlanReleaseOperator(task_id="plan_release", case_id=case) >> ReleaseTargetOperator(

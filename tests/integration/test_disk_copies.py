@@ -98,6 +98,24 @@ def test_a_copy_that_fails_after_the_call_is_told_with_awss_reason_and_made_agai
     assert disk.outcome is Outcome.ACQUIRED and disk.reason is None
 
 
+def test_a_failed_copy_that_cannot_be_made_again_is_not_called_acquired(lab: SmallLab) -> None:
+    case_id = open_case(lab, "db-server")
+    triage(case_id)
+    perform(SnapshotVolumesOperator(task_id="snapshot_volumes"), case_id=case_id)
+    lab.control("snapshot", {"match": {"copy": True}, "fail_at": 0.5, "message": "Client.InternalError"})
+    with pytest.raises(Exception, match=r"Client\.InternalError"):
+        copy(case_id, try_number=1)
+    (disk,) = disks(case_id).values()
+    assert disk.origin["copy_id"], "the failed copy is on record"
+    lab.control(
+        "faults", [{"service": "ec2", "action": "CopySnapshot", "code": "UnauthorizedOperation", "status": 403}]
+    )
+    with pytest.raises(AirflowFailException, match="not copied to the forensic account"):
+        copy(case_id)
+    (disk,) = disks(case_id).values()
+    assert disk.outcome is Outcome.FAILED
+
+
 def test_a_full_quota_is_waited_for_and_a_second_set_is_never_taken(
     lab: SmallLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

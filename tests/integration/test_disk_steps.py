@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from forensics.hooks.session import ForensicsHook
 from forensics.models.custody import CustodyAction
-from forensics.models.evidence import EvidenceKind
+from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.operators.disk import SnapshotVolumesOperator
 from forensics.operators.disk_copy import CopySnapshotsOperator
 from forensics.operators.disk_digest import DigestDisksOperator
@@ -81,3 +81,5 @@ def test_a_copy_that_is_not_the_original_is_an_alarm(lab: SmallLab, tmp_path: Pa
     with pytest.raises(AirflowFailException, match="the copy is not the original"):
         perform(DigestDisksOperator(task_id="digest_disks"), case_id=case_id, try_number=1)
     assert any("FAILED: digest_disks" in m["subject"] for m in lab.mail())
+    (disk,) = ForensicsHook().desk(case_id, step="test").evidence(EvidenceKind.DISK)
+    assert disk.outcome is Outcome.FAILED and "not the original" in str(disk.reason)

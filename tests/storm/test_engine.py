@@ -234,6 +234,24 @@ def test_a_queue_that_cannot_be_read_ends_the_work_with_the_cause(
         run(queue, Recorded())
 
 
+def test_a_thread_that_dies_ends_the_work_with_the_cause_and_the_message_stays(
+    queue: FindingQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Recorded()
+
+    def broken(body: str, received_at: datetime) -> Reading:
+        msg = "a defect in reading"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(work, "read", broken)
+    send(queue, "LOW one")
+    began = time.monotonic()
+    with pytest.raises(RuntimeError, match="a defect in reading"):
+        run(queue, work, seconds=60)
+    assert time.monotonic() - began < 40
+    assert hidden(queue) == 1
+
+
 def test_the_window_limits_what_is_in_flight(queue: FindingQueue) -> None:
     send(queue, *[f"LOW low-{n}" for n in range(40)])
     seen: list[int] = []

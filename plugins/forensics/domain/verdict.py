@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from forensics.domain.naming import evidence_id
-from forensics.models.case import CaseStatus, CaseView
+from forensics.models.case import CaseView
 from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.models.finding import CustomAction
 from forensics.models.plan import Action, Decision
@@ -64,8 +64,3 @@ def _unanswered(view: CaseView) -> list[str]:
         for f in view.findings
         if f.action in {CustomAction.ISOLATE, CustomAction.FULL} or (f.requested or {}).get(Action.ISOLATE.value)
     ]
-
-
-def status(view: CaseView) -> CaseStatus:
-    """The status the case closes with."""
-    return CaseStatus.CLOSED_WITH_GAPS if gaps(view) else CaseStatus.CLOSED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -32,9 +33,9 @@ class _AnalyseOperator(ForensicOperator):
 
     kind: ClassVar[EvidenceKind]
 
+    @abstractmethod
     def _inputs(self, desk: CaseDesk, item: str) -> tuple[Gets, dict[str, str]]:
         """What the host may fetch, and further document parameters."""
-        raise NotImplementedError
 
     def act(self, desk: CaseDesk, context: Any) -> Json:
         """Send one command for each document and item, and wait for all of them."""

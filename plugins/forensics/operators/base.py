@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,9 +46,9 @@ class ForensicOperator(BaseOperator):
         self.case_id = case_id
 
     # ------------------------------------------------------------------ for subclasses
+    @abstractmethod
     def act(self, desk: CaseDesk, context: Any) -> Json:
         """Do the step's work."""
-        raise NotImplementedError
 
     def resume(self, desk: CaseDesk, payload: dict[str, Any], context: Any) -> Json:
         """Go on after a wait that ended well; by default hand its payload on."""

@@ -28,8 +28,9 @@ QUOTA_PAUSE = (20.0, 60.0)  # seconds; spread, so that cases that wait for the s
 
 @dataclass
 class _Round:
-    """What one look at all disks of the case left open."""
+    """What one look at all disks of the case showed: what is complete (evidence ids), and what it left open."""
 
+    complete: set[str] = field(default_factory=set)
     in_account: list[str] = field(default_factory=list)
     copies: list[str] = field(default_factory=list)
     without_room: list[str] = field(default_factory=list)
@@ -66,7 +67,7 @@ class CopySnapshotsOperator(ForensicOperator):
                 self._save(desk, evidence.evidence_id, reason=str(error)[:1000])
                 self.log.warning("%s: %s", evidence.evidence_id, error)
         self._wait_for(desk, left)
-        return self._finish(desk)
+        return self._finish(desk, left.complete)
 
     def resume(self, desk: CaseDesk, payload: dict[str, Any], context: Any) -> Json:
         """Look again: what was awaited is there."""
@@ -114,7 +115,9 @@ class CopySnapshotsOperator(ForensicOperator):
             lock = own.lock(copy.id, days=self.hook.settings.retention_days)
             origin = {**known.origin, "copy_id": copy.id, "copy_region": own.region}
             desk.save_evidence(known.model_copy(update={"origin": origin, "lock": {**known.lock, "copy": lock}}))
-        if copy.state != "completed":
+        if copy.state == "completed":
+            left.complete.add(evidence.evidence_id)
+        else:
             left.copies.append(copy.id)
 
     def _route(
@@ -207,13 +210,13 @@ class CopySnapshotsOperator(ForensicOperator):
             scope = self._scope(desk).as_dict()
             self.wait(SnapshotsCompletedTrigger(scope=scope, snapshot_ids=sorted(left.copies), **timing))
 
-    def _finish(self, desk: CaseDesk) -> Json:
-        """All copies that can be made are complete: those disks are acquired."""
+    def _finish(self, desk: CaseDesk, complete: set[str]) -> Json:
+        """Acquired is a disk whose copy this look has seen complete; a copy id on record may be that of a failed one."""
         now = datetime.now(UTC)
-        items = [e for e in desk.evidence(EvidenceKind.DISK) if "copy_id" in e.origin]
-        for evidence in items:
-            if evidence.outcome is not Outcome.ACQUIRED:
+        for evidence in desk.evidence(EvidenceKind.DISK):
+            if evidence.evidence_id in complete:
                 self._acquired(desk, evidence, now)
+        items = [e for e in desk.evidence(EvidenceKind.DISK) if e.outcome is Outcome.ACQUIRED and "copy_id" in e.origin]
         if items:
             desk.milestone(Milestone.COPIES_COMPLETE, now)
             desk.sign_ledger("disk")
@@ -261,7 +264,11 @@ class CopySnapshotsOperator(ForensicOperator):
         )
 
     def _raise_uncopied(self, desk: CaseDesk) -> None:
-        left = [e for e in desk.evidence(EvidenceKind.DISK) if "snapshot_id" in e.origin and "copy_id" not in e.origin]
+        left = [
+            e
+            for e in desk.evidence(EvidenceKind.DISK)
+            if "snapshot_id" in e.origin and e.outcome is not Outcome.ACQUIRED
+        ]
         if left:
             named = "; ".join(f"{e.origin['volume_id']}: {e.reason}" for e in left)
             actions = [str(e.origin["next_action"]) for e in left if e.origin.get("next_action")]

@@ -104,6 +104,8 @@ class DigestDisksOperator(ForensicOperator):
         if len({d.value for d in digests}) > 1:
             named = "; ".join(f"{d.subject}: {d.value}" for d in digests)
             msg = f"{evidence.evidence_id}: the copy is not the original: {named}"
+            # Whatever a later try does: this copy is not called good again.
+            desk.fail_evidence(desk.evidence_item(evidence.evidence_id) or evidence, reason=msg)
             raise DigestMismatchError(msg)
         manifest = {"uri": stored.uri, "sha256": stored.sha256, "blocks": digest.blocks}
         desk.custody(

@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -142,17 +142,21 @@ class IntakeEngine:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._empty_since = 0.0
-        self._broken: ForensicsError | None = None
+        self._broken: Exception | None = None
 
     # ------------------------------------------------------------------ the calling thread
     def run(self, *, seconds: float, linger: float = 0.0) -> Counter[str]:
         """Work until the queue has been empty for ``linger`` seconds, or ``seconds`` are over; returns the counts.
 
-        Raises the last :class:`ForensicsError` when SQS cannot be read any more; what is in flight comes back then.
+        Raises the last :class:`ForensicsError` when SQS cannot be read any more, and whatever ended one of the threads;
+        what is in flight comes back then.
         """
         end = time.monotonic() + seconds
         roles = [self._receive_all, self._keep_hidden, *[self._open_all] * OPENERS]
-        threads = [threading.Thread(target=role, name=f"intake-{n}", daemon=True) for n, role in enumerate(roles)]
+        threads = [
+            threading.Thread(target=self._guarded, args=(role,), name=f"intake-{n}", daemon=True)
+            for n, role in enumerate(roles)
+        ]
         for thread in threads:
             thread.start()
         try:
@@ -170,6 +174,14 @@ class IntakeEngine:
         if self._broken is not None:
             raise self._broken
         return self.counts
+
+    def _guarded(self, role: Callable[[], None]) -> None:
+        """A thread that died unseen would leave the intake waiting for it: its end is the end of this run."""
+        try:
+            role()
+        except Exception as error:
+            log.exception("a thread of the intake ended")
+            self._broken = error
 
     def _start_next(self) -> None:
         """Start one run: the most severe; routine ones only while there is room."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import abstractmethod
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -43,17 +44,17 @@ class PollTrigger(BaseTrigger):
         self.deadline = deadline
         self.ends_task = ends_task
 
+    @abstractmethod
     def arguments(self) -> dict[str, Any]:
         """Further constructor arguments, plain values only."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self) -> Outcome | None:
         """Look once (in a thread); None means: not yet."""
-        raise NotImplementedError
 
+    @abstractmethod
     def waiting_for(self) -> str:
         """What is awaited, for messages."""
-        raise NotImplementedError
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and plain arguments."""

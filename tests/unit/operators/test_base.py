@@ -20,7 +20,7 @@ from forensics.errors import (
 )
 from forensics.models.case import StepFailure
 from forensics.operators.base import ForensicOperator, Json
-from forensics.triggers.base import PollTrigger
+from forensics.triggers.base import Outcome, PollTrigger
 from tests.unit.domain.builders import CASE_ID, NOW
 from tests.unit.operators.desks import Desk, Hook, context
 
@@ -31,6 +31,14 @@ class Waiting(PollTrigger):
     def arguments(self) -> dict[str, Any]:
         """Nothing more."""
         return {}
+
+    def check(self) -> Outcome | None:
+        """Never asked here: nothing runs the trigger."""
+        return None
+
+    def waiting_for(self) -> str:
+        """For the messages."""
+        return "nothing"
 
 
 class Step(ForensicOperator):

@@ -35,12 +35,3 @@ def is_foreign(text: str | None) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return not any(address.version == network.version and address in network for network in _LOCAL)
-
-
-def is_address(text: str) -> bool:
-    """True for the text of an IPv4 or IPv6 address."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
 from functools import cached_property
 
 from forensic_toolkit.filesystem import Entry
@@ -151,8 +150,3 @@ def is_hidden(path: str) -> bool:
 def is_odd_place(path: str) -> bool:
     """Temporary or hidden: no place for a program that a system starts."""
     return bool(TEMPORARY.match(path)) or is_hidden(path)
-
-
-def delay(earlier_ns: int, later_ns: int) -> timedelta:
-    """The time between two times in nanoseconds."""
-    return timedelta(microseconds=(later_ns - earlier_ns) // 1000)

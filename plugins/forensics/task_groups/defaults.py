@@ -1,0 +1,14 @@
+"""How the tasks of every DAG that works a case are retried."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+CASE_TASKS: dict[str, Any] = {
+    "owner": "forensics",
+    "retries": 2,
+    "retry_delay": timedelta(seconds=5),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=2),
+}
