@@ -40,6 +40,13 @@ class Machine:
         assert line, f"the hypervisor ended at {command}"
         return json.loads(line)
 
+    def open_session(self, host: str, name: str, ip: str, *, seconds: float = 20) -> None:
+        """A session with the target's service; neighbours are still being discovered when the machine is busy."""
+        end = time.monotonic() + seconds
+        while not self("on", host, "connect", name, ip, SERVICE):
+            assert time.monotonic() < end, f"no {name} session before isolation within {seconds:g} s"
+            time.sleep(0.2)
+
     def flows(self) -> dict[str, bool]:
         """Which of the sessions are alive, and whether the resolver answers the target."""
         seen = {ALWAYS_TRACKED: self("on", "nat", "alive", ALWAYS_TRACKED)}
@@ -100,8 +107,8 @@ def machine() -> Iterator[Machine]:
         made("on", "target", "serve", SERVICE)
         made("on", "client", "serve", OUTSIDE)
         for name, ip in zip(DIRECT, TARGET, strict=True):
-            assert made("on", "client", "connect", name, ip, SERVICE), f"no {name} session before isolation"
-        assert made("on", "nat", "connect", ALWAYS_TRACKED, TARGET[0], SERVICE)
+            made.open_session("client", name, ip)
+        made.open_session("nat", ALWAYS_TRACKED, TARGET[0])
         yield made
     finally:
         process.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ LATENCIES = {
     "terminate_seconds": 1.0,
 }  # fmt: skip
 SECONDS = 600
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,23 @@ class Started:
     run_id: str
 
 
+RUNNING = pytest.StashKey[ExitStack]()
+
+
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A running stack; its logs stay in pytest's temporary directory."""
     state = Path(tmp_path_factory.mktemp("e2e")) / "state"
-    with Stack(state, latencies=LATENCIES) as stack:
-        yield Lab(stack)
+    with ExitStack() as running:
+        request.config.stash[RUNNING] = running
+        yield Lab(running.enter_context(Stack(state, latencies=LATENCIES)))
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop the stack after the last test that needs it: seven processes would slow the rest down."""
+    needed = nextitem is not None and "lab" in getattr(nextitem, "fixturenames", ()) and HERE in nextitem.path.parents
+    if not needed and RUNNING in item.config.stash:
+        item.config.stash[RUNNING].close()
 
 
 @pytest.fixture(scope="session")

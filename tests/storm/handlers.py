@@ -1,17 +1,24 @@
 """Two handlers of the findings' queue as processes that can be killed: the product's engine, and a naive one.
 
-``python handlers.py product|naive RUNS_DIRECTORY``; settings and endpoint come from the environment. Airflow's part is
-played by a directory: a run exists when its file exists, and a file can be made once (``O_EXCL``), as a run id can.
+``python handlers.py product|naive RUNS_DIRECTORY [SERVICE CALLS]``; settings and endpoint come from the environment.
+Airflow's part is played by a directory: a run exists when its file exists, and a file can be made once (``O_EXCL``), as
+a run id can. With a service and a number the process ends with SIGKILL right after that many changes in that service
+(messages deleted, items written): the moments between two calls, where a crash hurts.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
+import signal
 import sys
 import time
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from botocore.client import BaseClient
 
 from forensics.domain.opening import case_from
 from forensics.hooks.session import ForensicsHook
@@ -69,5 +76,23 @@ def naive(runs: Path) -> None:
                 make(runs / case_id)
 
 
+CHANGES = {"sqs": {"DeleteMessageBatch"}, "dynamodb": {"PutItem", "UpdateItem", "TransactWriteItems"}}
+
+
+def die_after(service: str, calls: int) -> None:
+    """Kill this process, as ``kill -9`` does, once AWS has carried out that many changes."""
+    count, call = itertools.count(1), BaseClient._make_api_call
+
+    def counted(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        answer = call(self, operation, arguments)
+        if operation in CHANGES[service] and self.meta.service_model.service_name == service and next(count) == calls:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+    BaseClient._make_api_call = counted
+
+
 if __name__ == "__main__":
+    if len(sys.argv) > 3:
+        die_after(sys.argv[3], int(sys.argv[4]))
     {"product": product, "naive": naive}[sys.argv[1]](Path(sys.argv[2]))

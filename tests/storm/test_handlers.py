@@ -19,7 +19,8 @@ from lab.storm import Message, Storm
 from tests.integration.conftest import ROOT, SmallLab, images, lab
 
 __all__ = ["images", "lab"]
-STORM = Storm(findings=24, instances=10, kills=2, throttled=0.05)
+STORM = Storm(findings=24, instances=10, kills=4, throttled=0.05)
+MOMENTS = ("sqs", "dynamodb", "sqs", "dynamodb")  # what the process did last before it died
 
 
 def send(lab: SmallLab, messages: list[Message]) -> None:
@@ -38,23 +39,18 @@ def left(lab: SmallLab, queue: str) -> int:
 
 
 def play(lab: SmallLab, handler: str, runs: Path) -> int:
-    """Run the handler, kill it at seeded moments, start it again, until the queue is empty; returns the kills."""
+    """Run the handler, let it die at seeded moments, start it again, until the queue is empty; returns the deaths."""
     dice, kills = random.Random(STORM.seed), 0
     command = [sys.executable, str(Path(__file__).with_name("handlers.py")), handler, str(runs)]
     env = {**os.environ, "PYTHONPATH": f"{ROOT / 'plugins'}:{ROOT}"}
     end = time.monotonic() + 150
     while left(lab, "queue_url") and time.monotonic() < end:
-        process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        depth = left(lab, "queue_url")
-        if kills < STORM.kills:
-            # It is killed in the middle of its work: some messages are gone from the queue, most are not.
-            wanted = depth - dice.randint(1, max(1, depth // 4))
-            while left(lab, "queue_url") > wanted and process.poll() is None:
-                time.sleep(0.005)
-            process.kill()
-            kills += 1
-        _, said = process.communicate(timeout=140)
-        assert process.returncode in {0, -9}, said.decode()[-3000:]
+        moment = (MOMENTS[kills], str(dice.randint(1, 3))) if kills < STORM.kills else ()
+        done = subprocess.run(
+            [*command, *moment], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=140
+        )
+        assert done.returncode in {0, -9}, done.stderr.decode()[-3000:]
+        kills += done.returncode == -9
     assert left(lab, "queue_url") == 0
     return kills
 
