@@ -67,7 +67,7 @@ with DAG(
     OpenCaseOperator(task_id="open_case") >> triage.first
     triage.last >> [memory.first, disk.first, watch]
     memory.touched >> containment.first
-    [memory.captured, containment.last] >> investigation.first
+    memory.captured >> investigation.first
     memory.last >> investigation.memory
     [memory.last, disk.last] >> investigation.disks
     [*investigation.tools, memory.last, disk.digest, containment.last, watch] >> report.first

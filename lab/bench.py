@@ -8,6 +8,7 @@ what the product adds. Nothing fails on a time.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from forensics.models.case import CaseView, Milestone
-from lab import airflow
+from lab import airflow, postgres
 from lab.evidence import memory
 from lab.seed import image_cache
 from lab.stack import Stack, StackError
@@ -41,6 +42,8 @@ ROWS = (
 class Measured:
     """Seconds after the finding's arrival in SQS, and the critical path of the work."""
 
+    case_id: str
+    received: datetime
     marks: dict[str, float]
     critical: float
 
@@ -54,7 +57,7 @@ def measure(lab: Lab, view: CaseView) -> Measured:
     """Read one case's times from its records."""
     start = view.milestones[Milestone.RECEIVED.value]
     marks = {label: (view.milestones[name.value] - start).total_seconds() for label, name in ROWS}
-    return Measured(marks, critical_path(lab, view))
+    return Measured(view.case.case_id, start, marks, critical_path(lab, view))
 
 
 def critical_path(lab: Lab, view: CaseView) -> float:
@@ -109,6 +112,19 @@ def table(title: str, measured: list[Measured]) -> str:
     return "\n".join(lines)
 
 
+def steps(lab: Lab, measured: Measured) -> str:
+    """When each task of a case was queued for the last time and ended, in seconds after the finding's arrival."""
+    lines = [f"  {'task':44s}{'queued':>9s}{'started':>9s}{'ended':>9s}"]
+    rows = []
+    for task_id, task in lab.tasks(measured.case_id).items():
+        times = [task.get(name) for name in ("queued_when", "start_date", "end_date")]
+        rows.append((task_id, [datetime.fromisoformat(t) if t else None for t in times]))
+    for task_id, times in sorted(rows, key=lambda row: row[1][2] or measured.received):
+        cells = "".join(f"{(t - measured.received).total_seconds():>9.1f}" if t else f"{'-':>9s}" for t in times)
+        lines.append(f"  {task_id:44s}{cells}")
+    return "\n".join(lines)
+
+
 def targets(lab: Lab, count: int) -> list[dict[str, Any]]:
     """Targets with the lab's real memory image, captured at a rate that a real instance has, and a small disk."""
     files = memory.unpack(image_cache(lab.stack.state) / "memory-web-server")
@@ -130,15 +146,24 @@ def main() -> int:
     )
     parser.add_argument("--state", type=Path, default=airflow.ROOT / ".lab" / "bench")
     parser.add_argument("--cases", type=int, default=10, help="cases at once in the second round")
+    parser.add_argument("--database", choices=postgres.KINDS, default="auto")
+    parser.add_argument("--steps", action="store_true", help="print when each task of the first case ran")
     given = parser.parse_args()
     try:
-        with Stack(given.state, latencies=LATENCIES) as stack:
+        with (
+            postgres.database(given.database) as (name, url),
+            Stack(given.state, latencies=LATENCIES, database=url) as stack,
+        ):
             lab = Lab(stack)
-            print("one case ...", flush=True)
+            load = os.getloadavg()[0]
+            print(f"\nAirflow on {name}, {os.cpu_count()} cores, load average {load:.1f}; one case ...", flush=True)
             first = play(lab, targets(lab, 1))
             print(table("\nOne case (seconds after the finding reached SQS)", first), flush=True)
-            print(f"\n{given.cases} cases at once ...", flush=True)
-            print(table(f"\n{given.cases} cases at once", play(lab, targets(lab, given.cases))), flush=True)
+            if given.steps:
+                print(steps(lab, first[0]), flush=True)
+            if given.cases > 1:
+                print(f"\n{given.cases} cases at once ...", flush=True)
+                print(table(f"\n{given.cases} cases at once", play(lab, targets(lab, given.cases))), flush=True)
     except (StackError, StoryError) as error:
         print(f"The benchmark failed: {error}", file=sys.stderr)
         return 1

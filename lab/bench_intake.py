@@ -15,7 +15,6 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -149,16 +148,6 @@ def behind_a_flood(lab: Lab, flood: int) -> tuple[float, float, int]:
     return (case.opened_at - before).total_seconds(), (run - before).total_seconds(), len(earlier)
 
 
-@contextlib.contextmanager
-def database(kind: str) -> Iterator[tuple[str, str | None]]:
-    """(name, SQLAlchemy URL or None for SQLite)."""
-    if kind == "sqlite" or (kind == "auto" and postgres.programs() is None):
-        yield "SQLite", None
-        return
-    with postgres.server() as url:
-        yield "PostgreSQL", url
-
-
 def measure(lab: Lab, given: argparse.Namespace) -> None:
     """All rounds, printed as they come."""
     singles = [single(lab) for _ in range(given.singles)]
@@ -180,7 +169,7 @@ def main() -> int:
     """Run the benchmark of the intake."""
     parser = argparse.ArgumentParser(prog="python -m lab.bench_intake", description="Findings per second, and latency.")
     parser.add_argument("--state", type=Path, default=airflow.ROOT / ".lab" / "bench-intake")
-    parser.add_argument("--database", choices=("auto", "postgres", "sqlite"), default="auto")
+    parser.add_argument("--database", choices=postgres.KINDS, default="auto")
     parser.add_argument("--bursts", type=int, nargs="*", default=[200, 1000], help="waiting findings in each round")
     parser.add_argument("--singles", type=int, default=7)
     parser.add_argument("--flood", type=int, default=1000, help="low findings before the critical one")
@@ -188,7 +177,7 @@ def main() -> int:
     # `kill` and `timeout` must clear up as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        with database(given.database) as (name, url), storm_stack(given.state, database=url) as lab:
+        with postgres.database(given.database) as (name, url), storm_stack(given.state, database=url) as lab:
             load = os.getloadavg()[0]
             print(
                 f"\nIntake on {name}, {os.cpu_count()} cores, load average {load:.1f} before the first round",

@@ -20,6 +20,7 @@ from lab.stack_process import StackError
 from lab.stack_state import free_port
 
 USER = "airflow"
+KINDS = ("auto", "postgres", "sqlite")
 # The data lives as long as the run: nothing is won by waiting for the disk.
 OPTIONS = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
 
@@ -56,6 +57,16 @@ def server() -> Iterator[str]:
         with contextlib.suppress(StackError):  # it was not started: the cause is raised already
             _run([where / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"])
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def database(kind: str) -> Iterator[tuple[str, str | None]]:
+    """(name, SQLAlchemy URL or None for SQLite) of a database for Airflow; ``auto`` takes PostgreSQL where it is."""
+    if kind == "sqlite" or (kind == "auto" and programs() is None):
+        yield "SQLite", None
+        return
+    with server() as url:
+        yield "PostgreSQL", url
 
 
 def _run(command: list[str | Path]) -> None:

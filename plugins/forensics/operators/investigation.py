@@ -49,8 +49,8 @@ def coming(desk: CaseDesk, kind: EvidenceKind) -> bool:
 class LaunchForensicInstanceOperator(ForensicOperator):
     """Launch the case's forensic instance from the forensic AMI and wait until its SSM agent is online.
 
-    The target is captured and contained when this starts; the instance comes up while the image is verified and disks
-    are copied. When nothing was acquired and nothing is on its way, the step is skipped. An instance of an earlier try
+    The target's memory is captured when this starts; the instance comes up while the target is isolated, the image
+    verified and disks are copied. When nothing was acquired and nothing is on its way, the step is skipped. An instance of an earlier try
     is used again.
     """
 

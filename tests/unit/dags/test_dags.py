@@ -23,7 +23,7 @@ CASE = {
     "containment.plan_containment": {"triage.plan_response"},
     "disk.digest_disks": {"disk.copy_snapshots"},
     "containment.isolate_target": {"memory.live_response"},
-    "investigation.launch_forensic_instance": {"memory.capture_memory", "containment.isolate_target"},
+    "investigation.launch_forensic_instance": {"memory.capture_memory"},
     "investigation.memory_ended": {"memory.verify_memory"},
     "investigation.disks_ended": {"memory.verify_memory", "disk.copy_snapshots"},
     "investigation.attach_evidence_volumes": {"investigation.launch_forensic_instance", "investigation.disks_ended"},
