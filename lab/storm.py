@@ -31,7 +31,7 @@ from forensics.errors import ForensicsError
 from forensics.models.case import Case
 from forensics.models.custody import CustodyAction, CustodyEvent
 from forensics.models.finding import Finding
-from lab import airflow
+from lab import airflow, postgres
 from lab.seed_accounts import MEMBER_ACCOUNT
 from lab.shapes import SHAPES
 from lab.stack import Stack, StackError
@@ -339,7 +339,7 @@ def main() -> int:
     """Run the storm."""
     parser = argparse.ArgumentParser(prog="python -m lab.storm", description="A storm of findings, and kill -9.")
     parser.add_argument("--state", type=Path, default=airflow.ROOT / ".lab" / "storm")
-    parser.add_argument("--database", help="SQLAlchemy URL of Airflow's database; SQLite when not given")
+    parser.add_argument("--database", choices=postgres.KINDS, default="auto", help="Airflow's database")
     for name, default in (("findings", 300), ("instances", 120), ("kills", 10), ("seed", Storm.seed)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--span", type=float, default=Storm.span_seconds, help="seconds over which findings arrive")
@@ -348,7 +348,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     storm = Storm(given.findings, given.instances, kills=given.kills, seed=given.seed, span_seconds=given.span)
     try:
-        with storm_stack(given.state, database=given.database) as lab:
+        with postgres.database(given.database) as (name, url), storm_stack(given.state, database=url) as lab:
+            print(f"Airflow on {name}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}", flush=True)
             figures = blow(lab, storm)
     except (StackError, StoryError) as error:
         print(f"The storm could not be measured: {error}", file=sys.stderr)

@@ -1,20 +1,27 @@
-"""DynamoDB: a transaction with the same ClientRequestToken is applied once."""
+"""DynamoDB: a transaction with the same ClientRequestToken is applied once, and costs the same however full the table is."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 from moto.core.exceptions import JsonRESTError
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.dynamo_type import DynamoType
+from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
 
-from lab.mends.patching import replace
+from lab.mends.patching import add, replace
 
 TOKEN_SECONDS = 600.0
 _done: dict[tuple[str, str, str], tuple[float, str, Any]] = {}
+_transaction = threading.local()
 
 
 def _transact(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -39,6 +46,49 @@ def _transact(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return transact_write_items
 
 
+def _operations(original: Callable[..., None]) -> Callable[..., None]:
+    def transact_write_items(self: Any, transact_items: list[dict[str, Any]]) -> None:
+        _transaction.operations = [op for item in transact_items for op in item.values()]
+        try:
+            original(self, transact_items)
+        finally:
+            _transaction.operations = None
+
+    return transact_write_items
+
+
+def _copy(table: Any, memo: dict[int, Any]) -> Any:
+    """A table as it was: what a transaction is rolled back to.
+
+    Stock moto copies every item of the table, for each transaction. A transaction changes nothing but its own items in
+    place; the others can be shared between the table and its copy.
+    """
+    operations = getattr(_transaction, "operations", None)
+    made = copy.copy(table)
+    if operations is None:
+        made.__dict__.update(copy.deepcopy(table.__dict__, memo))
+        return made
+    ranged = table.has_range_key
+    made.items = defaultdict(dict, {h: dict(v) if ranged else v for h, v in table.items.items()})
+    for operation in operations:
+        if operation.get("TableName") != table.name:
+            continue
+        keys = operation.get("Key") or operation["Item"]
+        found = table.get_item(*(DynamoType(keys[n]) for n in (table.hash_key_attr, table.range_key_attr) if n))
+        if found is None:
+            continue
+        if ranged:
+            made.items[found.hash_key][found.range_key] = copy.deepcopy(found)
+        else:
+            made.items[found.hash_key] = copy.deepcopy(found)
+    if table.stream_shard is not None:
+        made.stream_shard = copy.copy(table.stream_shard)
+        made.stream_shard.items, made.stream_shard.table = list(table.stream_shard.items), made
+    return made
+
+
 def apply() -> None:
     """Install the mend."""
+    replace(DynamoDBBackend, "transact_write_items", _operations)
+    add(Table, "__deepcopy__", _copy)
     replace(DynamoHandler, "transact_write_items", _transact)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from moto.core.utils import unix_time_millis
+from moto.core.utils import camelcase_to_underscores, unix_time_millis
 from moto.sqs.models import Queue, SQSBackend
 
 from lab.mends import state
@@ -56,9 +56,12 @@ def _get_queue_attributes(original: Callable[..., Any]) -> Callable[..., Any]:
         queue = self.get_queue(queue_name)
         if not attribute_names:
             return {}
-        everything = dict(queue.attributes)
         if "All" in attribute_names:
-            return everything
+            return dict(queue.attributes)
+        if set(attribute_names) <= set(queue.BASE_ATTRIBUTES) - {"Policy", "RedrivePolicy"}:
+            # stock moto counts every kind of message for each question, and asks the retention for each message
+            return {name: _base(queue, name) for name in attribute_names}
+        everything = dict(queue.attributes)
         valid = [
             *queue.BASE_ATTRIBUTES,
             *queue.FIFO_ATTRIBUTES,
@@ -71,6 +74,11 @@ def _get_queue_attributes(original: Callable[..., Any]) -> Callable[..., Any]:
         return {name: everything[name] for name in attribute_names if everything.get(name) is not None}
 
     return get_queue_attributes
+
+
+def _base(queue: Any, name: str) -> Any:
+    value = getattr(queue, camelcase_to_underscores(name))
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _receive(original: Callable[..., list[Any]]) -> Callable[..., list[Any]]:

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -245,6 +246,39 @@ def test_a_transaction_token_applies_once(lab: Lab) -> None:
     assert dynamodb.get_item(TableName=table, Key={"PK": {"S": "a"}})["Item"]["n"] == {"N": "1"}
     with refused("IdempotentParameterMismatchException"):
         add("2")
+
+
+@pytest.mark.parametrize("ranged", [True, False])
+def test_a_transaction_that_is_refused_changes_nothing(lab: Lab, ranged: bool) -> None:
+    dynamodb, table = lab.client("dynamodb"), f"t-{time.monotonic_ns()}"
+    names = {"PK": "HASH", **({"SK": "RANGE"} if ranged else {})}
+    dynamodb.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in names.items()],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+
+    def key(name: str) -> dict[str, Any]:
+        return {"PK": {"S": name}, **({"SK": {"S": "x"}} if ranged else {})}
+
+    for name in ("updated", "deleted", "other"):
+        dynamodb.put_item(TableName=table, Item={**key(name), "n": {"N": "1"}})
+    before = dynamodb.scan(TableName=table)["Items"]
+    value = {"UpdateExpression": "SET n = :n", "ExpressionAttributeValues": {":n": {"N": "2"}}}
+    writes: list[dict[str, Any]] = [
+        {"Update": {"TableName": table, "Key": key("updated"), **value}},
+        {"Delete": {"TableName": table, "Key": key("deleted")}},
+        {"Put": {"TableName": table, "Item": key("new")}},
+    ]
+    never = {"Key": key("other"), "ConditionExpression": "attribute_not_exists(PK)"}
+    with refused("TransactionCanceledException"):
+        dynamodb.transact_write_items(TransactItems=[*writes, {"ConditionCheck": {"TableName": table, **never}}])
+    assert dynamodb.scan(TableName=table)["Items"] == before
+    dynamodb.transact_write_items(TransactItems=writes)
+    after = {item["PK"]["S"]: item.get("n", {}).get("N") for item in dynamodb.scan(TableName=table)["Items"]}
+    assert after == {"updated": "2", "other": "1", "new": None}
 
 
 def test_counting_from_many_threads_loses_nothing(lab: Lab) -> None:
