@@ -26,4 +26,9 @@ with DAG(
     doc_md=__doc__,
     default_args={"owner": "forensics", "retries": 10, "retry_delay": timedelta(seconds=2)},
 ):
-    FindingQueueSensor(task_id="receive_findings", target_dag_id="forensic_case", extension_dag_id="forensic_extension")
+    FindingQueueSensor(
+        task_id="receive_findings",
+        target_dag_id="forensic_case",
+        extension_dag_id="forensic_extension",
+        release_dag_id="forensic_release",
+    )

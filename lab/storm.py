@@ -188,13 +188,17 @@ class Killer(threading.Thread):
         return name
 
 
-def kill_task(lab: Lab, dag_id: str) -> bool:
-    """Kill -9 the process of the DAG's running task; False when none is running."""
-    tasks = api(lab, f"dags/{dag_id}/dagRuns/~/taskInstances", limit=100, state="running")["task_instances"]
-    for task in tasks:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(task["pid"]), signal.SIGKILL)
-            return True
+def kill_task(lab: Lab, dag_id: str, *, seconds: float = 15) -> bool:
+    """Kill -9 the process of the DAG's running task, which may be starting; False when none runs within ``seconds``."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        tasks = api(lab, f"dags/{dag_id}/dagRuns/~/taskInstances", limit=100, state="running")["task_instances"]
+        for task in tasks:
+            # a task that has not told its pid yet, or is gone already
+            with contextlib.suppress(ProcessLookupError, TypeError):
+                os.kill(int(task["pid"]), signal.SIGKILL)
+                return True
+        time.sleep(0.3)
     return False
 
 

@@ -24,14 +24,14 @@ from forensics.domain.opening import case_from
 from forensics.hooks.session import ForensicsHook
 from forensics.models.case import Case
 from forensics.sensors.engine import IntakeEngine, RunOrder
-from forensics.sensors.findings import URGENT_RANK, QueueWork
+from forensics.sensors.findings import URGENT_RANK, Dags, QueueWork
 
 
 class FileWork(QueueWork):
     """The product's work, with a directory instead of Airflow."""
 
     def __init__(self, hook: ForensicsHook, runs: Path) -> None:
-        super().__init__(hook, target_dag_id="forensic_case", extension_dag_id=None)
+        super().__init__(hook, Dags())
         self._runs = runs
 
     def start(self, order: RunOrder) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from forensics.aws.finding_queue import FindingQueue
-from forensics.errors import AccessDeniedError, ForensicsError, ThrottledError
+from forensics.errors import AccessDeniedError, FindingError, ForensicsError, ThrottledError
 from forensics.models.finding import Finding, Severity, Verdict
 from forensics.models.intake import IntakeRecord, Reading
 from forensics.sensors import engine as engine_module
@@ -220,6 +220,15 @@ def test_of_an_event_with_good_and_bad_findings_both_ends_are_kept(queue: Findin
     assert work.started == ["good"]
     assert engine.counts == {"opened": 1, "quarantined": 1}
     assert queue.dead_letters() == 1
+
+
+def test_a_finding_that_can_never_be_worked_is_not_tried_again(queue: FindingQueue) -> None:
+    send(queue, "HIGH release")
+    work = Recorded(error=FindingError("no case has contained it", next_action="nothing to release"))
+    engine = run(queue, work)
+    assert work.started == [] and engine.counts == {"quarantined": 1}
+    assert [r.reason for r in work.records] == ["no case has contained it. nothing to release"]
+    assert queue.depth() == hidden(queue) == 0 and queue.dead_letters() == 1
 
 
 def test_a_queue_that_cannot_be_read_ends_the_work_with_the_cause(

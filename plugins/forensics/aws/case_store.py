@@ -369,6 +369,15 @@ class CaseStore:
         page_items = found[:limit]
         return [case for _, case in page_items], (page_items[-1][0] if len(found) > limit else None)
 
+    def contained_case(self, account_id: str, region: str, instance_id: str) -> Case | None:
+        """The newest case of an instance that has a restore point: the one whose containment a release undoes."""
+        place = {":p": {"S": f"{account_id}#{region}#{instance_id}"}}
+        request = {"IndexName": "GSI1", "KeyConditionExpression": "GSI1PK = :p", "ExpressionAttributeValues": place}
+        with aws_errors(f"look up the cases of {instance_id} in table {self.table}"):
+            pages = self._db.get_paginator("query").paginate(TableName=self.table, ScanIndexForward=False, **request)
+            cases = [Case.model_validate(from_item(item["data"])) for page in pages for item in page["Items"]]
+        return next((case for case in cases if self.has(case.case_id, "RESTORE#original")), None)
+
 
 def _lock_key(case: Case) -> dict[str, Any]:
     return {"PK": {"S": f"OPEN#{case.account_id}#{case.region}#{case.instance_id}"}, "SK": {"S": "LOCK"}}

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from forensics.aws.finding_queue import FindingQueue
-from forensics.errors import ForensicsError
+from forensics.errors import FindingError, ForensicsError
 from forensics.models.finding import Finding, Verdict
 from forensics.models.intake import IntakeRecord, Reading
 
@@ -69,7 +69,10 @@ class Work(Protocol):
         ...
 
     def admit(self, finding: Finding, received_at: datetime) -> tuple[str, Sequence[RunOrder]]:
-        """Give a finding its case; returns how, and the runs that must exist. Called from several threads."""
+        """Give a finding its case; returns how, and the runs that must exist. Called from several threads.
+
+        Raises :class:`FindingError` for a finding that can never be worked: it goes to the dead-letter queue at once.
+        """
         ...
 
     def start(self, order: RunOrder) -> bool:
@@ -299,14 +302,20 @@ class IntakeEngine:
         elif reading.verdict is Verdict.IGNORE:
             self._write(parcel, "ignored", reading.reason)
         orders: list[RunOrder] = []
+        spoiled = [reading.spoiled] if reading.spoiled else []
         for finding in reading.findings:
-            how, wanted = self._work.admit(finding, parcel.received_at)
+            try:
+                how, wanted = self._work.admit(finding, parcel.received_at)
+            except FindingError as error:
+                spoiled.append(f"{error}. {error.next_action}")
+                continue
             self._count(how)
             orders += wanted
-        if reading.spoiled:
+        if spoiled:
             # Some findings of the event are good and some are not: both ends are kept.
-            self._queue.quarantine(body, reason=reading.spoiled)
-            self._write(parcel, "quarantined", reading.spoiled)
+            reason = "; ".join(spoiled)
+            self._queue.quarantine(body, reason=reason)
+            self._write(parcel, "quarantined", reason)
         with parcel.lock:
             parcel.open_orders = len(orders)
         for order in orders:

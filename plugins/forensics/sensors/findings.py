@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,11 +13,11 @@ from airflow.sdk import BaseSensorOperator
 
 from forensics.aws.case_door import Admission
 from forensics.correlation import case_context
-from forensics.errors import ForensicsError
+from forensics.errors import FindingError, ForensicsError
 from forensics.hooks.dag_run import active_runs, trigger_run
 from forensics.hooks.session import ForensicsHook
 from forensics.ingest import read_event
-from forensics.models.finding import Finding, FindingSource, Severity, Verdict
+from forensics.models.finding import CustomAction, Finding, FindingSource, Severity, Verdict
 from forensics.models.intake import IntakeRecord, Reading
 from forensics.operators.write_back import annotate
 from forensics.sensors.engine import IntakeEngine, RunOrder
@@ -43,19 +44,27 @@ class FindingQueueSensor(BaseSensorOperator):
 
     :param target_dag_id: the DAG to start for each case
     :param extension_dag_id: the DAG to start when a finding that joins a case may ask for more than the case's plan
+    :param release_dag_id: the DAG to start when a person orders the release of a contained target by custom action
     """
 
     def __init__(
-        self, *, target_dag_id: str = "forensic_case", extension_dag_id: str | None = None, **kwargs: Any
+        self,
+        *,
+        target_dag_id: str = "forensic_case",
+        extension_dag_id: str | None = None,
+        release_dag_id: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.target_dag_id = target_dag_id
         self.extension_dag_id = extension_dag_id
+        self.release_dag_id = release_dag_id
 
     def execute(self, context: Any, event: dict[str, Any] | None = None) -> Any:
         """Drain the queue; when it is empty, defer until it is not."""
         hook = ForensicsHook()
-        work = QueueWork(hook, target_dag_id=self.target_dag_id, extension_dag_id=self.extension_dag_id)
+        dags = Dags(self.target_dag_id, self.extension_dag_id, self.release_dag_id)
+        work = QueueWork(hook, dags)
         engine = IntakeEngine(
             hook.queue(), work, urgent_rank=URGENT_RANK, visibility=hook.settings.finding_visibility_seconds
         )
@@ -82,16 +91,25 @@ class FindingQueueSensor(BaseSensorOperator):
             self.log.warning("the day's counts lack %s: %s", dict(engine.counts), error)
 
 
+@dataclass(frozen=True)
+class Dags:
+    """The DAGs that findings start; without one of the last two such findings only join."""
+
+    case: str = "forensic_case"
+    extension: str | None = None
+    release: str | None = None
+
+
 class QueueWork:
     """What the engine does with each message, in AWS and in Airflow."""
 
-    def __init__(self, hook: ForensicsHook, *, target_dag_id: str, extension_dag_id: str | None) -> None:
+    def __init__(self, hook: ForensicsHook, dags: Dags) -> None:
         self._hook, self._settings = hook, hook.settings
         self._store = hook.store()
         self._door = hook.door()
         self._resolver = hook.resolver()
         self._book = hook.intake_book()
-        self._dags = target_dag_id, extension_dag_id
+        self._dags = dags
         self._started: set[str] = set()
         self._room: tuple[float, bool] = (0.0, True)
 
@@ -126,6 +144,8 @@ class QueueWork:
 
     def admit(self, finding: Finding, received_at: datetime) -> tuple[str, Sequence[RunOrder]]:
         """Give a finding its case; returns how, and the runs that must exist."""
+        if finding.action is CustomAction.RELEASE and self._dags.release:
+            return "release", [self._release(self._dags.release, finding, received_at)]
         admitted = self._door.admit(finding, received_at=received_at)
         if admitted.how in {"joined", "raised"}:
             # The finding that opens a case is annotated by the case's first step.
@@ -136,14 +156,31 @@ class QueueWork:
         case, finding = admitted.case, admitted.finding
         place = {"account_id": case.account_id, "region": case.region, "instance_id": case.instance_id}
         note = f"{finding.severity.value}, {finding.source.value}, {case.instance_id}: {finding.title[:200]}"
-        target, extension = self._dags
         # Also when it joined: the message that opened the case may have died between the case and its run.
         conf = {"case_id": case.case_id, **place}
-        orders = [RunOrder(target, case.run_id or case.case_id, conf, f"finding_intake: {note}", rank_of(finding))]
-        if admitted.wants_more and extension:
+        orders = [
+            RunOrder(self._dags.case, case.run_id or case.case_id, conf, f"finding_intake: {note}", rank_of(finding))
+        ]
+        if admitted.wants_more and self._dags.extension:
             run_id = f"{case.case_id}-{finding.key[:12]}-{finding.severity.value.lower()}"
-            orders.append(RunOrder(extension, run_id, {"case_id": case.case_id}, f"joined: {note}", rank_of(finding)))
+            conf = {"case_id": case.case_id}
+            orders.append(RunOrder(self._dags.extension, run_id, conf, f"joined: {note}", rank_of(finding)))
         return orders
+
+    def _release(self, dag_id: str, finding: Finding, received_at: datetime) -> RunOrder:
+        """A person wants a target back: the release of the last case that contained it, which another person approves.
+
+        The order opens no case. Pressed twice within a minute, or delivered twice, it is one run.
+        """
+        case = self._store.contained_case(finding.account_id, finding.region, finding.instance_id)
+        if case is None:
+            msg = f"{CustomAction.RELEASE.value}: no case has contained {finding.instance_id} in account {finding.account_id}, {finding.region}"
+            raise FindingError(msg, next_action="nothing was changed by this product, so there is nothing to release")
+        run_id = f"{case.case_id}-release-{received_at:%Y%m%dT%H%MZ}"
+        requester = finding.requester or f"custom action {CustomAction.RELEASE.value}"
+        reason = (finding.reason or f"ordered on the finding {finding.title}")[:500]
+        conf = {"case_id": case.case_id, "requester": requester[:100], "reason": reason}
+        return RunOrder(dag_id, run_id, conf, f"{requester}: {case.instance_id}", PERSONS_RANK)
 
     def start(self, order: RunOrder) -> bool:
         """Make the run exist; returns whether it was made now."""
@@ -160,7 +197,7 @@ class QueueWork:
         asked, room = self._room
         if time.monotonic() - asked > ROOM_SECONDS:
             try:
-                room = active_runs(self._dags[0]) < self._settings.routine_runs
+                room = active_runs(self._dags.case) < self._settings.routine_runs
             except ForensicsError as error:
                 log.warning("routine findings wait: %s", error)
                 room = False

@@ -45,9 +45,9 @@ class Atomic:
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._client, name)
 
-        def one_at_a_time(**request: Any) -> Any:
+        def one_at_a_time(*names: str, **request: Any) -> Any:
             with self._lock:
-                return call(**request)
+                return call(*names, **request)
 
         return one_at_a_time
 

@@ -256,6 +256,20 @@ def test_the_list_of_cases_pages_through_all_statuses_newest_first(store: CaseSt
     assert pages == 4
 
 
+def test_the_case_to_release_is_the_newest_that_contained_the_instance(store: CaseStore) -> None:
+    place = (case().account_id, case().region, case().instance_id)
+    assert store.contained_case(*place) is None
+    for days in range(3):
+        mine = case(case_id=f"fc-20261124-{days:010x}", opened_at=NOW + timedelta(days=days))
+        store.open_case(mine, finding=finding(key=f"{days:016d}"))
+        store.release_lock(mine)
+        if days < 2:
+            store.put_once(mine.case_id, "RESTORE#original", {"facts": "kept"})
+    found = store.contained_case(*place)
+    assert found is not None and found.case_id == f"fc-20261124-{1:010x}"
+    assert store.contained_case(place[0], place[1], "i-0ffffffffffffffff") is None
+
+
 def test_an_empty_table_has_no_cases(store: CaseStore) -> None:
     assert store.list_cases() == ([], None)
 

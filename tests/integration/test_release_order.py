@@ -1,0 +1,50 @@
+"""The custom action ForensicRelease on a finding orders the release of the case that contained its instance."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from forensics.errors import FindingError
+from forensics.hooks.session import ForensicsHook
+from forensics.models.finding import CustomAction, FindingSource
+from forensics.sensors.findings import Dags, QueueWork
+from tests.integration.conftest import SmallLab
+from tests.unit.domain.builders import finding
+
+AT = datetime(2026, 11, 24, 3, 0, 10, tzinfo=UTC)
+
+
+def order(instance_id: str, **changes: Any) -> Any:
+    """The finding as the custom action sends it."""
+    place = {"instance_id": instance_id, "source": FindingSource.SECURITY_HUB_ACTION}
+    return finding(action=CustomAction.RELEASE, key=f"key-{instance_id}", **{**place, **changes})
+
+
+def test_an_order_starts_one_release_of_the_case_and_opens_none(lab: SmallLab) -> None:
+    hook, instance = ForensicsHook(), "i-0e000000000000001"
+    work = QueueWork(hook, Dags(release="forensic_release"))
+    store = hook.store()
+    opener = finding(instance_id=instance, key=f"key-{instance}")
+    _, (first,) = work.admit(opener, AT)
+    store.put_once(first.run_id, "RESTORE#original", {"facts": "kept"})
+
+    how, (release,) = work.admit(order(instance, title="C2 traffic"), AT)
+    assert how == "release" and release.dag_id == "forensic_release"
+    assert release.conf == {
+        "case_id": first.run_id,
+        "requester": "custom action ForensicRelease",
+        "reason": "ordered on the finding C2 traffic",
+    }
+    _, (again,) = work.admit(order(instance), AT + timedelta(seconds=30))
+    _, (later,) = work.admit(order(instance), AT + timedelta(minutes=5))
+    assert again.run_id == release.run_id != later.run_id
+    assert len(list(store.items(first.run_id, "FINDING#"))) == 1, "an order is no finding of the case"
+
+
+def test_an_order_about_an_instance_that_nobody_contained_says_so(lab: SmallLab) -> None:
+    work = QueueWork(ForensicsHook(), Dags(release="forensic_release"))
+    with pytest.raises(FindingError, match="no case has contained i-0e000000000000002"):
+        work.admit(order("i-0e000000000000002"), AT)
