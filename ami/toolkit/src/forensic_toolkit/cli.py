@@ -56,8 +56,11 @@ def _parser() -> argparse.ArgumentParser:
         if name == "disk":
             volume = _matching(r"vol-[0-9a-f]{8,17}")
             command.add_argument("--volume", required=True, type=volume, help="EBS volume id of the evidence")
-            lanes = "fast: rules, minutes; full: plaso's timeline of everything, hours (default: %(default)s)"
-            command.add_argument("--lane", choices=(disk.FAST, disk.FULL), default=disk.FAST, help=lanes)
+        else:
+            platforms = "what the image is of (default: %(default)s)"
+            command.add_argument("--platform", choices=("linux", "windows"), default="linux", help=platforms)
+        lanes = "fast: minutes; full: everything, plaso's timeline or all plugins, hours (default: %(default)s)"
+        command.add_argument("--lane", choices=(disk.FAST, disk.FULL), default=disk.FAST, help=lanes)
     symbols = commands.add_parser("symbols", help="build a symbol table for Volatility 3 from a kernel's own facts")
     for name, text in (
         ("--btf", "/sys/kernel/btf/vmlinux of that kernel"),
@@ -112,8 +115,9 @@ def _investigate(arguments: argparse.Namespace) -> dict[str, Any]:
                 case=arguments.case,
                 evidence=arguments.evidence,
                 volume=getattr(arguments, "volume", None),
-                lane=getattr(arguments, "lane", "fast"),
+                lane=arguments.lane,
                 seconds=arguments.seconds,
+                platform=getattr(arguments, "platform", "linux"),
             ),
             manifest=manifest,
             work=work,
