@@ -44,6 +44,7 @@ TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
     file_rules.hidden_programs,
     file_rules.new_programs,
     file_rules.changed_programs,
+    file_rules.differing_programs,
     file_rules.forged_times,
     file_rules.deleted_files,
     file_rules.library_preload,
@@ -107,6 +108,7 @@ def examine(device: Path, *, results: Results, raw: Path) -> Examined:
         raise EvidenceError("no file system on this volume could be read: " + "; ".join(why for _, why in results.gaps))
     tree = Tree(entries)
     system = tree.get("/etc/passwd") is not None
+    results.apply("package lists", rule=partial(_packages, tree, results=results))
     results.counts["system_volume"] = int(system)
     if system and not tree.installed_until_ns:
         results.gap("time of installation", "too few system programs: files added later cannot be told from the rest")
@@ -130,6 +132,15 @@ def examine(device: Path, *, results: Results, raw: Path) -> Examined:
     windows = any(entry.path.lower() == "/windows/system32" for entry in entries)
     volumes = [item.filesystem.partition for item in walked]
     return Examined(_expected(tree, account=account) if system else {}, account, present, windows, volumes)
+
+
+def _packages(tree: Tree, *, results: Results) -> Iterator[Finding]:
+    """Read the package lists once, before the rules that ask for them."""
+    found = tree.packages
+    results.counts["packages"] = found.packages
+    for problem in found.problems:
+        results.gap("package lists", problem)
+    yield from ()
 
 
 def _read_logs(tree: Tree, *, account: Coverage, results: Results) -> None:
