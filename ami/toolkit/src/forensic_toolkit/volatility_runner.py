@@ -59,6 +59,20 @@ def lighten() -> None:
     objects.ReadOnlyMapping.__getattr__ = get_attribute
 
 
+def accept_own_tables() -> None:
+    """Let plugins that ask for dwarf2json's version take this toolkit's tables; they carry what that version added."""
+    from volatility3.framework import symbols
+
+    asked = symbols.SymbolSpace.verify_table_versions
+
+    def verify(self: Any, producer: str, validator: Any, tables: list[str] | None = None) -> bool:
+        names = self._dict.keys() if tables is None else tables
+        own = any(getattr(self._dict[name].producer, "name", None) == "forensic-toolkit" for name in names)
+        return False if own else bool(asked(self, producer, validator, tables))
+
+    symbols.SymbolSpace.verify_table_versions = verify
+
+
 class Runner:
     """Holds the context; what the first plugin found out about the kernel is given to all others."""
 
@@ -169,6 +183,7 @@ def main(argv: list[str]) -> int:
     # Millions of long-lived objects: with the default threshold a tenth of the time collects nothing.
     gc.set_threshold(200_000, 50, 50)
     lighten()
+    accept_own_tables()
     out = Path(job["out"])
     runner = Runner(image=Path(job["image"]), symbols=Path(job["symbols"]), cache=Path(job["cache"]))
     # The first plugin also finds the kernel.
