@@ -81,7 +81,7 @@ custody-check: .ready ## Prove custody: 300 tampered bundles named, 100 clean on
 	@CUSTODY_CHECK=full $(PYTHON_BIN) -m pytest -q -s tests/verifier tests/unit/aws/test_disk_reading.py tests/unit/report/test_case_uco.py
 
 investigate-check: .ready ## Prove the investigation: planted intrusion on every disk layout, coverage gate, symbols, hostile evidence
-	@$(PYTHON_BIN) -m pytest -q -s -m investigate --timeout 900 tests/toolkit
+	@$(PYTHON_BIN) -m pytest -q -s -m investigate --timeout 900 tests/toolkit tests/integration/test_symbol_library.py
 
 ami-check: .ready ## Play the forensic AMI's components in a fresh system (needs root and debootstrap; says so where it cannot)
 	@$(PYTHON_BIN) scripts/ami_check.py $(RECIPES)

@@ -47,6 +47,9 @@ def _valid(entry: dict[str, Any], folder: Path) -> bool:
     if "evidence" in entry and (entry["evidence"] not in {"memory", "disk"} or not entry.get("tool")):
         msg = f"registry entry {entry['document']}: an investigation needs evidence (memory or disk) and tool"
         raise RegistryError(msg)
+    if "evidence" in entry and not entry["document"].startswith("investigate_"):
+        msg = f"registry entry {entry['document']}: roles run investigations by their name: call it investigate_…"
+        raise RegistryError(msg)
     return True
 
 

@@ -74,4 +74,5 @@ def perform(
             event = asyncio.run(fire(again))
             if isinstance(event, TaskSuccessEvent):
                 return (event.xcoms or {}).get("return_value")
-            call, kwargs = getattr(operator, deferral.method_name), {"event": event.payload}
+            call = getattr(operator, deferral.method_name)
+            kwargs = {**(deferral.kwargs or {}), "event": event.payload}

@@ -56,10 +56,10 @@ def images(tmp_path: Path) -> Images:
 def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, documents.Document]:
     """The released registry with the scanner's entry switched on, as an edit of its line would."""
     signatures = Offer(key="tools/signatures.hsb", sha256=hashlib.sha256(SIGNATURES).hexdigest())
-    entry = documents.released()["scan_clamav_linux"]
+    entry = documents.released()["investigate_clamav_linux"]
     changed = {"enabled": True, "offers": {"signatures": signatures}, "finding_types": ("*Malware*",)}
     toolkit = documents.released()["investigate_disk_linux"]
-    known = {"investigate_disk_linux": toolkit, "scan_clamav_linux": entry.model_copy(update=changed)}
+    known = {"investigate_disk_linux": toolkit, "investigate_clamav_linux": entry.model_copy(update=changed)}
     monkeypatch.setattr(documents, "released", lambda: known)
     return known
 
@@ -87,13 +87,13 @@ def test_clamav_scans_every_volume_and_its_matches_are_findings(lab: SmallLab, r
         perform(AnalyseDiskOperator(task_id="analyse_disk"), case_id=case_id)
     view = ForensicsHook().desk(case_id, step="test").view()
     outcomes = {(i.activity, i.outcome) for i in view.investigations}
-    assert ("scan_clamav", "FAILED") in outcomes
+    assert ("investigate_clamav", "FAILED") in outcomes
     assert {o for a, o in outcomes if a == "investigate_disk"} <= {"DONE", "PARTIAL"}, "the toolkit's results stay"
     assert {r.tool for r in view.results} == {"disk"}
     offer(lab, SIGNATURES)
     done = perform(AnalyseDiskOperator(task_id="analyse_disk"), case_id=case_id)
     volumes = lab.facts["instances"]["web-server"]["volumes"].values()
-    assert done == {f"scan_clamav of disk-{v}": 1 for v in volumes}
+    assert done == {f"investigate_clamav of disk-{v}": 1 for v in volumes}
     view = ForensicsHook().desk(case_id, step="test").view()
     scans = [r for r in view.results if r.tool == "clamav"]
     assert len(scans) == len(volumes)
@@ -104,7 +104,7 @@ def test_clamav_scans_every_volume_and_its_matches_are_findings(lab: SmallLab, r
         assert result.provenance[0].version.startswith("ClamAV ")
         assert result.counts["files"] >= 2
         assert result.counts["signatures"] == 1
-    raw = raw_output(lab, next(i for i in view.investigations if i.activity == "scan_clamav"))
+    raw = raw_output(lab, next(i for i in view.investigations if i.activity == "investigate_clamav"))
     assert "README: Lab.Planted.Readme.UNOFFICIAL FOUND" in raw
     stored = {e.detail["name"] for e in view.custody if e.action.value == "ARTIFACT_STORED"}
     assert stored == {"raw", "results", "timeline"}
@@ -144,6 +144,6 @@ def raw_output(lab: SmallLab, item: Investigation) -> str:
 
 def test_a_line_of_the_registry_is_all_that_the_product_reads() -> None:
     path = Path(documents.__file__).with_name("documents.json")
-    entry = json.loads(path.read_text("utf-8"))["scan_clamav_linux"]
+    entry = json.loads(path.read_text("utf-8"))["investigate_clamav_linux"]
     assert entry["evidence"] == "disk"
     assert entry["output"] == "raw"

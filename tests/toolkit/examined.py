@@ -60,7 +60,7 @@ def examine(
     return document
 
 
-def run(program: str, *arguments: str) -> str:
+def run(program: str, *arguments: str, seconds: float = 900) -> str:
     """Stdout of a program run by the toolkit's Python; its stderr explains a failure."""
     done = subprocess.run(
         [str(TOOLS), "-c", program, *arguments],
@@ -68,7 +68,7 @@ def run(program: str, *arguments: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=900,
+        timeout=seconds,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

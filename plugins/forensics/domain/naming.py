@@ -12,6 +12,8 @@ TAG_CASE = "forensics:case"
 TAG_SOURCE = "forensics:source"
 TAG_PURPOSE = "forensics:purpose"
 TAG_EVIDENCE = "forensics:evidence"
+# Identity, tag and prefix of what the symbol library makes: it belongs to no case.
+SYMBOL_LIBRARY = "fc-symbols"
 
 
 def case_id_for(finding: Finding, *, received_at: datetime, after: str | None = None) -> str:

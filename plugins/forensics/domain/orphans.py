@@ -6,11 +6,14 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from forensics.domain.naming import SYMBOL_LIBRARY
 from forensics.models.case import Case, CaseStatus
 
 CASE_ID = re.compile(r"fc-[0-9]{8}-[0-9a-f]{10}")
 # A launch is recorded in the case before it is made; a case that is unknown for this long is no race.
 GRACE = timedelta(minutes=15)
+# A build of a symbol table takes an hour at most, launch and removal included less than this.
+LIBRARY_LIMIT = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,8 @@ class Holding:
 
     @property
     def valid_case(self) -> bool:
-        """Whether the tag names a case; the role that removes things works for one case only."""
-        return bool(CASE_ID.fullmatch(self.case_id))
+        """Whether the tag names a case, or the symbol library; the role that removes things works for one case only."""
+        return bool(CASE_ID.fullmatch(self.case_id)) or self.case_id == SYMBOL_LIBRARY
 
 
 def why_orphan(holding: Holding, case: Case | None, *, now: datetime, limit: timedelta) -> str | None:
@@ -34,6 +37,10 @@ def why_orphan(holding: Holding, case: Case | None, *, now: datetime, limit: tim
     A case that was closed and is investigated again keeps what was made after its closing, up to ``limit``.
     """
     age = now - holding.made_at
+    if holding.case_id == SYMBOL_LIBRARY:
+        return (
+            f"no build of a symbol table takes {age.total_seconds() / 3600:.1f} hours" if age > LIBRARY_LIMIT else None
+        )
     if case is None:
         return f"no case {holding.case_id or '(no tag)'} is known" if age > GRACE else None
     if age > limit:

@@ -35,9 +35,10 @@ from forensics.aws.s3 import EvidenceStore, LandingGateway, ToolsGateway
 from forensics.aws.session import ClientFactory, Scope, assume, home
 from forensics.aws.signed import SignatureCheck, SignedDocuments
 from forensics.aws.ssm import SsmGateway
+from forensics.aws.symbol_store import SymbolStore
 from forensics.aws.target_facts import FactsReader
 from forensics.aws.verification import FindingVerifier
-from forensics.domain.naming import session_name
+from forensics.domain.naming import SYMBOL_LIBRARY, session_name
 from forensics.models.case import Case
 from forensics.settings import Settings, get_settings, names
 
@@ -220,6 +221,13 @@ class ForensicsHook(BaseHook):
         s = self.settings
         custodian = self._assumed(self.forensic_scope(case_id, "custodian"))
         return EvidenceArchive(custodian.lazy("s3"), bucket=s.evidence_bucket, owner=s.forensic_account_id)
+
+    def symbols(self, case_id: str = SYMBOL_LIBRARY) -> SymbolStore:
+        """The symbol library: a case reads it, only the library's own identity may write it."""
+        gateways = self.forensic(case_id)
+        custodian = self._assumed(self.forensic_scope(case_id, "custodian"))
+        check = SignatureCheck(custodian.lazy("kms"), key_id=self.settings.signing_key_id)
+        return SymbolStore(gateways.evidence, ledger=gateways.ledger, check=check)
 
     def image_builder(self) -> ImageBuilderGateway:
         """Image Builder and the AMI's parameter; the role allows them to this identity and to no case's."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.desk import CaseDesk
+from forensics.aws.signed import SignatureError
 from forensics.domain.documents import Selection, select
 from forensics.domain.manifest import render
 from forensics.domain.naming import TAG_CASE, TAG_EVIDENCE
@@ -200,7 +201,24 @@ class AnalyseMemoryOperator(_AnalyseOperator):
         }
         for name, fact in (evidence.origin.get("kernel_facts") or {}).items():
             gets[name] = (fact["sha256"], store.get_url(fact["key"]))
-        return gets, {}
+        return gets | self._of_library(desk, item, banner=str(evidence.origin.get("kernel_banner") or "")), {}
+
+    def _of_library(self, desk: CaseDesk, item: str, *, banner: str) -> Gets:
+        """The symbol library's table for the image's kernel; the tool uses it when the kernel's own facts do not do."""
+        if not banner:
+            return {}
+        library = self.hook.symbols(desk.case_id)
+        try:
+            table = library.find(banner)
+        except SignatureError as error:
+            # The analysis goes on without it: partial at worst, never with a table that nobody signed.
+            desk.note(f"symbol library: {error}; {error.next_action}", evidence_id=item)
+            return {}
+        if table is None:
+            return {}
+        what = f"symbol library offers {table.key}, made from {table.package} ({table.method})"
+        desk.note(what, kind=TimelineKind.INVESTIGATION, evidence_id=item)
+        return {"symbols": (table.sha256, library.get_url(table))}
 
 
 class AnalyseDiskOperator(_AnalyseOperator):

@@ -41,6 +41,10 @@ def test_documents_json_is_in_step_with_the_documents() -> None:
             "activity: scan\n    platform: linux\n    document: scan_linux.yaml\n    description: x\n    evidence: disk",
             "needs evidence",
         ),
+        (
+            "activity: scan\n    platform: linux\n    document: scan_linux.yaml\n    description: x\n    evidence: disk\n    tool: x",
+            "call it investigate_",
+        ),
     ],
 )
 def test_a_wrong_registry_entry_is_named(tmp_path: Path, entry: str, why: str) -> None:

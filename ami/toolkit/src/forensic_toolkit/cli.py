@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from forensic_toolkit import __version__, disk, investigation, isf, outputs
+from forensic_toolkit import __version__, disk, investigation, isf, outputs, symbol_library
 from forensic_toolkit.errors import ToolkitError
 from forensic_toolkit.manifest import load
 from forensic_toolkit.printable import printable
@@ -56,8 +56,16 @@ def _parser() -> argparse.ArgumentParser:
         if name == "disk":
             volume = _matching(r"vol-[0-9a-f]{8,17}")
             command.add_argument("--volume", required=True, type=volume, help="EBS volume id of the evidence")
-            lanes = "fast: rules, minutes; full: plaso's timeline of everything, hours (default: %(default)s)"
-            command.add_argument("--lane", choices=(disk.FAST, disk.FULL), default=disk.FAST, help=lanes)
+        else:
+            platforms = "what the image is of (default: %(default)s)"
+            command.add_argument("--platform", choices=("linux", "windows"), default="linux", help=platforms)
+        lanes = "fast: minutes; full: everything, plaso's timeline or all plugins, hours (default: %(default)s)"
+        command.add_argument("--lane", choices=(disk.FAST, disk.FULL), default=disk.FAST, help=lanes)
+    library = commands.add_parser("library", help="build a symbol table from a distribution's debug package")
+    library.add_argument("--manifest", required=True, help="presigned URL of the manifest: get package, put symbols")
+    library.add_argument(
+        "--seconds", type=_seconds, default=3600.0, help="seconds for everything (default: %(default)s)"
+    )
     symbols = commands.add_parser("symbols", help="build a symbol table for Volatility 3 from a kernel's own facts")
     for name, text in (
         ("--btf", "/sys/kernel/btf/vmlinux of that kernel"),
@@ -74,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     started = time.monotonic()
     try:
-        status = _symbols(arguments) if arguments.command == "symbols" else _investigate(arguments)
+        status = _COMMANDS.get(arguments.command, _investigate)(arguments)
     except (ToolkitError, OSError, MemoryError) as error:
         # An OSError here is the work directory: full, or not writable.
         status = {"status": "failed", "reason": printable(f"{error or type(error).__name__}")}
@@ -102,6 +110,13 @@ def _symbols(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"status": "ok", "reason": "", "symbols": len(table["symbols"]), "bytes": len(packed)}
 
 
+def _library(arguments: argparse.Namespace) -> dict[str, Any]:
+    manifest = load(arguments.manifest)
+    with tempfile.TemporaryDirectory(prefix="forensic-", dir=os.environ.get("FORENSIC_WORK")) as name:
+        made = symbol_library.build(manifest, work=Path(name), seconds=arguments.seconds)
+    return {"status": "ok", "reason": "", **made}
+
+
 def _investigate(arguments: argparse.Namespace) -> dict[str, Any]:
     manifest = load(arguments.manifest)
     with tempfile.TemporaryDirectory(prefix="forensic-", dir=os.environ.get("FORENSIC_WORK")) as name:
@@ -112,8 +127,9 @@ def _investigate(arguments: argparse.Namespace) -> dict[str, Any]:
                 case=arguments.case,
                 evidence=arguments.evidence,
                 volume=getattr(arguments, "volume", None),
-                lane=getattr(arguments, "lane", "fast"),
+                lane=arguments.lane,
                 seconds=arguments.seconds,
+                platform=getattr(arguments, "platform", "linux"),
             ),
             manifest=manifest,
             work=work,
@@ -133,3 +149,6 @@ def _investigate(arguments: argparse.Namespace) -> dict[str, Any]:
         "timeline_entries": int(document["counts"]["timeline_entries"]),
         "artifacts": {name: {"sha256": item.sha256, "bytes": item.bytes} for name, item in artifacts.items()},
     }
+
+
+_COMMANDS = {"symbols": _symbols, "library": _library}

@@ -24,6 +24,7 @@ from forensic_toolkit import (
     plaso_program,
     shell_histories,
     system_logs,
+    windows_disk,
     yara_rules,
 )
 from forensic_toolkit.coverage import Coverage
@@ -44,6 +45,7 @@ TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
     file_rules.hidden_programs,
     file_rules.new_programs,
     file_rules.changed_programs,
+    file_rules.differing_programs,
     file_rules.forged_times,
     file_rules.deleted_files,
     file_rules.library_preload,
@@ -76,11 +78,13 @@ def analyse(device: Path, *, results: Results, raw: Path, lane: str) -> None:
             files=found.files,
             windows=found.windows,
         )
+        if found.windows:
+            windows_disk.master_file_table(device, results=results, raw=raw)
         return
     second_opinion = dissect_program.start(device, raw=raw, results=results)
     expected: dict[str, int] = dict.fromkeys(dissect_program.FUNCTIONS, 0)
     try:
-        expected = examine(device, results=results, raw=raw).expected
+        expected = examine(device, results=results, raw=raw, windows_too=True).expected
     finally:
         if second_opinion is not None:
             dissect_program.finish(second_opinion, results=results, expected=expected)
@@ -97,8 +101,8 @@ class Examined:
     volumes: list[Partition]
 
 
-def examine(device: Path, *, results: Results, raw: Path) -> Examined:
-    """Read all file systems and apply all rules."""
+def examine(device: Path, *, results: Results, raw: Path, windows_too: bool = False) -> Examined:
+    """Read all file systems and apply all rules; a Windows system's own artifacts only when asked for."""
     started = monotonic()
     walked = list(_walk(Disk(device), results=results))
     entries = arrange(walked, results=results)
@@ -107,6 +111,7 @@ def examine(device: Path, *, results: Results, raw: Path) -> Examined:
         raise EvidenceError("no file system on this volume could be read: " + "; ".join(why for _, why in results.gaps))
     tree = Tree(entries)
     system = tree.get("/etc/passwd") is not None
+    results.apply("package lists", rule=partial(_packages, tree, results=results))
     results.counts["system_volume"] = int(system)
     if system and not tree.installed_until_ns:
         results.gap("time of installation", "too few system programs: files added later cannot be told from the rest")
@@ -118,6 +123,9 @@ def examine(device: Path, *, results: Results, raw: Path) -> Examined:
     results.apply("YARA", rule=partial(yara_rules.findings, tree, results=results))
     account = Coverage()
     _read_logs(tree, account=account, results=results)
+    windows = windows_disk.is_windows(tree)
+    if windows and windows_too:
+        windows_disk.examine(device, tree, account=account, results=results, raw=raw)
     notable = {finding.source for finding in results.findings}
     results.events.extend(file_timeline.events(entries, notable=notable))
     results.counts |= {"files": len(entries), "deleted_names": sum(entry.deleted for entry in entries)}
@@ -127,9 +135,17 @@ def examine(device: Path, *, results: Results, raw: Path) -> Examined:
             results.gap("file that cannot be read", problem + (f" ({times} times)" if times > 1 else ""))
     account.judge(results)
     present = sum(not entry.deleted for entry in entries)
-    windows = any(entry.path.lower() == "/windows/system32" for entry in entries)
     volumes = [item.filesystem.partition for item in walked]
     return Examined(_expected(tree, account=account) if system else {}, account, present, windows, volumes)
+
+
+def _packages(tree: Tree, *, results: Results) -> Iterator[Finding]:
+    """Read the package lists once, before the rules that ask for them."""
+    found = tree.packages
+    results.counts["packages"] = found.packages
+    for problem in found.problems:
+        results.gap("package lists", problem)
+    yield from ()
 
 
 def _read_logs(tree: Tree, *, account: Coverage, results: Results) -> None:

@@ -36,6 +36,7 @@ class Job:
     bytes: int
     seconds: float
     lane: str = "fast"
+    platform: str = "linux"
     gaps: list[list[str]] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
@@ -58,7 +59,8 @@ def run(job: Job) -> None:
     try:
         with within(max(1.0, job.seconds - RESERVE), whole=True):
             if job.command == "memory":
-                memory.analyse(results, files=files, work=folder, raw=raw)
+                given = {"platform": job.platform, "lane": job.lane}
+                memory.analyse(results, files=files, work=folder, raw=raw, **given)
             else:
                 disk.analyse(files["device"], results=results, raw=raw, lane=job.lane)
     except ToolkitError as error:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from forensic_toolkit.filesystem import Entry
 from forensic_toolkit.results import Finding
 from forensic_toolkit.times import from_ns, zulu
-from forensic_toolkit.tree import HOUR_NS, TEMPORARY, Tree, is_hidden, sha256_of
+from forensic_toolkit.tree import HOUR_NS, TEMPORARY, Tree, is_hidden, merged, sha256_of
 
 _MINUTE_NS = 60_000_000_000
 # More files than this in one minute come from an archive.
@@ -112,6 +112,26 @@ def changed_programs(tree: Tree) -> Iterator[Finding]:
                     technique="T1554",
                     data={**entry.facts(), "sha256": sha256_of(entry)},
                 )
+
+
+def differing_programs(tree: Tree) -> Iterator[Finding]:
+    """Programs and libraries whose content is not what their package brought; only those changed after the installation."""
+    for entry in tree.entries:
+        if not (entry.is_file and entry.times.changed > tree.installed_until_ns and _PROGRAM_FOLDERS.match(entry.path)):
+            continue
+        # A file of a later update is late as well; its digest is that of the new package.
+        if tree.is_packaged(entry) and tree.differs_from_package(entry):
+            algorithm, digest = tree.packages.digests[merged(entry.path)]
+            yield Finding(
+                title=f"File is not what its package brought: {entry.path}",
+                detail=f"the package's {algorithm} is {digest}; changed {zulu_of(entry.times.changed)}",
+                severity="high",
+                confidence="high",
+                source=entry.path,
+                time=entry.changed(),
+                technique="T1554",
+                data={**entry.facts(), "sha256": sha256_of(entry)},
+            )
 
 
 def zulu_of(nanoseconds: int) -> str:

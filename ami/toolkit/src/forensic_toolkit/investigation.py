@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from forensic_toolkit import block_device, confinement, memory, outputs, subprograms
+from forensic_toolkit import block_device, confinement, memory, outputs, subprograms, windows_symbols
 from forensic_toolkit.errors import EvidenceError, ToolkitError
 from forensic_toolkit.examination import Job
 from forensic_toolkit.manifest import Manifest, fetch
@@ -32,6 +32,7 @@ class Request:
     volume: str | None
     lane: str
     seconds: float
+    platform: str = "linux"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def _memory(manifest: Manifest, *, work: Path) -> _Inputs:
     """The image and the kernel's facts; digests are checked while they are fetched, before anything reads them."""
     if "memory" not in manifest.gets:
         raise EvidenceError("the manifest offers no 'memory' to analyse")
-    wanted = ("memory", *memory.FACTS)
+    wanted = ("memory", memory.TABLE, windows_symbols.ARCHIVE, *memory.FACTS)
     fetched = {name: fetch(offer, folder=work) for name, offer in manifest.gets.items() if name in wanted}
     gaps = []
     if manifest.gets["memory"].sha256 is None:
@@ -99,6 +100,7 @@ def _confined(request: Request, *, inputs: _Inputs, work: Path, seconds: float) 
         bytes=inputs.measured.bytes,
         seconds=seconds,
         lane=request.lane,
+        platform=request.platform,
         gaps=inputs.gaps,
     )
     path = work / "job.json"

@@ -6,9 +6,11 @@ import base64
 import hashlib
 import itertools
 import json
+import lzma
 import re
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from forensic_toolkit import __version__
@@ -20,6 +22,7 @@ Json = dict[str, Any]
 LINK_ADDRESS = 0xFFFFFFFF81000000
 KERNEL_SPACE = 0xFFFFFFFF80000000
 _POINTER_SIZE = 8
+MAX_TABLE = 1 << 30
 # By-products of compilation and of tracing: a quarter of all symbols, wanted by no plugin, costly to load.
 _BY_PRODUCT = re.compile(
     r"__ksym|__kstr|__crc_|__UNIQUE_ID|__func__|__already_done|__event_|__bpf_trace_|__SC[KT]__|__tpstrtab_|__param_"
@@ -74,6 +77,28 @@ def build(facts: KernelFacts) -> Json:
 def dump(table: Json) -> bytes:
     """The table as compact JSON; the same facts give the same bytes."""
     return json.dumps(table, separators=(",", ":"), sort_keys=True).encode()
+
+
+def load(path: Path) -> Json:
+    """A packed table (.json.xz), not larger than ``MAX_TABLE`` unpacked. Raises SymbolError."""
+    try:
+        unpacker = lzma.LZMADecompressor(memlimit=256 << 20)
+        text = unpacker.decompress(path.read_bytes(), max_length=MAX_TABLE)
+        table = json.loads(text) if unpacker.eof else None
+    except (OSError, lzma.LZMAError, ValueError) as error:
+        raise SymbolError(f"the table cannot be read: {error}") from error
+    if not isinstance(table, dict) or not isinstance(table.get("symbols"), dict):
+        raise SymbolError(f"the table is cut off, larger than {MAX_TABLE >> 20} MiB or no symbol table")
+    return table
+
+
+def banner_of(table: Json) -> bytes:
+    """The banner of the kernel that a table is of. Raises SymbolError."""
+    coded = table["symbols"].get("linux_banner", {}).get("constant_data")
+    try:
+        return base64.b64decode(coded or "", validate=True).rstrip(b"\0\n") + b"\n"
+    except ValueError as error:
+        raise SymbolError("the banner of the table is no base64") from error
 
 
 def _origin(kind: str, *, name: str, content: bytes) -> Json:

@@ -6,76 +6,153 @@ import mmap
 from collections.abc import Mapping
 from pathlib import Path
 
-from forensic_toolkit import isf, memory_rules, volatility
+from forensic_toolkit import (
+    isf,
+    memory_rules,
+    memory_search,
+    volatility,
+    windows_memory_rules,
+    windows_symbols,
+)
 from forensic_toolkit.errors import EvidenceError, SymbolError
 from forensic_toolkit.printable import printable
 from forensic_toolkit.results import Results, ToolRun
 
 FACTS = ("btf", "kallsyms", "version")
+TABLE = "symbols"  # of the symbol library, .json.xz
 LIME_MAGIC = b"EMiL"
+WINDOWS = "windows"
 # Without the list of processes nothing else can be judged.
-ESSENTIAL = "linux.pslist.PsList"
+ESSENTIAL = {"linux": "linux.pslist.PsList", "windows": "windows.pslist.PsList"}
 # Plugins that find nothing on a healthy machine; everything else with no rows is a gap.
 MAY_BE_EMPTY = (
     "Bash",
+    "CheckFtrace",
+    "Check_afinfo",
     "Check_creds",
     "Check_modules",
     "EBPF",
+    "Hidden_modules",
+    "HollowProcesses",
     "Keyboard_notifiers",
     "Malfind",
     "Netfilter",
+    "ProcessGhosting",
     "Ptrace",
+    "SuspiciousThreads",
+    "SvcDiff",
     "Tty_Check",
+    "VadYaraScan",
+    "VmaYaraScan",
 )
 
 
-def analyse(results: Results, *, files: Mapping[str, Path], work: Path, raw: Path) -> None:
-    """Fill ``results`` from the image and the kernel's facts. Raises ToolkitError when nothing can be said about it."""
+def analyse(
+    results: Results, *, files: Mapping[str, Path], work: Path, raw: Path, platform: str = "linux", lane: str = "fast"
+) -> None:
+    """Fill ``results`` from the image and the kernel's facts. Raises ToolkitError when nothing can be said about it.
+
+    Without symbols, or with symbols that do not fit, the image is searched for what needs none: a gap says so.
+    """
     image = files["memory"]
-    check_format(image, size=results.input_bytes)
-    symbols = prepare_symbols(files, work=work, results=results)
-    analysis = volatility.analyse(image, symbols=symbols, work=work, raw=raw)
+    check_format(image, size=results.input_bytes, platform=platform)
+    try:
+        if platform == WINDOWS:
+            symbols = windows_symbols.prepare(files, work=work)
+        else:
+            symbols = prepare_symbols(files, work=work, results=results)
+        given = {"work": work, "raw": raw, "platform": platform, "lane": lane, "seconds": results.seconds_left()}
+        analysis = volatility.analyse(image, symbols=symbols, **given)
+        _judge(analysis, platform=platform, results=results)
+    except SymbolError as error:
+        _without_symbols(image, why=error, platform=platform, results=results)
+
+
+def _judge(analysis: volatility.Analysis, *, platform: str, results: Results) -> None:
     results.runs.extend(analysis.runs)
     _record_gaps(analysis, results=results)
-    if ESSENTIAL not in analysis.rows or not analysis.rows[ESSENTIAL]:
-        reason = next((run.error for run in analysis.runs if run.argv == [ESSENTIAL]), None) or "it gave no rows"
-        raise EvidenceError(f"Volatility cannot read the list of processes: {printable(reason)}")
-    for name, rule in memory_rules.rules(analysis.rows):
+    essential = ESSENTIAL[platform]
+    if not analysis.rows.get(essential):
+        reason = next((run.error for run in analysis.runs if run.argv == [essential]), None) or "it gave no rows"
+        raise SymbolError(f"Volatility cannot read the list of processes: {printable(reason)}")
+    judge = windows_memory_rules if platform == WINDOWS else memory_rules
+    for name, rule in judge.rules(analysis.rows):
         results.apply(name, rule=rule)
-    results.events.extend(memory_rules.events(analysis.rows))
+    results.events.extend(judge.events(analysis.rows))
     results.counts |= {
-        "processes": len(analysis.rows[ESSENTIAL]),
+        "processes": len(analysis.rows[essential]),
         "plugins": len(analysis.runs),
         "plugins_failed": len(analysis.failed()),
     }
 
 
-def check_format(image: Path, *, size: int) -> None:
-    """Raises EvidenceError when the image is empty or no LiME image."""
+def _without_symbols(image: Path, *, why: SymbolError, platform: str, results: Results) -> None:
+    what = "put its table into the offline store (docs/investigation.md)"
+    if platform != WINDOWS:
+        found = memory_search.banners(image)
+        if not found:
+            raise SymbolError(
+                f"{why}; and the image holds no kernel banner: it is not Linux memory, or damaged"
+            ) from why
+        results.counts["banners"] = len(found)
+        kernel = printable(found[0], limit=300)
+        what = f"the image is of the kernel '{kernel}': build a table for it (DAG symbol_library)"
+    results.gap(
+        "processes, connections, modules",
+        f"{why}; {what}, then clear this task. Command lines and YARA-X rules were searched without symbols",
+    )
+    memory_search.analyse(image, results=results)
+
+
+def check_format(image: Path, *, size: int, platform: str = "linux") -> None:
+    """Raises EvidenceError when the image is empty or, of Linux, no LiME image."""
     with image.open("rb") as file:
         head = file.read(4)
-    if size == 0 or head != LIME_MAGIC:
+    if size == 0 or (head != LIME_MAGIC and platform != WINDOWS):
         shown = head.hex() or "nothing"
         raise EvidenceError(f"the memory image is no LiME image: it begins with {shown}, {size} bytes in all")
 
 
 def prepare_symbols(files: Mapping[str, Path], *, work: Path, results: Results) -> Path:
-    """Build the symbol table for this kernel; returns the folder for Volatility. Raises SymbolError."""
+    """A symbol table for this kernel in a folder for Volatility: from its own facts, else from the symbol library.
+
+    Raises SymbolError saying why there is none.
+    """
+    folder = work / "symbols" / "linux"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return _from_facts(files, folder=folder, results=results)
+    except SymbolError as error:
+        if TABLE not in files:
+            raise SymbolError(f"no symbol table: {error}, and the symbol library has none for it") from error
+        why = printable(str(error))
+    try:
+        _from_library(files, folder=folder, results=results)
+    except SymbolError as error:
+        raise SymbolError(f"no symbol table: {why}; {error}") from error
+    results.counts["symbols_of_library"] = 1
+    return folder.parent
+
+
+def _from_facts(files: Mapping[str, Path], *, folder: Path, results: Results) -> Path:
     missing = [name for name in FACTS if name not in files]
     if missing:
-        raise SymbolError(
-            f"no symbol table: the capture has no {', '.join(missing)} of this kernel; "
-            "add a table for it to the symbol library and investigate again"
-        )
+        raise SymbolError(f"the capture has no {', '.join(missing)} of this kernel")
     facts = isf.KernelFacts(**{name: files[name].read_bytes() for name in FACTS})
     check_banner(files["memory"], banner=facts.banner)
     table = isf.build(facts)
-    folder = work / "symbols"
-    (folder / "linux").mkdir(parents=True, exist_ok=True)
-    (folder / "linux" / "kernel.json").write_bytes(isf.dump(table))
+    (folder / "kernel.json").write_bytes(isf.dump(table))
     results.counts["symbols"] = len(table["symbols"])
     results.runs.append(ToolRun("forensic-toolkit symbols", "1", list(FACTS), 0, 0.0, len(table["symbols"])))
-    return folder
+    return folder.parent
+
+
+def _from_library(files: Mapping[str, Path], *, folder: Path, results: Results) -> None:
+    table = isf.load(files[TABLE])
+    check_banner(files["memory"], banner=isf.banner_of(table))
+    (folder / "kernel.json").write_bytes(isf.dump(table))
+    results.counts["symbols"] = len(table["symbols"])
+    results.runs.append(ToolRun("forensic-toolkit symbols", "1", ["library"], 0, 0.0, len(table["symbols"])))
 
 
 def check_banner(image: Path, *, banner: bytes) -> None:

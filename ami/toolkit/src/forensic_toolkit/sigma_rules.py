@@ -23,7 +23,7 @@ MAX_LINES = 1_000_000
 MAX_HITS = 20
 MAX_MESSAGE = 4000
 _KERNEL_CLOCK = re.compile(r"^\[\s*\d+\.\d+\] ")
-_LEVELS: dict[str, Severity] = {
+LEVELS: dict[str, Severity] = {
     "informational": "info",
     "low": "low",
     "medium": "medium",
@@ -90,10 +90,15 @@ def _bounded(query: str) -> str:
     return f"{query} ORDER BY time LIMIT {MAX_HITS}"
 
 
-def _described(rule: Any, hits: Iterable[tuple[str, ...]]) -> Iterator[Finding]:
+def technique_of(rule: Any) -> str | None:
+    """The ATT&CK technique that a rule is tagged with."""
     tags = [tag.name for tag in rule.tags if tag.namespace == "attack"]
-    technique = next((tag.upper() for tag in tags if re.fullmatch(r"t\d{4}(\.\d{3})?", tag)), None)
-    severity = _LEVELS[rule.level.name.lower()] if rule.level else "medium"
+    return next((tag.upper() for tag in tags if re.fullmatch(r"t\d{4}(\.\d{3})?", tag)), None)
+
+
+def _described(rule: Any, hits: Iterable[tuple[str, ...]]) -> Iterator[Finding]:
+    technique = technique_of(rule)
+    severity = LEVELS[rule.level.name.lower()] if rule.level else "medium"
     seen: set[tuple[str, str]] = set()
     for moment, _host, program, pid, message, source in hits:
         # The journal and rsyslog's copies of it are one hit; the kernel's carry its own clock in front.

@@ -7,10 +7,13 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
+from forensic_toolkit import package_lists
 from forensic_toolkit.filesystem import Entry
+from forensic_toolkit.package_lists import PackageLists
 from forensic_toolkit.times import zulu
 
 HOUR_NS = 3_600_000_000_000
+MAX_HASHED = 64 << 20
 TEMPORARY = re.compile(r"^/(tmp|var/tmp|dev/shm|run/user/\d+)/")
 _HIDDEN_PART = re.compile(r"/\.[^/.][^/]*")
 _HOME = re.compile(r"^/(root|home/[^/]+|var/lib/[^/]+|export/home/[^/]+)/")
@@ -66,12 +69,14 @@ class Tree:
         return entry.read(limit=limit).decode("utf-8", "replace") if entry and entry.is_file else ""
 
     @cached_property
-    def packaged(self) -> frozenset[str]:
-        """Paths that packages own (Debian's lists); empty when there are no such lists."""
-        owned: set[str] = set()
-        for entry in self.files(r"/var/lib/dpkg/info/[^/]+\.(list|conffiles)"):
-            owned.update(map(merged, entry.read().decode("utf-8", "replace").splitlines()))
-        return frozenset(owned)
+    def packages(self) -> PackageLists:
+        """What package managers say about files."""
+        return package_lists.read(self.entries, get=self.get, merged=merged)
+
+    @property
+    def packaged(self) -> set[str]:
+        """Paths that packages own; empty when there are no lists of packages."""
+        return self.packages.owned
 
     def is_packaged(self, entry: Entry) -> bool:
         """Whether a package owns the path."""
@@ -86,6 +91,18 @@ class Tree:
             if entry.is_file and _SYSTEM_PROGRAMS.match(path)
         )
         return born[len(born) * 19 // 20] if len(born) >= _ENOUGH else 0
+
+    def differs_from_package(self, entry: Entry) -> bool:
+        """Whether the content is another than the file's package brought."""
+        known = self.packages.digests.get(merged(entry.path))
+        if known is None or entry.size > MAX_HASHED:
+            return False
+        algorithm, digest = known
+        content = entry.read(limit=entry.size)
+        # What cannot be read is a gap, and no change.
+        return (
+            len(content) == entry.size and hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() != digest
+        )
 
     def is_late(self, entry: Entry) -> bool:
         """Made more than an hour after the system was installed."""
@@ -117,7 +134,7 @@ class Tree:
 
 def sha256_of(entry: Entry) -> str:
     """SHA-256 of a file of at most 64 MiB, for hunting; empty for larger ones."""
-    return _digest(entry) if entry.size <= 64 << 20 else ""
+    return _digest(entry) if entry.size <= MAX_HASHED else ""
 
 
 def _digest(entry: Entry) -> str:

@@ -8,48 +8,36 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
-from forensic_toolkit import subprograms
+from forensic_toolkit import subprograms, yara_rules
 from forensic_toolkit.results import ToolRun
 
 Row = dict[str, Any]
-LANE_LIMIT = 600.0
+Plugin = tuple[str, float]
+# Given to plugins that scan with YARA.
+_YARA = ("vmayarascan", "vadyarascan")
 
-# Plugins with their time limits in seconds. Two lanes run at once, each in its own process: the second one
-# repeats the search for the kernel (about 5 s) and still wins, as malfind and sockstat take most of the time.
-# psscan, pagecache, library_list and kallsyms are left out: minutes, for little that the others do not show.
-LANES: tuple[tuple[tuple[str, float], ...], ...] = (
-    (
-        ("linux.pslist.PsList", 60),
-        ("linux.psaux.PsAux", 60),
-        ("linux.malware.process_spoofing.ProcessSpoofing", 60),
-        ("linux.bash.Bash", 120),
-        ("linux.malware.malfind.Malfind", 180),
-        ("linux.pstree.PsTree", 60),
-        ("linux.envars.Envars", 60),
-        ("linux.ptrace.Ptrace", 60),
-        ("linux.malware.check_creds.Check_creds", 60),
-        ("linux.pidhashtable.PIDHashTable", 60),
-        ("linux.ebpf.EBPF", 60),
-    ),
-    (
-        ("linux.sockstat.Sockstat", 180),
-        ("linux.lsof.Lsof", 180),
-        ("linux.boottime.Boottime", 30),
-        ("linux.kmsg.Kmsg", 60),
-        ("linux.lsmod.Lsmod", 30),
-        ("linux.malware.check_modules.Check_modules", 60),
-        ("linux.malware.modxview.Modxview", 60),
-        ("linux.malware.check_idt.Check_idt", 60),
-        ("linux.malware.tty_check.Tty_Check", 60),
-        ("linux.malware.netfilter.Netfilter", 60),
-        ("linux.malware.keyboard_notifiers.Keyboard_notifiers", 60),
-        ("linux.malware.check_syscall.Check_syscall", 60),
-    ),
-)
+
+def lanes(platform: str, *, lane: str = "fast") -> list[list[Plugin]]:
+    """The pinned plugins (``volatility_sets.json``): what runs at once, each list in a process of its own.
+
+    The full lane adds what takes minutes to what the fast one has.
+    """
+    text = resources.files("forensic_toolkit").joinpath("volatility_sets.json").read_text("utf-8")
+    sets = json.loads(text)[platform]
+    found = [[(str(name), float(seconds)) for name, seconds in plugins] for plugins in sets["fast"]]
+    if lane == "full":
+        for plugins, more in zip(found, sets["full"], strict=True):
+            plugins.extend((str(name), float(seconds)) for name, seconds in more)
+    return found
+
+
+def limit(plugins: list[Plugin]) -> float:
+    """Seconds for one list: every plugin may use up its own, and the kernel has to be found first."""
+    return 120.0 + sum(seconds for _name, seconds in plugins)
 
 
 @dataclass(slots=True)
@@ -72,28 +60,36 @@ def version() -> str:
         return "absent"
 
 
-def analyse(image: Path, *, symbols: Path, work: Path, raw: Path) -> Analysis:
-    """Run all lanes at once. Rows and the programs' own output are kept in ``raw``."""
+def analyse(
+    image: Path,
+    *,
+    symbols: Path,
+    work: Path,
+    raw: Path,
+    platform: str = "linux",
+    lane: str = "fast",
+    seconds: float = 86_400.0,
+) -> Analysis:
+    """Run all lists at once, for at most ``seconds``. Rows and the programs' own output are kept in ``raw``."""
     raw.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    lanes = []
-    for number, plugins in enumerate(LANES, start=1):
+    rules = work / "rules.yar"
+    rules.write_text("\n".join(text for _name, text in yara_rules.sources()), encoding="utf-8")
+    running = []
+    for number, plugins in enumerate(lanes(platform, lane=lane), start=1):
         cache = work / f"cache{number}"
         cache.mkdir(exist_ok=True)
         job = work / f"lane{number}.json"
-        places = {
-            "image": str(image.resolve()),
-            "symbols": str(symbols),
-            "cache": str(cache),
-            "out": str(raw),
-        }
-        job.write_text(json.dumps({**places, "plugins": plugins}), encoding="utf-8")
+        options = {name: {"yara_file": rules.as_uri()} for name, _ in plugins if name.split(".")[-2] in _YARA}
+        places = {"image": str(image.resolve()), "symbols": str(symbols), "cache": str(cache), "out": str(raw)}
+        job.write_text(json.dumps({**places, "plugins": plugins, "options": options}), encoding="utf-8")
         argv = [sys.executable, "-m", "forensic_toolkit.volatility_runner", str(job)]
         log = raw / f"lane{number}.jsonl"
-        lanes.append((plugins, log, _start(argv, work=cache, log=log)))
+        running.append((plugins, log, _start(argv, work=cache, log=log)))
     analysis = Analysis()
-    for plugins, log, process in lanes:
-        ended = subprograms.finish(process, stdout=log, seconds=LANE_LIMIT, started=started)
+    for plugins, log, process in running:
+        most = max(1.0, min(seconds, limit(plugins)))
+        ended = subprograms.finish(process, stdout=log, seconds=most, started=started)
         _collect(analysis, plugins=plugins, log=log, ended=ended, raw=raw)
     return analysis
 
@@ -107,7 +103,7 @@ def _start(argv: list[str], *, work: Path, log: Path) -> subprocess.Popen[bytes]
 def _collect(
     analysis: Analysis,
     *,
-    plugins: tuple[tuple[str, float], ...],
+    plugins: list[Plugin],
     log: Path,
     ended: subprograms.Ended,
     raw: Path,

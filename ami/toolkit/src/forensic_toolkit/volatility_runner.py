@@ -59,6 +59,20 @@ def lighten() -> None:
     objects.ReadOnlyMapping.__getattr__ = get_attribute
 
 
+def accept_own_tables() -> None:
+    """Let plugins that ask for dwarf2json's version take this toolkit's tables; they carry what that version added."""
+    from volatility3.framework import symbols
+
+    asked = symbols.SymbolSpace.verify_table_versions
+
+    def verify(self: Any, producer: str, validator: Any, tables: list[str] | None = None) -> bool:
+        names = self._dict.keys() if tables is None else tables
+        own = any(getattr(self._dict[name].producer, "name", None) == "forensic-toolkit" for name in names)
+        return False if own else bool(asked(self, producer, validator, tables))
+
+    symbols.SymbolSpace.verify_table_versions = verify
+
+
 class Runner:
     """Holds the context; what the first plugin found out about the kernel is given to all others."""
 
@@ -70,6 +84,7 @@ class Runner:
         symbol_package: Any = importlib.import_module("volatility3.symbols")
         framework.require_interface_version(2, 0, 0)
         constants.CACHE_PATH = str(cache)
+        constants.OFFLINE = True
         symbol_package.__path__ = [str(symbols), *symbol_package.__path__]
         # True: a plugin that needs a package which is not here does not stop the others.
         framework.import_files(plugins, True)
@@ -79,8 +94,8 @@ class Runner:
         self._automagics = automagic.available(self._context)
         self._kernel: dict[str, Any] = {}
 
-    def run(self, name: str) -> list[dict[str, Any]]:
-        """The rows of one plugin."""
+    def run(self, name: str, options: dict[str, str]) -> list[dict[str, Any]]:
+        """The rows of one plugin with its options."""
         from volatility3.framework import automagic, interfaces, plugins
 
         if name not in self._plugins:
@@ -89,6 +104,8 @@ class Runner:
         chosen = automagic.choose_automagic(self._automagics, plugin_class)
         join = interfaces.configuration.path_join
         for key, value in self._kernel.items():
+            self._context.config[join("plugins", plugin_class.__name__, key)] = value
+        for key, value in options.items():
             self._context.config[join("plugins", plugin_class.__name__, key)] = value
         plugin = plugins.construct_plugin(
             self._context, chosen, plugin_class, "plugins", lambda _done, _what: None, None
@@ -137,11 +154,13 @@ def _plain(value: Any) -> Any:
             return str(value)
 
 
-def _limited(runner: Runner, *, name: str, seconds: float) -> tuple[list[dict[str, Any]] | None, str | None]:
+def _limited(
+    runner: Runner, *, name: str, options: dict[str, str], seconds: float
+) -> tuple[list[dict[str, Any]] | None, str | None]:
     """Rows, or why there are none."""
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        return runner.run(name), None
+        return runner.run(name, options), None
     except TimeLimitError:
         return None, f"not done after {seconds:.0f} s"
     except Exception as error:  # a plugin may fail in any way; the others still run
@@ -152,7 +171,8 @@ def _limited(runner: Runner, *, name: str, seconds: float) -> tuple[list[dict[st
 
 
 def main(argv: list[str]) -> int:
-    """Run the job: ``{"image", "symbols", "cache", "out", "plugins": [[name, seconds], ...]}``.
+    """Run the job: ``{"image", "symbols", "cache", "out", "plugins": [[name, seconds], ...],
+    "options": {name: {option: value}}}``.
 
     Writes ``OUT/<plugin>.json`` for each plugin with rows and one JSON line for each plugin to stdout.
     """
@@ -163,13 +183,14 @@ def main(argv: list[str]) -> int:
     # Millions of long-lived objects: with the default threshold a tenth of the time collects nothing.
     gc.set_threshold(200_000, 50, 50)
     lighten()
+    accept_own_tables()
     out = Path(job["out"])
     runner = Runner(image=Path(job["image"]), symbols=Path(job["symbols"]), cache=Path(job["cache"]))
     # The first plugin also finds the kernel.
     extra = float(SETUP_LIMIT)
     for name, seconds in job["plugins"]:
         started = time.monotonic()
-        rows, error = _limited(runner, name=name, seconds=seconds + extra)
+        rows, error = _limited(runner, name=name, options=job["options"].get(name, {}), seconds=seconds + extra)
         extra = 0.0
         if rows is not None:
             (out / f"{name}.json").write_text(json.dumps(rows, indent=0), encoding="utf-8")

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from importlib import metadata, resources
 from typing import Any
 
 from forensic_toolkit.filesystem import Entry
-from forensic_toolkit.results import SEVERITIES, Finding, Results, Severity, ToolRun
+from forensic_toolkit.results import SEVERITIES, Confidence, Finding, Results, Severity, ToolRun
 from forensic_toolkit.tree import TEMPORARY, Tree, is_hidden, sha256_of
 
 MAX_FILE = 32 << 20
@@ -28,33 +29,49 @@ _PEOPLE = re.compile(r"^/(root|home/[^/]+|srv|var/www|opt|usr/local)/")
 
 def findings(tree: Tree, *, results: Results) -> Iterator[Finding]:
     """A finding for each rule that a file matches. Without YARA-X there are none, and a gap says so."""
-    try:
-        import yara_x
-    except ImportError:
-        results.gap("YARA", "yara-x is not installed in the toolkit's environment")
+    prepared = scanner(results)
+    if prepared is None:
         return
-    compiler = yara_x.Compiler()
-    for name, text in _sources():
-        compiler.add_source(text, origin=name)
-    scanner = yara_x.Scanner(compiler.build())
-    scanner.set_timeout(SECONDS_FOR_A_FILE)
     started, scanned, size, hits = time.monotonic(), 0, 0, 0
     for entry in _candidates(tree):
         if size > MAX_BYTES or time.monotonic() - started > SECONDS:
             results.gap("YARA", f"{scanned} files ({size >> 20} MiB) were scanned; there was no time for the rest")
             break
-        try:
-            matched = scanner.scan(entry.read(limit=MAX_FILE)).matching_rules
-        except (yara_x.ScanError, yara_x.TimeoutError) as error:
-            results.gap(f"YARA {entry.path}", f"the scan ended early: {error}")
-            continue
+        matched = matches(prepared, entry.read(limit=MAX_FILE), place=entry.path, results=results)
         scanned, size, hits = scanned + 1, size + entry.size, hits + len(matched)
-        yield from (_described(rule, entry, tree=tree) for rule in matched)
+        yield from (_on_file(rule, entry, tree=tree) for rule in matched)
     seconds = time.monotonic() - started
     results.runs.append(ToolRun("yara-x", metadata.version("yara-x"), [f"{scanned} files"], 0, seconds, hits))
 
 
-def _sources() -> Iterator[tuple[str, str]]:
+def scanner(results: Results) -> Any | None:
+    """All rules, ready to scan; None, and a gap, without YARA-X."""
+    try:
+        import yara_x
+    except ImportError:
+        results.gap("YARA", "yara-x is not installed in the toolkit's environment")
+        return None
+    compiler = yara_x.Compiler()
+    for name, text in sources():
+        compiler.add_source(text, origin=name)
+    made = yara_x.Scanner(compiler.build())
+    made.set_timeout(SECONDS_FOR_A_FILE)
+    return made
+
+
+def matches(scanner: Any, content: bytes, *, place: str, results: Results) -> list[Any]:
+    """The rules that match; a scan that ends early is a gap."""
+    import yara_x
+
+    try:
+        return list(scanner.scan(content).matching_rules)
+    except (yara_x.ScanError, yara_x.TimeoutError) as error:
+        results.gap(f"YARA {place}", f"the scan ended early: {error}")
+        return []
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    """Name and text of every rule file."""
     folder = resources.files("forensic_toolkit").joinpath("yara")
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         if path.name.endswith(".yar"):
@@ -75,17 +92,32 @@ def _candidates(tree: Tree) -> Iterator[Entry]:
             yield entry
 
 
-def _described(rule: Any, entry: Entry, *, tree: Tree) -> Finding:
-    about = dict(rule.metadata)
-    technique = str(about.get("technique", ""))
-    severity: Severity = next((name for name in SEVERITIES if name == about.get("severity")), "medium")
+def _on_file(rule: Any, entry: Entry, *, tree: Tree) -> Finding:
+    about = f"{entry.size} bytes, owner {entry.uid}; {tree.origin(entry)}"
+    data = {**entry.facts(), "sha256": sha256_of(entry)}
+    return described(rule, place=entry.path, about=about, data=data, time=entry.born())
+
+
+def described(
+    rule: Any,
+    *,
+    place: str,
+    about: str,
+    data: dict[str, Any],
+    time: datetime | None = None,
+    confidence: Confidence = "medium",
+) -> Finding:
+    """A rule's match as a finding; severity and technique are the rule's own."""
+    meta = dict(rule.metadata)
+    technique = str(meta.get("technique", ""))
+    severity: Severity = next((name for name in SEVERITIES if name == meta.get("severity")), "medium")
     return Finding(
-        title=f"{about.get('title', rule.identifier)}: {entry.path}",
-        detail=f"YARA rule {rule.identifier}; {entry.size} bytes, owner {entry.uid}; {tree.origin(entry)}",
+        title=f"{meta.get('title', rule.identifier)}: {place}",
+        detail=f"YARA rule {rule.identifier}; {about}",
         severity=severity,
-        confidence="medium",
-        source=entry.path,
-        time=entry.born(),
+        confidence=confidence,
+        source=place,
+        time=time,
         technique=technique if re.fullmatch(r"T\d{4}(\.\d{3})?", technique) else None,
-        data={**entry.facts(), "sha256": sha256_of(entry), "rule": rule.identifier},
+        data={**data, "rule": rule.identifier},
     )

@@ -1,0 +1,34 @@
+"""A symbol table of the library: of which kernel it is, from what it was made, and where it lies."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from pydantic import Field
+
+from forensics.models.base import Model, Utc
+from forensics.models.documents import Sha256
+
+
+def banner_digest(banner: str) -> str:
+    """SHA-256 of a kernel's banner without its line end: the index of the library."""
+    return hashlib.sha256(banner.strip("\n\0 ").encode()).hexdigest()
+
+
+class SymbolTable(Model):
+    """One signed entry. ``method`` says how it was made: from debug information or from the kernel's BTF."""
+
+    banner: str = Field(min_length=20, max_length=1200)
+    method: Literal["dwarf", "btf"]
+    key: str
+    sha256: Sha256
+    bytes: int = Field(gt=0)
+    symbols: int = Field(gt=0)
+    package: str
+    package_sha256: Sha256
+    kernel_sha256: Sha256
+    notes: tuple[str, ...] = ()
+    document_sha256: Sha256
+    instance_id: str
+    built_at: Utc

@@ -1,0 +1,141 @@
+"""The symbol library in the lab: package in, signed table out, and the next case of that kernel is offered it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from forensics.aws.signed import SignatureError
+from forensics.domain.naming import SYMBOL_LIBRARY
+from forensics.domain.orphans import Holding, why_orphan
+from forensics.hooks.session import ForensicsHook
+from forensics.models.symbols import SymbolTable, banner_digest
+from forensics.operators.analysis import AnalyseMemoryOperator
+from forensics.operators.reaper import ReapOrphansOperator
+from forensics.operators.symbol_library import BuildSymbolsOperator, LaunchBuilderOperator, RemoveBuilderOperator
+from tests.integration.conftest import SmallLab
+from tests.integration.steps import perform
+from tests.integration.test_case_steps import open_case
+from tests.toolkit import btf_blob, kernel_blob
+
+BANNER = btf_blob.VERSION.decode().rstrip("\n")
+PACKAGE = kernel_blob.deb(kernel_blob.vmlinux())
+
+
+def build(lab: SmallLab, package: bytes, *, digest: str | None = None) -> dict[str, Any]:
+    """Put a package into the tools bucket and build its table."""
+    key = "symbols/packages/linux-image-test-dbg.deb"
+    lab.client("s3").put_object(Bucket=lab.facts["tools_bucket"], Key=key, Body=package)
+    sha256 = digest or hashlib.sha256(package).hexdigest()
+    made: dict[str, Any] = perform(BuildSymbolsOperator(task_id="build_symbols", package=key, sha256=sha256))
+    return made
+
+
+def builders(lab: SmallLab) -> list[str]:
+    """Living instances of the library."""
+    found = lab.client("ec2").describe_instances(Filters=[{"Name": "tag:forensics:case", "Values": [SYMBOL_LIBRARY]}])
+    living = [i for r in found["Reservations"] for i in r["Instances"] if i["State"]["Name"] in {"pending", "running"}]
+    assert all(i["MetadataOptions"]["HttpTokens"] == "required" and not i.get("PublicIpAddress") for i in living)
+    return [str(i["InstanceId"]) for i in living]
+
+
+def test_a_package_becomes_a_signed_table_which_the_next_case_is_offered(lab: SmallLab) -> None:
+    instance = perform(LaunchBuilderOperator(task_id="launch_builder"))
+    assert builders(lab) == [instance]
+    assert perform(LaunchBuilderOperator(task_id="launch_builder")) == instance, "another try finds it"
+    made = build(lab, PACKAGE)
+    assert (made["banner"], made["method"]) == (BANNER, "btf")
+    assert ReapOrphansOperator(task_id="reap").execute({}) == [], "a build at work is no orphan"
+    perform(RemoveBuilderOperator(task_id="remove_builder"))
+    assert builders(lab) == [] and perform(RemoveBuilderOperator(task_id="remove_builder")) is not None
+    case_id = open_case(lab)
+    library = ForensicsHook().symbols(case_id)
+    table = library.find(f"{BANNER}\n")
+    assert table is not None and table.package_sha256 == hashlib.sha256(PACKAGE).hexdigest()
+    content = b"".join(ForensicsHook().forensic(case_id).evidence.stream(table.key))
+    assert "init_task" in json.loads(lzma.decompress(content))["symbols"]
+    assert library.find("Linux version 9.9 of nobody") is None
+    desk = ForensicsHook().desk(case_id, step="analyse_memory")
+    step = AnalyseMemoryOperator(task_id="analyse_memory")
+    ((digest, url),) = step._of_library(desk, "mem-1", banner=BANNER).values()
+    assert digest == hashlib.sha256(content).hexdigest() and table.key in url
+    assert step._of_library(desk, "mem-1", banner="") == {}
+    assert any("symbol library offers" in event.what for event in desk.view().timeline)
+
+
+@pytest.mark.investigate
+def test_the_same_package_again_keeps_the_table_and_a_wrong_one_says_why(lab: SmallLab) -> None:
+    with pytest.raises(Exception, match="builder is not running"):
+        build(lab, PACKAGE)
+    perform(LaunchBuilderOperator(task_id="launch_builder"))
+    assert build(lab, PACKAGE)["key"] == build(lab, PACKAGE)["key"]
+    for package, digest, reason in (
+        (kernel_blob.deb(b"text"), None, "holds no vmlinux"),
+        (PACKAGE, "0" * 64, "is not what the manifest names"),
+    ):
+        with pytest.raises(AirflowFailException, match=reason):
+            build(lab, package, digest=digest)
+
+
+def entry_of(**changes: Any) -> SymbolTable:
+    """A table that nobody built."""
+    given: dict[str, Any] = {
+        "banner": BANNER,
+        "method": "btf",
+        "key": f"cases/{SYMBOL_LIBRARY}/linux/{banner_digest(BANNER)}/a.json.xz",
+        "sha256": "0" * 64,
+        "bytes": 9,
+        "symbols": 5,
+        "package": "symbols/packages/a.deb",
+        "package_sha256": "1" * 64,
+        "kernel_sha256": "2" * 64,
+        "document_sha256": "3" * 64,
+        "instance_id": "i-0123456789abcdef0",
+        "built_at": "2026-11-21T02:00:00Z",
+    }
+    return SymbolTable.model_validate(given | changes)
+
+
+def test_an_entry_that_was_not_signed_is_never_offered(lab: SmallLab) -> None:
+    hook, case_id = ForensicsHook(), open_case(lab)
+    library, evidence = hook.symbols(), hook.forensic(SYMBOL_LIBRARY).evidence
+    library.add(entry_of(), b"content")
+    assert library.find(BANNER) == entry_of()
+    folder = f"cases/{SYMBOL_LIBRARY}/linux/{banner_digest(BANNER)}"
+    signed = evidence.read_json(f"{folder}/btf.json")
+    # A forged entry of the better method, with the signature of the true one.
+    forged = {**signed, "statement": signed["statement"].replace("0" * 64, "f" * 64)}
+    evidence.put(f"{folder}/dwarf.json", json.dumps(forged).encode())
+    with pytest.raises(SignatureError, match="is not what was signed"):
+        library.find(BANNER)
+    desk = hook.desk(case_id, step="analyse_memory")
+    assert AnalyseMemoryOperator(task_id="analyse_memory")._of_library(desk, "mem-1", banner=BANNER) == {}
+    assert any("is not what was signed" in event.what for event in desk.view().timeline)
+    # A true entry in another kernel's place, and something that is no entry.
+    other = "Linux version 5.0.0-other (somebody@example) #1 SMP"
+    evidence.put(f"cases/{SYMBOL_LIBRARY}/linux/{banner_digest(other)}/btf.json", json.dumps(signed).encode())
+    with pytest.raises(SignatureError, match="another kernel"):
+        library.find(other)
+    third = "Linux version 4.0.0-third (somebody@example) #1 SMP"
+    evidence.put(f"cases/{SYMBOL_LIBRARY}/linux/{banner_digest(third)}/btf.json", b'{"statement": 1}')
+    with pytest.raises(SignatureError, match="no entry of the symbol library"):
+        library.find(third)
+
+
+def test_a_builder_that_was_forgotten_is_removed(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(UTC)
+    limit = timedelta(hours=12)
+    holding = Holding("i-0123456789abcdef0", "instance", SYMBOL_LIBRARY, now - timedelta(hours=1))
+    assert holding.valid_case and why_orphan(holding, None, now=now, limit=limit) is None
+    old = Holding("i-0123456789abcdef0", "instance", SYMBOL_LIBRARY, now - timedelta(hours=3))
+    assert "no build of a symbol table takes 3.0 hours" in str(why_orphan(old, None, now=now, limit=limit))
+    instance = perform(LaunchBuilderOperator(task_id="launch_builder"))
+    monkeypatch.setattr("forensics.domain.orphans.LIBRARY_LIMIT", timedelta(0))
+    (gone,) = ReapOrphansOperator(task_id="reap").execute({})
+    assert gone["id"] == instance and builders(lab) == []
