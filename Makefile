@@ -73,7 +73,7 @@ fuzz: .ready ## Throw 120,000 broken events at the intake (FUZZ_ARGS="--count 10
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.fuzz $(FUZZ_ARGS)
 
 test-containment: .ready ## Contain and release all 48 kinds of target, with a fault at each call, and with real packets
-	@echo "[test-containment] 48 kinds of target; about ten minutes on two cores"
+	@echo "[test-containment] 48 kinds of target; about fifteen minutes on two cores"
 	@CONTAINMENT_TESTS=full $(PYTHON_BIN) -m pytest -q -rs --durations=5 $(PYTEST_ARGS) tests/containment tests/unit/domain/test_containment.py
 
 custody-check: .ready ## Prove custody: 300 tampered bundles named, 100 clean ones pass, disk digests fast and true

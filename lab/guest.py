@@ -32,6 +32,7 @@ ROOT = airflow.ROOT
 MIB = 1024 * 1024
 MEMORY_MIB = 224
 KILLS = (0.2, 0.5, 0.8)
+MOST_TRIES = 3 * len(KILLS)
 PYTHON = "python3.11"
 PACKAGES = (f"{PYTHON}-minimal", f"lib{PYTHON}-minimal", f"lib{PYTHON}-stdlib", "libexpat1", "zlib1g")
 LIBRARIES = ("libm.so.6", "libz.so.1", "libexpat.so.1", "libc.so.6")
@@ -245,6 +246,8 @@ def case(lab: dict[str, Any], machine: DiskGuest) -> dict[str, Any]:
             break
         except MemoryCaptureError as error:
             print(f"  try {tries}: {error}", flush=True)
+            if tries > MOST_TRIES:
+                raise Failure(f"{tries} tries for {len(kills)} kills: the capture does not go on by itself") from error
         except AirflowFailException as error:
             raise Failure(f"the capture failed for good: {error}") from error
     done.set()

@@ -81,6 +81,16 @@ def _modify_attribute(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return modify_instance_attribute
 
 
+def _ask_metadata(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def modify_instance_metadata_options(self: Any) -> Any:
+        check_instance_ids([self._get_param("InstanceId")])
+        # stock moto makes the change that it was only asked about
+        self.error_on_dryrun()
+        return original(self)
+
+    return modify_instance_metadata_options
+
+
 def _modify_metadata(original: Callable[..., Any]) -> Callable[..., Any]:
     def modify_instance_metadata_options(self: Any, instance_id: str, *args: Any, **kwargs: Any) -> Any:
         # stock moto forgets every option that the call does not name
@@ -142,6 +152,7 @@ def apply() -> None:
     replace(EC2Response, "modify_network_interface_attribute", _modify_interface)
     replace(EC2Response, "modify_instance_attribute", _modify_attribute)
     add(NetworkInterface, "connection_tracking_configuration", property(_tracking))
+    replace(EC2Response, "modify_instance_metadata_options", _ask_metadata)
     replace(InstanceBackend, "modify_instance_metadata_options", _modify_metadata)
     replace(IamInstanceProfileAssociationBackend, "replace_iam_instance_profile_association", _replace_profile)
     replace(IamInstanceProfileAssociationBackend, "associate_iam_instance_profile", _associate_profile)

@@ -23,6 +23,21 @@ from tests.containment.world import ACCOUNT, World
 ROOT = Path(__file__).resolve().parents[2]
 
 
+_FAULTS: list[int] = []
+
+
+@pytest.fixture(scope="session")
+def faults_made() -> list[int]:
+    """How many calls each test made to fail."""
+    return _FAULTS
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how much was tried."""
+    if _FAULTS:
+        terminalreporter.line(f"containment: {sum(_FAULTS)} API calls were made to fail, one at a time")
+
+
 class Server:
     """A running lab and its control routes."""
 

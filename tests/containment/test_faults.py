@@ -12,15 +12,22 @@ from botocore.exceptions import ConnectionClosedError
 from forensics.errors import AwsError
 from forensics.models.containment import ContainmentState
 from tests.containment.drive import Driver, verify_contained
-from tests.containment.world import FULL, Cell, Made, World, all_cells, difference
+from tests.containment.world import FULL, Cell, Made, Recorder, World, all_cells, difference
 
 CELLS = {str(c): c for c in all_cells()}
 EVERY = Cell(interfaces=2, v6=True, address=True, group=True, role="own", running=True)
 # `make test` fails every eighteenth call of one target that has everything. `make test-containment` fails every call of it,
-# once refused and once carried out with its answer lost, and refuses every call of three other targets.
-OTHERS = [CELLS[n] for n in list(CELLS)[::17]] if FULL else []
-CHOSEN = [(EVERY, "refused"), *([(EVERY, "answer lost")] if FULL else []), *[(c, "refused") for c in OTHERS]]
-STEP = 1 if FULL else 18
+# once refused and once carried out with its answer lost; and of each of the 48 kinds every twelfth call in both ways, each kind
+# beginning with another one, so that over the matrix every call is met.
+KINDS = ("refused", "answer lost")
+STRIDE = 12
+FIRST = [(EVERY, kind, 0, 1) for kind in KINDS] if FULL else [(EVERY, "refused", 0, 18)]
+OVER_THE_MATRIX = [
+    (cell, kind, (number + shift) % STRIDE, STRIDE)
+    for number, cell in enumerate(CELLS.values())
+    for shift, kind in ((0, "refused"), (STRIDE // 2, "answer lost"))
+]
+CHOSEN = [*FIRST, *(OVER_THE_MATRIX if FULL else [])]
 
 
 @dataclass
@@ -53,15 +60,26 @@ class Fault:
             raise ConnectionClosedError(endpoint_url="https://lab")
 
 
-def driver_with(world: World, fault: Fault, driver: Driver) -> Driver:
-    """The same containment through clients that fail once."""
-    from tests.containment.world import Recorder
+class FailingClients:
+    """Clients of their own, made once, whose calls the fault of the moment sees."""
 
-    gateway = world.gateway(Recorder())
-    for client in gateway.clients.values():
-        client.meta.events.register("before-call", fault.before)
-        client.meta.events.register("after-call", fault.after)
-    return Driver(gateway, driver.instance_id, driver.token, driver.original, driver.policy)
+    def __init__(self, world: World) -> None:
+        self.fault = Fault(-1, "refused")
+        self.gateway = world.gateway(Recorder())
+        for client in self.gateway.clients.values():
+            client.meta.events.register("before-call", lambda **given: self.fault.before(**given))
+            client.meta.events.register("after-call", lambda **given: self.fault.after(**given))
+
+    def driver(self, fault: Fault, first: Driver) -> Driver:
+        """The same containment through the clients that fail."""
+        self.fault = fault
+        return Driver(self.gateway, first.instance_id, first.token, first.original, first.policy)
+
+
+@pytest.fixture(scope="module")
+def failing(world: World) -> FailingClients:
+    """Making clients takes longer than a containment does."""
+    return FailingClients(world)
 
 
 def access(said: dict[str, Any]) -> set[str]:
@@ -88,16 +106,14 @@ def access(said: dict[str, Any]) -> set[str]:
     return found
 
 
-def one_fault(world: World, cell: Cell, number: int, kind: str) -> tuple[str, list[str]]:
-    """Contain a new target with one fault, then once more without; returns the call that failed, and what is wrong."""
-    made: Made = world.make(cell)
+def one_fault(world: World, failing: FailingClients, made: Made, *, number: int, kind: str) -> tuple[str, list[str]]:
+    """Contain a target with one fault, then once more without, and release it; returns the call that failed, and what is wrong."""
     before = world.everything(made)
     first = Driver.start(world.gateway(), made.instance_id)
     fault = Fault(number, kind)
-    failing = driver_with(world, fault, first)
     said: list[str] = []
     try:
-        steps = failing.contain()
+        steps = failing.driver(fault, first).contain()
         said += [s.name for s in steps if not s.done]
     except AwsError as error:
         said.append(str(error))
@@ -122,24 +138,29 @@ def one_fault(world: World, cell: Cell, number: int, kind: str) -> tuple[str, li
     return failed, wrong
 
 
-def number_of_calls(world: World, cell: Cell) -> int:
-    """How many calls a containment without faults makes."""
-    made = world.make(cell)
+def number_of_calls(world: World, failing: FailingClients, made: Made) -> int:
+    """How many calls a containment without faults makes; the target is released again."""
     first = Driver.start(world.gateway(), made.instance_id)
     fault = Fault(-1, "refused")
-    steps = driver_with(world, fault, first).contain()
+    steps = failing.driver(fault, first).contain()
     assert all(s.done for s in steps)
+    first.release()
     return len(fault.names)
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("cell", "kind"), CHOSEN, ids=lambda value: str(value))
-def test_a_fault_at_each_call_in_turn(world: World, cell: Cell, kind: str) -> None:
-    total = number_of_calls(world, cell)
+@pytest.mark.parametrize(("cell", "kind", "start", "step"), CHOSEN, ids=lambda value: str(value))
+def test_a_fault_at_each_call_in_turn(
+    world: World, failing: FailingClients, faults_made: list[int], cell: Cell, kind: str, start: int, step: int
+) -> None:
+    made = world.make(cell)
+    total = number_of_calls(world, failing, made)
     assert total > 15
     found = {}
-    for number in range(0, total, STEP):
-        name, wrong = one_fault(world, cell, number, kind)
+    for number in range(start, total, step):
+        name, wrong = one_fault(world, failing, made, number=number, kind=kind)
         if wrong:
             found[f"{number} {name}"] = wrong
+            made = world.make(cell)  # the next fault meets a target that nothing was left on
+    faults_made.append(len(range(start, total, step)))
     assert found == {}

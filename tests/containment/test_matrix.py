@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from forensics.models.containment import ContainmentState
+from forensics.aws.containment_rehearsal import rehearse
+from forensics.models.containment import Answer, ContainmentState, PlanStep
 from tests.containment.drive import Driver, verify_contained
 from tests.containment.world import FULL, Cell, Recorder, World, all_cells, difference
 
@@ -28,7 +30,11 @@ def test_a_target_is_contained_and_comes_back(world: World, cell: Cell) -> None:
     driver = Driver.start(world.gateway(recorder), made.instance_id)
 
     plan = driver.plan(driver.original)
+    rehearsal = rehearse(driver.gateway, plan)
     assert recorder.changes == [], "a dry run changes nothing"
+    assert [s.name for s in rehearsal.steps] == [s.id for s in plan.steps]
+    assert rehearsal.of(Answer.REFUSED) == ()
+    assert {s.name for s in rehearsal.of(Answer.ALLOWED)} == {s.id for s in plan.steps if can_be_asked(s)}
     assert difference(before, world.everything(made)) == []
 
     steps = driver.contain()
@@ -46,6 +52,20 @@ def test_a_target_is_contained_and_comes_back(world: World, cell: Cell) -> None:
     assert driver.release() > 0
     assert difference(before, world.everything(made)) == []
     assert driver.release() == 0, "releasing again does nothing"
+
+
+# EC2 calls that have no DryRun parameter (API reference); other services have none at all.
+WITHOUT_DRY_RUN = {
+    "associate_iam_instance_profile",
+    "disassociate_iam_instance_profile",
+    "replace_iam_instance_profile_association",
+}
+
+
+def can_be_asked(step: PlanStep) -> bool:
+    """Whether EC2 can be asked about this step before it is made."""
+    known = step.call.service == "ec2" and step.call.operation not in WITHOUT_DRY_RUN
+    return known and "${" not in json.dumps(step.call.params)
 
 
 def predicted(plan: Any) -> list[str]:

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, T
 from forensics.aws.desk import CaseDesk
 from forensics.hooks.session import ForensicsHook
 from forensics.models.case import CaseStatus
-from forensics.models.containment import ContainmentState, RestorePoint
+from forensics.models.containment import Answer, ContainmentState, RestorePoint
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from forensics.models.finding import Severity
@@ -126,10 +126,11 @@ def isolate(case_id: str) -> Any:
 
 
 def changes(lab: SmallLab) -> list[str]:
-    """Mutating calls of the contain and release roles' account so far."""
+    """Mutating calls of the contain and release roles' account so far; 412 is EC2's answer to a DryRun."""
     calls = lab.control("calls")["calls"]
     services = {"ec2", "autoscaling", "elasticloadbalancing", "iam"}
-    mine = [c for c in calls if c["service"] in services and c["account"] == lab.facts["accounts"]["member"]]
+    member = lab.facts["accounts"]["member"]
+    mine = [c for c in calls if c["service"] in services and c["account"] == member and c["status"] != 412]
     return [c["action"] for c in mine if not c["action"].startswith(("Describe", "Get", "List"))]
 
 
@@ -325,6 +326,26 @@ def test_no_isolation_wanted_is_a_dry_run(lab: SmallLab, target: str) -> None:
     assert changes(lab)[seeded:] == []
     plan = desk(case_id).view().containment_plan
     assert plan is not None and plan.steps
+
+
+def test_a_call_that_would_be_refused_is_announced_before_anybody_is_asked(
+    lab: SmallLab, target: str, asked: Any, approval_needed: None
+) -> None:
+    case_id = opened(lab, target)
+    seeded = len(changes(lab))
+    rule = {"service": "ec2", "action": "ModifyInstanceMetadataOptions", "match": "DryRun=true"}
+    lab.control("faults", [{**rule, "code": "UnauthorizedOperation", "status": 403}])
+    try:
+        deferred(plan_step(case_id))
+    finally:
+        lab.control("faults", [])
+    rehearsal = desk(case_id).view().rehearsal
+    assert rehearsal is not None and [s.name for s in rehearsal.of(Answer.REFUSED)] == ["credentials.metadata"]
+    assert len(rehearsal.of(Answer.ALLOWED)) >= 3
+    assert [c for c in changes(lab)[seeded:] if c != "ModifyInstanceMetadataOptions"] == []
+    assert "1 would be refused" in asked.call_args.kwargs["body"]
+    assert "refused: credentials.metadata" in asked.call_args.kwargs["body"]
+    assert any(case_id in m["subject"] and "would fail: 1 of" in m["subject"] for m in lab.mail())
 
 
 @LONG

@@ -77,8 +77,9 @@ class Recorder:
 
     @property
     def changes(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """The mutating calls."""
-        return [c for c in self.calls if not c[1].startswith(("Describe", "Get", "List"))]
+        """The mutating calls; one with DryRun mutates nothing."""
+        asked = [c for c in self.calls if not c[1].startswith(("Describe", "Get", "List"))]
+        return [c for c in asked if not c[2].get("DryRun")]
 
 
 @dataclass

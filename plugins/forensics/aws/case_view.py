@@ -10,7 +10,14 @@ from forensics.aws.s3 import EvidenceStore
 from forensics.domain.naming import case_prefix
 from forensics.errors import ForensicsError
 from forensics.models.case import Case, CaseView, StepFailure, TimelineEntry, TimelineKind
-from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, ReleaseResult, RestorePoint
+from forensics.models.containment import (
+    Approval,
+    ContainmentPlan,
+    ContainmentResult,
+    Rehearsal,
+    ReleaseResult,
+    RestorePoint,
+)
 from forensics.models.custody import CustodyEvent
 from forensics.models.evidence import Evidence
 from forensics.models.finding import Finding
@@ -32,6 +39,7 @@ _SINGLES: dict[str, tuple[str, type[Any]]] = {
     "PLAN": ("plan", ResponsePlan),
     "CONTAINMENT": ("containment", ContainmentResult),
     "CONTAINPLAN": ("containment_plan", ContainmentPlan),
+    "REHEARSAL": ("rehearsal", Rehearsal),
     "APPROVAL": ("approval", Approval),
     "RELEASE": ("release", ReleaseResult),
 }

@@ -57,6 +57,12 @@ class ContainmentGateway:
     facts: FactsReader
     clients: Mapping[str, Any]
 
+    def has_dry_run(self, call: ApiCall) -> bool:
+        """Whether AWS can be asked about this call without making it."""
+        model = self.clients[call.service].meta
+        shape = model.service_model.operation_model(model.method_to_api_mapping[call.operation]).input_shape
+        return shape is not None and "DryRun" in shape.members
+
     def perform(self, call: ApiCall, *, ids: Mapping[str, str]) -> str | None:
         """Carry out one call; ``ids`` are what placeholders stand for. Returns the id of what was made, if any.
 

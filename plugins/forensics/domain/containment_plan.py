@@ -12,6 +12,7 @@ from datetime import datetime
 
 from forensics.domain import containment_calls as calls
 from forensics.domain.containment import ladder, residuals
+from forensics.domain.containment_by_hand import by_hand
 from forensics.domain.containment_groups import Groups, network_steps
 from forensics.domain.custody import canonical
 from forensics.models.containment import STAGES, ApiCall, ContainmentPlan, PlanStep, Stage
@@ -84,6 +85,7 @@ def assemble(
         steps=ordered,
         residuals=residuals(facts, deny_profile=policy.deny_profile),
         ladder=ladder(facts, asked=policy.asks),
+        by_hand=by_hand(facts, case_id=case_id),
         approval=approval_reasons(facts, policy),
         token=token,
         digest=plan_digest(ordered),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from forensics.models.containment import ApiCall, ContainmentPlan
+from forensics.models.containment import Answer, ApiCall, ContainmentPlan, ManualStep, Rehearsal
 
 MOST_LINES = 80
 
 
-def plan_lines(plan: ContainmentPlan) -> list[str]:
-    """Markdown: why a person is asked, every change with its blast radius and undo, what stays open."""
+def plan_lines(plan: ContainmentPlan, *, rehearsal: Rehearsal | None = None) -> list[str]:
+    """Markdown: why a person is asked, what EC2 says, every change with its blast radius and undo, what stays open."""
     lines = [f"**Plan {plan.digest}** for `{plan.instance_id}`, case {plan.case_id}, order {plan.order}", ""]
     lines += [f"* You are asked because {reason}" for reason in plan.approval]
+    if rehearsal is not None:
+        lines += ["", *rehearsal_lines(rehearsal)]
     lines += ["", f"**{len(plan.steps)} changes, in this order:**", ""]
     for number, step in enumerate(plan.steps, 1):
         blast = f" **Also affected: {'; '.join(step.blast)}.**" if step.blast else ""
@@ -25,7 +27,24 @@ def plan_lines(plan: ContainmentPlan) -> list[str]:
         "",
         *[f"* {residual}" for residual in plan.residuals or ("nothing that is known",)],
     ]
+    if plan.by_hand:
+        lines += ["", "**Left to a person:**", "", *[f"* {line}" for line in manual_lines(plan.by_hand)]]
     return lines[:MOST_LINES]
+
+
+def rehearsal_lines(rehearsal: Rehearsal) -> list[str]:
+    """Markdown: what EC2 answered to the plan when asked with DryRun."""
+    allowed, refused, rest = (rehearsal.of(a) for a in (Answer.ALLOWED, Answer.REFUSED, Answer.NOT_ASKED))
+    lines = [
+        f"**Asked beforehand (DryRun):** {len(allowed)} steps would be let through, {len(refused)} would be refused,"
+        f" {len(rest)} cannot be asked"
+    ]
+    return [*lines, "", *[f"* refused: {s.name}: {s.detail}" for s in refused]] if refused else lines
+
+
+def manual_lines(steps: Sequence[ManualStep]) -> list[str]:
+    """Each step of a person on one line."""
+    return [f"{s.what}: {s.reason}" + (f" (`{s.command}`)" if s.command else "") for s in steps]
 
 
 def call_lines(calls: Sequence[ApiCall]) -> list[str]:

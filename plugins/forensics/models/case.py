@@ -7,7 +7,14 @@ from enum import StrEnum
 from pydantic import Field
 
 from forensics.models.base import AccountId, CaseId, InstanceId, Model, Region, Utc
-from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, ReleaseResult, RestorePoint
+from forensics.models.containment import (
+    Approval,
+    ContainmentPlan,
+    ContainmentResult,
+    Rehearsal,
+    ReleaseResult,
+    RestorePoint,
+)
 from forensics.models.custody import CustodyEvent
 from forensics.models.evidence import Evidence
 from forensics.models.finding import Finding
@@ -125,6 +132,7 @@ class CaseView(Model):
     evidence: tuple[Evidence, ...] = ()
     containment: ContainmentResult | None = None
     containment_plan: ContainmentPlan | None = None
+    rehearsal: Rehearsal | None = None
     approval: Approval | None = None
     restore_point: RestorePoint | None = None
     release: ReleaseResult | None = None

@@ -66,6 +66,43 @@ class PlanStep(Model):
     gives: str | None = Field(default=None, description="placeholder that the call's answer fills")
 
 
+class ManualStep(Model):
+    """One thing that a person has to do: no call of this product reaches it."""
+
+    id: str
+    what: str
+    command: str | None = None
+    reason: str
+
+
+class Answer(StrEnum):
+    """What AWS says of a step before it is made."""
+
+    ALLOWED = "allowed"
+    REFUSED = "refused"
+    NOT_ASKED = "not asked"
+
+
+class RehearsedStep(Model):
+    """What EC2 said of one step when it was asked with ``DryRun=True``."""
+
+    name: str
+    answer: Answer
+    detail: str
+
+
+class Rehearsal(Model):
+    """A plan asked about, step by step; nothing was changed by it."""
+
+    digest: str
+    steps: tuple[RehearsedStep, ...]
+    at: Utc
+
+    def of(self, answer: Answer) -> tuple[RehearsedStep, ...]:
+        """The steps with this answer."""
+        return tuple(s for s in self.steps if s.answer is answer)
+
+
 class ContainmentPlan(Model):
     """All changes in order, and what they will not achieve. ``digest`` is over the steps: an approval names it."""
 
@@ -75,6 +112,7 @@ class ContainmentPlan(Model):
     steps: tuple[PlanStep, ...]
     residuals: tuple[str, ...] = ()
     ladder: tuple[str, ...] = Field(default=(), description="how the residuals are closed, cheapest first")
+    by_hand: tuple[ManualStep, ...] = Field(default=(), description="what is left to a person")
     approval: tuple[str, ...] = Field(default=(), description="why a person has to agree; empty: nobody has to")
     token: str = Field(description="unguessable part of the names of this case's groups")
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -130,6 +168,7 @@ class ContainmentResult(Model):
     steps: tuple[ContainmentStep, ...] = ()
     residuals: tuple[str, ...] = Field(default=(), description="paths that stay open or unproven")
     ladder: tuple[str, ...] = Field(default=(), description="how the residuals are closed, cheapest first")
+    by_hand: tuple[ManualStep, ...] = Field(default=(), description="what is left to a person")
     plan_digest: str | None = None
     contained_at: Utc | None = None
 

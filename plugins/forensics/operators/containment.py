@@ -10,13 +10,14 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.desk import CaseDesk
 from forensics.domain.containment import due
-from forensics.domain.containment_text import plan_lines
+from forensics.domain.containment_text import manual_lines, plan_lines
 from forensics.errors import ContainmentError
 from forensics.models.case import Milestone, Phase, TimelineKind
-from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, ContainmentState
+from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, ContainmentState, Rehearsal
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from forensics.operators.base import ForensicOperator, Json
+from forensics.operators.containment_rehearsal import rehearsed
 from forensics.operators.containment_work import Containment, open_items
 from forensics.triggers.containment import ContainmentWatchTrigger
 
@@ -75,6 +76,7 @@ class _ContainmentOperator(ForensicOperator):
             lines=[
                 *[f"Not proven: {r}" for r in result.residuals],
                 *[f"Could not be done: {s}" for s in open_items(result)],
+                *[f"Left to a person: {s}" for s in manual_lines(result.by_hand)],
             ],
             facts={"state": result.state.value, "group_id": result.group_id},
         )
@@ -124,18 +126,19 @@ class PlanContainmentOperator(_ContainmentOperator, HITLOperator):
         if not work.response.isolate.possible:
             raise AirflowSkipException(f"nothing to plan: {'; '.join(work.response.isolate.reasons)}")
         plan, _ = work.prepare()
+        rehearsal = rehearsed(work, plan)
         if not work.response.isolate.wanted:
             desk.note("isolation is not wanted; the containment plan is a dry run", kind=TimelineKind.CONTAINMENT)
             return {"steps": len(plan.steps), "carried_out": False}
         plan = _as_decided(plan, work)
         if plan.approval and work.approval() is None:
-            self._ask(desk, plan, context)
+            self._ask(desk, plan, rehearsal, context)
         return self._go_on(desk, work, plan)
 
-    def _ask(self, desk: CaseDesk, plan: ContainmentPlan, context: Any) -> None:
+    def _ask(self, desk: CaseDesk, plan: ContainmentPlan, rehearsal: Rehearsal, context: Any) -> None:
         settings = self.hook.settings
         self.subject = f"Isolate {plan.instance_id}? (case {desk.case_id})"
-        self.body = "\n".join(plan_lines(plan))
+        self.body = "\n".join(plan_lines(plan, rehearsal=rehearsal))
         self.defaults = [ISOLATE if settings.approval_default == "isolate" else REFUSE]
         self.response_timeout = timedelta(seconds=settings.approval_timeout_seconds)
         until = datetime.now(UTC) + self.response_timeout

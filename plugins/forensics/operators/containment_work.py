@@ -308,6 +308,7 @@ class Containment:
             steps=steps,
             residuals=plan.residuals,
             ladder=plan.ladder if state is ContainmentState.NEW_FLOWS_BLOCKED else (),
+            by_hand=plan.by_hand,
             plan_digest=plan.digest,
             contained_at=datetime.now(UTC) if state in _CLOSED else None,
         )

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from forensics.domain.containment import RESIDUAL_DNS, RESIDUAL_TRACKED, assess, ladder, residuals
+from forensics.domain.containment_by_hand import LABEL, by_hand
+from forensics.domain.containment_plan import ContainmentPolicy, make_plan
+from forensics.domain.containment_text import plan_lines
 from forensics.models.containment import ContainmentState
 from forensics.models.target_facts import AddressFacts, InstanceFacts, InterfaceFacts, ProfileFacts
-from tests.unit.domain.builders import ACCOUNT, INSTANCE, NOW, REGION
+from tests.unit.domain.builders import ACCOUNT, CASE_ID, INSTANCE, NOW, REGION
 
 GROUP = "sg-quarantine"
 
@@ -99,3 +102,23 @@ def test_what_stays_open_is_said() -> None:
 def test_the_ladder_ends_with_the_only_proof() -> None:
     assert "stop the instance" in ladder(facts())[-1]
     assert ladder(facts(state="stopped")) == ()
+
+
+def test_of_an_eks_node_the_cluster_side_is_left_to_a_person_step_by_step() -> None:
+    steps = by_hand(facts(eks_cluster="shop"), case_id=CASE_ID)
+    assert [s.id for s in steps] == [
+        "eks.node", "eks.cordon", "eks.keep", "eks.label", "eks.network", "eks.credentials"
+    ]  # fmt: skip
+    commands = "\n".join(s.command or "" for s in steps)
+    assert "kubectl cordon $NODE" in commands and "kubectl drain" not in commands
+    assert INSTANCE in commands and "--name shop" in commands and f"{LABEL}={CASE_ID}" in commands
+    assert "do-not-disrupt" in commands and "list-pod-identity-associations" in commands
+    assert by_hand(facts(), case_id=CASE_ID) == ()
+
+
+def test_the_plan_of_an_eks_node_shows_what_is_left_to_a_person() -> None:
+    node = facts(eks_cluster="shop")
+    plan = make_plan(node, original=node, case_id=CASE_ID, token="0" * 12, policy=ContainmentPolicy(), now=NOW)
+    assert [s.id for s in plan.by_hand] == [s.id for s in by_hand(node, case_id=CASE_ID)]
+    text = "\n".join(plan_lines(plan))
+    assert "Left to a person" in text and "never drain it" in text
