@@ -72,7 +72,10 @@ class Segment:
 
 
 def key_times(view: CaseView) -> list[KeyTime]:
-    """Every milestone of R117 in order, recorded or not; milestones of unknown name follow."""
+    """Every milestone of R117 in order, recorded or not; milestones of unknown name follow.
+
+    The report is written before the case is closed: that time is shown when there is one.
+    """
     times = dict(view.milestones)
     times.setdefault(Milestone.OPENED, view.case.opened_at)
     if view.containment and view.containment.contained_at:
@@ -82,6 +85,8 @@ def key_times(view: CaseView) -> list[KeyTime]:
     event, received = times.get(Milestone.FINDING_EVENT), times.get(Milestone.RECEIVED)
     labels = {m.value: label for m, label in KEY_TIMES.items()}
     labels |= {name: name for name in sorted(times) if name not in labels}
+    if Milestone.CLOSED not in times:
+        del labels[Milestone.CLOSED]
     return [
         KeyTime(name, label, at, seconds_between(event, at), seconds_between(received, at))
         for name, label in labels.items()

@@ -40,7 +40,7 @@ def build(view: CaseView) -> dict[str, Any]:
         "generated_at": view.generated_at,
         "summary": {
             "status": view.case.status,
-            "status_in_words": headline.STATUS_WORDS[view.case.status],
+            "status_in_words": headline.status_words(view),
             "phase": view.case.phase,
             "contained": state.short,
             "contained_in_words": state.sentence,

@@ -10,7 +10,7 @@ from forensics.domain.completeness import completeness
 from forensics.domain.custody import verify_chain
 from forensics.domain.verdict import gaps as case_gaps
 from forensics.errors import CustodyChainError
-from forensics.models.case import CaseStatus, CaseView
+from forensics.models.case import CaseStatus, CaseView, Phase
 from forensics.models.evidence import Outcome
 from forensics.models.results import Investigation, ResultSeverity
 from forensics.report import containment, sections
@@ -22,12 +22,24 @@ STATUS_WORDS = {
     CaseStatus.CLOSED_WITH_GAPS: "Closed WITH GAPS: something the plan wanted is not there; see the gaps.",
     CaseStatus.FAILED: "FAILED: the case could not be worked to its end. What was saved is listed below.",
 }
+CLOSING = (
+    "The work is done: this report was written just before the case was closed; the case's page says how it closed."
+)
 STATUS_LEVEL = {
     CaseStatus.OPEN: "idle",
     CaseStatus.CLOSED: "good",
     CaseStatus.CLOSED_WITH_GAPS: "warn",
     CaseStatus.FAILED: "bad",
 }
+
+
+def status_words(view: CaseView) -> str:
+    """What the case's status means; the report itself is written while the case is still open."""
+    if view.case.status is CaseStatus.OPEN and view.case.phase is Phase.REPORT:
+        return CLOSING
+    return STATUS_WORDS[view.case.status]
+
+
 OUTCOME_LEVEL = {
     Outcome.PENDING: "idle",
     Outcome.ACQUIRED: "good",

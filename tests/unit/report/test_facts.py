@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from forensics.models.case import CaseStatus, CaseView
+from forensics.models.case import CaseStatus, CaseView, Milestone, Phase
 from forensics.models.containment import ContainmentResult, ContainmentState
 from forensics.models.evidence import Outcome
 from forensics.models.plan import Action, Decision
@@ -73,6 +73,17 @@ def test_sections_come_in_the_order_a_responder_needs(view: CaseView) -> None:
 )
 def test_facts_are_on_the_page(words: str, fact: str) -> None:
     assert fact in words
+
+
+def test_a_report_written_just_before_the_end_says_so(view: CaseView) -> None:
+    case = view.case.model_copy(update={"status": CaseStatus.OPEN, "phase": Phase.REPORT, "closed_at": None})
+    open_view = view.model_copy(
+        update={"case": case, "milestones": {k: v for k, v in view.milestones.items() if k != Milestone.CLOSED}}
+    )
+    shown = check(render_html(open_view)).text
+    assert "just before the case was closed" in shown and "still being worked" not in shown
+    assert Milestone.CLOSED not in {row.name for row in chronology.key_times(open_view)}
+    assert "just before" not in check(render_html(view)).text
 
 
 def test_key_times_have_all_of_r117_with_seconds_since_receipt(view: CaseView) -> None:
