@@ -19,7 +19,7 @@ from forensics.settings import names
 from forensics.triggers.aws import (
     ForensicInstanceOnlineTrigger,
     InstancesGoneTrigger,
-    VolumesReadyTrigger,
+    VolumesAttachedTrigger,
 )
 
 INSTANCE_PURPOSE = "forensic-instance"
@@ -118,21 +118,25 @@ class AttachEvidenceVolumesOperator(ForensicOperator):
         }
         if all(state == "in-use" for _, state in volumes.values()):
             return {item: volume for item, (volume, _) in volumes.items()}
-        payload = {
-            "volumes": {item: volume for item, (volume, _) in volumes.items()},
-            "instance_id": instance_id,
-        }
-        waiting = [volume for volume, state in volumes.values() if state != "in-use"]
+        attach = [[item, volumes[item][0], device] for item, device in zip(sorted(volumes), DEVICES, strict=False)]
+        for item, volume_id, _ in attach:
+            self._record(desk, item, volume_id=volume_id, instance_id=instance_id)
+        timing = self.timing(self.hook.settings.instance_timeout_seconds, ends_task=True)
         self.wait(
-            VolumesReadyTrigger(
-                scope=scope.as_dict(),
-                volume_ids=waiting,
-                state="available",
-                payload=payload,
-                **self.timing(self.hook.settings.instance_timeout_seconds),
-            )
+            VolumesAttachedTrigger(scope=scope.as_dict(), instance_id=instance_id, volumes=attach, **timing),
         )
         return None
+
+    def _record(self, desk: CaseDesk, item: str, *, volume_id: str, instance_id: str) -> None:
+        """In the ledger before it happens: the instance may read the copy from now on."""
+        desk.custody(
+            CustodyAction.EVIDENCE_ACCESSED,
+            evidence_id=item,
+            detail={"volume_id": volume_id, "instance_id": instance_id},
+            once=f"attached-{volume_id}",
+        )
+        what = f"{item} goes to the forensic instance as {volume_id}"
+        desk.note(what, kind=TimelineKind.INVESTIGATION, evidence_id=item)
 
     def _volume(self, desk: CaseDesk, ebs: EbsGateway, *, item: str, zone: str, instance_id: str) -> tuple[str, str]:
         found = [
@@ -161,38 +165,6 @@ class AttachEvidenceVolumesOperator(ForensicOperator):
             tags=tags(desk.case_id, VOLUME_PURPOSE, evidence=item, source=copy_id),
         )
         return made, "creating"
-
-    def resume(self, desk: CaseDesk, payload: dict[str, Any], context: Any) -> Json:
-        """Attach what is available; wait until it is attached."""
-        scope = self.hook.forensic_scope(desk.case_id)
-        ebs = self.hook.account(scope).ebs
-        volumes, instance_id = dict(payload["volumes"]), str(payload["instance_id"])
-        states = {v["VolumeId"]: v["State"] for v in ebs.volumes(list(volumes.values()))}
-        for (item, volume_id), device in zip(sorted(volumes.items()), DEVICES, strict=False):
-            if states.get(volume_id) == "available":
-                ebs.attach(volume_id, instance_id=instance_id, device=device)
-                desk.custody(
-                    CustodyAction.EVIDENCE_ACCESSED,
-                    evidence_id=item,
-                    detail={"volume_id": volume_id, "instance_id": instance_id},
-                    once=f"attached-{volume_id}",
-                )
-                desk.note(
-                    f"{item} attached to the forensic instance as {volume_id}",
-                    kind=TimelineKind.INVESTIGATION,
-                    evidence_id=item,
-                )
-        timing = self.timing(self.hook.settings.instance_timeout_seconds, ends_task=True)
-        self.wait(
-            VolumesReadyTrigger(
-                scope=scope.as_dict(),
-                volume_ids=list(volumes.values()),
-                state="in-use",
-                payload=volumes,
-                **timing,
-            )
-        )
-        return None
 
 
 class TerminateForensicInstanceOperator(ForensicOperator):

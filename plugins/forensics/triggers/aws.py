@@ -156,42 +156,38 @@ class InstancesGoneTrigger(_ScopedTrigger):
         return None
 
 
-class VolumesReadyTrigger(_ScopedTrigger):
-    """Fires when all volumes are in the awaited state.
+class VolumesAttachedTrigger(_ScopedTrigger):
+    """Attaches each volume when it is available, and fires when all are attached. A restarted triggerer goes on from there.
 
-    :param volume_ids: the volumes
-    :param state: ``available`` or ``in-use``
-    :param payload: what the task hands on when the wait ends it
+    :param instance_id: the instance that gets them
+    :param volumes: evidence id, volume id and device name of each
     """
 
-    def __init__(self, *, volume_ids: list[str], state: str, payload: dict[str, Any], **kwargs: Any) -> None:
+    def __init__(self, *, instance_id: str, volumes: list[list[str]], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.volume_ids = volume_ids
-        self.state = state
-        self.payload = payload
+        self.instance_id = instance_id
+        self.volumes = volumes
 
     def arguments(self) -> dict[str, Any]:
-        return {
-            "scope": self.scope,
-            "volume_ids": self.volume_ids,
-            "state": self.state,
-            "payload": self.payload,
-        }
+        return {"scope": self.scope, "instance_id": self.instance_id, "volumes": self.volumes}
 
     def waiting_for(self) -> str:
-        return f"volumes {', '.join(self.volume_ids)} to be {self.state}"
+        return f"volumes {', '.join(v for _, v, _ in self.volumes)} to be attached to {self.instance_id}"
 
     def check(self) -> Outcome | None:
-        found = self.account.ebs.volumes(self.volume_ids)
-        if any(v["State"] == "error" for v in found):
-            msg = f"a volume of {', '.join(self.volume_ids)} ended in state error"
+        ebs = self.account.ebs
+        found = {v["VolumeId"]: v for v in ebs.volumes([v for _, v, _ in self.volumes])}
+        if broken := sorted(v for v, facts in found.items() if facts["State"] == "error"):
+            msg = f"volume {', '.join(broken)} ended in state error"
             raise InvestigationError(msg)
-        attached = [a.get("State") for v in found for a in v.get("Attachments", [])]
-        if all(v["State"] == self.state for v in found) and (
-            self.state != "in-use" or all(a == "attached" for a in attached)
-        ):
-            return Outcome(ok=True, payload=self.payload)
-        return None
+        ready = True
+        for _, volume_id, device in self.volumes:
+            facts = found.get(volume_id, {"State": "creating"})
+            if facts["State"] == "available":
+                ebs.attach(volume_id, instance_id=self.instance_id, device=device)
+            holders = {a["InstanceId"] for a in facts.get("Attachments", []) if a.get("State") == "attached"}
+            ready = ready and facts["State"] == "in-use" and holders == {self.instance_id}
+        return Outcome(ok=True, payload={item: volume for item, volume, _ in self.volumes}) if ready else None
 
 
 class QueueDepthTrigger(PollTrigger):

@@ -30,11 +30,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "SnapshotsCompletedTrigger": {"scope": SCOPE, "snapshot_ids": ["snap-1", "snap-2"]},
     "ForensicInstanceOnlineTrigger": {"scope": SCOPE, "instance_id": "i-1"},
     "InstancesGoneTrigger": {"scope": SCOPE, "instance_ids": ["i-1", "i-2"]},
-    "VolumesReadyTrigger": {
+    "VolumesAttachedTrigger": {
         "scope": SCOPE,
-        "volume_ids": ["vol-1"],
-        "state": "in-use",
-        "payload": {"a": "vol-1"},
+        "instance_id": "i-1",
+        "volumes": [["disk-a", "vol-1", "/dev/sdf"], ["disk-b", "vol-2", "/dev/sdg"]],
     },
     "QueueDepthTrigger": {},
     "ContainmentWatchTrigger": {"case_id": "fc-20261124-0123456789", "due": 1_900_000_000.5},
@@ -86,7 +85,10 @@ class Account:
         return [Snapshot(id=i, volume_id="vol-1", state=found[i], message="no key") for i in ids if i in found]
 
     def volumes(self, ids: list[str]) -> list[dict[str, Any]]:
-        return [self.answers["volumes"][i] for i in ids]
+        return [{"VolumeId": i, **self.answers["volumes"][i]} for i in ids]
+
+    def attach(self, volume_id: str, *, instance_id: str, device: str) -> None:
+        self.answers["attached"].append(f"{volume_id} {instance_id} {device}")
 
     def state(self, instance_id: str) -> str:
         return str(self.answers["state"])
@@ -176,25 +178,35 @@ def test_instances_are_gone_when_ec2_says_so(monkeypatch: pytest.MonkeyPatch, st
     assert (check(monkeypatch, "InstancesGoneTrigger", state=state) is not None) is over
 
 
+def held(by: str, state: str) -> dict[str, Any]:
+    """A volume in use, as EC2 describes it."""
+    return {"State": "in-use", "Attachments": [{"State": state, "InstanceId": by}]}
+
+
 @pytest.mark.parametrize(
-    ("volume", "over"),
+    ("volume", "attached", "over"),
     [
-        ({"State": "available"}, False),
-        ({"State": "in-use", "Attachments": [{"State": "attaching"}]}, False),
-        ({"State": "in-use", "Attachments": [{"State": "attached"}]}, True),
+        ({"State": "creating"}, [], False),
+        ({"State": "available"}, ["vol-1 i-1 /dev/sdf"], False),
+        (held("i-1", "attaching"), [], False),
+        (held("i-2", "attached"), [], False),
+        (held("i-1", "attached"), [], True),
     ],
 )
-def test_volumes_are_ready_when_they_are_attached(
-    monkeypatch: pytest.MonkeyPatch, volume: dict[str, Any], over: bool
+def test_volumes_are_attached_as_they_become_available(
+    monkeypatch: pytest.MonkeyPatch, volume: dict[str, Any], attached: list[str], over: bool
 ) -> None:
-    outcome = check(monkeypatch, "VolumesReadyTrigger", volumes={"vol-1": volume})
-    assert (outcome is not None) is over
-    assert outcome is None or outcome.payload == {"a": "vol-1"}
+    done: list[str] = []
+    volumes = {"vol-1": volume, "vol-2": held("i-1", "attached")}
+    outcome = check(monkeypatch, "VolumesAttachedTrigger", volumes=volumes, attached=done)
+    assert (outcome is not None, done) == (over, attached)
+    assert outcome is None or outcome.payload == {"disk-a": "vol-1", "disk-b": "vol-2"}
 
 
 def test_a_broken_volume_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InvestigationError, match="state error"):
-        check(monkeypatch, "VolumesReadyTrigger", volumes={"vol-1": {"State": "error"}})
+    volumes = {"vol-1": {"State": "error"}, "vol-2": held("i-1", "attached")}
+    with pytest.raises(InvestigationError, match="vol-1 ended in state error"):
+        check(monkeypatch, "VolumesAttachedTrigger", volumes=volumes)
 
 
 class Queue:
