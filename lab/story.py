@@ -203,6 +203,16 @@ class Lab:
         msg = f"no case was opened for {instance_id} within {seconds:.0f} s; look at finding_intake's task log"
         raise StoryError(msg)
 
+    def wait_plan(self, case_id: str, *, seconds: float = 60) -> None:
+        """Wait until triage has made the case's plan."""
+        end = time.monotonic() + seconds
+        while not self.store().has(case_id, "PLAN"):
+            self.stack.check()
+            if time.monotonic() > end:
+                msg = f"case {case_id} has no plan after {seconds:.0f} s; look at the log of triage.plan_response"
+                raise StoryError(msg)
+            time.sleep(0.2)
+
     def watch(self, run_id: str, *, seconds: float = 600) -> Iterator[tuple[str, str, float]]:
         """Yield (task id, state, seconds since the call) for every change until the run has ended."""
         began, seen = time.monotonic(), {}

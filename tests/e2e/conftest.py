@@ -63,6 +63,7 @@ def cases(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Start
         "bad-snapshot": add_target(lab, "bad-snapshot", managed=False),
         "no-symbols": add_target(lab, "no-symbols", memory=memory, kernel={n: facts[n] for n in ("version", "iomem")}),
         "killed": add_target(lab, "killed", managed=False),
+        "raised": add_target(lab, "raised", managed=False),
     }
     bad_volume = next(iter(targets["bad-snapshot"]["volumes"].values()))
     lab.control(
@@ -86,7 +87,8 @@ def cases(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Start
             )
             started[name] = Started(target, run["dag_run_id"])
         else:
-            lab.import_finding(finding(target, title=f"Command and control: {name}"))
+            label = "MEDIUM" if name == "raised" else "HIGH"
+            lab.import_finding(finding(target, title=f"Command and control: {name}", label=label))
     from tests.e2e.killer import kill_while_snapshotting
 
     kill_while_snapshotting(lab, "manual__killed")
@@ -94,6 +96,9 @@ def cases(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Start
         if name not in started:
             case = lab.wait_case(target["instance_id"], seconds=90, not_before=since)
             started[name] = Started(target, case.case_id)
+    # Its plan was made without isolation; then it becomes worse.
+    lab.wait_plan(started["raised"].run_id, seconds=90)
+    lab.import_finding(finding(targets["raised"], title="Command and control: it became worse", label="CRITICAL"))
     for item in started.values():
         lab.finish(item.run_id, seconds=SECONDS)
     return started
