@@ -20,6 +20,9 @@ _KINDS = {
 _ID = re.compile(r"^(i|vol|snap|sg|eni|vpc|subnet|ami|acl|rtb|vpce|eipalloc)-[0-9a-f]{8,17}$")
 # Describing has no resource-level permissions, these readings have.
 _READS_ONE = {"GetConsoleOutput", "GetConsoleScreenshot", "DescribeInstanceAttribute"}
+_RULES = {
+    "AuthorizeSecurityGroupIngress", "AuthorizeSecurityGroupEgress", "RevokeSecurityGroupIngress", "RevokeSecurityGroupEgress",
+}  # fmt: skip
 _MADE_KINDS = {
     "RunInstances": ("instance", "volume"), "CreateVolume": ("volume",), "CreateSnapshots": ("snapshot",),
     "CreateSnapshot": ("snapshot",), "CopySnapshot": ("snapshot",), "CreateSecurityGroup": ("security-group",),
@@ -69,7 +72,9 @@ def authorizations(given: Any) -> Iterator[Request]:
     if action in special:
         yield from special[action](given)
     else:
-        named = [_about(given, resource_id) for resource_id in _named(given)]
+        # a rule may name other groups; asked is about the group that has the rule
+        ids = [given.query["GroupId"]] if action in _RULES and "GroupId" in given.query else _named(given)
+        named = [_about(given, resource_id) for resource_id in ids]
         yield from named
         if not named:
             yield Request(f"ec2:{action}", "*")
@@ -118,7 +123,7 @@ def _profile(given: Any) -> Iterator[Request]:
 
 def _address(given: Any) -> Iterator[Request]:
     """An elastic address that is taken from an interface, named by their association."""
-    for address in ec2_backends[given.account][given.region].addresses.values():
+    for address in ec2_backends[given.account][given.region].addresses:
         if address.association_id == given.query.get("AssociationId"):
             yield _about(given, address.allocation_id)
             if address.eni:

@@ -152,6 +152,8 @@ class Story:
             classic.register_instances_with_load_balancer(
                 LoadBalancerName=label, Instances=[{"InstanceId": made.instance_id}]
             )
+            if name != "full group":
+                return
             foreign = self._key("security", for_account="member")
             kinds = ({}, {"KmsKeyId": self._key("member")}, {"KmsKeyId": foreign})
             for device, more in zip("fgh", kinds, strict=True):
@@ -246,8 +248,9 @@ class Story:
         yield Step("finding_redrive.redrive_findings", self._redrive)
         yield Step("evidence_audit.audit_case", self._on("finding", "audit_case", AuditCaseOperator))
         yield Step("case_export.export_case", self._on("finding", "export_case", ExportCaseOperator))
-        yield Step("forensic_ami_build.build_forensic_ami", self._build_ami)
         yield Step("orphan_reaper.reap_orphans", self._reap, self._orphan)
+        # last: the lab's machines start from the AMI that it was seeded with
+        yield Step("forensic_ami_build.build_forensic_ami", self._build_ami)
 
     def _resolve(self) -> None:
         web = self.lab.facts["instances"]["web-server"]
@@ -314,15 +317,15 @@ class Story:
 
     def _orphan(self) -> None:
         """An instance and a volume of a case that has ended."""
-        perform(LaunchForensicInstanceOperator(task_id="launch"), case_id=self.cases["finding"])
-        perform(AttachEvidenceVolumesOperator(task_id="attach"), case_id=self.cases["finding"])
+        perform(LaunchForensicInstanceOperator(task_id="launch"), case_id=self.cases["full group"])
+        perform(AttachEvidenceVolumesOperator(task_id="attach"), case_id=self.cases["full group"])
         ForensicsHook().store().update_case(
-            self.cases["finding"], status=CaseStatus.CLOSED, closed_at=datetime.now(UTC) + timedelta(seconds=1)
+            self.cases["full group"], status=CaseStatus.CLOSED, closed_at=datetime.now(UTC) + timedelta(seconds=1)
         )
 
     def _reap(self) -> None:
         """Twice: volumes can go only when their instance is gone."""
-        ec2, case_id = self.lab.client("ec2"), self.cases["finding"]
+        ec2, case_id = self.lab.client("ec2"), self.cases["full group"]
         held = [{"Name": "tag:forensics:case", "Values": [case_id]}, {"Name": "status", "Values": ["in-use"]}]
         ReapOrphansOperator(task_id="reap_orphans").execute({})
         end = time.monotonic() + 20
