@@ -11,16 +11,19 @@ import argparse
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import create_autospec, patch
 
 import pytest
+import yaml
 from airflow.providers.standard.operators import hitl
 
 from forensics.settings import get_settings
 from lab import seed
+from lab.iam.check import Place, check
 from lab.mends.accounts import LAB_SECRET, root_access_key
 from lab.seed_accounts import MEMBER_ACCOUNT
 from tests.containment.world import World
@@ -28,6 +31,7 @@ from tests.iam.removal import Play, Say, first_needs
 from tests.iam.story import PIPELINE, Story
 from tests.integration.conftest import running_lab
 
+EXPLAINED = Path(__file__).with_name("unused.yaml")
 # The story asks once for what people and timers ask for in weeks.
 SETTINGS = {
     "IMAGE_PIPELINE_ARN": PIPELINE, "ARCHIVE_GUARDDUTY": "true", "ISOLATION_CAP_ALL": "1000", "ISOLATION_CAP_ACCOUNT": "1000",
@@ -61,6 +65,30 @@ def timed(began: float) -> Callable[[str], None]:
     return say
 
 
+def needs_of(cache: Path, say: Say) -> tuple[dict[str, list[Place]], list[str], list[str]]:
+    """Play with every statement in place: who first needs which, what nothing needed, and what did not pass."""
+    with played(cache, say) as play:
+        policies = play.story.lab.control("iam")["policies"]
+        play.through({}, policies)
+        asked = [item for _, items in play.records for item in items]
+        report = check({"asked": asked, "policies": policies})
+    return first_needs(play.records, policies), [*report.unused, *report.unused_actions], play.problems
+
+
+def unexplained(unused: list[str]) -> list[str]:
+    """What nothing needed and ``unused.yaml`` does not explain, and explanations that nothing needs."""
+    known = {entry["what"]: entry["why"] for entry in yaml.safe_load(EXPLAINED.read_text("utf-8"))}
+    short = [name.partition("/")[2] for name in unused]
+    missing = [
+        f"nothing needs {name}: remove it, or say why it stays in {EXPLAINED.name}"
+        for name in short
+        if name not in known
+    ]
+    return missing + [
+        f"{EXPLAINED.name} explains {name}, which is needed: remove the entry" for name in known if name not in short
+    ]
+
+
 def main() -> int:
     """Play twice and judge."""
     parser = argparse.ArgumentParser(prog="python -m tests.iam", description="Least privilege, proven.")
@@ -68,19 +96,25 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="play with every statement in place, and stop")
     given = parser.parse_args()
     say = timed(time.monotonic())
-    with played(given.cache, say) as first:
-        policies = first.story.lab.control("iam")["policies"]
-        first.through({}, policies)
-    needs = first_needs(first.records, policies)
-    say(f"needed: {sum(map(len, needs.values()))} statements")
+    say("first: every step with every statement in place")
+    needs, unused, problems = needs_of(given.cache, say)
+    wrong = problems + unexplained(unused)
+    say(f"{sum(map(len, needs.values()))} statements are needed, {len(unused)} statements and actions are not")
+    for line in wrong:
+        say(f"WRONG: {line}")
     if given.once:
-        return 1 if first.problems else 0
+        return 1 if wrong else 0
+    say("second: each statement taken away right before the step that first needs it")
     with played(given.cache, say) as second:
-        verdicts = second.through(needs, policies)
-    wrong = [v for v in verdicts if not v.proven]
-    for v in wrong:
-        say(f"NOT PROVEN: {v.place} at {v.step}: {v.how} {v.words[:300]}")
-    return 1 if wrong or first.problems or second.problems else 0
+        verdicts = second.through(needs, second.story.lab.control("iam")["policies"])
+    left = [f"without {v.place}, {v.step} {v.how}: {v.words[:300]}" for v in verdicts if not v.proven]
+    for line in [*second.problems, *left]:
+        say(f"WRONG: {line}")
+    proven = Counter(v.how for v in verdicts)
+    say(
+        f"{len(verdicts)} statements taken away, one at a time: {dict(proven)}; {len(wrong) + len(left) + len(second.problems)} wrong"
+    )
+    return 1 if wrong or left or second.problems else 0
 
 
 if __name__ == "__main__":
