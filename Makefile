@@ -88,7 +88,7 @@ ami-check: .ready ## Play the forensic AMI's components in a fresh system (needs
 
 ##@ Deployment
 .PHONY: lint-templates package mwaa-check deploy-plan
-lint-templates: .ready ## Lint the CloudFormation templates: cfn-lint and checkov, nothing unexplained
+lint-templates: .ready ## Lint the CloudFormation templates: cfn-lint, checkov and cfn-guard, nothing unexplained
 	@scripts/setup.sh --quiet --lint
 	@$(PYTHON_BIN) -m infra.deployment.lint
 

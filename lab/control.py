@@ -148,6 +148,10 @@ def _set_iam(control: Control, body: Any, _query: dict[str, str]) -> Any:
     return {"enforce": control.recorder.iam.on}
 
 
+def _take_iam(control: Control, _body: Any, _query: dict[str, str]) -> Any:
+    return {"asked": control.recorder.iam.take()}
+
+
 def _service_session(_control: Control, body: Any, _query: dict[str, str]) -> Any:
     given = _wanted(body)
     return sts.service_session(given["role_arn"], service=given["service"], name=given["name"])
@@ -173,5 +177,6 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/_lab/mail"): _mail,
     ("GET", "/_lab/iam"): _iam,
     ("POST", "/_lab/iam"): _set_iam,
+    ("POST", "/_lab/iam-record"): _take_iam,
     ("POST", "/_lab/service-session"): _service_session,
 }

@@ -22,6 +22,7 @@ lock runtime -c "$CONSTRAINTS"
 lock dev -c "$CONSTRAINTS"
 lock toolkit
 lock lint
+lock guard --no-deps
 # what MWAA itself installs under; MWAA_CONSTRAINTS is a file or URL with VERSION in it
 for file in requirements/mwaa-*.in; do
     name=$(basename "$file" .in)

@@ -124,7 +124,10 @@ environment .venv requirements/dev.lock "Airflow, the lab, tests and linters"
 # Airflow puts plugins/ on the path by itself; the lab, the demo and the bench read the product's models too.
 echo "$PWD/plugins" >"$(echo .venv/lib/python3.*/site-packages)/forensics-checkout.pth"
 environment .venv-tools requirements/toolkit.lock "the forensic tools"
-if [ "${*: -1}" = --lint ]; then environment .venv-lint requirements/lint.lock "the template linters"; fi
+if [ "${*: -1}" = --lint ]; then
+    environment .venv-lint requirements/lint.lock "the template linters"
+    environment .venv-guard requirements/guard.lock "cfn-guard and its rules"
+fi
 if [ "${1:-}" != --quiet ] || [ "$((SECONDS - STARTED))" -gt 2 ]; then
     say "ready: Python $("$INTERPRETER" -c 'import platform; print(platform.python_version())') ($INTERPRETER)"
 fi

@@ -1,4 +1,4 @@
-"""``make lint-templates``: cfn-lint and checkov over every template, generated ones included.
+"""``make lint-templates``: cfn-lint, checkov and cfn-guard over every template, generated ones included.
 
 Runs with the project's Python; the linters are programs of ``.venv-lint``.
 """
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infra.deployment import suppressions, templates
+from infra.deployment import guard, suppressions, templates
 from infra.deployment.suppressions import Finding
 
 PROGRAMS = templates.ROOT / ".venv-lint" / "bin"
@@ -84,12 +84,14 @@ def main() -> int:
     """Lint, compare with the suppressions, and say what is left."""
     entries = suppressions.read()
     with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
+        folder = Path(made) / "templates"
+        folder.mkdir()
         for name in templates.committed():
             (folder / f"{name}.yaml").write_text(templates.text_of(name), "utf-8")
         try:
-            findings = cfn_lint(folder) + checkov(folder)
-        except LintError as error:
+            (Path(made) / "for-guard").mkdir()
+            findings = cfn_lint(folder) + checkov(folder) + guard.check(Path(made) / "for-guard")
+        except (LintError, guard.GuardError) as error:
             print(f"Error: {error}", file=sys.stderr)
             return 2
         count = len(list(folder.iterdir()))

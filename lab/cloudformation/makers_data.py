@@ -69,10 +69,11 @@ def table(place: Place, _name: str, given: dict[str, Any]) -> Made:
         ("Enabled" if k == "SSEEnabled" else "KMSMasterKeyId" if k == "KMSMasterKeyId" else k): v
         for k, v in given["SSESpecification"].items()
     }
-    made = dynamodb.create_table(TableName=name, **wanted, SSESpecification=sse)["TableDescription"]
+    stream = {"StreamSpecification": {"StreamEnabled": True, **given["StreamSpecification"]}}
+    made = dynamodb.create_table(TableName=name, **wanted, SSESpecification=sse, **stream)["TableDescription"]
     recovery = {"PointInTimeRecoveryEnabled": given["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]}
     dynamodb.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=recovery)
-    return Made(name, {"Arn": made["TableArn"]})
+    return Made(name, {"Arn": made["TableArn"], "StreamArn": made["LatestStreamArn"]})
 
 
 MAKERS: dict[str, Maker] = {

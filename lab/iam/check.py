@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.iam.policy import Request, decide, listed
+from lab.iam.policy import Request, applies, listed
 
 Policies = Mapping[str, Mapping[str, Any]]
 
@@ -34,19 +34,39 @@ def step_of(item: Mapping[str, Any]) -> str:
     return f"{item['session']}: {item['call']} ({item['action']} on {item['resource']})"
 
 
-def statements(policies: Policies) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
-    """(policy, position, statement) of every allowing statement."""
+@dataclass(frozen=True, order=True)
+class Place:
+    """A statement of a role: ``account/role``, the policy's name, its position in it, and its Sid."""
+
+    role: str
+    policy: str
+    number: int
+    sid: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.role}.{self.policy}.{self.sid or self.number}"
+
+
+def statements(role: str, policies: Policies) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    """Every allowing statement of a role."""
     for name, document in policies.items():
         for number, statement in enumerate(listed(document["Statement"])):
             if statement["Effect"] == "Allow":
-                yield name, number, statement
+                yield Place(role, name, number, str(statement.get("Sid", ""))), statement
 
 
-def without(policies: Policies, name: str, number: int) -> Policies:
-    """The policies with one statement taken away."""
+def without(policies: Policies, place: Place) -> dict[str, dict[str, Any]]:
+    """The role's policies with one statement taken away."""
     changed = {n: copy.copy(dict(d)) for n, d in policies.items()}
-    changed[name]["Statement"] = [s for i, s in enumerate(listed(policies[name]["Statement"])) if i != number]
+    kept = [s for i, s in enumerate(listed(policies[place.policy]["Statement"])) if i != place.number]
+    changed[place.policy]["Statement"] = kept
     return changed
+
+
+def allowing(policies: Policies, role: str, item: Mapping[str, Any]) -> list[Place]:
+    """Statements that allow what was asked; one alone is needed for it."""
+    request = _request(item)
+    return [place for place, statement in statements(role, policies) if applies(statement, request)]
 
 
 def check(answer: Mapping[str, Any], *, skip_policies: frozenset[str] = frozenset({"mwaa-service"})) -> Report:
@@ -54,24 +74,20 @@ def check(answer: Mapping[str, Any], *, skip_policies: frozenset[str] = frozense
     report = Report()
     asked = answer["asked"]
     report.denied = [f"{step_of(item)}: {item['by']}" for item in asked if not item["allowed"]]
-    for place, policies in sorted(answer["policies"].items()):
-        account, _, role = place.partition("/")
-        mine = [i for i in asked if i["role"] == role and i["account"] == account and i["allowed"]]
+    for role, policies in sorted(answer["policies"].items()):
+        mine = [i for i in asked if f"{i['account']}/{i['role']}" == role and i["allowed"]]
         if not mine:
             continue
-        for name, number, statement in statements(policies):
-            if name in skip_policies:
+        by = [(item, allowing(policies, role, item)) for item in mine]
+        for place, statement in statements(role, policies):
+            if place.policy in skip_policies:
                 continue
-            where = f"{place}.{name}.{statement.get('Sid', number)}"
-            fewer = without(policies, name, number)
-            first = next((i for i in mine if not decide(fewer, _request(i)).allowed), None)
+            first = next((item for item, places in by if places == [place]), None)
             if first is None:
-                report.unused.append(where)
+                report.unused.append(str(place))
                 continue
-            report.needed[where] = step_of(first)
-            used = {
-                i["action"].lower() for i in mine if decide({name: {"Statement": [statement]}}, _request(i)).allowed
-            }
+            report.needed[str(place)] = step_of(first)
+            used = {item["action"].lower() for item, places in by if place in places}
             idle = [a for a in listed(statement["Action"]) if "*" not in a and a.lower() not in used]
-            report.unused_actions += [f"{where}: {action}" for action in idle]
+            report.unused_actions += [f"{place}: {action}" for action in idle]
     return report

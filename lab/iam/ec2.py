@@ -15,10 +15,14 @@ from lab.iam.policy import Request
 _KINDS = {
     "i": "instance", "vol": "volume", "snap": "snapshot", "sg": "security-group", "eni": "network-interface", "vpc": "vpc",
     "subnet": "subnet", "ami": "image", "acl": "network-acl", "rtb": "route-table", "vpce": "vpc-endpoint",
+    "eipalloc": "elastic-ip",
 }  # fmt: skip
-_ID = re.compile(r"^(i|vol|snap|sg|eni|vpc|subnet|ami|acl|rtb|vpce)-[0-9a-f]{8,17}$")
+_ID = re.compile(r"^(i|vol|snap|sg|eni|vpc|subnet|ami|acl|rtb|vpce|eipalloc)-[0-9a-f]{8,17}$")
 # Describing has no resource-level permissions, these readings have.
 _READS_ONE = {"GetConsoleOutput", "GetConsoleScreenshot", "DescribeInstanceAttribute"}
+_RULES = {
+    "AuthorizeSecurityGroupIngress", "AuthorizeSecurityGroupEgress", "RevokeSecurityGroupIngress", "RevokeSecurityGroupEgress",
+}  # fmt: skip
 _MADE_KINDS = {
     "RunInstances": ("instance", "volume"), "CreateVolume": ("volume",), "CreateSnapshots": ("snapshot",),
     "CreateSnapshot": ("snapshot",), "CopySnapshot": ("snapshot",), "CreateSecurityGroup": ("security-group",),
@@ -63,11 +67,14 @@ def authorizations(given: Any) -> Iterator[Request]:
         yield Request(f"ec2:{action}", "*")
         return
     special = {"RunInstances": _run, "CreateSnapshots": _snapshots, "CopySnapshot": _copy, "ModifySnapshotAttribute": _share,
-               "CreateTags": _tag}  # fmt: skip
+               "CreateTags": _tag, "DisassociateAddress": _address, "AssociateIamInstanceProfile": _profile,
+               "DisassociateIamInstanceProfile": _profile, "ReplaceIamInstanceProfileAssociation": _profile}  # fmt: skip
     if action in special:
         yield from special[action](given)
     else:
-        named = [_about(given, resource_id) for resource_id in _named(given)]
+        # a rule may name other groups; asked is about the group that has the rule
+        ids = [given.query["GroupId"]] if action in _RULES and "GroupId" in given.query else _named(given)
+        named = [_about(given, resource_id) for resource_id in ids]
         yield from named
         if not named:
             yield Request(f"ec2:{action}", "*")
@@ -93,10 +100,34 @@ def _run(given: Any) -> Iterator[Request]:
         yield _about(given, resource_id)
     yield Request("ec2:RunInstances", _arn(given, "network-interface", "*"))
     yield from _made(given)
-    profile = given.query.get("IamInstanceProfile.Name")
+    yield from _passed(given)
+
+
+def _passed(given: Any) -> Iterator[Request]:
+    """The role of the profile that the call gives to an instance."""
+    arn = given.query.get("IamInstanceProfile.Arn", "")
+    profile = given.query.get("IamInstanceProfile.Name") or arn.rsplit("/", 1)[-1]
     if profile:
         for role in iam_backends[given.account]["aws"].get_instance_profile(profile).roles:
             yield Request("iam:PassRole", role.arn, {"iam:PassedToService": "ec2.amazonaws.com"})
+
+
+def _profile(given: Any) -> Iterator[Request]:
+    """Profiles of instances: the instance itself, or that of the association."""
+    known = ec2_backends[given.account][given.region].iam_instance_profile_associations.values()
+    asked = given.query.get("AssociationId")
+    instance = next((a.instance.id for a in known if a.association_id == asked), given.query.get("InstanceId", ""))
+    yield _about(given, instance) if instance else Request(f"ec2:{given.action}", "*")
+    yield from _passed(given)
+
+
+def _address(given: Any) -> Iterator[Request]:
+    """An elastic address that is taken from an interface, named by their association."""
+    for address in ec2_backends[given.account][given.region].addresses:
+        if address.association_id == given.query.get("AssociationId"):
+            yield _about(given, address.allocation_id)
+            if address.eni:
+                yield _about(given, address.eni.id)
 
 
 def _snapshots(given: Any) -> Iterator[Request]:
@@ -110,7 +141,9 @@ def _snapshots(given: Any) -> Iterator[Request]:
 
 def _copy(given: Any) -> Iterator[Request]:
     source, region = given.query["SourceSnapshotId"], given.query["SourceRegion"]
-    yield Request("ec2:CopySnapshot", _arn(given, "snapshot", source, region=region))
+    # of a snapshot that is somebody else's the caller's account knows no tags
+    tags = {f"aws:ResourceTag/{k}": v for k, v in tags_of(given.account, region, source).items()}
+    yield Request("ec2:CopySnapshot", _arn(given, "snapshot", source, region=region), tags)
     yield from _made(given)
     if given.query.get("Encrypted") == "true" and given.query.get("KmsKeyId"):
         using = ("kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptTo", "kms:ReEncryptFrom")

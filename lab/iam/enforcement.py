@@ -146,3 +146,10 @@ class Enforcement:
         """Every different question so far, in the order of their first time."""
         with self._lock:
             return [item.as_dict() for item in self._asked.values()]
+
+    def take(self) -> list[dict[str, Any]]:
+        """Every different question since the last taking, which are then forgotten."""
+        with self._lock:
+            taken = [item.as_dict() for item in self._asked.values()]
+            self._asked.clear()
+        return taken

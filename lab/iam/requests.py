@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from lab.iam import ec2, keys, s3
+from lab.iam import ec2, keys, s3, services
 from lab.iam.policy import Request
 
 
@@ -61,14 +61,11 @@ def authorizations(given: Asked) -> list[Request]:
     """Every authorization that AWS would ask for."""
     known = {
         "ec2": ec2.authorizations, "s3": s3.authorizations, "sts": _sts, "ssm": _ssm, "dynamodb": _dynamodb, "sqs": _sqs,
-        "sns": _sns, "kms": _kms,
+        "sns": _sns, "kms": _kms, "ebs": services.ebs, "autoscaling": services.autoscaling, "iam": services.iam,
+        "elasticloadbalancing": services.balancing, "securityhub": services.securityhub, "guardduty": services.guardduty,
+        "imagebuilder": services.imagebuilder,
     }  # fmt: skip
-    return list(known.get(given.service, _anything)(given))
-
-
-def _anything(given: Asked) -> Iterator[Request]:
-    """A service without rules of its own here: the action on every resource."""
-    yield Request(f"{given.service}:{given.action}", "*")
+    return list(known.get(given.service, services.anything)(given))
 
 
 def _sts(given: Asked) -> Iterator[Request]:
@@ -92,8 +89,8 @@ def _ssm(given: Asked) -> Iterator[Request]:
                 yield Request("ssm:SendCommand", given.arn("ec2", f"instance/{instance}"), context)
         case "DescribeDocument" | "GetDocument":
             yield Request(f"ssm:{given.action}", given.arn("ssm", f"document/{document['Name']}"))
-        case "GetParameter":
-            yield Request("ssm:GetParameter", given.arn("ssm", f"parameter/{document['Name'].lstrip('/')}"))
+        case "GetParameter" | "PutParameter":
+            yield Request(f"ssm:{given.action}", given.arn("ssm", f"parameter/{document['Name'].lstrip('/')}"))
         case _:
             yield Request(f"ssm:{given.action}", "*")
 
@@ -114,7 +111,8 @@ def _dynamodb(given: Asked) -> Iterator[Request]:
 
 def _sqs(given: Asked) -> Iterator[Request]:
     name = given.document.get("QueueUrl", given.query.get("QueueUrl", "*")).rsplit("/", 1)[-1]
-    yield Request(f"sqs:{given.action}", given.arn("sqs", name))
+    # a batch needs the permission of the single call
+    yield Request(f"sqs:{given.action.removesuffix('Batch')}", given.arn("sqs", name))
     needs = {"SendMessage": ("kms:GenerateDataKey", "kms:Decrypt"), "ReceiveMessage": ("kms:Decrypt",)}
     for key in keys.of_queue(given.account, given.region, name):
         for action in needs.get(given.action, ()):
@@ -134,4 +132,10 @@ def _kms(given: Asked) -> Iterator[Request]:
     key = str(given.document.get("KeyId", "*"))
     if not re.match(r"arn:", key):
         key = keys.arn_of(given.account, given.region, key)
-    yield Request(f"kms:{given.action}", key)
+    context: dict[str, Any] = {"aws:ResourceOrgID": keys.ORGANIZATION}
+    if given.action == "CreateGrant":
+        context |= {
+            "kms:GranteePrincipal": given.document.get("GranteePrincipal"),
+            "kms:GrantOperations": given.document.get("Operations", []),
+        }
+    yield Request(f"kms:{given.action}", key, context)

@@ -52,7 +52,8 @@ def authorizations(given: Any) -> Iterator[Request]:
     if given.action in ("GetObject", "HeadObject") and "versionId" in given.query:
         action = "GetObjectVersion"
     if not key:
-        context = {"s3:prefix": given.query.get("prefix", "")} if action == "ListBucket" else {}
+        listing = action in ("ListBucket", "ListBucketVersions")
+        context = {"s3:prefix": given.query.get("prefix", "")} if listing else {}
         yield Request(f"s3:{action}", f"arn:aws:s3:::{bucket}" if bucket else "*", context)
         return
     resource = f"arn:aws:s3:::{bucket}/{key}"

@@ -13,6 +13,8 @@ from moto.s3.responses import S3Response
 from lab.mends.patching import replace
 
 _asked = threading.local()
+# mode, until, legal hold
+NO_LOCK = (None, None, None)
 
 
 def _post_key(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -20,11 +22,12 @@ def _post_key(original: Callable[..., Any]) -> Callable[..., Any]:
         _asked.lock = (
             self.headers.get("x-amz-object-lock-mode"),
             self.headers.get("x-amz-object-lock-retain-until-date"),
+            self.headers.get("x-amz-object-lock-legal-hold"),
         )
         try:
             return original(self, *args, **kwargs)
         finally:
-            _asked.lock = (None, None)
+            _asked.lock = NO_LOCK
 
     return _key_response_post
 
@@ -32,7 +35,7 @@ def _post_key(original: Callable[..., Any]) -> Callable[..., Any]:
 def _create(original: Callable[..., Any]) -> Callable[..., Any]:
     def create_multipart_upload(self: Any, *args: Any, **kwargs: Any) -> Any:
         upload = original(self, *args, **kwargs)
-        upload.lab_lock = getattr(_asked, "lock", (None, None))
+        upload.lab_lock = getattr(_asked, "lock", NO_LOCK)
         return upload
 
     return create_multipart_upload
@@ -41,7 +44,7 @@ def _create(original: Callable[..., Any]) -> Callable[..., Any]:
 def _complete(original: Callable[..., Any]) -> Callable[..., Any]:
     def complete_multipart_upload(self: Any, bucket_name: str, multipart_id: str, body: Any) -> Any:
         bucket = self.get_bucket(bucket_name)
-        mode, until = getattr(bucket.multiparts.get(multipart_id), "lab_lock", (None, None))
+        mode, until, hold = getattr(bucket.multiparts.get(multipart_id), "lab_lock", NO_LOCK)
         key = original(self, bucket_name, multipart_id, body)
         if key is not None and not mode and bucket.default_lock_mode:
             days = int(bucket.default_lock_days or 0) + 365 * int(bucket.default_lock_years or 0)
@@ -49,6 +52,8 @@ def _complete(original: Callable[..., Any]) -> Callable[..., Any]:
             until = (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
         if key is not None and mode:
             key.lock_mode, key.lock_until = mode, until
+        if key is not None and hold:
+            key.lock_legal_status = hold
         return key
 
     return complete_multipart_upload

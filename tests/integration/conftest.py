@@ -101,7 +101,7 @@ def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, images: Imag
         facts = seed.seed(endpoint, tmp_path, images=images, report=lambda _: None)
         for name in [n for n in os.environ if n.startswith(("AWS_", "AIRFLOW__FORENSICS__"))]:
             monkeypatch.delenv(name)
-        for name, value in {**read_variables(tmp_path / "airflow.env"), **airflow.SETTINGS}.items():
+        for name, value in {**airflow.SETTINGS, **read_variables(tmp_path / "airflow.env")}.items():
             if name.startswith(("AWS_", "AIRFLOW__FORENSICS__")):
                 monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)

@@ -135,7 +135,7 @@ def test_phase_roles_want_the_external_id(seeded: tuple[Lab, dict[str, Any], Pat
     sts = server.client("sts")
     for account, phases in (
         (MEMBER, ("triage", "acquire", "contain", "release")),
-        (FORENSIC, ("custodian", "analyse")),
+        (FORENSIC, ("custodian", "reader", "analyse")),
     ):
         for phase in phases:
             arn = f"arn:aws:iam::{account}:role/forensics-{phase}"

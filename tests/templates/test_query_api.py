@@ -27,6 +27,8 @@ RUNTIME = Path(__file__).with_name("appsync_runtime.mjs")
 FORENSIC, MEMBER, OTHER = "222233334444", "333344445555", "444455556666"
 EVERYBODY = {"claims": {"cognito:groups": ["forensics-all-accounts"]}}
 OF_MEMBER = {"claims": {"custom:accounts": f"{MEMBER} 999988887777"}}
+ENVIRONMENT = {"FORENSIC_ACCOUNT_ID": FORENSIC, "PARTITION": "aws", "PROGRESS_ROLE": "forensics-progress"}
+THE_RULE = {"accountId": FORENSIC, "userArn": f"arn:aws:sts::{FORENSIC}:assumed-role/forensics-progress/rule"}
 NODE = shutil.which("node") or shutil.which("nodejs")
 
 
@@ -70,20 +72,22 @@ class Api:
         self._run = runtime.run
         self._db = boto3.client("dynamodb", region_name="eu-central-1")
         self._table = table
-        self._template = templates.committed()["query-api"]["Resources"]
+        made = templates.committed()
+        self._template = made["query-api"]["Resources"] | made["query-progress"]["Resources"]
 
     def query(self, field: str, *, identity: dict[str, Any] | None = None, **arguments: Any) -> Any:
         """The field's answer, as the caller gets it."""
         ctx: dict[str, Any] = {
             "args": arguments, "identity": EVERYBODY if identity is None else identity or None, "prev": {"result": None},
-            "info": {"fieldName": field}, "env": {"FORENSIC_ACCOUNT_ID": FORENSIC}, "stash": {},
+            "info": {"fieldName": field}, "env": ENVIRONMENT, "stash": {},
         }  # fmt: skip
         resolver = next(r["Properties"] for r in self._template.values() if r["Properties"].get("FieldName") == field)
         if resolver.get("Kind") != "PIPELINE":
             return self._step(self._file(resolver), ctx)
         self._run(self._file(resolver), "request", ctx)
         for function in resolver["PipelineConfig"]["Functions"]:
-            name = function["Fn::GetAtt"][0]
+            # a function of the other stack comes as a parameter that has the function's name
+            name = function["Fn::GetAtt"][0] if "Fn::GetAtt" in function else function["Ref"].removesuffix("FunctionId")
             ctx["prev"] = {"result": self._step(self._file(self._template[name]["Properties"]), ctx)}
         return self._run(self._file(resolver), "response", ctx)
 
@@ -95,6 +99,8 @@ class Api:
         return self._run(file, "response", {**ctx, "result": self._ask(request)})
 
     def _ask(self, request: dict[str, Any]) -> Any:
+        if "payload" in request:  # the data source that has no data
+            return request["payload"]
         if request["operation"] == "GetItem":
             found = self._db.get_item(TableName=self._table, Key=request["key"], ConsistentRead=True).get("Item")
             return {k: from_item(v) for k, v in found.items()} if found else None
@@ -262,13 +268,84 @@ def test_resolvers_use_only_what_appsync_js_has(file: str) -> None:
     assert not re.findall(absent, text)
 
 
-def test_every_query_of_the_schema_has_a_resolver() -> None:
+@pytest.mark.parametrize("number", [1, 2])
+def test_progress_is_subscribed_to_by_those_who_may_see_the_case(api: Api, number: int) -> None:
+    asked = case(number, account=MEMBER).case_id
+    assert api.query("onProgress", id=asked, identity=OF_MEMBER) is None, "a subscription begins with nothing"
+    for identity in ({"accountId": OTHER}, {"claims": {"custom:accounts": OTHER}}, {}):
+        with pytest.raises(Refused) as refused:
+            api.query("onProgress", id=asked, identity=identity)
+        assert refused.value.type == "NotFound"
+
+
+def test_progress_is_told_by_the_rule_only(api: Api) -> None:
+    said = {"pk": "CASE#fc-20260101-0000000001", "time": "2026-01-01T00:00:00Z", "kind": "case", "what": "case opened"}
+    told = api.query("progress", identity=THE_RULE, **said)
+    assert told == {"id": "fc-20260101-0000000001", "time": said["time"], "kind": "case", "what": "case opened"}
+    others = [
+        {"accountId": FORENSIC, "userArn": f"arn:aws:sts::{FORENSIC}:assumed-role/admin/forensics-progress"},
+        {"accountId": OTHER, "userArn": f"arn:aws:sts::{OTHER}:assumed-role/forensics-progress/rule"},
+        EVERYBODY,
+        {},
+    ]
+    for identity in others:
+        with pytest.raises(Refused) as refused:
+            api.query("progress", identity=identity, **said)
+        assert refused.value.type == "Unauthorized"
+    with pytest.raises(Refused, match="not that of a case"):
+        api.query("progress", identity=THE_RULE, **{**said, "pk": "INTAKE#2026"})
+
+
+def test_the_rule_hands_on_what_the_mutation_takes() -> None:
+    """Stream record → pipe's filter → rule's paths → mutation's arguments, on an item as the store writes it."""
+    made = templates.committed()["query-progress"]["Resources"]
+    (target,) = made["Rule"]["Properties"]["Targets"]
+    with mock_aws():
+        db: Any = boto3.client("dynamodb", region_name="eu-central-1")
+        table = templates.committed()["case-store"]["Resources"]["Cases"]["Properties"]
+        names = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+        stream = {"StreamEnabled": True, **table["StreamSpecification"]}
+        db.create_table(TableName="streamed", **{k: table[k] for k in names}, StreamSpecification=stream)
+        first = case(1, account=MEMBER)
+        CaseStore(db, table="streamed").note(
+            first.case_id, 'said "hello"', kind=TimelineKind.CASE, source="test", at=first.opened_at
+        )
+        streams: Any = boto3.client("dynamodbstreams", region_name="eu-central-1")
+        arn = db.describe_table(TableName="streamed")["Table"]["LatestStreamArn"]
+        (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+        where = streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")[
+            "ShardIterator"
+        ]
+        record = next(r for r in streams.get_records(ShardIterator=where)["Records"] if "TIMELINE#" in str(r))
+    (pattern,) = made["Pipe"]["Properties"]["SourceParameters"]["FilterCriteria"]["Filters"]
+    wanted = json.loads(pattern["Pattern"])
+    assert record["eventName"] in wanted["eventName"]
+    for key, tests in wanted["dynamodb"]["Keys"].items():
+        assert record["dynamodb"]["Keys"][key]["S"].startswith(tests["S"][0]["prefix"])
+    paths = target["InputTransformer"]["InputPathsMap"]
+    text = target["InputTransformer"]["InputTemplate"]
+    for name, path in paths.items():
+        value: Any = {"detail": record}
+        for part in path.removeprefix("$.").split("."):
+            value = value[part]
+        text = text.replace(f"<{name}>", json.dumps(value))
+    assert json.loads(text)["what"] == 'said "hello"' and json.loads(text)["pk"] == f"CASE#{first.case_id}"
+    operation = target["AppSyncParameters"]["GraphQLOperation"]
     schema = (RESOLVERS / "schema.graphql").read_text("utf-8")
-    body = re.search(r"type Query[^{]*\{(.*?)\n\}", schema, re.S)
+    declared = dict(re.findall(r"(\w+): (\w+!)", re.search(r"progress\((.*?)\)", schema)[1]))  # type: ignore[index]
+    assert dict(re.findall(r"\$(\w+): (\w+!)", operation)) == declared and set(declared) == set(paths)
+
+
+@pytest.mark.parametrize(
+    ("kind", "stack"), [("Query", "query-api"), ("Mutation", "query-progress"), ("Subscription", "query-progress")]
+)
+def test_every_field_of_the_schema_has_a_resolver(kind: str, stack: str) -> None:
+    schema = (RESOLVERS / "schema.graphql").read_text("utf-8")
+    body = re.search(rf"type {kind}[^{{]*\{{(.*?)\n\}}", schema, re.S)
     assert body
     wanted = set(re.findall(r"^  (\w+)\(", body[1], re.M))
-    resources = templates.committed()["query-api"]["Resources"].values()
-    assert wanted == {r["Properties"]["FieldName"] for r in resources if r["Type"] == "AWS::AppSync::Resolver"}
+    made = [r["Properties"] for r in templates.committed()[stack]["Resources"].values() if "Resolver" in r["Type"]]
+    assert wanted == {r["FieldName"] for r in made if r["TypeName"] == kind}
 
 
 @pytest.mark.parametrize("name", ["Case", "TimelineEntry", "Evidence", "CustodyEvent"])

@@ -44,6 +44,8 @@ from forensics.settings import Settings, get_settings, names
 
 # Source identity of look-ups before there is a case; the roles' trust policies ask for fc-*.
 INTAKE = "fc-intake"
+# Source identity of the web pages; the reader's trust policy asks for it.
+PAGES = "web-ui"
 
 
 @dataclass(frozen=True)
@@ -118,16 +120,11 @@ class ForensicsHook(BaseHook):
             ssm=SsmGateway(clients.lazy("ssm"), **where),
         )
 
-    def forensic(self, case_id: str) -> ForensicGateways:
-        """Stores, ledger, queue and topic of the forensic account."""
+    def forensic(self, case_id: str, *, phase: str = "custodian") -> ForensicGateways:
+        """Stores, ledger, queue and topic of the forensic account; evidence under the phase's role."""
         s = self.settings
         own = home(s.region)
-        custodian = assume(
-            self.forensic_scope(case_id, "custodian"),
-            role_prefix=s.role_prefix,
-            external_id=s.external_id,
-            session_name=session_name(case_id, "custodian"),
-        )
+        custodian = self._assumed(self.forensic_scope(case_id, phase))
         store = CaseStore(own.lazy("dynamodb"), table=s.case_table)
         return ForensicGateways(
             store=store,
@@ -147,7 +144,7 @@ class ForensicsHook(BaseHook):
                 custodian.lazy("kms"),
                 store=store,
                 signing_key=s.signing_key_id,
-                actor=f"arn:aws:iam::{s.forensic_account_id}:role/{s.role_prefix}custodian as {case_id}",
+                actor=f"arn:aws:iam::{s.forensic_account_id}:role/{s.role_prefix}{phase} as {case_id}",
             ),
             notifier=Notifier(own.lazy("sns"), topic_arn=s.topic_arn),
             queue=self.queue(),
@@ -269,5 +266,5 @@ class ForensicsHook(BaseHook):
 
 
 def forensic_gateways() -> ForensicGateways:
-    """Read side for the web pages."""
-    return ForensicsHook().forensic("web-ui")
+    """Read side for the web pages, under a role that writes and signs nothing."""
+    return ForensicsHook().forensic(PAGES, phase="reader")

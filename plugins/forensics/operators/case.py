@@ -16,7 +16,7 @@ from forensics.domain.naming import case_prefix
 from forensics.domain.verdict import gaps
 from forensics.errors import CaseConflictError, ForensicsError, InvalidCaseError
 from forensics.export import exports
-from forensics.hooks.session import ForensicsHook
+from forensics.hooks.session import PAGES, ForensicsHook
 from forensics.models.case import Case, CaseStatus, Milestone, Phase, TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.finding import Finding, FindingSource, Severity
@@ -159,7 +159,7 @@ class OpenCaseOperator(BaseOperator):
 
     def _refused(self, hook: ForensicsHook, params: dict[str, Any], error: ForensicsError) -> None:
         """Nothing was opened: say so to people who are not looking at the UI."""
-        hook.forensic("web-ui").notifier.publish(
+        hook.forensic(PAGES, phase="reader").notifier.publish(
             case_id="none",
             event="request_refused",
             subject=f"Forensic case refused: {type(error).__name__}",

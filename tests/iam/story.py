@@ -1,0 +1,358 @@
+"""The product's steps in the order of three cases, each able to be tried again, with what it needs made beforehand."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import TaskDeferred
+
+from forensics.aws.finding_write_back import Stage
+from forensics.hooks.session import ForensicsHook
+from forensics.ingest import read_event
+from forensics.models.case import CaseStatus
+from forensics.models.plan import Order
+from forensics.operators.ami_build import BuildForensicAmiOperator
+from forensics.operators.analysis import AnalyseDiskOperator, AnalyseMemoryOperator
+from forensics.operators.audit import AuditCaseOperator
+from forensics.operators.case import CloseCaseOperator, OpenCaseOperator, WriteReportOperator
+from forensics.operators.containment import IsolateTargetOperator, PlanContainmentOperator
+from forensics.operators.custody import ExportCaseOperator
+from forensics.operators.disk import SnapshotVolumesOperator
+from forensics.operators.disk_copy import CopySnapshotsOperator
+from forensics.operators.disk_digest import DigestDisksOperator
+from forensics.operators.investigation import (
+    AttachEvidenceVolumesOperator,
+    LaunchForensicInstanceOperator,
+    TerminateForensicInstanceOperator,
+)
+from forensics.operators.live_response import LiveResponseOperator
+from forensics.operators.memory import CaptureMemoryOperator
+from forensics.operators.memory_probe import ProbeTargetOperator
+from forensics.operators.memory_verify import VerifyMemoryOperator
+from forensics.operators.reaper import ReapOrphansOperator
+from forensics.operators.redrive import RedriveFindingsOperator
+from forensics.operators.release import RELEASE, PlanReleaseOperator, ReleaseTargetOperator
+from forensics.operators.triage import DescribeTargetOperator, PlanResponseOperator
+from forensics.sensors.engine import IntakeEngine
+from forensics.web.reader import StoreReader
+from lab import shapes
+from lab.airflow import REGION
+from lab.seed_accounts import SECURITY_ACCOUNT
+from lab.story import finding
+from tests.containment.test_operators import answer, context
+from tests.containment.world import Cell, Made, World
+from tests.integration.conftest import SmallLab
+from tests.integration.steps import perform
+from tests.integration.test_instance_resolver import config
+from tests.integration.test_write_back import put
+from tests.storm.handlers import FileWork
+
+PIPELINE = "arn:aws:imagebuilder:eu-central-1:222233334444:image-pipeline/forensics"
+ENDPOINTS = ("ssm", "ssmmessages", "s3")
+
+
+class StepFailed(Exception):
+    """A step ended without what it is for."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: ``run`` can be repeated; ``prepare`` is done once before, by the accounts' own administrators."""
+
+    name: str
+    run: Callable[[], Any]
+    prepare: Callable[[], None] = lambda: None
+
+
+@dataclass
+class Story:
+    """What is known of the cases so far."""
+
+    lab: SmallLab
+    world: World
+    folder: Path
+    cases: dict[str, str] = field(default_factory=dict)
+    targets: dict[str, Made] = field(default_factory=dict)
+    findings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def steps(self) -> Iterator[Step]:
+        """Every step of the product that calls AWS."""
+        yield from self._finding_case()
+        yield from self._hardest_targets()
+        yield from self._upkeep()
+
+    # ------------------------------------------------------------------ one case by a finding, all of it
+    def _finding_case(self) -> Iterator[Step]:
+        yield Step("finding_intake.receive_findings", self._intake, self._import)
+        # the steps of a case note a refused annotation and go on; here it is seen for itself
+        for shape, account in (("asff", "security"), ("guardduty", "member"), ("ocsf", "security")):
+            yield Step(f"write back ({shape})", self._write_back(shape), self._event(shape, account))
+        for name, kind in CASE:
+            yield Step(f"forensic_case.{name}", self._on("finding", name, kind))
+        yield Step("web pages", self._page)
+
+    def _import(self) -> None:
+        web = self.lab.facts["instances"]["web-server"]
+        self.findings["finding"] = document = finding(web, title="The instance talks to a command and control server")
+        self.lab.client("securityhub", "security").batch_import_findings(Findings=[document])
+
+    def _intake(self) -> None:
+        """Drain the queue as the sensor does; the finding must have its case. Airflow's own part is a directory."""
+        hook = ForensicsHook()
+        # what an earlier try left in flight comes back at once
+        engine = IntakeEngine(hook.queue(), FileWork(hook, self.folder), urgent_rank=2, visibility=1)
+        engine.run(seconds=4.0, linger=1.5)
+        found = self._case_of(self.lab.facts["instances"]["web-server"]["instance_id"])
+        if found is None:
+            msg = f"the finding opened no case: {dict(engine.counts)}"
+            raise StepFailed(msg)
+        self.cases["finding"] = found
+
+    def _case_of(self, instance: str) -> str | None:
+        pages = self.lab.client("dynamodb").get_paginator("scan").paginate(TableName=self.lab.facts["case_table"])
+        items = (i for page in pages for i in page["Items"] if i["SK"]["S"] == "META")
+        return next((i["data"]["M"]["case_id"]["S"] for i in items if instance in json.dumps(i)), None)
+
+    def _on(self, case: str, name: str, kind: type[BaseOperator]) -> Callable[[], Any]:
+        return lambda: perform(kind(task_id=name), case_id=self.cases[case])
+
+    def _page(self) -> None:
+        if StoreReader().case_view(self.cases["finding"]) is None:
+            msg = "the case's page is empty"
+            raise StepFailed(msg)
+
+    # ------------------------------------------------------------------ targets with everything that can be taken from one
+    def _hardest_targets(self) -> Iterator[Step]:
+        for name in ("full group", "group with room"):
+            yield Step("forensic_case.open_case", self._opening(name), self._making(name))
+            for step, kind in TRIAGE + (DISKS if name == "full group" else ()):
+                yield Step(f"forensic_case.{step}", self._on(name, step, kind))
+            yield Step("forensic_case.containment.plan_containment", self._planning(name), self._contain_first(name))
+            yield Step(
+                "forensic_case.containment.isolate_target", self._on(name, "isolate_target", IsolateTargetOperator)
+            )
+            yield Step("forensic_release.plan_release", self._plan_release(name))
+            yield Step("forensic_release.release_target", self._on(name, "release_target", ReleaseTargetOperator))
+
+    def _making(self, name: str) -> Callable[[], None]:
+        def make() -> None:
+            made = self.world.make(Cell(interfaces=2, v6=False, address=True, group=True, role="own", running=True))
+            self.targets[name] = made
+            classic = self.world.clients["elb"]
+            listener = {"Protocol": "HTTP", "LoadBalancerPort": 80, "InstancePort": 80}
+            label = name.replace(" ", "-")
+            classic.create_load_balancer(LoadBalancerName=label, Listeners=[listener], AvailabilityZones=[f"{REGION}a"])
+            classic.register_instances_with_load_balancer(
+                LoadBalancerName=label, Instances=[{"InstanceId": made.instance_id}]
+            )
+            if name != "full group":
+                return
+            foreign = self._key("security", for_account="member")
+            kinds = ({}, {"KmsKeyId": self._key("member")}, {"KmsKeyId": foreign})
+            for device, more in zip("fgh", kinds, strict=True):
+                self._add_volume(made.instance_id, f"/dev/sd{device}", **more)
+
+        return make
+
+    def _key(self, account: str, *, for_account: str = "") -> str:
+        kms, accounts = self.lab.client("kms", account), self.lab.facts["accounts"]
+        users = [accounts[a] for a in (account, for_account) if a]
+        allowed = [
+            {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{u}:root"}, "Action": "kms:*", "Resource": "*"}
+            for u in users
+        ]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": allowed})
+        return str(kms.create_key(Policy=policy)["KeyMetadata"]["Arn"])
+
+    def _add_volume(self, instance: str, device: str, **more: str) -> None:
+        ec2 = self.world.ec2
+        described = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+        volume = ec2.create_volume(
+            AvailabilityZone=described["Placement"]["AvailabilityZone"], Size=1, VolumeType="gp3", Encrypted=True, **more
+        )["VolumeId"]  # fmt: skip
+        ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device=device)
+
+    def _opening(self, name: str) -> Callable[[], None]:
+        def open_case() -> None:
+            target = self.targets[name].instance_id
+            given = {
+                "account_id": self.lab.facts["accounts"]["member"], "region": REGION, "instance_id": target,
+                "actions": "disk+isolate", "reason": "least privilege", "requester": "alice",
+            }  # fmt: skip
+            self.cases[name] = perform(OpenCaseOperator(task_id="open_case"), params=given, run_id=f"manual__{target}")
+
+        return open_case
+
+    def _contain_first(self, name: str) -> Callable[[], None]:
+        """The order in which only the endpoints stay reachable until the acquisition has ended."""
+
+        def prepare() -> None:
+            ec2, vpc, subnet = self.world.ec2, self.world.vpc, self.world.subnet
+            if not ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["VpcEndpoints"]:
+                group = ec2.create_security_group(GroupName="endpoints", Description="x", VpcId=vpc)["GroupId"]
+                for service in ENDPOINTS:
+                    ec2.create_vpc_endpoint(
+                        VpcEndpointType="Interface", VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.{service}",
+                        SecurityGroupIds=[group], SubnetIds=[subnet],
+                    )  # fmt: skip
+            self._as_administrator(name)
+
+        return prepare
+
+    def _as_administrator(self, name: str) -> None:
+        """A responder orders containment first: the plan's item is changed in the table."""
+        table, key = self.lab.facts["case_table"], {"PK": {"S": f"CASE#{self.cases[name]}"}, "SK": {"S": "PLAN"}}
+        self.lab.client("dynamodb").update_item(
+            TableName=table, Key=key, UpdateExpression="SET #d.#o = :o",
+            ExpressionAttributeNames={"#d": "data", "#o": "order"},
+            ExpressionAttributeValues={":o": {"S": Order.CONTAIN_FIRST.value}},
+        )  # fmt: skip
+
+    def _planning(self, name: str) -> Callable[[], None]:
+        def plan() -> None:
+            step = PlanContainmentOperator(task_id="containment.plan_containment")
+            step.case_id = self.cases[name]
+            try:
+                step.execute(context(step))
+            except TaskDeferred:
+                return  # it watches the acquisition from here
+            msg = "the planning step did not wait for the acquisition"
+            raise StepFailed(msg)
+
+        return plan
+
+    def _plan_release(self, name: str) -> Callable[[], None]:
+        def plan() -> None:
+            step = PlanReleaseOperator(task_id="plan_release", case_id=self.cases[name])
+            try:
+                step.execute(context(step, reason="false alarm", requester="alice"))
+            except TaskDeferred:
+                step.execute_complete(context(step), answer(RELEASE))
+                return
+            msg = "the release did not ask for approval"
+            raise StepFailed(msg)
+
+        return plan
+
+    # ------------------------------------------------------------------ what goes on beside cases
+    def _upkeep(self) -> Iterator[Step]:
+        yield Step("finding_intake.instance_of_a_resource", self._resolve)
+        yield Step("finding_intake.quarantine", self._quarantine)
+        yield Step("finding_redrive.redrive_findings", self._redrive)
+        yield Step("evidence_audit.audit_case", self._on("finding", "audit_case", AuditCaseOperator))
+        yield Step("case_export.export_case", self._on("finding", "export_case", ExportCaseOperator))
+        yield Step("orphan_reaper.reap_orphans", self._reap, self._orphan)
+        # last: the lab's machines start from the AMI that it was seeded with
+        yield Step("forensic_ami_build.build_forensic_ami", self._build_ami)
+
+    def _resolve(self) -> None:
+        web = self.lab.facts["instances"]["web-server"]
+        for kind, resource in (
+            ("AWS::EC2::Volume", next(iter(web["volumes"].values()))),
+            ("AWS::EC2::NetworkInterface", web["interfaces"][0]),
+            ("AWS::EC2::SecurityGroup", web["security_groups"][0]),
+        ):
+            config(self.lab, kind, resource)
+
+    def _event(self, shape: str, account: str) -> Callable[[], None]:
+        """A finding of another service about an instance of its own, known to that service, with its case."""
+
+        def prepare() -> None:
+            web = dict(self.lab.facts["instances"]["web-server"])
+            web["arn"] = web["arn"].rpartition("/")[0] + f"/i-{len(self.findings):017x}"
+            document = finding(web, title="Command and control")
+            event = getattr(shapes, shape)(document)
+            if shape == "asff":
+                self.lab.client("securityhub", account).batch_import_findings(Findings=[document])
+            else:
+                put(self.lab, event, account)
+            self.findings[shape] = event
+
+        return prepare
+
+    def _write_back(self, name: str) -> Callable[[], None]:
+        """What the first and the last step of a case do with its finding; those note a refusal and go on."""
+
+        def write() -> None:
+            hook = ForensicsHook()
+            intake = read_event(
+                json.dumps(self.findings[name]), received_at=datetime.now(UTC), administrators=(SECURITY_ACCOUNT,)
+            )
+            (item,) = intake.findings
+            case = hook.door().admit(item, received_at=datetime.now(UTC)).case
+            hook.write_back(case).annotate(item, text="is being worked", stage=Stage.RESOLVED)
+
+        return write
+
+    def _quarantine(self) -> None:
+        """A message that nobody can read goes to the dead-letter queue."""
+        sqs, facts = self.lab.client("sqs"), self.lab.facts
+        sqs.send_message(QueueUrl=facts["queue_url"], MessageBody='{"source": "forensics.manual", "detail')
+        hook = ForensicsHook()
+        IntakeEngine(hook.queue(), FileWork(hook, self.folder), urgent_rank=2, visibility=1).run(
+            seconds=4.0, linger=1.5
+        )
+        arrived = sqs.get_queue_attributes(
+            QueueUrl=facts["dead_letter_queue_url"], AttributeNames=["ApproximateNumberOfMessages"]
+        )["Attributes"]
+        if not int(arrived["ApproximateNumberOfMessages"]):
+            msg = "nothing arrived in the dead-letter queue"
+            raise StepFailed(msg)
+
+    def _redrive(self) -> None:
+        moved = perform(RedriveFindingsOperator(task_id="redrive_findings"), params={"limit": 10, "quarantined": True})
+        if not moved["moved"]:
+            msg = f"no dead letter was moved: {moved}"
+            raise StepFailed(msg)
+
+    def _build_ami(self) -> None:
+        perform(BuildForensicAmiOperator(task_id="build_forensic_ami"), run_id="manual__iam")
+
+    def _orphan(self) -> None:
+        """An instance and a volume of a case that has ended."""
+        perform(LaunchForensicInstanceOperator(task_id="launch"), case_id=self.cases["full group"])
+        perform(AttachEvidenceVolumesOperator(task_id="attach"), case_id=self.cases["full group"])
+        ForensicsHook().store().update_case(
+            self.cases["full group"], status=CaseStatus.CLOSED, closed_at=datetime.now(UTC) + timedelta(seconds=1)
+        )
+
+    def _reap(self) -> None:
+        """Twice: volumes can go only when their instance is gone."""
+        ec2, case_id = self.lab.client("ec2"), self.cases["full group"]
+        held = [{"Name": "tag:forensics:case", "Values": [case_id]}, {"Name": "status", "Values": ["in-use"]}]
+        ReapOrphansOperator(task_id="reap_orphans").execute({})
+        end = time.monotonic() + 20
+        while ec2.describe_volumes(Filters=held)["Volumes"] and time.monotonic() < end:
+            time.sleep(0.2)
+        ReapOrphansOperator(task_id="reap_orphans").execute({})
+
+
+TRIAGE = (("triage.describe_target", DescribeTargetOperator), ("triage.plan_response", PlanResponseOperator))
+DISKS = (
+    ("disk.snapshot_volumes", SnapshotVolumesOperator),
+    ("disk.copy_snapshots", CopySnapshotsOperator),
+    ("disk.digest_disks", DigestDisksOperator),
+)
+CASE = (
+    *TRIAGE,
+    ("memory.probe_target", ProbeTargetOperator),
+    ("memory.capture_memory", CaptureMemoryOperator),
+    ("memory.live_response", LiveResponseOperator),
+    ("memory.verify_memory", VerifyMemoryOperator),
+    *DISKS,
+    ("containment.isolate_target", IsolateTargetOperator),
+    ("investigation.launch_forensic_instance", LaunchForensicInstanceOperator),
+    ("investigation.attach_evidence_volumes", AttachEvidenceVolumesOperator),
+    ("investigation.analyse_memory", AnalyseMemoryOperator),
+    ("investigation.analyse_disk", AnalyseDiskOperator),
+    ("investigation.terminate_forensic_instance", TerminateForensicInstanceOperator),
+    ("report.write_report", WriteReportOperator),
+    ("report.close_case", CloseCaseOperator),
+)
