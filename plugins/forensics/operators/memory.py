@@ -20,7 +20,7 @@ from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
 from forensics.models.target import Target
 from forensics.operators.base import ForensicOperator, Json
-from forensics.operators.memory_claims import claimed_time, read_claims
+from forensics.operators.memory_claims import capture_claims, claimed_time
 from forensics.operators.memory_offer import (
     DELIVERY_SECONDS,
     LIST,
@@ -268,7 +268,7 @@ class CaptureMemoryOperator(ForensicOperator):
         desk.gw.landing.withdraw(f"{evidence.origin['landing_prefix']}/{MANIFEST}")
         if found is None or found.status != "Success":
             raise self._cut_off(desk, evidence, found)
-        claims = read_claims(found)
+        claims = capture_claims(found)
         if claims["status"] == "more":
             self._next_leg(desk, evidence)
         return self._complete(desk, evidence, claims)
