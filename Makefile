@@ -43,8 +43,8 @@ status: .ready ## Show what runs and where its logs are
 memory-check: .ready ## Judge 50 memory captures and time the sender
 	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.memory_check $(MEMORY_CHECK_ARGS)
 
-guest: .ready ## Capture the memory of a real guest under QEMU
-	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.guest
+guest: .ready ## Capture the memory of a real guest under QEMU (GUEST_ARGS=--lime: by a LiME module for its kernel)
+	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.guest $(GUEST_ARGS)
 
 .PHONY: test test-e2e lint bench
 test: .ready ## Run all tests but the long proofs (PYTEST_ARGS="-k custody" for a part)

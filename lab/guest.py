@@ -24,6 +24,7 @@ from lab.evidence.guest import make_memory
 from lab.evidence.guest.guest_files import build_initramfs
 from lab.evidence.guest.initramfs import Initramfs
 from lab.evidence.guest.vm import ATTACKER, C2_PORT, FileServer, Guest, Listener
+from lab.guest_lime import LIME_LIST, offer_lime
 from lab.seed_targets import controller
 from lab.stack import read_variables
 from lab.stack_state import free_port
@@ -50,7 +51,7 @@ LEFT_OUT = {
 }
 APPLETS = (
     "awk", "chmod", "cut", "dd", "df", "env", "head", "mkdir", "mkfifo", "mktemp", "mount", "mv", "sha256sum", "stat", "tee",
-    "touch", "wc", "od", "sort", "cp", "kill", "sync", "setsid",
+    "touch", "wc", "od", "sort", "cp", "kill", "sync", "setsid", "rmmod",
 )  # fmt: skip
 NEEDS = ("qemu-system-x86_64", "busybox", "bash-static", "gcc", "ssh", "ssh-keygen", "apt-get", "apt-cache", "dpkg-deb")
 RELAY = (
@@ -315,6 +316,7 @@ def main() -> int:
     parser.add_argument(
         "--state", type=Path, default=ROOT / ".lab" / "guest", help="a folder of its own, emptied first"
     )
+    parser.add_argument("--lime", action="store_true", help="capture by a LiME module built for the guest's kernel")
     given = parser.parse_args()
     from shutil import rmtree, which
 
@@ -329,6 +331,9 @@ def main() -> int:
         folder.mkdir(parents=True)
     with ExitStack() as stack:
         lab = stack.enter_context(lab_server(state, report=lambda line: print(f"  {line}", flush=True)))
+        if given.lime:
+            offer_lime(lab, work)
+            os.environ["AIRFLOW__FORENSICS__LIME_LIST_KEY"] = LIME_LIST
         disk = work / "disk.raw"
         disk.write_bytes(seed.evidence(seed.image_cache(state)).disk("tiny").read_bytes())
         machine = stack.enter_context(guest(work, disk=disk))

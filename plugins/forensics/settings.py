@@ -51,6 +51,9 @@ class Settings(BaseModel):
     capture_tool_arm64_sha256: str = Field(
         default="", pattern=r"^([0-9a-f]{64})?$", description="empty: there is none, other methods are used"
     )
+    lime_list_key: str = Field(
+        default="", description="object of the tools bucket with the signed list of prebuilt LiME modules; empty: none"
+    )
     winpmem_key: str = Field(default="tools/winpmem.exe", description="object of go-winpmem for Windows instances")
     winpmem_sha256: str = Field(
         default="", pattern=r"^([0-9a-f]{64})?$", description="empty: there is none, Windows gets a live response only"

@@ -14,6 +14,7 @@ from forensics.operators import disk_copy
 from forensics.operators.disk import SnapshotVolumesOperator
 from forensics.operators.disk_copy import CopySnapshotsOperator
 from forensics.settings import get_settings
+from lab.seed_accounts import Account
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_case_steps import open_case, triage
@@ -134,6 +135,63 @@ def test_a_full_quota_is_waited_for_and_a_second_set_is_never_taken(
     marks = [{"Name": "tag:forensics:case", "Values": [case_id]}]
     for account in ("member", "forensic"):
         assert len(lab.client("ec2", account).describe_snapshots(OwnerIds=["self"], Filters=marks)["Snapshots"]) == 1
+
+
+ELSEWHERE = "eu-west-1"
+
+
+def abroad(lab: SmallLab, account: str, region: str = ELSEWHERE) -> Account:
+    """One of the lab's accounts in another Region."""
+    return Account(lab.facts["accounts"][account], lab.endpoint, region)
+
+
+def elsewhere(lab: SmallLab) -> dict[str, str]:
+    """An instance in another Region of the member account, and the forensic account's evidence key there."""
+    run = (
+        abroad(lab, "member")
+        .client("ec2")
+        .run_instances(ImageId="ami-0123456789abcdef0", InstanceType="t3.small", MinCount=1, MaxCount=1)
+    )
+    kms = abroad(lab, "forensic").client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    kms.create_alias(AliasName=get_settings().evidence_key_alias, TargetKeyId=key)
+    return {"region": ELSEWHERE, "instance_id": run["Instances"][0]["InstanceId"], "key": key}
+
+
+@pytest.mark.parametrize("may_leave", ["", ELSEWHERE], ids=["stays by default", "goes home by policy"])
+def test_a_disk_of_another_region_leaves_it_only_by_policy(
+    lab: SmallLab, monkeypatch: pytest.MonkeyPatch, may_leave: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__FORENSICS__CROSS_REGION_FROM", may_leave)
+    get_settings.cache_clear()
+    there = elsewhere(lab)
+    case_id = open_case(lab, "db-server", region=there["region"], instance_id=there["instance_id"], actions="disk")
+    triage(case_id)
+    perform(SnapshotVolumesOperator(task_id="snapshot_volumes"), case_id=case_id)
+    copy(case_id)
+    (disk,) = disks(case_id).values()
+    home = get_settings().region
+    assert disk.outcome is Outcome.ACQUIRED and disk.region == ELSEWHERE
+    assert disk.origin["copy_region"] == (home if may_leave else ELSEWHERE) and home != ELSEWHERE
+    assert str(disk.uri).startswith(f"arn:aws:ec2:{disk.origin['copy_region']}:")
+    marks = [{"Name": "tag:forensics:case", "Values": [case_id]}]
+    held = {
+        region: abroad(lab, "forensic", region)
+        .client("ec2")
+        .describe_snapshots(OwnerIds=["self"], Filters=marks)["Snapshots"]
+        for region in (home, ELSEWHERE)
+    }
+    (made,) = held.pop(disk.origin["copy_region"])
+    assert list(held.values()) == [[]], "there is one copy, where policy wants it"
+    assert made["SnapshotId"] == disk.origin["copy_id"]
+    assert made["KmsKeyId"] == (lab.facts["evidence_key_arn"] if may_leave else there["key"])
+    (acquired,) = [
+        e
+        for e in ForensicsHook().desk(case_id, step="test").gw.ledger.events(case_id)
+        if e.action == "EVIDENCE_ACQUIRED"
+    ]
+    assert acquired.facts is not None and ELSEWHERE in str(acquired.facts.moved_from)
+    assert disk.origin["copy_region"] in str(acquired.facts.moved_to)
 
 
 def test_an_instance_store_is_said_to_be_lost(lab: SmallLab) -> None:

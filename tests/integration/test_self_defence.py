@@ -15,6 +15,7 @@ import pytest
 import requests
 from airflow.sdk.exceptions import AirflowSkipException
 
+from forensics.domain.memory_method import Probe
 from forensics.domain.opening import case_from
 from forensics.hooks.session import ForensicsHook
 from forensics.ingest import read_event
@@ -22,6 +23,7 @@ from forensics.ingest.manual import signed_text
 from forensics.models.finding import Finding, Intake
 from forensics.models.plan import ResponsePlan
 from forensics.models.verification import Standing
+from forensics.operators.memory_offer import lime_module
 from forensics.operators.triage import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
 from forensics.settings import get_settings
 from lab.seed_accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT, Account
@@ -369,3 +371,19 @@ def test_a_later_worse_finding_extends_the_plan(lab: SmallLab) -> None:
     assert any("Response plan extended: memory, disk, isolate" in m["subject"] for m in lab.mail())
     with pytest.raises(AirflowSkipException, match="nothing beyond the plan"):
         perform(ExtendPlanOperator(task_id="extend_plan"), case_id=case_id)
+
+
+def test_a_list_of_modules_is_used_only_as_it_was_signed(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, kernel = "tools/lime/list.yaml", "6.1.0-56-cloud-amd64"
+    fields = f"{{kernel: {kernel}, architecture: x86_64, key: tools/lime/a.ko, sha256: {'a' * 64!r}}}"
+    put_signed(lab, key, f"version: 1\nmodules: [{fields}]\n")
+    setting(monkeypatch, LIME_LIST_KEY=key)
+    case_id = confirmed_case(lab)
+    desk, probe = ForensicsHook().desk(case_id, step="test"), Probe(kernel=kernel, architecture="x86_64")
+    found = lime_module(desk, probe)
+    assert found is not None and found.key == "tools/lime/a.ko"
+    assert lime_module(desk, Probe(kernel=f"{kernel}1", architecture="x86_64")) is None
+    forged = f"version: 1\nmodules: [{fields.replace('a.ko', 'evil.ko')}]\n".encode()
+    lab.client("s3").put_object(Bucket=lab.facts["tools_bucket"], Key=key, Body=forged)
+    assert lime_module(desk, probe) is None, "the capture goes on by other methods"
+    assert any(case_id in m["subject"] and "LiME modules cannot be trusted" in m["subject"] for m in lab.mail())

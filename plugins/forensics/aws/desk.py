@@ -10,6 +10,7 @@ from forensics import __version__
 from forensics.aws.case_store import CaseStore
 from forensics.aws.case_view import read_view
 from forensics.aws.custody_ledger import CustodyLedger
+from forensics.aws.lime_store import LimeStore
 from forensics.aws.messages import FindingQueue, Notifier
 from forensics.aws.request_log import take
 from forensics.aws.s3 import EvidenceStore, LandingGateway, ToolsGateway
@@ -39,6 +40,7 @@ class ForensicGateways:
     evidence: EvidenceStore
     landing: LandingGateway
     tools: ToolsGateway
+    lime: LimeStore
     ledger: CustodyLedger
     notifier: Notifier
     queue: FindingQueue

@@ -29,6 +29,7 @@ from forensics.aws.instance_resolver import InstanceResolver
 from forensics.aws.intake_book import IntakeBook
 from forensics.aws.isolation_budget import IsolationBudget
 from forensics.aws.keys import KeyGateway
+from forensics.aws.lime_store import LimeStore
 from forensics.aws.messages import FindingQueue, Notifier
 from forensics.aws.once import SpentOnce
 from forensics.aws.s3 import EvidenceStore, LandingGateway, ToolsGateway
@@ -139,6 +140,15 @@ class ForensicsHook(BaseHook):
             ),
             landing=LandingGateway(own.lazy("s3"), bucket=s.landing_bucket),
             tools=ToolsGateway(own.lazy("s3"), bucket=s.tools_bucket),
+            lime=LimeStore(
+                SignedDocuments(
+                    own.lazy("s3"),
+                    bucket=s.tools_bucket,
+                    owner=s.forensic_account_id,
+                    check=SignatureCheck(custodian.lazy("kms"), key_id=s.signing_key_id),
+                ),
+                key=s.lime_list_key,
+            ),
             ledger=CustodyLedger(
                 own.lazy("dynamodb"),
                 custodian.lazy("kms"),

@@ -8,7 +8,6 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.desk import CaseDesk
-from forensics.aws.ssm import Invocation
 from forensics.domain.documents import choose
 from forensics.domain.manifest import MIB, MIN_PART, render
 from forensics.domain.naming import evidence_id, evidence_key
@@ -18,6 +17,7 @@ from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
 from forensics.operators.base import ForensicOperator, Json
 from forensics.operators.memory_offer import DELIVERY_SECONDS, MANIFEST
+from forensics.operators.status_claims import Form, read_claims
 from forensics.triggers.aws import SsmCommandsCompletedTrigger
 
 ARCHIVE = "live-response.tar"
@@ -25,20 +25,16 @@ ARCHIVE = "live-response.tar"
 PARTS = 32
 # The last item may begin at the last second and takes at most this long, and it is uploaded after that.
 LAST_ITEM_SECONDS = 90
-KEPT = (
-    "status",
-    "reason",
-    "bytes",
-    "sha256",
-    "parts",
-    "items",
-    "cut",
-    "left_out",
-    "process_images",
-    "depth",
-    "started",
-    "ended",
-)
+_MOST = PARTS * 16 * MIB
+STATUS_LINE = Form(
+    kept=(
+        "status", "reason", "bytes", "sha256", "parts", "items", "cut", "left_out", "process_images", "depth", "started",
+        "ended",
+    ),
+    numbers={"bytes": (0, _MOST), "items": (0, _MOST), "process_images": (0, _MOST)},
+    digests=("sha256",),
+)  # fmt: skip
+_NEXT = "look at the command's output in SSM; clear this task"
 
 
 class LiveResponseOperator(ForensicOperator):
@@ -146,10 +142,8 @@ class LiveResponseOperator(ForensicOperator):
         if found is None or found.status != "Success":
             desk.gw.landing.abort_upload(f"{prefix}/{ARCHIVE}", upload_id=evidence.origin["upload_id"])
             cause = found.cause() if found else f"command {evidence.origin['command_id']} has vanished from SSM"
-            raise AcquisitionError(
-                f"live response failed: {cause}", next_action="look at the command's output in SSM; clear this task"
-            )
-        claims = _claims(found)
+            raise AcquisitionError(f"live response failed: {cause}", next_action=_NEXT)
+        claims = read_claims(found, form=STATUS_LINE, error=AcquisitionError, next_action=_NEXT)
         desk.gw.landing.complete_upload(f"{prefix}/{ARCHIVE}", upload_id=evidence.origin["upload_id"])
         key = evidence_key(
             desk.case_id, EvidenceKind.LIVE_RESPONSE, item=item, name=f"{prefix.rsplit('/', 1)[1]}/{ARCHIVE}"
@@ -231,18 +225,3 @@ def _whole_image(desk: CaseDesk) -> bool:
     """Whether an image of all memory has landed (it may still be under verification)."""
     memory = desk.evidence_item(evidence_id(EvidenceKind.MEMORY, desk.case.instance_id))
     return memory is not None and "claims" in memory.origin
-
-
-def _claims(found: Invocation) -> dict[str, Any]:
-    """The status line of a live response that ended well."""
-    line = found.status_line()
-    digest, numbers = str(line.get("sha256", "")), (line.get("bytes"), line.get("items"), line.get("process_images"))
-    if (
-        line.get("status") not in {"ok", "partial"}
-        or len(digest) != 64
-        or not set(digest) <= set("0123456789abcdef")
-        or not all(isinstance(n, int) and 0 <= n <= PARTS * 16 * MIB for n in numbers)
-    ):
-        msg = f"command {found.command_id} succeeded without a valid status line: {found.stdout[-300:]!r}"
-        raise AcquisitionError(msg, next_action="look at the command's output in SSM; clear this task")
-    return {name: str(v)[:1000] if isinstance(v := line.get(name), str) else v for name in KEPT}

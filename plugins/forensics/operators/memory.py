@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from forensics.aws.desk import CaseDesk
 from forensics.aws.ssm import Invocation
 from forensics.domain.documents import choose
+from forensics.domain.lime_store import LimeModule
 from forensics.domain.manifest import MIB, part_size_for
 from forensics.domain.memory_method import Choice, Probe
 from forensics.domain.naming import evidence_id
@@ -20,13 +21,14 @@ from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
 from forensics.models.target import Target
 from forensics.operators.base import ForensicOperator, Json
-from forensics.operators.memory_claims import claimed_time, read_claims
+from forensics.operators.memory_claims import capture_claims, claimed_time
 from forensics.operators.memory_offer import (
     DELIVERY_SECONDS,
     LIST,
     MANIFEST,
     Upload,
     interrupted,
+    lime_module,
     new_upload,
     publish,
 )
@@ -143,7 +145,9 @@ class CaptureMemoryOperator(ForensicOperator):
         account = self.hook.account(self.hook.scope(desk.case, "acquire"))
         memory_mib = self._memory_mib(account, target)
         probe = answer(desk, account)
-        chosen = choice(probe, self.hook.settings, part_size=part_size_for(memory_mib * MIB)[0])
+        module = lime_module(desk, probe)
+        part_size = part_size_for(memory_mib * MIB)[0]
+        chosen = choice(probe, self.hook.settings, part_size=part_size, module=module)
         if not chosen.whole_image:
             outcome, reason = chosen.without_image
             # Single processes are the next step's work; until it has them there is nothing.
@@ -155,7 +159,9 @@ class CaptureMemoryOperator(ForensicOperator):
         if upload is None:
             upload = self._anew(desk, item, first, why=why_anew)
         evidence = self._record(desk, target, item, upload=upload, first=first, chosen=chosen, probe=probe)
-        return self._send(desk, account, evidence, upload=upload, chosen=chosen, memory_mib=memory_mib, left=left)
+        return self._send(
+            desk, account, evidence, upload=upload, chosen=chosen, memory_mib=memory_mib, left=left, module=module
+        )
 
     def _memory_mib(self, account: AccountGateways, target: Target) -> int:
         """Memory of the instance type. Raises :class:`MemoryCaptureError` when the policy's limit is below it."""
@@ -225,10 +231,13 @@ class CaptureMemoryOperator(ForensicOperator):
         chosen: Choice,
         memory_mib: int,
         left: float,
+        module: LimeModule | None,
     ) -> str:
         settings, origin = self.hook.settings, evidence.origin
         architecture = (origin.get("probe") or {}).get("architecture") or "x86_64"
-        url = publish(desk, settings, upload, choice=chosen, memory_mib=memory_mib, architecture=architecture)
+        url = publish(
+            desk, settings, upload, choice=chosen, memory_mib=memory_mib, architecture=architecture, module=module
+        )
         version = account.ssm.document_version(origin["document"])
         seconds = max(SHORTEST_SECONDS, int(left))
         command_id = account.ssm.send(
@@ -268,7 +277,7 @@ class CaptureMemoryOperator(ForensicOperator):
         desk.gw.landing.withdraw(f"{evidence.origin['landing_prefix']}/{MANIFEST}")
         if found is None or found.status != "Success":
             raise self._cut_off(desk, evidence, found)
-        claims = read_claims(found)
+        claims = capture_claims(found)
         if claims["status"] == "more":
             self._next_leg(desk, evidence)
         return self._complete(desk, evidence, claims)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from forensics.aws.desk import CaseDesk
+from forensics.domain.lime_store import LimeModule, module_for
 from forensics.domain.manifest import MIB, Leg, part_size_for, render
-from forensics.domain.memory_method import Choice, Method
+from forensics.domain.memory_method import Choice, Method, Probe
 from forensics.domain.memory_parts import LIST_LIMIT, PartList, parse
-from forensics.errors import EvidenceTransferError
+from forensics.errors import EvidenceTransferError, ForensicsError
+from forensics.models.case import TimelineKind
 from forensics.models.evidence import Evidence
 from forensics.settings import Settings
 
@@ -72,7 +74,14 @@ def interrupted(desk: CaseDesk, evidence: Evidence | None) -> tuple[Upload | Non
 
 
 def publish(
-    desk: CaseDesk, settings: Settings, upload: Upload, *, choice: Choice, memory_mib: int, architecture: str
+    desk: CaseDesk,
+    settings: Settings,
+    upload: Upload,
+    *,
+    choice: Choice,
+    memory_mib: int,
+    architecture: str,
+    module: LimeModule | None,
 ) -> str:
     """Write the manifest of one command and return its URL; every URL in it outlives the leg."""
     landing, known = desk.gw.landing, upload.known
@@ -90,6 +99,8 @@ def publish(
     if Method.AVML.value in leg.methods:
         key, digest = _tool(settings, architecture)
         gets["avml"] = (digest, desk.gw.tools.get_url(key))
+    if Method.LIME.value in leg.methods and module:
+        gets["lime"] = (module.sha256, desk.gw.tools.get_url(module.key))
     if Method.WINPMEM.value in leg.methods:
         gets["winpmem"] = (settings.winpmem_sha256, desk.gw.tools.get_url(settings.winpmem_key))
     if known:
@@ -107,6 +118,19 @@ def publish(
     )
     # The one URL that SSM stores: it opens the manifest only until the command must have begun.
     return landing.publish(f"{upload.prefix}/{MANIFEST}", text=manifest, seconds=DELIVERY_SECONDS + 120)
+
+
+def lime_module(desk: CaseDesk, probe: Probe | None) -> LimeModule | None:
+    """The prebuilt module for the target's kernel; a list that cannot be trusted is announced and not used."""
+    try:
+        return module_for(desk.gw.lime.modules(), probe=probe)
+    except ForensicsError as error:
+        said = f"the list of LiME modules is not used: {error}"
+        desk.note(f"ALERT: {said}"[:900], kind=TimelineKind.EVIDENCE)
+        desk.announce(
+            "lime_list", "ALERT: the list of LiME modules cannot be trusted", lines=[said, str(error.next_action)]
+        )
+        return None
 
 
 def _tool(settings: Settings, architecture: str) -> tuple[str, str]:

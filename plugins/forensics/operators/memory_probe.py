@@ -8,6 +8,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.desk import CaseDesk
 from forensics.domain.documents import choose
+from forensics.domain.lime_store import LimeModule
 from forensics.domain.memory_method import Choice, Offer, Probe, choose_methods, parse
 from forensics.errors import ForensicsError, MemoryCaptureError
 from forensics.hooks.session import AccountGateways
@@ -94,11 +95,12 @@ def answer(desk: CaseDesk, account: AccountGateways) -> Probe | None:
     return parse(found.status_line()) if found is not None and found.status == "Success" else None
 
 
-def choice(probe: Probe | None, settings: Settings, *, part_size: int) -> Choice:
-    """The table's answer with what this installation has to offer."""
+def choice(probe: Probe | None, settings: Settings, *, part_size: int, module: LimeModule | None) -> Choice:
+    """The table's answer with what this installation has to offer; ``module`` is the one for the target's kernel."""
     architectures = ("x86_64", *(("aarch64",) if settings.capture_tool_arm64_sha256 else ()))
     offer = Offer(
         avml_architectures=architectures,
+        lime_kernels=(module.kernel,) if module else (),
         winpmem=bool(settings.winpmem_sha256),
         part_kib=part_size // 1024,
         memory_limit_kib=settings.memory_limit_gib * 1024 * 1024,
