@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lab import postgres
 from lab.stack import Stack
 from lab.story import Lab, finding
 from lab.targets import add_target
@@ -41,7 +42,9 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     state = Path(tmp_path_factory.mktemp("e2e")) / "state"
     with ExitStack() as running:
         request.config.stash[RUNNING] = running
-        yield Lab(running.enter_context(Stack(state, latencies=LATENCIES)))
+        # PostgreSQL as on MWAA, where the machine has it: SQLite gives up when seven cases write at the same time.
+        _, url = running.enter_context(postgres.database("auto"))
+        yield Lab(running.enter_context(Stack(state, latencies=LATENCIES, database=url)))
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

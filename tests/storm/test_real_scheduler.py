@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import postgres
 from lab.storm import Storm, blow, storm_stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -13,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 def test_a_small_storm_loses_and_doubles_nothing(tmp_path: Path) -> None:
     storm = Storm(findings=40, instances=15, kills=2, span_seconds=20.0)
-    with storm_stack(tmp_path / "storm") as lab:
+    with postgres.database("auto") as (_, url), storm_stack(tmp_path / "storm", database=url) as lab:
         figures = blow(lab, storm)
     print(figures.text())
     assert figures.clean, figures.text()
