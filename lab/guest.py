@@ -276,8 +276,8 @@ def _uploads(lab: dict[str, Any]) -> int:
     return len(answer.json()["calls"])
 
 
-def examine(seen: dict[str, Any], work: Path) -> dict[str, bool]:
-    """Volatility 3 on the stored image, with symbols made from the guest's own BTF."""
+def fetch(seen: dict[str, Any], work: Path) -> None:
+    """The stored image and the kernel's facts, from the evidence store while the lab still runs."""
     desk, memory = seen["desk"], seen["memory"]
     key = memory.uri.split("/", 3)[3]
     with (work / "image.lime").open("wb") as out:
@@ -285,6 +285,10 @@ def examine(seen: dict[str, Any], work: Path) -> dict[str, bool]:
             out.write(block)
     for name, fact in memory.origin["kernel_facts"].items():
         (work / f"fact-{name}").write_bytes(b"".join(desk.gw.evidence.stream(fact["key"])))
+
+
+def examine(work: Path) -> dict[str, bool]:
+    """Volatility 3 on the stored image, with symbols made from the guest's own BTF."""
     tools = ROOT / ".venv-tools" / "bin" / "python"
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "ami/toolkit/src"), "HOME": str(work)}
     table = work / "symbols" / "linux" / "guest.json.xz"
@@ -351,7 +355,8 @@ def main() -> int:
         }  # fmt: skip
         controller(lab["endpoint"])("instance", record)
         seen = case(lab, machine)
-    found = examine(seen, work)
+        fetch(seen, work)
+    found = examine(work)
     memory = seen["memory"]
     figures = {
         "outcome": memory.outcome.value, "reason": memory.reason, "method": memory.origin["method"], "bytes": memory.size_bytes,

@@ -9,6 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from forensics.hooks.session import ForensicsHook
+from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
 from forensics.operators import disk_copy
 from forensics.operators.disk import SnapshotVolumesOperator
@@ -145,53 +146,45 @@ def abroad(lab: SmallLab, account: str, region: str = ELSEWHERE) -> Account:
     return Account(lab.facts["accounts"][account], lab.endpoint, region)
 
 
-def elsewhere(lab: SmallLab) -> dict[str, str]:
-    """An instance in another Region of the member account, and the forensic account's evidence key there."""
+def copied_from_abroad(lab: SmallLab) -> tuple[str, Evidence]:
+    """A case of a new instance in another Region, up to its copied disk."""
     run = (
         abroad(lab, "member")
         .client("ec2")
         .run_instances(ImageId="ami-0123456789abcdef0", InstanceType="t3.small", MinCount=1, MaxCount=1)
     )
-    kms = abroad(lab, "forensic").client("kms")
-    key = kms.create_key()["KeyMetadata"]["Arn"]
-    kms.create_alias(AliasName=get_settings().evidence_key_alias, TargetKeyId=key)
-    return {"region": ELSEWHERE, "instance_id": run["Instances"][0]["InstanceId"], "key": key}
-
-
-@pytest.mark.parametrize("may_leave", ["", ELSEWHERE], ids=["stays by default", "goes home by policy"])
-def test_a_disk_of_another_region_leaves_it_only_by_policy(
-    lab: SmallLab, monkeypatch: pytest.MonkeyPatch, may_leave: str
-) -> None:
-    monkeypatch.setenv("AIRFLOW__FORENSICS__CROSS_REGION_FROM", may_leave)
-    get_settings.cache_clear()
-    there = elsewhere(lab)
-    case_id = open_case(lab, "db-server", region=there["region"], instance_id=there["instance_id"], actions="disk")
+    instance = run["Instances"][0]["InstanceId"]
+    case_id = open_case(lab, "db-server", region=ELSEWHERE, instance_id=instance, actions="disk")
     triage(case_id)
     perform(SnapshotVolumesOperator(task_id="snapshot_volumes"), case_id=case_id)
     copy(case_id)
     (disk,) = disks(case_id).values()
-    home = get_settings().region
     assert disk.outcome is Outcome.ACQUIRED and disk.region == ELSEWHERE
-    assert disk.origin["copy_region"] == (home if may_leave else ELSEWHERE) and home != ELSEWHERE
-    assert str(disk.uri).startswith(f"arn:aws:ec2:{disk.origin['copy_region']}:")
+    return case_id, disk
+
+
+def copies_of(lab: SmallLab, case_id: str, region: str) -> list[tuple[str, str]]:
+    """Id and key of the forensic account's snapshots of a case in a Region."""
     marks = [{"Name": "tag:forensics:case", "Values": [case_id]}]
-    held = {
-        region: abroad(lab, "forensic", region)
-        .client("ec2")
-        .describe_snapshots(OwnerIds=["self"], Filters=marks)["Snapshots"]
-        for region in (home, ELSEWHERE)
-    }
-    (made,) = held.pop(disk.origin["copy_region"])
-    assert list(held.values()) == [[]], "there is one copy, where policy wants it"
-    assert made["SnapshotId"] == disk.origin["copy_id"]
-    assert made["KmsKeyId"] == (lab.facts["evidence_key_arn"] if may_leave else there["key"])
-    (acquired,) = [
-        e
-        for e in ForensicsHook().desk(case_id, step="test").gw.ledger.events(case_id)
-        if e.action == "EVIDENCE_ACQUIRED"
-    ]
-    assert acquired.facts is not None and ELSEWHERE in str(acquired.facts.moved_from)
-    assert disk.origin["copy_region"] in str(acquired.facts.moved_to)
+    found = abroad(lab, "forensic", region).client("ec2").describe_snapshots(OwnerIds=["self"], Filters=marks)
+    return [(s["SnapshotId"], s["KmsKeyId"]) for s in found["Snapshots"]]
+
+
+def test_a_disk_of_another_region_leaves_it_only_by_policy(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, kms = get_settings().region, abroad(lab, "forensic").client("kms")
+    key_there = kms.create_key()["KeyMetadata"]["Arn"]
+    kms.create_alias(AliasName=get_settings().evidence_key_alias, TargetKeyId=key_there)
+    for may_leave, to, key in (("", ELSEWHERE, key_there), (ELSEWHERE, home, lab.facts["evidence_key_arn"])):
+        monkeypatch.setenv("AIRFLOW__FORENSICS__CROSS_REGION_FROM", may_leave)
+        get_settings.cache_clear()
+        case_id, disk = copied_from_abroad(lab)
+        assert disk.origin["copy_region"] == to and str(disk.uri).startswith(f"arn:aws:ec2:{to}:")
+        assert copies_of(lab, case_id, to) == [(disk.origin["copy_id"], key)]
+        assert copies_of(lab, case_id, home if to == ELSEWHERE else ELSEWHERE) == []
+        events = ForensicsHook().desk(case_id, step="test").gw.ledger.events(case_id)
+        (acquired,) = [e for e in events if e.action is CustodyAction.EVIDENCE_ACQUIRED]
+        assert acquired.facts is not None and acquired.facts.moved_to == disk.uri
+        assert ELSEWHERE in str(acquired.facts.moved_from)
 
 
 def test_an_instance_store_is_said_to_be_lost(lab: SmallLab) -> None:

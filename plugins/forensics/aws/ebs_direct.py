@@ -14,9 +14,9 @@ from forensics.domain.disk_image import BLOCK_BYTES, GIB
 from forensics.errors import AwsError, DigestMismatchError
 
 PAGE = 10_000  # ListSnapshotBlocks, MaxResults
-# 32 requests at a time stay below the quota of 1,000 GetSnapshotBlock a second at 30 ms each; twice as many blocks
-# (32 MiB) are in memory at most, whatever the volume's size.
-THREADS = 32
+# 40 requests at a time are the quota of 1,000 GetSnapshotBlock a second at 40 ms each, and botocore slows down when EBS
+# says so; twice as many blocks (40 MiB) are in memory at most, whatever the volume's size.
+THREADS = 40
 TRIES = 3
 
 

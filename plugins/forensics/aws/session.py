@@ -21,7 +21,7 @@ _CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 6},
     connect_timeout=10,
     read_timeout=60,
-    max_pool_connections=40,  # EBS direct reads 32 blocks at a time
+    max_pool_connections=48,  # EBS direct reads 40 blocks at a time
     user_agent_extra="ec2-forensics",
     s3={"addressing_style": "path"},
 )
