@@ -51,13 +51,18 @@ def builders(lab: SmallLab) -> list[str]:
     return [str(i["InstanceId"]) for i in living]
 
 
-def test_a_package_becomes_a_signed_table_which_the_next_case_is_offered(lab: SmallLab) -> None:
+def test_a_package_becomes_a_signed_table_and_its_builder_goes(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
     instance = perform(LaunchBuilderOperator(task_id="launch_builder"))
     assert builders(lab) == [instance]
     assert perform(LaunchBuilderOperator(task_id="launch_builder")) == instance, "another try finds it"
     made = build(lab, PACKAGE)
     assert (made["banner"], made["method"]) == (BANNER, "btf")
     assert ReapOrphansOperator(task_id="reap").execute({}) == [], "a build at work is no orphan"
+    with monkeypatch.context() as patch:
+        patch.setattr("forensics.domain.orphans.LIBRARY_LIMIT", timedelta(0))
+        (gone,) = ReapOrphansOperator(task_id="reap").execute({})
+    assert gone["id"] == instance and builders(lab) == [], "one that was forgotten goes"
+    perform(LaunchBuilderOperator(task_id="launch_builder"), run_id="manual__2")
     perform(RemoveBuilderOperator(task_id="remove_builder"))
     assert builders(lab) == [] and perform(RemoveBuilderOperator(task_id="remove_builder")) is not None
     case_id = open_case(lab)
@@ -167,14 +172,9 @@ def test_an_entry_that_was_not_signed_is_never_offered(lab: SmallLab) -> None:
         library.find(third)
 
 
-def test_a_builder_that_was_forgotten_is_removed(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = datetime.now(UTC)
-    limit = timedelta(hours=12)
-    holding = Holding("i-0123456789abcdef0", "instance", SYMBOL_LIBRARY, now - timedelta(hours=1))
-    assert holding.valid_case and why_orphan(holding, None, now=now, limit=limit) is None
+def test_how_long_a_builder_may_live() -> None:
+    now, limit = datetime.now(UTC), timedelta(hours=12)
+    young = Holding("i-0123456789abcdef0", "instance", SYMBOL_LIBRARY, now - timedelta(hours=1))
+    assert young.valid_case and why_orphan(young, None, now=now, limit=limit) is None
     old = Holding("i-0123456789abcdef0", "instance", SYMBOL_LIBRARY, now - timedelta(hours=3))
     assert "no build of a symbol table takes 3.0 hours" in str(why_orphan(old, None, now=now, limit=limit))
-    instance = perform(LaunchBuilderOperator(task_id="launch_builder"))
-    monkeypatch.setattr("forensics.domain.orphans.LIBRARY_LIMIT", timedelta(0))
-    (gone,) = ReapOrphansOperator(task_id="reap").execute({})
-    assert gone["id"] == instance and builders(lab) == []
