@@ -173,7 +173,7 @@ def test_shellcheck_has_nothing_to_say(name: str) -> None:
 @pytest.mark.parametrize("name", OWN_TOOLS)
 def test_investigation_is_one_call_of_the_toolkit(name: str) -> None:
     last = documents.script(name).strip().splitlines()[-1]
-    command = "disk" if "_disk" in name else "memory"
+    command = next(word for word in ("collect", "disk", "memory") if f"_{word}" in name)
     assert last.startswith(f'exec "$toolkit" {command} --case "$SSM_CaseId" --evidence "$SSM_EvidenceId"')
     assert "toolkit=/opt/forensic-toolkit/bin/forensic-toolkit" in documents.script(name)
 

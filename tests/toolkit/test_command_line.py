@@ -116,6 +116,8 @@ def test_what_cannot_be_analysed_is_named_and_results_arrive(
     assert results["input"] == {"sha256": hashlib.sha256(memory).hexdigest(), "bytes": len(memory)}
     assert reason in str(results["gaps"])
     assert set(store.uploads) == {"/results", "/timeline", "/raw"}
+    (only,) = [json.loads(line) for line in store.uploads["/timeline"].splitlines()]
+    assert "Nothing in this evidence carries a time" in only["message"]
 
 
 def test_image_of_another_kernel_is_refused(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from forensics.models.custody import CustodyAction
 from forensics.models.documents import Document
 from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.models.results import Investigation
+from forensics.models.symbols import SymbolTable
 from forensics.operators.artifacts import EXPECTED, result_key, take_over
 from forensics.operators.base import ForensicOperator, Json
 from forensics.operators.custody import rehash
@@ -26,6 +27,8 @@ from forensics.operators.investigation import acquired, running_instance
 from forensics.triggers.aws import SsmCommandsCompletedTrigger
 
 Gets = dict[str, tuple[str | None, str]]
+# The toolkit's words in the reason of an analysis that had no table (ami/toolkit, memory.py).
+WITHOUT_SYMBOLS = "no symbol table"
 _ENDED_WELL = frozenset({Outcome.DONE.value, Outcome.PARTIAL.value})
 
 
@@ -74,7 +77,11 @@ class _AnalyseOperator(ForensicOperator):
 
     def _done(self, desk: CaseDesk, activity: str, item: str) -> bool:
         found = desk.gw.store.get(desk.case_id, result_key(activity, item), Investigation)
-        return found is not None and found.outcome in _ENDED_WELL
+        return found is not None and found.outcome in _ENDED_WELL and not self._again(desk, item, found)
+
+    def _again(self, desk: CaseDesk, item: str, found: Investigation) -> bool:
+        """Whether an analysis that ended well is worth another run now."""
+        return False
 
     def _send(self, desk: CaseDesk, document: Document, item: str, instance_id: str) -> str:
         account = self.hook.account(self.hook.forensic_scope(desk.case_id))
@@ -201,24 +208,30 @@ class AnalyseMemoryOperator(_AnalyseOperator):
         }
         for name, fact in (evidence.origin.get("kernel_facts") or {}).items():
             gets[name] = (fact["sha256"], store.get_url(fact["key"]))
-        return gets | self._of_library(desk, item, banner=str(evidence.origin.get("kernel_banner") or "")), {}
+        table = self._table(desk, item)
+        if table is not None:
+            what = f"symbol library offers {table.key}, made from {table.package} ({table.method})"
+            desk.note(what, kind=TimelineKind.INVESTIGATION, evidence_id=item)
+            gets["symbols"] = (table.sha256, self.hook.symbols(desk.case_id).get_url(table))
+        return gets, {}
 
-    def _of_library(self, desk: CaseDesk, item: str, *, banner: str) -> Gets:
+    def _again(self, desk: CaseDesk, item: str, found: Investigation) -> bool:
+        """An image without symbols is examined again when the library has got a table for it."""
+        without = found.outcome == Outcome.PARTIAL.value and WITHOUT_SYMBOLS in (found.reason or "")
+        return without and self._table(desk, item) is not None
+
+    def _table(self, desk: CaseDesk, item: str) -> SymbolTable | None:
         """The symbol library's table for the image's kernel; the tool uses it when the kernel's own facts do not do."""
+        evidence = desk.evidence_item(item)
+        banner = str(evidence.origin.get("kernel_banner") or "") if evidence else ""
         if not banner:
-            return {}
-        library = self.hook.symbols(desk.case_id)
+            return None
         try:
-            table = library.find(banner)
+            return self.hook.symbols(desk.case_id).find(banner)
         except SignatureError as error:
             # The analysis goes on without it: partial at worst, never with a table that nobody signed.
             desk.note(f"symbol library: {error}; {error.next_action}", evidence_id=item)
-            return {}
-        if table is None:
-            return {}
-        what = f"symbol library offers {table.key}, made from {table.package} ({table.method})"
-        desk.note(what, kind=TimelineKind.INVESTIGATION, evidence_id=item)
-        return {"symbols": (table.sha256, library.get_url(table))}
+            return None
 
 
 class AnalyseDiskOperator(_AnalyseOperator):

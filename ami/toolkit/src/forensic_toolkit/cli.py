@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (
         ("memory", "analyse a memory image"),
         ("disk", "analyse an evidence volume, read-only"),
+        ("collect", "take the files that findings name, logs and what starts programs out of an evidence volume"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--case", required=True, type=_matching(r"fc-[0-9]{8}-[0-9a-f]{10}"), help="case id")
@@ -53,12 +54,15 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--manifest", required=True, help="presigned URL of the manifest")
         limit = "seconds for everything; what was found by then is uploaded (default: %(default)s)"
         command.add_argument("--seconds", type=_seconds, default=3600.0, help=limit)
-        if name == "disk":
+        if name != "memory":
             volume = _matching(r"vol-[0-9a-f]{8,17}")
             command.add_argument("--volume", required=True, type=volume, help="EBS volume id of the evidence")
         else:
             platforms = "what the image is of (default: %(default)s)"
             command.add_argument("--platform", choices=("linux", "windows"), default="linux", help=platforms)
+        if name == "collect":
+            command.set_defaults(lane=disk.COLLECT)
+            continue
         lanes = "fast: minutes; full: everything, plaso's timeline or all plugins, hours (default: %(default)s)"
         command.add_argument("--lane", choices=(disk.FAST, disk.FULL), default=disk.FAST, help=lanes)
     library = commands.add_parser("library", help="build a symbol table from a distribution's debug package")
@@ -123,7 +127,7 @@ def _investigate(arguments: argparse.Namespace) -> dict[str, Any]:
         work = Path(name)
         document = investigation.investigate(
             investigation.Request(
-                command=arguments.command,
+                command="memory" if arguments.command == "memory" else "disk",
                 case=arguments.case,
                 evidence=arguments.evidence,
                 volume=getattr(arguments, "volume", None),

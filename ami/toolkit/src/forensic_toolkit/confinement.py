@@ -1,4 +1,4 @@
-"""What a program that reads hostile bytes is denied: network, privileges, memory, size of output, time.
+"""What a program that reads hostile bytes is denied: network, privileges, system calls, memory, processor time, size of output.
 
 Each denial is tried; what the machine does not allow (a container without namespaces, a Python that others may not
 read) is told in the provenance instead of passing for done. Source: unshare(2), prctl(2), setrlimit(2).
@@ -19,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from forensic_toolkit import system_calls
+
 _NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 _NEW_USER = 0x10000000  # CLONE_NEWUSER
 _SET_NO_NEW_PRIVILEGES = 38
@@ -26,6 +28,7 @@ _SET_DEATH_SIGNAL = 1
 _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 1  # SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP
 NOBODY = 65534
 MAX_FILES = 4096
+MAX_PROCESSES = 512
 GIB = 1 << 30
 
 
@@ -37,12 +40,14 @@ class Confinement:
     output_bytes: int
     group: int | None = None
     user: int | None = None
+    processor_seconds: int = 86_400
 
     def hook(self) -> Callable[[], None]:
         """What runs in the child between fork and exec. Nothing may be imported or opened there."""
         library = ctypes.CDLL(None, use_errno=True)
         root = os.geteuid() == 0
         groups = [] if self.group is None else [self.group]
+        filter_calls = system_calls.installer(library)
 
         def confine() -> None:
             # Without root a namespace of users is needed first; where there is none, the network stays.
@@ -54,6 +59,9 @@ class Confinement:
                 (resource.RLIMIT_FSIZE, self.output_bytes),
                 (resource.RLIMIT_CORE, 0),
                 (resource.RLIMIT_NOFILE, MAX_FILES),
+                (resource.RLIMIT_CPU, self.processor_seconds),
+                # Counted for the user: only where the user is nobody else's.
+                *([] if self.user is None else [(resource.RLIMIT_NPROC, MAX_PROCESSES)]),
             ):
                 with contextlib.suppress(ValueError, OSError):
                     resource.setrlimit(kind, (most, most))
@@ -64,6 +72,7 @@ class Confinement:
                     os.setuid(self.user)
             library.prctl(_SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
             library.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+            filter_calls()
 
         return confine
 
@@ -86,19 +95,23 @@ def die_with_parent() -> Callable[[], None]:
     return ask
 
 
-def plan(*, inputs: list[Path], folder: Path, input_bytes: int) -> Confinement:
-    """As much confinement as this machine bears: an unprivileged user needs to reach Python, evidence and folder."""
+def plan(*, inputs: list[Path], folder: Path, input_bytes: int, seconds: float = 43_200.0) -> Confinement:
+    """As much confinement as this machine bears: an unprivileged user needs to reach Python, evidence and folder.
+
+    ``seconds`` is the time for all of it; each process may use twice that of a processor, as threads go at once.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     # The image is mapped, which counts as address space but not as memory.
     most = max(4 * GIB, memory) + input_bytes
     # A copy of a logical volume may be as large as the evidence.
     output = 16 * GIB + input_bytes
+    processor = int(2 * seconds) + 60
     if os.geteuid() != 0 or not _reachable(Path(sys.executable).resolve()) or not _reachable(Path(__file__).resolve()):
-        return Confinement(most, output)
+        return Confinement(most, output, processor_seconds=processor)
     group = inputs[0].stat().st_gid if inputs else None
     if not _reachable(folder):
-        return Confinement(most, output)
-    return Confinement(most, output, group=group, user=NOBODY)
+        return Confinement(most, output, processor_seconds=processor)
+    return Confinement(most, output, group=group, user=NOBODY, processor_seconds=processor)
 
 
 def _reachable(path: Path) -> bool:
@@ -127,6 +140,10 @@ def described() -> tuple[list[str], str | None]:
         open_ends.append(f"the network is in reach ({', '.join(cards[:3])})")
     else:
         words.append("no network")
+    if "\nSeccomp:\t2" in Path("/proc/self/status").read_text("ascii", "replace"):
+        words.append("system calls filtered")
+    else:
+        open_ends.append("system calls are not filtered")
     if os.getuid() == 0:
         open_ends.append("it runs as root")
     return words, "; ".join(open_ends) or None

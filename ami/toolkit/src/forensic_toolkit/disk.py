@@ -14,6 +14,7 @@ from time import monotonic
 from forensic_toolkit import (
     __version__,
     account_rules,
+    collect,
     coverage,
     deleted_names,
     dissect_program,
@@ -56,19 +57,24 @@ TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
 )
 
 
-FAST, FULL = "fast", "full"
+FAST, FULL, COLLECT = "fast", "full", "collect"
 
 
 def analyse(device: Path, *, results: Results, raw: Path, lane: str) -> None:
-    """Fill ``results``: rules and a second opinion in the fast lane, plaso's timeline in the full one.
+    """Fill ``results``: rules and a second opinion in the fast lane, plaso's timeline in the full one, files to hold in ``collect``.
 
     Raises ToolkitError when nothing can be read.
     """
-    if lane == FULL:
+    if lane in (FULL, COLLECT):
         found = examine(device, results=results, raw=raw)
-        # The findings are the fast lane's; here they only say how much plaso has to see.
+        named = {finding.source for finding in results.findings}
+        # The findings are the fast lane's; here they only say how much plaso has to see, or which files to take.
         results.findings.clear()
         results.events.clear()
+    if lane == COLLECT:
+        collect.run(found.tree, named=named, results=results, raw=raw)
+        return
+    if lane == FULL:
         plaso_program.run(
             device,
             found.volumes,
@@ -99,6 +105,7 @@ class Examined:
     files: int
     windows: bool
     volumes: list[Partition]
+    tree: Tree
 
 
 def examine(device: Path, *, results: Results, raw: Path, windows_too: bool = False) -> Examined:
@@ -136,7 +143,7 @@ def examine(device: Path, *, results: Results, raw: Path, windows_too: bool = Fa
     account.judge(results)
     present = sum(not entry.deleted for entry in entries)
     volumes = [item.filesystem.partition for item in walked]
-    return Examined(_expected(tree, account=account) if system else {}, account, present, windows, volumes)
+    return Examined(_expected(tree, account=account) if system else {}, account, present, windows, volumes, tree)
 
 
 def _packages(tree: Tree, *, results: Results) -> Iterator[Finding]:

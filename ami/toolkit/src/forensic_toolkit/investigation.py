@@ -105,7 +105,9 @@ def _confined(request: Request, *, inputs: _Inputs, work: Path, seconds: float) 
     )
     path = work / "job.json"
     job.write(path)
-    limits = confinement.plan(inputs=[*inputs.files.values()], folder=work, input_bytes=inputs.measured.bytes)
+    limits = confinement.plan(
+        inputs=[*inputs.files.values()], folder=work, input_bytes=inputs.measured.bytes, seconds=seconds
+    )
     confinement.hand_over(work, limits)
     log = work / "examination.log"
     argv = [sys.executable, "-m", "forensic_toolkit.examination", str(path)]

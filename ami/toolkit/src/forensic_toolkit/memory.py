@@ -97,10 +97,9 @@ def _without_symbols(image: Path, *, why: SymbolError, platform: str, results: R
         results.counts["banners"] = len(found)
         kernel = printable(found[0], limit=300)
         what = f"the image is of the kernel '{kernel}': build a table for it (DAG symbol_library)"
-    results.gap(
-        "processes, connections, modules",
-        f"{why}; {what}, then clear this task. Command lines and YARA-X rules were searched without symbols",
-    )
+    words = f"{why}; {what}, then clear this task. Command lines and YARA-X rules were searched without symbols"
+    # In front of what each plugin said: a reason is cut somewhere.
+    results.gaps.insert(0, ("processes, connections, modules", words))
     memory_search.analyse(image, results=results)
 
 
@@ -118,7 +117,7 @@ def prepare_symbols(files: Mapping[str, Path], *, work: Path, results: Results) 
 
     Raises SymbolError saying why there is none.
     """
-    folder = work / "symbols" / "linux"
+    folder = work / "tables" / "linux"
     folder.mkdir(parents=True, exist_ok=True)
     try:
         return _from_facts(files, folder=folder, results=results)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from forensic_toolkit.errors import ManifestError
 from forensic_toolkit.manifest import Manifest, upload
-from forensic_toolkit.results import Results
+from forensic_toolkit.results import Event, Results
 from forensic_toolkit.times import now
 
 NAMES = {"results": "results.json", "timeline": "timeline.jsonl", "raw": "raw.tar.gz"}
@@ -50,6 +50,10 @@ def write(results: Results, *, folder: Path, raw: Path) -> dict[str, Path]:
         more = stack.enter_context(results.more_timeline.open(encoding="utf-8")) if results.more_timeline else ()
         # Both are in order of time; what is written is one axis.
         file.writelines(heapq.merge(own, more, key=_moment))
+        if not file.tell():
+            # An empty file looks like an upload that failed.
+            none = Event(now(), "Nothing in this evidence carries a time; results.json says why", "toolkit", "Examined")
+            file.write(json.dumps(none.as_timesketch(), ensure_ascii=False) + "\n")
     _pack(raw, into=places["raw"])
     document = results.as_dict(ended=now())
     places["results"].write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")

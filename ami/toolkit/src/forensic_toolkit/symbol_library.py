@@ -28,7 +28,7 @@ def build(manifest: Manifest, *, work: Path, seconds: float) -> dict[str, Any]:
     package = fetch(manifest.gets[PACKAGE], folder=work)
     folder = work / "build"
     folder.mkdir()
-    limits = confinement.plan(inputs=[package.path], folder=folder, input_bytes=package.bytes)
+    limits = confinement.plan(inputs=[package.path], folder=folder, input_bytes=package.bytes, seconds=seconds)
     confinement.hand_over(work, limits)
     log = folder / "said"
     argv = [sys.executable, "-m", "forensic_toolkit.kernel_package", str(package.path), str(folder)]

@@ -22,7 +22,7 @@ _MEMBER = re.compile(r"(?:[^/]+/)?windows/([A-Za-z0-9_.-]{1,64})/([0-9A-Fa-f]{32
 
 def prepare(files: Mapping[str, Path], *, work: Path) -> Path:
     """A folder for Volatility. Raises SymbolError when there is no table at all."""
-    folder = work / "symbols"
+    folder = work / "tables"
     if ARCHIVE in files and unpack(files[ARCHIVE], folder=folder):
         return folder
     installed = Path(os.environ.get("FORENSIC_SYMBOLS", INSTALLED))
