@@ -93,7 +93,7 @@ class Story:
     # ------------------------------------------------------------------ one case by a finding, all of it
     def _finding_case(self) -> Iterator[Step]:
         yield Step("finding_intake.receive_findings", self._intake, self._import)
-        yield Step("finding_intake.joins_a_case", self._join, self._import)
+        yield Step("finding_intake.joins_a_case", self._join)
         yield Step("finding_intake.waits_for_findings", lambda: ForensicsHook().queue().depth())
         # the steps of a case note a refused annotation and go on; here it is seen for itself
         for shape, account in (("asff", "security"), ("guardduty", "member"), ("ocsf", "security")):
@@ -120,7 +120,8 @@ class Story:
         self.cases["finding"] = found
 
     def _join(self) -> None:
-        """A second finding about the same instance belongs to the case that is open."""
+        """Another finding about the same instance belongs to the case that is open; each try brings one."""
+        self._import()
         hook, findings = ForensicsHook(), self._findings_of("finding")
         engine = IntakeEngine(hook.queue(), FileWork(hook, self.folder), urgent_rank=2, visibility=1)
         engine.run(seconds=4.0, linger=1.5)
