@@ -65,7 +65,7 @@ bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.bench_intake
 
 ##@ Long proofs
-.PHONY: storm fuzz test-containment custody-check investigate-check ami-check
+.PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check
 storm: .ready ## Let 300 findings come in while AWS throttles and processes are killed (about five minutes)
 	@$(PYTHON_BIN) -m lab.storm --state $(LAB_STATE)/storm
 
@@ -85,6 +85,12 @@ investigate-check: .ready ## Prove the investigation: planted intrusion on every
 
 ami-check: .ready ## Play the forensic AMI's components in a fresh system (needs root and debootstrap; says so where it cannot)
 	@$(PYTHON_BIN) scripts/ami_check.py $(RECIPES)
+
+iam-check: .ready ## Prove least privilege: a case under the templates' policies, then every statement taken away once (fifteen minutes)
+	@echo "[iam-check] 1 of 2: the demo's case on the stacks, IAM enforced"
+	@LAB_DEPLOY=templates $(PYTHON_BIN) -m lab.demo --state $(LAB_STATE)/iam
+	@echo "[iam-check] 2 of 2: step by step, each statement taken away right before the step that first needs it"
+	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.iam --cache $(LAB_STATE)/cache
 
 ##@ Deployment
 .PHONY: lint-templates package mwaa-check deploy-plan

@@ -19,6 +19,7 @@ from forensics.models.case import CaseStatus, CaseView, Milestone
 from forensics.models.containment import ContainmentState
 from forensics.models.evidence import EvidenceKind, Outcome
 from lab import airflow, expected
+from lab.iam import check as check_iam
 from lab.stack import Stack, StackError
 from lab.story import Lab, StoryError, finding
 
@@ -130,7 +131,17 @@ def check(lab: Lab, case_id: str) -> list[str]:
         not lab.forensic.client("ec2").describe_instances(Filters=states)["Reservations"],
         "the forensic instance is still there",
     )
-    return missing + _planted(lab, view)
+    return missing + _refused(lab) + _planted(lab, view)
+
+
+def _refused(lab: Lab) -> list[str]:
+    """What the templates' policies did not allow, in a lab that was deployed by them; none is judged in another."""
+    record = lab.control("iam")
+    if not record["enforce"]:
+        return []
+    asked, roles = record["asked"], {(a["account"], a["role"]) for a in record["asked"]}
+    say(f"\n== IAM: {len(asked)} different authorizations of {len(roles)} roles, judged by the templates' policies")
+    return [f"allowed to {check_iam.step_of(a)}: {a['by']}" for a in asked if not a["allowed"]]
 
 
 def _planted(lab: Lab, view: CaseView) -> list[str]:

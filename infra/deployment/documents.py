@@ -18,16 +18,16 @@ FORENSIC = "documents-investigate"
 MEMBER = "documents-acquire"
 
 
-class _Literal(str):
+class Literal(str):
     """Text that is written as a block, so that a person can read the template."""
 
 
-class _Dumper(yaml.SafeDumper):
-    """Writes :class:`_Literal` as blocks."""
+class Dumper(yaml.SafeDumper):
+    """Writes :class:`Literal` as blocks."""
 
 
-_Dumper.add_representer(
-    _Literal, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style="|")
+Dumper.add_representer(
+    Literal, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style="|")
 )
 
 
@@ -50,7 +50,7 @@ def _template(description: str, files: list[Path]) -> str:
         "Resources": resources,
         "Outputs": {f"{name}Name": {"Value": {"Ref": name}} for name in resources},
     }
-    return yaml.dump(body, Dumper=_Dumper, sort_keys=False, width=100_000)
+    return yaml.dump(body, Dumper=Dumper, sort_keys=False, width=100_000)
 
 
 def _logical(stem: str) -> str:
@@ -69,7 +69,7 @@ def _document(file: Path) -> dict[str, Any]:
             # a changed document becomes a new version beside the old one, which running commands keep
             "UpdateMethod": "NewVersion",
             # as text, byte for byte: the product sends commands with the digest of these bytes
-            "Content": _Literal(content.decode("utf-8")),
+            "Content": Literal(content.decode("utf-8")),
             "Tags": [{"Key": "forensics:sha256", "Value": hashlib.sha256(content).hexdigest()}],
         },
     }

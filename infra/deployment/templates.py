@@ -62,22 +62,25 @@ def load(file: Path) -> dict[str, Any]:
 
 def committed() -> dict[str, dict[str, Any]]:
     """Every template of the project by its name (``keys``, ``member-roles``, …), generated ones included."""
-    from infra.deployment import documents
-
     return {file.stem: load(file) for file in sorted(FOLDER.glob("*.yaml"))} | {
-        name: parse(text, name=name) for name, text in documents.templates().items()
+        name: parse(text, name=name) for name, text in generated().items()
     }
+
+
+def generated() -> dict[str, str]:
+    """Texts of the templates that are made from other parts of the project."""
+    from infra.deployment import documents, image_components
+
+    return documents.templates() | image_components.templates()
 
 
 def text_of(name: str) -> str:
     """The text of a template by its name, committed or generated."""
-    from infra.deployment import documents
-
     file = FOLDER / f"{name}.yaml"
     if file.exists():
         return file.read_text("utf-8")
-    generated = documents.templates()
-    if name not in generated:
+    made = generated()
+    if name not in made:
         msg = f"there is no template {name}: known are {', '.join(sorted(committed()))}"
         raise TemplateError(msg)
-    return generated[name]
+    return made[name]

@@ -15,7 +15,11 @@ from lab.iam.sessions import ORGANIZATION
 
 def request(action: str, key: str, *, via: str, grant: bool = False) -> Request:
     """A question about a key that a service asks in the caller's name."""
-    context: dict[str, Any] = {"kms:ViaService": f"{via}.amazonaws.com", "aws:ResourceOrgID": ORGANIZATION}
+    context: dict[str, Any] = {
+        "kms:ViaService": f"{via}.amazonaws.com",
+        "aws:ResourceOrgID": ORGANIZATION,
+        "aws:ResourceAccount": key.split(":")[4] if key.startswith("arn:") else None,
+    }
     if grant:
         context["kms:GrantIsForAWSResource"] = "true"
     return Request(action, key, context)

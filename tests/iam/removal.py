@@ -77,8 +77,10 @@ class Play:
         items = [json.dumps(item, sort_keys=True) for page in pages for item in page["Items"]]
         return "\n".join([*items, *(m["message"] for m in lab.mail())])
 
-    def through(self, removals: Mapping[str, list[Place]], policies: Mapping[str, Policies]) -> list[Verdict]:
-        """Play every step; before each, take away the statements listed for it, one at a time."""
+    def through(
+        self, removals: Mapping[str, list[Place]], policies: Mapping[str, Policies], *, until: str = ""
+    ) -> list[Verdict]:
+        """Play every step (``until`` is the last); before each, take away the statements listed for it, one at a time."""
         verdicts: list[Verdict] = []
         for step in self.story.steps():
             step.prepare()
@@ -91,6 +93,8 @@ class Play:
             if done.error or refused:
                 self.problems.append(f"{step.name}, every statement in place: {done.error} refused: {refused}")
                 self.log(f"PROBLEM: {self.problems[-1]}")
+            if step.name == until:
+                break
         return verdicts
 
     def _missing(self, step: Step, place: Place, policies: Policies) -> Verdict:

@@ -50,12 +50,14 @@ from tests.containment.test_operators import answer, context
 from tests.containment.world import Cell, Made, World
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
-from tests.integration.test_instance_resolver import config
+from tests.integration.test_instance_resolver import (
+    config,
+    test_credentials_used_in_another_region_lead_to_the_region_of_their_instance,
+)
 from tests.integration.test_write_back import put
 from tests.storm.handlers import FileWork
 
 PIPELINE = "arn:aws:imagebuilder:eu-central-1:222233334444:image-pipeline/forensics"
-ENDPOINTS = ("ssm", "ssmmessages", "s3")
 
 
 class StepFailed(Exception):
@@ -91,6 +93,8 @@ class Story:
     # ------------------------------------------------------------------ one case by a finding, all of it
     def _finding_case(self) -> Iterator[Step]:
         yield Step("finding_intake.receive_findings", self._intake, self._import)
+        yield Step("finding_intake.joins_a_case", self._join)
+        yield Step("finding_intake.waits_for_findings", lambda: ForensicsHook().queue().depth())
         # the steps of a case note a refused annotation and go on; here it is seen for itself
         for shape, account in (("asff", "security"), ("guardduty", "member"), ("ocsf", "security")):
             yield Step(f"write back ({shape})", self._write_back(shape), self._event(shape, account))
@@ -115,6 +119,26 @@ class Story:
             raise StepFailed(msg)
         self.cases["finding"] = found
 
+    def _join(self) -> None:
+        """Another finding about the same instance belongs to the case that is open; each try brings one."""
+        self._import()
+        hook, findings = ForensicsHook(), self._findings_of("finding")
+        engine = IntakeEngine(hook.queue(), FileWork(hook, self.folder), urgent_rank=2, visibility=1)
+        engine.run(seconds=4.0, linger=1.5)
+        if self._findings_of("finding") == findings:
+            msg = f"the finding did not join: {dict(engine.counts)}"
+            raise StepFailed(msg)
+
+    def _findings_of(self, name: str) -> int:
+        """How many findings the case has, as its administrators see it."""
+        asked = {":p": {"S": f"CASE#{self.cases[name]}"}, ":s": {"S": "FINDING#"}}
+        return int(
+            self.lab.client("dynamodb").query(
+                TableName=self.lab.facts["case_table"], KeyConditionExpression="PK = :p AND begins_with(SK, :s)",
+                ExpressionAttributeValues=asked, Select="COUNT",
+            )["Count"]
+        )  # fmt: skip
+
     def _case_of(self, instance: str) -> str | None:
         pages = self.lab.client("dynamodb").get_paginator("scan").paginate(TableName=self.lab.facts["case_table"])
         items = (i for page in pages for i in page["Items"] if i["SK"]["S"] == "META")
@@ -131,15 +155,17 @@ class Story:
     # ------------------------------------------------------------------ targets with everything that can be taken from one
     def _hardest_targets(self) -> Iterator[Step]:
         for name in ("full group", "group with room"):
-            yield Step("forensic_case.open_case", self._opening(name), self._making(name))
+            yield Step(f"forensic_case.open_case ({name})", self._opening(name), self._making(name))
             for step, kind in TRIAGE + (DISKS if name == "full group" else ()):
-                yield Step(f"forensic_case.{step}", self._on(name, step, kind))
-            yield Step("forensic_case.containment.plan_containment", self._planning(name), self._contain_first(name))
+                yield Step(f"forensic_case.{step} ({name})", self._on(name, step, kind))
+            yield Step(f"forensic_case.plan_containment ({name})", self._planning(name), self._contain_first(name))
             yield Step(
-                "forensic_case.containment.isolate_target", self._on(name, "isolate_target", IsolateTargetOperator)
+                f"forensic_case.isolate_target ({name})", self._on(name, "isolate_target", IsolateTargetOperator)
             )
-            yield Step("forensic_release.plan_release", self._plan_release(name))
-            yield Step("forensic_release.release_target", self._on(name, "release_target", ReleaseTargetOperator))
+            yield Step(f"forensic_release.plan_release ({name})", self._plan_release(name))
+            yield Step(
+                f"forensic_release.release_target ({name})", self._on(name, "release_target", ReleaseTargetOperator)
+            )
 
     def _making(self, name: str) -> Callable[[], None]:
         def make() -> None:
@@ -197,11 +223,12 @@ class Story:
             ec2, vpc, subnet = self.world.ec2, self.world.vpc, self.world.subnet
             if not ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["VpcEndpoints"]:
                 group = ec2.create_security_group(GroupName="endpoints", Description="x", VpcId=vpc)["GroupId"]
-                for service in ENDPOINTS:
+                for service in ("ssm", "ssmmessages"):
                     ec2.create_vpc_endpoint(
                         VpcEndpointType="Interface", VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.{service}",
                         SecurityGroupIds=[group], SubnetIds=[subnet],
                     )  # fmt: skip
+                ec2.create_vpc_endpoint(VpcEndpointType="Gateway", VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.s3")
             self._as_administrator(name)
 
         return prepare
@@ -260,6 +287,8 @@ class Story:
             ("AWS::EC2::SecurityGroup", web["security_groups"][0]),
         ):
             config(self.lab, kind, resource)
+        # credentials of the instance that are used elsewhere: its Region has to be found
+        test_credentials_used_in_another_region_lead_to_the_region_of_their_instance(self.lab)
 
     def _event(self, shape: str, account: str) -> Callable[[], None]:
         """A finding of another service about an instance of its own, known to that service, with its case."""

@@ -35,14 +35,17 @@ def test_statements_are_needed_or_reported() -> None:
         "222233334444/forensics-analyse.p.Own": "fc-1-analyse: ec2:TerminateInstances (ec2:TerminateInstances on arn:x)",
     }
     assert report.unused == ["222233334444/forensics-analyse.p.Stop"]
-    assert report.unused_actions == ["222233334444/forensics-analyse.p.Look: ec2:DescribeVolumes"]
+    assert report.unused_actions == ["222233334444/forensics-analyse.p.Look:ec2:DescribeVolumes"]
 
 
-def test_denials_are_told_and_roles_that_did_nothing_are_left_alone() -> None:
+def test_denials_are_told_and_roles_that_did_nothing_are_reported_but_those_of_services() -> None:
     answer = {
         "asked": [asked("ec2:RunInstances", allowed=False)],
-        "policies": {"1/forensics-release": {"p": {"Statement": [STOP]}}, "222233334444/forensics-analyse": {}},
-    }
+        "policies": {
+            "1/forensics-release": {"p": {"Statement": [STOP]}}, "1/forensics-forwarder": {"p": {"Statement": [STOP]}},
+            "222233334444/forensics-analyse": {},
+        },
+    }  # fmt: skip
     report = check(answer)
     assert len(report.denied) == 1 and "RunInstances" in report.denied[0]
-    assert (report.needed, report.unused) == ({}, [])
+    assert (report.needed, report.unused) == ({}, ["1/forensics-release.p.Stop"])
