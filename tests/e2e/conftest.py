@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -59,12 +60,16 @@ def cases(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Start
     """All cases, started and ended: the happy one by a finding, the others on instances of their own."""
     facts = {name: str(path) for name, path in memory_image.write(tmp_path_factory.mktemp("memory")).items()}
     memory = facts["memory"]
+    noise = tmp_path_factory.mktemp("disk") / "noise.raw"
+    noise.write_bytes(random.Random(1).randbytes(8 * memory_image.MIB))
     targets = {
         "happy": lab.instance("web-server"),
         "no-ssm": lab.instance("db-server"),
         "no-memory": add_target(lab, "no-memory", memory=None),
         "bad-snapshot": add_target(lab, "bad-snapshot", managed=False),
-        "no-symbols": add_target(lab, "no-symbols", memory=memory, kernel={n: facts[n] for n in ("version", "iomem")}),
+        "unreadable": add_target(
+            lab, "unreadable", memory=memory, kernel={n: facts[n] for n in ("version", "iomem")}, disk=noise
+        ),
         "killed": add_target(lab, "killed", managed=False),
         "raised": add_target(lab, "raised", managed=False),
     }

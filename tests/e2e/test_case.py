@@ -150,17 +150,27 @@ def test_a_failed_snapshot_is_told_and_the_target_is_isolated(lab: Lab, cases: d
 
 
 def test_a_failed_investigation_leaves_the_evidence_and_no_instance(lab: Lab, cases: dict[str, Started]) -> None:
-    item = cases["no-symbols"]
+    item = cases["unreadable"]
     view = view_of(lab, item)
-    assert states(lab, item)["investigation.analyse_memory"] == "failed"
-    assert states(lab, item)["investigation.analyse_disk"] == "success"
-    (memory,) = of_kind(view, EvidenceKind.MEMORY)
-    assert memory.outcome is Outcome.PARTIAL
-    assert "page tables" in str(memory.reason)
+    assert states(lab, item)["investigation.analyse_disk"] == "failed"
+    (disk,) = of_kind(view, EvidenceKind.DISK)
+    assert disk.outcome is Outcome.ACQUIRED
     assert isolated(lab, item)
     assert lab.run(item.run_id)["state"] == "failed"
     assert leftovers(lab, view) == []
-    assert any(m["subject"].endswith("FAILED: investigation.analyse_memory") for m in messages(lab, view))
+    said = next(m for m in messages(lab, view) if m["subject"].endswith("FAILED: investigation.analyse_disk"))
+    assert "no file system on this volume could be read" in said["message"]
+
+
+def test_memory_without_symbols_is_a_partial_answer_and_says_why(lab: Lab, cases: dict[str, Started]) -> None:
+    view = view_of(lab, cases["unreadable"])
+    assert states(lab, cases["unreadable"])["investigation.analyse_memory"] == "success"
+    (memory,) = of_kind(view, EvidenceKind.MEMORY)
+    assert memory.outcome is Outcome.PARTIAL
+    assert "page tables" in str(memory.reason)
+    (examined,) = [i for i in view.investigations if i.evidence_id == memory.evidence_id]
+    assert examined.outcome == Outcome.PARTIAL.value
+    assert "no symbol table" in str(examined.reason)
 
 
 def test_a_killed_task_is_repeated_without_a_second_snapshot_set(lab: Lab, cases: dict[str, Started]) -> None:
