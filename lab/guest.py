@@ -301,7 +301,7 @@ def examine(work: Path) -> dict[str, bool]:
     said = {}
     for plugin in ("linux.psaux.PsAux", "linux.sockstat.Sockstat", "linux.bash.Bash"):
         done = subprocess.run(
-            [str(tools), "-m", "volatility3.cli", "-q", "-s", str(work / "symbols"), "-f", str(work / "image.lime"), plugin],
+            [str(tools.parent / "vol"), "-q", "-s", str(work / "symbols"), "-f", str(work / "image.lime"), plugin],
             env=env, capture_output=True, text=True, check=False,
         )  # fmt: skip
         said[plugin] = done.stdout
