@@ -19,6 +19,7 @@ from forensics.hooks.session import ForensicsHook
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
 from forensics.operators.live_response import LiveResponseOperator
 from forensics.operators.memory import CaptureMemoryOperator
+from forensics.operators.memory_offer import IMAGE, LIST
 from forensics.operators.memory_probe import ProbeTargetOperator
 from forensics.operators.memory_verify import VerifyMemoryOperator
 from tests import memory_image, secret_scan
@@ -126,7 +127,9 @@ def _cancel_after_a_part(lab: SmallLab, case_id: str) -> None:
         time.sleep(0.1)
         for upload in s3.list_multipart_uploads(Bucket=lab.facts["landing_bucket"]).get("Uploads", []):
             where = {"Bucket": lab.facts["landing_bucket"], "Key": upload["Key"], "UploadId": upload["UploadId"]}
-            if case_id in upload["Key"] and s3.list_parts(**where).get("Parts"):
+            # the list of parts goes up right after its part: without it the next try begins anew, and says so
+            listed = s3.list_objects_v2(Bucket=lab.facts["landing_bucket"], Prefix=upload["Key"].replace(IMAGE, LIST))
+            if case_id in upload["Key"] and s3.list_parts(**where).get("Parts") and listed["KeyCount"]:
                 for command in ssm.list_commands(InstanceId=instance)["Commands"]:
                     if command["Status"] in {"Pending", "InProgress"}:
                         ssm.cancel_command(CommandId=command["CommandId"])
