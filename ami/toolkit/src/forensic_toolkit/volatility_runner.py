@@ -59,8 +59,15 @@ def lighten() -> None:
     objects.ReadOnlyMapping.__getattr__ = get_attribute
 
 
+# The version of dwarf2json whose tables say what this toolkit's tables say.
+_AS_DWARF2JSON = (0, 9, 0)
+
+
 def accept_own_tables() -> None:
-    """Let plugins that ask for dwarf2json's version take this toolkit's tables; they carry what that version added."""
+    """Let plugins that ask for dwarf2json's version judge this toolkit's tables as those of ``_AS_DWARF2JSON``.
+
+    Some want a newer version than one, others ask whether it is an older one: the question itself has to be answered.
+    """
     from volatility3.framework import symbols
 
     asked = symbols.SymbolSpace.verify_table_versions
@@ -68,7 +75,7 @@ def accept_own_tables() -> None:
     def verify(self: Any, producer: str, validator: Any, tables: list[str] | None = None) -> bool:
         names = self._dict.keys() if tables is None else tables
         own = any(getattr(self._dict[name].producer, "name", None) == "forensic-toolkit" for name in names)
-        return False if own else bool(asked(self, producer, validator, tables))
+        return bool(validator(_AS_DWARF2JSON, None) if own else asked(self, producer, validator, tables))
 
     symbols.SymbolSpace.verify_table_versions = verify
 
