@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
+import sqlalchemy
 
 KEYS = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|aws_secret_access_key|aws_session_token|-----BEGIN [A-Z ]*PRIVATE KEY|X-Amz-Security-Token"
@@ -65,14 +65,15 @@ def objects(s3: Any, bucket: str) -> Iterator[Text]:
                 yield Text(f"s3://{bucket}/{item['Key']}", body.decode("utf-8", "replace"))
 
 
-def airflow(state: Path) -> Iterator[Text]:
-    """Every XCom of Airflow's database and every task log of a stack's state directory."""
-    database = sqlite3.connect(f"file:{state / 'airflow' / 'airflow.db'}?mode=ro", uri=True)
+def airflow(state: Path, *, database: str) -> Iterator[Text]:
+    """Every XCom of Airflow's database (an SQLAlchemy URL) and every task log of a stack's state directory."""
+    engine = sqlalchemy.create_engine(database)
     try:
-        for dag_id, task_id, key, value in database.execute("select dag_id, task_id, key, value from xcom"):
-            yield Text(f"XCom {key} of {dag_id}.{task_id}", str(value))
+        with engine.connect() as connection:
+            for row in connection.execute(sqlalchemy.text("select dag_id, task_id, key, value from xcom")):
+                yield Text(f"XCom {row.key} of {row.dag_id}.{row.task_id}", str(row.value))
     finally:
-        database.close()
+        engine.dispose()
     for log in sorted((state / "logs" / "tasks").rglob("*.log")):
         yield Text(f"log {log.relative_to(state)}", log.read_text("utf-8", "replace"))
 

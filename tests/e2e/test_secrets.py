@@ -22,7 +22,7 @@ def test_no_credential_is_left_in_ssm_dynamodb_s3_xcom_or_logs(lab: Lab, cases: 
         secret_scan.items(lab.forensic.client("dynamodb"), facts["case_table"]),
         secret_scan.objects(s3, facts["landing_bucket"]),
         secret_scan.objects(s3, facts["evidence_bucket"]),
-        secret_scan.airflow(lab.stack.state),
+        secret_scan.airflow(lab.stack.state, database=lab.stack.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]),
     )
     found, count = secret_scan.leaks(texts)
     assert count > 100, "hardly anything was looked at"
