@@ -80,6 +80,8 @@ def wheels() -> dict[str, bytes]:
         command = [
             str(ROOT / ".venv-bootstrap" / "bin" / "python"), "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
             "--no-deps", "--require-hashes", "--only-binary", ":all:", "--python-version", MWAA_PYTHON,
+            # MWAA's machines, wherever the release is built
+            "--platform", "manylinux2014_x86_64", "--implementation", "cp",
             "--dest", str(Path(made, "wheels")), "--requirement", str(listed),
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

@@ -85,7 +85,9 @@ class Play:
         for step in self.story.steps():
             step.prepare()
             for place in removals.get(step.name, []):
+                step.renew()
                 verdicts.append(self._missing(step, place, policies[place.role]))
+            step.renew()
             done = self.attempt(step)
             self.records.append((step.name, done.asked))
             refused = [f"{d['action']} on {d['resource']}: {d['by']}" for d in done.denied]

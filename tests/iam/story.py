@@ -19,27 +19,17 @@ from forensics.ingest import read_event
 from forensics.models.case import CaseStatus
 from forensics.models.plan import Order
 from forensics.operators.ami_build import BuildForensicAmiOperator
-from forensics.operators.analysis import AnalyseDiskOperator, AnalyseMemoryOperator
 from forensics.operators.audit import AuditCaseOperator
-from forensics.operators.case import CloseCaseOperator, OpenCaseOperator, WriteReportOperator
+from forensics.operators.case import OpenCaseOperator
 from forensics.operators.containment import IsolateTargetOperator, PlanContainmentOperator
 from forensics.operators.custody import ExportCaseOperator
-from forensics.operators.disk import SnapshotVolumesOperator
-from forensics.operators.disk_copy import CopySnapshotsOperator
-from forensics.operators.disk_digest import DigestDisksOperator
 from forensics.operators.investigation import (
     AttachEvidenceVolumesOperator,
     LaunchForensicInstanceOperator,
-    TerminateForensicInstanceOperator,
 )
-from forensics.operators.live_response import LiveResponseOperator
-from forensics.operators.memory import CaptureMemoryOperator
-from forensics.operators.memory_probe import ProbeTargetOperator
-from forensics.operators.memory_verify import VerifyMemoryOperator
 from forensics.operators.reaper import ReapOrphansOperator
 from forensics.operators.redrive import RedriveFindingsOperator
 from forensics.operators.release import RELEASE, PlanReleaseOperator, ReleaseTargetOperator
-from forensics.operators.triage import DescribeTargetOperator, PlanResponseOperator
 from forensics.sensors.engine import IntakeEngine
 from forensics.web.reader import StoreReader
 from lab import shapes
@@ -48,6 +38,7 @@ from lab.seed_accounts import SECURITY_ACCOUNT
 from lab.story import finding
 from tests.containment.test_operators import answer, context
 from tests.containment.world import Cell, Made, World
+from tests.iam.flow import CASE, DISKS, TRIAGE
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_instance_resolver import (
@@ -66,11 +57,12 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """One step: ``run`` can be repeated; ``prepare`` is done once before, by the accounts' own administrators."""
+    """One step. ``prepare`` is done once before, ``renew`` before each try: what a step does halfway stays done."""
 
     name: str
     run: Callable[[], Any]
     prepare: Callable[[], None] = lambda: None
+    renew: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -98,6 +90,7 @@ class Story:
         # the steps of a case note a refused annotation and go on; here it is seen for itself
         for shape, account in (("asff", "security"), ("guardduty", "member"), ("ocsf", "security")):
             yield Step(f"write back ({shape})", self._write_back(shape), self._event(shape, account))
+        yield from self._containment()
         for name, kind in CASE:
             yield Step(f"forensic_case.{name}", self._on("finding", name, kind))
         yield Step("web pages", self._page)
@@ -148,9 +141,36 @@ class Story:
         return lambda: perform(kind(task_id=name), case_id=self.cases[case])
 
     def _page(self) -> None:
-        if StoreReader().case_view(self.cases["finding"]) is None:
-            msg = "the case's page is empty"
-            raise StepFailed(msg)
+        """The page shows what it could not read, instead of the results."""
+        view = StoreReader().case_view(self.cases["finding"])
+        unread = [e.what for e in view.timeline if "could not be read" in e.what] if view else ["the page is empty"]
+        if unread:
+            raise StepFailed("; ".join(unread))
+
+    # ------------------------------------------------------------------ a target of its own for every try
+    def _containment(self) -> Iterator[Step]:
+        """Containment does what it can whatever one call answers, so that only a fresh target shows what is missing."""
+        isolate = self._on("fresh", "isolate_target", IsolateTargetOperator)
+        yield Step("forensic_case.isolate_target (fresh target)", isolate, renew=self._fresh)
+        release = self._on("fresh", "release_target", ReleaseTargetOperator)
+        yield Step("forensic_release.plan_release (fresh target)", self._plan_release("fresh"), renew=self._contained)
+        yield Step("forensic_release.release_target (fresh target)", release, renew=self._approved)
+
+    def _fresh(self) -> None:
+        cell = Cell(interfaces=2, v6=False, address=True, group=True, role="own", running=True)
+        self.targets["fresh"] = self.world.make(cell)
+        self._balance("fresh")
+        self._opening("fresh", actions="isolate")()
+        for step, kind in TRIAGE:
+            self._on("fresh", step, kind)()
+
+    def _contained(self) -> None:
+        self._fresh()
+        self._on("fresh", "isolate_target", IsolateTargetOperator)()
+
+    def _approved(self) -> None:
+        self._contained()
+        self._plan_release("fresh")()
 
     # ------------------------------------------------------------------ targets with everything that can be taken from one
     def _hardest_targets(self) -> Iterator[Step]:
@@ -171,13 +191,7 @@ class Story:
         def make() -> None:
             made = self.world.make(Cell(interfaces=2, v6=False, address=True, group=True, role="own", running=True))
             self.targets[name] = made
-            classic = self.world.clients["elb"]
-            listener = {"Protocol": "HTTP", "LoadBalancerPort": 80, "InstancePort": 80}
-            label = name.replace(" ", "-")
-            classic.create_load_balancer(LoadBalancerName=label, Listeners=[listener], AvailabilityZones=[f"{REGION}a"])
-            classic.register_instances_with_load_balancer(
-                LoadBalancerName=label, Instances=[{"InstanceId": made.instance_id}]
-            )
+            self._balance(name)
             if name != "full group":
                 return
             foreign = self._key("security", for_account="member")
@@ -186,6 +200,14 @@ class Story:
                 self._add_volume(made.instance_id, f"/dev/sd{device}", **more)
 
         return make
+
+    def _balance(self, name: str) -> None:
+        """Register the target with a load balancer of the first generation."""
+        classic, instance = self.world.clients["elb"], self.targets[name].instance_id
+        listener = {"Protocol": "HTTP", "LoadBalancerPort": 80, "InstancePort": 80}
+        label = f"lb-{instance[-12:]}"
+        classic.create_load_balancer(LoadBalancerName=label, Listeners=[listener], AvailabilityZones=[f"{REGION}a"])
+        classic.register_instances_with_load_balancer(LoadBalancerName=label, Instances=[{"InstanceId": instance}])
 
     def _key(self, account: str, *, for_account: str = "") -> str:
         kms, accounts = self.lab.client("kms", account), self.lab.facts["accounts"]
@@ -205,12 +227,12 @@ class Story:
         )["VolumeId"]  # fmt: skip
         ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device=device)
 
-    def _opening(self, name: str) -> Callable[[], None]:
+    def _opening(self, name: str, *, actions: str = "disk+isolate") -> Callable[[], None]:
         def open_case() -> None:
             target = self.targets[name].instance_id
             given = {
                 "account_id": self.lab.facts["accounts"]["member"], "region": REGION, "instance_id": target,
-                "actions": "disk+isolate", "reason": "least privilege", "requester": "alice",
+                "actions": actions, "reason": "least privilege", "requester": "alice",
             }  # fmt: skip
             self.cases[name] = perform(OpenCaseOperator(task_id="open_case"), params=given, run_id=f"manual__{target}")
 
@@ -361,27 +383,3 @@ class Story:
         while ec2.describe_volumes(Filters=held)["Volumes"] and time.monotonic() < end:
             time.sleep(0.2)
         ReapOrphansOperator(task_id="reap_orphans").execute({})
-
-
-TRIAGE = (("triage.describe_target", DescribeTargetOperator), ("triage.plan_response", PlanResponseOperator))
-DISKS = (
-    ("disk.snapshot_volumes", SnapshotVolumesOperator),
-    ("disk.copy_snapshots", CopySnapshotsOperator),
-    ("disk.digest_disks", DigestDisksOperator),
-)
-CASE = (
-    *TRIAGE,
-    ("memory.probe_target", ProbeTargetOperator),
-    ("memory.capture_memory", CaptureMemoryOperator),
-    ("memory.live_response", LiveResponseOperator),
-    ("memory.verify_memory", VerifyMemoryOperator),
-    *DISKS,
-    ("containment.isolate_target", IsolateTargetOperator),
-    ("investigation.launch_forensic_instance", LaunchForensicInstanceOperator),
-    ("investigation.attach_evidence_volumes", AttachEvidenceVolumesOperator),
-    ("investigation.analyse_memory", AnalyseMemoryOperator),
-    ("investigation.analyse_disk", AnalyseDiskOperator),
-    ("investigation.terminate_forensic_instance", TerminateForensicInstanceOperator),
-    ("report.write_report", WriteReportOperator),
-    ("report.close_case", CloseCaseOperator),
-)

@@ -17,6 +17,7 @@ from forensics.domain.custody import verify_chain
 from forensics.errors import MemoryCaptureError
 from forensics.hooks.session import ForensicsHook
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
+from forensics.operators.custody import rehash
 from forensics.operators.live_response import LiveResponseOperator
 from forensics.operators.memory import CaptureMemoryOperator
 from forensics.operators.memory_offer import IMAGE, LIST
@@ -112,6 +113,8 @@ def test_a_killed_capture_goes_on_where_it_stopped(lab: SmallLab, tmp_path: Any)
     assert memory.origin["claims"]["resumed_at"] > 1
     assert sent - memory.origin["transport"]["parts"] <= 1, "at most one part was sent twice"
     assert memory.digests[0].subject == "the list of parts with the digest of each"
+    # what is analysed is held against the stored object's own digest, not against that of the list
+    assert rehash(ForensicsHook(), ForensicsHook().desk(case_id, step="test"), memory) == memory.digests[-1].value
 
 
 def _parts_sent(lab: SmallLab) -> int:

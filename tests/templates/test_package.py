@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -97,3 +98,13 @@ def test_templates_fit_into_a_call_or_an_upload(release: Path) -> None:
 def test_no_release_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="make package"):
         deploy.prepared(tmp_path)
+
+
+def test_every_package_of_the_product_is_in_mwaa_s_image_or_comes_with_the_release() -> None:
+    """What `requirements/runtime.in` asks for beside the lab's tools, by MWAA's locks and requirements.txt."""
+    text = (package.ROOT / "requirements" / "runtime.in").read_text("utf-8").partition("# lab")[0]
+    wanted = set(re.findall(r"^([A-Za-z0-9_.-]+)", text, re.M))
+    brought = {name for name, _, _ in package.bundled()}
+    for lock in sorted((package.ROOT / "requirements").glob("mwaa-*.lock")):
+        image = set(re.findall(r"^([A-Za-z0-9_.-]+)==", lock.read_text("utf-8"), re.M))
+        assert wanted <= image | brought, f"{lock.name}: pin {sorted(wanted - image - brought)} in requirements.txt"

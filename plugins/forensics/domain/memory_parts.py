@@ -16,6 +16,9 @@ import zstandard
 
 from forensics.errors import DigestMismatchError, EvidenceTransferError
 
+# Subject of the digest that a capture in several commands has: no digest of the image as a whole could be taken on the target.
+LIST_SUBJECT = "the list of parts with the digest of each"
+
 _HEAD = re.compile(r"forensics-parts 1 (avml|lime|kcore|winpmem) (none|zstd) ([0-9a-f-]{0,40})")
 _LINE = re.compile(r"([1-9]\d{0,4}) ([1-9]\d{0,15}) ([1-9]\d{0,11}) ([0-9a-f]{64})")
 LIST_LIMIT = 4 * 1024 * 1024

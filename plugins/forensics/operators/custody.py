@@ -11,6 +11,7 @@ from forensics import __version__
 from forensics.aws.case_export import CaseExport, ExportOrder
 from forensics.aws.desk import CaseDesk
 from forensics.aws.evidence_archive import StoredVersion
+from forensics.domain.memory_parts import LIST_SUBJECT
 from forensics.domain.naming import case_prefix
 from forensics.errors import DigestMismatchError, InvalidCaseError
 from forensics.hooks.session import ForensicsHook
@@ -104,7 +105,9 @@ def rehash(hook: ForensicsHook, desk: CaseDesk, evidence: Evidence) -> str:
         latest=True,
     )
     found = _sha256(archive.stream(version))
-    wrong = [d for d in evidence.digests if d.algorithm == "sha256" and d.value != found]
+    # a digest of something else than the object says nothing about the object
+    of_object = [d for d in evidence.digests if d.algorithm == "sha256" and d.subject != LIST_SUBJECT]
+    wrong = [d for d in of_object if d.value != found]
     if wrong:
         said = "; ".join(f"{d.source} said {d.value} for {d.subject}" for d in wrong)
         msg = f"{evidence.evidence_id}: the stored object {evidence.uri} has SHA-256 {found} now, but {said}"
@@ -114,7 +117,7 @@ def rehash(hook: ForensicsHook, desk: CaseDesk, evidence: Evidence) -> str:
         CustodyAction.EVIDENCE_VERIFIED,
         evidence_id=evidence.evidence_id,
         detail={"uri": evidence.uri, "version_id": evidence.version_id, "sha256": found, "step": desk.step},
-        facts=CustodyFacts(digests=(*evidence.digests, again), result="equal"),
+        facts=CustodyFacts(digests=(*of_object, again), result="equal"),
         once=f"rehash-{evidence.evidence_id}-{datetime.now(UTC):%Y%m%dT%H}",
     )
     return found

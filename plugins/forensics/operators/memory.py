@@ -13,6 +13,7 @@ from forensics.domain.documents import choose
 from forensics.domain.lime_store import LimeModule
 from forensics.domain.manifest import MIB, part_size_for
 from forensics.domain.memory_method import Choice, Probe
+from forensics.domain.memory_parts import LIST_SUBJECT
 from forensics.domain.naming import evidence_id
 from forensics.errors import EvidenceTransferError, ForensicsError, MemoryCaptureError
 from forensics.hooks.session import AccountGateways
@@ -324,7 +325,7 @@ class CaptureMemoryOperator(ForensicOperator):
         whole = bool(claims["sha256"])
         digest = Digest(
             value=claims["sha256"] if whole else claims["list_sha256"],
-            subject="the byte stream as the target sent it" if whole else "the list of parts with the digest of each",
+            subject="the byte stream as the target sent it" if whole else LIST_SUBJECT,
             source="target",
         )
         desk.save_evidence(
