@@ -19,7 +19,7 @@ _POOL = ThreadPoolExecutor(max_workers=24, thread_name_prefix="forensics-trigger
 MAX_ERRORS = 20
 # An event that arrives while the scheduler still books the task as running costs the task a try: results that are there
 # at once are held back this long, in seconds, when they start the task again.
-RESUME_AFTER = 2.0
+RESUME_AFTER = 5.0
 
 
 @dataclass(frozen=True)
