@@ -167,6 +167,8 @@ class VolumesAttachedTrigger(_ScopedTrigger):
         super().__init__(**kwargs)
         self.instance_id = instance_id
         self.volumes = volumes
+        # EC2's descriptions are eventually consistent: a volume may be "available" a moment longer than it is.
+        self._asked: set[str] = set()
 
     def arguments(self) -> dict[str, Any]:
         return {"scope": self.scope, "instance_id": self.instance_id, "volumes": self.volumes}
@@ -183,8 +185,9 @@ class VolumesAttachedTrigger(_ScopedTrigger):
         ready = True
         for _, volume_id, device in self.volumes:
             facts = found.get(volume_id, {"State": "creating"})
-            if facts["State"] == "available":
+            if facts["State"] == "available" and volume_id not in self._asked:
                 ebs.attach(volume_id, instance_id=self.instance_id, device=device)
+                self._asked.add(volume_id)
             holders = {a["InstanceId"] for a in facts.get("Attachments", []) if a.get("State") == "attached"}
             ready = ready and facts["State"] == "in-use" and holders == {self.instance_id}
         return Outcome(ok=True, payload={item: volume for item, volume, _ in self.volumes}) if ready else None

@@ -203,6 +203,15 @@ def test_volumes_are_attached_as_they_become_available(
     assert outcome is None or outcome.payload == {"disk-a": "vol-1", "disk-b": "vol-2"}
 
 
+def test_a_volume_that_is_shown_available_too_long_is_attached_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    volumes = {"vol-1": {"State": "available"}, "vol-2": held("i-1", "attached")}
+    monkeypatch.setattr(aws.VolumesAttachedTrigger, "account", Account(volumes=volumes, attached=done))
+    trigger = aws.VolumesAttachedTrigger(**COMMON, **ARGUMENTS["VolumesAttachedTrigger"])
+    assert (trigger.check(), trigger.check()) == (None, None)
+    assert done == ["vol-1 i-1 /dev/sdf"]
+
+
 def test_a_broken_volume_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     volumes = {"vol-1": {"State": "error"}, "vol-2": held("i-1", "attached")}
     with pytest.raises(InvestigationError, match="vol-1 ended in state error"):
