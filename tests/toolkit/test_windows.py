@@ -196,8 +196,8 @@ def test_the_offline_store_unpacks_tables_and_nothing_else(tmp_path: Path, monke
             packed.writestr(path, b"table")
     folder = windows_symbols.prepare({"symbols_windows": archive}, work=tmp_path)
     assert [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()] == [name]
-    monkeypatch.setenv("FORENSIC_SYMBOLS", str(tmp_path / "symbols"))
-    assert windows_symbols.prepare({}, work=tmp_path) == tmp_path / "symbols"
+    monkeypatch.setenv("FORENSIC_SYMBOLS", str(folder))
+    assert windows_symbols.prepare({}, work=tmp_path / "other") == folder
     monkeypatch.setenv("FORENSIC_SYMBOLS", str(tmp_path / "none"))
     with pytest.raises(SymbolError, match="no symbol table for Windows"):
         windows_symbols.prepare({}, work=tmp_path)

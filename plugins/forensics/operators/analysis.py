@@ -20,7 +20,7 @@ from forensics.models.documents import Document
 from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.models.results import Investigation
 from forensics.models.symbols import SymbolTable
-from forensics.operators.artifacts import EXPECTED, result_key, take_over
+from forensics.operators.artifacts import EXPECTED, result_key, take_over, withdraw
 from forensics.operators.base import ForensicOperator, Json
 from forensics.operators.custody import rehash
 from forensics.operators.investigation import acquired, running_instance
@@ -90,13 +90,30 @@ class _AnalyseOperator(ForensicOperator):
         known = desk.gw.store.get(desk.case_id, result_key(document.activity, item), Investigation)
         if running and known and known.command_id == running:
             return running
+        if running and known and known.outcome == Outcome.PENDING.value and not known.command_id:
+            # A process was lost between sending the command and writing its id down.
+            self._record(desk, known.model_copy(update={"command_id": running}))
+            return running
+        if known:
+            withdraw(desk, known)
         prefix = f"{desk.case_id}/{item}/{document.activity}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
         gets, parameters = self._inputs(desk, item)
-        url = self._publish(desk, document, prefix=prefix, gets=gets)
         version = account.ssm.document_version(document.name)
+        record = Investigation(
+            activity=document.activity,
+            tool=document.tool,
+            evidence_id=item,
+            outcome=Outcome.PENDING.value,
+            output=document.output,
+            instance_id=instance_id,
+            document=_pinned(document, version, prefix),
+            started_at=datetime.now(UTC),
+        )
+        # Written down first: whatever becomes of this process, the manifest's place is known and it is withdrawn.
+        desk.gw.store.put(desk.case_id, result_key(record.activity, item), record)
         seconds = self.hook.settings.investigation_timeout_seconds
         limit = {"ExecutionTimeout": str(seconds)} if document.takes_limit else {}
-        started = datetime.now(UTC)
+        url = self._publish(desk, document, prefix=prefix, gets=gets)
         command_id = account.ssm.send(
             document=document.name,
             version=version,
@@ -108,18 +125,7 @@ class _AnalyseOperator(ForensicOperator):
             # More documents than the agent has workers wait for their turn.
             delivery_seconds=seconds,
         )
-        record = Investigation(
-            activity=document.activity,
-            tool=document.tool,
-            evidence_id=item,
-            outcome=Outcome.PENDING.value,
-            output=document.output,
-            command_id=command_id,
-            instance_id=instance_id,
-            document=_pinned(document, version, prefix),
-            started_at=started,
-        )
-        self._record(desk, record)
+        self._record(desk, record.model_copy(update={"command_id": command_id}))
         return command_id
 
     def _publish(self, desk: CaseDesk, document: Document, *, prefix: str, gets: Gets) -> str:

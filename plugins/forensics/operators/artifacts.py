@@ -35,13 +35,26 @@ def result_key(activity: str, item: str) -> str:
     return f"RESULT#{activity}#{item}"
 
 
+def withdraw(desk: CaseDesk, item: Investigation) -> None:
+    """Delete what a command was offered: its URLs are of no more use to anybody who finds them. Safe to repeat."""
+    if prefix := item.document.get("landing_prefix"):
+        desk.gw.landing.withdraw(f"{prefix}/manifest.txt")
+
+
+def withdraw_unfinished(desk: CaseDesk) -> None:
+    """The same for every command that nobody waits for any more, when its instance goes."""
+    for _, record in desk.gw.store.items(desk.case_id, "RESULT#"):
+        item = Investigation.model_validate(record)
+        if item.outcome == Outcome.PENDING.value:
+            withdraw(desk, item)
+
+
 def take_over(desk: CaseDesk, item: Investigation, found: Invocation | None) -> int:
     """Store, check and record what a finished command left; returns the number of findings.
 
     Raises :class:`InvestigationError` or :class:`DigestMismatchError`; silence is never success (R22).
     """
-    # The command has ended: what its URLs allowed is of no more use to anybody who finds them.
-    desk.gw.landing.withdraw(f"{item.document['landing_prefix']}/manifest.txt")
+    withdraw(desk, item)  # the command has ended
     if found is None or found.status != "Success":
         raise InvestigationError(found.cause() if found else f"command {item.command_id} has vanished from SSM")
     said = found.status_line()

@@ -14,6 +14,7 @@ from forensics.hooks.session import ForensicsHook
 from forensics.models.case import Milestone, Phase, TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import EvidenceKind, Outcome
+from forensics.operators.artifacts import withdraw_unfinished
 from forensics.operators.base import ForensicOperator, Json
 from forensics.settings import names
 from forensics.triggers.aws import (
@@ -204,11 +205,12 @@ def running_instance(hook: ForensicsHook, desk: CaseDesk) -> str:
 
 
 def terminate_instances(hook: ForensicsHook, desk: CaseDesk) -> list[str]:
-    """Terminate every forensic instance of the case; returns those that are on their way out."""
+    """Terminate every forensic instance of the case and take back what it was offered; returns those on their way out."""
     account = hook.account(hook.forensic_scope(desk.case_id))
     found = account.ec2.find_instances(tags={TAG_CASE: desk.case_id, TAG_PURPOSE: INSTANCE_PURPOSE})
     living = [i for i, state in found if state != "shutting-down"]
     account.ec2.terminate(living)
+    withdraw_unfinished(desk)
     if living:
         desk.note(f"forensic instance {', '.join(living)} is terminated", kind=TimelineKind.INVESTIGATION)
     return [i for i, _ in found]
