@@ -6,6 +6,10 @@ SHELL := bash
 PYTHON_BIN := .venv/bin/python
 LAB_STATE ?= .lab
 PYTEST_ARGS ?=
+TEST_WORKERS ?= 2
+PYTEST = $(PYTHON_BIN) -m pytest -q --durations=10
+# pytest ends with 5 when PYTEST_ARGS leaves nothing of a part; without PYTEST_ARGS that is a failure
+NONE_IS_FINE = $(if $(PYTEST_ARGS),|| { code=$$?; [ $$code -eq 5 ]; })
 FUZZ_ARGS ?=
 
 # Importing Airflow makes files in AIRFLOW_HOME: keep them out of the home directory.
@@ -48,8 +52,10 @@ guest: .ready ## Capture the memory of a real guest under QEMU (GUEST_ARGS=--lim
 
 .PHONY: test test-e2e lint bench
 test: .ready ## Run all tests but the long proofs (PYTEST_ARGS="-k custody" for a part)
-	@echo "[test] pytest -q -m 'not investigate' --durations=10 $(PYTEST_ARGS); the long proofs are listed below"
-	@$(PYTHON_BIN) -m pytest -q -m "not investigate" --durations=10 $(PYTEST_ARGS)
+	@echo "[test] 1 of 2: everything below the whole stack, $(TEST_WORKERS) files at a time; the long proofs are listed below"
+	@$(PYTEST) -m "not investigate and not e2e" -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS) $(NONE_IS_FINE)
+	@echo "[test] 2 of 2: the whole stack, lab and Airflow, played from outside"
+	@$(PYTEST) -m "e2e and not investigate" $(PYTEST_ARGS) $(NONE_IS_FINE)
 
 test-e2e: .ready ## Boot the lab and Airflow and play the cases, happy and failing, from outside
 	@$(PYTHON_BIN) -m pytest -q -m e2e --timeout 900 tests/e2e

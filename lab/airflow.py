@@ -37,7 +37,7 @@ def secret_key() -> str:
 # within seconds.
 SETTINGS = {
     "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-    "AIRFLOW__CORE__PARALLELISM": "16",
+    "AIRFLOW__CORE__PARALLELISM": "8",
     "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
     "AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG": "64",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -76,7 +77,7 @@ def build(scenario: Path, out: Path, *, facts: Path | None = None, layout: Layou
     part = _partition(model) if layout.container != "plain" else None
     offset, length = (part.offset, part.size) if part else (0, model.image.size_mib << 20)
     out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(out.name + ".part")
+    unfinished = out.with_name(f"{out.name}.{os.getpid()}.part")  # two labs may share the cache
     try:
         _write_image(unfinished, model=model, part=part, root=population.root, layout=layout)
         size, digest = unfinished.stat().st_size, _digest(unfinished)

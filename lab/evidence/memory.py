@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def _unpack_one(name: str, *, entry: dict[str, Any], dest: Path) -> Path:
     if target.is_file() and target.stat().st_size == entry["bytes"] and _digest(target) == entry["sha256"]:
         return target
     source = SHIPPED / (entry["packed"] or name)
-    unfinished = target.with_name(f"{name}.part")
+    unfinished = target.with_name(f"{name}.{os.getpid()}.part")  # two labs may share the cache
     try:
         with source.open("rb") as packed, unfinished.open("wb") as out:
             digest = _write_sparse(_plain(packed, is_packed=bool(entry["packed"])), out=out)

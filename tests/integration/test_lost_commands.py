@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import TaskDeferred
 
 from forensics.aws.s3 import LandingGateway
 from forensics.aws.ssm import SsmGateway
 from forensics.domain import documents
 from forensics.operators.analysis import AnalyseDiskOperator
 from forensics.operators.investigation import TerminateForensicInstanceOperator
+from forensics.operators.live_response import LiveResponseOperator
 from lab.seed_targets import Images
 from tests import memory_image
 from tests.integration.conftest import SmallLab
-from tests.integration.steps import perform
+from tests.integration.steps import DagRun, TaskInstance, perform
+from tests.integration.test_case_steps import open_case, triage
 from tests.integration.test_third_party_tool import RealDisks, attached
+from tests.lab.conftest import wait_until
 
 
 class Killed(BaseException):
@@ -30,8 +34,9 @@ def images(tmp_path: Path) -> Images:
 
 @pytest.fixture(autouse=True)
 def only_the_toolkit(monkeypatch: pytest.MonkeyPatch) -> None:
-    toolkit = documents.released()["investigate_disk_linux"]
-    monkeypatch.setattr(documents, "released", lambda: {"investigate_disk_linux": toolkit})
+    wanted = {"investigate_disk_linux", "live_response_linux"}
+    known = {name: entry for name, entry in documents.released().items() if name in wanted}
+    monkeypatch.setattr(documents, "released", lambda: known)
 
 
 def die_after(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
@@ -79,4 +84,19 @@ def test_what_a_command_was_offered_goes_with_its_instance(lab: SmallLab, monkey
             perform(AnalyseDiskOperator(task_id="analyse_disk"), case_id=case_id)
     assert len(manifests(lab)) == 1 and sent(lab) == []
     perform(TerminateForensicInstanceOperator(task_id="terminate"), case_id=case_id)
+    assert manifests(lab) == []
+
+
+def test_a_live_response_that_ended_while_its_task_was_lost_is_not_taken_twice(lab: SmallLab) -> None:
+    case_id = open_case(lab)
+    triage(case_id)
+    operator = LiveResponseOperator(task_id="live_response", case_id=case_id)
+    # Airflow loses the try after the command was sent; the command ends all the same.
+    with pytest.raises(TaskDeferred):
+        operator.execute({"ti": TaskInstance("live_response"), "params": {}, "dag_run": DagRun("manual__test")})
+    ssm = lab.client("ssm", "member")
+    (command,) = live = [c["CommandId"] for c in ssm.list_commands()["Commands"] if "live-response" in c["Comment"]]
+    wait_until(lambda: ssm.list_commands(CommandId=command)["Commands"][0]["Status"] == "Success", seconds=30)
+    assert perform(LiveResponseOperator(task_id="live_response"), case_id=case_id)["outcome"] == "ACQUIRED"
+    assert [c["CommandId"] for c in ssm.list_commands()["Commands"] if "live-response" in c["Comment"]] == live
     assert manifests(lab) == []

@@ -111,6 +111,8 @@ class CaseDesk:
             update={"outcome": outcome, "reason": reason[:1000], "ended_at": datetime.now(UTC)}
         )
         self.save_evidence(failed)
+        if prefix := evidence.origin.get("landing_prefix"):
+            self.gw.landing.withdraw(str(prefix))
         self.custody(
             CustodyAction.EVIDENCE_FAILED,
             evidence_id=evidence.evidence_id,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from forensics.aws.error_map import aws_errors
+from forensics.domain.manifest import MANIFEST
 from forensics.errors import ConflictError, EvidenceTransferError, ResourceGoneError
 from forensics.models.base import Model
 
@@ -73,8 +74,9 @@ class LandingGateway:
             self._s3.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds)
         )
 
-    def withdraw(self, key: str) -> None:
-        """Delete a small text object: what its URLs allowed is of no more use to anybody who finds them."""
+    def withdraw(self, prefix: str) -> None:
+        """Delete the manifest below a prefix: what its URLs allowed is of no more use to anybody. Safe to repeat."""
+        key = f"{prefix}/{MANIFEST}"
         with aws_errors(f"delete {self._uri(key)}"):
             self._s3.delete_object(Bucket=self.bucket, Key=key)
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+MANIFEST = "manifest.txt"  # its name below the prefix of a command's uploads
 MIB = 1024 * 1024
 MIN_PART = 16 * MIB
 MAX_PARTS = 9_500

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from forensics.aws.desk import CaseDesk
 from forensics.aws.signed import SignatureError
 from forensics.domain.documents import Selection, select
-from forensics.domain.manifest import render
+from forensics.domain.manifest import MANIFEST, render
 from forensics.domain.naming import TAG_CASE, TAG_EVIDENCE
 from forensics.errors import ForensicsError, InvestigationError
 from forensics.models.case import TimelineKind
@@ -88,12 +88,13 @@ class _AnalyseOperator(ForensicOperator):
         comment = f"{desk.case_id} {document.activity} {item}"
         running = account.ssm.find_command(instance_id=instance_id, comment=comment)
         known = desk.gw.store.get(desk.case_id, result_key(document.activity, item), Investigation)
-        if running and known and known.command_id == running:
-            return running
-        if running and known and known.outcome == Outcome.PENDING.value and not known.command_id:
-            # A process was lost between sending the command and writing its id down.
-            self._record(desk, known.model_copy(update={"command_id": running}))
-            return running
+        if known and known.outcome == Outcome.PENDING.value and known.instance_id == instance_id:
+            if known.command_id:
+                return known.command_id  # an earlier try's: running, or ended and not yet looked at
+            if running:
+                # A process was lost between sending the command and writing its id down.
+                self._record(desk, known.model_copy(update={"command_id": running}))
+                return running
         if known:
             withdraw(desk, known)
         prefix = f"{desk.case_id}/{item}/{document.activity}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
@@ -134,7 +135,7 @@ class _AnalyseOperator(ForensicOperator):
         seconds = self.hook.settings.investigation_timeout_seconds + 900
         names = EXPECTED[document.output]
         puts = {name: desk.gw.landing.put_url(f"{prefix}/{name}", seconds=seconds) for name in names}
-        return desk.gw.landing.publish(f"{prefix}/manifest.txt", text=render(gets={**gets, **offers}, puts=puts))
+        return desk.gw.landing.publish(f"{prefix}/{MANIFEST}", text=render(gets={**gets, **offers}, puts=puts))
 
     def _record(self, desk: CaseDesk, record: Investigation) -> None:
         desk.gw.store.put(desk.case_id, result_key(record.activity, record.evidence_id), record)

@@ -38,7 +38,7 @@ def result_key(activity: str, item: str) -> str:
 def withdraw(desk: CaseDesk, item: Investigation) -> None:
     """Delete what a command was offered: its URLs are of no more use to anybody who finds them. Safe to repeat."""
     if prefix := item.document.get("landing_prefix"):
-        desk.gw.landing.withdraw(f"{prefix}/manifest.txt")
+        desk.gw.landing.withdraw(prefix)
 
 
 def withdraw_unfinished(desk: CaseDesk) -> None:

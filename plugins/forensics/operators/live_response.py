@@ -9,14 +9,14 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.desk import CaseDesk
 from forensics.domain.documents import choose
-from forensics.domain.manifest import MIB, MIN_PART, render
+from forensics.domain.manifest import MANIFEST, MIB, MIN_PART, render
 from forensics.domain.naming import evidence_id, evidence_key
 from forensics.errors import AcquisitionError, DigestMismatchError, ForensicsError
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
 from forensics.operators.base import ForensicOperator, Json
-from forensics.operators.memory_offer import DELIVERY_SECONDS, MANIFEST
+from forensics.operators.memory_offer import DELIVERY_SECONDS
 from forensics.operators.status_claims import Form, read_claims
 from forensics.triggers.aws import SsmCommandsCompletedTrigger
 
@@ -57,11 +57,16 @@ class LiveResponseOperator(ForensicOperator):
         account = self.hook.account(self.hook.scope(desk.case, "acquire"))
         comment = f"{desk.case_id} {item}"
         command_id = account.ssm.find_command(instance_id=desk.case.instance_id, comment=comment)
-        pending = known is not None and known.outcome is Outcome.PENDING
-        if not (command_id and pending):
+        if known and known.outcome is Outcome.PENDING and not known.origin.get("attempt_failed"):
+            # An earlier try's: running, or ended and not yet looked at.
+            command_id = command_id or known.origin.get("command_id")
+            if command_id and known.origin.get("command_id") != command_id:
+                desk.save_evidence(known.model_copy(update={"origin": {**known.origin, "command_id": command_id}}))
+        else:
+            command_id = None
+        if not command_id:
+            self._forget(desk, known)
             command_id = self._send(desk, item, platform=target.platform, comment=comment)
-        elif known and known.origin.get("command_id") != command_id:
-            desk.save_evidence(known.model_copy(update={"origin": {**known.origin, "command_id": command_id}}))
         seconds = self.hook.settings.live_response_seconds + LAST_ITEM_SECONDS + DELIVERY_SECONDS
         self.wait(
             SsmCommandsCompletedTrigger(
@@ -72,15 +77,19 @@ class LiveResponseOperator(ForensicOperator):
         )
         return None
 
+    def _forget(self, desk: CaseDesk, known: Evidence | None) -> None:
+        """What an earlier try offered and was sent is of no more use."""
+        if known and "landing_prefix" in known.origin:
+            prefix = str(known.origin["landing_prefix"])
+            desk.gw.landing.withdraw(prefix)
+            desk.gw.landing.abort_upload(f"{prefix}/{ARCHIVE}", upload_id=known.origin["upload_id"])
+
     def _send(self, desk: CaseDesk, item: str, *, platform: str, comment: str) -> str:
         settings, landing = self.hook.settings, desk.gw.landing
         ssm = self.hook.account(self.hook.scope(desk.case, "acquire")).ssm
         prefix = f"{desk.case_id}/{item}/{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
         key = f"{prefix}/{ARCHIVE}"
         upload_id = landing.start_upload(key)
-        urls = landing.part_urls(key, upload_id=upload_id, count=PARTS, seconds=settings.url_seconds)
-        manifest = render(parts=urls, part_size=MIN_PART)
-        url = landing.publish(f"{prefix}/{MANIFEST}", text=manifest, seconds=DELIVERY_SECONDS + 120)
         document = choose("live_response", platform=platform)
         version = ssm.document_version(document.name)
         origin = {
@@ -100,7 +109,11 @@ class LiveResponseOperator(ForensicOperator):
             started_at=datetime.now(UTC),
             origin=origin,
         )
+        # Written down first: whatever becomes of this process, the manifest's place is known and it is withdrawn.
         desk.save_evidence(evidence)
+        urls = landing.part_urls(key, upload_id=upload_id, count=PARTS, seconds=settings.url_seconds)
+        manifest = render(parts=urls, part_size=MIN_PART)
+        url = landing.publish(f"{prefix}/{MANIFEST}", text=manifest, seconds=DELIVERY_SECONDS + 120)
         seconds = settings.live_response_seconds
         command_id = ssm.send(
             document=document.name,
@@ -135,8 +148,16 @@ class LiveResponseOperator(ForensicOperator):
         if evidence is None:
             msg = f"evidence {item} was never started"
             raise AcquisitionError(msg)
-        prefix = str(evidence.origin["landing_prefix"])
-        desk.gw.landing.withdraw(f"{prefix}/{MANIFEST}")
+        desk.gw.landing.withdraw(str(evidence.origin["landing_prefix"]))
+        try:
+            return self._take_over(desk, evidence)
+        except ForensicsError:
+            # Judged: the next try sends a command of its own.
+            desk.save_evidence(evidence.model_copy(update={"origin": {**evidence.origin, "attempt_failed": True}}))
+            raise
+
+    def _take_over(self, desk: CaseDesk, evidence: Evidence) -> Json:
+        item, prefix = evidence.evidence_id, str(evidence.origin["landing_prefix"])
         ssm = self.hook.account(self.hook.scope(desk.case, "acquire")).ssm
         found = ssm.invocation(command_id=evidence.origin["command_id"], instance_id=desk.case.instance_id)
         if found is None or found.status != "Success":

@@ -26,7 +26,6 @@ from forensics.operators.memory_claims import capture_claims, claimed_time
 from forensics.operators.memory_offer import (
     DELIVERY_SECONDS,
     LIST,
-    MANIFEST,
     Upload,
     interrupted,
     lime_module,
@@ -156,6 +155,8 @@ class CaptureMemoryOperator(ForensicOperator):
             self._without_image(
                 desk, item, outcome, reason, next_step="the disks and the live response hold what there is"
             )
+        if first and "landing_prefix" in first.origin:
+            desk.gw.landing.withdraw(first.origin["landing_prefix"])
         upload, why_anew = interrupted(desk, first)
         if upload is None:
             upload = self._anew(desk, item, first, why=why_anew)
@@ -275,7 +276,7 @@ class CaptureMemoryOperator(ForensicOperator):
             raise MemoryCaptureError(msg)
         account = self.hook.account(self.hook.scope(desk.case, "acquire"))
         found = account.ssm.invocation(command_id=evidence.origin["command_id"], instance_id=desk.case.instance_id)
-        desk.gw.landing.withdraw(f"{evidence.origin['landing_prefix']}/{MANIFEST}")
+        desk.gw.landing.withdraw(evidence.origin["landing_prefix"])
         if found is None or found.status != "Success":
             raise self._cut_off(desk, evidence, found)
         claims = capture_claims(found)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from forensics.aws.desk import CaseDesk
 from forensics.domain.lime_store import LimeModule, module_for
-from forensics.domain.manifest import MIB, Leg, part_size_for, render
+from forensics.domain.manifest import MANIFEST, MIB, Leg, part_size_for, render
 from forensics.domain.memory_method import Choice, Method, Probe
 from forensics.domain.memory_parts import LIST_LIMIT, PartList, parse
 from forensics.errors import EvidenceTransferError, ForensicsError
@@ -17,7 +17,7 @@ from forensics.models.evidence import Evidence
 from forensics.settings import Settings
 
 KERNEL_FACTS = ("btf", "kallsyms", "version", "iomem")
-IMAGE, LIST, MANIFEST = "memory.lime", "parts.txt", "manifest.txt"
+IMAGE, LIST = "memory.lime", "parts.txt"
 # A leg ends this long before its URLs do: a part on a slow line has to get through.
 URL_MARGIN_SECONDS = 300
 DELIVERY_SECONDS = 180

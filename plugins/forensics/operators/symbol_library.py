@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from forensics.aws.ssm import Invocation
 from forensics.domain.documents import choose
-from forensics.domain.manifest import MIB, render
+from forensics.domain.manifest import MANIFEST, MIB, render
 from forensics.domain.naming import SYMBOL_LIBRARY, TAG_CASE, TAG_PURPOSE, tags
 from forensics.errors import DigestMismatchError, ForensicsError, InvestigationError
 from forensics.hooks.session import AccountGateways, ForensicsHook
@@ -101,7 +101,7 @@ class BuildSymbolsOperator(_LibraryOperator):
         prefix = f"{SYMBOL_LIBRARY}/{self.sha256[:16]}-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
         gets = {"package": (self.sha256, gateways.tools.get_url(self.package))}
         puts = {"symbols": gateways.landing.put_url(f"{prefix}/symbols", seconds=BUILD_SECONDS + 900)}
-        url = gateways.landing.publish(f"{prefix}/manifest.txt", text=render(gets=gets, puts=puts))
+        url = gateways.landing.publish(f"{prefix}/{MANIFEST}", text=render(gets=gets, puts=puts))
         command_id = account.ssm.send(
             document=document.name,
             version=account.ssm.document_version(document.name),
@@ -126,7 +126,7 @@ class BuildSymbolsOperator(_LibraryOperator):
         """Check what landed, sign it, put it into the library."""
         hook = self._hook()
         landing = hook.forensic(SYMBOL_LIBRARY).landing
-        landing.withdraw(f"{job['prefix']}/manifest.txt")
+        landing.withdraw(job["prefix"])
         if not event.get("ok"):
             raise AirflowFailException(f"{event.get('cause')}. What to do next: {event.get('next_action')}")
         found = self._account().ssm.invocation(command_id=job["command_id"], instance_id=job["instance_id"])
