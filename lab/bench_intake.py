@@ -15,6 +15,7 @@ import signal
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,20 +29,28 @@ from lab.storm import all_cases, all_runs, api, place, send, storm_stack
 from lab.story import Lab, StoryError, finding
 
 _number = itertools.count(1)
+# The wait for findings has gone on for so long when the system counts as idle. A finding that comes within
+# RESUME_AFTER (forensics.triggers.base) of the one before waits for the rest of that time.
+IDLE_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class Burst:
-    """A burst of findings: seconds from its first message until the last case was open, and until the last run existed."""
+    """A burst of findings: seconds from its first message until the last case was open, and until the last run existed.
+
+    ``held``: the cases' own tasks waited meanwhile, as if they had machines of their own.
+    """
 
     findings: int
     opened: float
     runs: float
+    held: bool
 
     def text(self) -> str:
         """One line for people."""
+        beside = "cases held   " if self.held else "cases running"
         return (
-            f"  {self.findings:5d} waiting findings   {self.findings / self.opened:6.1f} cases/s   all open after "
+            f"  {self.findings:5d} waiting findings, {beside}   {self.findings / self.opened:6.1f} cases/s   all open after "
             f"{self.opened:5.1f} s   all runs there after {self.runs:5.1f} s ({self.findings / self.runs:.1f}/s)"
         )
 
@@ -59,7 +68,7 @@ def instance_of(document: dict[str, Any]) -> str:
 def single(lab: Lab) -> tuple[float, float]:
     """One finding on an idle system: seconds from its arrival in SQS until its case is open, and until its run runs."""
     lab.wait_intake(seconds=120)
-    time.sleep(3)
+    time.sleep(IDLE_SECONDS)
     document = fresh("HIGH")
     lab.import_finding(document)
     case = lab.wait_case(instance_of(document), seconds=60)
@@ -81,21 +90,33 @@ def started(lab: Lab, run_id: str, *, seconds: float = 300) -> datetime:
     raise StoryError(msg)
 
 
-def burst(lab: Lab, size: int, *, seconds: float = 600) -> Burst:
+@contextlib.contextmanager
+def held(lab: Lab, *, really: bool) -> Iterator[None]:
+    """Let runs of the case DAG be made but not run: what is measured is the intake, not what else two cores do."""
+    if not really:
+        yield
+        return
+    lab.stack.api.patch("dags/forensic_case", {"is_paused": True})
+    try:
+        yield
+    finally:
+        lab.stack.api.patch("dags/forensic_case", {"is_paused": False})
+
+
+def burst(lab: Lab, size: int, *, hold: bool, seconds: float = 600) -> Burst:
     """Many findings at once, of HIGH severity, each about an instance of its own."""
     lab.wait_intake(seconds=120)
     documents = [fresh("HIGH") for _ in range(size)]
     wanted = {instance_of(d) for d in documents}
-    began = datetime.now(UTC)
-    send(lab, [json.dumps(asff(d)) for d in documents])
-    opened = wait_cases(lab, wanted, seconds=seconds)
-    wait_runs(lab, {str(c.run_id) for c in opened}, seconds=seconds)
-    queued = [
-        datetime.fromisoformat(r["queued_at"]) for r in all_runs(lab) if r["dag_run_id"] in {c.run_id for c in opened}
-    ]
-    return Burst(
-        size, (max(c.opened_at for c in opened) - began).total_seconds(), (max(queued) - began).total_seconds()
-    )
+    with held(lab, really=hold):
+        began = datetime.now(UTC)
+        send(lab, [json.dumps(asff(d)) for d in documents])
+        opened = wait_cases(lab, wanted, seconds=seconds)
+        ids = {str(case.run_id) for case in opened}
+        wait_runs(lab, ids, seconds=seconds)
+    queued = [datetime.fromisoformat(r["queued_at"]) for r in all_runs(lab) if r["dag_run_id"] in ids]
+    last = max(case.opened_at for case in opened)
+    return Burst(size, (last - began).total_seconds(), (max(queued) - began).total_seconds(), hold)
 
 
 def wait_cases(lab: Lab, instances: set[str], *, seconds: float) -> list[Case]:
@@ -157,8 +178,9 @@ def measure(lab: Lab, given: argparse.Namespace) -> None:
             flush=True,
         )
     for size in given.bursts:
-        print(burst(lab, size).text(), flush=True)
-        settle(lab)
+        for hold in (True, False):
+            print(burst(lab, size, hold=hold).text(), flush=True)
+            settle(lab)
     opened, run, earlier = behind_a_flood(lab, given.flood)
     print(
         f"  critical behind {given.flood} low   case open {opened:.1f} s, run started {run:.1f} s, {earlier} low ones started before it"

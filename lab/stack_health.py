@@ -58,6 +58,11 @@ class AirflowApi:
         answer.raise_for_status()
         return answer.json()
 
+    def patch(self, path: str, body: dict[str, Any]) -> None:
+        """PATCH ``/api/v2/<path>``. Raises requests.HTTPError when it is refused."""
+        headers = {"Authorization": f"Bearer {self.token()}"}
+        self._session.patch(f"{self.url}/api/v2/{path}", json=body, headers=headers, timeout=60).raise_for_status()
+
     def unhealthy(self) -> list[str]:
         """Return the parts that are not healthy (yet): metadatabase, scheduler, triggerer, dag_processor."""
         answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=30)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +19,8 @@ from lab import airflow, seed
 from lab.seed_targets import Images
 from lab.stack import read_variables
 from lab.stack_state import free_port
-from tests import memory_image
+from tests import memory_image, warm_lab
+from tests.warm_lab import WarmServer
 
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 1024 * 1024
@@ -77,7 +76,7 @@ def images(tmp_path: Path) -> Images:
 
 @pytest.fixture
 def lab(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallLab]:
-    """One fresh lab for one test (about two seconds), with the product's settings in the environment."""
+    """One fresh lab for one test (about two seconds, most of it the seed), with the product's settings in the environment."""
     with running_lab(tmp_path, monkeypatch, images=images) as made:
         yield made
 
@@ -90,14 +89,10 @@ def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, images: Imag
     )
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
-    env = {**airflow.clean(dict(os.environ)), "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
-    log = (tmp_path / "lab.log").open("wb")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "lab.server", "--state", str(tmp_path), "--port", str(port)],
-        env=env, cwd=ROOT, stdout=log, stderr=log,
-    )  # fmt: skip
+    log = tmp_path / "lab.log"
+    server = warm_lab.start(tmp_path, port=port, log=log)
     try:
-        _wait(endpoint, server, tmp_path / "lab.log")
+        _wait(endpoint, server, log)
         facts = seed.seed(endpoint, tmp_path, images=images, report=lambda _: None)
         for name in [n for n in os.environ if n.startswith(("AWS_", "AIRFLOW__FORENSICS__"))]:
             monkeypatch.delenv(name)
@@ -110,20 +105,18 @@ def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, images: Imag
         aws_session.forget()
         yield SmallLab(endpoint, facts)
     finally:
-        server.terminate()
-        server.wait(10)
-        log.close()
+        server.stop()
         get_settings.cache_clear()
         aws_session.forget()
 
 
-def _wait(endpoint: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(endpoint: str, server: WarmServer, log: Path) -> None:
     end = time.monotonic() + 30
     while time.monotonic() < end:
-        assert server.poll() is None, f"the lab ended: {log.read_text()[-2000:]}"
+        assert not server.has_ended(), f"the lab ended: {log.read_text()[-2000:]}"
         try:
             if requests.get(f"{endpoint}/_lab/health", timeout=2).ok:
                 return
         except requests.RequestException:
-            time.sleep(0.1)
+            time.sleep(0.03)
     raise AssertionError(f"the lab did not start: {log.read_text()[-2000:]}")
