@@ -131,13 +131,15 @@ def main() -> None:
     while line := sys.stdin.readline():
         pid = os.fork()
         if pid == 0:
+            code = 1
             try:
                 _serve(**json.loads(line))
+                code = 0
             except BaseException:
                 traceback.print_exc()
             finally:
                 sys.stdout.flush()
-                os._exit(0)
+                os._exit(code)
         print(pid, flush=True)
 
 

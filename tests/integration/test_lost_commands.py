@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from forensics.aws.s3 import LandingGateway
 from forensics.aws.ssm import SsmGateway
 from forensics.domain import documents
+from forensics.errors import ThrottledError
 from forensics.operators.analysis import AnalyseDiskOperator
 from forensics.operators.investigation import TerminateForensicInstanceOperator
 from forensics.operators.live_response import LiveResponseOperator
@@ -100,3 +101,21 @@ def test_a_live_response_that_ended_while_its_task_was_lost_is_not_taken_twice(l
     assert perform(LiveResponseOperator(task_id="live_response"), case_id=case_id)["outcome"] == "ACQUIRED"
     assert [c["CommandId"] for c in ssm.list_commands()["Commands"] if "live-response" in c["Comment"]] == live
     assert manifests(lab) == []
+
+
+def test_a_live_response_whose_archive_s3_does_not_give_at_once_is_not_taken_twice(
+    lab: SmallLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case_id = open_case(lab)
+    triage(case_id)
+
+    def throttled(*_: Any, **__: Any) -> int:
+        raise ThrottledError("complete upload: SlowDown")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LandingGateway, "complete_upload", throttled)
+        with pytest.raises(ThrottledError):
+            perform(LiveResponseOperator(task_id="live_response"), case_id=case_id, try_number=1)
+    assert perform(LiveResponseOperator(task_id="live_response"), case_id=case_id)["outcome"] == "ACQUIRED"
+    commands = lab.client("ssm", "member").list_commands()["Commands"]
+    assert len([c for c in commands if "live-response" in c["Comment"]]) == 1

@@ -111,8 +111,6 @@ class CaseDesk:
             update={"outcome": outcome, "reason": reason[:1000], "ended_at": datetime.now(UTC)}
         )
         self.save_evidence(failed)
-        if prefix := evidence.origin.get("landing_prefix"):
-            self.gw.landing.withdraw(str(prefix))
         self.custody(
             CustodyAction.EVIDENCE_FAILED,
             evidence_id=evidence.evidence_id,
@@ -123,6 +121,9 @@ class CaseDesk:
             kind=TimelineKind.EVIDENCE,
             evidence_id=evidence.evidence_id,
         )
+        # Last: when S3 refuses this, the failure itself is on record.
+        if prefix := evidence.origin.get("landing_prefix"):
+            self.gw.landing.withdraw(str(prefix))
         return failed
 
     def note(

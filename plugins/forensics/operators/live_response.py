@@ -11,7 +11,7 @@ from forensics.aws.desk import CaseDesk
 from forensics.domain.documents import choose
 from forensics.domain.manifest import MANIFEST, MIB, MIN_PART, render
 from forensics.domain.naming import evidence_id, evidence_key
-from forensics.errors import AcquisitionError, DigestMismatchError, ForensicsError
+from forensics.errors import AcquisitionError, AwsError, DigestMismatchError, ForensicsError
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
@@ -151,7 +151,9 @@ class LiveResponseOperator(ForensicOperator):
         desk.gw.landing.withdraw(str(evidence.origin["landing_prefix"]))
         try:
             return self._take_over(desk, evidence)
-        except ForensicsError:
+        except ForensicsError as error:
+            if isinstance(error, AwsError) and error.retryable:
+                raise  # the archive may have landed: the next try looks again, the host is not touched a second time
             # Judged: the next try sends a command of its own.
             desk.save_evidence(evidence.model_copy(update={"origin": {**evidence.origin, "attempt_failed": True}}))
             raise
