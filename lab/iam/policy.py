@@ -165,11 +165,15 @@ def _principal_matches(statement: Mapping[str, Any], names: Iterable[str] | None
     return any(p == "*" or p in names for p in wanted)
 
 
+def about(statement: Mapping[str, Any], request: Request) -> bool:
+    """Whether a statement names this action and resource, whatever its conditions."""
+    return _action_matches(statement, request.action) and _resource_matches(statement, request)
+
+
 def applies(statement: Mapping[str, Any], request: Request, *, principals: Iterable[str] | None = None) -> bool:
     """Whether a statement is about this request (of one of these principals, for policies of resources)."""
     return (
-        _action_matches(statement, request.action)
-        and _resource_matches(statement, request)
+        about(statement, request)
         and _principal_matches(statement, principals)
         and _conditions_hold(statement, request.context)
     )

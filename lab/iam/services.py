@@ -52,6 +52,9 @@ def balancing(given: Any) -> Iterator[Request]:
 
 def iam(given: Any) -> Iterator[Request]:
     """Roles, else instance profiles."""
+    if "PolicySourceArn" in given.query:
+        yield Request(f"iam:{given.action}", given.query["PolicySourceArn"])
+        return
     role, profile = given.query.get("RoleName"), given.query.get("InstanceProfileName")
     kind = f"role/{role}" if role else f"instance-profile/{profile}" if profile else ""
     yield Request(f"iam:{given.action}", given.arn("iam", kind, region=False) if kind else "*")

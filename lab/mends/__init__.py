@@ -24,6 +24,7 @@ MENDS = (
     "ssm",
     "ssm_views",
     "sts",
+    "iam",
     "events",
     "securityhub",
     "finding_records",

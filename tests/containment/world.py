@@ -78,7 +78,7 @@ class Recorder:
     @property
     def changes(self) -> list[tuple[str, str, dict[str, Any]]]:
         """The mutating calls; one with DryRun mutates nothing."""
-        asked = [c for c in self.calls if not c[1].startswith(("Describe", "Get", "List"))]
+        asked = [c for c in self.calls if not c[1].startswith(("Describe", "Get", "List", "Simulate"))]
         return [c for c in asked if not c[2].get("DryRun")]
 
 
@@ -115,8 +115,8 @@ class World:
                 client.meta.events.register("provide-client-params.*", recorder.note)
         return made
 
-    def gateway(self, recorder: Recorder | None = None) -> ContainmentGateway:
-        """The product's gateway on this account; ``recorder`` sees its calls."""
+    def gateway(self, recorder: Recorder | None = None, *, role_arn: str = "") -> ContainmentGateway:
+        """The product's gateway on this account; ``recorder`` sees its calls, ``role_arn`` is whom IAM is asked about."""
         clients = self._clients(recorder) if recorder else self.clients
         where = {"account_id": ACCOUNT, "region": REGION}
         reader = FactsReader(
@@ -126,7 +126,7 @@ class World:
             balancers=BalancerGateway(clients["elb"], clients["elbv2"], **where),
             iam=IamGateway(clients["iam"], **where),
         )
-        return ContainmentGateway(facts=reader, clients=clients)
+        return ContainmentGateway(facts=reader, clients=clients, role_arn=role_arn)
 
     def _network(self, cidr: str, v6: str) -> tuple[str, str, str]:
         vpc = self.ec2.create_vpc(CidrBlock=cidr, AmazonProvidedIpv6CidrBlock=True)["Vpc"]["VpcId"]

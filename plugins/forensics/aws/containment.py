@@ -52,15 +52,23 @@ ALREADY = {
 
 @dataclass(frozen=True)
 class ContainmentGateway:
-    """The target's account for containment and release: what is read and what is changed."""
+    """The target's account for containment and release: what is read and what is changed.
+
+    ``role_arn`` is whose permissions these are; empty: nobody whom IAM could be asked about.
+    """
 
     facts: FactsReader
     clients: Mapping[str, Any]
+    role_arn: str = ""
+
+    def api_name(self, call: ApiCall) -> str:
+        """A call's name in the API: ``EnterStandby``."""
+        return str(self.clients[call.service].meta.method_to_api_mapping[call.operation])
 
     def has_dry_run(self, call: ApiCall) -> bool:
         """Whether AWS can be asked about this call without making it."""
-        model = self.clients[call.service].meta
-        shape = model.service_model.operation_model(model.method_to_api_mapping[call.operation]).input_shape
+        model = self.clients[call.service].meta.service_model
+        shape = model.operation_model(self.api_name(call)).input_shape
         return shape is not None and "DryRun" in shape.members
 
     def perform(self, call: ApiCall, *, ids: Mapping[str, str]) -> str | None:

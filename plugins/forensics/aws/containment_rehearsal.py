@@ -1,7 +1,8 @@
-"""Asks EC2 whether a plan's calls would be let through, without making them (``DryRun=True``, R50). Changes nothing.
+"""Asks AWS whether a plan's calls would be let through, without making them (R50). Changes nothing.
 
-Source: EC2 API reference, ``DryRun``: ``DryRunOperation`` when the caller has the permissions, else ``UnauthorizedOperation``.
-Other services, and EC2's instance profile associations, have no such parameter: those steps are named as not asked.
+EC2 answers ``DryRun=True`` with ``DryRunOperation`` when the caller has the permissions, else with ``UnauthorizedOperation`` (EC2 API
+reference, ``DryRun``). What has no such parameter (other services, EC2's instance profile associations) is put to IAM's policy
+simulator, which reads the role's policies and the organization's (IAM API reference, ``SimulatePrincipalPolicy``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 
 from forensics.aws.containment import ContainmentGateway
 from forensics.aws.error_map import error_code
+from forensics.domain.containment_permissions import Permission, given_profile, passing, permission
 from forensics.errors import AwsError, ContainmentError, ThrottledError
 from forensics.models.containment import Answer, ContainmentPlan, PlanStep, Rehearsal, RehearsedStep
 
@@ -22,13 +24,20 @@ PARALLEL = 6
 
 def rehearse(gateway: ContainmentGateway, plan: ContainmentPlan) -> Rehearsal:
     """The answer to every step of the plan, in its order."""
+
+    def ask(step: PlanStep) -> RehearsedStep:
+        if gateway.has_dry_run(step.call):
+            return _dry_run(gateway, step)
+        return _simulated(gateway, step, instance_id=plan.instance_id)
+
     with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
-        answers = tuple(pool.map(lambda step: _ask(gateway, step), plan.steps))
+        answers = tuple(pool.map(ask, plan.steps))
     return Rehearsal(digest=plan.digest, steps=answers, at=datetime.now(UTC))
 
 
-def _ask(gateway: ContainmentGateway, step: PlanStep) -> RehearsedStep:
-    if why := _cannot_be_asked(gateway, step):
+def _dry_run(gateway: ContainmentGateway, step: PlanStep) -> RehearsedStep:
+    if missing := sorted(_placeholders(step.call.params)):
+        why = f"it is about {', '.join(missing)}, which an earlier step makes"
         return RehearsedStep(name=step.id, answer=Answer.NOT_ASKED, detail=why)
     call = step.call.model_copy(update={"params": {**step.call.params, "DryRun": True}})
     try:
@@ -46,12 +55,40 @@ def _ask(gateway: ContainmentGateway, step: PlanStep) -> RehearsedStep:
     raise ContainmentError(msg, next_action="look at the target: a rehearsal must change nothing")
 
 
-def _cannot_be_asked(gateway: ContainmentGateway, step: PlanStep) -> str:
-    """Why a step cannot be rehearsed; empty when it can."""
-    if not gateway.has_dry_run(step.call):
-        return f"{step.call} has no DryRun"
-    missing = sorted(_placeholders(step.call.params))
-    return f"it is about {', '.join(missing)}, which an earlier step makes" if missing else ""
+def _simulated(gateway: ContainmentGateway, step: PlanStep, *, instance_id: str) -> RehearsedStep:
+    """What IAM says of a step's permissions; the first that it would refuse decides."""
+    if not gateway.role_arn:
+        return RehearsedStep(name=step.id, answer=Answer.NOT_ASKED, detail=f"{step.call} has no DryRun")
+    try:
+        wanted = _permissions(gateway, step, instance_id=instance_id)
+        answers = [gateway.facts.iam.simulate(gateway.role_arn, permission) for permission in wanted]
+    except AwsError as error:
+        # not being allowed to ask says nothing about the step
+        detail = f"{step.call} has no DryRun, and IAM did not answer: {error}"
+        return RehearsedStep(name=step.id, answer=Answer.NOT_ASKED, detail=detail[:600])
+    except ContainmentError as error:
+        return RehearsedStep(name=step.id, answer=Answer.REFUSED, detail=str(error))
+    for verdict, answer in ((False, Answer.REFUSED), (None, Answer.NOT_ASKED)):
+        if said := [text for found, text in answers if found is verdict]:
+            return RehearsedStep(name=step.id, answer=answer, detail="; ".join(said)[:600])
+    return RehearsedStep(name=step.id, answer=Answer.ALLOWED, detail="IAM would allow it")
+
+
+def _permissions(gateway: ContainmentGateway, step: PlanStep, *, instance_id: str) -> Iterable[Permission]:
+    where = gateway.facts.ec2
+    yield permission(
+        step.call,
+        operation=gateway.api_name(step.call),
+        account=where.account_id,
+        region=where.region,
+        instance_id=instance_id,
+    )
+    if profile := given_profile(step.call):
+        role = gateway.facts.iam.profile_role(profile)
+        if role is None:
+            msg = f"instance profile {profile} does not exist in account {where.account_id}, or holds no role"
+            raise ContainmentError(msg, next_action="deploy the member account's template")
+        yield passing(str(role["Arn"]))
 
 
 def _placeholders(params: object) -> Iterable[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from forensics.aws.error_map import aws_errors
+from forensics.domain.containment_permissions import Permission
 from forensics.errors import ResourceGoneError
 
 OWN_POLICIES = "forensics-"
@@ -41,6 +42,30 @@ class IamGateway:
         except ResourceGoneError:
             return ()
         return tuple(n for n in names if n.startswith(OWN_POLICIES))
+
+    def simulate(self, role_arn: str, permission: Permission) -> tuple[bool | None, str]:
+        """Whether the role's own policies (and the organization's) allow something; None when IAM cannot say.
+
+        SimulatePrincipalPolicy knows neither session policies nor policies of resources.
+        """
+        with aws_errors(f"ask IAM whether {role_arn} may {permission} {self._where}"):
+            found = self._iam.simulate_principal_policy(
+                PolicySourceArn=role_arn,
+                ActionNames=[permission.action],
+                ResourceArns=[permission.resource],
+                ContextEntries=[
+                    {"ContextKeyName": name, "ContextKeyValues": [value], "ContextKeyType": "string"}
+                    for name, value in permission.context.items()
+                ],
+            )["EvaluationResults"][0]
+        decision = str(found["EvalDecision"])
+        if decision == "allowed":
+            return True, f"IAM would allow {permission}"
+        if missing := found.get("MissingContextValues"):
+            return None, f"IAM cannot say whether it allows {permission} without {', '.join(missing)}"
+        organization = found.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations", True)
+        by = "" if organization else ", by a policy of the organization"
+        return False, f"IAM would refuse {permission} ({decision}{by})"
 
 
 def principals_besides_ec2(trust: Any) -> tuple[str, ...]:

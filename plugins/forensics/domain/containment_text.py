@@ -11,7 +11,7 @@ MOST_LINES = 80
 
 
 def plan_lines(plan: ContainmentPlan, *, rehearsal: Rehearsal | None = None) -> list[str]:
-    """Markdown: why a person is asked, what EC2 says, every change with its blast radius and undo, what stays open."""
+    """Markdown: why a person is asked, what AWS says, every change with its blast radius and undo, what stays open."""
     lines = [f"**Plan {plan.digest}** for `{plan.instance_id}`, case {plan.case_id}, order {plan.order}", ""]
     lines += [f"* You are asked because {reason}" for reason in plan.approval]
     if rehearsal is not None:
@@ -33,10 +33,10 @@ def plan_lines(plan: ContainmentPlan, *, rehearsal: Rehearsal | None = None) -> 
 
 
 def rehearsal_lines(rehearsal: Rehearsal) -> list[str]:
-    """Markdown: what EC2 answered to the plan when asked with DryRun."""
+    """Markdown: what AWS answered to the plan when asked beforehand."""
     allowed, refused, rest = (rehearsal.of(a) for a in (Answer.ALLOWED, Answer.REFUSED, Answer.NOT_ASKED))
     lines = [
-        f"**Asked beforehand (DryRun):** {len(allowed)} steps would be let through, {len(refused)} would be refused,"
+        f"**Asked beforehand (EC2's DryRun, IAM's simulator):** {len(allowed)} steps would be let through, {len(refused)} would be refused,"
         f" {len(rest)} cannot be asked"
     ]
     return [*lines, "", *[f"* refused: {s.name}: {s.detail}" for s in refused]] if refused else lines

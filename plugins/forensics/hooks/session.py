@@ -105,7 +105,7 @@ class ForensicsHook(BaseHook):
             balancers=BalancerGateway(service["elb"], service["elbv2"], **where),
             iam=IamGateway(service["iam"], **where),
         )
-        return ContainmentGateway(facts=reader, clients=service)
+        return ContainmentGateway(facts=reader, clients=service, role_arn=self.role_arn(scope))
 
     def account(self, scope: Scope) -> AccountGateways:
         """Gateways of a scope, under the phase's role."""

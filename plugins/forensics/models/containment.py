@@ -84,7 +84,7 @@ class Answer(StrEnum):
 
 
 class RehearsedStep(Model):
-    """What EC2 said of one step when it was asked with ``DryRun=True``."""
+    """What EC2 (``DryRun=True``) or IAM (its policy simulator) said of one step."""
 
     name: str
     answer: Answer

@@ -10,7 +10,7 @@ from forensics.operators.containment_work import Containment
 
 
 def rehearsed(work: Containment, plan: ContainmentPlan) -> Rehearsal:
-    """What EC2 says of every step that it can be asked about; once for a plan, and announced when a step would fail."""
+    """What AWS says of every step that it can be asked about; once for a plan, and announced when a step would fail."""
     desk = work.desk
     known = desk.gw.store.get(desk.case_id, "REHEARSAL", Rehearsal)
     if known is not None and known.digest == plan.digest:
