@@ -116,7 +116,9 @@ class Enforcement:
         if session is None:
             return None
         given = requests.asked(call, environ, body)
-        for request in requests.authorizations(given):
+        for question in requests.authorizations(given):
+            where = {"aws:RequestedRegion": given.region, **question.context}
+            request = Request(question.action, question.resource, where)
             decision = judge(session, request)
             self._keep(session, given, request, decision)
             if not decision.allowed:

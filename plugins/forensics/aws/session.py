@@ -31,12 +31,16 @@ RENEW_BEFORE = 1800
 
 @dataclass(frozen=True)
 class Scope:
-    """Where calls go: account, Region, role phase and the case they are made for. Serialisable for triggers."""
+    """Where calls go: account, Region, role phase and the case they are made for. Serialisable for triggers.
+
+    ``instance_id`` is the case's target, in its own account: the session can touch no other instance.
+    """
 
     account_id: str
     region: str
     phase: str
     case_id: str
+    instance_id: str = ""
 
     def as_dict(self) -> dict[str, str]:
         """Plain values, for a trigger's arguments."""
@@ -45,6 +49,7 @@ class Scope:
             "region": self.region,
             "phase": self.phase,
             "case_id": self.case_id,
+            "instance_id": self.instance_id,
         }
 
 

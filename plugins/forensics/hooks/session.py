@@ -40,6 +40,7 @@ from forensics.aws.symbol_store import SymbolStore
 from forensics.aws.target_facts import FactsReader
 from forensics.aws.verification import FindingVerifier
 from forensics.domain.naming import SYMBOL_LIBRARY, session_name
+from forensics.domain.session_policy import session_policy
 from forensics.models.case import Case
 from forensics.settings import Settings, get_settings, names
 
@@ -74,7 +75,13 @@ class ForensicsHook(BaseHook):
 
     def scope(self, case: Case, phase: str) -> Scope:
         """Scope of a phase in the target's account and Region."""
-        return Scope(account_id=case.account_id, region=case.region, phase=phase, case_id=case.case_id)
+        return Scope(
+            account_id=case.account_id,
+            region=case.region,
+            phase=phase,
+            case_id=case.case_id,
+            instance_id=case.instance_id,
+        )
 
     def forensic_scope(self, case_id: str, phase: str = "analyse", *, region: str = "") -> Scope:
         """Scope of a phase in the forensic account, in the home Region unless another is named."""
@@ -85,17 +92,9 @@ class ForensicsHook(BaseHook):
         """The role of a scope, as other accounts name it."""
         return f"arn:aws:iam::{scope.account_id}:role/{self.settings.role_prefix}{scope.phase}"
 
-    def _clients(self, scope: Scope) -> ClientFactory:
-        return assume(
-            scope,
-            role_prefix=self.settings.role_prefix,
-            external_id=self.settings.external_id,
-            session_name=session_name(scope.case_id, scope.phase),
-        )
-
     def containment(self, scope: Scope) -> ContainmentGateway:
         """What containment and release read and change, under the phase's role (``contain`` or ``release``)."""
-        clients = self._clients(scope)
+        clients = self._assumed(scope)
         where = {"account_id": scope.account_id, "region": scope.region}
         service = {name: clients.lazy(name) for name in ("ec2", "autoscaling", "elb", "elbv2", "iam")}
         reader = FactsReader(
@@ -109,7 +108,7 @@ class ForensicsHook(BaseHook):
 
     def account(self, scope: Scope) -> AccountGateways:
         """Gateways of a scope, under the phase's role."""
-        clients = self._clients(scope)
+        clients = self._assumed(scope)
         where = {"account_id": scope.account_id, "region": scope.region}
         ec2 = clients.lazy("ec2")
         return AccountGateways(
@@ -216,11 +215,16 @@ class ForensicsHook(BaseHook):
         )
 
     def _assumed(self, scope: Scope) -> ClientFactory:
+        """A session of the phase's role. In other accounts it is pinned to the Region and the target; in the forensic
+        account the roles' own policies hold each resource's case tag against the session's source identity."""
+        abroad = scope.account_id != self.settings.forensic_account_id
+        pinned = session_policy(account_id=scope.account_id, region=scope.region, instance_id=scope.instance_id)
         return assume(
             scope,
             role_prefix=self.settings.role_prefix,
             external_id=self.settings.external_id,
             session_name=session_name(scope.case_id, scope.phase),
+            policy=pinned if abroad else None,
         )
 
     def archive(self, case_id: str) -> EvidenceArchive:
