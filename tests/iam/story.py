@@ -293,6 +293,7 @@ class Story:
     # ------------------------------------------------------------------ what goes on beside cases
     def _upkeep(self) -> Iterator[Step]:
         yield Step("finding_intake.instance_of_a_resource", self._resolve)
+        yield Step("finding_intake.keeps_findings_hidden", self._keep_hidden)
         yield Step("finding_intake.quarantine", self._quarantine)
         yield Step("finding_redrive.redrive_findings", self._redrive)
         yield Step("evidence_audit.audit_case", self._on("finding", "audit_case", AuditCaseOperator))
@@ -341,6 +342,16 @@ class Story:
             hook.write_back(case).annotate(item, text="is being worked", stage=Stage.RESOLVED)
 
         return write
+
+    def _keep_hidden(self) -> None:
+        """A finding that takes longer stays hidden; each try has a message of its own, which is quarantined afterwards."""
+        self.lab.client("sqs").send_message(QueueUrl=self.lab.facts["queue_url"], MessageBody="{")
+        queue = ForensicsHook().queue()
+        found = queue.receive(visibility=1)
+        refused = queue.hide([m["ReceiptHandle"] for m in found], seconds=0)
+        if refused or not found:
+            msg = f"{len(found)} messages were taken, not kept: {refused}"
+            raise StepFailed(msg)
 
     def _quarantine(self) -> None:
         """A message that nobody can read goes to the dead-letter queue."""

@@ -58,7 +58,8 @@ def memory() -> MemoryFlow:
         probe = ProbeTargetOperator(task_id="probe_target", retries=1, retry_delay=timedelta(seconds=1))
         capture = CaptureMemoryOperator(task_id="capture_memory", trigger_rule=TriggerRule.ALL_DONE, retries=4)
         verify = VerifyMemoryOperator(task_id="verify_memory")
-        live = LiveResponseOperator(task_id="live_response", trigger_rule=TriggerRule.ALL_DONE, retries=1)
+        # As the capture's: a try that a busy scheduler lost finds its command and sends no second one.
+        live = LiveResponseOperator(task_id="live_response", trigger_rule=TriggerRule.ALL_DONE, retries=4)
         probe >> capture >> [verify, live]
     return MemoryFlow(probe, verify, captured=capture, touched=live)
 
