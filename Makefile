@@ -28,8 +28,8 @@ setup: ## Make .venv and .venv-tools from the locked requirements (PYTHON=… ch
 setup-plaso: ## Make .venv-plaso for the full timeline; needs Python 3.11
 	@scripts/setup.sh --plaso
 
-demo: .ready ## Play one case from finding to report on this machine, then stop
-	@$(PYTHON_BIN) -m lab.demo
+demo: .ready ## Play one case from finding to report on this machine, on what the templates deploy, then stop
+	@LAB_DEPLOY=templates $(PYTHON_BIN) -m lab.demo
 
 ##@ The lab
 .PHONY: up down status
@@ -72,7 +72,7 @@ bench: .ready ## Measure the pipeline in the lab
 
 ##@ Long proofs
 .PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check
-storm: .ready ## Let 300 findings come in while AWS throttles and processes are killed (about five minutes)
+storm: .ready ## Let 300 findings come in while AWS throttles and processes are killed (about seven minutes)
 	@$(PYTHON_BIN) -m lab.storm --state $(LAB_STATE)/storm
 
 fuzz: .ready ## Throw 120,000 broken events at the intake (FUZZ_ARGS="--count 1000000 --seed 7"), about five minutes
