@@ -119,6 +119,7 @@ class Play:
             verdict.how = "says so" if known else "silent"
         if mine:
             verdict.denied = f"{mine[0]['action']} on {mine[0]['resource']}"
+        self.story.forgive()
         self.log(f"  {tried.seconds:6.1f} s  without {place}: {step.name} {verdict.how} ({verdict.denied})")
         return verdict
 

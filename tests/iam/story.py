@@ -23,6 +23,7 @@ from forensics.operators.audit import AuditCaseOperator
 from forensics.operators.case import OpenCaseOperator
 from forensics.operators.containment import IsolateTargetOperator, PlanContainmentOperator
 from forensics.operators.custody import ExportCaseOperator
+from forensics.operators.disk_copy import CopySnapshotsOperator
 from forensics.operators.investigation import (
     AttachEvidenceVolumesOperator,
     LaunchForensicInstanceOperator,
@@ -143,13 +144,14 @@ class Story:
     def _page(self) -> None:
         """The page shows what it could not read, instead of the results."""
         view = StoreReader().case_view(self.cases["finding"])
-        unread = [e.what for e in view.timeline if "could not be read" in e.what] if view else ["the page is empty"]
+        whats = [e.what for e in view.timeline] if view else ["results could not be read: the page is empty"]
+        unread = [w for w in whats if w.startswith("results ") and "could not be read" in w]
         if unread:
             raise StepFailed("; ".join(unread))
 
     # ------------------------------------------------------------------ a target of its own for every try
     def _containment(self) -> Iterator[Step]:
-        """Containment does what it can whatever one call answers, so that only a fresh target shows what is missing."""
+        """What does all it can whatever one call answers shows only on a fresh target what is missing."""
         isolate = self._on("fresh", "isolate_target", IsolateTargetOperator)
         yield Step("forensic_case.isolate_target (fresh target)", isolate, renew=self._fresh)
         release = self._on("fresh", "release_target", ReleaseTargetOperator)
@@ -174,6 +176,8 @@ class Story:
 
     # ------------------------------------------------------------------ targets with everything that can be taken from one
     def _hardest_targets(self) -> Iterator[Step]:
+        copy = self._on("disks", "copy_snapshots", CopySnapshotsOperator)
+        yield Step("forensic_case.disk.copy_snapshots (fresh disks)", copy, renew=self._fresh_disks)
         for name in ("full group", "group with room"):
             yield Step(f"forensic_case.open_case ({name})", self._opening(name), self._making(name))
             for step, kind in TRIAGE + (DISKS if name == "full group" else ()):
@@ -192,14 +196,26 @@ class Story:
             made = self.world.make(Cell(interfaces=2, v6=False, address=True, group=True, role="own", running=True))
             self.targets[name] = made
             self._balance(name)
-            if name != "full group":
-                return
-            foreign = self._key("security", for_account="member")
-            kinds = ({}, {"KmsKeyId": self._key("member")}, {"KmsKeyId": foreign})
-            for device, more in zip("fgh", kinds, strict=True):
-                self._add_volume(made.instance_id, f"/dev/sd{device}", **more)
+            if name == "full group":
+                self._encrypted_disks(made)
 
         return make
+
+    def _encrypted_disks(self, made: Made) -> None:
+        """Disks under EBS's own key, a key of the account, and one of another account."""
+        foreign = self._key("security", for_account="member")
+        kinds = ({}, {"KmsKeyId": self._key("member")}, {"KmsKeyId": foreign})
+        for device, more in zip("fgh", kinds, strict=True):
+            self._add_volume(made.instance_id, f"/dev/sd{device}", **more)
+
+    def _fresh_disks(self) -> None:
+        """Every kind of disk, snapshotted and not copied yet: what one try has shared or copied, no other asks for again."""
+        cell = Cell(interfaces=1, v6=False, address=False, group=False, role="own", running=True)
+        self.targets["disks"] = made = self.world.make(cell)
+        self._encrypted_disks(made)
+        self._opening("disks", actions="disk")()
+        for step, kind in (*TRIAGE, DISKS[0]):
+            self._on("disks", step, kind)()
 
     def _balance(self, name: str) -> None:
         """Register the target with a load balancer of the first generation."""
@@ -295,7 +311,7 @@ class Story:
         yield Step("finding_intake.instance_of_a_resource", self._resolve)
         yield Step("finding_intake.keeps_findings_hidden", self._keep_hidden)
         yield Step("finding_intake.quarantine", self._quarantine)
-        yield Step("finding_redrive.redrive_findings", self._redrive)
+        yield Step("finding_redrive.redrive_findings", self._redrive, renew=self._dead_letter)
         yield Step("evidence_audit.audit_case", self._on("finding", "audit_case", AuditCaseOperator))
         yield Step("case_export.export_case", self._on("finding", "export_case", ExportCaseOperator))
         yield Step("orphan_reaper.reap_orphans", self._reap, self._orphan)
@@ -367,6 +383,19 @@ class Story:
         if not int(arrived["ApproximateNumberOfMessages"]):
             msg = "nothing arrived in the dead-letter queue"
             raise StepFailed(msg)
+
+    def _dead_letter(self) -> None:
+        """One more for each try: those that an earlier one has looked at stay hidden for a while."""
+        queue = self.lab.facts["dead_letter_queue_url"]
+        self.lab.client("sqs").send_message(QueueUrl=queue, MessageBody="{")
+
+    def forgive(self) -> None:
+        """A message that could not be sent stays a gap of its case: rightly, but it was taken away on purpose."""
+        db, table = self.lab.client("dynamodb"), self.lab.facts["case_table"]
+        for page in db.get_paginator("scan").paginate(TableName=table, ProjectionExpression="PK, SK"):
+            for key in page["Items"]:
+                if key["SK"]["S"].startswith("FAILURE#notify:"):
+                    db.delete_item(TableName=table, Key=key)
 
     def _redrive(self) -> None:
         moved = perform(RedriveFindingsOperator(task_id="redrive_findings"), params={"limit": 10, "quarantined": True})
