@@ -237,6 +237,8 @@ class Story:
 
     def _add_volume(self, instance: str, device: str, **more: str) -> None:
         ec2 = self.world.ec2
+        # a volume is attached to nothing that is still starting
+        ec2.get_waiter("instance_running").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1, "MaxAttempts": 30})
         described = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
         volume = ec2.create_volume(
             AvailabilityZone=described["Placement"]["AvailabilityZone"], Size=1, VolumeType="gp3", Encrypted=True, **more
