@@ -43,11 +43,12 @@ class Asked:
         }  # fmt: skip
 
 
-def policies_of(session: Session) -> dict[str, Mapping[str, Any]]:
-    """The role's policies by name, as IAM holds them now."""
-    role = next((r for r in iam_backends[session.account]["aws"].roles.values() if r.arn == session.role_arn), None)
+def policies_of(role_arn: str) -> dict[str, Mapping[str, Any]] | None:
+    """The role's inline policies by name, as IAM holds them now; None when there is no such role."""
+    backend = iam_backends[role_arn.split(":")[4]]["aws"]
+    role = next((r for r in backend.roles.values() if r.arn == role_arn), None)
     if role is None:
-        return {}
+        return None
     return {name: json.loads(text) if isinstance(text, str) else text for name, text in role.policies.items()}
 
 
@@ -76,7 +77,7 @@ def _context(session: Session, request: Request) -> Context:
 def judge(session: Session, request: Request) -> Decision:
     """The role's policies, its session policy, and the policy of the bucket or key that the request is about."""
     full = Request(request.action, request.resource, _context(session, request))
-    decision = decide(policies_of(session), full)
+    decision = decide(policies_of(session.role_arn) or {}, full)
     if not decision.allowed:
         return decision
     if session.policy is not None and not (own := decide({"session policy": session.policy}, full)).allowed:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.iam.exceptions import NoSuchEntity
-from moto.iam.models import iam_backends
 from moto.iam.responses import IamResponse
 
+from lab.iam.enforcement import policies_of
 from lab.iam.policy import Request, about, decide, listed
 from lab.mends.patching import add
-
-
-def _policies(role_arn: str) -> dict[str, Mapping[str, Any]]:
-    account = role_arn.split(":")[4]
-    role = next((r for r in iam_backends[account]["aws"].roles.values() if r.arn == role_arn), None)
-    if role is None:
-        raise NoSuchEntity(f"{role_arn} cannot be found.")
-    return {name: json.loads(text) if isinstance(text, str) else text for name, text in role.policies.items()}
 
 
 def _missing(policies: Mapping[str, Mapping[str, Any]], request: Request) -> list[str]:
@@ -43,7 +34,11 @@ def simulate_principal_policy(self: Any) -> ActionResult:
     A role without any policy is one of a lab that was seeded by hand, where nothing is enforced: it may do everything.
     """
     everything = {"lab": {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}}
-    policies = _policies(self._get_param("PolicySourceArn")) or everything
+    role_arn = self._get_param("PolicySourceArn")
+    found = policies_of(role_arn)
+    if found is None:
+        raise NoSuchEntity(f"{role_arn} cannot be found.")
+    policies = found or everything
     entries = self._get_param("ContextEntries", [])
     context = {e["ContextKeyName"]: e["ContextKeyValues"][0] for e in entries}
     results = []
@@ -52,13 +47,12 @@ def simulate_principal_policy(self: Any) -> ActionResult:
             request = Request(action, resource, context)
             decision = decide(policies, request)
             refused = "explicitDeny" if decision.by.startswith("explicit deny") else "implicitDeny"
+            result = {"EvalResourceName": resource}
+            answer = "allowed" if decision.allowed else refused
+            # with resources named, what is missing is told for each of them and not above
+            each = {**result, "EvalResourceDecision": answer, "MissingContextValues": _missing(policies, request)}
             results.append(
-                {
-                    "EvalActionName": action,
-                    "EvalResourceName": resource,
-                    "EvalDecision": "allowed" if decision.allowed else refused,
-                    "MissingContextValues": _missing(policies, request),
-                }
+                {**result, "EvalActionName": action, "EvalDecision": answer, "ResourceSpecificResults": [each]}
             )
     return ActionResult({"EvaluationResults": results, "IsTruncated": False})
 

@@ -77,6 +77,14 @@ def test_a_condition_that_iam_cannot_judge_is_no_refusal(world: World, role: Any
     assert all("without aws:ResourceTag/team" in s.detail for s in asked)
 
 
+def test_an_explicit_deny_is_a_refusal_whatever_else_is_missing(world: World, role: Any) -> None:
+    tagged = {"StringEquals": {"aws:ResourceTag/team": "web"}}
+    denied = {"Effect": "Deny", "Action": "autoscaling:*", "Resource": "*"}
+    found, services = rehearsed(world, role(EVERYTHING, {**EVERYTHING, "Condition": tagged}, denied))
+    asked = [s for s in found.steps if services[s.name] == "autoscaling"]
+    assert asked and {s.answer for s in asked} == {Answer.REFUSED}
+
+
 def test_a_role_that_iam_does_not_know_leaves_the_steps_unasked(world: World) -> None:
     found, services = rehearsed(world, f"arn:aws:iam::{ACCOUNT}:role/nobody")
     asked = [s for s in found.steps if services[s.name] in WITHOUT_DRY_RUN]

@@ -61,7 +61,10 @@ class IamGateway:
         decision = str(found["EvalDecision"])
         if decision == "allowed":
             return True, f"IAM would allow {permission}"
-        if missing := found.get("MissingContextValues"):
+        # condition keys that nobody gave are told per resource when resources were named
+        results = [found, *found.get("ResourceSpecificResults", [])]
+        missing = sorted({key for result in results for key in result.get("MissingContextValues", [])})
+        if missing and decision != "explicitDeny":
             return None, f"IAM cannot say whether it allows {permission} without {', '.join(missing)}"
         organization = found.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations", True)
         by = "" if organization else ", by a policy of the organization"

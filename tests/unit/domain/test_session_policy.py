@@ -10,7 +10,6 @@ from forensics.domain.session_policy import GLOBAL_REGION, session_policy
 from lab.iam.policy import Request, decide
 
 ACCOUNT, REGION, TARGET = "111122223333", "eu-central-1", "i-0123456789abcdef0"
-HERE = {"aws:RequestedRegion": REGION}
 
 
 def instance(name: str, *, account: str = ACCOUNT, region: str = REGION) -> str:
