@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lab import airflow, stack_state
+from lab.agent.machine import NICENESS
 from lab.stack_health import AirflowApi, missing_airflow, missing_api, missing_dags, missing_lab, wait
 from lab.stack_process import MARK, Member, StackError, born, end, kill, launch, tail
 from lab.stack_state import free_port, is_free
@@ -31,6 +32,7 @@ from lab.stack_state import free_port, is_free
 REQUIRED_DAGS = ("forensic_case", "finding_intake")
 LAB_PORT, UI_PORT = 9123, 8080
 START_SECONDS = 240.0
+HOST_NICENESS = "19"
 # -P: the directory it is started in (with the lab in it) stays off Airflow's path
 # LAB_AIRFLOW_PYTHON: the interpreter of another Airflow, for checks of a release (`make mwaa-check`)
 AIRFLOW = (os.environ.get("LAB_AIRFLOW_PYTHON") or sys.executable, "-P", "-m", "airflow")
@@ -189,7 +191,7 @@ class Stack:
 
     def _start_lab(self) -> None:
         began = time.monotonic()
-        base = {**airflow.clean(dict(os.environ)), MARK: self._id, "PYTHONUNBUFFERED": "1"}
+        base = {**airflow.clean(dict(os.environ)), MARK: self._id, "PYTHONUNBUFFERED": "1", NICENESS: HOST_NICENESS}
         base["PYTHONPATH"] = os.pathsep.join([str(airflow.ROOT), str(airflow.ROOT / "plugins")])
         command = [
             sys.executable,

@@ -15,6 +15,9 @@ from lab.agent.protocol import Attachments, VolumePath
 from lab.agent.tools import toolkit_view
 from lab.sandbox.spec import Bind, Spec
 
+# In AWS a host's programs run on a machine of their own and take no time from the orchestrator's; a lab that carries both
+# says by this variable how far they make way (0 to 19).
+NICENESS = "LAB_HOST_NICENESS"
 _EBS_LINK = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{}"
 _OS_IDS = {
     "amazon": "amzn",
@@ -89,6 +92,7 @@ class Machines:
             proc_files=tuple(proc_files),
             disk_tmp=facts["kind"] == "forensic",
             port=port,
+            niceness=int(os.environ.get(NICENESS, "0")),
         )
 
     def _kernel(self, facts: dict[str, Any], *, binds: list[Bind], proc_files: list[tuple[str, str]]) -> None:

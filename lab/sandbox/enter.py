@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 SETUP_FAILED = 125
 _LIFELINE_SECONDS = 0.2
-# In AWS a host's programs run on a machine of their own and take no time from the orchestrator's.
-_NICENESS = 5
 _NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC
 
 
@@ -60,7 +58,7 @@ def main(arguments: list[str]) -> int:
     channel = Channel(status)
     message = json.loads(sys.stdin.buffer.read())
     os.umask(0o022)
-    os.nice(_NICENESS)
+    kernel.yield_processor(message["niceness"])
     if message["reduced"]:
         return reduced.run(message, ready=lambda: channel.send("ready"), lifeline=lifeline, spawn=spawn)
     notes: list[str] = []
@@ -169,7 +167,8 @@ def spawn(message: dict[str, Any], *, drop: bool) -> int:
     if child:
         return child
     try:
-        os.setsid()
+        # As the agent does: a process group, in the helper's session (and so in its scheduling group).
+        os.setpgid(0, 0)
         # Python ignores these two; a shell pipeline needs them.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)

@@ -11,6 +11,7 @@ import fcntl
 import os
 import socket
 import struct
+import time
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -45,6 +46,7 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _SYS_MOUNT_SETATTR = 442  # the same number on every architecture
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 _AT_FDCWD = -100
+_AUTOGROUP_TRIES = 25
 _AT_RECURSIVE = 0x8000
 _MOUNT_ATTR_RDONLY = 0x1
 
@@ -59,6 +61,24 @@ def _check(result: int, *, what: str) -> None:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def yield_processor(niceness: int) -> None:
+    """Let others go first, by nice(2) and, where sessions are scheduled as groups, for this one as a whole.
+
+    With autogroups (sched(7)) nice alone counts only among the processes of one session.
+    """
+    os.nice(niceness)
+    for _ in range(_AUTOGROUP_TRIES if niceness else 0):
+        try:
+            with open("/proc/self/autogroup", "w", encoding="ascii") as stream:  # noqa: PTH123 (see enter.py)
+                stream.write(str(niceness))
+        except BlockingIOError:
+            time.sleep(0.02)  # the kernel takes one such wish each tenth of a second from those without privileges
+        except OSError:
+            return  # no autogroups here, or not ours to change: then nice has to do
+        else:
+            return
 
 
 def unshare(flags: int, *, name: str) -> None:

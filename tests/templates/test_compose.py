@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from lab import airflow
-from lab.stack import LAB_PORT, UI_PORT
+from lab.agent.machine import NICENESS
+from lab.stack import HOST_NICENESS, LAB_PORT, UI_PORT
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "docker-compose.yml"
@@ -97,6 +98,7 @@ def test_ports_are_those_of_make_up_and_local(compose: dict[str, Any]) -> None:
     }
     assert str(LAB_PORT) in compose["services"]["lab"]["command"]
     assert compose["services"]["lab"]["command"][:3] == ["python", "-m", "lab.server"]
+    assert compose["services"]["lab"]["environment"][NICENESS] == HOST_NICENESS
 
 
 def test_services_wait_for_what_they_need(compose: dict[str, Any]) -> None:
