@@ -24,7 +24,7 @@ from lab.evidence.guest import make_memory
 from lab.evidence.guest.guest_files import build_initramfs
 from lab.evidence.guest.initramfs import Initramfs
 from lab.evidence.guest.vm import ATTACKER, C2_PORT, FileServer, Guest, Listener
-from lab.guest_lime import LIME_LIST, offer_lime
+from lab.guest_lime import LIME_LIST, lacking_headers, offer_lime
 from lab.seed_targets import controller
 from lab.stack import read_variables
 from lab.stack_state import free_port
@@ -53,7 +53,6 @@ APPLETS = (
     "awk", "chmod", "cut", "dd", "df", "env", "head", "mkdir", "mkfifo", "mktemp", "mount", "mv", "sha256sum", "stat", "tee",
     "touch", "wc", "od", "sort", "cp", "kill", "sync", "setsid", "rmmod",
 )  # fmt: skip
-NEEDS = ("qemu-system-x86_64", "busybox", "bash-static", "gcc", "ssh", "ssh-keygen", "apt-get", "apt-cache", "dpkg-deb")
 RELAY = (
     "import socket,threading,sys\n"
     "def pump(a,b):\n"
@@ -322,12 +321,15 @@ def main() -> int:
     )
     parser.add_argument("--lime", action="store_true", help="capture by a LiME module built for the guest's kernel")
     given = parser.parse_args()
-    from shutil import rmtree, which
+    from shutil import rmtree
 
-    if lacks := [tool for tool in NEEDS if which(tool) is None]:
-        print(
-            f"make guest: SKIPPED, nothing is proven: this machine has no {', '.join(lacks)} (Debian packages: lab/evidence/guest)"
-        )
+    given.state = given.state.resolve()  # make runs in a folder of its own
+    lacks = make_memory.missing_tools()
+    if given.lime and not lacks:
+        lacks += lacking_headers()
+    if lacks:
+        print("make guest: SKIPPED, nothing is proven: this machine lacks")
+        print("\n".join(f"  {line}" for line in lacks))
         return 0
     rmtree(given.state, ignore_errors=True)
     work, state = given.state / "work", given.state / "lab"

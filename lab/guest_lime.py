@@ -15,6 +15,14 @@ from lab.seed_accounts import Account
 LIME_KEY, LIME_LIST = "tools/lime/guest.ko", "tools/lime/list.json"
 
 
+def lacking_headers() -> list[str]:
+    """What this machine lacks to build a module for the guest's kernel, with the package that brings it."""
+    kernel = make_memory.newest_kernel()
+    if Path(f"/lib/modules/{kernel}/build").exists():
+        return []
+    return [f"the headers of kernel {kernel}: apt-get install linux-headers-{kernel}"]
+
+
 def offer_lime(lab: dict[str, Any], work: Path) -> None:
     """Build LiME for the guest's kernel from Debian's source package, and list it, signed, in the lab's tools bucket."""
     kernel, source = make_memory.newest_kernel(), work / "lime"

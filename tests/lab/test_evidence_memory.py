@@ -6,11 +6,13 @@ import hashlib
 import io
 import json
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
 
 from lab.evidence import memory
+from lab.evidence.guest.make_memory import statically_linked
 from lab.evidence.lime import RamRange, read_ranges, system_ram, write_lime
 
 
@@ -94,3 +96,17 @@ def test_lime_round_trip_and_its_errors() -> None:
         list(read_ranges(io.BytesIO(b"x" * 64)))
     with pytest.raises(ValueError, match="root"):
         system_ram("00000000-00000000 : System RAM\n")
+
+
+@pytest.mark.parametrize(("kinds", "expected"), [((1, 1), True), ((6, 3, 1), False)], ids=["static", "with-a-loader"])
+def test_a_program_that_needs_a_loader_is_told_from_one_that_does_not(
+    tmp_path: Path, kinds: tuple[int, ...], expected: bool
+) -> None:
+    headers = b"".join(struct.pack("<I52x", kind) for kind in kinds)
+    head = b"\x7fELF\x02".ljust(32, b"\0") + struct.pack("<Q", 64)
+    elf = head.ljust(54, b"\0") + struct.pack("<HH", 56, len(kinds))
+    program = tmp_path / "program"
+    program.write_bytes(elf.ljust(64, b"\0") + headers)
+    assert statically_linked(program) is expected
+    (tmp_path / "script").write_text("#!/bin/sh\n")
+    assert not statically_linked(tmp_path / "script")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -58,7 +59,21 @@ SSH_PACKAGES = ("dropbear-bin", "libtomcrypt1", "libtommath1")
 
 def missing_tools() -> list[str]:
     """One line per program this machine lacks, with the package that brings it."""
-    return [f"{tool}: {needs}" for tool, needs in TOOLS.items() if shutil.which(tool) is None]
+    lacks = [f"{tool}: {needs}" for tool, needs in TOOLS.items() if shutil.which(tool) is None]
+    busybox = shutil.which("busybox")
+    if busybox and not statically_linked(Path(busybox)):
+        lacks.append(f"a busybox that needs no libraries ({busybox} does): {TOOLS['busybox']}")
+    return lacks
+
+
+def statically_linked(program: Path) -> bool:
+    """Whether an ELF64 program starts without a loader (no PT_INTERP; System V ABI, "Program Header")."""
+    data = program.read_bytes()
+    if data[:5] != b"\x7fELF\x02":
+        return False
+    (table,) = struct.unpack_from("<Q", data, 32)
+    size, count = struct.unpack_from("<HH", data, 54)
+    return all(struct.unpack_from("<I", data, table + size * n)[0] != 3 for n in range(count))
 
 
 def newest_kernel() -> str:

@@ -2,7 +2,8 @@
 
 The image is judged by what is in it, never by what the target says of it: its ranges against the RAM map, its kernel banner
 against the probe's, the kernel's page tables, its text, and the pages that the kernel's own records call in use. ``iomem`` and
-``kallsyms`` come from the target; a lie in them makes a check fail, it cannot make one pass that the image does not support.
+``kallsyms`` come from the target; a lie in them makes a check fail, it cannot make one pass that the image does not support
+(but one: another table named as ``shmem_aops`` would leave out the zero pages of up to 64 files).
 """
 
 from __future__ import annotations

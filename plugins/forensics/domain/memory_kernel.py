@@ -20,10 +20,15 @@ KERNEL_HALF = 0xFFFF_8000_0000_0000
 _ADDRESS = 0x000F_FFFF_FFFF_F000
 _PRESENT, _LARGE = 1, 0x80
 _ANONYMOUS = 1
+_MAPPING_FLAGS = 3
 _KERNEL_ALIGNMENT = 2 << 20
-_WANTED = (b"linux_banner", b"init_top_pgt", b"init_level4_pgt", b"_text", b"_etext", b"vmemmap_base")
+_WANTED = (b"linux_banner", b"init_top_pgt", b"init_level4_pgt", b"_text", b"_etext", b"vmemmap_base", b"shmem_aops")
 _SYMBOL = re.compile(rb"^([0-9a-f]{8,16}) \w (" + b"|".join(_WANTED) + rb")$", re.MULTILINE)
 _STRUCT_PAGE = struct.Struct("<24xQ20xi8x")
+# An address_space with its table of operations lies within these bytes from where ``mapping`` points (about 150 of them).
+_MAPPING_BYTES = 256
+# A hole in an image touches the pages of many files; a capture writes into a few.
+_LOOKED_AT_MAPPINGS = 64
 _CACHED_PAGES = 1024
 # 64 groups of 16,384 page records (1 MiB each) are looked at, spread over the memory: enough to see a hole of 1 %.
 _GROUP_FRAMES = 16_384
@@ -144,7 +149,7 @@ def zero_text_pages(tables: PageTables, known: dict[str, int], walker: LimeWalke
 class InUse:
     """Page frames that the kernel's records call in use (a file's or a process's page), and how many of those are zero.
 
-    ``longest_run`` counts zero frames one after the other, in use and not a process's own (those may well be zero).
+    Zero pages of files in memory (tmpfs) are left out: the capture itself copies free memory into such files. ``longest_run`` counts zero frames one after the other, in use and not a process's own (those may well be zero).
     """
 
     frames: int
@@ -164,6 +169,7 @@ def frames_in_use(tables: PageTables, known: dict[str, int], walker: LimeWalker)
         msg = "the symbol list does not name vmemmap_base"
         raise UnreachableError(msg)
     records = int.from_bytes(tables.read(known["vmemmap_base"], 8), "little")
+    in_memory = _FilesInMemory(tables, known.get("shmem_aops"))
     frames = zero = blank = run = longest = 0
     for first, past in _groups(walker.covered):
         block = tables.read(records + first * _STRUCT_PAGE.size, (past - first) * _STRUCT_PAGE.size)
@@ -171,13 +177,41 @@ def frames_in_use(tables: PageTables, known: dict[str, int], walker: LimeWalker)
         for number, (mapping, references) in enumerate(_STRUCT_PAGE.iter_unpack(block), start=first):
             if references <= 0 or mapping < KERNEL_HALF:
                 continue
-            frames += 1
             is_zero = walker.zeros.is_zero(number * PAGE)
+            if is_zero and in_memory.holds(mapping):
+                continue
+            frames += 1
             zero += is_zero
             if not mapping & _ANONYMOUS:
                 run = run + 1 if is_zero else 0
                 longest = max(longest, run)
     return InUse(frames, zero, longest, blank)
+
+
+class _FilesInMemory:
+    """Tells the pages of files in tmpfs: their mapping's operations are the kernel's ``shmem_aops``."""
+
+    def __init__(self, tables: PageTables, operations: int | None) -> None:
+        self._tables = tables
+        self._operations = operations.to_bytes(8, "little") if operations else None
+        self._known: dict[int, bool] = {}
+
+    def holds(self, mapping: int) -> bool:
+        """Whether a page with this mapping (its record's word, flags included) is one of theirs; False where that cannot be told."""
+        if self._operations is None or mapping & _MAPPING_FLAGS:
+            return False
+        if mapping not in self._known:
+            if len(self._known) >= _LOOKED_AT_MAPPINGS:
+                return False
+            self._known[mapping] = self._look(mapping)
+        return self._known[mapping]
+
+    def _look(self, mapping: int) -> bool:
+        try:
+            data = self._tables.read(mapping, _MAPPING_BYTES)
+        except UnreachableError:
+            return False
+        return any(data[at : at + 8] == self._operations for at in range(0, _MAPPING_BYTES, 8))
 
 
 def _groups(covered: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -17,6 +17,7 @@ from tests.memory_image import (
     RECORDS_PHYSICAL,
     TABLES,
     TEXT_PHYSICAL,
+    TEXT_VIRTUAL,
     SmallMemory,
     small_memory,
 )
@@ -78,6 +79,37 @@ def test_damage_is_graded_down_and_named(image: bytes, outcome: Outcome, said: s
     verdict = judge(image)
     assert verdict.outcome is outcome
     assert said in "; ".join(verdict.problems)
+
+
+@pytest.mark.parametrize("files", ["in memory", "on disk"])
+def test_zero_pages_in_files_in_memory_are_the_captures_own_copies(files: str) -> None:
+    """A capture copies free memory, zeros and all, into its parts in tmpfs; a hole in other files is one."""
+    space, operations = TEXT_VIRTUAL + MIB + 0x3000, TEXT_VIRTUAL + MIB + 0x5000
+    image = bytearray(zeroed(TABLES + MIB, 2 * MIB))
+    for frame in range((TABLES + MIB) // PAGE, (TABLES + 3 * MIB) // PAGE):
+        struct.pack_into("<Q", image, offset(RECORDS_PHYSICAL) + frame * 64 + 24, space)
+    used = operations if files == "in memory" else operations + 0x40
+    struct.pack_into("<Q", image, offset(TEXT_PHYSICAL) + MIB + 0x3000 + 152, used)
+    kallsyms = MADE.kallsyms + f"{operations:016x} D shmem_aops\n".encode()
+    verdict = judge(bytes(image), kallsyms=kallsyms)
+    assert (verdict.outcome is Outcome.ACQUIRED) is (files == "in memory"), verdict.problems
+    if files == "on disk":
+        assert "512 of them one after the other" in verdict.problems[0]
+    else:
+        # a target that does not name the table is judged without it
+        assert judge(bytes(image)).outcome is Outcome.PARTIAL
+
+
+def test_a_hole_in_many_files_in_memory_is_still_one() -> None:
+    """A capture writes into a few files: only so many are looked at."""
+    operations = TEXT_VIRTUAL + MIB + 0x5000
+    image = bytearray(zeroed(TABLES + MIB, 2 * MIB))
+    for number, frame in enumerate(range((TABLES + MIB) // PAGE, (TABLES + 3 * MIB) // PAGE)):
+        place = MIB + 0x6000 + number * 8
+        struct.pack_into("<Q", image, offset(RECORDS_PHYSICAL) + frame * 64 + 24, TEXT_VIRTUAL + place)
+        struct.pack_into("<Q", image, offset(TEXT_PHYSICAL) + place + 152, operations)
+    kallsyms = MADE.kallsyms + f"{operations:016x} D shmem_aops\n".encode()
+    assert judge(bytes(image), kallsyms=kallsyms).outcome is Outcome.PARTIAL
 
 
 def test_another_kernels_image_is_refused() -> None:
