@@ -148,8 +148,10 @@ def _post_key(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _checked_url(original: Callable[..., Any]) -> Callable[..., Any]:
-    def _key_response(self: Any, request: Any, full_url: str) -> Any:
-        if "Authorization" not in request.headers and "X-Amz-Signature" in request.args:
+    def response(self: Any, request: Any, full_url: str) -> Any:
+        if "Authorization" not in request.headers:
+            if "X-Amz-Signature" not in request.args:
+                raise Refused("Access Denied")  # nothing in the lab is public
             check_presigned(
                 method=request.method,
                 path=request.path,
@@ -158,7 +160,7 @@ def _checked_url(original: Callable[..., Any]) -> Callable[..., Any]:
             )
         return original(self, request, full_url)
 
-    return _key_response
+    return response
 
 
 def check_presigned(*, method: str, path: str, query: str, headers: dict[str, str]) -> None:
@@ -218,6 +220,7 @@ def apply() -> None:
     """Install the mend."""
     replace(FakeBucket, "get_permission", _get_permission)
     replace(S3Response, "_key_response", _checked_url)
+    replace(S3Response, "_bucket_response", _checked_url)
     replace(S3Response, "_key_response_get", _get_key)
     replace(S3Response, "_key_response_put", _put_key)
     replace(S3Response, "_key_response_post", _post_key)

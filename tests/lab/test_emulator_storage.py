@@ -187,6 +187,18 @@ def test_a_changed_url_is_refused(s3, bucket: str) -> None:
     assert http("PUT", url, b"z")[0] == 403
 
 
+def test_nothing_is_read_or_listed_without_a_signature_or_with_anothers(s3, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="mine", Body=b"x")
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "mine"})
+    plain, query = url.split("?")
+    folder = plain.removesuffix("/mine")
+    for refusable in (plain, folder, f"{folder}?list-type=2", f"{folder}?{query}", f"{folder}?list-type=2&{query}"):
+        assert http("GET", refusable)[0] == 403, refusable
+    assert http("GET", url)[0] == 200
+    listing = s3.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket})
+    assert b"<Key>mine</Key>" in http("GET", listing)[1]
+
+
 def test_a_url_with_odd_characters_and_signed_headers(s3, bucket: str) -> None:
     where = {"Bucket": bucket, "Key": "cases/a b/ü+(1).json", "ContentType": "application/json"}
     url = s3.generate_presigned_url("put_object", Params=where)
