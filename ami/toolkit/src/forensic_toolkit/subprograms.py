@@ -49,7 +49,7 @@ def start(
             stdout=out,
             stderr=errors,
             env=_environment(folder),
-            start_new_session=True,
+            process_group=0,  # ended as a whole; a session of its own would be scheduled apart from this program
             preexec_fn=confined.hook() if confined else _limits(memory_bytes),
         )
 
@@ -65,7 +65,7 @@ def converse(argv: list[str], *, folder: Path, memory_bytes: int | None = None) 
             stdout=subprocess.PIPE,
             stderr=file,
             env=_environment(folder),
-            start_new_session=True,
+            process_group=0,  # ended as a whole; a session of its own would be scheduled apart from this program
             preexec_fn=_limits(memory_bytes),
         )
     return Conversation(process, errors=errors)
