@@ -149,7 +149,8 @@ def zero_text_pages(tables: PageTables, known: dict[str, int], walker: LimeWalke
 class InUse:
     """Page frames that the kernel's records call in use (a file's or a process's page), and how many of those are zero.
 
-    Zero pages of files in memory (tmpfs) are left out: the capture itself copies free memory into such files. ``longest_run`` counts zero frames one after the other, in use and not a process's own (those may well be zero).
+    Zero pages of files in memory (tmpfs) are left out: the capture itself copies free memory into such files. ``longest_run``
+    counts zero frames one after the other, in use and not a process's own (those may well be zero).
     """
 
     frames: int
@@ -197,7 +198,7 @@ class _FilesInMemory:
         self._known: dict[int, bool] = {}
 
     def holds(self, mapping: int) -> bool:
-        """Whether a page with this mapping (its record's word, flags included) is one of theirs; False where that cannot be told."""
+        """Whether a page with this mapping (the word in its record) is one of theirs; False where that cannot be told."""
         if self._operations is None or mapping & _MAPPING_FLAGS:
             return False
         if mapping not in self._known:
