@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -163,9 +165,8 @@ def test_nothing_is_installed_compiled_or_cloned(name: str) -> None:
 
 @pytest.mark.parametrize("name", LINUX)
 def test_shellcheck_has_nothing_to_say(name: str) -> None:
-    program = shutil.which("shellcheck")
-    if program is None:
-        pytest.skip("shellcheck is not installed")
+    program = shutil.which("shellcheck", path=str(Path(sys.executable).parent))
+    assert program, "requirements/dev.lock brings it: run make setup"
     done = subprocess.run([program, "-"], input=documents.script(name), capture_output=True, text=True, check=False)
     assert done.stdout == ""
 
