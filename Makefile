@@ -63,7 +63,7 @@ test-e2e: .ready ## Boot the lab and Airflow and play the cases, happy and faili
 lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] ruff: rules"; .venv/bin/ruff check .
 	@echo "[lint] ruff: format"; .venv/bin/ruff format --check .
-	@echo "[lint] shellcheck"; .venv/bin/shellcheck .ci/run $$(git ls-files '*.sh')
+	@echo "[lint] shellcheck"; .venv/bin/shellcheck .ci/run $$(find . -path './.?*' -prune -o -path ./dist -prune -o -name '*.sh' -print)
 	@echo "[lint] import-linter: docs/architecture.md's rooms"; PYTHONPATH=plugins .venv/bin/lint-imports --no-cache
 	@echo "[lint] mypy: plugins/forensics"; .venv/bin/mypy
 

@@ -58,10 +58,13 @@ def main(arguments: list[str]) -> int:
     channel = Channel(status)
     message = json.loads(sys.stdin.buffer.read())
     os.umask(0o022)
-    kernel.yield_processor(message["niceness"])
-    if message["reduced"]:
-        return reduced.run(message, ready=lambda: channel.send("ready"), lifeline=lifeline, spawn=spawn)
     notes: list[str] = []
+    if not kernel.yield_processor(message["niceness"]):
+        notes.append(
+            "processor: the script competes with the host's programs, the kernel did not take its session's niceness"
+        )
+    if message["reduced"]:
+        return reduced.run(message, ready=lambda: channel.send("ready", notes=notes), lifeline=lifeline, spawn=spawn)
     try:
         _leave_namespaces(notes)
     except OSError as error:

@@ -63,10 +63,11 @@ def _check(result: int, *, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def yield_processor(niceness: int) -> None:
+def yield_processor(niceness: int) -> bool:
     """Let others go first, by nice(2) and, where sessions are scheduled as groups, for this one as a whole.
 
-    With autogroups (sched(7)) nice alone counts only among the processes of one session.
+    With autogroups (sched(7)) nice alone counts only among the processes of one session; False when the kernel did not take
+    the wish for the session.
     """
     os.nice(niceness)
     for _ in range(_AUTOGROUP_TRIES if niceness else 0):
@@ -76,9 +77,10 @@ def yield_processor(niceness: int) -> None:
         except BlockingIOError:
             time.sleep(0.02)  # the kernel takes one such wish each tenth of a second from those without privileges
         except OSError:
-            return  # no autogroups here, or not ours to change: then nice has to do
+            return not os.path.exists("/proc/self/autogroup")  # noqa: PTH110 (see enter.py)
         else:
-            return
+            return True
+    return not niceness
 
 
 def unshare(flags: int, *, name: str) -> None:

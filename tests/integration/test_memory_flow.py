@@ -8,6 +8,7 @@ import tarfile
 import threading
 import time
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,18 +92,24 @@ def test_probe_capture_live_response_and_verdict(lab: SmallLab) -> None:
     assert again["already"] is True
 
 
-def test_a_killed_capture_goes_on_where_it_stopped(lab: SmallLab, tmp_path: Any) -> None:
-    files = memory_image.write(tmp_path / "larger", size=52 * MIB)
+def case_with_memory(lab: SmallLab, folder: Path, *, mib: int, rate: int) -> tuple[str, dict[str, Path]]:
+    """A triaged case whose target has so much memory and is read at so many MiB a second; its id and the target's files."""
+    files = memory_image.write(folder, size=mib * MIB)
     kernel = {name: str(path) for name, path in files.items() if name != "memory"}
-    change_target(lab, memory=str(files["memory"]), kernel=kernel, capture_rate_mib_s=12)
+    change_target(lab, memory=str(files["memory"]), kernel=kernel, capture_rate_mib_s=rate)
     case_id = open_case(lab)
     triage(case_id)
+    return case_id, files
+
+
+def test_a_killed_capture_goes_on_where_it_stopped(lab: SmallLab, tmp_path: Path) -> None:
+    case_id, files = case_with_memory(lab, tmp_path / "larger", mib=52, rate=12)
     killer = threading.Thread(target=_cancel_after_a_part, args=(lab, case_id), daemon=True)
     killer.start()
     with pytest.raises(MemoryCaptureError, match="the next try goes on from there"):
         perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id, try_number=1)
     killer.join(10)
-    change_target(lab, memory=str(files["memory"]), kernel=kernel, capture_rate_mib_s=None)
+    change_target(lab, capture_rate_mib_s=None)
     assert _parts_sent(lab) >= 1
     perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id, try_number=2)
     sent = _parts_sent(lab)

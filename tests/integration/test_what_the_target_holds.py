@@ -5,30 +5,24 @@ from __future__ import annotations
 import re
 import threading
 import time
-import urllib.error
-import urllib.request
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.operators.memory import CaptureMemoryOperator
-from tests import memory_image
+from forensics.operators.memory_verify import VerifyMemoryOperator
+from lab.airflow import secret_key
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
-from tests.integration.test_case_steps import open_case, triage
-from tests.integration.test_memory_flow import change_target
-
-MIB = 1024 * 1024
+from tests.integration.test_memory_flow import body, case_with_memory, evidence
+from tests.lab.test_emulator_storage import http
 
 
-def ask(method: str, url: str, body: bytes | None = None) -> int:
-    """The answer's status; a body goes without a form's content type, as the sender's does."""
-    headers = {"Content-Type": "application/octet-stream"} if body is not None else {}
-    request = urllib.request.Request(url, data=body, method=method, headers=headers)  # noqa: S310 (the lab's own address)
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
+def ask(method: str, url: str, content: bytes | None = None) -> int:
+    """The answer's status; what is sent goes without a form's content type, as the sender's does."""
+    kind = {"Content_Type": "application/octet-stream"} if content is not None else {}
+    return http(method, url, content, **kind)[0]
 
 
 def steal(lab: SmallLab, held: dict[str, Any]) -> None:
@@ -39,9 +33,10 @@ def steal(lab: SmallLab, held: dict[str, Any]) -> None:
         commands = ssm.list_commands(InstanceId=instance)["Commands"]
         urls = [c["Parameters"]["ManifestUrl"][0] for c in commands if "ManifestUrl" in c.get("Parameters", {})]
         if urls:
-            with urllib.request.urlopen(urls[0], timeout=20) as answer:  # noqa: S310
-                held["manifest"] = answer.read().decode()
+            held["manifest"] = http("GET", urls[0])[1].decode()
             held["manifest_url"] = urls[0]
+            gets = [line.split()[-1] for line in held["manifest"].splitlines() if line.startswith("get ")]
+            held["own_use"] = {url: ask("GET", url) for url in [*gets, urls[0]]}
             held["statuses"] = misuse(lab, held["manifest"], urls[0])
             return
         time.sleep(0.1)
@@ -66,11 +61,13 @@ def misuse(lab: SmallLab, manifest: str, manifest_url: str) -> dict[str, int]:
         for what, changed in altered(url, evidence):
             tried[f"{what} of get {number}"] = ask("GET", changed)
     for bucket in (landing, evidence):
+        tried[f"list {bucket}"] = ask(
+            "GET", urlsplit(manifest_url)._replace(path=f"/{bucket}", query="list-type=2").geturl()
+        )
         for url in (puts[0], gets[0]):
             parts = urlsplit(url)
             place = f"{parts.scheme}://{parts.netloc}/{bucket}?list-type=2"
             tried[f"list {bucket} with {url[:60]}"] = ask("GET", f"{place}&{parts.query}")
-            tried[f"list {bucket}"] = ask("GET", place)
     return tried
 
 
@@ -88,21 +85,22 @@ def altered(url: str, evidence: str) -> list[tuple[str, str]]:
     return [(what, other) for what, other in changed if other != url]
 
 
-def test_no_url_of_a_manifest_is_good_for_anything_but_its_own_use(lab: SmallLab, tmp_path: Any) -> None:
-    files = memory_image.write(tmp_path / "larger", size=20 * MIB)
-    kernel = {name: str(path) for name, path in files.items() if name != "memory"}
-    change_target(lab, memory=str(files["memory"]), kernel=kernel, capture_rate_mib_s=3)
-    case_id = open_case(lab)
-    triage(case_id)
+def test_no_url_of_a_manifest_is_good_for_anything_but_its_own_use(lab: SmallLab, tmp_path: Path) -> None:
+    case_id, files = case_with_memory(lab, tmp_path / "larger", mib=20, rate=3)
     held: dict[str, Any] = {}
     thief = threading.Thread(target=steal, args=(lab, held), daemon=True)
     thief.start()
     perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id)
     thief.join(30)
-    statuses = held["statuses"]
-    allowed = {what: status for what, status in statuses.items() if status not in {403, 405}}
-    assert not allowed, f"{len(allowed)} of {len(statuses)} tries were not refused: {allowed}"
-    assert len(statuses) > 50
-    # the capture was not hurt, and what was stolen opens nothing any more
-    assert ask("GET", held["manifest_url"]) in {403, 404}
-    assert "AWS_SECRET" not in held["manifest"] and "X-Amz-Security-Token=FwoG" not in held["manifest"]
+    assert "statuses" in held, f"the intruder got no further than {sorted(held)}"
+    assert set(held["own_use"].values()) == {200}, "URLs that open nothing prove nothing"
+    allowed = {what: status for what, status in held["statuses"].items() if status != 403}
+    assert not allowed, f"{len(allowed)} of {len(held['statuses'])} tries were not refused: {allowed}"
+    assert len(held["statuses"]) > 100
+    assert secret_key() not in held["manifest"]
+    # The parts' own use is the capture itself: it was not hurt, and what was stolen opens nothing any more.
+    perform(VerifyMemoryOperator(task_id="verify_memory"), case_id=case_id)
+    memory = evidence(case_id, EvidenceKind.MEMORY)
+    assert memory.outcome is Outcome.ACQUIRED, memory.reason
+    assert body(lab, memory) == files["memory"].read_bytes()
+    assert ask("GET", held["manifest_url"]) == 404

@@ -74,8 +74,7 @@ class Disks(Flow):
 def disk() -> Disks:
     """Snapshot all volumes, copy them to the forensic account, hash the copies (steps 6 and 7, disk)."""
     with TaskGroup("disk", tooltip="snapshot all volumes, lock, share, copy to the forensic account, hash"):
-        # Asked for in seconds and done by AWS: where workers are busy with many cases it goes before what takes a while.
-        snapshot = SnapshotVolumesOperator(task_id="snapshot_volumes", priority_weight=20)
+        snapshot = SnapshotVolumesOperator(task_id="snapshot_volumes")
         copy = CopySnapshotsOperator(task_id="copy_snapshots")
         # Disks that were copied get their digest also when others were not.
         digest = DigestDisksOperator(task_id="digest_disks", trigger_rule=TriggerRule.ALL_DONE)
