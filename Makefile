@@ -34,13 +34,13 @@ demo: .ready ## Play one case from finding to report on this machine, on what th
 ##@ The lab
 .PHONY: up down status
 up: .ready ## Start the lab and Airflow, and leave them running
-	@$(PYTHON_BIN) -m lab.stack up
+	@LAB_STATE=$(LAB_STATE)/up $(PYTHON_BIN) -m lab.stack up
 
 down: .ready ## Stop what `make up` started
-	@$(PYTHON_BIN) -m lab.stack down
+	@LAB_STATE=$(LAB_STATE)/up $(PYTHON_BIN) -m lab.stack down
 
 status: .ready ## Show what runs and where its logs are
-	@$(PYTHON_BIN) -m lab.stack status
+	@LAB_STATE=$(LAB_STATE)/up $(PYTHON_BIN) -m lab.stack status
 
 ##@ Quality
 .PHONY: memory-check guest
@@ -124,7 +124,7 @@ lock: .ready ## Write requirements/*.lock anew (UPGRADE=1 for newer versions, CO
 	@scripts/lock.sh
 
 clean: ## Delete environments, caches and lab states (stop the lab first)
-	@if [ -x $(PYTHON_BIN) ]; then $(PYTHON_BIN) -m lab.stack down; fi
+	@if [ -x $(PYTHON_BIN) ]; then LAB_STATE=$(LAB_STATE)/up $(PYTHON_BIN) -m lab.stack down; fi
 	rm -rf .venv .venv-* dist .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from forensic_toolkit import subprograms, system_calls
+from forensic_toolkit import confinement, subprograms, system_calls
 from forensic_toolkit.confinement import Confinement
 
 MACHINE = os.uname().machine
@@ -103,3 +103,11 @@ def test_numbers_are_those_of_this_machine() -> None:
         name: pair[0] for name, pair in system_calls.REFUSED.items() if name in defined
     }
     assert len([name for name in system_calls.REFUSED if name in defined]) > 20
+
+
+def test_nobody_works_only_where_the_namespace_knows_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In a user namespace with one user, a folder cannot be given to another."""
+    for lines, known in (("0 65534 1\n", False), ("0 0 4294967295\n", True), ("0 1000 1\n1 100000 65536\n", True)):
+        (tmp_path / "uid_map").write_text(lines)
+        monkeypatch.setattr(confinement, "Path", lambda *parts: tmp_path / parts[-1])
+        assert confinement._mapped("uid_map") is known

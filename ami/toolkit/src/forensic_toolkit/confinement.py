@@ -109,9 +109,15 @@ def plan(*, inputs: list[Path], folder: Path, input_bytes: int, seconds: float =
     if os.geteuid() != 0 or not _reachable(Path(sys.executable).resolve()) or not _reachable(Path(__file__).resolve()):
         return Confinement(most, output, processor_seconds=processor)
     group = inputs[0].stat().st_gid if inputs else None
-    if not _reachable(folder):
+    if not _reachable(folder) or not (_mapped("uid_map") and _mapped("gid_map")):
         return Confinement(most, output, processor_seconds=processor)
     return Confinement(most, output, group=group, user=NOBODY, processor_seconds=processor)
+
+
+def _mapped(name: str) -> bool:
+    """Whether the unprivileged user exists in this user namespace (user_namespaces(7)); in most there is only one."""
+    lines = [[int(n) for n in line.split()] for line in Path("/proc/self", name).read_text("ascii").splitlines()]
+    return any(inside <= NOBODY < inside + count for inside, _, count in lines)
 
 
 def _reachable(path: Path) -> bool:
