@@ -39,7 +39,7 @@ class _ContainmentOperator(ForensicOperator):
             msg = "there is no response plan: triage did not end, nothing is changed"
             raise AirflowSkipException(msg)
         return Containment(
-            recorder, ContainmentGateway.of(self.sessions.target("contain")), self.settings, response=response
+            recorder, lambda: ContainmentGateway.of(self.sessions.target("contain")), self.settings, response=response
         )
 
     def finish(self, recorder: CaseRecorder, result: ContainmentResult) -> Json:

@@ -106,7 +106,7 @@ class OpenCaseOperator(BaseOperator):
                     recorder.findings(),
                     case=recorder.case,
                     store=recorder.gateways.store,
-                    write_back=FindingWriteBack.of(hook.for_case(recorder.case)),
+                    write_back=lambda: FindingWriteBack.of(hook.for_case(recorder.case)),
                     settings=hook.settings,
                     step=self.task_id,
                 )

@@ -162,7 +162,7 @@ class QueueWork:
                 [finding],
                 case=admitted.case,
                 store=self._store,
-                write_back=FindingWriteBack.of(self._hook.for_case(admitted.case)),
+                write_back=lambda: FindingWriteBack.of(self._hook.for_case(admitted.case)),
                 settings=self._settings,
                 step="finding_intake",
             )

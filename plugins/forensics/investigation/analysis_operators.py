@@ -26,7 +26,7 @@ from forensics.manifest import MANIFEST, render
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.documents import Document
-from forensics.models.evidence import EvidenceKind, Outcome
+from forensics.models.evidence import EvidenceKind, MemoryEvidence, Outcome
 from forensics.models.results import Investigation
 from forensics.models.symbols import SymbolTable
 from forensics.naming import TAG_CASE, TAG_EVIDENCE
@@ -212,7 +212,7 @@ class AnalyseMemoryOperator(_AnalyseOperator):
 
     def _inputs(self, recorder: CaseRecorder, item: str) -> tuple[Gets, dict[str, str]]:
         evidence = recorder.evidence_item(item)
-        if evidence is None or not evidence.uri:
+        if not isinstance(evidence, MemoryEvidence) or not evidence.uri:
             msg = f"evidence {item} has no stored object"
             raise InvestigationError(msg)
         store = recorder.gateways.evidence
@@ -222,8 +222,8 @@ class AnalyseMemoryOperator(_AnalyseOperator):
                 store.get_url(evidence.uri.removeprefix(f"s3://{store.bucket}/")),
             )
         }
-        for name, fact in (evidence.origin.get("kernel_facts") or {}).items():
-            gets[name] = (fact["sha256"], store.get_url(fact["key"]))
+        for name, fact in evidence.origin.kernel_facts.items():
+            gets[name] = (fact.sha256, store.get_url(fact.key))
         table = self._table(recorder, item)
         if table is not None:
             what = f"symbol library offers {table.key}, made from {table.package} ({table.method})"
@@ -242,7 +242,7 @@ class AnalyseMemoryOperator(_AnalyseOperator):
     def _table(self, recorder: CaseRecorder, item: str) -> SymbolTable | None:
         """The symbol library's table for the image's kernel; the tool uses it when the kernel's own facts do not do."""
         evidence = recorder.evidence_item(item)
-        banner = str(evidence.origin.get("kernel_banner") or "") if evidence else ""
+        banner = evidence.origin.kernel_banner if isinstance(evidence, MemoryEvidence) else None
         if not banner:
             return None
         try:

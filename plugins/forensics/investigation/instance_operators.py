@@ -154,12 +154,12 @@ class AttachEvidenceVolumesOperator(ForensicOperator):
             holders = {a["InstanceId"] for a in volume.get("Attachments", [])}
             if volume["AvailabilityZone"] == zone and holders <= {instance_id}:
                 return volume["VolumeId"], volume["State"]
-        evidence = recorder.evidence_item(item)
+        evidence = recorder.disk(item)
         if evidence is None:
             msg = f"evidence {item} is not recorded"
             raise InvestigationError(msg)
-        copy_id = str(evidence.origin["copy_id"])
-        if (region := evidence.origin.get("copy_region", ebs.region)) != ebs.region:
+        copy_id = str(evidence.origin.copy_id)
+        if (region := evidence.origin.copy_region or ebs.region) != ebs.region:
             msg = f"{item} stays in {region}: policy keeps it from being copied to {ebs.region}, where it would be examined"
             raise InvestigationError(
                 msg, next_action="see forensics.cross_region_from; or examine the copy by hand there"

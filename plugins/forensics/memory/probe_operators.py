@@ -15,10 +15,11 @@ from forensics.case.step import ForensicOperator, Json
 from forensics.document_registry import choose
 from forensics.errors import ForensicsError, MemoryCaptureError
 from forensics.memory.lime_modules import LimeModule
-from forensics.memory.method import Choice, Offer, Probe, choose_methods, parse
+from forensics.memory.method import Choice, Offer, choose_methods, parse
 from forensics.models.base import Model
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import EvidenceKind, Outcome
+from forensics.models.memory import Probe
 from forensics.settings import Settings
 
 PROBE_SECONDS = 60

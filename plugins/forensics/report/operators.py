@@ -95,7 +95,7 @@ class CloseCaseOperator(ForensicOperator):
             recorder.findings(),
             case=closed,
             store=recorder.gateways.store,
-            write_back=FindingWriteBack.of(self.sessions),
+            write_back=lambda: FindingWriteBack.of(self.sessions),
             settings=self.settings,
             step=self.task_id,
         )

@@ -20,7 +20,7 @@ from forensics.case.step import ForensicOperator, Json
 from forensics.errors import AwsError, InvalidCaseError, ResourceGoneError
 from forensics.models.case import Milestone, Phase
 from forensics.models.custody import CustodyAction
-from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import ControlPlaneEvidence, Digest, EvidenceKind, Outcome
 from forensics.models.plan import Action, Decision, ResponsePlan
 from forensics.models.target import SsmStatus
 from forensics.models.verification import Verification
@@ -106,9 +106,8 @@ class DescribeTargetOperator(ForensicOperator):
         )
         stored = recorder.gateways.evidence.put(key, body, content_type="application/json")
         recorder.save_evidence(
-            Evidence(
+            ControlPlaneEvidence(
                 evidence_id=item,
-                kind=EvidenceKind.CONTROL_PLANE,
                 outcome=Outcome.ACQUIRED,
                 account_id=recorder.case.account_id,
                 region=recorder.case.region,
