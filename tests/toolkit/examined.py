@@ -16,7 +16,7 @@ NO_TOOLS = "the toolkit's own environment (.venv-tools) is not there: run `make 
 _PART = """
 import json, sys, tempfile
 from pathlib import Path
-from forensic_toolkit import disk
+from forensic_toolkit.commands import disk
 from forensic_toolkit.results import Results
 from forensic_toolkit.times import now
 
@@ -31,7 +31,9 @@ print(json.dumps(results.as_dict(ended=now())))
 _WHOLE = """
 import json, shutil, sys, tempfile
 from pathlib import Path
-from forensic_toolkit import block_device, investigation, manifest, outputs
+from forensic_toolkit import manifest
+from forensic_toolkit.commands import investigation, outputs
+from forensic_toolkit.filesystems import block_device
 
 image, seconds, lane = Path(sys.argv[1]), float(sys.argv[3]), sys.argv[4]
 block_device.locate = lambda _volume: image

@@ -6,8 +6,8 @@ import stat
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from forensic_toolkit.filesystem import Entry, Partition, Times
-from forensic_toolkit.tree import Tree
+from forensic_toolkit.filesystems.entries import Entry, Partition, Times
+from forensic_toolkit.filesystems.tree import Tree
 
 INSTALLED = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = datetime(2026, 1, 10, 12, 0, 0, 123_457, tzinfo=UTC)

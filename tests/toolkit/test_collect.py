@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from forensic_toolkit import collect
+from forensic_toolkit.commands import collect
 from forensic_toolkit.results import Results
 from forensic_toolkit.times import now
 from lab.evidence import disk as lab_disk
@@ -65,7 +65,9 @@ def test_a_volume_without_anything_to_take_says_so(tmp_path: Path) -> None:
 _COMMAND = """
 import hashlib, json, sys, tarfile, tempfile
 from pathlib import Path
-from forensic_toolkit import block_device, investigation, manifest, outputs
+from forensic_toolkit import manifest
+from forensic_toolkit.commands import investigation, outputs
+from forensic_toolkit.filesystems import block_device
 
 block_device.locate = lambda _volume: Path(sys.argv[1])
 request = investigation.Request("disk", "fc-20260101-0123456789", "disk-1", "vol-0123456789abcdef0", "collect", 300.0)

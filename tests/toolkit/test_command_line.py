@@ -15,10 +15,13 @@ from typing import Any
 
 import pytest
 
-from forensic_toolkit import block_device, cli, dissect_program, manifest, subprograms
+from forensic_toolkit import cli, manifest
 from forensic_toolkit.errors import EvidenceError, ManifestError
+from forensic_toolkit.filesystems import block_device
 from forensic_toolkit.printable import printable
 from forensic_toolkit.results import Event, Finding, Results
+from forensic_toolkit.runners import dissect_program
+from forensic_toolkit.sandbox import subprograms
 from forensic_toolkit.times import now
 
 ROOT = Path(__file__).parents[2]
@@ -237,7 +240,7 @@ def test_a_real_file_system_is_read_by_the_sleuth_kit(tmp_path: Path) -> None:
     image = tmp_path / "tiny.raw"
     lab_disk.build(ROOT / "lab" / "evidence" / "scenarios" / "tiny.yaml", image)
     program = (
-        "import sys; from pathlib import Path; from forensic_toolkit.sleuthkit import SleuthKit\n"
+        "import sys; from pathlib import Path; from forensic_toolkit.filesystems.sleuthkit import SleuthKit\n"
         "disk = SleuthKit(Path(sys.argv[1]))\n"
         "for part in disk.partitions():\n"
         "    for entry in disk.filesystem(part).walk():\n"

@@ -8,20 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from forensic_toolkit import (
-    account_rules,
-    deleted_names,
-    disk,
-    file_rules,
-    file_timeline,
-    persistence_rules,
-    shell_histories,
-    web_rules,
-)
-from forensic_toolkit.coverage import Coverage
+from forensic_toolkit.commands import disk
+from forensic_toolkit.filesystems import deleted_names, file_timeline
+from forensic_toolkit.filesystems.tree import Tree, is_hidden
+from forensic_toolkit.filesystems.volumes import guess_content
+from forensic_toolkit.readers.coverage import Coverage
 from forensic_toolkit.results import Finding
-from forensic_toolkit.tree import Tree, is_hidden
-from forensic_toolkit.volumes import guess_content
+from forensic_toolkit.rules import account_rules, file_rules, persistence_rules, shell_histories, web_rules
 from tests.toolkit.fake_tree import INSTALLED, LATER, Builder
 
 Rule = Callable[[Tree], Iterable[Finding]]

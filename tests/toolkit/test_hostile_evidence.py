@@ -19,8 +19,8 @@ import pytest
 import yaml
 
 from forensic_toolkit import time_limits
-from forensic_toolkit.filesystem import name_of
-from forensic_toolkit.packed import content_of
+from forensic_toolkit.filesystems.entries import name_of
+from forensic_toolkit.readers.compressed_logs import content_of
 from forensic_toolkit.results import Finding, Results
 from forensic_toolkit.times import now
 from lab.evidence import disk as lab_disk
@@ -125,7 +125,7 @@ def test_nothing_hostile_comes_out_as_it_went_in(hostile: tuple[Path, dict[str, 
     assert not any("shadow" in finding["detail"] for finding in results["findings"] if "zsh" in finding["source"])
 
 
-_RULES = "import time; from forensic_toolkit import disk, results, time_limits; "
+_RULES = "import time; from forensic_toolkit import results, time_limits; from forensic_toolkit.commands import disk; "
 _HANGS = "(lambda tree: [time.sleep(0.1) for _ in iter(int, 1)])"
 _EATS = "(lambda tree: [__import__('mmap').mmap(-1, 1 << 31) for _ in range(64)])"
 _DIES = "(lambda tree: __import__('os').kill(__import__('os').getpid(), 9))"

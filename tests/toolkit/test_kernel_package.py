@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from forensic_toolkit import archives, cli, isf, kernel_package
+from forensic_toolkit import cli
 from forensic_toolkit.errors import SymbolError
+from forensic_toolkit.symbols import archives, isf, kernel_package
 from lab.evidence import memory as lab_memory
 from tests.toolkit import btf_blob, kernel_blob
 from tests.toolkit.examined import NO_TOOLS, TOOLS, run
@@ -155,7 +156,7 @@ def test_the_command_says_why_there_is_no_table(
 _ANALYSE = """
 import json, sys, tempfile
 from pathlib import Path
-from forensic_toolkit import memory
+from forensic_toolkit.commands import memory
 from forensic_toolkit.results import Results
 from forensic_toolkit.times import now
 
@@ -180,7 +181,7 @@ def test_a_package_of_the_labs_kernel_makes_its_image_readable(tmp_path: Path) -
     made = tmp_path / "made"
     made.mkdir()
     run(
-        "import sys; from forensic_toolkit import kernel_package; kernel_package.main(['', *sys.argv[1:]])",
+        "import sys; from forensic_toolkit.symbols import kernel_package; kernel_package.main(['', *sys.argv[1:]])",
         str(tmp_path / "package"),
         str(made),
     )

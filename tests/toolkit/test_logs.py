@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import pytest
 
-from forensic_toolkit import login_logs, shell_histories, system_logs, web_rules
-from forensic_toolkit.command_rules import judge, rules
-from forensic_toolkit.coverage import Artifact
+from forensic_toolkit.readers import login_logs, system_logs
+from forensic_toolkit.readers.coverage import Artifact
+from forensic_toolkit.readers.system_logs import Line
 from forensic_toolkit.results import Event, Finding
-from forensic_toolkit.system_logs import Line
+from forensic_toolkit.rules import shell_histories, web_rules
+from forensic_toolkit.rules.command_rules import judge, rules
 from forensic_toolkit.times import parse_syslog
 
 MODIFIED = datetime(2026, 3, 2, tzinfo=UTC)

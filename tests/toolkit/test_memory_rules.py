@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from forensic_toolkit import memory_rules, volatility, windows_memory_rules
-from forensic_toolkit.processes import PSAUX, PSLIST, SPOOFING
+from forensic_toolkit.readers.processes import PSAUX, PSLIST, SPOOFING
+from forensic_toolkit.rules import memory_rules, windows_memory_rules
+from forensic_toolkit.runners import volatility
 from tests.toolkit.examined import NO_TOOLS, TOOLS, run
 
 START = "2026-01-02T03:04:05+00:00"

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from forensic_toolkit import isf, memory, memory_search
+from forensic_toolkit.commands import memory
 from forensic_toolkit.errors import SymbolError
 from forensic_toolkit.results import Results
+from forensic_toolkit.rules import memory_search
+from forensic_toolkit.symbols import isf
 from forensic_toolkit.times import now
 from lab.evidence import memory as lab_memory
 from tests.toolkit import btf_blob
@@ -98,8 +100,9 @@ def test_a_table_of_another_kernel_is_not_used(tmp_path: Path) -> None:
 _COMMAND = """
 import json, sys, tempfile
 from pathlib import Path
-from forensic_toolkit import investigation, manifest
-from forensic_toolkit.block_device import Measured
+from forensic_toolkit import manifest
+from forensic_toolkit.commands import investigation
+from forensic_toolkit.filesystems.block_device import Measured
 
 image = Path(sys.argv[1])
 files = {"memory": image, **{name: Path(sys.argv[2]) / name for name in sys.argv[3:]}}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from forensic_toolkit import file_rules
+from forensic_toolkit.rules import file_rules
 from tests.toolkit.fake_tree import INSTALLED, LATER, Builder
 
 DATABASE = lzma.decompress((Path(__file__).parent / "data" / "rpmdb.sqlite.xz").read_bytes())

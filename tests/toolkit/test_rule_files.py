@@ -13,9 +13,9 @@ pytestmark = pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
 _SIGMA = """
 import json, sys
 from datetime import UTC, datetime
-from forensic_toolkit import sigma_rules
+from forensic_toolkit.rules import sigma_rules
 from forensic_toolkit.results import Results
-from forensic_toolkit.system_logs import Line
+from forensic_toolkit.readers.system_logs import Line
 when = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 results = Results("fc-20260101-0123456789", "disk-1", "disk", started=when)
 lines = [Line(when, "h", program, "1", message, "log", message) for program, message in json.loads(sys.argv[1])]
@@ -26,7 +26,7 @@ _YARA = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from tests.toolkit.fake_tree import Builder
-from forensic_toolkit import yara_rules
+from forensic_toolkit.rules import yara_rules
 from forensic_toolkit.results import Results
 from forensic_toolkit.times import now
 builder = Builder()

@@ -141,7 +141,7 @@ def nothing_in_the_file_system(image: Path, manifest: lab_disk.Manifest) -> None
 
 
 NO_DATES = """
-from forensic_toolkit import system_logs
+from forensic_toolkit.readers import system_logs
 system_logs.parse_syslog = lambda row, *, not_after, zone: None
 """
 NO_ZEROS = """
@@ -150,7 +150,8 @@ from forensic_toolkit import times
 times._SYSLOG = re.compile(r"^([A-Z][a-z]{2})\\s+([1-9]\\d?) (\\d{2}):(\\d{2}):(\\d{2})")
 """
 NO_PROGRAM = """
-from forensic_toolkit import dissect_runner, volumes, errors
+from forensic_toolkit import errors
+from forensic_toolkit.filesystems import dissect_runner, volumes
 def absent(*_args, **_more):
     raise errors.EvidenceError("ModuleNotFoundError: No module named 'dissect'")
 volumes.DissectFileSystem = absent
@@ -201,7 +202,7 @@ def gaps_of(seed: Seed, folder: Path) -> tuple[list[str], dict[str, Any]]:
 def _examination_with(change: str) -> str:
     """Code that makes the confined program run with a change; it is a process of its own."""
     program = (
-        "import sys; from forensic_toolkit import dissect_program, examination; "
+        "import sys; from forensic_toolkit.commands import examination; from forensic_toolkit.runners import dissect_program; "
         f"{change}; sys.exit(examination.main(sys.argv[1:]))"
     )
     return (

@@ -37,7 +37,7 @@ KNOWN: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
 _ANALYSE = """
 import json, sys, tempfile
 from pathlib import Path
-from forensic_toolkit import volatility
+from forensic_toolkit.runners import volatility
 
 with tempfile.TemporaryDirectory() as folder:
     work = Path(folder)
@@ -48,7 +48,7 @@ print(json.dumps({"rows": found.rows, "errors": runs}))
 _TABLE = """
 import lzma, sys
 from pathlib import Path
-from forensic_toolkit import isf
+from forensic_toolkit.symbols import isf
 folder = Path(sys.argv[1])
 facts = isf.KernelFacts(**{name: (folder / name).read_bytes() for name in ("btf", "kallsyms", "version")})
 Path(sys.argv[2]).write_bytes(lzma.compress(isf.dump(isf.build(facts)), preset=0))

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from forensic_toolkit import btf, cli, isf
+from forensic_toolkit import cli
 from forensic_toolkit.errors import SymbolError
+from forensic_toolkit.symbols import btf, isf
 from tests.toolkit import btf_blob
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from forensic_toolkit import confinement, subprograms, system_calls
-from forensic_toolkit.confinement import Confinement
+from forensic_toolkit.sandbox import confinement, subprograms, system_calls
+from forensic_toolkit.sandbox.confinement import Confinement
 
 MACHINE = os.uname().machine
 _TRY = """

@@ -7,14 +7,14 @@ import struct
 
 import pytest
 
-from forensic_toolkit import lvm, volumes
-from forensic_toolkit.conversation import Conversation
-from forensic_toolkit.dissect_runner import freed_names
 from forensic_toolkit.errors import EvidenceError
-from forensic_toolkit.filesystem import Entry, Identity, Partition, Times
-from forensic_toolkit.mounts import Walked, arrange
+from forensic_toolkit.filesystems import lvm, volumes
+from forensic_toolkit.filesystems.dissect_runner import freed_names
+from forensic_toolkit.filesystems.entries import Entry, Identity, Partition, Times
+from forensic_toolkit.filesystems.mounts import Walked, arrange
+from forensic_toolkit.filesystems.stretches import Stretches
 from forensic_toolkit.results import Results
-from forensic_toolkit.stretches import Stretches
+from forensic_toolkit.sandbox.pipe_protocol import Conversation
 from forensic_toolkit.times import now
 from lab.evidence.lvm import EXTENT, write_lvm
 from tests.toolkit.fake_tree import Contents

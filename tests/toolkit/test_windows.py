@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from forensic_toolkit import windows_disk, windows_events, windows_rules, windows_symbols
-from forensic_toolkit.coverage import Coverage
+from forensic_toolkit.commands import windows_disk
 from forensic_toolkit.errors import SymbolError
+from forensic_toolkit.readers.coverage import Coverage
 from forensic_toolkit.results import Results
+from forensic_toolkit.rules import windows_events, windows_rules
+from forensic_toolkit.symbols import windows_symbols
 from forensic_toolkit.times import now
 from lab.evidence.windows import evtx, regf, server
 from tests.toolkit.examined import NO_TOOLS, TOOLS, examine, run
@@ -94,7 +96,7 @@ def test_a_log_and_a_hive_that_say_nothing_are_gaps(volume: Path, tmp_path: Path
 _MFT = """
 import json, sys, tempfile
 from pathlib import Path
-from forensic_toolkit import windows_disk
+from forensic_toolkit.commands import windows_disk
 from forensic_toolkit.results import Results
 from forensic_toolkit.times import now
 
@@ -212,7 +214,7 @@ def test_the_offline_store_unpacks_tables_and_nothing_else(tmp_path: Path, monke
 _MEMORY = """
 import json, sys, tempfile
 from pathlib import Path
-from forensic_toolkit import memory
+from forensic_toolkit.commands import memory
 from forensic_toolkit.results import Results
 from forensic_toolkit.times import now
 

@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from forensic_toolkit import __version__, disk, investigation, isf, outputs, symbol_library
+from forensic_toolkit import __version__
+from forensic_toolkit.commands import disk, investigation, outputs, symbol_library
 from forensic_toolkit.errors import ToolkitError
 from forensic_toolkit.manifest import load
 from forensic_toolkit.printable import printable
+from forensic_toolkit.symbols import isf
 
 EXIT_FAILED = 1
 

@@ -1,0 +1,151 @@
+"""What every reader of a file system gives: entries with their inodes, and content by inode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from forensic_toolkit.filesystems.stretches import Stretches
+from forensic_toolkit.times import from_ns
+
+MAX_DEPTH = 64
+MAX_ENTRIES = 3_000_000
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Nanoseconds since 1970; 0 when the file system has no such time."""
+
+    modified: int = 0
+    accessed: int = 0
+    changed: int = 0
+    born: int = 0
+
+
+@dataclass(slots=True)
+class Entry:
+    """One name in a directory with the inode behind it."""
+
+    path: str
+    inode: int
+    kind: str  # REG, DIR, LNK, CHR, BLK, FIFO, SOCK or ?
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    times: Times
+    deleted: bool
+    reused: bool = False  # a deleted name whose inode belongs to another file now: times and size are not its own
+    filesystem: FileSystem | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def folder(self) -> str:
+        """The path without the name; empty for the root."""
+        return self.path.rsplit("/", 1)[0]
+
+    @property
+    def is_file(self) -> bool:
+        """A regular file that exists."""
+        return self.kind == "REG" and not self.deleted
+
+    @property
+    def is_executable(self) -> bool:
+        """A regular file with an execute bit."""
+        return self.is_file and bool(self.mode & 0o111)
+
+    def modified(self) -> datetime | None:
+        """mtime."""
+        return from_ns(self.times.modified) if self.times.modified else None
+
+    def changed(self) -> datetime | None:
+        """ctime: cannot be set by hand."""
+        return from_ns(self.times.changed) if self.times.changed else None
+
+    def born(self) -> datetime | None:
+        """crtime, or ctime where the file system keeps none."""
+        return from_ns(self.times.born or self.times.changed) if self.times.born or self.times.changed else None
+
+    def read(self, *, limit: int = 16 * _MIB, offset: int = 0) -> bytes:
+        """Up to ``limit`` bytes of the content; what cannot be read is empty."""
+        return self.filesystem.read(self.inode, limit=limit, offset=offset) if self.filesystem else b""
+
+    def link_target(self) -> str:
+        """Where a symbolic link points."""
+        return self.read(limit=4096).decode("utf-8", "replace") if self.kind == "LNK" else ""
+
+    def facts(self) -> dict[str, Any]:
+        """For a finding's data."""
+        return {
+            "path": self.path,
+            "inode": self.inode,
+            "mode": f"{self.mode & 0o7777:04o}",
+            "uid": self.uid,
+            "gid": self.gid,
+            "size": self.size,
+            "modified": _text(self.modified()),
+            "changed": _text(self.changed()),
+            "born": _text(from_ns(self.times.born)) if self.times.born else None,
+            "deleted": self.deleted,
+        }
+
+
+def name_of(raw: bytes) -> str:
+    """A name as text. A slash inside it can only be an attack on whoever joins names to paths."""
+    return raw.decode("utf-8", "backslashreplace").replace("/", "\\x2f")
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A volume that may hold a file system: a partition, a logical volume, or the whole disk. Bytes."""
+
+    number: int
+    offset: int
+    length: int
+    description: str
+    pieces: tuple[tuple[int, int], ...] = ()  # of the device, when it does not lie in one piece
+
+    def stretches(self) -> Stretches:
+        """Where its bytes lie on the device."""
+        return Stretches(self.pieces or [(self.offset, self.length)])
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"partition {self.number} ({self.description or 'no name'}, {self.length} bytes)"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a file system says about itself; ``used_inodes`` is None where it keeps no such count."""
+
+    uuid: str = ""
+    label: str = ""
+    used_inodes: int | None = None
+
+
+class FileSystem(Protocol):
+    """An opened file system; ``problems`` collects what could not be read."""
+
+    partition: Partition
+    kind: str
+    root_inode: int
+    block_size: int
+    problems: list[str]
+
+    def walk(self) -> Iterator[Entry]:
+        """Every name, directories before their contents, deleted ones where the reader finds them."""
+
+    def read(self, inode: int, *, limit: int, offset: int = 0) -> bytes:
+        """Content by inode; what cannot be read is noted as a problem and gives nothing."""

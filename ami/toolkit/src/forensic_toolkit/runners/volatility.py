@@ -1,0 +1,132 @@
+"""Volatility 3 as a program: which plugins run, in which lane, for how long; their rows and failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+from forensic_toolkit.results import ToolRun
+from forensic_toolkit.rules import yara_rules
+from forensic_toolkit.sandbox import subprograms
+
+Row = dict[str, Any]
+Plugin = tuple[str, float]
+# Given to plugins that scan with YARA.
+_YARA = ("vmayarascan", "vadyarascan")
+
+
+def lanes(platform: str, *, lane: str = "fast") -> list[list[Plugin]]:
+    """The pinned plugins (``volatility_sets.json``): what runs at once, each list in a process of its own.
+
+    The full lane adds what takes minutes to what the fast one has.
+    """
+    text = resources.files("forensic_toolkit.runners").joinpath("volatility_sets.json").read_text("utf-8")
+    sets = json.loads(text)[platform]
+    found = [[(str(name), float(seconds)) for name, seconds in plugins] for plugins in sets["fast"]]
+    if lane == "full":
+        for plugins, more in zip(found, sets["full"], strict=True):
+            plugins.extend((str(name), float(seconds)) for name, seconds in more)
+    return found
+
+
+def limit(plugins: list[Plugin]) -> float:
+    """Seconds for one list: every plugin may use up its own, and the kernel has to be found first."""
+    return 120.0 + sum(seconds for _name, seconds in plugins)
+
+
+@dataclass(slots=True)
+class Analysis:
+    """What the plugins gave: rows by plugin, and a record for each plugin that was to run."""
+
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    runs: list[ToolRun] = field(default_factory=list)
+
+    def failed(self) -> list[ToolRun]:
+        """The plugins without a result."""
+        return [run for run in self.runs if run.error is not None]
+
+
+def version() -> str:
+    """The installed version of volatility3, or ``absent``."""
+    try:
+        return metadata.version("volatility3")
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def analyse(
+    image: Path,
+    *,
+    symbols: Path,
+    work: Path,
+    raw: Path,
+    platform: str = "linux",
+    lane: str = "fast",
+    seconds: float = 86_400.0,
+) -> Analysis:
+    """Run all lists at once, for at most ``seconds``. Rows and the programs' own output are kept in ``raw``."""
+    raw.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    rules = work / "rules.yar"
+    rules.write_text("\n".join(text for _name, text in yara_rules.sources()), encoding="utf-8")
+    running = []
+    for number, plugins in enumerate(lanes(platform, lane=lane), start=1):
+        cache = work / f"cache{number}"
+        cache.mkdir(exist_ok=True)
+        job = work / f"lane{number}.json"
+        options = {name: {"yara_file": rules.as_uri()} for name, _ in plugins if name.split(".")[-2] in _YARA}
+        places = {"image": str(image.resolve()), "symbols": str(symbols), "cache": str(cache), "out": str(raw)}
+        job.write_text(json.dumps({**places, "plugins": plugins, "options": options}), encoding="utf-8")
+        argv = [sys.executable, "-m", "forensic_toolkit.runners.volatility_runner", str(job)]
+        log = raw / f"lane{number}.jsonl"
+        running.append((plugins, log, _start(argv, work=cache, log=log)))
+    analysis = Analysis()
+    for plugins, log, process in running:
+        most = max(1.0, min(seconds, limit(plugins)))
+        ended = subprograms.finish(process, stdout=log, seconds=most, started=started)
+        _collect(analysis, plugins=plugins, log=log, ended=ended, raw=raw)
+    return analysis
+
+
+def _start(argv: list[str], *, work: Path, log: Path) -> subprocess.Popen[bytes]:
+    # Half of the machine each; Python and the image's pages together need far less.
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return subprograms.start(argv, folder=work, stdout=log, memory_bytes=max(4 << 30, memory))
+
+
+def _collect(
+    analysis: Analysis,
+    *,
+    plugins: list[Plugin],
+    log: Path,
+    ended: subprograms.Ended,
+    raw: Path,
+) -> None:
+    reports = {report["plugin"]: report for report in map(json.loads, log.read_text("utf-8").splitlines())}
+    for name, _limit in plugins:
+        report = reports.get(name)
+        if report is None:
+            error = f"the analysis program ended before this plugin: {ended.error or 'no reason given'}"
+            analysis.runs.append(ToolRun("volatility3", version(), [name], ended.exit or 1, 0.0, None, error))
+            continue
+        error = report["error"]
+        if error is None:
+            analysis.rows[name] = json.loads((raw / f"{name}.json").read_text("utf-8"))
+        analysis.runs.append(
+            ToolRun(
+                "volatility3",
+                version(),
+                [name],
+                int(error is not None),
+                report["seconds"],
+                report["rows"],
+                error,
+            )
+        )
