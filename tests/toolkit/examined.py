@@ -35,9 +35,9 @@ from forensic_toolkit import manifest
 from forensic_toolkit.commands import investigation, outputs
 from forensic_toolkit.filesystems import block_device
 
-image, seconds, lane = Path(sys.argv[1]), float(sys.argv[3]), sys.argv[4]
+image, seconds, profile = Path(sys.argv[1]), float(sys.argv[3]), sys.argv[4]
 block_device.locate = lambda _volume: image
-request = investigation.Request("disk", "fc-20260101-0123456789", "disk-1", "vol-0123456789abcdef0", lane, seconds)
+request = investigation.Request("disk", "fc-20260101-0123456789", "disk-1", "vol-0123456789abcdef0", profile, seconds)
 with tempfile.TemporaryDirectory() as folder:
     work = Path(folder)
     document = investigation.investigate(request, manifest=manifest.parse("forensics-manifest 1"), work=work)
@@ -48,7 +48,7 @@ print(json.dumps(document))
 
 
 def examine(
-    image: Path, *, whole: bool = False, seconds: float = 240, lane: str = "fast", before: str = ""
+    image: Path, *, whole: bool = False, seconds: float = 240, profile: str = "quick", before: str = ""
 ) -> dict[str, Any]:
     """results.json of an image, with all timeline entries under ``events``.
 
@@ -56,7 +56,7 @@ def examine(
     ``before`` is code that runs first, to break a part of the toolkit.
     """
     timeline = image.with_suffix(".timeline")
-    more = (str(seconds), lane) if whole else ()
+    more = (str(seconds), profile) if whole else ()
     document: dict[str, Any] = json.loads(run(before + (_WHOLE if whole else _PART), str(image), str(timeline), *more))
     document["events"] = [json.loads(line) for line in timeline.read_text("utf-8").splitlines()]
     return document

@@ -67,14 +67,14 @@ def test_a_logical_volume_and_xfs_are_read(layout: Layout, tmp_path: Path) -> No
 
 @pytest.mark.investigate
 @pytest.mark.parametrize("layout", ISSUE)
-def test_the_fast_lane_answers_in_time_on_every_layout(layout: Layout, tmp_path: Path) -> None:
+def test_the_quick_profile_answers_in_time_on_every_layout(layout: Layout, tmp_path: Path) -> None:
     image, facts = build(tmp_path, layout)
     before = digest(image)
     results = examine(image, whole=True)
     started, ended = moment(results["started"]), moment(results["ended"])
     found = [fact["id"] for fact in facts if answered(fact, results)]
     seconds = (ended - started).total_seconds()
-    print(f"\n[investigate] fast lane {layout}: {len(found)} of {len(facts)} in {seconds:.1f} s")
+    print(f"\n[investigate] quick profile {layout}: {len(found)} of {len(facts)} in {seconds:.1f} s")
     assert results["gaps"] == []
     assert len(found) >= 12, sorted({fact["id"] for fact in facts} - set(found))
     assert seconds <= SECONDS
@@ -128,10 +128,10 @@ _WORDS = {
 @pytest.mark.investigate
 @pytest.mark.skipif(not PLASO.exists(), reason="plaso's environment is not there: run `make setup-plaso`")
 @pytest.mark.parametrize("layout", [Layout.GPT_EXT4, Layout.PLAIN_EXT4, Layout.LVM_EXT4, Layout.GPT_XFS])
-def test_the_full_lane_tells_all_steps_in_order(layout: Layout, tmp_path: Path) -> None:
+def test_the_full_profile_has_all_steps_in_order(layout: Layout, tmp_path: Path) -> None:
     image, facts = build(tmp_path, layout)
     before = digest(image)
-    results = examine(image, whole=True, seconds=900, lane="full")
+    results = examine(image, whole=True, seconds=900, profile="full")
     events = results["events"]
     when = [event["datetime"] for event in events]
     assert when == sorted(when)
@@ -139,7 +139,7 @@ def test_the_full_lane_tells_all_steps_in_order(layout: Layout, tmp_path: Path) 
     missing = [name for place, name in places if place is None]
     seconds = (moment(results["ended"]) - moment(results["started"])).total_seconds()
     print(
-        f"\n[investigate] full lane {layout}: {len(facts) - len(missing)} of {len(facts)} among {len(events)} "
+        f"\n[investigate] full profile {layout}: {len(facts) - len(missing)} of {len(facts)} among {len(events)} "
         f"entries in {seconds:.0f} s"
     )
     assert missing == []

@@ -152,12 +152,12 @@ def test_a_system_call_table_read_wrong_is_not_a_hundred_findings() -> None:
     assert memory_rules.findings({name: [{"Index": index, "Handler Symbol": None} for index in range(10)]}) == []
 
 
-@pytest.mark.parametrize(("platform", "lane"), [("linux", "fast"), ("linux", "full"), ("windows", "full")])
-def test_plugins_have_limits_and_occur_once(platform: str, lane: str) -> None:
-    plugins = [plugin for plugins in volatility.lanes(platform, lane=lane) for plugin in plugins]
+@pytest.mark.parametrize(("platform", "profile"), [("linux", "quick"), ("linux", "full"), ("windows", "full")])
+def test_plugins_have_limits_and_occur_once(platform: str, profile: str) -> None:
+    plugins = [plugin for plugins in volatility.plugin_lists(platform, profile=profile) for plugin in plugins]
     assert len({name for name, _ in plugins}) == len(plugins)
-    assert all(0 < seconds <= (180 if lane == "fast" else 1800) for _, seconds in plugins)
-    assert {plugin for fast in volatility.lanes(platform) for plugin in fast} <= set(plugins)
+    assert all(0 < seconds <= (180 if profile == "quick" else 1800) for _, seconds in plugins)
+    assert {plugin for quick in volatility.plugin_lists(platform) for plugin in quick} <= set(plugins)
 
 
 @pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
@@ -171,7 +171,7 @@ print(json.dumps(sorted(framework.list_plugins())))
 """
     known = set(json.loads(run(program)))
     for platform in ("linux", "windows"):
-        wanted = {name for plugins in volatility.lanes(platform, lane="full") for name, _ in plugins}
+        wanted = {name for plugins in volatility.plugin_lists(platform, profile="full") for name, _ in plugins}
         assert wanted <= known, sorted(wanted - known)
 
 

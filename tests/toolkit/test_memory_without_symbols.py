@@ -108,7 +108,7 @@ image = Path(sys.argv[1])
 files = {"memory": image, **{name: Path(sys.argv[2]) / name for name in sys.argv[3:]}}
 inputs = investigation._Inputs(files, Measured(bytes=image.stat().st_size, sha256="0" * 64), [])
 investigation._memory = lambda _manifest, work: inputs
-request = investigation.Request("memory", "fc-20260101-0123456789", "mem-1", None, "fast", 600.0)
+request = investigation.Request("memory", "fc-20260101-0123456789", "mem-1", None, "quick", 600.0)
 with tempfile.TemporaryDirectory() as folder:
     found = investigation.investigate(request, manifest=manifest.parse("forensics-manifest 1"), work=Path(folder))
 print(json.dumps(found))

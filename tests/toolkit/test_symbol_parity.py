@@ -37,11 +37,13 @@ KNOWN: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
 _ANALYSE = """
 import json, sys, tempfile
 from pathlib import Path
+from forensic_toolkit.rules import yara_rules
 from forensic_toolkit.runners import volatility
 
 with tempfile.TemporaryDirectory() as folder:
     work = Path(folder)
-    found = volatility.analyse(Path(sys.argv[1]), symbols=Path(sys.argv[2]), work=work, raw=work / "raw", lane=sys.argv[3])
+    places = {"symbols": Path(sys.argv[2]), "work": work, "raw": work / "raw"}
+    found = volatility.analyse(Path(sys.argv[1]), yara=yara_rules.text(), profile=sys.argv[3], **places)
 runs = {run.argv[0]: run.error for run in found.runs}
 print(json.dumps({"rows": found.rows, "errors": runs}))
 """
@@ -73,12 +75,12 @@ def _without(rows: list[dict[str, Any]] | None, column: str) -> list[dict[str, A
     return [{name: value for name, value in row.items() if name != column} for row in rows or []]
 
 
-def analysed(image: Path, table: Path, folder: Path, *, lane: str = "full") -> dict[str, Any]:
+def analysed(image: Path, table: Path, folder: Path, *, profile: str = "full") -> dict[str, Any]:
     """Rows and errors of every plugin with one table."""
     place = folder / table.name / "linux"
     place.mkdir(parents=True)
     shutil.copy(table, place / "kernel.json.xz")
-    answer: dict[str, Any] = json.loads(run(_ANALYSE, str(image), str(place.parent), lane, seconds=3000))
+    answer: dict[str, Any] = json.loads(run(_ANALYSE, str(image), str(place.parent), profile, seconds=3000))
     return answer
 
 
@@ -119,7 +121,7 @@ def test_every_plugin_gives_the_same_rows(given: str, lab: memory.MemoryFiles, b
 
 
 def test_the_labs_kernel_gives_rows_with_its_own_btf(lab: memory.MemoryFiles, btf_table: Path, tmp_path: Path) -> None:
-    found = analysed(lab.memory, btf_table, tmp_path, lane="fast")
+    found = analysed(lab.memory, btf_table, tmp_path, profile="quick")
     failed = {name: error for name, error in found["errors"].items() if error}
     print(f"\n[investigate] memory: {len(found['errors'])} plugins, failed: {failed}")
     assert failed == {}

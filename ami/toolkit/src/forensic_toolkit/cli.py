@@ -23,6 +23,8 @@ from forensic_toolkit.printable import printable
 from forensic_toolkit.symbols import isf
 
 EXIT_FAILED = 1
+# The command line that SSM documents pin says "fast" for the quick profile.
+_PROFILES = {"fast": disk.QUICK, "full": disk.FULL}
 
 
 def _matching(pattern: str) -> Any:
@@ -63,10 +65,10 @@ def _parser() -> argparse.ArgumentParser:
             platforms = "what the image is of (default: %(default)s)"
             command.add_argument("--platform", choices=("linux", "windows"), default="linux", help=platforms)
         if name == "collect":
-            command.set_defaults(lane=disk.COLLECT)
+            command.set_defaults(profile=disk.COLLECT)
             continue
-        lanes = "fast: minutes; full: everything, plaso's timeline or all plugins, hours (default: %(default)s)"
-        command.add_argument("--lane", choices=(disk.FAST, disk.FULL), default=disk.FAST, help=lanes)
+        profiles = "the profile; fast: minutes; full: plaso's timeline or all plugins, hours (default: %(default)s)"
+        command.add_argument("--lane", dest="profile", choices=_PROFILES, default="fast", help=profiles)
     library = commands.add_parser("library", help="build a symbol table from a distribution's debug package")
     library.add_argument("--manifest", required=True, help="presigned URL of the manifest: get package, put symbols")
     library.add_argument(
@@ -133,7 +135,7 @@ def _investigate(arguments: argparse.Namespace) -> dict[str, Any]:
                 case=arguments.case,
                 evidence=arguments.evidence,
                 volume=getattr(arguments, "volume", None),
-                lane=arguments.lane,
+                profile=_PROFILES.get(arguments.profile, arguments.profile),
                 seconds=arguments.seconds,
                 platform=getattr(arguments, "platform", "linux"),
             ),

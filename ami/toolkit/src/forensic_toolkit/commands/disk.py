@@ -53,24 +53,24 @@ TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
 )
 
 
-FAST, FULL, COLLECT = "fast", "full", "collect"
+QUICK, FULL, COLLECT = "quick", "full", "collect"
 
 
-def analyse(device: Path, *, results: Results, raw: Path, lane: str) -> None:
-    """Fill ``results``: rules and a second opinion in the fast lane, plaso's timeline in the full one, files to hold in ``collect``.
+def analyse(device: Path, *, results: Results, raw: Path, profile: str) -> None:
+    """Fill ``results``: rules and dissect's second opinion (quick), plaso's timeline (full), or copies of files (collect).
 
     Raises ToolkitError when nothing can be read.
     """
-    if lane in (FULL, COLLECT):
+    if profile in (FULL, COLLECT):
         found = examine(device, results=results, raw=raw)
         named = {finding.source for finding in results.findings}
-        # The findings are the fast lane's; here they only say how much plaso has to see, or which files to take.
+        # Findings belong to the quick profile; here they only say how much plaso must see, or which files to copy.
         results.findings.clear()
         results.events.clear()
-    if lane == COLLECT:
+    if profile == COLLECT:
         collect.run(found.tree, named=named, results=results, raw=raw)
         return
-    if lane == FULL:
+    if profile == FULL:
         plaso_program.run(
             device,
             found.volumes,

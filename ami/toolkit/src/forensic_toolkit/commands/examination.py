@@ -37,7 +37,7 @@ class Job:
     sha256: str
     bytes: int
     seconds: float
-    lane: str = "fast"
+    profile: str = "quick"
     platform: str = "linux"
     gaps: list[list[str]] = field(default_factory=list)
 
@@ -61,10 +61,10 @@ def run(job: Job) -> None:
     try:
         with within(max(1.0, job.seconds - RESERVE), whole=True):
             if job.command == "memory":
-                given = {"platform": job.platform, "lane": job.lane}
+                given = {"platform": job.platform, "profile": job.profile}
                 memory.analyse(results, files=files, work=folder, raw=raw, **given)
             else:
-                disk.analyse(files["device"], results=results, raw=raw, lane=job.lane)
+                disk.analyse(files["device"], results=results, raw=raw, profile=job.profile)
     except ToolkitError as error:
         results.failure = str(error)
         results.gap("analysis", str(error))

@@ -33,7 +33,7 @@ class Request:
     case: str
     evidence: str
     volume: str | None
-    lane: str
+    profile: str
     seconds: float
     platform: str = "linux"
 
@@ -102,7 +102,7 @@ def _confined(request: Request, *, inputs: _Inputs, work: Path, seconds: float) 
         sha256=inputs.measured.sha256,
         bytes=inputs.measured.bytes,
         seconds=seconds,
-        lane=request.lane,
+        profile=request.profile,
         platform=request.platform,
         gaps=inputs.gaps,
     )

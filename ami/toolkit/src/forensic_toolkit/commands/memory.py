@@ -9,7 +9,7 @@ from pathlib import Path
 from forensic_toolkit.errors import EvidenceError, SymbolError
 from forensic_toolkit.printable import printable
 from forensic_toolkit.results import Results, ToolRun
-from forensic_toolkit.rules import memory_rules, memory_search, windows_memory_rules
+from forensic_toolkit.rules import memory_rules, memory_search, windows_memory_rules, yara_rules
 from forensic_toolkit.runners import volatility
 from forensic_toolkit.symbols import isf, windows_symbols
 
@@ -43,7 +43,13 @@ MAY_BE_EMPTY = (
 
 
 def analyse(
-    results: Results, *, files: Mapping[str, Path], work: Path, raw: Path, platform: str = "linux", lane: str = "fast"
+    results: Results,
+    *,
+    files: Mapping[str, Path],
+    work: Path,
+    raw: Path,
+    platform: str = "linux",
+    profile: str = "quick",
 ) -> None:
     """Fill ``results`` from the image and the kernel's facts. Raises ToolkitError when nothing can be said about it.
 
@@ -56,8 +62,8 @@ def analyse(
             symbols = windows_symbols.prepare(files, work=work)
         else:
             symbols = prepare_symbols(files, work=work, results=results)
-        given = {"work": work, "raw": raw, "platform": platform, "lane": lane, "seconds": results.seconds_left()}
-        analysis = volatility.analyse(image, symbols=symbols, **given)
+        given = {"work": work, "raw": raw, "platform": platform, "profile": profile, "seconds": results.seconds_left()}
+        analysis = volatility.analyse(image, symbols=symbols, yara=yara_rules.text(), **given)
         _judge(analysis, platform=platform, results=results)
     except SymbolError as error:
         _without_symbols(image, why=error, platform=platform, results=results)

@@ -1,6 +1,6 @@
 """Artifacts of Windows by dissect's ``target-query``, run as the program it is (AGPL): registry, event logs, tasks, prefetch, Amcache.
 
-The MFT as well, in the full lane: it takes minutes for each hundred thousand files.
+The MFT as well, in the full profile: it takes minutes for each hundred thousand files.
 """
 
 from __future__ import annotations

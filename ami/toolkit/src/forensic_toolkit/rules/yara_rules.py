@@ -78,6 +78,11 @@ def sources() -> Iterator[tuple[str, str]]:
             yield path.name, path.read_text("utf-8")
 
 
+def text() -> str:
+    """All rule files as one text, for tools that take YARA rules."""
+    return "\n".join(text for _name, text in sources())
+
+
 def _candidates(tree: Tree) -> Iterator[Entry]:
     """Files that no package owns, where intruders put them."""
     for entry in tree.entries:

@@ -1,4 +1,4 @@
-"""The full lane: plaso's log2timeline and psort as programs, their events in Timesketch's form.
+"""The full profile of ``disk``: plaso's log2timeline and psort as programs, their events in Timesketch's form.
 
 Everything of every partition, with a SHA-256 of every file. Field names: Timesketch's import guide (``message``,
 ``datetime``, ``timestamp_desc``).
@@ -71,7 +71,7 @@ def run(
     if found is None:
         raise EvidenceError(
             "plaso is not installed (log2timeline and psort are neither in FORENSIC_PLASO nor on the PATH): the full "
-            "timeline needs a forensic AMI with plaso; the fast lane does without it"
+            "timeline needs a forensic AMI with plaso; the quick profile works without it"
         )
     kinds: Counter[str] = Counter()
     outputs = []
@@ -107,7 +107,7 @@ def _sources(device: Path, volumes: list[Partition], *, folder: Path, results: R
         if volume.length > (room if largest == resource.RLIM_INFINITY else min(room, largest)):
             why = (
                 f"a copy of {volume.length} bytes for plaso has no room: {room:.0f} bytes are free for it in {folder} "
-                f"(FORENSIC_WORK), files of {largest} bytes are allowed; the fast lane has read this volume"
+                f"(FORENSIC_WORK), files of {largest} bytes are allowed; the quick profile has read this volume"
             )
             results.gap(f"plaso {volume.label}", why)
             continue

@@ -1,4 +1,4 @@
-"""Volatility 3 as a program: which plugins run, in which lane, for how long; their rows and failures."""
+"""Volatility 3 as a program: which plugins a profile runs, their time limits, their rows and failures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from forensic_toolkit.results import ToolRun
-from forensic_toolkit.rules import yara_rules
 from forensic_toolkit.sandbox import subprograms
 
 Row = dict[str, Any]
@@ -22,15 +21,15 @@ Plugin = tuple[str, float]
 _YARA = ("vmayarascan", "vadyarascan")
 
 
-def lanes(platform: str, *, lane: str = "fast") -> list[list[Plugin]]:
-    """The pinned plugins (``volatility_sets.json``): what runs at once, each list in a process of its own.
+def plugin_lists(platform: str, *, profile: str = "quick") -> list[list[Plugin]]:
+    """The pinned plugins (``volatility_sets.json``) with their time limits; the lists run in parallel, each in its own process.
 
-    The full lane adds what takes minutes to what the fast one has.
+    The full profile adds what takes minutes to the quick one.
     """
     text = resources.files("forensic_toolkit.runners").joinpath("volatility_sets.json").read_text("utf-8")
     sets = json.loads(text)[platform]
-    found = [[(str(name), float(seconds)) for name, seconds in plugins] for plugins in sets["fast"]]
-    if lane == "full":
+    found = [[(str(name), float(seconds)) for name, seconds in plugins] for plugins in sets["quick"]]
+    if profile == "full":
         for plugins, more in zip(found, sets["full"], strict=True):
             plugins.extend((str(name), float(seconds)) for name, seconds in more)
     return found
@@ -65,27 +64,28 @@ def analyse(
     image: Path,
     *,
     symbols: Path,
+    yara: str,
     work: Path,
     raw: Path,
     platform: str = "linux",
-    lane: str = "fast",
+    profile: str = "quick",
     seconds: float = 86_400.0,
 ) -> Analysis:
-    """Run all lists at once, for at most ``seconds``. Rows and the programs' own output are kept in ``raw``."""
+    """Run all lists at once, for at most ``seconds``; ``yara`` is the text of the rules for plugins that scan. Rows and the programs' own output are kept in ``raw``."""
     raw.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     rules = work / "rules.yar"
-    rules.write_text("\n".join(text for _name, text in yara_rules.sources()), encoding="utf-8")
+    rules.write_text(yara, encoding="utf-8")
     running = []
-    for number, plugins in enumerate(lanes(platform, lane=lane), start=1):
+    for number, plugins in enumerate(plugin_lists(platform, profile=profile), start=1):
         cache = work / f"cache{number}"
         cache.mkdir(exist_ok=True)
-        job = work / f"lane{number}.json"
+        job = work / f"plugins{number}.json"
         options = {name: {"yara_file": rules.as_uri()} for name, _ in plugins if name.split(".")[-2] in _YARA}
         places = {"image": str(image.resolve()), "symbols": str(symbols), "cache": str(cache), "out": str(raw)}
         job.write_text(json.dumps({**places, "plugins": plugins, "options": options}), encoding="utf-8")
         argv = [sys.executable, "-m", "forensic_toolkit.runners.volatility_runner", str(job)]
-        log = raw / f"lane{number}.jsonl"
+        log = raw / f"plugins{number}.jsonl"
         running.append((plugins, log, _start(argv, work=cache, log=log)))
     analysis = Analysis()
     for plugins, log, process in running:
