@@ -24,7 +24,7 @@ from forensic_toolkit.runners import dissect_program
 from forensic_toolkit.sandbox import subprograms
 from forensic_toolkit.times import now
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TOOLS = ROOT / ".venv-tools" / "bin" / "python"
 CASE = ["--case", "fc-20260101-0123456789", "--evidence", "mem-i-0123456789abcdef0"]
 VOLUME = "vol-0123456789abcdef0"

@@ -21,7 +21,7 @@ from lab.evidence import memory
 from tests.toolkit.examined import NO_TOOLS, TOOLS, run
 
 pytestmark = [pytest.mark.investigate, pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)]
-DEBUG = Path(__file__).parent / "data" / "linux-6.1.0-56-cloud-amd64.debug.json.xz"
+DEBUG = Path(__file__).parents[1] / "data" / "linux-6.1.0-56-cloud-amd64.debug.json.xz"
 FURTHER = os.environ.get("FORENSIC_PARITY_IMAGE")
 # Plugins whose answers differ, and why: (reason, whether it is that difference and no other). All else is a fault.
 KNOWN: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {

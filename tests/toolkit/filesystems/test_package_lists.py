@@ -13,7 +13,7 @@ import pytest
 from forensic_toolkit.rules import file_rules
 from tests.toolkit.fake_tree import INSTALLED, LATER, Builder
 
-DATABASE = lzma.decompress((Path(__file__).parent / "data" / "rpmdb.sqlite.xz").read_bytes())
+DATABASE = lzma.decompress((Path(__file__).parents[1] / "data" / "rpmdb.sqlite.xz").read_bytes())
 PROGRAM = b"#!/bin/sh\necho sample\n"
 PLACES = ("/var/lib/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite")
 

@@ -17,8 +17,8 @@ from forensic_toolkit.errors import SymbolError
 from forensic_toolkit.symbols import archives, isf, kernel_package
 from lab.evidence import memory as lab_memory
 from tests.toolkit import btf_blob, kernel_blob
+from tests.toolkit.end_to_end.test_command_line import Store, status_of, store
 from tests.toolkit.examined import NO_TOOLS, TOOLS, run
-from tests.toolkit.test_command_line import Store, status_of, store
 
 __all__ = ["store"]
 

@@ -25,10 +25,10 @@ from forensic_toolkit.results import Finding, Results
 from forensic_toolkit.times import now
 from lab.evidence import disk as lab_disk
 from lab.evidence.disk import WEB_SERVER
+from tests.toolkit.end_to_end.test_layouts import answered
+from tests.toolkit.end_to_end.test_silent_losses import _examination_with
 from tests.toolkit.examined import NO_TOOLS, TOOLS, examine
 from tests.toolkit.fake_tree import Builder
-from tests.toolkit.test_layouts import answered
-from tests.toolkit.test_silent_losses import _examination_with
 
 needs_tools = pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
 NAMES = (
