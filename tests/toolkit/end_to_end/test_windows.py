@@ -6,22 +6,12 @@ import json
 import zipfile
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from forensic_toolkit.commands import windows_disk
-from forensic_toolkit.errors import SymbolError
-from forensic_toolkit.readers.coverage import Coverage
-from forensic_toolkit.results import Results
-from forensic_toolkit.rules import windows_events, windows_rules
-from forensic_toolkit.symbols import windows_symbols
-from forensic_toolkit.times import now
 from lab.evidence.windows import evtx, regf, server
 from tests.toolkit.examined import NO_TOOLS, TOOLS, examine, run
-from tests.toolkit.fake_tree import Builder
 
-LOGS = "/Windows/System32/winevt/Logs"
 needs_tools = pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
 needs_ntfs = pytest.mark.skipif(server.missing() is not None, reason=server.missing() or "")
 
@@ -117,98 +107,12 @@ def test_the_mft_gives_a_forged_time_away(volume: Path) -> None:
     assert "svch0st.exe" in forged["title"] and "2019-03-04T05:06:07Z" in forged["detail"]
 
 
-def test_a_damaged_log_counts_what_its_chunks_say() -> None:
-    builder = Builder().add(f"{LOGS}/Security.evtx", evtx.log(server.security()))
-    builder.add(f"{LOGS}/Broken.evtx", evtx.log(server.security(), broken=True)).add(f"{LOGS}/Empty.evtx", bytes(4096))
-    account = Coverage()
-    read = [
-        {"source": rf"C:\Windows\System32\winevt\Logs\{name}.evtx", "ts": "2026-11-21T02:00:00Z"}
-        for name in ["Security"] * 12 + ["Broken"] * 3
-    ]
-    list(windows_disk._account(builder.tree(), {"evtx": read, "prefetch": []}, account=account))
-    short = {item.path.rsplit("/", 1)[-1]: item.shortfalls() for item in account.artifacts}
-    assert short == {"Security.evtx": [], "Broken.evtx": ["3 of 12 lines were understood"], "Empty.evtx": []}
-
-
-@pytest.mark.parametrize(
-    ("command", "odd"),
-    [
-        (r"C:\ProgramData\.cache\svch0st.exe", True),
-        (r"C:\Users\Public\a.exe", True),
-        (r"C:\Users\x\AppData\Local\Temp\setup.exe", True),
-        ("powershell.exe -w hidden -enc SQBFAFgA", True),
-        (r"rundll32.exe javascript:..\mshtml", True),
-        (r"C:\a.exe", True),
-        (r"C:\ProgramData\Microsoft\Windows Defender\Platform\4.18\MsMpEng.exe", False),
-        (r"C:\Program Files\Amazon\SSM\amazon-ssm-agent.exe", False),
-        (r"%SystemRoot%\System32\svchost.exe -k netsvcs", False),
-        (r"powershell.exe -File C:\ops\backup.ps1", False),
-    ],
-)
-def test_what_starts_from_an_odd_place(command: str, odd: bool) -> None:
-    records = {"services": [{"name": "x", "imagepath": command, "ts": "2026-11-21T02:00:00Z"}]}
-    assert bool(list(windows_rules.services(records))) is odd
-
-
-def test_times_of_the_mft_that_fit_are_quiet() -> None:
-    def entry(said: str, named: str, segment: int) -> list[dict[str, Any]]:
-        record = {"ts_type": "B", "segment": segment, "path": f"c:\\{segment}"}
-        return [{**record, "ts": said}, {**record, "ts": named, "filename_index": 0}]
-
-    records = entry("2026-01-01T00:00:00+00:00", "2026-01-01T00:00:00.5+00:00", 1)
-    records += entry("2020-01-01T00:00:00.123456+00:00", "2026-01-01T00:00:00+00:00", 2)
-    records += entry("2020-01-01T00:00:00+00:00", "2026-01-01T00:00:00+00:00", 3)
-    records += [{"ts_type": "B", "segment": None, "ts": "x"}]
-    assert [item.source for item in windows_rules.forged_times(records)] == ["c:\\3"]
-
-
-def test_guessed_passwords_need_many_in_a_short_time() -> None:
-    def record(minute: int, number: int, address: str = "203.0.113.66") -> dict[str, Any]:
-        return {"ts": f"2026-11-21T02:{minute:02}:00Z", "EventID": number, "IpAddress": address, "TargetUserName": "a"}
-
-    slow = [record(minute, 4625) for minute in range(0, 60, 12)]
-    quick = [record(minute, 4625, "203.0.113.67") for minute in range(5)]
-    local = [record(minute, 4625, "-") for minute in range(9)]
-    found = list(windows_events._guessing([*slow, *quick, *local, record(7, 4624, "203.0.113.67")]))
-    assert [(item.title, item.severity) for item in found] == [
-        ("Passwords guessed from 203.0.113.67, and one worked", "critical")
-    ]
-
-
 def test_hives_of_the_lab_hold_what_they_should() -> None:
     hive = server.registry()["windows/system32/config/software"]
     assert hive[:4] == b"regf" and len(hive) % 4096 == 0
     assert regf.filetime(datetime.fromisoformat("1970-01-01T00:00:00+00:00")) == 116_444_736_000_000_000
     with pytest.raises(ValueError, match="do not fit"):
         evtx.log(server.security() * 60)
-
-
-def test_the_offline_store_unpacks_tables_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "windows/ntkrnlmp.pdb/3844DBB920174967BE7AA4A2C20430FA-2.json.xz"
-    archive = tmp_path / "symbols.zip"
-    with zipfile.ZipFile(archive, "w") as packed:
-        for path in (
-            name,
-            f"symbols/{name}",
-            "../../etc/passwd",
-            "windows/../x/a.json",
-            "linux/kernel.json",
-            "windows/a.pdb/b.json",
-        ):
-            packed.writestr(path, b"table")
-    folder = windows_symbols.prepare({"symbols_windows": archive}, work=tmp_path)
-    assert [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()] == [name]
-    monkeypatch.setenv("FORENSIC_SYMBOLS", str(folder))
-    assert windows_symbols.prepare({}, work=tmp_path / "other") == folder
-    monkeypatch.setenv("FORENSIC_SYMBOLS", str(tmp_path / "none"))
-    with pytest.raises(SymbolError, match="no symbol table for Windows"):
-        windows_symbols.prepare({}, work=tmp_path)
-    (tmp_path / "bad.zip").write_bytes(b"PK nothing")
-    with pytest.raises(SymbolError, match="cannot be unpacked"):
-        windows_symbols.prepare({"symbols_windows": tmp_path / "bad.zip"}, work=tmp_path)
-    monkeypatch.setattr(windows_symbols, "MAX_FILES", 1)
-    with pytest.raises(SymbolError, match="more than 1 files"):
-        windows_symbols.prepare({"symbols_windows": archive}, work=tmp_path)
 
 
 _MEMORY = """
@@ -244,10 +148,3 @@ def test_windows_memory_without_a_fitting_table_is_partial(tmp_path: Path) -> No
     assert len(runs) == 20 and all(item["error"] for item in runs), "each plugin's failure is recorded for itself"
     assert any("cannot read the list of processes" in gap["why"] for gap in tried["gaps"])
     assert any("text in memory" in item["title"] for item in tried["findings"])
-
-
-def test_results_of_a_volume_without_windows_say_nothing_of_it() -> None:
-    assert not windows_disk.is_windows(Builder().tree())
-    results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
-    windows_disk._judge_registry(Builder().tree(), {"services": [], "amcache.application_files": []}, results=results)
-    assert results.gaps == []

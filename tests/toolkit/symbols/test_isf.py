@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
-import lzma
-from pathlib import Path
 
 import pytest
 
-from forensic_toolkit import cli
 from forensic_toolkit.errors import SymbolError
-from forensic_toolkit.symbols import btf, isf
+from forensic_toolkit.symbols import isf
 from tests.toolkit import btf_blob
 
 
@@ -72,32 +68,3 @@ def test_same_facts_give_the_same_bytes() -> None:
 def test_unusable_facts_are_named(changes: dict[str, bytes], reason: str) -> None:
     with pytest.raises(SymbolError, match=reason):
         isf.build(facts(**changes))
-
-
-def test_unknown_kinds_are_refused() -> None:
-    blob = btf_blob.BtfBlob()
-    blob.add(30, "new", 0)
-    with pytest.raises(SymbolError, match="kind 30"):
-        btf.parse(blob.bytes())
-
-
-def test_a_type_that_refers_to_itself_ends() -> None:
-    blob = btf_blob.BtfBlob()
-    blob.add(8, "loop", 1)
-    with pytest.raises(SymbolError, match="itself"):
-        btf.parse(blob.bytes()).resolve(1)
-
-
-def test_symbols_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, content in (
-        ("btf", btf_blob.small()),
-        ("kallsyms", btf_blob.kallsyms()),
-        ("version", btf_blob.VERSION),
-    ):
-        (tmp_path / name).write_bytes(content)
-    output = tmp_path / "kernel.json.xz"
-    arguments = ["--btf", "btf", "--kallsyms", "kallsyms", "--kernel-version", "version"]
-    argv = [str(tmp_path / word) if index % 2 else word for index, word in enumerate(arguments)]
-    assert cli.main(["symbols", *argv, "--output", str(output)]) == 0
-    assert json.loads(capsys.readouterr().out)["status"] == "ok"
-    assert "init_task" in json.loads(lzma.decompress(output.read_bytes()))["symbols"]
