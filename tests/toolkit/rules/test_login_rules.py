@@ -10,6 +10,7 @@ from forensic_toolkit.readers import login_logs, system_logs
 from forensic_toolkit.readers.coverage import Artifact
 from forensic_toolkit.readers.system_logs import Line
 from forensic_toolkit.results import Finding
+from forensic_toolkit.rules import login_rules
 
 MODIFIED = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -34,7 +35,7 @@ def lines(text: str, *, zone: tzinfo = UTC) -> list[Line]:
 def judged(text: str) -> list[Finding]:
     """Findings of a log."""
     logins = list(login_logs.attempts(lines(text)))
-    return list(login_logs.guessing(logins))
+    return list(login_rules.guessing(logins))
 
 
 def test_failures_then_success_is_a_guessed_password() -> None:

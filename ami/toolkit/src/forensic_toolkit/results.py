@@ -21,7 +21,7 @@ Confidence = Literal["low", "medium", "high"]
 SCHEMA = "forensics.results/1"
 MAX_TIMELINE = 500
 MAX_FINDINGS = 1000
-SEVERITIES = ("critical", "high", "medium", "low", "info")
+SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "info")
 
 
 @dataclass(frozen=True, slots=True)

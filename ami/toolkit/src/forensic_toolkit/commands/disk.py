@@ -160,11 +160,11 @@ def _read_logs(tree: Tree, *, account: Coverage, results: Results) -> None:
         yield from ()
 
     results.apply("logs", rule=read)
-    given = {"coverage": account, "results": results}
-    results.apply("log-ins", rule=partial(log_rules.log_ins, tree, logs=logs, **given))
+    log_ins = partial(log_rules.log_ins, tree, logs=logs, coverage=account, results=results)
+    results.apply("log-ins", rule=log_ins)
     results.apply("system messages", rule=partial(log_rules.system_messages, logs, results=results))
-    results.apply("shell histories", rule=partial(log_rules.histories, tree, **given))
-    results.apply("web", rule=partial(log_rules.web, tree, **given))
+    results.apply("shell histories", rule=partial(log_rules.histories, tree, coverage=account, results=results))
+    results.apply("web", rule=partial(log_rules.web, tree, coverage=account, results=results))
 
 
 def _expected(tree: Tree, *, account: Coverage) -> dict[str, int]:

@@ -61,8 +61,7 @@ def run(job: Job) -> None:
     try:
         with within(max(1.0, job.seconds - RESERVE), whole=True):
             if job.command == "memory":
-                given = {"platform": job.platform, "profile": job.profile}
-                memory.analyse(results, files=files, work=folder, raw=raw, **given)
+                memory.analyse(results, files=files, work=folder, raw=raw, platform=job.platform, profile=job.profile)
             else:
                 disk.analyse(files["device"], results=results, raw=raw, profile=job.profile)
     except ToolkitError as error:

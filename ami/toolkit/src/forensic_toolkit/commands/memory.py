@@ -62,8 +62,16 @@ def analyse(
             symbols = windows_symbols.prepare(files, work=work)
         else:
             symbols = prepare_symbols(files, work=work, results=results)
-        given = {"work": work, "raw": raw, "platform": platform, "profile": profile, "seconds": results.seconds_left()}
-        analysis = volatility.analyse(image, symbols=symbols, yara=yara_rules.text(), **given)
+        analysis = volatility.analyse(
+            image,
+            symbols=symbols,
+            yara=yara_rules.text(),
+            work=work,
+            raw=raw,
+            platform=platform,
+            profile=profile,
+            seconds=results.seconds_left(),
+        )
         _judge(analysis, platform=platform, results=results)
     except SymbolError as error:
         _without_symbols(image, why=error, platform=platform, results=results)

@@ -53,9 +53,9 @@ def read(entries: Iterable[Entry], *, get: Callable[[str], Entry | None], merged
             for match in map(_MD5_LINE.fullmatch, entry.read().decode("utf-8", "replace").splitlines()):
                 if match:
                     found.digests[merged(f"/{match[2]}")] = ("md5", match[1])
-    databases = [entry for path in RPM_SQLITE if (entry := get(path)) is not None]
-    for entry in databases[:1]:
-        _rpm(entry, log=get(f"{entry.path}-wal"), found=found, merged=merged)
+    databases = list(filter(None, map(get, RPM_SQLITE)))
+    for database in databases[:1]:
+        _rpm(database, log=get(f"{database.path}-wal"), found=found, merged=merged)
     if not databases and (other := next(filter(None, map(get, RPM_OTHER)), None)):
         found.problems.append(
             f"{other.path}: an RPM database in the form of older systems (Berkeley DB or ndb) is not read: "

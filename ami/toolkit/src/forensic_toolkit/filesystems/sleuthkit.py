@@ -76,7 +76,7 @@ class SleuthKit:
 def _assembled(tsk: Any, *, device: Path, stretches: Stretches) -> Any:
     """An image whose bytes are gathered from the pieces of a logical volume."""
 
-    class Assembled(tsk.Img_Info):  # type: ignore[misc]
+    class Assembled(tsk.Img_Info):
         def __init__(self) -> None:
             self._descriptor = os.open(device, os.O_RDONLY)
             super().__init__(url="", type=tsk.TSK_IMG_TYPE_EXTERNAL)

@@ -29,7 +29,7 @@ class Stretches:
 
     def read(self, descriptor: int, *, offset: int, length: int) -> bytes:
         """Bytes of the volume from an open device; short when the device ends early."""
-        parts = []
+        parts: list[bytes] = []
         for start, count in self.within(offset, length):
             while count:
                 part = os.pread(descriptor, count, start)

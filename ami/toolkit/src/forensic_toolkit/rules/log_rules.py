@@ -11,7 +11,7 @@ from forensic_toolkit.readers.compressed_logs import content_of
 from forensic_toolkit.readers.coverage import Artifact, Coverage
 from forensic_toolkit.readers.system_logs import AUTH, JOURNAL, SYSTEM, SystemLogs
 from forensic_toolkit.results import Event, Finding, Results
-from forensic_toolkit.rules import shell_histories, sigma_rules, web_rules
+from forensic_toolkit.rules import login_rules, shell_histories, sigma_rules, web_rules
 
 SESSIONS = r"/var/log/(wtmp|btmp)([.-][^/]*)?"
 RECORDS = "log-in records"
@@ -29,9 +29,9 @@ def log_ins(tree: Tree, *, logs: SystemLogs, coverage: Coverage, results: Result
     results.events.extend(login_logs.other_events(logs.lines[AUTH] or journal))
     if results.counts["system_volume"] and not logs.lines[AUTH] and not journal:
         results.gap("log-ins", "neither auth.log nor secure nor the journal holds anything")
-    guessed = list(login_logs.guessing(logins))
+    guessed = list(login_rules.guessing(logins))
     yield from guessed
-    yield from login_logs.accepted(logins, guessers={str(item.data["address"]) for item in guessed})
+    yield from login_rules.accepted(logins, guessers={str(item.data["address"]) for item in guessed})
     results.events.extend(login_logs.login_events(logins))
     for entry in tree.files(SESSIONS):
         failed = "/btmp" in entry.path

@@ -38,11 +38,13 @@ WORKER_MEMORY = 2 << 30
 _SORTING = 0.25
 # Longer strings are not indexed by Timesketch's search (its import guide).
 MAX_STRING = 32_766
-_KEPT = ("data_type", "parser", "username", "user_identifier", "hostname", "ip_address", "sha256_hash", "inode")
-_KEPT += ("file_size", "pid", "command", "http_request", "http_response_code", "is_allocated", "url", "status")
+_KEPT = (
+    *("data_type", "parser", "username", "user_identifier", "hostname", "ip_address", "sha256_hash", "inode"),
+    *("file_size", "pid", "command", "http_request", "http_response_code", "is_allocated", "url", "status"),
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What plaso calls what this toolkit counts as an artifact of a kind.
-_SAME = {
+_SAME: dict[str, tuple[str, ...]] = {
     "log-in log": ("syslog:",),
     "system log": ("syslog:",),
     "journal": ("systemd:journal",),
