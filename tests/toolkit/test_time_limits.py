@@ -22,7 +22,7 @@ def test_limits_of_time_lie_one_in_the_other() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time_limits, "RULE_SECONDS", 0.2)
         assert results.apply("slow", rule=slow) == 0
-    assert "not done after" in results.gaps[0][1]
+    assert "not finished after" in results.gaps[0][1]
     with pytest.raises(time_limits.OutOfTimeError), time_limits.within(0.2, whole=True):
         results.apply("slow", rule=slow)
     assert time.monotonic() - started < 5

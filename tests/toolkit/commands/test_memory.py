@@ -47,8 +47,8 @@ def test_a_table_of_the_library_is_used_when_the_capture_has_no_facts(tmp_path: 
     ("content", "reason"),
     [
         (b"no xz", "cannot be read"),
-        (lzma.compress(b"{}"), "no symbol table"),
-        (lzma.compress(b'{"symbols": {}}' * 9)[:40], "cut off"),
+        (lzma.compress(b"{}"), "not a symbol table"),
+        (lzma.compress(b'{"symbols": {}}' * 9)[:40], "truncated"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, reason: str) -> None:

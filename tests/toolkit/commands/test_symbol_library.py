@@ -39,7 +39,7 @@ def test_the_command_uploads_a_table_with_its_account(store: Store, capsys: pyte
     [
         (kernel_blob.deb(b"text"), None, "holds no vmlinux"),
         (kernel_blob.deb(kernel_blob.vmlinux()), "0" * 64, "is not what the manifest names"),
-        (kernel_blob.deb(kernel_blob.vmlinux()), "-", "names no digest"),
+        (kernel_blob.deb(kernel_blob.vmlinux()), "-", "states no digest"),
     ],
 )
 def test_the_command_says_why_there_is_no_table(

@@ -22,7 +22,7 @@ def test_a_damaged_log_counts_what_its_chunks_say() -> None:
     ]
     list(windows_disk._account(builder.tree(), {"evtx": read, "prefetch": []}, account=account))
     short = {item.path.rsplit("/", 1)[-1]: item.shortfalls() for item in account.artifacts}
-    assert short == {"Security.evtx": [], "Broken.evtx": ["3 of 12 lines were understood"], "Empty.evtx": []}
+    assert short == {"Security.evtx": [], "Broken.evtx": ["3 of 12 lines were parsed"], "Empty.evtx": []}
 
 
 def test_results_of_a_volume_without_windows_say_nothing_of_it() -> None:

@@ -26,7 +26,7 @@ def test_wrong_digest_means_nothing_is_analysed(store: Store, capsys: pytest.Cap
 
 @pytest.mark.parametrize(
     ("memory", "reason"),
-    [(b"", "no LiME image"), (b"\x7fELF", "no LiME image"), (b"EMiL" + bytes(99), "no symbol table")],
+    [(b"", "not a LiME image"), (b"\x7fELF", "not a LiME image"), (b"EMiL" + bytes(99), "no symbol table")],
 )
 def test_what_cannot_be_analysed_is_named_and_results_arrive(
     store: Store, capsys: pytest.CaptureFixture[str], memory: bytes, reason: str
@@ -47,7 +47,7 @@ def test_image_of_another_kernel_is_refused(store: Store, capsys: pytest.Capture
     url = store.offer(gets={"memory": (b"EMiL Linux version 8", None), **facts})
     assert cli.main(["memory", *CASE, "--manifest", url]) == 1
     reason = str(status_of(capsys)["reason"])
-    assert "image and kernel facts are of different machines" in reason and "no kernel banner" in reason
+    assert "image and kernel files come from different machines" in reason and "no kernel banner" in reason
 
 
 def test_volume_that_is_not_attached(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

@@ -157,21 +157,21 @@ def absent(*_args, **_more):
 volumes.DissectFileSystem = absent
 """
 SEEDS = (
-    Seed("a parser that knows no dates", "of 40 lines were understood", before=NO_DATES),
-    Seed("zero-padded dates", "0 of 40 lines were understood", zero_padded_dates, before=NO_ZEROS),
+    Seed("a parser that knows no dates", "of 40 lines were parsed", before=NO_DATES),
+    Seed("zero-padded dates", "0 of 40 lines were parsed", zero_padded_dates, before=NO_ZEROS),
     Seed("journal cut off", "bytes are missing", journal_cut_off),
     Seed("journal damaged", "entries could be read", journal_damaged),
     Seed("file system not on this volume", "mount point /var/lib/mysql", file_system_elsewhere),
     Seed("empty mount", "inodes in use were reached", image=nothing_in_the_file_system),
     Seed("missing parser", "No module named 'dissect'", before=NO_PROGRAM),
-    Seed("wrong time zone", "another time zone", other_zone),
-    Seed("log of zeros", "not one line", log_of_nothing),
-    Seed("rotated log broken", "cannot be unpacked", rotated_log_broken),
-    Seed("log-in records cut off", "no whole record", records_cut_off),
+    Seed("wrong time zone", "a different time zone", other_zone),
+    Seed("log of zeros", "without a single line", log_of_nothing),
+    Seed("rotated log broken", "cannot be decompressed", rotated_log_broken),
+    Seed("log-in records cut off", "an incomplete record", records_cut_off),
     Seed("web log of another form", "0 of 50 lines", web_log_of_another_form),
     Seed("folder destroyed", "inodes in use were reached", image=folder_destroyed),
-    Seed("no log at all", "nor the journal holds anything", no_log_at_all),
-    Seed("a tool that ends well and says nothing", "target-query ended well and gave 0", whole=True),
+    Seed("no log at all", "secure and the journal are all missing or empty", no_log_at_all),
+    Seed("a tool that ends well and says nothing", "target-query succeeded but gave 0", whole=True),
 )
 QUICK = ("journal cut off", "wrong time zone")
 
@@ -206,7 +206,7 @@ def _examination_with(change: str) -> str:
         f"{change}; sys.exit(examination.main(sys.argv[1:]))"
     )
     return (
-        "from forensic_toolkit import subprograms\n"
+        "from forensic_toolkit.sandbox import subprograms\n"
         "begin = subprograms.start\n"
         "def start(argv, **more):\n"
         f"    return begin([argv[0], '-c', {program!r}, *argv[2:]], **more)\n"

@@ -54,7 +54,9 @@ def test_the_intrusion_is_told_step_by_step(volume: Path) -> None:
         f"\n[investigate] windows: {len(EXPECTED) - len(missing)} of {len(EXPECTED)} steps, {len(said)} findings with a time"
     )
     assert missing == {}
-    assert any("Scheduled task that starts something odd: \\Updater" in item["title"] for item in found["findings"])
+    assert any(
+        "Scheduled task that starts a suspicious program: \\Updater" in item["title"] for item in found["findings"]
+    )
     account = {item["path"].rsplit("/", 1)[-1]: (item["lines"], item["parsed"]) for item in found["coverage"]}
     assert account == {"Security.evtx": (12, 12), "System.evtx": (1, 1), "prefetch": (1, 1)}
     assert any(event["source"].startswith("prefetch") for event in found["events"])
@@ -79,7 +81,7 @@ def test_a_log_and_a_hive_that_say_nothing_are_gaps(volume: Path, tmp_path: Path
     broken = changed(broken, tmp_path, old=hive, new=hive[:4096] + b"\xff" * 504)
     gaps = {gap["what"]: gap["why"] for gap in examine(broken, whole=True)["gaps"]}
     print(f"\n[investigate] windows, damaged: {gaps}")
-    assert "of 12 lines were understood" in gaps["coverage: /windows/system32/winevt/logs/Security.evtx"]
+    assert "of 12 lines were parsed" in gaps["coverage: /windows/system32/winevt/logs/Security.evtx"]
     assert "services gave no records" in gaps["coverage: /windows/system32/config/system"]
 
 

@@ -68,7 +68,7 @@ def test_what_a_running_system_left_in_the_write_ahead_log_counts(tmp_path: Path
     [
         (b"no database at all", "not a database"),
         (DATABASE[:9000], "malformed|no table|not a database"),
-        (b"", "no table of packages"),
+        (b"", "no Packages table"),
     ],
 )
 def test_a_database_that_cannot_be_read_is_named(database: bytes, says: str) -> None:
@@ -90,7 +90,7 @@ def test_a_made_up_database_is_ended_and_a_damaged_package_counted(
     writer.execute("DROP TABLE Packages")
     writer.execute(f"CREATE VIEW Packages AS {endless}")
     writer.commit()
-    assert "no table of packages" in amazon(database=path.read_bytes()).tree().packages.problems[0]
+    assert "no Packages table" in amazon(database=path.read_bytes()).tree().packages.problems[0]
 
 
 def test_the_older_forms_are_a_gap_by_name() -> None:

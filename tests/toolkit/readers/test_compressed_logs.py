@@ -26,5 +26,5 @@ def test_unpacking_ends_at_the_limit_and_at_damage(name: str, pack: Any) -> None
     assert content_of(entry).data == plain
     assert content_of(entry).problems == ()
     short = content_of(entry, limit=len(whole) + 1000)
-    assert len(short.data) <= len(whole) + 1000 and "unpacks to more" in short.problems[0]
-    assert "cannot be unpacked" in content_of(damaged).problems[0]
+    assert len(short.data) <= len(whole) + 1000 and "decompresses to more" in short.problems[0]
+    assert "cannot be decompressed" in content_of(damaged).problems[0]

@@ -44,7 +44,7 @@ def test_utmp_records() -> None:
     found = list(login_logs.session_events(sessions, source="/var/log/wtmp", failed=False))
     assert [event.what for event in found] == ["Log-in: admin from 198.51.100.7 on pts/0", "System booted"]
     assert found[0].time.isoformat() == "2026-01-02T03:04:05.250000+00:00"
-    assert login_logs.records_in(content) == (2, "3 bytes at its end are no whole record")
+    assert login_logs.records_in(content) == (2, "3 bytes at its end are an incomplete record")
 
 
 def test_utmp_records_of_arm64() -> None:

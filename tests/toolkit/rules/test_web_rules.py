@@ -59,7 +59,7 @@ def test_requests_to_a_shell_and_attacks() -> None:
     ]
     assert sum(isinstance(item, Event) for item in items) == 3
     assert (log.lines, log.parsed) == (4, 3)
-    assert log.shortfalls() == ["3 of 4 lines were understood"]
+    assert log.shortfalls() == ["3 of 4 lines were parsed"]
     assert findings[0].time == datetime(2026, 3, 1, 9, tzinfo=UTC)
 
 

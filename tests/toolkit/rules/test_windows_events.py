@@ -16,5 +16,5 @@ def test_guessed_passwords_need_many_in_a_short_time() -> None:
     local = [record(minute, 4625, "-") for minute in range(9)]
     found = list(windows_events._guessing([*slow, *quick, *local, record(7, 4624, "203.0.113.67")]))
     assert [(item.title, item.severity) for item in found] == [
-        ("Passwords guessed from 203.0.113.67, and one worked", "critical")
+        ("Passwords guessed from 203.0.113.67, and one succeeded", "critical")
     ]

@@ -58,8 +58,8 @@ def test_rows_of_windows_plugins_become_findings() -> None:
     assert sorted((item.title, item.severity) for item in found) == [
         ("Connection to 203.0.113.66:4443 of update.exe", "low"),
         ("Download from a bare address: svchost.exe (700)", "high"),
-        ("Memory that was made executable and written: svchost.exe (700)", "medium"),
-        ("Process that the process list hides: update.exe (3344)", "high"),
+        ("Memory that is writable and executable: svchost.exe (700)", "medium"),
+        ("Process hidden from the process list: update.exe (3344)", "high"),
     ]
     assert [event.what for event in windows_memory_rules.events(rows)] == [
         "Process 700 started: svchost.exe (parent 4)"

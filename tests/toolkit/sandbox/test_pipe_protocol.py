@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from forensic_toolkit.sandbox.pipe_protocol import Conversation
+from forensic_toolkit.sandbox.pipe_protocol import PipeProtocol
 
 
-def test_a_conversation_needs_pipes(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_program_needs_pipes(tmp_path_factory: pytest.TempPathFactory) -> None:
     import subprocess
 
     with subprocess.Popen(["/bin/true"]) as process, pytest.raises(ValueError, match="pipes"):
-        Conversation(process, errors=tmp_path_factory.mktemp("x") / "e")
+        PipeProtocol(process, errors=tmp_path_factory.mktemp("x") / "e")

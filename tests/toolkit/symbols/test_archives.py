@@ -23,8 +23,8 @@ def test_the_kernel_comes_out_of_every_form(pack: Callable[[bytes], bytes], tmp_
 @pytest.mark.parametrize(
     ("package", "reason"),
     [
-        (b"PK\x03\x04 a zip file", "no .deb, .rpm or ELF file"),
-        (b"", "no .deb, .rpm or ELF file"),
+        (b"PK\x03\x04 a zip file", "not a .deb, .rpm or ELF file"),
+        (b"", "not a .deb, .rpm or ELF file"),
         (kernel_blob.deb(kernel_blob.vmlinux())[:-40], "cannot be unpacked"),
         (kernel_blob.rpm(kernel_blob.vmlinux())[:600], "cannot be unpacked"),
         (kernel_blob.deb(b"text"), "holds no vmlinux"),

@@ -56,12 +56,12 @@ def test_same_facts_give_the_same_bytes() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"btf": b""}, "no BTF"),
-        ({"btf": b"\x7fELF" + bytes(60)}, "no BTF"),
-        ({"btf": btf_blob.small()[:60]}, "cut off"),
+        ({"btf": b""}, "not BTF"),
+        ({"btf": b"\x7fELF" + bytes(60)}, "not BTF"),
+        ({"btf": btf_blob.small()[:60]}, "truncated"),
         ({"kallsyms": b"0000000000000000 T _text\n"}, "no addresses"),
         ({"kallsyms": b"ffff800080000000 T _text\n"}, "x86-64"),
-        ({"kallsyms": b"zz T _text\n"}, "no address"),
+        ({"kallsyms": b"zz T _text\n"}, "not an address"),
         ({"version": b"Darwin"}, "Linux version"),
     ],
 )

@@ -34,7 +34,7 @@ def test_the_table_is_that_of_the_running_kernel(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("kernel", "reason"),
     [
-        (kernel_blob.vmlinux()[:300], "no whole 64-bit ELF"),
+        (kernel_blob.vmlinux()[:300], "not a complete 64-bit ELF"),
         (kernel_blob.vmlinux(machine=183), "not for x86-64"),
         (kernel_blob.vmlinux(btf=b""), "carries no BTF"),
         (kernel_blob.vmlinux(more={".symtab": b""}), "stripped"),
@@ -66,9 +66,9 @@ def test_dwarf2json_goes_first_and_its_failure_is_told(tmp_path: Path, monkeypat
     # Without debug information it is not asked.
     assert table(kernel_blob.vmlinux(), tmp_path)[1:] == ("btf", ["the kernel carries no debug information"])
     for script, why in (
-        ("echo no memory >&2; exit 2", "ended with 2: no memory"),
-        ("echo nonsense", "no JSON"),
-        ("echo {}", "no symbol table"),
+        ("echo no memory >&2; exit 2", "failed with exit status 2: no memory"),
+        ("echo nonsense", "not JSON"),
+        ("echo {}", "not a symbol table"),
     ):
         stand_in(tmp_path, monkeypatch, script=script)
         _found, method, notes = table(debug, tmp_path)

@@ -1,4 +1,4 @@
-"""The manifest: what this host may fetch and where it may upload (docs/architecture.md)."""
+"""The manifest: what this instance may fetch and where it may upload (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _NAME = re.compile(r"[a-z0-9_]{1,32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1024 * 1024
 _PAUSES = (1.0, 2.0, 4.0)
-# S3 answers these to a request that may succeed a moment later.
+# HTTP status codes of S3 after which a retry may succeed.
 _TRANSIENT = {408, 429, 500, 502, 503, 504}
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One object that may be fetched; ``sha256`` is None when the manifest does not know it."""
+    """One object that may be fetched; ``sha256`` is None when the manifest does not state it."""
 
     name: str
     sha256: str | None
@@ -38,7 +38,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One object as it arrived."""
+    """One object as fetched: its local path, SHA-256 and size."""
 
     name: str
     path: Path
@@ -55,7 +55,7 @@ class Manifest:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A presigned URL is not redirected; following one would send evidence elsewhere."""
+    """Presigned URLs do not redirect; following a redirect could send evidence elsewhere."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
@@ -143,7 +143,7 @@ def upload(name: str, *, url: str, path: Path) -> None:
 
 
 def _with_retries(action: Callable[[], Answer], *, what: str) -> Answer:
-    """Run ``action``, again after 1, 2 and 4 seconds when the failure may pass. Raises ManifestError."""
+    """Run ``action``; retry after 1, 2 and 4 seconds on transient failures. Raises ManifestError."""
     for pause in (*_PAUSES, None):
         try:
             return action()

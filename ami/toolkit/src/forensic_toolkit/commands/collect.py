@@ -1,6 +1,7 @@
-"""The ``collect`` command: files out of a volume, for examiners who want to hold them; each with its path, times and digest.
+"""The ``collect`` command: copy files out of a volume, each with its path, times and digest.
 
-A file is kept under a number: its name came from evidence. ``files.jsonl`` says which is which. Nothing is unpacked or followed.
+Copies are named by numbers, because file names come from evidence; ``files.jsonl`` maps numbers to files. Nothing is unpacked,
+and no link is followed.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ _PIECE = 16 << 20
 
 
 def sets() -> dict[str, re.Pattern[str]]:
-    """The sets of paths (``collect_sets.json``)."""
+    """Patterns on whole paths, by name of the set (``collect_sets.json``)."""
     text = resources.files("forensic_toolkit.commands").joinpath("collect_sets.json").read_text("utf-8")
     return {name: re.compile(pattern) for name, pattern in json.loads(text)["sets"].items()}
 
 
 def run(tree: Tree, *, named: set[str], results: Results, raw: Path) -> None:
-    """Copy what the sets and the findings name; what was left out, and what reads short, is a gap."""
+    """Copy the files that sets and findings name; a file that is left out or cannot be read completely is a gap."""
     started, size, count = time.monotonic(), 0, 0
     folder = raw / "files"
     folder.mkdir()
@@ -43,7 +44,7 @@ def run(tree: Tree, *, named: set[str], results: Results, raw: Path) -> None:
                 continue
             if size + entry.size > MAX_ALL or count >= MAX_FILES or results.seconds_left() < 0:
                 results.gap(
-                    "collect", f"{count} files, {size} bytes were taken; there was no room or time for the rest"
+                    "collect", f"{count} files with {size} bytes were copied; there was no room or time for the rest"
                 )
                 break
             count, size = count + 1, size + entry.size
@@ -59,14 +60,14 @@ def run(tree: Tree, *, named: set[str], results: Results, raw: Path) -> None:
             }
             index.write(json.dumps(printable_data(facts, limit=4096), ensure_ascii=False) + "\n")
     if not count:
-        results.gap("collect", "the volume holds none of the files that are known, and no finding names one")
+        results.gap("collect", "the volume holds none of the files to collect, and no finding names one")
     results.counts |= {"collected_files": count, "collected_bytes": size}
     seconds = time.monotonic() - started
     results.runs.append(ToolRun("collect", __version__, [*sets(), FOUND], 0, seconds, count))
 
 
 def _wanted(tree: Tree, named: set[str]) -> Iterator[tuple[Entry, str]]:
-    """What findings name first: room may end."""
+    """The files to copy and why; those that findings name come first, because room may run out."""
     patterns = sets()
     files = [entry for entry in tree.entries if entry.is_file]
     yield from ((entry, FOUND) for entry in files if entry.path in named)

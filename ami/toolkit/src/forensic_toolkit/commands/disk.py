@@ -1,4 +1,4 @@
-"""The ``disk`` command: timeline, logs and persistence of every partition; the digest before and after."""
+"""The ``disk`` command: files, logs, rules and timeline of every file system of a volume, with dissect or plaso beside."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def analyse(device: Path, *, results: Results, raw: Path, profile: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What other tools are measured against: records for each function of dissect, and the account of all logs."""
+    """What other tools are compared with: expected records by dissect function, and the coverage of all logs."""
 
     expected: dict[str, int]
     account: Coverage
@@ -105,7 +105,7 @@ class Examined:
 
 
 def examine(device: Path, *, results: Results, raw: Path, windows_too: bool = False) -> Examined:
-    """Read all file systems and apply all rules; a Windows system's own artifacts only when asked for."""
+    """Read all file systems and apply all rules; artifacts of a Windows system only with ``windows_too``."""
     started = monotonic()
     walked = list(_walk(Disk(device), results=results))
     entries = arrange(walked, results=results)
@@ -117,7 +117,10 @@ def examine(device: Path, *, results: Results, raw: Path, windows_too: bool = Fa
     results.apply("package lists", rule=partial(_packages, tree, results=results))
     results.counts["system_volume"] = int(system)
     if system and not tree.installed_until_ns:
-        results.gap("time of installation", "too few system programs: files added later cannot be told from the rest")
+        results.gap(
+            "time of installation",
+            "too few system programs: files added after the installation cannot be distinguished from the rest",
+        )
     for rule in TREE_RULES:
         started = monotonic()
         name = f"{rule.__module__.rsplit('.', 1)[-1]}.{rule.__name__}"
@@ -143,7 +146,7 @@ def examine(device: Path, *, results: Results, raw: Path, windows_too: bool = Fa
 
 
 def _packages(tree: Tree, *, results: Results) -> Iterator[Finding]:
-    """Read the package lists once, before the rules that ask for them."""
+    """Read the package lists once, before the rules that need them; yields no findings."""
     found = tree.packages
     results.counts["packages"] = found.packages
     for problem in found.problems:
@@ -168,13 +171,13 @@ def _read_logs(tree: Tree, *, account: Coverage, results: Results) -> None:
 
 
 def _expected(tree: Tree, *, account: Coverage) -> dict[str, int]:
-    """How many records each of dissect's functions has before it: what this toolkit itself understood."""
+    """How many records each dissect function should give: the number that this toolkit itself parsed."""
     jobs = sum(1 for entry in tree.files(r"/etc/cron\.d/[^.].*") if entry.size)
     return {
         "authlog": account.parsed(system_logs.AUTH),
         "wtmp": account.parsed(log_rules.RECORDS),
         "btmp": account.parsed(log_rules.FAILED_RECORDS),
-        "commandhistory": account.parsed(shell_histories.KIND) // 2,  # a time stamp is a line of its own
+        "commandhistory": account.parsed(shell_histories.KIND) // 2,  # each command has a line with its time stamp
         "cronjobs": min(jobs, 1),
     }
 
@@ -201,7 +204,7 @@ def _walk(disk: Disk, *, results: Results) -> Iterator[Walked]:
 
 
 def _journal_names(filesystem: FileSystem, entries: list[Entry]) -> Iterator[Entry]:
-    """Deleted names that only the journal has, as entries without times."""
+    """Deleted names that only the ext4 journal still holds, as entries without times."""
     content = filesystem.read(deleted_names.JOURNAL_INODE, limit=deleted_names.MAX_JOURNAL)
     folders = {entry.inode: entry.path for entry in entries if entry.kind == "DIR" and not entry.deleted}
     folders[filesystem.root_inode] = ""

@@ -1,4 +1,4 @@
-"""A program of its own, confined: everything that reads evidence runs here, and nothing that has a network.
+"""The confined program: everything that reads evidence runs here, without network access.
 
 Usage: ``python -m forensic_toolkit.commands.examination JOB.json``; see :class:`Job` for the fields. It writes the outputs
 (:mod:`forensic_toolkit.commands.outputs`) into the job's folder; exit status 0 means that they are there.
@@ -21,13 +21,13 @@ from forensic_toolkit.sandbox import confinement
 from forensic_toolkit.time_limits import OutOfTimeError, within
 from forensic_toolkit.times import now
 
-# Left for writing the outputs once the time for looking is over.
+# Seconds kept for writing the outputs after the time for analysis has passed.
 RESERVE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to examine. ``files`` are the inputs by name; ``seconds`` is the time for all of it."""
+    """What to examine. ``files`` are the inputs by name; ``seconds`` is the time limit for everything."""
 
     command: Literal["memory", "disk"]
     case: str
@@ -42,12 +42,12 @@ class Job:
     gaps: list[list[str]] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
-        """As JSON."""
+        """Write the job as JSON."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
 def run(job: Job) -> None:
-    """Examine and write the outputs; what went wrong is part of them."""
+    """Examine the evidence and write the outputs; failures are recorded in them."""
     results = Results(job.case, job.evidence, job.command, started=now())
     results.input_sha256, results.input_bytes = job.sha256, job.bytes
     for what, why in job.gaps:
@@ -68,12 +68,12 @@ def run(job: Job) -> None:
         results.failure = str(error)
         results.gap("analysis", str(error))
     except OutOfTimeError as error:
-        results.gap("analysis", f"{error}; what was found by then is here")
+        results.gap("analysis", f"{error}; the results hold what was found by then")
     outputs.write(results, folder=folder, raw=raw)
 
 
 def main(argv: list[str]) -> int:
-    """Run the job in a file."""
+    """Run the job that ``argv[1]`` names."""
     run(Job(**json.loads(Path(argv[1]).read_text("utf-8"))))
     return 0
 

@@ -1,4 +1,4 @@
-"""One investigation from the outside: fetch, measure, examine in a confined program, measure again."""
+"""One investigation: fetch and hash the evidence, examine it in a confined program, hash the device again."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from forensic_toolkit.sandbox import confinement, subprograms
 from forensic_toolkit.symbols import windows_symbols
 from forensic_toolkit.times import now
 
-# Results are read back into this process; a confined program that was taken over must not fill its memory.
+# Results are read back into this process; a confined program under an attacker's control must not fill its memory.
 MAX_RESULTS = 64 << 20
-# For the second measuring and the upload.
+# Seconds kept for hashing the device again and for the upload.
 _RESERVE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the command line asks for; ``seconds`` is the time for everything."""
+    """What the command line asks for; ``seconds`` is the time limit for everything."""
 
     command: Literal["memory", "disk"]
     case: str
@@ -46,7 +46,10 @@ class _Inputs:
 
 
 def investigate(request: Request, *, manifest: Manifest, work: Path) -> dict[str, Any]:
-    """Write the outputs into ``work`` and return the content of results.json; ``failure`` in it says why it is not whole."""
+    """Write the outputs into ``work`` and return the content of results.json.
+
+    Its ``failure`` says why there are no usable results; None when there are.
+    """
     started = time.monotonic()
     results = Results(request.case, request.evidence, request.command, started=now())
     raw = work / "raw"
@@ -69,14 +72,16 @@ def investigate(request: Request, *, manifest: Manifest, work: Path) -> dict[str
 
 
 def _memory(manifest: Manifest, *, work: Path) -> _Inputs:
-    """The image and the kernel's facts; digests are checked while they are fetched, before anything reads them."""
+    """Fetch the image and the kernel's files; digests are checked before anything parses them."""
     if "memory" not in manifest.gets:
         raise EvidenceError("the manifest offers no 'memory' to analyse")
     wanted = ("memory", memory.TABLE, windows_symbols.ARCHIVE, *memory.FACTS)
     fetched = {name: fetch(offer, folder=work) for name, offer in manifest.gets.items() if name in wanted}
     gaps = []
     if manifest.gets["memory"].sha256 is None:
-        gaps.append(["digest of the image", "the manifest names none, so this is the image as it arrived, unverified"])
+        gaps.append(
+            ["digest of the image", "the manifest states none, so the image was analysed as it arrived, unverified"]
+        )
     image = fetched["memory"]
     measured = block_device.Measured(bytes=image.bytes, sha256=image.sha256)
     return _Inputs({name: item.path for name, item in fetched.items()}, measured, gaps)
@@ -86,12 +91,14 @@ def _device(volume: str) -> _Inputs:
     device = block_device.locate(volume)
     gaps = []
     if block_device.is_read_only(device) is False:
-        gaps.append(["write protection", f"the kernel would allow writes to {device}; it was opened for reading only"])
+        gaps.append(
+            ["write protection", f"{device} is not write-protected by the kernel; it was opened for reading only"]
+        )
     return _Inputs({"device": device}, block_device.measure(device), gaps)
 
 
 def _confined(request: Request, *, inputs: _Inputs, work: Path, seconds: float) -> dict[str, Any]:
-    """Run the examination and read what it wrote. Raises EvidenceError when it left nothing."""
+    """Run the examination and read its results. Raises EvidenceError when there are none."""
     files = {name: str(path) for name, path in inputs.files.items()}
     job = Job(
         command=request.command,
@@ -118,25 +125,25 @@ def _confined(request: Request, *, inputs: _Inputs, work: Path, seconds: float) 
     process = subprograms.start(argv, folder=work, stdout=log, confined=limits)
     ended = subprograms.finish(process, stdout=log, seconds=seconds, started=began)
     if ended.error is not None:
-        raise EvidenceError(f"the confined examination did not end well: {ended.error}")
+        raise EvidenceError(f"the confined examination failed: {ended.error}")
     return _read(work)
 
 
 def _read(work: Path) -> dict[str, Any]:
     path = outputs.paths(work)["results"]
     if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_RESULTS:
-        raise EvidenceError("the confined examination left no results.json of a sane size")
+        raise EvidenceError("the confined examination left no results.json of a plausible size")
     try:
         document = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise EvidenceError(f"the confined examination left a results.json that is no JSON: {error}") from error
+        raise EvidenceError(f"the confined examination left a results.json that is not JSON: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("gaps"), list):
-        raise EvidenceError("the confined examination left a results.json of another form")
+        raise EvidenceError("the confined examination left a results.json with an unexpected structure")
     return document
 
 
 def _unchanged(inputs: _Inputs, *, document: dict[str, Any]) -> None:
-    """A device that changed meanwhile makes every finding worthless."""
+    """Record a failure when the device changed during the analysis: its findings are worthless."""
     device, before = inputs.files["device"], inputs.measured
     after = block_device.measure(device)
     if after != before:

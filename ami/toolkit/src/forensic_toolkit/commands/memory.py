@@ -1,4 +1,4 @@
-"""The ``memory`` command: symbols from the kernel's own facts, plugins, findings."""
+"""The ``memory`` command: symbol table from the kernel's own files, Volatility plugins, rules."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ FACTS = ("btf", "kallsyms", "version")
 TABLE = "symbols"  # of the symbol library, .json.xz
 LIME_MAGIC = b"EMiL"
 WINDOWS = "windows"
-# Without the list of processes nothing else can be judged.
+# Without the process list no other result can be trusted.
 ESSENTIAL = {"linux": "linux.pslist.PsList", "windows": "windows.pslist.PsList"}
-# Plugins that find nothing on a healthy machine; everything else with no rows is a gap.
+# Plugins that give no rows on a healthy machine; no rows from any other plugin is a gap.
 MAY_BE_EMPTY = (
     "Bash",
     "CheckFtrace",
@@ -51,9 +51,9 @@ def analyse(
     platform: str = "linux",
     profile: str = "quick",
 ) -> None:
-    """Fill ``results`` from the image and the kernel's facts. Raises ToolkitError when nothing can be said about it.
+    """Fill ``results`` from the image and the kernel's files. Raises ToolkitError when the image cannot be analysed at all.
 
-    Without symbols, or with symbols that do not fit, the image is searched for what needs none: a gap says so.
+    Without a matching symbol table the image is searched for command lines and YARA matches, and a gap says so.
     """
     image = files["memory"]
     check_format(image, size=results.input_bytes, platform=platform)
@@ -82,7 +82,7 @@ def _judge(analysis: volatility.Analysis, *, platform: str, results: Results) ->
     _record_gaps(analysis, results=results)
     essential = ESSENTIAL[platform]
     if not analysis.rows.get(essential):
-        reason = next((run.error for run in analysis.runs if run.argv == [essential]), None) or "it gave no rows"
+        reason = next((run.error for run in analysis.runs if run.argv == [essential]), None) or "it returned no rows"
         raise SymbolError(f"Volatility cannot read the list of processes: {printable(reason)}")
     judge = windows_memory_rules if platform == WINDOWS else memory_rules
     for name, rule in judge.rules(analysis.rows):
@@ -107,24 +107,24 @@ def _without_symbols(image: Path, *, why: SymbolError, platform: str, results: R
         kernel = printable(found[0], limit=300)
         what = f"the image is of the kernel '{kernel}': build a table for it (DAG symbol_library)"
     words = f"{why}; {what}, then clear this task. Command lines and YARA-X rules were searched without symbols"
-    # In front of what each plugin said: a reason is cut somewhere.
+    # Before the plugins' own messages, because long reasons are cut off at the end.
     results.gaps.insert(0, ("processes, connections, modules", words))
     memory_search.analyse(image, results=results)
 
 
 def check_format(image: Path, *, size: int, platform: str = "linux") -> None:
-    """Raises EvidenceError when the image is empty or, of Linux, no LiME image."""
+    """Raises EvidenceError for an empty image, and for a Linux image that is not in LiME format."""
     with image.open("rb") as file:
         head = file.read(4)
     if size == 0 or (head != LIME_MAGIC and platform != WINDOWS):
         shown = head.hex() or "nothing"
-        raise EvidenceError(f"the memory image is no LiME image: it begins with {shown}, {size} bytes in all")
+        raise EvidenceError(f"the memory image is not a LiME image: it begins with {shown}, {size} bytes in all")
 
 
 def prepare_symbols(files: Mapping[str, Path], *, work: Path, results: Results) -> Path:
-    """A symbol table for this kernel in a folder for Volatility: from its own facts, else from the symbol library.
+    """A folder with a symbol table for this kernel: built from its own files, else taken from the symbol library.
 
-    Raises SymbolError saying why there is none.
+    Raises SymbolError with the reason when there is none.
     """
     folder = work / "tables" / "linux"
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,12 +164,12 @@ def _from_library(files: Mapping[str, Path], *, folder: Path, results: Results) 
 
 
 def check_banner(image: Path, *, banner: bytes) -> None:
-    """Raises SymbolError when the image is of another kernel than the facts."""
+    """Raises SymbolError when the image comes from a different kernel than ``banner``."""
     with image.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         if content.find(banner.rstrip(b"\n")) < 0:
             raise SymbolError(
                 f"the image does not hold this kernel's banner '{printable(banner, limit=120)}': "
-                "image and kernel facts are of different machines"
+                "image and kernel files come from different machines"
             )
 
 
@@ -178,4 +178,4 @@ def _record_gaps(analysis: volatility.Analysis, *, results: Results) -> None:
         results.gap(run.argv[0], run.error or "no reason given")
     for name, rows in analysis.rows.items():
         if not rows and not name.endswith(MAY_BE_EMPTY):
-            results.gap(name, "the plugin ended well and gave no rows")
+            results.gap(name, "the plugin succeeded but returned no rows")

@@ -21,19 +21,19 @@ NAMES = {"results": "results.json", "timeline": "timeline.jsonl", "raw": "raw.ta
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One output as uploaded."""
+    """One uploaded output; its size in bytes."""
 
     sha256: str
     bytes: int
 
 
 def paths(folder: Path) -> dict[str, Path]:
-    """Where the outputs lie in a folder."""
+    """The paths of the outputs in a folder, by name."""
     return {name: folder / file for name, file in NAMES.items()}
 
 
 def clear(folder: Path) -> None:
-    """Remove what a confined program may have left in the places of the outputs: a link there would be followed."""
+    """Remove whatever a confined program left at the paths of the outputs: a symbolic link there would be followed."""
     for path in paths(folder).values():
         path.unlink(missing_ok=True)
 
@@ -48,10 +48,10 @@ def write(results: Results, *, folder: Path, raw: Path) -> dict[str, Path]:
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(places["timeline"].open("w", encoding="utf-8"))
         more = stack.enter_context(results.more_timeline.open(encoding="utf-8")) if results.more_timeline else ()
-        # Both are in order of time; what is written is one axis.
+        # Both are in order of time and are merged into one timeline.
         file.writelines(heapq.merge(own, more, key=_moment))
         if not file.tell():
-            # An empty file looks like an upload that failed.
+            # An empty file would look like a failed upload.
             none = Event(now(), "Nothing in this evidence carries a time; results.json says why", "toolkit", "Examined")
             file.write(json.dumps(none.as_timesketch(), ensure_ascii=False) + "\n")
     _pack(raw, into=places["raw"])
@@ -61,12 +61,12 @@ def write(results: Results, *, folder: Path, raw: Path) -> dict[str, Path]:
 
 
 def _moment(line: str) -> str:
-    """The time of a timeline line: ISO 8601 in UTC with microseconds sorts as text."""
+    """The time of a timeline line; ISO 8601 in UTC with microseconds sorts as text."""
     return str(json.loads(line)["datetime"])
 
 
 def send(places: dict[str, Path], *, manifest: Manifest) -> tuple[dict[str, Artifact], list[str]]:
-    """Upload what the manifest has a URL for. Returns the artifacts and why any of them is not there."""
+    """Upload the outputs that the manifest has URLs for. Returns the uploaded artifacts, and why others are missing."""
     sent: dict[str, Artifact] = {}
     problems: list[str] = []
     for name, path in places.items():
@@ -89,7 +89,7 @@ def send(places: dict[str, Path], *, manifest: Manifest) -> tuple[dict[str, Arti
 
 
 def _pack(folder: Path, *, into: Path) -> None:
-    """A tar whose bytes depend on the contents alone: sorted names, no times, no owners (R18)."""
+    """A reproducible tar: sorted names, no times, no owners."""
     # Level 3 halves the time of level 6 and costs a tenth in size.
     with (
         into.open("wb") as file,

@@ -1,4 +1,4 @@
-"""The ``library`` command: fetch a debug package, build its table in a confined program, upload it."""
+"""The ``library`` command: fetch a debug package, build a symbol table from it in a confined program, upload the table."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from forensic_toolkit.sandbox import confinement, subprograms
 
 PACKAGE, TABLE = "package", "symbols"
 MAX_TABLE = 64 << 20
-_TOLD = ("banner", "method", "symbols", "kernel_sha256", "notes")
+_FACTS = ("banner", "method", "symbols", "kernel_sha256", "notes")
 
 
 def build(manifest: Manifest, *, work: Path, seconds: float) -> dict[str, Any]:
-    """Facts of the uploaded table for the status line. Raises ToolkitError."""
+    """Build and upload the table; returns its facts for the status line. Raises ToolkitError."""
     if PACKAGE not in manifest.gets or TABLE not in manifest.puts:
-        raise ManifestError(f"the manifest has to offer '{PACKAGE}' and a place for '{TABLE}'")
+        raise ManifestError(f"the manifest must offer '{PACKAGE}' and an upload URL for '{TABLE}'")
     if manifest.gets[PACKAGE].sha256 is None:
-        raise ManifestError("the manifest names no digest of the package: it could be anybody's; nothing was built")
+        raise ManifestError(
+            "the manifest states no digest of the package, so its origin cannot be verified; nothing was built"
+        )
     package = fetch(manifest.gets[PACKAGE], folder=work)
     folder = work / "build"
     folder.mkdir()
@@ -39,12 +41,12 @@ def build(manifest: Manifest, *, work: Path, seconds: float) -> dict[str, Any]:
         raise SymbolError(f"no table was built: {printable(ended.error)}")
     made = folder / TABLE
     if made.is_symlink() or not made.is_file() or not 0 < made.stat().st_size <= MAX_TABLE:
-        raise SymbolError("the confined program left no table of a sane size")
+        raise SymbolError("the confined program left no table of a plausible size")
     try:
         said = json.loads(log.read_text("utf-8"))
-        facts = {name: printable_data(said[name], limit=600) for name in _TOLD}
+        facts = {name: printable_data(said[name], limit=600) for name in _FACTS}
     except (ValueError, KeyError, TypeError) as error:
-        raise SymbolError(f"the confined program's account of the table is not valid: {error}") from error
+        raise SymbolError(f"the confined program's description of the table is not valid: {error}") from error
     upload(TABLE, url=manifest.puts[TABLE], path=made)
     content = made.read_bytes()
     return {

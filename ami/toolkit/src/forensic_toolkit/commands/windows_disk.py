@@ -1,6 +1,7 @@
-"""Artifacts of Windows by dissect's ``target-query``, run as the program it is (AGPL): registry, event logs, tasks, prefetch, Amcache.
+"""Windows artifacts: registry, event logs, tasks, prefetch, Amcache.
 
-The MFT as well, in the full profile: it takes minutes for each hundred thousand files.
+dissect's ``target-query`` reads them, run as a separate program (AGPL). The full profile adds the MFT, which takes
+minutes for every hundred thousand files.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ _CHUNK, _CHUNK_HEADER = 65536, 4096
 
 
 def is_windows(tree: Tree) -> bool:
-    """Whether a Windows system lies on the volume."""
+    """Whether the volume holds a Windows system."""
     return any(_SYSTEM.fullmatch(entry.path) for entry in tree.entries if not entry.deleted and entry.kind == "DIR")
 
 
 def examine(device: Path, tree: Tree, *, account: Coverage, results: Results, raw: Path) -> None:
-    """Findings and timeline of what a Windows system keeps about itself; what was not read is a gap."""
+    """Add findings and timeline entries from the records of a Windows system; artifacts that could not be read are gaps."""
     records = _query(device, FUNCTIONS, results=results, raw=raw, name="windows")
     if records is None:
         return
@@ -60,19 +61,19 @@ def examine(device: Path, tree: Tree, *, account: Coverage, results: Results, ra
 
 
 def master_file_table(device: Path, *, results: Results, raw: Path) -> None:
-    """Files whose times contradict each other in the MFT."""
+    """Add findings on files whose times in the MFT contradict each other."""
     records = _query(device, MFT, results=results, raw=raw, name="mft")
     if records is not None:
         results.counts["mft_records"] = len(records["mft"])
         if not records["mft"]:
-            results.gap("dissect mft", "the program ended well and gave no records")
+            results.gap("dissect mft", "the program succeeded but gave no records")
         results.apply("windows_rules.forged_times", rule=partial(windows_rules.forged_times, records["mft"]))
 
 
 def _query(
     device: Path, functions: dict[str, str], *, results: Results, raw: Path, name: str
 ) -> dict[str, list[Record]] | None:
-    """Records by function; None, and a gap, without the program."""
+    """Run ``target-query`` and return its records by function; without the program None, and a gap."""
     program = dissect_program.program()
     if program is None:
         results.gap("dissect", "target-query is not installed in the toolkit's environment")
@@ -96,7 +97,7 @@ def _query(
             ToolRun("dissect.target", version, [function], ended.exit, ended.seconds, len(rows), ended.error)
         )
     if ended.error is not None:
-        results.gap(f"dissect {name}", f"{ended.error}; the records until then were used")
+        results.gap(f"dissect {name}", f"{ended.error}; the records up to then were used")
     return found
 
 
@@ -104,18 +105,18 @@ def _records(output: Path, *, results: Results) -> Iterator[Record]:
     with output.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file):
             if number >= MAX_RECORDS:
-                results.gap("dissect", f"more than {MAX_RECORDS} records; the rest was not looked at")
+                results.gap("dissect", f"more than {MAX_RECORDS} records; the rest was not examined")
                 return
             try:
                 record = json.loads(line)
             except ValueError:
-                continue  # the program was ended while it wrote the last line
+                continue  # the program was stopped while writing its last line
             if isinstance(record, dict) and record.get("_type") == "record":
                 yield record
 
 
 def _account(tree: Tree, records: dict[str, list[Record]], *, account: Coverage) -> Iterator[Finding]:
-    """Event logs: records that their chunks speak of. Prefetch: files, and those that gave anything."""
+    """Coverage of event logs (records announced by their chunks) and of prefetch (files, and files that gave records)."""
     read: dict[str, list[str]] = defaultdict(list)
     for record in records["evtx"]:
         read[_name(record.get("source"))].append(str(record.get("ts") or ""))
@@ -125,7 +126,7 @@ def _account(tree: Tree, records: dict[str, list[Record]], *, account: Coverage)
         for moment in filter(None, map(parse_iso, read[entry.name.lower()])):
             artifact.understood(moment)
         if not artifact.lines:
-            artifact.bytes = 0  # a log that was made and never written to
+            artifact.bytes = 0  # a log that was created but never written to
     known = {_name(record.get("prefetch")) for record in records["prefetch"]}
     files = list(_files(tree, r"/windows/prefetch/[^/]+\.pf"))
     if files:
@@ -136,7 +137,7 @@ def _account(tree: Tree, records: dict[str, list[Record]], *, account: Coverage)
 
 
 def records_in(entry: Entry) -> int:
-    """How many records the chunks of an event log say that they have, whatever can be read of them."""
+    """The number of records that the chunk headers of an event log announce."""
     total = 0
     for offset in range(_CHUNK_HEADER, entry.size, _CHUNK):
         head = entry.read(limit=40, offset=offset)
@@ -147,18 +148,18 @@ def records_in(entry: Entry) -> int:
 
 
 def _judge_registry(tree: Tree, records: dict[str, list[Record]], *, results: Results) -> None:
-    """A hive that is there and gave nothing is a silent loss."""
+    """Record a gap for a registry hive that exists but gave no records."""
     for hive, function in (
         ("system32/config/system", "services"),
         ("appcompat/programs/amcache.hve", "amcache.application_files"),
     ):
         there = next(_files(tree, f"/windows/{re.escape(hive)}"), None)
         if there is not None and there.size and not records[function]:
-            results.gap(f"coverage: {there.path}", f"{there.size} bytes, and {function} gave no records")
+            results.gap(f"coverage: {there.path}", f"{there.size} bytes, but {function} gave no records")
 
 
 def _files(tree: Tree, pattern: str) -> Iterator[Entry]:
-    """Files below any folder that holds a Windows system, in whatever case."""
+    """Files below any folder of a Windows system, by pattern, ignoring case."""
     compiled = re.compile(pattern, re.IGNORECASE)
     return (entry for entry in tree.entries if entry.is_file and compiled.fullmatch(entry.path))
 

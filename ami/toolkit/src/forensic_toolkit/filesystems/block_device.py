@@ -1,4 +1,4 @@
-"""The evidence volume: found by its id, opened read-only, hashed."""
+"""The evidence volume as a block device: found by its EBS volume id, opened read-only, hashed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def locate(volume: str, *, by_id: Path = BY_ID) -> Path:
 
 
 def is_read_only(device: Path) -> bool | None:
-    """Whether the kernel refuses writes to the device; None for what is no block device."""
+    """Whether the kernel refuses writes to the device; None when it is not a block device."""
     if not stat.S_ISBLK(device.stat().st_mode):
         return None
     descriptor = os.open(device, os.O_RDONLY)
@@ -52,7 +52,7 @@ def measure(device: Path) -> Measured:
     view = memoryview(buffer)
     try:
         with device.open("rb", buffering=0) as file:
-            # Evidence is read once from end to end; it need not push everything else out of the page cache.
+            # Evidence is read once from start to end and need not push everything else out of the page cache.
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
             while count := file.readinto(buffer):
                 digest.update(view[:count])

@@ -1,7 +1,7 @@
 """Names of deleted files from copies of directory blocks in an ext4 journal.
 
-A file that was made and deleted before its directory block was written exists nowhere but in the journal.
-A directory's first block begins with an entry for itself, which says whose block it is.
+The name of a file that was created and deleted before its directory block was written exists only in the journal.
+A directory's first block begins with an entry for the directory itself, which identifies it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CHECKSUM_TYPE = 0xDE
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name as a copy of a directory block had it."""
+    """A name found in a copy of a directory block."""
 
     folder_inode: int
     inode: int
@@ -29,14 +29,14 @@ class Name:
 
 
 def in_blocks(content: bytes, *, block: int) -> Iterator[Name]:
-    """Names in all blocks of ``content`` that are first blocks of directories."""
+    """Names in those blocks of ``content`` that are first blocks of directories; ``block`` is their size in bytes."""
     for start in range(0, len(content) - block + 1, block):
         if content[start + 4 : start + 12] == _SELF:
             yield from _names(content[start : start + block])
 
 
 def _names(block: bytes) -> list[Name]:
-    """The names of one block; none when it is no chain of entries from end to end."""
+    """The names of one block; none when its entries do not form a chain over the whole block."""
     folder = _ENTRY.unpack_from(block, 0)[0]
     names: list[Name] = []
     position = 0
@@ -46,7 +46,7 @@ def _names(block: bytes) -> list[Name]:
             return []
         if kind != _CHECKSUM_TYPE:
             names.extend(_name(block, at=position, folder=folder))
-            # Behind the entry, in what its length covers, may lie those that were deleted.
+            # Deleted entries may remain in the slack that this entry's length covers.
             used = 8 + (name_length + 3) // 4 * 4
             names.extend(_slack(block, at=position + used, end=position + length, folder=folder))
         position += length

@@ -1,4 +1,4 @@
-"""File systems read by dissect in a program of its own (:mod:`forensic_toolkit.filesystems.dissect_runner`), asked over a pipe."""
+"""File systems read by dissect in a separate program, asked over a pipe (:mod:`.dissect_runner`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from forensic_toolkit.filesystems.entries import Entry, Partition, Times
 from forensic_toolkit.sandbox import subprograms
 
 MEMORY = 4 << 30
-# Pure Python: some ten thousand inodes a second.
+# Pure Python: about ten thousand inodes per second.
 SECONDS = 900.0
 _KINDS = {
     stat.S_IFREG: "REG",
@@ -31,7 +31,7 @@ _KINDS = {
 
 
 class DissectFileSystem:
-    """As :class:`forensic_toolkit.filesystems.entries.FileSystem`. Raises EvidenceError when dissect does not know it."""
+    """As :class:`forensic_toolkit.filesystems.entries.FileSystem`. Raises EvidenceError when dissect cannot read it."""
 
     root_inode = 0
 
@@ -43,7 +43,7 @@ class DissectFileSystem:
         self._folder = tempfile.TemporaryDirectory(prefix="dissect-")
         pieces = json.dumps(partition.stretches().pieces)
         argv = [sys.executable, "-m", "forensic_toolkit.filesystems.dissect_runner", str(device), pieces]
-        self._program = subprograms.converse(argv, folder=Path(self._folder.name), memory_bytes=MEMORY)
+        self._program = subprograms.start_pipe_protocol(argv, folder=Path(self._folder.name), memory_bytes=MEMORY)
         greeting = self._line()
         if "error" in greeting:
             self.close()
@@ -51,12 +51,12 @@ class DissectFileSystem:
         self.kind = str(greeting["kind"]).upper()
 
     def close(self) -> None:
-        """End the program."""
+        """Stop the program."""
         self._program.end()
         self._folder.cleanup()
 
     def walk(self) -> Iterator[Entry]:
-        """All names. A program that dies or takes too long leaves what it said before, and a problem."""
+        """All names. If the program dies or takes too long, the names up to then are kept and a problem is noted."""
         try:
             self._program.send(b'{"walk": true}\n')
             while isinstance(row := self._line(), list):
@@ -82,7 +82,7 @@ class DissectFileSystem:
         )
 
     def read(self, inode: int, *, limit: int, offset: int = 0) -> bytes:
-        """Content by inode. A file that cannot be read is noted as a problem and gives nothing."""
+        """Content by inode. A file that cannot be read gives no bytes and is noted as a problem."""
         request = {"read": inode, "offset": offset, "limit": limit}
         try:
             self._program.send(json.dumps(request).encode("ascii") + b"\n")
@@ -99,4 +99,4 @@ class DissectFileSystem:
         line = self._program.line(deadline=self._deadline)
         with contextlib.suppress(ValueError):
             return json.loads(line)
-        raise EvidenceError(f"the reader of this file system said {line[:80]!r}")
+        raise EvidenceError(f"unexpected answer from the reader of this file system: {line[:80]!r}")

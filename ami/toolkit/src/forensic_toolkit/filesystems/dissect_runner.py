@@ -1,7 +1,7 @@
-"""A program of its own: one file system that The Sleuth Kit cannot read, read by dissect (XFS, btrfs and others).
+"""A separate program that reads one file system with dissect (XFS, btrfs and others that The Sleuth Kit cannot read).
 
-Started by :mod:`forensic_toolkit.filesystems.dissect_filesystem`; the only module that imports dissect (AGPL). It opens the device
-for reading only. Usage: ``python -m forensic_toolkit.filesystems.dissect_runner DEVICE PIECES``, PIECES being JSON
+Started by :mod:`.dissect_filesystem`; the only module that imports dissect (AGPL). It opens the device for reading only.
+Usage: ``python -m forensic_toolkit.filesystems.dissect_runner DEVICE PIECES``, PIECES being JSON
 ``[[offset, length], ...]`` in bytes. The first line of stdout is ``{"kind": ...}`` or ``{"error": ...}``. Then each
 line of stdin is a request:
 
@@ -32,7 +32,7 @@ _MAX_FOLDER = 64 << 20
 
 
 class Volume(io.RawIOBase):
-    """A seekable file over the pieces of a device."""
+    """A seekable file over the parts of a device."""
 
     def __init__(self, device: str, stretches: Stretches) -> None:
         self._descriptor = os.open(device, os.O_RDONLY)
@@ -40,21 +40,21 @@ class Volume(io.RawIOBase):
         self._at = 0
 
     def readable(self) -> bool:
-        """Always."""
+        """True: the volume can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Always."""
+        """True: every offset can be read."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As io.IOBase.seek."""
+        """Set the position; returns it in bytes from the start of the volume."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._stretches.bytes}[whence]
         self._at = max(0, base + offset)
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """As io.RawIOBase.readinto."""
+        """Fill ``buffer`` from the position; returns the number of bytes."""
         data = self._stretches.read(self._descriptor, offset=self._at, length=len(buffer))
         buffer[: len(data)] = data
         self._at += len(data)
@@ -86,7 +86,7 @@ class Reader:
                     continue
                 seen.add(inode)
                 children = list(folder.scandir())
-            except Exception as error:  # a damaged folder may break dissect in any way; the others are still read
+            except Exception as error:  # a damaged directory may raise anything in dissect; the others are still read
                 self.problems.append(f"directory {path or '/'}: {type(error).__name__}: {error}"[:300])
                 continue
             for child in children:
@@ -96,11 +96,11 @@ class Reader:
                 yield row
                 self._count += 1
                 if self._count > MAX_ENTRIES:
-                    self.problems.append(f"more than {MAX_ENTRIES} entries; the rest was left out")
+                    self.problems.append(f"more than {MAX_ENTRIES} entries; the rest was skipped")
                     return
                 if stat.S_ISDIR(row[2]):
                     if depth >= MAX_DEPTH:
-                        self.problems.append(f"folders more than {MAX_DEPTH} deep were left out")
+                        self.problems.append(f"folders more than {MAX_DEPTH} deep were skipped")
                     else:
                         waiting.append((row[0], entry, depth + 1))
             yield from self._deleted(path, folder, known={child.name for child in children})
@@ -120,13 +120,13 @@ class Reader:
         return [*kind, *times, 0], entry
 
     def _deleted(self, path: str, folder: Any, *, known: set[str]) -> Iterator[list[Any]]:
-        """Names left in the free room of an XFS directory block (kernel: xfs_dir2_data_unused, fs/xfs/xfs_da_format.h)."""
+        """Names left in the free space of an XFS directory block (kernel: xfs_dir2_data_unused, fs/xfs/xfs_da_format.h)."""
         if self._xfs is None or folder.entry.inode.di_format == 1:
-            return  # a short directory lies in its inode and is written anew when a name goes
+            return  # a short directory lies in its inode and is rewritten when a name is removed
         try:
             content = folder.entry.open().read(_MAX_FOLDER)
         except Exception as error:  # as above
-            self.problems.append(f"free room of {path or '/'}: {type(error).__name__}: {error}"[:300])
+            self.problems.append(f"free space of {path or '/'}: {type(error).__name__}: {error}"[:300])
             return
         for inode, name in freed_names(content, block=self._xfs.block_size, has_type=bool(self._xfs._has_ftype)):
             if name not in known:
@@ -134,7 +134,7 @@ class Reader:
                 yield [f"{path}/{name}", inode, 0, 0, 0, 0, 0, 0, 0, 0, 1]
 
     def read(self, inode: int, *, offset: int, limit: int) -> bytes:
-        """Content of a file, target of a link."""
+        """Content of a file, or target of a link, by inode."""
         if self._xfs is not None:
             node = self._xfs.get_inode(inode)
             if stat.S_ISLNK(node.inode.di_mode):
@@ -184,7 +184,7 @@ def _within(room: bytes, *, has_type: bool) -> Iterator[tuple[int, str]]:
         length = -(-(11 + size + has_type) // 8) * 8
         name = room[at + 9 : at + 9 + size]
         inode = struct.unpack_from(">I", room, at + 4)[0]
-        # Free room that never held a name is zero; what lost its beginning to a neighbour is no name.
+        # Free space that never held a name is zero; a remainder whose start a neighbour overwrote is not a name.
         if not size or not inode or at + length > len(room) or b"/" in name or b"\0" in name:
             return
         yield inode, name.decode("utf-8", "surrogateescape")
@@ -205,17 +205,17 @@ def _answer(reader: Reader, request: dict[str, Any]) -> None:
         return
     try:
         data, error = reader.read(request["read"], offset=request["offset"], limit=request["limit"]), None
-    except Exception as failure:  # the file is named by the one who asked
+    except Exception as failure:  # the caller names the file in its own message
         data, error = b"", f"{type(failure).__name__}: {failure}"[:300]
     _send({"bytes": len(data), "error": error})
     sys.stdout.buffer.write(data)
 
 
 def main(argv: list[str]) -> int:
-    """Serve until stdin ends."""
+    """Answer requests until stdin ends."""
     try:
         reader = Reader(io.BufferedReader(Volume(argv[1], Stretches(json.loads(argv[2]))), _CHUNK >> 3))
-    except Exception as error:  # whatever is on the device, the answer is a line that says so
+    except Exception as error:  # whatever the device holds, the answer is one line with the error
         _send({"error": f"{type(error).__name__}: {error}"[:300]})
         return 1
     _send({"kind": reader.kind})

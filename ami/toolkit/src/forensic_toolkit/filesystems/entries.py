@@ -1,4 +1,4 @@
-"""What every reader of a file system gives: entries with their inodes, and content by inode."""
+"""The common form of every file system: entries with their inodes, and content by inode."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Nanoseconds since 1970; 0 when the file system has no such time."""
+    """Nanoseconds since 1970; 0 when the file system does not keep that time."""
 
     modified: int = 0
     accessed: int = 0
@@ -38,7 +38,7 @@ class Entry:
     size: int
     times: Times
     deleted: bool
-    reused: bool = False  # a deleted name whose inode belongs to another file now: times and size are not its own
+    reused: bool = False  # a deleted name whose inode was given to another file: times and size belong to that one
     filesystem: FileSystem | None = field(default=None, repr=False)
 
     @property
@@ -66,23 +66,23 @@ class Entry:
         return from_ns(self.times.modified) if self.times.modified else None
 
     def changed(self) -> datetime | None:
-        """ctime: cannot be set by hand."""
+        """The change time (ctime), which programs cannot set."""
         return from_ns(self.times.changed) if self.times.changed else None
 
     def born(self) -> datetime | None:
-        """crtime, or ctime where the file system keeps none."""
+        """The creation time, or the change time where the file system keeps none."""
         return from_ns(self.times.born or self.times.changed) if self.times.born or self.times.changed else None
 
     def read(self, *, limit: int = 16 * _MIB, offset: int = 0) -> bytes:
-        """Up to ``limit`` bytes of the content; what cannot be read is empty."""
+        """At most ``limit`` bytes of the content; empty when it cannot be read."""
         return self.filesystem.read(self.inode, limit=limit, offset=offset) if self.filesystem else b""
 
     def link_target(self) -> str:
-        """Where a symbolic link points."""
+        """The target of a symbolic link."""
         return self.read(limit=4096).decode("utf-8", "replace") if self.kind == "LNK" else ""
 
     def facts(self) -> dict[str, Any]:
-        """For a finding's data."""
+        """The entry's metadata, for the data of a finding."""
         return {
             "path": self.path,
             "inode": self.inode,
@@ -98,7 +98,7 @@ class Entry:
 
 
 def name_of(raw: bytes) -> str:
-    """A name as text. A slash inside it can only be an attack on whoever joins names to paths."""
+    """A name as text, with slashes escaped: a slash in a name can only be an attack on code that joins paths."""
     return raw.decode("utf-8", "backslashreplace").replace("/", "\\x2f")
 
 
@@ -108,16 +108,16 @@ def _text(moment: datetime | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A volume that may hold a file system: a partition, a logical volume, or the whole disk. Bytes."""
+    """A volume that may hold a file system: a partition, a logical volume, or the whole disk; offset and length in bytes."""
 
     number: int
     offset: int
     length: int
     description: str
-    pieces: tuple[tuple[int, int], ...] = ()  # of the device, when it does not lie in one piece
+    pieces: tuple[tuple[int, int], ...] = ()  # (offset, length) on the device, when it is not contiguous
 
     def stretches(self) -> Stretches:
-        """Where its bytes lie on the device."""
+        """The parts of the device that hold its bytes."""
         return Stretches(self.pieces or [(self.offset, self.length)])
 
     @property
@@ -128,7 +128,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a file system says about itself; ``used_inodes`` is None where it keeps no such count."""
+    """A file system's own UUID, label and number of inodes in use (None where it keeps no such count)."""
 
     uuid: str = ""
     label: str = ""
@@ -145,7 +145,7 @@ class FileSystem(Protocol):
     problems: list[str]
 
     def walk(self) -> Iterator[Entry]:
-        """Every name, directories before their contents, deleted ones where the reader finds them."""
+        """All names, directories before their contents, and the deleted names that the reader finds."""
 
     def read(self, inode: int, *, limit: int, offset: int = 0) -> bytes:
-        """Content by inode; what cannot be read is noted as a problem and gives nothing."""
+        """Content by inode; a file that cannot be read gives no bytes and is noted as a problem."""

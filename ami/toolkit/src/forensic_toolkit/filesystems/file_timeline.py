@@ -1,4 +1,4 @@
-"""The file-system timeline: one line for each time an inode carries, equal times of one inode on one line."""
+"""The file-system timeline: one entry for each distinct time of an inode."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LETTERS = (
 
 
 def events(entries: Iterable[Entry], *, notable: set[str]) -> Iterator[Event]:
-    """Events of all entries; those of paths in ``notable`` are marked so, except for their access times."""
+    """Events of all entries; entries of paths in ``notable`` are marked as notable, except for access times."""
     for entry in entries:
         if entry.reused:
-            # The inode is another file's by now; its times would be told twice, once under a wrong name.
+            # The inode belongs to another file now; its times would appear twice, once under a wrong name.
             continue
         for nanoseconds, letters, words in _moments(entry.times):
             time = from_ns(nanoseconds)
@@ -50,7 +50,7 @@ def _partition(entry: Entry) -> int:
 
 
 def _moments(times: Times) -> Iterator[tuple[int, str, str]]:
-    """(time, mactime's four letters, words) for each different time."""
+    """(time, mactime's four letters, description) for each distinct time."""
     for value in sorted({times.modified, times.accessed, times.changed, times.born} - {0}):
         same = [getattr(times, name) == value for _letter, _word, name in _LETTERS]
         letters = "".join(entry[0] if hit else "." for entry, hit in zip(_LETTERS, same, strict=True))

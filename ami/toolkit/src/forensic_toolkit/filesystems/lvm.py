@@ -1,7 +1,7 @@
-"""LVM2: the logical volumes of a physical volume, as stretches of the device.
+"""LVM2: the logical volumes of a physical volume, as extents of the device.
 
-Only what can be read without the device mapper: linear and striped volumes whose physical volumes are all here.
-Everything else is refused by name. Source: LVM2's lib/format_text/layout.h and lvm(8).
+Supported is what can be read without the device mapper: linear and striped volumes whose physical volumes are all present.
+All other volumes are reported by name. Source: LVM2's lib/format_text/layout.h and lvm(8).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Read = Callable[[int, int], bytes]  # (offset, length) of the physical volume
 
 @dataclass(frozen=True, slots=True)
 class LogicalVolume:
-    """A visible logical volume: stretches of its physical volume in order, as (offset, length) in bytes."""
+    """A visible logical volume: parts of its physical volume in order, as (offset, length) in bytes."""
 
     group: str
     name: str
@@ -38,7 +38,7 @@ class LogicalVolume:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A logical volume that cannot be put together, and why."""
+    """A logical volume that cannot be assembled, and why."""
 
     group: str
     name: str
@@ -60,7 +60,7 @@ def volumes(read: Read) -> list[LogicalVolume | Refused]:
 
 
 def _physical_volume(read: Read) -> tuple[str, int]:
-    """The volume's UUID and where its metadata area lies."""
+    """The volume's UUID and the offset of its metadata area."""
     head = read(0, 4 * SECTOR)
     start = next((at for at in range(0, len(head), SECTOR) if head[at : at + 8] == b"LABELONE"), None)
     if start is None or len(head) < 4 * SECTOR:
@@ -74,26 +74,26 @@ def _physical_volume(read: Read) -> tuple[str, int]:
     pairs = [struct.unpack_from("<QQ", header, at) for at in range(40, len(header) - 15, 16)]
     ends = [index for index, pair in enumerate(pairs) if pair == (0, 0)]
     if not ends or ends[0] + 1 >= len(pairs) or pairs[ends[0] + 1] == (0, 0):
-        raise EvidenceError(f"LVM physical volume {identity} keeps no metadata; another volume of its group does")
+        raise EvidenceError(f"LVM physical volume {identity} holds no metadata; another volume of its group does")
     return identity, pairs[ends[0] + 1][0]
 
 
 def _metadata(read: Read, area: int) -> str:
     header = read(area, SECTOR)
     if len(header) < SECTOR:
-        raise EvidenceError("LVM metadata area lies outside of the volume")
+        raise EvidenceError("LVM metadata area lies outside the volume")
     _sum, magic, _version, _start, size = _AREA_HEADER.unpack_from(header)
     offset, length, _checksum, _flags = _RAW_LOCATION.unpack_from(header, _AREA_HEADER.size)
     if magic != _AREA_MAGIC or not 0 < length <= min(size, MAX_METADATA):
         raise EvidenceError("LVM metadata area holds no metadata")
-    # The area is a ring behind its header: what does not fit goes on at the first sector after it.
+    # The area is a ring buffer after its header: text that does not fit continues at the first sector after the header.
     first = read(area + offset, min(length, size - offset))
     text = first + (read(area + SECTOR, length - len(first)) if len(first) < length else b"")
     return text.decode("utf-8", "replace").rstrip("\0")
 
 
 def _tokens(text: str) -> Iterator[str | int | float | tuple[str]]:
-    """Words and signs; quoted texts come as one-tuples, so that none of them passes for a sign."""
+    """Words and punctuation; quoted strings come as one-tuples, so that none is taken for punctuation."""
     position = 0
     while position < len(text):
         match = _TOKEN.match(text, position)
@@ -115,7 +115,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 def _section(tokens: Iterator[Any], *, depth: int) -> dict[str, Any]:
     if depth > _MAX_NESTING:
-        raise ValueError("LVM metadata: nested too deep")
+        raise ValueError("LVM metadata: nested too deeply")
     found: dict[str, Any] = {}
     for name in tokens:
         if name == "}":
@@ -172,14 +172,14 @@ def _pieces(volume: dict[str, Any], *, extent: int, here: dict[str, int]) -> Ite
         missing = sorted({str(name) for name, _ in stripes} - set(here))
         if missing:
             raise EvidenceError(
-                f"parts of it lie on other volumes ({', '.join(missing)}); attach and examine those too"
+                f"parts of it are on other volumes ({', '.join(missing)}); attach and examine those too"
             )
         length = int(segment["extent_count"]) * extent
         starts = [here[name] + int(first) * extent for name, first in stripes]
-        # One stripe is one stretch; several take turns of one stripe's size.
+        # One stripe is contiguous; several alternate in units of the stripe size.
         step = int(segment.get("stripe_size", 0)) * SECTOR if len(starts) > 1 else length
         if step <= 0 or length // step > MAX_PIECES:
-            raise EvidenceError(f"stripes of {step} bytes over {length} bytes are not put together")
+            raise EvidenceError(f"stripes of {step} bytes over {length} bytes are not supported")
         for turn in range(-(-length // step)):
             count += 1
             at = starts[turn % len(starts)] + turn // len(starts) * step

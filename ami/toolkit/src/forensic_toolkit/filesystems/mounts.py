@@ -1,4 +1,4 @@
-"""Where the file systems of a disk belong in the tree of folders, by the system's own /etc/fstab.
+"""Where the file systems of a disk are mounted, according to the system's own /etc/fstab.
 
 A logical volume for /var has its log at /log/auth.log; rules look for /var/log/auth.log.
 """
@@ -13,7 +13,7 @@ from forensic_toolkit.filesystems.entries import Entry, FileSystem, Identity
 from forensic_toolkit.results import Results
 
 _MAX_FSTAB = 1 << 16
-# Boot loaders and kernels: in no rule's way.
+# Boot loaders and kernels: no rule looks there.
 _BOOT = ("/boot", "/efi")
 _NO_DEVICE = ("swap", "tmpfs", "proc", "sysfs", "devpts", "cgroup2", "nfs", "nfs4", "efs", "cifs", "overlay", "none")
 
@@ -28,16 +28,16 @@ class Walked:
 
 
 def arrange(walked: Sequence[Walked], *, results: Results) -> list[Entry]:
-    """All entries, the root file system's first; those of mounted file systems below their mount points.
+    """All entries, the root file system's first; those of other file systems below their mount points.
 
-    A mount point whose file system is not on this device is a gap: what lies there was not seen.
+    A mount point whose file system is not on this device is a gap: its files were not examined.
     """
     root = next((item for item in walked if _has(item, "/etc/fstab") and _has(item, "/etc/passwd")), None)
     points = _mount_points(root) if root else {}
     here = {name for item in walked for name in _names(item)}
     for name, point in points.items():
         if name not in here and not point.startswith(_BOOT):
-            why = f"its file system ({name}) is not on this volume; what lies there is on another one of the instance"
+            why = f"its file system ({name}) is not on this volume, but on another volume of the instance"
             results.gap(f"mount point {point}", why)
     ordered = sorted(walked, key=lambda item: item is not root)
     return [entry for item in ordered for entry in _placed(item, points=points if item is not root else {})]
@@ -45,7 +45,7 @@ def arrange(walked: Sequence[Walked], *, results: Results) -> list[Entry]:
 
 def _placed(item: Walked, *, points: dict[str, str]) -> list[Entry]:
     point = next((points[name] for name in _names(item) if name in points), "")
-    # Entries of a subvolume of btrfs and the like keep the path they have.
+    # Entries of btrfs subvolumes and the like keep their paths.
     return [replace(entry, path=point + entry.path) for entry in item.entries] if point else item.entries
 
 
@@ -59,7 +59,7 @@ def _device_names(filesystem: FileSystem) -> list[str]:
     if match is None:
         return []
     group, name = match.groups()
-    # The device mapper doubles dashes within names.
+    # The device mapper doubles dashes in names.
     mapped = "-".join(word.replace("-", "--") for word in (group, name))
     return [f"/dev/{group}/{name}", f"/dev/mapper/{mapped}"]
 

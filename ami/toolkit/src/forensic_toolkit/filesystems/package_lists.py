@@ -25,14 +25,14 @@ _DPKG_DIGESTS = re.compile(r"/var/lib/dpkg/info/[^/]+\.md5sums")
 _MD5_LINE = re.compile(r"([0-9a-f]{32})  (\S.*)")
 _DIGESTS, _MODES, _FLAGS, _FOLDER_NUMBERS, _NAMES, _FOLDERS, _ALGORITHM = 1035, 1030, 1037, 1116, 1117, 1118, 5011
 _INT16, _INT32, _STRING, _STRINGS = 3, 4, 6, 8
-# RPMFILE_CONFIG and RPMFILE_GHOST: their content is not the package's.
+# RPMFILE_CONFIG and RPMFILE_GHOST: files whose content does not come from the package.
 _OWN_CONTENT = 1 | 64
 _ALGORITHMS = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512"}
 
 
 @dataclass(slots=True)
 class PackageLists:
-    """Paths that packages own; (algorithm, digest) of those whose content is the package's; what could not be read."""
+    """Paths owned by packages; (algorithm, digest) of files whose content comes from a package; problems while reading."""
 
     owned: set[str] = field(default_factory=set)
     digests: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class PackageLists:
 
 
 def read(entries: Iterable[Entry], *, get: Callable[[str], Entry | None], merged: Callable[[str], str]) -> PackageLists:
-    """Read every list; ``get`` finds an entry, ``merged`` gives a path after the merge of /bin into /usr."""
+    """Read every list; ``get`` finds an entry, ``merged`` maps a path to its place after the merge of /bin into /usr."""
     found = PackageLists()
     for entry in entries:
         if not entry.is_file:
@@ -59,14 +59,14 @@ def read(entries: Iterable[Entry], *, get: Callable[[str], Entry | None], merged
     if not databases and (other := next(filter(None, map(get, RPM_OTHER)), None)):
         found.problems.append(
             f"{other.path}: an RPM database in the form of older systems (Berkeley DB or ndb) is not read: "
-            "files of packages cannot be told from others"
+            "packaged files cannot be distinguished from others"
         )
     return found
 
 
 def _rpm(entry: Entry, *, log: Entry | None, found: PackageLists, merged: Callable[[str], str]) -> None:
     if entry.size > MAX_DATABASE:
-        found.problems.append(f"{entry.path}: {entry.size} bytes are more than the {MAX_DATABASE} that are read")
+        found.problems.append(f"{entry.path}: {entry.size} bytes exceed the limit of {MAX_DATABASE}")
         return
     damaged = 0
     try:
@@ -86,7 +86,7 @@ def _rpm(entry: Entry, *, log: Entry | None, found: PackageLists, merged: Callab
 
 
 def _blobs(entry: Entry, log: Entry | None) -> Iterator[bytes]:
-    """The headers; a write-ahead log that a running system left is part of the database."""
+    """The package headers, including those in a write-ahead log that the running system left."""
     deadline = time.monotonic() + SECONDS
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rpmdb.sqlite"
@@ -96,11 +96,11 @@ def _blobs(entry: Entry, log: Entry | None) -> Iterator[bytes]:
         database = sqlite3.connect(path)
         try:
             database.execute("PRAGMA trusted_schema = OFF")
-            # Ends a query that a made-up database keeps busy.
+            # Stops a query that a crafted database keeps busy.
             database.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
             kind = database.execute("SELECT type FROM sqlite_master WHERE name = 'Packages'").fetchone()
             if kind != ("table",):
-                raise sqlite3.DatabaseError("it has no table of packages")
+                raise sqlite3.DatabaseError("it has no Packages table")
             for (blob,) in database.execute("SELECT blob FROM Packages"):
                 yield blob if isinstance(blob, bytes) else b""
         finally:
@@ -127,12 +127,12 @@ class _Header:
         count, size = struct.unpack_from(">II", blob)
         start = 8 + 16 * count
         if len(blob) < start + size:
-            raise ValueError("header is cut off")
+            raise ValueError("header is truncated")
         self._index = {tag: rest for tag, *rest in struct.iter_unpack(">IIII", blob[8:start])}
         self._store = blob[start : start + size]
 
     def texts(self, tag: int) -> list[str]:
-        """Strings of a tag."""
+        """The strings of a tag; empty when it is missing."""
         kind, offset, count = self._index.get(tag, (0, 0, 0))
         if kind not in (_STRING, _STRINGS):
             return []
@@ -140,7 +140,7 @@ class _Header:
         return [part.decode("utf-8", "backslashreplace") for part in parts]
 
     def numbers(self, tag: int) -> list[int]:
-        """Integers of a tag."""
+        """The integers of a tag; empty when it is missing."""
         kind, offset, count = self._index.get(tag, (0, 0, 0))
         if kind not in (_INT16, _INT32):
             return []

@@ -27,7 +27,7 @@ VIRTUAL = ("$OrphanFiles", "$FAT1", "$FAT2", "$MBR")
 
 
 class UnknownFileSystemError(EvidenceError):
-    """The Sleuth Kit does not read this; another reader may."""
+    """The Sleuth Kit cannot read this file system; another reader may."""
 
 
 class SleuthKit:
@@ -46,7 +46,7 @@ class SleuthKit:
         self.bytes: int = self._image.get_size()
 
     def partitions(self) -> list[Partition]:
-        """Allocated partitions; a disk without a partition table is one."""
+        """Allocated partitions; a disk without a partition table counts as one."""
         try:
             volume = self._tsk.Volume_Info(self._image)
         except OSError:
@@ -60,7 +60,7 @@ class SleuthKit:
         return found
 
     def filesystem(self, partition: Partition) -> SleuthKitFileSystem:
-        """Open the file system. Raises UnknownFileSystemError when The Sleuth Kit does not know it."""
+        """Open the file system. Raises UnknownFileSystemError when The Sleuth Kit cannot read it."""
         try:
             if partition.pieces:
                 image = _assembled(self._tsk, device=self._device, stretches=partition.stretches())
@@ -74,7 +74,7 @@ class SleuthKit:
 
 
 def _assembled(tsk: Any, *, device: Path, stretches: Stretches) -> Any:
-    """An image whose bytes are gathered from the pieces of a logical volume."""
+    """An image assembled from the parts of a logical volume."""
 
     class Assembled(tsk.Img_Info):
         def __init__(self) -> None:
@@ -103,7 +103,7 @@ class SleuthKitFileSystem:
 
     def __init__(self, opened: Any, *, tsk: Any, partition: Partition, image: Any) -> None:
         self._opened = opened
-        self._image = image  # The Sleuth Kit reads from it as long as the file system is open
+        self._image = image  # kept because The Sleuth Kit reads from it while the file system is open
         self._tsk = tsk
         self.partition = partition
         self.root_inode = int(opened.info.root_inum)
@@ -115,7 +115,7 @@ class SleuthKitFileSystem:
         self._kinds |= {int(getattr(tsk, f"TSK_FS_META_TYPE_{kind}")): "DIR" for kind in ("VIRT", "VIRT_DIR")}
 
     def _kind(self) -> str:
-        """``EXT4`` and so on, in The Sleuth Kit's words."""
+        """The type as The Sleuth Kit names it, such as ``EXT4``."""
         value = int(self._opened.info.ftype)
         for name in _FILE_SYSTEMS:
             if value == int(getattr(self._tsk, f"TSK_FS_TYPE_{name}", -1)):
@@ -123,15 +123,15 @@ class SleuthKitFileSystem:
         return f"type {value}"
 
     def walk(self) -> Iterator[Entry]:
-        """Every name, deleted ones and orphaned inodes included, directories before their contents."""
+        """All names, directories before their contents, including deleted names and orphaned inodes."""
         yield from self._walk(self.root_inode, "", seen=set(), depth=0)
 
     def _walk(self, inode: int, path: str, *, seen: set[int], depth: int) -> Iterator[Entry]:
         if inode in seen or depth > MAX_DEPTH or self._entries > MAX_ENTRIES:
             if self._entries > MAX_ENTRIES:
-                self.problems.append(f"more than {MAX_ENTRIES} entries; the rest was left out")
+                self.problems.append(f"more than {MAX_ENTRIES} entries; the rest was skipped")
             elif depth > MAX_DEPTH:
-                self.problems.append(f"folders more than {MAX_DEPTH} deep were left out")
+                self.problems.append(f"folders more than {MAX_DEPTH} deep were skipped")
             return
         seen.add(inode)
         try:
@@ -181,7 +181,7 @@ class SleuthKitFileSystem:
         )
 
     def read(self, inode: int, *, limit: int, offset: int = 0) -> bytes:
-        """Content by inode. A file that cannot be read is noted as a problem and gives nothing."""
+        """Content by inode. A file that cannot be read gives no bytes and is noted as a problem."""
         try:
             file = self._opened.open_meta(inode=inode)
             size = min(limit, max(0, int(file.info.meta.size) - offset))

@@ -1,4 +1,4 @@
-"""A volume that lies in pieces on a device: which bytes of the device are which bytes of the volume."""
+"""A volume whose bytes are not contiguous on the device: the mapping from volume to device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import accumulate
 
 
 class Stretches:
-    """Pieces of a device in order, as (offset, length) in bytes. Reading needs no seek and no lock."""
+    """Parts of a device in order, as (offset, length) in bytes. Reading neither seeks nor locks."""
 
     def __init__(self, pieces: Sequence[tuple[int, int]]) -> None:
         self.pieces = tuple(pieces)
@@ -17,7 +17,7 @@ class Stretches:
         self.bytes = self._starts[-1]
 
     def within(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
-        """The pieces of the device that hold ``length`` bytes from ``offset``; less at the end."""
+        """The parts of the device that hold ``length`` bytes from ``offset``; fewer at the end."""
         end = min(offset + length, self.bytes)
         index = bisect_right(self._starts, offset) - 1
         while offset < end:
@@ -28,7 +28,7 @@ class Stretches:
             offset, index = offset + count, index + 1
 
     def read(self, descriptor: int, *, offset: int, length: int) -> bytes:
-        """Bytes of the volume from an open device; short when the device ends early."""
+        """Bytes of the volume, read from an open device; fewer when the device ends early."""
         parts: list[bytes] = []
         for start, count in self.within(offset, length):
             while count:
@@ -40,5 +40,5 @@ class Stretches:
         return b"".join(parts)
 
     def inside(self, pieces: Sequence[tuple[int, int]]) -> Stretches:
-        """Pieces of this volume as pieces of the device: a logical volume within a partition."""
+        """Parts of this volume as parts of the device: a logical volume within a partition."""
         return Stretches([found for offset, length in pieces for found in self.within(offset, length)])

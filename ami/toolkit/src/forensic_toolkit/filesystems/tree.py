@@ -1,4 +1,4 @@
-"""All entries of a disk by path, and what can be said about where a file came from."""
+"""All entries of a disk by path, and what is known about the origin of a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HIDDEN_PART = re.compile(r"/\.[^/.][^/]*")
 _HOME = re.compile(r"^/(root|home/[^/]+|var/lib/[^/]+|export/home/[^/]+)/")
 _MERGED = re.compile(r"^/(bin|sbin|lib|lib32|lib64|libx32)/")
 _SYSTEM_PROGRAMS = re.compile(r"^/usr/(s?bin|lib(exec)?)/")
-# Fewer system programs than this say nothing about when the system was installed.
+# With fewer system programs than this the time of installation cannot be estimated.
 _ENOUGH = 20
 
 
@@ -36,7 +36,7 @@ class Tree:
                 self._folders.setdefault(entry.folder, []).append(entry)
 
     def get(self, path: str, *, hops: int = 8) -> Entry | None:
-        """The entry at a path; symbolic links in any part of it are followed."""
+        """The entry at a path; symbolic links in any part of the path are followed."""
         entry = self._paths.get(path)
         if hops == 0:
             return None
@@ -50,7 +50,7 @@ class Tree:
         return None
 
     def children(self, folder: str) -> list[Entry]:
-        """What lies directly in a folder."""
+        """The entries directly in a folder."""
         return self._folders.get(folder.rstrip("/"), [])
 
     def files(self, pattern: str) -> Iterator[Entry]:
@@ -64,18 +64,18 @@ class Tree:
         return (entry for path, entry in self._paths.items() if entry.kind == "LNK" and compiled.fullmatch(path))
 
     def text(self, path: str, *, limit: int = 1 << 20) -> str:
-        """The text of a file; empty when there is none."""
+        """The text of a file; empty when it does not exist."""
         entry = self.get(path)
         return entry.read(limit=limit).decode("utf-8", "replace") if entry and entry.is_file else ""
 
     @cached_property
     def packages(self) -> PackageLists:
-        """What package managers say about files."""
+        """What the package managers' databases say about files."""
         return package_lists.read(self.entries, get=self.get, merged=merged)
 
     @property
     def packaged(self) -> set[str]:
-        """Paths that packages own; empty when there are no lists of packages."""
+        """Paths owned by packages; empty without package lists."""
         return self.packages.owned
 
     def is_packaged(self, entry: Entry) -> bool:
@@ -84,7 +84,7 @@ class Tree:
 
     @cached_property
     def installed_until_ns(self) -> int:
-        """When all but a twentieth of the system's programs had been put in place; 0: cannot be told."""
+        """When 95 % of the system's programs had been installed, in nanoseconds since 1970; 0 when unknown."""
         born = sorted(
             entry.times.born or entry.times.changed
             for path, entry in self._paths.items()
@@ -93,38 +93,38 @@ class Tree:
         return born[len(born) * 19 // 20] if len(born) >= _ENOUGH else 0
 
     def differs_from_package(self, entry: Entry) -> bool:
-        """Whether the content is another than the file's package brought."""
+        """Whether the content differs from that in the file's package."""
         known = self.packages.digests.get(merged(entry.path))
         if known is None or entry.size > MAX_HASHED:
             return False
         algorithm, digest = known
         content = entry.read(limit=entry.size)
-        # What cannot be read is a gap, and no change.
+        # A file that cannot be read is a gap, not a change.
         return (
             len(content) == entry.size and hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() != digest
         )
 
     def is_late(self, entry: Entry) -> bool:
-        """Made more than an hour after the system was installed."""
+        """Created more than an hour after the system was installed."""
         born = entry.times.born or entry.times.changed
         return bool(self.installed_until_ns) and born > self.installed_until_ns + HOUR_NS
 
     def is_foreign(self, entry: Entry) -> bool:
-        """Not from a package and made later: what an administrator or an intruder put there."""
+        """Created after the installation and owned by no package: put there by an administrator or an intruder."""
         return self.is_late(entry) and not self.is_packaged(entry)
 
     def origin(self, entry: Entry) -> str:
-        """Where the file came from, in words."""
+        """A description of the file's origin."""
         words = []
         if self.packaged and not self.is_packaged(entry):
             words.append("no package owns it")
         born = entry.born()
         if self.is_late(entry) and born is not None:
-            words.append(f"it was made {zulu(born)}, after the system was installed")
-        return "; ".join(words) or "nothing speaks against its origin"
+            words.append(f"it was created {zulu(born)}, after the system was installed")
+        return "; ".join(words) or "its origin is unremarkable"
 
     def twin_of_shell(self, entry: Entry) -> str | None:
-        """The path of a shell with the same content."""
+        """The path of a system shell with the same content, or None."""
         for name in ("bash", "dash", "sh", "zsh", "ksh", "busybox"):
             shell = self.get(f"/usr/bin/{name}") or self.get(f"/bin/{name}")
             if shell and shell.size == entry.size and shell.inode != entry.inode and _digest(shell) == _digest(entry):
@@ -158,12 +158,12 @@ def merged(path: str) -> str:
 
 
 def is_hidden(path: str) -> bool:
-    """A part of the path begins with a dot, outside of home directories, where that is common."""
+    """Whether a part of the path begins with a dot, apart from home directories, where that is common."""
     home = _HOME.match(path)
-    # Within a home only the file's own name counts: folders like .local are full of programs.
+    # In a home directory only the file's own name counts: directories such as .local are full of programs.
     return bool(_HIDDEN_PART.search("/" + path.rsplit("/", 1)[-1] if home else path))
 
 
 def is_odd_place(path: str) -> bool:
-    """Temporary or hidden: no place for a program that a system starts."""
+    """Whether the path is temporary or hidden, where no program that a system starts belongs."""
     return bool(TEMPORARY.match(path)) or is_hidden(path)

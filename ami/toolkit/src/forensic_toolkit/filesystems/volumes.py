@@ -26,19 +26,19 @@ class Disk:
         self._kit = SleuthKit(device)
 
     def file_systems(self, results: Results) -> Iterator[tuple[FileSystem, Identity]]:
-        """Every file system that can be opened; what cannot be is a gap of ``results``."""
+        """Every file system that can be opened; one that cannot is recorded as a gap in ``results``."""
         for partition in self._kit.partitions():
             for volume in self._volumes(partition, results=results):
                 head = self._head(volume)
                 try:
                     yield self._open(volume, head=head), identity(head)
                 except EvidenceError as error:
-                    # Swap holds no files, a BIOS boot partition none, and an empty one is no loss.
+                    # Swap, BIOS boot and empty partitions hold no files.
                     if guess_content(head) not in _NO_FILES:
                         results.gap(volume.label, str(error))
 
     def _volumes(self, partition: Partition, *, results: Results) -> Iterator[Partition]:
-        """The partition itself, or the logical volumes in it."""
+        """The partition itself, or the logical volumes it contains."""
         if not lvm.is_physical_volume(self._head(partition)):
             yield partition
             return
@@ -84,7 +84,7 @@ class Disk:
 
 
 def guess_content(head: bytes) -> str:
-    """What the first sectors say about a volume whose file system cannot be read."""
+    """What a volume holds by its first sectors, for a file system that cannot be read."""
     if head.startswith(b"LUKS"):
         return "LUKS, encrypted: without its key nothing in it can be examined"
     if head[-10:] in (b"SWAPSPACE2", b"SWAP-SPACE"):

@@ -1,4 +1,4 @@
-"""Rotated logs are packed. Unpacking ends at a limit, whatever the file says about its size."""
+"""Rotated logs are compressed. Decompression stops at a limit, whatever size the file claims."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from forensic_toolkit.filesystems.entries import Entry
 
 MAX_LOG = 256 << 20
 _MEMORY = 128 << 20
-# Small, as what came out of a step that meets damage is lost.
+# Small, because the output of a step that meets damage is lost.
 _STEP = 4096
 SUFFIXES = (".gz", ".xz", ".bz2", ".zst")
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The unpacked content of a file, and why it is not all of it."""
+    """The decompressed content of a file, and why it is incomplete."""
 
     data: bytes
     problems: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """Decoded; what is no UTF-8 is replaced."""
+        """The content as text; invalid UTF-8 is replaced."""
         return self.data.decode("utf-8", "replace")
 
 
 def content_of(entry: Entry, *, limit: int = MAX_LOG) -> Content:
-    """At most ``limit`` bytes of what a file holds, unpacked."""
+    """At most ``limit`` bytes of a file's decompressed content."""
     raw = entry.read(limit=limit)
     problems = []
     if len(raw) < min(entry.size, limit):
@@ -48,7 +48,7 @@ def content_of(entry: Entry, *, limit: int = MAX_LOG) -> Content:
 
 
 def _unpacked(raw: bytes, *, suffix: str, limit: int) -> tuple[bytes, str | None]:
-    """What comes out before the limit or the damage, and which of them it was."""
+    """The data before the limit or the first damage, and which of the two ended it."""
     parts, length = [], 0
     try:
         with _opened(raw, suffix=suffix) as stream:
@@ -56,9 +56,9 @@ def _unpacked(raw: bytes, *, suffix: str, limit: int) -> tuple[bytes, str | None
                 parts.append(part)
                 length += len(part)
     except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
-        return b"".join(parts), f"it cannot be unpacked beyond byte {length}: {error}"
+        return b"".join(parts), f"it cannot be decompressed beyond byte {length}: {error}"
     if length > limit:
-        return b"".join(parts)[:limit], f"it unpacks to more than {limit} bytes; the rest was left out"
+        return b"".join(parts)[:limit], f"it decompresses to more than {limit} bytes; the rest was skipped"
     return b"".join(parts), None
 
 
@@ -72,7 +72,7 @@ def _opened(raw: bytes, *, suffix: str) -> io.BufferedIOBase:
         case ".bz2":
             return bz2.BZ2File(stream)
         case ".xz":
-            # The library refuses to take more memory than this, which the file itself asks for.
+            # The file itself says how much memory it needs; the library refuses more than this.
             return io.BufferedReader(_Xz(raw))
         case _:
             return _zstandard(stream)
@@ -86,11 +86,11 @@ class _Xz(io.RawIOBase):
         self._rest = raw
 
     def readable(self) -> bool:
-        """Always."""
+        """True: a read-only stream."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """As io.RawIOBase.readinto."""
+        """Fill ``buffer``; returns the number of bytes. Raises EOFError for a truncated file."""
         while not self._unpacker.eof:
             needs = self._unpacker.needs_input
             if needs and not self._rest:

@@ -1,6 +1,6 @@
-"""systemd's binary journal, read object by object, so that a damaged file gives what is whole in it.
+"""systemd's binary journal, read object by object, so that the intact part of a damaged file is still read.
 
-Amazon Linux 2023 has no other log of log-ins. Source: systemd's Journal File Format and journal-def.h.
+On Amazon Linux 2023 it is the only log of log-ins. Source: systemd's Journal File Format and journal-def.h.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DATA, _ENTRY = 1, 3
 _OBJECT = struct.Struct("<BB6xQ")
 _ENTRY_HEAD = struct.Struct("<QQQ16sQ")
 _LARGEST_TYPE = 7
-# A single field of a log line; anything larger was made to fill memory.
+# The limit of a single field in bytes; anything larger was crafted to fill memory.
 MAX_FIELD = 1 << 20
 MAX_SHOWN = 8192
 _WANTED = (
@@ -38,7 +38,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One entry; ``fields`` holds the wanted ones that it has."""
+    """One entry; ``fields`` holds those of its fields that rules use."""
 
     time: datetime
     sequence: int
@@ -46,12 +46,12 @@ class Record:
 
     @property
     def program(self) -> str:
-        """Who wrote it."""
+        """The program that wrote the entry."""
         return self.fields.get("SYSLOG_IDENTIFIER") or self.fields.get("_COMM") or ""
 
     @property
     def line(self) -> str:
-        """As rsyslog would write it, so that the same rules read both."""
+        """The entry in rsyslog's format, so that the same rules apply to both."""
         pid = self.fields.get("_PID") or self.fields.get("SYSLOG_PID")
         head = f"{self.program}[{pid}]" if pid else self.program
         host = self.fields.get("_HOSTNAME", "-")
@@ -61,7 +61,7 @@ class Record:
 
 @dataclass(slots=True)
 class Journal:
-    """A journal file in memory. ``expected`` is its own count of entries; ``problems`` says what is wrong with it."""
+    """A journal file in memory. ``expected`` is the number of entries in its header; ``problems`` lists damage."""
 
     content: bytes
     expected: int = 0
@@ -72,14 +72,14 @@ class Journal:
         """All entries, in the order of the file."""
         head = self.content[:256]
         if len(head) < 208 or head[:8] != SIGNATURE:
-            self.problems.append("no journal file: its signature is missing")
+            self.problems.append("not a journal file: its signature is missing")
             return
         flags = struct.unpack_from("<I", head, 12)[0]
         header, arena = struct.unpack_from("<QQ", head, 88)
         self.expected = struct.unpack_from("<Q", head, 152)[0]
         if header + arena > len(self.content):
             missing = header + arena - len(self.content)
-            self.problems.append(f"cut off: {missing} of {header + arena} bytes are missing")
+            self.problems.append(f"truncated: {missing} of {header + arena} bytes are missing")
         cache: dict[int, tuple[str, str] | None] = {}
         compact = bool(flags & _COMPACT)
         for at, size in self._entries(header):
@@ -98,7 +98,7 @@ class Journal:
             if kind == 0 and size == 0 and position > tail:
                 return
             if kind > _LARGEST_TYPE or size < _OBJECT.size or position + size > len(self.content):
-                self.problems.append(f"broken at byte {position}: no object lies there")
+                self.problems.append(f"damaged at byte {position}: there is no valid object")
                 return
             if kind == _ENTRY and size >= _OBJECT.size + _ENTRY_HEAD.size:
                 yield position, size
@@ -122,7 +122,7 @@ class Journal:
         return Record(time, sequence, fields)
 
     def _field(self, offset: int, *, compact: bool) -> tuple[str, str] | None:
-        """Name and value of a data object; None for one that is not wanted or cannot be read."""
+        """Name and value of a data object; None when no rule uses it or it cannot be read."""
         if offset % 8 or offset + _OBJECT.size > len(self.content):
             return None
         kind, flags, size = _OBJECT.unpack_from(self.content, offset)
@@ -139,15 +139,15 @@ class Journal:
     def _unpacked(self, data: bytes, *, flags: int) -> bytes:
         try:
             return unpack_field(data, flags=flags)
-        except Exception as error:  # three libraries, each with errors of its own
-            problem = f"a compressed field cannot be unpacked ({type(error).__name__}: {error})"[:200]
+        except Exception as error:  # three libraries, each with its own errors
+            problem = f"a compressed field cannot be decompressed ({type(error).__name__}: {error})"[:200]
             if problem not in self.problems:
                 self.problems.append(problem)
             return b""
 
 
 def unpack_field(data: bytes, *, flags: int) -> bytes:
-    """At most MAX_FIELD bytes of a compressed data object. Raises what the library of its kind raises."""
+    """At most MAX_FIELD bytes of a compressed data object. Raises whatever the compression library raises."""
     if flags & _OBJECT_XZ:
         return lzma.LZMADecompressor(memlimit=64 << 20).decompress(data, MAX_FIELD)
     if flags & _OBJECT_ZSTD:
@@ -158,5 +158,5 @@ def unpack_field(data: bytes, *, flags: int) -> bytes:
 
     size = struct.unpack_from("<Q", data)[0]
     if size > MAX_FIELD:
-        raise ValueError(f"{size} bytes in one field")
+        raise ValueError(f"{size} bytes in one field exceed the limit")
     return bytes(block.decompress(data[8:], uncompressed_size=size))

@@ -21,7 +21,7 @@ _SSH = re.compile(
     r"from (?P<address>[0-9a-fA-F.:]+) port (?P<port>\d+)"
 )
 _OTHER = (
-    ("Account made", "T1136.001", re.compile(r"useradd\[\d+\]: new user: name=(\S+?),.*UID=(\d+)")),
+    ("Account created", "T1136.001", re.compile(r"useradd\[\d+\]: new user: name=(\S+?),.*UID=(\d+)")),
     ("Password changed", "T1098", re.compile(r"passwd\[\d+\]: .*password changed for (\S+)")),
     (
         "Added to group",
@@ -56,12 +56,12 @@ class Login:
 
     @property
     def attempt(self) -> tuple[bool, str, str, int]:
-        """What tells it from other attempts at the same time."""
+        """What distinguishes it from other attempts at the same time."""
         return self.accepted, self.user, self.address, self.port
 
 
 def attempts(lines: Iterable[Line]) -> Iterator[Login]:
-    """sshd's attempts among the lines of logs."""
+    """The log-in attempts that sshd logged."""
     for line in lines:
         match = _SSH.search(line.text)
         if match:
@@ -71,7 +71,7 @@ def attempts(lines: Iterable[Line]) -> Iterator[Login]:
 
 
 def without_twins(logins: Iterable[Login], others: Iterable[Login]) -> list[Login]:
-    """``logins`` and those of ``others`` that are not among them: rsyslog copies the journal."""
+    """``logins`` and those of ``others`` that are not copies of them: rsyslog copies the journal."""
     kept = list(logins)
     known: dict[tuple[bool, str, str, int], list[datetime]] = defaultdict(list)
     for login in kept:
@@ -83,7 +83,7 @@ def without_twins(logins: Iterable[Login], others: Iterable[Login]) -> list[Logi
 
 
 def other_events(lines: Iterable[Line]) -> Iterator[Event]:
-    """Accounts made, passwords changed, commands run as root."""
+    """Accounts created, passwords changed, commands run as root."""
     for line in lines:
         for words, technique, pattern in _OTHER:
             match = pattern.search(line.text)
@@ -103,7 +103,7 @@ def login_events(logins: Iterable[Login]) -> Iterator[Event]:
             what=f"{word}: {login.user} from {login.address} ({login.how})",
             source=login.source,
             description="Log Time",
-            # A guessing attack of thousands would drown the short list.
+            # Thousands of guesses would flood the short list of results.json.
             notable=login.accepted,
             extra={"user": login.user, "address": login.address},
         )
@@ -122,7 +122,7 @@ class Session:
 
 
 def layout_of(content: bytes) -> struct.Struct:
-    """The form of the records: that of arm64 when only it divides the file, or only it gives sane records."""
+    """The record layout: arm64's when only its size divides the file, or when it gives more plausible records."""
     fits, fits_arm = (not len(content) % layout.size for layout in (_UTMP, _UTMP_ARM64))
     if fits_arm and (not fits or _sane(content, _UTMP_ARM64) > _sane(content, _UTMP)):
         return _UTMP_ARM64
@@ -134,7 +134,7 @@ def _sane(content: bytes, layout: struct.Struct) -> int:
 
 
 def sessions(content: bytes) -> Iterator[Session]:
-    """Records of a wtmp or btmp file; empty and impossible ones are left out."""
+    """Records of a wtmp or btmp file; empty and implausible ones are skipped."""
     layout = layout_of(content)
     usable = len(content) - len(content) % layout.size
     for kind, pid, line, _id, user, host, _end, _exit, _session, seconds, micro, address in layout.iter_unpack(
@@ -146,12 +146,12 @@ def sessions(content: bytes) -> Iterator[Session]:
 
 
 def records_in(content: bytes) -> tuple[int, str | None]:
-    """How many records that are not empty a file holds, and whether its end is cut off."""
+    """The number of non-empty records in a file, and a note when its last record is truncated."""
     layout = layout_of(content)
     rest = len(content) % layout.size
     usable = len(content) - rest
     count = sum(any(content[at : at + layout.size]) for at in range(0, usable, layout.size))
-    return count, f"{rest} bytes at its end are no whole record" if rest else None
+    return count, f"{rest} bytes at its end are an incomplete record" if rest else None
 
 
 def session_events(found: Iterable[Session], *, source: str, failed: bool) -> Iterator[Event]:
@@ -176,9 +176,9 @@ def session_events(found: Iterable[Session], *, source: str, failed: bool) -> It
 
 def _words(session: Session, *, failed: bool) -> str | None:
     if failed:
-        return f"Failed log-in: {session.user} from {session.host or 'here'} on {session.line}"
+        return f"Failed log-in: {session.user} from {session.host or 'the console'} on {session.line}"
     if session.kind == _LOGIN:
-        return f"Log-in: {session.user} from {session.host or 'here'} on {session.line}"
+        return f"Log-in: {session.user} from {session.host or 'the console'} on {session.line}"
     if session.kind == _LOGOUT and session.line:
         return f"Log-out on {session.line}"
     return "System booted" if session.kind == _BOOT else None

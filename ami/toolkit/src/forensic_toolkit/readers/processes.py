@@ -1,4 +1,4 @@
-"""The processes of a memory image, put together from several plugins' rows."""
+"""The processes of a memory image, assembled from the rows of several plugins."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _INTERPRETERS = re.compile(r"^(python|perl|ruby|php|node|lua|socat|nc|ncat|netca
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process; ``exe`` is None for kernel threads and where the plugin could not tell."""
+    """One process; ``exe`` is None for kernel threads and where the plugin found no path."""
 
     pid: int
     ppid: int
@@ -48,31 +48,31 @@ class Process:
 
     @property
     def is_shell(self) -> bool:
-        """Runs a shell."""
+        """Whether it runs a shell."""
         return self.exe_name in SHELLS or (self.exe is None and self.comm in SHELLS)
 
     @property
     def is_interpreter(self) -> bool:
-        """Runs a shell or another program that executes what it is told."""
+        """Whether it runs a shell or another interpreter."""
         return self.is_shell or bool(_INTERPRETERS.match(self.exe_name or self.comm))
 
     @property
     def in_odd_place(self) -> bool:
-        """Its executable lies in a temporary or hidden place."""
+        """Whether its executable is in a temporary or hidden place."""
         return bool(self.exe and (_TEMPORARY.match(self.exe) or _HIDDEN.search(self.exe)))
 
     @property
     def claims_kernel(self) -> bool:
-        """Calls itself a kernel thread."""
+        """Whether its name is that of a kernel thread."""
         return bool(_KERNEL_NAME.match(self.comm) or _KERNEL_NAME.match(self.args))
 
     @property
     def is_kernel(self) -> bool:
-        """Is a kernel thread: kthreadd or a child of it, without an executable."""
+        """Whether it is a kernel thread: kthreadd or its child, without an executable."""
         return self.exe is None and (self.pid == KTHREADD or self.ppid == KTHREADD)
 
     def facts(self) -> dict[str, Any]:
-        """For a finding's data."""
+        """The process's fields, for the data of a finding."""
         return {
             "pid": self.pid,
             "ppid": self.ppid,

@@ -1,4 +1,4 @@
-"""Text logs and systemd's journal as one stream of lines with times, and the account of what was understood."""
+"""Text logs and systemd's journal as lines with times, and the coverage of each file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ZONE = re.compile(r"zoneinfo/(?:posix/|right/)?([A-Za-z0-9_+\-/]{1,64})$")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a log that was understood."""
+    """One parsed line of a log."""
 
     time: datetime
     host: str
@@ -43,7 +43,7 @@ class Line:
 
 @dataclass(slots=True)
 class SystemLogs:
-    """All lines by the kind of their file; ``zone`` is the system's own."""
+    """All lines by the kind of their file; ``zone`` is the system's time zone."""
 
     lines: dict[str, list[Line]] = field(default_factory=lambda: {AUTH: [], SYSTEM: [], JOURNAL: []})
     zone: tzinfo = UTC_ZONE
@@ -55,7 +55,7 @@ class SystemLogs:
 
 
 def read(tree: Tree, *, coverage: Coverage, results: Results) -> SystemLogs:
-    """Read every log; what is not understood is in ``coverage``."""
+    """Read every log and count lines and parsed lines in ``coverage``."""
     logs = SystemLogs(zone=_zone(tree, results=results))
     for kind, pattern in _FILES:
         for entry in tree.files(pattern):
@@ -66,7 +66,7 @@ def read(tree: Tree, *, coverage: Coverage, results: Results) -> SystemLogs:
 
 
 def _zone(tree: Tree, *, results: Results) -> tzinfo:
-    """The zone that /etc/localtime points at: lines without an offset are written in it."""
+    """The time zone of /etc/localtime, which applies to log lines without an offset."""
     link = next(iter(tree.links(r"/etc/localtime")), None)
     match = _ZONE.search(link.link_target()) if link else None
     if match is None:
@@ -74,7 +74,7 @@ def _zone(tree: Tree, *, results: Results) -> tzinfo:
     try:
         return ZoneInfo(match[1])
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        why = f"this machine has no time zone {match[1]!r}; times of logs without an offset were taken as UTC"
+        why = f"time zone {match[1]!r} is unknown on this instance; log times without an offset were read as UTC"
         results.gap("time zone", why)
         return UTC_ZONE
 
@@ -111,7 +111,7 @@ def _journal_lines(entry: Entry, *, coverage: Coverage) -> Iterator[Line]:
         pid = fields.get("_PID") or fields.get("SYSLOG_PID") or ""
         host, message = fields.get("_HOSTNAME", ""), fields.get("MESSAGE", "")
         yield Line(record.time, host, record.program, pid, message, entry.path, record.line)
-    # A journal that was opened and never written to has its megabytes of empty tables and no entry.
+    # A journal that was opened but never written to has megabytes of empty tables and no entry.
     artifact.lines = max(journal.expected, journal.read)
     if not artifact.lines and not journal.problems:
         artifact.bytes = 0

@@ -1,4 +1,4 @@
-"""Rules on accounts and on who may log in."""
+"""Rules on accounts and on ways to log in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEY_TYPE = re.compile(r"\b(ssh-(rsa|dss|ed25519)|ecdsa-sha2-\S+|sk-\S+)\s+(\S+)
 
 
 def superusers(tree: Tree) -> Iterator[Finding]:
-    """Accounts with user id 0 besides root."""
+    """Accounts other than root with user id 0."""
     entry = tree.get("/etc/passwd")
     for number, line in enumerate(tree.text("/etc/passwd").splitlines(), start=1):
         fields = line.split(":")
@@ -60,7 +60,7 @@ def passwords(tree: Tree) -> Iterator[Finding]:
 
 
 def login_keys(tree: Tree) -> Iterator[Finding]:
-    """Public keys that open accounts; files that were changed after they were made weigh more."""
+    """Public keys that open accounts; files changed after their creation get a higher severity."""
     for entry in tree.files(
         r"/(root|home/[^/]+|var/lib/[^/]+|var/www)/\.ssh/authorized_keys2?|/etc/ssh/authorized_keys.*"
     ):
@@ -73,7 +73,7 @@ def login_keys(tree: Tree) -> Iterator[Finding]:
         yield Finding(
             title=f"SSH keys open an account: {entry.path}",
             detail=f"{len(keys)} keys: {'; '.join(labels[-5:])}"
-            + ("; the file was changed after it was made" if changed_later else ""),
+            + ("; the file was changed after its creation" if changed_later else ""),
             severity=severity,
             confidence="medium",
             source=entry.path,
@@ -87,7 +87,7 @@ def login_keys(tree: Tree) -> Iterator[Finding]:
 
 
 def sudo_rights(tree: Tree) -> Iterator[Finding]:
-    """Files that give the right to become root, where they came later."""
+    """Files added after the installation that grant root rights (sudoers)."""
     for entry in tree.files(r"/etc/sudoers(\.d/.+)?"):
         grants = [line for line in lines_of(entry) if "ALL" in line and not line.startswith(("Defaults", "@", "%"))]
         written_later = tree.is_foreign(entry) or (
@@ -95,8 +95,8 @@ def sudo_rights(tree: Tree) -> Iterator[Finding]:
         )
         if grants and written_later:
             yield Finding(
-                title=f"Right to become root given later: {entry.path}",
-                detail=f"{' | '.join(grants[:5])}; {tree.origin(entry)}; cloud-init makes such a file at first start",
+                title=f"Root rights granted after installation: {entry.path}",
+                detail=f"{' | '.join(grants[:5])}; {tree.origin(entry)}; cloud-init creates such a file at first boot",
                 severity="low" if "cloud-init" in entry.path else "medium",
                 confidence="low",
                 source=entry.path,
@@ -107,7 +107,7 @@ def sudo_rights(tree: Tree) -> Iterator[Finding]:
 
 
 def login_programs(tree: Tree) -> Iterator[Finding]:
-    """Login configuration that opens a way in: PAM files and the SSH server's settings changed later."""
+    """Login configuration changed after the installation: PAM files and the SSH server's settings."""
     for entry in tree.files(r"/etc/pam\.d/.+|/etc/ssh/sshd_config(\.d/.+)?"):
         if _rewritten(entry, tree=tree):
             yield Finding(

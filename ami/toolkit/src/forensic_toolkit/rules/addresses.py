@@ -1,6 +1,6 @@
-"""Which network addresses lie outside: everything that is not reserved for local use.
+"""Which network addresses are foreign: all that are not reserved for local use.
 
-:mod:`ipaddress` calls the documentation ranges private; seen in evidence they are as foreign as any other.
+:mod:`ipaddress` counts the documentation ranges as private; in evidence they are as foreign as any other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LOCAL = [
 
 
 def is_foreign(text: str | None) -> bool:
-    """True for a public address; False for local ones and for what is no address."""
+    """Whether ``text`` is a public address; False for local ones and for text that is not an address."""
     try:
         address = ipaddress.ip_address((text or "").split("%", 1)[0])
     except ValueError:

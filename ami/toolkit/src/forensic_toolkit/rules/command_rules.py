@@ -1,4 +1,4 @@
-"""What a typed or scheduled command gives away; the rules are data (command_rules.json)."""
+"""Rules on typed or scheduled commands; the rules are data (command_rules.json)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib import resources
 
 from forensic_toolkit.results import Severity
 
-# Longer commands are cut before matching: the patterns are linear, hostile input is not short.
+# Longer commands are truncated before matching: patterns take linear time, but hostile input may be huge.
 MAX_COMMAND = 4000
 
 

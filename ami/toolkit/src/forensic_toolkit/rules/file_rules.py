@@ -1,4 +1,4 @@
-"""Rules on files by their place, mode and times."""
+"""Rules on the place, mode, times and origin of files."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _SET_UID = 0o4000
 _PROGRAM_HEADS = (b"\x7fELF", b"#!")
 _PROGRAM_FOLDERS = re.compile(r"^/usr/(s?bin|lib(exec|32|64)?|local/s?bin)/|^/(s?bin|lib(64)?|opt|snap|etc)/")
 _TIME_FORGERY = re.compile(r"^/(usr|etc|bin|sbin|lib|opt|var/www|srv|tmp|root|home|var/tmp|var/lib)/")
-# Services with PrivateTmp make and remove such folders at every start.
+# Services with PrivateTmp create and remove such folders at every start.
 _PRIVATE_TMP = re.compile(r"^/(var/)?tmp/(systemd-private-|snap-private-tmp)")
-# What was packed to be carried away; logs and package caches come and go by themselves.
+# Archives prepared for exfiltration; those of logs and package caches are routine.
 _ARCHIVE_NAME = re.compile(r"\.(tar|tgz|zip|7z|rar|(tar\.)?(gz|bz2|xz|zst))$", re.IGNORECASE)
 _ROTATED = re.compile(r"^/(var/(log|cache|lib)|usr/share)/")
 _WATCHED_FOR_DELETIONS = re.compile(r"^/(tmp|var/tmp|dev/shm|root|home/[^/]+|usr/local|var/www)/")
-# Written by programs that keep the times of what they copy.
+# Written by programs that preserve the times of copied files.
 _KEEPS_TIMES = re.compile(
     r"^/var/lib/(dpkg|apt|rpm|dnf|docker|containerd|snapd|cloud)/|/\.git/|/node_modules/|/site-packages/"
 )
 
 
 def privileged(tree: Tree) -> Iterator[Finding]:
-    """Set-user-id programs that no package brought."""
+    """Set-user-id programs that belong to no package."""
     for entry in tree.entries:
         if not (entry.is_executable and entry.mode & _SET_ID):
             continue
@@ -45,7 +45,7 @@ def privileged(tree: Tree) -> Iterator[Finding]:
         yield Finding(
             title=f"Program with set-user-id bit: {entry.path}",
             detail=f"mode {entry.mode & 0o7777:04o}, owner {entry.uid}; {tree.origin(entry)}"
-            + (f"; its content is that of {twin}" if twin else ""),
+            + (f"; its content is identical to {twin}" if twin else ""),
             severity="critical" if twin else "high" if strong else "medium",
             confidence="high" if strong else "medium",
             source=entry.path,
@@ -56,7 +56,7 @@ def privileged(tree: Tree) -> Iterator[Finding]:
 
 
 def hidden_programs(tree: Tree) -> Iterator[Finding]:
-    """Programs under hidden names, and programs in temporary folders."""
+    """Programs with hidden names, and programs in temporary folders."""
     for entry in tree.entries:
         hidden, temporary = is_hidden(entry.path), bool(TEMPORARY.match(entry.path))
         if not entry.is_executable or not (hidden or temporary) or tree.is_packaged(entry):
@@ -77,7 +77,7 @@ def hidden_programs(tree: Tree) -> Iterator[Finding]:
 
 
 def new_programs(tree: Tree) -> Iterator[Finding]:
-    """Programs in system folders that no package owns and that came later."""
+    """Programs in system folders that no package owns and that were added after the installation."""
     for entry in tree.entries:
         if not (entry.is_executable and _PROGRAM_FOLDERS.match(entry.path) and tree.is_foreign(entry)):
             continue
@@ -96,15 +96,15 @@ def new_programs(tree: Tree) -> Iterator[Finding]:
 
 
 def changed_programs(tree: Tree) -> Iterator[Finding]:
-    """Packaged programs whose content was written after the installation, long after their packages' time."""
+    """Packaged programs whose content was written after the installation and after their creation."""
     for entry in tree.entries:
         if entry.is_executable and tree.is_packaged(entry) and _PROGRAM_FOLDERS.match(entry.path):
             written = entry.times.modified
-            # Packages keep the build's time: a modification after the file's own birth is a rewrite in place.
+            # Packages keep the build time: a modification after the file's creation is a rewrite in place.
             if entry.times.born and written > entry.times.born + HOUR_NS and tree.installed_until_ns:
                 yield Finding(
                     title=f"Packaged program rewritten in place: {entry.path}",
-                    detail=f"made {zulu_of(entry.times.born)}, content written {zulu_of(written)}",
+                    detail=f"created {zulu_of(entry.times.born)}, content written {zulu_of(written)}",
                     severity="high",
                     confidence="medium",
                     source=entry.path,
@@ -115,15 +115,15 @@ def changed_programs(tree: Tree) -> Iterator[Finding]:
 
 
 def differing_programs(tree: Tree) -> Iterator[Finding]:
-    """Programs and libraries whose content is not what their package brought; only those changed after the installation."""
+    """Programs and libraries changed after the installation whose digest differs from their package's."""
     for entry in tree.entries:
         if not (entry.is_file and entry.times.changed > tree.installed_until_ns and _PROGRAM_FOLDERS.match(entry.path)):
             continue
-        # A file of a later update is late as well; its digest is that of the new package.
+        # A file from a later update is also late; its digest is that of the new package.
         if tree.is_packaged(entry) and tree.differs_from_package(entry):
             algorithm, digest = tree.packages.digests[merged(entry.path)]
             yield Finding(
-                title=f"File is not what its package brought: {entry.path}",
+                title=f"File differs from its package: {entry.path}",
                 detail=f"the package's {algorithm} is {digest}; changed {zulu_of(entry.times.changed)}",
                 severity="high",
                 confidence="high",
@@ -135,7 +135,7 @@ def differing_programs(tree: Tree) -> Iterator[Finding]:
 
 
 def zulu_of(nanoseconds: int) -> str:
-    """A time in nanoseconds as text."""
+    """A time in nanoseconds since 1970 as text."""
     moment = from_ns(nanoseconds)
     return zulu(moment) if moment else "unknown"
 
@@ -143,8 +143,8 @@ def zulu_of(nanoseconds: int) -> str:
 def forged_times(tree: Tree) -> Iterator[Finding]:
     """Files that claim to be older than they are.
 
-    Unpacking an archive does that as well, for many files a minute. A whole second beside an exact change
-    time speaks for ``touch``, and an access time set to the same second even more.
+    Unpacking an archive has the same effect, for many files in a minute. A whole second beside an exact change
+    time points to ``touch``, and an access time of the same second even more so.
     """
     suspects = [entry for entry in tree.entries if _claims_too_much(entry, tree=tree)]
     together = Counter(entry.times.born // _MINUTE_NS for entry in suspects)
@@ -154,8 +154,8 @@ def forged_times(tree: Tree) -> Iterator[Finding]:
         unpacked = together[times.born // _MINUTE_NS] > _ARCHIVE
         yield Finding(
             title=f"File time set back: {entry.path}",
-            detail=f"modified {zulu_of(times.modified)} as it claims, but made {zulu_of(times.born)}; "
-            + ("many files of that minute do that: an archive was unpacked" if unpacked else tree.origin(entry)),
+            detail=f"modified {zulu_of(times.modified)} as it claims, but created {zulu_of(times.born)}; "
+            + ("as many files of that minute: an archive was unpacked" if unpacked else tree.origin(entry)),
             severity="low" if unpacked else "high" if touched else "medium",
             confidence="low" if unpacked else "high" if touched else "medium",
             source=entry.path,
@@ -176,14 +176,14 @@ def _claims_too_much(entry: Entry, *, tree: Tree) -> bool:
 
 
 def deleted_files(tree: Tree) -> Iterator[Finding]:
-    """Names that were deleted from folders intruders use, and archives from anywhere."""
+    """Deleted names in folders that intruders use, and deleted archives anywhere."""
     for entry in tree.entries:
         archive = _ARCHIVE_NAME.search(entry.path) and not _ROTATED.match(entry.path)
         watched = _WATCHED_FOR_DELETIONS.match(entry.path) and not _PRIVATE_TMP.match(entry.path)
         if entry.deleted and (watched or archive):
             yield Finding(
                 title=f"Deleted {'archive' if archive else 'file'}: {entry.path}",
-                detail=f"inode {entry.inode}" + (", used again since" if entry.reused else f", {entry.size} bytes"),
+                detail=f"inode {entry.inode}" + (", reused since" if entry.reused else f", {entry.size} bytes"),
                 severity="medium" if archive or TEMPORARY.match(entry.path) or is_hidden(entry.path) else "low",
                 confidence="medium",
                 source=entry.path,
@@ -194,7 +194,7 @@ def deleted_files(tree: Tree) -> Iterator[Finding]:
 
 
 def library_preload(tree: Tree) -> Iterator[Finding]:
-    """A library that every program loads."""
+    """A library that every program is made to load."""
     entry = tree.get("/etc/ld.so.preload")
     if entry is not None and entry.is_file:
         yield Finding(
@@ -210,7 +210,7 @@ def library_preload(tree: Tree) -> Iterator[Finding]:
 
 
 def kernel_modules(tree: Tree) -> Iterator[Finding]:
-    """Kernel modules outside their folder, or added to it."""
+    """Kernel modules outside the modules folder, or added to it after the installation."""
     for entry in tree.files(r".*\.ko(\.(gz|xz|zst))?"):
         proper = re.match(r"^(/usr)?/lib/modules/", entry.path)
         if not proper or tree.is_foreign(entry):
@@ -227,7 +227,7 @@ def kernel_modules(tree: Tree) -> Iterator[Finding]:
 
 
 def program_of(command: str, *, tree: Tree) -> Entry | None:
-    """The file a command line starts, where it names one by its full path."""
+    """The file that a command line starts by its full path, or None."""
     for word in re.findall(r"(?:^|[\s;&|='\"])(/[^\s;&|'\"<>]+)", command):
         entry = tree.get(word)
         if entry is not None and entry.is_file:

@@ -30,19 +30,19 @@ _HOOKING_PROGRAMS = re.compile(r"KPROBE|TRACEPOINT|RAW_TRACEPOINT|TRACING|XDP|SC
 
 
 def boot_time(rows: Rows) -> datetime | None:
-    """When the kernel started; None when the plugin failed."""
+    """The boot time; None when the plugin failed."""
     for row in rows.get(BOOT, ()):
         return parse_iso(row.get("Boot Time") or "")
     return None
 
 
 def hidden_modules(rows: Rows) -> Iterator[Finding]:
-    """Modules that one of the kernel's views shows and the list of modules does not."""
+    """Modules that are missing from the kernel's module list, but visible elsewhere in the kernel."""
     hidden: dict[str, list[str]] = {}
     details: dict[str, Mapping[str, Any]] = {}
     for row in rows.get(UNLISTED, ()):
         name = row.get("Module Name") or "?"
-        hidden.setdefault(name, []).append("check_modules: in sysfs, not in the list")
+        hidden.setdefault(name, []).append("check_modules: in sysfs, not in the module list")
         details.setdefault(name, row)
     for row in rows.get(VIEWS, ()):
         views = [view for view in ("In sysfs", "In scan") if str(row.get(view)) == "True"]
@@ -65,7 +65,7 @@ def hidden_modules(rows: Rows) -> Iterator[Finding]:
 
 
 def foreign_modules(rows: Rows) -> Iterator[Finding]:
-    """Listed modules that did not come with the kernel. A memory-capture module is one as well."""
+    """Listed modules that did not come with the kernel; a memory-capture module is one of these."""
     loaded = _load_times(rows)
     for row in rows.get(LISTED, ()):
         taints = str(row.get("Taints") or "")
@@ -73,7 +73,7 @@ def foreign_modules(rows: Rows) -> Iterator[Finding]:
             name = row.get("Module Name") or "?"
             yield Finding(
                 title=f"Kernel module {name} did not come with the kernel",
-                detail=f"{name}: {taints}; a capture tool may be such a module",
+                detail=f"{name}: {taints}; a memory-capture tool may be such a module",
                 severity="low",
                 confidence="medium",
                 source="linux.lsmod",
@@ -84,7 +84,7 @@ def foreign_modules(rows: Rows) -> Iterator[Finding]:
 
 
 def _load_times(rows: Rows) -> dict[str, datetime]:
-    """When the kernel complained about a module, by module."""
+    """The time of the kernel's warning about a module, by module."""
     boot = boot_time(rows)
     times: dict[str, datetime] = {}
     for row in rows.get(MESSAGES, ()):
@@ -105,7 +105,7 @@ def message_time(row: Mapping[str, Any], *, boot: datetime) -> datetime | None:
 
 
 def hooks(rows: Rows) -> Iterator[Finding]:
-    """Tables of the kernel that point into modules or nowhere."""
+    """Entries of kernel tables that point into modules or outside all known code."""
     for row in rows.get(INTERRUPTS, ()):
         if row.get("Module") not in (None, _KERNEL):
             yield _hook(row, kind="interrupt", what=f"vector {row.get('Index')}", source="linux.malware.check_idt")
@@ -124,7 +124,7 @@ def hooks(rows: Rows) -> Iterator[Finding]:
 def _system_calls(rows: Rows) -> Iterator[Finding]:
     table = rows.get(SYSTEM_CALLS, ())
     unknown = [row for row in table if not row.get("Handler Symbol") or row.get("Handler Symbol") == "UNKNOWN"]
-    # A table of which most is unknown was not read right; that is a gap, not a hundred findings.
+    # A table with mostly unknown entries was misread; that is a gap, not a hundred findings.
     if len(unknown) <= len(table) // 4:
         for row in unknown:
             what = f"number {row.get('Index')}"
@@ -145,7 +145,7 @@ def _hook(row: Mapping[str, Any], *, kind: str, what: str, source: str) -> Findi
 
 
 def shared_credentials(rows: Rows) -> Iterator[Finding]:
-    """Processes that share one credential structure: a known way of raising privileges."""
+    """Processes that share one credential structure: a known privilege escalation."""
     for row in rows.get(CREDENTIALS, ()):
         yield Finding(
             title="Processes share one set of credentials",
@@ -159,13 +159,13 @@ def shared_credentials(rows: Rows) -> Iterator[Finding]:
 
 
 def kernel_programs(rows: Rows) -> Iterator[Finding]:
-    """eBPF programs of kinds that can watch or change what others do."""
+    """eBPF programs of types that can observe or change other programs."""
     for row in rows.get(PROGRAMS, ()):
         kind = row.get("Type") or ""
         if _HOOKING_PROGRAMS.search(kind):
             yield Finding(
                 title=f"eBPF program {row.get('Name') or '(no name)'}",
-                detail=f"{kind}, tag {row.get('Tag')}; monitoring agents load such programs, rootkits too",
+                detail=f"{kind}, tag {row.get('Tag')}; monitoring agents load such programs, and so do rootkits",
                 severity="low",
                 confidence="low",
                 source="linux.ebpf",

@@ -1,4 +1,4 @@
-"""What logs, histories and web servers say; every file is accounted for in the coverage."""
+"""Findings and timeline entries from logs, histories and web logs, with the coverage of every file."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ SESSIONS = r"/var/log/(wtmp|btmp)([.-][^/]*)?"
 RECORDS = "log-in records"
 FAILED_RECORDS = "records of failed log-ins"
 WEB_LOG = "web log"
-# A scanner leaves thousands of lines of one kind; the first ones say it all.
+# A scanner leaves thousands of similar lines; the first ones suffice.
 MAX_OF_A_KIND = 20
 
 
 def log_ins(tree: Tree, *, logs: SystemLogs, coverage: Coverage, results: Results) -> Iterator[Finding]:
-    """Guessed passwords, further log-ins, and everything else about accounts that logs hold."""
+    """Guessed passwords, further log-ins, and account changes."""
     text, journal = [*logs.lines[AUTH], *logs.lines[SYSTEM]], logs.lines[JOURNAL]
     logins = login_logs.without_twins(login_logs.attempts(text), login_logs.attempts(journal))
-    # Where rsyslog copies the journal, its copy is enough.
+    # Where rsyslog copies the journal, its copy suffices.
     results.events.extend(login_logs.other_events(logs.lines[AUTH] or journal))
     if results.counts["system_volume"] and not logs.lines[AUTH] and not journal:
-        results.gap("log-ins", "neither auth.log nor secure nor the journal holds anything")
+        results.gap("log-ins", "auth.log, secure and the journal are all missing or empty")
     guessed = list(login_rules.guessing(logins))
     yield from guessed
     yield from login_rules.accepted(logins, guessers={str(item.data["address"]) for item in guessed})
@@ -49,11 +49,11 @@ def log_ins(tree: Tree, *, logs: SystemLogs, coverage: Coverage, results: Result
 
 
 def system_messages(logs: SystemLogs, *, results: Results) -> Iterator[Finding]:
-    """What the Sigma rules find in all logs, and the messages that belong on the timeline."""
+    """Sigma rule matches in all logs; system messages become timeline entries."""
     yield from sigma_rules.findings(logs.all(), results=results)
     seen: set[tuple[int, str, str]] = set()
     for line in logs.all():
-        # systemd says what started; rsyslog's copy of the journal says it again.
+        # rsyslog's copy of the journal repeats the journal's own entry.
         key = (int(line.time.timestamp()), line.program, line.message)
         if line.program in ("systemd", "kernel", "CRON", "crond", "systemd-logind") and key not in seen:
             seen.add(key)
@@ -62,7 +62,7 @@ def system_messages(logs: SystemLogs, *, results: Results) -> Iterator[Finding]:
 
 
 def histories(tree: Tree, *, coverage: Coverage, results: Results) -> list[Finding]:
-    """Suspicious commands; all commands with a time go on the timeline."""
+    """Suspicious commands; every command with a time becomes a timeline entry."""
     findings, events = shell_histories.examine(tree, coverage=coverage)
     results.events.extend(events)
     return findings

@@ -1,4 +1,4 @@
-"""Log-ins that stand out: passwords guessed from one address, and log-ins from addresses that guessed."""
+"""Rules on log-ins: passwords guessed from one address, and log-ins from addresses that guessed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from forensic_toolkit.readers.login_logs import Login
 from forensic_toolkit.results import Finding
 from forensic_toolkit.times import zulu
 
-# So many failures within this time are guessing; a success within an hour of one is counted as its success.
+# This many failures within the window are guessing; a log-in that follows within an hour was a guessed password.
 BURST = 5
 WINDOW = timedelta(minutes=10)
 FOLLOWED_WITHIN = timedelta(hours=1)
 
 
 def guessing(logins: Iterable[Login]) -> Iterator[Finding]:
-    """Bursts of failed attempts from one address, and whether one succeeded afterwards."""
+    """Bursts of failed attempts from one address, and whether an attempt succeeded afterwards."""
     by_address: dict[str, list[Login]] = defaultdict(list)
     for login in logins:
         by_address[login.address].append(login)
@@ -61,7 +61,7 @@ def guessing(logins: Iterable[Login]) -> Iterator[Finding]:
 
 
 def _densest(failed: list[Login]) -> int:
-    """The most failures within one window."""
+    """The largest number of failures within one window."""
     best = start = 0
     for end, login in enumerate(failed):
         while login.time - failed[start].time > WINDOW:

@@ -1,4 +1,4 @@
-"""From plugin rows to findings and timeline entries: the list of rules, and the timeline."""
+"""Findings and timeline entries from the rows of Volatility's Linux plugins."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KERNEL_RULES = (
 
 
 def rules(rows: Rows) -> Iterator[tuple[str, Callable[[], Iterable[Finding]]]]:
-    """Every rule by name, ready to run; rules whose plugins failed find nothing."""
+    """All rules by name, bound to ``rows``; a rule whose plugin failed finds nothing."""
     known = processes(rows)
     for process_rule in PROCESS_RULES:
         yield process_rule.__name__, partial(process_rule, known)
@@ -46,7 +46,7 @@ def rules(rows: Rows) -> Iterator[tuple[str, Callable[[], Iterable[Finding]]]]:
 
 
 def findings(rows: Rows) -> list[Finding]:
-    """Every finding of every rule."""
+    """The findings of all rules."""
     return [finding for _name, rule in rules(rows) for finding in rule()]
 
 
@@ -108,7 +108,7 @@ def _messages(rows: Rows) -> Iterator[Event]:
                 what=f"Kernel: {row.get('line')}",
                 source="linux.kmsg",
                 description="Log Time",
-                # The boot itself is seconds of warnings that nobody needs in the short list.
+                # Warnings during boot are not notable.
                 notable=level in ("emerg", "alert", "crit", "err", "warn") and (time - boot).total_seconds() > 60,
                 extra={"level": level},
             )

@@ -1,7 +1,7 @@
-"""What a memory image says without a symbol table: the kernel's banner, command lines, what YARA-X rules match.
+"""What a memory image shows without a symbol table: kernel banner, command lines, YARA-X matches.
 
-Nothing here knows processes or owners: bytes lie in page cache, heaps or freed pages alike. Confidence is low and
-every finding names the offset in the image, so that an examiner can look around it.
+Bytes cannot be assigned to processes here: they may lie in page cache, heap or freed pages. Confidence is therefore low, and
+every finding names its offset in the image for a closer look.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from forensic_toolkit.rules.command_rules import judge
 
 SECONDS = 300.0
 WINDOW = 32 << 20
-# A string or a match that lies across two windows is seen in the second one.
+# Strings and matches across the end of a window are found in the next one.
 OVERLAP = 64 << 10
 MAX_COMMANDS = 200
 MAX_TEXT = 400
 _BANNER = re.compile(rb"Linux version [0-9]\.?[0-9][^\0\n]{20,500}\n")
-# What suspicious commands have in common, quick to find; only text around these words is judged.
+# Words common to suspicious commands, fast to find; only text around them is matched with the rules.
 _WORDS = re.compile(
     rb"/dev/(?:tcp|shm)|/tmp/|/var/tmp/|HISTFILE|/etc/(?:shadow|gshadow|ld\.so\.preload)|authorized_keys|\.aws/|"
     rb"security-credentials|insmod|modprobe|base64|stratum\+|xmrig|kinsing|useradd|adduser|iptables|setenforce|"
@@ -35,7 +35,7 @@ _AROUND = re.compile(rb"[\x20-\x7e]+")
 
 
 def banners(image: Path) -> list[str]:
-    """The kernel banners in the image, the most frequent first."""
+    """The kernel banners in the image, most frequent first."""
     found: dict[bytes, int] = {}
     with image.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         for match in _BANNER.finditer(content):
@@ -45,7 +45,7 @@ def banners(image: Path) -> list[str]:
 
 
 def analyse(image: Path, *, results: Results) -> None:
-    """Search the image; what there was no time for is a gap with the offset that was reached."""
+    """Search the image; if time runs out, a gap names the offset reached."""
     results.apply("command lines without symbols", rule=lambda: _commands(image, results=results))
     results.apply("YARA on memory", rule=lambda: _yara(image, results=results))
 
@@ -74,7 +74,7 @@ def _commands(image: Path, *, results: Results) -> Iterator[Finding]:
                 continue
             seen.add(text)
             if len(seen) > MAX_COMMANDS:
-                results.gap("command lines", f"more than {MAX_COMMANDS} suspicious texts; the rest is not listed")
+                results.gap("command lines", f"more than {MAX_COMMANDS} suspicious texts; the rest was not listed")
                 _ran("commands", started=started, rows=MAX_COMMANDS, results=results)
                 return
             yield Finding(
@@ -90,7 +90,7 @@ def _commands(image: Path, *, results: Results) -> Iterator[Finding]:
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, str]]:
-    """Printable text around each word, at most ``MAX_TEXT`` characters, each stretch once."""
+    """Printable text around each word, at most ``MAX_TEXT`` characters, without repetition."""
     done = 0
     for match in _WORDS.finditer(data):
         if match.start() < done:
@@ -120,7 +120,7 @@ def _yara(image: Path, *, results: Results) -> Iterator[Finding]:
             yield yara_rules.described(
                 rule,
                 place=f"memory image, offset {min(offsets, default=start)}",
-                about="first place in the image; pages of any process or of the page cache",
+                about="first match in the image; in pages of any process or of the page cache",
                 data={"offset": min(offsets, default=start)},
                 confidence="low",
             )

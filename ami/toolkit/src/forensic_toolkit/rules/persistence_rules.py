@@ -1,4 +1,4 @@
-"""Rules on what a system starts by itself: cron, systemd, start-up files."""
+"""Rules on persistence, what a system starts by itself: cron, systemd, start-up files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_LINES = 2000
 
 
 def cron(tree: Tree) -> Iterator[Finding]:
-    """Cron tables and scripts."""
+    """Suspicious cron tables and scripts."""
     for entry in tree.files(_CRON_TABLES):
         commands = [line for line in lines_of(entry) if _CRON_LINE.match(line) and not _SETTING.match(line)]
         if commands:
@@ -39,7 +39,7 @@ def cron(tree: Tree) -> Iterator[Finding]:
 
 
 def units(tree: Tree) -> Iterator[Finding]:
-    """Systemd units."""
+    """Suspicious systemd units."""
     seen: set[int] = set()
     for entry in tree.files(_UNITS):
         if entry.inode not in seen:
@@ -50,13 +50,13 @@ def units(tree: Tree) -> Iterator[Finding]:
 
 
 def start_files(tree: Tree) -> Iterator[Finding]:
-    """Shell start-up files and the like: reported only for what they say, or when they came later."""
+    """Shell start-up files and the like, reported for suspicious content or when added to /etc after the installation."""
     for entry in tree.files(_START_FILES):
         technique = (
             "T1546.004" if "/." in entry.path or "profile" in entry.path or "bashrc" in entry.path else "T1037.004"
         )
         telling = [line for line in lines_of(entry) if _tells(line, tree=tree)]
-        # Users' own start-up files are always late; the system's are not.
+        # Users' own start-up files are always newer than the installation; the system's are not.
         if telling or (tree.is_foreign(entry) and entry.path.startswith("/etc/")):
             yield from _judged(entry, telling or lines_of(entry), kind="Start-up file", technique=technique, tree=tree)
 
@@ -78,7 +78,7 @@ def _tells(line: str, *, tree: Tree) -> bool:
 
 
 def _judged(entry: Entry, commands: list[str], *, kind: str, technique: str, tree: Tree) -> Iterator[Finding]:
-    """A finding when the commands or the origin of the file are suspicious."""
+    """A finding when the commands or the origin of the file is suspicious."""
     reasons: list[str] = []
     severity: Severity | None = None
     programs: list[Entry] = []

@@ -1,4 +1,4 @@
-"""Rules on processes, their connections and what was typed into their shells."""
+"""Rules on processes, their connections, and commands typed into their shells."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRACING = "linux.ptrace.Ptrace"
 PID_TABLE = "linux.pidhashtable.PIDHashTable"
 
 _LIVE = {"ESTABLISHED", "SYN_SENT", "SYN_RECV", "CLOSE_WAIT"}
-# Just-in-time compilers make memory that is writable and executable as part of their work.
+# Just-in-time compilers create memory that is writable and executable by design.
 _COMPILERS = re.compile(r"^(java|node|nodejs|dotnet|mono|php|php-fpm|chrome|firefox|gnome-shell|polkitd|luajit|beam)")
 _AGENTS = re.compile(r"^(amazon-ssm-agen|ssm-agent-worke|ssm-session-wor|amazon-cloudwat|chronyd|snapd)")
 _WORD = re.compile(r"^-?([\w.+/-]+)")
@@ -35,7 +35,7 @@ def disguised_as_kernel(known: Processes) -> Iterator[Finding]:
             why = f"runs {process.exe}" if process.exe else f"its parent is {process.ppid}, not kthreadd"
             yield Finding(
                 title=f"Process {process.pid} poses as a kernel thread",
-                detail=f"pid {process.pid} calls itself {process.args or process.comm}, but {why}"
+                detail=f"pid {process.pid} is named {process.args or process.comm}, but {why}"
                 + (" (deleted)" if process.deleted else ""),
                 severity="critical",
                 confidence="high" if process.exe else "medium",
@@ -56,7 +56,7 @@ def deleted_executables(known: Processes) -> Iterator[Finding]:
         yield Finding(
             title=f"Process {process.pid} runs a deleted executable",
             detail=f"pid {process.pid} ({process.comm}) runs {process.exe}, which no longer exists"
-            + ("" if odd else "; a package update does that as well"),
+            + ("" if odd else "; a package update has the same effect"),
             severity="critical" if odd else "low",
             confidence="high" if odd else "low",
             source=PROCESS_SOURCE,
@@ -67,7 +67,7 @@ def deleted_executables(known: Processes) -> Iterator[Finding]:
 
 
 def odd_places(known: Processes) -> Iterator[Finding]:
-    """A process whose executable exists in a temporary or hidden place."""
+    """A process whose executable is in a temporary or hidden place."""
     for process in known.values():
         if process.in_odd_place and not process.deleted:
             yield Finding(
@@ -90,11 +90,11 @@ def false_names(known: Processes) -> Iterator[Finding]:
             continue
         match = _WORD.match(process.args)
         claimed = match[1].rsplit("/", 1)[-1] if match else ""
-        # "sshd: ..." by bash; "-bash", "sh" for dash and script names are no false names.
+        # "sshd: ..." by bash is a false name; "-bash", "sh" for dash and names of scripts are not.
         if claimed and claimed != process.exe_name and (claimed in services or process.args.startswith(f"{claimed}: ")):
             yield Finding(
                 title=f"Process {process.pid} runs under a false name",
-                detail=f"pid {process.pid} shows itself as '{process.args}', but runs {process.exe}",
+                detail=f"pid {process.pid} presents itself as '{process.args}', but runs {process.exe}",
                 severity="high",
                 confidence="high",
                 source=PROCESS_SOURCE,
@@ -105,7 +105,7 @@ def false_names(known: Processes) -> Iterator[Finding]:
 
 
 def connections(rows: Rows, *, known: Processes) -> Iterator[Finding]:
-    """Live connections with foreign addresses, and any network socket that a shell holds."""
+    """Live connections with foreign addresses, and every network socket of a shell."""
     sockets = [row for row in rows.get(SOCKETS, ()) if str(row.get("Family")).startswith("AF_INET")]
     listening = {str(row.get("Source Port")) for row in sockets if row.get("State") == "LISTEN"}
     seen: set[tuple[Any, ...]] = set()
@@ -144,7 +144,7 @@ def _unlisted(row: Mapping[str, Any]) -> Process:
 
 
 def _weigh(process: Process, *, inbound: bool) -> tuple[Severity, str, str | None]:
-    """Severity, words and technique of a connection by its owner."""
+    """Severity, title and technique of a connection by its owner."""
     if process.claims_kernel or process.deleted or process.in_odd_place:
         return "critical", "Connection of a disguised or deleted program", "T1071"
     if process.is_shell:
@@ -153,7 +153,7 @@ def _weigh(process: Process, *, inbound: bool) -> tuple[Severity, str, str | Non
         name = process.exe_name or process.comm
         return "medium", "Session from outside", "T1021.004" if name.startswith("sshd") else None
     if process.is_interpreter:
-        return "high", "Interpreter connected outwards", "T1071"
+        return "high", "Outbound connection of an interpreter", "T1071"
     if _AGENTS.match(process.comm):
         return "info", "Connection of a system agent", None
     return "low", "Connection outwards", None
@@ -189,7 +189,7 @@ def injected_code(rows: Rows, *, known: Processes) -> Iterator[Finding]:
         yield Finding(
             title=f"Executable and writable memory in {name} ({row['PID']})",
             detail=f"{row.get('Protection')} region {start:#x}-{end:#x} ({row.get('Path')})"
-            + ("; just-in-time compilers do that" if expected else ""),
+            + ("; normal for just-in-time compilers" if expected else ""),
             severity="low" if expected else "high",
             confidence="low" if expected else "medium",
             source="linux.malware.malfind",
@@ -223,14 +223,14 @@ def environments(rows: Rows, *, known: Processes) -> Iterator[Finding]:
 
 
 def tracers(rows: Rows, *, known: Processes) -> Iterator[Finding]:
-    """Processes that trace others: debuggers, and code injectors."""
+    """Processes that trace others: debuggers and code injectors."""
     for row in rows.get(TRACING, ()):
         tracees = row.get("Tracee PIDs") or row.get("Tracing PIDs")
         tracer = row.get("Tracer TID") or row.get("Tracer PID")
         if tracees or tracer:
             process = known.get(row.get("PID") or -1)
             yield Finding(
-                title=f"Process {row.get('PID')} takes part in tracing",
+                title=f"Process {row.get('PID')} traces or is traced",
                 detail=f"{row.get('Process')}: tracer {tracer or '-'}, tracees {tracees or '-'}",
                 severity="medium",
                 confidence="medium",
@@ -242,7 +242,7 @@ def tracers(rows: Rows, *, known: Processes) -> Iterator[Finding]:
 
 
 def unlisted(rows: Rows, *, known: Processes) -> Iterator[Finding]:
-    """Processes that the pid table knows and the list of tasks does not."""
+    """Processes in the pid table that are missing from the task list."""
     for row in rows.get(PID_TABLE, ()):
         if known and row["PID"] == row.get("TID") and row["PID"] not in known:
             yield Finding(

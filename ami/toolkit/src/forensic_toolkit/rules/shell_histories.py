@@ -1,4 +1,4 @@
-"""Shell histories on disk, with times where the shell kept them."""
+"""Shell histories on disk, with times where the shell recorded them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ZSH = re.compile(r"^: (\d{9,11}):\d+;(.*)$")
 
 
 def commands(text: str) -> Iterator[tuple[datetime | None, str]]:
-    """Commands with their times; a line without a stamp of its own keeps the one before it."""
+    """Commands with their times; a line without its own time stamp gets that of the line before."""
     time: datetime | None = None
     for line in text.splitlines():
         stamp, zsh = _STAMP.match(line), _ZSH.match(line)
@@ -36,7 +36,7 @@ def commands(text: str) -> Iterator[tuple[datetime | None, str]]:
 
 
 def examine(tree: Tree, *, coverage: Coverage) -> tuple[list[Finding], list[Event]]:
-    """Suspicious commands, and all commands that have a time."""
+    """Suspicious commands as findings, and all commands with a time as events."""
     findings: list[Finding] = []
     events: list[Event] = []
     for entry in tree.files(FILES):
@@ -69,7 +69,7 @@ def examine(tree: Tree, *, coverage: Coverage) -> tuple[list[Finding], list[Even
 
 
 def _silenced(tree: Tree) -> Iterator[Finding]:
-    """Histories that lead to /dev/null."""
+    """Histories that are links to /dev/null."""
     for entry in tree.links(FILES):
         if entry.link_target() == "/dev/null":
             yield _silence(entry)
@@ -77,8 +77,8 @@ def _silenced(tree: Tree) -> Iterator[Finding]:
 
 def _silence(entry: Entry) -> Finding:
     return Finding(
-        title=f"Shell history leads to /dev/null: {entry.path}",
-        detail="what this account types is not kept",
+        title=f"Shell history is a link to /dev/null: {entry.path}",
+        detail="commands typed by this account are not recorded",
         severity="high",
         confidence="high",
         source=entry.path,

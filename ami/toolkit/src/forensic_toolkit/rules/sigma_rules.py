@@ -1,4 +1,4 @@
-"""Sigma rules on logs: translated to SQL by pySigma, run over the lines in a database in memory.
+"""Sigma rules on log lines: translated to SQL by pySigma and run in an in-memory database.
 
 Add a rule by adding a file to ``sigma/``; the fields are ``time host program pid message source``.
 """
@@ -18,7 +18,7 @@ from typing import Any
 from forensic_toolkit.readers.system_logs import Line
 from forensic_toolkit.results import Finding, Results, Severity, ToolRun
 
-# Enough for weeks of a busy server; memory is what limits it.
+# Enough for weeks of a busy server; bounded by memory.
 MAX_LINES = 1_000_000
 MAX_HITS = 20
 MAX_MESSAGE = 4000
@@ -33,7 +33,7 @@ LEVELS: dict[str, Severity] = {
 
 
 def findings(lines: Iterable[Line], *, results: Results) -> Iterator[Finding]:
-    """A finding for each hit, at most MAX_HITS for a rule. Without pySigma there are none, and a gap says so."""
+    """One finding per match, at most MAX_HITS for each rule. Without pySigma there are none, and a gap says so."""
     try:
         from sigma.backends.sqlite import sqliteBackend
         from sigma.collection import SigmaCollection
@@ -72,7 +72,7 @@ def _database(lines: Iterable[Line], *, results: Results) -> sqlite3.Connection:
         ),
     )
     if next(rows, None) is not None:
-        results.gap("Sigma", f"more than {MAX_LINES} log lines; the rest was not looked at by these rules")
+        results.gap("Sigma", f"more than {MAX_LINES} log lines; these rules were not applied to the rest")
     return database
 
 
@@ -86,7 +86,7 @@ def _matches(pattern: str, value: str | None) -> bool:
 
 
 def _bounded(query: str) -> str:
-    """One more hit than is shown, in order of time; the query comes from our own rules."""
+    """Matches in order of time, one more than is reported; the query comes from the toolkit's own rules."""
     return f"{query} ORDER BY time LIMIT {MAX_HITS}"
 
 
@@ -101,7 +101,7 @@ def _described(rule: Any, hits: Iterable[tuple[str, ...]]) -> Iterator[Finding]:
     severity = LEVELS[rule.level.name.lower()] if rule.level else "medium"
     seen: set[tuple[str, str]] = set()
     for moment, _host, program, pid, message, source in hits:
-        # The journal and rsyslog's copies of it are one hit; the kernel's carry its own clock in front.
+        # A journal entry and rsyslog's copy of it count once; the kernel's messages begin with its own clock.
         key = (moment[:18], _KERNEL_CLOCK.sub("", message))
         if key in seen:
             continue

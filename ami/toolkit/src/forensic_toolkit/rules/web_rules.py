@@ -1,4 +1,4 @@
-"""Rules on web servers: scripts that run what a request says, and requests in access logs."""
+"""Rules on web servers: scripts that execute input from requests, and requests in access logs."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ MAX_SCRIPT = 1 << 20
 _RUNS = r"(?:system|exec|shell_exec|passthru|popen|proc_open|pcntl_exec|eval|assert|create_function)"
 _INPUT = r"\$(?:_(?:GET|POST|REQUEST|COOKIE|SERVER|FILES)|HTTP_RAW_POST_DATA|\{\"_)"
 _CONTENT_RULES = (
-    ("runs what a request sends", re.compile(rf"\b{_RUNS}\s*\([^;]{{0,400}}{_INPUT}", re.IGNORECASE)),
-    ("runs what a request sends", re.compile(rf"`[^`]{{0,200}}{_INPUT}")),
-    ("calls a function that a request names", re.compile(rf"{_INPUT}\s*\[[^\]]{{1,80}}\]\s*\(")),
+    ("executes input from a request", re.compile(rf"\b{_RUNS}\s*\([^;]{{0,400}}{_INPUT}", re.IGNORECASE)),
+    ("executes input from a request", re.compile(rf"`[^`]{{0,200}}{_INPUT}")),
+    ("calls a function named by a request", re.compile(rf"{_INPUT}\s*\[[^\]]{{1,80}}\]\s*\(")),
     (
         "runs hidden code",
         re.compile(
@@ -43,11 +43,11 @@ _CONTENT_RULES = (
     ),
     ("runs hidden code", re.compile(r"preg_replace\s*\(\s*['\"](.).*?\1[a-z]*e[a-z]*['\"]", re.IGNORECASE)),
     (
-        "runs what a request sends",
+        "executes input from a request",
         re.compile(r"(?:Runtime\.getRuntime\(\)\.exec|ProcessBuilder)\s*\([^;]{0,300}request\.getParameter", re.I),
     ),
     (
-        "runs what a request sends",
+        "executes input from a request",
         re.compile(r"\beval\s*\(\s*Request\b|WScript\.Shell|Process\.Start\([^;]*Request", re.I),
     ),
     (
@@ -76,8 +76,8 @@ _ATTACKS = (
         re.compile(r"union[\s+]+(?:all[\s+]+)?select|'\s*or\s*'?1'?\s*=", re.IGNORECASE),
     ),
     (
-        # Paths that scanners ask every web server for; last, so that an attack on one of them is named as such.
-        "Search for weak spots",
+        # Paths that scanners request from every web server; last, so that attacks on them are classified as attacks.
+        "Vulnerability scan",
         "T1595.002",
         re.compile(
             r"^/(?:\.(?:env|git|svn|aws|ssh|htpasswd)\b|wp-login\.php|wp-config|xmlrpc\.php|phpmyadmin|phpinfo"
@@ -90,7 +90,7 @@ LOGS = r"/var/log/(nginx|apache2|httpd|lighttpd|caddy)/.*access.*"
 
 
 def roots(tree: Tree) -> tuple[str, ...]:
-    """Folders that web servers serve: the usual ones and those in configuration files."""
+    """Folders that web servers serve: the default ones and those in configuration files."""
     found = dict.fromkeys(root for root in _ROOTS if tree.get(root))
     for entry in tree.files(_CONFIGURATIONS):
         for match in _CONFIGURED.finditer(entry.read(limit=1 << 18).decode("utf-8", "replace")):
@@ -100,13 +100,13 @@ def roots(tree: Tree) -> tuple[str, ...]:
 
 
 def what_it_does(content: str) -> str | None:
-    """Why a script is a web shell, or None."""
+    """Why a script is considered a web shell, or None."""
     for words, pattern in _CONTENT_RULES:
         if pattern.search(content):
             return words
     for match in _ASSIGNED.finditer(content):
         if re.search(rf"\b{_RUNS}\s*\(\s*@?{re.escape(match[1])}\b", content, re.IGNORECASE):
-            return "runs what a request sends"
+            return "executes input from a request"
     return None
 
 
@@ -125,7 +125,7 @@ def web_shells(tree: Tree) -> dict[str, Finding]:
         content = entry.read(limit=MAX_SCRIPT).decode("latin-1")
         if picture and "<?php" not in content:
             continue
-        why = what_it_does(content) or ("is PHP code in a file that claims to be none" if picture else None)
+        why = what_it_does(content) or ("is PHP code in a file with another extension" if picture else None)
         if why:
             found[entry.path] = _shell(entry, why=why, content=content, tree=tree)
     return found
@@ -135,7 +135,7 @@ def _shell(entry: Entry, *, why: str, content: str, tree: Tree) -> Finding:
     strong = tree.is_foreign(entry) or bool(_UPLOADS.search(entry.path)) or entry.size < 4096
     return Finding(
         title=f"Web shell: {entry.path}",
-        detail=f"the script {why}; {tree.origin(entry)}; it reads: {content[:300]}",
+        detail=f"the script {why}; {tree.origin(entry)}; content: {content[:300]}",
         severity="critical" if strong else "high",
         confidence="high" if strong else "medium",
         source=entry.path,
@@ -148,7 +148,7 @@ def _shell(entry: Entry, *, why: str, content: str, tree: Tree) -> Finding:
 def requests(text: str, *, artifact: Artifact, shells: Mapping[str, str]) -> Iterator[Event | Finding]:
     """Requests as events, those to web shells and attacks as findings.
 
-    ``shells`` maps the path of a URL to the file that answers it; ``artifact`` counts what was understood.
+    ``shells`` maps the path of a URL to the file that answers it; ``artifact`` counts parsed lines.
     """
     source = artifact.path
     for line in text.splitlines():
@@ -190,11 +190,11 @@ def requests(text: str, *, artifact: Artifact, shells: Mapping[str, str]) -> Ite
 
 
 def urls_of(paths: list[str], *, served: tuple[str, ...]) -> dict[str, str]:
-    """The URL paths under which files below web roots are reached."""
+    """URL paths of files below web roots, mapped to the files."""
     urls: dict[str, str] = {}
     for path in paths:
         for root in sorted(served, key=len):
-            # /var/www/html is the usual root, whether /var/www or it was found.
+            # /var/www/html is the usual root, even if only /var/www was found.
             for prefix in (f"{root}/html", root):
                 if path.startswith(f"{prefix}/"):
                     urls[path[len(prefix) :]] = path

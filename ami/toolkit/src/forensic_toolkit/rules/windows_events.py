@@ -1,7 +1,7 @@
 """Sigma rules on Windows event logs, as Hayabusa runs them: events in a table, rules as SQL.
 
-A rule is a file in ``sigma_windows/`` in Sigma's own form. ``logsource`` chooses the channel: ``service`` by its name, ``category:
-process_creation`` Sysmon's event 1 and Security's 4688, whose fields are given Sysmon's names.
+A rule is a file in ``sigma_windows/`` in Sigma's own format. ``logsource`` chooses the channel: ``service`` by its name, ``category:
+process_creation`` Sysmon's event 1 and Security's 4688, whose fields are renamed to Sysmon's.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CHANNELS = {
 _CREATION = (
     f"((Channel = '{CHANNELS['security']}' AND EventID = 4688) OR (Channel = '{CHANNELS['sysmon']}' AND EventID = 1))"
 )
-# Security's names for what Sysmon calls otherwise.
+# Field names of the Security log and their Sysmon equivalents.
 _NAMES = {"NewProcessName": "Image", "ParentProcessName": "ParentImage", "SubjectUserName": "User"}
 _BASE = ("time", "source", "Channel", "EventID", "Provider_Name", "Computer")
 MAX_VALUE, MAX_EVENTS = 4000, 2_000_000
@@ -41,7 +41,7 @@ _NOTABLE = frozenset({1102, 104, 4624, 4625, 4648, 4672, 4688, 4697, 4698, 4720,
 
 
 def findings(records: Iterable[Record], *, results: Results) -> Iterator[Finding]:
-    """A finding for each hit of each rule, and guessed passwords. Without pySigma there are none, and a gap says so."""
+    """One finding per match of a rule, and guessed passwords. Without pySigma there are none, and a gap says so."""
     try:
         from sigma.backends.sqlite import sqliteBackend
         from sigma.collection import SigmaCollection
@@ -82,7 +82,7 @@ def _database(records: list[Record], *, fields: list[str]) -> sqlite3.Connection
     names = ", ".join(f'"{column}" {"INTEGER" if column == "EventID" else "TEXT"} COLLATE NOCASE' for column in columns)
     database.execute(f"CREATE TABLE logs ({names}, message TEXT)")
     marks = ", ".join("?" * (len(columns) + 1))
-    insert = f"INSERT INTO logs VALUES ({marks})"  # noqa: S608 - question marks only
+    insert = f"INSERT INTO logs VALUES ({marks})"  # noqa: S608 - placeholders only
     database.executemany(insert, (_row(record, columns) for record in records))
     return database
 
@@ -98,7 +98,7 @@ def _row(record: Record, columns: list[str]) -> list[Any]:
 
 
 def text_of(record: Record) -> str:
-    """An event in one line: its number and what it says."""
+    """An event in one line: its id and its fields."""
     left_out = {
         "hostname",
         "domain",
@@ -117,7 +117,7 @@ def text_of(record: Record) -> str:
 
 
 def _narrowed(query: str, rule: Any) -> str:
-    """The query within the rule's channel, a hit more than is shown; it comes from our own rules."""
+    """The matches within the rule's channel, one more than is reported; the query comes from the toolkit's own rules."""
     head, condition = query.split(" WHERE ", 1)
     source = rule.logsource
     channel = CHANNELS.get(source.service or "")
@@ -139,9 +139,9 @@ def _described(rule: Any, hit: sqlite3.Row) -> Finding:
 
 
 def _guessing(records: list[Record]) -> Iterator[Finding]:
-    """Many failed log-ons from one address within minutes, and whether one worked afterwards."""
+    """Many failed log-ons from one address within minutes, and whether one succeeded afterwards."""
     failed: dict[str, list[datetime]] = defaultdict(list)
-    worked: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
+    succeeded: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
     for record in records:
         moment, address = parse_iso(str(record.get("ts") or "")), str(record.get("IpAddress") or "")
         if moment is None or not re.search(r"[0-9a-fA-F]", address):
@@ -149,15 +149,15 @@ def _guessing(records: list[Record]) -> Iterator[Finding]:
         if record.get("EventID") == 4625:
             failed[address].append(moment)
         elif record.get("EventID") == 4624:
-            worked[address].append((moment, str(record.get("TargetUserName"))))
+            succeeded[address].append((moment, str(record.get("TargetUserName"))))
     for address, moments in failed.items():
         moments.sort()
         bursts = [(a, b) for a, b in zip(moments, moments[BURST - 1 :], strict=False) if b - a <= WINDOW]
         if not bursts:
             continue
-        after = sorted(entry for entry in worked[address] if entry[0] >= bursts[0][0])
+        after = sorted(entry for entry in succeeded[address] if entry[0] >= bursts[0][0])
         yield Finding(
-            title=f"Passwords guessed from {address}" + (", and one worked" if after else ""),
+            title=f"Passwords guessed from {address}" + (", and one succeeded" if after else ""),
             detail=f"{len(moments)} failed log-ons" + (f"; then {after[0][1]} logged on" if after else ""),
             severity="critical" if after else "medium",
             confidence="high",
@@ -169,7 +169,7 @@ def _guessing(records: list[Record]) -> Iterator[Finding]:
 
 
 def events(records: Iterable[Record]) -> Iterator[Event]:
-    """Every event with a time."""
+    """Timeline entries for all events with a time."""
     for record in records:
         moment = parse_iso(str(record.get("ts") or ""))
         if moment is not None:

@@ -1,6 +1,6 @@
-"""From rows of Volatility's Windows plugins to findings and timeline entries.
+"""Findings and timeline entries from the rows of Volatility's Windows plugins.
 
-Columns as the pinned version names them; tried on rows of that form, not yet on memory of a real Windows host.
+Columns are those of the pinned version; tested on rows of that form, not yet on memory of a real Windows instance.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_OF_A_KIND = 50
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What each row of a plugin means that lists only what is wrong."""
+    """The meaning of a row, for plugins that list only anomalies."""
 
     plugin: str
     title: str
@@ -33,16 +33,16 @@ class _Kind:
 
 
 KINDS = (
-    _Kind("windows.malware.malfind.Malfind", "Memory that was made executable and written", "medium", "T1055"),
+    _Kind("windows.malware.malfind.Malfind", "Memory that is writable and executable", "medium", "T1055"),
     _Kind("windows.malware.hollowprocesses.HollowProcesses", "Hollowed process", "high", "T1055.012"),
-    _Kind("windows.malware.processghosting.ProcessGhosting", "Process of a deleted file", "high", "T1055"),
+    _Kind("windows.malware.processghosting.ProcessGhosting", "Process whose executable was deleted", "high", "T1055"),
     _Kind("windows.malware.suspicious_threads.SuspiciousThreads", "Suspicious thread", "medium", "T1055.003"),
-    _Kind("windows.malware.svcdiff.SvcDiff", "Service that the service list hides", "high", "T1543.003"),
+    _Kind("windows.malware.svcdiff.SvcDiff", "Service hidden from the service list", "high", "T1543.003"),
 )
 
 
 def rules(rows: Rows) -> Iterator[tuple[str, Callable[[], Iterable[Finding]]]]:
-    """Every rule by name, ready to run; rules whose plugins failed find nothing."""
+    """All rules by name, bound to ``rows``; a rule whose plugin failed finds nothing."""
     for kind in KINDS:
         yield kind.plugin, partial(_each, rows, kind=kind)
     yield "hidden processes", partial(hidden_processes, rows)
@@ -66,15 +66,15 @@ def _each(rows: Rows, *, kind: _Kind) -> Iterator[Finding]:
 
 
 def hidden_processes(rows: Rows) -> Iterator[Finding]:
-    """Found by a scan, still running, and not in the list of processes."""
+    """Running processes found by a memory scan, but missing from the process list."""
     if not rows.get(LIST):
         return
     listed = {(row["PID"], row.get("CreateTime")) for row in rows[LIST]}
     for row in rows.get(SCAN, ()):
         if row.get("ExitTime") is None and row.get("CreateTime") and (row["PID"], row["CreateTime"]) not in listed:
             yield Finding(
-                title=f"Process that the process list hides: {row.get('ImageFileName')} ({row['PID']})",
-                detail=f"parent {row.get('PPID')}, made {row['CreateTime']}; found by a scan of memory only",
+                title=f"Process hidden from the process list: {row.get('ImageFileName')} ({row['PID']})",
+                detail=f"parent {row.get('PPID')}, created {row['CreateTime']}; found only by scanning memory",
                 severity="high",
                 confidence="medium",
                 source=SCAN,
@@ -85,7 +85,7 @@ def hidden_processes(rows: Rows) -> Iterator[Finding]:
 
 
 def command_lines(rows: Rows) -> Iterator[Finding]:
-    """Suspicious command lines, by the same rules as on a disk."""
+    """Suspicious command lines, by the same rules as on disks."""
     started = {row["PID"]: row.get("CreateTime") for row in rows.get(LIST, ())}
     for row in rows.get(COMMANDS, ()):
         rule = judge(row.get("Args") or "")
@@ -103,7 +103,7 @@ def command_lines(rows: Rows) -> Iterator[Finding]:
 
 
 def connections(rows: Rows) -> Iterator[Finding]:
-    """Connections to addresses outside of the network."""
+    """Connections to foreign addresses."""
     for row in rows.get(NET, ()):
         if row.get("State") == "ESTABLISHED" and is_foreign(str(row.get("ForeignAddr"))):
             yield Finding(

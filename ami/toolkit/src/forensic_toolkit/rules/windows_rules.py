@@ -1,4 +1,4 @@
-"""Rules on records of a Windows system: what starts by itself, what ran, and times that contradict each other."""
+"""Rules on records of a Windows system: persistence, executed programs, and contradicting file times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from forensic_toolkit.times import parse_iso, zulu
 
 Record = dict[str, Any]
 Records = dict[str, list[Record]]
-# Places that everybody may write to: no installer puts a service there.
+# Places that every user may write to; installers do not put services there.
 _ODD_PLACE = re.compile(
     r"\\(programdata|users\\public|windows\\(temp|tasks|debug|tracing)|perflogs|\$recycle\.bin)\\|\\appdata\\(local\\temp|roaming)\\"
     r"|\\temp\\|^[a-z]:\\[^\\]+\.(exe|dll|ps1|bat|vbs)$",
@@ -29,19 +29,19 @@ _INTERPRETER = re.compile(
 _TOOLS = re.compile(
     r"^(psexe(c|svc)|mimikatz|procdump|rubeus|sharphound|lazagne|wce|pwdump|plink|ngrok|rclone|anydesk)", re.IGNORECASE
 )
-# Copying keeps the time of the content; a file that was made before its name was is none of that.
+# Copying preserves the time of the content, but does not make a file older than its name.
 _SLACK = timedelta(hours=1)
 MAX_FORGED = 200
 
 
 def _odd(command: str) -> str | None:
-    """Why a command is suspicious, in words."""
+    """Why a command is suspicious, or None."""
     if _INTERPRETER.search(command):
-        return "an interpreter is given hidden, encoded or remote commands"
+        return "an interpreter gets hidden, encoded or remote commands"
     if _HIDDEN.search(command):
-        return "it lies in a hidden folder"
+        return "it is in a hidden folder"
     if _ODD_PLACE.search(command) and not _USUAL.search(command):
-        return "it lies where everybody may write"
+        return "it is in a folder that every user may write to"
     rule = judge(command)
     return rule.name if rule and rule.severity != "info" else None
 
@@ -53,7 +53,7 @@ def _started(
     if why is None:
         return
     yield Finding(
-        title=f"{kind} that starts something odd: {name}",
+        title=f"{kind} that starts a suspicious program: {name}",
         detail=f"{command}: {why}",
         severity="high",
         confidence="medium",
@@ -65,7 +65,7 @@ def _started(
 
 
 def run_keys(records: Records) -> Iterator[Finding]:
-    """Programs that start at log-on."""
+    """Suspicious programs that start at log-on (Run keys)."""
     for record in records["runkeys"]:
         given = record.get("command") or {}
         command = (
@@ -87,7 +87,7 @@ def run_keys(records: Records) -> Iterator[Finding]:
 
 
 def services(records: Records) -> Iterator[Finding]:
-    """Services whose program lies in an odd place; the time is that of the last write to the key."""
+    """Services whose program is in an unusual place; the time is that of the last write to the key."""
     for record in records["services"]:
         name = str(record.get("name"))
         command = f"{record.get('imagepath') or ''} {record.get('imagepath_args') or ''}".strip() or str(
@@ -101,7 +101,7 @@ def services(records: Records) -> Iterator[Finding]:
 
 
 def tasks(records: Records) -> Iterator[Finding]:
-    """Scheduled tasks that start something odd."""
+    """Scheduled tasks that start a suspicious program."""
     for record in records["tasks"]:
         command = f"{record.get('command') or ''} {record.get('arguments') or ''}".strip()
         name = str(record.get("uri"))
@@ -117,13 +117,13 @@ def tasks(records: Records) -> Iterator[Finding]:
 
 
 def executions(records: Records) -> Iterator[Finding]:
-    """Programs that ran from an odd place, and tools of intruders: by prefetch and by Amcache."""
+    """Programs run from unusual places, and intruders' tools, according to prefetch and Amcache."""
     for record in records["prefetch"]:
         file, loaded = str(record.get("filename")), str(record.get("linkedfile") or "")
         own = loaded.upper().endswith("\\" + file.upper())
         if own and ((why := _odd(loaded)) or _TOOLS.match(file)):
             detail = (
-                f"{loaded}, run {record.get('runcount')} times; {why or 'a tool of intruders and of administrators'}"
+                f"{loaded}, run {record.get('runcount')} times; {why or 'a tool used by intruders and administrators'}"
             )
             yield _ran(
                 file,
@@ -135,7 +135,7 @@ def executions(records: Records) -> Iterator[Finding]:
     for record in records["amcache.application_files"]:
         path, name = str(record.get("path")), str(record.get("name"))
         if (why := _odd(path)) or _TOOLS.match(name):
-            detail = f"{path}, {record.get('size')} bytes; {why or 'a tool of intruders and of administrators'}"
+            detail = f"{path}, {record.get('size')} bytes; {why or 'a tool used by intruders and administrators'}"
             digest = (record.get("digest") or {}).get("sha1")
             yield _ran(
                 name,
@@ -149,7 +149,7 @@ def executions(records: Records) -> Iterator[Finding]:
 def _ran(name: str, detail: str, *, moment: datetime | None, source: str, data: dict[str, Any]) -> Finding:
     severity: Severity = "high" if _TOOLS.match(name) else "medium"
     return Finding(
-        title=f"Program that was there to run: {name}" if source == "Amcache" else f"Program that ran: {name}",
+        title=f"Program that was present: {name}" if source == "Amcache" else f"Program that ran: {name}",
         detail=detail,
         severity=severity,
         confidence="medium",
@@ -164,7 +164,7 @@ RULES = (run_keys, services, tasks, executions)
 
 
 def forged_times(records: list[Record]) -> Iterator[Finding]:
-    """Files that say they were made before their name was: NTFS keeps both, and tools change only the first."""
+    """Files with a creation time before that of their name: NTFS keeps both, and tools change only the first."""
     said: dict[int, tuple[datetime, str]] = {}
     named: dict[int, datetime] = {}
     for record in records:
@@ -185,7 +185,8 @@ def forged_times(records: list[Record]) -> Iterator[Finding]:
             return
         yield Finding(
             title=f"File time set back: {path}",
-            detail=f"made {zulu(moment)} as it claims, but its name was made {zulu(made)}; the claim has no fraction of a second",
+            detail=f"created {zulu(moment)} as it claims, but its name was created {zulu(made)}; "
+            "the claimed time has no fraction of a second",
             severity="medium",
             confidence="medium",
             source=path,
@@ -196,7 +197,7 @@ def forged_times(records: list[Record]) -> Iterator[Finding]:
 
 
 def events(records: Records) -> Iterator[Event]:
-    """Runs by prefetch, files by Amcache, writes to run keys and services."""
+    """Timeline entries: program runs (prefetch), files (Amcache), writes to Run keys and services."""
     seen = set()
     for record in records["prefetch"]:
         key = (record.get("prefetch"), record.get("ts"))
@@ -206,7 +207,7 @@ def events(records: Records) -> Iterator[Event]:
             yield Event(moment, what, f"prefetch {record.get('prefetch')}", "Last Time Executed", notable=True)
     for record in records["amcache.application_files"]:
         if moment := parse_iso(str(record.get("mtime_regf") or "")):
-            yield Event(moment, f"Program listed: {record.get('path')}", "Amcache", "Key Last Written")
+            yield Event(moment, f"Program listed in Amcache: {record.get('path')}", "Amcache", "Key Last Written")
     for function, what in (("services", "Service"), ("runkeys", "Run key")):
         for record in records[function]:
             if moment := parse_iso(str(record.get("ts") or "")):

@@ -1,6 +1,6 @@
-"""YARA-X rules on files that are suspicious by their place or origin; add rules by adding a file to ``yara/``.
+"""YARA-X rules on files with a suspicious place or origin; add a rule file to ``yara/`` to add rules.
 
-The rules and what they scan are bounded: files, bytes, and seconds for each file.
+Scans are limited by file size, total bytes, and seconds for each file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PEOPLE = re.compile(r"^/(root|home/[^/]+|srv|var/www|opt|usr/local)/")
 
 
 def findings(tree: Tree, *, results: Results) -> Iterator[Finding]:
-    """A finding for each rule that a file matches. Without YARA-X there are none, and a gap says so."""
+    """One finding per rule that matches a file. Without YARA-X there are none, and a gap says so."""
     prepared = scanner(results)
     if prepared is None:
         return
@@ -45,7 +45,7 @@ def findings(tree: Tree, *, results: Results) -> Iterator[Finding]:
 
 
 def scanner(results: Results) -> Any | None:
-    """All rules, ready to scan; None, and a gap, without YARA-X."""
+    """A scanner with all rules; None without YARA-X, and a gap says so."""
     try:
         import yara_x
     except ImportError:
@@ -84,13 +84,13 @@ def text() -> str:
 
 
 def _candidates(tree: Tree) -> Iterator[Entry]:
-    """Files that no package owns, where intruders put them."""
+    """Files that no package owns in places that intruders use."""
     for entry in tree.entries:
         if not entry.is_file or not 0 < entry.size <= MAX_FILE or tree.is_packaged(entry):
             continue
         path = entry.path
         if path.endswith("_history"):
-            continue  # what was typed is judged as commands
+            continue  # histories are examined by the command rules
         placed = TEMPORARY.match(path) or is_hidden(path) or _STARTED.match(path)
         runs = entry.is_executable and (tree.is_late(entry) or not tree.packaged)
         if placed or runs or (_PEOPLE.match(path) and (entry.is_executable or _SCRIPTS.search(path))):
@@ -112,7 +112,7 @@ def described(
     time: datetime | None = None,
     confidence: Confidence = "medium",
 ) -> Finding:
-    """A rule's match as a finding; severity and technique are the rule's own."""
+    """A match as a finding; severity and technique come from the rule."""
     meta = dict(rule.metadata)
     technique = str(meta.get("technique", ""))
     severity: Severity = next((name for name in SEVERITIES if name == meta.get("severity")), "medium")

@@ -1,4 +1,4 @@
-"""dissect's ``target-query`` as a second opinion. It is run as a program and never imported (AGPL)."""
+"""dissect's ``target-query`` as a second opinion; run as a separate program and never imported (AGPL)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The program at work; its output grows in ``output``."""
+    """The running program, the file with its output, and its start on the clock of time.monotonic."""
 
     process: subprocess.Popen[bytes]
     output: Path
@@ -47,7 +47,7 @@ def version() -> str:
 
 
 def start(device: Path, *, raw: Path, results: Results) -> Running | None:
-    """Start it; None, and a gap, when it is not installed."""
+    """Start the program; None when it is not installed, and a gap says so."""
     path = program()
     if path is None:
         results.gap("dissect", "target-query is not installed in the toolkit's environment")
@@ -61,14 +61,17 @@ def start(device: Path, *, raw: Path, results: Results) -> Running | None:
 
 
 def finish(running: Running, *, results: Results, expected: dict[str, int]) -> Counter[str]:
-    """Wait for it and record each function; far fewer records than there are is a gap, in its own words if it has any."""
+    """Wait for the program and record each function.
+
+    Far fewer records than expected are a gap, with the program's own message if it gave one.
+    """
     ended = subprograms.finish(running.process, stdout=running.output, seconds=LIMIT, started=running.started)
     rows = count_records(running.output)
     complaints = _complaints(subprograms.stderr_of(running.output))
     for function in FUNCTIONS:
         error = ended.error
         if not rows[function] and error is None:
-            error = complaints.get(function) or "it ended well and gave no records"
+            error = complaints.get(function) or "it succeeded but gave no records"
         results.runs.append(
             ToolRun("dissect.target", version(), [function], ended.exit, ended.seconds, rows[function], error)
         )
@@ -81,7 +84,7 @@ def finish(running: Running, *, results: Results, expected: dict[str, int]) -> C
 
 
 def count_records(output: Path) -> Counter[str]:
-    """Records by function. A line that is no JSON (the program was ended while writing) is not counted."""
+    """The number of records by function; a truncated last line is not counted."""
     counts: Counter[str] = Counter()
     with output.open(encoding="utf-8", errors="replace") as file:
         for line in file:
@@ -95,7 +98,7 @@ def count_records(output: Path) -> Counter[str]:
 
 
 def _function(record: dict[str, object]) -> str:
-    """Which function a record comes from, by the name of its type."""
+    """The function that a record comes from, by the name of its type."""
     descriptor = str(record.get("_recorddescriptor") or record.get("_type") or record)
     names = {
         "auth": "authlog",

@@ -1,6 +1,6 @@
-"""The full profile of ``disk``: plaso's log2timeline and psort as programs, their events in Timesketch's form.
+"""The full profile of ``disk``: run plaso's log2timeline and psort and convert their events to Timesketch's format.
 
-Everything of every partition, with a SHA-256 of every file. Field names: Timesketch's import guide (``message``,
+plaso reads all partitions and hashes every file (SHA-256). Field names: Timesketch's import guide (``message``,
 ``datetime``, ``timestamp_desc``).
 """
 
@@ -29,21 +29,21 @@ from forensic_toolkit.times import timesketch
 
 VERSION = "20260720"
 _COPY = 4 << 20
-# plaso's "linux" preset leaves web logs out.
+# plaso's "linux" preset does not include web logs.
 LINUX = "linux,text/apache_access"
 WINDOWS = "win7,mft,usnjrnl"
 MAX_WORKERS = 8
 WORKER_MEMORY = 2 << 30
-# psort takes a fifth of the time of log2timeline.
+# Share of the time kept for psort, which takes a fifth of the time of log2timeline.
 _SORTING = 0.25
-# Longer strings are not indexed by Timesketch's search (its import guide).
+# Timesketch does not index longer strings (its import guide).
 MAX_STRING = 32_766
 _KEPT = (
     *("data_type", "parser", "username", "user_identifier", "hostname", "ip_address", "sha256_hash", "inode"),
     *("file_size", "pid", "command", "http_request", "http_response_code", "is_allocated", "url", "status"),
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What plaso calls what this toolkit counts as an artifact of a kind.
+# plaso's data types for the kinds of artifact that this toolkit counts.
 _SAME: dict[str, tuple[str, ...]] = {
     "log-in log": ("syslog:",),
     "system log": ("syslog:",),
@@ -55,7 +55,7 @@ _SAME: dict[str, tuple[str, ...]] = {
 
 
 def programs() -> tuple[str, str] | None:
-    """log2timeline and psort: FORENSIC_PLASO's, the AMI's, or those on the PATH."""
+    """The paths of log2timeline and psort: from FORENSIC_PLASO, the AMI, or the PATH."""
     folders = [os.environ.get("FORENSIC_PLASO", ""), str(Path(sys.prefix).parent / "plaso" / "bin"), "/opt/plaso/bin"]
     path = os.pathsep.join([*filter(None, folders), os.environ.get("PATH", "")])
     found = [shutil.which(name, path=path) for name in ("log2timeline", "psort")]
@@ -65,9 +65,9 @@ def programs() -> tuple[str, str] | None:
 def run(
     device: Path, volumes: list[Partition], *, results: Results, raw: Path, account: Coverage, files: int, windows: bool
 ) -> None:
-    """Write the timeline of all ``volumes``; ``account`` and ``files`` say how much there is.
+    """Write the timeline of all ``volumes``; ``account`` and ``files`` are what plaso's event counts are compared with.
 
-    Raises EvidenceError when there is none.
+    Raises EvidenceError when there is no timeline.
     """
     found = programs()
     if found is None:
@@ -98,7 +98,7 @@ def run(
 
 
 def _sources(device: Path, volumes: list[Partition], *, folder: Path, results: Results) -> Iterator[Path]:
-    """The device, and a sparse copy of each logical volume: plaso's own reader refuses those in several segments."""
+    """The device, and a sparse copy of each logical volume, because plaso's reader does not support several segments."""
     if any(not volume.pieces for volume in volumes):
         yield device
     for volume in volumes:
@@ -108,7 +108,7 @@ def _sources(device: Path, volumes: list[Partition], *, folder: Path, results: R
         room = shutil.disk_usage(folder).free * 0.8
         if volume.length > (room if largest == resource.RLIM_INFINITY else min(room, largest)):
             why = (
-                f"a copy of {volume.length} bytes for plaso has no room: {room:.0f} bytes are free for it in {folder} "
+                f"there is no room for plaso's copy of {volume.length} bytes: {room:.0f} bytes may be used in {folder} "
                 f"(FORENSIC_WORK), files of {largest} bytes are allowed; the quick profile has read this volume"
             )
             results.gap(f"plaso {volume.label}", why)
@@ -172,7 +172,7 @@ def _run(name: str, argv: list[str], *, results: Results, seconds: float, folder
 
 
 def events(path: Path, *, kinds: Counter[str]) -> Iterator[dict[str, Any]]:
-    """psort's lines in Timesketch's form, in their order; lines that are no JSON are counted as ``broken``."""
+    """psort's events in Timesketch's format and in order; lines that cannot be parsed are counted as ``broken``."""
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             try:
@@ -183,7 +183,7 @@ def events(path: Path, *, kinds: Counter[str]) -> Iterator[dict[str, Any]]:
                 continue
             kinds[str(event.get("data_type"))] += 1
             if moment == _EPOCH:
-                # plaso's word for "no time": it would open every timeline in 1970.
+                # plaso's value for "no time": every timeline would start in 1970.
                 continue
             yield _timesketch(event, moment=moment)
 
@@ -201,7 +201,7 @@ def _timesketch(event: dict[str, Any], *, moment: datetime) -> dict[str, Any]:
 
 
 def _judge(kinds: Counter[str], *, results: Results, account: Coverage, files: int) -> None:
-    """plaso's events against what the toolkit itself counted on the same disk."""
+    """Compare plaso's events with what the toolkit itself counted on the same disk."""
     stat = kinds["fs:stat"]
     if short := far_too_little("plaso", rows=stat, present=files, what="files in the file systems"):
         results.gap("coverage: plaso fs:stat", short)
@@ -213,4 +213,4 @@ def _judge(kinds: Counter[str], *, results: Results, account: Coverage, files: i
         if short := far_too_little("plaso", rows=rows, present=count, what="in the files of that kind"):
             results.gap(f"coverage: plaso {names[0].rstrip(':')}", short)
     if kinds["broken"]:
-        results.gap("coverage: plaso", f"{kinds['broken']} events could not be read back")
+        results.gap("coverage: plaso", f"{kinds['broken']} events could not be parsed")

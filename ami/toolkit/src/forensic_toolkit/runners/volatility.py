@@ -17,7 +17,7 @@ from forensic_toolkit.sandbox import subprograms
 
 Row = dict[str, Any]
 Plugin = tuple[str, float]
-# Given to plugins that scan with YARA.
+# Plugins that scan with YARA and need the rule file.
 _YARA = ("vmayarascan", "vadyarascan")
 
 
@@ -36,19 +36,19 @@ def plugin_lists(platform: str, *, profile: str = "quick") -> list[list[Plugin]]
 
 
 def limit(plugins: list[Plugin]) -> float:
-    """Seconds for one list: every plugin may use up its own, and the kernel has to be found first."""
+    """The time limit of one list in seconds: that of every plugin, and time to find the kernel."""
     return 120.0 + sum(seconds for _name, seconds in plugins)
 
 
 @dataclass(slots=True)
 class Analysis:
-    """What the plugins gave: rows by plugin, and a record for each plugin that was to run."""
+    """The result of all plugins: rows by plugin, and a record of every plugin that was to run."""
 
     rows: dict[str, list[Row]] = field(default_factory=dict)
     runs: list[ToolRun] = field(default_factory=list)
 
     def failed(self) -> list[ToolRun]:
-        """The plugins without a result."""
+        """The runs of plugins that gave no result."""
         return [run for run in self.runs if run.error is not None]
 
 
@@ -71,7 +71,10 @@ def analyse(
     profile: str = "quick",
     seconds: float = 86_400.0,
 ) -> Analysis:
-    """Run all lists at once, for at most ``seconds``; ``yara`` is the text of the rules for plugins that scan. Rows and the programs' own output are kept in ``raw``."""
+    """Run all lists in parallel for at most ``seconds``; ``raw`` gets the rows and the programs' output.
+
+    ``yara`` is the text of the rules for plugins that scan.
+    """
     raw.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     rules = work / "rules.yar"
@@ -96,7 +99,7 @@ def analyse(
 
 
 def _start(argv: list[str], *, work: Path, log: Path) -> subprocess.Popen[bytes]:
-    # Half of the machine each; Python and the image's pages together need far less.
+    # All of the machine's memory; Python and the pages of the image need far less.
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return subprograms.start(argv, folder=work, stdout=log, memory_bytes=max(4 << 30, memory))
 

@@ -1,6 +1,6 @@
-"""A program of its own: many Volatility 3 plugins on one image in one process, with one context.
+"""A separate program that runs many Volatility 3 plugins on one image in one process, with one context.
 
-Stock ``vol`` finds the kernel anew for every plugin, which takes longer than most plugins. This program is
+Stock ``vol`` searches for the kernel again in every plugin, which takes longer than most plugins. This program is
 started by :mod:`forensic_toolkit.runners.volatility` and is the only module that imports volatility3.
 
 Usage: ``python -m forensic_toolkit.runners.volatility_runner JOB.json``; see :func:`main` for the fields.
@@ -35,10 +35,10 @@ def _out_of_time(_signal: int, _frame: types.FrameType | None) -> None:
 
 
 def lighten() -> None:
-    """Let two lookups that every access to an object makes cost less; the answers are the same.
+    """Make two lookups faster that every access to an object performs; their results stay the same.
 
-    They look through a dataclass and, twice, through a chain of mappings; together that is a third
-    of the time of a plugin such as malfind.
+    They search a dataclass and, twice, a chain of mappings; together they take a third of the time of
+    a plugin such as malfind.
     """
     from volatility3.framework.interfaces import objects
 
@@ -59,14 +59,14 @@ def lighten() -> None:
     objects.ReadOnlyMapping.__getattr__ = get_attribute
 
 
-# The version of dwarf2json whose tables say what this toolkit's tables say.
+# The version of dwarf2json whose tables have the same content as this toolkit's.
 _AS_DWARF2JSON = (0, 9, 0)
 
 
 def accept_own_tables() -> None:
-    """Let plugins that ask for dwarf2json's version judge this toolkit's tables as those of ``_AS_DWARF2JSON``.
+    """Let plugins that check dwarf2json's version treat this toolkit's tables as those of ``_AS_DWARF2JSON``.
 
-    Some want a newer version than one, others ask whether it is an older one: the question itself has to be answered.
+    Some require a minimum version, others behave differently for old ones, so the check itself is replaced.
     """
     from volatility3.framework import symbols
 
@@ -81,7 +81,7 @@ def accept_own_tables() -> None:
 
 
 class Runner:
-    """Holds the context; what the first plugin found out about the kernel is given to all others."""
+    """One context for all plugins; the kernel found for the first plugin is configured for all others."""
 
     def __init__(self, *, image: Path, symbols: Path, cache: Path) -> None:
         from volatility3 import framework
@@ -93,7 +93,7 @@ class Runner:
         constants.CACHE_PATH = str(cache)
         constants.OFFLINE = True
         symbol_package.__path__ = [str(symbols), *symbol_package.__path__]
-        # True: a plugin that needs a package which is not here does not stop the others.
+        # True: ignore plugins that need packages which are not installed.
         framework.import_files(plugins, True)
         self._plugins = framework.list_plugins()
         self._context = contexts.Context()
@@ -102,7 +102,7 @@ class Runner:
         self._kernel: dict[str, Any] = {}
 
     def run(self, name: str, options: dict[str, str]) -> list[dict[str, Any]]:
-        """The rows of one plugin with its options."""
+        """Run one plugin with its options and return its rows."""
         from volatility3.framework import automagic, interfaces, plugins
 
         if name not in self._plugins:
@@ -141,7 +141,7 @@ def _rows(grid: Any) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A cell as JSON; absent values are None, bytes are hex."""
+    """A cell as a JSON value; absent values are None, bytes are hexadecimal."""
     from volatility3.framework import interfaces, renderers
 
     match value:
@@ -164,12 +164,12 @@ def _plain(value: Any) -> Any:
 def _limited(
     runner: Runner, *, name: str, options: dict[str, str], seconds: float
 ) -> tuple[list[dict[str, Any]] | None, str | None]:
-    """Rows, or why there are none."""
+    """(rows, None), or (None, the reason why there are none)."""
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         return runner.run(name, options), None
     except TimeLimitError:
-        return None, f"not done after {seconds:.0f} s"
+        return None, f"not finished after {seconds:.0f} s"
     except Exception as error:  # a plugin may fail in any way; the others still run
         reason = f"{type(error).__name__}: {str(error) or 'requirements not met'}"
         return None, reason[:400]
@@ -187,13 +187,13 @@ def main(argv: list[str]) -> int:
     warnings.filterwarnings("ignore")
     logging.disable(logging.ERROR)
     signal.signal(signal.SIGALRM, _out_of_time)
-    # Millions of long-lived objects: with the default threshold a tenth of the time collects nothing.
+    # There are millions of long-lived objects: with the default threshold a tenth of the time is spent collecting nothing.
     gc.set_threshold(200_000, 50, 50)
     lighten()
     accept_own_tables()
     out = Path(job["out"])
     runner = Runner(image=Path(job["image"]), symbols=Path(job["symbols"]), cache=Path(job["cache"]))
-    # The first plugin also finds the kernel.
+    # The first plugin also searches for the kernel.
     extra = float(SETUP_LIMIT)
     for name, seconds in job["plugins"]:
         started = time.monotonic()

@@ -1,7 +1,7 @@
 """What a program that reads hostile bytes is denied: network, privileges, system calls, memory, processor time, size of output.
 
-Each denial is tried; what the machine does not allow (a container without namespaces, a Python that others may not
-read) is told in the provenance instead of passing for done. Source: unshare(2), prctl(2), setrlimit(2).
+Every restriction is attempted; where the machine does not allow one (a container without namespaces, a Python that other
+users cannot read), the provenance of the results says so. Source: unshare(2), prctl(2), setrlimit(2).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """Limits in bytes; ``group`` may read the evidence; None for ``user`` keeps the user."""
+    """Limits in bytes and seconds; ``group`` may read the evidence; ``user`` None keeps the current user."""
 
     memory_bytes: int
     output_bytes: int
@@ -43,14 +43,14 @@ class Confinement:
     processor_seconds: int = 86_400
 
     def hook(self) -> Callable[[], None]:
-        """What runs in the child between fork and exec. Nothing may be imported or opened there."""
+        """The function to run in the child between fork and exec; it must not import or open anything."""
         library = ctypes.CDLL(None, use_errno=True)
         root = os.geteuid() == 0
         groups = [] if self.group is None else [self.group]
         filter_calls = system_calls.installer(library)
 
         def confine() -> None:
-            # Without root a namespace of users is needed first; where there is none, the network stays.
+            # Without root a user namespace is needed first; where there is none, the network stays reachable.
             if library.unshare(_NEW_NETWORK if root else _NEW_USER | _NEW_NETWORK) == 0:
                 with contextlib.suppress(OSError):
                     _loopback_up()
@@ -60,7 +60,7 @@ class Confinement:
                 (resource.RLIMIT_CORE, 0),
                 (resource.RLIMIT_NOFILE, MAX_FILES),
                 (resource.RLIMIT_CPU, self.processor_seconds),
-                # Counted for the user: only where the user is nobody else's.
+                # Counted per user, so only where nobody else uses that user.
                 *([] if self.user is None else [(resource.RLIMIT_NPROC, MAX_PROCESSES)]),
             ):
                 with contextlib.suppress(ValueError, OSError):
@@ -86,7 +86,7 @@ def _loopback_up() -> None:
 
 
 def die_with_parent() -> Callable[[], None]:
-    """For programs that a confined program starts: they end when it is ended."""
+    """The function to run before exec in programs started by a confined one: they die with their parent."""
     library = ctypes.CDLL(None, use_errno=True)
 
     def ask() -> None:
@@ -96,12 +96,12 @@ def die_with_parent() -> Callable[[], None]:
 
 
 def plan(*, inputs: list[Path], folder: Path, input_bytes: int, seconds: float = 43_200.0) -> Confinement:
-    """As much confinement as this machine bears: an unprivileged user needs to reach Python, evidence and folder.
+    """The strongest confinement that this machine supports: a user change needs Python and the folder to be reachable.
 
-    ``seconds`` is the time for all of it; each process may use twice that of a processor, as threads go at once.
+    ``seconds`` is the time limit for everything; a process may use twice that in processor time (parallel threads).
     """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    # The image is mapped, which counts as address space but not as memory.
+    # The mapped image counts as address space, but takes no memory of its own.
     most = max(4 * GIB, memory) + input_bytes
     # A copy of a logical volume may be as large as the evidence.
     output = 16 * GIB + input_bytes
@@ -115,18 +115,18 @@ def plan(*, inputs: list[Path], folder: Path, input_bytes: int, seconds: float =
 
 
 def _mapped(name: str) -> bool:
-    """Whether the unprivileged user exists in this user namespace (user_namespaces(7)); in most there is only one."""
+    """Whether the unprivileged user exists in this user namespace (user_namespaces(7)); most have only one user."""
     lines = [[int(n) for n in line.split()] for line in Path("/proc/self", name).read_text("ascii").splitlines()]
     return any(inside <= NOBODY < inside + count for inside, _, count in lines)
 
 
 def _reachable(path: Path) -> bool:
-    """Whether everybody may enter every folder above it."""
+    """Whether every user may enter all folders above ``path``."""
     return all(parent.stat().st_mode & 0o001 for parent in path.parents)
 
 
 def hand_over(folder: Path, confinement: Confinement) -> None:
-    """Give a folder and what is in it to the user that will work there."""
+    """Make the confined user the owner of a folder and its contents."""
     if confinement.user is None:
         return
     folder.chmod(0o711)
@@ -135,7 +135,7 @@ def hand_over(folder: Path, confinement: Confinement) -> None:
 
 
 def described() -> tuple[list[str], str | None]:
-    """What this very process is denied, and what it is not although it should be."""
+    """The restrictions on the current process, and which of the intended ones are missing (None: none)."""
     network = [line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text("ascii").splitlines()[2:]]
     cards = [name for name in network if name != "lo"]
     memory, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -143,7 +143,7 @@ def described() -> tuple[list[str], str | None]:
     words = [f"user {os.getuid()}", f"memory {memory >> 20} MiB", f"files {size >> 20} MiB"]
     open_ends = []
     if cards:
-        open_ends.append(f"the network is in reach ({', '.join(cards[:3])})")
+        open_ends.append(f"the network is reachable ({', '.join(cards[:3])})")
     else:
         words.append("no network")
     if "\nSeccomp:\t2" in Path("/proc/self/status").read_text("ascii", "replace"):

@@ -1,4 +1,4 @@
-"""Talking with a program over pipes, with a deadline for every answer."""
+"""Requests to another program and its answers over pipes, with a deadline for every answer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ MAX_LINE = 1 << 20
 _CHUNK = 1 << 16
 
 
-class Conversation:
-    """One running program: lines and bytes in turns. Raises EvidenceError when it is late, gone or talks too much."""
+class PipeProtocol:
+    """A running program that answers with lines and bytes.
+
+    Methods raise EvidenceError when the program is late, gone or sends too much.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], *, errors: Path) -> None:
         if process.stdin is None or process.stdout is None:
@@ -27,7 +30,7 @@ class Conversation:
         self._buffer = bytearray()
 
     def send(self, data: bytes) -> None:
-        """Write a request."""
+        """Send a request."""
         try:
             self._in.write(data)
             self._in.flush()
@@ -35,20 +38,20 @@ class Conversation:
             raise EvidenceError(self._farewell()) from error
 
     def line(self, *, deadline: float) -> bytes:
-        """The next line; ``deadline`` is a time of time.monotonic."""
+        """The next line; ``deadline`` is on the clock of time.monotonic, in seconds."""
         searched = 0
         while (end := self._buffer.find(b"\n", searched)) < 0:
             searched = len(self._buffer)
             if searched > MAX_LINE:
                 self.end()
-                raise EvidenceError(f"a line of more than {MAX_LINE} bytes; the program was ended")
+                raise EvidenceError(f"a line of more than {MAX_LINE} bytes; the program was stopped")
             self._more(deadline)
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return line
 
     def receive(self, count: int, *, deadline: float) -> bytes:
-        """Exactly ``count`` bytes."""
+        """Exactly ``count`` bytes; ``deadline`` as for :meth:`line`."""
         while len(self._buffer) < count:
             self._more(deadline)
         data = bytes(self._buffer[:count])
@@ -56,7 +59,7 @@ class Conversation:
         return data
 
     def end(self) -> None:
-        """Close the pipes and end the program."""
+        """Close the pipes and kill the program."""
         with contextlib.suppress(OSError):
             self._in.close()
         with contextlib.suppress(ProcessLookupError):
@@ -67,11 +70,11 @@ class Conversation:
 
     def _more(self, deadline: float) -> None:
         left = deadline - time.monotonic()
-        # The pipe is closed once the program was ended.
+        # The pipe is closed after the program was stopped.
         ready = not (self._process.stdout is None or self._process.stdout.closed)
         if not ready or left <= 0 or not select.select([self._out], [], [], left)[0]:
             self.end()
-            raise EvidenceError("no answer in time; the program was ended" if ready else "the program has ended")
+            raise EvidenceError("no answer in time; the program was stopped" if ready else "the program has ended")
         data = os.read(self._out, _CHUNK)
         if not data:
             raise EvidenceError(self._farewell())

@@ -1,7 +1,7 @@
-"""A filter of system calls for programs that read hostile bytes: what a parser never needs is refused (seccomp(2), R93).
+"""A filter of system calls for programs that read hostile bytes: calls that no parser needs are refused (seccomp(2)).
 
-Refused calls fail with EPERM, so that a library that tries one goes on without it. Numbers after the kernel's tables for x86-64
-and arm64; on other machines there is no filter, and the provenance says so.
+Refused calls fail with EPERM, so that a library that tries one continues without it. Numbers come from the kernel's tables for
+x86-64 and arm64; on other machines there is no filter, and the provenance says so.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
 _NUMBER, _ARCHITECTURE = 0, 4  # offsets in struct seccomp_data
 _X32 = 0x40000000
 AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-# Name: number on x86-64, on arm64.
+# Name: (number on x86-64, number on arm64).
 REFUSED: dict[str, tuple[int, int]] = {
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
@@ -66,11 +66,11 @@ class _Program(ctypes.Structure):
 
 
 def instructions(machine: str) -> list[tuple[int, int, int, int]] | None:
-    """The filter (code, jump if true, jump if false, value) for a machine; None where it is not known."""
+    """The filter (code, jump if true, jump if false, value) for a machine; None for an unknown machine."""
     if machine not in AUDIT:
         return None
     numbers = sorted(pair[machine == "aarch64"] for pair in REFUSED.values())
-    # Another architecture's calls have other numbers: all of them are refused, as are those of x32.
+    # Calls of another architecture have other numbers: all of them are refused, and so are those of x32.
     program = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, AUDIT[machine]),
@@ -83,7 +83,7 @@ def instructions(machine: str) -> list[tuple[int, int, int, int]] | None:
 
 
 def installer(library: ctypes.CDLL) -> Callable[[], None]:
-    """What installs the filter between fork and exec, after no_new_privs; everything is prepared here."""
+    """The function that installs the filter between fork and exec, after no_new_privs; its memory is allocated here."""
     program = instructions(os.uname().machine)
     if program is None:
         return lambda: None
@@ -92,7 +92,7 @@ def installer(library: ctypes.CDLL) -> Callable[[], None]:
     described = _Program(len(program), ctypes.addressof(buffer))
 
     def install() -> None:
-        # The buffer lives as long as this function; a kernel without filters refuses, and /proc/self/status says so.
+        # Keeps the buffer alive. A kernel without seccomp filters refuses; /proc/self/status shows which it was.
         library.prctl(_SET_SECCOMP, _FILTER, ctypes.byref(described), 0, 0)
         _ = buffer
 

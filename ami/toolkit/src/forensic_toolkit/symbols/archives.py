@@ -1,4 +1,7 @@
-"""The kernel's program out of a package: .deb (deb(5)), .rpm (rpm's file format, cpio(5) newc) or the bare ELF file."""
+"""Extract the kernel's ELF file from a package.
+
+Formats: .deb (deb(5)), .rpm (rpm's file format with cpio(5) newc payload), or the bare ELF file.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ _OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
 
 
 def kernel(package: Path, *, into: Path) -> Path:
-    """Write the kernel's ELF file that a package holds to ``into``; an ELF file is its own. Raises SymbolError."""
+    """Extract the kernel's ELF file to ``into`` and return its path; a bare ELF file stays where it is. Raises SymbolError."""
     with package.open("rb") as file:
         head = file.read(8)
         file.seek(0)
@@ -43,7 +46,7 @@ def kernel(package: Path, *, into: Path) -> Path:
             elif head.startswith(_RPM):
                 found = _from_rpm(file, into=into)
             else:
-                raise SymbolError(f"it is no .deb, .rpm or ELF file: it begins with {head.hex()}")
+                raise SymbolError(f"it is not a .deb, .rpm or ELF file: it begins with {head.hex()}")
         except (
             EOFError,
             OSError,
@@ -60,7 +63,7 @@ def kernel(package: Path, *, into: Path) -> Path:
 
 
 def _opened(file: IO[bytes]) -> IO[bytes]:
-    """The stream unpacked, by its first bytes."""
+    """A decompressing stream, chosen by the first bytes."""
     head = file.read(6)
     file.seek(-len(head), io.SEEK_CUR)
     opener = next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), None)
@@ -91,17 +94,17 @@ def _from_rpm(file: IO[bytes], *, into: Path) -> bool:
             raise ValueError("a header of the .rpm is not where it belongs")
         count, size = struct.unpack(">II", head[8:])
         length = 16 * count + size
-        # The signature is filled up to eight bytes, the header is not.
+        # The signature is padded to eight bytes, the header is not.
         file.seek(length + (-length % 8 if aligned else 0), io.SEEK_CUR)
     return any(_copied(content, size=size, into=into) for content, size in _members(_opened(file)))
 
 
 def _members(stream: IO[bytes]) -> Iterator[tuple[IO[bytes], int]]:
-    """Kernels among the files of a cpio archive; the reader has to take all of one before the next."""
+    """Kernels among the files of a cpio archive; the caller must read each one completely before the next."""
     while True:
         header = stream.read(110)
         if header[:6] not in (b"070701", b"070702"):
-            raise ValueError("the payload is no cpio archive of the form newc")
+            raise ValueError("the payload is not a cpio archive in newc format")
         fields = [int(header[6 + 8 * number : 14 + 8 * number], 16) for number in range(13)]
         size, name_size = fields[6], fields[11]
         name = stream.read(name_size + -(110 + name_size) % 4).split(b"\0")[0].decode("utf-8", "replace")
@@ -118,14 +121,14 @@ def _skip(stream: IO[bytes], size: int) -> None:
     while size:
         read = len(stream.read(min(size, 1 << 20)))
         if not read:
-            raise EOFError("the archive is cut off")
+            raise EOFError("the archive is truncated")
         size -= read
 
 
 def _copied(content: IO[bytes], *, size: int, into: Path) -> bool:
-    """Write ``size`` bytes; False, and nothing, when they are no ELF file."""
+    """Write ``size`` bytes; if they are not an ELF file, write nothing and return False."""
     if size > MAX_KERNEL:
-        raise ValueError(f"a kernel of {size} bytes is more than the {MAX_KERNEL} that are unpacked")
+        raise ValueError(f"a kernel of {size} bytes exceeds the limit of {MAX_KERNEL}")
     head = content.read(min(size, 64))
     if not head.startswith(ELF):
         _skip(content, size - len(head))
@@ -136,7 +139,7 @@ def _copied(content: IO[bytes], *, size: int, into: Path) -> bool:
         while left:
             chunk = content.read(min(left, 1 << 20))
             if not chunk:
-                raise EOFError("the kernel is cut off")
+                raise EOFError("the kernel is truncated")
             out.write(chunk)
             left -= len(chunk)
     return True

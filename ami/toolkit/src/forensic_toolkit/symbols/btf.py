@@ -17,7 +17,7 @@ MAGIC = 0xEB9F
 
 
 class Kind(IntEnum):
-    """The kinds of types."""
+    """The kinds of BTF types, by their number in the format."""
 
     INT = 1
     PTR = 2
@@ -72,7 +72,7 @@ class Btf:
     little_endian: bool
 
     def resolve(self, type_id: int) -> int:
-        """The id of the type behind typedefs and qualifiers; 0 for void."""
+        """The id of the underlying type, without typedefs and qualifiers; 0 for void."""
         for _ in range(64):
             if type_id == 0 or self.types[type_id].kind not in QUALIFIERS:
                 return type_id
@@ -81,7 +81,7 @@ class Btf:
 
 
 def parse(raw: bytes) -> Btf:
-    """Parse a BTF blob. Raises SymbolError when it is not one or is cut off."""
+    """Parse a BTF blob. Raises SymbolError when it is not BTF or truncated."""
     order = _byte_order(raw)
     try:
         _magic, version, _flags, header, type_at, type_size, text_at, text_size = struct.unpack_from(
@@ -92,7 +92,7 @@ def parse(raw: bytes) -> Btf:
         begin, end = header + type_at, header + type_at + type_size
         text = raw[header + text_at : header + text_at + text_size]
         if end > len(raw) or len(text) != text_size:
-            raise SymbolError(f"BTF is cut off: it has {len(raw)} bytes and announces more")
+            raise SymbolError(f"BTF is truncated: it has {len(raw)} bytes and announces more")
         return Btf(
             types=_types(raw, begin=begin, end=end, strings=_Strings(text), order=order),
             little_endian=order == "<",
@@ -105,7 +105,7 @@ def _byte_order(raw: bytes) -> str:
     for order in "<>":
         if len(raw) >= 2 and struct.unpack_from(f"{order}H", raw)[0] == MAGIC:
             return order
-    raise SymbolError("this is no BTF: the first two bytes are not its magic number")
+    raise SymbolError("this is not BTF: the first two bytes are not its magic number")
 
 
 class _Strings:
@@ -144,7 +144,7 @@ def _extra(raw: bytes, *, at: int, info: int, strings: _Strings, order: str) -> 
     match kind:
         case Kind.STRUCT | Kind.UNION:
             rows = struct.iter_unpack(f"{order}III", raw[at : at + 12 * count])
-            # With the flag set an offset holds a bit field's width in its upper byte.
+            # With the flag set the upper byte of an offset holds the width of a bit field.
             members = [
                 Member(strings[name], type_id, bits & 0xFFFFFF if flag else bits, bits >> 24 if flag else 0)
                 for name, type_id, bits in rows

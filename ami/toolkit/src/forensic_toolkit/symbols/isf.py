@@ -23,7 +23,7 @@ LINK_ADDRESS = 0xFFFFFFFF81000000
 KERNEL_SPACE = 0xFFFFFFFF80000000
 _POINTER_SIZE = 8
 MAX_TABLE = 1 << 30
-# By-products of compilation and of tracing: a quarter of all symbols, wanted by no plugin, costly to load.
+# By-products of compilation and tracing: a quarter of all symbols, used by no plugin, expensive to load.
 _BY_PRODUCT = re.compile(
     r"__ksym|__kstr|__crc_|__UNIQUE_ID|__func__|__already_done|__event_|__bpf_trace_|__SC[KT]__|__tpstrtab_|__param_"
     r"|__setup_|__initcall|__key\.|print_fmt_|___tp_str|trace_event_(fields|type_funcs|raw)|descriptor\.|_rs\."
@@ -33,7 +33,7 @@ _SIGNED, _CHAR, _BOOL = 1, 2, 4
 
 @dataclass(frozen=True, slots=True)
 class KernelFacts:
-    """What the kernel says about itself, as the capture collected it."""
+    """Files that describe the kernel, as the capture collected them."""
 
     btf: bytes
     kallsyms: bytes
@@ -41,12 +41,12 @@ class KernelFacts:
 
     @property
     def banner(self) -> bytes:
-        """The text by which Volatility matches an image with a table, as it lies in memory."""
+        """The text by which Volatility matches an image with a table, as it appears in memory."""
         return self.version.rstrip(b"\n\0") + b"\n"
 
 
 def build(facts: KernelFacts) -> Json:
-    """Build the table. Raises SymbolError saying which of the three inputs is at fault."""
+    """Build the table. Raises SymbolError naming the input that cannot be used."""
     if not facts.version.startswith(b"Linux version "):
         raise SymbolError("the kernel's version text does not begin with 'Linux version'")
     btf = parse(facts.btf)
@@ -80,7 +80,7 @@ def dump(table: Json) -> bytes:
 
 
 def load(path: Path) -> Json:
-    """A packed table (.json.xz), not larger than ``MAX_TABLE`` unpacked. Raises SymbolError."""
+    """Load a compressed table (.json.xz) of at most ``MAX_TABLE`` bytes. Raises SymbolError."""
     try:
         unpacker = lzma.LZMADecompressor(memlimit=256 << 20)
         text = unpacker.decompress(path.read_bytes(), max_length=MAX_TABLE)
@@ -88,17 +88,17 @@ def load(path: Path) -> Json:
     except (OSError, lzma.LZMAError, ValueError) as error:
         raise SymbolError(f"the table cannot be read: {error}") from error
     if not isinstance(table, dict) or not isinstance(table.get("symbols"), dict):
-        raise SymbolError(f"the table is cut off, larger than {MAX_TABLE >> 20} MiB or no symbol table")
+        raise SymbolError(f"the table is truncated, larger than {MAX_TABLE >> 20} MiB or not a symbol table")
     return table
 
 
 def banner_of(table: Json) -> bytes:
-    """The banner of the kernel that a table is of. Raises SymbolError."""
+    """The banner of a table's kernel. Raises SymbolError."""
     coded = table["symbols"].get("linux_banner", {}).get("constant_data")
     try:
         return base64.b64decode(coded or "", validate=True).rstrip(b"\0\n") + b"\n"
     except ValueError as error:
-        raise SymbolError("the banner of the table is no base64") from error
+        raise SymbolError("the banner of the table is not base64") from error
 
 
 def _origin(kind: str, *, name: str, content: bytes) -> Json:
@@ -116,12 +116,14 @@ def read_kallsyms(text: str) -> dict[str, int]:
             try:
                 found.setdefault(fields[2], int(fields[0], 16))
             except ValueError as error:
-                raise SymbolError(f"kallsyms: '{fields[0][:40]}' is no address") from error
+                raise SymbolError(f"kallsyms: '{fields[0][:40]}' is not an address") from error
     if not any(found.values()):
         raise SymbolError("kallsyms holds no addresses (kernel.kptr_restrict, or not read as root)")
     start = found.get("_text")
     if start is None or start < KERNEL_SPACE:
-        raise SymbolError("kallsyms: no '_text' where x86-64 kernels lie; only they are supported")
+        raise SymbolError(
+            "kallsyms: no '_text' at the address range of x86-64 kernels; other architectures are not supported"
+        )
     slide = start - LINK_ADDRESS
     return {name: at - slide if at >= KERNEL_SPACE else at for name, at in found.items()}
 

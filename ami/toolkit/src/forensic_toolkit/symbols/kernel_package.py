@@ -1,8 +1,8 @@
 """A symbol table from a distribution's debug package: by dwarf2json where it is installed, else from the kernel's BTF.
 
-Also a program of its own, run confined: ``python -m forensic_toolkit.symbols.kernel_package PACKAGE FOLDER`` writes
+Also a separate, confined program: ``python -m forensic_toolkit.symbols.kernel_package PACKAGE FOLDER`` writes
 ``FOLDER/symbols`` (.json.xz) and prints one JSON line: ``{"banner", "method", "symbols", "kernel_sha256", "notes"}``.
-dwarf2json (Volatility Software License) is run as the program it is and never part of this one.
+dwarf2json (Volatility Software License) is run as a separate program.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NOBITS = 8
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A section of an ELF file; bytes."""
+    """A section of an ELF file; address, offset and size in bytes."""
 
     name: str
     kind: int
@@ -50,10 +50,10 @@ class Kernel:
                 self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self._parts = {part.name: part for part in _parts(self._data)}
         except (OSError, struct.error, ValueError, IndexError) as error:
-            raise SymbolError(f"the kernel is no whole 64-bit ELF file: {error}") from error
+            raise SymbolError(f"the kernel is not a complete 64-bit ELF file: {error}") from error
 
     def section(self, name: str) -> bytes | None:
-        """Content of a section; None when it is not there, or empty."""
+        """The content of a section; None when it is missing or empty."""
         part = self._parts.get(name)
         if part is None or part.kind == _NOBITS or not part.size:
             return None
@@ -71,7 +71,7 @@ class Kernel:
         return sorted(found)
 
     def text_at(self, address: int) -> bytes:
-        """The text that ends with a zero at an address of the running kernel."""
+        """The zero-terminated text at an address of the running kernel."""
         for part in self._parts.values():
             if part.kind != _NOBITS and part.address and 0 <= address - part.address < part.size:
                 start = part.offset + address - part.address
@@ -95,7 +95,7 @@ def _parts(data: mmap.mmap) -> list[_Part]:
 
 
 def build(path: Path) -> tuple[isf.Json, str, list[str]]:
-    """The table, the method it was made by, and why another one was not taken. Raises SymbolError."""
+    """The table, the method that built it, and why other methods were not used. Raises SymbolError."""
     kernel = Kernel(path)
     symbols = kernel.symbols()
     place = next((address for address, name in symbols if name == "linux_banner"), None)
@@ -126,23 +126,23 @@ def _by_dwarf(program: str, path: Path, *, banner: bytes) -> isf.Json:
             [program, "linux", "--elf", str(path)], capture_output=True, check=False, timeout=DWARF_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise SymbolError(f"dwarf2json did not end well: {error}") from error
+        raise SymbolError(f"dwarf2json could not be run: {error}") from error
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["nothing"]
-        raise SymbolError(f"dwarf2json ended with {done.returncode}: {printable(said[0])}")
+        raise SymbolError(f"dwarf2json failed with exit status {done.returncode}: {printable(said[0])}")
     try:
         table = json.loads(done.stdout)
     except ValueError as error:
-        raise SymbolError(f"dwarf2json's output is no JSON: {error}") from error
+        raise SymbolError(f"dwarf2json's output is not JSON: {error}") from error
     if not isinstance(table, dict) or not isinstance(table.get("symbols"), dict):
-        raise SymbolError("dwarf2json's output is no symbol table")
+        raise SymbolError("dwarf2json's output is not a symbol table")
     if isf.banner_of(table).rstrip(b"\n") != banner.rstrip(b"\n"):
-        raise SymbolError("dwarf2json's table is of another kernel than the file")
+        raise SymbolError("dwarf2json's table belongs to another kernel than the file")
     return table
 
 
 def main(argv: list[str]) -> int:
-    """Build the table of one package."""
+    """Build the table of the package ``argv[1]`` in the folder ``argv[2]``."""
     package, folder = Path(argv[1]), Path(argv[2])
     path = archives.kernel(package, into=folder / "vmlinux")
     table, method, notes = build(path)

@@ -1,4 +1,4 @@
-"""The offline store of symbol tables for Windows: nothing is fetched from anywhere.
+"""The offline store of symbol tables for Windows; nothing is downloaded.
 
 Tables lie in ``windows/<pdb>/<GUID>-<age>.json.xz``, as Volatility names them: below the folder that FORENSIC_SYMBOLS
 names (the AMI's), and in an archive that the manifest offers as ``symbols_windows`` (an object of the tools bucket).
@@ -21,7 +21,7 @@ _MEMBER = re.compile(r"(?:[^/]+/)?windows/([A-Za-z0-9_.-]{1,64})/([0-9A-Fa-f]{32
 
 
 def prepare(files: Mapping[str, Path], *, work: Path) -> Path:
-    """A folder for Volatility. Raises SymbolError when there is no table at all."""
+    """A folder with symbol tables for Volatility. Raises SymbolError when there is none."""
     folder = work / "tables"
     if ARCHIVE in files and unpack(files[ARCHIVE], folder=folder):
         return folder
@@ -29,12 +29,12 @@ def prepare(files: Mapping[str, Path], *, work: Path) -> Path:
     if any((installed / "windows").glob("*/*.json*")):
         return installed
     raise SymbolError(
-        f"no symbol table for Windows: neither the manifest offers '{ARCHIVE}' nor is there one below {installed}/windows"
+        f"no symbol table for Windows: the manifest offers no '{ARCHIVE}', and there is none below {installed}/windows"
     )
 
 
 def unpack(archive: Path, *, folder: Path) -> int:
-    """Unpack the tables and nothing else, within limits; returns how many. Raises SymbolError."""
+    """Extract the tables, and nothing else, within limits; returns their number. Raises SymbolError."""
     count, size = 0, 0
     try:
         with zipfile.ZipFile(archive) as packed:

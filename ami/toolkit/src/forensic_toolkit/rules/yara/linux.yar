@@ -1,4 +1,4 @@
-// Rules on the content of files that are suspicious by their place or origin. meta: title, severity, technique.
+// Rules on the content of files with a suspicious place or origin. meta: title, severity, technique.
 
 rule script_reverse_shell
 {
@@ -18,7 +18,7 @@ rule script_reverse_shell
 rule program_carries_commands_of_an_intruder
 {
     meta:
-        title = "Program with the words of a remote control"
+        title = "Program with strings of a remote-control tool"
         severity = "high"
         technique = "T1059"
     strings:
@@ -64,7 +64,7 @@ rule packed_with_upx
 rule web_shell_php
 {
     meta:
-        title = "PHP that runs what a request sends"
+        title = "PHP that executes input from a request"
         severity = "critical"
         technique = "T1505.003"
     strings:
