@@ -11,6 +11,6 @@ from tests.toolkit.object_store import Store, serving
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    """What stands for S3, for one test."""
+    """A server in place of S3, for one test."""
     with serving() as state:
         yield state

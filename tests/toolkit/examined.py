@@ -1,4 +1,4 @@
-"""Runs the disk examination in the toolkit's own environment and gives back what it says."""
+"""Runs the disk examination in the toolkit's own environment and returns its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk without a disk: entries whose contents are given."""
+"""A tree of files without a disk: entries with given contents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ns(moment: datetime) -> int:
 
 @dataclass
 class Contents:
-    """Stands where an opened file system would."""
+    """Takes the place of an opened file system."""
 
     by_inode: dict[int, bytes] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)

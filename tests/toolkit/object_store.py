@@ -1,4 +1,4 @@
-"""A server that stands for S3: it gives what a manifest offers and keeps what is uploaded."""
+"""A server in place of S3: it serves the objects of a manifest and keeps uploads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VOLUME = "vol-0123456789abcdef0"
 
 @dataclass
 class Store:
-    """What the server gives and gets."""
+    """The objects that the server offers, and what was uploaded."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)

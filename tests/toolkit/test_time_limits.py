@@ -1,4 +1,4 @@
-"""Time limits, one inside the other."""
+"""Nested time limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from forensic_toolkit.results import Finding, Results
 from forensic_toolkit.times import now
 
 
-def test_limits_of_time_lie_one_in_the_other() -> None:
+def test_time_limits_are_nested() -> None:
     results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
 
     def slow() -> list[Finding]:

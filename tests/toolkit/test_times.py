@@ -1,4 +1,4 @@
-"""Times in the two spellings of the contracts, and those of syslog."""
+"""Times of logs and in the formats of the outputs."""
 
 from __future__ import annotations
 

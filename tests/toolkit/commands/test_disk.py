@@ -20,7 +20,7 @@ def found(rule: Rule, builder: Builder) -> list[tuple[str, str, str | None]]:
 
 
 @pytest.mark.parametrize("rule", disk.TREE_RULES, ids=lambda rule: rule.__name__)
-def test_an_untouched_system_gives_nothing(rule: Rule) -> None:
+def test_an_untouched_system_gives_no_findings(rule: Rule) -> None:
     builder = Builder()
     builder.add("/usr/bin/su", b"\x7fELF su", mode=0o4755, born=INSTALLED)
     builder.add("/etc/crontab", b"17 * * * * root run-parts /etc/cron.hourly\n", born=INSTALLED)

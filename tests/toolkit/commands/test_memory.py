@@ -51,7 +51,7 @@ def test_a_table_of_the_library_is_used_when_the_capture_has_no_facts(tmp_path: 
         (lzma.compress(b'{"symbols": {}}' * 9)[:40], "truncated"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_the_reason_why_a_table_cannot_be_used(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "table"
     path.write_bytes(content)
     with pytest.raises(SymbolError, match=reason):

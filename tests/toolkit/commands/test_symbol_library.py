@@ -1,4 +1,4 @@
-"""The library command, against a server that stands for S3."""
+"""The library command, against a server in place of S3."""
 
 from __future__ import annotations
 

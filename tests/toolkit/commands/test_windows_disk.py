@@ -12,7 +12,7 @@ from tests.toolkit.fake_tree import Builder
 LOGS = "/Windows/System32/winevt/Logs"
 
 
-def test_a_damaged_log_counts_what_its_chunks_say() -> None:
+def test_a_damaged_log_counts_the_records_that_its_chunks_announce() -> None:
     builder = Builder().add(f"{LOGS}/Security.evtx", evtx.log(server.security()))
     builder.add(f"{LOGS}/Broken.evtx", evtx.log(server.security(), broken=True)).add(f"{LOGS}/Empty.evtx", bytes(4096))
     account = Coverage()
@@ -25,7 +25,7 @@ def test_a_damaged_log_counts_what_its_chunks_say() -> None:
     assert short == {"Security.evtx": [], "Broken.evtx": ["3 of 12 lines were parsed"], "Empty.evtx": []}
 
 
-def test_results_of_a_volume_without_windows_say_nothing_of_it() -> None:
+def test_a_volume_without_windows_gives_no_windows_gaps() -> None:
     assert not windows_disk.is_windows(Builder().tree())
     results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
     windows_disk._judge_registry(Builder().tree(), {"services": [], "amcache.application_files": []}, results=results)

@@ -1,4 +1,4 @@
-"""The commands end to end against a server that stands for S3; the tools themselves are not needed."""
+"""The commands end to end against a server in place of S3; the tools themselves are not needed."""
 
 from __future__ import annotations
 

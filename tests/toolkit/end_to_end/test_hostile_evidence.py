@@ -1,4 +1,4 @@
-"""Evidence made by an intruder who knows the tools: the rest is complete, nothing is executed, rendered or followed."""
+"""Evidence crafted against the tools: the rest is examined completely, nothing is executed, rendered or followed."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_the_rest_of_a_hostile_disk_is_complete(hostile: tuple[Path, dict[str, A
 
 @needs_tools
 @pytest.mark.investigate
-def test_nothing_hostile_comes_out_as_it_went_in(hostile: tuple[Path, dict[str, Any], float]) -> None:
+def test_hostile_text_is_escaped_in_the_outputs(hostile: tuple[Path, dict[str, Any], float]) -> None:
     image, results, _seconds = hostile
     text = json.dumps(results, ensure_ascii=False)
     control = {char for char in text if unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp"}}
@@ -146,7 +146,7 @@ def with_rule(code: str, more: str = "") -> str:
         ),
     ],
 )
-def test_a_rule_that_hangs_or_eats_memory_ends_alone(code: str, more: str, says: str, tmp_path: Path) -> None:
+def test_a_rule_that_hangs_or_exhausts_memory_fails_alone(code: str, more: str, says: str, tmp_path: Path) -> None:
     manifest = lab_disk.build(WEB_SERVER, tmp_path / "disk.raw")
     facts = json.loads(manifest.facts_file.read_text("utf-8"))["facts"]
     results = examine(manifest.image, whole=True, before=with_rule(code, more))
@@ -157,7 +157,7 @@ def test_a_rule_that_hangs_or_eats_memory_ends_alone(code: str, more: str, says:
 
 @needs_tools
 @pytest.mark.investigate
-def test_a_confined_program_that_dies_is_a_failure_with_a_reason(tmp_path: Path) -> None:
+def test_a_confined_program_that_is_killed_is_a_failure_with_a_reason(tmp_path: Path) -> None:
     manifest = lab_disk.build(WEB_SERVER, tmp_path / "disk.raw")
     results = examine(manifest.image, whole=True, before=with_rule(_DIES))
     assert "the confined examination failed: exit -9" in results["failure"]

@@ -83,7 +83,7 @@ def test_the_quick_profile_answers_in_time_on_every_layout(layout: Layout, tmp_p
 
 @pytest.mark.investigate
 @pytest.mark.parametrize(("tool", "layout"), [("xfs_repair", Layout.PLAIN_XFS), ("pvck", Layout.LVM_EXT4)])
-def test_the_tools_of_the_trade_find_no_fault_in_the_images(tool: str, layout: Layout, tmp_path: Path) -> None:
+def test_standard_tools_accept_the_images(tool: str, layout: Layout, tmp_path: Path) -> None:
     program = shutil.which(tool)
     if program is None:
         pytest.skip(
@@ -143,7 +143,7 @@ def test_the_full_profile_has_all_steps_in_order(layout: Layout, tmp_path: Path)
         f"entries in {seconds:.0f} s"
     )
     assert missing == []
-    # The facts are told in the order in which the intruder acted; the timeline has them in the same one.
+    # The timeline has the facts in the order in which the intruder acted.
     found = [place for place, _name in places if place is not None]
     begun = [_acted(fact) for fact in facts]
     assert [place for _, place in sorted(zip(begun, found, strict=True))] == sorted(found)
@@ -154,12 +154,12 @@ def test_the_full_profile_has_all_steps_in_order(layout: Layout, tmp_path: Path)
 
 
 def _acted(fact: dict[str, Any]) -> datetime:
-    """When the intruder did it: a time that was made up for show is no act."""
+    """When the intruder acted; a forged time does not count."""
     return min(moment(text) for name, text in fact["times"].items() if name != "shown")
 
 
 def _place(fact: dict[str, Any], events: list[dict[str, Any]]) -> int | None:
-    """Where the timeline tells a fact, within a second of its time."""
+    """The index of a fact in the timeline, within a second of its time."""
     acted = _acted(fact)
     for number, event in enumerate(events):
         near = abs((moment(event["datetime"]) - acted).total_seconds()) <= 1
@@ -169,7 +169,7 @@ def _place(fact: dict[str, Any], events: list[dict[str, Any]]) -> int | None:
 
 
 @pytest.mark.investigate
-def test_journalctl_finds_no_fault_in_the_journal_and_reads_what_the_toolkit_reads(tmp_path: Path) -> None:
+def test_journalctl_accepts_the_journal_and_reads_what_the_toolkit_reads(tmp_path: Path) -> None:
     program = shutil.which("journalctl")
     if program is None:
         pytest.skip("journalctl is not on this machine (Debian: systemd); the toolkit's own reader is tested anyway")

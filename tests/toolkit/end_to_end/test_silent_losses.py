@@ -1,4 +1,4 @@
-"""The coverage gate: every way in which evidence or a tool falls silent is a gap with a name, and a clean disk has none."""
+"""The coverage gate: every kind of silent loss in evidence or tools is a named gap, and a clean disk has none."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Symbols from the kernel's own BTF against those from debug information: the same rows from every plugin.
 
-The table from debug information was made by dwarf2json 0.9.0 from Debian's linux-image-6.1.0-56-cloud-amd64-dbg, the
+The table from debug information was built by dwarf2json 0.9.0 from Debian's linux-image-6.1.0-56-cloud-amd64-dbg, the
 kernel of the lab's image. FORENSIC_PARITY_IMAGE (LiME, of the same kernel) names a further image to compare on.
 """
 
@@ -88,7 +88,7 @@ def test_both_tables_are_of_the_labs_kernel(lab: memory.MemoryFiles, btf_table: 
     for table in (DEBUG, btf_table):
         coded = json.loads(lzma.decompress(table.read_bytes()))["symbols"]["linux_banner"]["constant_data"]
         assert base64.b64decode(coded).rstrip(b"\0\n") == lab.version.read_bytes().rstrip(b"\n"), (
-            f"{table.name} is of another kernel than the lab's image: make it anew from that kernel's debug package"
+            f"{table.name} is of another kernel than the lab's image: rebuild it from that kernel's debug package"
         )
 
 

@@ -1,4 +1,4 @@
-"""A Windows server's registry, event logs, tasks, prefetch, Amcache and MFT, made by hand (lab/evidence/windows) on a real NTFS volume."""
+"""A Windows server's registry, event logs, tasks, prefetch, Amcache and MFT, written by lab/evidence/windows to a real NTFS volume."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ EXPECTED = {
 @needs_tools
 @needs_ntfs
 @pytest.mark.investigate
-def test_the_intrusion_is_told_step_by_step(volume: Path) -> None:
+def test_the_intrusion_is_found_step_by_step(volume: Path) -> None:
     found = examine(volume, whole=True)
     assert found["gaps"] == [] and found["failure"] is None
     said = {
@@ -74,7 +74,7 @@ def changed(volume: Path, folder: Path, *, old: bytes, new: bytes) -> Path:
 @needs_tools
 @needs_ntfs
 @pytest.mark.investigate
-def test_a_log_and_a_hive_that_say_nothing_are_gaps(volume: Path, tmp_path: Path) -> None:
+def test_a_log_and_a_hive_without_records_are_gaps(volume: Path, tmp_path: Path) -> None:
     records = evtx.log(server.security())[4096 + 512 : 4096 + 512 + 4000]
     broken = changed(volume, tmp_path, old=records, new=b"\xff" * len(records))
     hive = server.registry()["windows/system32/config/system"][:4600]
@@ -102,7 +102,7 @@ print(json.dumps(results.as_dict(ended=now())))
 @needs_tools
 @needs_ntfs
 @pytest.mark.investigate
-def test_the_mft_gives_a_forged_time_away(volume: Path) -> None:
+def test_the_mft_reveals_a_forged_time(volume: Path) -> None:
     found = json.loads(run(_MFT, str(volume)))
     assert found["gaps"] == [] and found["counts"]["mft_records"] > 100
     (forged,) = found["findings"]

@@ -23,5 +23,5 @@ def test_deleted_names_in_copies_of_directory_blocks() -> None:
         (11, "here", 98),
         (11, "gone.tgz", 99),
     ]
-    # A block that only begins like one gives nothing.
+    # A block that only begins like a directory block gives no names.
     assert list(deleted_names.in_blocks(block[:30] + b"\xff" * 994, block=1024)) == []

@@ -32,7 +32,7 @@ def test_segments_come_in_the_volumes_order() -> None:
     assert volume.pieces == ((4 * EXTENT, 8 * EXTENT), (EXTENT, 3 * EXTENT))
 
 
-def test_stripes_take_turns() -> None:
+def test_stripes_alternate() -> None:
     read = physical_volume(
         (
             b'extent_count = 8\ntype = "striped"\nstripe_count = 1\nstripes = [\n"pv0", 3\n]',

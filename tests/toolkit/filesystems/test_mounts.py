@@ -18,7 +18,7 @@ def _walked(files: dict[str, bytes], *, description: str = "x", uuid: str = "", 
     return Walked(contents, Identity(uuid, label), entries)  # type: ignore[arg-type]
 
 
-def test_file_systems_go_below_their_mount_points() -> None:
+def test_file_systems_are_placed_below_their_mount_points() -> None:
     fstab = b"""UUID=AA-1 /var xfs defaults 0 0
 LABEL=home /home ext4 defaults 0 0
 /dev/mapper/vg--0-data /srv xfs defaults 0 0

@@ -32,7 +32,7 @@ def test_files_of_an_rpm_package_are_known_with_their_digests(place: str) -> Non
     assert (lists.packages, lists.problems) == (1, [])
 
 
-def test_a_packaged_program_is_quiet_and_a_changed_one_is_not() -> None:
+def test_a_changed_packaged_program_is_a_finding_and_an_unchanged_one_is_not() -> None:
     tree = amazon().tree()
     assert not list(file_rules.new_programs(tree)) and not list(file_rules.differing_programs(tree))
     found = list(file_rules.differing_programs(amazon(program=b"#!/bin/sh\nexec evil\n").tree()))
@@ -77,7 +77,7 @@ def test_a_database_that_cannot_be_read_is_named(database: bytes, says: str) -> 
     assert re.search(says, problems[0]), problems
 
 
-def test_a_made_up_database_is_ended_and_a_damaged_package_counted(
+def test_a_crafted_database_is_stopped_and_a_damaged_package_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "made-up.sqlite"
@@ -93,6 +93,6 @@ def test_a_made_up_database_is_ended_and_a_damaged_package_counted(
     assert "no Packages table" in amazon(database=path.read_bytes()).tree().packages.problems[0]
 
 
-def test_the_older_forms_are_a_gap_by_name() -> None:
+def test_older_database_formats_are_a_named_gap() -> None:
     problems = Builder().add("/var/lib/rpm/Packages", b"\0" * 99).tree().packages.problems
     assert "/var/lib/rpm/Packages" in problems[0] and "Berkeley DB" in problems[0]

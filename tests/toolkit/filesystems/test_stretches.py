@@ -1,4 +1,4 @@
-"""Reading what lies in pieces."""
+"""Reading a volume that is not contiguous."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logical volumes, mount points and superblocks: what lies where on a disk."""
+"""What a volume holds, by its first sectors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from forensic_toolkit.filesystems.entries import Identity
 from forensic_toolkit.filesystems.volumes import guess_content
 
 
-def test_superblocks_say_who_they_are() -> None:
+def test_superblocks_identify_file_systems() -> None:
     xfs = bytearray(4096)
     xfs[:4], xfs[108:112], xfs[32:48] = b"XFSB", b"data", bytes(range(16))
     struct.pack_into(">QQ", xfs, 128, 64, 4)

@@ -1,4 +1,4 @@
-"""Log-ins, histories, commands, web requests."""
+"""Log-in attempts of sshd, and the utmp records of wtmp."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_utmp_records_of_arm64() -> None:
     assert (found[0].user, found[0].time.isoformat()) == ("ec2-user", "2026-01-02T03:04:05.250000+00:00")
 
 
-def test_what_rsyslog_copied_from_the_journal_counts_once() -> None:
+def test_lines_that_rsyslog_copied_from_the_journal_count_once() -> None:
     first = list(login_logs.attempts(lines(auth_log(failures=2))))
     copy = [replace(login, time=login.time + timedelta(milliseconds=300), source="journal") for login in first]
     other = replace(copy[0], port=1)

@@ -24,7 +24,7 @@ def test_accounts() -> None:
     assert [title for title, *_ in found(account_rules.passwords, builder)] == ["/etc/shadow"]
 
 
-def test_keys_added_later_weigh_more() -> None:
+def test_keys_added_later_have_a_higher_severity() -> None:
     key = b"ssh-ed25519 AAAAC3Nza ops@example.com\n"
     builder = Builder().add("/root/.ssh/authorized_keys", key, born=INSTALLED, modified=LATER)
     builder.add("/home/a/.ssh/authorized_keys", key, born=INSTALLED)

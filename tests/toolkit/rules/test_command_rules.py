@@ -33,7 +33,7 @@ from forensic_toolkit.rules.command_rules import judge, rules
 def test_commands_of_intruders(command: str, name: str) -> None:
     rule = judge(command)
     assert rule is not None
-    # A bare address outweighs nothing that is worse; only order decides.
+    # A command may match an earlier, more severe rule as well; the first one in order counts.
     assert rule.name == name or rules().index(rule) < next(i for i, r in enumerate(rules()) if r.name == name)
 
 

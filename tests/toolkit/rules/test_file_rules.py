@@ -25,7 +25,7 @@ def test_set_user_id_copy_of_a_shell() -> None:
     assert finding.data["same_as"] == "/usr/bin/bash"
 
 
-def test_packages_vouch_for_their_programs() -> None:
+def test_packaged_programs_are_not_reported() -> None:
     builder = Builder().add("/usr/bin/newtool", b"\x7fELF", mode=0o4755)
     assert len(found(file_rules.privileged, builder)) == 1
     # Debian's lists name the place before the merge of /bin into /usr.
@@ -43,7 +43,7 @@ def test_hidden_and_temporary_programs() -> None:
     assert is_hidden("/home/a/.x") and not is_hidden("/home/a/.cache/x")
 
 
-def test_times_set_back_are_told_from_unpacked_archives() -> None:
+def test_times_set_back_are_distinguished_from_unpacked_archives() -> None:
     old = datetime(2025, 5, 5, tzinfo=UTC)
     builder = Builder().add("/var/www/x.php", b"x", modified=old, accessed=old)
     assert found(file_rules.forged_times, builder) == [("/var/www/x.php", "high", "T1070.006")]

@@ -46,7 +46,7 @@ def test_failures_then_success_is_a_guessed_password() -> None:
 
 
 @pytest.mark.parametrize(("failures", "success", "expected"), [(4, True, []), (9, False, ["low"]), (0, True, [])])
-def test_other_mixtures(failures: int, success: bool, expected: list[str]) -> None:
+def test_failures_without_a_success_have_low_severity_and_few_failures_none(failures: int, success: bool, expected: list[str]) -> None:
     assert [finding.severity for finding in judged(auth_log(failures=failures, success=success))] == expected
 
 

@@ -46,7 +46,7 @@ def titles(rows: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
     return {finding.title: finding.severity for finding in memory_rules.findings(rows)}
 
 
-def test_quiet_system_gives_nothing() -> None:
+def test_an_ordinary_system_gives_no_findings() -> None:
     rows = together(
         process(1, "systemd", args="/sbin/init", exe="/usr/lib/systemd/systemd", ppid=0),
         process(2, "kthreadd", args="[kthreadd]", ppid=0),
@@ -73,7 +73,7 @@ def test_disguise_deletion_and_connection() -> None:
     ]
 
 
-def test_deleted_after_an_update_is_a_small_matter() -> None:
+def test_deletion_by_an_update_has_low_severity() -> None:
     assert titles(process(80, "nginx", exe="/usr/sbin/nginx (deleted)")) == {
         "Process 80 runs a deleted executable": "low"
     }
@@ -90,7 +90,7 @@ def test_shell_under_a_service_name_on_the_network() -> None:
     assert found["Shell on the network: bash (81) with 10.9.9.9 port 4444"] == "critical"
 
 
-def test_sessions_from_outside_are_told_from_connections_outwards() -> None:
+def test_inbound_sessions_are_distinguished_from_outbound_connections() -> None:
     rows = together(
         process(50, "sshd", args="sshd: admin", exe="/usr/sbin/sshd"),
         process(90, "curl", args="curl https://x", exe="/usr/bin/curl"),
@@ -130,7 +130,7 @@ def test_hidden_module_has_the_time_of_the_kernels_complaint() -> None:
     assert finding.time is not None and finding.time.isoformat() == "2026-01-02T03:01:05.500000+00:00"
 
 
-def test_injected_code_weighs_less_in_a_compiler() -> None:
+def test_executable_memory_of_a_compiler_has_low_severity() -> None:
     rows = {
         "linux.malware.malfind.Malfind": [
             {"PID": 1, "Process": "sshd", "Start": 1, "End": 2, "Protection": "rwx"},

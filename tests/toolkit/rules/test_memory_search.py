@@ -1,4 +1,4 @@
-"""An image whose kernel nobody has symbols for: partial, with the reason, and with what needs no symbols."""
+"""The search of a memory image without a symbol table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_banner_and_commands_are_found_with_their_places(tmp_path: Path) -> None
     assert commands[0].confidence == "low"
 
 
-def test_a_text_across_two_windows_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_across_two_windows_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_search, "WINDOW", 4096)
     monkeypatch.setattr(memory_search, "OVERLAP", 512)
     path = tmp_path / "memory"
@@ -45,7 +45,7 @@ def test_a_text_across_two_windows_is_told_once(tmp_path: Path, monkeypatch: pyt
     assert [item.detail for item in found.findings if "text in memory" in item.title] == [SHELL.decode()]
 
 
-def test_no_time_left_is_a_gap_with_the_place_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_time_is_a_gap_with_the_offset_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_search, "SECONDS", -1.0)
     found = results()
     memory_search.analyse(image_with(tmp_path, BANNER), results=found)

@@ -24,12 +24,12 @@ from forensic_toolkit.rules import windows_rules
         (r"powershell.exe -File C:\ops\backup.ps1", False),
     ],
 )
-def test_what_starts_from_an_odd_place(command: str, odd: bool) -> None:
+def test_what_starts_from_an_unusual_place(command: str, odd: bool) -> None:
     records = {"services": [{"name": "x", "imagepath": command, "ts": "2026-11-21T02:00:00Z"}]}
     assert bool(list(windows_rules.services(records))) is odd
 
 
-def test_times_of_the_mft_that_fit_are_quiet() -> None:
+def test_consistent_times_of_the_mft_give_no_finding() -> None:
     def entry(said: str, named: str, segment: int) -> list[dict[str, Any]]:
         record = {"ts_type": "B", "segment": segment, "path": f"c:\\{segment}"}
         return [{**record, "ts": said}, {**record, "ts": named, "filename_index": 0}]

@@ -1,4 +1,4 @@
-"""The shipped YARA-X rules."""
+"""The shipped YARA-X rules: each one matches its example, and none matches ordinary files."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from forensic_toolkit.sandbox import subprograms
 
 
-def test_a_program_that_does_not_end_is_ended(tmp_path: Path) -> None:
+def test_a_program_that_does_not_end_is_killed(tmp_path: Path) -> None:
     output = tmp_path / "out"
     started = time.monotonic()
     process = subprograms.start(["/bin/sh", "-c", "echo begun; sleep 60"], folder=tmp_path, stdout=output)

@@ -33,7 +33,7 @@ print(json.dumps(said))
 
 
 @pytest.mark.skipif(MACHINE not in system_calls.AUDIT, reason=f"no filter is known for {MACHINE}")
-def test_what_a_parser_never_needs_is_refused(tmp_path: Path) -> None:
+def test_calls_that_no_parser_needs_are_refused(tmp_path: Path) -> None:
     column = int(MACHINE == "aarch64")
     # Harmless with these arguments even where they are allowed; reboot and the like are not tried.
     asked = {
@@ -54,7 +54,7 @@ def test_what_a_parser_never_needs_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("machine", sorted(system_calls.AUDIT))
-def test_every_jump_ends_at_an_answer(machine: str) -> None:
+def test_the_filter_refuses_exactly_the_listed_calls(machine: str) -> None:
     program = system_calls.instructions(machine)
     assert program is not None and len(program) < 256
     assert system_calls.instructions("riscv64") is None
@@ -80,7 +80,7 @@ def test_every_jump_ends_at_an_answer(machine: str) -> None:
     assert answer(audit, 0x40000000) == answer(0x40000003, 0) == 0x50001
 
 
-def test_numbers_are_those_of_this_machine() -> None:
+def test_numbers_are_those_of_the_kernels_headers() -> None:
     header = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
     if MACHINE != "x86_64" or not header.exists():
         pytest.skip("the kernel's headers for x86-64 are not on this machine")

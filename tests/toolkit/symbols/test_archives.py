@@ -13,7 +13,7 @@ from tests.toolkit import kernel_blob
 
 
 @pytest.mark.parametrize("pack", [kernel_blob.deb, kernel_blob.rpm, lambda kernel: kernel], ids=["deb", "rpm", "elf"])
-def test_the_kernel_comes_out_of_every_form(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+def test_the_kernel_is_extracted_from_every_format(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
     kernel = kernel_blob.vmlinux()
     package = tmp_path / "package"
     package.write_bytes(pack(kernel))
@@ -32,7 +32,7 @@ def test_the_kernel_comes_out_of_every_form(pack: Callable[[bytes], bytes], tmp_
         (kernel_blob.rpm(b"text"), "holds no vmlinux"),
     ],
 )
-def test_a_package_that_is_of_no_use_is_named(package: bytes, reason: str, tmp_path: Path) -> None:
+def test_the_reason_why_a_package_cannot_be_used(package: bytes, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "package"
     path.write_bytes(package)
     with pytest.raises(SymbolError, match=reason):

@@ -31,7 +31,7 @@ def test_types_fields_and_bit_fields() -> None:
     assert table["enums"]["state"]["constants"] == {"RUNNING": -1}
 
 
-def test_symbols_lose_the_slide_and_modules() -> None:
+def test_symbols_are_without_the_kaslr_slide_and_without_modules() -> None:
     symbols = isf.build(facts())["symbols"]
     assert symbols["init_task"] == {
         "address": 0xFFFFFFFF82000000,
@@ -44,7 +44,7 @@ def test_symbols_lose_the_slide_and_modules() -> None:
     assert "module_function" not in symbols and "__func__.1" not in symbols
 
 
-def test_banner_is_what_lies_in_memory() -> None:
+def test_the_banner_is_the_text_in_memory() -> None:
     banner = isf.build(facts())["symbols"]["linux_banner"]["constant_data"]
     assert base64.b64decode(banner) == btf_blob.VERSION + b"\0"
 
@@ -65,6 +65,6 @@ def test_same_facts_give_the_same_bytes() -> None:
         ({"version": b"Darwin"}, "Linux version"),
     ],
 )
-def test_unusable_facts_are_named(changes: dict[str, bytes], reason: str) -> None:
+def test_the_reason_why_facts_cannot_be_used(changes: dict[str, bytes], reason: str) -> None:
     with pytest.raises(SymbolError, match=reason):
         isf.build(facts(**changes))

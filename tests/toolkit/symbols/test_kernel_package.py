@@ -41,20 +41,20 @@ def test_the_table_is_that_of_the_running_kernel(tmp_path: Path, monkeypatch: py
         (kernel_blob.vmlinux(version=b"Darwin"), "Linux version"),
     ],
 )
-def test_a_kernel_that_is_of_no_use_is_named(kernel: bytes, reason: str, tmp_path: Path) -> None:
+def test_the_reason_why_a_kernel_cannot_be_used(kernel: bytes, reason: str, tmp_path: Path) -> None:
     with pytest.raises(SymbolError, match=reason):
         table(kernel, tmp_path)
 
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, *, script: str) -> None:
-    """A program that stands for dwarf2json, which no package of this project's brings."""
+    """A program in place of dwarf2json, which the project's environments do not contain."""
     program = folder / "dwarf2json"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
-def test_dwarf2json_goes_first_and_its_failure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dwarf2json_is_preferred_and_its_failure_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = isf.KernelFacts(btf=btf_blob.small(), kallsyms=btf_blob.kallsyms(), version=btf_blob.VERSION)
     made = isf.build(facts)
     made["metadata"]["producer"]["name"] = "dwarf2json"
