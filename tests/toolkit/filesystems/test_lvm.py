@@ -53,7 +53,7 @@ def test_stripes_alternate() -> None:
 )
 def test_a_volume_that_cannot_be_put_together_says_why(change: tuple[bytes, bytes], reason: str) -> None:
     (volume,) = lvm.volumes(physical_volume(change))
-    assert isinstance(volume, lvm.Refused)
+    assert isinstance(volume, lvm.Unsupported)
     assert reason in volume.why
 
 

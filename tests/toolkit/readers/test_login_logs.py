@@ -60,4 +60,4 @@ def test_lines_that_rsyslog_copied_from_the_journal_count_once() -> None:
     first = list(login_logs.attempts(lines(auth_log(failures=2))))
     copy = [replace(login, time=login.time + timedelta(milliseconds=300), source="journal") for login in first]
     other = replace(copy[0], port=1)
-    assert login_logs.without_twins(first, [*copy, other]) == [*first, other]
+    assert login_logs.without_copies(first, [*copy, other]) == [*first, other]

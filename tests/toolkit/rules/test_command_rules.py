@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from forensic_toolkit.rules.command_rules import judge, rules
+from forensic_toolkit.rules.command_rules import first_match, rules
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from forensic_toolkit.rules.command_rules import judge, rules
     ],
 )
 def test_commands_of_intruders(command: str, name: str) -> None:
-    rule = judge(command)
+    rule = first_match(command)
     assert rule is not None
     # A command may match an earlier, more severe rule as well; the first one in order counts.
     assert rule.name == name or rules().index(rule) < next(i for i, r in enumerate(rules()) if r.name == name)
@@ -51,7 +51,7 @@ def test_commands_of_intruders(command: str, name: str) -> None:
     ],
 )
 def test_commands_of_administrators(command: str) -> None:
-    assert judge(command) is None
+    assert first_match(command) is None
 
 
 def test_hostile_commands_are_judged_in_time() -> None:
@@ -63,5 +63,5 @@ def test_hostile_commands_are_judged_in_time() -> None:
         "chmod " + "-x " * 30_000,
         "rm -" + "a " * 40_000,
     ):
-        judge(text)
+        first_match(text)
     assert (datetime.now(UTC) - started).total_seconds() < 2

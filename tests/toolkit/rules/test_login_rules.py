@@ -32,24 +32,26 @@ def lines(text: str, *, zone: tzinfo = UTC) -> list[Line]:
     return list(system_logs.parse(text, artifact=Artifact("x", "/var/log/secure", 1), modified=MODIFIED, zone=zone))
 
 
-def judged(text: str) -> list[Finding]:
+def findings(text: str) -> list[Finding]:
     """Findings of a log."""
     logins = list(login_logs.attempts(lines(text)))
     return list(login_rules.guessing(logins))
 
 
 def test_failures_then_success_is_a_guessed_password() -> None:
-    (finding,) = judged(auth_log(failures=6))
+    (finding,) = findings(auth_log(failures=6))
     assert (finding.severity, finding.technique) == ("critical", "T1110")
     assert finding.time == datetime(2026, 3, 1, 10, 20, tzinfo=UTC)
     assert finding.data["failed"] == 6
 
 
 @pytest.mark.parametrize(("failures", "success", "expected"), [(4, True, []), (9, False, ["low"]), (0, True, [])])
-def test_failures_without_a_success_have_low_severity_and_few_failures_none(failures: int, success: bool, expected: list[str]) -> None:
-    assert [finding.severity for finding in judged(auth_log(failures=failures, success=success))] == expected
+def test_failures_without_a_success_have_low_severity_and_few_failures_none(
+    failures: int, success: bool, expected: list[str]
+) -> None:
+    assert [finding.severity for finding in findings(auth_log(failures=failures, success=success))] == expected
 
 
 def test_another_address_does_not_succeed_for_the_guesser() -> None:
     text = auth_log(failures=9, success=False) + "\n" + auth_log(failures=0, address="203.0.113.9")
-    assert [finding.severity for finding in judged(text)] == ["low"]
+    assert [finding.severity for finding in findings(text)] == ["low"]

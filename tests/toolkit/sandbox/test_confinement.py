@@ -22,7 +22,9 @@ def test_processor_time_is_limited(tmp_path: Path) -> None:
     assert ended.exit in (-9, -24) and ended.seconds < 30
 
 
-def test_the_user_changes_only_where_the_namespace_has_that_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_user_changes_only_where_the_namespace_has_that_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """In a user namespace with one user, a folder cannot be given to another."""
     for lines, known in (("0 65534 1\n", False), ("0 0 4294967295\n", True), ("0 1000 1\n1 100000 65536\n", True)):
         (tmp_path / "uid_map").write_text(lines)

@@ -19,8 +19,8 @@ from forensic_toolkit.filesystems.entries import Entry, FileSystem, Partition, T
 from forensic_toolkit.filesystems.mounts import Walked, arrange
 from forensic_toolkit.filesystems.tree import Tree
 from forensic_toolkit.filesystems.volumes import Disk
-from forensic_toolkit.readers import coverage, system_logs
-from forensic_toolkit.readers.coverage import Coverage
+from forensic_toolkit.readers import system_logs
+from forensic_toolkit.readers.coverage import Coverage, unreached
 from forensic_toolkit.results import Finding, Results, ToolRun
 from forensic_toolkit.rules import (
     account_rules,
@@ -76,7 +76,7 @@ def analyse(device: Path, *, results: Results, raw: Path, profile: str) -> None:
             found.volumes,
             results=results,
             raw=raw,
-            account=found.account,
+            coverage=found.coverage,
             files=found.files,
             windows=found.windows,
         )
@@ -97,7 +97,7 @@ class Examined:
     """What other tools are compared with: expected records by dissect function, and the coverage of all logs."""
 
     expected: dict[str, int]
-    account: Coverage
+    coverage: Coverage
     files: int
     windows: bool
     volumes: list[Partition]
@@ -127,11 +127,11 @@ def examine(device: Path, *, results: Results, raw: Path, windows_too: bool = Fa
         count = results.apply(name, rule=partial(rule, tree))
         results.runs.append(ToolRun("rules", __version__, [name], 0, monotonic() - started, count))
     results.apply("YARA", rule=partial(yara_rules.findings, tree, results=results))
-    account = Coverage()
-    _read_logs(tree, account=account, results=results)
+    coverage = Coverage()
+    _read_logs(tree, coverage=coverage, results=results)
     windows = windows_disk.is_windows(tree)
     if windows and windows_too:
-        windows_disk.examine(device, tree, account=account, results=results, raw=raw)
+        windows_disk.examine(device, tree, coverage=coverage, results=results, raw=raw)
     notable = {finding.source for finding in results.findings}
     results.events.extend(file_timeline.events(entries, notable=notable))
     results.counts |= {"files": len(entries), "deleted_names": sum(entry.deleted for entry in entries)}
@@ -139,10 +139,10 @@ def examine(device: Path, *, results: Results, raw: Path, windows_too: bool = Fa
     for filesystem in {id(entry.filesystem): entry.filesystem for entry in entries}.values():
         for problem, times in Counter(filesystem.problems if filesystem else []).items():
             results.gap("file that cannot be read", problem + (f" ({times} times)" if times > 1 else ""))
-    account.judge(results)
+    coverage.report(results)
     present = sum(not entry.deleted for entry in entries)
     volumes = [item.filesystem.partition for item in walked]
-    return Examined(_expected(tree, account=account) if system else {}, account, present, windows, volumes, tree)
+    return Examined(_expected(tree, coverage=coverage) if system else {}, coverage, present, windows, volumes, tree)
 
 
 def _packages(tree: Tree, *, results: Results) -> Iterator[Finding]:
@@ -154,30 +154,30 @@ def _packages(tree: Tree, *, results: Results) -> Iterator[Finding]:
     yield from ()
 
 
-def _read_logs(tree: Tree, *, account: Coverage, results: Results) -> None:
+def _read_logs(tree: Tree, *, coverage: Coverage, results: Results) -> None:
     logs = system_logs.SystemLogs()
 
     def read() -> Iterator[Finding]:
-        for kind, lines in system_logs.read(tree, coverage=account, results=results).lines.items():
+        for kind, lines in system_logs.read(tree, coverage=coverage, results=results).lines.items():
             logs.lines[kind] = lines
         yield from ()
 
     results.apply("logs", rule=read)
-    log_ins = partial(log_rules.log_ins, tree, logs=logs, coverage=account, results=results)
+    log_ins = partial(log_rules.log_ins, tree, logs=logs, coverage=coverage, results=results)
     results.apply("log-ins", rule=log_ins)
     results.apply("system messages", rule=partial(log_rules.system_messages, logs, results=results))
-    results.apply("shell histories", rule=partial(log_rules.histories, tree, coverage=account, results=results))
-    results.apply("web", rule=partial(log_rules.web, tree, coverage=account, results=results))
+    results.apply("shell histories", rule=partial(log_rules.histories, tree, coverage=coverage, results=results))
+    results.apply("web", rule=partial(log_rules.web, tree, coverage=coverage, results=results))
 
 
-def _expected(tree: Tree, *, account: Coverage) -> dict[str, int]:
+def _expected(tree: Tree, *, coverage: Coverage) -> dict[str, int]:
     """How many records each dissect function should give: the number that this toolkit itself parsed."""
     jobs = sum(1 for entry in tree.files(r"/etc/cron\.d/[^.].*") if entry.size)
     return {
-        "authlog": account.parsed(system_logs.AUTH),
-        "wtmp": account.parsed(log_rules.RECORDS),
-        "btmp": account.parsed(log_rules.FAILED_RECORDS),
-        "commandhistory": account.parsed(shell_histories.KIND) // 2,  # each command has a line with its time stamp
+        "authlog": coverage.parsed(system_logs.AUTH),
+        "wtmp": coverage.parsed(log_rules.RECORDS),
+        "btmp": coverage.parsed(log_rules.FAILED_RECORDS),
+        "commandhistory": coverage.parsed(shell_histories.KIND) // 2,  # each command has a line with its time stamp
         "cronjobs": min(jobs, 1),
     }
 
@@ -196,7 +196,7 @@ def _walk(disk: Disk, *, results: Results) -> Iterator[Walked]:
         if len(found) < 2:
             results.gap(filesystem.partition.label, f"{filesystem.kind}: opened, but empty")
         inodes = {entry.inode for entry in found if not entry.deleted}
-        if short := coverage.unreached(identity, walked=len(inodes)):
+        if short := unreached(identity, walked=len(inodes)):
             results.gap(filesystem.partition.label, short)
         if filesystem.kind.startswith("EXT"):
             found.extend(_journal_names(filesystem, found))

@@ -76,7 +76,7 @@ def _memory(manifest: Manifest, *, work: Path) -> _Inputs:
     if "memory" not in manifest.gets:
         raise EvidenceError("the manifest offers no 'memory' to analyse")
     wanted = ("memory", memory.TABLE, windows_symbols.ARCHIVE, *memory.FACTS)
-    fetched = {name: fetch(offer, folder=work) for name, offer in manifest.gets.items() if name in wanted}
+    fetched = {name: fetch(download, folder=work) for name, download in manifest.gets.items() if name in wanted}
     gaps = []
     if manifest.gets["memory"].sha256 is None:
         gaps.append(

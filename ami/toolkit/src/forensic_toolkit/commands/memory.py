@@ -72,22 +72,22 @@ def analyse(
             profile=profile,
             seconds=results.seconds_left(),
         )
-        _judge(analysis, platform=platform, results=results)
+        _apply_rules(analysis, platform=platform, results=results)
     except SymbolError as error:
         _without_symbols(image, why=error, platform=platform, results=results)
 
 
-def _judge(analysis: volatility.Analysis, *, platform: str, results: Results) -> None:
+def _apply_rules(analysis: volatility.Analysis, *, platform: str, results: Results) -> None:
     results.runs.extend(analysis.runs)
     _record_gaps(analysis, results=results)
     essential = ESSENTIAL[platform]
     if not analysis.rows.get(essential):
         reason = next((run.error for run in analysis.runs if run.argv == [essential]), None) or "it returned no rows"
         raise SymbolError(f"Volatility cannot read the list of processes: {printable(reason)}")
-    judge = windows_memory_rules if platform == WINDOWS else memory_rules
-    for name, rule in judge.rules(analysis.rows):
+    chosen = windows_memory_rules if platform == WINDOWS else memory_rules
+    for name, rule in chosen.rules(analysis.rows):
         results.apply(name, rule=rule)
-    results.events.extend(judge.events(analysis.rows))
+    results.events.extend(chosen.events(analysis.rows))
     results.counts |= {
         "processes": len(analysis.rows[essential]),
         "plugins": len(analysis.runs),

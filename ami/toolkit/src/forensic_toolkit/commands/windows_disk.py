@@ -45,18 +45,18 @@ def is_windows(tree: Tree) -> bool:
     return any(_SYSTEM.fullmatch(entry.path) for entry in tree.entries if not entry.deleted and entry.kind == "DIR")
 
 
-def examine(device: Path, tree: Tree, *, account: Coverage, results: Results, raw: Path) -> None:
+def examine(device: Path, tree: Tree, *, coverage: Coverage, results: Results, raw: Path) -> None:
     """Add findings and timeline entries from the records of a Windows system; artifacts that could not be read are gaps."""
     records = _query(device, FUNCTIONS, results=results, raw=raw, name="windows")
     if records is None:
         return
-    results.apply("Windows coverage", rule=partial(_account, tree, records, account=account))
+    results.apply("Windows coverage", rule=partial(_cover, tree, records, coverage=coverage))
     results.apply("Windows events", rule=partial(windows_events.findings, records["evtx"], results=results))
     results.events.extend(windows_events.events(records["evtx"]))
     for rule in windows_rules.RULES:
         results.apply(f"windows_rules.{rule.__name__}", rule=partial(rule, records))
     results.events.extend(windows_rules.events(records))
-    _judge_registry(tree, records, results=results)
+    _check_registry(tree, records, results=results)
     results.counts["windows_records"] = sum(map(len, records.values()))
 
 
@@ -115,13 +115,13 @@ def _records(output: Path, *, results: Results) -> Iterator[Record]:
                 yield record
 
 
-def _account(tree: Tree, records: dict[str, list[Record]], *, account: Coverage) -> Iterator[Finding]:
+def _cover(tree: Tree, records: dict[str, list[Record]], *, coverage: Coverage) -> Iterator[Finding]:
     """Coverage of event logs (records announced by their chunks) and of prefetch (files, and files that gave records)."""
     read: dict[str, list[str]] = defaultdict(list)
     for record in records["evtx"]:
         read[_name(record.get("source"))].append(str(record.get("ts") or ""))
     for entry in _files(tree, r"/windows/system32/winevt/logs/[^/]+\.evtx"):
-        artifact = account.add(Artifact(EVENT_LOG, entry.path, entry.size))
+        artifact = coverage.add(Artifact(EVENT_LOG, entry.path, entry.size))
         artifact.lines = records_in(entry)
         for moment in filter(None, map(parse_iso, read[entry.name.lower()])):
             artifact.understood(moment)
@@ -130,7 +130,7 @@ def _account(tree: Tree, records: dict[str, list[Record]], *, account: Coverage)
     known = {_name(record.get("prefetch")) for record in records["prefetch"]}
     files = list(_files(tree, r"/windows/prefetch/[^/]+\.pf"))
     if files:
-        artifact = account.add(Artifact(PREFETCH, files[0].folder, sum(entry.size for entry in files)))
+        artifact = coverage.add(Artifact(PREFETCH, files[0].folder, sum(entry.size for entry in files)))
         artifact.lines = len(files)
         artifact.parsed = sum(entry.name.lower() in known for entry in files)
     yield from ()
@@ -147,7 +147,7 @@ def records_in(entry: Entry) -> int:
     return total
 
 
-def _judge_registry(tree: Tree, records: dict[str, list[Record]], *, results: Results) -> None:
+def _check_registry(tree: Tree, records: dict[str, list[Record]], *, results: Results) -> None:
     """Record a gap for a registry hive that exists but gave no records."""
     for hive, function in (
         ("system32/config/system", "services"),

@@ -41,7 +41,7 @@ class DissectFileSystem:
         self.problems: list[str] = []
         self._deadline = time.monotonic() + seconds
         self._folder = tempfile.TemporaryDirectory(prefix="dissect-")
-        pieces = json.dumps(partition.stretches().pieces)
+        pieces = json.dumps(partition.extents().pieces)
         argv = [sys.executable, "-m", "forensic_toolkit.filesystems.dissect_runner", str(device), pieces]
         self._program = subprograms.start_pipe_protocol(argv, folder=Path(self._folder.name), memory_bytes=MEMORY)
         greeting = self._line()

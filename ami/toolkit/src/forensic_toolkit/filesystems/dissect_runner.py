@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from forensic_toolkit.filesystems.entries import MAX_DEPTH, MAX_ENTRIES
-from forensic_toolkit.filesystems.stretches import Stretches
+from forensic_toolkit.filesystems.extents import Extents
 
 _CHUNK = 1 << 20
 _FREE = 0xFFFF
@@ -34,9 +34,9 @@ _MAX_FOLDER = 64 << 20
 class Volume(io.RawIOBase):
     """A seekable file over the parts of a device."""
 
-    def __init__(self, device: str, stretches: Stretches) -> None:
+    def __init__(self, device: str, extents: Extents) -> None:
         self._descriptor = os.open(device, os.O_RDONLY)
-        self._stretches = stretches
+        self._extents = extents
         self._at = 0
 
     def readable(self) -> bool:
@@ -49,13 +49,13 @@ class Volume(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Set the position; returns it in bytes from the start of the volume."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._stretches.bytes}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._extents.bytes}[whence]
         self._at = max(0, base + offset)
         return self._at
 
     def readinto(self, buffer: Any) -> int:
         """Fill ``buffer`` from the position; returns the number of bytes."""
-        data = self._stretches.read(self._descriptor, offset=self._at, length=len(buffer))
+        data = self._extents.read(self._descriptor, offset=self._at, length=len(buffer))
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
@@ -214,7 +214,7 @@ def _answer(reader: Reader, request: dict[str, Any]) -> None:
 def main(argv: list[str]) -> int:
     """Answer requests until stdin ends."""
     try:
-        reader = Reader(io.BufferedReader(Volume(argv[1], Stretches(json.loads(argv[2]))), _CHUNK >> 3))
+        reader = Reader(io.BufferedReader(Volume(argv[1], Extents(json.loads(argv[2]))), _CHUNK >> 3))
     except Exception as error:  # whatever the device holds, the answer is one line with the error
         _send({"error": f"{type(error).__name__}: {error}"[:300]})
         return 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from forensic_toolkit.filesystems.stretches import Stretches
+from forensic_toolkit.filesystems.extents import Extents
 from forensic_toolkit.times import from_ns
 
 MAX_DEPTH = 64
@@ -116,9 +116,9 @@ class Partition:
     description: str
     pieces: tuple[tuple[int, int], ...] = ()  # (offset, length) on the device, when it is not contiguous
 
-    def stretches(self) -> Stretches:
+    def extents(self) -> Extents:
         """The parts of the device that hold its bytes."""
-        return Stretches(self.pieces or [(self.offset, self.length)])
+        return Extents(self.pieces or [(self.offset, self.length)])
 
     @property
     def label(self) -> str:

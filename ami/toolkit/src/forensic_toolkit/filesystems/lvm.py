@@ -37,7 +37,7 @@ class LogicalVolume:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Unsupported:
     """A logical volume that cannot be assembled, and why."""
 
     group: str
@@ -50,7 +50,7 @@ def is_physical_volume(head: bytes) -> bool:
     return any(head[start : start + 8] == b"LABELONE" for start in range(0, 4 * SECTOR, SECTOR))
 
 
-def volumes(read: Read) -> list[LogicalVolume | Refused]:
+def volumes(read: Read) -> list[LogicalVolume | Unsupported]:
     """The logical volumes of one physical volume. Raises EvidenceError when its metadata cannot be read."""
     identity, location = _physical_volume(read)
     try:
@@ -141,7 +141,7 @@ def _items(tokens: Iterator[Any]) -> list[Any]:
     return items
 
 
-def _volumes(metadata: dict[str, Any], identity: str) -> Iterator[LogicalVolume | Refused]:
+def _volumes(metadata: dict[str, Any], identity: str) -> Iterator[LogicalVolume | Unsupported]:
     for group, content in metadata.items():
         if not (isinstance(content, dict) and "physical_volumes" in content):
             continue
@@ -156,7 +156,7 @@ def _volumes(metadata: dict[str, Any], identity: str) -> Iterator[LogicalVolume 
                 try:
                     pieces = tuple(_pieces(volume, extent=extent, here=here))
                 except EvidenceError as error:
-                    yield Refused(group, name, str(error))
+                    yield Unsupported(group, name, str(error))
                 else:
                     yield LogicalVolume(group, name, pieces)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from forensic_toolkit.errors import EvidenceError
 from forensic_toolkit.filesystems.entries import MAX_DEPTH, MAX_ENTRIES, Entry, Partition, Times, name_of
-from forensic_toolkit.filesystems.stretches import Stretches
+from forensic_toolkit.filesystems.extents import Extents
 
 _CHUNK = 1024 * 1024
 _TYPES = {
@@ -63,7 +63,7 @@ class SleuthKit:
         """Open the file system. Raises UnknownFileSystemError when The Sleuth Kit cannot read it."""
         try:
             if partition.pieces:
-                image = _assembled(self._tsk, device=self._device, stretches=partition.stretches())
+                image = _assembled(self._tsk, device=self._device, extents=partition.extents())
                 opened = self._tsk.FS_Info(image, offset=0)
             else:
                 image = self._image
@@ -73,7 +73,7 @@ class SleuthKit:
         return SleuthKitFileSystem(opened, tsk=self._tsk, partition=partition, image=image)
 
 
-def _assembled(tsk: Any, *, device: Path, stretches: Stretches) -> Any:
+def _assembled(tsk: Any, *, device: Path, extents: Extents) -> Any:
     """An image assembled from the parts of a logical volume."""
 
     class Assembled(tsk.Img_Info):
@@ -85,10 +85,10 @@ def _assembled(tsk: Any, *, device: Path, stretches: Stretches) -> Any:
             os.close(self._descriptor)
 
         def read(self, offset: int, size: int) -> bytes:
-            return stretches.read(self._descriptor, offset=offset, length=size)
+            return extents.read(self._descriptor, offset=offset, length=size)
 
         def get_size(self) -> int:
-            return stretches.bytes
+            return extents.bytes
 
     return Assembled()
 

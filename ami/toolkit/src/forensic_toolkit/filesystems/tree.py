@@ -123,7 +123,7 @@ class Tree:
             words.append(f"it was created {zulu(born)}, after the system was installed")
         return "; ".join(words) or "its origin is unremarkable"
 
-    def twin_of_shell(self, entry: Entry) -> str | None:
+    def same_as_shell(self, entry: Entry) -> str | None:
         """The path of a system shell with the same content, or None."""
         for name in ("bash", "dash", "sh", "zsh", "ksh", "busybox"):
             shell = self.get(f"/usr/bin/{name}") or self.get(f"/bin/{name}")
@@ -164,6 +164,6 @@ def is_hidden(path: str) -> bool:
     return bool(_HIDDEN_PART.search("/" + path.rsplit("/", 1)[-1] if home else path))
 
 
-def is_odd_place(path: str) -> bool:
+def is_unusual_place(path: str) -> bool:
     """Whether the path is temporary or hidden, where no program that a system starts belongs."""
     return bool(TEMPORARY.match(path)) or is_hidden(path)

@@ -42,7 +42,7 @@ class Disk:
         if not lvm.is_physical_volume(self._head(partition)):
             yield partition
             return
-        inside = partition.stretches()
+        inside = partition.extents()
 
         def read(offset: int, length: int) -> bytes:
             return self._read(partition, offset=offset, length=length)
@@ -54,7 +54,7 @@ class Disk:
             return
         for number, volume in enumerate(found, start=1):
             name = f"{volume.group}/{volume.name}"
-            if isinstance(volume, lvm.Refused):
+            if isinstance(volume, lvm.Unsupported):
                 results.gap(f"logical volume {name}", volume.why)
                 continue
             pieces = inside.inside(volume.pieces)
@@ -78,7 +78,7 @@ class Disk:
     def _read(self, volume: Partition, *, offset: int, length: int) -> bytes:
         descriptor = os.open(self._device, os.O_RDONLY)
         try:
-            return volume.stretches().read(descriptor, offset=offset, length=length)
+            return volume.extents().read(descriptor, offset=offset, length=length)
         finally:
             os.close(descriptor)
 

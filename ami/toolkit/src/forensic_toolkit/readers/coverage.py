@@ -101,7 +101,7 @@ class Coverage:
         """The number of parsed lines or records in all artifacts of a kind."""
         return sum(artifact.parsed for artifact in self.artifacts if artifact.kind == kind)
 
-    def judge(self, results: Results) -> None:
+    def report(self, results: Results) -> None:
         """Record shortfalls as gaps and put the coverage of every artifact into the results."""
         for artifact in self.artifacts:
             for why in artifact.shortfalls():

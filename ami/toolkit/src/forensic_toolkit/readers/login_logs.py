@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from forensic_toolkit.readers.system_logs import Line
 from forensic_toolkit.results import Event
 
-TWIN_WITHIN = timedelta(seconds=2)
+COPY_WITHIN = timedelta(seconds=2)
 
 _SSH = re.compile(
     r"sshd(?:-session)?\[\d+\]: (?P<what>Failed|Accepted) (?P<how>[\w/-]+) for (?:invalid user )?"
@@ -70,14 +70,14 @@ def attempts(lines: Iterable[Line]) -> Iterator[Login]:
             yield Login(line.time, accepted, match["user"], address, match["how"], line.source, line.text, port)
 
 
-def without_twins(logins: Iterable[Login], others: Iterable[Login]) -> list[Login]:
+def without_copies(logins: Iterable[Login], others: Iterable[Login]) -> list[Login]:
     """``logins`` and those of ``others`` that are not copies of them: rsyslog copies the journal."""
     kept = list(logins)
     known: dict[tuple[bool, str, str, int], list[datetime]] = defaultdict(list)
     for login in kept:
         known[login.attempt].append(login.time)
     for other in others:
-        if not any(abs(other.time - time) <= TWIN_WITHIN for time in known[other.attempt]):
+        if not any(abs(other.time - time) <= COPY_WITHIN for time in known[other.attempt]):
             kept.append(other)
     return kept
 

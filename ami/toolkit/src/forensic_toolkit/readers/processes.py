@@ -57,7 +57,7 @@ class Process:
         return self.is_shell or bool(_INTERPRETERS.match(self.exe_name or self.comm))
 
     @property
-    def in_odd_place(self) -> bool:
+    def in_unusual_place(self) -> bool:
         """Whether its executable is in a temporary or hidden place."""
         return bool(self.exe and (_TEMPORARY.match(self.exe) or _HIDDEN.search(self.exe)))
 

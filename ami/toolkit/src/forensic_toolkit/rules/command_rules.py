@@ -34,7 +34,7 @@ def rules() -> tuple[CommandRule, ...]:
     )
 
 
-def judge(command: str) -> CommandRule | None:
+def first_match(command: str) -> CommandRule | None:
     """The first rule that a command matches, or None."""
     command = command[:MAX_COMMAND]
     return next((rule for rule in rules() if rule.pattern.search(command)), None)

@@ -40,7 +40,7 @@ def privileged(tree: Tree) -> Iterator[Finding]:
         expected = usual and _PROGRAM_FOLDERS.match(entry.path) and not is_hidden(entry.path)
         if expected or (not entry.mode & _SET_UID and not tree.is_foreign(entry)):
             continue
-        twin = tree.twin_of_shell(entry)
+        twin = tree.same_as_shell(entry)
         strong = bool(twin) or is_hidden(entry.path) or tree.is_late(entry) or bool(TEMPORARY.match(entry.path))
         yield Finding(
             title=f"Program with set-user-id bit: {entry.path}",

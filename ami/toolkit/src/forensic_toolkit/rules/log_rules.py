@@ -24,7 +24,7 @@ MAX_OF_A_KIND = 20
 def log_ins(tree: Tree, *, logs: SystemLogs, coverage: Coverage, results: Results) -> Iterator[Finding]:
     """Guessed passwords, further log-ins, and account changes."""
     text, journal = [*logs.lines[AUTH], *logs.lines[SYSTEM]], logs.lines[JOURNAL]
-    logins = login_logs.without_twins(login_logs.attempts(text), login_logs.attempts(journal))
+    logins = login_logs.without_copies(login_logs.attempts(text), login_logs.attempts(journal))
     # Where rsyslog copies the journal, its copy suffices.
     results.events.extend(login_logs.other_events(logs.lines[AUTH] or journal))
     if results.counts["system_volume"] and not logs.lines[AUTH] and not journal:

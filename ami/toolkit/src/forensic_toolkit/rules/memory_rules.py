@@ -8,7 +8,7 @@ from functools import partial
 from forensic_toolkit.readers.processes import Process, Rows, processes
 from forensic_toolkit.results import Event, Finding
 from forensic_toolkit.rules import kernel_rules, process_rules
-from forensic_toolkit.rules.command_rules import judge
+from forensic_toolkit.rules.command_rules import first_match
 from forensic_toolkit.times import parse_iso
 
 PROCESS_RULES = (
@@ -83,7 +83,7 @@ def _commands(rows: Rows) -> Iterator[Event]:
     for row in rows.get(process_rules.BASH, ()):
         time = parse_iso(row.get("CommandTime") or "")
         if time is not None:
-            rule = judge(row.get("Command") or "")
+            rule = first_match(row.get("Command") or "")
             yield Event(
                 time=time,
                 what=f"Typed in shell {row['PID']}: {row.get('Command')}",

@@ -16,7 +16,7 @@ from pathlib import Path
 from forensic_toolkit import __version__
 from forensic_toolkit.results import Finding, Results, ToolRun
 from forensic_toolkit.rules import yara_rules
-from forensic_toolkit.rules.command_rules import judge
+from forensic_toolkit.rules.command_rules import first_match
 
 SECONDS = 300.0
 WINDOW = 32 << 20
@@ -69,7 +69,7 @@ def _commands(image: Path, *, results: Results) -> Iterator[Finding]:
     started, seen = time.monotonic(), set[str]()
     for start, data in _windows(image, what="command lines", results=results):
         for place, text in _lines(data):
-            rule = judge(text)
+            rule = first_match(text)
             if rule is None or rule.severity == "info" or text in seen:
                 continue
             seen.add(text)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from forensic_toolkit.filesystems.entries import Entry
-from forensic_toolkit.filesystems.tree import Tree, is_odd_place, sha256_of
+from forensic_toolkit.filesystems.tree import Tree, is_unusual_place, sha256_of
 from forensic_toolkit.results import Finding, Severity
-from forensic_toolkit.rules.command_rules import judge
+from forensic_toolkit.rules.command_rules import first_match
 from forensic_toolkit.rules.file_rules import program_of
 
 _CRON_TABLES = r"/etc/(crontab|anacrontab|cron\.d/.+)|/var/spool/cron/(crontabs/|tabs/)?[^/]+"
@@ -33,9 +33,9 @@ def cron(tree: Tree) -> Iterator[Finding]:
     for entry in tree.files(_CRON_TABLES):
         commands = [line for line in lines_of(entry) if _CRON_LINE.match(line) and not _SETTING.match(line)]
         if commands:
-            yield from _judged(entry, commands, kind="Cron job", technique="T1053.003", tree=tree)
+            yield from _assess(entry, commands, kind="Cron job", technique="T1053.003", tree=tree)
     for entry in tree.files(_CRON_SCRIPTS):
-        yield from _judged(entry, lines_of(entry), kind="Cron script", technique="T1053.003", tree=tree)
+        yield from _assess(entry, lines_of(entry), kind="Cron script", technique="T1053.003", tree=tree)
 
 
 def units(tree: Tree) -> Iterator[Finding]:
@@ -46,7 +46,7 @@ def units(tree: Tree) -> Iterator[Finding]:
             seen.add(entry.inode)
             text = entry.read(limit=1 << 18).decode("utf-8", "replace")
             commands = [match[2].strip() for match in _STARTS.finditer(text)]
-            yield from _judged(entry, commands, kind="Systemd unit", technique="T1543.002", tree=tree)
+            yield from _assess(entry, commands, kind="Systemd unit", technique="T1543.002", tree=tree)
 
 
 def start_files(tree: Tree) -> Iterator[Finding]:
@@ -58,7 +58,7 @@ def start_files(tree: Tree) -> Iterator[Finding]:
         telling = [line for line in lines_of(entry) if _tells(line, tree=tree)]
         # Users' own start-up files are always newer than the installation; the system's are not.
         if telling or (tree.is_foreign(entry) and entry.path.startswith("/etc/")):
-            yield from _judged(entry, telling or lines_of(entry), kind="Start-up file", technique=technique, tree=tree)
+            yield from _assess(entry, telling or lines_of(entry), kind="Start-up file", technique=technique, tree=tree)
 
 
 def lines_of(entry: Entry) -> list[str]:
@@ -70,25 +70,25 @@ def lines_of(entry: Entry) -> list[str]:
 
 
 def _tells(line: str, *, tree: Tree) -> bool:
-    rule = judge(line)
+    rule = first_match(line)
     if rule is not None and rule.severity in ("critical", "high"):
         return True
     program = program_of(line, tree=tree)
-    return program is not None and is_odd_place(program.path)
+    return program is not None and is_unusual_place(program.path)
 
 
-def _judged(entry: Entry, commands: list[str], *, kind: str, technique: str, tree: Tree) -> Iterator[Finding]:
+def _assess(entry: Entry, commands: list[str], *, kind: str, technique: str, tree: Tree) -> Iterator[Finding]:
     """A finding when the commands or the origin of the file is suspicious."""
     reasons: list[str] = []
     severity: Severity | None = None
     programs: list[Entry] = []
     for command in commands:
-        rule = judge(command)
+        rule = first_match(command)
         if rule is not None and rule.severity in ("critical", "high") and not tree.is_packaged(entry):
             reasons.append(f"{rule.name.lower()}: {command}")
             severity = rule.severity
         program = program_of(command, tree=tree)
-        odd_path = next((word for word in re.findall(r"/[^\s;&|'\"<>]+", command) if is_odd_place(word)), None)
+        odd_path = next((word for word in re.findall(r"/[^\s;&|'\"<>]+", command) if is_unusual_place(word)), None)
         if program is not None and tree.is_foreign(program):
             programs.append(program)
         if odd_path:

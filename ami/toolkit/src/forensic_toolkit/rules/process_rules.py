@@ -9,7 +9,7 @@ from typing import Any
 from forensic_toolkit.readers.processes import Process, Rows
 from forensic_toolkit.results import Finding, Severity
 from forensic_toolkit.rules.addresses import is_foreign
-from forensic_toolkit.rules.command_rules import judge
+from forensic_toolkit.rules.command_rules import first_match
 from forensic_toolkit.times import parse_iso
 
 BASH = "linux.bash.Bash"
@@ -52,7 +52,7 @@ def deleted_executables(known: Processes) -> Iterator[Finding]:
         if not process.deleted or process.exe is None:
             continue
         in_memory = process.exe.startswith(("/memfd:", "memfd:"))
-        odd = in_memory or process.in_odd_place
+        odd = in_memory or process.in_unusual_place
         yield Finding(
             title=f"Process {process.pid} runs a deleted executable",
             detail=f"pid {process.pid} ({process.comm}) runs {process.exe}, which no longer exists"
@@ -69,7 +69,7 @@ def deleted_executables(known: Processes) -> Iterator[Finding]:
 def odd_places(known: Processes) -> Iterator[Finding]:
     """A process whose executable is in a temporary or hidden place."""
     for process in known.values():
-        if process.in_odd_place and not process.deleted:
+        if process.in_unusual_place and not process.deleted:
             yield Finding(
                 title=f"Process {process.pid} runs from a temporary or hidden place",
                 detail=f"pid {process.pid} ({process.comm}) runs {process.exe}",
@@ -145,7 +145,7 @@ def _unlisted(row: Mapping[str, Any]) -> Process:
 
 def _weigh(process: Process, *, inbound: bool) -> tuple[Severity, str, str | None]:
     """Severity, title and technique of a connection by its owner."""
-    if process.claims_kernel or process.deleted or process.in_odd_place:
+    if process.claims_kernel or process.deleted or process.in_unusual_place:
         return "critical", "Connection of a disguised or deleted program", "T1071"
     if process.is_shell:
         return "critical", "Shell on the network", "T1059.004"
@@ -163,7 +163,7 @@ def typed_commands(rows: Rows, *, known: Processes) -> Iterator[Finding]:
     """Suspicious lines of shell histories that are still in memory."""
     for row in rows.get(BASH, ()):
         command = row.get("Command") or ""
-        rule = judge(command)
+        rule = first_match(command)
         if rule is None or rule.severity == "info":
             continue
         process = known.get(row["PID"])

@@ -11,7 +11,7 @@ from forensic_toolkit.filesystems.tree import Tree
 from forensic_toolkit.readers.compressed_logs import content_of
 from forensic_toolkit.readers.coverage import Artifact, Coverage
 from forensic_toolkit.results import Event, Finding
-from forensic_toolkit.rules.command_rules import judge
+from forensic_toolkit.rules.command_rules import first_match
 
 FILES = (
     r"/(root|home/[^/]+|var/(www|lib/[^/]+)|opt/[^/]+)/\.(bash|zsh|sh|ash|ksh|python|mysql|psql)_history"
@@ -47,7 +47,7 @@ def examine(tree: Tree, *, coverage: Coverage) -> tuple[list[Finding], list[Even
         artifact.parsed = stamps
         for time, command in commands(content.text):
             artifact.parsed += "\0" not in command
-            rule = judge(command)
+            rule = first_match(command)
             if time is not None:
                 extra = {"path": entry.path, "uid": entry.uid, "rule": rule.name if rule else None}
                 events.append(Event(time, f"Typed: {command}", entry.path, "Command Execution Time", True, extra))

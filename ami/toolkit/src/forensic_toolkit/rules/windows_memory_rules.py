@@ -14,7 +14,7 @@ from typing import Any
 from forensic_toolkit.readers.processes import Rows
 from forensic_toolkit.results import Event, Finding, Severity
 from forensic_toolkit.rules.addresses import is_foreign
-from forensic_toolkit.rules.command_rules import judge
+from forensic_toolkit.rules.command_rules import first_match
 from forensic_toolkit.times import parse_iso
 
 LIST, SCAN = "windows.pslist.PsList", "windows.psscan.PsScan"
@@ -88,7 +88,7 @@ def command_lines(rows: Rows) -> Iterator[Finding]:
     """Suspicious command lines, by the same rules as on disks."""
     started = {row["PID"]: row.get("CreateTime") for row in rows.get(LIST, ())}
     for row in rows.get(COMMANDS, ()):
-        rule = judge(row.get("Args") or "")
+        rule = first_match(row.get("Args") or "")
         if rule is not None and rule.severity != "info":
             yield Finding(
                 title=f"{rule.name}: {row.get('Process')} ({row['PID']})",

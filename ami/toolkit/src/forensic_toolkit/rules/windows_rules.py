@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from forensic_toolkit.results import Event, Finding, Severity
-from forensic_toolkit.rules.command_rules import judge
+from forensic_toolkit.rules.command_rules import first_match
 from forensic_toolkit.times import parse_iso, zulu
 
 Record = dict[str, Any]
@@ -42,7 +42,7 @@ def _odd(command: str) -> str | None:
         return "it is in a hidden folder"
     if _ODD_PLACE.search(command) and not _USUAL.search(command):
         return "it is in a folder that every user may write to"
-    rule = judge(command)
+    rule = first_match(command)
     return rule.name if rule and rule.severity != "info" else None
 
 

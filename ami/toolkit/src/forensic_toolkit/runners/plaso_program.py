@@ -63,9 +63,16 @@ def programs() -> tuple[str, str] | None:
 
 
 def run(
-    device: Path, volumes: list[Partition], *, results: Results, raw: Path, account: Coverage, files: int, windows: bool
+    device: Path,
+    volumes: list[Partition],
+    *,
+    results: Results,
+    raw: Path,
+    coverage: Coverage,
+    files: int,
+    windows: bool,
 ) -> None:
-    """Write the timeline of all ``volumes``; ``account`` and ``files`` are what plaso's event counts are compared with.
+    """Write the timeline of all ``volumes``; ``coverage`` and ``files`` are what plaso's event counts are compared with.
 
     Raises EvidenceError when there is no timeline.
     """
@@ -94,7 +101,7 @@ def run(
             file.write(json.dumps(event, ensure_ascii=False) + "\n")
     results.more_timeline, results.more_entries = timeline, kinds.total()
     results.counts |= {f"plaso_{name}": count for name, count in kinds.most_common(40)}
-    _judge(kinds, results=results, account=account, files=files)
+    _compare(kinds, results=results, coverage=coverage, files=files)
 
 
 def _sources(device: Path, volumes: list[Partition], *, folder: Path, results: Results) -> Iterator[Path]:
@@ -119,12 +126,12 @@ def _sources(device: Path, volumes: list[Partition], *, folder: Path, results: R
 
 
 def _assemble(device: Path, volume: Partition, *, into: Path) -> None:
-    stretches, at = volume.stretches(), 0
+    extents, at = volume.extents(), 0
     descriptor = os.open(device, os.O_RDONLY)
     try:
         with into.open("wb") as file:
-            file.truncate(stretches.bytes)
-            while at < stretches.bytes and (data := stretches.read(descriptor, offset=at, length=_COPY)):
+            file.truncate(extents.bytes)
+            while at < extents.bytes and (data := extents.read(descriptor, offset=at, length=_COPY)):
                 if any(data):
                     file.seek(at)
                     file.write(data)
@@ -200,14 +207,14 @@ def _timesketch(event: dict[str, Any], *, moment: datetime) -> dict[str, Any]:
     }
 
 
-def _judge(kinds: Counter[str], *, results: Results, account: Coverage, files: int) -> None:
+def _compare(kinds: Counter[str], *, results: Results, coverage: Coverage, files: int) -> None:
     """Compare plaso's events with what the toolkit itself counted on the same disk."""
     stat = kinds["fs:stat"]
     if short := far_too_little("plaso", rows=stat, present=files, what="files in the file systems"):
         results.gap("coverage: plaso fs:stat", short)
     present: Counter[tuple[str, ...]] = Counter()
     for kind, names in _SAME.items():
-        present[names] += account.parsed(kind)
+        present[names] += coverage.parsed(kind)
     for names, count in present.items():
         rows = sum(number for name, number in kinds.items() if name.startswith(names))
         if short := far_too_little("plaso", rows=rows, present=count, what="in the files of that kind"):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 
-class Stretches:
+class Extents:
     """Parts of a device in order, as (offset, length) in bytes. Reading neither seeks nor locks."""
 
     def __init__(self, pieces: Sequence[tuple[int, int]]) -> None:
@@ -39,6 +39,6 @@ class Stretches:
                 start, count = start + len(part), count - len(part)
         return b"".join(parts)
 
-    def inside(self, pieces: Sequence[tuple[int, int]]) -> Stretches:
+    def inside(self, pieces: Sequence[tuple[int, int]]) -> Extents:
         """Parts of this volume as parts of the device: a logical volume within a partition."""
-        return Stretches([found for offset, length in pieces for found in self.within(offset, length)])
+        return Extents([found for offset, length in pieces for found in self.within(offset, length)])
