@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-
 from forensic_toolkit.filesystems import file_timeline
 from tests.toolkit.fake_tree import INSTALLED, Builder
 
@@ -17,8 +15,3 @@ def test_timeline_has_one_line_for_equal_times() -> None:
     assert line["datetime"] == "2026-01-10T12:00:00.123457+00:00"
     assert line["timestamp_desc"] == "Accessed, Changed, Born"
     assert {"message", "path", "inode", "size", "mode", "uid", "source"} <= set(line)
-
-
-def entry(inode: int, name: bytes, *, kind: int, length: int) -> bytes:
-    """An ext4 directory entry."""
-    return struct.pack("<IHBB", inode, length, len(name), kind) + name.ljust(length - 8, b"\0")
