@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,34 @@ def run(program: str, *arguments: str, seconds: float = 900) -> str:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
+
+
+def examination_with(change: str) -> str:
+    """Code that makes the confined program run with a change; it is a process of its own."""
+    program = (
+        "import sys; from forensic_toolkit.commands import examination; from forensic_toolkit.runners import dissect_program; "
+        f"{change}; sys.exit(examination.main(sys.argv[1:]))"
+    )
+    return (
+        "from forensic_toolkit.sandbox import subprograms\n"
+        "begin = subprograms.start\n"
+        "def start(argv, **more):\n"
+        f"    return begin([argv[0], '-c', {program!r}, *argv[2:]], **more)\n"
+        "subprograms.start = start\n"
+    )
+
+
+def moment(text: str) -> datetime:
+    """An ISO time."""
+    return datetime.fromisoformat(text)
+
+
+def answered(fact: dict[str, Any], results: dict[str, Any]) -> bool:
+    """A finding with the fact's technique at one of its times (± 1 s), or one on its path with its technique."""
+    times = [moment(text) for text in fact["times"].values()]
+    for finding in results["findings"]:
+        same = (finding["technique"] or "").split(".")[0] == (fact["technique"] or "").split(".")[0]
+        near = finding["time"] and any(abs((moment(finding["time"]) - time).total_seconds()) <= 1 for time in times)
+        if same and (near or finding["source"] == fact["path"]):
+            return True
+    return False

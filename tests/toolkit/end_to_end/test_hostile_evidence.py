@@ -19,9 +19,7 @@ import yaml
 
 from lab.evidence import disk as lab_disk
 from lab.evidence.disk import WEB_SERVER
-from tests.toolkit.end_to_end.test_layouts import answered
-from tests.toolkit.end_to_end.test_silent_losses import _examination_with
-from tests.toolkit.examined import NO_TOOLS, TOOLS, examine
+from tests.toolkit.examined import NO_TOOLS, TOOLS, answered, examination_with, examine
 
 needs_tools = pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
 NAMES = (
@@ -130,7 +128,7 @@ def with_rule(code: str, more: str = "") -> str:
     """The confined program with a rule in front of all others that behaves badly."""
     name = "bad.__module__, bad.__name__ = 'x.y', 'bad'"
     rules = "disk.TREE_RULES = (bad, *disk.TREE_RULES)"
-    return _examination_with(f"{_RULES}bad = {code}; {name}; {rules}; time_limits.RULE_SECONDS = 15; {more or 'pass'}")
+    return examination_with(f"{_RULES}bad = {code}; {name}; {rules}; time_limits.RULE_SECONDS = 15; {more or 'pass'}")
 
 
 @needs_tools

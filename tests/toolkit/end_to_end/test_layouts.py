@@ -16,7 +16,7 @@ from lab.evidence import disk as lab_disk
 from lab.evidence.disk import WEB_SERVER, Layout
 from lab.evidence.population import populate
 from lab.evidence.scenario import load
-from tests.toolkit.examined import NO_TOOLS, PLASO, TOOLS, examine
+from tests.toolkit.examined import NO_TOOLS, PLASO, TOOLS, answered, examine, moment
 
 pytestmark = pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
 QUICK = (Layout.LVM_EXT4, Layout.GPT_XFS)
@@ -35,22 +35,6 @@ def digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def moment(text: str) -> datetime:
-    """An ISO time."""
-    return datetime.fromisoformat(text)
-
-
-def answered(fact: dict[str, Any], results: dict[str, Any]) -> bool:
-    """A finding with the fact's technique at one of its times (± 1 s), or one on its path with its technique."""
-    times = [moment(text) for text in fact["times"].values()]
-    for finding in results["findings"]:
-        same = (finding["technique"] or "").split(".")[0] == (fact["technique"] or "").split(".")[0]
-        near = finding["time"] and any(abs((moment(finding["time"]) - time).total_seconds()) <= 1 for time in times)
-        if same and (near or finding["source"] == fact["path"]):
-            return True
-    return False
 
 
 @pytest.mark.parametrize("layout", QUICK)

@@ -18,7 +18,7 @@ from lab.evidence import disk as lab_disk
 from lab.evidence.disk import WEB_SERVER, Layout
 from lab.evidence.population import populate
 from lab.evidence.scenario import load
-from tests.toolkit.examined import NO_TOOLS, TOOLS, examine
+from tests.toolkit.examined import NO_TOOLS, TOOLS, examination_with, examine
 
 pytestmark = pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
 Raw = dict[str, Any]
@@ -194,24 +194,9 @@ def gaps_of(seed: Seed, folder: Path) -> tuple[list[str], dict[str, Any]]:
         silent = folder / "target-query"
         silent.write_text("#!/bin/sh\nexit 0\n", encoding="ascii")
         silent.chmod(0o755)
-        before = _examination_with(f"dissect_program.program = lambda: {str(silent)!r}")
+        before = examination_with(f"dissect_program.program = lambda: {str(silent)!r}")
     results = examine(manifest.image, before=before, whole=seed.whole)
     return [f"{gap['what']}: {gap['why']}" for gap in results["gaps"]], results
-
-
-def _examination_with(change: str) -> str:
-    """Code that makes the confined program run with a change; it is a process of its own."""
-    program = (
-        "import sys; from forensic_toolkit.commands import examination; from forensic_toolkit.runners import dissect_program; "
-        f"{change}; sys.exit(examination.main(sys.argv[1:]))"
-    )
-    return (
-        "from forensic_toolkit.sandbox import subprograms\n"
-        "begin = subprograms.start\n"
-        "def start(argv, **more):\n"
-        f"    return begin([argv[0], '-c', {program!r}, *argv[2:]], **more)\n"
-        "subprograms.start = start\n"
-    )
 
 
 @pytest.mark.parametrize("name", QUICK)
