@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow.sdk import Context
+
 from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
 from forensics.aws.kms import KeyGateway
 from forensics.aws.session import AwsSession
@@ -44,7 +46,7 @@ class CopySnapshotsOperator(ForensicOperator):
     locked original stays in the target's account. Each look goes on from what AWS shows: a retry repeats nothing.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Start or go on with every disk, then wait for what is under way."""
         items = [e for e in recorder.disks() if e.origin.snapshot_id]
         if not items:
@@ -70,7 +72,7 @@ class CopySnapshotsOperator(ForensicOperator):
         self._wait_for(recorder, left)
         return self._finish(recorder, left.complete)
 
-    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Any) -> Json:
+    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Context) -> Json:
         """Look again: what was awaited is there."""
         return self.act(recorder, context)
 

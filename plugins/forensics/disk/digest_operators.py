@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.ebs_direct import EbsDirectGateway
@@ -29,7 +28,7 @@ class DigestDisksOperator(ForensicOperator):
     where it was. One disk that cannot be read does not keep the others from being hashed.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Hash what has no digest yet."""
         items = [e for e in recorder.disks() if e.outcome is Outcome.ACQUIRED and e.origin.copy_id]
         if not items:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.ebs import EbsGateway, Snapshot
@@ -27,7 +28,7 @@ class SnapshotVolumesOperator(ForensicOperator):
     A retry finds the set that an earlier try made, by its case tag; snapshots that ended in error are taken again.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Start (or find) the set and wait."""
         plan, target = recorder.plan(), recorder.target()
         if plan is None or target is None:

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics import case_keys
@@ -46,7 +47,7 @@ class _AnalyseOperator(ForensicOperator):
     def _inputs(self, recorder: CaseRecorder, item: str) -> tuple[Gets, dict[str, str]]:
         """What the host may fetch, and further document parameters."""
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Send one command for each document and item, and wait for all of them."""
         items = acquired(recorder, self.kind)
         if not items:
@@ -160,7 +161,7 @@ class _AnalyseOperator(ForensicOperator):
         what = f"{record.activity} of {record.evidence_id} started"
         recorder.note(what, kind=TimelineKind.INVESTIGATION, evidence_id=record.evidence_id)
 
-    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Any) -> Json:
+    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Context) -> Json:
         """Take over the artifacts of every command; one that failed does not hide the others' results."""
         ssm = SsmGateway.of(self.sessions.forensic())
         done: dict[str, int] = {}

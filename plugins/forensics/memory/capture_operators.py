@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.ec2 import Ec2Gateway
@@ -50,7 +51,7 @@ class CaptureMemoryOperator(ForensicOperator):
     another when the capture takes longer than its URLs are valid.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Choose the method, send the command and wait for it."""
         plan, target = recorder.plan(), recorder.target()
         if plan is None or target is None:
@@ -274,7 +275,7 @@ class CaptureMemoryOperator(ForensicOperator):
         return command_id
 
     # ------------------------------------------------------------------ judging
-    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Any) -> Json:
+    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Context) -> Json:
         """Read how the command ended; complete the upload, or go on with the next leg."""
         item = evidence_id(EvidenceKind.MEMORY, recorder.case.instance_id)
         evidence = recorder.memory()

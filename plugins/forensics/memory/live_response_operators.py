@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.ssm import SsmGateway
@@ -45,7 +46,7 @@ class LiveResponseOperator(ForensicOperator):
     could be had it also takes the suspicious processes' programs and memory, and the memory item says so.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Send the command and wait for it; a command of an earlier try is taken up."""
         plan, target = recorder.plan(), recorder.target()
         if plan is None or target is None or not plan.memory.go:
@@ -145,7 +146,7 @@ class LiveResponseOperator(ForensicOperator):
         )
         return command_id
 
-    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Any) -> Json:
+    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Context) -> Json:
         """Read how the command ended; hash what landed and write it to the evidence store."""
         item = evidence_id(EvidenceKind.LIVE_RESPONSE, recorder.case.instance_id)
         evidence = recorder.live_response()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics import case_keys
@@ -42,7 +41,7 @@ class ProbeTargetOperator(ForensicOperator):
     It only reads. A target that cannot be asked does not keep the capture from being tried.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Send the probe; the trigger ends the task."""
         plan, target = recorder.plan(), recorder.target()
         if plan is None or target is None or not plan.memory.go:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+
+from airflow.sdk import Context
 
 from forensics.aws.s3 import StoredObject
 from forensics.case.recorder import CaseRecorder
@@ -41,7 +42,7 @@ class VerifyMemoryOperator(ForensicOperator):
     stored object's digest is computed here, from the bytes of the parts that agreed.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Promote the landed image to evidence."""
         item = evidence_id(EvidenceKind.MEMORY, recorder.case.instance_id)
         evidence = recorder.memory()

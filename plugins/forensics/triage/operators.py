@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics import case_keys
@@ -34,7 +35,7 @@ from forensics.triage.planning import SETTLE_SECONDS, look_up, make_plan
 class DescribeTargetOperator(ForensicOperator):
     """Freeze the control-plane facts of the target: first in the order of volatility, and it changes nothing."""
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Describe the instance, store the raw answers as evidence and the model in the case.
 
         Meanwhile the findings are looked up live: whether they are genuine decides on the isolation, and costs no time.
@@ -131,7 +132,7 @@ class DescribeTargetOperator(ForensicOperator):
 class PlanResponseOperator(ForensicOperator):
     """Decide what is acquired and whether the target is isolated, each with its reasons."""
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Decide, record and announce the plan."""
         seen = recorder.findings()
         guard = IsolationGuard.of(self.sessions)
@@ -160,7 +161,7 @@ class ExtendPlanOperator(ForensicOperator):
     unless isolation came new and needs no approval.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Decide what the later findings add; returns the actions that are new, in ``added``."""
         before = recorder.plan()
         if before is None:
