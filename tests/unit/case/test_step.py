@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
 import forensics
-from forensics.aws.polling import Outcome, PollTrigger
+from forensics.aws.polling import PollTrigger, WaitResult
 from forensics.case.step import ForensicOperator, Json
 from forensics.errors import (
     ContainmentError,
@@ -32,7 +32,7 @@ class Waiting(PollTrigger):
         """Nothing more."""
         return {}
 
-    def check(self) -> Outcome | None:
+    def check(self) -> WaitResult | None:
         """Never asked here: nothing runs the trigger."""
         return None
 
