@@ -1,6 +1,6 @@
 """The shipped memory image: real Linux memory with a hidden implant, and what a symbol table is made of.
 
-How it was made: lab/evidence/guest/make_memory.py. What is in it: lab/evidence/memory/facts.json.
+How it was made: lab/tools/memory/make_memory.py. What is in it: lab/evidence/shipped/memory/facts.json.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import zstandard
 
-SHIPPED = Path(__file__).resolve().parent / "memory"
+SHIPPED = Path(__file__).resolve().parent / "shipped" / "memory"
 FACTS = SHIPPED / "facts.json"
 # The image was packed with a window of 2**27 bytes, above what a decompressor grants by itself.
 _WINDOW = 1 << 27

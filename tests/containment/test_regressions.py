@@ -181,7 +181,7 @@ def test_18_containment_can_touch_no_key_and_delete_nothing_but_its_own() -> Non
 def test_19_a_role_is_assumed_with_the_external_id_or_not_at_all(
     server: Server, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lab.mends.accounts import LAB_SECRET, root_access_key
+    from lab.emulator.patches.accounts import LAB_SECRET, root_access_key
 
     trust = {
         "Version": "2012-10-17",

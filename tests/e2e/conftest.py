@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from lab import postgres
-from lab.stack import Stack
-from lab.story import Lab, finding
-from lab.targets import add_target
+from lab.scenarios.driver import Lab, finding
+from lab.scenarios.targets import add_target
+from lab.stack import postgres
+from lab.stack.stack import Stack
 from tests import memory_image
 
 LATENCIES = {

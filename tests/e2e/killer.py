@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from lab.story import Lab
+from lab.scenarios.driver import Lab
 
 
 def kill_while_snapshotting(lab: Lab, run_id: str, *, seconds: float = 120) -> None:

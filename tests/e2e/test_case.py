@@ -13,8 +13,8 @@ from forensics.domain.custody import verify_chain
 from forensics.models.case import Case, CaseStatus, CaseView
 from forensics.models.containment import ContainmentState
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
-from lab import demo
-from lab.story import Lab, StoryError, finding
+from lab.scenarios import demo
+from lab.scenarios.driver import Lab, StoryError, finding
 from tests.e2e.conftest import Started
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]

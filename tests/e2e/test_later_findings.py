@@ -12,8 +12,8 @@ import requests
 from forensics.models.case import CaseView
 from forensics.models.custody import CustodyAction
 from forensics.operators.release import RELEASE
-from lab.shapes import asff
-from lab.story import Lab, finding
+from lab.scenarios.driver import Lab, finding
+from lab.scenarios.finding_events import asff
 from tests.e2e.conftest import Started
 from tests.e2e.test_case import isolated, view_of
 

@@ -6,7 +6,7 @@ from itertools import chain
 
 import pytest
 
-from lab.story import Lab
+from lab.scenarios.driver import Lab
 from tests import secret_scan
 from tests.e2e.conftest import Started
 

@@ -22,10 +22,10 @@ import yaml
 from airflow.providers.standard.operators import hitl
 
 from forensics.settings import get_settings
-from lab import seed
-from lab.iam.check import Place, check
-from lab.mends.accounts import LAB_SECRET, root_access_key
-from lab.seed_accounts import MEMBER_ACCOUNT
+from lab.emulator.iam.check import Place, check
+from lab.emulator.patches.accounts import LAB_SECRET, root_access_key
+from lab.seed import seed
+from lab.seed.accounts import MEMBER_ACCOUNT
 from tests.containment.world import World
 from tests.iam.removal import Play, Say, first_needs
 from tests.iam.story import PIPELINE, Story

@@ -15,10 +15,11 @@ import requests
 
 from forensics.aws import session as aws_session
 from forensics.settings import get_settings
-from lab import airflow, seed
-from lab.seed_targets import Images
-from lab.stack import read_variables
-from lab.stack_state import free_port
+from lab.seed import seed
+from lab.seed.member import Images
+from lab.stack import airflow
+from lab.stack.stack import read_variables
+from lab.stack.state import free_port
 from tests import memory_image, warm_lab
 from tests.warm_lab import WarmServer
 
@@ -58,7 +59,7 @@ class SmallLab:
 
     def client(self, service: str, account: str = "forensic") -> Any:
         """A boto3 client of an account."""
-        from lab.seed_accounts import Account
+        from lab.seed.accounts import Account
 
         return Account(self.facts["accounts"][account], self.endpoint).client(service)
 

@@ -15,7 +15,7 @@ from forensics.operators import disk_copy
 from forensics.operators.disk import SnapshotVolumesOperator
 from forensics.operators.disk_copy import CopySnapshotsOperator
 from forensics.settings import get_settings
-from lab.seed_accounts import Account
+from lab.seed.accounts import Account
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_case_steps import open_case, triage

@@ -15,7 +15,7 @@ from forensics.errors import ThrottledError
 from forensics.operators.analysis import AnalyseDiskOperator
 from forensics.operators.investigation import TerminateForensicInstanceOperator
 from forensics.operators.live_response import LiveResponseOperator
-from lab.seed_targets import Images
+from lab.seed.member import Images
 from tests import memory_image
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import DagRun, TaskInstance, perform

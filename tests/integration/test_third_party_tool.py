@@ -23,8 +23,8 @@ from forensics.operators.disk import SnapshotVolumesOperator
 from forensics.operators.disk_copy import CopySnapshotsOperator
 from forensics.operators.investigation import AttachEvidenceVolumesOperator, LaunchForensicInstanceOperator
 from forensics.report.sections import EXPORTS
-from lab.evidence.disk import TINY, build
-from lab.seed_targets import Images
+from lab.seed.member import Images
+from lab.tools.disks.build import TINY, build
 from tests import memory_image
 from tests.integration.conftest import SmallImages, SmallLab
 from tests.integration.steps import perform

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.operators.memory import CaptureMemoryOperator
 from forensics.operators.memory_verify import VerifyMemoryOperator
-from lab.airflow import secret_key
+from lab.stack.airflow import secret_key
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_memory_flow import body, case_with_memory, evidence
-from tests.lab.test_emulator_storage import http
+from tests.lab.emulator.test_storage import http
 
 
 def ask(method: str, url: str, content: bytes | None = None) -> int:

@@ -20,7 +20,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from lab.mends.accounts import LAB_SECRET, root_access_key
+from lab.emulator.patches.accounts import LAB_SECRET, root_access_key
 
 ROOT = Path(__file__).resolve().parents[2]
 SECURITY, FORENSIC, MEMBER = "111122223333", "222233334444", "333344445555"
@@ -47,7 +47,7 @@ class Lab:
         command = [
             sys.executable,
             "-m",
-            "lab.server",
+            "lab.emulator.server",
             "--state",
             str(self.directory),
             "--port",

@@ -15,7 +15,7 @@ import pytest
 
 from forensics.aws.case_store import CaseStore
 from forensics.models.finding import Finding
-from lab.storm import Message, Storm
+from lab.scenarios.load_test import Message, Storm
 from tests.integration.conftest import ROOT, SmallLab, images, lab
 
 __all__ = ["images", "lab"]

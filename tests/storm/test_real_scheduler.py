@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import postgres
-from lab.storm import Storm, blow, storm_stack
+from lab.scenarios.load_test import Storm, blow, storm_stack
+from lab.stack import postgres
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -232,10 +232,10 @@ def test_results_are_ranked_limited_and_reproducible() -> None:
 
 @pytest.mark.skipif(not TOOLS.exists(), reason="the toolkit's own environment (.venv-tools) is not there")
 def test_a_real_file_system_is_read_by_the_sleuth_kit(tmp_path: Path) -> None:
-    from lab.evidence import disk as lab_disk
+    from lab.tools.disks import build as lab_disk
 
     image = tmp_path / "tiny.raw"
-    lab_disk.build(ROOT / "lab" / "evidence" / "scenarios" / "tiny.yaml", image)
+    lab_disk.build(ROOT / "lab" / "tools" / "disks" / "scenarios" / "tiny.yaml", image)
     program = (
         "import sys; from pathlib import Path; from forensic_toolkit.sleuthkit import SleuthKit\n"
         "disk = SleuthKit(Path(sys.argv[1]))\n"

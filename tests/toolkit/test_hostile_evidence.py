@@ -23,8 +23,8 @@ from forensic_toolkit.filesystem import name_of
 from forensic_toolkit.packed import content_of
 from forensic_toolkit.results import Finding, Results
 from forensic_toolkit.times import now
-from lab.evidence import disk as lab_disk
-from lab.evidence.disk import WEB_SERVER
+from lab.tools.disks import build as lab_disk
+from lab.tools.disks.build import WEB_SERVER
 from tests.toolkit.examined import NO_TOOLS, TOOLS, examine
 from tests.toolkit.fake_tree import Builder
 from tests.toolkit.test_layouts import answered

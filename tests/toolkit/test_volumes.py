@@ -16,7 +16,7 @@ from forensic_toolkit.mounts import Walked, arrange
 from forensic_toolkit.results import Results
 from forensic_toolkit.stretches import Stretches
 from forensic_toolkit.times import now
-from lab.evidence.lvm import EXTENT, write_lvm
+from lab.tools.disks.lvm import EXTENT, write_lvm
 from tests.toolkit.fake_tree import Contents
 
 SIZE = 12 * EXTENT

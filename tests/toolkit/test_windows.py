@@ -1,4 +1,4 @@
-"""A Windows server's registry, event logs, tasks, prefetch, Amcache and MFT, made by hand (lab/evidence/windows) on a real NTFS volume."""
+"""A Windows server's registry, event logs, tasks, prefetch, Amcache and MFT, made by hand (lab/tools/windows) on a real NTFS volume."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from forensic_toolkit.coverage import Coverage
 from forensic_toolkit.errors import SymbolError
 from forensic_toolkit.results import Results
 from forensic_toolkit.times import now
-from lab.evidence.windows import evtx, regf, server
+from lab.tools.windows import evtx, regf, server
 from tests.toolkit.examined import NO_TOOLS, TOOLS, examine, run
 from tests.toolkit.fake_tree import Builder
 
