@@ -329,7 +329,7 @@ def test_up_ends_on_interrupt_without_leftovers(tmp_path: Path) -> None:
     """`kill` on a starting `make up` clears up as Ctrl-C does."""
     state = tmp_path / "state"
     started = subprocess.Popen(
-        [sys.executable, "-m", "lab.stack.stack", "up", "--state", str(state)],
+        [sys.executable, "-m", "lab.stack", "up", "--state", str(state)],
         cwd=airflow.ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
