@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Iterable
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any
 
 log = logging.getLogger("lab")
 
@@ -50,16 +49,20 @@ def build_app(directory: Path) -> Callable[..., Iterable[bytes]]:
     return gateway
 
 
-def start_fleet(directory: Path, *, endpoint: str) -> Any:
-    """Start the SSM agents in this process; returns the fleet, or None when the lab has no agents."""
-    try:
-        from lab.hosts.agent.fleet import Fleet
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("lab.hosts.agent"):
-            raise
-        log.warning("no SSM agents: %s is not there, so commands stay Pending", error.name)
-        return None
-    fleet = Fleet(state=directory, endpoint=endpoint)
+def start_fleet(directory: Path, *, endpoint: str) -> None:
+    """Start the SSM agents in this process; they end with it."""
+    from lab.emulator.images import volume_path
+    from lab.emulator.patches.ssm import pending_invocations
+    from lab.emulator.patches.ssm_fleet import agent_reachable
+    from lab.hosts.agent.fleet import Fleet
+
+    fleet = Fleet(
+        state=directory,
+        endpoint=endpoint,
+        source=pending_invocations,
+        reachable=agent_reachable,
+        volume_path=volume_path,
+    )
     fleet.start()
 
     def stop() -> None:
@@ -69,7 +72,6 @@ def start_fleet(directory: Path, *, endpoint: str) -> Any:
     # granian's worker is a child of multiprocessing: it runs finalizers when it ends, but nothing of atexit
     Finalize(None, stop, exitpriority=100)
     log.info("the SSM agents are running")
-    return fleet
 
 
 def worker_app() -> Callable[..., Iterable[bytes]]:

@@ -20,10 +20,11 @@ from typing import Any
 from forensics.models.case import CaseView, Milestone
 from forensics.operators.memory_probe import PROBE_SK, ProbeRecord
 from lab.evidence import memory
+from lab.evidence.images import image_cache
+from lab.paths import ROOT
 from lab.scenarios.driver import Lab, StoryError, finding
 from lab.scenarios.targets import add_target
-from lab.seed.seed import image_cache
-from lab.stack import airflow, postgres
+from lab.stack import postgres
 from lab.stack.stack import Stack, StackError
 
 # As a small instance has them: still short for a snapshot (minutes in AWS), which is work in AWS and not the product's.
@@ -156,7 +157,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m lab.scenarios.bench", description="Wall time of cases over the work in them."
     )
-    parser.add_argument("--state", type=Path, default=airflow.ROOT / ".lab" / "bench")
+    parser.add_argument("--state", type=Path, default=ROOT / ".lab" / "bench")
     parser.add_argument("--cases", type=int, default=10, help="cases at once in the second round")
     parser.add_argument("--database", choices=postgres.KINDS, default="auto")
     parser.add_argument("--steps", action="store_true", help="print when each task of the slowest case ran")

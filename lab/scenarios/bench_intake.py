@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from forensics.models.case import Case
+from lab.paths import ROOT
 from lab.scenarios.driver import Lab, StoryError, finding
 from lab.scenarios.finding_events import asff
 from lab.scenarios.load_test import all_cases, all_runs, api, place, send, storm_stack
-from lab.stack import airflow, postgres
+from lab.stack import postgres
 from lab.stack.stack import StackError
 
 _number = itertools.count(1)
@@ -192,7 +193,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m lab.scenarios.bench_intake", description="Findings per second, and latency."
     )
-    parser.add_argument("--state", type=Path, default=airflow.ROOT / ".lab" / "bench-intake")
+    parser.add_argument("--state", type=Path, default=ROOT / ".lab" / "bench-intake")
     parser.add_argument("--database", choices=postgres.KINDS, default="auto")
     parser.add_argument("--bursts", type=int, nargs="*", default=[200, 1000], help="waiting findings in each round")
     parser.add_argument("--singles", type=int, default=7)

@@ -19,9 +19,9 @@ from forensics.models.case import CaseStatus, CaseView, Milestone
 from forensics.models.containment import ContainmentState
 from forensics.models.evidence import EvidenceKind, Outcome
 from lab.emulator.iam import check as check_iam
+from lab.paths import ROOT
 from lab.scenarios import expected
 from lab.scenarios.driver import Lab, StoryError, finding
-from lab.stack import airflow
 from lab.stack.stack import Stack, StackError
 
 # Seconds that the lab's AWS takes; real AWS takes minutes for the snapshots.
@@ -173,7 +173,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m lab.scenarios.demo", description="One case from finding to report, on this machine."
     )
-    default = Path(os.environ.get("LAB_STATE") or airflow.ROOT / ".lab") / "demo"
+    default = Path(os.environ.get("LAB_STATE") or ROOT / ".lab") / "demo"
     parser.add_argument("--state", type=Path, default=default, help="state directory; %(default)s")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

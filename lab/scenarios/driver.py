@@ -20,7 +20,8 @@ from forensics.aws.case_store import CaseStore
 from forensics.aws.case_view import read_view
 from forensics.aws.s3 import EvidenceStore
 from forensics.models.case import Case, CaseView
-from lab.seed.accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT, Account
+from lab.accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT
+from lab.seed.accounts import Account
 from lab.stack.stack import Stack
 
 DONE = frozenset({"success", "failed"})

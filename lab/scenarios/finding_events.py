@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from lab.seed.accounts import SECURITY_ACCOUNT
+from lab.accounts import SECURITY_ACCOUNT
 
 GUARDDUTY_SEVERITY = {"LOW": 2, "MEDIUM": 5, "HIGH": 8, "CRITICAL": 9.5}
 OCSF_SEVERITY = {"LOW": (2, "Low"), "MEDIUM": (3, "Medium"), "HIGH": (4, "High"), "CRITICAL": (5, "Critical")}

@@ -19,6 +19,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from lab.evidence.images import Images, image_cache
+from lab.paths import ROOT
 from lab.scenarios.guest_lime import LIME_LIST, lacking_headers, offer_lime
 from lab.seed import seed
 from lab.seed.member import controller
@@ -30,7 +32,6 @@ from lab.tools.memory.guest_files import build_initramfs
 from lab.tools.memory.initramfs import Initramfs
 from lab.tools.memory.vm import ATTACKER, C2_PORT, FileServer, Guest, Listener
 
-ROOT = airflow.ROOT
 MIB = 1024 * 1024
 MEMORY_MIB = 224
 KILLS = (0.2, 0.5, 0.8)
@@ -342,7 +343,7 @@ def main() -> int:
             offer_lime(lab, work)
             os.environ["AIRFLOW__FORENSICS__LIME_LIST_KEY"] = LIME_LIST
         disk = work / "disk.raw"
-        disk.write_bytes(seed.evidence(seed.image_cache(state)).disk("tiny").read_bytes())
+        disk.write_bytes(Images(image_cache(state)).disk("tiny").image.read_bytes())
         machine = stack.enter_context(guest(work, disk=disk))
         print("  the guest runs and the intruder is in it", flush=True)
         # What the guest sends to its own loopback goes to the lab on this machine's.

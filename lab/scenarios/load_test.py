@@ -31,10 +31,11 @@ from forensics.errors import ForensicsError
 from forensics.models.case import Case
 from forensics.models.custody import CustodyAction, CustodyEvent
 from forensics.models.finding import Finding
+from lab.accounts import MEMBER_ACCOUNT, REGION
+from lab.paths import ROOT
 from lab.scenarios.driver import Lab, StoryError, finding
 from lab.scenarios.finding_events import SHAPES
-from lab.seed.accounts import MEMBER_ACCOUNT
-from lab.stack import airflow, postgres
+from lab.stack import postgres
 from lab.stack.stack import Stack, StackError
 
 WAVES = 20
@@ -78,7 +79,7 @@ class Message:
     body: str
 
 
-def place(instance_id: str, *, region: str = airflow.REGION) -> dict[str, Any]:
+def place(instance_id: str, *, region: str = REGION) -> dict[str, Any]:
     """What :func:`lab.scenarios.driver.finding` wants to know of an instance."""
     arn = f"arn:aws:ec2:{region}:{MEMBER_ACCOUNT}:instance/{instance_id}"
     return {"region": region, "account": MEMBER_ACCOUNT, "instance_id": instance_id, "arn": arn}
@@ -130,8 +131,8 @@ def storm_stack(state: Path, *, report: Callable[[str], None] = print, database:
     dags = state.parent / f"{state.name}-dags"
     shutil.rmtree(dags, ignore_errors=True)
     dags.mkdir(parents=True)
-    shutil.copy(airflow.ROOT / "dags" / "finding_intake.py", dags)
-    shutil.copy(airflow.ROOT / "lab" / "scenarios" / "load_test_case.py", dags / "forensic_case.py")
+    shutil.copy(ROOT / "dags" / "finding_intake.py", dags)
+    shutil.copy(ROOT / "lab" / "scenarios" / "load_test_case.py", dags / "forensic_case.py")
     with Stack(state, dags=dags, database=database, report=report) as stack:
         yield Lab(stack)
 
@@ -344,7 +345,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m lab.scenarios.load_test", description="A storm of findings, and kill -9."
     )
-    parser.add_argument("--state", type=Path, default=airflow.ROOT / ".lab" / "storm")
+    parser.add_argument("--state", type=Path, default=ROOT / ".lab" / "storm")
     parser.add_argument("--database", choices=postgres.KINDS, default="auto", help="Airflow's database")
     for name, default in (("findings", 300), ("instances", 120), ("kills", 10), ("seed", Storm.seed)):
         parser.add_argument(f"--{name}", type=int, default=default)

@@ -27,8 +27,8 @@ import yaml
 from forensics.domain.manifest import MIB, MIN_PART, Leg, render
 from forensics.models.evidence import Outcome
 from lab.evidence import memory
+from lab.paths import ROOT
 from lab.scenarios.memory_damage import Source, clean, damaged, judge
-from lab.stack.airflow import ROOT
 
 DOCUMENT = ROOT / "ssm_documents" / "acquire_memory_linux.yaml"
 COPIES = 8

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lab.evidence.images import Images, image_cache
 from lab.scenarios.driver import Lab
 from lab.seed.member import controller, launch, register_volumes, summary
-from lab.seed.seed import evidence, image_cache
 
 
 def add_target(
@@ -26,7 +26,7 @@ def add_target(
     small one.
     """
     network = lab.facts["member_network"]
-    disks = {"/dev/xvda": disk or evidence(image_cache(lab.stack.state)).disk("tiny")}
+    disks = {"/dev/xvda": disk or Images(image_cache(lab.stack.state)).disk("tiny").image}
     instance = launch(
         lab.member,
         name,

@@ -14,10 +14,9 @@ import botocore.session
 from botocore.config import Config
 from botocore.loaders import Loader
 
-from lab.stack.airflow import FORENSIC_ACCOUNT, REGION, ROOT, access_key, secret_key
+from lab.accounts import FORENSIC_ACCOUNT, MEMBER_ACCOUNT, REGION, ROOT_SECRET, SECURITY_ACCOUNT, root_access_key
+from lab.paths import ROOT
 
-SECURITY_ACCOUNT = "111122223333"
-MEMBER_ACCOUNT = "333344445555"
 BUS = "forensics"
 TABLE = "forensics-cases"
 AMI_PARAMETER = "/forensics/ami/current"
@@ -73,8 +72,8 @@ def _client(account: Account, service: str) -> Any:
     core.register_component("data_loader", _MODELS)
     session: Any = boto3.session.Session(
         botocore_session=core,
-        aws_access_key_id=access_key(account.account_id),
-        aws_secret_access_key=secret_key(),
+        aws_access_key_id=root_access_key(account.account_id),
+        aws_secret_access_key=ROOT_SECRET,
         region_name=account.region,
     )
     config = Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}, read_timeout=60)

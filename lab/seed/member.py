@@ -3,60 +3,18 @@ to."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from lab.accounts import FORENSIC_ACCOUNT
+from lab.evidence.images import Images
 from lab.seed.accounts import Account, documents, phase_roles, service_trust
-from lab.stack.airflow import FORENSIC_ACCOUNT
 
-SCENARIOS = Path(__file__).parents[1] / "tools" / "disks" / "scenarios"
-# The lab's code that turns a scenario into an image: its change makes cached images stale as well.
-BUILDER = Path(__file__).parents[1] / "tools" / "disks"
 GIB = 1024**3
-MEMORY_FILES = ("memory", "btf", "kallsyms", "version", "iomem", "facts")
-
-
-@dataclass(frozen=True)
-class Images:
-    """Where images of disks and memory come from; made once and kept in a cache.
-
-    ``build_disk`` gets scenario, image and facts file; ``unpack_memory`` a folder, and checks what is there
-    already.
-    """
-
-    cache: Path
-    build_disk: Callable[[Path, Path, Path], Any]
-    unpack_memory: Callable[[Path], Any]
-
-    def disk(self, scenario: str) -> Path:
-        """Return the raw image of a scenario, built when neither it nor its builder is what the cache
-        knows."""
-        source = SCENARIOS / f"{scenario}.yaml"
-        digest = hashlib.sha256(source.read_bytes())
-        for file in sorted([*BUILDER.glob("*.py"), *BUILDER.glob("ext4/*.py")]):
-            digest.update(file.read_bytes())
-        image = self.cache / f"{scenario}-{digest.hexdigest()[:16]}.raw"
-        facts = facts_of(image)
-        if not (image.exists() and facts.exists()):
-            self.cache.mkdir(parents=True, exist_ok=True)
-            self.build_disk(source, image, facts)
-        return image
-
-    def memory(self) -> dict[str, str]:
-        """Return the paths of memory image, BTF, kallsyms, version, iomem and facts."""
-        files = self.unpack_memory(self.cache / "memory-web-server")
-        return {name: str(getattr(files, name)) for name in MEMORY_FILES}
-
-
-def facts_of(image: Path) -> Path:
-    """Return the file that says what was planted in a disk image."""
-    return image.with_suffix(".facts.json")
 
 
 def product_in_member_account(account: Account, *, external_id: str) -> None:
@@ -202,7 +160,8 @@ def _web_server(
     account: Account, *, network: dict[str, Any], profile: str, images: Images, control: Callable[..., None]
 ) -> dict[str, Any]:
     """The instance of the story: managed by SSM, one interface, a root and a data volume, real memory."""
-    disks = {"/dev/xvda": images.disk("web-server"), "/dev/sdf": images.disk("tiny")}
+    root, data = images.disk("web-server"), images.disk("tiny")
+    disks = {"/dev/xvda": root.image, "/dev/sdf": data.image}
     instance = launch(
         account,
         "web-server",
@@ -215,7 +174,7 @@ def _web_server(
     made = summary(account, instance)
     register_volumes(made, disks=disks, control=control)
     files = images.memory()
-    made["facts"] = {"disk": str(facts_of(disks["/dev/xvda"])), "memory": files.pop("facts")}
+    made["facts"] = {"disk": str(root.facts), "memory": files.pop("facts")}
     control(
         "instance",
         {
@@ -238,7 +197,7 @@ def _db_server(
     account: Account, *, network: dict[str, Any], images: Images, control: Callable[..., None]
 ) -> dict[str, Any]:
     """The instance that makes things hard: no SSM agent, two interfaces in two groups."""
-    disks = {"/dev/xvda": images.disk("tiny")}
+    disks = {"/dev/xvda": images.disk("tiny").image}
     groups = (network["database_security_group_id"], network["web_security_group_id"])
     interfaces = [
         {"DeviceIndex": index, "SubnetId": network["subnet_ids"][1], "Groups": [group]}

@@ -20,10 +20,12 @@ import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
 from forensics.settings import PREFIX, Settings, load
+from lab.accounts import FORENSIC_ACCOUNT, MEMBER_ACCOUNT, REGION, SECURITY_ACCOUNT
+from lab.evidence.images import Images, image_cache
+from lab.paths import write_private
 from lab.seed import stacks as seed_stacks
-from lab.seed.accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT, Account, forensic_account, security_account
-from lab.seed.member import Images, controller, member_account, product_in_member_account
-from lab.stack.airflow import FORENSIC_ACCOUNT, REGION, ROOT, write_private
+from lab.seed.accounts import Account, forensic_account, security_account
+from lab.seed.member import controller, member_account, product_in_member_account
 
 # What the product waits for is seconds away in the lab, so it looks often and gives up early.
 LAB_SETTINGS = {
@@ -85,7 +87,7 @@ def seed(
             product_in_member_account(member, external_id=external_id)
     control("config", {"forensic_ami_id": made["forensic_ami_id"]})
     with _Step("instances of the member account", report=report):
-        made |= member_account(member, images=images or evidence(image_cache(state)), control=control)
+        made |= member_account(member, images=images or Images(image_cache(state)), control=control)
     if latencies:
         with _Step("latencies", report=report):
             control("config", dict(latencies))
@@ -126,26 +128,6 @@ def _refuse_second(forensic: Account) -> None:
             "(its resources live in memory)"
         )
         raise SeedError(msg)
-
-
-def image_cache(state: Path) -> Path:
-    """Where images are kept: LAB_CACHE, else ``cache`` beside the state directory, else in the project's
-    ``.lab``."""
-    if given := os.environ.get("LAB_CACHE"):
-        return Path(given)
-    return ROOT / ".lab" / "cache" if state.resolve().is_relative_to(ROOT) else state.resolve().parent / "cache"
-
-
-def evidence(cache: Path) -> Images:
-    """Return the images of the committed scenarios."""
-    from lab.evidence import memory
-    from lab.tools.disks import build as disk  # heavy, and not needed by who brings other images
-
-    return Images(
-        cache=cache,
-        build_disk=lambda scenario, image, facts: disk.build(scenario, image, facts=facts),
-        unpack_memory=memory.unpack,
-    )
 
 
 def settings_of(made: dict[str, Any]) -> dict[str, str]:

@@ -12,9 +12,9 @@ from typing import Any
 
 from infra.deployment import plan
 from infra.deployment.stacks import Deployment
+from lab.accounts import FORENSIC_ACCOUNT, MEMBER_ACCOUNT, REGION, SECURITY_ACCOUNT
 from lab.emulator.iam.sessions import ORGANIZATION
-from lab.seed.accounts import CAPTURE_TOOL, DOCUMENTS, MEMBER_ACCOUNT, SECURITY_ACCOUNT, Account
-from lab.stack.airflow import FORENSIC_ACCOUNT, REGION
+from lab.seed.accounts import CAPTURE_TOOL, DOCUMENTS, Account
 
 # What a person's configuration file would say of the lab (infra/deployment.example.yaml). No MWAA: Airflow runs beside the lab; no
 # query API: moto has AppSync's names only.

@@ -13,24 +13,12 @@ import os
 import secrets
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from lab.accounts import FORENSIC_ACCOUNT, REGION, ROOT_SECRET, root_access_key
+from lab.paths import ROOT, write_private
+
 USER = "admin"
 # Who asked for a release may not approve it: a second person of the lab, with the same password.
 APPROVER = "approver"
-REGION = "eu-central-1"
-FORENSIC_ACCOUNT = "222233334444"
-
-
-def access_key(account: str) -> str:
-    """Return the key id that acts as the root of an account of the lab (the server's
-    ``lab.emulator.patches.accounts``)."""
-    return f"AKIA{account}ROOT"
-
-
-def secret_key() -> str:
-    """Return the secret of every such key. It opens nothing but an emulator on this machine."""
-    return "lab-secret-of-every-root-key"
-
 
 # What every Airflow process of the lab is told, wherever it runs (this machine or compose). Why the tuned
 # values: a case is many short tasks, so the scheduler must not sleep, and dead processes must be noticed
@@ -66,8 +54,8 @@ SETTINGS = {
     # An edited file is parsed at its next refresh; unchanged ones need not cost the two cores anything.
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
-    "AWS_ACCESS_KEY_ID": access_key(FORENSIC_ACCOUNT),
-    "AWS_SECRET_ACCESS_KEY": secret_key(),
+    "AWS_ACCESS_KEY_ID": root_access_key(FORENSIC_ACCOUNT),
+    "AWS_SECRET_ACCESS_KEY": ROOT_SECRET,
     "AWS_DEFAULT_REGION": REGION,
     "AWS_EC2_METADATA_DISABLED": "true",
     # Nothing of the person's own AWS set-up may leak into the lab, nor the lab's calls out to AWS.
@@ -167,14 +155,6 @@ def password_file(state: Path, *, password: str) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     write_private(file, text=json.dumps({USER: password, APPROVER: password}) + "\n")
     return file
-
-
-def write_private(file: Path, *, text: str) -> None:
-    """Write a file that only its owner can read."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        stream.write(text)
-    file.chmod(0o600)
 
 
 def main() -> None:

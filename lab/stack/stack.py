@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lab.hosts.agent.machine import NICENESS
+from lab.paths import ROOT
 from lab.stack import airflow
 from lab.stack import state as stack_state
 from lab.stack.health import AirflowApi, missing_airflow, missing_api, missing_dags, missing_lab, wait
@@ -193,7 +194,7 @@ class Stack:
     def _start_lab(self) -> None:
         began = time.monotonic()
         base = {**airflow.clean(dict(os.environ)), MARK: self._id, "PYTHONUNBUFFERED": "1", NICENESS: HOST_NICENESS}
-        base["PYTHONPATH"] = os.pathsep.join([str(airflow.ROOT), str(airflow.ROOT / "plugins")])
+        base["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
         command = [
             sys.executable,
             "-m",
@@ -258,7 +259,7 @@ class Stack:
 
     def _launch(self, name: str, command: list[str], *, environment: dict[str, str]) -> None:
         log = self.state / "logs" / f"{name}.log"
-        member, child = launch(name, command, log=log, environment=environment, directory=airflow.ROOT)
+        member, child = launch(name, command, log=log, environment=environment, directory=ROOT)
         self._members.append(member)
         self._children.append(child)
         self._write()
@@ -266,7 +267,7 @@ class Stack:
     def _run(self, name: str, command: list[str], *, environment: dict[str, str]) -> None:
         """Run a step that ends by itself; raise with the end of its log when it fails."""
         log = self.state / "logs" / f"{name}.log"
-        member, process = launch(name, command, log=log, environment=environment, directory=airflow.ROOT)
+        member, process = launch(name, command, log=log, environment=environment, directory=ROOT)
         try:
             code = process.wait(timeout=START_SECONDS)
         except subprocess.TimeoutExpired:
@@ -364,7 +365,7 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m lab.stack", description="Start, stop or look at the lab.")
     parser.add_argument("command", choices=("up", "down", "status"))
-    default = Path(os.environ.get("LAB_STATE") or airflow.ROOT / ".lab")
+    default = Path(os.environ.get("LAB_STATE") or ROOT / ".lab")
     parser.add_argument("--state", type=Path, default=default, help="state directory (LAB_STATE); %(default)s")
     given = parser.parse_args()
     # `kill` on a start must clear up as Ctrl-C does.

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lab.emulator.patches.accounts import LAB_SECRET, root_access_key
+from lab.accounts import ROOT_SECRET, root_access_key
 from lab.stack.state import free_port
 from tests.containment.world import ACCOUNT, World
 
@@ -97,4 +97,4 @@ def _wait(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:
 @pytest.fixture(scope="session")
 def world(server: Server) -> World:
     """The member account."""
-    return World(server.endpoint, access_key=root_access_key(ACCOUNT), secret_key=LAB_SECRET)
+    return World(server.endpoint, access_key=root_access_key(ACCOUNT), secret_key=ROOT_SECRET)

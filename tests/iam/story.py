@@ -33,10 +33,9 @@ from forensics.operators.redrive import RedriveFindingsOperator
 from forensics.operators.release import RELEASE, PlanReleaseOperator, ReleaseTargetOperator
 from forensics.sensors.engine import IntakeEngine
 from forensics.web.reader import StoreReader
+from lab.accounts import REGION, SECURITY_ACCOUNT
 from lab.scenarios import finding_events
 from lab.scenarios.driver import finding
-from lab.seed.accounts import SECURITY_ACCOUNT
-from lab.stack.airflow import REGION
 from tests.containment.test_operators import answer, context
 from tests.containment.world import Cell, Made, World
 from tests.iam.flow import CASE, DISKS, TRIAGE

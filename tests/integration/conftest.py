@@ -15,8 +15,9 @@ import requests
 
 from forensics.aws import session as aws_session
 from forensics.settings import get_settings
+from lab.evidence.disk import DiskFiles
+from lab.evidence.images import Images
 from lab.seed import seed
-from lab.seed.member import Images
 from lab.stack import airflow
 from lab.stack.stack import read_variables
 from lab.stack.state import free_port
@@ -30,12 +31,12 @@ MIB = 1024 * 1024
 class SmallImages(Images):
     """Images that are made in milliseconds."""
 
-    def disk(self, scenario: str) -> Path:
-        """Two MiB that are not all zero."""
+    def disk(self, name: str) -> DiskFiles:
+        """Two MiB that are not all zero; nothing is planted in them."""
         self.cache.mkdir(parents=True, exist_ok=True)
-        out = self.cache / f"{scenario}.raw"
+        out = self.cache / f"{name}.raw"
         out.write_bytes(os.urandom(MIB) + bytes(MIB))
-        return out
+        return DiskFiles(out, self.cache / "none.json")
 
     def memory(self) -> dict[str, str]:
         """A small LiME image; nothing is planted in it."""
@@ -72,7 +73,7 @@ class SmallLab:
 @pytest.fixture
 def images(tmp_path: Path) -> Images:
     """The disks and the memory of the lab's instances; a test module may have its own."""
-    return SmallImages(cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write)
+    return SmallImages(tmp_path / "cache")
 
 
 @pytest.fixture
@@ -85,9 +86,7 @@ def lab(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) -> Iter
 @contextmanager
 def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, images: Images | None = None) -> Iterator[SmallLab]:
     """A seeded lab server; it ends with the block."""
-    images = images or SmallImages(
-        cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write
-    )
+    images = images or SmallImages(tmp_path / "cache")
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     log = tmp_path / "lab.log"

@@ -15,8 +15,7 @@ from forensics.errors import ThrottledError
 from forensics.operators.analysis import AnalyseDiskOperator
 from forensics.operators.investigation import TerminateForensicInstanceOperator
 from forensics.operators.live_response import LiveResponseOperator
-from lab.seed.member import Images
-from tests import memory_image
+from lab.evidence.images import Images
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import DagRun, TaskInstance, perform
 from tests.integration.test_case_steps import open_case, triage
@@ -30,7 +29,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def images(tmp_path: Path) -> Images:
-    return RealDisks(cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write)
+    return RealDisks(tmp_path / "cache")
 
 
 @pytest.fixture(autouse=True)

@@ -26,8 +26,9 @@ from forensics.models.verification import Standing
 from forensics.operators.memory_offer import lime_module
 from forensics.operators.triage import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
 from forensics.settings import get_settings
+from lab.accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT
 from lab.scenarios.driver import finding as asff
-from lab.seed.accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT, Account
+from lab.seed.accounts import Account
 from tests.integration.conftest import SmallLab, running_lab
 from tests.integration.steps import perform
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.operators.memory import CaptureMemoryOperator
 from forensics.operators.memory_verify import VerifyMemoryOperator
-from lab.stack.airflow import secret_key
+from lab.accounts import ROOT_SECRET
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_memory_flow import body, case_with_memory, evidence
@@ -97,7 +97,7 @@ def test_no_url_of_a_manifest_is_good_for_anything_but_its_own_use(lab: SmallLab
     allowed = {what: status for what, status in held["statuses"].items() if status != 403}
     assert not allowed, f"{len(allowed)} of {len(held['statuses'])} tries were not refused: {allowed}"
     assert len(held["statuses"]) > 100
-    assert secret_key() not in held["manifest"]
+    assert ROOT_SECRET not in held["manifest"]
     # The parts' own use is the capture itself: it was not hurt, and what was stolen opens nothing any more.
     perform(VerifyMemoryOperator(task_id="verify_memory"), case_id=case_id)
     memory = evidence(case_id, EvidenceKind.MEMORY)

@@ -15,10 +15,9 @@ from forensics.ingest import read_event
 from forensics.models.case import Case, CaseStatus
 from forensics.operators.write_back import annotate
 from forensics.settings import get_settings
+from lab.accounts import MEMBER_ACCOUNT, REGION, SECURITY_ACCOUNT
 from lab.scenarios.driver import finding
 from lab.scenarios.finding_events import asff, guardduty, ocsf
-from lab.seed.accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT
-from lab.stack.airflow import REGION
 from tests.integration.conftest import SmallLab
 
 _numbers = itertools.count(0x0D00000000000000)

@@ -20,7 +20,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from lab.emulator.patches.accounts import LAB_SECRET, root_access_key
+from lab.accounts import ROOT_SECRET, root_access_key
 
 ROOT = Path(__file__).resolve().parents[2]
 SECURITY, FORENSIC, MEMBER = "111122223333", "222233334444", "333344445555"
@@ -82,7 +82,7 @@ class Lab:
 
     def client(self, service: str, account: str = FORENSIC, *, region: str = REGION, **settings: Any) -> Any:
         """A boto3 client that acts as the root of an account."""
-        keys = {"aws_access_key_id": root_access_key(account), "aws_secret_access_key": LAB_SECRET}
+        keys = {"aws_access_key_id": root_access_key(account), "aws_secret_access_key": ROOT_SECRET}
         config = Config(retries={"total_max_attempts": settings.pop("attempts", 1)}, **settings.pop("config", {}))
         return boto3.client(service, endpoint_url=self.endpoint, region_name=region, config=config, **(keys | settings))
 

@@ -11,27 +11,19 @@ import moto.core.responses
 import moto.iam.models
 from moto.iam.models import iam_backends
 
+from lab.accounts import FORENSIC_ACCOUNT, ROOT_SECRET
 from lab.emulator.patches.patching import MendError, replace
 
-DEFAULT_ACCOUNT = "222233334444"
-LAB_SECRET = "lab-secret-of-every-root-key"
 _ROOT_KEY = re.compile(r"AKIA(\d{12})ROOT")
 
 
-def root_access_key(account: str) -> str:
-    """The access key id that acts as the root of `account` in the lab; its secret is LAB_SECRET."""
-    if not re.fullmatch(r"\d{12}", account):
-        raise ValueError(f"an account id has 12 digits; got {account!r}")
-    return f"AKIA{account}ROOT"
-
-
 def account_of(access_key: str) -> str:
-    """The account that owns a key; an unknown key belongs to the default account."""
+    """The account that owns a key; an unknown key belongs to the forensic account."""
     root = _ROOT_KEY.fullmatch(access_key)
     if root:
         return root.group(1)
     found = find_key(access_key)
-    return found[0] if found else DEFAULT_ACCOUNT
+    return found[0] if found else FORENSIC_ACCOUNT
 
 
 def find_key(access_key: str) -> tuple[str, Any] | None:
@@ -48,7 +40,7 @@ def find_key(access_key: str) -> tuple[str, Any] | None:
 def secret_of(access_key: str) -> str | None:
     """The secret that belongs to a key, or None when the lab does not know it."""
     if _ROOT_KEY.fullmatch(access_key):
-        return LAB_SECRET
+        return ROOT_SECRET
     found = find_key(access_key)
     return found[1].secret_access_key if found else None
 

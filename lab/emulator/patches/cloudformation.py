@@ -52,7 +52,7 @@ def _clients(account: str, region: str) -> Callable[[str], Any]:
     made: dict[str, Any] = {}
     session = boto3.session.Session(
         aws_access_key_id=accounts.root_access_key(account),
-        aws_secret_access_key=accounts.LAB_SECRET,
+        aws_secret_access_key=accounts.ROOT_SECRET,
         region_name=region,
     )
 

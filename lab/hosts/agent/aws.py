@@ -10,6 +10,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from lab.accounts import ROOT_SECRET, root_access_key
+
 
 def instance_state(account: str, region: str, instance_id: str) -> str | None:
     """EC2's name of the instance's state, or None for an instance that moto does not know."""
@@ -47,8 +49,6 @@ def put_output(
 
 @functools.lru_cache(maxsize=32)
 def _s3(endpoint: str, *, account: str, region: str, tries: int) -> Any:
-    from lab.emulator.patches.accounts import LAB_SECRET, root_access_key
-
     settings = Config(
         s3={"addressing_style": "path"},
         connect_timeout=5,
@@ -60,6 +60,6 @@ def _s3(endpoint: str, *, account: str, region: str, tries: int) -> Any:
         endpoint_url=endpoint,
         region_name=region,
         aws_access_key_id=root_access_key(account),
-        aws_secret_access_key=LAB_SECRET,
+        aws_secret_access_key=ROOT_SECRET,
         config=settings,
     )

@@ -7,7 +7,6 @@ import shutil
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from lab.hosts.agent import aws
 from lab.hosts.agent.machine import Machines
@@ -25,9 +24,9 @@ WORKERS = 5
 class Fleet:
     """The agents of every instance. An instance runs five commands at a time; the others stay Pending meanwhile.
 
-    `state` is the lab's folder and `endpoint` the URL of its emulated AWS. The rest is for tests: where
-    commands come from, and what EC2 says about instances; by default the lab's own mends and moto, in this
-    process.
+    `state` is the lab's folder and `endpoint` the URL of its emulated AWS. `source` gives the commands that wait,
+    `reachable` says whether an instance's agent can talk to AWS, `volume_path` where a volume's image lies. What EC2
+    says about instances comes from moto in this process; tests give something else.
     """
 
     def __init__(
@@ -35,15 +34,15 @@ class Fleet:
         state: Path,
         endpoint: str,
         *,
-        source: Source | None = None,
-        reachable: Reachable | None = None,
-        attachments: Attachments | None = None,
-        instance_state: InstanceState | None = None,
-        volume_path: VolumePath | None = None,
+        source: Source,
+        reachable: Reachable,
+        volume_path: VolumePath,
+        attachments: Attachments = aws.attachments,
+        instance_state: InstanceState = aws.instance_state,
         tools_python: Path | None = None,
     ) -> None:
-        self._source = source or _default_source()
-        self._reachable = reachable or _default_reachable()
+        self._source = source
+        self._reachable = reachable
         self._stop = threading.Event()
         scratch = state / "sandbox"
         scratch.mkdir(parents=True, exist_ok=True)
@@ -51,12 +50,12 @@ class Fleet:
             endpoint=endpoint,
             machines=Machines(
                 state=state,
-                attachments=attachments or aws.attachments,
-                volume_path=volume_path or _default_volume_path(),
+                attachments=attachments,
+                volume_path=volume_path,
                 tools_python=tools_python,
             ),
             reachable=self._reachable,
-            instance_state=instance_state or aws.instance_state,
+            instance_state=instance_state,
             stopping=self._stop.is_set,
             scratch=scratch,
         )
@@ -129,21 +128,3 @@ class Fleet:
 def _overdue(invocation: Invocation) -> bool:
     deadline = invocation.requested_at + timedelta(seconds=invocation.timeout_seconds)
     return datetime.now(UTC) >= deadline
-
-
-def _default_source() -> Any:
-    from lab.emulator.patches.ssm import pending_invocations
-
-    return pending_invocations
-
-
-def _default_reachable() -> Reachable:
-    from lab.emulator.patches.ssm_fleet import agent_reachable
-
-    return agent_reachable
-
-
-def _default_volume_path() -> VolumePath:
-    from lab.emulator.images import volume_path
-
-    return volume_path

@@ -28,14 +28,14 @@ class InProcess:
         import boto3
         from botocore.awsrequest import AWSResponse
 
-        from lab.emulator.patches.accounts import LAB_SECRET, root_access_key
+        from lab.accounts import ROOT_SECRET, root_access_key
 
         made = boto3.client(
             service,
             region_name=REGION,
             endpoint_url="http://127.0.0.1:1",
             aws_access_key_id=root_access_key(MEMBER),
-            aws_secret_access_key=LAB_SECRET,
+            aws_secret_access_key=ROOT_SECRET,
         )
 
         def answer(request: Any, **_: Any) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.evidence import memory
+from lab.evidence.unpacking import ShippedFileError
 from lab.tools.memory.lime import RamRange, read_ranges, system_ram, write_lime
 from lab.tools.memory.make_memory import statically_linked
 
@@ -67,7 +68,7 @@ def test_damaged_shipment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     shutil.copytree(memory.SHIPPED, shipped)
     (shipped / "btf.zst").write_bytes((shipped / "version").read_bytes())
     monkeypatch.setattr(memory, "SHIPPED", shipped)
-    with pytest.raises(memory.MemoryImageError, match=r"btf\.zst.*restore it"):
+    with pytest.raises(ShippedFileError, match=r"btf\.zst.*restore it"):
         memory.unpack(tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.part"))
 

@@ -7,7 +7,6 @@ import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -15,31 +14,36 @@ import pytest
 from botocore.exceptions import ClientError
 
 from forensics.settings import load
+from lab.accounts import ROOT_SECRET, root_access_key
 from lab.emulator.patches import accounts
+from lab.evidence.disk import DiskFiles
+from lab.evidence.images import Images
 from lab.seed import accounts as seed_accounts
-from lab.seed.member import MEMORY_FILES, Images
-from lab.seed.seed import LAB_SETTINGS, SeedError, image_cache, seed
-from lab.stack import airflow
+from lab.seed.seed import LAB_SETTINGS, SeedError, seed
 from lab.stack.stack import read_variables
 from tests.lab.conftest import FORENSIC, MEMBER, SECURITY, Lab, wait_until
 
+MEMORY_FILES = ("memory", "btf", "kallsyms", "version", "iomem", "facts")
 
-def small_images(cache: Path) -> Images:
+
+class SmallImages(Images):
     """Images that cost nothing; the real ones have tests of their own."""
 
-    def disk(scenario: Path, image: Path, facts: Path) -> None:
-        with image.open("wb") as stream:
-            stream.write(scenario.name.encode())
+    def disk(self, name: str) -> DiskFiles:
+        self.cache.mkdir(parents=True, exist_ok=True)
+        files = DiskFiles(self.cache / f"{name}.raw", self.cache / f"{name}.facts.json")
+        with files.image.open("wb") as stream:
+            stream.write(name.encode())
             stream.truncate(4 * 1024 * 1024)
-        facts.write_text("{}")
+        files.facts.write_text("{}")
+        return files
 
-    def memory(folder: Path) -> SimpleNamespace:
+    def memory(self) -> dict[str, str]:
+        folder = self.cache / "memory"
         folder.mkdir(parents=True, exist_ok=True)
         for name in MEMORY_FILES:
             (folder / name).write_text(name)
-        return SimpleNamespace(**{name: folder / name for name in MEMORY_FILES})
-
-    return Images(cache=cache, build_disk=disk, unpack_memory=memory)
+        return {name: str(folder / name) for name in MEMORY_FILES}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, dict
         server.endpoint,
         state,
         latencies={"snapshot_seconds": 0.5},
-        images=small_images(state / "cache"),
+        images=SmallImages(state / "cache"),
         report=lambda _: None,
     )
     yield server, made, state
@@ -196,31 +200,14 @@ def test_analysis_group_lets_nothing_in_and_only_https_out(seeded: tuple[Lab, di
 def test_seeding_twice_says_so(seeded: tuple[Lab, dict[str, Any], Path]) -> None:
     server, _, state = seeded
     with pytest.raises(SeedError, match="seeded already; restart the lab server"):
-        seed(server.endpoint, state, images=small_images(state / "cache"), report=lambda _: None)
+        seed(server.endpoint, state, images=SmallImages(state / "cache"), report=lambda _: None)
 
 
 def test_a_lab_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SeedError, match=r"127\.0\.0\.1:9 does not answer"):
-        seed("http://127.0.0.1:9", tmp_path, images=small_images(tmp_path), report=lambda _: None)
-
-
-def test_images_are_built_once(tmp_path: Path) -> None:
-    images = small_images(tmp_path / "cache")
-    first = images.disk("tiny")
-    before = first.stat().st_mtime_ns
-    assert images.disk("tiny") == first
-    assert first.stat().st_mtime_ns == before
-    assert sorted(images.memory()) == sorted(MEMORY_FILES)
-
-
-def test_cache_is_beside_a_state_outside_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LAB_CACHE", raising=False)
-    assert image_cache(tmp_path / "state") == tmp_path / "cache"
-    assert image_cache(airflow.ROOT / ".lab" / "demo") == airflow.ROOT / ".lab" / "cache"
-    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "elsewhere"))
-    assert image_cache(airflow.ROOT / ".lab") == tmp_path / "elsewhere"
+        seed("http://127.0.0.1:9", tmp_path, images=SmallImages(tmp_path), report=lambda _: None)
 
 
 def test_keys_are_those_of_the_server() -> None:
-    assert airflow.access_key(MEMBER) == accounts.root_access_key(MEMBER)
-    assert airflow.secret_key() == accounts.LAB_SECRET
+    key = root_access_key(MEMBER)
+    assert (accounts.account_of(key), accounts.secret_of(key)) == (MEMBER, ROOT_SECRET)

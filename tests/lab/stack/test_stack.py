@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from lab.paths import ROOT
 from lab.stack import airflow
 from lab.stack import state as stack_state
 from lab.stack.health import AirflowApi, missing_airflow, missing_dags, wait
@@ -236,7 +237,7 @@ def test_secrets_are_made_once_and_private(tmp_path: Path) -> None:
 
 def test_lab_is_not_on_airflows_path(tmp_path: Path) -> None:
     found = airflow.environment(tmp_path, lab_endpoint="http://127.0.0.1:1", api_port=1)
-    assert found["PYTHONPATH"] == str(airflow.ROOT / "plugins")
+    assert found["PYTHONPATH"] == str(ROOT / "plugins")
 
 
 def test_own_aws_and_airflow_setup_does_not_leak() -> None:
@@ -330,7 +331,7 @@ def test_up_ends_on_interrupt_without_leftovers(tmp_path: Path) -> None:
     state = tmp_path / "state"
     started = subprocess.Popen(
         [sys.executable, "-m", "lab.stack", "up", "--state", str(state)],
-        cwd=airflow.ROOT,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
