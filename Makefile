@@ -58,7 +58,7 @@ test: .ready ## Run all tests but the long proofs (PYTEST_ARGS="-k custody" for 
 	@$(PYTEST) -m "e2e and not investigate" $(PYTEST_ARGS) $(NONE_IS_FINE)
 
 test-e2e: .ready ## Boot the lab and Airflow and play the cases, happy and failing, from outside
-	@$(PYTHON_BIN) -m pytest -q -m e2e --timeout 900 tests/e2e
+	@$(PYTHON_BIN) -m pytest -q -m e2e tests/e2e
 
 lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] ruff: rules"; .venv/bin/ruff check .
@@ -88,7 +88,7 @@ custody-check: .ready ## Prove custody: 300 tampered bundles named, 100 clean on
 	@CUSTODY_CHECK=full $(PYTHON_BIN) -m pytest -q -s tests/verifier tests/unit/aws/test_disk_reading.py tests/unit/report/test_case_uco.py
 
 investigate-check: .ready ## Prove the investigation: planted intrusion on every disk layout, coverage gate, symbols, hostile evidence
-	@$(PYTHON_BIN) -m pytest -q -s -m investigate --timeout 900 tests/toolkit tests/integration/test_symbol_library.py
+	@$(PYTHON_BIN) -m pytest -q -s -m investigate tests/toolkit tests/integration/test_symbol_library.py
 
 ami-check: .ready ## Play the forensic AMI's components in a fresh system (needs root and debootstrap; says so where it cannot)
 	@$(PYTHON_BIN) scripts/ami_check.py $(RECIPES)

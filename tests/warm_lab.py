@@ -24,7 +24,7 @@ from pathlib import Path
 from lab.stack import airflow
 
 ROOT = Path(__file__).resolve().parents[1]
-STOP_SECONDS = 10
+STOP_SECONDS = 120
 _PR_SET_PDEATHSIG = 1
 # What the seed asks for: moto imports a service's code when it is first asked.
 SERVICES = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ from urllib.parse import parse_qs
 
 from lab.emulator import images
 from lab.emulator.iam.enforcement import policies
-from lab.emulator.patches import securityhub, state, sts
+from lab.emulator.patches import securityhub, ssm, state, sts
+from lab.hosts.usage import cpu_seconds_below
 
 if TYPE_CHECKING:
     from lab.emulator.faults import Gateway
@@ -157,6 +159,11 @@ def _service_session(_control: Control, body: Any, _query: dict[str, str]) -> An
     return sts.service_session(given["role_arn"], service=given["service"], name=given["name"])
 
 
+def _activity(_control: Control, _body: Any, _query: dict[str, str]) -> Any:
+    """What moves in the lab although no call shows it: the states of commands, and the hosts' processor time."""
+    return {"commands": ssm.command_states(), "host_cpu_seconds": cpu_seconds_below(os.getpid())}
+
+
 def _mail(_control: Control, _body: Any, _query: dict[str, str]) -> Any:
     return {"mail": list(state.current().mail)}
 
@@ -175,6 +182,7 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/_lab/calls"): _calls,
     ("DELETE", "/_lab/calls"): _clear_calls,
     ("GET", "/_lab/mail"): _mail,
+    ("GET", "/_lab/activity"): _activity,
     ("GET", "/_lab/iam"): _iam,
     ("POST", "/_lab/iam"): _set_iam,
     ("POST", "/_lab/iam-record"): _take_iam,

@@ -1,6 +1,6 @@
 """``make bench``, the intake: how fast do findings become cases, and does a critical one wait behind a flood?
 
-On the stack with the product's ``finding_intake`` and the storm's stand-in for ``forensic_case`` (its first step only), on
+On the stack with the product's ``finding_intake`` and the load test's stand-in for ``forensic_case`` (its first step only), on
 PostgreSQL when its programs are on this machine, otherwise on SQLite. Nothing fails on a time.
 """
 
@@ -21,11 +21,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from forensics.models.case import Case
 from lab.paths import ROOT
-from lab.scenarios.driver import Lab, StoryError, finding
+from lab.progress import StandstillError, wait_until
+from lab.scenarios.driver import DriverError, Lab, finding
 from lab.scenarios.finding_events import asff
-from lab.scenarios.load_test import all_cases, all_runs, api, place, send, storm_stack
+from lab.scenarios.load_test import all_cases, all_runs, api, load_stack, place, send
 from lab.stack import postgres
 from lab.stack.stack import StackError
 
@@ -68,27 +71,26 @@ def instance_of(document: dict[str, Any]) -> str:
 
 def single(lab: Lab) -> tuple[float, float]:
     """One finding on an idle system: seconds from its arrival in SQS until its case is open, and until its run runs."""
-    lab.wait_intake(seconds=120)
+    lab.wait_intake()
     time.sleep(IDLE_SECONDS)
     document = fresh("HIGH")
     lab.import_finding(document)
-    case = lab.wait_case(instance_of(document), seconds=60)
+    case = lab.wait_case(instance_of(document))
     run = started(lab, str(case.run_id))
     arrived = case.received_at or case.opened_at
     return (case.opened_at - arrived).total_seconds(), (run - arrived).total_seconds()
 
 
-def started(lab: Lab, run_id: str, *, seconds: float = 300) -> datetime:
-    """When a run started to run."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(Exception):  # not there yet
-            run = lab.run(run_id)
-            if run["start_date"]:
-                return datetime.fromisoformat(run["start_date"])
-        time.sleep(0.2)
-    msg = f"run {run_id} did not start within {seconds:.0f} s"
-    raise StoryError(msg)
+def started(lab: Lab, run_id: str) -> datetime:
+    """When a run started to run; waits for it."""
+
+    def start() -> str | None:
+        with contextlib.suppress(requests.RequestException):  # not there yet
+            return lab.run(run_id)["start_date"]
+        return None
+
+    found = wait_until(start, what=f"run {run_id} to start", progress=lambda: lab.progress(run_id))
+    return datetime.fromisoformat(str(found))
 
 
 @contextlib.contextmanager
@@ -104,67 +106,63 @@ def held(lab: Lab, *, really: bool) -> Iterator[None]:
         lab.stack.api.patch("dags/forensic_case", {"is_paused": False})
 
 
-def burst(lab: Lab, size: int, *, hold: bool, seconds: float = 600) -> Burst:
+def burst(lab: Lab, size: int, *, hold: bool) -> Burst:
     """Many findings at once, of HIGH severity, each about an instance of its own."""
-    lab.wait_intake(seconds=120)
+    lab.wait_intake()
     documents = [fresh("HIGH") for _ in range(size)]
     wanted = {instance_of(d) for d in documents}
     with held(lab, really=hold):
         began = datetime.now(UTC)
         send(lab, [json.dumps(asff(d)) for d in documents])
-        opened = wait_cases(lab, wanted, seconds=seconds)
+        opened = wait_cases(lab, wanted)
         ids = {str(case.run_id) for case in opened}
-        wait_runs(lab, ids, seconds=seconds)
+        wait_runs(lab, ids)
     queued = [datetime.fromisoformat(r["queued_at"]) for r in all_runs(lab) if r["dag_run_id"] in ids]
     last = max(case.opened_at for case in opened)
     return Burst(size, (last - began).total_seconds(), (max(queued) - began).total_seconds(), hold)
 
 
-def wait_cases(lab: Lab, instances: set[str], *, seconds: float) -> list[Case]:
+def wait_cases(lab: Lab, instances: set[str]) -> list[Case]:
     """Wait until every one of these instances has a case."""
-    end, found = time.monotonic() + seconds, list[Case]()
-    while time.monotonic() < end:
+    found: list[Case] = []
+
+    def complete() -> bool:
+        nonlocal found
         found = [c for c in all_cases(lab) if c.instance_id in instances]
-        if len(found) >= len(instances):
-            return found
-        time.sleep(2)
-    msg = f"only {len(found)} of {len(instances)} findings have a case after {seconds:.0f} s"
-    raise StoryError(msg)
+        return len(found) >= len(instances)
+
+    what = f"{len(instances)} findings to have a case"
+    wait_until(complete, what=what, progress=lambda: {"cases": len(found), "queue": lab.queued()}, pause=2)
+    return found
 
 
-def wait_runs(lab: Lab, run_ids: set[str], *, seconds: float) -> None:
+def wait_runs(lab: Lab, run_ids: set[str]) -> None:
     """Wait until these runs exist."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if run_ids <= {r["dag_run_id"] for r in all_runs(lab)}:
-            return
-        time.sleep(2)
-    msg = f"not all of {len(run_ids)} runs exist after {seconds:.0f} s"
-    raise StoryError(msg)
+
+    def missing() -> int:
+        return len(run_ids - {r["dag_run_id"] for r in all_runs(lab)})
+
+    wait_until(lambda: not missing(), what=f"{len(run_ids)} runs to exist", progress=missing, pause=2)
 
 
-def settle(lab: Lab, *, seconds: float = 1200) -> None:
+def settle(lab: Lab) -> None:
     """Wait until no run of the case DAG is queued or running: each round starts on an idle system."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        busy = sum(
-            api(lab, "dags/forensic_case/dagRuns", limit=1, state=s)["total_entries"] for s in ("queued", "running")
-        )
-        if not busy:
-            return
-        time.sleep(2)
-    msg = f"runs of the last round are still going after {seconds:.0f} s"
-    raise StoryError(msg)
+
+    def busy() -> dict[str, int]:
+        states = ("queued", "running")
+        return {s: api(lab, "dags/forensic_case/dagRuns", limit=1, state=s)["total_entries"] for s in states}
+
+    wait_until(lambda: not any(busy().values()), what="the runs of the last round to end", progress=busy, pause=2)
 
 
 def behind_a_flood(lab: Lab, flood: int) -> tuple[float, float, int]:
     """One critical finding behind a flood of low ones: seconds to its case and to its run, and how many had run before."""
-    lab.wait_intake(seconds=120)
+    lab.wait_intake()
     send(lab, [json.dumps(asff(fresh("LOW"))) for _ in range(flood)])
     critical = fresh("CRITICAL")
     before = datetime.now(UTC)
     send(lab, [json.dumps(asff(critical))])
-    (case,) = wait_cases(lab, {instance_of(critical)}, seconds=300)
+    (case,) = wait_cases(lab, {instance_of(critical)})
     run = started(lab, str(case.run_id))
     earlier = [r for r in all_runs(lab) if r["start_date"] and before < datetime.fromisoformat(r["start_date"]) < run]
     return (case.opened_at - before).total_seconds(), (run - before).total_seconds(), len(earlier)
@@ -202,14 +200,14 @@ def main() -> int:
     # `kill` and `timeout` must clear up as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        with postgres.database(given.database) as (name, url), storm_stack(given.state, database=url) as lab:
+        with postgres.database(given.database) as (name, url), load_stack(given.state, database=url) as lab:
             load = os.getloadavg()[0]
             print(
                 f"\nIntake on {name}, {os.cpu_count()} cores, load average {load:.1f} before the first round",
                 flush=True,
             )
             measure(lab, given)
-    except (StackError, StoryError) as error:
+    except (StackError, DriverError, StandstillError) as error:
         print(f"The benchmark of the intake failed: {error}", file=sys.stderr)
         return 1
     print("\nTargets on 2 cores with PostgreSQL: >= 12 cases/s, one finding's case open <= 3 s.")

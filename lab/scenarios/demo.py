@@ -20,8 +20,9 @@ from forensics.models.containment import ContainmentState
 from forensics.models.evidence import EvidenceKind, Outcome
 from lab.emulator.iam import check as check_iam
 from lab.paths import ROOT
+from lab.progress import StandstillError
 from lab.scenarios import expected
-from lab.scenarios.driver import Lab, StoryError, finding
+from lab.scenarios.driver import DriverError, Lab, finding
 from lab.stack.stack import Stack, StackError
 
 # Seconds that the lab's AWS takes; real AWS takes minutes for the snapshots.
@@ -60,14 +61,14 @@ def play(lab: Lab) -> str:
     case = lab.wait_case(target["instance_id"], not_before=sent.replace(microsecond=0))
     say(f"   case {case.case_id} opened; watch it at {lab.stack.api_url}/dags/forensic_case/runs/{case.case_id}")
     say(f"   (user {lab.stack.user}, password {lab.stack.password})\n")
-    told = 0
+    shown = 0
     for task_id, state, at in lab.watch(case.case_id):
         if state not in {"scheduled", "queued"}:
             say(f"  {at:6.1f} s  {task_id:46s} {state}")
         mail = lab.mail()
-        for message in mail[told:]:
+        for message in mail[shown:]:
             say(f"            SNS: {message['subject']}")
-        told = len(mail)
+        shown = len(mail)
     return case.case_id
 
 
@@ -120,8 +121,8 @@ def check(lab: Lab, case_id: str) -> list[str]:
         "the target is not isolated",
     )
     need({"memory", "disk"} <= {r.tool for r in view.results}, "results of memory and disk tools")
-    told = {m["attributes"].get("event") for m in lab.mail()}
-    need(set(EXPECTED_MAIL) <= told, f"SNS messages missing: {', '.join(sorted(set(EXPECTED_MAIL) - told))}")
+    sent = {m["attributes"].get("event") for m in lab.mail()}
+    need(set(EXPECTED_MAIL) <= sent, f"SNS messages missing: {', '.join(sorted(set(EXPECTED_MAIL) - sent))}")
     need(verify_chain(view.custody) == view.custody_head, "the custody chain does not end at its head")
     need(any(uri.endswith("report.html") for uri in view.objects), "the report")
     states = [
@@ -187,7 +188,7 @@ def main() -> int:
             show(view)
             missing = check(lab, case_id)
             report = save_report(lab, view)
-    except (StackError, StoryError) as error:
+    except (StackError, DriverError, StandstillError) as error:
         say(f"\nThe demo failed: {error}")
         return 1
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What happens to the lab from outside: a finding is sent, a case is watched, its records are read.
+"""Drives the lab from outside: sends a finding, watches a case, reads its records.
 
 Used by the demo, the end-to-end tests and the benchmark. Nothing here reaches into the product's processes: only
 Security Hub, EventBridge, DynamoDB, S3 and Airflow's REST API are used.
@@ -6,10 +6,10 @@ Security Hub, EventBridge, DynamoDB, S3 and Airflow's REST API are used.
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -21,15 +21,19 @@ from forensics.aws.case_view import read_view
 from forensics.aws.s3 import EvidenceStore
 from forensics.models.case import Case, CaseView
 from lab.accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT
+from lab.progress import ProgressWatch, wait_until
 from lab.seed.accounts import Account
 from lab.stack.stack import Stack
 
 DONE = frozenset({"success", "failed"})
 TASK_DONE = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+COMMAND_DONE = frozenset({"Success", "Failed", "Cancelled", "TimedOut"})
+# How often a wait for a run looks at everything that moves.
+LOOK_SECONDS = 5.0
 
 
-class StoryError(RuntimeError):
-    """The story did not go as it must; the message says what was awaited and what was seen."""
+class DriverError(RuntimeError):
+    """The lab or Airflow refused what was asked of it; the message says what and why."""
 
 
 def finding(instance: dict[str, Any], *, title: str, label: str = "HIGH", kind: str = "") -> dict[str, Any]:
@@ -95,13 +99,13 @@ class Lab:
         answer = hub.batch_import_findings(Findings=[document])
         if answer["FailedCount"]:
             msg = f"Security Hub refused the finding: {answer['FailedFindings']}"
-            raise StoryError(msg)
+            raise DriverError(msg)
         return str(document["Id"])
 
     def control(self, route: str, body: Any = None) -> Any:
         """Talk to the lab's own routes; a body is posted."""
         url = f"{self.stack.lab_endpoint}/_lab/{route}"
-        answer = requests.post(url, json=body, timeout=30) if body is not None else requests.get(url, timeout=30)
+        answer = requests.post(url, json=body, timeout=120) if body is not None else requests.get(url, timeout=120)
         answer.raise_for_status()
         return answer.json()
 
@@ -112,11 +116,11 @@ class Lab:
             f"{self.stack.api_url}/api/v2/dags/forensic_case/dagRuns",
             json=body,
             headers={"Authorization": f"Bearer {self.stack.token()}"},
-            timeout=30,
+            timeout=120,
         )
         if not answer.ok:
             msg = f"Airflow refused the run ({answer.status_code}): {answer.text[:500]}"
-            raise StoryError(msg)
+            raise DriverError(msg)
         return dict(answer.json())
 
     # ------------------------------------------------------------------ looking
@@ -135,8 +139,7 @@ class Lab:
 
     def tasks(self, run_id: str) -> dict[str, dict[str, Any]]:
         """Task instances of a run by task id."""
-        got = self.stack.api.get(f"dags/forensic_case/dagRuns/{run_id}/taskInstances", limit=100)
-        return {t["task_id"]: t for t in got["task_instances"]}
+        return {t["task_id"]: t for t in self._task_instances(run_id)}
 
     def store(self) -> CaseStore:
         """The case store, read with boto3."""
@@ -164,94 +167,176 @@ class Lab:
         view = read_view(self.store(), self.evidence(), case_id)
         if view is None:
             msg = f"case {case_id} is not in table {self.facts['case_table']}"
-            raise StoryError(msg)
+            raise DriverError(msg)
         return view
 
     # ------------------------------------------------------------------ waiting
-    def wait_intake(self, *, seconds: float = 60) -> None:
-        """Wait until the intake listens: its task is deferred to the triggerer."""
-        end, state = time.monotonic() + seconds, "absent"
-        while time.monotonic() < end:
-            self.stack.check()
-            tasks = self.stack.api.get("dags/finding_intake/dagRuns/~/taskInstances", limit=100)["task_instances"]
-            state = next((str(t["state"]) for t in tasks if t["state"] not in TASK_DONE), "absent")
-            if state == "deferred":
-                return
-            time.sleep(0.1)
-        msg = f"finding_intake does not listen after {seconds:.0f} s: its task is {state}; look at its log in the UI"
-        raise StoryError(msg)
+    def progress(self, *run_ids: str, dag_id: str = "forensic_case") -> dict[str, Any]:
+        """All that moves: states and tries of the runs' tasks, SSM commands, the queue, the hosts' processor time."""
+        activity = self.control("activity")
+        seen: dict[str, Any] = {"findings in the queue": self.queued(), **activity["commands"]}
+        for run_id in run_ids:
+            seen[f"run {run_id}"] = self._run_state(run_id, dag_id=dag_id)
+            for task in self._task_instances(run_id, dag_id=dag_id):
+                mapped = f"[{task['map_index']}]" if task["map_index"] >= 0 else ""
+                seen[f"{task['task_id']}{mapped} of {run_id}"] = f"{task['state']} (try {task['try_number']})"
+        return {**seen, "the hosts' programs": f"{activity['host_cpu_seconds']:.2f} s of processor time"}
 
-    def wait_online(self, instance_ids: list[str], *, seconds: float = 120) -> None:
-        """Wait until SSM reaches every one of these targets."""
-        ssm, end, missing = self.member.client("ssm"), time.monotonic() + seconds, set(instance_ids)
-        while missing and time.monotonic() < end:
+    def queued(self, queue: str = "queue_url") -> int:
+        """Messages in a queue of ``lab.json``, those included that a consumer has taken."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        sqs = self.forensic.client("sqs")
+        answer = sqs.get_queue_attributes(QueueUrl=self.facts[queue], AttributeNames=names)
+        return sum(int(value) for value in answer["Attributes"].values())
+
+    def wait_intake(self) -> None:
+        """Wait until the intake listens: its task is deferred to the triggerer. Raises StandstillError."""
+        path = "dags/finding_intake/dagRuns/~/taskInstances"
+
+        def states() -> dict[str, str]:
+            self.stack.check()
+            tasks = self.stack.api.get(path, limit=100)["task_instances"]
+            return {
+                f"{t['task_id']} of {t['dag_run_id']}": str(t["state"]) for t in tasks if t["state"] not in TASK_DONE
+            }
+
+        wait_until(
+            lambda: "deferred" in states().values(),
+            what="finding_intake to listen (its task deferred; see its log in the UI)",
+            progress=states,
+        )
+
+    def wait_online(self, instance_ids: list[str]) -> None:
+        """Wait until SSM reaches every one of these targets. Raises StandstillError."""
+        ssm = self.member.client("ssm")
+
+        def missing() -> list[str]:
             known = ssm.get_paginator("describe_instance_information").paginate().build_full_result()
-            missing -= {i["InstanceId"] for i in known["InstanceInformationList"] if i["PingStatus"] == "Online"}
-            time.sleep(0.2)
-        if missing:
-            msg = f"the SSM agents of {', '.join(sorted(missing))} are not online after {seconds:.0f} s"
-            raise StoryError(msg)
+            online = {i["InstanceId"] for i in known["InstanceInformationList"] if i["PingStatus"] == "Online"}
+            return sorted(set(instance_ids) - online)
 
-    def wait_case(self, instance_id: str, *, seconds: float = 60, not_before: datetime | None = None) -> Case:
-        """Wait until the instance has a case."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        wait_until(lambda: not missing(), what="the SSM agents of all targets to be online", progress=missing)
+
+    def wait_case(self, instance_id: str, *, not_before: datetime | None = None) -> Case:
+        """Wait until the instance has a case and return it. Raises StandstillError."""
+
+        def found() -> Case | None:
             self.stack.check()
-            found = self.case_of(instance_id, not_before=not_before)
-            if found:
-                return found
-            time.sleep(0.2)
-        msg = f"no case was opened for {instance_id} within {seconds:.0f} s; look at finding_intake's task log"
-        raise StoryError(msg)
+            return self.case_of(instance_id, not_before=not_before)
 
-    def wait_plan(self, case_id: str, *, seconds: float = 60) -> None:
-        """Wait until triage has made the case's plan."""
-        end = time.monotonic() + seconds
-        while not self.store().has(case_id, "PLAN"):
+        case = wait_until(
+            found, what=f"a case of {instance_id} (see finding_intake's task log)", progress=self.progress
+        )
+        assert case is not None  # what a wait returns is true
+        return case
+
+    def wait_plan(self, case_id: str) -> None:
+        """Wait until triage has made the case's plan. Raises StandstillError."""
+
+        def planned() -> bool:
             self.stack.check()
-            if time.monotonic() > end:
-                msg = f"case {case_id} has no plan after {seconds:.0f} s; look at the log of triage.plan_response"
-                raise StoryError(msg)
-            time.sleep(0.2)
+            return self.store().has(case_id, "PLAN")
 
-    def watch(self, run_id: str, *, seconds: float = 600) -> Iterator[tuple[str, str, float]]:
-        """Yield (task id, state, seconds since the call) for every change until the run has ended."""
-        began, seen = time.monotonic(), {}
+        wait_until(
+            planned,
+            what=f"the plan of case {case_id} (see the log of triage.plan_response)",
+            progress=lambda: self.progress(case_id),
+            finished=has_ended,
+        )
+
+    def wait_task(self, dag_id: str, run_id: str, task_id: str, *states: str) -> str:
+        """Wait until a task is in one of the states and return that. Raises StandstillError."""
+
+        def state() -> str:
+            self.stack.check()
+            found = [t for t in self._task_instances(run_id, dag_id=dag_id) if t["task_id"] == task_id]
+            return str(found[0]["state"]) if found and found[0]["state"] in states else ""
+
+        return wait_until(
+            state,
+            what=f"{dag_id}.{task_id} of {run_id} to be {' or '.join(states)}",
+            progress=lambda: self.progress(run_id, dag_id=dag_id),
+            finished=has_ended,
+            pause=0.5,
+        )
+
+    def watch(self, run_id: str) -> Iterator[tuple[str, str, float]]:
+        """Yield (task id, state, seconds since the call) for every change until the run has ended.
+
+        Raises StandstillError when neither the run's tasks nor anything in the lab moves any more.
+        """
+        began, seen = time.monotonic(), dict[str, str]()
+        watched, looked = ProgressWatch(f"run {run_id} to end", finished=has_ended), 0.0
         while True:
             self.stack.check()
-            try:
-                state = self.run(run_id)["state"]
-                tasks = self.tasks(run_id)
-            except requests.HTTPError as error:
-                if error.response is None or error.response.status_code != 404:
-                    raise
-                state, tasks = "not started", {}
+            state = self._run_state(run_id)
+            tasks = {t["task_id"]: t for t in self._task_instances(run_id)}
             for task_id, task in sorted(tasks.items(), key=lambda pair: str(pair[1].get("start_date"))):
                 if task["state"] and seen.get(task_id) != task["state"]:
                     seen[task_id] = task["state"]
                     yield task_id, task["state"], time.monotonic() - began
             if state in DONE:
                 return
-            if time.monotonic() - began > seconds:
-                msg = f"run {run_id} is still {state} after {seconds:.0f} s: {json.dumps(seen, indent=1)}"
-                raise StoryError(msg)
+            if time.monotonic() - looked > LOOK_SECONDS:
+                looked = time.monotonic()
+                watched.see(self.progress(run_id))
             time.sleep(0.4)
 
-    def finish(self, run_id: str, *, seconds: float = 600, report: Callable[[str], None] | None = None) -> str:
-        """Wait for the end of a run and return its state."""
-        for task_id, state, at in self.watch(run_id, seconds=seconds):
+    def finish(self, run_id: str, *, report: Callable[[str], None] | None = None) -> str:
+        """Wait for the end of a run and return its state. Raises StandstillError."""
+        for task_id, state, at in self.watch(run_id):
             if report:
                 report(f"  {at:6.1f} s  {task_id:45s} {state}")
-        return str(self.run(run_id)["state"])
+        return self._run_state(run_id)
 
-    def finish_all(self, run_ids: list[str], *, seconds: float = 1500) -> dict[str, str]:
-        """Wait for the end of several runs with one question a second, so that watching costs the runs little."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+    def finish_all(self, run_ids: list[str]) -> dict[str, str]:
+        """Wait for the end of several runs with one question a second, so that watching costs the runs little.
+
+        Returns their states. Raises StandstillError.
+        """
+
+        def ended() -> dict[str, str]:
             self.stack.check()
             states = {r["dag_run_id"]: str(r["state"]) for r in self.runs() if r["dag_run_id"] in run_ids}
-            if len(states) == len(run_ids) and set(states.values()) <= DONE:
-                return states
-            time.sleep(1.0)
-        msg = f"runs have not ended after {seconds:.0f} s: {states}"
-        raise StoryError(msg)
+            return states if len(states) == len(run_ids) and set(states.values()) <= DONE else {}
+
+        return wait_until(
+            ended,
+            what=f"{len(run_ids)} runs to end",
+            progress=lambda: self.progress(*run_ids),
+            finished=has_ended,
+            pause=1.0,
+            look=30.0,
+        )
+
+    def _run_state(self, run_id: str, *, dag_id: str = "forensic_case") -> str:
+        with _unless_missing():
+            return str(self.stack.api.get(f"dags/{dag_id}/dagRuns/{run_id}")["state"])
+        return "not started"
+
+    def _task_instances(self, run_id: str, *, dag_id: str = "forensic_case") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        with _unless_missing():
+            while True:
+                page = self.stack.api.get(path, limit=100, offset=len(found))
+                found += page["task_instances"]
+                if len(found) >= page["total_entries"] or not page["task_instances"]:
+                    break
+        return found
+
+
+def has_ended(state: object) -> bool:
+    """Whether an entry of :meth:`Lab.progress` needs no mention when things stand still."""
+    word = str(state).split(" ")[0]
+    return word in TASK_DONE or word in COMMAND_DONE
+
+
+@contextmanager
+def _unless_missing() -> Iterator[None]:
+    """What Airflow does not know (yet) is no error."""
+    try:
+        yield
+    except requests.HTTPError as error:
+        if error.response is None or error.response.status_code != 404:
+            raise

@@ -25,6 +25,7 @@ from lab.scenarios.guest_lime import LIME_LIST, lacking_headers, offer_lime
 from lab.seed import seed
 from lab.seed.member import controller
 from lab.stack import airflow
+from lab.stack.health import missing_lab, wait
 from lab.stack.stack import read_variables
 from lab.stack.state import free_port
 from lab.tools.memory import make_memory
@@ -143,7 +144,7 @@ def guest(work: Path, *, disk: Path) -> Iterator[DiskGuest]:
     files = FileServer(work / "implant")
     machine.start()
     try:
-        machine.wait_for_ssh(seconds=300)
+        machine.wait_for_ssh()
         machine.run(
             "/bin/busybox insmod /lib/modules/virtio_blk.ko; mount -t ext4 /dev/vda1 /disk 2>/dev/null || mount -t ext4 /dev/vda /disk"
         )
@@ -169,14 +170,14 @@ def lab_server(state: Path, *, report: Any) -> Iterator[dict[str, Any]]:
         command = [sys.executable, "-m", "lab.emulator.server", "--state", str(state), "--port", str(port)]
         server = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log)
     try:
-        for _ in range(300):
-            try:
-                facts = seed.seed(endpoint, state, report=report)
-                break
-            except seed.SeedError:
-                time.sleep(1)
-        else:
-            raise Failure(f"the lab did not start; read {state / 'lab.log'}")
+
+        def running() -> None:
+            if server.poll() is not None:
+                raise Failure(f"the lab has ended with {server.returncode}; read {state / 'lab.log'}")
+
+        hint = f"Read {state / 'lab.log'}."
+        wait("the lab server", missing=lambda: missing_lab(endpoint), check=running, logs=state, hint=hint)
+        facts = seed.seed(endpoint, state, report=report)
         for name in [n for n in os.environ if n.startswith(("AWS_", "AIRFLOW__FORENSICS__"))]:
             del os.environ[name]
         given = {**read_variables(state / "airflow.env"), **airflow.SETTINGS}

@@ -1,7 +1,7 @@
-"""``make storm``: a storm of findings on the real scheduler and the lab, while processes are killed.
+"""``make storm``: a load test of the intake on the real scheduler and the lab, while processes are killed.
 
 Findings about few instances arrive in several shapes, out of order, some of them twice, while AWS throttles and processes
-die by ``kill -9``. Afterwards there is exactly one case and one run for each instance and every finding is in its case.
+die by ``kill -9``. Afterwards each instance has exactly one case and one run, and every finding is in its case.
 The DAG ``finding_intake`` is the product's own; ``forensic_case`` is the stand-in ``lab/scenarios/load_test_case.py``.
 """
 
@@ -33,9 +33,11 @@ from forensics.models.custody import CustodyAction, CustodyEvent
 from forensics.models.finding import Finding
 from lab.accounts import MEMBER_ACCOUNT, REGION
 from lab.paths import ROOT
-from lab.scenarios.driver import Lab, StoryError, finding
+from lab.progress import StandstillError, wait_until
+from lab.scenarios.driver import DriverError, Lab, finding
 from lab.scenarios.finding_events import SHAPES
 from lab.stack import postgres
+from lab.stack.health import log_sizes
 from lab.stack.stack import Stack, StackError
 
 WAVES = 20
@@ -44,8 +46,8 @@ VICTIMS = ("worker", "triggerer", "scheduler", "api-server", "dag-processor")
 
 
 @dataclass(frozen=True)
-class Storm:
-    """How hard it blows."""
+class Load:
+    """How much is sent, and what goes wrong meanwhile."""
 
     findings: int = 300
     instances: int = 120
@@ -62,7 +64,7 @@ class Storm:
         made: list[Message] = []
         for number in range(self.findings):
             instance = f"i-{0x0F00000000000000 + number % self.instances:017x}"
-            document = finding(place(instance), title=f"Storm finding {number}", label=dice.choice(LABELS))
+            document = finding(place(instance), title=f"Load test finding {number}", label=dice.choice(LABELS))
             shapes = dice.sample(sorted(SHAPES), 2 if dice.random() < self.other_shapes else 1)
             made += [Message(document["Id"], shape, json.dumps(SHAPES[shape](document))) for shape in shapes]
         made += dice.sample(made, int(len(made) * self.redelivered))
@@ -72,7 +74,7 @@ class Storm:
 
 @dataclass(frozen=True)
 class Message:
-    """One message of the storm."""
+    """One message of the load test."""
 
     finding_id: str
     shape: str
@@ -87,7 +89,7 @@ def place(instance_id: str, *, region: str = REGION) -> dict[str, Any]:
 
 @dataclass
 class Figures:
-    """What came of it."""
+    """The outcome."""
 
     messages: int = 0
     findings: int = 0
@@ -115,7 +117,7 @@ class Figures:
             f"  messages sent          {self.messages} ({self.findings} findings about {self.instances} instances)",
             f"  AWS calls throttled    {self.throttled}",
             f"  kill -9                {kills}",
-            f"  all worked after       {self.seconds:.0f} s",
+            f"  all processed after    {self.seconds:.0f} s",
             f"  cases / runs           {self.cases} / {self.runs} (wanted {self.instances})",
             f"  finding records        {self.records}",
             f"  lost                   {len(self.lost)}",
@@ -126,7 +128,7 @@ class Figures:
 
 
 @contextmanager
-def storm_stack(state: Path, *, report: Callable[[str], None] = print, database: str | None = None) -> Iterator[Lab]:
+def load_stack(state: Path, *, report: Callable[[str], None] = print, database: str | None = None) -> Iterator[Lab]:
     """The stack with the product's intake and the stand-in case."""
     dags = state.parent / f"{state.name}-dags"
     shutil.rmtree(dags, ignore_errors=True)
@@ -145,24 +147,26 @@ def send(lab: Lab, bodies: list[str]) -> None:
         answer = _patient(lambda e=entries: sqs.send_message_batch(QueueUrl=lab.facts["queue_url"], Entries=e))
         if answer.get("Failed"):
             msg = f"the queue refused messages: {answer['Failed']}"
-            raise StoryError(msg)
+            raise DriverError(msg)
 
 
 def throttle(lab: Lab, share: float, *, seed: int) -> None:
-    """Let AWS refuse a share of all calls (the storm's own calls to send and to look are not spared either way)."""
-    rules = [{"id": "storm", "p": share, "seed": seed, "code": "ThrottlingException", "status": 400}] if share else []
+    """Let AWS refuse a share of all calls (the load test's own calls are not spared)."""
+    rules = (
+        [{"id": "load-test", "p": share, "seed": seed, "code": "ThrottlingException", "status": 400}] if share else []
+    )
     lab.control("faults", rules)
 
 
 class Killer(threading.Thread):
     """Kills processes at seeded moments and starts them again, as systemd or ECS would."""
 
-    def __init__(self, lab: Lab, storm: Storm, report: Callable[[str], None]) -> None:
+    def __init__(self, lab: Lab, load: Load, report: Callable[[str], None]) -> None:
         super().__init__(name="killer", daemon=True)
         self._lab, self._report = lab, report
-        dice = random.Random(storm.seed + 1)
-        self._moments = sorted(dice.uniform(0.05, 1.0) * storm.span_seconds for _ in range(storm.kills))
-        names = [VICTIMS[n % len(VICTIMS)] for n in range(storm.kills)]
+        dice = random.Random(load.seed + 1)
+        self._moments = sorted(dice.uniform(0.05, 1.0) * load.span_seconds for _ in range(load.kills))
+        names = [VICTIMS[n % len(VICTIMS)] for n in range(load.kills)]
         dice.shuffle(names)
         self._names = names
         self.killed: Counter[str] = Counter()
@@ -195,7 +199,7 @@ def kill_task(lab: Lab, dag_id: str, *, seconds: float = 15) -> bool:
     while time.monotonic() < end:
         tasks = api(lab, f"dags/{dag_id}/dagRuns/~/taskInstances", limit=100, state="running")["task_instances"]
         for task in tasks:
-            # a task that has not told its pid yet, or is gone already
+            # a task that has not reported its pid yet, or is gone already
             with contextlib.suppress(ProcessLookupError, TypeError):
                 os.kill(int(task["pid"]), signal.SIGKILL)
                 return True
@@ -203,43 +207,55 @@ def kill_task(lab: Lab, dag_id: str, *, seconds: float = 15) -> bool:
     return False
 
 
-def api(lab: Lab, path: str, *, seconds: float = 120, **parameters: Any) -> dict[str, Any]:
-    """GET from Airflow, patient with an API server that has just been killed."""
-    end = time.monotonic() + seconds
-    while True:
+def api(lab: Lab, path: str, **parameters: Any) -> dict[str, Any]:
+    """GET from Airflow, patient with an API server that has just been killed. Raises StandstillError."""
+    refused = ""
+
+    def answer() -> dict[str, Any] | None:
+        nonlocal refused
         try:
             return lab.stack.api.get(path, **parameters)
-        except requests.RequestException:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.5)
+        except requests.RequestException as error:
+            refused = type(error).__name__
+            return None
+
+    got = wait_until(
+        answer,
+        what=f"Airflow's API to answer {path}",
+        progress=lambda: {"refused": refused, **log_sizes(lab.stack.state / "logs")},
+        pause=0.5,
+    )
+    assert got is not None  # what a wait returns is true
+    return got
 
 
-def blow(lab: Lab, storm: Storm, *, report: Callable[[str], None] = print, seconds: float = 600) -> Figures:
-    """Let the storm blow over a running stack and count what is left."""
-    messages = storm.messages()
+def run_load(lab: Lab, load: Load, *, report: Callable[[str], None] = print) -> Figures:
+    """Send the load to a running stack, wait until all of it is processed, and count what is left."""
+    messages = load.messages()
     lab.wait_intake()
     began = time.monotonic()
-    lab.control("config", {"sqs_redelivered_share": storm.redelivered})
-    throttle(lab, storm.throttled, seed=storm.seed)
-    killer = Killer(lab, storm, report)
+    lab.control("config", {"sqs_redelivered_share": load.redelivered})
+    throttle(lab, load.throttled, seed=load.seed)
+    killer = Killer(lab, load, report)
     killer.start()
     for wave in range(WAVES):
         send(lab, [m.body for m in messages[wave::WAVES]])
-        time.sleep(storm.span_seconds / WAVES)
-    killer.join(timeout=300)
+        time.sleep(load.span_seconds / WAVES)
+    wait_until(
+        lambda: not killer.is_alive(), what="the last process to be killed", progress=lambda: killer.killed.total()
+    )
     if killer.error is not None:
         raise killer.error
-    _wait_empty(lab, seconds=seconds, report=report)
+    _wait_processed(lab, report=report)
     throttled = sum(1 for call in lab.control("calls")["calls"] if call["fault"])
     lab.control("faults", [])
-    figures = trace(lab, storm, messages)
+    figures = trace(lab, load, messages)
     figures.seconds, figures.killed, figures.throttled = time.monotonic() - began, killer.killed, throttled
     return figures
 
 
 def _patient(call: Callable[[], Any], *, tries: int = 40) -> Any:
-    """Repeat a call of the storm itself that AWS throttles."""
+    """Repeat a call of the load test itself that AWS throttles."""
     for left in range(tries, 0, -1):
         try:
             return call()
@@ -250,28 +266,29 @@ def _patient(call: Callable[[], Any], *, tries: int = 40) -> Any:
     return None
 
 
-def _depths(lab: Lab, queue: str) -> int:
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    sqs = lab.forensic.client("sqs")
-    answer = _patient(lambda: sqs.get_queue_attributes(QueueUrl=lab.facts[queue], AttributeNames=names))
-    return sum(int(value) for value in answer["Attributes"].values())
+def _wait_processed(lab: Lab, *, report: Callable[[str], None]) -> None:
+    """Wait until the queue is empty and every run has ended."""
+    shown = ""
 
+    def seen() -> dict[str, Any]:
+        nonlocal shown
+        states = Counter(str(run["state"]) for run in all_runs(lab))
+        now = {"messages in the queue": _patient(lab.queued), **{f"runs {name}": n for name, n in states.items()}}
+        if (text := ", ".join(f"{name}: {value}" for name, value in now.items())) != shown:
+            report(f"  {text}")
+            shown = text
+        return now
 
-def _wait_empty(lab: Lab, *, seconds: float, report: Callable[[str], None]) -> None:
-    """Until the queue is empty and every run has ended."""
-    end, last = time.monotonic() + seconds, ""
-    while time.monotonic() < end:
-        depth = _depths(lab, "queue_url")
-        states = Counter(run["state"] for run in all_runs(lab))
-        shown = f"queue {depth}, runs {dict(states)}"
-        if shown != last:
-            report(f"  {shown}")
-            last = shown
-        if not depth and states and set(states) <= {"success", "failed"}:
-            return
-        time.sleep(2)
-    msg = f"the storm is not over after {seconds:.0f} s: {last}; logs in {lab.stack.state / 'logs'}"
-    raise StoryError(msg)
+    def processed() -> bool:
+        now = seen()
+        return not now.pop("messages in the queue") and bool(now) and set(now) <= {"runs success", "runs failed"}
+
+    wait_until(
+        processed,
+        what=f"all findings to be processed (logs in {lab.stack.state / 'logs'})",
+        progress=seen,
+        pause=2,
+    )
 
 
 def all_runs(lab: Lab) -> list[dict[str, Any]]:
@@ -295,11 +312,11 @@ def all_cases(lab: Lab) -> list[Case]:
             return found
 
 
-def trace(lab: Lab, storm: Storm, messages: list[Message]) -> Figures:
-    """Trace every finding of the storm to its case, and every case to its run."""
+def trace(lab: Lab, load: Load, messages: list[Message]) -> Figures:
+    """Trace every finding to its case, and every case to its run."""
     cases, runs = all_cases(lab), all_runs(lab)
-    figures = Figures(len(messages), storm.findings, storm.instances, cases=len(cases), runs=len(runs))
-    figures.dead_letters = _depths(lab, "dead_letter_queue_url")
+    figures = Figures(len(messages), load.findings, load.instances, cases=len(cases), runs=len(runs))
+    figures.dead_letters = lab.queued("dead_letter_queue_url")
     places: dict[tuple[str, str], list[str]] = defaultdict(list)
     for case in cases:
         items = dict(lab.store().items(case.case_id))
@@ -314,8 +331,8 @@ def trace(lab: Lab, storm: Storm, messages: list[Message]) -> Figures:
     figures.doubled += [f"finding {key} is in cases {ids}" for key, ids in places.items() if len(ids) > 1]
     by_instance = Counter(case.instance_id for case in cases)
     figures.doubled += [f"{n} cases of instance {i}" for i, n in by_instance.items() if n > 1]
-    figures.lost += [f"{storm.instances - len(by_instance)} instances without a case"] * (
-        len(by_instance) < storm.instances
+    figures.lost += [f"{load.instances - len(by_instance)} instances without a case"] * (
+        len(by_instance) < load.instances
     )
     known = Counter(str(run["dag_run_id"]) for run in runs)
     figures.lost += [f"case {c.case_id} has no run" for c in cases if known[str(c.run_id)] == 0]
@@ -341,27 +358,28 @@ def _ledger_faults(case: Case, events: list[CustodyEvent], *, joined: int) -> li
 
 
 def main() -> int:
-    """Run the storm."""
+    """Run the load test."""
     parser = argparse.ArgumentParser(
-        prog="python -m lab.scenarios.load_test", description="A storm of findings, and kill -9."
+        prog="python -m lab.scenarios.load_test",
+        description="Many findings while AWS throttles and processes are killed.",
     )
     parser.add_argument("--state", type=Path, default=ROOT / ".lab" / "storm")
     parser.add_argument("--database", choices=postgres.KINDS, default="auto", help="Airflow's database")
-    for name, default in (("findings", 300), ("instances", 120), ("kills", 10), ("seed", Storm.seed)):
+    for name, default in (("findings", 300), ("instances", 120), ("kills", 10), ("seed", Load.seed)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--span", type=float, default=Storm.span_seconds, help="seconds over which findings arrive")
+    parser.add_argument("--span", type=float, default=Load.span_seconds, help="seconds over which findings arrive")
     given = parser.parse_args()
     # `kill` and `timeout` must clear up as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    storm = Storm(given.findings, given.instances, kills=given.kills, seed=given.seed, span_seconds=given.span)
+    load = Load(given.findings, given.instances, kills=given.kills, seed=given.seed, span_seconds=given.span)
     try:
-        with postgres.database(given.database) as (name, url), storm_stack(given.state, database=url) as lab:
+        with postgres.database(given.database) as (name, url), load_stack(given.state, database=url) as lab:
             print(f"Airflow on {name}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}", flush=True)
-            figures = blow(lab, storm)
-    except (StackError, StoryError) as error:
-        print(f"The storm could not be measured: {error}", file=sys.stderr)
+            figures = run_load(lab, load)
+    except (StackError, DriverError, StandstillError) as error:
+        print(f"The load test could not be measured: {error}", file=sys.stderr)
         return 1
-    print(f"\nThe storm (seed {storm.seed})\n{figures.text()}")
+    print(f"\nThe load test (seed {load.seed})\n{figures.text()}")
     return 0 if figures.clean else 1
 
 

@@ -1,15 +1,18 @@
-"""Waiting for the parts of the stack: each wait ends as soon as the part works, is dead, or the time is
-over."""
+"""Waiting for the parts of the stack: each wait ends as soon as the part works, is dead, or nothing moves any more."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import requests
 
+from lab.progress import QUIET, StandstillError, wait_until
 from lab.stack.process import StackError
 
 PAUSE = 0.25
@@ -76,25 +79,51 @@ def _status(states: dict[str, Any], name: str) -> str:
     return (states.get(name) or {}).get("status") or "not reported"
 
 
-def wait(what: str, *, missing: Callable[[], str], check: Callable[[], None], timeout: float, hint: str) -> float:
+def wait(
+    what: str,
+    *,
+    missing: Callable[[], str],
+    check: Callable[[], None],
+    logs: Path,
+    quiet: timedelta = QUIET,
+    hint: str,
+) -> float:
     """Call ``missing`` until it answers "" and return the seconds it took.
 
-    ``missing`` says what is not there yet; a refused connection counts as such. ``check`` raises when a
-    process died.
+    ``missing`` says what is not there yet; a refused connection counts as such. ``check`` raises when a process died.
+    The wait goes on while what is missing changes or a log in the folder ``logs`` grows. Raises StackError.
     """
     started = time.monotonic()
-    last = "it has not been asked yet"
-    while time.monotonic() - started < timeout:
+    lacking = ""
+
+    def ready() -> bool:
+        nonlocal lacking
         check()
         try:
-            last = missing()
+            lacking = missing()
         except requests.RequestException as error:
-            last = f"{type(error).__name__}: {error}"
-        if not last:
-            return time.monotonic() - started
-        time.sleep(PAUSE)
-    msg = f"{what} is not ready after {timeout:.0f} s: {last}. {hint}"
-    raise StackError(msg)
+            # without the address of the objects, which differs each time
+            lacking = f"{type(error).__name__}: {re.sub(r' at 0x[0-9a-f]+', '', str(error))}"
+        return not lacking
+
+    try:
+        wait_until(
+            ready,
+            what=f"{what} to be ready",
+            progress=lambda: {"missing": lacking, **log_sizes(logs)},
+            finished=lambda value: isinstance(value, int),
+            quiet=quiet,
+            pause=PAUSE,
+            look=PAUSE,
+        )
+    except StandstillError as error:
+        raise StackError(f"{error} {hint}") from error
+    return time.monotonic() - started
+
+
+def log_sizes(folder: Path) -> dict[str, int]:
+    """Bytes of every log of a folder."""
+    return {file.name: file.stat().st_size for file in folder.glob("*.log")}
 
 
 def missing_lab(endpoint: str) -> str:
@@ -118,8 +147,8 @@ def missing_dags(api: AirflowApi, *, required: Collection[str]) -> str:
     """Say which DAGs are not there yet, or ""; raise at once when a DAG file cannot be imported."""
     errors = api.get("importErrors")["import_errors"]
     if errors:
-        told = "\n".join(f"  {e['filename']}: {e['stack_trace'].strip().splitlines()[-1]}" for e in errors)
-        msg = f"Airflow cannot import {len(errors)} DAG file(s):\n{told}\nMend the file(s) and start again."
+        causes = "\n".join(f"  {e['filename']}: {e['stack_trace'].strip().splitlines()[-1]}" for e in errors)
+        msg = f"Airflow cannot import {len(errors)} DAG file(s):\n{causes}\nFix the file(s) and start again."
         raise StackError(msg)
     if not required:
         return ""

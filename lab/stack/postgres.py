@@ -1,4 +1,4 @@
-"""A PostgreSQL server for one storm or benchmark, when the machine has PostgreSQL's programs; as on MWAA.
+"""A PostgreSQL server for one load test or benchmark, when the machine has PostgreSQL's programs; as on MWAA.
 
 It listens on 127.0.0.1 only, keeps its data in a temporary directory and ends with its ``with`` block. PostgreSQL refuses to
 run as root: root gives it to the system's user ``postgres``.

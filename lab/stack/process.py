@@ -73,6 +73,15 @@ def born(pid: int) -> str | None:
     return None if answer.returncode or state.startswith("Z") else started.strip()
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process in seconds, 0 when it is gone or this system does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def end(members: Iterable[Member], *, stack_id: str, grace: float) -> list[str]:
     """End the members' groups: TERM, then KILL after ``grace`` seconds. Return the names that had to be
     killed."""

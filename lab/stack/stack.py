@@ -25,15 +25,15 @@ from typing import Any, Self
 
 from lab.hosts.agent.machine import NICENESS
 from lab.paths import ROOT
+from lab.progress import StandstillError, wait_until
 from lab.stack import airflow
 from lab.stack import state as stack_state
 from lab.stack.health import AirflowApi, missing_airflow, missing_api, missing_dags, missing_lab, wait
-from lab.stack.process import MARK, Member, StackError, born, end, kill, launch, tail
+from lab.stack.process import MARK, Member, StackError, born, cpu_seconds, end, kill, launch, tail
 from lab.stack.state import free_port, is_free
 
 REQUIRED_DAGS = ("forensic_case", "finding_intake")
 LAB_PORT, UI_PORT = 9123, 8080
-START_SECONDS = 240.0
 HOST_NICENESS = "19"
 # -P: the directory it is started in (with the lab in it) stays off Airflow's path
 # LAB_AIRFLOW_PYTHON: the interpreter of another Airflow, for checks of a release (`make mwaa-check`)
@@ -99,6 +99,10 @@ class Stack:
     def password(self) -> str:
         """Password of the UI's user."""
         return airflow.load_secrets(self.state)["password"]
+
+    @property
+    def _logs(self) -> Path:
+        return self.state / "logs"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -173,7 +177,7 @@ class Stack:
             if not member.alive():
                 msg = (
                     f"{member.name} has ended (pid {member.pid}). "
-                    f"The end of {member.log}:\n{tail(member.log)}\nMend the cause and start again."
+                    f"The end of {member.log}:\n{tail(member.log)}\nFix the cause and start again."
                 )
                 raise StackError(msg)
 
@@ -205,12 +209,12 @@ class Stack:
             str(self._lab_port),
         ]
         self._launch("lab", command, environment=base)
-        hint = f"Read {self.state / 'logs' / 'lab.log'}."
+        hint = f"Read {self._logs / 'lab.log'}."
         wait(
             "the lab server",
             missing=lambda: missing_lab(self.lab_endpoint),
             check=self.check,
-            timeout=60,
+            logs=self._logs,
             hint=hint,
         )
         self._step("lab server (emulated AWS)", since=began)
@@ -233,32 +237,32 @@ class Stack:
         environment = self.environment
         for name, arguments in airflow.PROCESSES.items():
             self._launch(name, [*AIRFLOW, *arguments], environment=environment)
-        hint = f"Read the logs in {self.state / 'logs'}."
+        hint = f"Read the logs in {self._logs}."
         api = self.api
         wait(
             "Airflow's API", missing=lambda: missing_api(api), check=self.check,
-            timeout=START_SECONDS, hint=hint,
+            logs=self._logs, hint=hint,
         )  # fmt: skip
         self._step("Airflow's API and UI", since=began)
         wait(
             "Airflow",
             missing=lambda: missing_airflow(api),
             check=self.check,
-            timeout=START_SECONDS,
+            logs=self._logs,
             hint=hint,
         )
         self._step("scheduler, triggerer, DAG processor", since=began)
         wait(
             "the DAG folder",
             missing=lambda: missing_dags(api, required=self.required_dags), check=self.check,
-            timeout=START_SECONDS, hint=f"Read {self.state / 'logs' / 'dag-processor.log'}.",
+            logs=self._logs, hint=f"Read {self._logs / 'dag-processor.log'}.",
         )  # fmt: skip
         self._step(f"DAGs ({', '.join(self.required_dags) or 'none required'})", since=began)
 
     # ---- tools of the steps
 
     def _launch(self, name: str, command: list[str], *, environment: dict[str, str]) -> None:
-        log = self.state / "logs" / f"{name}.log"
+        log = self._logs / f"{name}.log"
         member, child = launch(name, command, log=log, environment=environment, directory=ROOT)
         self._members.append(member)
         self._children.append(child)
@@ -266,17 +270,21 @@ class Stack:
 
     def _run(self, name: str, command: list[str], *, environment: dict[str, str]) -> None:
         """Run a step that ends by itself; raise with the end of its log when it fails."""
-        log = self.state / "logs" / f"{name}.log"
+        log = self._logs / f"{name}.log"
         member, process = launch(name, command, log=log, environment=environment, directory=ROOT)
         try:
-            code = process.wait(timeout=START_SECONDS)
-        except subprocess.TimeoutExpired:
+            wait_until(
+                lambda: process.poll() is not None,
+                what=f"the step '{name}' to end",
+                progress=lambda: {"log": log.stat().st_size, "processor": cpu_seconds(process.pid)},
+            )
+            outcome = f"exit status {process.returncode}" if process.returncode else ""
+        except StandstillError as error:
             end([member], stack_id="", grace=2)
-            code = -1
-        if code:
-            outcome = f"exit status {code}" if code > 0 else f"no end within {START_SECONDS:.0f} s"
+            outcome = str(error)
+        if outcome:
             msg = (
-                f"the step '{name}' failed ({outcome}). The end of {log}:\n{tail(log)}\nMend the cause and start again."
+                f"the step '{name}' failed ({outcome}). The end of {log}:\n{tail(log)}\nFix the cause and start again."
             )
             raise StackError(msg)
 

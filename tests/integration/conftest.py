@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ from forensics.aws import session as aws_session
 from forensics.settings import get_settings
 from lab.evidence.disk import DiskFiles
 from lab.evidence.images import Images
+from lab.progress import wait_until
 from lab.seed import seed
 from lab.stack import airflow
+from lab.stack.process import cpu_seconds
 from lab.stack.stack import read_variables
 from lab.stack.state import free_port
 from tests import memory_image, warm_lab
@@ -54,7 +55,7 @@ class SmallLab:
     def control(self, route: str, body: Any = None) -> Any:
         """Post to, or read, one of the lab's own routes."""
         url = f"{self.endpoint}/_lab/{route}"
-        answer = requests.post(url, json=body, timeout=30) if body is not None else requests.get(url, timeout=30)
+        answer = requests.post(url, json=body, timeout=120) if body is not None else requests.get(url, timeout=120)
         answer.raise_for_status()
         return answer.json()
 
@@ -111,12 +112,11 @@ def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, images: Imag
 
 
 def _wait(endpoint: str, server: WarmServer, log: Path) -> None:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
+    def answers() -> bool:
         assert not server.has_ended(), f"the lab ended: {log.read_text()[-2000:]}"
         try:
-            if requests.get(f"{endpoint}/_lab/health", timeout=2).ok:
-                return
+            return requests.get(f"{endpoint}/_lab/health", timeout=60).ok
         except requests.RequestException:
-            time.sleep(0.03)
-    raise AssertionError(f"the lab did not start: {log.read_text()[-2000:]}")
+            return False
+
+    wait_until(answers, what=f"the lab to answer (log in {log})", progress=lambda: cpu_seconds(server.pid), pause=0.03)

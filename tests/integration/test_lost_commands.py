@@ -16,11 +16,11 @@ from forensics.operators.analysis import AnalyseDiskOperator
 from forensics.operators.investigation import TerminateForensicInstanceOperator
 from forensics.operators.live_response import LiveResponseOperator
 from lab.evidence.images import Images
+from lab.progress import wait_until
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import DagRun, TaskInstance, perform
 from tests.integration.test_case_steps import open_case, triage
 from tests.integration.test_third_party_tool import RealDisks, attached
-from tests.lab.conftest import wait_until
 
 
 class Killed(BaseException):
@@ -96,7 +96,11 @@ def test_a_live_response_that_ended_while_its_task_was_lost_is_not_taken_twice(l
         operator.execute({"ti": TaskInstance("live_response"), "params": {}, "dag_run": DagRun("manual__test")})
     ssm = lab.client("ssm", "member")
     (command,) = live = [c["CommandId"] for c in ssm.list_commands()["Commands"] if "live-response" in c["Comment"]]
-    wait_until(lambda: ssm.list_commands(CommandId=command)["Commands"][0]["Status"] == "Success", seconds=30)
+    wait_until(
+        lambda: ssm.list_commands(CommandId=command)["Commands"][0]["Status"] == "Success",
+        what=f"command {command} to succeed",
+        progress=lambda: lab.control("activity"),
+    )
     assert perform(LiveResponseOperator(task_id="live_response"), case_id=case_id)["outcome"] == "ACQUIRED"
     assert [c["CommandId"] for c in ssm.list_commands()["Commands"] if "live-response" in c["Comment"]] == live
     assert manifests(lab) == []

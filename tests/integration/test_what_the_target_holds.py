@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.operators.memory import CaptureMemoryOperator
 from forensics.operators.memory_verify import VerifyMemoryOperator
 from lab.accounts import ROOT_SECRET
+from lab.progress import wait_until
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_memory_flow import body, case_with_memory, evidence
@@ -29,7 +29,8 @@ def steal(lab: SmallLab, held: dict[str, Any]) -> None:
     """As root on the target: the agent's command has the manifest's URL, the manifest all others. Tried while they are valid."""
     ssm = lab.client("ssm", "member")
     instance = lab.facts["instances"]["web-server"]["instance_id"]
-    for _ in range(300):
+
+    def used() -> bool:
         commands = ssm.list_commands(InstanceId=instance)["Commands"]
         urls = [c["Parameters"]["ManifestUrl"][0] for c in commands if "ManifestUrl" in c.get("Parameters", {})]
         if urls:
@@ -38,8 +39,9 @@ def steal(lab: SmallLab, held: dict[str, Any]) -> None:
             gets = [line.split()[-1] for line in held["manifest"].splitlines() if line.startswith("get ")]
             held["own_use"] = {url: ask("GET", url) for url in [*gets, urls[0]]}
             held["statuses"] = misuse(lab, held["manifest"], urls[0])
-            return
-        time.sleep(0.1)
+        return bool(urls)
+
+    wait_until(used, what="a command with a manifest's URL", progress=lambda: lab.control("activity"), pause=0.1)
 
 
 def misuse(lab: SmallLab, manifest: str, manifest_url: str) -> dict[str, int]:

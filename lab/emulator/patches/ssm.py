@@ -167,6 +167,17 @@ def commands_of(account: str, region: str) -> list[Command]:
         return list(_commands.get((account, region), {}).values())
 
 
+def command_states() -> dict[str, str]:
+    """Status of every command on every instance, by document, command and instance."""
+    with _lock:
+        return {
+            f"{command.document.name} {command.command_id[:8]} on {invocation.instance_id}": invocation.status
+            for commands in _commands.values()
+            for command in commands.values()
+            for invocation in command.invocations
+        }
+
+
 def pending_invocations() -> list[Invocation]:
     """Invocations that an agent can take now: delivered, its instance managed and able to reach AWS."""
     with _lock:

@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
+
+from lab.progress import StandstillError, wait_until
 
 T = TypeVar("T")
 _RELAY = Path(__file__).with_name("relay.py")
@@ -135,7 +136,7 @@ class Guest:
             f"unix:{monitor},server=on,wait=off",
         ]
         self.process = subprocess.Popen([*command, *self.extra])
-        self._monitor = self._until(lambda: _connect(monitor), what="QEMU's monitor", seconds=20)
+        self._monitor = self._until(lambda: _connect(monitor), what="QEMU's monitor to answer")
         self._replies = self._monitor.makefile("r")
         self._replies.readline()
         self.qmp("qmp_capabilities")
@@ -171,9 +172,9 @@ class Guest:
             raise GuestError(f"guest: {shlex.quote(command)} ended with {done.returncode}: {done.stderr.decode()}")
         return done.stdout
 
-    def wait_for_ssh(self, *, seconds: float = 90) -> None:
+    def wait_for_ssh(self) -> None:
         """Wait for an SSH banner from the guest; no login is made, so memory holds no trace of one."""
-        self._until(self._banner, what="the guest's SSH server", seconds=seconds)
+        self._until(self._banner, what="the guest's SSH server to answer")
 
     def stop(self) -> None:
         """End the guest."""
@@ -184,18 +185,28 @@ class Guest:
         with socket.create_connection(("127.0.0.1", self.ssh_port), timeout=5) as probe:
             return probe.recv(4) == b"SSH-" or None
 
-    def _until(self, probe: Callable[[], T | None], *, what: str, seconds: float) -> T:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+    def _until(self, probe: Callable[[], T | None], *, what: str) -> T:
+        """The first answer of ``probe``; goes on while the guest's console does. GuestError when QEMU ends or stands still."""
+        console = self.work / "console.log"
+
+        def answer() -> T | None:
             if self.process.poll() is not None:
-                raise GuestError(f"QEMU ended with {self.process.returncode}; read {self.work / 'console.log'}")
+                raise GuestError(f"QEMU ended with {self.process.returncode}; read {console}")
             try:
-                if (found := probe()) is not None:
-                    return found
-            except OSError:  # not there yet: the deadline decides
-                pass
-            time.sleep(0.3)
-        raise GuestError(f"{what} did not answer within {seconds:.0f} s; read {self.work / 'console.log'}")
+                return probe()
+            except OSError:  # not there yet
+                return None
+
+        try:
+            found = wait_until(answer, what=what, progress=lambda: _size(console), pause=0.3)
+        except StandstillError as error:
+            raise GuestError(f"{error} Read {console}.") from error
+        assert found is not None  # what a wait returns is true
+        return found
+
+
+def _size(file: Path) -> str:
+    return f"{file.stat().st_size} bytes on the console" if file.exists() else "no console yet"
 
 
 def _connect(path: Path) -> socket.socket:

@@ -15,8 +15,6 @@ import pytest
 
 from tests.lab.conftest import MEMBER, REGION
 
-pytestmark = pytest.mark.timeout(60)
-
 
 class InProcess:
     """boto3 calls answered by the application in this process, without a socket."""
@@ -94,7 +92,7 @@ def command(here: InProcess) -> tuple[str, str]:
 
 
 def test_an_agent_takes_runs_and_reports(here: InProcess, command: tuple[str, str]) -> None:
-    from lab.emulator.patches.ssm import pending_invocations
+    from lab.emulator.patches.ssm import command_states, pending_invocations
 
     command_id, instance = command
     taken = next(i for i in pending_invocations() if i.command_id == command_id)
@@ -103,7 +101,10 @@ def test_an_agent_takes_runs_and_reports(here: InProcess, command: tuple[str, st
     assert (taken.account_id, taken.region, taken.comment) == (MEMBER, REGION, "case-1")
     assert taken.document["mainSteps"][0]["action"] == "aws:runShellScript"
     started = datetime.now(UTC)
+    entry = f"AWS-RunShellScript {command_id[:8]} on {instance}"
+    assert command_states()[entry] == "Pending"
     taken.update(status="InProgress", started=started, step_name="runShellScript")
+    assert command_states()[entry] == "InProgress"
     assert taken not in pending_invocations()
     ssm = here.client("ssm")
     assert ssm.get_command_invocation(CommandId=command_id, InstanceId=instance)["Status"] == "InProgress"

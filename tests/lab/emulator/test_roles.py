@@ -11,8 +11,6 @@ from botocore.exceptions import ClientError
 from tests.lab.conftest import FORENSIC, MEMBER, Lab
 from tests.lab.emulator.test_ec2 import refused
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def make_role(lab: Lab, account: str, principal: dict | str, **settings) -> str:
     actions = settings.pop("actions", ["sts:AssumeRole"])

@@ -13,8 +13,6 @@ from botocore.exceptions import ClientError
 from lab.emulator.patches import patching
 from tests.lab.conftest import FORENSIC, MEMBER, REGION, SECURITY, Lab, Network
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def test_moto_is_the_version_that_the_mends_know() -> None:
     assert moto.__version__ == "5.2.5" == patching.MOTO_VERSION

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.lab.conftest import FORENSIC, MEMBER, REGION, Lab, Network, wait_until
+from lab.progress import wait_until
+from tests.lab.conftest import FORENSIC, MEMBER, REGION, Lab, Network
 from tests.lab.emulator.test_ec2 import refused, volume
 
-pytestmark = pytest.mark.timeout(60)
 BLOCK = 512 * 1024
 
 

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from tests.lab.conftest import FORENSIC, MEMBER, Lab, Network, wait_until
+from lab.progress import wait_until
+from tests.lab.conftest import FORENSIC, MEMBER, Lab, Network
 from tests.lab.emulator.test_ec2 import refused
 
-pytestmark = pytest.mark.timeout(60)
 DOCUMENT = {
     "schemaVersion": "2.2",
     "description": "test",
@@ -53,6 +53,13 @@ def invocation(ssm, command: str, instance: str) -> dict:
 def information(ssm, instance: str) -> list[dict]:
     chosen = [{"Key": "InstanceIds", "Values": [instance]}]
     return ssm.describe_instance_information(Filters=chosen)["InstanceInformationList"]
+
+
+def test_activity_shows_commands_and_what_the_hosts_compute(lab: Lab, ssm, document: str, target: str) -> None:
+    command = send(ssm, document, target)
+    activity = lab.get("activity")
+    assert activity["commands"][f"{document} {command[:8]} on {target}"] == "Pending"
+    assert activity["host_cpu_seconds"] >= 0
 
 
 def test_a_command_reaches_exactly_its_instances(network: Network, ssm, document: str, target: str) -> None:

@@ -6,13 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 CASES = Path(__file__).with_name("ssm_agent_cases.py")
 
 
-@pytest.mark.timeout(90)
 def test_the_api_for_agents() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", str(CASES)]
-    done = subprocess.run(command, cwd=CASES.parents[3], capture_output=True, text=True, timeout=80, check=False)
+    done = subprocess.run(command, cwd=CASES.parents[3], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:]

@@ -21,7 +21,6 @@ from tests.lab.conftest import FORENSIC, MEMBER, REGION, Lab
 from tests.lab.emulator.test_ec2 import refused
 from tests.lab.emulator.test_roles import assume, make_role
 
-pytestmark = pytest.mark.timeout(60)
 PART = 5 * 1024 * 1024
 
 

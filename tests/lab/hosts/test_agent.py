@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,8 @@ import pytest
 
 from lab.hosts.agent.fleet import WORKERS, Fleet
 from lab.hosts.sandbox import capabilities
+from lab.hosts.usage import cpu_seconds_below
+from lab.progress import QUIET_UNWATCHED, wait_until
 
 FOUND = capabilities()
 namespaces = pytest.mark.skipif(
@@ -107,15 +109,12 @@ class World:
     def run(self, *commands: Command, endpoint: str = "http://127.0.0.1:9") -> Command:
         self.commands += commands
         with self.fleet(endpoint):
-            wait_for(lambda: all(command.status in DONE for command in commands))
+            wait_for(lambda: all(command.status in DONE for command in commands), "the commands to end")
         return commands[-1]
 
 
-def wait_for(condition: Callable[[], Any], *, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
+def wait_for(condition: Callable[[], Any], what: str) -> None:
+    wait_until(condition, what=what, progress=lambda: cpu_seconds_below(os.getpid()), quiet=QUIET_UNWATCHED, pause=0.01)
 
 
 @pytest.fixture
@@ -199,10 +198,10 @@ def test_a_cancelled_command_is_killed(world: World) -> None:
     command = shell("echo begun; sleep 600")
     world.commands.append(command)
     with world.fleet():
-        wait_for(lambda: command.told.get("step_name"))
+        wait_for(lambda: command.told.get("step_name"), "the step to start")
         command.cancel_requested = True
         command.update(status="Cancelling")
-        wait_for(lambda: command.status in DONE)
+        wait_for(lambda: command.status in DONE, "the command to end")
     assert (command.status, "cancelled" in command.err) == ("Cancelled", True)
 
 
@@ -211,9 +210,9 @@ def test_a_terminated_instance_takes_its_command_with_it(world: World) -> None:
     command = shell("sleep 600")
     world.commands.append(command)
     with world.fleet():
-        wait_for(lambda: command.told.get("step_name"))
+        wait_for(lambda: command.told.get("step_name"), "the step to start")
         world.states[TARGET] = "shutting-down"
-        wait_for(lambda: command.status in DONE)
+        wait_for(lambda: command.status in DONE, "the command to end")
     assert (command.status, command.told["status_details"]) == ("Failed", "Undeliverable")
     assert "Terminated" in command.err
 
@@ -224,7 +223,7 @@ def test_a_stopped_lab_ends_its_commands(world: World) -> None:
     world.commands.append(command)
     fleet = world.fleet()
     fleet.start()
-    wait_for(lambda: command.told.get("step_name"))
+    wait_for(lambda: command.told.get("step_name"), "the step to start")
     fleet.stop()
     assert (command.status, "lab was stopped" in command.err) == ("Failed", True)
     assert list((world.state / "sandbox").iterdir()) == []
@@ -254,7 +253,7 @@ def test_a_command_waits_for_its_instance_only_so_long(world: World) -> None:
     waiting = shell("true", instance=TARGET)
     world.commands += [late, waiting]
     with world.fleet():
-        wait_for(lambda: late.status in DONE)
+        wait_for(lambda: late.status in DONE, "the late command to end")
         assert waiting.status == "Pending"
     assert (late.status, late.told["status_details"]) == ("TimedOut", "Delivery Timed Out")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from lab.hosts.sandbox import Bind, Gate, Outcome, Spec, capabilities, execute
+from lab.progress import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 FOUND = capabilities()
@@ -53,11 +54,8 @@ def processes_with(mark: str) -> list[int]:
     return found
 
 
-def wait_until_gone(mark: str, *, seconds: float = 5) -> list[int]:
-    deadline = time.monotonic() + seconds
-    while (left := processes_with(mark)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return left
+def wait_until_gone(mark: str) -> None:
+    wait_until(lambda: not processes_with(mark), what=f"the processes of {mark} to end", pause=0.02)
 
 
 def odd_sleep() -> str:
@@ -302,8 +300,8 @@ def test_a_timeout_ends_every_descendant() -> None:
     started = time.monotonic()
     result = run(script, seconds=1)
     assert (result.outcome.how, result.code, result.stdout) == ("timed-out", 137, "up\n")
-    assert time.monotonic() - started < 4
-    assert wait_until_gone(mark) == []
+    assert time.monotonic() - started < 120, "the descendants sleep for hours"
+    wait_until_gone(mark)
 
 
 @namespaces
@@ -311,7 +309,7 @@ def test_background_processes_end_with_the_script() -> None:
     mark = odd_sleep()
     result = run(f"nohup setsid sleep {mark} >/dev/null 2>&1 & echo done")
     assert (result.code, result.stdout) == (0, "done\n")
-    assert wait_until_gone(mark) == []
+    wait_until_gone(mark)
 
 
 @pytest.mark.parametrize("reduced", [pytest.param(False, marks=namespaces), True])
@@ -329,14 +327,11 @@ def test_nothing_survives_a_killed_lab(tmp_path: Path, reduced: bool) -> None:
     lab = subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, env=environment)
     assert lab.stdout is not None
     assert lab.stdout.readline() == b"up\n"
-    deadline = time.monotonic() + 5
-    while len(processes_with(mark)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert len(processes_with(mark)) >= 2
+    wait_until(lambda: len(processes_with(mark)) >= 2, what="both programs to run", pause=0.02)
     os.kill(lab.pid, signal.SIGKILL)
     lab.wait()
     lab.stdout.close()
-    assert wait_until_gone(mark) == []
+    wait_until_gone(mark)
 
 
 @namespaces
@@ -377,10 +372,10 @@ def test_reduced_mode_offers_stand_ins_and_ends_descendants(tmp_path: Path) -> N
     result = run(spec, reduced=True)
     assert result.stdout.startswith("reduced\nmemorymemoryfile"), result.stderr
     assert "PYTEST" not in result.stdout
-    assert wait_until_gone(mark) == []
+    wait_until_gone(mark)
     timed = run(f"setsid sleep {mark} & sleep {mark}", seconds=0.5, reduced=True)
     assert timed.outcome.how == "timed-out"
-    assert wait_until_gone(mark) == []
+    wait_until_gone(mark)
 
 
 @namespaces

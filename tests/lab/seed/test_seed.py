@@ -18,10 +18,11 @@ from lab.accounts import ROOT_SECRET, root_access_key
 from lab.emulator.patches import accounts
 from lab.evidence.disk import DiskFiles
 from lab.evidence.images import Images
+from lab.progress import wait_until
 from lab.seed import accounts as seed_accounts
 from lab.seed.seed import LAB_SETTINGS, SeedError, seed
 from lab.stack.stack import read_variables
-from tests.lab.conftest import FORENSIC, MEMBER, SECURITY, Lab, wait_until
+from tests.lab.conftest import FORENSIC, MEMBER, SECURITY, Lab
 
 MEMORY_FILES = ("memory", "btf", "kallsyms", "version", "iomem", "facts")
 

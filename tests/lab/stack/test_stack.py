@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from lab.paths import ROOT
+from lab.progress import wait_until
 from lab.stack import airflow
 from lab.stack import state as stack_state
 from lab.stack.health import AirflowApi, missing_airflow, missing_dags, wait
@@ -48,13 +50,10 @@ def _run(command: list[str], folder: Path, *, stack_id: str = "test") -> tuple[M
     return launch("probe", command, log=folder / "probe.log", environment=environment, directory=folder)
 
 
-def _wait_for(file: Path, *, seconds: float = 10.0) -> str:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if file.exists() and file.read_text().strip():
-            return file.read_text().strip()
-        time.sleep(0.02)
-    return pytest.fail(f"nothing was written to {file}")
+def _wait_for(file: Path) -> str:
+    return wait_until(
+        lambda: file.read_text().strip() if file.exists() else "", what=f"something to be written to {file}", pause=0.02
+    )
 
 
 def test_process_is_its_own_leader_and_ends_on_term(tmp_path: Path) -> None:
@@ -83,10 +82,7 @@ def test_children_that_left_the_group_are_found(tmp_path: Path) -> None:
     assert born(child)
     end([member], stack_id="forker", grace=5)
     process.wait(5)
-    deadline = time.monotonic() + 5
-    while born(child) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert born(child) is None
+    wait_until(lambda: born(child) is None, what="the child that left the group to end", pause=0.02)
 
 
 def test_recycled_pid_is_left_alone(tmp_path: Path) -> None:
@@ -321,9 +317,25 @@ def test_missing_dags_are_named_and_import_errors_end_the_wait(
         missing_dags(client, required=[])
 
 
-def test_wait_ends_with_what_is_missing() -> None:
-    with pytest.raises(StackError, match=r"the thing is not ready after 0 s: a part\. Look here\."):
-        wait("the thing", missing=lambda: "a part", check=lambda: None, timeout=0.1, hint="Look here.")
+def test_wait_ends_with_what_is_missing(tmp_path: Path) -> None:
+    quiet = timedelta(seconds=0.1)
+    with pytest.raises(
+        StackError, match=r"for the thing to be ready: .* Standing still: missing: a part\. Look here\."
+    ):
+        wait("the thing", missing=lambda: "a part", check=lambda: None, logs=tmp_path, quiet=quiet, hint="Look here.")
+
+
+def test_wait_goes_on_while_a_log_grows(tmp_path: Path) -> None:
+    log, looks = tmp_path / "scheduler.log", iter(range(8))
+
+    def missing() -> str:
+        with log.open("a") as stream:
+            stream.write("still loading\n")
+        return "a part" if next(looks) < 7 else ""
+
+    # a quarter of a second between looks: without the log it would have stood still for longer than it may
+    quiet = timedelta(seconds=0.5)
+    assert wait("the thing", missing=missing, check=lambda: None, logs=tmp_path, quiet=quiet, hint="") > 1.5
 
 
 def test_up_ends_on_interrupt_without_leftovers(tmp_path: Path) -> None:
