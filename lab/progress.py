@@ -1,6 +1,6 @@
 """Waits that end when nothing moves any more, not when a clock says so.
 
-A busy machine makes everything slow and stops nothing. So a wait goes on as long as what it waits for makes progress, and
+A busy machine makes everything slow and stops nothing. So a wait continues as long as what it waits for makes progress, and
 fails when nothing has changed for some time; it then says what it waited for, what changed last and what stands still.
 """
 
@@ -113,7 +113,7 @@ def wait_until(
 ) -> T:
     """Return the first true value of ``condition``, asked every ``pause`` seconds.
 
-    ``progress`` gives a comparable snapshot, taken every ``look`` seconds; the wait goes on while it changes. Raises
+    ``progress`` gives a comparable snapshot, taken every ``look`` seconds; the wait continues while it changes. Raises
     StandstillError when it has not changed for ``quiet`` (:data:`QUIET`, without ``progress`` :data:`QUIET_UNWATCHED`) or
     when the wait takes longer than ``limit``. What ``condition`` and ``progress`` raise is not caught.
     """

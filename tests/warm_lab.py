@@ -104,7 +104,7 @@ def _import() -> None:
     from lab.emulator import patches
 
     for name in (
-        *(f"lab.emulator.patches.{n}" for n in patches.MENDS),
+        *(f"lab.emulator.patches.{n}" for n in patches.PATCHES),
         "lab.emulator.control",
         "lab.emulator.faults",
         "lab.hosts.agent.fleet",

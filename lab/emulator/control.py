@@ -22,7 +22,7 @@ Handler = Callable[["Control", Any, dict[str, str]], Any]
 
 
 class RequestError(ValueError):
-    """A request the lab cannot do; answered with 400 and the message."""
+    """A request that the lab cannot carry out; answered with 400 and the message."""
 
 
 class Control:

@@ -30,7 +30,7 @@ log = logging.getLogger("lab")
 CALLS_KEPT = 20_000
 FAULTS_KEPT = 1000
 QUERY_SERVICES = frozenset({"ec2", "sns", "iam", "sts", "autoscaling", "elasticloadbalancing", "cloudformation"})
-# how services say that a policy is in the way
+# the error code by which each service reports a missing permission
 _DENIALS = {
     "ec2": "UnauthorizedOperation",
     "s3": "AccessDenied",
@@ -49,7 +49,7 @@ class RuleError(ValueError):
 
 @dataclasses.dataclass
 class FaultRule:
-    """One rule and how often it has been met."""
+    """One rule and how often a call has matched it."""
 
     id: str
     service: str | None = None
@@ -81,13 +81,13 @@ class FaultRule:
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise RuleError(f"fault rule {rule.id}: {pattern!r} is no regular expression: {error}") from error
+                raise RuleError(f"fault rule {rule.id}: {pattern!r} is not a regular expression: {error}") from error
         if rule.then not in (None, "after"):
             raise RuleError(f"fault rule {rule.id}: then can only be 'after', not {rule.then!r}")
         return rule
 
     def applies(self, call: Call, body: bytes) -> bool:
-        """Whether this call is one of those meant; counts it."""
+        """Whether the rule is about this call; counts it."""
         if self.service not in (None, call.service) or self.account not in (None, call.account):
             return False
         if not re.fullmatch(self.action, call.action):
@@ -140,7 +140,7 @@ class Gateway:
             self.log.clear()
 
     def rules(self) -> list[dict[str, Any]]:
-        """The rules with how often each was met."""
+        """The rules with how often each was matched."""
         with self._lock:
             return [dataclasses.asdict(rule) for rule in self._rules]
 
@@ -181,7 +181,7 @@ class Gateway:
                 return self._app(environ, started)
             return self._inject(environ, started, rule=rule, call=call)
         except Exception as error:
-            # what the emulator cannot do must be seen in its log, not only as a bare 500 at the caller
+            # what the emulator cannot do must appear in its log, not only as a bare 500 at the caller
             log.exception("%s.%s failed in the emulator", call.service, call.action)
             code = "NotImplemented" if isinstance(error, NotImplementedError) else "InternalFailure"
             text = f"the lab failed in {call.service}.{call.action}: {error!r}"

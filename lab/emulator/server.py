@@ -1,4 +1,4 @@
-"""The lab's server: moto with its mends, faults and control routes, in one process over HTTP.
+"""The lab's server: moto with its patches, faults and control routes, in one process over HTTP.
 
 `python -m lab.emulator.server --state DIR --port N` runs until SIGTERM or SIGINT.
 """
@@ -87,7 +87,7 @@ def worker_app() -> Callable[..., Iterable[bytes]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the server until it is told to stop."""
+    """Run the server until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m lab.emulator.server", description="The lab's emulated AWS.")
     parser.add_argument("--state", type=Path, required=True, help="folder for images and instance records")
     parser.add_argument("--port", type=int, required=True)
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
     directory.mkdir(parents=True, exist_ok=True)
     os.environ["LAB_STATE"] = str(directory)
     os.environ["LAB_ENDPOINT"] = f"http://{options.host}:{options.port}"
-    # code in this process must never reach the real AWS by chance
+    # code in this process must never reach the real AWS by accident
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
 
     from granian import Granian

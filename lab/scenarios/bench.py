@@ -2,7 +2,7 @@
 
 One run on the lab with injected AWS latencies, for one case and for ten at once. The critical path is the sum of the
 injected latencies and the tools' own times (as SSM reports them) along the longest path; the ratio of wall time to it is
-what the product adds. Nothing fails on a time.
+what the product adds. No result fails because of a time.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def targets(lab: Lab, count: int) -> list[dict[str, Any]]:
         lab.control("instance", {**known, "capture_rate_mib_s": CAPTURE_MIB_S})
         return target
 
-    lab.member.client("ec2")  # made before the threads are: boto3's session is not theirs to share
+    lab.member.client("ec2")  # made before the threads are: boto3's default session must not be shared among them
     with ThreadPoolExecutor(count) as pool:  # each launch waits for its instance
         made = list(pool.map(one, range(count)))
     lab.wait_online([target["instance_id"] for target in made])

@@ -1,7 +1,7 @@
 """``make bench``, the intake: how fast do findings become cases, and does a critical one wait behind a flood?
 
 On the stack with the product's ``finding_intake`` and the load test's stand-in for ``forensic_case`` (its first step only), on
-PostgreSQL when its programs are on this machine, otherwise on SQLite. Nothing fails on a time.
+PostgreSQL when its programs are on this machine, otherwise on SQLite. No result fails because of a time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from lab.stack import postgres
 from lab.stack.stack import StackError
 
 _number = itertools.count(1)
-# The wait for findings has gone on for so long when the system counts as idle. A finding that comes within
+# After so many seconds without a finding the system counts as idle. A finding that comes within
 # RESUME_AFTER (forensics.triggers.base) of the one before waits for the rest of that time.
 IDLE_SECONDS = 10
 
@@ -70,7 +70,7 @@ def instance_of(document: dict[str, Any]) -> str:
 
 
 def single(lab: Lab) -> tuple[float, float]:
-    """One finding on an idle system: seconds from its arrival in SQS until its case is open, and until its run runs."""
+    """One finding on an idle system: seconds from its arrival in SQS until its case is open, and until its run has started."""
     lab.wait_intake()
     time.sleep(IDLE_SECONDS)
     document = fresh("HIGH")
@@ -95,7 +95,7 @@ def started(lab: Lab, run_id: str) -> datetime:
 
 @contextlib.contextmanager
 def held(lab: Lab, *, really: bool) -> Iterator[None]:
-    """Let runs of the case DAG be made but not run: what is measured is the intake, not what else two cores do."""
+    """Let runs of the case DAG be created but not start: the intake is measured, not what else two cores do."""
     if not really:
         yield
         return

@@ -47,7 +47,7 @@ EXPECTED_MAIL = (
 
 
 def say(text: str = "") -> None:
-    """Print at once, also into a pipe."""
+    """Print immediately, also into a pipe."""
     print(text, flush=True)
 
 
@@ -103,7 +103,7 @@ def show(view: CaseView) -> None:
 
 
 def check(lab: Lab, case_id: str) -> list[str]:
-    """What is missing; empty when the demo did what it promises."""
+    """What is missing; empty when the demo was complete."""
     view = lab.view(case_id)
     missing = []
 
@@ -137,12 +137,14 @@ def check(lab: Lab, case_id: str) -> list[str]:
 
 
 def _refused(lab: Lab) -> list[str]:
-    """What the templates' policies did not allow, in a lab that was deployed by them; none is judged in another."""
+    """What the is then evaluated against the did not allow, in a lab that was deployed from them; in another nothing is evaluated."""
     record = lab.control("iam")
     if not record["enforce"]:
         return []
     asked, roles = record["asked"], {(a["account"], a["role"]) for a in record["asked"]}
-    say(f"\n== IAM: {len(asked)} different authorizations of {len(roles)} roles, judged by the templates' policies")
+    say(
+        f"\n== IAM: {len(asked)} different authorizations of {len(roles)} roles, evaluated against the is then evaluated against the"
+    )
     return [f"allowed to {check_iam.step_of(a)}: {a['by']}" for a in asked if not a["allowed"]]
 
 

@@ -110,7 +110,7 @@ class Lab:
         return answer.json()
 
     def trigger(self, conf: dict[str, Any], *, run_id: str | None = None) -> dict[str, Any]:
-        """Start ``forensic_case`` by hand, as the UI's form does."""
+        """Start ``forensic_case`` manually, as the UI's form does."""
         body = {"conf": conf, "logical_date": None, **({"dag_run_id": run_id} if run_id else {})}
         answer = requests.post(
             f"{self.stack.api_url}/api/v2/dags/forensic_case/dagRuns",
@@ -172,7 +172,7 @@ class Lab:
 
     # ------------------------------------------------------------------ waiting
     def progress(self, *run_ids: str, dag_id: str = "forensic_case") -> dict[str, Any]:
-        """All that moves: states and tries of the runs' tasks, SSM commands, the queue, the hosts' processor time."""
+        """Everything that moves: states and tries of the runs' tasks, SSM commands, the queue, the hosts' processor time."""
         activity = self.control("activity")
         seen: dict[str, Any] = {"findings in the queue": self.queued(), **activity["commands"]}
         for run_id in run_ids:
@@ -334,7 +334,7 @@ def has_ended(state: object) -> bool:
 
 @contextmanager
 def _unless_missing() -> Iterator[None]:
-    """What Airflow does not know (yet) is no error."""
+    """What Airflow does not know (yet) is not an error."""
     try:
         yield
     except requests.HTTPError as error:

@@ -1,4 +1,4 @@
-"""The shapes in which one GuardDuty finding reaches the queue: ASFF, GuardDuty's own event, OCSF of the new Security Hub.
+"""The forms in which one GuardDuty finding reaches the queue: ASFF, GuardDuty's own event, OCSF of the new Security Hub.
 
 Each takes a finding as :func:`lab.scenarios.driver.finding` makes it and returns the EventBridge event.
 """

@@ -2,7 +2,7 @@
 
 The product's own steps run against the lab's AWS; the SSM documents run in the guest. Shown at the end: the stored image is
 what was sent, how many parts were sent twice, how many bytes the guest wrote to its disk, and what Volatility 3 finds with
-symbols made from the guest's own BTF. Without QEMU it says so and ends with 0: nothing was proven.
+symbols made from the guest's own BTF. Without QEMU it says so and ends with 0: nothing was checked.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ RELAY = (
 
 
 class Failure(RuntimeError):
-    """Something is not as it must be; the message says what."""
+    """Something is not as expected; the message says what."""
 
 
 def build(work: Path) -> tuple[Path, Path]:
@@ -250,7 +250,9 @@ def case(lab: dict[str, Any], machine: DiskGuest) -> dict[str, Any]:
         except MemoryCaptureError as error:
             print(f"  try {tries}: {error}", flush=True)
             if tries > MOST_TRIES:
-                raise Failure(f"{tries} tries for {len(kills)} kills: the capture does not go on by itself") from error
+                raise Failure(
+                    f"{tries} tries for {len(kills)} kills: the capture does not continue by itself"
+                ) from error
         except AirflowFailException as error:
             raise Failure(f"the capture failed for good: {error}") from error
     done.set()
@@ -317,7 +319,7 @@ def examine(work: Path) -> dict[str, bool]:
 
 
 def main() -> int:
-    """Run the proof."""
+    """Run the check."""
     parser = argparse.ArgumentParser(prog="python -m lab.scenarios.guest", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "--state", type=Path, default=ROOT / ".lab" / "guest", help="a folder of its own, emptied first"
@@ -331,7 +333,7 @@ def main() -> int:
     if given.lime and not lacks:
         lacks += lacking_headers()
     if lacks:
-        print("make guest: SKIPPED, nothing is proven: this machine lacks")
+        print("make guest: SKIPPED, nothing is checked: this machine lacks")
         print("\n".join(f"  {line}" for line in lacks))
         return 0
     rmtree(given.state, ignore_errors=True)
@@ -346,7 +348,7 @@ def main() -> int:
         disk = work / "disk.raw"
         disk.write_bytes(Images(image_cache(state)).disk("tiny").image.read_bytes())
         machine = stack.enter_context(guest(work, disk=disk))
-        print("  the guest runs and the intruder is in it", flush=True)
+        print("  the guest runs with the intruder's session in it", flush=True)
         # What the guest sends to its own loopback goes to the lab on this machine's.
         relay = work / "relay.py"
         relay.write_text(RELAY)
@@ -376,7 +378,7 @@ def main() -> int:
         and seen["written"] == 0
         and all(found.values())
     )
-    print("make guest: " + ("proven" if good else "NOT as it must be"))
+    print("make guest: " + ("passed" if good else "FAILED, see the figures"))
     return 0 if good else 1
 
 

@@ -1,6 +1,6 @@
 """``make storm``: a load test of the intake on the real scheduler and the lab, while processes are killed.
 
-Findings about few instances arrive in several shapes, out of order, some of them twice, while AWS throttles and processes
+Findings about few instances arrive in several forms, out of order, some of them twice, while AWS throttles and processes
 die by ``kill -9``. Afterwards each instance has exactly one case and one run, and every finding is in its case.
 The DAG ``finding_intake`` is the product's own; ``forensic_case`` is the stand-in ``lab/scenarios/load_test_case.py``.
 """
@@ -159,7 +159,7 @@ def throttle(lab: Lab, share: float, *, seed: int) -> None:
 
 
 class Killer(threading.Thread):
-    """Kills processes at seeded moments and starts them again, as systemd or ECS would."""
+    """Kills processes at seeded moments and restarts them, as systemd or ECS would."""
 
     def __init__(self, lab: Lab, load: Load, report: Callable[[str], None]) -> None:
         super().__init__(name="killer", daemon=True)

@@ -1,4 +1,4 @@
-"""``make memory-check``: the usability gate on 10 clean and 40 damaged captures, and the sender beside the usual pipe.
+"""``make memory-check``: image validation of 10 clean and 40 damaged captures, and the sender compared with the usual pipe.
 
 Everything is real: the lab's memory image, the capture document's script, an HTTP server that takes the parts.
 """
@@ -28,7 +28,7 @@ from forensics.domain.manifest import MIB, MIN_PART, Leg, render
 from forensics.models.evidence import Outcome
 from lab.evidence import memory
 from lab.paths import ROOT
-from lab.scenarios.memory_damage import Source, clean, damaged, judge
+from lab.scenarios.memory_damage import Source, clean, damaged, validate
 
 DOCUMENT = ROOT / "ssm_documents" / "acquire_memory_linux.yaml"
 COPIES = 8
@@ -36,13 +36,13 @@ RATIO, RESIDENT_MIB = 5.0, 64.0
 
 
 def check_gate(source: Source) -> list[str]:
-    """Judge all captures; returns what is wrong."""
+    """Validate all captures; returns what is wrong."""
     wrong = []
     for kind, captures, good in (("clean", clean(source), True), ("damaged", damaged(source), False)):
         count = right = 0
         for capture in captures:
             count += 1
-            verdict = judge(capture)
+            verdict = validate(capture)
             accepted = verdict.outcome is Outcome.ACQUIRED
             right += accepted is good
             said = verdict.problems[0][:110] if verdict.problems else "every check passed"
@@ -71,7 +71,7 @@ def sink() -> Iterator[Sink]:
         protocol_version = "HTTP/1.1"
 
         def log_message(self, *_: object) -> None:
-            """Silent."""
+            """Log nothing."""
 
         def _done(self, body: bytes = b"") -> None:
             self.send_response(200)

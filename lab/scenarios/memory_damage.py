@@ -1,4 +1,4 @@
-"""Captures of the lab's real memory image, clean and damaged, for the usability gate: each with what was done to it."""
+"""Captures of the lab's real memory image, clean and damaged, for image validation: each with what was done to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHUNK = 16 * MIB
 
 @dataclass(frozen=True)
 class Capture:
-    """One image and what its target says of itself."""
+    """One image and what its target reports about itself."""
 
     kind: str
     what: str
@@ -71,8 +71,8 @@ def header(first: int, size: int, *, magic: int = MAGIC, version: int = 1) -> by
     return struct.pack("<IIQQ8x", magic, version, first, first + size - 1)
 
 
-def judge(capture: Capture) -> Grade:
-    """Walk and grade, as the step does."""
+def validate(capture: Capture) -> Grade:
+    """Read the image and validate it, as the step does."""
     walker = LimeWalker()
     for at in range(0, len(capture.image), capture.chunk):
         walker.feed(capture.image[at : at + capture.chunk])
@@ -111,7 +111,7 @@ def _scribbled(data: bytes, dice: random.Random, *, share: float) -> bytes:
 
 
 def damaged(source: Source, *, seed: int = 11) -> Iterator[Capture]:
-    """Forty captures that must be graded down, eight of each kind."""
+    """Forty captures that must not pass, eight of each kind."""
     yield from _truncated(source)
     yield from _zeroed(source)
     yield from _bad_headers(source)
@@ -187,7 +187,7 @@ def _foreign(source: Source) -> Iterator[Capture]:
             lines.append(b"%016x %s" % ((int(address, 16) + shift) % 2**64, rest))
         claims = Claims(banner=source.claims.banner, iomem=source.claims.iomem, kallsyms=b"\n".join(lines))
         yield Capture(
-            "foreign kernel", f"the image is of another boot (addresses differ by {shift:#x})", source.image(), claims
+            "foreign kernel", f"the image is from another boot (addresses differ by {shift:#x})", source.image(), claims
         )
 
 

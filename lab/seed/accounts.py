@@ -39,8 +39,7 @@ FINDING_PATTERNS = {
     "config": {"source": ["aws.config"], "detail-type": ["Config Rules Compliance Change"]},
     "manual": {"source": ["forensics.manual"]},
 }
-# Names of the product's custom actions (forensics.models.finding.CustomAction) and what people read beside
-# them.
+# Names of the product's custom actions (forensics.models.finding.CustomAction) and their descriptions.
 ACTION_TARGETS = {
     "ForensicTriage": "Acquire memory and disks, do not isolate",
     "ForensicIsolate": "Acquire memory and disks, isolate",
@@ -312,7 +311,7 @@ def _instance_profile(account: Account) -> dict[str, Any]:
 
 
 def security_account(account: Account, *, bus_arn: str, external_id: str) -> dict[str, Any]:
-    """Turn Security Hub on, make its custom actions, and forward its events to the forensic bus.
+    """Enable Security Hub, create its custom actions, and forward its events to the forensic bus.
 
     The role ``forensics-triage`` lets the forensic account look findings up where their administrator sees them.
     """

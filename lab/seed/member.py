@@ -1,5 +1,5 @@
-"""Resources of the member account: its network, its roles, and two instances that something has happened
-to."""
+"""Resources of the member account: its network, its roles, and two instances with traces of an intrusion.
+is then judged by the"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GIB = 1024**3
 
 
 def product_in_member_account(account: Account, *, external_id: str) -> None:
-    """Make by hand what the member stacks make: roles, documents, the deny-all profile."""
+    """Create through boto3 what the member stacks create: roles, documents, the deny-all profile."""
     phase_roles(account, phases=("triage", "acquire", "contain", "release", "findings"), external_id=external_id)
     documents(account)
     _isolated_profile(account)
@@ -159,7 +159,7 @@ def summary(account: Account, instance: dict[str, Any]) -> dict[str, Any]:
 def _web_server(
     account: Account, *, network: dict[str, Any], profile: str, images: Images, control: Callable[..., None]
 ) -> dict[str, Any]:
-    """The instance of the story: managed by SSM, one interface, a root and a data volume, real memory."""
+    """The instance with the intrusion: managed by SSM, one interface, a root and a data volume, real memory."""
     root, data = images.disk("web-server"), images.disk("tiny")
     disks = {"/dev/xvda": root.image, "/dev/sdf": data.image}
     instance = launch(
@@ -196,7 +196,7 @@ def _web_server(
 def _db_server(
     account: Account, *, network: dict[str, Any], images: Images, control: Callable[..., None]
 ) -> dict[str, Any]:
-    """The instance that makes things hard: no SSM agent, two interfaces in two groups."""
+    """The difficult instance: no SSM agent, two interfaces in two groups."""
     disks = {"/dev/xvda": images.disk("tiny").image}
     groups = (network["database_security_group_id"], network["web_security_group_id"])
     interfaces = [
@@ -228,7 +228,7 @@ def register_volumes(summary: dict[str, Any], *, disks: dict[str, Path], control
 
 
 def controller(endpoint: str) -> Callable[[str, dict[str, Any]], Any]:
-    """Return a function that posts to ``/_lab/<route>`` and raises with the lab's own words when it
+    """Return a function that posts to ``/_lab/<route>`` and raises with the lab's own message when it
     refuses."""
 
     def post(route: str, body: dict[str, Any]) -> Any:

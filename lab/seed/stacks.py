@@ -1,7 +1,7 @@
 """The lab's three accounts deployed as AWS would be: by the project's own templates and its own deployment program.
 
-``LAB_DEPLOY=templates`` chooses this instead of :mod:`lab.seed.accounts`; every call of a role's session is then judged by the
-templates' policies (:mod:`lab.emulator.iam`).
+``LAB_DEPLOY=templates`` chooses this instead of :mod:`lab.seed.accounts`; every call of a role's session is then evaluated
+against the templates' policies (:mod:`lab.emulator.iam`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lab.accounts import FORENSIC_ACCOUNT, MEMBER_ACCOUNT, REGION, SECURITY_ACCO
 from lab.emulator.iam.sessions import ORGANIZATION
 from lab.seed.accounts import CAPTURE_TOOL, DOCUMENTS, Account
 
-# What a person's configuration file would say of the lab (infra/deployment.example.yaml). No MWAA: Airflow runs beside the lab; no
+# What a deployer's configuration file would say about the lab (infra/deployment.example.yaml). No MWAA: Airflow runs beside the lab; no
 # query API: moto has AppSync's names only.
 PARAMETERS = {
     "OrganizationId": ORGANIZATION,

@@ -20,7 +20,7 @@ USER = "admin"
 # Who asked for a release may not approve it: a second person of the lab, with the same password.
 APPROVER = "approver"
 
-# What every Airflow process of the lab is told, wherever it runs (this machine or compose). Why the tuned
+# The settings of every Airflow process of the lab, wherever it runs (this machine or compose). Why the tuned
 # values: a case is many short tasks, so the scheduler must not sleep, and dead processes must be noticed
 # within seconds.
 SETTINGS = {
@@ -51,7 +51,7 @@ SETTINGS = {
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
     "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
-    # An edited file is parsed at its next refresh; unchanged ones need not cost the two cores anything.
+    # An edited file is parsed at its next refresh; unchanged ones cost the two cores nothing.
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
     "AWS_ACCESS_KEY_ID": root_access_key(FORENSIC_ACCOUNT),
@@ -115,7 +115,7 @@ def environment(
 
 
 def clean(environ: dict[str, str]) -> dict[str, str]:
-    """Return ``environ`` without anything that would change Airflow, Python or AWS behind the lab's back."""
+    """Return ``environ`` without anything that would change Airflow, Python or AWS without the lab's knowledge."""
     dropped = ("AIRFLOW", "AWS_", "PYTHON", "MOTO_", "FORENSICS_")
     kept = {k: v for k, v in environ.items() if not k.startswith(dropped) or k == "AWS_CA_BUNDLE"}
     # The lab is on this machine: a proxy for the outside must not see its traffic.

@@ -1,4 +1,4 @@
-"""Waiting for the parts of the stack: each wait ends as soon as the part works, is dead, or nothing moves any more."""
+"""Waiting for the parts of the stack: each wait ends as soon as the part works, has died, or nothing moves any more."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRIES = 5
 
 @dataclass
 class AirflowApi:
-    """Airflow's public REST API, as the user of the lab."""
+    """Airflow's public REST API, as the lab's user."""
 
     url: str
     user: str
@@ -91,7 +91,7 @@ def wait(
     """Call ``missing`` until it answers "" and return the seconds it took.
 
     ``missing`` says what is not there yet; a refused connection counts as such. ``check`` raises when a process died.
-    The wait goes on while what is missing changes or a log in the folder ``logs`` grows. Raises StackError.
+    The wait continues while what is missing changes or a log in the folder ``logs`` grows. Raises StackError.
     """
     started = time.monotonic()
     lacking = ""

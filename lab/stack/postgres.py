@@ -21,7 +21,7 @@ from lab.stack.state import free_port
 
 USER = "airflow"
 KINDS = ("auto", "postgres", "sqlite")
-# The data lives as long as the run: nothing is won by waiting for the disk.
+# The data lives as long as the run: nothing is gained by waiting for the disk.
 OPTIONS = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
 
 
@@ -38,7 +38,7 @@ def server() -> Iterator[str]:
     """Run a server; yields the SQLAlchemy URL of an empty database. Raises :class:`StackError`."""
     where = programs()
     if where is None:
-        msg = "PostgreSQL's initdb and pg_ctl are not on this machine; install PostgreSQL, or go on with SQLite"
+        msg = "PostgreSQL's initdb and pg_ctl are not on this machine; install PostgreSQL, or continue with SQLite"
         raise StackError(msg)
     folder, port, password = Path(tempfile.mkdtemp(prefix="forensics-postgres-")), free_port(), secrets.token_hex(12)
     secret = folder / "password"

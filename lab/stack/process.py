@@ -23,7 +23,7 @@ class StackError(RuntimeError):
 
 @dataclass(frozen=True)
 class Member:
-    """One process of the stack. ``born`` tells it from a later process with the same pid."""
+    """One process of the stack. ``born`` distinguishes it from a later process with the same pid."""
 
     name: str
     pid: int

@@ -141,7 +141,7 @@ class Stack:
     def start(self, *, owner: int | None = None) -> None:
         """Start everything and return when it works; on any failure stop what was started and raise.
 
-        ``owner`` is the pid without which the stack makes no sense; a later start clears it away when that is
+        ``owner`` is the pid that the stack belongs to; a later start clears the stack away when that is
         gone.
         """
         self._began = time.monotonic()

@@ -82,7 +82,7 @@ def read_record(state: Path) -> dict[str, Any] | None:
     try:
         return json.loads(file.read_text())
     except json.JSONDecodeError as error:
-        msg = f"{file} is damaged ({error}); end the processes it names by hand, then delete it"
+        msg = f"{file} is damaged ({error}); end the processes it names manually, then delete it"
         raise StackError(msg) from error
 
 

@@ -1,4 +1,4 @@
-"""The whole stack, once for all end-to-end tests; all cases run at the same time, as they would on a bad night.
+"""The whole stack, once for all end-to-end tests; all cases run at the same time.
 
 Waits end when nothing moves any more (:mod:`lab.progress`); LIMIT_SECONDS is only for what moves for ever.
 """
@@ -107,7 +107,7 @@ def cases(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Start
         if name not in started:
             case = lab.wait_case(target["instance_id"], not_before=since)
             started[name] = Started(target, case.case_id)
-    # Its plan was made without isolation; then it becomes worse.
+    # Its plan was made without isolation; then a more severe finding arrives.
     lab.wait_plan(started["raised"].run_id)
     lab.import_finding(finding(targets["raised"], title="Command and control: it became worse", label="CRITICAL"))
     for item in started.values():

@@ -33,7 +33,7 @@ def test_returns_the_first_true_value(clock: FakeClock) -> None:
     assert clock.time == pytest.approx(1000.6)
 
 
-def test_goes_on_for_hours_while_something_moves(clock: FakeClock) -> None:
+def test_continues_for_hours_while_something_moves(clock: FakeClock) -> None:
     """One change every ten minutes, for three hours: slow, and no failure."""
     end = 1000 + 3 * 3600
     done = wait_until(
@@ -97,7 +97,7 @@ def test_endless_motion_meets_the_limit(clock: FakeClock) -> None:
 
 
 def test_a_waiter_that_was_stopped_itself_looks_again_first(clock: FakeClock) -> None:
-    """The machine was suspended between two looks: that is no standstill."""
+    """The machine was suspended between two looks: that is not a standstill."""
     watch = ProgressWatch("the run", quiet=QUIET, clock=clock)
     watch.see("started")
     clock.sleep(2 * QUIET.total_seconds())

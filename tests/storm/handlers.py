@@ -39,7 +39,7 @@ class FileWork(QueueWork):
         return make(self._runs / order.run_id)
 
     def has_room(self) -> bool:
-        """There always is."""
+        """True: the directory takes any number of runs."""
         return True
 
 
@@ -60,7 +60,7 @@ def product(runs: Path) -> None:
 
 
 def naive(runs: Path) -> None:
-    """What one would write first: delete on receipt, then a case and a run under a new id for each message."""
+    """A first naive version: delete on receipt, then a case and a run under a new id for each message."""
     hook = ForensicsHook()
     queue, work, store = hook.queue(), FileWork(hook, runs), hook.store()
     idle = time.monotonic()

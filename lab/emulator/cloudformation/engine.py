@@ -14,18 +14,18 @@ from lab.emulator.cloudformation.intrinsics import Resolver, TemplateError, refe
 from lab.emulator.cloudformation.makers import Made, Place
 
 MAKERS = makers.MAKERS | makers_data.MAKERS
-# Types of the templates that the lab has not, and why; they are part of a stack with this as their status.
-NOT_HERE = {
+# Types of the templates that the lab does not have, and why; they are part of a stack with this as their status.
+UNSUPPORTED = {
     "AWS::Budgets::Budget": "the lab costs nothing",
     "AWS::CloudFormation::StackSet": "the lab has no organization; member stacks are deployed one by one",
     "AWS::CloudWatch::Alarm": "moto evaluates no alarms",
-    "AWS::CloudWatch::Dashboard": "nobody can look at it",
-    "AWS::Config::ConfigRule": "moto evaluates no rules; events of Config are put by hand",
+    "AWS::CloudWatch::Dashboard": "there is no console to look at it",
+    "AWS::Config::ConfigRule": "moto evaluates no rules; events of Config are sent by the tests",
     "AWS::EC2::FlowLog": "there are no packets",
     "AWS::EC2::LaunchTemplate": "for people; the pipeline launches without it",
     "AWS::EC2::SnapshotBlockPublicAccess": "moto has no such call",
     "AWS::KinesisFirehose::DeliveryStream": "moto has EventBridge Pipes' names only, so nothing would be delivered",
-    "AWS::Logs::LogStream": "of a delivery that the lab has not",
+    "AWS::Logs::LogStream": "belongs to a delivery that the lab does not have",
     "AWS::Pipes::Pipe": "moto has EventBridge Pipes' names only",
     "AWS::Lambda::Function": "moto runs functions in containers only; tests run this one's text",
     "AWS::Rbin::Rule": "moto has no Recycle Bin",
@@ -117,11 +117,11 @@ class Stack:
 
     def _make(self, place: Place, name: str, resolver: Resolver) -> Resource:
         kind = self.body["Resources"][name]["Type"]
-        if kind in NOT_HERE:
+        if kind in UNSUPPORTED:
             made = Made(f"not-in-the-lab-{name}", {})
-            return Resource(name, kind, made, status="CREATE_COMPLETE", reason=f"not in the lab: {NOT_HERE[kind]}")
+            return Resource(name, kind, made, status="CREATE_COMPLETE", reason=f"not in the lab: {UNSUPPORTED[kind]}")
         if kind not in MAKERS:
-            msg = f"{name}: the lab cannot make {kind} and has no reason why (lab/emulator/cloudformation)"
+            msg = f"{name}: the lab cannot make {kind} and nobody has said why (lab/emulator/cloudformation)"
             raise StackFailed(msg)
         try:
             given = resolver.value(self.body["Resources"][name].get("Properties", {}))

@@ -74,7 +74,7 @@ def allowing(policies: Policies, role: str, item: Mapping[str, Any]) -> list[Pla
 
 
 def check(answer: Mapping[str, Any], *, skip_policies: frozenset[str] = frozenset({"mwaa-service"})) -> Report:
-    """Judge a record. ``skip_policies`` are used by AWS's services themselves, which the lab has not."""
+    """Check a record. ``skip_policies`` are used by AWS's services themselves, which the lab does not have."""
     report = Report()
     asked = answer["asked"]
     report.denied = [f"{step_of(item)}: {item['by']}" for item in asked if not item["allowed"]]

@@ -1,6 +1,6 @@
-"""Judges every call of a role's session by the policies that IAM, S3 and KMS hold, and keeps what was asked.
+"""Evaluates every call of a role's session against the policies that IAM, S3 and KMS hold, and records what was asked.
 
-Root keys (the lab's own seeding, and tests that look from outside) are not judged: on AWS they are the account's administrators.
+Root keys (the lab's own seeding, and tests that look from outside) are not evaluated: on AWS they are the account's administrators.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from lab.emulator.iam.policy import Context, Decision, Request, decide
 from lab.emulator.iam.sessions import ORGANIZATION, Session
 
 KEPT = 200_000
-# A service role of AWS's own making carries these; the lab is spoken to over TLS as far as policies are concerned.
+# A service role of AWS's own making carries these; for policies, calls to the lab count as TLS.
 ALWAYS = {"aws:SecureTransport": "true", "s3:TlsVersion": "1.3", "aws:PrincipalIsAWSService": "false"}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One authorization question with its answer: what ``make iam-check`` works on."""
+    """One authorization question with its answer: the input of ``make iam-check``."""
 
     role: str
     account: str
@@ -74,7 +74,7 @@ def _context(session: Session, request: Request) -> Context:
     }
 
 
-def judge(session: Session, request: Request) -> Decision:
+def evaluate(session: Session, request: Request) -> Decision:
     """The role's policies, its session policy, and the policy of the bucket or key that the request is about."""
     full = Request(request.action, request.resource, _context(session, request))
     decision = decide(policies_of(session.role_arn) or {}, full)
@@ -103,16 +103,16 @@ def _resource_policy(session: Session, request: Request) -> Decision | None:
 
 
 class Enforcement:
-    """The judge in front of the lab's services, with its record."""
+    """The authorization in front of the lab's services, with its record."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # off until the templates' policies are there: a lab that is seeded by hand has roles without any
+        # off until the is then evaluated against the are there: in a lab that is seeded through boto3 roles have none
         self.on = False
         self._asked: dict[tuple[Any, ...], Asked] = {}
 
     def refusal(self, call: Any, environ: dict[str, Any], body: bytes) -> str | None:
-        """None when the call may go on; else AWS's words."""
+        """None when the call is allowed; else AWS's error message."""
         session = sessions.find(call.access_key) if self.on else None
         if session is None:
             return None
@@ -120,7 +120,7 @@ class Enforcement:
         for question in requests.authorizations(given):
             where = {"aws:RequestedRegion": given.region, **question.context}
             request = Request(question.action, question.resource, where)
-            decision = judge(session, request)
+            decision = evaluate(session, request)
             self._keep(session, given, request, decision)
             if not decision.allowed:
                 return (

@@ -1,7 +1,7 @@
 """Evaluates IAM policies: Action, Resource, Principal, Condition, variables; explicit deny wins, nothing allows by default.
 
 AWS IAM user guide, "Policy evaluation logic" and "IAM JSON policy elements". A condition operator that is not known here raises: it must
-neither open nor close a door by accident.
+neither allow nor deny by accident.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _VARIABLE = re.compile(r"\$\{([^}]+)\}")
 
 
 class PolicyError(ValueError):
-    """A policy that this evaluator cannot judge; the message names the element."""
+    """A policy that this evaluator cannot evaluate; the message names the element."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One authorization question: may the caller do this to that, under these circumstances?"""
+    """One authorization question: may the caller take this action on this resource, in this context?"""
 
     action: str
     resource: str

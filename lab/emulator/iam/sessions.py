@@ -49,5 +49,5 @@ def remember(access_key: str, *, role_arn: str, name: str, source_identity: str 
 
 
 def find(access_key: str) -> Session | None:
-    """The session that a key belongs to, or None for root keys, users and strangers."""
+    """The session that a key belongs to, or None for root keys, users and unknown keys."""
     return _sessions.get(access_key)

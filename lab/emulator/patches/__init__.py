@@ -1,11 +1,11 @@
-"""What moto lacks or gets wrong for this project, mended at import time; one module per service."""
+"""What moto lacks or gets wrong for this project, patched at start; one module per service."""
 
 from __future__ import annotations
 
 import importlib
 
-# in this order: later mends wrap what earlier ones have put in place
-MENDS = (
+# in this order: later patches wrap what earlier ones have put in place
+PATCHES = (
     "speed",
     "accounts",
     "sqs",
@@ -39,13 +39,13 @@ _applied = False
 
 
 def apply() -> None:
-    """Mend moto in this process, once. Raises MendError when moto is not the version the mends know."""
+    """Patch moto in this process, once. Raises PatchError when moto is not the version the patches know."""
     global _applied
     if _applied:
         return
     from lab.emulator.patches import patching
 
     patching.check_version()
-    for name in MENDS:
+    for name in PATCHES:
         importlib.import_module(f"lab.emulator.patches.{name}").apply()
     _applied = True

@@ -12,7 +12,7 @@ import moto.iam.models
 from moto.iam.models import iam_backends
 
 from lab.accounts import FORENSIC_ACCOUNT, ROOT_SECRET
-from lab.emulator.patches.patching import MendError, replace
+from lab.emulator.patches.patching import PatchError, replace
 
 _ROOT_KEY = re.compile(r"AKIA(\d{12})ROOT")
 
@@ -57,9 +57,9 @@ def _get_access_key(original: Callable[[Any], str]) -> Callable[[Any], str]:
 
 
 def apply() -> None:
-    """Install the mend. Raises MendError when the environment pins one account for all calls."""
+    """Install the patch. Raises PatchError when the environment pins one account for all calls."""
     if os.environ.get("MOTO_ACCOUNT_ID"):
-        raise MendError(
+        raise PatchError(
             "MOTO_ACCOUNT_ID is set: moto would then answer every call as that one account; "
             "unset it, the lab takes the account from the access key"
         )

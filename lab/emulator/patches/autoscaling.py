@@ -74,7 +74,7 @@ def _exit(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _detach(original: Callable[..., Any]) -> Callable[..., Any]:
     def detach_instances(self: Any, group_name: str, instance_ids: list[str], should_decrement: bool) -> Any:
-        # stock moto accepts an instance that is no member
+        # stock moto accepts an instance that is not a member
         group, _found = _members(self, group_name, instance_ids)
         result = original(self, group_name, instance_ids, should_decrement)
         _leave_balancers(self, group, instance_ids)
@@ -87,7 +87,7 @@ def _protect(original: Callable[..., None]) -> Callable[..., None]:
     def set_instance_protection(
         self: Any, group_name: str, instance_ids: list[str], protected_from_scale_in: bool | None
     ) -> None:
-        # stock moto forgets without a word what it does not know
+        # stock moto silently ignores what it does not know
         _members(self, group_name, instance_ids)
         original(self, group_name, instance_ids, protected_from_scale_in)
 
@@ -128,7 +128,7 @@ def _set_capacity(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(AutoScalingBackend, "enter_standby_instances", _enter)
     replace(AutoScalingBackend, "exit_standby_instances", _exit)
     replace(AutoScalingBackend, "detach_instances", _detach)

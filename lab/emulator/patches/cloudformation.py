@@ -1,4 +1,4 @@
-"""CloudFormation by lab.cloudformation: stacks and change sets that are made whole, or fail with the reason."""
+"""CloudFormation by lab.emulator.cloudformation: stacks and change sets that are made whole, or fail with the reason."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def delete_change_set(self: Any) -> EmptyResult:
 
 
 def delete_stack(self: Any) -> EmptyResult:
-    """DeleteStack of a stack that was only reviewed; others stay as long as the lab."""
+    """DeleteStack of a stack that was only reviewed; others live as long as the lab."""
     with _lock:
         found = _stacks.get(_key(self))
         if found and found.status != "REVIEW_IN_PROGRESS":
@@ -212,7 +212,7 @@ def _shown(stack: Stack) -> dict[str, Any]:
 
 
 def describe_stack_resources(self: Any) -> ActionResult:
-    """DescribeStackResources; what the lab has not says so in its status reason."""
+    """DescribeStackResources; a resource that the lab does not have says so in its status reason."""
     stack = _stacks.get(_key(self))
     if stack is None:
         raise ValidationError(message=f"Stack with id {_key(self)[2]} does not exist")
@@ -254,7 +254,7 @@ OPERATIONS = (
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     # moto reshapes what its own models return; these operations return AWS's shapes
     kept = ("DescribeStackSetOutput",)
     replace(

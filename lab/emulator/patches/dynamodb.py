@@ -90,7 +90,7 @@ def _copy(table: Any, memo: dict[int, Any]) -> Any:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(DynamoDBBackend, "transact_write_items", _operations)
     add(Table, "__deepcopy__", _copy)
     replace(DynamoHandler, "transact_write_items", _transact)

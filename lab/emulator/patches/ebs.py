@@ -160,7 +160,7 @@ def _initialise(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(EBSSnapshot, "__init__", _initialise)
     replace(EBSBackend, "put_snapshot_block", _put_block)
     replace(EBSResponse, "list_snapshot_blocks", _list_blocks)

@@ -84,7 +84,7 @@ def _modify_attribute(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _ask_metadata(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def modify_instance_metadata_options(self: Any) -> Any:
         check_instance_ids([self._get_param("InstanceId")])
-        # stock moto makes the change that it was only asked about
+        # stock moto makes the change although this is a dry run
         self.error_on_dryrun()
         return original(self)
 
@@ -116,7 +116,7 @@ def _modify_metadata(original: Callable[..., Any]) -> Callable[..., Any]:
 def _replace_profile(original: Callable[..., Any]) -> Callable[..., Any]:
     def replace_iam_instance_profile_association(self: Any, association_id: str, *args: Any, **kwargs: Any) -> Any:
         association = original(self, association_id, *args, **kwargs)
-        # stock moto goes on to describe the instance with its old profile
+        # stock moto continues to describe the instance with its old profile
         association.instance.iam_instance_profile = association.iam_instance_profile
         return association
 
@@ -148,7 +148,7 @@ def _modify_maintenance(self: Any) -> ActionResult:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(EC2Response, "modify_network_interface_attribute", _modify_interface)
     replace(EC2Response, "modify_instance_attribute", _modify_attribute)
     add(NetworkInterface, "connection_tracking_configuration", property(_tracking))

@@ -34,6 +34,6 @@ def _create_image(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     add(Ami, "state", property(_get_state, _set_state))
     replace(AmiBackend, "create_image", _create_image)

@@ -29,7 +29,7 @@ _launches: dict[tuple[str, str, str], tuple[str, str]] = {}
 
 
 def check_instance_ids(instance_ids: list[str]) -> None:
-    """Refuse what is no instance id at all, in AWS's words."""
+    """Refuse what is not an instance id at all, with AWS's error."""
     for instance_id in instance_ids:
         if not state.INSTANCE_ID.fullmatch(instance_id):
             raise EC2ClientError("InvalidInstanceID.Malformed", f'Invalid id: "{instance_id}"')
@@ -211,7 +211,7 @@ def _platform_details(self: Any) -> str:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     add(Instance, "_state", property(_get_state, _set_state))
     add(Instance, "platform_details", property(_platform_details))
     replace(Instance, "__init__", _initialise)

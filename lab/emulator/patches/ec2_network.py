@@ -106,7 +106,7 @@ def _prepare_interfaces(original: Callable[..., None]) -> Callable[..., None]:
             if nic.get("NetworkInterfaceId") or nic.get("DeleteOnTermination") is False
         }
         original(self, nic_spec, **kwargs)
-        # AWS deletes an interface that it made at launch with the instance, unless told otherwise
+        # AWS deletes an interface that it made at launch with the instance, unless configured otherwise
         for index, interface in self.nics.items():
             if index not in kept:
                 interface.delete_on_termination = True
@@ -125,7 +125,7 @@ def _delete_group(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(NetworkInterface, "group_set", lambda _original: property(lambda self: list(self._group_set)))
     add(Instance, "security_groups", property(_get_instance_groups, _set_instance_groups))
     replace(Instance, "prep_nics", _prepare_interfaces)

@@ -136,7 +136,7 @@ def _fast_restores(self: Any) -> ActionResult:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(EBSBackend, "add_create_volume_permission", _add_permission)
     replace(EC2Response, "modify_snapshot_attribute", _modify_attribute)
     add(EC2Response, "lock_snapshot", _lock_snapshot)

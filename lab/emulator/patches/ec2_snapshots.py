@@ -49,7 +49,7 @@ def _get_status(self: Any) -> str:
 
 
 def _set_status(self: Any, value: str) -> None:
-    # moto says "completed" at birth; what is true follows from the time
+    # moto says "completed" from the start; the true state depends on the time
     del self, value
 
 
@@ -299,7 +299,7 @@ def _delete(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(Snapshot, "__init__", _initialise)
     replace(Snapshot, "progress", _progress)
     replace(Snapshot, "volume_id", _volume_id)

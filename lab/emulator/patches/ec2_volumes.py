@@ -147,7 +147,7 @@ def _describe_attribute(_original: Any) -> Callable[[Any], Any]:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     add(VolumeAttachment, "status", property(_get_attachment_status, _set_attachment_status))
     replace(Instance, "add_block_device", _while_launching)
     replace(Instance, "setup_defaults", _while_launching)

@@ -157,7 +157,7 @@ def _send_to_targets(_original: Callable[..., None]) -> Callable[..., None]:
             try:
                 _deliver(self, target, event)
             except Exception as error:
-                # AWS: whatever happens to one target, PutEvents has succeeded and the others get theirs
+                # AWS: whatever happens to one target, PutEvents succeeds and the other targets receive the event
                 _to_dead_letters(self, target, event, error)
 
     return send_to_targets
@@ -202,7 +202,7 @@ def emit(
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(EventPattern, "matches_event", _matches_event)
     replace(Rule, "send_to_targets", _send_to_targets)
     replace(EventsHandler, "test_event_pattern", _test_pattern)

@@ -1,8 +1,8 @@
 """GuardDuty and both Security Hubs remember the findings that they send, so that they can be looked up.
 
-On AWS nobody but the services can put events of ``aws.*``. In the lab whoever does so plays the service: its finding is
-remembered, visible to the account that it is about and to the security account. A forged event is one that is sent to
-the findings' queue past EventBridge.
+On AWS nobody but the services can put events of ``aws.*``. In the lab whoever does so acts as the service: the finding is
+remembered, visible to the account that it is about and to the security account. A forged event is one that is sent directly to
+the findings' queue, bypassing EventBridge.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _guardduty_archive(self: Any) -> str:
 
 
 def archive(identifier: str) -> bool:
-    """Archive a GuardDuty finding, as a person does in the console; whether it was known."""
+    """Archive a GuardDuty finding, as a person does in the console; returns whether it was known."""
     with _lock:
         found = [record for (_, known), record in _guardduty.items() if known == identifier]
     for record in found:
@@ -152,7 +152,7 @@ def archive(identifier: str) -> bool:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     path = "{0}/detector/(?P<detector_id>[^/]+)/findings/get$"
     moto.guardduty.urls.url_paths[path] = GuardDutyResponse.dispatch
     for name in ("feedback", "archive"):

@@ -15,7 +15,7 @@ from lab.emulator.patches.patching import add
 
 
 def _missing(policies: Mapping[str, Mapping[str, Any]], request: Request) -> list[str]:
-    """Condition keys that a statement about this action and resource asks for and nobody gave."""
+    """Condition keys that a statement about this action and resource asks for and the request lacks."""
     given = {name.lower() for name in request.context}
     statements = [s for document in policies.values() for s in listed(document.get("Statement", []))]
     named = [
@@ -29,9 +29,9 @@ def _missing(policies: Mapping[str, Mapping[str, Any]], request: Request) -> lis
 
 
 def simulate_principal_policy(self: Any) -> ActionResult:
-    """Judge every action on every resource; source: IAM API reference, SimulatePrincipalPolicy.
+    """Evaluate every action on every resource; source: IAM API reference, SimulatePrincipalPolicy.
 
-    A role without any policy is one of a lab that was seeded by hand, where nothing is enforced: it may do everything.
+    A role without any policy belongs to a lab that was seeded through boto3, where nothing is enforced: it may do everything.
     """
     everything = {"lab": {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}}
     role_arn = self._get_param("PolicySourceArn")
@@ -49,7 +49,7 @@ def simulate_principal_policy(self: Any) -> ActionResult:
             refused = "explicitDeny" if decision.by.startswith("explicit deny") else "implicitDeny"
             result = {"EvalResourceName": resource}
             answer = "allowed" if decision.allowed else refused
-            # with resources named, what is missing is told for each of them and not above
+            # when resources are named, what is missing is reported for each of them and not above
             each = {**result, "EvalResourceDecision": answer, "MissingContextValues": _missing(policies, request)}
             results.append(
                 {**result, "EvalActionName": action, "EvalDecision": answer, "ResourceSpecificResults": [each]}
@@ -58,5 +58,5 @@ def simulate_principal_policy(self: Any) -> ActionResult:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     add(IamResponse, "simulate_principal_policy", simulate_principal_policy)

@@ -1,6 +1,6 @@
 """EC2 Image Builder, which moto lacks: running a pipeline and looking at the image that it makes.
 
-Only what the product calls. Each look moves an image one state on, as a build does over an hour; a pipeline called
+Only what the product calls. Each GetImage moves an image one state forward, as a build does over an hour; a pipeline called
 ``…broken…`` fails in its tests. An image that becomes AVAILABLE has an AMI of this account and Region.
 """
 
@@ -45,7 +45,7 @@ class ImageBuilderBackend(BaseBackend):
         return self.tokens[token]
 
     def look(self, arn: str) -> dict[str, Any]:
-        """The image as GetImage shows it, one state further than at the look before."""
+        """The image as GetImage shows it, one state further than at the call before."""
         image = self.images.get(arn)
         if image is None:
             raise JsonRESTError("ResourceNotFoundException", f"The image {arn} does not exist.")
@@ -96,7 +96,7 @@ class ImageBuilderResponse(BaseResponse):
         return ActionResult({"requestId": "lab", "image": self._backend.look(arn)})
 
 
-# moto's own list of Regions knows only services that it has
+# moto's own list of Regions has only the services that it supports
 backends = BackendDict(
     ImageBuilderBackend,
     SERVICE,

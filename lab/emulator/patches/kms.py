@@ -92,7 +92,7 @@ def _backend(_original: Any) -> property:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(RSAPrivateKey, "_RSAPrivateKey__padding_and_hash_algorithm", _rsa_algorithm)
     replace(ECDSAPrivateKey, "_ECDSAPrivateKey__hash_algorithm", _ecdsa_algorithm)
     replace(KmsResponse, "sign", _with_message_type)

@@ -1,4 +1,4 @@
-"""How a mend changes moto: every change names the symbol it replaces and says so when it is gone."""
+"""How a patch changes moto: every change names the symbol it replaces and says so when it is gone."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MOTO_VERSION = "5.2.5"
 _MISSING = object()
 
 
-class MendError(RuntimeError):
-    """moto is not the version these mends were written for, or a symbol they replace has gone."""
+class PatchError(RuntimeError):
+    """moto is not the version these patches were written for, or a symbol they replace has gone."""
 
 
 def check_version() -> None:
-    """Refuse any other moto: the mends reach into its internals."""
+    """Refuse any other moto: the patches reach into its internals."""
     if moto.__version__ != MOTO_VERSION:
-        raise MendError(
+        raise PatchError(
             f"lab.emulator.patches were written for moto {MOTO_VERSION}, but moto {moto.__version__} is installed; "
             f"install the locked version (requirements/dev.lock) or revise lab/emulator/patches and their tests"
         )
@@ -29,14 +29,14 @@ def _name(owner: Any) -> str:
 
 
 def replace(owner: Any, name: str, build: Callable[[Any], Any]) -> None:
-    """Replace `owner.name` with `build(original)`. Raises MendError when moto no longer has it."""
+    """Replace `owner.name` with `build(original)`. Raises PatchError when moto no longer has it."""
     original = owner.__dict__.get(name, _MISSING) if isinstance(owner, type) else getattr(owner, name, _MISSING)
     if original is _MISSING and isinstance(owner, type):
         original = getattr(owner, name, _MISSING)
     if original is _MISSING:
-        raise MendError(
+        raise PatchError(
             f"moto {moto.__version__} has no {_name(owner)}.{name}, which lab.emulator.patches replaces; "
-            f"the mend must be revised for this version of moto"
+            f"the patch must be revised for this version of moto"
         )
     if isinstance(original, staticmethod | classmethod):
         original = original.__func__
@@ -44,10 +44,10 @@ def replace(owner: Any, name: str, build: Callable[[Any], Any]) -> None:
 
 
 def add(owner: Any, name: str, value: Any) -> None:
-    """Give `owner` something moto lacks. Raises MendError when moto has grown it itself."""
+    """Give `owner` something moto lacks. Raises PatchError when moto has grown it itself."""
     if getattr(owner, name, _MISSING) is not _MISSING:
-        raise MendError(
+        raise PatchError(
             f"moto {moto.__version__} now has {_name(owner)}.{name} itself; "
-            f"compare it with the mend in lab/emulator/patches and drop one of them"
+            f"compare it with the patch in lab/emulator/patches and drop one of them"
         )
     setattr(owner, name, value)

@@ -27,7 +27,7 @@ _RETENTION = (
 
 
 class Refused(S3ClientError):
-    """403 with AWS's code and words."""
+    """403 with AWS's error code and message."""
 
     code = "AccessDenied"
     status_code = 403
@@ -173,7 +173,7 @@ def check_presigned(*, method: str, path: str, query: str, headers: dict[str, st
     access_key, day, region, service, _kind = given["X-Amz-Credential"].split("/")
     secret = accounts.secret_of(access_key)
     if secret is None:
-        return  # a key nobody issued here, as "testing" in other people's settings: nothing to compare with
+        return  # a key that the lab did not issue, such as "testing" in other settings: nothing to compare with
     names = given["X-Amz-SignedHeaders"].split(";")
     canonical = "\n".join(
         [
@@ -205,7 +205,7 @@ def check_presigned(*, method: str, path: str, query: str, headers: dict[str, st
 
 def _get_permission(_original: Callable[..., Any]) -> Callable[..., Any]:
     def get_permission(self: Any, action: str, resource: str) -> Any:
-        """Stock moto ignores conditions: a policy that denies plain HTTP would deny everybody. lab.emulator.iam judges those with conditions."""
+        """Stock moto ignores conditions: a policy that denies plain HTTP would deny everybody. lab.emulator.iam evaluates those with conditions."""
         if self.policy is None:
             return PermissionResult.NEUTRAL
         document = json.loads(self.policy)
@@ -217,7 +217,7 @@ def _get_permission(_original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(FakeBucket, "get_permission", _get_permission)
     replace(S3Response, "_key_response", _checked_url)
     replace(S3Response, "_bucket_response", _checked_url)

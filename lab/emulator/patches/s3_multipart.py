@@ -84,7 +84,7 @@ def _build(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(MultipartChecksumBuilder, "__init__", _remember_algorithm)
     replace(MultipartChecksumBuilder, "addPart", _count_part)
     replace(MultipartChecksumBuilder, "build", _build)

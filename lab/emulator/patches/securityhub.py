@@ -28,7 +28,7 @@ _UPDATABLE = (
     "Workflow",
     "RelatedFindings",
 )
-# names of filters whose field in a finding is called otherwise
+# filters whose field in a finding has another name
 _FIELDS = {
     "SeverityLabel": "Severity.Label",
     "WorkflowStatus": "Workflow.Status",
@@ -165,7 +165,7 @@ def _describe_actions(self: Any) -> str:
 
 
 def fire_action(account: str, region: str, *, action: str, findings: list[dict[str, Any]]) -> None:
-    """What a person's click on a custom action does. Raises ValueError for an action that was not created."""
+    """The effect of a person's click on a custom action. Raises ValueError for an action that was not created."""
     arn = action_arn(account, region, action)
     known = _actions.get(arn)
     if known is None:
@@ -186,7 +186,7 @@ def fire_action(account: str, region: str, *, action: str, findings: list[dict[s
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     for path in ("findings/batchupdate", "actionTargets", "actionTargets/get"):
         moto.securityhub.urls.url_paths["{0}/" + path + "$"] = SecurityHubResponse.dispatch
     replace(SecurityHubBackend, "get_findings", _get_findings)

@@ -46,6 +46,6 @@ def _publish(original: Callable[..., str]) -> Callable[..., str]:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(Subscription, "publish", _deliver)
     replace(Topic, "publish", _publish)

@@ -114,7 +114,7 @@ def _deliver_again(found: list[Any]) -> None:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(Queue, "attributes", _attributes)
     replace(SQSBackend, "get_queue_attributes", _get_queue_attributes)
     replace(SQSBackend, "receive_message", _receive)

@@ -71,7 +71,7 @@ class Invocation:
     ) -> None:
         """What the agent reports; only what is given changes. Raises ValueError for an unknown status."""
         if status is not None and status not in STATUSES:
-            raise ValueError(f"{status!r} is no status of an invocation; known: {', '.join(sorted(STATUSES))}")
+            raise ValueError(f"{status!r} is not a status of an invocation; known: {', '.join(sorted(STATUSES))}")
         with _lock:
             if status is not None and self.status not in TERMINAL:
                 self.status = status
@@ -312,6 +312,6 @@ def _cancel(self: Any) -> EmptyResult:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(SimpleSystemManagerResponse, "send_command", _send)
     add(SimpleSystemManagerResponse, "cancel_command", _cancel)

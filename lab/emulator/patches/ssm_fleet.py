@@ -69,7 +69,7 @@ def ping_status(account: str, region: str, instance_id: str) -> str | None:
 
 
 def managed_instances(account: str, region: str) -> list[dict[str, Any]]:
-    """What DescribeInstanceInformation tells, in the order of registration."""
+    """The answer of DescribeInstanceInformation, in the order of registration."""
     found = []
     for record in state.current().instances():
         status = ping_status(account, region, record["instance_id"])
@@ -126,5 +126,5 @@ def _describe(self: Any) -> ActionResult:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     add(SimpleSystemManagerResponse, "describe_instance_information", _describe)

@@ -130,7 +130,7 @@ def _list_invocations(self: Any) -> ActionResult:
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(SimpleSystemManagerResponse, "get_command_invocation", _get_invocation)
     replace(SimpleSystemManagerResponse, "list_commands", _list_commands)
     add(SimpleSystemManagerResponse, "list_command_invocations", _list_invocations)

@@ -24,7 +24,7 @@ CHAINED_SECONDS = 3600
 
 
 class AccessDenied(HTTPException):
-    """AWS's answer to a caller whom the trust policy does not allow: 403 with its code and words."""
+    """AWS's answer to a caller whom the trust policy does not allow: 403 with its code and message."""
 
     code = 403
 
@@ -84,7 +84,7 @@ def _condition_holds(operator: str, wanted: list[str], actual: str | None) -> bo
         return not any(fnmatch.fnmatchcase(actual, pattern) for pattern in wanted)
     if base == "StringEqualsIgnoreCase":
         return actual.lower() in [w.lower() for w in wanted]
-    # an operator the lab does not know never opens a door
+    # an operator that the lab does not know never allows anything
     return False
 
 
@@ -156,7 +156,7 @@ def _assume_role(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         _check(self, self._get_param("RoleArn"))
         result = original(self)
         source_identity = self._get_param("SourceIdentity")
-        # the service keeps who the session is; lab.emulator.iam judges its calls by that
+        # the service keeps who the session is; lab.emulator.iam evaluates its calls by that
         sessions.remember(
             result.result["Credentials"].access_key_id,
             role_arn=self._get_param("RoleArn"),
@@ -201,5 +201,5 @@ def service_session(role_arn: str, *, service: str, name: str) -> dict[str, str]
 
 
 def apply() -> None:
-    """Install the mend."""
+    """Install the patch."""
     replace(TokenResponse, "assume_role", _assume_role)

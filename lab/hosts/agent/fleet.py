@@ -17,7 +17,7 @@ from lab.hosts.sandbox import capabilities
 log = logging.getLogger("lab.hosts.agent")
 
 POLL_SECONDS = 0.05
-# What the real agent runs side by side unless told otherwise (CommandWorkersLimit in amazon-ssm-agent.json).
+# What the real agent runs side by side unless configured otherwise (CommandWorkersLimit in amazon-ssm-agent.json).
 WORKERS = 5
 
 
@@ -73,7 +73,7 @@ class Fleet:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no more commands, end those that run (they end as Failed), and wait for their threads."""
+        """Accept no more commands, end those that run (they end as Failed), and wait for their threads."""
         self._stop.set()
         if self._thread is None:
             return
@@ -119,10 +119,10 @@ class Fleet:
         thread.start()
 
     def _complain(self, text: str) -> None:
-        """Log a trouble of the polling loop once, not twenty times a second."""
+        """Log a problem of the polling loop once, not twenty times a second."""
         if text != self._complaint:
             self._complaint = text
-            log.error("the lab's agents cannot look for commands, they go on trying: %s", text, exc_info=True)
+            log.error("the lab's agents cannot look for commands and keep trying: %s", text, exc_info=True)
 
 
 def _overdue(invocation: Invocation) -> bool:

@@ -16,7 +16,7 @@ from lab.hosts.agent.tools import toolkit_view
 from lab.hosts.sandbox.spec import Bind, Spec
 
 # In AWS a host's programs run on a machine of their own and take no time from the orchestrator's; a lab that carries both
-# says by this variable how far they make way (0 to 19).
+# sets their niceness by this variable (0 to 19).
 NICENESS = "LAB_HOST_NICENESS"
 _EBS_LINK = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{}"
 _OS_IDS = {

@@ -1,4 +1,4 @@
-"""What a script wrote, kept up to a limit: a script that writes for ever costs the lab no memory."""
+"""What a script wrote, kept up to a limit: a script that writes endlessly costs the lab no memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Capture:
         self._data = bytearray()
 
     def write(self, data: bytes) -> None:
-        """Take a piece of the stream."""
+        """Add a piece of the stream."""
         room = self.limit - len(self._data)
         self._data += data[:room]
         self.dropped += max(0, len(data) - room)
@@ -28,7 +28,7 @@ class Capture:
         return bytes(self._data)
 
     def text(self) -> str:
-        """What was kept, as text; bytes that are no UTF-8 become U+FFFD."""
+        """What was kept, as text; bytes that are not UTF-8 become U+FFFD."""
         return self._data.decode(errors="replace")
 
 

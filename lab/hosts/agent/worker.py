@@ -110,8 +110,8 @@ class Worker:
                 total = result
             if result.status == "Cancelled" or result.details == "Undeliverable":
                 return result
-            wish = inputs.get("onSuccess" if result.status == "Success" else "onFailure")
-            leaving = leaving or wish == "exit"
+            on_end = inputs.get("onSuccess" if result.status == "Success" else "onFailure")
+            leaving = leaving or on_end == "exit"
         return total
 
     def _step(self, step: dict[str, Any]) -> StepResult:

@@ -1,6 +1,6 @@
 """Run one script as on a lab instance: in namespaces of its own, without root and without a container engine.
 
-`Spec` says what the script sees, `execute` runs it, `capabilities` tells what this machine allows. The
+`Spec` says what the script sees, `execute` runs it, `capabilities` says what this machine allows. The
 names are loaded on first use, because the helper process inside the sandbox must start in milliseconds.
 """
 

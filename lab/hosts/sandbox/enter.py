@@ -40,7 +40,7 @@ class Channel:
         self.descriptor = descriptor
 
     def send(self, event: str, *, message: str = "", notes: list[str] | None = None) -> None:
-        """Write one status line; a lab that is gone is no error, the lifeline deals with it."""
+        """Write one status line; a lab that is gone is not an error, the lifeline deals with it."""
         line = json.dumps({"event": event, "message": message, "notes": notes or []}) + "\n"
         try:
             os.write(self.descriptor, line.encode())
@@ -48,7 +48,7 @@ class Channel:
             return
 
     def close(self) -> None:
-        """Tell the lab that nothing more comes."""
+        """Signal the lab that nothing more follows."""
         os.close(self.descriptor)
 
 
@@ -111,7 +111,7 @@ def _why(error: OSError) -> str:
 def _first_process(
     message: dict[str, Any], *, channel: Channel, lifeline: int, gate: int, notes: list[str]
 ) -> NoReturn:
-    """Be PID 1 inside. Never returns, and never raises: there is nobody above who could tell."""
+    """Be PID 1 inside. Never returns, and never raises: no caller could handle it."""
     try:
         kernel.die_with_parent(signal.SIGKILL)
         code = _supervise(message, channel=channel, lifeline=lifeline, gate=gate, notes=notes)

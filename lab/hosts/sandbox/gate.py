@@ -80,7 +80,7 @@ class Gate:
             return self._reachable()
         except Exception as error:  # a lab that is being reset; the sandbox must not stay open because of it
             if not self._complained:
-                log.warning("whether a sandbox may reach the lab cannot be told, so it may not: %r", error)
+                log.warning("whether a sandbox may reach the lab cannot be determined, so it may not: %r", error)
             self._complained = True
             return False
 
@@ -88,7 +88,9 @@ class Gate:
         try:
             outside = socket.create_connection(self.endpoint, timeout=_CONNECT_SECONDS)
         except OSError as error:
-            log.warning("a sandbox wanted the lab's endpoint %s:%s, which does not answer: %s", *self.endpoint, error)
+            log.warning(
+                "a sandbox tried to reach the lab's endpoint %s:%s, which does not answer: %s", *self.endpoint, error
+            )
             _reset(inside)
             return
         inside.setblocking(False)
@@ -152,7 +154,7 @@ def _copy(pair: _Pair, *, source: socket.socket, target: socket.socket) -> None:
 
 
 def _reset(connection: socket.socket) -> None:
-    """Close with RST, so that nobody takes a transfer that was cut off for one that is complete."""
+    """Close with RST, so that a transfer that was cut off is not mistaken for a complete one."""
     with contextlib.suppress(OSError):  # it is gone already
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

@@ -66,8 +66,8 @@ def _check(result: int, *, what: str) -> None:
 def yield_processor(niceness: int) -> bool:
     """Let others go first, by nice(2) and, where sessions are scheduled as groups, for this one as a whole.
 
-    With autogroups (sched(7)) nice alone counts only among the processes of one session; False when the kernel did not take
-    the wish for the session.
+    With autogroups (sched(7)) nice alone counts only among the processes of one session; False when the kernel did not accept
+    the request for the session.
     """
     os.nice(niceness)
     for _ in range(_AUTOGROUP_TRIES if niceness else 0):
@@ -75,7 +75,7 @@ def yield_processor(niceness: int) -> bool:
             with open("/proc/self/autogroup", "w", encoding="ascii") as stream:  # noqa: PTH123 (see enter.py)
                 stream.write(str(niceness))
         except BlockingIOError:
-            time.sleep(0.02)  # the kernel takes one such wish each tenth of a second from those without privileges
+            time.sleep(0.02)  # the kernel accepts one such request each tenth of a second from unprivileged processes
         except OSError:
             return not os.path.exists("/proc/self/autogroup")  # noqa: PTH110 (see enter.py)
         else:

@@ -1,7 +1,7 @@
 """What is left where namespaces are refused: the script runs as an ordinary process in a folder of its own.
 
 Paths of the view that the script names are replaced, in its text, by stand-ins in that folder; LAB_DEV_ROOT
-names the stand-in of /dev. Nothing is hidden from the script, the network is the host's, and uname tells
+names the stand-in of /dev. Nothing is hidden from the script, the network is the host's, and uname shows
 the host's kernel.
 """
 

@@ -71,7 +71,7 @@ def execute(
     finally:
         shutil.rmtree(workdir, ignore_errors=True)
         if workdir.exists():
-            log.warning("the sandbox folder %s could not be removed; remove it by hand", workdir)
+            log.warning("the sandbox folder %s could not be removed; remove it manually", workdir)
 
 
 class _Run:
@@ -157,7 +157,7 @@ class _Run:
             selector.register(self.handover, selectors.EVENT_READ, None)
 
     def _collect(self, selector: selectors.BaseSelector) -> bool:
-        """Take what there is, waiting for one tick at most; False when nothing came."""
+        """Read what there is, waiting for one tick at most; False when nothing came."""
         events = selector.select(_TICK_SECONDS)
         for key, _ in events:
             if key.data is None:

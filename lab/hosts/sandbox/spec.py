@@ -30,7 +30,7 @@ class Spec:
     `binds` come after both. `proc_files` are (name below /proc, host file) laid over the real ones. Sizes
     are in bytes. `disk_tmp` puts /tmp and /var/tmp on the host's disk, for work that does not fit into
     memory. `port` is the one TCP port of the host's loopback that the view can reach, when a gate serves
-    it. `niceness` (0 to 19) is how far the script makes way for others on the processor.
+    it. `niceness` (0 to 19) is the script's niceness on the processor.
     """
 
     script: str

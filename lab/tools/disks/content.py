@@ -195,7 +195,7 @@ def _zone_utc(_: Mapping[str, Any], __: Reader) -> bytes:
 
 def _utc(value: Any) -> datetime:
     if not isinstance(value, datetime) or value.tzinfo is None:
-        raise ContentError(f"{value!r} is no time with a zone: write 2026-11-21T02:06:12Z")
+        raise ContentError(f"{value!r} is not a time with a zone: write 2026-11-21T02:06:12Z")
     return value.astimezone(UTC)
 
 

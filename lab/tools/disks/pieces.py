@@ -19,11 +19,11 @@ class Pieces(io.RawIOBase):
         return sum(length for _, length in self._pieces)
 
     def writable(self) -> bool:
-        """Always."""
+        """True: the file can be positioned, though only to the start."""
         return True
 
     def seekable(self) -> bool:
-        """Always."""
+        """True: the file can be positioned, though only to the start."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:

@@ -20,7 +20,7 @@ _SECOND = 1_000_000_000
 
 @dataclass
 class Population:
-    """The tree being filled; `root` is ready when `populate` has returned."""
+    """The tree under construction; `root` is complete when `populate` has returned."""
 
     scenario: Scenario
     root: Node = field(init=False)
@@ -52,7 +52,9 @@ class Population:
                 parent.children[folder] = Node(folder, stat.S_IFDIR | 0o755, made)
             parent = parent.children[folder]
             if not parent.is_directory:
-                raise ScenarioError(f"scenario {self.scenario.name}: {path} lies below {walked}, which is no directory")
+                raise ScenarioError(
+                    f"scenario {self.scenario.name}: {path} lies below {walked}, which is not a directory"
+                )
         if name in parent.children:
             raise ScenarioError(f"scenario {self.scenario.name}: {path} is made twice")
         parent.children[name] = Node(name, mode, times, uid=owner[0], gid=owner[1], data=data)

@@ -11,7 +11,7 @@ _PROCESSES = ["linux.pslist", "linux.psaux", "linux.pstree"]
 
 
 def planted(seen: dict[str, Any], *, implant_sha256: str) -> list[dict[str, Any]]:
-    """Facts in the order of the story; GuestError when the guest did not show one of them."""
+    """Facts in chronological order; GuestError when the guest did not show one of them."""
     implant = _process(seen, part="[kworker/u8:3-events]")
     reverse = _process(seen, part=f"/dev/tcp/{ATTACKER}/{C2_PORT}")
     shell = _process(seen, part="-bash")

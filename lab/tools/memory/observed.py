@@ -1,4 +1,4 @@
-"""What the guest itself says about its processes and connections, read right after the capture."""
+"""What the guest itself reports about its processes and connections, read right after the capture."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ ATTACKER_SSH_PORT = 51544
 
 
 class GuestError(RuntimeError):
-    """The guest did not start, answer or obey; the message names the log to read."""
+    """The guest did not start, answer or follow a command; the message names the log to read."""
 
 
 @dataclass
@@ -186,7 +186,7 @@ class Guest:
             return probe.recv(4) == b"SSH-" or None
 
     def _until(self, probe: Callable[[], T | None], *, what: str) -> T:
-        """The first answer of ``probe``; goes on while the guest's console does. GuestError when QEMU ends or stands still."""
+        """The first answer of ``probe``; waits as long as the guest's console grows. GuestError when QEMU ends or stands still."""
         console = self.work / "console.log"
 
         def answer() -> T | None:

@@ -1,1 +1,1 @@
-"""Windows artifacts written by hand: registry hives, event logs, prefetch files; none of them comes from a Windows system."""
+"""Windows artifacts written by this code: registry hives, event logs, prefetch files; none of them comes from a Windows system."""

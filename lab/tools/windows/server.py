@@ -1,4 +1,4 @@
-"""A Windows server with an intrusion, as far as artifacts can be written by hand: registry, event logs, tasks, prefetch, Amcache.
+"""A Windows server with an intrusion, as far as artifacts can be written without Windows: registry, event logs, tasks, prefetch, Amcache.
 
 ``files`` are the contents by path. ``ntfs`` puts them on an NTFS volume with ntfs-3g's programs; the paths are the same on any
 other file system. The intruder is 203.0.113.66, the night that of the lab's other images.
@@ -182,7 +182,7 @@ def ntfs(path: Path, *, mib: int = 24) -> None:
                 target = Path(folder) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
-            # The intruder lets the implant look old; the name's own times stay what they are.
+            # The intruder makes the implant look old; the name's own times stay as they are.
             claimed = struct.pack(">Q", filetime(FORGED))
             os.setxattr(Path(folder) / _IMPLANT_FILE, "system.ntfs_crtime_be", claimed)
         finally:

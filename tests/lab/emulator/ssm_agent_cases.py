@@ -1,6 +1,6 @@
-"""Cases for test_emulator_ssm_agent.py: the Python side of SSM, as the fleet uses it, beside moto's state.
+"""Cases for test_ssm_agent.py: the Python side of SSM, as the fleet uses it, beside moto's state.
 
-They mend moto in their own process, so they run in one of their own, apart from tests that want it as it is.
+They patch moto in their own process, so they run in one of their own, apart from tests that want it as it is.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def test_an_isolated_agent_gets_nothing(here: InProcess, command: tuple[str, str
 def test_an_unknown_status_is_refused(here: InProcess, command: tuple[str, str]) -> None:
     from lab.emulator.patches.ssm import pending_invocations
 
-    with pytest.raises(ValueError, match="'Done' is no status"):
+    with pytest.raises(ValueError, match="'Done' is not a status"):
         pending_invocations()[0].update(status="Done")
 
 

@@ -1,4 +1,4 @@
-"""EventBridge, Security Hub, SNS and SQS of the lab: what is found reaches whom it should."""
+"""EventBridge, Security Hub, SNS and SQS of the lab: findings reach the right queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""STS of the lab: a role is not for everybody."""
+"""STS of the lab: a role is assumed only by whom its trust policy names."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from lab.emulator.patches import patching
 from tests.lab.conftest import FORENSIC, MEMBER, REGION, SECURITY, Lab, Network
 
 
-def test_moto_is_the_version_that_the_mends_know() -> None:
+def test_moto_is_the_version_that_the_patches_know() -> None:
     assert moto.__version__ == "5.2.5" == patching.MOTO_VERSION
 
 
@@ -22,7 +22,7 @@ def test_a_symbol_that_moto_lost_is_named() -> None:
     class Model:
         pass
 
-    with pytest.raises(patching.MendError, match=r"no .*Model\.gone"):
+    with pytest.raises(patching.PatchError, match=r"no .*Model\.gone"):
         patching.replace(Model, "gone", lambda original: original)
 
 
@@ -30,7 +30,7 @@ def test_a_symbol_that_moto_grew_is_named() -> None:
     class Model:
         here = 1
 
-    with pytest.raises(patching.MendError, match=r"now has .*Model\.here"):
+    with pytest.raises(patching.PatchError, match=r"now has .*Model\.here"):
         patching.add(Model, "here", 2)
 
 
@@ -107,7 +107,7 @@ def faults(lab: Lab):
     lab.post("faults", [])
 
 
-def test_a_fault_hits_as_often_as_told(lab: Lab, faults) -> None:
+def test_a_fault_applies_as_often_as_its_rule_says(lab: Lab, faults) -> None:
     faults({"service": "sts", "action": "GetCaller.*", "code": "Throttling", "skip": 1, "times": 1})
     sts = lab.client("sts")
     sts.get_caller_identity()

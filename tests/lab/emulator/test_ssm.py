@@ -1,4 +1,4 @@
-"""SSM of the lab: who is managed, what a command may ask, what becomes of it when no agent takes it."""
+"""SSM of the lab: which instances are managed, what a command may contain, what happens when no agent takes it."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_symbol_sources_are_real(files: memory.MemoryFiles) -> None:
     assert addresses["init_task"] > addresses["_text"] > 0xFFFFFFFF80000000
 
 
-def test_second_unpacking_leaves_right_files_alone_and_mends_wrong_ones(tmp_path: Path) -> None:
+def test_second_unpacking_leaves_right_files_alone_and_repairs_wrong_ones(tmp_path: Path) -> None:
     first = memory.unpack(tmp_path)
     before = first.memory.stat().st_mtime_ns
     first.iomem.write_text("damaged")
@@ -100,7 +100,7 @@ def test_lime_round_trip_and_its_errors() -> None:
 
 
 @pytest.mark.parametrize(("kinds", "expected"), [((1, 1), True), ((6, 3, 1), False)], ids=["static", "with-a-loader"])
-def test_a_program_that_needs_a_loader_is_told_from_one_that_does_not(
+def test_a_program_that_needs_a_loader_is_distinguished_from_one_that_does_not(
     tmp_path: Path, kinds: tuple[int, ...], expected: bool
 ) -> None:
     headers = b"".join(struct.pack("<I52x", kind) for kind in kinds)

@@ -30,7 +30,7 @@ DONE = ("Success", "Failed", "TimedOut", "Cancelled")
 
 
 class Command:
-    """An invocation that remembers everything it was told."""
+    """An invocation that remembers everything that was reported."""
 
     def __init__(self, document: dict[str, Any], *, instance: str = TARGET, **given: Any) -> None:
         self.command_id = str(uuid.uuid4())
@@ -43,22 +43,22 @@ class Command:
         self.timeout_seconds = 60.0
         self.requested_at: datetime = given.get("requested_at", datetime.now(UTC))
         self.status, self.cancel_requested = "Pending", False
-        self.told: dict[str, Any] = {}
+        self.reported: dict[str, Any] = {}
         self.history: list[str] = []
 
     def update(self, **facts: Any) -> None:
-        self.told |= {name: value for name, value in facts.items() if value is not None}
+        self.reported |= {name: value for name, value in facts.items() if value is not None}
         if facts.get("status"):
             self.status = facts["status"]
             self.history.append(self.status)
 
     @property
     def out(self) -> str:
-        return self.told.get("stdout", "")
+        return self.reported.get("stdout", "")
 
     @property
     def err(self) -> str:
-        return self.told.get("stderr", "")
+        return self.reported.get("stderr", "")
 
 
 def step(*lines: str, name: str = "run", **inputs: Any) -> dict[str, Any]:
@@ -130,8 +130,8 @@ def test_a_document_runs_as_on_the_instance(world: World) -> None:
     done = world.run(shell("hostname; . /etc/os-release; echo $ID $VERSION_ID", "echo $AWS_SSM_INSTANCE_ID; pwd"))
     assert done.history == ["InProgress", "Success"]
     assert done.out.split() == ["web-1", "debian", "12", TARGET, "/usr/bin"]
-    assert (done.told["response_code"], done.told["step_name"]) == (0, "run")
-    assert done.told["ended"] >= done.told["started"]
+    assert (done.reported["response_code"], done.reported["step_name"]) == (0, "run")
+    assert done.reported["ended"] >= done.reported["started"]
 
 
 @namespaces
@@ -150,7 +150,7 @@ def test_hostile_parameters_are_data(world: World) -> None:
 def test_steps_run_in_order_and_say_how_they_ended(world: World) -> None:
     windows = step("exit 9", name="win") | {"precondition": {"StringEquals": ["platformType", "Windows"]}}
     done = world.run(Command(document(windows, step("exit 3", name="bad"), step("echo after", name="late"))))
-    assert (done.status, done.told["response_code"]) == ("Failed", 3)
+    assert (done.status, done.reported["response_code"]) == ("Failed", 3)
     assert "win was skipped" in done.out and "after" in done.out  # as the agent: a failure alone does not end it
     leave = world.run(
         Command(
@@ -188,8 +188,8 @@ def test_an_instance_without_a_record_fails_with_the_reason(world: World) -> Non
 @namespaces
 def test_a_step_that_takes_too_long_times_out(world: World) -> None:
     done = world.run(Command(document(step("echo begun; sleep 600 & sleep 600", timeoutSeconds="1"))))
-    assert (done.status, done.told["response_code"]) == ("TimedOut", 137)
-    assert done.told["status_details"] == "Execution Timed Out"
+    assert (done.status, done.reported["response_code"]) == ("TimedOut", 137)
+    assert done.reported["status_details"] == "Execution Timed Out"
     assert (done.out, "longer than 1 s" in done.err) == ("begun\n", True)
 
 
@@ -198,7 +198,7 @@ def test_a_cancelled_command_is_killed(world: World) -> None:
     command = shell("echo begun; sleep 600")
     world.commands.append(command)
     with world.fleet():
-        wait_for(lambda: command.told.get("step_name"), "the step to start")
+        wait_for(lambda: command.reported.get("step_name"), "the step to start")
         command.cancel_requested = True
         command.update(status="Cancelling")
         wait_for(lambda: command.status in DONE, "the command to end")
@@ -210,10 +210,10 @@ def test_a_terminated_instance_takes_its_command_with_it(world: World) -> None:
     command = shell("sleep 600")
     world.commands.append(command)
     with world.fleet():
-        wait_for(lambda: command.told.get("step_name"), "the step to start")
+        wait_for(lambda: command.reported.get("step_name"), "the step to start")
         world.states[TARGET] = "shutting-down"
         wait_for(lambda: command.status in DONE, "the command to end")
-    assert (command.status, command.told["status_details"]) == ("Failed", "Undeliverable")
+    assert (command.status, command.reported["status_details"]) == ("Failed", "Undeliverable")
     assert "Terminated" in command.err
 
 
@@ -223,7 +223,7 @@ def test_a_stopped_lab_ends_its_commands(world: World) -> None:
     world.commands.append(command)
     fleet = world.fleet()
     fleet.start()
-    wait_for(lambda: command.told.get("step_name"), "the step to start")
+    wait_for(lambda: command.reported.get("step_name"), "the step to start")
     fleet.stop()
     assert (command.status, "lab was stopped" in command.err) == ("Failed", True)
     assert list((world.state / "sandbox").iterdir()) == []
@@ -241,7 +241,7 @@ def test_endless_output_is_cut(world: World) -> None:
 def test_five_commands_at_a_time_per_instance_and_instances_in_parallel(world: World) -> None:
     commands = [shell("sleep 0.7", instance=i) for i in (*[TARGET] * (WORKERS + 1), OTHER)]
     world.run(*commands)
-    *first, last, other = ((c.told["started"], c.told["ended"]) for c in commands)
+    *first, last, other = ((c.reported["started"], c.reported["ended"]) for c in commands)
     assert max(start for start, _ in first) < min(end for _, end in first)
     assert last[0] >= min(end for _, end in first)
     assert other[0] < min(end for _, end in first)
@@ -255,7 +255,7 @@ def test_a_command_waits_for_its_instance_only_so_long(world: World) -> None:
     with world.fleet():
         wait_for(lambda: late.status in DONE, "the late command to end")
         assert waiting.status == "Pending"
-    assert (late.status, late.told["status_details"]) == ("TimedOut", "Delivery Timed Out")
+    assert (late.status, late.reported["status_details"]) == ("TimedOut", "Delivery Timed Out")
 
 
 @pytest.fixture

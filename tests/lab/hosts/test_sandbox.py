@@ -274,13 +274,13 @@ def test_a_security_group_cuts_and_restores(endpoint: int) -> None:
     gate.close()
     text = seen.decode()
     assert out.how == "exited"
-    assert "code 56" in text, text  # reset while it was receiving, which nobody can take for an end
+    assert "code 56" in text, text  # reset while it was receiving, which cannot be mistaken for the end
     assert "refused 7" in text
     assert text.endswith("the lab\n")
 
 
 @pytest.mark.parametrize("reduced", [pytest.param(False, marks=namespaces), True])
-def test_a_hosts_programs_make_way_for_the_orchestrator(reduced: bool) -> None:
+def test_a_hosts_programs_yield_to_the_orchestrator(reduced: bool) -> None:
     script = "nice; cat /proc/self/autogroup 2>/dev/null"
     made = run(Spec(script=script, niceness=19), reduced=reduced)
     assert not [note for note in made.outcome.notes if note.startswith("processor:")]

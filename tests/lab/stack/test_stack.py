@@ -1,4 +1,4 @@
-"""Starting and stopping processes: nothing of others is touched, nothing of ours is left, failures say
+"""Starting and stopping processes: other processes are not touched, none of ours is left, failures say
 why."""
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def test_running_stack_keeps_its_directory(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_a_dead_owner_are_cleared(tmp_path: Path) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     with stack_state.locked(tmp_path):
         member, process = _run(SLEEPER, tmp_path)
         _record(tmp_path, member, owner={"pid": 2**22 + 1, "born": "long ago"})
@@ -149,9 +149,9 @@ def test_leftovers_of_a_dead_owner_are_cleared(tmp_path: Path) -> None:
         nested = tmp_path / "demo"
         nested.mkdir()
         (nested / stack_state.STATE_MARK).touch()
-        stack_state.prepare(tmp_path, report=told.append)
+        stack_state.prepare(tmp_path, report=messages.append)
     process.wait(5)
-    assert told == ["  clearing away what an earlier run left: probe"]
+    assert messages == ["  clearing away what an earlier run left: probe"]
     assert {e.name for e in tmp_path.iterdir()} == {"cache", "demo", "stack.lock", stack_state.STATE_MARK}
 
 
@@ -185,7 +185,7 @@ def test_taken_port_is_named(tmp_path: Path) -> None:
 
 
 def test_failed_start_says_why_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.stack.stack.is_free", lambda _: True)  # as when the port is taken after the look
+    monkeypatch.setattr("lab.stack.stack.is_free", lambda _: True)  # as when the port is taken after the check
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -276,7 +276,7 @@ class _Airflow(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *_: Any) -> None:
-        """Stay silent."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -325,7 +325,7 @@ def test_wait_ends_with_what_is_missing(tmp_path: Path) -> None:
         wait("the thing", missing=lambda: "a part", check=lambda: None, logs=tmp_path, quiet=quiet, hint="Look here.")
 
 
-def test_wait_goes_on_while_a_log_grows(tmp_path: Path) -> None:
+def test_wait_continues_while_a_log_grows(tmp_path: Path) -> None:
     log, looks = tmp_path / "scheduler.log", iter(range(8))
 
     def missing() -> str:

@@ -1,4 +1,4 @@
-"""Fill a template of mkfs.xfs with a tree: contents, modes, owners and true times, checksums mended.
+"""Fill a template of mkfs.xfs with a tree: contents, modes, owners and true times, checksums corrected.
 
 The template holds every name with an empty content of the right length; the owner field of each inode carries a mark
 that says whose inode it is. `python -m lab.tools.disks.xfs.make_template` makes it. Source of the format: XFS Algorithms

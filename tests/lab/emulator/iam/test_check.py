@@ -1,4 +1,4 @@
-"""The check of least privilege names the step that a missing statement breaks, and what nobody needs."""
+"""The check of least privilege names the step that breaks without a statement, and the statements that nobody needs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_statements_are_needed_or_reported() -> None:
     assert report.unused_actions == ["222233334444/forensics-analyse.p.Look:ec2:DescribeVolumes"]
 
 
-def test_denials_are_told_and_roles_that_did_nothing_are_reported_but_those_of_services() -> None:
+def test_denials_and_roles_that_did_nothing_are_reported_except_those_of_services() -> None:
     answer = {
         "asked": [asked("ec2:RunInstances", allowed=False)],
         "policies": {

@@ -74,7 +74,7 @@ def test_reading_blocks_of_an_encrypted_snapshot_uses_its_key(aws: None) -> None
     key = boto3.client("kms", region_name=REGION).create_key()["KeyMetadata"]["Arn"]
     volume = ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=1, Encrypted=True, KmsKeyId=key)["VolumeId"]
     snapshot = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
-    # the lab's mends hand the volume's key on to its snapshots; stock moto does not
+    # the lab's patches pass the volume's key on to its snapshots; stock moto does not
     ec2_backends[ACCOUNT][REGION].snapshots[snapshot].kms_key_id = key
     arn = f"arn:aws:ec2:{REGION}::snapshot/{snapshot}"
     assert asks("ebs", "ListSnapshotBlocks", path=f"/snapshots/{snapshot}/blocks") == [("ebs:ListSnapshotBlocks", arn)]
