@@ -65,7 +65,7 @@ lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] ruff: format"; .venv/bin/ruff format --check .
 	@echo "[lint] shellcheck"; .venv/bin/shellcheck .ci/run $$(find . -path './.?*' -prune -o -path ./dist -prune -o -name '*.sh' -print)
 	@echo "[lint] import-linter: docs/architecture.md's rooms"; PYTHONPATH=plugins .venv/bin/lint-imports --no-cache
-	@echo "[lint] mypy: plugins/forensics"; .venv/bin/mypy
+	@echo "[lint] mypy: plugins/forensics, lab"; .venv/bin/mypy
 
 bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.scenarios.bench

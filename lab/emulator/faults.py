@@ -304,7 +304,8 @@ def describe_call(environ: Environ, *, body: bytes) -> Call:
 
 def _rest_action(service: str, environ: Environ) -> str:
     from moto.core.request import Request
-    from moto.core.routing import NotFound, get_service_router
+    from moto.core.routing import get_service_router
+    from werkzeug.exceptions import NotFound
 
     try:
         operation, _parameters = get_service_router(service).match(Request(dict(environ)))

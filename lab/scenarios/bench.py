@@ -26,7 +26,8 @@ from lab.progress import StandstillError
 from lab.scenarios.driver import DriverError, Lab, finding
 from lab.scenarios.targets import add_target
 from lab.stack import postgres
-from lab.stack.stack import Stack, StackError
+from lab.stack.process import StackError
+from lab.stack.stack import Stack
 
 # As a small instance has them: still short for a snapshot (minutes in AWS), which is work in AWS and not the product's.
 LATENCIES = {

@@ -30,7 +30,7 @@ from lab.scenarios.driver import DriverError, Lab, finding
 from lab.scenarios.finding_events import asff
 from lab.scenarios.load_test import all_cases, all_runs, api, load_stack, place, send
 from lab.stack import postgres
-from lab.stack.stack import StackError
+from lab.stack.process import StackError
 
 _number = itertools.count(1)
 # After so many seconds without a finding the system counts as idle. A finding that comes within

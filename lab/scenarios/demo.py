@@ -23,7 +23,8 @@ from lab.paths import ROOT
 from lab.progress import StandstillError
 from lab.scenarios import expected
 from lab.scenarios.driver import DriverError, Lab, finding
-from lab.stack.stack import Stack, StackError
+from lab.stack.process import StackError
+from lab.stack.stack import Stack
 
 # Seconds that the lab's AWS takes; real AWS takes minutes for the snapshots.
 LATENCIES = {

@@ -109,12 +109,14 @@ def _more(kernel: str, *, root: Path) -> bytes:
         if LEFT_OUT.isdisjoint(name.parts):
             target = f"usr/lib/{PYTHON}/{name}"
             fs.directory(target) if path.is_dir() else fs.file(target, path.resolve())
-    for name in LIBRARIES:
+    folders = (root / "lib/x86_64-linux-gnu", root / "usr/lib/x86_64-linux-gnu")
+    for wanted in LIBRARIES:
         found = next(
-            (p for p in (root / "lib/x86_64-linux-gnu" / name, root / "usr/lib/x86_64-linux-gnu" / name) if p.exists()),
+            (folder / wanted for folder in folders if (folder / wanted).exists()),
             None,
         )
-        fs.file(f"lib/x86_64-linux-gnu/{name}", (found or Path("/lib/x86_64-linux-gnu") / name).resolve(), mode=0o755)
+        here = found or Path("/lib/x86_64-linux-gnu") / wanted
+        fs.file(f"lib/x86_64-linux-gnu/{wanted}", here.resolve(), mode=0o755)
     modules = root / f"lib/modules/{kernel}/kernel"
     fs.file("lib/modules/virtio_blk.ko", next(modules.rglob("virtio_blk.ko")))
     fs.directory("disk")
@@ -238,7 +240,7 @@ def case(lab: dict[str, Any], machine: DiskGuest) -> dict[str, Any]:
         ProbeTargetOperator(task_id="probe_target"),
     ):
         perform(operator, case_id=case_id)
-    before, done, kills = machine.written(), threading.Event(), []
+    before, done, kills = machine.written(), threading.Event(), list[int]()
     thread = threading.Thread(target=killer, args=(machine, lab, done, kills), daemon=True)
     thread.start()
     tries = 0

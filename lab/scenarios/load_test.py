@@ -21,6 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ from lab.scenarios.driver import DriverError, Lab, finding
 from lab.scenarios.finding_events import SHAPES
 from lab.stack import postgres
 from lab.stack.health import log_sizes
-from lab.stack.stack import Stack, StackError
+from lab.stack.process import StackError
+from lab.stack.stack import Stack
 
 WAVES = 20
 LABELS = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
@@ -144,7 +146,7 @@ def send(lab: Lab, bodies: list[str]) -> None:
     sqs = lab.forensic.client("sqs")
     for start in range(0, len(bodies), 10):
         entries = [{"Id": str(n), "MessageBody": body} for n, body in enumerate(bodies[start : start + 10])]
-        answer = _patient(lambda e=entries: sqs.send_message_batch(QueueUrl=lab.facts["queue_url"], Entries=e))
+        answer = _patient(partial(sqs.send_message_batch, QueueUrl=lab.facts["queue_url"], Entries=entries))
         if answer.get("Failed"):
             msg = f"the queue refused messages: {answer['Failed']}"
             raise DriverError(msg)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lab.stack.airflow import write_private
+from lab.paths import write_private
 from lab.stack.process import Member, StackError, born, end
 
 RECORD = "stack.json"

@@ -123,7 +123,8 @@ def _profile(given: Any) -> Iterator[Request]:
 
 def _address(given: Any) -> Iterator[Request]:
     """An elastic address that is taken from an interface, named by their association."""
-    for address in ec2_backends[given.account][given.region].addresses:
+    addresses: list[Any] = ec2_backends[given.account][given.region].addresses
+    for address in addresses:
         if address.association_id == given.query.get("AssociationId"):
             yield _about(given, address.allocation_id)
             if address.eni:

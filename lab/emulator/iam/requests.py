@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote
 
 from lab.emulator.iam import ec2, keys, s3, services
 from lab.emulator.iam.policy import Request
+from lab.emulator.iam.sessions import ORGANIZATION
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _sts(given: Asked) -> Iterator[Request]:
     if given.action == "GetCallerIdentity":
         return  # AWS STS: no permission is required
     role = given.query.get("RoleArn", "*")
-    context = {"aws:ResourceOrgID": keys.ORGANIZATION, "sts:SourceIdentity": given.query.get("SourceIdentity")}
+    context = {"aws:ResourceOrgID": ORGANIZATION, "sts:SourceIdentity": given.query.get("SourceIdentity")}
     yield Request(f"sts:{given.action}", role, context)
     if given.query.get("SourceIdentity"):
         yield Request("sts:SetSourceIdentity", role, context)
@@ -132,7 +133,7 @@ def _kms(given: Asked) -> Iterator[Request]:
     key = str(given.document.get("KeyId", "*"))
     if not re.match(r"arn:", key):
         key = keys.arn_of(given.account, given.region, key)
-    context: dict[str, Any] = {"aws:ResourceOrgID": keys.ORGANIZATION}
+    context: dict[str, Any] = {"aws:ResourceOrgID": ORGANIZATION}
     if given.action == "CreateGrant":
         context |= {
             "kms:GranteePrincipal": given.document.get("GranteePrincipal"),

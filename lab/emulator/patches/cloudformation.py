@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import boto3
@@ -16,9 +17,9 @@ from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.responses import ActionResult, EmptyResult
 
+from lab.accounts import ROOT_SECRET, root_access_key
 from lab.emulator.cloudformation.engine import Stack, StackFailed
 from lab.emulator.cloudformation.intrinsics import TemplateError
-from lab.emulator.patches import accounts
 from lab.emulator.patches.patching import replace
 
 
@@ -51,15 +52,16 @@ def _clients(account: str, region: str) -> Callable[[str], Any]:
     """Clients of the account's root towards this lab itself: what a deployment role is on AWS."""
     made: dict[str, Any] = {}
     session = boto3.session.Session(
-        aws_access_key_id=accounts.root_access_key(account),
-        aws_secret_access_key=accounts.ROOT_SECRET,
+        aws_access_key_id=root_access_key(account),
+        aws_secret_access_key=ROOT_SECRET,
         region_name=region,
     )
 
     def client(service: str) -> Any:
         if service not in made:
             config = Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"})
-            made[service] = session.client(service, endpoint_url=os.environ["LAB_ENDPOINT"], config=config)
+            make: Any = session.client  # typed for names that are known when the types are checked
+            made[service] = make(service, endpoint_url=os.environ["LAB_ENDPOINT"], config=config)
         return made[service]
 
     return client
@@ -253,6 +255,10 @@ OPERATIONS = (
 )  # fmt: skip
 
 
+def _instead(operation: Callable[..., Any], _original: object) -> Callable[..., Any]:
+    return operation
+
+
 def apply() -> None:
     """Install the patch."""
     # moto reshapes what its own models return; these operations return AWS's shapes
@@ -263,4 +269,4 @@ def apply() -> None:
         lambda original: {k: v for k, v in original.items() if k.startswith(kept)},
     )
     for operation in OPERATIONS:
-        replace(CloudFormationResponse, operation.__name__, lambda _original, new=operation: new)
+        replace(CloudFormationResponse, operation.__name__, partial(_instead, operation))

@@ -31,8 +31,8 @@ def _initialise(original: Callable[..., None]) -> Callable[..., None]:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         self._lab_started = state.monotonic()
         self._lab_seconds = 0.0
-        self._lab_failure: dict[str, Any] | None = None
-        self.lock: dict[str, Any] | None = None
+        self._lab_failure = None
+        self.lock = None
         original(self, *args, **kwargs)
 
     return __init__
@@ -242,7 +242,7 @@ def _copy(_original: Callable[..., Any]) -> Callable[..., Any]:
         managed = source.encrypted and _key(str(source.kms_key_id))
         if foreign and managed and managed.key_manager == "AWS":
             raise EC2ClientError("InvalidRequest", "The source snapshot's key is not accessible")
-        copied = Snapshot(
+        copied: Any = Snapshot(
             self,
             random_snapshot_id(),
             volume=source.volume,

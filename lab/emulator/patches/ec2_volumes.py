@@ -20,7 +20,7 @@ def _initialise_volume(original: Callable[..., None]) -> Callable[..., None]:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         self._lab_ready_at = state.monotonic() + state.current().config.volume_seconds
-        self._lab_detaching: Any = None
+        self._lab_detaching = None
 
     return __init__
 

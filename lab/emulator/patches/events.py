@@ -116,7 +116,8 @@ def _to_bus(rule: Any, arn: Any, event: dict[str, Any], *, role: str) -> None:
     bus = events_backends[arn.account][arn.region].describe_event_bus(arn.resource_id)
     if arn.account != rule.account_id and not _may_put(bus, rule.account_id, role):
         raise DeliveryError(f"the policy of event bus {bus.arn} does not let account {rule.account_id} put events")
-    for other in list(bus.rules.values()):
+    rules: list[Any] = list(bus.rules.values())
+    for other in rules:
         other.send_to_targets(dict(event))
 
 

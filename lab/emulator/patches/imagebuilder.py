@@ -118,6 +118,6 @@ def apply() -> None:
         sys.modules[module.__name__] = module
     ImageBuilderBackend.__module__ = models.__name__
     ImageBuilderResponse.__module__ = f"moto.{SERVICE}.responses"
-    moto.backend_index.backend_url_patterns.append((SERVICE, re.compile(urls.url_bases[0])))  # type: ignore[attr-defined]
+    moto.backend_index.backend_url_patterns.append((SERVICE, re.compile(urls.url_bases[0])))
     known = moto.backends.list_of_moto_modules
     moto.backends.list_of_moto_modules = lambda: [*known(), SERVICE]

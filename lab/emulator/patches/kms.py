@@ -17,7 +17,7 @@ from moto.kms.utils import ECDSAPrivateKey, RSAPrivateKey
 
 from lab.emulator.patches.patching import replace
 
-_HASHES: dict[str, type[hashes.HashAlgorithm]] = {
+_HASHES: dict[str, type[hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
     "256": hashes.SHA256,
     "384": hashes.SHA384,
     "512": hashes.SHA512,

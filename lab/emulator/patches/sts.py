@@ -188,7 +188,8 @@ def service_session(role_arn: str, *, service: str, name: str) -> dict[str, str]
     if service not in trusted:
         msg = f"{role_arn} does not trust {service} (it trusts {trusted or 'no service'})"
         raise ValueError(msg)
-    made = sts_backends[account]["aws"].assume_role(
+    backend: Any = sts_backends[account]["aws"]
+    made = backend.assume_role(
         region_name="us-east-1", role_session_name=name, role_arn=role_arn, policy=None,
         duration=int(role.max_session_duration or CHAINED_SECONDS), external_id="",
     )  # fmt: skip

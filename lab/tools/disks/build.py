@@ -110,7 +110,7 @@ def _write_image(path: Path, *, model: Scenario, part: Partition | None, root: N
                 pieces = write_lvm(out, offset=part.offset, size=part.size, seed=seed, made=made).pieces
         volume = Pieces(out, pieces)
         try:
-            _write_filesystem(cast("BinaryIO", volume), model=model, size=volume.bytes, root=root, layout=layout)
+            _write_filesystem(cast("BinaryIO", volume), model=model, size=volume.size, root=root, layout=layout)
         except (Ext4Error, xfs.XfsTemplateError) as error:
             raise ScenarioError(f"scenario {model.name} does not fit its image: {error}") from error
 

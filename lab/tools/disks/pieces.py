@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Buffer  # Python 3.12
 
 
 class Pieces(io.RawIOBase):
@@ -14,12 +17,12 @@ class Pieces(io.RawIOBase):
         self._out, self._pieces, self._at = out, tuple(pieces), 0
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Length of all pieces."""
         return sum(length for _, length in self._pieces)
 
     def writable(self) -> bool:
-        """True: the file can be positioned, though only to the start."""
+        """True: this is a file to write."""
         return True
 
     def seekable(self) -> bool:
@@ -33,9 +36,9 @@ class Pieces(io.RawIOBase):
         self._at = offset
         return offset
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]
+    def write(self, data: Buffer) -> int:
         """All of it, wherever it belongs."""
-        view, done, start = memoryview(data), 0, 0
+        view, done, start = memoryview(data).cast("B"), 0, 0
         for offset, length in self._pieces:
             inside = self._at + done - start
             if done < len(view) and 0 <= inside < length:
@@ -45,6 +48,6 @@ class Pieces(io.RawIOBase):
                 done += count
             start += length
         if done < len(view):
-            raise OSError(f"{len(view) - done} bytes do not fit into {self.bytes}")
+            raise OSError(f"{len(view) - done} bytes do not fit into {self.size}")
         self._at += done
         return done

@@ -54,7 +54,7 @@ def log(events: Sequence[Event], *, broken: bool = False) -> bytes:
 def _record(event: Event, *, number: int, place: int) -> bytes:
     xml = _Xml(place + 24)
     time = f"{event.time:%Y-%m-%dT%H:%M:%S.%f}Z"
-    system = [
+    system: list[Element] = [
         ("Provider", {"Name": event.provider}, None),
         ("EventID", {}, str(event.event_id)),
         ("TimeCreated", {"SystemTime": time}, None),
@@ -62,7 +62,7 @@ def _record(event: Event, *, number: int, place: int) -> bytes:
         ("Channel", {}, event.channel),
         ("Computer", {}, event.computer),
     ]
-    data = [("Data", {"Name": name}, value) for name, value in event.data.items()]
+    data: list[Element] = [("Data", {"Name": name}, value) for name, value in event.data.items()]
     xml.put(b"\x0f\x01\x01\x00")
     xml.element("Event", {}, [("System", {}, system), ("EventData", {}, data)])
     xml.put(b"\0")

@@ -112,7 +112,7 @@ def registry() -> dict[str, bytes]:
         ),
         rf"{services}\WinUpdateHelper": Key({"ImagePath": IMPLANT, "Start": 2, "Type": 16}, written=at(6)),
     }
-    file = {
+    file: dict[str, str | int | bytes] = {
         "LowerCaseLongPath": IMPLANT.lower(),
         "Name": "svch0st.exe",
         "FileId": "0000" + "ab" * 20,

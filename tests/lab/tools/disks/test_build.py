@@ -204,7 +204,7 @@ def test_disk_and_memory_tell_one_story(web: Manifest) -> None:
         ("paths: [/backup/README", "paths: [/backup/NONE", "no entry makes /backup/NONE"),
         ("kind: archive", "kind: zip", "unknown kind 'zip'"),
         ("/backup/latest", "/backup/README", "made twice"),
-        ("/backup/latest", "/backup/README/latest", "no directory"),
+        ("/backup/latest", "/backup/README/latest", "not a directory"),
         ("label: data", "label: longer-than-sixteen", "longer than 16 bytes"),
         ("source: none", "", ""),
     ],
