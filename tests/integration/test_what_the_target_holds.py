@@ -16,7 +16,7 @@ from lab.progress import wait_until
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_memory_flow import body, case_with_memory, evidence
-from tests.lab.emulator.test_storage import http
+from tests.lab.emulator.patches.test_storage import http
 
 
 def ask(method: str, url: str, content: bytes | None = None) -> int:

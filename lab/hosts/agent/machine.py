@@ -10,7 +10,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lab.hosts.agent import unpack
 from lab.hosts.agent.protocol import Attachments, VolumePath
 from lab.hosts.agent.tools import toolkit_view
 from lab.hosts.sandbox.spec import Bind, Spec
@@ -68,10 +67,9 @@ class Machines:
         files: list[tuple[str, str, int]] = [("/etc/os-release", _os_release(facts), 0o644)]
         proc_files: list[tuple[str, str]] = []
         if facts.get("memory"):
-            try:
-                memory = unpack.ready(Path(facts["memory"]), cache=self.state / "cache")
-            except unpack.UnpackError as error:
-                raise MachineError(f"the memory image of {instance_id} cannot be used: {error}") from error
+            memory = Path(facts["memory"]).resolve()
+            if not memory.is_file():
+                raise MachineError(f"the memory image of {instance_id} is not there: {memory}")
             binds.append(Bind(str(memory), "/dev/crash"))
         if facts.get("kernel"):
             self._kernel(facts, binds=binds, proc_files=proc_files)

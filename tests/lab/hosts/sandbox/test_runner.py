@@ -18,7 +18,7 @@ import pytest
 from lab.hosts.sandbox import Bind, Gate, Outcome, Spec, capabilities, execute
 from lab.progress import wait_until
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 FOUND = capabilities()
 namespaces = pytest.mark.skipif(
     FOUND.mode != "namespaces", reason=f"no unprivileged namespaces here: {'; '.join(FOUND.missing)}"

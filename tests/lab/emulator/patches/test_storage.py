@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 
 from tests.lab.conftest import FORENSIC, MEMBER, REGION, Lab
-from tests.lab.emulator.test_ec2 import refused
-from tests.lab.emulator.test_roles import assume, make_role
+from tests.lab.emulator.patches.test_ec2 import refused
+from tests.lab.emulator.patches.test_sts import assume, make_role
 
 PART = 5 * 1024 * 1024
 

@@ -10,7 +10,7 @@ import pytest
 
 from lab.progress import wait_until
 from tests.lab.conftest import FORENSIC, MEMBER, Lab, Network
-from tests.lab.emulator.test_ec2 import refused
+from tests.lab.emulator.patches.test_ec2 import refused
 
 DOCUMENT = {
     "schemaVersion": "2.2",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.lab.conftest import FORENSIC, MEMBER, REGION, SECURITY, Lab
-from tests.lab.emulator.test_ec2 import refused
+from tests.lab.emulator.patches.test_ec2 import refused
 
 PRODUCT = f"arn:aws:securityhub:{REGION}:{SECURITY}:product/{SECURITY}/default"
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from lab.progress import wait_until
 from tests.lab.conftest import FORENSIC, MEMBER, REGION, Lab, Network
-from tests.lab.emulator.test_ec2 import refused, volume
+from tests.lab.emulator.patches.test_ec2 import refused, volume
 
 BLOCK = 512 * 1024
 

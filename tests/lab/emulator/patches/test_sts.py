@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.lab.conftest import FORENSIC, MEMBER, Lab
-from tests.lab.emulator.test_ec2 import refused
+from tests.lab.emulator.patches.test_ec2 import refused
 
 
 def make_role(lab: Lab, account: str, principal: dict | str, **settings) -> str:

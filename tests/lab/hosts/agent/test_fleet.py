@@ -23,7 +23,7 @@ FOUND = capabilities()
 namespaces = pytest.mark.skipif(
     FOUND.mode != "namespaces", reason=f"no unprivileged namespaces here: {'; '.join(FOUND.missing)}"
 )
-AVML = Path(__file__).resolve().parents[3] / "lab" / "hosts" / "agent" / "avml.sh"
+AVML = Path(__file__).resolve().parents[4] / "lab" / "hosts" / "agent" / "avml.sh"
 ACCOUNT, REGION = "333344445555", "eu-central-1"
 TARGET, OTHER, FORENSIC = "i-0aaaaaaaaaaaaaaaa", "i-0bbbbbbbbbbbbbbbb", "i-0cccccccccccccccc"
 DONE = ("Success", "Failed", "TimedOut", "Cancelled")
@@ -351,7 +351,7 @@ def test_volumes_are_found_by_their_id(world: World, tmp_path: Path) -> None:
 @namespaces
 def test_only_a_forensic_instance_has_the_toolkit(world: World) -> None:
     tool = "/opt/forensic-toolkit/bin/forensic-toolkit"
-    here = Path(__file__).resolve().parents[3]
+    here = Path(__file__).resolve().parents[4]
     ask = f"test -x {tool} && echo there; ls {here / 'lab'} {here / 'tests'} {here / 'plugins'}"
     forensic, target = shell(ask, instance=FORENSIC), shell(ask)
     python = shell("set -- $(sed -n 's/^exec //p' " + tool + ') && eval "$1" -c "\'import sys; print(sys.version)\'"')
