@@ -106,6 +106,10 @@ class Lab:
         except urllib.error.HTTPError as error:
             raise AssertionError(json.load(error)["error"]) from error
 
+    def advance(self, seconds: float) -> None:
+        """Put the lab's clock forward."""
+        self.post("clock", {"advance": seconds})
+
     @contextlib.contextmanager
     def config(self, **settings: Any) -> Iterator[None]:
         """Settings for the length of a with block."""

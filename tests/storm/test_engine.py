@@ -104,7 +104,7 @@ def hidden(queue: FindingQueue) -> int:
     return int(answer["Attributes"][name])
 
 
-def run(queue: FindingQueue, work: Recorded, *, seconds: float = 20.0, **more: int) -> IntakeEngine:
+def run(queue: FindingQueue, work: Recorded, *, seconds: float = 600.0, **more: int) -> IntakeEngine:
     """Run an engine until the queue is empty."""
     engine = IntakeEngine(queue, work, urgent_rank=URGENT, **more)
     engine.run(seconds=seconds, linger=0.3)
@@ -125,7 +125,7 @@ def test_a_critical_finding_does_not_wait_behind_low_ones(queue: FindingQueue) -
 def test_without_room_only_urgent_findings_are_started_and_the_others_go_back(queue: FindingQueue) -> None:
     send(queue, "LOW low", "MEDIUM medium", "HIGH high", "CRITICAL critical")
     work = Recorded(room=lambda: False)
-    run(queue, work, seconds=2.0)
+    run(queue, work, seconds=5.0)
     assert sorted(work.started) == ["critical", "high"]
     assert queue.depth() == 2, "what was held back is visible again at once"
 
@@ -140,9 +140,9 @@ def test_a_held_back_finding_is_started_when_there_is_room(queue: FindingQueue) 
 
 def test_what_is_in_flight_stays_hidden_while_it_is_processed(queue: FindingQueue) -> None:
     send(queue, "LOW low")
-    opened = time.monotonic() + 4.0
+    opened = time.monotonic() + 8.0
     work = Recorded(room=lambda: time.monotonic() > opened)
-    engine = run(queue, work, visibility=1)
+    engine = run(queue, work, visibility=3)
     assert work.admitted == ["low"], "it was delivered a second time"
     assert engine.counts == {"opened": 1}
 
@@ -151,10 +151,9 @@ def test_a_failed_message_comes_back_later_and_says_why(queue: FindingQueue, mon
     monkeypatch.setattr(engine_module, "BACKOFF", (0, 1, 1, 1, 1))
     send(queue, "HIGH high")
     work = Recorded(error=ThrottledError("the table is busy"))
-    timer = threading.Timer(0.5, setattr, (work, "error", None))
-    timer.start()
     run(queue, work)
     assert queue.depth() + hidden(queue) == 1
+    work.error = None
     time.sleep(1.1)
     run(queue, work)
     assert work.started == ["high"]
@@ -256,8 +255,8 @@ def test_a_thread_that_dies_ends_the_work_with_the_cause_and_the_message_stays(
     send(queue, "LOW one")
     began = time.monotonic()
     with pytest.raises(RuntimeError, match="a defect in reading"):
-        run(queue, work, seconds=60)
-    assert time.monotonic() - began < 40
+        run(queue, work, seconds=600)
+    assert time.monotonic() - began < 300, "it ends long before its time"
     assert hidden(queue) == 1
 
 

@@ -160,6 +160,7 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 _current = Laboratory()
+_advanced = 0.0
 
 
 def current() -> Laboratory:
@@ -169,11 +170,19 @@ def current() -> Laboratory:
 
 def open_lab(directory: Path | None) -> Laboratory:
     """Make `directory` the state folder of this process's lab and forget what was there before."""
-    global _current
-    _current = Laboratory(directory)
+    global _current, _advanced
+    _current, _advanced = Laboratory(directory), 0.0
     return _current
 
 
 def monotonic() -> float:
     """Seconds on the lab's own clock; states that take time are computed from it."""
-    return time.monotonic()
+    return time.monotonic() + _advanced
+
+
+def advance(seconds: float) -> None:
+    """Put the lab's clock forward, so that what takes time is further on. Raises ConfigError for a negative number."""
+    global _advanced
+    if not seconds >= 0:
+        raise ConfigError(f"the lab's clock cannot be put forward by {seconds} s")
+    _advanced += seconds

@@ -8,7 +8,6 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-from lab.progress import wait_until
 from tests.lab.conftest import FORENSIC, MEMBER, REGION, Lab, Network
 
 
@@ -102,13 +101,15 @@ def test_instance_ids_are_checked(network: Network) -> None:
 
 
 def test_states_take_their_time(lab: Lab, network: Network) -> None:
-    with lab.config(instance_seconds=0.6, terminate_seconds=0.6):
+    with lab.config(instance_seconds=3600, terminate_seconds=3600):
         instance = network.instance()
         assert network.describe(instance)["State"]["Name"] == "pending"
-        wait_until(lambda: network.describe(instance)["State"]["Name"] == "running", what="running")
+        lab.advance(3600)
+        assert network.describe(instance)["State"]["Name"] == "running"
         network.ec2.terminate_instances(InstanceIds=[instance])
         assert network.describe(instance)["State"]["Name"] == "shutting-down"
-        wait_until(lambda: network.describe(instance)["State"]["Name"] == "terminated", what="terminated")
+        lab.advance(3600)
+        assert network.describe(instance)["State"]["Name"] == "terminated"
 
 
 def test_termination_protection(network: Network) -> None:
@@ -159,14 +160,15 @@ def test_the_forensic_ami_launches_a_managed_forensic_instance(lab: Lab) -> None
 
 def test_an_image_is_pending_before_it_is_available(lab: Lab, network: Network) -> None:
     instance = network.instance()
-    with lab.config(image_seconds=0.4):
+    with lab.config(image_seconds=3600):
         image = network.ec2.create_image(InstanceId=instance, Name=f"ami-{time.monotonic_ns()}")["ImageId"]
 
     def state() -> str:
         return network.ec2.describe_images(ImageIds=[image])["Images"][0]["State"]
 
     assert state() == "pending"
-    wait_until(lambda: state() == "available", what="available")
+    lab.advance(3600)
+    assert state() == "available"
 
 
 def volume(network: Network, **settings) -> str:
@@ -202,18 +204,21 @@ def test_volume_states_take_a_moment(lab: Lab, network: Network) -> None:
         found = network.ec2.describe_volumes(VolumeIds=[disk])["Volumes"][0]
         return found["State"], [attachment["State"] for attachment in found["Attachments"]]
 
-    with lab.config(volume_seconds=0.5):
+    with lab.config(volume_seconds=3600):
         disk = volume(network)
         assert shown(disk) == ("creating", [])
         with refused("IncorrectState"):
             network.ec2.attach_volume(VolumeId=disk, InstanceId=instance, Device="/dev/sdf")
-        wait_until(lambda: shown(disk) == ("available", []), what="available")
+        lab.advance(3600)
+        assert shown(disk) == ("available", [])
         network.ec2.attach_volume(VolumeId=disk, InstanceId=instance, Device="/dev/sdf")
         assert shown(disk) == ("in-use", ["attaching"])
-        wait_until(lambda: shown(disk) == ("in-use", ["attached"]), what="attached")
+        lab.advance(3600)
+        assert shown(disk) == ("in-use", ["attached"])
         network.ec2.detach_volume(VolumeId=disk)
         assert shown(disk) == ("in-use", ["detaching"])
-        wait_until(lambda: shown(disk) == ("available", []), what="available again")
+        lab.advance(3600)
+        assert shown(disk) == ("available", [])
 
 
 def test_a_launch_with_several_volumes(lab: Lab, network: Network) -> None:
@@ -221,7 +226,7 @@ def test_a_launch_with_several_volumes(lab: Lab, network: Network) -> None:
         {"DeviceName": name, "Ebs": {"VolumeSize": 8, "DeleteOnTermination": name == "/dev/sda1"}}
         for name in ("/dev/sda1", "/dev/sdb", "/dev/sdc")
     ]
-    with lab.config(instance_seconds=0.3, volume_seconds=0.3):
+    with lab.config(instance_seconds=3600, volume_seconds=3600):
         instance = network.instance(BlockDeviceMappings=mappings)
     assert len(network.describe(instance)["BlockDeviceMappings"]) == 3
     assert network.describe(instance)["PlatformDetails"] == "Linux/UNIX"

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from lab.progress import wait_until
 from tests.lab.conftest import FORENSIC, MEMBER, REGION, Lab, Network
 from tests.lab.emulator.patches.test_ec2 import refused, volume
 
@@ -38,23 +37,29 @@ def image(tmp_path: Path) -> Path:
 
 
 def test_a_snapshot_is_pending_with_progress_before_it_completes(lab: Lab, network: Network) -> None:
-    with lab.config(snapshot_seconds=0.8):
+    with lab.config(snapshot_seconds=3600):
         snapshot = taken(network)
         first = shown(network.ec2, snapshot)
         assert first["State"] == "pending"
-        wait_until(lambda: 0 < int(shown(network.ec2, snapshot)["Progress"].rstrip("%")) < 100, what="progress")
-        wait_until(lambda: shown(network.ec2, snapshot)["State"] == "completed", what="completed")
+        lab.advance(1800)
+        half = shown(network.ec2, snapshot)
+        assert half["State"] == "pending" and 50 <= int(half["Progress"].rstrip("%")) < 60
+        lab.advance(1800)
+        assert shown(network.ec2, snapshot)["State"] == "completed"
     assert shown(network.ec2, snapshot)["Progress"] == "100%"
 
 
 def test_a_snapshot_can_fail_with_a_message(lab: Lab, network: Network) -> None:
     disk = volume(network)
     lab.post("snapshot", {"match": {"volume_id": disk}, "fail_at": 0.2, "message": "Client.Lost: gone"})
-    with lab.config(snapshot_seconds=0.5):
+    with lab.config(snapshot_seconds=3600):
         failing, other = taken(network, disk), taken(network)
-        wait_until(lambda: shown(network.ec2, failing)["State"] == "error", what="error")
+        lab.advance(1800)
+        assert shown(network.ec2, failing)["State"] == "error"
+        assert shown(network.ec2, other)["State"] == "pending"
     assert shown(network.ec2, failing)["StateMessage"] == "Client.Lost: gone"
-    wait_until(lambda: shown(network.ec2, other)["State"] == "completed", what="completed")
+    lab.advance(1800)
+    assert shown(network.ec2, other)["State"] == "completed"
     assert shown(network.ec2, taken(network, disk))["State"] == "completed"
 
 
@@ -150,7 +155,7 @@ def test_a_compliance_lock_cannot_be_removed(network: Network) -> None:
 
 
 def test_a_pending_snapshot_is_not_copied(lab: Lab, network: Network) -> None:
-    with lab.config(snapshot_seconds=5):
+    with lab.config(snapshot_seconds=3600):
         snapshot = taken(network)
     with refused("IncorrectState"):
         network.ec2.copy_snapshot(SourceSnapshotId=snapshot, SourceRegion=REGION)
@@ -161,12 +166,14 @@ def test_a_pending_snapshot_is_not_copied(lab: Lab, network: Network) -> None:
 def test_a_copy_takes_time_and_can_fail(lab: Lab, network: Network) -> None:
     snapshot = taken(network)
     lab.post("snapshot", {"match": {"copy": True}, "fail_at": 0.5, "message": "Client.InvalidKey: no"})
-    with lab.config(copy_seconds=0.4):
+    with lab.config(copy_seconds=3600):
         failing = network.ec2.copy_snapshot(SourceSnapshotId=snapshot, SourceRegion=REGION)["SnapshotId"]
         good = network.ec2.copy_snapshot(SourceSnapshotId=snapshot, SourceRegion=REGION)["SnapshotId"]
         assert shown(network.ec2, good)["State"] == "pending"
-        wait_until(lambda: shown(network.ec2, failing)["State"] == "error", what="error")
-        wait_until(lambda: shown(network.ec2, good)["State"] == "completed", what="completed")
+        lab.advance(1800)
+        assert (shown(network.ec2, failing)["State"], shown(network.ec2, good)["State"]) == ("error", "pending")
+        lab.advance(1800)
+        assert shown(network.ec2, good)["State"] == "completed"
 
 
 def blocks(lab: Lab, account: str, snapshot: str, **where) -> dict[int, bytes]:
