@@ -29,7 +29,7 @@ setup-plaso: ## Make .venv-plaso for the full timeline; needs Python 3.11
 	@scripts/setup.sh --plaso
 
 demo: .ready ## Play one case from finding to report on this machine, on what the templates deploy, then stop
-	@LAB_DEPLOY=templates $(PYTHON_BIN) -m lab.demo
+	@LAB_DEPLOY=templates $(PYTHON_BIN) -m lab.scenarios.demo
 
 ##@ The lab
 .PHONY: up down status
@@ -45,10 +45,10 @@ status: .ready ## Show what runs and where its logs are
 ##@ Quality
 .PHONY: memory-check guest
 memory-check: .ready ## Judge 50 memory captures and time the sender
-	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.memory_check $(MEMORY_CHECK_ARGS)
+	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.scenarios.memory_check $(MEMORY_CHECK_ARGS)
 
 guest: .ready ## Capture the memory of a real guest under QEMU (GUEST_ARGS=--lime: by a LiME module for its kernel)
-	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.guest $(GUEST_ARGS)
+	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.scenarios.guest $(GUEST_ARGS)
 
 .PHONY: test test-e2e lint bench
 test: .ready ## Run all tests but the long proofs (PYTEST_ARGS="-k custody" for a part)
@@ -58,23 +58,23 @@ test: .ready ## Run all tests but the long proofs (PYTEST_ARGS="-k custody" for 
 	@$(PYTEST) -m "e2e and not investigate" $(PYTEST_ARGS) $(NONE_IS_FINE)
 
 test-e2e: .ready ## Boot the lab and Airflow and play the cases, happy and failing, from outside
-	@$(PYTHON_BIN) -m pytest -q -m e2e --timeout 900 tests/e2e
+	@$(PYTHON_BIN) -m pytest -q -m e2e tests/e2e
 
 lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] ruff: rules"; .venv/bin/ruff check .
 	@echo "[lint] ruff: format"; .venv/bin/ruff format --check .
 	@echo "[lint] shellcheck"; .venv/bin/shellcheck .ci/run $$(find . -path './.?*' -prune -o -path ./dist -prune -o -name '*.sh' -print)
 	@echo "[lint] import-linter: docs/architecture.md's rooms"; PYTHONPATH=plugins:ami/toolkit/src .venv/bin/lint-imports --no-cache
-	@echo "[lint] mypy: plugins/forensics, ami/toolkit"; .venv/bin/mypy
+	@echo "[lint] mypy: the product, the toolkit, the lab"; .venv/bin/mypy
 
 bench: .ready ## Measure the pipeline in the lab
-	@$(PYTHON_BIN) -m lab.bench
-	@$(PYTHON_BIN) -m lab.bench_intake
+	@$(PYTHON_BIN) -m lab.scenarios.bench
+	@$(PYTHON_BIN) -m lab.scenarios.bench_intake
 
 ##@ Long proofs
 .PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check
 storm: .ready ## Let 300 findings come in while AWS throttles and processes are killed (about seven minutes)
-	@$(PYTHON_BIN) -m lab.storm --state $(LAB_STATE)/storm
+	@$(PYTHON_BIN) -m lab.scenarios.load_test --state $(LAB_STATE)/storm
 
 fuzz: .ready ## Throw 120,000 broken events at the intake (FUZZ_ARGS="--count 1000000 --seed 7"), about five minutes
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.fuzz $(FUZZ_ARGS)
@@ -88,14 +88,14 @@ custody-check: .ready ## Prove custody: 300 tampered bundles named, 100 clean on
 	@CUSTODY_CHECK=full $(PYTHON_BIN) -m pytest -q -s tests/verifier tests/unit/disk/test_snapshot_reader.py tests/unit/report/exports/test_case_uco.py
 
 investigate-check: .ready ## Prove the investigation: planted intrusion on every disk layout, coverage gate, symbols, hostile evidence
-	@$(PYTHON_BIN) -m pytest -q -s -m investigate --timeout 900 tests/toolkit tests/integration/test_symbol_library.py
+	@$(PYTHON_BIN) -m pytest -q -s -m investigate tests/toolkit tests/integration/test_symbol_library.py
 
 ami-check: .ready ## Play the forensic AMI's components in a fresh system (needs root and debootstrap; says so where it cannot)
 	@$(PYTHON_BIN) scripts/ami_check.py $(RECIPES)
 
 iam-check: .ready ## Prove least privilege: a case under the templates' policies, then every statement taken away once (fifteen minutes)
 	@echo "[iam-check] 1 of 2: the demo's case on the stacks, IAM enforced"
-	@LAB_DEPLOY=templates $(PYTHON_BIN) -m lab.demo --state $(LAB_STATE)/iam
+	@LAB_DEPLOY=templates $(PYTHON_BIN) -m lab.scenarios.demo --state $(LAB_STATE)/iam
 	@echo "[iam-check] 2 of 2: step by step, each statement taken away right before the step that first needs it"
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.iam --cache $(LAB_STATE)/cache
 

@@ -14,7 +14,7 @@ from forensics.disk.snapshot_operators import SnapshotVolumesOperator
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
 from forensics.settings import get_settings
-from lab.seed_accounts import Account
+from lab.seed.accounts import Account
 from tests.gateways import recorder_of
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from forensics.aws.session_policy import GLOBAL_REGION, session_policy
-from lab.iam.policy import Request, decide
+from lab.emulator.iam.policy import Request, decide
 
 ACCOUNT, REGION, TARGET = "111122223333", "eu-central-1", "i-0123456789abcdef0"
 
