@@ -120,6 +120,10 @@ if [ "${1:-}" = --plaso ]; then
     environment .venv-plaso requirements/plaso.lock "the full timeline"
     exit
 fi
+if [ "${*: -1}" = --docs ]; then
+    environment .venv-docs requirements/docs.lock "the documents as a site"
+    exit
+fi
 environment .venv requirements/dev.lock "Airflow, the lab, tests and linters"
 # Airflow puts plugins/ on the path by itself; the lab, the demo and the bench read the product's models too.
 echo "$PWD/plugins" >"$(echo .venv/lib/python3.*/site-packages)/forensics-checkout.pth"
