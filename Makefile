@@ -7,7 +7,8 @@ PYTHON_BIN := .venv/bin/python
 LAB_STATE ?= .lab
 PYTEST_ARGS ?=
 TEST_WORKERS ?= 2
-PYTEST = $(PYTHON_BIN) -m pytest -q --durations=10
+# -rs: every skipped test says why
+PYTEST = $(PYTHON_BIN) -m pytest -q -rs --durations=10
 # pytest ends with 5 when PYTEST_ARGS leaves nothing of a part; without PYTEST_ARGS that is a failure
 NONE_IS_FINE = $(if $(PYTEST_ARGS),|| { code=$$?; [ $$code -eq 5 ]; })
 FUZZ_ARGS ?=
@@ -50,7 +51,11 @@ memory-check: .ready ## Judge 50 memory captures and time the sender
 guest: .ready ## Capture the memory of a real guest under QEMU (GUEST_ARGS=--lime: by a LiME module for its kernel)
 	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.guest $(GUEST_ARGS)
 
-.PHONY: test test-e2e lint bench
+.PHONY: quick test test-e2e coverage lint docs bench
+quick: .ready ## Rules, format and the tests that import neither Airflow nor boto3 nor the lab (seconds)
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	@$(PYTHON_BIN) -m pytest -q -rs -p no:xdist $(PYTEST_ARGS) $$($(PYTHON_BIN) -m tests.pure)
+
 test: .ready ## Run all tests but the long proofs (PYTEST_ARGS="-k custody" for a part)
 	@echo "[test] 1 of 2: everything below the whole stack, $(TEST_WORKERS) files at a time; the long proofs are listed below"
 	@$(PYTEST) -m "not investigate and not e2e" -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS) $(NONE_IS_FINE)
@@ -58,14 +63,23 @@ test: .ready ## Run all tests but the long proofs (PYTEST_ARGS="-k custody" for 
 	@$(PYTEST) -m "e2e and not investigate" $(PYTEST_ARGS) $(NONE_IS_FINE)
 
 test-e2e: .ready ## Boot the lab and Airflow and play the cases, happy and failing, from outside
-	@$(PYTHON_BIN) -m pytest -q -m e2e --timeout 900 tests/e2e
+	@$(PYTHON_BIN) -m pytest -q -rs -m e2e --timeout 900 tests/e2e
+
+coverage: .ready ## Run the tests below the whole stack and print which lines and branches they reach
+	@$(PYTHON_BIN) -m pytest -q -m "not investigate and not e2e" -n $(TEST_WORKERS) --dist loadfile --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] ruff: rules"; .venv/bin/ruff check .
 	@echo "[lint] ruff: format"; .venv/bin/ruff format --check .
 	@echo "[lint] shellcheck"; .venv/bin/shellcheck .ci/run $$(find . -path './.?*' -prune -o -path ./dist -prune -o -name '*.sh' -print)
+	@echo "[lint] secrets"; $(PYTHON_BIN) scripts/check_secrets.py
 	@echo "[lint] import-linter: docs/architecture.md's rooms"; PYTHONPATH=plugins .venv/bin/lint-imports --no-cache
-	@echo "[lint] mypy: plugins/forensics"; .venv/bin/mypy
+	@echo "[lint] mypy: the folders that pyproject.toml lists"; .venv/bin/mypy
+
+docs: ## Build the documents as a site in .lab/site; a broken link is an error
+	@scripts/setup.sh --quiet --docs
+	@.venv-docs/bin/mkdocs build --quiet --strict
+	@echo "[docs] .lab/site/index.html"
 
 bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.bench
