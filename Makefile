@@ -21,7 +21,7 @@ export LAB_STATE
 .PHONY: help setup setup-plaso demo
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv and .venv-tools from the locked requirements (PYTHON=… chooses the interpreter)
 	@scripts/setup.sh
@@ -51,7 +51,7 @@ memory-check: .ready ## Judge 50 memory captures and time the sender
 guest: .ready ## Capture the memory of a real guest under QEMU (GUEST_ARGS=--lime: by a LiME module for its kernel)
 	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.guest $(GUEST_ARGS)
 
-.PHONY: quick test test-e2e coverage lint docs bench
+.PHONY: quick test test-e2e test-unprivileged coverage lint docs bench
 quick: .ready ## Rules, format and the tests that import neither Airflow nor boto3 nor the lab (seconds)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@$(PYTHON_BIN) -m pytest -q -rs -p no:xdist $(PYTEST_ARGS) $$($(PYTHON_BIN) -m tests.pure)
@@ -64,6 +64,9 @@ test: .ready ## Run all tests but the long proofs (PYTEST_ARGS="-k custody" for 
 
 test-e2e: .ready ## Boot the lab and Airflow and play the cases, happy and failing, from outside
 	@$(PYTHON_BIN) -m pytest -q -rs -m e2e --timeout 900 tests/e2e
+
+test-unprivileged: .ready ## Play the demo and the sandbox's tests as nobody, in a copy that everybody can read (needs root)
+	@scripts/unprivileged.sh
 
 coverage: .ready ## Run the tests below the whole stack and print which lines and branches they reach
 	@$(PYTHON_BIN) -m pytest -q -m "not investigate and not e2e" -n $(TEST_WORKERS) --dist loadfile --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
@@ -130,12 +133,15 @@ deploy-plan: .ready ## Show what goes to which account, and where each parameter
 	@$(PYTHON_BIN) -m infra.deployment.deploy --plan $(CONFIG)
 
 ##@ Upkeep
-.PHONY: documents lock clean .ready
+.PHONY: documents lock hooks clean .ready
 documents: .ready ## Pin names and hashes of ssm_documents/ anew, after a document has changed
 	@$(PYTHON_BIN) scripts/documents_manifest.py
 
 lock: .ready ## Write requirements/*.lock anew (UPGRADE=1 for newer versions, CONSTRAINTS=file-or-URL)
 	@scripts/lock.sh
+
+hooks: .ready ## Run the linters before every commit (.pre-commit-config.yaml)
+	@.venv/bin/pre-commit install
 
 clean: ## Delete environments, caches and lab states (stop the lab first)
 	@if [ -x $(PYTHON_BIN) ]; then LAB_STATE=$(LAB_STATE)/up $(PYTHON_BIN) -m lab.stack down; fi

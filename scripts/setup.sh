@@ -126,7 +126,10 @@ if [ "${*: -1}" = --docs ]; then
 fi
 environment .venv requirements/dev.lock "Airflow, the lab, tests and linters"
 # Airflow puts plugins/ on the path by itself; the lab, the demo and the bench read the product's models too.
-echo "$PWD/plugins" >"$(echo .venv/lib/python3.*/site-packages)/forensics-checkout.pth"
+checkout=$(echo .venv/lib/python3.*/site-packages)/forensics-checkout.pth
+if [ "$(cat "$checkout" 2>/dev/null)" != "$PWD/plugins" ]; then # the environment may be another user's
+    echo "$PWD/plugins" >"$checkout"
+fi
 environment .venv-tools requirements/toolkit.lock "the forensic tools"
 if [ "${*: -1}" = --lint ]; then
     environment .venv-lint requirements/lint.lock "the template linters"
