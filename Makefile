@@ -81,7 +81,7 @@ lint: .ready ## Check style, types and the direction of imports
 
 docs: ## Build the documents as a site in .lab/site; a broken link is an error
 	@scripts/setup.sh --quiet --docs
-	@.venv-docs/bin/mkdocs build --quiet --strict
+	@.venv-docs/bin/mkdocs build --strict
 	@echo "[docs] .lab/site/index.html"
 
 bench: .ready ## Measure the pipeline in the lab
