@@ -98,11 +98,11 @@ fuzz: .ready ## Throw 120,000 broken events at the intake (FUZZ_ARGS="--count 10
 
 test-containment: .ready ## Contain and release all 48 kinds of target, with a fault at each call, and with real packets
 	@echo "[test-containment] 48 kinds of target; about fifteen minutes on two cores"
-	@CONTAINMENT_TESTS=full $(PYTHON_BIN) -m pytest -q -rs --durations=5 $(PYTEST_ARGS) tests/containment tests/unit/domain/test_containment.py
+	@CONTAINMENT_TESTS=full $(PYTHON_BIN) -m pytest -q -rs --durations=5 $(PYTEST_ARGS) tests/containment tests/unit/containment/test_read_back.py
 
 custody-check: .ready ## Prove custody: 300 tampered bundles named, 100 clean ones pass, disk digests fast and true
 	@echo "[custody-check] a few minutes; figures are printed"
-	@CUSTODY_CHECK=full $(PYTHON_BIN) -m pytest -q -s tests/verifier tests/unit/aws/test_disk_reading.py tests/unit/report/test_case_uco.py
+	@CUSTODY_CHECK=full $(PYTHON_BIN) -m pytest -q -s tests/verifier tests/unit/disk/test_snapshot_reader.py tests/unit/report/exports/test_case_uco.py
 
 investigate-check: .ready ## Prove the investigation: planted intrusion on every disk layout, coverage gate, symbols, hostile evidence
 	@$(PYTHON_BIN) -m pytest -q -s -m investigate --timeout 900 tests/toolkit tests/integration/test_symbol_library.py

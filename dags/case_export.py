@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param
 
-from forensics.operators.custody import ExportCaseOperator
+from forensics.report.bundle_operators import ExportCaseOperator
 
 with DAG(
     dag_id="case_export",

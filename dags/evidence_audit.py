@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param
 
-from forensics.operators.audit import AuditCaseOperator, ListCasesOperator
+from forensics.case.audit_operators import AuditCaseOperator, ListCasesOperator
 
 with DAG(
     dag_id="evidence_audit",

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
 
-from forensics.sensors.findings import FindingQueueSensor
+from forensics.intake.sensors import FindingQueueSensor
 
 with DAG(
     dag_id="finding_intake",

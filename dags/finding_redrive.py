@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param
 
-from forensics.operators.redrive import RedriveFindingsOperator
+from forensics.intake.redrive_operators import RedriveFindingsOperator
 
 with DAG(
     dag_id="finding_redrive",

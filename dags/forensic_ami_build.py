@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
 
-from forensics.operators.ami_build import BuildForensicAmiOperator
+from forensics.investigation.ami_operators import BuildForensicAmiOperator
 
 with DAG(
     dag_id="forensic_ami_build",

@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG, Param
 
-from forensics.operators.case import OpenCaseOperator
-from forensics.task_groups import flows
-from forensics.task_groups.defaults import CASE_TASKS
+from forensics import flows
+from forensics.intake.operators import OpenCaseOperator
+from forensics.task_defaults import CASE_TASKS
 
 ACTIONS = ["by-policy", "memory+disk+isolate", "memory+disk", "disk+isolate", "memory", "disk", "isolate"]
 

@@ -14,10 +14,10 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param
 
-from forensics.operators.containment import IsolateTargetOperator
-from forensics.operators.triage import ExtendPlanOperator
-from forensics.sensors.case_run import CaseStepSensor
-from forensics.task_groups.defaults import CASE_TASKS
+from forensics.case.sensors import CaseStepSensor
+from forensics.containment.operators import IsolateTargetOperator
+from forensics.task_defaults import CASE_TASKS
+from forensics.triage.operators import ExtendPlanOperator
 
 with DAG(
     dag_id="forensic_extension",

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG, Param
 
-from forensics.operators.release import PlanReleaseOperator, ReleaseTargetOperator
-from forensics.task_groups.defaults import CASE_TASKS
+from forensics.containment.release_operators import PlanReleaseOperator, ReleaseTargetOperator
+from forensics.task_defaults import CASE_TASKS
 
 with DAG(
     dag_id="forensic_release",

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
 
-from forensics.operators.reaper import ReapOrphansOperator
+from forensics.investigation.reaper_operators import ReapOrphansOperator
 
 with DAG(
     dag_id="orphan_reaper",

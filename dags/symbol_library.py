@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param
 
-from forensics.operators.symbol_library import BuildSymbolsOperator, LaunchBuilderOperator, RemoveBuilderOperator
+from forensics.investigation.symbol_operators import BuildSymbolsOperator, LaunchBuilderOperator, RemoveBuilderOperator
 
 with DAG(
     dag_id="symbol_library",

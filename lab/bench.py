@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from forensics import case_keys
+from forensics.memory.probe_operators import ProbeRecord
 from forensics.models.case import CaseView, Milestone
-from forensics.operators.memory_probe import PROBE_SK, ProbeRecord
 from lab import airflow, postgres
 from lab.evidence import memory
 from lab.seed import image_cache
@@ -67,7 +68,7 @@ def critical_path(lab: Lab, view: CaseView) -> float:
     """Longest path through injected latencies and tool times, in seconds."""
     capture = next(e for e in view.evidence if e.kind.value == "memory")
     member, store = lab.member.client("ssm"), lab.store()
-    asked = store.get(view.case.case_id, PROBE_SK, ProbeRecord)
+    asked = store.get(view.case.case_id, case_keys.PROBE, ProbeRecord)
     probe = _elapsed(member, asked.command_id, asked.instance_id) if asked else 0.0
     memory_flow = probe + _elapsed(member, capture.origin["command_id"], view.case.instance_id)
     disk_flow = LATENCIES["snapshot_seconds"] + LATENCIES["copy_seconds"]

@@ -30,7 +30,7 @@ from lab.story import Lab, StoryError, finding
 
 _number = itertools.count(1)
 # The wait for findings has gone on for so long when the system counts as idle. A finding that comes within
-# RESUME_AFTER (forensics.triggers.base) of the one before waits for the rest of that time.
+# RESUME_AFTER (forensics.aws.polling) of the one before waits for the rest of that time.
 IDLE_SECONDS = 10
 
 

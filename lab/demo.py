@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from forensics.domain.custody import verify_chain
+from forensics.custody.chain import verify_chain
 from forensics.models.base import format_utc
 from forensics.models.case import CaseStatus, CaseView, Milestone
 from forensics.models.containment import ContainmentState

@@ -210,14 +210,14 @@ def case(lab: dict[str, Any], machine: DiskGuest) -> dict[str, Any]:
     """The product's steps from opening to verification; returns what there is to compare."""
     from airflow.sdk.exceptions import AirflowFailException
 
+    from forensics.aws.hook import ForensicsHook
     from forensics.errors import MemoryCaptureError
-    from forensics.hooks.session import ForensicsHook
+    from forensics.intake.operators import OpenCaseOperator
+    from forensics.memory.capture_operators import CaptureMemoryOperator
+    from forensics.memory.probe_operators import ProbeTargetOperator
+    from forensics.memory.verify_operators import VerifyMemoryOperator
     from forensics.models.evidence import EvidenceKind
-    from forensics.operators.case import OpenCaseOperator
-    from forensics.operators.memory import CaptureMemoryOperator
-    from forensics.operators.memory_probe import ProbeTargetOperator
-    from forensics.operators.memory_verify import VerifyMemoryOperator
-    from forensics.operators.triage import DescribeTargetOperator, PlanResponseOperator
+    from forensics.triage.operators import DescribeTargetOperator, PlanResponseOperator
     from tests.integration.steps import perform
 
     target = lab["instances"]["web-server"]

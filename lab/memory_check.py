@@ -24,7 +24,7 @@ from typing import Any
 
 import yaml
 
-from forensics.domain.manifest import MIB, MIN_PART, Leg, render
+from forensics.manifest import MIB, MIN_PART, Leg, render
 from forensics.models.evidence import Outcome
 from lab.airflow import ROOT
 from lab.evidence import memory

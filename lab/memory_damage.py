@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from forensics.domain.lime import HEADER, MAGIC, PAGE, LimeWalker
-from forensics.domain.memory_gate import Claims, Grade, grade
+from forensics.memory.image_validation import Claims, Grade, grade
+from forensics.memory.lime import HEADER, MAGIC, PAGE, LimeWalker
 from lab.evidence.memory import MemoryFiles
 
 MIB = 1024 * 1024

@@ -26,7 +26,7 @@ PROFILE = "forensics-instance"
 CAPTURE_TOOL = Path(__file__).parent / "agent" / "avml.sh"
 DOCUMENTS = Path(__file__).resolve().parent.parent / "ssm_documents"
 
-# Every kind of event that may become a finding; which one does is decided by forensics.ingest, with a reason.
+# Every kind of event that may become a finding; which one does is decided by forensics.intake.readers, with a reason.
 FINDING_PATTERNS = {
     "security-hub-imported": {
         "source": ["aws.securityhub"],

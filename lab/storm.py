@@ -26,7 +26,7 @@ from typing import Any
 
 import requests
 
-from forensics.domain.custody import verify_chain
+from forensics.custody.chain import verify_chain
 from forensics.errors import ForensicsError
 from forensics.models.case import Case
 from forensics.models.custody import CustodyAction, CustodyEvent

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param
 
-from forensics.operators.case import OpenCaseOperator
+from forensics.intake.operators import OpenCaseOperator
 
 with DAG(
     dag_id="forensic_case",

@@ -17,8 +17,8 @@ from typing import Any
 import requests
 
 from forensics.aws.case_store import CaseStore
-from forensics.aws.case_view import read_view
 from forensics.aws.s3 import EvidenceStore
+from forensics.case.view import read_view
 from forensics.models.case import Case, CaseView
 from lab.seed_accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT, Account
 from lab.stack import Stack

@@ -18,10 +18,9 @@ _FORKING = frozenset({"scheduler", "worker"})
 def _preload() -> None:
     if _FORKING.isdisjoint(sys.argv[1:3]):
         return
-    import forensics.sensors.findings
-    import forensics.task_groups.flows  # noqa: F401
+    import forensics.flows  # noqa: F401
     from forensics.aws.session import preload_models
-    from forensics.domain.policy import packaged
+    from forensics.triage.policy import packaged
 
     preload_models()
     packaged()

@@ -1,4 +1,4 @@
-"""Write ``plugins/forensics/domain/documents.json`` from ``ssm_documents/``: what commands are pinned to, and when they run.
+"""Write ``plugins/forensics/documents.json`` from ``ssm_documents/``: what commands are pinned to, and when they run.
 
 Run it after every change of a document or of the registry (``make documents``); a test fails when it is out of step.
 """
@@ -15,7 +15,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "ssm_documents"
-OUT = ROOT / "plugins" / "forensics" / "domain" / "documents.json"
+OUT = ROOT / "plugins" / "forensics" / "documents.json"
 REQUIRED = {"activity", "platform", "document", "description"}
 OPTIONAL = {"os_version", "evidence", "tool", "finding_types", "output", "offers", "enabled"}
 

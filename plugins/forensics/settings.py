@@ -34,6 +34,10 @@ class Settings(BaseModel):
     evidence_key_arn: str = Field(description="KMS key of evidence objects and snapshot copies")
     signing_key_id: str = Field(description="asymmetric KMS key that signs the custody ledger's head")
     external_id: str
+    aws_conn_id: str = Field(
+        default="",
+        description="Airflow connection of type aws whose identity assumes the roles; empty: the process's own credentials",
+    )
     role_prefix: str = "forensics-"
     ami_parameter: str = Field(default="/forensics/ami/current", description="SSM parameter with the forensic AMI id")
     image_pipeline_arn: str = Field(default="", description="Image Builder pipeline of the forensic AMI")

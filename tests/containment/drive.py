@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from forensics.aws.containment import ContainmentGateway
-from forensics.aws.containment_run import PlanRunner
-from forensics.domain.containment import assess
-from forensics.domain.containment_groups import QUARANTINE, Groups
-from forensics.domain.containment_plan import ContainmentPolicy, make_plan
-from forensics.domain.containment_release import release_calls
+from forensics.containment.call_runner import ContainmentGateway
+from forensics.containment.plan import ContainmentPolicy, make_plan
+from forensics.containment.plan_runner import PlanRunner
+from forensics.containment.quarantine_groups import QUARANTINE, Groups
+from forensics.containment.read_back import assess
+from forensics.containment.release_plan import release_calls
 from forensics.models.containment import ContainmentPlan, ContainmentState, ContainmentStep
 from forensics.models.target_facts import InstanceFacts
 from tests.containment.world import DENY_PROFILE, Made, World

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from forensics.aws.containment_rehearsal import rehearse
+from forensics.containment.plan_preflight import rehearse
 from forensics.models.containment import Answer, ContainmentState, PlanStep
 from tests.containment.drive import Driver, verify_contained
 from tests.containment.world import FULL, Cell, Recorder, World, all_cells, difference

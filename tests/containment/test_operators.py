@@ -11,24 +11,24 @@ import pytest
 from airflow.providers.standard.operators import hitl
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
-from forensics.aws.desk import CaseDesk
-from forensics.hooks.session import ForensicsHook
+from forensics.case.recorder import CaseRecorder
+from forensics.containment.operators import ISOLATE, REFUSE, IsolateTargetOperator, PlanContainmentOperator
+from forensics.containment.release_operators import KEEP, RELEASE, PlanReleaseOperator, ReleaseTargetOperator
+from forensics.containment.triggers import ContainmentWatchTrigger
+from forensics.intake.operators import OpenCaseOperator
 from forensics.models.case import CaseStatus
 from forensics.models.containment import Answer, ContainmentState, RestorePoint
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from forensics.models.finding import Severity
 from forensics.models.plan import Order
-from forensics.operators.case import OpenCaseOperator
-from forensics.operators.containment import ISOLATE, REFUSE, IsolateTargetOperator, PlanContainmentOperator
-from forensics.operators.release import KEEP, RELEASE, PlanReleaseOperator, ReleaseTargetOperator
-from forensics.operators.triage import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
 from forensics.settings import get_settings
-from forensics.triggers.containment import ContainmentWatchTrigger
+from forensics.triage.operators import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
 from tests.containment.world import LONG
+from tests.gateways import recorder_of
 from tests.integration.conftest import SmallLab, running_lab
 from tests.integration.steps import DagRun, TaskInstance, perform
-from tests.unit.domain.builders import finding
+from tests.unit.builders import finding
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +75,9 @@ def opened(lab: SmallLab, target: str, **params: str) -> str:
     return case_id
 
 
-def desk(case_id: str) -> CaseDesk:
+def recorder(case_id: str) -> CaseRecorder:
     """The case's records."""
-    return ForensicsHook().desk(case_id, step="test")
+    return recorder_of(case_id, step="test")
 
 
 def plan_step(case_id: str) -> PlanContainmentOperator:
@@ -149,7 +149,7 @@ def test_plan_isolate_and_release_with_two_persons(lab: SmallLab, target: str, a
     wait = deferred(plan_step(case_id))
     assert isinstance(wait.trigger, ContainmentWatchTrigger)
     assert changes(lab)[seeded:] == [], "planning changes nothing"
-    plan = desk(case_id).view().containment_plan
+    plan = recorder(case_id).view().containment_plan
     assert plan is not None and plan.steps and plan.approval == ()
     assert wait.trigger.check() is None
 
@@ -157,7 +157,7 @@ def test_plan_isolate_and_release_with_two_persons(lab: SmallLab, target: str, a
     assert result["state"] == "NEW_FLOWS_BLOCKED" and groups_of(lab, target) == [[result["group_id"]]]
     ended = wait.trigger.check()
     assert ended is not None and ended.ok
-    view = desk(case_id).view()
+    view = recorder(case_id).view()
     assert view.containment is not None and view.containment.outcome is Outcome.DONE
     actions = [e.action for e in view.custody]
     assert actions.index(CustodyAction.RESTORE_POINT_TAKEN) < actions.index(CustodyAction.TARGET_CONTAINED)
@@ -177,7 +177,7 @@ def test_plan_isolate_and_release_with_two_persons(lab: SmallLab, target: str, a
     assert done["outcome"] == "DONE" and groups_of(lab, target) == before
     with pytest.raises(AirflowSkipException, match="nothing differs"):
         release.execute(context(release))
-    assert CustodyAction.TARGET_RELEASED in [e.action for e in desk(case_id).view().custody]
+    assert CustodyAction.TARGET_RELEASED in [e.action for e in recorder(case_id).view().custody]
 
 
 @LONG
@@ -199,7 +199,7 @@ def test_a_restore_point_that_was_changed_is_refused(lab: SmallLab, target: str)
     case_id = opened(lab, target)
     isolate(case_id)
     contained = groups_of(lab, target)
-    store = desk(case_id).gw.store
+    store = recorder(case_id).gateways.store
     point = store.get(case_id, "RESTORE#original", RestorePoint)
     assert point is not None and point.facts is not None
     store.put(
@@ -226,11 +226,11 @@ def test_approval_isolation_waits_and_acquisition_does_not(
     assert groups_of(lab, target) == before, "not before the answer"
     result = step.execute_complete(context(step), answer(ISOLATE))
     assert result["outcome"] == "DONE" and groups_of(lab, target) == [[result["group_id"]]]
-    approval = desk(case_id).view().approval
+    approval = recorder(case_id).view().approval
     assert (
         approval is not None
         and approval.by == "bob"
-        and CustodyAction.CONTAINMENT_APPROVED in {e.action for e in desk(case_id).view().custody}
+        and CustodyAction.CONTAINMENT_APPROVED in {e.action for e in recorder(case_id).view().custody}
     )
 
 
@@ -247,7 +247,7 @@ def test_approval_that_is_refused_leaves_the_target_and_says_so(
     with pytest.raises(AirflowSkipException, match="not approved"):
         isolate(case_id)
     assert groups_of(lab, target) == before
-    result = desk(case_id).view().containment
+    result = recorder(case_id).view().containment
     assert result is not None and result.state is ContainmentState.NOT_CONTAINED and result.reason
 
 
@@ -259,7 +259,7 @@ def test_approval_is_asked_for_an_isolation_that_a_later_finding_brought(
     case_id = opened(lab, target, actions="disk")
     step = plan_step(case_id)
     assert step.execute(context(step))["carried_out"] is False
-    desk(case_id).gw.store.add_finding(case_id, finding(instance_id=target, severity=Severity.CRITICAL))
+    recorder(case_id).gateways.store.add_finding(case_id, finding(instance_id=target, severity=Severity.CRITICAL))
     with pytest.raises(AirflowSkipException, match="extended by isolate"):
         perform(ExtendPlanOperator(task_id="extend_plan"), case_id=case_id)
     before = groups_of(lab, target)
@@ -305,7 +305,7 @@ def test_the_deadline_isolates_while_the_capture_still_runs(
     assert event is not None and not event.ok and event.payload["due"]
     result = step.resume_after_wait(context(step), {"ok": False, **event.payload})
     assert result["outcome"] == "DONE" and groups_of(lab, target) == [[result["group_id"]]]
-    assert any("the memory capture still runs" in t.what for t in desk(case_id).view().timeline)
+    assert any("the memory capture still runs" in t.what for t in recorder(case_id).view().timeline)
     assert isolate(case_id)["group_id"] == result["group_id"], "the step after the capture finds it done"
 
 
@@ -313,7 +313,7 @@ def test_the_deadline_isolates_while_the_capture_still_runs(
 def test_a_closed_case_is_not_watched_for_ever(lab: SmallLab, target: str) -> None:
     case_id = opened(lab, target)
     wait = deferred(plan_step(case_id))
-    desk(case_id).gw.store.update_case(case_id, status=CaseStatus.FAILED)
+    recorder(case_id).gateways.store.update_case(case_id, status=CaseStatus.FAILED)
     ended = wait.trigger.check()
     assert ended is not None and ended.ok
 
@@ -324,7 +324,7 @@ def test_no_isolation_wanted_is_a_dry_run(lab: SmallLab, target: str) -> None:
     seeded = len(changes(lab))
     assert plan_step(case_id).execute(context(plan_step(case_id)))["carried_out"] is False
     assert changes(lab)[seeded:] == []
-    plan = desk(case_id).view().containment_plan
+    plan = recorder(case_id).view().containment_plan
     assert plan is not None and plan.steps
 
 
@@ -339,7 +339,7 @@ def test_a_call_that_would_be_refused_is_announced_before_anybody_is_asked(
         deferred(plan_step(case_id))
     finally:
         lab.control("faults", [])
-    rehearsal = desk(case_id).view().rehearsal
+    rehearsal = recorder(case_id).view().rehearsal
     assert rehearsal is not None and [s.name for s in rehearsal.of(Answer.REFUSED)] == ["credentials.metadata"]
     assert len(rehearsal.of(Answer.ALLOWED)) >= 3
     assert [c for c in changes(lab)[seeded:] if c != "ModifyInstanceMetadataOptions"] == []
@@ -354,7 +354,7 @@ def test_a_target_that_ends_before_isolation_is_said(lab: SmallLab, target: str)
     lab.client("ec2", "member").terminate_instances(InstanceIds=[target])
     with pytest.raises(AirflowSkipException, match="ended before it could be isolated"):
         isolate(case_id)
-    result = desk(case_id).view().containment
+    result = recorder(case_id).view().containment
     assert result is not None and result.outcome is Outcome.NOT_APPLICABLE
     assert any(case_id in m["subject"] and "ended before isolation" in m["subject"] for m in lab.mail())
 
@@ -367,19 +367,19 @@ def test_a_failed_call_is_partial_announced_and_completed_by_the_retry(lab: Smal
             isolate(case_id)
     finally:
         lab.control("faults", [])
-    view = desk(case_id).view()
+    view = recorder(case_id).view()
     assert view.containment is not None
     assert (view.containment.outcome, view.containment.state) == (Outcome.PARTIAL, ContainmentState.NEW_FLOWS_BLOCKED)
     assert any(case_id in m["subject"] and "PARTIAL" in m["subject"] for m in lab.mail())
     assert groups_of(lab, target) == [[view.containment.group_id]], "what was done stays"
     assert isolate(case_id)["outcome"] == "DONE"
-    assert desk(case_id).view().failures == ()
+    assert recorder(case_id).view().failures == ()
     assert get_settings().containment_profile
 
 
 def contain_first(case_id: str) -> None:
     """Make the response plan ask for containment before acquisition."""
-    store, plan = desk(case_id).gw.store, desk(case_id).plan()
+    store, plan = recorder(case_id).gateways.store, recorder(case_id).plan()
     assert plan is not None
     store.put(case_id, "PLAN", plan.model_copy(update={"order": Order.CONTAIN_FIRST}))
 
@@ -392,7 +392,7 @@ def test_contain_first_without_endpoints_acquires_first_and_says_so(lab: SmallLa
     deferred(plan_step(case_id))
     assert groups_of(lab, target) == before
     assert any(
-        "no VPC endpoint" in t.what and "acquisition goes first" in t.what for t in desk(case_id).view().timeline
+        "no VPC endpoint" in t.what and "acquisition goes first" in t.what for t in recorder(case_id).view().timeline
     )
     assert isolate(case_id)["outcome"] == "DONE"
 
@@ -461,4 +461,4 @@ def test_after_approval_a_failed_try_is_completed_by_the_retry_of_the_same_task(
     contained = groups_of(lab, target)
     assert step.execute(context(step))["outcome"] == "DONE"
     assert groups_of(lab, target) == contained, "what was done before the failure stayed"
-    assert desk(case_id).view().failures == ()
+    assert recorder(case_id).view().failures == ()

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from forensics.aws import session as aws_session
-from forensics.aws.containment import ALLOWED
 from forensics.aws.session import Scope, assume
-from forensics.domain import containment_calls as calls
-from forensics.domain.containment_groups import Groups
-from forensics.domain.containment_plan import ContainmentPolicy, make_plan
+from forensics.containment import calls
+from forensics.containment.call_runner import ALLOWED
+from forensics.containment.plan import ContainmentPolicy, make_plan
+from forensics.containment.quarantine_groups import Groups
 from forensics.errors import AccessDeniedError
 from forensics.models.containment import ContainmentPlan, ContainmentState
 from forensics.models.target_facts import InstanceFacts, MetadataFacts, ProfileFacts
@@ -25,7 +25,7 @@ from tests.containment.conftest import Server
 from tests.containment.drive import CASE_ID, Driver, verify_contained
 from tests.containment.test_faults import access
 from tests.containment.world import ACCOUNT, REGION, Cell, World
-from tests.unit.domain.test_containment import eni, facts
+from tests.unit.containment.test_read_back import eni, facts
 
 INTRUDER = Cell(interfaces=2, v6=True, address=True, group=False, role="shared", running=True)
 

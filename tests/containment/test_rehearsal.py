@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from forensics.aws.containment_rehearsal import rehearse
-from forensics.domain.containment_permissions import given_profile, permission
+from forensics.containment.permissions import given_profile, permission
+from forensics.containment.plan_preflight import rehearse
 from forensics.models.containment import Answer, ApiCall, Rehearsal
 from tests.containment.drive import Driver
 from tests.containment.world import ACCOUNT, DENY_PROFILE, EC2_TRUST, REGION, Cell, Recorder, World

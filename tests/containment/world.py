@@ -13,12 +13,12 @@ import pytest
 from botocore.config import Config
 
 from forensics.aws.autoscaling import AutoScalingGateway
-from forensics.aws.containment import ContainmentGateway
 from forensics.aws.ec2 import Ec2Gateway
 from forensics.aws.ec2_facts import Ec2Facts
 from forensics.aws.elb import BalancerGateway
 from forensics.aws.iam import IamGateway
-from forensics.aws.target_facts import FactsReader
+from forensics.containment.call_runner import ContainmentGateway
+from forensics.containment.facts_reader import FactsReader
 
 # set by `make test-containment`
 FULL = os.environ.get("CONTAINMENT_TESTS") == "full"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from forensics.domain.custody import verify_chain
+from forensics.custody.chain import verify_chain
 from forensics.models.case import Case, CaseStatus, CaseView
 from forensics.models.containment import ContainmentState
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome

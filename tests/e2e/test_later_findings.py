@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import requests
 
+from forensics.containment.release_operators import RELEASE
 from forensics.models.case import CaseView
 from forensics.models.custody import CustodyAction
-from forensics.operators.release import RELEASE
 from lab.shapes import asff
 from lab.story import Lab, finding
 from tests.e2e.conftest import Started

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from datetime import UTC, datetime
 
-from forensics.ingest import read_event
+from forensics.intake.readers import read_event
 from forensics.models.finding import Intake
 from tests.fuzz.mutate import Mutator
 from tests.fuzz.oracle import ADMINISTRATORS, OWN_ACCOUNT, Violation, check

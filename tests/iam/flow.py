@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from forensics.operators.analysis import AnalyseDiskOperator, AnalyseMemoryOperator
-from forensics.operators.case import CloseCaseOperator, WriteReportOperator
-from forensics.operators.containment import IsolateTargetOperator
-from forensics.operators.disk import SnapshotVolumesOperator
-from forensics.operators.disk_copy import CopySnapshotsOperator
-from forensics.operators.disk_digest import DigestDisksOperator
-from forensics.operators.investigation import (
+from forensics.containment.operators import IsolateTargetOperator
+from forensics.disk.copy_operators import CopySnapshotsOperator
+from forensics.disk.digest_operators import DigestDisksOperator
+from forensics.disk.snapshot_operators import SnapshotVolumesOperator
+from forensics.investigation.analysis_operators import AnalyseDiskOperator, AnalyseMemoryOperator
+from forensics.investigation.instance_operators import (
     AttachEvidenceVolumesOperator,
     LaunchForensicInstanceOperator,
     TerminateForensicInstanceOperator,
 )
-from forensics.operators.live_response import LiveResponseOperator
-from forensics.operators.memory import CaptureMemoryOperator
-from forensics.operators.memory_probe import ProbeTargetOperator
-from forensics.operators.memory_verify import VerifyMemoryOperator
-from forensics.operators.triage import DescribeTargetOperator, PlanResponseOperator
+from forensics.memory.capture_operators import CaptureMemoryOperator
+from forensics.memory.live_response_operators import LiveResponseOperator
+from forensics.memory.probe_operators import ProbeTargetOperator
+from forensics.memory.verify_operators import VerifyMemoryOperator
+from forensics.report.operators import CloseCaseOperator, WriteReportOperator
+from forensics.triage.operators import DescribeTargetOperator, PlanResponseOperator
 
 TRIAGE = (("triage.describe_target", DescribeTargetOperator), ("triage.plan_response", PlanResponseOperator))
 DISKS = (

@@ -13,25 +13,25 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
 
-from forensics.aws.finding_write_back import Stage
-from forensics.hooks.session import ForensicsHook
-from forensics.ingest import read_event
-from forensics.models.case import CaseStatus
-from forensics.models.plan import Order
-from forensics.operators.ami_build import BuildForensicAmiOperator
-from forensics.operators.audit import AuditCaseOperator
-from forensics.operators.case import OpenCaseOperator
-from forensics.operators.containment import IsolateTargetOperator, PlanContainmentOperator
-from forensics.operators.custody import ExportCaseOperator
-from forensics.operators.disk_copy import CopySnapshotsOperator
-from forensics.operators.investigation import (
+from forensics.aws.hook import ForensicsHook
+from forensics.case.audit_operators import AuditCaseOperator
+from forensics.containment.operators import IsolateTargetOperator, PlanContainmentOperator
+from forensics.containment.release_operators import RELEASE, PlanReleaseOperator, ReleaseTargetOperator
+from forensics.disk.copy_operators import CopySnapshotsOperator
+from forensics.intake.engine import IntakeEngine
+from forensics.intake.operators import OpenCaseOperator
+from forensics.intake.readers import read_event
+from forensics.intake.redrive_operators import RedriveFindingsOperator
+from forensics.intake.write_back import Stage
+from forensics.investigation.ami_operators import BuildForensicAmiOperator
+from forensics.investigation.instance_operators import (
     AttachEvidenceVolumesOperator,
     LaunchForensicInstanceOperator,
 )
-from forensics.operators.reaper import ReapOrphansOperator
-from forensics.operators.redrive import RedriveFindingsOperator
-from forensics.operators.release import RELEASE, PlanReleaseOperator, ReleaseTargetOperator
-from forensics.sensors.engine import IntakeEngine
+from forensics.investigation.reaper_operators import ReapOrphansOperator
+from forensics.models.case import CaseStatus
+from forensics.models.plan import Order
+from forensics.report.bundle_operators import ExportCaseOperator
 from forensics.web.reader import StoreReader
 from lab import shapes
 from lab.airflow import REGION
@@ -39,6 +39,7 @@ from lab.seed_accounts import SECURITY_ACCOUNT
 from lab.story import finding
 from tests.containment.test_operators import answer, context
 from tests.containment.world import Cell, Made, World
+from tests.gateways import admit, case_store, finding_queue, write_back
 from tests.iam.flow import CASE, DISKS, TRIAGE
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
@@ -87,7 +88,7 @@ class Story:
     def _finding_case(self) -> Iterator[Step]:
         yield Step("finding_intake.receive_findings", self._intake, self._import)
         yield Step("finding_intake.joins_a_case", self._join)
-        yield Step("finding_intake.waits_for_findings", lambda: ForensicsHook().queue().depth())
+        yield Step("finding_intake.waits_for_findings", lambda: finding_queue().depth())
         # the steps of a case note a refused annotation and go on; here it is seen for itself
         for shape, account in (("asff", "security"), ("guardduty", "member"), ("ocsf", "security")):
             yield Step(f"write back ({shape})", self._write_back(shape), self._event(shape, account))
@@ -105,7 +106,7 @@ class Story:
         """Drain the queue as the sensor does; the finding must have its case. Airflow's own part is a directory."""
         hook = ForensicsHook()
         # what an earlier try left in flight comes back at once
-        engine = IntakeEngine(hook.queue(), FileWork(hook, self.folder), urgent_rank=2, visibility=1)
+        engine = IntakeEngine(finding_queue(), FileWork(hook, self.folder), urgent_rank=2, visibility=1)
         engine.run(seconds=4.0, linger=1.5)
         found = self._case_of(self.lab.facts["instances"]["web-server"]["instance_id"])
         if found is None:
@@ -117,7 +118,7 @@ class Story:
         """Another finding about the same instance belongs to the case that is open; each try brings one."""
         self._import()
         hook, findings = ForensicsHook(), self._findings_of("finding")
-        engine = IntakeEngine(hook.queue(), FileWork(hook, self.folder), urgent_rank=2, visibility=1)
+        engine = IntakeEngine(finding_queue(), FileWork(hook, self.folder), urgent_rank=2, visibility=1)
         engine.run(seconds=4.0, linger=1.5)
         if self._findings_of("finding") == findings:
             msg = f"the finding did not join: {dict(engine.counts)}"
@@ -351,20 +352,19 @@ class Story:
         """What the first and the last step of a case do with its finding; those note a refusal and go on."""
 
         def write() -> None:
-            hook = ForensicsHook()
             intake = read_event(
                 json.dumps(self.findings[name]), received_at=datetime.now(UTC), administrators=(SECURITY_ACCOUNT,)
             )
             (item,) = intake.findings
-            case = hook.door().admit(item, received_at=datetime.now(UTC)).case
-            hook.write_back(case).annotate(item, text="is being worked", stage=Stage.RESOLVED)
+            case = admit(item, received_at=datetime.now(UTC)).case
+            write_back(case).annotate(item, text="is being worked", stage=Stage.RESOLVED)
 
         return write
 
     def _keep_hidden(self) -> None:
         """A finding that takes longer stays hidden; each try has a message of its own, which is quarantined afterwards."""
         self.lab.client("sqs").send_message(QueueUrl=self.lab.facts["queue_url"], MessageBody="{")
-        queue = ForensicsHook().queue()
+        queue = finding_queue()
         found = queue.receive(visibility=1)
         refused = queue.hide([m["ReceiptHandle"] for m in found], seconds=0)
         if refused or not found:
@@ -376,7 +376,7 @@ class Story:
         sqs, facts = self.lab.client("sqs"), self.lab.facts
         sqs.send_message(QueueUrl=facts["queue_url"], MessageBody='{"source": "forensics.manual", "detail')
         hook = ForensicsHook()
-        IntakeEngine(hook.queue(), FileWork(hook, self.folder), urgent_rank=2, visibility=1).run(
+        IntakeEngine(finding_queue(), FileWork(hook, self.folder), urgent_rank=2, visibility=1).run(
             seconds=4.0, linger=1.5
         )
         arrived = sqs.get_queue_attributes(
@@ -412,7 +412,7 @@ class Story:
         """An instance and a volume of a case that has ended."""
         perform(LaunchForensicInstanceOperator(task_id="launch"), case_id=self.cases["full group"])
         perform(AttachEvidenceVolumesOperator(task_id="attach"), case_id=self.cases["full group"])
-        ForensicsHook().store().update_case(
+        case_store().update_case(
             self.cases["full group"], status=CaseStatus.CLOSED, closed_at=datetime.now(UTC) + timedelta(seconds=1)
         )
 

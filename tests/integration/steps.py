@@ -11,8 +11,8 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
-from forensics.operators.base import ForensicOperator
-from forensics.triggers import base
+from forensics.aws import polling as base
+from forensics.case.step import ForensicOperator
 
 # Nothing books tasks here: an event may come at once.
 base.RESUME_AFTER = 0.0

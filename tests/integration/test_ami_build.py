@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from forensics.operators.ami_build import BuildForensicAmiOperator
+from forensics.investigation.ami_operators import BuildForensicAmiOperator
 from forensics.settings import get_settings
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform

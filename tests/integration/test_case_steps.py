@@ -7,21 +7,21 @@ import hashlib
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from forensics.domain.custody import verify_chain
-from forensics.hooks.session import ForensicsHook
-from forensics.models.evidence import EvidenceKind, Outcome
-from forensics.operators.case import OpenCaseOperator
-from forensics.operators.containment import IsolateTargetOperator
-from forensics.operators.disk import SnapshotVolumesOperator
-from forensics.operators.disk_copy import CopySnapshotsOperator
-from forensics.operators.investigation import (
+from forensics.containment.operators import IsolateTargetOperator
+from forensics.custody.chain import verify_chain
+from forensics.disk.copy_operators import CopySnapshotsOperator
+from forensics.disk.snapshot_operators import SnapshotVolumesOperator
+from forensics.intake.operators import OpenCaseOperator
+from forensics.investigation.instance_operators import (
     AttachEvidenceVolumesOperator,
     LaunchForensicInstanceOperator,
     TerminateForensicInstanceOperator,
 )
-from forensics.operators.memory import CaptureMemoryOperator
-from forensics.operators.memory_verify import VerifyMemoryOperator
-from forensics.operators.triage import DescribeTargetOperator, PlanResponseOperator
+from forensics.memory.capture_operators import CaptureMemoryOperator
+from forensics.memory.verify_operators import VerifyMemoryOperator
+from forensics.models.evidence import EvidenceKind, Outcome
+from forensics.triage.operators import DescribeTargetOperator, PlanResponseOperator
+from tests.gateways import recorder_of
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 
@@ -46,8 +46,8 @@ def test_memory_is_captured_verified_and_locked(lab: SmallLab) -> None:
     assert triage(case_id) == {"memory": True, "disk": True, "isolate": True}
     perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id)
     perform(VerifyMemoryOperator(task_id="verify_memory"), case_id=case_id)
-    desk = ForensicsHook().desk(case_id, step="test")
-    (memory,) = desk.evidence(EvidenceKind.MEMORY)
+    recorder = recorder_of(case_id, step="test")
+    (memory,) = recorder.evidence(EvidenceKind.MEMORY)
     assert memory.outcome is Outcome.ACQUIRED, memory.reason
     bucket, key = str(memory.uri).removeprefix("s3://").split("/", 1)
     body = lab.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -56,7 +56,7 @@ def test_memory_is_captured_verified_and_locked(lab: SmallLab) -> None:
     assert set(memory.origin["kernel_facts"]) == {"btf", "kallsyms", "version", "iomem"}
     retention = lab.client("s3").get_object_retention(Bucket=bucket, Key=key)["Retention"]
     assert retention["Mode"] == "GOVERNANCE"
-    verify_chain(desk.gw.ledger.events(case_id))
+    verify_chain(recorder.gateways.ledger.events(case_id))
     # A cleared task does not capture again.
     again = perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id)
     assert again["already"] is True
@@ -68,8 +68,8 @@ def test_disks_are_snapshotted_once_locked_and_copied(lab: SmallLab) -> None:
     for _ in range(2):  # the second is a cleared task
         perform(SnapshotVolumesOperator(task_id="snapshot_volumes"), case_id=case_id)
         perform(CopySnapshotsOperator(task_id="copy_snapshots"), case_id=case_id)
-    desk = ForensicsHook().desk(case_id, step="test")
-    disks = desk.evidence(EvidenceKind.DISK)
+    recorder = recorder_of(case_id, step="test")
+    disks = recorder.evidence(EvidenceKind.DISK)
     volumes = set(lab.facts["instances"]["web-server"]["volumes"].values())
     assert {d.origin["volume_id"] for d in disks} == volumes
     assert {d.outcome for d in disks} == {Outcome.ACQUIRED}
@@ -95,8 +95,8 @@ def test_isolation_covers_every_interface_and_survives_a_retry(lab: SmallLab) ->
         assert [g["GroupId"] for g in eni["Groups"]] == [result["group_id"]]
     rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [result["group_id"]]}])
     assert rules["SecurityGroupRules"] == []
-    desk = ForensicsHook().desk(case_id, step="test")
-    point = desk.view().restore_point
+    recorder = recorder_of(case_id, step="test")
+    point = recorder.view().restore_point
     assert point is not None
     groups = {g for i in point.interfaces for g in i.group_ids}
     assert groups == {
@@ -123,8 +123,8 @@ def test_without_ssm_memory_is_not_applicable_and_said(lab: SmallLab) -> None:
     assert plan == {"memory": False, "disk": True, "isolate": True}
     with pytest.raises(AirflowSkipException, match="not managed by SSM"):
         perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id)
-    desk = ForensicsHook().desk(case_id, step="test")
-    (memory,) = desk.evidence(EvidenceKind.MEMORY)
+    recorder = recorder_of(case_id, step="test")
+    (memory,) = recorder.evidence(EvidenceKind.MEMORY)
     assert memory.outcome is Outcome.NOT_APPLICABLE
     assert any("Memory cannot be captured" in m["subject"] for m in lab.mail())
 
@@ -135,13 +135,13 @@ def test_a_failed_capture_is_recorded_and_announced(lab: SmallLab) -> None:
     lab.client("s3").put_object(Bucket=lab.facts["tools_bucket"], Key="tools/avml", Body=b"#!/bin/sh\nexit 3\n")
     with pytest.raises(AirflowFailException, match="memory capture failed"):
         perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id)
-    desk = ForensicsHook().desk(case_id, step="test")
-    (memory,) = desk.evidence(EvidenceKind.MEMORY)
+    recorder = recorder_of(case_id, step="test")
+    (memory,) = recorder.evidence(EvidenceKind.MEMORY)
     assert memory.outcome is Outcome.FAILED
     message = next(m for m in lab.mail() if "FAILED: capture_memory" in m["subject"])
     assert "What to do next" in message["message"]
     # mended and cleared: the failure goes away
-    assert desk.gw.store.get(case_id, "FAILURE#capture_memory", type(desk.view().failures[0])) is not None
+    assert recorder.gateways.store.get(case_id, "FAILURE#capture_memory", type(recorder.view().failures[0])) is not None
 
 
 def test_forensic_instance_gets_the_disks_and_goes(lab: SmallLab) -> None:

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from forensics.aws.desk import CaseDesk
-from forensics.domain.naming import evidence_id, evidence_key
+from forensics.case.audit_operators import AuditCaseOperator, ListCasesOperator
+from forensics.case.recorder import CaseRecorder
+from forensics.disk.copy_operators import CopySnapshotsOperator
+from forensics.disk.snapshot_operators import SnapshotVolumesOperator
 from forensics.errors import DigestMismatchError
-from forensics.hooks.session import ForensicsHook
 from forensics.models.custody import CustodyAction, CustodyEvent
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
-from forensics.operators.audit import AuditCaseOperator, ListCasesOperator
-from forensics.operators.custody import ExportCaseOperator, rehash
-from forensics.operators.disk import SnapshotVolumesOperator
-from forensics.operators.disk_copy import CopySnapshotsOperator
+from forensics.naming import evidence_id, evidence_key
+from forensics.report.bundle_operators import ExportCaseOperator
 from forensics_verify.bundle import verify
 from forensics_verify.container import open_bundle
+from tests.gateways import recorder_of, rehash_stored
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_case_steps import open_case, triage
@@ -33,13 +33,13 @@ def acquired(lab: SmallLab) -> str:
     triage(case_id)
     for step in (SnapshotVolumesOperator, CopySnapshotsOperator):
         perform(step(task_id=step.__name__), case_id=case_id)
-    desk = ForensicsHook().desk(case_id, step="verify_memory")
-    item = evidence_id(EvidenceKind.MEMORY, desk.case.instance_id)
-    stored = desk.gw.evidence.put(
+    recorder = recorder_of(case_id, step="verify_memory")
+    item = evidence_id(EvidenceKind.MEMORY, recorder.case.instance_id)
+    stored = recorder.gateways.evidence.put(
         evidence_key(case_id, EvidenceKind.MEMORY, item=item, name="memory.lime"), b"image" * 999
     )
     said = Digest(value=stored.sha256, subject="the stream as it was sent", source="target")
-    desk.save_evidence(
+    recorder.save_evidence(
         Evidence(
             evidence_id=item, kind=EvidenceKind.MEMORY, outcome=Outcome.ACQUIRED, uri=stored.uri,
             version_id=stored.version_id, size_bytes=stored.size_bytes,
@@ -47,8 +47,8 @@ def acquired(lab: SmallLab) -> str:
         )
     )  # fmt: skip
     detail = {"uri": stored.uri, "sha256": stored.sha256, "bytes": stored.size_bytes}
-    desk.custody(CustodyAction.EVIDENCE_ACQUIRED, evidence_id=item, detail=detail)
-    desk.sign_ledger("memory")
+    recorder.custody(CustodyAction.EVIDENCE_ACQUIRED, evidence_id=item, detail=detail)
+    recorder.sign_ledger("memory")
     return case_id
 
 
@@ -68,8 +68,8 @@ def test_a_case_is_audited_handed_over_and_checked_by_somebody_without_aws(
     assert report["differences"] == []
     assert report["objects"] >= 4 and report["heads"] >= 2 and report["snapshots"] == 4
     assert perform(ListCasesOperator(task_id="list_cases")) == [acquired]
-    desk = ForensicsHook().desk(acquired, step="analyse_memory")
-    _rehash(lab, desk)
+    recorder = recorder_of(acquired, step="analyse_memory")
+    _rehash(lab, recorder)
     made = perform(ExportCaseOperator(task_id="export_case", requester="court expert"), case_id=acquired)
     path = tmp_path / "case.tar"
     lab.client("s3").download_file(**_where(made["uri"]), Filename=str(path))
@@ -77,12 +77,12 @@ def test_a_case_is_audited_handed_over_and_checked_by_somebody_without_aws(
     assert [str(p) for p in findings.problems] == []
     graph = json.loads(b"".join(open_bundle(path).stream("case.jsonld")))["@graph"]
     assert sum(n["@type"] == "case-investigation:InvestigativeAction" for n in graph) == len(
-        desk.gw.ledger.events(acquired)
+        recorder.gateways.ledger.events(acquired)
     )
     assert findings.checked["comparisons of source and copy, equal"] == 1
     assert findings.checked["evidence objects with the listed digest"] >= 4
     assert any("Signing key: " + made["fingerprint"] in m["message"] for m in lab.mail())
-    _every_event_says_who_why_where_and_by_which_request(desk.gw.ledger.events(acquired), acquired)
+    _every_event_says_who_why_where_and_by_which_request(recorder.gateways.ledger.events(acquired), acquired)
 
 
 def _every_event_says_who_why_where_and_by_which_request(events: list[CustodyEvent], case_id: str) -> None:
@@ -98,14 +98,16 @@ def _every_event_says_who_why_where_and_by_which_request(events: list[CustodyEve
     assert stored.facts and stored.facts.digests[0].value == stored.detail["sha256"] and stored.facts.size_bytes
 
 
-def _rehash(lab: SmallLab, desk: CaseDesk) -> None:
+def _rehash(lab: SmallLab, recorder: CaseRecorder) -> None:
     """Bytes that changed are not analysed; bytes that did not are, and the ledger says that all digests are equal."""
-    (memory,) = desk.evidence(EvidenceKind.MEMORY)
+    (memory,) = recorder.evidence(EvidenceKind.MEMORY)
     wrong = Digest(value="0" * 64, subject="the stream as it was sent", source="target")
     with pytest.raises(DigestMismatchError, match="now, but target said 0000"):
-        rehash(ForensicsHook(), desk, memory.model_copy(update={"digests": (wrong,)}))
-    rehash(ForensicsHook(), desk, memory)
-    (event,) = [e for e in desk.gw.ledger.events(desk.case_id) if e.action is CustodyAction.EVIDENCE_VERIFIED]
+        rehash_stored(recorder, memory.model_copy(update={"digests": (wrong,)}))
+    rehash_stored(recorder, memory)
+    (event,) = [
+        e for e in recorder.gateways.ledger.events(recorder.case_id) if e.action is CustodyAction.EVIDENCE_VERIFIED
+    ]
     assert event.facts and len(event.facts.digests) == 3 and len({d.value for d in event.facts.digests}) == 1
 
 
@@ -127,15 +129,15 @@ def _change_event(lab: SmallLab, case_id: str, number: int) -> None:
 
 
 def test_tampering_is_an_alarm_that_names_it(lab: SmallLab, acquired: str) -> None:
-    s3, desk = lab.client("s3"), ForensicsHook().desk(acquired, step="test")
-    (memory,) = desk.evidence(EvidenceKind.MEMORY)
+    s3, recorder = lab.client("s3"), recorder_of(acquired, step="test")
+    (memory,) = recorder.evidence(EvidenceKind.MEMORY)
     image = _where(str(memory.uri))
     s3.put_object(**image, Body=b"other bytes")
-    facts = next(u for u in desk.view().objects if "/control-plane/" in u)
+    facts = next(u for u in recorder.view().objects if "/control-plane/" in u)
     s3.delete_object(**_where(facts))
-    head = next(u for u in desk.view().objects if "/custody/head-" in u)
+    head = next(u for u in recorder.view().objects if "/custody/head-" in u)
     s3.put_object_legal_hold(**_where(head), LegalHold={"Status": "OFF"})
-    disk = desk.evidence(EvidenceKind.DISK)[0]
+    disk = recorder.evidence(EvidenceKind.DISK)[0]
     lab.client("ec2").unlock_snapshot(SnapshotId=disk.origin["copy_id"])
     lab.client("ec2", "member").modify_snapshot_attribute(
         SnapshotId=disk.origin["snapshot_id"], Attribute="createVolumePermission", OperationType="add",
@@ -147,6 +149,6 @@ def test_tampering_is_an_alarm_that_names_it(lab: SmallLab, acquired: str) -> No
     assert f"{head}: has no legal hold" in said
     assert f"snapshot {disk.origin['copy_id']} in account {lab.facts['accounts']['forensic']}: is not locked" in said
     assert f"snapshot {disk.origin['snapshot_id']} in account {lab.facts['accounts']['member']}: is public" in said
-    assert desk.gw.ledger.events(acquired)[-1].action is CustodyAction.AUDIT_FAILED
+    assert recorder.gateways.ledger.events(acquired)[-1].action is CustodyAction.AUDIT_FAILED
     _change_event(lab, acquired, 3)
     assert "event 3 was changed after it was written" in _alarm(lab, acquired)

@@ -8,21 +8,21 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from forensics.hooks.session import ForensicsHook
+from forensics.disk import copy_operators as disk_copy
+from forensics.disk.copy_operators import CopySnapshotsOperator
+from forensics.disk.snapshot_operators import SnapshotVolumesOperator
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
-from forensics.operators import disk_copy
-from forensics.operators.disk import SnapshotVolumesOperator
-from forensics.operators.disk_copy import CopySnapshotsOperator
 from forensics.settings import get_settings
 from lab.seed_accounts import Account
+from tests.gateways import recorder_of
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_case_steps import open_case, triage
 
 
 def disks(case_id: str) -> dict[str, Evidence]:
-    found = ForensicsHook().desk(case_id, step="test").evidence(EvidenceKind.DISK)
+    found = recorder_of(case_id, step="test").evidence(EvidenceKind.DISK)
     return {str(e.origin.get("volume_id")): e for e in found}
 
 
@@ -131,7 +131,7 @@ def test_a_full_quota_is_waited_for_and_a_second_set_is_never_taken(
         [{"service": "ec2", "action": "CopySnapshot", "code": "ResourceLimitExceeded", "status": 400, "times": 2}],
     )
     copy(case_id)
-    notes = [e.what for e in ForensicsHook().desk(case_id, step="test").view().timeline]
+    notes = [e.what for e in recorder_of(case_id, step="test").view().timeline]
     assert any("waiting for room in a quota" in n and "ResourceLimitExceeded" in n for n in notes)
     marks = [{"Name": "tag:forensics:case", "Values": [case_id]}]
     for account in ("member", "forensic"):
@@ -181,7 +181,7 @@ def test_a_disk_of_another_region_leaves_it_only_by_policy(lab: SmallLab, monkey
         assert disk.origin["copy_region"] == to and str(disk.uri).startswith(f"arn:aws:ec2:{to}:")
         assert copies_of(lab, case_id, to) == [(disk.origin["copy_id"], key)]
         assert copies_of(lab, case_id, home if to == ELSEWHERE else ELSEWHERE) == []
-        events = ForensicsHook().desk(case_id, step="test").gw.ledger.events(case_id)
+        events = recorder_of(case_id, step="test").gateways.ledger.events(case_id)
         (acquired,) = [e for e in events if e.action is CustodyAction.EVIDENCE_ACQUIRED]
         assert acquired.facts is not None and acquired.facts.moved_to == disk.uri
         assert ELSEWHERE in str(acquired.facts.moved_from)
@@ -194,9 +194,7 @@ def test_an_instance_store_is_said_to_be_lost(lab: SmallLab) -> None:
     case_id = open_case(lab, "db-server")
     triage(case_id)
     perform(SnapshotVolumesOperator(task_id="snapshot_volumes"), case_id=case_id)
-    store = next(
-        e for e in ForensicsHook().desk(case_id, step="t").evidence(EvidenceKind.DISK) if "store" in e.evidence_id
-    )
+    store = next(e for e in recorder_of(case_id, step="t").evidence(EvidenceKind.DISK) if "store" in e.evidence_id)
     assert store.outcome is Outcome.NOT_APPLICABLE
     assert "75 GB of m5d.large" in str(store.reason) and "lost when the instance stops" in str(store.reason)
     assert get_settings().retention_days

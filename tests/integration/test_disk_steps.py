@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from forensics.hooks.session import ForensicsHook
+from forensics.disk.copy_operators import CopySnapshotsOperator
+from forensics.disk.digest_operators import DigestDisksOperator
+from forensics.disk.snapshot_operators import SnapshotVolumesOperator
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import EvidenceKind, Outcome
-from forensics.operators.disk import SnapshotVolumesOperator
-from forensics.operators.disk_copy import CopySnapshotsOperator
-from forensics.operators.disk_digest import DigestDisksOperator
 from forensics.settings import get_settings
+from tests.gateways import recorder_of
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_case_steps import open_case, triage
@@ -55,8 +55,8 @@ def test_each_disk_gets_its_digest_without_mounting(
         for d, n in (("/dev/xvda", "web-server"), ("/dev/sdf", "tiny"))
     }
     assert found == {item: raw_sha256(path) for item, path in images.items()}
-    desk, s3 = ForensicsHook().desk(case_id, step="test"), lab.client("s3")
-    for disk in desk.evidence(EvidenceKind.DISK):
+    recorder, s3 = recorder_of(case_id, step="test"), lab.client("s3")
+    for disk in recorder.evidence(EvidenceKind.DISK):
         assert [d.value for d in disk.digests] == [found[disk.evidence_id]] * 2, "copy and original"
         assert disk.size_bytes == GIB
         bucket, key = disk.origin["block_manifest"]["uri"].removeprefix("s3://").split("/", 1)
@@ -64,7 +64,7 @@ def test_each_disk_gets_its_digest_without_mounting(
         assert (manifest["sha256"], manifest["blocks"]) == (found[disk.evidence_id], 4)
         data = s3.get_object(Bucket=bucket, Key=manifest["data"][0].split("/", 3)[3])["Body"].read()
         assert data == images[disk.evidence_id].read_bytes()[: len(data)] and len(data) == 4 * 512 * 1024
-    verified = [e for e in desk.gw.ledger.events(case_id) if e.action is CustodyAction.EVIDENCE_VERIFIED]
+    verified = [e for e in recorder.gateways.ledger.events(case_id) if e.action is CustodyAction.EVIDENCE_VERIFIED]
     assert len(verified) == 2 and all(e.facts and len({d.value for d in e.facts.digests}) == 1 for e in verified)
 
 
@@ -72,7 +72,7 @@ def test_a_copy_that_is_not_the_original_is_an_alarm(lab: SmallLab, tmp_path: Pa
     with pytest.raises(AirflowSkipException, match="nothing to hash"):
         perform(DigestDisksOperator(task_id="digest_disks"), case_id=open_case(lab))
     case_id = copied(lab, "db-server")
-    (disk,) = ForensicsHook().desk(case_id, step="test").evidence(EvidenceKind.DISK)
+    (disk,) = recorder_of(case_id, step="test").evidence(EvidenceKind.DISK)
     snapshot = tmp_path / "images" / f"{disk.origin['copy_id']}.raw"
     body = bytearray(snapshot.read_bytes())
     body[1000] ^= 1
@@ -81,5 +81,5 @@ def test_a_copy_that_is_not_the_original_is_an_alarm(lab: SmallLab, tmp_path: Pa
     with pytest.raises(AirflowFailException, match="the copy is not the original"):
         perform(DigestDisksOperator(task_id="digest_disks"), case_id=case_id, try_number=1)
     assert any("FAILED: digest_disks" in m["subject"] for m in lab.mail())
-    (disk,) = ForensicsHook().desk(case_id, step="test").evidence(EvidenceKind.DISK)
+    (disk,) = recorder_of(case_id, step="test").evidence(EvidenceKind.DISK)
     assert disk.outcome is Outcome.FAILED and "not the original" in str(disk.reason)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from forensics.hooks.session import ForensicsHook
-from forensics.ingest import read_event
+from forensics.intake.readers import read_event
 from forensics.models.finding import Intake, Verdict
+from tests.gateways import instance_resolver
 from tests.integration.conftest import SmallLab, running_lab
 
 REGION = "eu-central-1"
@@ -38,7 +38,7 @@ def config(lab: SmallLab, kind: str, identifier: str) -> Intake:
     }  # fmt: skip
     intake = read_event(json.dumps(event), received_at=datetime.now(UTC))
     assert intake.unresolved, intake.reason
-    return ForensicsHook().resolver().complete(intake)
+    return instance_resolver().complete(intake)
 
 
 def instance(lab: SmallLab, name: str) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def test_credentials_used_in_another_region_lead_to_the_region_of_their_instance
              "region": "us-east-1", "detail": detail}  # fmt: skip
     intake = read_event(json.dumps(event), received_at=datetime.now(UTC))
     assert intake.findings[0].region == "us-east-1"
-    completed = ForensicsHook().resolver().complete(intake)
+    completed = instance_resolver().complete(intake)
     assert [f.region for f in completed.findings] == [REGION]
     assert completed.findings[0].key != intake.findings[0].key
     assert completed.unplaced == ()
@@ -104,4 +104,4 @@ def test_an_ordinary_intake_costs_no_call(lab: SmallLab) -> None:
     event = {"source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification", "account": "333344445555",
              "region": REGION, "detail": {"instance-id": instance(lab, "web-server")["instance_id"], "state": "stopped"}}  # fmt: skip
     intake = read_event(json.dumps(event), received_at=datetime.now(UTC))
-    assert ForensicsHook().resolver().complete(intake) is intake
+    assert instance_resolver().complete(intake) is intake

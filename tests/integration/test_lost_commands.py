@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
-from forensics.aws.s3 import LandingGateway
+from forensics import document_registry as documents
+from forensics.aws.s3_landing import LandingGateway
 from forensics.aws.ssm import SsmGateway
-from forensics.domain import documents
 from forensics.errors import ThrottledError
-from forensics.operators.analysis import AnalyseDiskOperator
-from forensics.operators.investigation import TerminateForensicInstanceOperator
-from forensics.operators.live_response import LiveResponseOperator
+from forensics.investigation.analysis_operators import AnalyseDiskOperator
+from forensics.investigation.instance_operators import TerminateForensicInstanceOperator
+from forensics.memory.live_response_operators import LiveResponseOperator
 from lab.seed_targets import Images
 from tests import memory_image
 from tests.integration.conftest import SmallLab

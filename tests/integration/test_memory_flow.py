@@ -14,17 +14,16 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from forensics.domain.custody import verify_chain
+from forensics.custody.chain import verify_chain
 from forensics.errors import MemoryCaptureError
-from forensics.hooks.session import ForensicsHook
+from forensics.memory.capture_operators import CaptureMemoryOperator
+from forensics.memory.live_response_operators import LiveResponseOperator
+from forensics.memory.probe_operators import ProbeTargetOperator
+from forensics.memory.upload_manifest import IMAGE, LIST
+from forensics.memory.verify_operators import VerifyMemoryOperator
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
-from forensics.operators.custody import rehash
-from forensics.operators.live_response import LiveResponseOperator
-from forensics.operators.memory import CaptureMemoryOperator
-from forensics.operators.memory_offer import IMAGE, LIST
-from forensics.operators.memory_probe import ProbeTargetOperator
-from forensics.operators.memory_verify import VerifyMemoryOperator
 from tests import memory_image, secret_scan
+from tests.gateways import recorder_of, rehash_stored
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_case_steps import open_case, triage
@@ -34,7 +33,7 @@ MIB = 1024 * 1024
 
 def evidence(case_id: str, kind: EvidenceKind) -> Evidence:
     """The only item of a kind."""
-    (item,) = ForensicsHook().desk(case_id, step="test").evidence(kind)
+    (item,) = recorder_of(case_id, step="test").evidence(kind)
     return item
 
 
@@ -78,7 +77,7 @@ def test_probe_capture_live_response_and_verdict(lab: SmallLab) -> None:
     assert names[0] == "00-clock" and names[-1] == "index.tsv"
     assert names[:-1] == sorted(names[:-1]), "the order of volatility is the order of the archive"
     assert manifests(lab) == []
-    verify_chain(ForensicsHook().desk(case_id, step="test").gw.ledger.events(case_id))
+    verify_chain(recorder_of(case_id, step="test").gateways.ledger.events(case_id))
     found, count = secret_scan.leaks(
         chain(
             secret_scan.commands(lab.client("ssm", "member"), "the member account"),
@@ -121,7 +120,7 @@ def test_a_killed_capture_goes_on_where_it_stopped(lab: SmallLab, tmp_path: Path
     assert sent - memory.origin["transport"]["parts"] <= 1, "at most one part was sent twice"
     assert memory.digests[0].subject == "the list of parts with the digest of each"
     # what is analysed is held against the stored object's own digest, not against that of the list
-    assert rehash(ForensicsHook(), ForensicsHook().desk(case_id, step="test"), memory) == memory.digests[-1].value
+    assert rehash_stored(recorder_of(case_id, step="test"), memory) == memory.digests[-1].value
 
 
 def _parts_sent(lab: SmallLab) -> int:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from forensics.domain.naming import tags
-from forensics.hooks.session import ForensicsHook
+from forensics.disk.copy_operators import CopySnapshotsOperator
+from forensics.disk.snapshot_operators import SnapshotVolumesOperator
+from forensics.investigation.instance_operators import AttachEvidenceVolumesOperator, LaunchForensicInstanceOperator
+from forensics.investigation.reaper_operators import ReapOrphansOperator
 from forensics.models.case import CaseStatus
-from forensics.operators.disk import SnapshotVolumesOperator
-from forensics.operators.disk_copy import CopySnapshotsOperator
-from forensics.operators.investigation import AttachEvidenceVolumesOperator, LaunchForensicInstanceOperator
-from forensics.operators.reaper import ReapOrphansOperator
+from forensics.naming import tags
+from tests.gateways import case_store, recorder_of
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_case_steps import open_case, triage
@@ -42,8 +42,7 @@ def test_a_worker_that_died_leaves_orphans_which_are_removed(lab: SmallLab) -> N
     perform(AttachEvidenceVolumesOperator(task_id="attach"), case_id=case_id)
     assert reap() == [], "an open case keeps its instance"
     # Nobody ran the teardown; the case was closed.
-    hook = ForensicsHook()
-    hook.store().update_case(case_id, status=CaseStatus.CLOSED, closed_at=datetime.now(UTC) + timedelta(seconds=1))
+    case_store().update_case(case_id, status=CaseStatus.CLOSED, closed_at=datetime.now(UTC) + timedelta(seconds=1))
     (gone,) = reap()
     assert (gone["id"], gone["case_id"]) == (launched["instance_id"], case_id)
     assert "CLOSED" in gone["reason"]
@@ -55,7 +54,7 @@ def test_a_worker_that_died_leaves_orphans_which_are_removed(lab: SmallLab) -> N
         OwnerIds=["self"], Filters=[{"Name": "tag:forensics:case", "Values": [case_id]}]
     )["Snapshots"]
     assert copies, "evidence stays"
-    notes = [e.what for e in hook.desk(case_id, step="test").view().timeline if e.source == "orphan_reaper"]
+    notes = [e.what for e in recorder_of(case_id, step="test").view().timeline if e.source == "orphan_reaper"]
     assert any(launched["instance_id"] in note for note in notes)
     assert any("Forensic orphans: 1 removed" in m["subject"] for m in lab.mail())
 
@@ -70,7 +69,7 @@ def lab_gone(lab: SmallLab, case_id: str) -> None:
 
 
 def test_something_that_names_no_case_is_told_and_not_touched(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("forensics.domain.orphans.GRACE", timedelta(0))
+    monkeypatch.setattr("forensics.investigation.orphans.GRACE", timedelta(0))
     ec2 = lab.client("ec2")
     volume = ec2.create_volume(
         AvailabilityZone="eu-central-1a",

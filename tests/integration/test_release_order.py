@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from forensics.aws.hook import ForensicsHook
 from forensics.errors import FindingError
-from forensics.hooks.session import ForensicsHook
+from forensics.intake.sensors import Dags, QueueWork
 from forensics.models.finding import CustomAction, FindingSource
-from forensics.sensors.findings import Dags, QueueWork
+from tests.gateways import case_store
 from tests.integration.conftest import SmallLab
-from tests.unit.domain.builders import finding
+from tests.unit.builders import finding
 
 AT = datetime(2026, 11, 24, 3, 0, 10, tzinfo=UTC)
 
@@ -26,7 +27,7 @@ def order(instance_id: str, **changes: Any) -> Any:
 def test_an_order_starts_one_release_of_the_case_and_opens_none(lab: SmallLab) -> None:
     hook, instance = ForensicsHook(), "i-0e000000000000001"
     work = QueueWork(hook, Dags(release="forensic_release"))
-    store = hook.store()
+    store = case_store()
     opener = finding(instance_id=instance, key=f"key-{instance}")
     _, (first,) = work.admit(opener, AT)
     store.put_once(first.run_id, "RESTORE#original", {"facts": "kept"})

@@ -15,19 +15,19 @@ import pytest
 import requests
 from airflow.sdk.exceptions import AirflowSkipException
 
-from forensics.domain.memory_method import Probe
-from forensics.domain.opening import case_from
-from forensics.hooks.session import ForensicsHook
-from forensics.ingest import read_event
-from forensics.ingest.manual import signed_text
+from forensics.intake.opening import case_from
+from forensics.intake.readers import read_event
+from forensics.intake.readers.manual import signed_text
+from forensics.memory.method import Probe
+from forensics.memory.upload_manifest import lime_module
 from forensics.models.finding import Finding, Intake
 from forensics.models.plan import ResponsePlan
 from forensics.models.verification import Standing
-from forensics.operators.memory_offer import lime_module
-from forensics.operators.triage import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
 from forensics.settings import get_settings
+from forensics.triage.operators import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
 from lab.seed_accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT, Account
 from lab.story import finding as asff
+from tests.gateways import case_store, isolation_guard, recorder_of
 from tests.integration.conftest import SmallLab, running_lab
 from tests.integration.steps import perform
 
@@ -76,7 +76,7 @@ def read(body: str) -> Intake:
 
 def open_with(finding: Finding) -> str:
     case = case_from(finding, received_at=datetime.now(UTC))
-    how, holder = ForensicsHook().store().open_case(case, finding=finding)[:2]
+    how, holder = case_store().open_case(case, finding=finding)[:2]
     assert str(getattr(how, "value", how)) == "opened"
     return holder
 
@@ -85,7 +85,7 @@ def triaged(case_id: str) -> ResponsePlan:
     """Describe, plan; the plan as it is stored."""
     perform(DescribeTargetOperator(task_id="describe_target"), case_id=case_id)
     perform(PlanResponseOperator(task_id="plan_response"), case_id=case_id)
-    plan = ForensicsHook().desk(case_id, step="test").plan()
+    plan = recorder_of(case_id, step="test").plan()
     assert plan is not None
     return plan
 
@@ -200,7 +200,7 @@ def test_when_nobody_can_be_asked_nothing_is_isolated_and_clearing_asks_again(la
     assert "AccessDenied" in plan.isolate.reasons[-1]
     lab.control("faults", [])
     perform(PlanResponseOperator(task_id="plan_response"), case_id=case_id)
-    again = ForensicsHook().desk(case_id, step="test").plan()
+    again = recorder_of(case_id, step="test").plan()
     assert again is not None and again.isolate.go
 
 
@@ -248,12 +248,11 @@ def test_a_request_that_was_altered_after_signing_does_nothing(
 def test_a_nonce_counts_once(lab: SmallLab, request_event: Callable[..., dict[str, Any]]) -> None:
     (finding,) = read(json.dumps(request_event())).findings
     first = case_from(finding, received_at=datetime.now(UTC))
-    hook = ForensicsHook()
-    hook.store().open_case(first, finding=finding)
-    assert hook.defence(first).verifier.verify([finding], now=datetime.now(UTC))[0].confirmed
-    assert hook.defence(first).verifier.verify([finding], now=datetime.now(UTC))[0].confirmed, "a repeated try"
+    case_store().open_case(first, finding=finding)
+    assert isolation_guard(first).verifier.verify([finding], now=datetime.now(UTC))[0].confirmed
+    assert isolation_guard(first).verifier.verify([finding], now=datetime.now(UTC))[0].confirmed, "a repeated try"
     other = first.model_copy(update={"case_id": "fc-20260101-0123456789"})
-    again = hook.defence(other).verifier.verify([finding], now=datetime.now(UTC))[0]
+    again = isolation_guard(other).verifier.verify([finding], now=datetime.now(UTC))[0]
     assert again.standing is Standing.FORGED and "repetition" in again.reason
 
 
@@ -303,7 +302,7 @@ def test_the_signed_list_protects_and_a_tampered_one_stops_all_isolation(
         Bucket=lab.facts["tools_bucket"], Key="policy/never-isolate.json", Body=emptied.encode()
     )
     perform(PlanResponseOperator(task_id="plan_response"), case_id=case_id)
-    again = ForensicsHook().desk(case_id, step="test").plan()
+    again = recorder_of(case_id, step="test").plan()
     assert again is not None and not again.isolate.go and again.disk.go
     assert "cannot be trusted" in again.isolate.reasons[-1] and "cannot be trusted" in again.warnings[0]
 
@@ -318,7 +317,7 @@ def test_a_missing_list_is_not_an_empty_one(lab: SmallLab, monkeypatch: pytest.M
 def test_a_signed_policy_replaces_the_packaged_one(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import resources
 
-    text = resources.files("forensics.domain").joinpath("policy.yaml").read_text("utf-8")
+    text = resources.files("forensics.triage").joinpath("policy.yaml").read_text("utf-8")
     own = text.replace('version: "2026-11-24"', 'version: "ours-3"').replace(
         "isolate_from: HIGH", "isolate_from: CRITICAL"
     )
@@ -362,11 +361,10 @@ def test_a_later_worse_finding_extends_the_plan(lab: SmallLab) -> None:
     assert not (before.memory.go or before.isolate.go)
     hub(lab).batch_import_findings(Findings=[asff(instance, title="C2", label="CRITICAL")])
     (body,) = queued(lab)
-    hook = ForensicsHook()
-    hook.store().add_finding(case_id, read(body).findings[0])
+    case_store().add_finding(case_id, read(body).findings[0])
     extended = perform(ExtendPlanOperator(task_id="extend_plan"), case_id=case_id)
     assert extended == {"added": ["memory", "disk", "isolate"]}
-    after = hook.desk(case_id, step="test").plan()
+    after = recorder_of(case_id, step="test").plan()
     assert after is not None and after.isolate.go and after.revision == 2
     assert any("Response plan extended: memory, disk, isolate" in m["subject"] for m in lab.mail())
     with pytest.raises(AirflowSkipException, match="nothing beyond the plan"):
@@ -379,11 +377,11 @@ def test_a_list_of_modules_is_used_only_as_it_was_signed(lab: SmallLab, monkeypa
     put_signed(lab, key, f"version: 1\nmodules: [{fields}]\n")
     setting(monkeypatch, LIME_LIST_KEY=key)
     case_id = confirmed_case(lab)
-    desk, probe = ForensicsHook().desk(case_id, step="test"), Probe(kernel=kernel, architecture="x86_64")
-    found = lime_module(desk, probe)
+    recorder, probe = recorder_of(case_id, step="test"), Probe(kernel=kernel, architecture="x86_64")
+    found = lime_module(recorder, probe)
     assert found is not None and found.key == "tools/lime/a.ko"
-    assert lime_module(desk, Probe(kernel=f"{kernel}1", architecture="x86_64")) is None
+    assert lime_module(recorder, Probe(kernel=f"{kernel}1", architecture="x86_64")) is None
     forged = f"version: 1\nmodules: [{fields.replace('a.ko', 'evil.ko')}]\n".encode()
     lab.client("s3").put_object(Bucket=lab.facts["tools_bucket"], Key=key, Body=forged)
-    assert lime_module(desk, probe) is None, "the capture goes on by other methods"
+    assert lime_module(recorder, probe) is None, "the capture goes on by other methods"
     assert any(case_id in m["subject"] and "LiME modules cannot be trusted" in m["subject"] for m in lab.mail())

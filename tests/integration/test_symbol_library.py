@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from forensics.aws.signed import SignatureError
-from forensics.domain.naming import SYMBOL_LIBRARY
-from forensics.domain.orphans import Holding, why_orphan
-from forensics.hooks.session import ForensicsHook
+from forensics.custody.signed_documents import SignatureError
+from forensics.investigation.analysis_operators import AnalyseMemoryOperator
+from forensics.investigation.instance_operators import LaunchForensicInstanceOperator
+from forensics.investigation.orphans import Holding, why_orphan
+from forensics.investigation.reaper_operators import ReapOrphansOperator
+from forensics.investigation.symbol_operators import BuildSymbolsOperator, LaunchBuilderOperator, RemoveBuilderOperator
+from forensics.memory.capture_operators import CaptureMemoryOperator
+from forensics.memory.probe_operators import ProbeTargetOperator
+from forensics.memory.verify_operators import VerifyMemoryOperator
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
 from forensics.models.symbols import SymbolTable, banner_digest
-from forensics.operators.analysis import AnalyseMemoryOperator
-from forensics.operators.investigation import LaunchForensicInstanceOperator
-from forensics.operators.memory import CaptureMemoryOperator
-from forensics.operators.memory_probe import ProbeTargetOperator
-from forensics.operators.memory_verify import VerifyMemoryOperator
-from forensics.operators.reaper import ReapOrphansOperator
-from forensics.operators.symbol_library import BuildSymbolsOperator, LaunchBuilderOperator, RemoveBuilderOperator
+from forensics.naming import SYMBOL_LIBRARY
 from tests import memory_image
+from tests.gateways import case_gateways, recorder_of, symbol_store
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_case_steps import open_case, triage
@@ -59,17 +59,17 @@ def test_a_package_becomes_a_signed_table_and_its_builder_goes(lab: SmallLab, mo
     assert (made["banner"], made["method"]) == (BANNER, "btf")
     assert ReapOrphansOperator(task_id="reap").execute({}) == [], "a build at work is no orphan"
     with monkeypatch.context() as patch:
-        patch.setattr("forensics.domain.orphans.LIBRARY_LIMIT", timedelta(0))
+        patch.setattr("forensics.investigation.orphans.LIBRARY_LIMIT", timedelta(0))
         (gone,) = ReapOrphansOperator(task_id="reap").execute({})
     assert gone["id"] == instance and builders(lab) == [], "one that was forgotten goes"
     perform(LaunchBuilderOperator(task_id="launch_builder"), run_id="manual__2")
     perform(RemoveBuilderOperator(task_id="remove_builder"))
     assert builders(lab) == [] and perform(RemoveBuilderOperator(task_id="remove_builder")) is not None
     case_id = open_case(lab)
-    library = ForensicsHook().symbols(case_id)
+    library = symbol_store(case_id)
     table = library.find(f"{BANNER}\n")
     assert table is not None and table.package_sha256 == hashlib.sha256(PACKAGE).hexdigest()
-    content = b"".join(ForensicsHook().forensic(case_id).evidence.stream(table.key))
+    content = b"".join(case_gateways(case_id).evidence.stream(table.key))
     assert "init_task" in json.loads(lzma.decompress(content))["symbols"]
     assert library.find("Linux version 9.9 of nobody") is None
     assert table.sha256 == hashlib.sha256(content).hexdigest() and table.key in library.get_url(table)
@@ -86,7 +86,7 @@ def captured(lab: SmallLab) -> str:
 
 def outcome(case_id: str) -> tuple[str, str]:
     """Outcome and reason of the analysis."""
-    (found,) = ForensicsHook().desk(case_id, step="test").view().investigations
+    (found,) = recorder_of(case_id, step="test").view().investigations
     return found.outcome, found.reason or ""
 
 
@@ -104,7 +104,7 @@ def test_an_unknown_kernel_ends_partial_and_is_examined_again_when_its_table_is_
     ended, reason = outcome(case_id)
     # The made-up image holds a banner and no kernel: with the table Volatility is run, and says so.
     assert ended == "PARTIAL" and "cannot read the list of processes" in reason
-    view = ForensicsHook().desk(case_id, step="test").view()
+    view = recorder_of(case_id, step="test").view()
     assert any("symbol library offers" in event.what for event in view.timeline)
     assert perform(analyse, case_id=case_id) == {"already": True}
 
@@ -143,8 +143,8 @@ def entry_of(**changes: Any) -> SymbolTable:
 
 
 def test_an_entry_that_was_not_signed_is_never_offered(lab: SmallLab) -> None:
-    hook, case_id = ForensicsHook(), open_case(lab)
-    library, evidence = hook.symbols(), hook.forensic(SYMBOL_LIBRARY).evidence
+    case_id = open_case(lab)
+    library, evidence = symbol_store(), case_gateways(SYMBOL_LIBRARY).evidence
     library.add(entry_of(), b"content")
     assert library.find(BANNER) == entry_of()
     folder = f"cases/{SYMBOL_LIBRARY}/linux/{banner_digest(BANNER)}"
@@ -154,13 +154,13 @@ def test_an_entry_that_was_not_signed_is_never_offered(lab: SmallLab) -> None:
     evidence.put(f"{folder}/dwarf.json", json.dumps(forged).encode())
     with pytest.raises(SignatureError, match="is not what was signed"):
         library.find(BANNER)
-    desk = hook.desk(case_id, step="analyse_memory")
+    recorder = recorder_of(case_id, step="analyse_memory")
     item = Evidence(
         evidence_id="mem-1", kind=EvidenceKind.MEMORY, outcome=Outcome.ACQUIRED, origin={"kernel_banner": BANNER}
     )
-    desk.save_evidence(item)
-    assert AnalyseMemoryOperator(task_id="analyse_memory")._table(desk, "mem-1") is None
-    assert any("is not what was signed" in event.what for event in desk.view().timeline)
+    recorder.save_evidence(item)
+    assert AnalyseMemoryOperator(task_id="analyse_memory")._table(recorder, "mem-1") is None
+    assert any("is not what was signed" in event.what for event in recorder.view().timeline)
     # A true entry in another kernel's place, and something that is no entry.
     other = "Linux version 5.0.0-other (somebody@example) #1 SMP"
     evidence.put(f"cases/{SYMBOL_LIBRARY}/linux/{banner_digest(other)}/btf.json", json.dumps(signed).encode())

@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from forensics.domain import documents
-from forensics.hooks.session import ForensicsHook
+from forensics import document_registry as documents
+from forensics.disk.copy_operators import CopySnapshotsOperator
+from forensics.disk.snapshot_operators import SnapshotVolumesOperator
+from forensics.investigation.analysis_operators import AnalyseDiskOperator
+from forensics.investigation.instance_operators import AttachEvidenceVolumesOperator, LaunchForensicInstanceOperator
 from forensics.models.documents import Offer
 from forensics.models.results import Investigation
-from forensics.operators.analysis import AnalyseDiskOperator
-from forensics.operators.case import WriteReportOperator
-from forensics.operators.disk import SnapshotVolumesOperator
-from forensics.operators.disk_copy import CopySnapshotsOperator
-from forensics.operators.investigation import AttachEvidenceVolumesOperator, LaunchForensicInstanceOperator
+from forensics.report.operators import WriteReportOperator
 from forensics.report.sections import EXPORTS
 from lab.evidence.disk import TINY, build
 from lab.seed_targets import Images
 from tests import memory_image
+from tests.gateways import recorder_of
 from tests.integration.conftest import SmallImages, SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_case_steps import open_case, triage
@@ -85,7 +85,7 @@ def test_clamav_scans_every_volume_and_its_matches_are_findings(lab: SmallLab, r
     offer(lab, b"signatures of somebody else\n")
     with pytest.raises(AirflowFailException, match="not the ones that the registry names"):
         perform(AnalyseDiskOperator(task_id="analyse_disk"), case_id=case_id)
-    view = ForensicsHook().desk(case_id, step="test").view()
+    view = recorder_of(case_id, step="test").view()
     outcomes = {(i.activity, i.outcome) for i in view.investigations}
     assert ("investigate_clamav", "FAILED") in outcomes
     assert {o for a, o in outcomes if a == "investigate_disk"} <= {"DONE", "PARTIAL"}, "the toolkit's results stay"
@@ -94,7 +94,7 @@ def test_clamav_scans_every_volume_and_its_matches_are_findings(lab: SmallLab, r
     done = perform(AnalyseDiskOperator(task_id="analyse_disk"), case_id=case_id)
     volumes = lab.facts["instances"]["web-server"]["volumes"].values()
     assert done == {f"investigate_clamav of disk-{v}": 1 for v in volumes}
-    view = ForensicsHook().desk(case_id, step="test").view()
+    view = recorder_of(case_id, step="test").view()
     scans = [r for r in view.results if r.tool == "clamav"]
     assert len(scans) == len(volumes)
     for result in scans:
@@ -128,7 +128,7 @@ def assert_reported(lab: SmallLab, case_id: str) -> None:
     assert "clamav matched Lab.Planted.Readme" in stored["timeline.timesketch.jsonl"] + stored["findings.ocsf.jsonl"]
     report = json.loads(stored["json"])
     assert {a["question"] for a in report["answers"]} == {q["id"] for q in report["view"]["plan"]["questions"]}
-    view = ForensicsHook().desk(case_id, step="test").view()
+    view = recorder_of(case_id, step="test").view()
     assert view.milestones["reported"].isoformat() > report["generated_at"]
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from forensics.memory.capture_operators import CaptureMemoryOperator
+from forensics.memory.verify_operators import VerifyMemoryOperator
 from forensics.models.evidence import EvidenceKind, Outcome
-from forensics.operators.memory import CaptureMemoryOperator
-from forensics.operators.memory_verify import VerifyMemoryOperator
 from lab.airflow import secret_key
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform

@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from forensics.hooks.session import ForensicsHook
-from forensics.ingest import read_event
+from forensics.aws.hook import ForensicsHook
+from forensics.intake.annotation import annotate
+from forensics.intake.readers import read_event
 from forensics.models.case import Case, CaseStatus
-from forensics.operators.write_back import annotate
 from forensics.settings import get_settings
 from lab.airflow import REGION
 from lab.seed_accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT
 from lab.shapes import asff, guardduty, ocsf
 from lab.story import finding
+from tests.gateways import admit, case_store
 from tests.integration.conftest import SmallLab
 
 _numbers = itertools.count(0x0D00000000000000)
@@ -31,18 +32,18 @@ class Opened:
         intake = read_event(json.dumps(event), received_at=datetime.now(UTC), administrators=(SECURITY_ACCOUNT,))
         (self.finding,) = intake.findings
         self.hook = ForensicsHook()
-        admitted = self.hook.door().admit(self.finding, received_at=datetime.now(UTC))
+        admitted = admit(self.finding, received_at=datetime.now(UTC))
         self.case: Case = admitted.case
 
     def annotate(self, status: CaseStatus = CaseStatus.OPEN) -> None:
         """As the first or the last step of the case does."""
-        store = self.hook.store()
+        store = case_store()
         case = store.update_case(self.case.case_id, status=status)
         annotate(self.hook, store, case, [self.finding], step="test")
 
     def timeline(self) -> list[str]:
         """What the case's timeline says."""
-        return [data["what"] for _, data in self.hook.store().items(self.case.case_id, "TIMELINE#")]
+        return [data["what"] for _, data in case_store().items(self.case.case_id, "TIMELINE#")]
 
 
 def put(lab: SmallLab, event: dict[str, Any], account: str) -> None:
@@ -130,4 +131,4 @@ def test_what_a_service_refuses_stops_nothing_and_what_it_sends_makes_no_loop(la
     assert len(again) == 2
     for body in again:
         (found,) = read_event(body, received_at=datetime.now(UTC), administrators=(SECURITY_ACCOUNT,)).findings
-        assert opened.hook.door().admit(found, received_at=datetime.now(UTC)).how == "exists"
+        assert admit(found, received_at=datetime.now(UTC)).how == "exists"

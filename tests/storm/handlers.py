@@ -20,11 +20,12 @@ from typing import Any
 
 from botocore.client import BaseClient
 
-from forensics.domain.opening import case_from
-from forensics.hooks.session import ForensicsHook
+from forensics.aws.hook import ForensicsHook
+from forensics.intake.engine import IntakeEngine, RunOrder
+from forensics.intake.opening import case_from
+from forensics.intake.sensors import URGENT_RANK, Dags, QueueWork
 from forensics.models.case import Case
-from forensics.sensors.engine import IntakeEngine, RunOrder
-from forensics.sensors.findings import URGENT_RANK, Dags, QueueWork
+from tests.gateways import case_store, finding_queue
 
 
 class FileWork(QueueWork):
@@ -55,14 +56,14 @@ def make(file: Path) -> bool:
 def product(runs: Path) -> None:
     """The product's engine."""
     hook = ForensicsHook()
-    engine = IntakeEngine(hook.queue(), FileWork(hook, runs), urgent_rank=URGENT_RANK, visibility=3)
+    engine = IntakeEngine(finding_queue(), FileWork(hook, runs), urgent_rank=URGENT_RANK, visibility=3)
     engine.run(seconds=120, linger=2)
 
 
 def naive(runs: Path) -> None:
     """What one would write first: delete on receipt, then a case and a run under a new id for each message."""
     hook = ForensicsHook()
-    queue, work, store = hook.queue(), FileWork(hook, runs), hook.store()
+    queue, work, store = finding_queue(), FileWork(hook, runs), case_store()
     idle = time.monotonic()
     while time.monotonic() - idle < 2:
         for message in queue.receive(visibility=3):

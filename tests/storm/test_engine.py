@@ -12,13 +12,13 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from forensics.aws.finding_queue import FindingQueue
+from forensics.aws.sqs import FindingQueue
 from forensics.errors import AccessDeniedError, FindingError, ForensicsError, ThrottledError
+from forensics.intake import engine as engine_module
+from forensics.intake.engine import Heap, IntakeEngine, RunOrder
 from forensics.models.finding import Finding, Severity, Verdict
 from forensics.models.intake import IntakeRecord, Reading
-from forensics.sensors import engine as engine_module
-from forensics.sensors.engine import Heap, IntakeEngine, RunOrder
-from tests.unit.domain.builders import finding
+from tests.unit.builders import finding
 
 URGENT = Severity.HIGH.rank
 

@@ -7,19 +7,18 @@ from typing import Any
 
 import pytest
 
-from forensics.aws.finding_queue import FindingQueue
+from forensics.aws.sqs import FindingQueue
 from forensics.errors import AwsError
-from forensics.operators import redrive
-from forensics.operators.redrive import RedriveFindingsOperator
+from forensics.intake.redrive_operators import RedriveFindingsOperator
 from tests.storm.test_engine import queue, send, sqs
 
 __all__ = ["queue", "sqs"]
+pytestmark = pytest.mark.usefixtures("settings_environment")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, queue: FindingQueue, **params: Any) -> dict[str, int]:
     """Run the task as the DAG does."""
-    hook = type("Hook", (), {"queue": lambda self: queue})
-    monkeypatch.setattr(redrive, "ForensicsHook", hook)
+    monkeypatch.setattr(FindingQueue, "of", lambda session, settings: queue)
     task = RedriveFindingsOperator(task_id="redrive_findings")
     return task.execute({"params": {"quarantined": False, "limit": 1000, **params}})
 

@@ -6,9 +6,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from forensics.aws.containment import ALLOWED
+from forensics.containment.call_runner import ALLOWED
 
-GATEWAYS = Path(__file__).resolve().parents[2] / "plugins" / "forensics" / "aws"
+GATEWAYS = Path(__file__).resolve().parents[2] / "plugins" / "forensics"
 # The attribute a gateway keeps its client in → the service that IAM actions are prefixed with.
 SERVICES = {
     "_ec2": "ec2", "_ebs": "ebs", "_ssm": "ssm", "_s3": "s3", "_kms": "kms", "_db": "dynamodb", "_sns": "sns", "_sqs": "sqs",
@@ -34,7 +34,7 @@ OTHER_NAMES = {
 }
 # A gateway whose attribute is called just ``_client``.
 UNNAMED = {"autoscaling.py": "autoscaling"}
-# How boto3 names services that IAM names otherwise (forensics.aws.containment lists its calls by client).
+# How boto3 names services that IAM names otherwise (forensics.containment.call_runner lists its calls by client).
 BOTO_NAMES = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing"}
 NOT_CALLS = {"get_paginator", "get_waiter", "generate_presigned_url", "exceptions", "meta"}
 
@@ -52,7 +52,7 @@ def _service(attribute: str, file: Path) -> str:
 def unknown_clients() -> list[str]:
     """Attributes that a gateway fills from a parameter called ``client`` and that :data:`SERVICES` does not know."""
     found = []
-    for file in sorted(GATEWAYS.glob("*.py")):
+    for file in sorted(GATEWAYS.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Name)):
                 continue
@@ -78,7 +78,7 @@ def calls() -> dict[str, str]:
     for service, operations in ALLOWED.items():
         for operation in operations:
             found[action(BOTO_NAMES.get(service, service), operation)] = "containment.py: ALLOWED"
-    for file in sorted(GATEWAYS.glob("*.py")):
+    for file in sorted(GATEWAYS.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             for service, method in _of(node, file):
                 found.setdefault(action(service, method), f"{file.name}:{node.lineno}")  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from forensics.domain import documents as pinned
+from forensics import document_registry as pinned
 from infra.deployment import archives, deploy, package, templates
 from infra.deployment.stacks import DeployError
 

@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from forensics.aws.case_export import CaseExport, ExportOrder
 from forensics.aws.case_store import CaseStore
-from forensics.aws.custody_ledger import CustodyLedger
-from forensics.aws.evidence_archive import EvidenceArchive
 from forensics.aws.s3 import EvidenceStore, StoredObject
+from forensics.aws.s3_archive import EvidenceArchive
+from forensics.custody.bundle_writer import CaseExport, ExportOrder
+from forensics.custody.ledger import CustodyLedger
 from forensics.models.custody import CustodyAction, CustodyFacts
 from forensics.models.evidence import Digest
 

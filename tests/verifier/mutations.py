@@ -14,8 +14,8 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from forensics.domain import bundle
-from forensics.domain.custody import canonical, event_digest
+from forensics.custody import bundle
+from forensics.custody.chain import canonical, event_digest
 
 Files = dict[str, bytes]
 Mutation = Callable[[Files, random.Random], tuple[Files, set[str]]]

@@ -10,7 +10,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensics.domain import bundle
+from forensics.custody import bundle
 from forensics_verify.canonical import NotCanonicalError, dumps, parse
 from forensics_verify.container import header
 

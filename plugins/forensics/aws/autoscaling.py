@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from forensics.aws.error_map import aws_errors
+from forensics.aws.session import AwsSession
 from forensics.models.target_facts import ScalingFacts
 
 
@@ -14,6 +15,11 @@ class AutoScalingGateway:
     def __init__(self, client: Any, *, account_id: str, region: str) -> None:
         self._client = client
         self._where = f"in account {account_id}, {region}"
+
+    @classmethod
+    def of(cls, session: AwsSession) -> Self:
+        """The gateway of a session's account and Region."""
+        return cls(session.autoscaling, account_id=session.account_id, region=session.region)
 
     def membership(self, instance_id: str, *, group: str | None = None) -> ScalingFacts | None:
         """The group the instance is in, or None. ``group`` names one that it was in: then "Detached" is told."""

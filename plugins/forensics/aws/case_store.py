@@ -9,15 +9,18 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
+from forensics import case_keys
 from forensics.aws.error_map import aws_errors
+from forensics.aws.session import AwsSession
 from forensics.errors import CaseError, ConflictError
 from forensics.models.base import Model, format_utc
 from forensics.models.case import Case, CaseStatus, Milestone, StepFailure, TimelineEntry, TimelineKind
 from forensics.models.finding import Finding
+from forensics.settings import Settings
 
 OPEN_TRIES = 6
 _FRESH = {"ConditionExpression": "attribute_not_exists(PK)"}
@@ -59,6 +62,11 @@ class CaseStore:
         self._db = client
         self.table = table
 
+    @classmethod
+    def of(cls, session: AwsSession, settings: Settings) -> Self:
+        """The deployment's table."""
+        return cls(session.dynamodb, table=settings.case_table)
+
     # ------------------------------------------------------------------ opening and closing
     def open_case(self, case: Case, *, finding: Finding, after: str | None = None) -> tuple[str, str]:
         """Open the case, or find the one that this finding belongs to.
@@ -75,7 +83,7 @@ class CaseStore:
             known = self.case_of_finding(finding)
             if known is not None and known != after:
                 return self._again(known, finding)
-            if self._get(case.case_id, "META") is not None:
+            if self._get(case.case_id, case_keys.CASE) is not None:
                 return self._again(case.case_id, finding)
             holder = self._lock_holder(case)
             if holder is not None and self._try_join(holder, case, finding):
@@ -87,7 +95,7 @@ class CaseStore:
 
     def _try_open(self, case: Case, finding: Finding, after: str | None) -> bool:
         meta = {
-            **self._key(case.case_id, "META"),
+            **self._key(case.case_id, case_keys.CASE),
             **self._indexes(case),
             "data": to_item(case.model_dump(mode="json")),
         }
@@ -128,10 +136,10 @@ class CaseStore:
     def _again(self, holder: str, finding: Finding) -> tuple[str, str]:
         """What a finding is whose case is known."""
         if self.case(holder).closed:
-            seen = [Finding.model_validate(d) for _, d in self.items(holder, f"FINDING#{finding.key}#")]
+            seen = [Finding.model_validate(d) for _, d in self.items(holder, f"{case_keys.FINDING}{finding.key}#")]
             raised = seen and finding.severity.rank > max(f.severity.rank for f in seen)
             return ("escalated" if raised else "closed"), holder
-        before = self.get(holder, finding_sk(finding), Finding)
+        before = self.get(holder, case_keys.finding(finding), Finding)
         if not self.add_finding(holder, finding):
             return "exists", holder
         return ("joined" if before is None else "raised"), holder
@@ -186,14 +194,14 @@ class CaseStore:
 
     def _finding(self, case_id: str, finding: Finding) -> dict[str, Any]:
         return {
-            **self._key(case_id, finding_sk(finding)),
+            **self._key(case_id, case_keys.finding(finding)),
             "severity_rank": {"N": str(finding.severity.rank)},
             "data": to_item(finding.model_dump(mode="json")),
         }
 
     def case(self, case_id: str) -> Case:
         """Return the head record, or raise :class:`CaseError`."""
-        data = self._get(case_id, "META")
+        data = self._get(case_id, case_keys.CASE)
         if data is None:
             msg = f"case {case_id} does not exist in table {self.table}"
             raise CaseError(msg, next_action="start the case from the Airflow UI or send the finding again")
@@ -212,7 +220,7 @@ class CaseStore:
         with aws_errors(f"update case {case_id} in table {self.table}"):
             answer = self._db.update_item(
                 TableName=self.table,
-                Key=self._key(case_id, "META"),
+                Key=self._key(case_id, case_keys.CASE),
                 UpdateExpression="SET " + ", ".join(sets),
                 ConditionExpression="attribute_exists(PK)",
                 ExpressionAttributeNames=names,
@@ -280,7 +288,7 @@ class CaseStore:
                 self._db.put_item(
                     TableName=self.table,
                     Item={
-                        **self._key(case_id, f"LEASE#{name}"),
+                        **self._key(case_id, f"{case_keys.LEASE}{name}"),
                         "holder": {"S": holder},
                         "until": {"N": str(now + seconds)},
                     },
@@ -295,7 +303,7 @@ class CaseStore:
     def release_lease(self, case_id: str, name: str) -> None:
         """Give a lease back."""
         with aws_errors(f"give lease {name} of case {case_id} back in table {self.table}"):
-            self._db.delete_item(TableName=self.table, Key=self._key(case_id, f"LEASE#{name}"))
+            self._db.delete_item(TableName=self.table, Key=self._key(case_id, f"{case_keys.LEASE}{name}"))
 
     def items(self, case_id: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """(sort key, data) of all items of a case whose sort key starts with ``prefix``, in order; all pages."""
@@ -320,7 +328,7 @@ class CaseStore:
     # ------------------------------------------------------------------ what people read
     def milestone(self, case_id: str, name: Milestone, at: datetime | None = None) -> bool:
         """Record a time of R117 the first time it happens."""
-        return self.put_once(case_id, f"MILESTONE#{name.value}", {"at": format_utc(at or datetime.now(UTC))})
+        return self.put_once(case_id, f"{case_keys.MILESTONE}{name.value}", {"at": format_utc(at or datetime.now(UTC))})
 
     def note(
         self,
@@ -337,16 +345,16 @@ class CaseStore:
             time=at or datetime.now(UTC), kind=kind, what=what, source=source, evidence_id=evidence_id
         )
         mark = hashlib.sha256(f"{what}|{source}".encode()).hexdigest()[:12]
-        self.put_once(case_id, f"TIMELINE#{format_utc(entry.time)}#{mark}", entry)
+        self.put_once(case_id, f"{case_keys.TIMELINE}{format_utc(entry.time)}#{mark}", entry)
 
     def fail(self, case_id: str, failure: StepFailure) -> None:
         """Record that a step failed for good (replaced when it fails again, removed when it succeeds)."""
-        self.put(case_id, f"FAILURE#{failure.step}", failure)
+        self.put(case_id, f"{case_keys.FAILURE}{failure.step}", failure)
 
     def clear_failure(self, case_id: str, step: str) -> None:
         """Remove the failure of a step that has succeeded since."""
         with aws_errors(f"clear failure of {step} in case {case_id}"):
-            self._db.delete_item(TableName=self.table, Key=self._key(case_id, f"FAILURE#{step}"))
+            self._db.delete_item(TableName=self.table, Key=self._key(case_id, f"{case_keys.FAILURE}{step}"))
 
     def list_cases(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Case], str | None]:
         """Newest cases first over all statuses; ``cursor`` continues after the last one shown."""
@@ -376,7 +384,7 @@ class CaseStore:
         with aws_errors(f"look up the cases of {instance_id} in table {self.table}"):
             pages = self._db.get_paginator("query").paginate(TableName=self.table, ScanIndexForward=False, **request)
             cases = [Case.model_validate(from_item(item["data"])) for page in pages for item in page["Items"]]
-        return next((case for case in cases if self.has(case.case_id, "RESTORE#original")), None)
+        return next((case for case in cases if self.has(case.case_id, case_keys.RESTORE_POINT)), None)
 
 
 def _lock_key(case: Case) -> dict[str, Any]:
@@ -387,8 +395,3 @@ def _finding_key(finding: Finding) -> dict[str, Any]:
     # A person's custom action on a finding is an order of its own.
     order = f"#{finding.action.value}" if finding.action else ""
     return {"PK": {"S": f"FINDING#{finding.key}{order}"}, "SK": {"S": "CASE"}}
-
-
-def finding_sk(finding: Finding) -> str:
-    """Sort key of a finding in its case: one item for each shape and each person's action."""
-    return f"FINDING#{finding.key}#{finding.source.value}" + (f"#{finding.action.value}" if finding.action else "")

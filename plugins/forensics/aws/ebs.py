@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from forensics.aws.error_map import aws_errors
-from forensics.domain.audit import AuditedSnapshot
+from forensics.aws.session import AwsSession
 from forensics.errors import ResourceGoneError, SnapshotError
 from forensics.models.base import Model
+from forensics.models.custody import AuditedSnapshot
 
 
 class Snapshot(Model):
@@ -34,6 +35,11 @@ class EbsGateway:
         self._ec2 = client
         self.account_id = account_id
         self.region = region
+
+    @classmethod
+    def of(cls, session: AwsSession) -> Self:
+        """The gateway of a session's account and Region."""
+        return cls(session.ec2, account_id=session.account_id, region=session.region)
 
     @property
     def _where(self) -> str:

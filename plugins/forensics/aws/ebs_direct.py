@@ -7,11 +7,12 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from forensics.aws.error_map import aws_errors
-from forensics.domain.disk_image import BLOCK_BYTES, GIB
+from forensics.aws.session import AwsSession
 from forensics.errors import AwsError, DigestMismatchError
+from forensics.models.disk import BLOCK_BYTES, GIB
 
 PAGE = 10_000  # ListSnapshotBlocks, MaxResults
 # 40 requests at a time are the quota of 1,000 GetSnapshotBlock a second at 40 ms each, and botocore slows down when EBS
@@ -34,6 +35,11 @@ class EbsDirectGateway:
     def __init__(self, client: Any, *, account_id: str, region: str) -> None:
         self._ebs = client
         self._where = f"in account {account_id}, {region}"
+
+    @classmethod
+    def of(cls, session: AwsSession) -> Self:
+        """The gateway of a session's account and Region."""
+        return cls(session.ebs, account_id=session.account_id, region=session.region)
 
     def volume_bytes(self, snapshot_id: str) -> int:
         """Size of the volume that the snapshot is of."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from forensics.aws.error_map import aws_errors, error_code
+from forensics.aws.session import AwsSession
 from forensics.errors import AwsError, ResourceGoneError
 from forensics.models.target import NetworkInterface, Target, Volume
 
@@ -18,6 +19,11 @@ class Ec2Gateway:
         self._ec2 = client
         self.account_id = account_id
         self.region = region
+
+    @classmethod
+    def of(cls, session: AwsSession) -> Self:
+        """The gateway of a session's account and Region."""
+        return cls(session.ec2, account_id=session.account_id, region=session.region)
 
     @property
     def _where(self) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 from forensics.aws.error_map import aws_errors
-from forensics.domain.naming import TAG_CASE
+from forensics.aws.session import AwsSession
 from forensics.models.target_facts import (
     AddressFacts,
     EndpointFacts,
@@ -15,6 +15,7 @@ from forensics.models.target_facts import (
     OwnGroup,
     VolumeFacts,
 )
+from forensics.naming import TAG_CASE
 
 
 class Ec2Facts:
@@ -23,6 +24,11 @@ class Ec2Facts:
     def __init__(self, client: Any, *, account_id: str, region: str) -> None:
         self._ec2 = client
         self._where = f"in account {account_id}, {region}"
+
+    @classmethod
+    def of(cls, session: AwsSession) -> Self:
+        """The gateway of a session's account and Region."""
+        return cls(session.ec2, account_id=session.account_id, region=session.region)
 
     def interfaces(self, instance_id: str) -> tuple[InterfaceFacts, ...]:
         """Every interface attached to the instance with its Elastic IPs, whatever its VPC (R41)."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Self
 
 from forensics.aws.error_map import aws_errors
+from forensics.aws.session import AwsSession
 from forensics.models.target_facts import MembershipFacts
 
 # AWS has no call "target groups of this instance": every group's targets are read, some at a time.
@@ -21,6 +22,11 @@ class BalancerGateway:
         self._classic = classic
         self._current = current
         self._where = f"in account {account_id}, {region}"
+
+    @classmethod
+    def of(cls, session: AwsSession) -> Self:
+        """The gateway of a session's account and Region."""
+        return cls(session.elb, session.elbv2, account_id=session.account_id, region=session.region)
 
     def memberships(
         self, instance_id: str, *, addresses: Iterable[str], vpc_ids: Iterable[str]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from forensics.aws.error_map import aws_errors
-from forensics.domain.containment_permissions import Permission
+from forensics.aws.session import AwsSession
 from forensics.errors import ResourceGoneError
+from forensics.models.containment import Permission
 
 OWN_POLICIES = "forensics-"
 
@@ -17,6 +18,11 @@ class IamGateway:
     def __init__(self, client: Any, *, account_id: str, region: str) -> None:
         self._iam = client
         self._where = f"in account {account_id}"
+
+    @classmethod
+    def of(cls, session: AwsSession) -> Self:
+        """The gateway of a session's account and Region."""
+        return cls(session.iam, account_id=session.account_id, region=session.region)
 
     def profile_role(self, profile: str) -> dict[str, Any] | None:
         """GetInstanceProfile's role (name, trust policy), or None when the profile has none or does not exist."""

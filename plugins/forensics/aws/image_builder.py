@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from forensics.aws.error_map import aws_errors
+from forensics.aws.session import AwsSession
 from forensics.models.base import Model
 
 WORKING = frozenset({"PENDING", "CREATING", "BUILDING", "TESTING", "DISTRIBUTING", "INTEGRATING"})
@@ -32,6 +33,11 @@ class ImageBuilderGateway:
         self._ssm = ssm
         self.account_id = account_id
         self.region = region
+
+    @classmethod
+    def of(cls, session: AwsSession) -> Self:
+        """The gateway of a session's account and Region."""
+        return cls(session.imagebuilder, session.ssm, account_id=session.account_id, region=session.region)
 
     def start(self, pipeline_arn: str, *, token: str) -> str:
         """Start the pipeline and return the ARN of its image; the same token starts nothing twice."""

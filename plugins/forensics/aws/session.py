@@ -5,17 +5,39 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
 
 import boto3
 import botocore.session
+from botocore.client import BaseClient
 from botocore.config import Config
-from botocore.credentials import RefreshableCredentials
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.loaders import Loader
+from botocore.session import Session as CoreSession
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.request_log import watch
+from forensics.aws.session_policy import Policy
+
+if TYPE_CHECKING:
+    from mypy_boto3_autoscaling import AutoScalingClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_ebs import EBSClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_elb import ElasticLoadBalancingClient
+    from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
+    from mypy_boto3_guardduty import GuardDutyClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_imagebuilder import ImagebuilderClient
+    from mypy_boto3_kms import KMSClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_securityhub import SecurityHubClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_sts import STSClient
 
 _CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 6},
@@ -44,47 +66,111 @@ class Scope:
 
     def as_dict(self) -> dict[str, str]:
         """Plain values, for a trigger's arguments."""
-        return {
-            "account_id": self.account_id,
-            "region": self.region,
-            "phase": self.phase,
-            "case_id": self.case_id,
-            "instance_id": self.instance_id,
-        }
+        return asdict(self)
 
 
 class LazyClient:
     """A boto3 client that is made when it is first used: loading a service's model costs up to half a second."""
 
-    def __init__(self, factory: ClientFactory, service: str) -> None:
-        self._factory = factory
+    def __init__(self, session: AwsSession, service: str) -> None:
+        self._session = session
         self._service = service
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._factory.client(self._service), name)
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._session.client(self._service), name)
 
 
-@dataclass
-class ClientFactory:
-    """Makes boto3 clients for one identity; thread-safe, clients are reused."""
+@dataclass(eq=False)
+class AwsSession:
+    """One identity in one account and Region, as boto3 clients that are made on first use and reused; thread-safe.
 
-    session: Any
+    Rooms build their gateways from it (``Ec2Gateway.of(session)``). ``role_arn`` is empty for the process's own
+    identity; ``case_id`` is the source identity that CloudTrail shows.
+    """
+
+    boto: boto3.session.Session
+    account_id: str
     region: str
-    _clients: dict[str, Any] = field(default_factory=dict)
+    role_arn: str = ""
+    case_id: str = ""
+    _clients: dict[str, BaseClient] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def client(self, service: str) -> Any:
-        """Return the client of a service in this factory's Region."""
+    def client(self, service: str) -> BaseClient:
+        """Return the client of a service in this session's Region."""
         with self._lock:
             if service not in self._clients:
                 config = _CONFIG.merge(Config(signature_version="s3v4")) if service == "s3" else _CONFIG
-                self._clients[service] = self.session.client(service, region_name=self.region, config=config)
-                watch(self._clients[service])
+                # The stubs have an overload for each literal name; the name is a variable here.
+                made: BaseClient = self.boto.client(service, region_name=self.region, config=config)  # type: ignore[call-overload]
+                watch(made)
+                self._clients[service] = made
             return self._clients[service]
 
-    def lazy(self, service: str) -> Any:
-        """A client that is made on first use."""
-        return LazyClient(self, service)
+    # What boto3-stubs knows each client as; the stubs are not installed where the product runs.
+    @cached_property
+    def autoscaling(self) -> AutoScalingClient:
+        return cast("AutoScalingClient", LazyClient(self, "autoscaling"))
+
+    @cached_property
+    def dynamodb(self) -> DynamoDBClient:
+        return cast("DynamoDBClient", LazyClient(self, "dynamodb"))
+
+    @cached_property
+    def ebs(self) -> EBSClient:
+        return cast("EBSClient", LazyClient(self, "ebs"))
+
+    @cached_property
+    def ec2(self) -> EC2Client:
+        return cast("EC2Client", LazyClient(self, "ec2"))
+
+    @cached_property
+    def elb(self) -> ElasticLoadBalancingClient:
+        return cast("ElasticLoadBalancingClient", LazyClient(self, "elb"))
+
+    @cached_property
+    def elbv2(self) -> ElasticLoadBalancingv2Client:
+        return cast("ElasticLoadBalancingv2Client", LazyClient(self, "elbv2"))
+
+    @cached_property
+    def guardduty(self) -> GuardDutyClient:
+        return cast("GuardDutyClient", LazyClient(self, "guardduty"))
+
+    @cached_property
+    def iam(self) -> IAMClient:
+        return cast("IAMClient", LazyClient(self, "iam"))
+
+    @cached_property
+    def imagebuilder(self) -> ImagebuilderClient:
+        return cast("ImagebuilderClient", LazyClient(self, "imagebuilder"))
+
+    @cached_property
+    def kms(self) -> KMSClient:
+        return cast("KMSClient", LazyClient(self, "kms"))
+
+    @cached_property
+    def s3(self) -> S3Client:
+        return cast("S3Client", LazyClient(self, "s3"))
+
+    @cached_property
+    def securityhub(self) -> SecurityHubClient:
+        return cast("SecurityHubClient", LazyClient(self, "securityhub"))
+
+    @cached_property
+    def sns(self) -> SNSClient:
+        return cast("SNSClient", LazyClient(self, "sns"))
+
+    @cached_property
+    def sqs(self) -> SQSClient:
+        return cast("SQSClient", LazyClient(self, "sqs"))
+
+    @cached_property
+    def ssm(self) -> SSMClient:
+        return cast("SSMClient", LazyClient(self, "ssm"))
+
+    @cached_property
+    def sts(self) -> STSClient:
+        return cast("STSClient", LazyClient(self, "sts"))
 
 
 # One loader for every session of the process: it keeps the service models that it has read (the
@@ -93,8 +179,8 @@ _MODELS = Loader()
 _PRELOADED = ("dynamodb", "ec2", "kms", "s3", "sns", "sqs", "ssm", "sts", "guardduty", "securityhub")
 
 
-def _core() -> Any:
-    core: Any = botocore.session.get_session()
+def _core() -> CoreSession:
+    core = botocore.session.get_session()
     core.register_component("data_loader", _MODELS)
     return core
 
@@ -108,83 +194,100 @@ def preload_models() -> None:
             _MODELS.load_service_model(service, kind)
 
 
-_home_lock = threading.Lock()
-_home: dict[str, ClientFactory] = {}
-_assumed: dict[tuple[str, ...], ClientFactory] = {}
+class _EarlyRenewal(DeferredRefreshableCredentials):
+    """Credentials that are fetched when they are first needed, and renewed half an hour before they end."""
+
+    _advisory_refresh_timeout = RENEW_BEFORE + 300
+    _mandatory_refresh_timeout = RENEW_BEFORE
 
 
-def home(region: str) -> ClientFactory:
-    """The process's own identity (on MWAA: the execution role in the forensic account)."""
-    with _home_lock:
-        if region not in _home:
-            _home[region] = ClientFactory(session=boto3.session.Session(botocore_session=_core()), region=region)
-        return _home[region]
+_cache_lock = threading.Lock()
+_own: dict[tuple[str, str], AwsSession] = {}
+_assumed: dict[tuple[str, ...], AwsSession] = {}
+_BaseSession = Callable[[], CoreSession]
+
+
+def own_session(account_id: str, region: str, *, connection: str = "", base: _BaseSession = _core) -> AwsSession:
+    """The process's own identity (on MWAA: the execution role in the forensic account).
+
+    ``base`` makes the botocore session behind it, for an identity that comes from an Airflow ``connection``.
+    """
+    key = (connection, region)
+    with _cache_lock:
+        if key not in _own:
+            boto = boto3.session.Session(botocore_session=base())
+            _own[key] = AwsSession(boto=boto, account_id=account_id, region=region)
+        return _own[key]
 
 
 def assume(
     scope: Scope,
     *,
-    role_prefix: str,
+    source: AwsSession,
+    role_arn: str,
     external_id: str,
     session_name: str,
-    policy: dict[str, Any] | None = None,
-) -> ClientFactory:
-    """Assume the phase's role in the scope's account.
+    policy: Policy | None = None,
+) -> AwsSession:
+    """Assume the phase's role in the scope's account, from the identity of ``source``.
 
     The call always carries ExternalId, SourceIdentity = case id and a session name that CloudTrail shows.
-    Sessions last one hour (role chaining's limit, STS AssumeRole) and are renewed here.
+    Sessions last one hour (role chaining's limit, STS AssumeRole) and renew themselves.
     """
-    role_arn = f"arn:aws:iam::{scope.account_id}:role/{role_prefix}{scope.phase}"
     key = (role_arn, scope.region, scope.case_id, json.dumps(policy, sort_keys=True))
-    with _home_lock:
+    with _cache_lock:
         found = _assumed.get(key)
         if found:
             return found
-    request: dict[str, Any] = {
-        "RoleArn": role_arn,
+    extra = {
         "RoleSessionName": session_name,
         "ExternalId": external_id,
         "SourceIdentity": scope.case_id,
         "DurationSeconds": SESSION_SECONDS,
         **({"Policy": json.dumps(policy)} if policy else {}),
     }
-
-    def fetch() -> dict[str, str]:
-        with aws_errors(f"assume role {role_arn} for {scope.case_id}"):
-            answer = home(scope.region).client("sts").assume_role(**request)["Credentials"]
-        return {
-            "access_key": answer["AccessKeyId"],
-            "secret_key": answer["SecretAccessKey"],
-            "token": answer["SessionToken"],
-            "expiry_time": answer["Expiration"].isoformat(),
-        }
-
-    made = ClientFactory(session=_renewing(fetch, scope.region), region=scope.region)
-    with _home_lock:
+    made = AwsSession(
+        boto=boto3.session.Session(
+            botocore_session=_renewing(source, role_arn, extra, scope), region_name=scope.region
+        ),
+        account_id=scope.account_id,
+        region=scope.region,
+        role_arn=role_arn,
+        case_id=scope.case_id,
+    )
+    with _cache_lock:
         if len(_assumed) > 256:
             _assumed.clear()
         _assumed[key] = made
     return made
 
 
-def _renewing(fetch: Callable[[], dict[str, str]], region: str) -> Any:
+def _renewing(source: AwsSession, role_arn: str, extra: dict[str, object], scope: Scope) -> CoreSession:
     """A session whose credentials renew themselves: work on one large image outlives the hour of a chained role.
 
-    They always have half an hour left, so that a URL presigned with them reaches its host in time.
+    They always have half an hour left, so that a URL presigned with them reaches its host in time. The session factory
+    of Airflow's Amazon provider can carry the same arguments, but renews only within botocore's own margin (15 minutes).
     """
-    core = _core()
-    core._credentials = RefreshableCredentials.create_from_metadata(
-        metadata=fetch(),
-        refresh_using=fetch,
-        method="sts-assume-role",
-        advisory_timeout=RENEW_BEFORE + 300,
-        mandatory_timeout=RENEW_BEFORE,
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=lambda service, **_: source.client(service),
+        source_credentials=source.boto.get_credentials(),
+        role_arn=role_arn,
+        extra_args=extra,
+        expiry_window_seconds=RENEW_BEFORE + 300,
     )
-    return boto3.session.Session(botocore_session=core, region_name=region)
+
+    def fetch() -> dict[str, str]:
+        with aws_errors(f"assume role {role_arn} for {scope.case_id}"):
+            return dict(fetcher.fetch_credentials())
+
+    core = _core()
+    # botocore has a public setter for fixed credentials only
+    core._credentials = _EarlyRenewal(refresh_using=fetch, method="sts-assume-role")  # type: ignore[attr-defined]
+    return core
 
 
 def forget() -> None:
     """Drop every cached session, for a process whose credentials have changed."""
-    with _home_lock:
-        _home.clear()
+    with _cache_lock:
+        _own.clear()
         _assumed.clear()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from forensics.aws.error_map import aws_errors, error_code
+from forensics.aws.session import AwsSession
 from forensics.errors import AwsError
 from forensics.models.base import Model
 from forensics.models.target import SsmStatus
@@ -62,6 +63,11 @@ class SsmGateway:
         self._ssm = client
         self.account_id = account_id
         self.region = region
+
+    @classmethod
+    def of(cls, session: AwsSession) -> Self:
+        """The gateway of a session's account and Region."""
+        return cls(session.ssm, account_id=session.account_id, region=session.region)
 
     @property
     def _where(self) -> str:

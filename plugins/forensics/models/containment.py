@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -192,3 +193,15 @@ class ReleaseResult(Model):
     differences: tuple[str, ...] = Field(default=(), description="what is not as it was before containment")
     approved_by: str | None = None
     released_at: Utc | None = None
+
+
+@dataclass(frozen=True)
+class Permission:
+    """One question for IAM: an action on a resource, under these condition keys."""
+
+    action: str
+    resource: str
+    context: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.action} on {self.resource}"

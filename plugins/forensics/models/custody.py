@@ -72,3 +72,14 @@ class CustodyEvent(Model):
     detail: dict[str, Any] = Field(default_factory=dict)
     facts: CustodyFacts | None = None
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class AuditedSnapshot(Model):
+    """A snapshot of the case and its lock as EC2 shows it now; ``state`` is None when it is gone."""
+
+    snapshot_id: str
+    account_id: str
+    state: str | None
+    lock_state: str | None = None
+    until: Utc | None = None
+    public: bool = False

@@ -9,6 +9,9 @@ from pydantic import Field
 
 from forensics.models.base import AccountId, Model, Utc
 
+# Subject of the digest that a capture in several commands has: no digest of the image as a whole could be taken on the target.
+LIST_SUBJECT = "the list of parts with the digest of each"
+
 
 class EvidenceKind(StrEnum):
     """What was acquired."""

@@ -11,11 +11,12 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from forensics.domain.answers import Answer, answers
-from forensics.domain.completeness import completeness
+from forensics.investigation.answers import Answer, answers
 from forensics.models.base import format_utc
 from forensics.models.case import CaseView
-from forensics.report import chronology, containment, headline, sections
+from forensics.report import chronology, headline, sections
+from forensics.report import containment_summary as containment
+from forensics.report.completeness import completeness
 
 SCHEMA = "forensics.report/1"
 CAVEAT = (

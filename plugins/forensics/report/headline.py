@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from forensics.domain.answers import State, answers
-from forensics.domain.completeness import completeness
-from forensics.domain.custody import verify_chain
-from forensics.domain.verdict import gaps as case_gaps
+from forensics.case.gaps import gaps as case_gaps
+from forensics.custody.chain import verify_chain
 from forensics.errors import CustodyChainError
+from forensics.investigation.answers import State, answers
 from forensics.models.case import CaseStatus, CaseView, Phase
 from forensics.models.evidence import Outcome
 from forensics.models.results import Investigation, ResultSeverity
-from forensics.report import containment, sections
+from forensics.report import containment_summary as containment
+from forensics.report import sections
+from forensics.report.completeness import completeness
 from forensics.report.text import count
 
 STATUS_WORDS = {

@@ -11,11 +11,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from forensics.domain.answers import State, answers
-from forensics.domain.completeness import completeness
+from forensics.investigation.answers import State, answers
 from forensics.models.base import format_utc
 from forensics.models.case import CaseView
-from forensics.report import chronology, containment, document, headline, sections, text
+from forensics.report import chronology, document, headline, sections, text
+from forensics.report import containment_summary as containment
+from forensics.report.completeness import completeness
 
 TEMPLATES = Path(__file__).parent / "templates"
 ANSWER_LEVEL = {State.ANSWERED: "good", State.IN_PART: "warn", State.NO_SIGN: "idle", State.UNANSWERED: "bad"}

@@ -1,43 +1,5 @@
-"""What the containment plan waits for: isolation's result, or the deadline."""
+"""Alias of an earlier release's module; remove with the next one."""
 
-from __future__ import annotations
+from forensics.containment.triggers import ContainmentWatchTrigger
 
-import time
-from typing import Any
-
-from forensics.hooks.session import ForensicsHook
-from forensics.models.case import CaseStatus
-from forensics.models.containment import ContainmentResult
-from forensics.triggers.base import Outcome, PollTrigger
-
-
-class ContainmentWatchTrigger(PollTrigger):
-    """Ends the task when isolation has a result or the case is closed; fires ``due`` when the deadline passes first.
-
-    :param case_id: the case
-    :param due: Unix time at which isolation has to start whatever the capture does
-    """
-
-    def __init__(self, *, case_id: str, due: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.case_id = case_id
-        self.due = due
-
-    def arguments(self) -> dict[str, Any]:
-        return {"case_id": self.case_id, "due": self.due}
-
-    def waiting_for(self) -> str:
-        return f"isolation in case {self.case_id}"
-
-    def check(self) -> Outcome | None:
-        store = ForensicsHook().store()
-        result = store.get(self.case_id, "CONTAINMENT", ContainmentResult)
-        if result is not None:
-            return Outcome(ok=True, payload={"outcome": result.outcome.value, "state": result.state.value})
-        if store.case(self.case_id).status is not CaseStatus.OPEN:
-            return Outcome(ok=True, payload={"outcome": "case closed"})
-        if time.time() >= self.due:
-            return Outcome(
-                ok=False, payload={"due": True, "cause": "the isolation deadline has passed", "next_action": ""}
-            )
-        return None
+__all__ = ["ContainmentWatchTrigger"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -14,6 +14,10 @@ from forensics.models.intake import IntakeCounts, IntakeRecord
 from forensics.report.page import Link
 from forensics.web.answers import site_of
 from forensics.web.pages import render
+
+if TYPE_CHECKING:
+    from forensics.aws.sqs import FindingQueue
+    from forensics.intake.intake_log import IntakeLog
 
 LEVELS = {"ignored": "idle", "failed": "warn", "quarantined": "bad", "dead": "bad"}
 # The order in which the day's numbers are shown; others follow.
@@ -43,26 +47,28 @@ class IntakeReader(Protocol):
 class StoreIntakeReader:
     """Reads the case store and SQS; gateways are opened per request."""
 
-    def __init__(self, open_hook: Callable[[], Any] | None = None) -> None:
-        self._open = open_hook or _open_hook
+    def __init__(self, open_log: Callable[[], tuple[IntakeLog, FindingQueue]] | None = None) -> None:
+        self._open = open_log or _open_log
 
     def intake(self, *, limit: int) -> IntakeState:
         """The last days' counts, the newest records, and what is in the queues."""
-        hook = self._open()
-        book, queue = hook.intake_book(), hook.queue()
+        log, queue = self._open()
         return IntakeState(
-            counts=tuple(book.counts()),
-            records=tuple(book.records(today=datetime.now(UTC), limit=limit)),
+            counts=tuple(log.counts()),
+            records=tuple(log.records(today=datetime.now(UTC), limit=limit)),
             waiting=queue.depth(),
             dead_letters=queue.dead_letters(),
         )
 
 
-def _open_hook() -> Any:
+def _open_log() -> tuple[IntakeLog, FindingQueue]:
     # Imported on the first request: the plugin must load where AWS or its settings are missing.
-    from forensics.hooks.session import ForensicsHook
+    from forensics.aws.hook import ForensicsHook
+    from forensics.aws.sqs import FindingQueue
+    from forensics.intake.intake_log import IntakeLog
 
-    return ForensicsHook()
+    hook = ForensicsHook()
+    return IntakeLog.of(hook.own(), hook.settings), FindingQueue.of(hook.own(), hook.settings)
 
 
 def add_intake(app: FastAPI, reader: IntakeReader, *, airflow: str) -> None:

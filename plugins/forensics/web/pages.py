@@ -14,7 +14,8 @@ from jinja2 import Environment
 
 from forensics.models.case import Case, CaseView
 from forensics.models.evidence import Outcome
-from forensics.report import containment, headline
+from forensics.report import containment_summary as containment
+from forensics.report import headline
 from forensics.report.page import Link, environment
 from forensics.web.access import CASE_DAG
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
+from forensics import case_keys
 from forensics.errors import CaseError
 from forensics.models.case import Case, CaseView
 from forensics.models.containment import ContainmentResult
@@ -47,7 +48,7 @@ class _Store(Protocol):
 
 
 class Gateways(Protocol):
-    """What the reader needs of :class:`forensics.aws.desk.ForensicGateways`."""
+    """What the reader needs of :class:`forensics.case.recorder.CaseGateways`."""
 
     @property
     def store(self) -> _Store:
@@ -65,9 +66,9 @@ class Gateways(Protocol):
 
 def _open_gateways() -> Gateways:
     # Imported on the first request: the plugin must load where AWS or its settings are missing.
-    from forensics.hooks.session import forensic_gateways
+    from forensics.case.recorder import page_gateways
 
-    return forensic_gateways()
+    return page_gateways()
 
 
 class StoreReader:
@@ -96,9 +97,11 @@ class StoreReader:
         try:
             return CaseView(
                 case=case,
-                plan=store.get(case.case_id, "PLAN", ResponsePlan),
-                containment=store.get(case.case_id, "CONTAINMENT", ContainmentResult),
-                evidence=tuple(Evidence.model_validate(data) for _, data in store.items(case.case_id, "EVIDENCE#")),
+                plan=store.get(case.case_id, case_keys.PLAN, ResponsePlan),
+                containment=store.get(case.case_id, case_keys.CONTAINMENT, ContainmentResult),
+                evidence=tuple(
+                    Evidence.model_validate(data) for _, data in store.items(case.case_id, case_keys.EVIDENCE)
+                ),
                 generated_at=datetime.now(UTC),
             )
         except ValidationError as error:

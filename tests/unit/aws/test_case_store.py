@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forensics.aws.case_store import CaseStore, case_pk, from_item, to_item
-from forensics.domain.custody import canonical
+from forensics.custody.chain import canonical
 from forensics.errors import AwsError, CaseError
 from forensics.models.case import Case, CaseStatus, Milestone, Phase, StepFailure, TimelineKind
 from forensics.models.evidence import Evidence, EvidenceKind
 from forensics.models.finding import CustomAction, Finding, FindingSource, Severity
-from tests.unit.domain.builders import CASE_ID, NOW, case, evidence, finding
+from tests.unit.builders import CASE_ID, NOW, case, evidence, finding
 
 TEXT = st.text("aZ0 #/\u20ac\U0001f600\n", max_size=8)
 # Integers as far as JSON's readers agree on them (RFC 8785 refuses larger ones too).

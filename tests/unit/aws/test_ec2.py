@@ -12,8 +12,8 @@ from botocore.stub import Stubber
 from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
 from forensics.aws.ec2 import Ec2Gateway
 from forensics.errors import AwsError, ResourceGoneError, SnapshotError
-from tests.unit.aws.conftest import make_client
-from tests.unit.domain.builders import INSTANCE
+from tests.unit.builders import INSTANCE
+from tests.unit.conftest import make_client
 
 TAGS = [{"Key": "forensics:case", "Value": "fc-1"}]
 GROUP = "sg-0123456789abcdef0"

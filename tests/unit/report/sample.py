@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from forensics.domain.custody import GENESIS, next_event
-from forensics.domain.policy import packaged
+from forensics.custody.chain import GENESIS, next_event
 from forensics.models.case import Case, CaseStatus, CaseView, Phase, StepFailure, TimelineEntry, TimelineKind
 from forensics.models.containment import (
     InterfaceRestorePoint,
@@ -16,6 +15,7 @@ from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.models.plan import Action, Decision, ResponsePlan
 from forensics.models.results import Investigation
 from forensics.models.target import NetworkInterface, SsmStatus, Target, Volume
+from forensics.triage.policy import packaged
 from tests.unit.report.sample_parts import (
     ACCOUNT,
     ALL_HOSTILE,

@@ -12,7 +12,8 @@ from forensics.models.case import CaseStatus, CaseView, Milestone, Phase
 from forensics.models.containment import ContainmentResult, ContainmentState
 from forensics.models.evidence import Outcome
 from forensics.models.plan import Action, Decision
-from forensics.report import chronology, containment, headline, render_html, render_json, sections, text
+from forensics.report import chronology, headline, render_html, render_json, sections, text
+from forensics.report import containment_summary as containment
 from tests.unit.report import sample
 from tests.unit.report.test_hostile import check
 

@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 
 from forensics.aws.case_store import CaseStore
-from forensics.aws.case_view import read_view
+from forensics.case.view import read_view
 from forensics.errors import AwsError, CaseError
 from forensics.models.case import Case, CaseView
 from forensics.web.reader import StoreReader

@@ -1,0 +1,53 @@
+"""KMS keys of other accounts: what they are, and letting the forensic account decrypt with one."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from forensics.aws.error_map import aws_errors
+from forensics.aws.session import AwsSession
+from forensics.errors import AccessDeniedError, ResourceGoneError
+from forensics.models.disk import KeyFacts
+
+# What CopySnapshot needs of the source's key (EBS User Guide, "Share a KMS key").
+OPERATIONS = ("DescribeKey", "Decrypt", "CreateGrant", "ReEncryptFrom")
+
+
+class KeyGateway:
+    """KMS calls in one account and Region."""
+
+    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+        self._kms = client
+        self._where = f"in account {account_id}, {region}"
+
+    @classmethod
+    def of(cls, session: AwsSession) -> Self:
+        """The gateway of a session's account and Region."""
+        return cls(session.kms, account_id=session.account_id, region=session.region)
+
+    def describe(self, arn: str) -> KeyFacts:
+        """Owner, manager and state of a key; a refusal is part of the answer."""
+        try:
+            with aws_errors(f"describe key {arn} {self._where}"):
+                found = self._kms.describe_key(KeyId=arn)["KeyMetadata"]
+        except (AccessDeniedError, ResourceGoneError) as error:
+            return KeyFacts(arn=arn, problem=str(error)[:300])
+        return KeyFacts(
+            arn=str(found["Arn"]),
+            account_id=found.get("AWSAccountId"),
+            manager=found.get("KeyManager"),
+            state=found.get("KeyState"),
+        )
+
+    def grant(self, arn: str, *, principal: str, name: str) -> str:
+        """Let a principal decrypt with the key; the same grant asked for again is the same (name and grantee)."""
+        with aws_errors(f"grant {principal} the use of key {arn} {self._where}"):
+            answer = self._kms.create_grant(
+                KeyId=arn, GranteePrincipal=principal, Operations=list(OPERATIONS), Name=name
+            )
+        return str(answer["GrantId"])
+
+    def resolve(self, alias: str) -> str:
+        """The ARN of the key behind an alias."""
+        with aws_errors(f"look up key {alias} {self._where}"):
+            return str(self._kms.describe_key(KeyId=alias)["KeyMetadata"]["Arn"])

@@ -1,0 +1,109 @@
+"""The evidence bucket as an auditor reads it: every version, its lock and hold, its bytes once more."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, Self
+
+from forensics.aws.error_map import aws_errors
+from forensics.aws.session import AwsSession
+from forensics.models.base import Model
+from forensics.settings import Settings
+
+CHUNK = 16 * 1024 * 1024
+
+
+class StoredVersion(Model):
+    """One version of one object as S3 lists it."""
+
+    key: str
+    uri: str
+    version_id: str | None
+    size_bytes: int
+    written_at: datetime
+    latest: bool
+
+
+class ObjectLock(Model):
+    """What protects a version now."""
+
+    mode: str | None
+    until: datetime | None
+    legal_hold: bool
+
+
+class EvidenceArchive:
+    """Reads versions, locks and bytes of the evidence bucket; writes nothing."""
+
+    def __init__(self, client: Any, *, bucket: str, owner: str) -> None:
+        self._s3 = client
+        self.bucket = bucket
+        self._owner = owner
+
+    @classmethod
+    def of(cls, session: AwsSession, settings: Settings) -> Self:
+        """The deployment's evidence bucket."""
+        return cls(session.s3, bucket=settings.evidence_bucket, owner=settings.forensic_account_id)
+
+    def _uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+    def versions(self, prefix: str) -> list[StoredVersion]:
+        """All versions of all objects below a prefix, by key, the oldest version of a key first."""
+        with aws_errors(f"list versions of {self._uri(prefix)}"):
+            pages = self._s3.get_paginator("list_object_versions").paginate(
+                Bucket=self.bucket, Prefix=prefix, ExpectedBucketOwner=self._owner
+            )
+            found = [self._version(v) for page in pages for v in page.get("Versions", [])]
+        return sorted(found, key=lambda v: (v.key, v.written_at))
+
+    def deleted(self, prefix: str) -> list[str]:
+        """Keys that a delete marker hides: somebody deleted evidence (its versions are still there)."""
+        with aws_errors(f"list delete markers of {self._uri(prefix)}"):
+            pages = self._s3.get_paginator("list_object_versions").paginate(
+                Bucket=self.bucket, Prefix=prefix, ExpectedBucketOwner=self._owner
+            )
+            return sorted({m["Key"] for page in pages for m in page.get("DeleteMarkers", []) if m.get("IsLatest")})
+
+    def _version(self, record: dict[str, Any]) -> StoredVersion:
+        version = record.get("VersionId")
+        return StoredVersion(
+            key=record["Key"],
+            uri=self._uri(record["Key"]),
+            version_id=None if version in {None, "null"} else version,
+            size_bytes=int(record["Size"]),
+            written_at=record["LastModified"],
+            latest=bool(record.get("IsLatest")),
+        )
+
+    def lock(self, version: StoredVersion) -> ObjectLock:
+        """Retention and legal hold of a version, read from S3 now."""
+        with aws_errors(f"read the lock of {version.uri}"):
+            head = self._s3.head_object(Bucket=self.bucket, ExpectedBucketOwner=self._owner, **_at(version))
+        return ObjectLock(
+            mode=head.get("ObjectLockMode"),
+            until=head.get("ObjectLockRetainUntilDate"),
+            legal_hold=head.get("ObjectLockLegalHoldStatus") == "ON",
+        )
+
+    def stream(self, version: StoredVersion, *, chunk: int = CHUNK) -> Iterator[bytes]:
+        """The bytes of a version."""
+        with aws_errors(f"read {version.uri}"):
+            answer = self._s3.get_object(Bucket=self.bucket, ExpectedBucketOwner=self._owner, **_at(version))
+            yield from answer["Body"].iter_chunks(chunk_size=chunk)
+
+    def sha256(self, version: StoredVersion, *, beat: Callable[[int], None] | None = None) -> str:
+        """SHA-256 of a version's bytes, computed here; ``beat`` is told how many bytes have passed."""
+        digest, seen = hashlib.sha256(), 0
+        for piece in self.stream(version):
+            digest.update(piece)
+            seen += len(piece)
+            if beat:
+                beat(seen)
+        return digest.hexdigest()
+
+
+def _at(version: StoredVersion) -> dict[str, str]:
+    return {"Key": version.key, **({"VersionId": version.version_id} if version.version_id else {})}

@@ -1,0 +1,160 @@
+"""S3: the landing bucket (untrusted uploads) and the tools bucket, as hosts see them: by presigned URLs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+from forensics.aws.error_map import aws_errors
+from forensics.aws.s3 import CHUNK, MIB, URL_SECONDS
+from forensics.aws.session import AwsSession
+from forensics.errors import EvidenceTransferError, ResourceGoneError
+from forensics.manifest import MANIFEST
+from forensics.settings import Settings
+
+
+class LandingGateway:
+    """Where hosts upload; nothing here is trusted. URLs are signed by the process's own role (R70)."""
+
+    def __init__(self, client: Any, *, bucket: str) -> None:
+        self._s3 = client
+        self.bucket = bucket
+
+    @classmethod
+    def of(cls, session: AwsSession, settings: Settings) -> Self:
+        """The deployment's landing bucket."""
+        return cls(session.s3, bucket=settings.landing_bucket)
+
+    def _uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+    def start_upload(self, key: str) -> str:
+        """Start a multipart upload and return its id."""
+        with aws_errors(f"start upload to {self._uri(key)}"):
+            return str(self._s3.create_multipart_upload(Bucket=self.bucket, Key=key)["UploadId"])
+
+    def part_urls(
+        self, key: str, *, upload_id: str, count: int, first: int = 1, seconds: int = URL_SECONDS
+    ) -> list[str]:
+        """Presigned UploadPart URLs first..count: each can write one part of one key and nothing else."""
+        return [
+            self._s3.generate_presigned_url(
+                "upload_part",
+                Params={"Bucket": self.bucket, "Key": key, "UploadId": upload_id, "PartNumber": number},
+                ExpiresIn=seconds,
+            )
+            for number in range(first, count + 1)
+        ]
+
+    def put_url(self, key: str, *, seconds: int = URL_SECONDS) -> str:
+        """Presigned PUT of one key."""
+        return str(
+            self._s3.generate_presigned_url("put_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds)
+        )
+
+    def publish(self, key: str, *, text: str, seconds: int = URL_SECONDS) -> str:
+        """Store a small text object (a manifest) and return its presigned GET URL, valid for some seconds."""
+        with aws_errors(f"write {self._uri(key)}"):
+            self._s3.put_object(Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="text/plain")
+        return str(
+            self._s3.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds)
+        )
+
+    def withdraw(self, prefix: str) -> None:
+        """Delete the manifest below a prefix: what its URLs allowed is of no more use to anybody. Safe to repeat."""
+        key = f"{prefix}/{MANIFEST}"
+        with aws_errors(f"delete {self._uri(key)}"):
+            self._s3.delete_object(Bucket=self.bucket, Key=key)
+
+    def part_sizes(self, key: str, *, upload_id: str) -> dict[int, int]:
+        """Size in bytes of every part that S3 has of an upload; empty when the upload is gone."""
+        try:
+            return {int(p["PartNumber"]): int(p["Size"]) for p in self._parts(key, upload_id)}
+        except ResourceGoneError:
+            return {}
+
+    def complete_upload(self, key: str, *, upload_id: str) -> int:
+        """Complete the upload from the parts that S3 itself lists; returns the size in bytes."""
+        try:
+            parts = self._parts(key, upload_id)
+        except ResourceGoneError:
+            size = self.size(key)
+            if size is None:
+                raise
+            return size  # an earlier try has completed it
+        if not parts:
+            msg = f"no part of {self._uri(key)} arrived"
+            raise EvidenceTransferError(msg, next_action="check the target's network path to S3, then clear the task")
+        numbers = [p["PartNumber"] for p in parts]
+        if numbers != list(range(1, len(parts) + 1)):
+            msg = f"parts of {self._uri(key)} are missing: {len(parts)} arrived, the last is number {numbers[-1]}"
+            raise EvidenceTransferError(msg, next_action="clear the task to capture again")
+        with aws_errors(f"complete upload of {self._uri(key)}"):
+            self._s3.complete_multipart_upload(
+                Bucket=self.bucket,
+                Key=key,
+                UploadId=upload_id,
+                MultipartUpload={"Parts": [{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in parts]},
+            )
+        return sum(int(p["Size"]) for p in parts)
+
+    def _parts(self, key: str, upload_id: str) -> list[dict[str, Any]]:
+        with aws_errors(f"list parts of {self._uri(key)}"):
+            pages = self._s3.get_paginator("list_parts").paginate(Bucket=self.bucket, Key=key, UploadId=upload_id)
+            return [part for page in pages for part in page.get("Parts", [])]
+
+    def abort_upload(self, key: str, *, upload_id: str) -> None:
+        """Abort an upload; one that is gone already is fine."""
+        try:
+            with aws_errors(f"abort upload of {self._uri(key)}"):
+                self._s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id)
+        except ResourceGoneError:
+            return
+
+    def size(self, key: str) -> int | None:
+        """Size of a landed object in bytes, or None when it is not there."""
+        try:
+            with aws_errors(f"look at {self._uri(key)}"):
+                return int(self._s3.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
+        except ResourceGoneError:
+            return None
+
+    def stream(self, key: str, *, chunk: int = CHUNK) -> Iterator[bytes]:
+        """Read a landed object in chunks of bounded size."""
+        with aws_errors(f"read {self._uri(key)}"):
+            body = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"]
+            yield from body.iter_chunks(chunk_size=chunk)
+
+    def read(self, key: str, *, limit: int) -> bytes:
+        """Read a small landed object whole; more than ``limit`` bytes is an error, not memory."""
+        return b"".join(self._limited(key, limit))
+
+    def _limited(self, key: str, limit: int) -> Iterator[bytes]:
+        seen = 0
+        for chunk in self.stream(key, chunk=MIB):
+            seen += len(chunk)
+            if seen > limit:
+                msg = f"{self._uri(key)} is larger than the {limit} bytes allowed for it"
+                raise EvidenceTransferError(msg)
+            yield chunk
+
+
+class ToolsGateway:
+    """The bucket with the tools that hosts fetch."""
+
+    def __init__(self, client: Any, *, bucket: str) -> None:
+        self._s3 = client
+        self.bucket = bucket
+
+    @classmethod
+    def of(cls, session: AwsSession, settings: Settings) -> Self:
+        """The deployment's tools bucket."""
+        return cls(session.s3, bucket=settings.tools_bucket)
+
+    def get_url(self, key: str) -> str:
+        """Presigned GET of a tool."""
+        return str(
+            self._s3.generate_presigned_url(
+                "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=URL_SECONDS
+            )
+        )

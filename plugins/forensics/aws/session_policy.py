@@ -1,0 +1,36 @@
+"""The session policy of a phase's role: what this one case needs of it, and no more (R95, R96). Pure.
+
+A session may do what its role's policies and its session policy both allow (IAM user guide, "Session policies"). Interfaces and
+volumes are not named here: who holds the target could add one after the session was made, and containment would then be refused.
+"""
+
+from __future__ import annotations
+
+# A policy document of IAM, as JSON
+Policy = dict[str, object]
+
+# IAM has one endpoint for all Regions, in this one (IAM user guide, "IAM endpoints").
+GLOBAL_REGION = "us-east-1"
+# What has no resource-level permissions (service authorization reference): a statement with NotResource may not be about it.
+UNBOUND = (
+    "ec2:Describe*", "autoscaling:Describe*", "elasticloadbalancing:Describe*", "ssm:Describe*", "ssm:Get*", "ssm:List*",
+    "ssm:CancelCommand",
+)  # fmt: skip
+
+
+def session_policy(*, account_id: str, region: str, instance_id: str) -> Policy:
+    """Only in this Region, and of all instances only this one; without an instance id only the Region is pinned."""
+    here = {"StringEquals": {"aws:RequestedRegion": sorted({region, GLOBAL_REGION})}}
+    if not instance_id:
+        return _policy({"Sid": "Here", "Effect": "Allow", "Action": "*", "Resource": "*", "Condition": here})
+    target = f"arn:aws:ec2:{region}:{account_id}:instance/{instance_id}"
+    others = "arn:aws:ec2:*:*:instance/*"
+    return _policy(
+        {"Sid": "Look", "Effect": "Allow", "Action": list(UNBOUND), "Resource": "*", "Condition": here},
+        {"Sid": "NoInstance", "Effect": "Allow", "Action": "*", "NotResource": others, "Condition": here},
+        {"Sid": "ThisInstance", "Effect": "Allow", "Action": "*", "Resource": target},
+    )
+
+
+def _policy(*statements: dict[str, object]) -> Policy:
+    return {"Version": "2012-10-17", "Statement": list(statements)}

@@ -1,0 +1,112 @@
+"""SQS: the queue that findings arrive on, and its dead-letter queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+from forensics.aws.error_map import aws_errors
+from forensics.aws.session import AwsSession
+from forensics.errors import AwsError
+from forensics.settings import Settings
+
+# SQS: at most ten entries in a batch call.
+BATCH = 10
+
+
+class FindingQueue:
+    """The queue that findings arrive on, and its dead-letter queue."""
+
+    def __init__(self, client: Any, *, url: str, dead_letter_url: str) -> None:
+        self._sqs = client
+        self.url = url
+        self.dead_letter_url = dead_letter_url
+
+    @classmethod
+    def of(cls, session: AwsSession, settings: Settings) -> Self:
+        """The deployment's queue of findings."""
+        return cls(session.sqs, url=settings.queue_url, dead_letter_url=settings.dead_letter_queue_url)
+
+    def depth(self) -> int:
+        """Approximate number of visible messages. SQS may be late with it (up to a minute, says its reference)."""
+        with aws_errors(f"read depth of {self.url}"):
+            answer = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["ApproximateNumberOfMessages"])
+        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+    def dead_letters(self) -> int:
+        """Approximate number of messages in the dead-letter queue, hidden ones included."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        with aws_errors(f"read depth of {self.dead_letter_url}"):
+            answer = self._sqs.get_queue_attributes(QueueUrl=self.dead_letter_url, AttributeNames=names)
+        return sum(int(answer["Attributes"][name]) for name in names)
+
+    def peek(self) -> int:
+        """Whether a message is there, without hiding it; each message seen counts one more delivery."""
+        return len(self._receive(self.url, visibility=0, number=1))
+
+    def receive(self, *, visibility: int) -> list[dict[str, Any]]:
+        """Take up to ten messages; they stay in the queue, hidden for ``visibility`` seconds."""
+        return self._receive(self.url, visibility=visibility, number=BATCH)
+
+    def receive_dead(self, *, visibility: int) -> list[dict[str, Any]]:
+        """Take up to ten messages of the dead-letter queue, with their attributes."""
+        return self._receive(self.dead_letter_url, visibility=visibility, number=BATCH, MessageAttributeNames=["All"])
+
+    def _receive(self, url: str, *, visibility: int, number: int, **more: Any) -> list[dict[str, Any]]:
+        with aws_errors(f"receive from {url}"):
+            answer = self._sqs.receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=number,
+                WaitTimeSeconds=0,
+                VisibilityTimeout=visibility,
+                MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+                **more,
+            )
+        return list(answer.get("Messages", []))
+
+    def hide(self, receipts: Sequence[str], *, seconds: int) -> list[str]:
+        """Hide messages for ``seconds`` from now; returns the reasons of those that SQS refused (they may be back)."""
+        refused = []
+        for start in range(0, len(receipts), BATCH):
+            entries = [
+                {"Id": str(n), "ReceiptHandle": r, "VisibilityTimeout": seconds}
+                for n, r in enumerate(receipts[start : start + BATCH])
+            ]
+            with aws_errors(f"hide messages of {self.url}"):
+                answer = self._sqs.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
+            refused += [f"{f['Code']}: {f.get('Message', '')}" for f in answer.get("Failed", [])]
+        return refused
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        """Delete messages whose work is done."""
+        for start in range(0, len(receipts), BATCH):
+            self._delete_batch(self.url, receipts[start : start + BATCH])
+
+    def _delete_batch(self, url: str, receipts: Sequence[str]) -> None:
+        entries = [{"Id": str(n), "ReceiptHandle": r} for n, r in enumerate(receipts)]
+        with aws_errors(f"delete messages of {url}"):
+            answer = self._sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+        failed = answer.get("Failed", [])
+        if failed:
+            reasons = "; ".join(sorted({f"{f['Code']}: {f.get('Message', '')}" for f in failed}))
+            # Delivered again they find their case and their run, and are deleted then.
+            msg = f"delete messages of {url}: SQS refused {len(failed)} of {len(receipts)}: {reasons}"
+            raise AwsError(msg, next_action="nothing: they are delivered again and find their cases")
+
+    def quarantine(self, body: str, *, reason: str, verdict: str = "quarantine") -> None:
+        """Put a message that cannot be worked into the dead-letter queue, with the reason."""
+        # SQS refuses control characters, and the reason may quote the message.
+        clean = "".join(c if c.isprintable() else "?" for c in reason)[:500] or "unknown"
+        attributes = {"reason": clean, "verdict": verdict}
+        with aws_errors(f"send a message to {self.dead_letter_url}"):
+            self._sqs.send_message(
+                QueueUrl=self.dead_letter_url,
+                MessageBody=body,
+                MessageAttributes={k: {"DataType": "String", "StringValue": v} for k, v in attributes.items()},
+            )
+
+    def redrive(self, message: dict[str, Any]) -> None:
+        """Move one message of the dead-letter queue back: sent first, deleted then, so that none is ever lost."""
+        with aws_errors(f"send a dead letter back to {self.url}"):
+            self._sqs.send_message(QueueUrl=self.url, MessageBody=message["Body"])
+        self._delete_batch(self.dead_letter_url, [message["ReceiptHandle"]])

@@ -1,0 +1,292 @@
+"""The recorder of one case: everything a step records about it, written once here instead of in every step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self, TypeVar
+
+from forensics import __version__, case_keys
+from forensics.aws.case_store import CaseStore
+from forensics.aws.hook import PAGES, ForensicsHook
+from forensics.aws.request_log import take
+from forensics.aws.s3 import EvidenceStore
+from forensics.aws.s3_landing import LandingGateway, ToolsGateway
+from forensics.aws.session import AwsSession
+from forensics.aws.sns import Notifier
+from forensics.case.gaps import gaps
+from forensics.case.view import read_view
+from forensics.custody.chain import facts_of
+from forensics.custody.ledger import CustodyLedger
+from forensics.errors import CaseError, ForensicsError
+from forensics.models.base import Model
+from forensics.models.case import Case, CaseView, Milestone, Phase, StepFailure, TimelineKind
+from forensics.models.custody import CustodyAction, CustodyFacts
+from forensics.models.evidence import Evidence, EvidenceKind, Outcome
+from forensics.models.finding import Finding
+from forensics.models.plan import ResponsePlan
+from forensics.models.target import Target
+from forensics.settings import Settings
+
+M = TypeVar("M", bound=Model)
+
+
+class _Notice(Model):
+    """That people were told."""
+
+    at: str
+
+
+@dataclass(frozen=True)
+class CaseGateways:
+    """Everything in the forensic account that is not an instance."""
+
+    store: CaseStore
+    evidence: EvidenceStore
+    landing: LandingGateway
+    tools: ToolsGateway
+    ledger: CustodyLedger
+    notifier: Notifier
+
+    @classmethod
+    def of(cls, own: AwsSession, role: AwsSession, settings: Settings) -> Self:
+        """Evidence and signatures under the session of a role (``custodian``, ``reader``), the rest under the base identity."""
+        store = CaseStore.of(own, settings)
+        actor = f"{role.role_arn} as {role.case_id}"
+        return cls(
+            store=store,
+            evidence=EvidenceStore.of(role, settings),
+            landing=LandingGateway.of(own, settings),
+            tools=ToolsGateway.of(own, settings),
+            ledger=CustodyLedger.of(own, role, settings, actor=actor),
+            notifier=Notifier.of(own, settings),
+        )
+
+    def list_cases(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Case], str | None]:
+        """Newest cases first."""
+        return self.store.list_cases(limit=limit, cursor=cursor)
+
+    def view(self, case_id: str) -> CaseView | None:
+        """The whole case, or None when it does not exist."""
+        return read_view(self.store, self.evidence, case_id)
+
+
+class CaseRecorder:
+    """Records of one case."""
+
+    def __init__(self, case: Case, gateways: CaseGateways, *, step: str, ui_url: str = "") -> None:
+        self.case = case
+        self.gateways = gateways
+        self.step = step
+        self._ui_url = ui_url
+
+    @property
+    def case_id(self) -> str:
+        """The case's id."""
+        return self.case.case_id
+
+    # ------------------------------------------------------------------ what is known
+    def get(self, key: str, kind: type[M]) -> M | None:
+        """One item of the case (``case_keys``), or None."""
+        return self.gateways.store.get(self.case_id, key, kind)
+
+    def put(self, key: str, value: Model) -> None:
+        """Write one item of the case."""
+        self.gateways.store.put(self.case_id, key, value)
+
+    def put_once(self, key: str, value: Model) -> bool:
+        """Write one item of the case unless it is there; whether it was written."""
+        return self.gateways.store.put_once(self.case_id, key, value)
+
+    def target(self) -> Target | None:
+        """The target's description, once triage has made it."""
+        return self.get(case_keys.TARGET, Target)
+
+    def plan(self) -> ResponsePlan | None:
+        """The response plan, once triage has made it."""
+        return self.get(case_keys.PLAN, ResponsePlan)
+
+    def findings(self) -> list[Finding]:
+        """All findings of the case, the one that opened it first."""
+        found = [Finding.model_validate(d) for _, d in self.gateways.store.items(self.case_id, case_keys.FINDING)]
+        return sorted(found, key=lambda f: (f.key != self.case.finding_key, -f.severity.rank, f.key))
+
+    def evidence(self, kind: EvidenceKind | None = None) -> list[Evidence]:
+        """All evidence recorded so far."""
+        found = [Evidence.model_validate(d) for _, d in self.gateways.store.items(self.case_id, case_keys.EVIDENCE)]
+        return [e for e in found if kind is None or e.kind is kind]
+
+    def evidence_item(self, evidence_id: str) -> Evidence | None:
+        """One piece of evidence."""
+        return self.get(f"{case_keys.EVIDENCE}{evidence_id}", Evidence)
+
+    def view(self) -> CaseView:
+        """The whole case."""
+        view = self.gateways.view(self.case_id)
+        if view is None:
+            msg = f"case {self.case_id} does not exist any more"
+            raise CaseError(msg)
+        return view
+
+    # ------------------------------------------------------------------ what is recorded
+    def save_evidence(self, evidence: Evidence) -> Evidence:
+        """Record an evidence item as it is now."""
+        self.put(f"{case_keys.EVIDENCE}{evidence.evidence_id}", evidence)
+        return evidence
+
+    def fail_evidence(self, evidence: Evidence, *, reason: str, outcome: Outcome = Outcome.FAILED) -> Evidence:
+        """Record that an item could not be acquired, in store, ledger and timeline."""
+        failed = evidence.model_copy(
+            update={"outcome": outcome, "reason": reason[:1000], "ended_at": datetime.now(UTC)}
+        )
+        self.save_evidence(failed)
+        self.custody(
+            CustodyAction.EVIDENCE_FAILED,
+            evidence_id=evidence.evidence_id,
+            detail={"outcome": outcome.value, "reason": reason[:1000]},
+        )
+        self.note(
+            f"{evidence.evidence_id}: {outcome.value}, {reason[:500]}",
+            kind=TimelineKind.EVIDENCE,
+            evidence_id=evidence.evidence_id,
+        )
+        # Last: when S3 refuses this, the failure itself is on record.
+        if prefix := evidence.origin.get("landing_prefix"):
+            self.gateways.landing.withdraw(str(prefix))
+        return failed
+
+    def note(
+        self,
+        what: str,
+        *,
+        kind: TimelineKind = TimelineKind.CASE,
+        at: datetime | None = None,
+        evidence_id: str | None = None,
+    ) -> None:
+        """Add a timeline entry of this step."""
+        self.gateways.store.note(self.case_id, what, kind=kind, source=self.step, at=at, evidence_id=evidence_id)
+
+    def milestone(self, name: Milestone, at: datetime | None = None) -> None:
+        """Record a time of R117, first time only."""
+        self.gateways.store.milestone(self.case_id, name, at)
+
+    def phase(self, phase: Phase) -> None:
+        """Move the case to a phase."""
+        self.gateways.store.update_case(self.case_id, phase=phase)
+
+    def custody(
+        self,
+        action: CustodyAction,
+        *,
+        evidence_id: str | None = None,
+        detail: dict[str, Any] | None = None,
+        facts: CustodyFacts | None = None,
+        once: str | None = None,
+    ) -> None:
+        """Append to the custody ledger; who, why, clock, tool and request ids are added here (R9)."""
+        said = {"step": self.step, **(detail or {})}
+        given = (facts or CustodyFacts()).model_dump(exclude_unset=True)
+        merged = {**self._circumstances(), **facts_of(said).model_dump(exclude_unset=True), **given}
+        self.gateways.ledger.append(
+            self.case_id,
+            action,
+            evidence_id=evidence_id,
+            detail=said,
+            facts=CustodyFacts.model_validate(merged),
+            once=once,
+        )
+
+    def _circumstances(self) -> dict[str, Any]:
+        case = self.case
+        person = {"requester": case.requester} if case.requester else {}
+        known: dict[str, Any] = {
+            "identity": {"source_identity": case.case_id, "step": self.step, "run_id": case.run_id or "", **person},
+            "authority": case.reason or f"finding {case.finding_key} from {case.source}",
+            "time_source": "clock of the process that wrote the event, UTC",
+            "tool": {"name": "ec2-forensics", "version": __version__},
+        }
+        requests = take()
+        return {**known, "request_ids": requests} if requests else known
+
+    def sign_ledger(self, phase: str) -> dict[str, str]:
+        """Sign the ledger's head at the end of a phase."""
+        return self.gateways.ledger.sign_head(self.case_id, phase=phase, evidence=self.gateways.evidence)
+
+    def announce(
+        self,
+        event: str,
+        headline: str,
+        *,
+        lines: list[str] | None = None,
+        facts: dict[str, Any] | None = None,
+        once: bool = True,
+    ) -> None:
+        """Tell people about a milestone (once per case unless told otherwise)."""
+        key = f"{case_keys.NOTICE}{event}"
+        if once and self.get(key, _Notice) is not None:
+            return
+        try:
+            self._publish(event, headline, lines or [], facts or {})
+        except ForensicsError as error:
+            # Nobody being told must not stop evidence from being taken; it makes the case incomplete instead.
+            failure = StepFailure(
+                step=f"notify:{event}", cause=str(error), next_action=error.next_action, at=datetime.now(UTC)
+            )
+            self.gateways.store.fail(self.case_id, failure)
+            return
+        self.gateways.store.clear_failure(self.case_id, f"notify:{event}")
+        self.put_once(key, _Notice(at=datetime.now(UTC).isoformat()))
+
+    def _publish(self, event: str, headline: str, lines: list[str], facts: dict[str, Any]) -> None:
+        case = self.case
+        self.gateways.notifier.publish(
+            case_id=self.case_id,
+            event=event,
+            subject=f"[{case.case_id}] {headline}",
+            lines=[
+                headline,
+                f"Case {case.case_id}: instance {case.instance_id} in account {case.account_id}, {case.region}",
+                *lines,
+                *(
+                    [f"Follow it: {self._ui_url}/dags/forensic_case/runs/{case.run_id}"]
+                    if self._ui_url and case.run_id
+                    else []
+                ),
+            ],
+            facts={
+                "event": event,
+                "case_id": case.case_id,
+                "instance_id": case.instance_id,
+                "account_id": case.account_id,
+                "region": case.region,
+                **facts,
+            },
+        )
+
+    def fail(self, failure: StepFailure) -> None:
+        """Record a step's failure and page people: the step, the cause, what to do next."""
+        self.gateways.store.fail(self.case_id, failure)
+        self.note(f"FAILED {failure.step}: {failure.cause[:500]}", kind=TimelineKind.FAILURE)
+        self.announce(
+            f"failed:{failure.step}",
+            f"FAILED: {failure.step}",
+            lines=[f"Cause: {failure.cause}", f"What to do next: {failure.next_action}"],
+            facts={"step": failure.step, "cause": failure.cause[:2000], "next_action": failure.next_action},
+            once=False,
+        )
+
+    def gaps(self) -> list[str]:
+        """What the plan wanted and is not there."""
+        return gaps(self.view())
+
+
+def open_recorder(hook: ForensicsHook, case_id: str, *, step: str) -> CaseRecorder:
+    """The recorder of a case for one of its steps, evidence under the custodian's role."""
+    gateways = CaseGateways.of(hook.own(), hook.forensic(case_id, "custodian"), hook.settings)
+    return CaseRecorder(gateways.store.case(case_id), gateways, step=step, ui_url=hook.settings.ui_url)
+
+
+def page_gateways() -> CaseGateways:
+    """Read side for the web pages, under a role that writes and signs nothing."""
+    hook = ForensicsHook()
+    return CaseGateways.of(hook.own(), hook.forensic(PAGES, "reader"), hook.settings)

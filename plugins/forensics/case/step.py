@@ -1,0 +1,178 @@
+"""The one shape of every step: bind the case, do one thing, record it, tell the truth about failure."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+    TaskDeferred,
+)
+
+from forensics.aws.hook import CaseSessions, ForensicsHook
+from forensics.aws.polling import PollTrigger
+from forensics.case.recorder import CaseRecorder, open_recorder
+from forensics.correlation import case_context
+from forensics.errors import CaseError, ForensicsError
+from forensics.models.case import StepFailure
+from forensics.settings import Settings, get_settings
+
+CASE_ID_FORM = re.compile(r"fc-[0-9]{8}-[0-9a-f]{10}")
+CASE_ID = "{{ ti.xcom_pull(task_ids='open_case') }}"
+Json = dict[str, Any] | list[Any] | str | None
+
+
+class ForensicOperator(BaseOperator):
+    """A step of a case.
+
+    Subclasses implement :meth:`act`, and :meth:`resume` when they defer. An error is recorded in the case and sent to
+    people when it is final; before that Airflow retries. Whatever a step does can be done again: clearing is safe.
+
+    :param case_id: the case; by default the one that ``open_case`` returned
+    """
+
+    template_fields: tuple[str, ...] = ("case_id",)
+
+    def __init__(self, *, case_id: str = CASE_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.case_id = case_id
+        self._sessions: CaseSessions | None = None
+
+    # ------------------------------------------------------------------ for subclasses
+    @abstractmethod
+    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+        """Do the step's work."""
+
+    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Any) -> Json:
+        """Go on after a wait that ended well; by default hand its payload on."""
+        return payload
+
+    def on_final_failure(self, recorder: CaseRecorder, cause: str) -> None:
+        """Record what the failure means for evidence or containment (and clean up)."""
+
+    @property
+    def settings(self) -> Settings:
+        """The deployment's settings."""
+        return get_settings()
+
+    @property
+    def sessions(self) -> CaseSessions:
+        """The case's sessions in AWS; there while :meth:`act` or :meth:`resume` runs."""
+        if self._sessions is None:
+            msg = f"{self.task_id} has no case yet"
+            raise CaseError(msg, next_action="this is a fault of the step: it asked for AWS outside of its work")
+        return self._sessions
+
+    def wait(self, trigger: PollTrigger) -> None:
+        """Defer until the trigger fires; :meth:`resume` follows unless the trigger ends the task itself."""
+        left = max(60.0, trigger.deadline - datetime.now(UTC).timestamp() + 120)
+        self.defer(trigger=trigger, method_name="resume_after_wait", timeout=timedelta(seconds=left))
+
+    def timing(self, seconds: float, *, ends_task: bool = False) -> dict[str, Any]:
+        """Arguments that every trigger takes."""
+        settings = self.settings
+        return {
+            "poll": settings.poll_seconds,
+            "deadline": datetime.now(UTC).timestamp() + seconds,
+            "ends_task": ends_task,
+        }
+
+    # ------------------------------------------------------------------ the shape
+    def execute(self, context: Any) -> Json:
+        """Airflow's entry."""
+        return self._guarded(context, lambda recorder: self.act(recorder, context))
+
+    def resume_after_wait(self, context: Any, event: dict[str, Any]) -> Json:
+        """Airflow's entry after a deferral."""
+
+        def go_on(recorder: CaseRecorder) -> Json:
+            payload = dict(event)
+            if not payload.pop("ok", False):
+                raise self.wait_failed(
+                    str(payload.get("cause", "the wait failed")), str(payload.get("next_action", ""))
+                )
+            return self.resume(recorder, payload, context)
+
+        return self._guarded(context, go_on)
+
+    def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
+        """The error that a failed wait becomes."""
+        return ForensicsError(cause, next_action=next_action or None)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Airflow's entry after a deferral; a wait that Airflow itself gave up is a failed step like any other."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except (TaskDeferralError, TaskDeferralTimeout) as error:
+            cause = f"the wait was given up: {error}"
+
+            def give_up(recorder: CaseRecorder) -> Json:
+                raise self.wait_failed(cause, "look at the resource in AWS, then clear the task") from None
+
+            return self._guarded(context, give_up)
+
+    def _guarded(self, context: Any, work: Callable[[CaseRecorder], Json]) -> Json:
+        if not CASE_ID_FORM.fullmatch(self.case_id):
+            msg = "no case was opened: open_case failed, its log says why"
+            raise AirflowFailException(msg)
+        with case_context(self.case_id, step=self.task_id):
+            recorder = self._bind()
+            try:
+                result = work(recorder)
+            except TaskDeferred as deferral:
+                if getattr(deferral.trigger, "ends_task", False):
+                    # The task may end in the triggerer: an earlier failure of it is over now or will be recorded again.
+                    recorder.gateways.store.clear_failure(recorder.case_id, self.task_id)
+                raise
+            except AirflowSkipException:
+                recorder.gateways.store.clear_failure(recorder.case_id, self.task_id)
+                raise
+            except AirflowException:
+                raise
+            except Exception as error:
+                # The operator's edge is one of two places that may catch everything: whatever failed, the case says so.
+                self._failed(recorder, error, context)
+                raise
+            recorder.gateways.store.clear_failure(recorder.case_id, self.task_id)
+            return result
+
+    def _bind(self) -> CaseRecorder:
+        hook = ForensicsHook()
+        recorder = open_recorder(hook, self.case_id, step=self.task_id)
+        self._sessions = hook.for_case(recorder.case)
+        return recorder
+
+    def _failed(self, recorder: CaseRecorder, error: Exception, context: Any) -> None:
+        ti = context["ti"]
+        retryable = error.retryable if isinstance(error, ForensicsError) else True
+        next_action = error.next_action if isinstance(error, ForensicsError) else ForensicsError.default_action
+        cause = str(error) if isinstance(error, ForensicsError) else f"{type(error).__name__}: {error}"
+        if retryable and ti.try_number <= ti.max_tries:
+            self.log.warning("try %s failed and will be repeated: %s", ti.try_number, cause)
+            recorder.note(f"try {ti.try_number} of {self.task_id} failed and is repeated: {cause[:400]}")
+            return
+        try:
+            self.on_final_failure(recorder, cause)
+        except Exception as second:
+            # Recording must not hide the failure itself; both are told.
+            self.log.exception("recording the failure failed too")
+            cause = f"{cause} (and recording it failed: {second})"
+        recorder.fail(
+            StepFailure(
+                step=self.task_id,
+                cause=cause[:2000],
+                next_action=next_action,
+                at=datetime.now(UTC),
+                try_number=ti.try_number,
+            )
+        )
+        raise AirflowFailException(f"{cause}. What to do next: {next_action}") from error

@@ -1,0 +1,48 @@
+"""Sort keys of the case store: every kind of item that a case has, named in one place (docs/architecture.md, "Stores").
+
+A constant that ends in ``#`` is a prefix: an item's own name follows.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from forensics.models.finding import Finding
+
+CASE: Final = "META"
+TARGET: Final = "TARGET"
+PLAN: Final = "PLAN"
+PROBE: Final = "PROBE"
+CONTAINMENT_PLAN: Final = "CONTAINPLAN"
+CONTAINMENT: Final = "CONTAINMENT"
+PLAN_PREFLIGHT: Final = "REHEARSAL"
+APPROVAL: Final = "APPROVAL"
+RELEASE_PLAN: Final = "RELEASEPLAN"
+RELEASE_APPROVAL: Final = "RELEASEAPPROVAL"
+RELEASE: Final = "RELEASE"
+RESTORE: Final = "RESTORE#"
+RESTORE_POINT: Final = "RESTORE#original"
+AUDIT: Final = "AUDIT"
+LEDGER_HEAD: Final = "CUSTODYHEAD"
+LEDGER_SIGNATURE: Final = "CUSTODYSIG#"
+LEDGER_ONCE: Final = "ONCE#"
+CUSTODY_EVENT: Final = "CUSTODY#"
+FINDING: Final = "FINDING#"
+EVIDENCE: Final = "EVIDENCE#"
+RESULT: Final = "RESULT#"
+FAILURE: Final = "FAILURE#"
+TIMELINE: Final = "TIMELINE#"
+MILESTONE: Final = "MILESTONE#"
+NOTICE: Final = "NOTICE#"
+JOINED: Final = "JOINED#"
+VERIFICATION: Final = "VERIFIED#"
+WRITE_BACK: Final = "WRITEBACK#"
+LEASE: Final = "LEASE#"
+ISOLATING: Final = "ISOLATING#"
+RESTORE_SEAL: Final = "SEAL#restore"
+DISK_READ: Final = "DISKREAD#"
+
+
+def finding(known: Finding) -> str:
+    """A finding in its case: one item for each shape and each person's action."""
+    return f"{FINDING}{known.key}#{known.source.value}" + (f"#{known.action.value}" if known.action else "")

@@ -1,0 +1,136 @@
+"""Carries out the calls of containment and release plans, and nothing else: every allowed operation is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from forensics.aws.error_map import aws_errors, error_code
+from forensics.aws.session import AwsSession
+from forensics.containment.facts_reader import FactsReader
+from forensics.errors import AwsError, ConflictError, ContainmentError, ResourceGoneError
+from forensics.models.containment import ApiCall
+
+ALLOWED = {
+    "ec2": frozenset(
+        {
+            "modify_instance_attribute", "modify_instance_maintenance_options", "modify_instance_metadata_options",
+            "modify_network_interface_attribute", "create_security_group", "delete_security_group",
+            "authorize_security_group_ingress", "authorize_security_group_egress",
+            "revoke_security_group_ingress", "revoke_security_group_egress",
+            "associate_address", "disassociate_address",
+            "associate_iam_instance_profile", "disassociate_iam_instance_profile",
+            "replace_iam_instance_profile_association",
+        }
+    ),
+    "autoscaling": frozenset(
+        {
+            "set_instance_protection", "enter_standby", "exit_standby", "detach_instances", "attach_instances",
+            "set_desired_capacity", "update_auto_scaling_group",
+        }
+    ),
+    "elb": frozenset(
+        {"deregister_instances_from_load_balancer", "register_instances_with_load_balancer"}
+    ),
+    "elbv2": frozenset({"deregister_targets", "register_targets"}),
+    "iam": frozenset({"put_role_policy", "delete_role_policy"}),
+}  # fmt: skip
+# What is already so, by operation: an earlier try's call had worked although its answer was lost.
+ALREADY = {
+    "disassociate_address": frozenset({"InvalidAssociationID.NotFound"}),
+    "disassociate_iam_instance_profile": frozenset({"NoSuchAssociation", "InvalidAssociationID.NotFound"}),
+    "delete_security_group": frozenset({"InvalidGroup.NotFound"}),
+    "delete_role_policy": frozenset({"NoSuchEntity"}),
+    "deregister_targets": frozenset({"InvalidTarget"}),
+    "deregister_instances_from_load_balancer": frozenset({"InvalidInstance"}),
+    "authorize_security_group_ingress": frozenset({"InvalidPermission.Duplicate"}),
+    "authorize_security_group_egress": frozenset({"InvalidPermission.Duplicate"}),
+    "revoke_security_group_ingress": frozenset({"InvalidPermission.NotFound"}),
+    "revoke_security_group_egress": frozenset({"InvalidPermission.NotFound"}),
+}
+
+
+@dataclass(frozen=True)
+class ContainmentGateway:
+    """The target's account for containment and release: what is read and what is changed.
+
+    ``role_arn`` is whose permissions these are; empty: nobody whom IAM could be asked about.
+    """
+
+    facts: FactsReader
+    clients: Mapping[str, Any]
+    role_arn: str = ""
+
+    @classmethod
+    def of(cls, session: AwsSession) -> Self:
+        """What containment and release read and change, under the session's role (``contain`` or ``release``)."""
+        clients = {
+            "ec2": session.ec2,
+            "autoscaling": session.autoscaling,
+            "elb": session.elb,
+            "elbv2": session.elbv2,
+            "iam": session.iam,
+        }
+        return cls(facts=FactsReader.of(session), clients=clients, role_arn=session.role_arn)
+
+    def api_name(self, call: ApiCall) -> str:
+        """A call's name in the API: ``EnterStandby``."""
+        return str(self.clients[call.service].meta.method_to_api_mapping[call.operation])
+
+    def has_dry_run(self, call: ApiCall) -> bool:
+        """Whether AWS can be asked about this call without making it."""
+        model = self.clients[call.service].meta.service_model
+        shape = model.operation_model(self.api_name(call)).input_shape
+        return shape is not None and "DryRun" in shape.members
+
+    def perform(self, call: ApiCall, *, ids: Mapping[str, str]) -> str | None:
+        """Carry out one call; ``ids`` are what placeholders stand for. Returns the id of what was made, if any.
+
+        Raises :class:`AwsError`; something that is already so is no error.
+        """
+        if call.operation not in ALLOWED.get(call.service, ()):
+            msg = f"{call} is not a call that containment may make"
+            raise ContainmentError(msg, next_action="this is a defect of the plan: isolate the target by hand")
+        where = f"in account {self.facts.ec2.account_id}, {self.facts.ec2.region}"
+        params = _filled(call.params, ids)
+        try:
+            with aws_errors(f"{call} {_short(params)} {where}"):
+                answer = getattr(self.clients[call.service], call.operation)(**params)
+        except (ResourceGoneError, ConflictError, AwsError) as error:
+            if error_code(error) in ALREADY.get(call.operation, ()):
+                return None
+            if call.operation == "create_security_group" and error_code(error) == "InvalidGroup.Duplicate":
+                return self._made_before(params)
+            raise
+        return str(answer["GroupId"]) if call.operation == "create_security_group" else None
+
+    def _made_before(self, params: Mapping[str, Any]) -> str:
+        """The id of the group of this very name: an earlier call of ours made it and its answer was lost."""
+        tags = {t["Key"]: t["Value"] for t in params["TagSpecifications"][0]["Tags"]}
+        name = str(params["GroupName"])
+        found = self.facts.facts.own_groups(case_id=tags["forensics:case"], token=name.rsplit("-", 1)[-1])
+        for group in found:
+            if group.name == name and group.vpc_id == params["VpcId"]:
+                return group.id
+        msg = f"a security group {name} exists in {params['VpcId']} and is not ours: it is not used"
+        raise ContainmentError(msg)
+
+
+def _filled(value: Any, ids: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {k: _filled(v, ids) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_filled(v, ids) for v in value]
+    if isinstance(value, str) and value.startswith("${"):
+        if value not in ids:
+            msg = f"{value} does not exist: the step that makes it failed"
+            raise ContainmentError(msg)
+        return ids[value]
+    return value
+
+
+def _short(params: Mapping[str, Any]) -> str:
+    """What a call is about, for messages: its ids, without documents and rules."""
+    ids = {k: v for k, v in params.items() if isinstance(v, str) and k != "PolicyDocument"}
+    return ", ".join(f"{k}={v}" for k, v in ids.items())

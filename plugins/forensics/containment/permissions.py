@@ -1,0 +1,43 @@
+"""What IAM has to allow for a containment call that cannot be asked about with ``DryRun``. Pure.
+
+Source: service authorization reference of Amazon EC2, EC2 Auto Scaling, Elastic Load Balancing (both generations) and IAM.
+"""
+
+from __future__ import annotations
+
+from forensics.models.containment import ApiCall, Permission
+
+# boto3's name of a service -> prefix of its actions
+PREFIXES = {"ec2": "ec2", "autoscaling": "autoscaling", "elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing"}
+
+
+def permission(call: ApiCall, *, operation: str, account: str, region: str, instance_id: str) -> Permission:
+    """What a call itself asks for; ``operation`` is its name in the API (``EnterStandby``).
+
+    Roles are named without a path, groups of Auto Scaling without the unique part of their ARN: policies for
+    containment cannot know either of them.
+    """
+    params = call.params
+    match call.service:
+        case "autoscaling":
+            group = f"autoScalingGroup:*:autoScalingGroupName/{params['AutoScalingGroupName']}"
+            resource = f"arn:aws:autoscaling:{region}:{account}:{group}"
+        case "elb":
+            resource = f"arn:aws:elasticloadbalancing:{region}:{account}:loadbalancer/{params['LoadBalancerName']}"
+        case "elbv2":
+            resource = str(params["TargetGroupArn"])
+        case "iam":
+            resource = f"arn:aws:iam::{account}:role/{params['RoleName']}"
+        case _:
+            resource = f"arn:aws:ec2:{region}:{account}:instance/{instance_id}"
+    return Permission(f"{PREFIXES.get(call.service, call.service)}:{operation}", resource)
+
+
+def given_profile(call: ApiCall) -> str | None:
+    """Name of the instance profile that a call gives to the target: its role has to be passed, too."""
+    return (call.params.get("IamInstanceProfile") or {}).get("Name")
+
+
+def passing(role_arn: str) -> Permission:
+    """Handing a role to an instance."""
+    return Permission("iam:PassRole", role_arn, {"iam:PassedToService": "ec2.amazonaws.com"})

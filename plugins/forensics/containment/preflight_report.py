@@ -1,0 +1,31 @@
+"""Containment: ask AWS about the plan before anybody is asked to approve it, and say what would be refused (R50)."""
+
+from __future__ import annotations
+
+from forensics import case_keys
+from forensics.containment.isolation import Containment
+from forensics.containment.plan_preflight import rehearse
+from forensics.containment.text import rehearsal_lines
+from forensics.models.case import TimelineKind
+from forensics.models.containment import Answer, ContainmentPlan, Rehearsal
+
+
+def rehearsed(work: Containment, plan: ContainmentPlan) -> Rehearsal:
+    """What AWS says of every step that it can be asked about; once for a plan, and announced when a step would fail."""
+    recorder = work.recorder
+    known = recorder.get(case_keys.PLAN_PREFLIGHT, Rehearsal)
+    if known is not None and known.digest == plan.digest:
+        return known
+    found = rehearse(work.gateway, plan)
+    recorder.put(case_keys.PLAN_PREFLIGHT, found)
+    recorder.note(rehearsal_lines(found)[0].replace("*", ""), kind=TimelineKind.CONTAINMENT)
+    if refused := found.of(Answer.REFUSED):
+        recorder.announce(
+            f"rehearsal:{plan.digest[:12]}",
+            f"Containment would fail: {len(refused)} of {len(plan.steps)} calls would be refused",
+            lines=[
+                *[f"{step.name}: {step.detail}" for step in refused[:20]],
+                "Nothing was changed. Give the contain role these permissions, or be ready to isolate by hand.",
+            ],
+        )
+    return found

@@ -1,0 +1,139 @@
+"""Audits one case: re-hashes its objects, checks ledger, signatures, locks and snapshots. Changes nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from forensics.aws.ebs import EbsGateway
+from forensics.aws.s3_archive import EvidenceArchive, StoredVersion
+from forensics.custody import signatures
+from forensics.custody.audit_rules import (  # fmt: skip
+    AuditedObject,
+    AuditReport,
+    Difference,
+    object_differences,
+    snapshot_differences,
+)
+from forensics.custody.chain import stored_form
+from forensics.custody.ledger import CustodyLedger
+from forensics.errors import CustodyError
+from forensics.models.custody import AuditedSnapshot
+from forensics.models.evidence import Evidence
+from forensics.naming import case_prefix
+
+Beat = Callable[[str], None]
+
+
+class CaseAudit:
+    """One audit; every difference is collected, none ends it early."""
+
+    def __init__(
+        self,
+        case_id: str,
+        *,
+        ledger: CustodyLedger,
+        archive: EvidenceArchive,
+        accounts: Callable[[str, str], EbsGateway],
+        legal_hold: bool,
+        beat: Beat,
+    ) -> None:
+        self._case_id = case_id
+        self._ledger = ledger
+        self._archive = archive
+        self._accounts = accounts
+        self._legal_hold = legal_hold
+        self._beat = beat
+        self._wrong: list[Difference] = []
+
+    def run(self, evidence: Sequence[Evidence]) -> AuditReport:
+        """Do all of it and report."""
+        now = datetime.now(UTC)
+        events = self._events()
+        objects = self._objects()
+        self._wrong += object_differences(objects, events=events, now=now, legal_hold=self._legal_hold)
+        heads = self._heads(objects)
+        snapshots, recorded = self._snapshots(evidence)
+        self._wrong += snapshot_differences(snapshots, recorded=recorded, now=now)
+        return AuditReport(
+            case_id=self._case_id,
+            at=now,
+            events=len(events),
+            heads=heads,
+            objects=len(objects),
+            size_bytes=sum(o.size_bytes for o in objects),
+            snapshots=len(snapshots),
+            differences=tuple(self._wrong),
+        )
+
+    def _events(self) -> list[dict[str, Any]]:
+        try:
+            events, _ = self._ledger.verified(self._case_id)
+        except CustodyError as error:
+            self._wrong.append(Difference(part="custody ledger", what=str(error)))
+            events = self._ledger.events(self._case_id)
+        return [stored_form(e) for e in events]
+
+    def _objects(self) -> list[AuditedObject]:
+        prefix = case_prefix(self._case_id)
+        by_key: dict[str, list[StoredVersion]] = {}
+        for version in self._archive.versions(prefix):
+            by_key.setdefault(version.key, []).append(version)
+        hidden = set(self._archive.deleted(prefix))
+        found = []
+        for number, (key, versions) in enumerate(by_key.items(), start=1):
+            first = versions[0]
+            self._beat(f"object {number} of {len(by_key)}: {first.uri}, {first.size_bytes} bytes")
+            lock = self._archive.lock(first)
+            found.append(
+                AuditedObject(
+                    uri=first.uri,
+                    key=key,
+                    versions=len(versions),
+                    sha256=self._archive.sha256(first),
+                    size_bytes=first.size_bytes,
+                    mode=lock.mode,
+                    until=lock.until,
+                    legal_hold=lock.legal_hold,
+                    hidden=key in hidden,
+                )
+            )
+        return found
+
+    def _heads(self, objects: Sequence[AuditedObject]) -> int:
+        """Every signed head is where it was stored, and its signature fits the signing key; returns how many."""
+        there = {o.uri: o for o in objects}
+        key = self._ledger.public_key()
+        heads = self._ledger.signed_heads(self._case_id)
+        for head in heads:
+            part = f"signed head {head['seq']} ({head['phase']})"
+            der = base64.b64decode(head["public_key_der"])
+            if head["key_arn"] == key.arn and der != key.der:
+                self._wrong.append(Difference(part=part, what=f"was not signed with the key {key.arn}"))
+            elif not signatures.fits(head["statement"].encode(), signature=head["signature"], public_key_der=der):
+                self._wrong.append(Difference(part=part, what="its signature does not fit its statement"))
+            said = json.loads(head["statement"])
+            if (said.get("seq"), said.get("head")) != (head["seq"], head["head"]):
+                self._wrong.append(Difference(part=part, what="its statement speaks of another head"))
+            if head["uri"] not in there:
+                self._wrong.append(Difference(part=part, what=f"its locked object {head['uri']} is gone"))
+        return len(heads)
+
+    def _snapshots(self, evidence: Sequence[Evidence]) -> tuple[list[AuditedSnapshot], dict[str, str]]:
+        found: list[AuditedSnapshot] = []
+        recorded: dict[str, str] = {}
+        for item in evidence:
+            for name, account in (("snapshot_id", "target"), ("member_copy_id", "target"), ("copy_id", "forensic")):
+                snapshot_id = item.origin.get(name)
+                if not snapshot_id:
+                    continue
+                region = str(item.origin.get("copy_region", "")) if account == "forensic" else ""
+                lock = item.lock.get(name.removesuffix("_id")) or {}
+                if lock.get("until"):
+                    recorded[snapshot_id] = str(lock["until"])
+                self._beat(f"snapshot {snapshot_id}")
+                found.append(self._accounts(account, region).audited(snapshot_id))
+        return found, recorded

@@ -1,0 +1,260 @@
+"""The custody ledger: append with a condition on the head, sign the head, store it under Object Lock (R9, R10)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import random
+import time
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from forensics import case_keys
+from forensics.aws.case_store import CaseStore, case_pk, from_item, to_item
+from forensics.aws.error_map import aws_errors, error_code
+from forensics.aws.s3 import EvidenceStore
+from forensics.aws.session import AwsSession
+from forensics.custody.bundle import SigningKey
+from forensics.custody.chain import GENESIS, canonical, next_event, stored_form, verify_chain
+from forensics.errors import AwsError, CaseError, ConflictError, CustodyChainError
+from forensics.models.base import Model, format_utc
+from forensics.models.custody import CustodyAction, CustodyEvent, CustodyFacts
+from forensics.naming import case_prefix
+from forensics.settings import Settings
+
+ALGORITHM = "ECDSA_SHA_384"
+_TRIES = 12
+
+
+class Signature(Model):
+    """A signature in base64 and the key that made it."""
+
+    signature: str
+    key: SigningKey
+
+
+class CustodyLedger:
+    """Append-only, hash-chained events of cases."""
+
+    def __init__(self, client: Any, kms: Any, *, store: CaseStore, signing_key: str, actor: str) -> None:
+        self._db = client
+        self._kms = kms
+        self._store = store
+        self._signing_key = signing_key
+        self._actor = actor
+        self._public: SigningKey | None = None
+
+    @classmethod
+    def of(cls, own: AwsSession, signer: AwsSession, settings: Settings, *, actor: str) -> Self:
+        """The deployment's table under the base identity, its signing key under ``signer``."""
+        store = CaseStore.of(own, settings)
+        return cls(own.dynamodb, signer.kms, store=store, signing_key=settings.signing_key_id, actor=actor)
+
+    def head(self, case_id: str) -> tuple[int, str]:
+        """(sequence number, digest) of the newest event; (0, 64 zeros) for an empty ledger."""
+        with aws_errors(f"read the ledger head of {case_id}"):
+            item = self._db.get_item(
+                TableName=self._store.table,
+                Key={"PK": {"S": case_pk(case_id)}, "SK": {"S": case_keys.LEDGER_HEAD}},
+                ConsistentRead=True,
+            ).get("Item")
+        if item is None:
+            return 0, GENESIS
+        data = from_item(item["data"])
+        return int(data["seq"]), str(data["digest"])
+
+    def append(
+        self,
+        case_id: str,
+        action: CustodyAction,
+        *,
+        evidence_id: str | None = None,
+        detail: dict[str, Any] | None = None,
+        facts: CustodyFacts | None = None,
+        once: str | None = None,
+    ) -> None:
+        """Append an event. ``once`` names the event within the case: a retry of the same step does not add it again."""
+        for attempt in range(_TRIES):
+            seq, previous = self.head(case_id)
+            event = next_event(
+                case_id=case_id,
+                seq=seq + 1,
+                previous=previous,
+                action=action,
+                actor=self._actor,
+                at=datetime.now(UTC),
+                evidence_id=evidence_id,
+                detail=detail,
+                facts=facts,
+            )
+            try:
+                self._write(event, seq=seq, once=once)
+            except ConflictError:
+                if once and self._seen(case_id, once):
+                    return
+                time.sleep(random.uniform(0.01, 0.05) * (attempt + 1))
+            else:
+                return
+        msg = (
+            f"custody event {action.value} of {case_id} could not be appended in {_TRIES} tries: the head keeps moving"
+        )
+        # Contention, not damage: the task's retry mends it.
+        raise CaseError(msg, next_action="clear the task; the ledger itself is intact")
+
+    def _write(self, event: CustodyEvent, *, seq: int, once: str | None) -> None:
+        table, pk = self._store.table, {"S": case_pk(event.case_id)}
+        head = {
+            "PK": pk,
+            "SK": {"S": case_keys.LEDGER_HEAD},
+            "seq": {"N": str(event.seq)},
+            "data": to_item({"seq": event.seq, "digest": event.digest}),
+        }
+        record = {
+            "PK": pk,
+            "SK": {"S": f"{case_keys.CUSTODY_EVENT}{event.seq:08d}"},
+            "data": to_item(stored_form(event)),
+        }
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(PK)"}
+        if seq:
+            condition = {
+                "ConditionExpression": "seq = :n",
+                "ExpressionAttributeValues": {":n": {"N": str(seq)}},
+            }
+        fresh = {"ConditionExpression": "attribute_not_exists(PK)"}
+        items = [
+            {"Put": {"TableName": table, "Item": head, **condition}},
+            {"Put": {"TableName": table, "Item": record, **fresh}},
+        ]
+        if once:
+            items.append(
+                {
+                    "Put": {
+                        "TableName": table,
+                        "Item": {"PK": pk, "SK": {"S": f"{case_keys.LEDGER_ONCE}{once}"}},
+                        **fresh,
+                    }
+                }
+            )
+        with aws_errors(f"append custody event {event.seq} of {event.case_id}"):
+            self._db.transact_write_items(TransactItems=items)
+
+    def _seen(self, case_id: str, once: str) -> bool:
+        with aws_errors(f"read the ledger of {case_id}"):
+            answer = self._db.get_item(
+                TableName=self._store.table,
+                Key={"PK": {"S": case_pk(case_id)}, "SK": {"S": f"{case_keys.LEDGER_ONCE}{once}"}},
+                ConsistentRead=True,
+            )
+        return "Item" in answer
+
+    def events(self, case_id: str) -> list[CustodyEvent]:
+        """All events in order."""
+        return [CustodyEvent.model_validate(data) for _, data in self._store.items(case_id, case_keys.CUSTODY_EVENT)]
+
+    def verified(self, case_id: str) -> tuple[list[CustodyEvent], str]:
+        """Events and head of a whole chain; a tail that was cut off is noticed by the head item beside it."""
+        # The head is read first: events that are appended meanwhile only make the list longer.
+        seq, digest = self.head(case_id)
+        events = self.events(case_id)
+        head = verify_chain(events)
+        if len(events) < seq:
+            msg = f"custody ledger of {case_id}: event {len(events) + 1} is missing (the head says {seq})"
+            raise CustodyChainError(msg)
+        if seq and events[seq - 1].digest != digest:
+            msg = f"custody ledger of {case_id}: event {seq} is not the one that the head names"
+            raise CustodyChainError(msg)
+        return events, head
+
+    def check_signature(self, case_id: str, *, covers: int) -> None:
+        """Check with KMS that a signed head covers the event with this number; raises :class:`CustodyChainError`.
+
+        The signature is over the head's digest, and the chain up to it is recomputed, so nothing before it was changed.
+        """
+        events, _ = self.verified(case_id)
+        for _, data in self._store.items(case_id, case_keys.LEDGER_SIGNATURE):
+            statement = json.loads(data["statement"])
+            seq = int(statement["seq"])
+            if statement["case_id"] != case_id or not covers <= seq <= len(events):
+                continue
+            if statement["head"] == events[seq - 1].digest and self._verifies(data):
+                return
+        msg = f"custody ledger of {case_id}: no valid signature covers event {covers}"
+        raise CustodyChainError(msg)
+
+    def _verifies(self, signed: dict[str, Any]) -> bool:
+        try:
+            with aws_errors(f"verify a signature of {self._signing_key}"):
+                answer = self._kms.verify(
+                    KeyId=self._signing_key,
+                    Message=hashlib.sha384(signed["statement"].encode()).digest(),
+                    MessageType="DIGEST",
+                    Signature=base64.b64decode(signed["signature"]),
+                    SigningAlgorithm=ALGORITHM,
+                )
+        except AwsError as error:
+            if error_code(error) == "KMSInvalidSignatureException":
+                return False
+            raise
+        return bool(answer["SignatureValid"])
+
+    def sign_head(self, case_id: str, *, phase: str, evidence: EvidenceStore) -> dict[str, str]:
+        """Verify the chain, sign its head with KMS and put the signed statement under Object Lock.
+
+        The statement is signed over its SHA-384 digest (KMS ``MessageType=DIGEST``), so that anyone can check it with
+        the public key and no AWS access.
+        """
+        events, head = self.verified(case_id)
+        statement = {
+            "schema": "forensics.custody-head/1",
+            "case_id": case_id,
+            "phase": phase,
+            "seq": len(events),
+            "head": head,
+            "signed_at": format_utc(datetime.now(UTC)),
+        }
+        message = canonical(statement)
+        made = self.sign(message, what=f"the ledger head of {case_id}")
+        signed = {
+            "statement": message.decode(),
+            "signature": made.signature,
+            "algorithm": ALGORITHM,
+            "key_arn": made.key.arn,
+            "public_key_der": base64.b64encode(made.key.der).decode(),
+        }
+        name = f"{case_prefix(case_id)}custody/head-{len(events):08d}-{phase}-{hashlib.sha256(message).hexdigest()[:8]}.json"
+        stored = evidence.put(
+            name,
+            canonical({**signed, "events": [stored_form(e) for e in events]}),
+            content_type="application/json",
+        )
+        self._store.put_once(
+            case_id,
+            f"{case_keys.LEDGER_SIGNATURE}{len(events):08d}#{phase}",
+            {**signed, "seq": len(events), "head": head, "phase": phase, "uri": stored.uri},
+        )
+        return {"head": head, "uri": stored.uri}
+
+    def sign(self, message: bytes, *, what: str) -> Signature:
+        """Sign the SHA-384 digest of ``message`` with the signing key."""
+        with aws_errors(f"sign {what} with {self._signing_key}"):
+            answer = self._kms.sign(
+                KeyId=self._signing_key,
+                Message=hashlib.sha384(message).digest(),
+                MessageType="DIGEST",
+                SigningAlgorithm=ALGORITHM,
+            )
+        key = SigningKey(arn=str(answer["KeyId"]), der=self.public_key().der)
+        return Signature(signature=base64.b64encode(answer["Signature"]).decode(), key=key)
+
+    def public_key(self) -> SigningKey:
+        """The public half of the signing key."""
+        if self._public is None:
+            with aws_errors(f"read the public key of {self._signing_key}"):
+                answer = self._kms.get_public_key(KeyId=self._signing_key)
+            self._public = SigningKey(arn=str(answer["KeyId"]), der=answer["PublicKey"])
+        return self._public
+
+    def signed_heads(self, case_id: str) -> list[dict[str, Any]]:
+        """Every signed head of the case, as recorded beside the ledger."""
+        return [data for _, data in self._store.items(case_id, case_keys.LEDGER_SIGNATURE)]

@@ -1,0 +1,94 @@
+"""Documents that people sign with the KMS key: the policy and the never-isolate list (R98)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from typing import Any, Self
+
+from forensics.aws.error_map import aws_errors, error_code
+from forensics.aws.session import AwsSession
+from forensics.custody.ledger import ALGORITHM
+from forensics.errors import AwsError, CustodyError
+from forensics.settings import Settings
+
+MAXIMUM_BYTES = 256 * 1024
+_WRONG = "KMSInvalidSignatureException"
+
+
+class SignatureError(CustodyError):
+    """A signed document is missing, unsigned or altered."""
+
+    default_action = "find out who changed the document; then put it and its signature again (docs/policy.md)"
+
+
+class SignatureCheck:
+    """The signing key's word on a SHA-384 digest."""
+
+    def __init__(self, kms: Any, *, key_id: str) -> None:
+        self._kms = kms
+        self.key_id = key_id
+
+    @classmethod
+    def of(cls, session: AwsSession, settings: Settings) -> Self:
+        """The deployment's signing key."""
+        return cls(session.kms, key_id=settings.signing_key_id)
+
+    def valid(self, digest: bytes, signature: bytes) -> bool:
+        """Whether the signature is the key's; raises :class:`AwsError` when KMS cannot be asked."""
+        try:
+            with aws_errors(f"verify a signature with {self.key_id}"):
+                answer = self._kms.verify(
+                    KeyId=self.key_id,
+                    Message=digest,
+                    MessageType="DIGEST",
+                    Signature=signature,
+                    SigningAlgorithm=ALGORITHM,
+                )
+        except AwsError as error:
+            if error_code(error) == _WRONG:
+                return False
+            raise
+        return bool(answer["SignatureValid"])
+
+
+class SignedDocuments:
+    """Objects of the tools bucket, each beside ``<key>.sig``: the base64 of the signature over its SHA-384."""
+
+    def __init__(self, s3: Any, *, bucket: str, owner: str, check: SignatureCheck) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._owner = owner
+        self._check = check
+
+    @classmethod
+    def of(cls, session: AwsSession, settings: Settings, *, check: SignatureCheck) -> Self:
+        """The deployment's tools bucket."""
+        return cls(session.s3, bucket=settings.tools_bucket, owner=settings.forensic_account_id, check=check)
+
+    def origin(self, key: str) -> str:
+        """The document's name in messages."""
+        return f"s3://{self._bucket}/{key}"
+
+    def read(self, key: str) -> bytes:
+        """Return the document's bytes; :class:`SignatureError` unless the signature beside it is the key's."""
+        body, signature = self._get(key), self._get(f"{key}.sig")
+        try:
+            value = base64.b64decode(signature.strip(), validate=True)
+        except (binascii.Error, ValueError) as error:
+            msg = f"{self.origin(key)}.sig is not the base64 of a signature"
+            raise SignatureError(msg) from error
+        if not self._check.valid(hashlib.sha384(body).digest(), value):
+            msg = f"{self.origin(key)} is not what was signed with {self._check.key_id}"
+            raise SignatureError(msg)
+        return body
+
+    def _get(self, key: str) -> bytes:
+        with aws_errors(f"read {self.origin(key)}"):
+            answer = self._s3.get_object(Bucket=self._bucket, Key=key, ExpectedBucketOwner=self._owner)
+            body = answer["Body"].read(MAXIMUM_BYTES + 1)
+        if len(body) > MAXIMUM_BYTES:
+            msg = f"{self.origin(key)} is larger than {MAXIMUM_BYTES} bytes"
+            raise SignatureError(msg)
+        return bytes(body)

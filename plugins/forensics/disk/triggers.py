@@ -1,0 +1,55 @@
+"""Waits of the disk flow."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from forensics.aws.ebs import EbsGateway, raise_if_failed
+from forensics.aws.polling import Outcome, PollTrigger
+from forensics.aws.triggers import ScopedTrigger
+
+
+class SnapshotsCompletedTrigger(ScopedTrigger):
+    """Fires when all snapshots are completed, or when one ends in error.
+
+    :param snapshot_ids: the snapshots
+    """
+
+    def __init__(self, *, snapshot_ids: list[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.snapshot_ids = snapshot_ids
+
+    def arguments(self) -> dict[str, Any]:
+        return {"scope": self.scope, "snapshot_ids": self.snapshot_ids}
+
+    def waiting_for(self) -> str:
+        return f"snapshots {', '.join(self.snapshot_ids)}"
+
+    def check(self) -> Outcome | None:
+        found = EbsGateway.of(self.session).snapshots(self.snapshot_ids)
+        raise_if_failed(found, what="snapshot")
+        states = {s.id: s.state for s in found}
+        if len(states) == len(self.snapshot_ids) and all(state == "completed" for state in states.values()):
+            return Outcome(ok=True, payload={"snapshots": states})
+        return None
+
+
+class QuotaPauseTrigger(PollTrigger):
+    """Fires when a pause is over: AWS said that a quota of the account and Region is reached.
+
+    :param until: Unix time
+    """
+
+    def __init__(self, *, until: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.until = until
+
+    def arguments(self) -> dict[str, Any]:
+        return {"until": self.until}
+
+    def waiting_for(self) -> str:
+        return "room in a quota of the account and Region"
+
+    def check(self) -> Outcome | None:
+        return Outcome(ok=True, payload={}) if time.time() >= self.until else None

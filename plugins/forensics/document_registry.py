@@ -1,0 +1,78 @@
+"""Which SSM documents a case runs, and what their content must hash to (R4): the registry decides, not the code.
+
+``documents.json`` beside this file is generated from ``ssm_documents/`` by ``make documents``; a test keeps it in step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+from forensics.errors import UnsupportedTargetError
+from forensics.models.documents import Document
+from forensics.models.evidence import EvidenceKind
+
+_HOW_TO_ADD = "add ssm_documents/<activity>_<platform>.yaml and its line in registry.yaml (docs/adding-a-tool.md)"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The documents for one kind of evidence of one case, and why others of the registry were left out."""
+
+    chosen: tuple[Document, ...]
+    left_out: tuple[str, ...]
+
+
+@lru_cache(maxsize=1)
+def released() -> dict[str, Document]:
+    """All released documents by the name of their file."""
+    text = resources.files("forensics").joinpath("documents.json").read_text("utf-8")
+    return {key: Document.model_validate(value) for key, value in json.loads(text).items()}
+
+
+def choose(activity: str, *, platform: str, os: str = "") -> Document:
+    """Return the most specific document of an activity, or raise :class:`UnsupportedTargetError`."""
+    fitting = [
+        d for d in released().values() if d.enabled and d.activity == activity and d.platform == platform and d.fits(os)
+    ]
+    if not fitting:
+        msg = f"there is no SSM document for activity {activity} on platform {platform} {os}".rstrip()
+        raise UnsupportedTargetError(msg, next_action=_HOW_TO_ADD)
+    return max(fitting, key=lambda d: len(d.os_version))
+
+
+def select(evidence: EvidenceKind, *, platform: str, os: str = "", finding_types: Iterable[str] = ()) -> Selection:
+    """Return every document that examines this kind of evidence of this target, for these findings.
+
+    Findings without a type (a person's request) fit every pattern: who asks for a case wants all tools. Raises
+    :class:`UnsupportedTargetError` when no document reads this evidence of this platform at all.
+    """
+    types = tuple(finding_types)
+    chosen: dict[str, Document] = {}
+    left_out = []
+    reading = [d for d in released().values() if d.evidence is evidence]
+    for document in sorted(reading, key=lambda d: (d.activity, len(d.os_version))):
+        reason = _unfit(document, platform=platform, os=os, types=types)
+        if reason is None:
+            chosen[document.activity] = document  # the most specific one comes last
+        else:
+            left_out.append(f"{document.name}: {reason}")
+    if not chosen:
+        msg = f"no SSM document examines {evidence.value} of platform {platform} {os}".strip()
+        raise UnsupportedTargetError(f"{msg} ({'; '.join(left_out) or 'none is registered'})", next_action=_HOW_TO_ADD)
+    return Selection(tuple(chosen.values()), tuple(left_out))
+
+
+def _unfit(document: Document, *, platform: str, os: str, types: tuple[str, ...]) -> str | None:
+    if not document.enabled:
+        return "switched off in the registry"
+    if document.platform != platform:
+        return f"for platform {document.platform}"
+    if not document.fits(os):
+        return f"for {document.os_version}"
+    if not document.answers(types):
+        return f"for finding types {', '.join(document.finding_types)}"
+    return None

@@ -1,0 +1,129 @@
+"""The flows of a case as task groups (seed steps 4 to 12). Wiring only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import BaseOperator, TaskGroup, TriggerRule
+
+from forensics.containment.operators import IsolateTargetOperator, PlanContainmentOperator
+from forensics.disk.copy_operators import CopySnapshotsOperator
+from forensics.disk.digest_operators import DigestDisksOperator
+from forensics.disk.snapshot_operators import SnapshotVolumesOperator
+from forensics.investigation.analysis_operators import AnalyseDiskOperator, AnalyseMemoryOperator
+from forensics.investigation.instance_operators import (
+    AttachEvidenceVolumesOperator,
+    LaunchForensicInstanceOperator,
+    TerminateForensicInstanceOperator,
+)
+from forensics.memory.capture_operators import CaptureMemoryOperator
+from forensics.memory.live_response_operators import LiveResponseOperator
+from forensics.memory.probe_operators import ProbeTargetOperator
+from forensics.memory.verify_operators import VerifyMemoryOperator
+from forensics.report.operators import CloseCaseOperator, WriteReportOperator
+from forensics.triage.operators import DescribeTargetOperator, PlanResponseOperator
+
+
+@dataclass(frozen=True)
+class Flow:
+    """First and last task of a flow."""
+
+    first: BaseOperator
+    last: BaseOperator
+
+
+@dataclass(frozen=True)
+class MemoryFlow(Flow):
+    """The memory flow; ``captured`` ends the capture, ``touched`` is the last task that needs the target to be reachable."""
+
+    captured: BaseOperator
+    touched: BaseOperator
+
+
+def triage() -> Flow:
+    """Describe the target, decide the plan (steps 4a to 5)."""
+    with TaskGroup("triage", tooltip="describe the target, decide the response plan"):
+        describe = DescribeTargetOperator(task_id="describe_target")
+        plan = PlanResponseOperator(task_id="plan_response")
+        describe >> plan
+    return Flow(describe, plan)
+
+
+def memory() -> MemoryFlow:
+    """Probe, capture on the target, verify what landed; live response beside the verification (step 6, memory)."""
+    with TaskGroup("memory", tooltip="probe, capture memory by SSM, take live response, verify and lock"):
+        # A probe that fails or is skipped does not keep the capture from being tried (or from saying why not).
+        probe = ProbeTargetOperator(task_id="probe_target", retries=1, retry_delay=timedelta(seconds=1))
+        capture = CaptureMemoryOperator(task_id="capture_memory", trigger_rule=TriggerRule.ALL_DONE, retries=4)
+        verify = VerifyMemoryOperator(task_id="verify_memory")
+        # As the capture's: a try that a busy scheduler lost finds its command and sends no second one.
+        live = LiveResponseOperator(task_id="live_response", trigger_rule=TriggerRule.ALL_DONE, retries=4)
+        probe >> capture >> [verify, live]
+    return MemoryFlow(probe, verify, captured=capture, touched=live)
+
+
+@dataclass(frozen=True)
+class Disks(Flow):
+    """The disk flow; the digest is taken beside the investigation, before the report."""
+
+    digest: BaseOperator
+
+
+def disk() -> Disks:
+    """Snapshot all volumes, copy them to the forensic account, hash the copies (steps 6 and 7, disk)."""
+    with TaskGroup("disk", tooltip="snapshot all volumes, lock, share, copy to the forensic account, hash"):
+        snapshot = SnapshotVolumesOperator(task_id="snapshot_volumes")
+        copy = CopySnapshotsOperator(task_id="copy_snapshots")
+        # Disks that were copied get their digest also when others were not.
+        digest = DigestDisksOperator(task_id="digest_disks", trigger_rule=TriggerRule.ALL_DONE)
+        snapshot >> copy >> digest
+    return Disks(snapshot, copy, digest)
+
+
+def containment() -> tuple[Flow, BaseOperator]:
+    """Isolate the target when the memory capture has ended, whatever its outcome (step 6).
+
+    Returns the flow and the planning task, which runs beside the acquisition: plan, approval, deadline.
+    """
+    with TaskGroup("containment", tooltip="plan, ask if need be, protect, isolate, read back"):
+        plan = PlanContainmentOperator(task_id="plan_containment")
+        isolate = IsolateTargetOperator(task_id="isolate_target", trigger_rule=TriggerRule.ALL_DONE, priority_weight=10)
+    return Flow(isolate, isolate), plan
+
+
+@dataclass(frozen=True)
+class Investigation(Flow):
+    """The investigation: each lane of tools waits for its own evidence, not for the other's."""
+
+    memory: BaseOperator
+    disks: BaseOperator
+    tools: tuple[BaseOperator, ...]
+
+
+def investigation() -> Investigation:
+    """Forensic instance from launch to removal, tools in between (steps 8 to 12)."""
+    with TaskGroup("investigation", tooltip="run the tools on a disposable forensic instance"):
+        # Good evidence is examined whatever became of the rest. What follows a setup task may only ask for success, so
+        # that is said by tasks of their own, which the scheduler ends by itself (no worker starts for them).
+        memory = EmptyOperator(task_id="memory_ended", trigger_rule=TriggerRule.ALL_DONE)
+        disks = EmptyOperator(task_id="disks_ended", trigger_rule=TriggerRule.ALL_DONE)
+        launch = LaunchForensicInstanceOperator(task_id="launch_forensic_instance", trigger_rule=TriggerRule.ALL_DONE)
+        attach = AttachEvidenceVolumesOperator(task_id="attach_evidence_volumes")
+        on_memory = AnalyseMemoryOperator(task_id="analyse_memory")
+        on_disk = AnalyseDiskOperator(task_id="analyse_disk")
+        terminate = TerminateForensicInstanceOperator(task_id="terminate_forensic_instance")
+        [launch, memory] >> on_memory
+        [launch, disks] >> attach >> on_disk
+        [on_memory, on_disk] >> terminate.as_teardown(setups=launch)
+    return Investigation(launch, terminate, memory, disks, (on_memory, on_disk))
+
+
+def report() -> Flow:
+    """Write the report, close the case (step 12). The closing task is the run's only leaf that counts."""
+    with TaskGroup("report", tooltip="write the report, close the case"):
+        write = WriteReportOperator(task_id="write_report", trigger_rule=TriggerRule.ALL_DONE)
+        close = CloseCaseOperator(task_id="close_case", trigger_rule=TriggerRule.ALL_DONE)
+        write >> close
+    return Flow(write, close)

@@ -1,0 +1,186 @@
+"""AWS Security Finding Format: Security Hub's ``Findings - Imported`` and ``- Custom Action`` (R27)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict
+from pydantic.alias_generators import to_pascal
+
+from forensics.intake.readers.envelope import Envelope
+from forensics.intake.readers.fields import (
+    Arriving,
+    Fields,
+    Many,
+    clean,
+    moment,
+    read_as,
+    severity_of_guardduty,
+    severity_of_label,
+    severity_of_normalized,
+    title_of,
+    truth,
+    types_of,
+)
+from forensics.intake.readers.guardduty import meaningful_role, robbed_instance
+from forensics.intake.readers.identifiers import InstanceRef, is_instance, parse_instance
+from forensics.intake.readers.parsed_finding import Binding, Claim, Rules, is_sample
+from forensics.models.finding import CustomAction, FindingSource, Severity
+
+_GUARDDUTY_FIELD = "aws/guardduty/service/"
+_POSTURE_TYPE = "software and configuration checks"
+_CLOSED_WORKFLOW = frozenset({"SUPPRESSED", "RESOLVED"})
+
+
+class _Pascal(Arriving):
+    model_config = ConfigDict(alias_generator=to_pascal)
+
+
+class _Resource(_Pascal):
+    type: str | None = None
+    id: str | None = None
+    region: str | None = None
+    partition: str | None = None
+    details: Fields = {}
+
+
+class _Asff(_Pascal):
+    id: str
+    aws_account_id: str
+    region: str | None = None
+    title: str | None = None
+    description: str | None = None
+    types: Many = []
+    severity: Fields = {}
+    finding_provider_fields: Fields = {}
+    product_arn: str | None = None
+    product_name: str | None = None
+    product_fields: Fields = {}
+    record_state: str | None = None
+    workflow: Fields = {}
+    workflow_state: str | None = None
+    compliance: Fields = {}
+    resources: Many = []
+    sample: Any = None
+    created_at: Any = None
+    updated_at: Any = None
+
+
+def read(
+    item: dict[str, Any],
+    *,
+    field: str,
+    envelope: Envelope,
+    rules: Rules,
+    source: FindingSource,
+    action: CustomAction | None = None,
+) -> Claim:
+    """Read one ASFF finding; raises :class:`QuarantineError`."""
+    asff = read_as(_Asff, value=item, field=field)
+    instances = _instances(asff, field=field)
+    types = types_of([*asff.types, *_list(asff.finding_provider_fields.get("Types"))])
+    return Claim(
+        source=source,
+        finding_id=asff.id,
+        account=asff.aws_account_id,
+        region=asff.region,
+        instances=instances,
+        title=title_of(asff.title, asff.description, *types),
+        # In the delegated administrator's account and in the aggregation Region the envelope is the reader's.
+        account_binding=Binding.CONFIRMED,
+        region_binding=Binding.CONFIRMED,
+        types=types,
+        severity=_severity(asff),
+        closed=_closed(asff),
+        sample=_sample(asff, instances=instances),
+        posture=_posture(asff, types=types),
+        resource_role=meaningful_role(asff.product_fields.get(f"{_GUARDDUTY_FIELD}resourceRole"), types=types),
+        created_at=moment(asff.created_at, received_at=rules.received_at),
+        updated_at=moment(asff.updated_at, received_at=rules.received_at),
+        product=_product(asff),
+        action=action,
+    )
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _instances(asff: _Asff, *, field: str) -> tuple[InstanceRef, ...]:
+    found = []
+    for index, value in enumerate(asff.resources):
+        where = f"{field}.Resources.{index}"
+        resource = read_as(_Resource, value=value, field=where)
+        # Other products file instances under the type "Other".
+        if resource.type == "AwsEc2Instance" or is_instance(resource.id):
+            details = resource.details.get("AwsEc2Instance")
+            found.append(
+                parse_instance(
+                    resource.id,
+                    field=f"{where}.Id",
+                    region=resource.region,
+                    partition=resource.partition,
+                    vpc_id=details.get("VpcId") if isinstance(details, dict) else None,
+                )
+            )
+    return tuple(found) or _robbed(asff, field=field)
+
+
+def _robbed(asff: _Asff, *, field: str) -> tuple[InstanceRef, ...]:
+    types = tuple(kind for kind in asff.types if isinstance(kind, str))
+    found: list[InstanceRef] = []
+    for index, value in enumerate(asff.resources):
+        details = value.get("Details") if isinstance(value, dict) else None
+        key = details.get("AwsIamAccessKey") if isinstance(details, dict) else None
+        if isinstance(key, dict):
+            found += robbed_instance(key.get("PrincipalId"), types=types, field=f"{field}.Resources.{index}.Details")
+    return tuple(found)
+
+
+def _is_guardduty(asff: _Asff) -> bool:
+    return (asff.product_arn or "").endswith(":product/aws/guardduty")
+
+
+def _product(asff: _Asff) -> str:
+    name = asff.product_name or asff.product_fields.get("aws/securityhub/ProductName")
+    if not isinstance(name, str) or not name:
+        name = (asff.product_arn or "").rpartition("/")[2]
+    return clean(name, limit=256)
+
+
+def _severity(asff: _Asff) -> Severity:
+    provider = asff.finding_provider_fields.get("Severity")
+    for severity in (asff.severity, provider if isinstance(provider, dict) else {}):
+        by_product = severity_of_guardduty if _is_guardduty(asff) else severity_of_normalized
+        found = (
+            severity_of_label(severity.get("Label"))
+            or severity_of_normalized(severity.get("Normalized"))
+            or by_product(severity.get("Product"))
+        )
+        if found is not None:
+            return found
+    return severity_of_label(asff.product_fields.get("aws/securityhub/SeverityLabel")) or Severity.INFORMATIONAL
+
+
+def _closed(asff: _Asff) -> str | None:
+    if asff.record_state == "ARCHIVED" or truth(asff.product_fields.get(f"{_GUARDDUTY_FIELD}archived")):
+        return "the finding is archived"
+    # WorkflowState is the retired predecessor of Workflow.Status, still sent beside it.
+    status = asff.workflow.get("Status") or asff.workflow_state
+    if isinstance(status, str) and status in _CLOSED_WORKFLOW:
+        return f"the finding's workflow status is {status}"
+    if asff.compliance.get("Status") == "PASSED":
+        return "the control passed"
+    return None
+
+
+def _sample(asff: _Asff, *, instances: tuple[InstanceRef, ...]) -> bool:
+    flag = asff.product_fields.get(f"{_GUARDDUTY_FIELD}additionalInfo/sample")
+    return is_sample(asff.sample, flag, title=asff.title, instances=instances)
+
+
+def _posture(asff: _Asff, *, types: tuple[str, ...]) -> bool:
+    # GuardDuty has filed intrusions under the namespace of checks; a control has a compliance status.
+    if _is_guardduty(asff):
+        return False
+    return bool(asff.compliance) or any(t.lower().startswith(_POSTURE_TYPE) for t in types)

@@ -1,0 +1,117 @@
+"""AWS Config ``Config Rules Compliance Change`` events (R30)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from forensics.intake.readers.envelope import Envelope
+from forensics.intake.readers.fields import Arriving, Fields, clean, moment, quarantine, read_as, title_of, types_of
+from forensics.intake.readers.identifiers import parse_arn, parse_instance
+from forensics.intake.readers.parsed_finding import AttachedRef, Binding, Claim, Rules
+from forensics.models.finding import FindingSource
+
+_INSTANCE = "AWS::EC2::Instance"
+# An instance hangs on these; which one, only a describe call in the account can tell.
+_ATTACHED = {"AWS::EC2::Volume": "vol", "AWS::EC2::NetworkInterface": "eni", "AWS::EC2::SecurityGroup": "sg"}
+_COMPLIANCE = frozenset({"COMPLIANT", "NON_COMPLIANT", "NOT_APPLICABLE", "INSUFFICIENT_DATA"})
+
+
+class _Camel(Arriving):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class _Result(_Camel):
+    compliance_type: str
+    result_recorded_time: Any = None
+    annotation: str | None = None
+    evaluation_result_identifier: Fields = {}
+
+
+class _Change(_Camel):
+    aws_account_id: str
+    aws_region: str
+    config_rule_name: str
+    config_rule_arn: str | None = Field(default=None, alias="configRuleARN")
+    resource_type: str
+    resource_id: str
+    new_evaluation_result: _Result | None = None
+
+
+def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) -> Claim:
+    """Read one compliance change; raises :class:`QuarantineError`."""
+    change = read_as(_Change, value=item, field=field)
+    result = change.new_evaluation_result
+    _check(change, field=field)
+    is_instance = change.resource_type == _INSTANCE
+    rule_name = clean(change.config_rule_name, limit=128)
+    shown = clean(f"{change.resource_type} {change.resource_id}", limit=120)
+    no_instance = f"Config rule {rule_name} is about {shown}, not an EC2 instance"
+    attached = None
+    if change.resource_type in _ATTACHED:
+        no_instance += "; the instance it belongs to has to be looked up"
+        attached = AttachedRef(
+            type=change.resource_type,
+            id=_attached_id(change, field=f"{field}.resourceId"),
+            field=f"{field}.resourceId",
+        )
+    return Claim(
+        source=FindingSource.CONFIG,
+        finding_id="/".join((change.config_rule_arn or rule_name, change.resource_type, change.resource_id)),
+        account=change.aws_account_id,
+        region=change.aws_region,
+        instances=(parse_instance(change.resource_id, field=f"{field}.resourceId"),) if is_instance else (),
+        no_instance=no_instance,
+        title=title_of(f"Config rule {rule_name}: {shown} is not compliant"),
+        account_binding=Binding.SAME,
+        region_binding=Binding.SAME,
+        types=types_of([f"Config rule/{rule_name}"]),
+        closed=_closed(change, rules=rules),
+        posture=True,
+        updated_at=moment(result.result_recorded_time if result else None, received_at=rules.received_at),
+        product="Config",
+        reason=clean(result.annotation, limit=1000) if result and result.annotation else None,
+        attached=attached,
+    )
+
+
+def _attached_id(change: _Change, *, field: str) -> str:
+    prefix = _ATTACHED[change.resource_type]
+    if not re.fullmatch(rf"{prefix}-(?:[0-9a-f]{{8}}|[0-9a-f]{{17}})", change.resource_id):
+        raise quarantine(field, value=change.resource_id, problem=f"not the id of an {change.resource_type}")
+    return change.resource_id
+
+
+def _check(change: _Change, *, field: str) -> None:
+    result = change.new_evaluation_result
+    if result is not None:
+        where = f"{field}.newEvaluationResult"
+        if result.compliance_type not in _COMPLIANCE:
+            raise quarantine(f"{where}.complianceType", value=result.compliance_type, problem="not a compliance type")
+        qualifier = result.evaluation_result_identifier.get("evaluationResultQualifier")
+        stated = qualifier.get("resourceId") if isinstance(qualifier, dict) else None
+        if stated is not None and stated != change.resource_id:
+            raise quarantine(
+                f"{where} (resourceId)", value=stated, problem=f"contradicts resourceId {change.resource_id}"
+            )
+    arn = parse_arn(change.config_rule_arn, field=f"{field}.configRuleARN")
+    if arn is not None and (arn.account, arn.region) != (change.aws_account_id, change.aws_region):
+        raise quarantine(
+            f"{field}.configRuleARN",
+            value=change.config_rule_arn,
+            problem=f"contradicts account {change.aws_account_id} or Region {change.aws_region}",
+        )
+
+
+def _closed(change: _Change, *, rules: Rules) -> str | None:
+    result = change.new_evaluation_result
+    if result is None:
+        return "the evaluation result was deleted"
+    if result.compliance_type != "NON_COMPLIANT":
+        return f"the resource is {result.compliance_type}"
+    if rules.rule_names is not None and change.config_rule_name not in rules.rule_names:
+        return f"Config rule {clean(change.config_rule_name, limit=128)} is not among the rules that open cases"
+    return None

@@ -1,0 +1,258 @@
+"""``GuardDuty Finding`` events (R28, R29)."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from pydantic import ConfigDict
+from pydantic.alias_generators import to_camel
+
+from forensics.intake.readers.envelope import Envelope
+from forensics.intake.readers.fields import (
+    Arriving,
+    Fields,
+    moment,
+    quarantine,
+    read_as,
+    severity_of_guardduty,
+    title_of,
+    truth,
+    types_of,
+    vpc_of,
+)
+from forensics.intake.readers.identifiers import (
+    InstanceRef,
+    instance_of_session,
+    is_instance,
+    parse_arn,
+    parse_instance,
+    underlying_id,
+)
+from forensics.intake.readers.parsed_finding import Binding, Claim, Rules, is_sample
+from forensics.models.finding import FindingSource, Severity
+
+# Resources that list their *compromised* instances; EKS and ECS clusters list all their nodes instead.
+_GROUPS = (
+    "autoscalingAutoScalingGroup",
+    "ec2LaunchTemplate",
+    "ec2Vpc",
+    "ec2Image",
+    "iamInstanceProfile",
+    "cloudformationStack",
+)
+STOLEN = "InstanceCredentialExfiltration"
+# For these types GuardDuty documents no role and still fills in TARGET.
+_ROLELESS_TYPE = re.compile(r"AttackSequence[:/]|:Runtime[/.-]|[:/]?MaliciousFile", re.IGNORECASE)
+
+
+class _Camel(Arriving):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class _Service(_Camel):
+    archived: Any = None
+    resource_role: str | None = None
+    additional_info: Any = None
+    detection: Fields = {}
+
+
+class _Finding(_Camel):
+    account_id: str
+    region: str
+    id: str | None = None
+    arn: str | None = None
+    partition: str | None = None
+    type: str
+    title: str | None = None
+    description: str | None = None
+    severity: Any = None
+    resource: Fields = {}
+    service: _Service = _Service()
+    created_at: Any = None
+    updated_at: Any = None
+
+
+class _SequenceResource(_Camel):
+    uid: str | None = None
+    name: str | None = None
+    account_id: str | None = None
+    region: str | None = None
+    cloud_partition: str | None = None
+    resource_type: str | None = None
+    data: Fields = {}
+
+
+def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) -> Claim:
+    """Read one finding, in the spelling of events or of the API; raises :class:`QuarantineError`."""
+    spelled = _camel_case(item)
+    if len(spelled) != len(item):
+        raise quarantine(field, value=", ".join(sorted(item)), problem="a field is there in two spellings")
+    finding = read_as(_Finding, value=spelled, field=field)
+    instances = _instances(finding, field=field)
+    types = types_of([finding.type])
+    return Claim(
+        source=FindingSource.GUARDDUTY,
+        finding_id=_finding_id(finding, field=field),
+        account=finding.account_id,
+        region=finding.region,
+        partition=finding.partition,
+        instances=instances,
+        title=title_of(finding.title, finding.description, finding.type),
+        # GuardDuty sends a member's finding also in its administrator's account: there the envelope's account
+        # is the administrator's, and detail.accountId decides. A foreign envelope is believed when it is of
+        # an administrator the deployment names, or when the resource confirms detail.accountId: by the ARN
+        # of the instance profile, or by the owner given in an attack sequence. An event that says two
+        # accounts and shows nothing for either is quarantined. GuardDuty is regional: the Region has no
+        # such excuse.
+        account_binding=Binding.CONFIRMED,
+        region_binding=Binding.SAME,
+        types=types,
+        severity=severity_of_guardduty(finding.severity) or Severity.INFORMATIONAL,
+        closed="the finding is archived" if truth(finding.service.archived) else None,
+        sample=_sample(finding, instances=instances),
+        resource_role=meaningful_role(finding.service.resource_role, types=types),
+        created_at=moment(finding.created_at, received_at=rules.received_at),
+        updated_at=moment(finding.updated_at, received_at=rules.received_at),
+        product="GuardDuty",
+    )
+
+
+def meaningful_role(role: object, *, types: tuple[str, ...]) -> str | None:
+    """Return ``ACTOR`` or ``TARGET`` where GuardDuty means it, None for types that always carry one."""
+    if not isinstance(role, str) or role.upper() not in {"ACTOR", "TARGET"}:
+        return None
+    return None if any(_ROLELESS_TYPE.search(name) for name in types) else role.upper()
+
+
+def names_theft(text: object) -> bool:
+    """Whether a type says that an instance's credentials are used elsewhere."""
+    return isinstance(text, str) and STOLEN in text
+
+
+def robbed_instance(principal: object, *, types: tuple[str, ...], field: str) -> list[InstanceRef]:
+    """The instance whose credentials were stolen, by the name of the role's session.
+
+    Only where GuardDuty says so: anybody who may assume a role may name the session after an instance. The finding is
+    in the Region where the credentials were used, the instance may be in another.
+    """
+    instance_id = instance_of_session(principal) if any(names_theft(kind) for kind in types) else None
+    return [InstanceRef(instance_id=instance_id, field=field, placed=False)] if instance_id else []
+
+
+def _camel_case(value: Any) -> Any:
+    """Lower the first letter of every field name: the API says AccountId where events say accountId."""
+    if isinstance(value, dict):
+        return {name[:1].lower() + name[1:]: _camel_case(child) for name, child in value.items()}
+    return [_camel_case(child) for child in value] if isinstance(value, list) else value
+
+
+def _finding_id(finding: _Finding, *, field: str) -> str:
+    arn = parse_arn(finding.arn, field=f"{field}.arn")
+    if arn is None or finding.arn is None:
+        if not finding.id:
+            raise quarantine(f"{field}.arn", value=finding.arn, problem="the finding has neither arn nor id")
+        # The key must not depend on whether the ARN came along.
+        owner = f"{finding.partition or 'aws'}:guardduty:{finding.region}:{finding.account_id}"
+        return f"arn:{owner}:detector/-/finding/{finding.id}"
+    if arn.region != finding.region:
+        raise quarantine(
+            f"{field}.region",
+            value=finding.region,
+            problem=f"contradicts the Region of the finding's ARN {arn.region}",
+        )
+    if finding.id and underlying_id(finding.arn) != f"guardduty/{finding.id}":
+        raise quarantine(f"{field}.id", value=finding.id, problem="contradicts the finding's ARN")
+    return finding.arn
+
+
+def _sample(finding: _Finding, *, instances: tuple[InstanceRef, ...]) -> bool:
+    info = finding.service.additional_info
+    info = info if isinstance(info, dict) else {}
+    try:
+        # The same flag once more, as JSON in a text.
+        value = json.loads(info.get("value") or "{}")
+    except (TypeError, ValueError, RecursionError):
+        value = {}
+    inner = value.get("sample") if isinstance(value, dict) else None
+    return is_sample(info.get("sample"), inner, title=finding.title, instances=instances)
+
+
+def _instances(finding: _Finding, *, field: str) -> tuple[InstanceRef, ...]:
+    found = []
+    # There for resourceType Instance, for a Container on an instance and for credentials stolen from one.
+    details = finding.resource.get("instanceDetails")
+    if isinstance(details, dict) and details.get("instanceId") not in (None, ""):
+        where = f"{field}.resource.instanceDetails"
+        found.append(
+            parse_instance(
+                details["instanceId"],
+                field=f"{where}.instanceId",
+                account=_profile_account(details, field=where),
+                vpc_id=vpc_of(details, interfaces="networkInterfaces", name="vpcId"),
+            )
+        )
+    sequence = finding.service.detection.get("sequence")
+    if isinstance(sequence, dict):
+        found.extend(_sequence_instances(sequence, field=f"{field}.service.detection.sequence"))
+    keys = finding.resource.get("accessKeyDetails")
+    if not found and isinstance(keys, dict):
+        found.extend(
+            robbed_instance(keys.get("principalId"), types=(finding.type,), field=f"{field}.resource.accessKeyDetails")
+        )
+    return tuple(found)
+
+
+def _profile_account(details: dict[str, Any], *, field: str) -> str | None:
+    profile = details.get("iamInstanceProfile")
+    arn = parse_arn(profile.get("arn"), field=f"{field}.iamInstanceProfile.arn") if isinstance(profile, dict) else None
+    return arn.account or None if arn else None
+
+
+def _sequence_instances(sequence: dict[str, Any], *, field: str) -> list[InstanceRef]:
+    values = sequence.get("resources") or []
+    if not isinstance(values, list):
+        raise quarantine(f"{field}.resources", value=values, problem="not a list")
+    resources = [read_as(_SequenceResource, value=v, field=f"{field}.resources.{i}") for i, v in enumerate(values)]
+    found = {}
+    known = {}
+    for index, resource in enumerate(resources):
+        if resource.resource_type == "EC2_INSTANCE":
+            where = f"{field}.resources.{index}"
+            uid = resource.uid if is_instance(resource.uid) or not is_instance(resource.name) else resource.name
+            instance = parse_instance(
+                uid,
+                field=f"{where}.uid",
+                account=resource.account_id,
+                region=resource.region,
+                partition=resource.cloud_partition,
+            )
+            found[instance.instance_id] = known[resource.uid] = instance
+    for index, resource in enumerate(resources):
+        for group in _GROUPS:
+            where = f"{field}.resources.{index}.data.{group}.ec2InstanceUids"
+            for uid in _group_members(resource.data.get(group), field=where):
+                # A group's Region says nothing about its members: instance profiles have none.
+                instance = known.get(uid) or parse_instance(uid, field=where, account=resource.account_id)
+                found.setdefault(instance.instance_id, instance)
+    if not found and any(names_theft(signal.get("name")) for signal in _objects(sequence.get("signals"))):
+        for index, resource in enumerate(resources):
+            key = resource.data.get("accessKey")
+            principal = key.get("principalId") if isinstance(key, dict) else None
+            theft = robbed_instance(principal, types=(STOLEN,), field=f"{field}.resources.{index}.data.accessKey")
+            found |= {instance.instance_id: instance for instance in theft}
+    return list(found.values())
+
+
+def _objects(values: object) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+def _group_members(group: object, *, field: str) -> list[Any]:
+    members = group.get("ec2InstanceUids") if isinstance(group, dict) else None
+    if members is None:
+        return []
+    if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
+        raise quarantine(field, value=members, problem="not a list of text")
+    return members

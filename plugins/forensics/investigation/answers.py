@@ -1,0 +1,223 @@
+"""What the evidence answers to the questions of the finding's playbook, and the artifact behind each sentence.
+
+The rules are data (``answers.yaml``). Nothing is concluded from silence: a question whose artifacts were not examined is
+unanswered, with the reason; one whose artifacts were examined without a match says so and claims no more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from importlib import resources
+from typing import Literal
+
+import yaml
+from pydantic import Field
+
+from forensics.models.base import Model
+from forensics.models.case import CaseView
+from forensics.models.evidence import EvidenceKind, Outcome
+from forensics.models.plan import Question
+from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
+
+MAX_SENTENCES = 8
+_RANK = {severity: rank for rank, severity in enumerate(ResultSeverity)}
+_CONFIDENCE = {"low": 0, "medium": 1, "high": 2}
+
+
+class ArtifactRule(Model):
+    """Where an artifact that a question names is read from."""
+
+    evidence: EvidenceKind | None = None
+    sources: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    collected: bool = True
+    where: str = ""
+
+
+class AnswerRule(Model):
+    """Which findings answer a question."""
+
+    lowest: ResultSeverity = Field(default=ResultSeverity.LOW, alias="from")
+    titles: tuple[str, ...] = ()
+    techniques: tuple[str, ...] = ()
+
+    def fits(self, finding: ToolFinding) -> bool:
+        """Whether the finding is part of the answer."""
+        if _RANK[finding.severity] < _RANK[self.lowest]:
+            return False
+        technique = finding.technique or ""
+        return any(fnmatchcase(technique, p) for p in self.techniques) or any(
+            fnmatchcase(finding.title, p) for p in self.titles
+        )
+
+
+class Weights(Model):
+    """Weight of each part of a case's evidence, and what each outcome is worth (R118)."""
+
+    weights: dict[str, float]
+    states: dict[str, float]
+
+
+class Rules(Model):
+    """The file."""
+
+    schema_: Literal["forensics.answers/1"] = Field(alias="schema")
+    artifacts: dict[str, ArtifactRule]
+    questions: dict[str, AnswerRule]
+    completeness: Weights
+
+
+@lru_cache(maxsize=1)
+def rules() -> Rules:
+    """The packaged rules."""
+    return Rules.model_validate(
+        yaml.safe_load(resources.files("forensics.investigation").joinpath("answers.yaml").read_bytes())
+    )
+
+
+class State(StrEnum):
+    """How far a question is answered."""
+
+    ANSWERED = "answered"
+    IN_PART = "answered in part"
+    NO_SIGN = "no sign found"
+    UNANSWERED = "unanswered"
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One statement and what stands behind it."""
+
+    finding: ToolFinding
+    evidence_id: str
+    tool: str
+
+
+@dataclass(frozen=True)
+class Unread:
+    """An artifact that could answer and was not examined."""
+
+    artifact: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question with what the evidence says to it."""
+
+    question: Question
+    state: State
+    sentences: tuple[Sentence, ...]
+    more: int
+    examined: tuple[str, ...]
+    unread: tuple[Unread, ...]
+
+
+def answers(view: CaseView) -> list[Answer]:
+    """Answer every question of the plan, in its order; none when triage has not ended with a plan."""
+    return [_answer(view, question) for question in (view.plan.questions if view.plan else ())]
+
+
+def _answer(view: CaseView, question: Question) -> Answer:
+    states = [(name, _why_unread(view, name)) for name in question.artifacts]
+    unread = tuple(Unread(name, why) for name, why in states if why)
+    examined = tuple(name for name, why in states if not why)
+    found = _sentences(view, question)
+    with_answer = State.IN_PART if unread else State.ANSWERED
+    without = State.NO_SIGN if examined else State.UNANSWERED
+    state = with_answer if found else without
+    shown = found[:MAX_SENTENCES]
+    return Answer(question, state, tuple(shown), len(found) - len(shown), examined, unread)
+
+
+def _sentences(view: CaseView, question: Question) -> list[Sentence]:
+    rule = rules().questions.get(question.id) or AnswerRule.model_validate({"from": "medium"})
+    patterns = [p for name in question.artifacts for p in _artifact(name).sources]
+    by_source = question.id not in rules().questions
+    found = [
+        Sentence(finding, result.evidence_id, result.tool)
+        for result in view.results
+        for finding in result.findings
+        if rule.fits(finding) or (by_source and _of_note(finding, rule) and _matches(finding.source, patterns))
+    ]
+    return _varied(sorted(found, key=_order))
+
+
+def _varied(ranked: list[Sentence]) -> list[Sentence]:
+    """The gravest of each technique before a second one of the same, so that ten accounts do not hide one cron job."""
+    seen: dict[str, int] = {}
+    turns = []
+    for sentence in ranked:
+        technique = sentence.finding.technique or sentence.finding.title
+        turns.append(seen.get(technique, 0))
+        seen[technique] = turns[-1] + 1
+    return [sentence for _, sentence in sorted(zip(turns, ranked, strict=True), key=lambda pair: pair[0])]
+
+
+def _of_note(finding: ToolFinding, rule: AnswerRule) -> bool:
+    return _RANK[finding.severity] >= _RANK[rule.lowest]
+
+
+def _order(sentence: Sentence) -> tuple[int, int, float, str]:
+    finding = sentence.finding
+    moment = finding.time.timestamp() if finding.time else float("inf")
+    return -_RANK[finding.severity], -_CONFIDENCE[finding.confidence.value], moment, finding.id
+
+
+def _artifact(name: str) -> ArtifactRule:
+    return rules().artifacts.get(name, ArtifactRule())
+
+
+def _why_unread(view: CaseView, name: str) -> str | None:
+    """Why an artifact was not examined; None when it was."""
+    rule = _artifact(name)
+    if not rule.collected:
+        return f"not collected by this pipeline; look in {rule.where}"
+    if rule.evidence is None:
+        return "no rule says where it is read from"
+    kind = rule.evidence
+    held = [e for e in view.evidence if e.kind is kind and e.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL}]
+    if not held:
+        return f"no {kind.value} evidence was acquired"
+    ids = {e.evidence_id for e in held}
+    results = [r for r in view.results if r.evidence_id in ids]
+    if not results:
+        return f"no {kind.value} evidence was examined"
+    return _not_run(results, rule) if kind is EvidenceKind.MEMORY or rule.tools else _skipped(results, rule)
+
+
+def _not_run(results: list[ToolResults], rule: ArtifactRule) -> str | None:
+    patterns = rule.tools or rule.sources
+    runs = [
+        run
+        for result in results
+        for run in result.provenance
+        if _matches(run.tool, patterns) or any(_matches(argument, patterns) for argument in run.argv)
+    ]
+    if not runs and any(_matches(f.source, rule.sources) for r in results for f in r.findings):
+        return None
+    if not runs:
+        return "no tool that reads it ran"
+    if all(run.error or run.exit for run in runs):
+        return f"the tool that reads it failed: {runs[0].error or f'exit status {runs[0].exit}'}"
+    return None
+
+
+def _skipped(results: list[ToolResults], rule: ArtifactRule) -> str | None:
+    """A disk artifact was examined unless a gap of every disk names it."""
+    gaps = [next((g for g in r.gaps if _matches(_place(g.what), rule.sources)), None) for r in results]
+    named = [gap for gap in gaps if gap is not None]
+    return f"{named[0].what}: {named[0].why}" if len(named) == len(results) else None
+
+
+def _place(what: str) -> str:
+    """The path that a gap is about: ``coverage: /var/log/wtmp`` -> ``/var/log/wtmp``."""
+    return next((word for word in what.split() if word.startswith("/")), what)
+
+
+def _matches(text: str, patterns: tuple[str, ...] | list[str]) -> bool:
+    lowered = text.lower()
+    return any(fnmatchcase(lowered, pattern.lower()) for pattern in patterns)

@@ -1,0 +1,36 @@
+"""Waiting for an image of EC2 Image Builder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forensics.aws.hook import ForensicsHook
+from forensics.aws.image_builder import ImageBuilderGateway
+from forensics.aws.polling import Outcome, PollTrigger
+
+# Source identity of the builds: the role allows Image Builder to it and to no case's.
+AMI_BUILD = "fc-ami-build"
+
+
+class ImageBuiltTrigger(PollTrigger):
+    """Fires when an image is AVAILABLE, or will never be.
+
+    :param image_arn: the image's ARN
+    """
+
+    def __init__(self, *, image_arn: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.image_arn = image_arn
+
+    def arguments(self) -> dict[str, Any]:
+        return {"image_arn": self.image_arn}
+
+    def waiting_for(self) -> str:
+        return f"image {self.image_arn}"
+
+    def check(self) -> Outcome | None:
+        image = ImageBuilderGateway.of(ForensicsHook().forensic(AMI_BUILD)).image(self.image_arn)
+        if image.working:
+            return None
+        payload = {"image_arn": image.arn, "status": image.status, "reason": image.reason, "ami_id": image.ami_id}
+        return Outcome(ok=True, payload=payload)

@@ -1,0 +1,226 @@
+"""The kernel inside a memory image: its page tables, its text, and what its own page records say is in use.
+
+x86-64 with 4 or 5 levels. The kernel's symbol addresses come from its kallsyms; where the kernel lies in physical memory is
+found from its banner: the banner's physical and virtual address differ by ``phys_base`` (the kernel's own word), a multiple
+of 2 MiB. Sources: Intel SDM volume 3, 4.5 (paging); the kernel's Documentation/arch/x86/x86_64/mm.rst; ``struct page`` in
+include/linux/mm_types.h (64 bytes; mapping at 24, _refcount at 52, unchanged since 4.18).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from forensics.memory.lime import PAGE, LimeWalker, Segment
+
+TEXT_MAPPING = 0xFFFF_FFFF_8000_0000
+KERNEL_HALF = 0xFFFF_8000_0000_0000
+_ADDRESS = 0x000F_FFFF_FFFF_F000
+_PRESENT, _LARGE = 1, 0x80
+_ANONYMOUS = 1
+_MAPPING_FLAGS = 3
+_KERNEL_ALIGNMENT = 2 << 20
+_WANTED = (b"linux_banner", b"init_top_pgt", b"init_level4_pgt", b"_text", b"_etext", b"vmemmap_base", b"shmem_aops")
+_SYMBOL = re.compile(rb"^([0-9a-f]{8,16}) \w (" + b"|".join(_WANTED) + rb")$", re.MULTILINE)
+_STRUCT_PAGE = struct.Struct("<24xQ20xi8x")
+# An address_space with its table of operations lies within these bytes from where ``mapping`` points (about 150 of them).
+_MAPPING_BYTES = 256
+# A hole in an image touches the pages of many files; a capture writes into a few.
+_LOOKED_AT_MAPPINGS = 64
+_CACHED_PAGES = 1024
+# 64 groups of 16,384 page records (1 MiB each) are looked at, spread over the memory: enough to see a hole of 1 %.
+_GROUP_FRAMES = 16_384
+_GROUPS = 64
+
+ReadAt = Callable[[int, int], bytes]
+
+
+class UnreachableError(Exception):
+    """An address that the image does not hold or the page tables do not map."""
+
+
+def symbols(kallsyms: bytes) -> dict[str, int]:
+    """Addresses of the few symbols that are needed here; the first of each name. Empty when addresses are hidden."""
+    found: dict[str, int] = {}
+    for address, name in _SYMBOL.findall(kallsyms):
+        if int(address, 16):
+            found.setdefault(name.decode(), int(address, 16))
+    return found
+
+
+@dataclass
+class PhysicalMemory:
+    """Reads physical addresses out of an image of which any piece can be read at an offset."""
+
+    segments: list[Segment]
+    read_at: ReadAt
+
+    def __post_init__(self) -> None:
+        self._cache: dict[int, bytes] = {}
+
+    def read(self, address: int, size: int) -> bytes:
+        """Bytes at a physical address. Raises :class:`UnreachableError`."""
+        for segment in self.segments:
+            if segment.first <= address and address + size - 1 <= segment.last:
+                data = self.read_at(segment.offset + address - segment.first, size)
+                if len(data) == size:
+                    return data
+        msg = f"physical address {address:#x} is not in the image"
+        raise UnreachableError(msg)
+
+    def entry(self, table: int, index: int) -> int:
+        """One entry of a page table."""
+        if table not in self._cache:
+            if len(self._cache) >= _CACHED_PAGES:
+                self._cache.pop(next(iter(self._cache)))
+            self._cache[table] = self.read(table, PAGE)
+        return int.from_bytes(self._cache[table][index * 8 : index * 8 + 8], "little")
+
+
+@dataclass(frozen=True)
+class PageTables:
+    """Translates kernel addresses as the processor does."""
+
+    memory: PhysicalMemory
+    root: int
+    levels: int
+
+    def translate(self, address: int) -> tuple[int, int]:
+        """Physical address, and how many bytes from there are mapped in one piece. Raises UnreachableError."""
+        table = self.root
+        for level in range(self.levels - 1, -1, -1):
+            shift = 12 + 9 * level
+            entry = self.memory.entry(table, address >> shift & 511)
+            if not entry & _PRESENT:
+                break
+            span = 1 << shift
+            if level == 0 or (level < 3 and entry & _LARGE):
+                inside = address & (span - 1)
+                return (entry & _ADDRESS & ~(span - 1)) + inside, span - inside
+            table = entry & _ADDRESS
+        msg = f"kernel address {address:#x} is not mapped"
+        raise UnreachableError(msg)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Bytes at a kernel address. Raises UnreachableError."""
+        pieces = []
+        while size > 0:
+            physical, span = self.translate(address)
+            pieces.append(self.memory.read(physical, min(size, span)))
+            address, size = address + span, size - span
+        return b"".join(pieces)
+
+
+def find_tables(memory: PhysicalMemory, known: dict[str, int], banner_places: Iterable[int]) -> PageTables:
+    """The kernel's page tables: those that map the banner's address to where the banner is. Raises UnreachableError."""
+    banner, top = known.get("linux_banner"), known.get("init_top_pgt") or known.get("init_level4_pgt")
+    if banner is None or top is None:
+        msg = "the symbol list names neither linux_banner nor the page tables"
+        raise UnreachableError(msg)
+    reason = "no copy of the banner lies where the kernel's own would"
+    for place in sorted(banner_places):
+        base = place - (banner - TEXT_MAPPING)
+        if base % _KERNEL_ALIGNMENT:
+            continue
+        for levels in (4, 5):
+            tables = PageTables(memory, root=top - TEXT_MAPPING + base, levels=levels)
+            try:
+                if tables.translate(banner)[0] == place:
+                    return tables
+                reason = "the page tables map the kernel elsewhere"
+            except UnreachableError as error:
+                reason = str(error)
+    raise UnreachableError(reason)
+
+
+def zero_text_pages(tables: PageTables, known: dict[str, int], walker: LimeWalker) -> tuple[int, int]:
+    """Pages of the kernel's text that hold only zeros, and all its pages. Raises UnreachableError."""
+    first, past = known.get("_text", 0), known.get("_etext", 0)
+    zero = total = 0
+    for address in range(first, past - PAGE, PAGE):
+        total += 1
+        zero += walker.zeros.is_zero(tables.translate(address)[0])
+    return zero, total
+
+
+@dataclass(frozen=True)
+class InUse:
+    """Page frames that the kernel's records call in use (a file's or a process's page), and how many of those are zero.
+
+    Zero pages of files in memory (tmpfs) are left out: the capture itself copies free memory into such files. ``longest_run``
+    counts zero frames one after the other, in use and not a process's own (those may well be zero).
+    """
+
+    frames: int
+    zero: int
+    longest_run: int
+    blank_records: int
+
+    @property
+    def zero_share(self) -> float:
+        """Zero frames among those in use, 0 to 1."""
+        return self.zero / self.frames if self.frames else 0.0
+
+
+def frames_in_use(tables: PageTables, known: dict[str, int], walker: LimeWalker) -> InUse:
+    """Compare the kernel's page records with the pages themselves. Raises UnreachableError."""
+    if "vmemmap_base" not in known:
+        msg = "the symbol list does not name vmemmap_base"
+        raise UnreachableError(msg)
+    records = int.from_bytes(tables.read(known["vmemmap_base"], 8), "little")
+    in_memory = _FilesInMemory(tables, known.get("shmem_aops"))
+    frames = zero = blank = run = longest = 0
+    for first, past in _groups(walker.covered):
+        block = tables.read(records + first * _STRUCT_PAGE.size, (past - first) * _STRUCT_PAGE.size)
+        blank += sum(block[at : at + PAGE].count(0) == PAGE for at in range(0, len(block) - PAGE + 1, PAGE))
+        for number, (mapping, references) in enumerate(_STRUCT_PAGE.iter_unpack(block), start=first):
+            if references <= 0 or mapping < KERNEL_HALF:
+                continue
+            is_zero = walker.zeros.is_zero(number * PAGE)
+            if is_zero and in_memory.holds(mapping):
+                continue
+            frames += 1
+            zero += is_zero
+            if not mapping & _ANONYMOUS:
+                run = run + 1 if is_zero else 0
+                longest = max(longest, run)
+    return InUse(frames, zero, longest, blank)
+
+
+class _FilesInMemory:
+    """Tells the pages of files in tmpfs: their mapping's operations are the kernel's ``shmem_aops``."""
+
+    def __init__(self, tables: PageTables, operations: int | None) -> None:
+        self._tables = tables
+        self._operations = operations.to_bytes(8, "little") if operations else None
+        self._known: dict[int, bool] = {}
+
+    def holds(self, mapping: int) -> bool:
+        """Whether a page with this mapping (the word in its record) is one of theirs; False where that cannot be told."""
+        if self._operations is None or mapping & _MAPPING_FLAGS:
+            return False
+        if mapping not in self._known:
+            if len(self._known) >= _LOOKED_AT_MAPPINGS:
+                return False
+            self._known[mapping] = self._look(mapping)
+        return self._known[mapping]
+
+    def _look(self, mapping: int) -> bool:
+        try:
+            data = self._tables.read(mapping, _MAPPING_BYTES)
+        except UnreachableError:
+            return False
+        return any(data[at : at + 8] == self._operations for at in range(0, _MAPPING_BYTES, 8))
+
+
+def _groups(covered: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Frame numbers (first, one past the last) in groups; all of them, or evenly spread ones of a large memory."""
+    found = [
+        (at, min(at + _GROUP_FRAMES, end // PAGE))
+        for start, end in covered
+        for at in range(start // PAGE, end // PAGE, _GROUP_FRAMES)
+    ]
+    step = max(1, -(-len(found) // _GROUPS))
+    yield from found[::step]

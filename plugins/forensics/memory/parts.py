@@ -1,0 +1,136 @@
+"""The list of parts that a capture sends beside them: what landed, where to go on, and how the stream is read back.
+
+Form (the capture document writes it, the target's claim): ``forensics-parts 1 <method> <encoding> <boot id>``, then per part
+``<number> <image bytes up to its end> <size as sent> <sha256 as sent>``. Parts are raw, or whole zstd frames.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, cast
+
+import zstandard
+
+from forensics.errors import DigestMismatchError, EvidenceTransferError
+
+_HEAD = re.compile(r"forensics-parts 1 (avml|lime|kcore|winpmem) (none|zstd) ([0-9a-f-]{0,40})")
+_LINE = re.compile(r"([1-9]\d{0,4}) ([1-9]\d{0,15}) ([1-9]\d{0,11}) ([0-9a-f]{64})")
+LIST_LIMIT = 4 * 1024 * 1024
+_OUT = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part: its number, the image bytes up to its end, its size and digest as sent."""
+
+    number: int
+    image_end: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PartList:
+    """The whole list, with the bytes it was read from."""
+
+    method: str
+    encoding: str
+    boot: str
+    parts: tuple[Part, ...]
+    text: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the list itself."""
+        return hashlib.sha256(self.text).hexdigest()
+
+    def landed(self, sizes: Mapping[int, int]) -> PartList:
+        """The list up to the first part that S3 does not have in the size that was sent."""
+        kept = []
+        for part in self.parts:
+            if sizes.get(part.number) != part.size:
+                break
+            kept.append(part)
+        lines = self.text.decode("ascii").splitlines(keepends=True)[: len(kept) + 1]
+        return PartList(self.method, self.encoding, self.boot, tuple(kept), "".join(lines).encode("ascii"))
+
+
+def parse(text: bytes) -> PartList:
+    """Read a list. Raises :class:`EvidenceTransferError` for anything that is not of the form."""
+    lines = text.decode("ascii", "replace").splitlines()
+    head = _HEAD.fullmatch(lines[0]) if lines else None
+    rows = [_LINE.fullmatch(line) for line in lines[1:]]
+    if head is None or not all(rows) or (text and not text.endswith(b"\n")):
+        raise EvidenceTransferError("the target's list of parts is not of the agreed form")
+    parts = tuple(Part(int(r[1]), int(r[2]), int(r[3]), r[4]) for r in rows if r)
+    ends = [0, *(p.image_end for p in parts)]
+    if [p.number for p in parts] != list(range(1, len(parts) + 1)) or ends != sorted(set(ends)):
+        raise EvidenceTransferError("the target's list of parts is out of order")
+    return PartList(head[1], head[2], head[3], parts, text)
+
+
+def checked(stream: Iterator[bytes], parts: tuple[Part, ...]) -> Iterator[bytes]:
+    """The bytes as they landed, each part hashed and compared as it passes.
+
+    Raises :class:`DigestMismatchError` naming the first part that is not what the target sent.
+    """
+    waiting = iter(parts)
+    current = next(waiting, None)
+    digest, seen = hashlib.sha256(), 0
+    for chunk in stream:
+        at = 0
+        while at < len(chunk):
+            if current is None:
+                raise DigestMismatchError(f"more bytes landed than the {len(parts)} parts that the target lists")
+            piece = chunk[at : at + current.size - seen]
+            digest.update(piece)
+            seen, at = seen + len(piece), at + len(piece)
+            if seen == current.size:
+                if digest.hexdigest() != current.sha256:
+                    msg = f"part {current.number} landed with SHA-256 {digest.hexdigest()}, the target sent {current.sha256}"
+                    raise DigestMismatchError(msg)
+                current, digest, seen = next(waiting, None), hashlib.sha256(), 0
+        yield chunk
+    if current is not None:
+        raise DigestMismatchError(f"part {current.number} of {len(parts)} did not land whole")
+
+
+class _Readable:
+    """A stream of chunks as an object with ``read``, which the decompressor asks for."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` bytes; empty at the end."""
+        if not self._rest:
+            self._rest = next(self._chunks, b"")
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
+
+
+def decoded(stream: Iterator[bytes], *, encoding: str, limit: int) -> Iterator[bytes]:
+    """The image's bytes; memory stays bounded and a stream that unfolds beyond ``limit`` bytes is refused.
+
+    Raises :class:`EvidenceTransferError` for a stream that is damaged or too large.
+    """
+    total = 0
+    for piece in _unfold(stream) if encoding == "zstd" else stream:
+        total += len(piece)
+        if total > limit:
+            raise EvidenceTransferError(f"the landed image unfolds to more than the {limit} bytes that were announced")
+        yield piece
+
+
+def _unfold(stream: Iterator[bytes]) -> Iterator[bytes]:
+    reader = zstandard.ZstdDecompressor().stream_reader(cast(IO[bytes], _Readable(stream)), read_across_frames=True)
+    try:
+        while piece := reader.read(_OUT):
+            yield piece
+    except zstandard.ZstdError as error:
+        msg = f"the landed image cannot be unfolded: {error}"
+        raise EvidenceTransferError(msg, next_action="clear memory.capture_memory to capture again") from error

@@ -1,0 +1,24 @@
+"""What is known beside findings, target and policy when a plan is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from forensics.models.finding import Severity
+from forensics.models.verification import Verification
+
+
+@dataclass(frozen=True)
+class TriageContext:
+    """``verify``: findings must be confirmed live. ``protected``: entries of the never-isolate list that name the
+    target, in words. ``doubts``: why nobody is isolated without a person's word (an unsigned list, for instance).
+    ``isolate_from``: the deployment's own threshold.
+    """
+
+    own_account: str | None = None
+    verify: bool = False
+    verifications: Mapping[str, Verification] = field(default_factory=dict)
+    protected: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    isolate_from: Severity | None = None

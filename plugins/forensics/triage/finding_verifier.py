@@ -1,0 +1,129 @@
+"""Live verification: every finding of a case is looked up before an isolation is based on it (R32, R33)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from datetime import datetime
+from typing import Any
+
+from forensics.custody.signed_documents import SignatureCheck
+from forensics.errors import AwsError
+from forensics.intake.finding_sources import FindingSources
+from forensics.intake.readers.confirm import confirm
+from forensics.intake.readers.manual import SIGNED_FIELDS
+from forensics.models.finding import Finding, FindingSource
+from forensics.models.verification import Standing, Verification
+from forensics.triage.assessment import needs_confirmation
+from forensics.triage.nonces import NonceStore
+
+AT_MOST = 12
+# An event may be faster than the service's own index: what is not found is looked for again, this often.
+AGAIN_SECONDS = 1.0
+_PARALLEL = 4
+
+
+class FindingVerifier:
+    """Asks the services, and the signing key, whether findings are what they say."""
+
+    def __init__(
+        self,
+        case_id: str,
+        *,
+        sources: Callable[[], list[FindingSources]],
+        signatures: SignatureCheck,
+        nonces: NonceStore,
+    ) -> None:
+        self._case_id = case_id
+        self._sources = sources
+        self._signatures = signatures
+        self._nonces = nonces
+
+    def verify(self, findings: Sequence[Finding], *, now: datetime, settle: float = 0.0) -> list[Verification]:
+        """Look up the findings that may isolate, the most severe first, at most :data:`AT_MOST` at once.
+
+        What is not found is looked for again for ``settle`` seconds.
+        """
+        end = time.monotonic() + settle
+        wanted = sorted((f for f in findings if needs_confirmation(f)), key=lambda f: -f.severity.rank)[:AT_MOST]
+        if not wanted:
+            return []
+        with ThreadPoolExecutor(max_workers=min(_PARALLEL, len(wanted)), thread_name_prefix="verify") as pool:
+            started = [pool.submit(copy_context().run, self._settled, finding, now, end) for finding in wanted]
+            return [future.result() for future in started]
+
+    def _settled(self, finding: Finding, now: datetime, end: float) -> Verification:
+        while (answer := self._one(finding, now)).standing is Standing.NOT_FOUND and time.monotonic() < end:
+            time.sleep(AGAIN_SECONDS)
+        return answer
+
+    def _one(self, finding: Finding, now: datetime) -> Verification:
+        if finding.source is FindingSource.MANUAL:
+            return self._request(finding, now)
+        try:
+            return self._look_up(finding, now)
+        except AwsError as error:
+            # Not being able to ask is an answer: nothing is isolated on an unconfirmed finding, and people are told.
+            return _answer(finding, Standing.UNREACHABLE, f"{error}. What to do next: {error.next_action}", now=now)
+
+    def _look_up(self, finding: Finding, now: datetime) -> Verification:
+        """Ask the administrators first: a member account cannot forge what its administrator sees."""
+        answers = []
+        for source in self._sources():
+            if finding.source is FindingSource.GUARDDUTY:
+                service, record = "GuardDuty", source.guardduty(finding.finding_id)
+            elif finding.source is FindingSource.SECURITY_HUB_V2 or finding.ocsf:
+                service, record = "Security Hub (OCSF)", source.security_hub_v2(finding.finding_id)
+            else:
+                record = source.security_hub(finding.finding_id, account_id=finding.account_id)
+                service = "Security Hub"
+            asked = f"{service}, account {source.account_id}, {source.region}"
+            answers.append(confirm(finding, record, asked=asked, now=now))
+            if record is not None:
+                break
+        return answers[-1]
+
+    def _request(self, finding: Finding, now: datetime) -> Verification:
+        signature = finding.signature
+        if signature is None:
+            # Through Airflow's own UI or API: who may start the DAG is Airflow's access control.
+            who = finding.requester or "an Airflow user"
+            return _answer(finding, Standing.CONFIRMED, f"asked for in Airflow by {who}", now=now)
+        try:
+            value = base64.b64decode(signature.value, validate=True)
+        except (binascii.Error, ValueError):
+            return _answer(finding, Standing.FORGED, "its signature is not base64", now=now)
+        if _claims(signature.message) != _stated(finding):
+            return _answer(finding, Standing.FORGED, "the signed text is another request", now=now)
+        try:
+            digest = hashlib.sha384(signature.message.encode()).digest()
+            if not self._signatures.valid(digest, value):
+                return _answer(finding, Standing.FORGED, "its signature is not the signing key's", now=now)
+            first = self._nonces.spend(f"request/{signature.nonce}", by=self._case_id, until=signature.expires_at)
+        except AwsError as error:
+            return _answer(finding, Standing.UNREACHABLE, f"its signature could not be checked: {error}", now=now)
+        if not first:
+            return _answer(finding, Standing.FORGED, "it is a repetition of an earlier request", now=now)
+        return _answer(finding, Standing.CONFIRMED, f"signed, by {finding.requester}", now=now)
+
+
+def _answer(finding: Finding, standing: Standing, reason: str, *, now: datetime) -> Verification:
+    return Verification(finding_key=finding.key, standing=standing, reason=reason[:600], at=now)
+
+
+def _stated(finding: Finding) -> dict[str, Any]:
+    return {"account_id": finding.account_id, "region": finding.region, "instance_id": finding.instance_id}
+
+
+def _claims(message: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(message)
+    except ValueError:
+        return None
+    return {name: value.get(name) for name in SIGNED_FIELDS} if isinstance(value, dict) else None

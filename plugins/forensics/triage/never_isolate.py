@@ -1,0 +1,49 @@
+"""Which entries of the never-isolate list name a target. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from forensics.models.protection import Entry, Kind, NeverIsolate
+from forensics.models.target import Target
+from forensics.triage.policy import read_document
+
+
+def parse(body: bytes, *, origin: str) -> NeverIsolate:
+    """Read a list (YAML or JSON); :class:`ConfigurationError` names every field that is wrong."""
+    return read_document(body, shape=NeverIsolate, origin=origin)
+
+
+def protecting(listed: NeverIsolate, *, target: Target, now: datetime) -> tuple[str, ...]:
+    """The entries that name the target, in words for people."""
+    return tuple(
+        f"{entry.id} ({entry.kind.value} {entry.value}): {entry.reason}"
+        for entry in listed.entries
+        if _valid(entry, target=target, now=now) and _names(entry, target=target)
+    )
+
+
+def _valid(entry: Entry, *, target: Target, now: datetime) -> bool:
+    return (entry.until is None or now < entry.until) and entry.account_id in {None, target.account_id}
+
+
+def _names(entry: Entry, *, target: Target) -> bool:
+    if entry.kind is Kind.TAG:
+        key, _, value = entry.value.partition("=")
+        return key in target.tags and (not value or target.tags[key] == value)
+    known: dict[Kind, set[Any]] = {
+        Kind.INSTANCE: {target.instance_id, _arn(target)},
+        Kind.AUTO_SCALING_GROUP: {target.auto_scaling_group},
+        Kind.VPC: {target.vpc_id, *(i.vpc_id for i in target.interfaces)},
+        Kind.SUBNET: {target.subnet_id, *(i.subnet_id for i in target.interfaces)},
+        Kind.ROLE: {target.profile_arn, (target.profile_arn or "").rpartition("/")[2]},
+        Kind.ACCOUNT: {target.account_id},
+        Kind.IMAGE: {target.image_id},
+    }
+    return entry.value in known[entry.kind]
+
+
+def _arn(target: Target) -> str:
+    # The partition is not the target's own; an entry may name the ARN of any.
+    return f"arn:aws:ec2:{target.region}:{target.account_id}:instance/{target.instance_id}"

@@ -1,0 +1,118 @@
+"""From a described target to a response plan: policy, live verification, never-isolate list, caps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from forensics import case_keys
+from forensics.case.recorder import CaseRecorder
+from forensics.errors import AwsError, InvalidCaseError
+from forensics.models.finding import Finding, FindingSource, Severity
+from forensics.models.plan import Action, ResponsePlan
+from forensics.models.target import Target
+from forensics.models.verification import Verification
+from forensics.settings import Settings
+from forensics.triage.assessment import needs_confirmation
+from forensics.triage.context import TriageContext
+from forensics.triage.decision import decide, extend, limited
+from forensics.triage.isolation_guard import IsolationGuard
+
+SETTLE_SECONDS = 4.0
+
+
+def look_up(
+    recorder: CaseRecorder, guard: IsolationGuard, settings: Settings, *, settle: float = 0.0
+) -> list[Verification]:
+    """Verify the case's findings that are not confirmed yet, and record the answers in the case.
+
+    ``settle``: seconds for which a finding that its service does not know yet is looked for again. The signature of a request is checked also when findings are not looked up.
+    """
+    known = known_verifications(recorder)
+    verify = settings.verify_findings
+    findings = [f for f in recorder.findings() if (verify or f.signature) and _open(f, known)]
+    if not findings:
+        return []
+    answers = guard.verifier.verify(findings, now=datetime.now(UTC), settle=settle)
+    for answer in answers:
+        recorder.put(f"{case_keys.VERIFICATION}{answer.finding_key}", answer)
+    return answers
+
+
+def known_verifications(recorder: CaseRecorder) -> dict[str, Verification]:
+    """The answers recorded so far, by finding key."""
+    found = [
+        Verification.model_validate(data)
+        for _, data in recorder.gateways.store.items(recorder.case_id, case_keys.VERIFICATION)
+    ]
+    return {answer.finding_key: answer for answer in found}
+
+
+def make_plan(
+    recorder: CaseRecorder, guard: IsolationGuard, settings: Settings, *, before: ResponsePlan | None = None
+) -> ResponsePlan:
+    """Decide the case's plan, or extend the one it has by the findings that came later.
+
+    Returns ``before`` itself when nothing is added. Raises :class:`InvalidCaseError` without a described target.
+    """
+    target = recorder.target()
+    if target is None:
+        msg = f"case {recorder.case_id} has no description of its target"
+        raise InvalidCaseError(msg, next_action="clear triage.describe_target")
+    findings, now = recorder.findings(), datetime.now(UTC)
+    loaded, doubts = guard.policy()
+    context = _context(recorder, guard, settings, target=target, findings=findings, doubts=doubts)
+    if before is None:
+        plan = decide(findings, target=target, loaded=loaded, now=now, context=context)
+    else:
+        plan = extend(before, findings, target=target, loaded=loaded, now=now, context=context)
+    isolated_before = before is not None and before.isolate.go
+    if isolated_before or not plan.isolate.go or plan.approval.required or _person_in_airflow(findings):
+        return plan
+    reason = _over_cap(recorder, guard, target=target)
+    return limited(plan, reason=reason) if reason else plan
+
+
+def _context(
+    recorder: CaseRecorder,
+    guard: IsolationGuard,
+    settings: Settings,
+    *,
+    target: Target,
+    findings: Sequence[Finding],
+    doubts: tuple[str, ...],
+) -> TriageContext:
+    known = known_verifications(recorder)
+    if any(_open(f, known) for f in findings):
+        # A finding that joined after triage, or a cleared task: ask (again) before saying no.
+        known |= {answer.finding_key: answer for answer in look_up(recorder, guard, settings)}
+    protected, more = guard.protected(target, now=datetime.now(UTC))
+    floor = settings.isolate_from_severity
+    return TriageContext(
+        own_account=settings.forensic_account_id,
+        verify=settings.verify_findings,
+        verifications=known,
+        protected=protected,
+        doubts=(*doubts, *more),
+        isolate_from=Severity(floor) if floor else None,
+    )
+
+
+def _open(finding: Finding, known: Mapping[str, Verification]) -> bool:
+    return needs_confirmation(finding) and (finding.key not in known or not known[finding.key].confirmed)
+
+
+def _person_in_airflow(findings: Sequence[Finding]) -> bool:
+    """A person who starts runs one by one in Airflow is the approval; a flood cannot do that."""
+    return any(
+        f.source is FindingSource.MANUAL and f.signature is None and (f.requested or {}).get(Action.ISOLATE.value)
+        for f in findings
+    )
+
+
+def _over_cap(recorder: CaseRecorder, guard: IsolationGuard, *, target: Target) -> str | None:
+    try:
+        return guard.over_cap(recorder.case_id, target, now=datetime.now(UTC))
+    except AwsError as error:
+        # Evidence must not wait for a counter; the isolation can.
+        return f"the cap on isolations could not be checked: {error}"

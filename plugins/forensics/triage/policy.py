@@ -1,0 +1,153 @@
+"""The policy: read, checked, and asked which playbook a finding gets. Pure.
+
+``policy.yaml`` beside this file is the packaged one; a deployment may replace it (docs/policy.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from importlib import resources
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from forensics.errors import ConfigurationError
+from forensics.models.base import Model
+from forensics.models.finding import Finding, FindingSource
+from forensics.models.policy import Playbook, Policy
+
+Shape = TypeVar("Shape", bound=Model)
+CONFIG_RULE = "Config rule/"
+MAXIMUM_BYTES = 256 * 1024
+# Purpose:Resource/Threat; in ASFF the slash is a hyphen and a taxonomy of slashes comes before it.
+_TYPE = re.compile(r"(?:^|/)([A-Za-z]+):([A-Za-z0-9]+)[/-]([^/]+)$")
+
+
+@dataclass(frozen=True)
+class LoadedPolicy:
+    """A policy that has been checked, with the SHA-256 of the bytes that it was read from."""
+
+    policy: Policy
+    sha256: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Match:
+    """The playbook of one finding and why it is this one."""
+
+    name: str
+    playbook: Playbook
+    reason: str
+
+
+@lru_cache(maxsize=1)
+def packaged() -> LoadedPolicy:
+    """The policy that comes with the product."""
+    return parse(resources.files("forensics.triage").joinpath("policy.yaml").read_bytes(), origin="packaged policy")
+
+
+def parse(body: bytes, *, origin: str) -> LoadedPolicy:
+    """Read a policy; :class:`ConfigurationError` names every field that is wrong.
+
+    ``origin`` says in messages where it came from.
+    """
+    policy = read_document(body, shape=Policy, origin=origin)
+    return LoadedPolicy(policy=policy, sha256=hashlib.sha256(body).hexdigest(), origin=origin)
+
+
+def read_document(body: bytes, *, shape: type[Shape], origin: str) -> Shape:
+    """Read YAML (or JSON) that people wrote as a model; :class:`ConfigurationError` names every field that is wrong."""
+    action = f"mend it ({origin}) and sign it again; docs/policy.md describes its fields"
+    if len(body) > MAXIMUM_BYTES:
+        msg = f"{origin}: {len(body)} bytes are more than it may have ({MAXIMUM_BYTES})"
+        raise ConfigurationError(msg, next_action=action)
+    try:
+        value = yaml.load(body, Loader=_UniqueKeys)  # noqa: S506 - a subclass of the safe loader
+        return shape.model_validate(value)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'document'}: {e['msg']}" for e in error.errors()[:10])
+        msg = f"{origin} is not valid: {wrong}"
+        raise ConfigurationError(msg, next_action=action) from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        msg = f"{origin} is not YAML: {str(error)[:300]}"
+        raise ConfigurationError(msg, next_action=action) from error
+
+
+# libyaml's parser where it is built in: ten times faster.
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _UniqueKeys(_SafeLoader):
+    """The safe loader, but a key that is there twice is an error: the second would silently win."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping from a node."""
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str) or key in seen:
+                problem = "is there twice" if key in seen else "is not text"
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} {problem}", key_node.start_mark)
+            seen.add(key)
+        return dict(super().construct_mapping(node, deep=deep))
+
+
+def canonical_type(text: str) -> str:
+    """GuardDuty's own spelling of a type: ``TTPs/…/Backdoor:EC2-Spambot`` is ``Backdoor:EC2/Spambot``."""
+    match = _TYPE.search(text)
+    return f"{match[1]}:{match[2]}/{match[3]}" if match else text
+
+
+def choose(finding: Finding, *, policy: Policy) -> Match:
+    """Return the finding's playbook: by type, then by family, then the default.
+
+    Among rules the one with the longest fixed text wins, so that a rule for one type beats one for many.
+    """
+    if finding.source is FindingSource.MANUAL:
+        return _match(policy, policy.manual, "a person's request")
+    types = [canonical_type(kind) for kind in finding.types]
+    if is_posture(finding):
+        # A Config rule may be given a playbook by its name; it never isolates all the same.
+        by_name = [kind for kind in types if kind.startswith(CONFIG_RULE)]
+        listed = _by_rule(by_name, policy=policy) if finding.source is FindingSource.CONFIG else None
+        return listed or _match(policy, policy.posture, "a configuration finding says nothing about an intrusion")
+    return _by_rule(types, policy=policy) or _by_family(types, policy=policy)
+
+
+def _by_rule(types: Sequence[str], *, policy: Policy) -> Match | None:
+    found = [
+        (len(pattern.replace("*", "")), -position, rule.playbook, kind)
+        for position, rule in enumerate(policy.rules)
+        for pattern in rule.types
+        for kind in types
+        if fnmatchcase(kind, pattern.replace("[", "[[]").replace("?", "[?]"))
+    ]
+    if not found:
+        return None
+    _, _, name, kind = max(found)
+    return _match(policy, name, f"finding type {kind}")
+
+
+def _by_family(types: Sequence[str], *, policy: Policy) -> Match:
+    for kind in types:
+        family = kind.partition(":")[0]
+        if family != kind and family in policy.families:
+            return _match(policy, policy.families[family], f"family {family} (type {kind} is not listed)")
+    shown = types[0] if types else "none"
+    return _match(policy, policy.default, f"default (finding type {shown} is not listed)")
+
+
+def is_posture(finding: Finding) -> bool:
+    """Whether the finding is about configuration; such a finding never isolates (R30)."""
+    return finding.posture or finding.source is FindingSource.CONFIG
+
+
+def _match(policy: Policy, name: str, why: str) -> Match:
+    return Match(name=name, playbook=policy.playbooks[name], reason=f"playbook {name}: {why}")

@@ -1,0 +1,154 @@
+"""The one loop in which the case waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+
+from forensics.aws import polling as base
+from forensics.aws.polling import Outcome, PollTrigger
+from forensics.errors import AccessDeniedError, AwsError, ForensicsError, ResourceGoneError, ThrottledError
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No event is held back, except where a test is about that."""
+    monkeypatch.setattr(base, "RESUME_AFTER", 0.0)
+
+
+class Scripted(PollTrigger):
+    """Answers with what a test has written down, then with the last of it for ever."""
+
+    def __init__(self, *answers: Any, deadline: float | None = None, ends_task: bool = False) -> None:
+        super().__init__(poll=0.001, deadline=time.time() + 30 if deadline is None else deadline, ends_task=ends_task)
+        self.answers = list(answers)
+        self.looks = 0
+
+    def arguments(self) -> dict[str, Any]:
+        """Nothing more."""
+        return {}
+
+    def waiting_for(self) -> str:
+        """For the messages."""
+        return "a scripted thing"
+
+    def check(self) -> Outcome | None:
+        """The next answer."""
+        self.looks += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+GOOD = Outcome(ok=True, payload={"snapshots": ["snap-1"]})
+
+
+def events(trigger: PollTrigger) -> list[TriggerEvent]:
+    """Everything that the trigger yields."""
+
+    async def collect() -> list[TriggerEvent]:
+        return [event async for event in trigger.run()]
+
+    return asyncio.run(asyncio.wait_for(collect(), 30))
+
+
+def test_success_resumes_the_task_with_the_payload() -> None:
+    (event,) = events(Scripted(None, None, GOOD))
+    assert type(event) is TriggerEvent
+    assert event.payload == {"ok": True, "snapshots": ["snap-1"]}
+
+
+def test_success_ends_the_task_when_nothing_is_left_to_do() -> None:
+    (event,) = events(Scripted(None, GOOD, ends_task=True))
+    assert isinstance(event, TaskSuccessEvent)
+    assert event.xcoms == {"return_value": {"snapshots": ["snap-1"]}}
+
+
+@pytest.mark.parametrize("ends_task", [True, False])
+def test_a_failure_always_resumes_the_task_so_that_it_is_recorded(ends_task: bool) -> None:
+    (event,) = events(Scripted(Outcome(ok=False, payload={"cause": "x"}), ends_task=ends_task))
+    assert type(event) is TriggerEvent
+    assert event.payload == {"ok": False, "cause": "x"}
+
+
+@pytest.mark.parametrize("ends_task", [True, False])
+def test_the_deadline_fails_with_what_was_awaited(ends_task: bool) -> None:
+    (event,) = events(Scripted(None, deadline=time.time() - 1, ends_task=ends_task))
+    assert event.payload["ok"] is False
+    assert event.payload["cause"] == "timed out waiting for a scripted thing"
+    assert event.payload["next_action"]
+
+
+def test_a_thing_that_is_ready_after_the_deadline_is_still_ready() -> None:
+    (event,) = events(Scripted(GOOD, deadline=time.time() - 1))
+    assert event.payload["ok"] is True
+
+
+@pytest.mark.parametrize("error", [ThrottledError("slow"), AwsError("500"), AccessDeniedError("expired")])
+def test_errors_that_pass_are_waited_out(error: AwsError) -> None:
+    trigger = Scripted(*[error] * (base.MAX_ERRORS - 1), GOOD)
+    assert events(trigger)[0].payload["ok"] is True
+    assert trigger.looks == base.MAX_ERRORS
+
+
+def test_errors_without_end_fail_after_the_limit() -> None:
+    trigger = Scripted(AccessDeniedError("AWS answered AccessDenied"))
+    (event,) = events(trigger)
+    assert event.payload["ok"] is False
+    assert "AccessDenied" in event.payload["cause"] and "policy" in event.payload["next_action"]
+    assert trigger.looks == base.MAX_ERRORS
+
+
+def test_only_errors_in_a_row_count() -> None:
+    almost = [AwsError("500")] * (base.MAX_ERRORS - 1)
+    trigger = Scripted(*almost, None, *almost, GOOD)
+    assert events(trigger)[0].payload["ok"] is True
+
+
+@pytest.mark.parametrize("error", [ResourceGoneError("snap-1 is gone"), ForensicsError("in state error")])
+def test_what_a_repetition_cannot_mend_fails_at_once(error: ForensicsError) -> None:
+    trigger = Scripted(error)
+    (event,) = events(trigger)
+    assert event.payload == {"ok": False, "cause": str(error), "next_action": error.next_action}
+    assert trigger.looks == 1
+
+
+def test_looking_does_not_stop_the_triggerers_loop() -> None:
+    class Slow(Scripted):
+        def check(self) -> Outcome | None:
+            time.sleep(0.2)
+            return GOOD
+
+    async def both() -> int:
+        ticks = 0
+        waiting = asyncio.ensure_future(anext(Slow(None).run()))
+        while not waiting.done():
+            ticks += 1
+            await asyncio.sleep(0.01)
+        return ticks
+
+    assert asyncio.run(both()) > 3
+
+
+def test_an_event_that_starts_the_task_again_is_held_back_and_one_that_ends_it_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(base, "RESUME_AFTER", 0.3)
+
+    def seconds(trigger: PollTrigger) -> float:
+        async def first() -> None:
+            async for _ in trigger.run():
+                return
+
+        began = time.monotonic()
+        asyncio.run(first())
+        return time.monotonic() - began
+
+    there = Outcome(ok=True, payload={})
+    assert seconds(Scripted(there)) >= 0.3
+    assert seconds(Scripted(there, ends_task=True)) < 0.3

@@ -1,0 +1,311 @@
+"""The evidence store: what each request carries, and what happens to a second write."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+
+from forensics.aws import s3
+from forensics.aws.s3 import EvidenceStore
+from forensics.aws.s3_landing import LandingGateway
+from forensics.aws.session import AwsSession
+from forensics.errors import AccessDeniedError, EvidenceTransferError
+from tests.unit.conftest import checksum, make_client
+
+OWNER, KEY_ARN = "222233334444", "arn:aws:kms:eu-central-1:222233334444:key/evidence"
+KEY = "cases/fc-20261124-0123456789/report/report.json"
+
+
+ABORT = {"Bucket": "evidence", "Key": KEY, "UploadId": "u1", "ExpectedBucketOwner": OWNER}
+
+
+class InDays:
+    """Equal to a moment that many days from now, give or take a minute."""
+
+    def __init__(self, days: int) -> None:
+        self.days = days
+
+    def __eq__(self, other: object) -> bool:
+        assert isinstance(other, datetime)
+        return abs(other - datetime.now(UTC) - timedelta(days=self.days)) < timedelta(minutes=1)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def stored_body(data: bytes) -> StreamingBody:
+    """The body of a GetObject answer."""
+    return StreamingBody(io.BytesIO(data), len(data))
+
+
+@pytest.fixture
+def stub() -> Iterator[Stubber]:
+    """S3 that answers what a test has put down, in order, and nothing else."""
+    with Stubber(make_client("s3")) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def evidence(stub: Stubber) -> EvidenceStore:
+    """A store with 30 days of retention."""
+    return EvidenceStore(
+        stub.client, bucket="evidence", owner=OWNER, kms_key=KEY_ARN, mode="COMPLIANCE", retention_days=30
+    )
+
+
+def expected_put(body: bytes, **more: Any) -> dict[str, Any]:
+    """What PutObject must carry."""
+    return {
+        "Bucket": "evidence",
+        "Key": KEY,
+        "Body": body,
+        "ContentType": "application/json",
+        "IfNoneMatch": "*",
+        "ExpectedBucketOwner": OWNER,
+        "ServerSideEncryption": "aws:kms",
+        "SSEKMSKeyId": KEY_ARN,
+        "ChecksumAlgorithm": "SHA256",
+        "ChecksumSHA256": checksum(body),
+        "Metadata": {"sha256": hashlib.sha256(body).hexdigest()},
+        "ObjectLockMode": "COMPLIANCE",
+        "ObjectLockRetainUntilDate": InDays(30),
+        "ObjectLockLegalHoldStatus": "ON",
+        **more,
+    }
+
+
+UNTIL = datetime(2127, 1, 1, tzinfo=UTC)
+
+
+def _read_back(stub: Stubber, size: int, *, version: str | None = None, **changes: Any) -> None:
+    """S3 describes what it stored: a HeadObject of exactly that version."""
+    head = {
+        "ContentLength": size,
+        "ObjectLockMode": "COMPLIANCE",
+        "ObjectLockRetainUntilDate": UNTIL,
+        **changes,
+    }
+    where = {"Bucket": "evidence", "Key": KEY, "ExpectedBucketOwner": OWNER}
+    stub.add_response("head_object", head, {**where, "VersionId": version} if version else where)
+
+
+def test_put_is_create_only_owned_encrypted_checked_and_locked(stub: Stubber, evidence: EvidenceStore) -> None:
+    stub.add_response("put_object", {"VersionId": "v1"}, expected_put(b"{}"))
+    _read_back(stub, 2, version="v1")
+    stored = evidence.put(KEY, b"{}", content_type="application/json")
+    assert (stored.uri, stored.version_id, stored.size_bytes) == (f"s3://evidence/{KEY}", "v1", 2)
+    assert stored.sha256 == hashlib.sha256(b"{}").hexdigest()
+    assert (stored.lock_mode, stored.locked_until) == ("COMPLIANCE", UNTIL), "as read back, not as asked for"
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        ({"ObjectLockMode": None}, "without a lock"),
+        ({"ObjectLockRetainUntilDate": None}, "without a lock"),
+        ({"ObjectLockRetainUntilDate": datetime(2020, 1, 1, tzinfo=UTC)}, "without a lock"),
+        ({"ContentLength": 1}, "has 1 bytes in S3, 2 were written"),
+    ],
+)
+def test_what_s3_did_not_lock_or_keep_whole_is_not_evidence(
+    stub: Stubber, evidence: EvidenceStore, head: dict[str, Any], words: str
+) -> None:
+    answer = {"ContentLength": 2, "ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": UNTIL, **head}
+    stub.add_response("put_object", {"VersionId": "v1"}, expected_put(b"{}"))
+    stub.add_response("head_object", {k: v for k, v in answer.items() if v is not None})
+    with pytest.raises(EvidenceTransferError, match=words):
+        evidence.put(KEY, b"{}", content_type="application/json")
+
+
+def _refuse_as_existing(stub: Stubber, found: bytes) -> None:
+    stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
+    where = {"Bucket": "evidence", "Key": KEY, "ExpectedBucketOwner": OWNER}
+    stub.add_response("get_object", {"Body": stored_body(found)}, where)
+
+
+def test_the_same_bytes_again_are_accepted_as_they_lie_there(stub: Stubber, evidence: EvidenceStore) -> None:
+    _refuse_as_existing(stub, b"{}")
+    _read_back(stub, 2, VersionId="v0", ObjectLockMode="GOVERNANCE")
+    stored = evidence.put(KEY, b"{}", content_type="application/json")
+    assert (stored.version_id, stored.lock_mode) == ("v0", "GOVERNANCE")
+    assert stored.locked_until == UNTIL
+
+
+def test_other_bytes_under_the_same_key_are_refused(stub: Stubber, evidence: EvidenceStore) -> None:
+    _refuse_as_existing(stub, b"[]")
+    with pytest.raises(EvidenceTransferError, match="exists already with other content") as caught:
+        evidence.put(KEY, b"{}", content_type="application/json")
+    assert "nothing was overwritten" in caught.value.next_action
+
+
+def test_a_write_that_races_another_is_retried_and_not_taken_for_an_existing_object(
+    stub: Stubber, evidence: EvidenceStore
+) -> None:
+    stub.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
+    with pytest.raises(Exception, match="ConditionalRequestConflict") as caught:
+        evidence.put(KEY, b"{}")
+    assert caught.value.retryable  # type: ignore[attr-defined]
+
+
+def _expect_upload(stub: Stubber, parts: list[bytes]) -> None:
+    stub.add_response(
+        "create_multipart_upload",
+        {"UploadId": "u1"},
+        {
+            "Bucket": "evidence",
+            "Key": KEY,
+            "ExpectedBucketOwner": OWNER,
+            "ServerSideEncryption": "aws:kms",
+            "SSEKMSKeyId": KEY_ARN,
+            "ChecksumAlgorithm": "SHA256",
+            "ObjectLockMode": "COMPLIANCE",
+            "ObjectLockRetainUntilDate": InDays(30),
+            "ObjectLockLegalHoldStatus": "ON",
+        },
+    )
+    for number, body in enumerate(parts, start=1):
+        stub.add_response(
+            "upload_part",
+            {"ETag": f'"{number}"'},
+            {
+                "Bucket": "evidence",
+                "Key": KEY,
+                "UploadId": "u1",
+                "PartNumber": number,
+                "Body": body,
+                "ChecksumSHA256": checksum(body),
+                "ExpectedBucketOwner": OWNER,
+            },
+        )
+
+
+def _complete(parts: list[bytes]) -> dict[str, Any]:
+    listed = [{"PartNumber": n, "ETag": f'"{n}"', "ChecksumSHA256": checksum(b)} for n, b in enumerate(parts, start=1)]
+    return {
+        "Bucket": "evidence",
+        "Key": KEY,
+        "UploadId": "u1",
+        "IfNoneMatch": "*",
+        "ExpectedBucketOwner": OWNER,
+        "MultipartUpload": {"Parts": listed},
+    }
+
+
+def test_a_stream_is_written_in_parts_each_with_its_checksum(
+    stub: Stubber, evidence: EvidenceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "CHUNK", 4)
+    parts = [b"abcd", b"efgh", b"ij"]
+    _expect_upload(stub, parts)
+    stub.add_response("complete_multipart_upload", {"VersionId": "v1"}, _complete(parts))
+    _read_back(stub, 10, version="v1")
+    seen: list[bytes] = []
+    stored = evidence.put_stream(KEY, iter([b"abc", b"", b"defghij"]), on_chunk=seen.append)
+    assert seen == parts
+    assert (stored.sha256, stored.size_bytes) == (hashlib.sha256(b"abcdefghij").hexdigest(), 10)
+
+
+def test_an_empty_source_is_an_error_and_leaves_no_upload(stub: Stubber, evidence: EvidenceStore) -> None:
+    _expect_upload(stub, [])
+    stub.add_response("abort_multipart_upload", {}, ABORT)
+    with pytest.raises(EvidenceTransferError, match="the source is empty"):
+        evidence.put_stream(KEY, iter([]))
+
+
+def test_a_failure_in_the_middle_aborts_the_upload(stub: Stubber, evidence: EvidenceStore) -> None:
+    _expect_upload(stub, [])
+    stub.add_client_error("upload_part", "AccessDenied")
+    stub.add_response("abort_multipart_upload", {}, ABORT)
+    with pytest.raises(AccessDeniedError):
+        evidence.put_stream(KEY, iter([b"x"]))
+
+
+def test_a_repeated_stream_of_the_same_bytes_is_accepted(stub: Stubber, evidence: EvidenceStore) -> None:
+    _expect_upload(stub, [b"abc"])
+    stub.add_client_error("complete_multipart_upload", "PreconditionFailed", http_status_code=412)
+    stub.add_client_error("abort_multipart_upload", "NoSuchUpload", expected_params=ABORT)
+    stub.add_response("get_object", {"Body": stored_body(b"abc")})
+    _read_back(stub, 3, VersionId="v0")
+    assert evidence.put_stream(KEY, iter([b"abc"])).version_id == "v0"
+
+
+@pytest.mark.parametrize(("gib", "limit"), [(1, 10_000), (160, 10_000), (1024, 10_000), (5 * 1024 - 1, 10_000)])
+def test_part_sizes_grow_so_that_every_image_fits_into_ten_thousand_parts(gib: int, limit: int) -> None:
+    left, number = gib * 1024**3, 0
+    while left > 0:
+        number += 1
+        assert 5 * s3.MIB <= s3.part_size(number) <= 5 * 1024**3
+        left -= s3.part_size(number)
+    assert number <= limit
+
+
+# ---------------------------------------------------------------------- landing
+def test_presigned_urls_can_write_one_thing_and_sign_nothing_but_the_host() -> None:
+    client = AwsSession(boto=make_session(), account_id="222233334444", region="eu-central-1").client("s3")
+    landing = LandingGateway(client, bucket="landing")
+    urls = [*landing.part_urls("case/memory.lime", upload_id="u1", count=3), landing.put_url("case/btf")]
+    queries = [parse_qs(urlsplit(url).query) for url in urls]
+    assert [q.get("partNumber") for q in queries] == [["1"], ["2"], ["3"], None]
+    for query in queries:
+        # A signed checksum header would be one of an empty body, and curl would have to send it.
+        assert query["X-Amz-SignedHeaders"] == ["host"]
+        assert not [name for name in query if "checksum" in name.lower()]
+        assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+
+
+def make_session() -> Any:
+    """A session with keys that open nothing."""
+    import boto3
+
+    return boto3.session.Session(aws_access_key_id="testing", aws_secret_access_key="testing")
+
+
+def _list_parts(stub: Stubber, parts: list[tuple[int, int]]) -> None:
+    listed = [{"PartNumber": n, "ETag": f'"{n}"', "Size": size} for n, size in parts]
+    where = {"Bucket": "landing", "Key": "k", "UploadId": "u1"}
+    stub.add_response("list_parts", {"Parts": listed, "IsTruncated": False}, where)
+
+
+def test_an_upload_is_completed_from_what_s3_lists(stub: Stubber) -> None:
+    _list_parts(stub, [(1, 16), (2, 3)])
+    stub.add_response(
+        "complete_multipart_upload",
+        {},
+        {
+            "Bucket": "landing",
+            "Key": "k",
+            "UploadId": "u1",
+            "MultipartUpload": {
+                "Parts": [{"PartNumber": 1, "ETag": '"1"'}, {"PartNumber": 2, "ETag": '"2"'}],
+            },
+        },
+    )
+    assert LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1") == 19
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"), [([], "no part"), ([(1, 16), (3, 16)], "are missing"), ([(2, 16)], "are missing")]
+)
+def test_an_upload_with_holes_is_refused(stub: Stubber, parts: list[tuple[int, int]], words: str) -> None:
+    _list_parts(stub, parts)
+    with pytest.raises(EvidenceTransferError, match=words):
+        LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1")
+
+
+def test_an_object_that_did_not_land_has_no_size(stub: Stubber) -> None:
+    stub.add_client_error("head_object", "404", http_status_code=404)
+    assert LandingGateway(stub.client, bucket="landing").size("k") is None
+
+
+def test_a_landed_object_that_is_too_large_is_not_read_into_memory(stub: Stubber) -> None:
+    stub.add_response("get_object", {"Body": stored_body(b"x" * 100)}, {"Bucket": "landing", "Key": "k"})
+    with pytest.raises(EvidenceTransferError, match="larger than the 99 bytes"):
+        LandingGateway(stub.client, bucket="landing").read("k", limit=99)

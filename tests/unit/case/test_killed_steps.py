@@ -1,0 +1,39 @@
+"""A step that Airflow ended without a word is told all the same."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from forensics.case.killed_steps import tell_killed_steps
+from tests.unit.recorders import Desk
+
+
+class LookingDesk(Desk):
+    """A recorder whose view shows the failures that are recorded."""
+
+    def view(self) -> Any:
+        """Only the failures."""
+        return SimpleNamespace(failures=tuple(self.store.failures.values()))
+
+
+class TaskInstance:
+    """Answers with the states of a run's tasks."""
+
+    def __init__(self, **states: str) -> None:
+        self._states = states
+
+    def get_task_states(self, *, dag_id: str, run_ids: list[str]) -> dict[str, dict[str, str]]:
+        """The states of the one run."""
+        assert (dag_id, run_ids) == ("forensic_case", ["fc-1"])
+        return {"fc-1": self._states}
+
+
+def test_a_failed_task_that_recorded_nothing_is_recorded_once() -> None:
+    recorder = LookingDesk()
+    ti = TaskInstance(capture="failed", verify="upstream_failed", copy="success", snapshot="failed")
+    context = {"ti": ti, "dag_run": SimpleNamespace(dag_id="forensic_case", run_id="fc-1")}
+    assert tell_killed_steps(recorder, context) == ["capture", "snapshot"]  # type: ignore[arg-type]
+    assert [told.split(":")[1].strip() for told in recorder.told] == ["capture", "snapshot"]
+    assert "clear the task" in recorder.told[0]
+    assert tell_killed_steps(recorder, context) == []  # type: ignore[arg-type]

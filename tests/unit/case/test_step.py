@@ -1,0 +1,265 @@
+"""The shape of every step: retried, recorded, announced, cleared."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+
+import forensics
+from forensics.aws.polling import Outcome, PollTrigger
+from forensics.case.step import ForensicOperator, Json
+from forensics.errors import (
+    ContainmentError,
+    DigestMismatchError,
+    ForensicsError,
+    InvestigationError,
+    MemoryCaptureError,
+)
+from forensics.models.case import StepFailure
+from tests.unit.builders import CASE_ID, NOW
+from tests.unit.recorders import Desk, context
+
+
+class Waiting(PollTrigger):
+    """A wait of which only its existence matters."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Nothing more."""
+        return {}
+
+    def check(self) -> Outcome | None:
+        """Never asked here: nothing runs the trigger."""
+        return None
+
+    def waiting_for(self) -> str:
+        """For the messages."""
+        return "nothing"
+
+
+class Step(ForensicOperator):
+    """A step that does what a test says."""
+
+    def __init__(self, *, work: Callable[[Any], Json], recorder: Desk, **kwargs: Any) -> None:
+        super().__init__(case_id=CASE_ID, **kwargs)
+        self.work = work
+        self.a_recorder = recorder
+        self.meant: list[str] = []
+
+    def _bind(self) -> Any:
+        """The test's recorder."""
+        return self.a_recorder
+
+    def act(self, recorder: Any, context: Any) -> Json:
+        """Do it."""
+        return self.work(recorder)
+
+    def on_final_failure(self, recorder: Any, cause: str) -> None:
+        """Remember it."""
+        self.meant.append(cause)
+
+    def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
+        """A failed wait of this step."""
+        return InvestigationError(cause, next_action=next_action or None)
+
+
+def make(work: Callable[[Any], Json], recorder: Desk, kind: type[Step] = Step) -> Step:
+    """A step that does this work at this recorder (Airflow's operators take keywords only)."""
+    return kind(task_id="step", work=work, recorder=recorder)
+
+
+def raising(error: BaseException) -> Callable[[Any], Json]:
+    """Work that fails so."""
+
+    def work(_: Any) -> Json:
+        raise error
+
+    return work
+
+
+@pytest.fixture
+def recorder() -> Desk:
+    """A recorder without records."""
+    return Desk()
+
+
+def old_failure() -> StepFailure:
+    """What an earlier run of the step left."""
+    return StepFailure(step="step", cause="earlier", next_action="mend", at=NOW)
+
+
+@pytest.mark.parametrize("try_number", [1, 2])
+def test_an_error_that_will_be_retried_is_noted_and_not_a_failure(recorder: Desk, try_number: int) -> None:
+    error = MemoryCaptureError("the agent went away")
+    step = make(raising(error), recorder)
+    with pytest.raises(MemoryCaptureError) as caught:
+        step.execute(context(try_number))
+    assert caught.value is error
+    assert recorder.store.failures == {} and recorder.told == [] and step.meant == []
+    assert recorder.notes == [f"try {try_number} of step failed and is repeated: the agent went away"]
+
+
+def test_the_last_try_records_announces_and_fails_for_good(recorder: Desk) -> None:
+    step = make(raising(MemoryCaptureError("the agent went away", next_action="restart the agent")), recorder)
+    with pytest.raises(AirflowFailException, match=r"the agent went away. What to do next: restart the agent"):
+        step.execute(context(3))
+    failure = recorder.store.failures["step"]
+    assert (failure.cause, failure.next_action, failure.try_number) == (
+        "the agent went away",
+        "restart the agent",
+        3,
+    )
+    assert recorder.told == ["FAILED: step: the agent went away: restart the agent"]
+    assert step.meant == ["the agent went away"]
+
+
+def test_after_a_clear_the_tries_count_on(recorder: Desk) -> None:
+    with pytest.raises(ContainmentError):
+        make(raising(ContainmentError("x")), recorder).execute(context(4, retries=5))
+    assert recorder.store.failures == {}
+
+
+@pytest.mark.parametrize("error", [DigestMismatchError("two digests differ")])
+def test_damage_is_never_retried(recorder: Desk, error: ForensicsError) -> None:
+    with pytest.raises(AirflowFailException):
+        make(raising(error), recorder).execute(context(1))
+    assert "examiner" in recorder.store.failures["step"].next_action
+
+
+def test_an_unforeseen_error_is_retried_and_then_recorded_with_its_kind(recorder: Desk) -> None:
+    with pytest.raises(KeyError):
+        make(raising(KeyError("Output")), recorder).execute(context(1))
+    with pytest.raises(AirflowFailException):
+        make(raising(KeyError("Output")), recorder).execute(context(3))
+    assert recorder.store.failures["step"].cause == "KeyError: 'Output'"
+
+
+def test_a_skip_passes_and_clears_an_earlier_failure(recorder: Desk) -> None:
+    recorder.store.failures["step"] = old_failure()
+    with pytest.raises(AirflowSkipException, match="not wanted"):
+        make(raising(AirflowSkipException("not wanted")), recorder).execute(context(3))
+    assert recorder.store.failures == {} and recorder.told == []
+
+
+def test_success_returns_the_result_and_clears_an_earlier_failure(recorder: Desk) -> None:
+    recorder.store.failures |= {"step": old_failure(), "another": old_failure()}
+    assert make(lambda _: {"a": 1}, recorder).execute(context()) == {"a": 1}
+    assert list(recorder.store.failures) == ["another"]
+
+
+def test_an_honest_failure_of_a_step_itself_passes(recorder: Desk) -> None:
+    with pytest.raises(AirflowFailException, match="closed with gaps"):
+        make(raising(AirflowFailException("closed with gaps")), recorder).execute(context(1))
+    assert recorder.store.failures == {}
+
+
+# ---------------------------------------------------------------------- waits
+def waits(step: Step, *, seconds: float, ends_task: bool = False) -> Callable[[Any], Json]:
+    """Work that waits."""
+
+    def work(_: Any) -> Json:
+        step.wait(Waiting(poll=5, deadline=NOW.timestamp() + seconds, ends_task=ends_task))
+        return None
+
+    return work
+
+
+def test_a_wait_defers_to_the_one_way_back(recorder: Desk) -> None:
+    step = make(lambda _: None, recorder)
+    step.work = waits(step, seconds=0)
+    with pytest.raises(TaskDeferred) as caught:
+        step.execute(context())
+    assert caught.value.method_name == "resume_after_wait"
+    assert caught.value.timeout is not None and caught.value.timeout.total_seconds() >= 60
+    assert recorder.store.failures == {} and recorder.notes == []
+
+
+def test_a_wait_that_ended_well_hands_its_payload_on(recorder: Desk) -> None:
+    recorder.store.failures["step"] = old_failure()
+    result = make(lambda _: None, recorder).resume_after_wait(context(), event={"ok": True, "ids": ["a"]})
+    assert result == {"ids": ["a"]}
+    assert recorder.store.failures == {}
+
+
+@pytest.mark.parametrize(
+    "event", [{"ok": False, "cause": "timed out", "next_action": "look"}, {"cause": "timed out"}, {}]
+)
+def test_a_wait_that_failed_becomes_the_steps_error(recorder: Desk, event: dict[str, Any]) -> None:
+    with pytest.raises(InvestigationError, match=event.get("cause", "the wait failed")) as caught:
+        make(lambda _: None, recorder).resume_after_wait(context(1), event=event)
+    assert caught.value.next_action
+
+
+def test_a_wait_that_failed_for_the_last_time_is_recorded(recorder: Desk) -> None:
+    with pytest.raises(AirflowFailException):
+        make(lambda _: None, recorder).resume_after_wait(context(3), event={"ok": False, "cause": "timed out"})
+    assert recorder.store.failures["step"].cause == "timed out"
+
+
+def test_a_wait_that_ends_the_task_itself_has_cleared_an_earlier_failure(recorder: Desk) -> None:
+    recorder.store.failures["step"] = old_failure()
+    step = make(lambda _: None, recorder)
+    step.work = waits(step, seconds=60, ends_task=True)
+    with pytest.raises(TaskDeferred):
+        step.execute(context(4, retries=5))
+    assert recorder.store.failures == {}
+
+
+@pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
+def test_a_trigger_that_died_or_timed_out_for_the_last_time_is_recorded(recorder: Desk, error: str) -> None:
+    step = make(lambda _: None, recorder)
+    with pytest.raises(AirflowFailException):
+        step.resume_execution("__fail__", {"error": error}, context(3))
+    assert "step" in recorder.store.failures and recorder.told
+
+
+def test_a_failure_is_recorded_also_when_cleaning_up_after_it_fails(recorder: Desk) -> None:
+    class Untidy(Step):
+        def on_final_failure(self, recorder: Any, cause: str) -> None:
+            raise InvestigationError("the instance could not be terminated")
+
+    with pytest.raises(AirflowFailException):
+        make(raising(InvestigationError("no agent")), recorder, Untidy).execute(context(3))
+    assert "no agent" in recorder.store.failures["step"].cause
+    assert "could not be terminated" in recorder.store.failures["step"].cause
+
+
+# ---------------------------------------------------------------------- every step
+def _kinds(root: type[ForensicOperator] = ForensicOperator) -> Iterator[type[ForensicOperator]]:
+    for module in pkgutil.walk_packages(forensics.__path__, "forensics."):
+        if module.name.endswith("operators"):
+            importlib.import_module(module.name)
+    for kind in root.__subclasses__():
+        if kind.__module__.startswith("forensics."):
+            yield kind
+            yield from _kinds(kind)
+
+
+KINDS = sorted(set(_kinds()), key=lambda k: k.__name__)
+STEPS = [k for k in KINDS if not k.__name__.startswith("_")]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
+def test_every_step_says_what_it_does_and_what_act_does(kind: type[ForensicOperator]) -> None:
+    assert kind.__dict__.get("__doc__")
+    if "act" in kind.__dict__:
+        assert kind.act.__doc__
+
+
+@pytest.mark.parametrize("kind", STEPS, ids=lambda k: k.__name__)
+def test_every_step_can_be_built_and_its_template_fields_exist(kind: type[ForensicOperator]) -> None:
+    step = kind(task_id="step")
+    assert "case_id" in step.template_fields
+    for name in step.template_fields:
+        assert hasattr(step, name)
+    assert "open_case" in step.case_id, "the case is the one that open_case returned"
+
+
+@pytest.mark.parametrize("kind", STEPS, ids=lambda k: k.__name__)
+def test_every_step_is_made_of_act_and_not_of_execute(kind: type[ForensicOperator]) -> None:
+    assert kind.execute is ForensicOperator.execute
+    assert kind.act is not ForensicOperator.act

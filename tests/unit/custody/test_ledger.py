@@ -1,0 +1,163 @@
+"""The ledger: an unbroken chain under concurrent writers, events once, a head that anyone can check."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
+from forensics.aws.case_store import CaseStore, case_pk
+from forensics.aws.s3 import StoredObject
+from forensics.custody import ledger as custody_ledger
+from forensics.custody.chain import GENESIS, verify_chain
+from forensics.custody.ledger import CustodyLedger
+from forensics.errors import CaseError, CustodyChainError, ForensicsError
+from forensics.models.custody import CustodyAction
+from tests.unit.builders import CASE_ID
+
+
+class Signer:
+    """KMS with one P-384 key."""
+
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP384R1())
+
+    def sign(self, *, KeyId: str, Message: bytes, MessageType: str, SigningAlgorithm: str) -> dict[str, Any]:
+        assert (MessageType, SigningAlgorithm, len(Message)) == ("DIGEST", "ECDSA_SHA_384", 48)
+        return {"KeyId": KeyId, "Signature": self.key.sign(Message, ec.ECDSA(Prehashed(hashes.SHA384())))}
+
+    def get_public_key(self, *, KeyId: str) -> dict[str, Any]:
+        form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        return {"KeyId": KeyId, "PublicKey": self.key.public_key().public_bytes(*form)}
+
+
+class Shelf:
+    """An evidence store that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put(self, key: str, body: bytes, *, content_type: str) -> StoredObject:
+        assert key not in self.objects and content_type == "application/json"
+        self.objects[key] = body
+        return StoredObject(
+            uri=f"s3://evidence/{key}",
+            bucket="evidence",
+            key=key,
+            version_id="1",
+            sha256=hashlib.sha256(body).hexdigest(),
+            size_bytes=len(body),
+            lock_mode="GOVERNANCE",
+            locked_until=datetime.now(UTC) + timedelta(days=1),
+        )
+
+
+@pytest.fixture
+def ledger(store: CaseStore, dynamodb: Any) -> CustodyLedger:
+    """A ledger on the store."""
+    return CustodyLedger(dynamodb, Signer(), store=store, signing_key="key/signing", actor="custodian")
+
+
+def test_an_empty_ledger_has_the_genesis_head(ledger: CustodyLedger) -> None:
+    assert ledger.head(CASE_ID) == (0, GENESIS)
+    assert ledger.events(CASE_ID) == []
+
+
+def test_events_form_a_chain_with_the_head_at_its_end(ledger: CustodyLedger) -> None:
+    for action in (CustodyAction.CASE_OPENED, CustodyAction.TARGET_DESCRIBED, CustodyAction.PLAN_DECIDED):
+        ledger.append(CASE_ID, action, detail={"ratio": 0.25, "big": 2.0**60, "n": 1.0})
+    events = ledger.events(CASE_ID)
+    assert [e.seq for e in events] == [1, 2, 3]
+    assert ledger.head(CASE_ID) == (3, verify_chain(events))
+
+
+def test_concurrent_writers_leave_an_unbroken_chain(ledger: CustodyLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(custody_ledger, "_TRIES", 200)
+    failed: list[ForensicsError] = []
+
+    def write(number: int) -> None:
+        try:
+            for _ in range(4):
+                ledger.append(CASE_ID, CustodyAction.EVIDENCE_LOCKED, evidence_id=f"disk-vol-{number}")
+        except ForensicsError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert not failed
+    events = ledger.events(CASE_ID)
+    assert ledger.head(CASE_ID) == (16, verify_chain(events))
+    assert sorted(str(e.evidence_id) for e in events) == sorted(f"disk-vol-{n}" for n in range(4) for _ in range(4))
+
+
+def test_once_is_once_also_for_two_writers_at_a_time(ledger: CustodyLedger) -> None:
+    def write() -> None:
+        ledger.append(CASE_ID, CustodyAction.CASE_OPENED, once="case-opened")
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    write()
+    ledger.append(CASE_ID, CustodyAction.CASE_OPENED, once="another")
+    assert [e.seq for e in ledger.events(CASE_ID)] == [1, 2]
+
+
+def test_a_head_that_keeps_moving_is_contention_and_is_retried(
+    ledger: CustodyLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(custody_ledger, "_TRIES", 2)
+    ledger.append(CASE_ID, CustodyAction.CASE_OPENED)
+    monkeypatch.setattr(ledger, "head", lambda _: (0, GENESIS))
+    with pytest.raises(CaseError, match="the head keeps moving") as caught:
+        ledger.append(CASE_ID, CustodyAction.PLAN_DECIDED)
+    assert caught.value.retryable
+
+
+def test_the_signed_head_can_be_checked_with_the_object_alone(ledger: CustodyLedger, store: CaseStore) -> None:
+    ledger.append(CASE_ID, CustodyAction.CASE_OPENED)
+    ledger.append(CASE_ID, CustodyAction.CASE_CLOSED)
+    shelf = Shelf()
+    answer = ledger.sign_head(CASE_ID, phase="close", evidence=shelf)  # type: ignore[arg-type]
+    ((key, body),) = shelf.objects.items()
+    assert key.startswith(f"cases/{CASE_ID}/custody/head-00000002-close-")
+    signed = json.loads(body)
+    public = serialization.load_der_public_key(base64.b64decode(signed["public_key_der"]))
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    signature = base64.b64decode(signed["signature"])
+    public.verify(signature, signed["statement"].encode(), ec.ECDSA(hashes.SHA384()))
+    statement = json.loads(signed["statement"])
+    assert (statement["case_id"], statement["seq"], statement["phase"]) == (CASE_ID, 2, "close")
+    assert statement["head"] == answer["head"] == ledger.head(CASE_ID)[1]
+    assert [e["seq"] for e in signed["events"]] == [1, 2]
+    assert [sk for sk, _ in store.items(CASE_ID, "CUSTODYSIG#")] == ["CUSTODYSIG#00000002#close"]
+
+
+def _delete(dynamodb: Any, store: CaseStore, seq: int) -> None:
+    key = {"PK": {"S": case_pk(CASE_ID)}, "SK": {"S": f"CUSTODY#{seq:08d}"}}
+    dynamodb.delete_item(TableName=store.table, Key=key)
+
+
+@pytest.mark.parametrize("gone", [1, 2, 3])
+def test_a_ledger_with_a_missing_event_is_never_signed(
+    ledger: CustodyLedger, store: CaseStore, dynamodb: Any, gone: int
+) -> None:
+    for _ in range(3):
+        ledger.append(CASE_ID, CustodyAction.EVIDENCE_ACQUIRED)
+    _delete(dynamodb, store, gone)
+    shelf = Shelf()
+    with pytest.raises(CustodyChainError, match=f"event {gone} is missing"):
+        ledger.sign_head(CASE_ID, phase="close", evidence=shelf)  # type: ignore[arg-type]
+    assert shelf.objects == {}

@@ -1,0 +1,78 @@
+"""Every fixture and the verdict it must get."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from forensics.models.finding import Verdict
+
+EVENTS = Path(__file__).parents[3] / "data" / "events"
+ACCEPT, IGNORE, QUARANTINE = Verdict.ACCEPT, Verdict.IGNORE, Verdict.QUARANTINE
+FIRST, SECOND, THIRD = "i-0aaaaaaaaaaaaaaa1", "i-0bbbbbbbbbbbbbbb2", "i-0ccccccccccccccc3"
+
+# event, verdict, a part of the reason, instances
+TABLE = [
+    ("guardduty_ec2_c2", ACCEPT, "1 accepted", [FIRST]),
+    ("guardduty_delegated_administrator", ACCEPT, "1 accepted", [FIRST]),
+    ("guardduty_account_mismatch", QUARANTINE, "account='111122223333'", []),
+    ("guardduty_profile_of_other_account", QUARANTINE, "contradicts the finding's account 333344445555", []),
+    ("guardduty_region_mismatch", QUARANTINE, "region='eu-west-1'", []),
+    ("guardduty_runtime_container", ACCEPT, "1 accepted", [SECOND]),
+    ("guardduty_attack_sequence_instances", ACCEPT, "3 accepted", [FIRST, SECOND, THIRD]),
+    ("guardduty_attack_sequence_bucket", IGNORE, "no EC2 instance", []),
+    ("guardduty_api_spelling", ACCEPT, "1 accepted", [FIRST]),
+    ("guardduty_sample", IGNORE, "sample", []),
+    ("guardduty_access_key", IGNORE, "no EC2 instance", []),
+    ("guardduty_bare_finding", ACCEPT, "1 accepted", [FIRST]),
+    ("guardduty_in_sns", ACCEPT, "1 accepted", [FIRST]),
+    ("imitated_guardduty", QUARANTINE, "source='com.example.app'", []),
+    ("asff_imported_guardduty_c2", ACCEPT, "1 accepted", [FIRST]),
+    ("asff_arn_of_other_account", QUARANTINE, "='111122223333': the resource's account contradicts", []),
+    ("asff_arn_of_other_region", QUARANTINE, "='eu-west-1': the resource's Region contradicts", []),
+    ("asff_account_13_digits", QUARANTINE, "='3333444455556'", []),
+    ("asff_archived", IGNORE, "archived", []),
+    ("asff_suppressed", IGNORE, "SUPPRESSED", []),
+    ("asff_resolved", IGNORE, "RESOLVED", []),
+    ("asff_account_resource", IGNORE, "no EC2 instance", []),
+    ("asff_forensic_account", IGNORE, "forensic account itself", []),
+    ("asff_bare_control", ACCEPT, "1 accepted", [FIRST]),
+    ("asff_control_passed", IGNORE, "passed", []),
+    ("asff_action_isolate_two_findings", ACCEPT, "3 accepted, 1 ignored", [SECOND, THIRD, FIRST]),
+    ("asff_action_triage", ACCEPT, "1 accepted", [FIRST]),
+    ("asff_action_unknown", IGNORE, "'Send to chat' is not ours", []),
+    ("asff_action_legacy", ACCEPT, "1 accepted", [FIRST]),
+    ("ocsf_imported_guardduty_c2", ACCEPT, "1 accepted", [FIRST]),
+    ("ocsf_owner_of_other_account", QUARANTINE, "='111122223333': the resource's account contradicts", []),
+    ("ocsf_suppressed", IGNORE, "suppressed", []),
+    ("ocsf_closed", IGNORE, "closed", []),
+    ("ocsf_bare_vulnerability", ACCEPT, "1 accepted", [FIRST]),
+    ("ocsf_compliance_account", IGNORE, "no EC2 instance", []),
+    ("ocsf_unknown_class", IGNORE, "OCSF class 2099", []),
+    ("config_instance_noncompliant", ACCEPT, "1 accepted", [FIRST]),
+    ("config_instance_compliant", IGNORE, "COMPLIANT", []),
+    ("config_volume_noncompliant", IGNORE, "AWS::EC2::Volume vol-0123456789abcdef0", []),
+    ("config_account_mismatch", QUARANTINE, "account='111122223333'", []),
+    ("config_compliant_in_sns", IGNORE, "COMPLIANT", []),
+    ("manual_request", ACCEPT, "1 accepted", [FIRST]),
+    ("manual_misspelt_action", QUARANTINE, "unknown action 'isolat'", []),
+    ("manual_unsigned", QUARANTINE, "signature", []),
+    ("manual_expired", QUARANTINE, "expired", []),
+    ("manual_valid_too_long", QUARANTINE, "at most 60 minutes", []),
+    ("ec2_state_change", IGNORE, "carries no finding", []),
+    ("autoscaling_launch_failed", IGNORE, "carries no finding", []),
+    ("insight_results", IGNORE, "carries no finding", []),
+]
+
+
+@pytest.mark.parametrize(("name", "verdict", "reason", "instances"), TABLE, ids=[row[0] for row in TABLE])
+def test_verdict(event, read, name, verdict, reason, instances):
+    intake = read(event(name))
+    assert (intake.verdict, [f.instance_id for f in intake.findings]) == (verdict, instances), intake.reason
+    assert reason in intake.reason
+    assert len(intake.reason) <= 300
+
+
+def test_every_fixture_is_in_the_table():
+    assert {path.stem for path in EVENTS.glob("*.json")} == {row[0] for row in TABLE}

@@ -1,0 +1,191 @@
+"""The door: what a finding leaves behind, once, also when the worker dies between any two writes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from forensics.aws.case_store import CaseStore
+from forensics.custody.chain import verify_chain
+from forensics.custody.ledger import CustodyLedger
+from forensics.errors import ThrottledError
+from forensics.intake.admission import CaseAdmission
+from forensics.models.case import CaseStatus
+from forensics.models.custody import CustodyAction, CustodyEvent
+from forensics.models.finding import CustomAction, Finding, FindingSource, Severity
+from tests.unit.builders import NOW, finding, plan
+from tests.unit.conftest import TABLE
+
+JOINING = finding(key="another-key", title="Port scan", severity=Severity.CRITICAL)
+
+
+class Mailbox:
+    """What people were told; ``broken`` keeps everybody from being told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.broken = False
+
+    def publish(self, *, case_id: str, event: str, subject: str, lines: list[str], facts: dict[str, Any]) -> None:
+        """Keep the event."""
+        if self.broken:
+            raise ThrottledError("SNS is busy")
+        self.told.append(event)
+
+
+class Dies(RuntimeError):
+    """The worker is killed here."""
+
+
+class Mortal:
+    """DynamoDB, until the given number of writes is reached."""
+
+    def __init__(self, client: Any, *, writes: int) -> None:
+        self._client, self.left = client, writes
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._client, name)
+
+        def counted(**request: Any) -> Any:
+            if name in {"put_item", "update_item", "transact_write_items", "delete_item"}:
+                self.left -= 1
+                if self.left < 0:
+                    raise Dies
+            return call(**request)
+
+        return counted
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    """What people were told in one test."""
+    return Mailbox()
+
+
+def door(client: Any, mailbox: Mailbox) -> CaseAdmission:
+    """A door on a store."""
+    store = CaseStore(client, table=TABLE)
+    ledger = CustodyLedger(client, None, store=store, signing_key="none", actor="test")
+    return CaseAdmission(store=store, ledger=ledger, notifier=mailbox)  # type: ignore[arg-type]
+
+
+def admit(client: Any, mailbox: Mailbox, item: Finding) -> tuple[str, str]:
+    """How a finding was admitted, and to which case."""
+    admitted = door(client, mailbox).admit(item, received_at=NOW)
+    return admitted.how, admitted.case.case_id
+
+
+def left(store: CaseStore, case_id: str) -> Counter[str]:
+    """How many items of each kind a case has, and which entries its ledger has."""
+    events = [CustodyEvent.model_validate(d) for _, d in store.items(case_id, "CUSTODY#")]
+    verify_chain(events)
+    kinds = Counter(sk.partition("#")[0] for sk, _ in store.items(case_id))
+    return Counter({k: kinds[k] for k in ("FINDING", "TIMELINE")}) + Counter(e.action.value for e in events)
+
+
+JOINED = Counter({"FINDING": 2, "TIMELINE": 1, CustodyAction.FINDING_JOINED.value: 1})
+
+
+def test_a_joined_finding_leaves_record_timeline_ledger_and_one_notice(
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox
+) -> None:
+    _, case_id = admit(dynamodb, mailbox, finding())
+    for how in ("joined", "exists", "exists"):
+        assert admit(dynamodb, mailbox, JOINING) == (how, case_id)
+        assert left(store, case_id) == JOINED
+    assert mailbox.told == ["finding_joined"]
+
+
+@pytest.mark.parametrize("writes", range(6))
+def test_a_worker_killed_after_any_write_leaves_the_rest_to_its_successor(
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox, writes: int
+) -> None:
+    _, case_id = admit(dynamodb, mailbox, finding())
+    mortal = Mortal(dynamodb, writes=writes)
+    try:
+        admit(mortal, mailbox, JOINING)
+    except Dies:
+        assert mortal.left < 0
+    admit(dynamodb, mailbox, JOINING)
+    assert left(store, case_id) == JOINED
+    assert 1 <= len(mailbox.told) <= 2, "people may be told twice, and never not at all"
+
+
+def test_the_opening_finding_delivered_again_leaves_nothing(store: CaseStore, dynamodb: Any, mailbox: Mailbox) -> None:
+    _, case_id = admit(dynamodb, mailbox, finding())
+    assert admit(dynamodb, mailbox, finding()) == ("exists", case_id)
+    assert left(store, case_id) == Counter({"FINDING": 1})
+    assert mailbox.told == []
+
+
+def test_another_shape_of_the_opening_finding_joins(store: CaseStore, dynamodb: Any, mailbox: Mailbox) -> None:
+    _, case_id = admit(dynamodb, mailbox, finding())
+    assert admit(dynamodb, mailbox, finding(source=FindingSource.SECURITY_HUB_V2)) == ("joined", case_id)
+    assert left(store, case_id) == JOINED
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_only_a_case_with_a_plan_may_need_more_than_it(
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox, planned: bool
+) -> None:
+    _, case_id = admit(dynamodb, mailbox, finding())
+    if planned:
+        store.put(case_id, "PLAN", plan())
+    assert door(dynamodb, mailbox).admit(JOINING, received_at=NOW).wants_more is planned
+
+
+def test_a_plan_that_came_while_the_worker_died_is_still_extended(
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox
+) -> None:
+    """The run that extends the plan is ordered until the message is gone, not only by the first delivery."""
+    _, case_id = admit(dynamodb, mailbox, finding())
+    store.put(case_id, "PLAN", plan())
+    assert [door(dynamodb, mailbox).admit(JOINING, received_at=NOW).wants_more for _ in range(2)] == [True, True]
+
+
+@pytest.mark.parametrize(("later", "told"), [(timedelta(hours=-1), []), (timedelta(hours=1), ["active_again"])])
+def test_a_closed_cases_finding_is_told_once_when_it_is_active_after_the_end(
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox, later: timedelta, told: list[str]
+) -> None:
+    _, case_id = admit(dynamodb, mailbox, finding())
+    closed = store.update_case(case_id, status=CaseStatus.CLOSED, closed_at=NOW)
+    store.release_lock(closed)
+    for _ in range(2):
+        admitted = door(dynamodb, mailbox).admit(finding(updated_at=NOW + later), received_at=NOW)
+        assert (admitted.how, admitted.case.case_id, admitted.needs_run) == ("closed", case_id, False)
+    assert mailbox.told == told
+
+
+def test_a_closed_cases_finding_that_became_more_severe_opens_one_further_case(
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox
+) -> None:
+    _, first = admit(dynamodb, mailbox, finding(severity=Severity.LOW))
+    store.release_lock(store.update_case(first, status=CaseStatus.CLOSED, closed_at=NOW))
+    how, second = admit(dynamodb, mailbox, finding(severity=Severity.CRITICAL))
+    assert how == "opened" and second != first
+    assert admit(dynamodb, mailbox, finding(severity=Severity.CRITICAL)) == ("exists", second)
+    assert len(store.list_cases()[0]) == 2
+
+
+def test_a_custom_action_on_a_closed_cases_finding_opens_a_case(
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox
+) -> None:
+    _, first = admit(dynamodb, mailbox, finding())
+    store.release_lock(store.update_case(first, status=CaseStatus.CLOSED, closed_at=NOW))
+    order = finding(source=FindingSource.SECURITY_HUB_ACTION, action=CustomAction.ISOLATE)
+    how, second = admit(dynamodb, mailbox, order)
+    assert how == "opened" and second != first
+    assert admit(dynamodb, mailbox, order) == ("exists", second)
+
+
+def test_nobody_being_told_is_a_failure_of_the_case_and_stops_nothing(
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox
+) -> None:
+    _, case_id = admit(dynamodb, mailbox, finding())
+    mailbox.broken = True
+    assert admit(dynamodb, mailbox, JOINING) == ("joined", case_id)
+    ((_, failure),) = store.items(case_id, "FAILURE#")
+    assert "SNS is busy" in failure["cause"]

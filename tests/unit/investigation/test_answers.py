@@ -1,0 +1,166 @@
+"""Questions are answered by findings with their artifact; what was not examined is never an answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from forensics.investigation.answers import Answer, State, answers, rules
+from forensics.models.case import CaseView
+from forensics.models.evidence import Evidence, EvidenceKind, Outcome
+from forensics.models.plan import Question, ResponsePlan
+from forensics.models.results import Investigation, ToolResults
+from forensics.report.completeness import completeness
+from forensics.triage.policy import packaged
+from tests.unit.builders import ACCOUNT, CASE_ID, NOW, REGION, case, plan, target
+
+MEMORY, DISK = "memory-i-1", "disk-vol-1"
+
+
+def finding(title: str, severity: str = "high", **more: Any) -> dict[str, Any]:
+    return {"id": title[:20], "title": title, "severity": severity, **more}
+
+
+def result(tool: str, *findings: dict[str, Any], runs: tuple[str, ...] = (), **more: Any) -> ToolResults:
+    return ToolResults.model_validate(
+        {
+            "schema": "forensics.results/1",
+            "case_id": CASE_ID,
+            "evidence_id": MEMORY if tool == "memory" else DISK,
+            "tool": tool,
+            "started": NOW,
+            "ended": NOW,
+            "provenance": [{"tool": "volatility3", "argv": [name], "exit": 0} for name in runs],
+            "findings": list(findings),
+            **more,
+        }
+    )
+
+
+def evidence(item: str, kind: EvidenceKind, outcome: Outcome = Outcome.ACQUIRED) -> Evidence:
+    return Evidence(evidence_id=item, kind=kind, outcome=outcome, account_id=ACCOUNT, region=REGION, reason="why")
+
+
+def asking(*questions: Question) -> ResponsePlan:
+    return plan().model_copy(update={"questions": questions})
+
+
+def view(*questions: str, results: tuple[ToolResults, ...] = (), **changes: Any) -> CaseView:
+    asked = tuple(packaged().policy.questions[q] for q in questions)
+    held = (evidence(MEMORY, EvidenceKind.MEMORY), evidence(DISK, EvidenceKind.DISK))
+    values = {"case": case(), "plan": asking(*asked), "evidence": held, "results": results, "generated_at": NOW}
+    return CaseView(**{**values, **changes})
+
+
+def only(shown: CaseView) -> Answer:
+    (answer,) = answers(shown)
+    return answer
+
+
+def test_every_question_and_artifact_of_the_policy_has_a_rule() -> None:
+    known = rules()
+    for question in packaged().policy.questions.values():
+        assert question.id in known.questions, question.id
+        assert set(question.artifacts) <= set(known.artifacts), question.id
+
+
+def test_an_answer_names_the_artifact_and_what_was_not_examined() -> None:
+    found = finding(
+        "Connection outwards: nc (7) with 203.0.113.66 port 443", technique="T1071", source="linux.sockstat"
+    )
+    answer = only(
+        view("q-c2-since-when", results=(result("memory", found, runs=("linux.sockstat.Sockstat",)), result("disk")))
+    )
+    assert answer.state is State.IN_PART
+    assert [(s.finding.source, s.evidence_id) for s in answer.sentences] == [("linux.sockstat", MEMORY)]
+    assert answer.examined == ("memory sockets", "file-system timeline")
+    (unread,) = answer.unread
+    assert unread.artifact == "VPC flow logs"
+    assert "not collected by this pipeline" in unread.why
+
+
+def test_examined_without_a_match_is_no_sign_and_not_an_answer() -> None:
+    runs = ("linux.malware.check_syscall.Check_syscall", "linux.lsmod.Lsmod", "linux.pidhashtable.PIDHashTable")
+    answer = only(view("q-kernel-altered", results=(result("memory", runs=runs),)))
+    assert (answer.state, answer.unread) == (State.NO_SIGN, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"evidence": ()}, "no memory evidence was acquired"),
+        ({"results": ()}, "no memory evidence was examined"),
+        ({"results": (result("memory", runs=("linux.bash.Bash",)),)}, "no tool that reads it ran"),
+    ],
+)
+def test_what_was_not_examined_leaves_the_question_open(changes: dict[str, Any], why: str) -> None:
+    answer = only(view("q-kernel-altered", **changes))
+    assert answer.state is State.UNANSWERED
+    assert {u.why for u in answer.unread} == {why}
+
+
+def test_a_plugin_that_failed_is_not_an_examination() -> None:
+    failed = {"tool": "volatility3", "argv": ["linux.lsmod.Lsmod"], "exit": 1, "error": "no symbol modules"}
+    answer = only(view("q-kernel-altered", results=(result("memory", provenance=[failed]),)))
+    assert "the tool that reads it failed: no symbol modules" in {u.why for u in answer.unread}
+
+
+def test_a_log_that_a_gap_names_is_not_examined() -> None:
+    gap = {"what": "coverage: /var/log/wtmp", "why": "0 of 8 records were understood"}
+    answer = only(view("q-brute-success", results=(result("disk", gaps=[gap]),)))
+    assert [(u.artifact, u.why) for u in answer.unread] == [
+        ("wtmp and btmp", "coverage: /var/log/wtmp: 0 of 8 records were understood")
+    ]
+
+
+def test_the_gravest_statements_come_first_and_the_rest_is_counted() -> None:
+    many = [finding(f"Cron job {n}", "medium", technique="T1053.003", source=f"/etc/cron.d/{n}") for n in range(9)]
+    grave = finding("Unit", "critical", technique="T1543.002", source="/etc/systemd/system/x.service")
+    answer = only(view("q-persistence", results=(result("disk", *many, grave),)))
+    assert answer.sentences[0].finding.title == "Unit"
+    assert (len(answer.sentences), answer.more) == (8, 2)
+
+
+def test_many_of_one_technique_do_not_hide_another() -> None:
+    accounts = [finding(f"Account {n}", "critical", technique="T1136.001", source="/etc/passwd") for n in range(12)]
+    job = finding("Cron job", "medium", technique="T1053.003", source="/etc/cron.d/x")
+    answer = only(view("q-persistence", results=(result("disk", *accounts, job),)))
+    assert [s.finding.title for s in answer.sentences[:2]] == ["Account 0", "Cron job"]
+    assert (len(answer.sentences), answer.more) == (8, 5)
+
+
+def test_a_question_without_a_rule_is_answered_by_its_artifacts() -> None:
+    own = Question(id="q-own", text="What does the schedule hold?", artifacts=("cron",))
+    rows = (finding("Odd job", source="/etc/cron.d/x"), finding("Other", source="/root/.bashrc"))
+    answer = only(view(results=(result("disk", *rows),), plan=asking(own)))
+    assert [s.finding.title for s in answer.sentences] == ["Odd job"]
+
+
+def test_completeness_weighs_what_the_plan_asks_for() -> None:
+    done = tuple(
+        Investigation(activity=f"investigate_{kind}", evidence_id=item, outcome=outcome)
+        for kind, item, outcome in (("memory", MEMORY, "DONE"), ("disk", DISK, "PARTIAL"))
+    )
+    facts = evidence("control-plane-facts", EvidenceKind.CONTROL_PLANE)
+    whole = completeness(
+        view(
+            target=target(),
+            investigations=done,
+            evidence=(facts, evidence(MEMORY, EvidenceKind.MEMORY), evidence(DISK, EvidenceKind.DISK)),
+        )
+    )
+    # 1 + 4 + 3 + 4 + 3 / 2 of 15
+    assert whole.percent == 90
+    assert [(p.what, p.state) for p in whole.short] == [("disk-vol-1, examined", "PARTIAL")]
+
+
+def test_a_volume_of_which_nothing_is_recorded_is_short() -> None:
+    shown = completeness(view(target=target(), evidence=(evidence(MEMORY, EvidenceKind.MEMORY, Outcome.FAILED),)))
+    assert shown.percent == 0
+    assert {(p.what, p.why) for p in shown.short} >= {(MEMORY, "why"), (DISK, "nothing is recorded of it")}
+
+
+def test_without_a_plan_nothing_is_weighed() -> None:
+    assert completeness(view(plan=None)).percent is None
+    assert answers(view(plan=None)) == []

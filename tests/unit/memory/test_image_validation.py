@@ -1,0 +1,167 @@
+"""The usability gate on small images: clean ones pass, each kind of damage is named."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from forensics.memory.image_validation import Claims, Grade, Mark, grade
+from forensics.memory.lime import HEADER, LimeWalker
+from forensics.models.evidence import Outcome
+from tests.memory_image import (
+    BANNER,
+    FIRST,
+    MIB,
+    PAGE,
+    RECORDS_PHYSICAL,
+    TABLES,
+    TEXT_PHYSICAL,
+    TEXT_VIRTUAL,
+    SmallMemory,
+    small_memory,
+)
+
+MADE = small_memory(12 * MIB)
+RECORDS_BYTES = (12 * MIB // PAGE) * 64
+
+
+def judge(image: bytes, *, made: SmallMemory = MADE, chunk: int = 1 << 20, **claims: object) -> Grade:
+    """Walk and grade, as the step does."""
+    walker = LimeWalker()
+    for at in range(0, len(image), chunk):
+        walker.feed(image[at : at + chunk])
+    said: dict[str, object] = {
+        "banner": made.banner.decode(), "iomem": made.iomem.decode(), "kallsyms": made.kallsyms, **claims
+    }  # fmt: skip
+    return grade(walker, claims=Claims(**said), read_at=lambda offset, size: image[offset : offset + size])  # type: ignore[arg-type]
+
+
+def offset(physical: int) -> int:
+    """Where a physical address is in the image."""
+    return HEADER.size + physical - FIRST
+
+
+def zeroed(first: int, size: int) -> bytes:
+    """The image with a hole of zeros from a physical address on."""
+    image = bytearray(MADE.image)
+    image[offset(first) : offset(first) + size] = bytes(size)
+    return bytes(image)
+
+
+@pytest.mark.parametrize("chunk", [4096, 1 << 20, (1 << 20) + 1, 16 << 20])
+def test_a_clean_image_is_acquired_with_every_check_passed(chunk: int) -> None:
+    verdict = judge(MADE.image, chunk=chunk)
+    assert verdict.outcome is Outcome.ACQUIRED, verdict.problems
+    assert [c.name for c in verdict.checks] == [
+        "LiME structure", "RAM map", "content", "kernel banner", "page tables", "kernel text", "pages in use",
+    ]  # fmt: skip
+    assert {c.mark for c in verdict.checks} == {Mark.PASSED}
+
+
+@pytest.mark.parametrize(
+    ("image", "outcome", "said"),
+    [
+        (b"", Outcome.FAILED, "the image is empty"),
+        (b"\x7fELF" + MADE.image[4:], Outcome.FAILED, "no LiME header at the start"),
+        (MADE.image[: -PAGE - 7], Outcome.PARTIAL, "truncated: 4103 bytes are missing"),
+        (MADE.image[: 4 * MIB], Outcome.FAILED, "of 12.0 MiB of RAM are missing"),
+        (MADE.image[: offset(6 * MIB)] + MADE.image[offset(7 * MIB) :], Outcome.PARTIAL, "1048576 bytes are missing"),
+        (HEADER.pack(0x4C694D45, 1, FIRST, FIRST + 12 * MIB - 1) + bytes(12 * MIB), Outcome.FAILED, "pages are zero"),
+        (zeroed(TEXT_PHYSICAL, MIB), Outcome.PARTIAL, "pages of the kernel's text are zero"),
+        (zeroed(TABLES, 3 * PAGE), Outcome.PARTIAL, "page tables: not reachable"),
+        (zeroed(RECORDS_PHYSICAL, RECORDS_BYTES // 2), Outcome.PARTIAL, "of the kernel's page records are zero"),
+        (zeroed(TABLES + MIB, 2 * MIB), Outcome.PARTIAL, "512 of them one after the other"),
+    ],
+    ids=["empty", "bad-magic", "truncated", "mostly-gone", "dropped", "zeroed", "text", "tables", "records", "hole"],
+)
+def test_damage_is_graded_down_and_named(image: bytes, outcome: Outcome, said: str) -> None:
+    verdict = judge(image)
+    assert verdict.outcome is outcome
+    assert said in "; ".join(verdict.problems)
+
+
+@pytest.mark.parametrize("files", ["in memory", "on disk"])
+def test_zero_pages_in_files_in_memory_are_the_captures_own_copies(files: str) -> None:
+    """A capture copies free memory, zeros and all, into its parts in tmpfs; a hole in other files is one."""
+    space, operations = TEXT_VIRTUAL + MIB + 0x3000, TEXT_VIRTUAL + MIB + 0x5000
+    image = bytearray(zeroed(TABLES + MIB, 2 * MIB))
+    for frame in range((TABLES + MIB) // PAGE, (TABLES + 3 * MIB) // PAGE):
+        struct.pack_into("<Q", image, offset(RECORDS_PHYSICAL) + frame * 64 + 24, space)
+    used = operations if files == "in memory" else operations + 0x40
+    struct.pack_into("<Q", image, offset(TEXT_PHYSICAL) + MIB + 0x3000 + 152, used)
+    kallsyms = MADE.kallsyms + f"{operations:016x} D shmem_aops\n".encode()
+    verdict = judge(bytes(image), kallsyms=kallsyms)
+    assert (verdict.outcome is Outcome.ACQUIRED) is (files == "in memory"), verdict.problems
+    if files == "on disk":
+        assert "512 of them one after the other" in verdict.problems[0]
+    else:
+        # a target that does not name the table is judged without it
+        assert judge(bytes(image)).outcome is Outcome.PARTIAL
+
+
+def test_a_hole_in_many_files_in_memory_is_still_one() -> None:
+    """A capture writes into a few files: only so many are looked at."""
+    operations = TEXT_VIRTUAL + MIB + 0x5000
+    image = bytearray(zeroed(TABLES + MIB, 2 * MIB))
+    for number, frame in enumerate(range((TABLES + MIB) // PAGE, (TABLES + 3 * MIB) // PAGE)):
+        place = MIB + 0x6000 + number * 8
+        struct.pack_into("<Q", image, offset(RECORDS_PHYSICAL) + frame * 64 + 24, TEXT_VIRTUAL + place)
+        struct.pack_into("<Q", image, offset(TEXT_PHYSICAL) + place + 152, operations)
+    kallsyms = MADE.kallsyms + f"{operations:016x} D shmem_aops\n".encode()
+    assert judge(bytes(image), kallsyms=kallsyms).outcome is Outcome.PARTIAL
+
+
+def test_another_kernels_image_is_refused() -> None:
+    other = small_memory(12 * MIB, seed=3, banner=BANNER.replace(b"6.1.0-test", b"5.4.0-foreign"))
+    verdict = judge(other.image)
+    assert verdict.outcome is Outcome.FAILED
+    assert "another kernel than the target's" in verdict.problems[0]
+    assert "5.4.0-foreign" in verdict.problems[0]
+
+
+def test_a_foreign_image_that_quotes_the_right_banner_is_not_believed() -> None:
+    other = bytearray(small_memory(12 * MIB, seed=3, banner=BANNER.replace(b"6.1.0-test", b"5.4.0-foreign")).image)
+    other[offset(9 * MIB) : offset(9 * MIB) + len(BANNER)] = BANNER
+    assert judge(bytes(other)).outcome is Outcome.PARTIAL
+
+
+def test_a_hole_between_two_ranges_is_missing_ram() -> None:
+    cut = 10 * MIB
+    first = MADE.image[: offset(cut)]
+    rest = MADE.image[offset(cut + PAGE) :]
+    image = struct.pack("<IIQQ8x", 0x4C694D45, 1, FIRST, cut - 1) + first[HEADER.size :]
+    image += struct.pack("<IIQQ8x", 0x4C694D45, 1, cut + PAGE, FIRST + 12 * MIB - 1) + rest
+    verdict = judge(image)
+    assert verdict.outcome is Outcome.PARTIAL
+    assert any("RAM are missing: 0xa00000-0xa00fff" in p for p in verdict.problems)
+
+
+def test_ranges_where_there_is_no_ram_are_strange() -> None:
+    image = MADE.image + struct.pack("<IIQQ8x", 0x4C694D45, 1, 1 << 40, (1 << 40) + PAGE - 1) + bytes(PAGE)
+    assert any("no RAM" in p for p in judge(image).problems)
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ({"iomem": None}, "gave no RAM map"),
+        ({"iomem": "00000000-00000000 : System RAM\n"}, "gave no RAM map"),
+        ({"banner": None}, "did not state its kernel"),
+        ({"kallsyms": None}, "gave no symbol addresses"),
+        ({"kallsyms": b"0000000000000000 T _text\n" * 5}, "gave no symbol addresses"),
+        ({"kallsyms": b"ffffffff81000000 T _text\n"}, "names neither linux_banner nor the page tables"),
+        ({"architecture": "aarch64"}, "not for aarch64"),
+    ],
+)
+def test_what_cannot_be_checked_is_said_and_is_not_called_acquired(claims: dict[str, object], said: str) -> None:
+    verdict = judge(MADE.image, **claims)
+    assert verdict.outcome is Outcome.PARTIAL
+    assert said in "; ".join(verdict.problems)
+
+
+def test_hostile_tables_end_in_a_verdict() -> None:
+    image = bytearray(MADE.image)
+    for at in range(offset(TABLES), offset(TABLES) + PAGE, 8):  # every entry points to its own table
+        image[at : at + 8] = struct.pack("<Q", TABLES | 3)
+    assert judge(bytes(image)).outcome is Outcome.PARTIAL
