@@ -58,7 +58,9 @@ def link(text: str, target: str, *, document: str, source: str) -> str:
     if not path or "://" in target or target.startswith("mailto:"):
         return f"[{text}]({target})"
     place = os.path.normpath(Path(document).parent / path)
-    name = _PAGES.get(place) or (place.removeprefix("docs/") if place.startswith("docs/") and place.endswith(".md") else "")
+    name = _PAGES.get(place) or (
+        place.removeprefix("docs/") if place.startswith("docs/") and place.endswith(".md") else ""
+    )
     if name:  # MkDocs itself says when there is no such page
         here = os.path.relpath(name, Path(source).parent)
         return f"[{text}]({here}{'#' + anchor if anchor else ''})"
