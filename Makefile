@@ -76,7 +76,7 @@ lint: .ready ## Check style, types and the direction of imports
 	@echo "[lint] ruff: format"; .venv/bin/ruff format --check .
 	@echo "[lint] shellcheck"; .venv/bin/shellcheck .ci/run $$(find . -path './.?*' -prune -o -path ./dist -prune -o -name '*.sh' -print)
 	@echo "[lint] secrets"; $(PYTHON_BIN) scripts/check_secrets.py
-	@echo "[lint] import-linter: docs/architecture.md's rooms"; PYTHONPATH=plugins .venv/bin/lint-imports --no-cache
+	@echo "[lint] import-linter: the rooms of product and toolkit"; PYTHONPATH=plugins:ami/toolkit/src .venv/bin/lint-imports --no-cache
 	@echo "[lint] mypy: the folders that pyproject.toml lists"; .venv/bin/mypy
 
 docs: ## Build the documents as a site in .lab/site; a broken link is an error

@@ -70,7 +70,7 @@ def critical_path(lab: Lab, view: CaseView) -> float:
     member, store = lab.member.client("ssm"), lab.store()
     asked = store.get(view.case.case_id, case_keys.PROBE, ProbeRecord)
     probe = _elapsed(member, asked.command_id, asked.instance_id) if asked else 0.0
-    memory_flow = probe + _elapsed(member, capture.origin["command_id"], view.case.instance_id)
+    memory_flow = probe + _elapsed(member, capture.origin.command_id, view.case.instance_id)
     disk_flow = LATENCIES["snapshot_seconds"] + LATENCIES["copy_seconds"]
     boot = LATENCIES["instance_seconds"] + LATENCIES["agent_seconds"]
     tools = {"memory": 0.0, "disk": 0.0}

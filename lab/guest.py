@@ -256,7 +256,7 @@ def case(lab: dict[str, Any], machine: DiskGuest) -> dict[str, Any]:
     perform(VerifyMemoryOperator(task_id="verify_memory"), case_id=case_id)
     desk = ForensicsHook().desk(case_id, step="guest")
     (memory,) = desk.evidence(EvidenceKind.MEMORY)
-    parts = memory.origin["transport"]["parts"]
+    parts = memory.origin.transport.parts
     return {
         "memory": memory,
         "desk": desk,
@@ -282,7 +282,7 @@ def fetch(seen: dict[str, Any], work: Path) -> None:
     with (work / "image.lime").open("wb") as out:
         for block in desk.gw.evidence.stream(key):
             out.write(block)
-    for name, fact in memory.origin["kernel_facts"].items():
+    for name, fact in memory.origin.kernel_facts.items():
         (work / f"fact-{name}").write_bytes(b"".join(desk.gw.evidence.stream(fact["key"])))
 
 
@@ -361,9 +361,9 @@ def main() -> int:
     found = examine(work)
     memory = seen["memory"]
     figures = {
-        "outcome": memory.outcome.value, "reason": memory.reason, "method": memory.origin["method"], "bytes": memory.size_bytes,
+        "outcome": memory.outcome.value, "reason": memory.reason, "method": memory.origin.method, "bytes": memory.size_bytes,
         "parts": seen["parts"], "killed_at_parts": seen["kills"], "tries": seen["tries"], "parts_sent_again": seen["again"],
-        "bytes_written_to_disk": seen["written"], "checks": memory.origin["checks"], **found,
+        "bytes_written_to_disk": seen["written"], "checks": memory.origin.checks, **found,
     }  # fmt: skip
     print(json.dumps(figures, indent=1))
     good = (

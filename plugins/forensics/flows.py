@@ -65,13 +65,13 @@ def memory() -> MemoryFlow:
 
 
 @dataclass(frozen=True)
-class Disks(Flow):
+class DiskFlow(Flow):
     """The disk flow; the digest is taken beside the investigation, before the report."""
 
     digest: BaseOperator
 
 
-def disk() -> Disks:
+def disk() -> DiskFlow:
     """Snapshot all volumes, copy them to the forensic account, hash the copies (steps 6 and 7, disk)."""
     with TaskGroup("disk", tooltip="snapshot all volumes, lock, share, copy to the forensic account, hash"):
         snapshot = SnapshotVolumesOperator(task_id="snapshot_volumes")
@@ -79,7 +79,7 @@ def disk() -> Disks:
         # Disks that were copied get their digest also when others were not.
         digest = DigestDisksOperator(task_id="digest_disks", trigger_rule=TriggerRule.ALL_DONE)
         snapshot >> copy >> digest
-    return Disks(snapshot, copy, digest)
+    return DiskFlow(snapshot, copy, digest)
 
 
 def containment() -> tuple[Flow, BaseOperator]:
@@ -94,7 +94,7 @@ def containment() -> tuple[Flow, BaseOperator]:
 
 
 @dataclass(frozen=True)
-class Investigation(Flow):
+class InvestigationFlow(Flow):
     """The investigation: each lane of tools waits for its own evidence, not for the other's."""
 
     memory: BaseOperator
@@ -102,7 +102,7 @@ class Investigation(Flow):
     tools: tuple[BaseOperator, ...]
 
 
-def investigation() -> Investigation:
+def investigation() -> InvestigationFlow:
     """Forensic instance from launch to removal, tools in between (steps 8 to 12)."""
     with TaskGroup("investigation", tooltip="run the tools on a disposable forensic instance"):
         # Good evidence is examined whatever became of the rest. What follows a setup task may only ask for success, so
@@ -117,7 +117,7 @@ def investigation() -> Investigation:
         [launch, memory] >> on_memory
         [launch, disks] >> attach >> on_disk
         [on_memory, on_disk] >> terminate.as_teardown(setups=launch)
-    return Investigation(launch, terminate, memory, disks, (on_memory, on_disk))
+    return InvestigationFlow(launch, terminate, memory, disks, (on_memory, on_disk))
 
 
 def report() -> Flow:

@@ -200,10 +200,13 @@ def test_19_a_role_is_assumed_with_the_external_id_or_not_at_all(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", LAB_SECRET)
     scope = Scope(account_id=ACCOUNT, region=REGION, phase="contain", case_id=CASE_ID)
     aws_session.forget()
+    source = aws_session.own_session("222233334444", REGION)
+    role = f"arn:aws:iam::{ACCOUNT}:role/regression-contain"
+    same: dict[str, Any] = {"source": source, "role_arn": role, "session_name": CASE_ID}
     try:
         with pytest.raises(AccessDeniedError):
-            assume(scope, role_prefix="regression-", external_id="a-wrong-one", session_name=CASE_ID)
-        made = assume(scope, role_prefix="regression-", external_id="the-right-one", session_name=CASE_ID)
+            assume(scope, external_id="a-wrong-one", **same)
+        made = assume(scope, external_id="the-right-one", **same)
         arn = made.client("sts").get_caller_identity()["Arn"]
         assert arn.endswith(f"/{CASE_ID}") and ACCOUNT in arn
     finally:

@@ -56,7 +56,7 @@ def test_memory_is_captured_verified_and_locked(lab: SmallLab) -> None:
     body = lab.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     digest = hashlib.sha256(body).hexdigest()
     assert [d.value for d in memory.digests] == [digest, digest]
-    assert set(memory.origin["kernel_facts"]) == {"btf", "kallsyms", "version", "iomem"}
+    assert set(memory.origin.kernel_facts) == {"btf", "kallsyms", "version", "iomem"}
     retention = lab.client("s3").get_object_retention(Bucket=bucket, Key=key)["Retention"]
     assert retention["Mode"] == "GOVERNANCE"
     verify_chain(recorder.gateways.ledger.events(case_id))
@@ -74,7 +74,7 @@ def test_disks_are_snapshotted_once_locked_and_copied(lab: SmallLab) -> None:
     recorder = recorder_of(case_id, step="test")
     disks = recorder.evidence(EvidenceKind.DISK)
     volumes = set(lab.facts["instances"]["web-server"]["volumes"].values())
-    assert {d.origin["volume_id"] for d in disks} == volumes
+    assert {d.origin.volume_id for d in disks} == volumes
     assert {d.outcome for d in disks} == {Outcome.ACQUIRED}
     marks = [{"Name": "tag:forensics:case", "Values": [case_id]}]
     originals = lab.client("ec2", "member").describe_snapshots(OwnerIds=["self"], Filters=marks)["Snapshots"]

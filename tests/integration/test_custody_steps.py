@@ -15,7 +15,7 @@ from forensics.disk.copy_operators import CopySnapshotsOperator
 from forensics.disk.snapshot_operators import SnapshotVolumesOperator
 from forensics.errors import DigestMismatchError
 from forensics.models.custody import CustodyAction, CustodyEvent
-from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import Digest, EvidenceKind, MemoryEvidence, Outcome
 from forensics.naming import evidence_id, evidence_key
 from forensics.report.bundle_operators import ExportCaseOperator
 from forensics_verify.bundle import verify
@@ -40,8 +40,8 @@ def acquired(lab: SmallLab) -> str:
     )
     said = Digest(value=stored.sha256, subject="the stream as it was sent", source="target")
     recorder.save_evidence(
-        Evidence(
-            evidence_id=item, kind=EvidenceKind.MEMORY, outcome=Outcome.ACQUIRED, uri=stored.uri,
+        MemoryEvidence(
+            evidence_id=item, outcome=Outcome.ACQUIRED, uri=stored.uri,
             version_id=stored.version_id, size_bytes=stored.size_bytes,
             digests=(said, said.model_copy(update={"subject": "the stored object", "source": "control-plane"})),
         )
@@ -138,17 +138,17 @@ def test_tampering_is_an_alarm_that_names_it(lab: SmallLab, acquired: str) -> No
     head = next(u for u in recorder.view().objects if "/custody/head-" in u)
     s3.put_object_legal_hold(**_where(head), LegalHold={"Status": "OFF"})
     disk = recorder.evidence(EvidenceKind.DISK)[0]
-    lab.client("ec2").unlock_snapshot(SnapshotId=disk.origin["copy_id"])
+    lab.client("ec2").unlock_snapshot(SnapshotId=disk.origin.copy_id)
     lab.client("ec2", "member").modify_snapshot_attribute(
-        SnapshotId=disk.origin["snapshot_id"], Attribute="createVolumePermission", OperationType="add",
+        SnapshotId=disk.origin.snapshot_id, Attribute="createVolumePermission", OperationType="add",
         GroupNames=["all"],
     )  # fmt: skip
     said = _alarm(lab, acquired)
     assert f"{memory.uri}: has 2 versions" in said
     assert f"{facts}: is hidden by a delete marker" in said
     assert f"{head}: has no legal hold" in said
-    assert f"snapshot {disk.origin['copy_id']} in account {lab.facts['accounts']['forensic']}: is not locked" in said
-    assert f"snapshot {disk.origin['snapshot_id']} in account {lab.facts['accounts']['member']}: is public" in said
+    assert f"snapshot {disk.origin.copy_id} in account {lab.facts['accounts']['forensic']}: is not locked" in said
+    assert f"snapshot {disk.origin.snapshot_id} in account {lab.facts['accounts']['member']}: is public" in said
     assert recorder.gateways.ledger.events(acquired)[-1].action is CustodyAction.AUDIT_FAILED
     _change_event(lab, acquired, 3)
     assert "event 3 was changed after it was written" in _alarm(lab, acquired)

@@ -23,7 +23,7 @@ from tests.integration.test_case_steps import open_case, triage
 
 def disks(case_id: str) -> dict[str, Evidence]:
     found = recorder_of(case_id, step="test").evidence(EvidenceKind.DISK)
-    return {str(e.origin.get("volume_id")): e for e in found}
+    return {str(e.origin.volume_id): e for e in found}
 
 
 def add_volume(lab: SmallLab, device: str, **encryption: Any) -> str:
@@ -68,18 +68,18 @@ def test_every_kind_of_key_has_its_way_to_the_forensic_account(lab: SmallLab) ->
         copy(case_id)
     assert f"enable {broken}" in str(caught.value)
     found = disks(case_id)
-    assert {kind: found[v].origin["key_case"] for kind, v in volumes.items()} == {kind: kind for kind in volumes}
+    assert {kind: found[v].origin.key_case for kind, v in volumes.items()} == {kind: kind for kind in volumes}
     blocked = found.pop(volumes["key that cannot be used"])
-    assert blocked.outcome is Outcome.FAILED and "copy_id" not in blocked.origin
+    assert blocked.outcome is Outcome.FAILED and blocked.origin.copy_id is None
     assert {e.outcome for e in found.values()} == {Outcome.ACQUIRED}, "one blocked disk does not hold up the others"
     for kind in ("aws/ebs", "key of another account"):
         assert found[volumes[kind]].lock["member_copy"]["state"] == "governance"
-    assert "member_copy_id" not in found[volumes["customer key of the account"]].origin
-    copies = {e.origin["copy_id"] for e in found.values()}
+    assert found[volumes["customer key of the account"]].origin.member_copy_id is None
+    copies = {e.origin.copy_id for e in found.values()}
     described = lab.client("ec2").describe_snapshots(SnapshotIds=sorted(copies))["Snapshots"]
     assert {s["KmsKeyId"] for s in described} == {lab.facts["evidence_key_arn"]}
     locked = {s["SnapshotId"] for s in lab.client("ec2", "member").describe_locked_snapshots()["Snapshots"]}
-    assert {e.origin["snapshot_id"] for e in [*found.values(), blocked]} <= locked
+    assert {e.origin.snapshot_id for e in [*found.values(), blocked]} <= locked
     # mended and cleared: only the missing disk is copied
     lab.client("kms", "member").enable_key(KeyId=broken.rsplit("/", 1)[1])
     lab.control("config", {"snapshot_seconds": 0, "copy_seconds": 0})
@@ -108,7 +108,7 @@ def test_a_failed_copy_that_cannot_be_made_again_is_not_called_acquired(lab: Sma
     with pytest.raises(Exception, match=r"Client\.InternalError"):
         copy(case_id, try_number=1)
     (disk,) = disks(case_id).values()
-    assert disk.origin["copy_id"], "the failed copy is on record"
+    assert disk.origin.copy_id, "the failed copy is on record"
     lab.control(
         "faults", [{"service": "ec2", "action": "CopySnapshot", "code": "UnauthorizedOperation", "status": 403}]
     )
@@ -178,8 +178,8 @@ def test_a_disk_of_another_region_leaves_it_only_by_policy(lab: SmallLab, monkey
         monkeypatch.setenv("AIRFLOW__FORENSICS__CROSS_REGION_FROM", may_leave)
         get_settings.cache_clear()
         case_id, disk = copied_from_abroad(lab)
-        assert disk.origin["copy_region"] == to and str(disk.uri).startswith(f"arn:aws:ec2:{to}:")
-        assert copies_of(lab, case_id, to) == [(disk.origin["copy_id"], key)]
+        assert disk.origin.copy_region == to and str(disk.uri).startswith(f"arn:aws:ec2:{to}:")
+        assert copies_of(lab, case_id, to) == [(disk.origin.copy_id, key)]
         assert copies_of(lab, case_id, home if to == ELSEWHERE else ELSEWHERE) == []
         events = recorder_of(case_id, step="test").gateways.ledger.events(case_id)
         (acquired,) = [e for e in events if e.action is CustodyAction.EVIDENCE_ACQUIRED]

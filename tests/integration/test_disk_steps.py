@@ -59,7 +59,7 @@ def test_each_disk_gets_its_digest_without_mounting(
     for disk in recorder.evidence(EvidenceKind.DISK):
         assert [d.value for d in disk.digests] == [found[disk.evidence_id]] * 2, "copy and original"
         assert disk.size_bytes == GIB
-        bucket, key = disk.origin["block_manifest"]["uri"].removeprefix("s3://").split("/", 1)
+        bucket, key = disk.origin.block_manifest.uri.removeprefix("s3://").split("/", 1)
         manifest = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
         assert (manifest["sha256"], manifest["blocks"]) == (found[disk.evidence_id], 4)
         data = s3.get_object(Bucket=bucket, Key=manifest["data"][0].split("/", 3)[3])["Body"].read()
@@ -73,7 +73,7 @@ def test_a_copy_that_is_not_the_original_is_an_alarm(lab: SmallLab, tmp_path: Pa
         perform(DigestDisksOperator(task_id="digest_disks"), case_id=open_case(lab))
     case_id = copied(lab, "db-server")
     (disk,) = recorder_of(case_id, step="test").evidence(EvidenceKind.DISK)
-    snapshot = tmp_path / "images" / f"{disk.origin['copy_id']}.raw"
+    snapshot = tmp_path / "images" / f"{disk.origin.copy_id}.raw"
     body = bytearray(snapshot.read_bytes())
     body[1000] ^= 1
     snapshot.unlink()

@@ -65,10 +65,10 @@ def test_probe_capture_live_response_and_verdict(lab: SmallLab) -> None:
     perform(VerifyMemoryOperator(task_id="verify_memory"), case_id=case_id)
     memory, live = evidence(case_id, EvidenceKind.MEMORY), evidence(case_id, EvidenceKind.LIVE_RESPONSE)
     assert memory.outcome is Outcome.ACQUIRED, memory.reason
-    assert memory.origin["checks_passed"] is True
-    assert memory.origin["probe"]["kernel"] == "6.1.0-test"
-    assert memory.origin["methods"] == ["avml"]
-    assert "not kcore: /proc/kcore is not readable" in memory.origin["why"]
+    assert memory.origin.checks_passed is True
+    assert memory.origin.probe.kernel == "6.1.0-test"
+    assert memory.origin.methods == ("avml",)
+    assert "not kcore: /proc/kcore is not readable" in memory.origin.why
     assert live.outcome is Outcome.ACQUIRED, live.reason
     archive = body(lab, live)
     assert hashlib.sha256(archive).hexdigest() == live.digests[-1].value
@@ -116,8 +116,8 @@ def test_a_killed_capture_goes_on_where_it_stopped(lab: SmallLab, tmp_path: Path
     memory = evidence(case_id, EvidenceKind.MEMORY)
     assert memory.outcome is Outcome.ACQUIRED, memory.reason
     assert body(lab, memory) == files["memory"].read_bytes()
-    assert memory.origin["claims"]["resumed_at"] > 1
-    assert sent - memory.origin["transport"]["parts"] <= 1, "at most one part was sent twice"
+    assert memory.origin.claims["resumed_at"] > 1
+    assert sent - memory.origin.transport.parts <= 1, "at most one part was sent twice"
     assert memory.digests[0].subject == "the list of parts with the digest of each"
     # what is analysed is held against the stored object's own digest, not against that of the list
     assert rehash_stored(recorder_of(case_id, step="test"), memory) == memory.digests[-1].value
@@ -157,4 +157,4 @@ def test_without_any_source_single_processes_are_taken_and_memory_is_partial(lab
     memory = evidence(case_id, EvidenceKind.MEMORY)
     assert memory.outcome is Outcome.PARTIAL
     assert "suspicious processes are in live-response-" in str(memory.reason)
-    assert evidence(case_id, EvidenceKind.LIVE_RESPONSE).origin["claims"]["depth"] == "processes"
+    assert evidence(case_id, EvidenceKind.LIVE_RESPONSE).origin.claims["depth"] == "processes"

@@ -20,7 +20,7 @@ from forensics.investigation.symbol_operators import BuildSymbolsOperator, Launc
 from forensics.memory.capture_operators import CaptureMemoryOperator
 from forensics.memory.probe_operators import ProbeTargetOperator
 from forensics.memory.verify_operators import VerifyMemoryOperator
-from forensics.models.evidence import Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import MemoryEvidence, MemoryOrigin, Outcome
 from forensics.models.symbols import SymbolTable, banner_digest
 from forensics.naming import SYMBOL_LIBRARY
 from tests import memory_image
@@ -155,11 +155,10 @@ def test_an_entry_that_was_not_signed_is_never_offered(lab: SmallLab) -> None:
     with pytest.raises(SignatureError, match="is not what was signed"):
         library.find(BANNER)
     recorder = recorder_of(case_id, step="analyse_memory")
-    item = Evidence(
-        evidence_id="mem-1", kind=EvidenceKind.MEMORY, outcome=Outcome.ACQUIRED, origin={"kernel_banner": BANNER}
-    )
+    item = MemoryEvidence(evidence_id="mem-1", outcome=Outcome.ACQUIRED, origin=MemoryOrigin(kernel_banner=BANNER))
     recorder.save_evidence(item)
-    assert AnalyseMemoryOperator(task_id="analyse_memory")._table(recorder, "mem-1") is None
+    step = AnalyseMemoryOperator(task_id="analyse_memory", case_id=case_id)
+    assert step._table(step._bind(), "mem-1") is None
     assert any("is not what was signed" in event.what for event in recorder.view().timeline)
     # A true entry in another kernel's place, and something that is no entry.
     other = "Linux version 5.0.0-other (somebody@example) #1 SMP"

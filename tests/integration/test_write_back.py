@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from forensics.aws.hook import ForensicsHook
 from forensics.intake.annotation import annotate
 from forensics.intake.readers import read_event
 from forensics.models.case import Case, CaseStatus
@@ -19,7 +18,7 @@ from lab.airflow import REGION
 from lab.seed_accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT
 from lab.shapes import asff, guardduty, ocsf
 from lab.story import finding
-from tests.gateways import admit, case_store
+from tests.gateways import admit, case_store, write_back
 from tests.integration.conftest import SmallLab
 
 _numbers = itertools.count(0x0D00000000000000)
@@ -31,7 +30,6 @@ class Opened:
     def __init__(self, event: dict[str, Any]) -> None:
         intake = read_event(json.dumps(event), received_at=datetime.now(UTC), administrators=(SECURITY_ACCOUNT,))
         (self.finding,) = intake.findings
-        self.hook = ForensicsHook()
         admitted = admit(self.finding, received_at=datetime.now(UTC))
         self.case: Case = admitted.case
 
@@ -39,7 +37,8 @@ class Opened:
         """As the first or the last step of the case does."""
         store = case_store()
         case = store.update_case(self.case.case_id, status=status)
-        annotate(self.hook, store, case, [self.finding], step="test")
+        settings, target = get_settings(), lambda: write_back(case)
+        annotate([self.finding], case=case, store=store, write_back=target, settings=settings, step="test")
 
     def timeline(self) -> list[str]:
         """What the case's timeline says."""

@@ -16,7 +16,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from forensics.aws.case_store import CaseStore, from_item
+from forensics.aws.attributes import from_item
+from forensics.aws.case_store import CaseStore
 from forensics.models.case import Case, CaseStatus, TimelineKind
 from forensics.models.custody import CustodyAction
 from infra.deployment import templates

@@ -1,10 +1,11 @@
-"""Runs the disk examination in the toolkit's own environment and gives back what it says."""
+"""Runs the disk examination in the toolkit's own environment and returns its results."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ NO_TOOLS = "the toolkit's own environment (.venv-tools) is not there: run `make 
 _PART = """
 import json, sys, tempfile
 from pathlib import Path
-from forensic_toolkit import disk
+from forensic_toolkit.commands import disk
 from forensic_toolkit.results import Results
 from forensic_toolkit.times import now
 
@@ -31,11 +32,13 @@ print(json.dumps(results.as_dict(ended=now())))
 _WHOLE = """
 import json, shutil, sys, tempfile
 from pathlib import Path
-from forensic_toolkit import block_device, investigation, manifest, outputs
+from forensic_toolkit import manifest
+from forensic_toolkit.commands import investigation, outputs
+from forensic_toolkit.filesystems import block_device
 
-image, seconds, lane = Path(sys.argv[1]), float(sys.argv[3]), sys.argv[4]
+image, seconds, profile = Path(sys.argv[1]), float(sys.argv[3]), sys.argv[4]
 block_device.locate = lambda _volume: image
-request = investigation.Request("disk", "fc-20260101-0123456789", "disk-1", "vol-0123456789abcdef0", lane, seconds)
+request = investigation.Request("disk", "fc-20260101-0123456789", "disk-1", "vol-0123456789abcdef0", profile, seconds)
 with tempfile.TemporaryDirectory() as folder:
     work = Path(folder)
     document = investigation.investigate(request, manifest=manifest.parse("forensics-manifest 1"), work=work)
@@ -46,7 +49,7 @@ print(json.dumps(document))
 
 
 def examine(
-    image: Path, *, whole: bool = False, seconds: float = 240, lane: str = "fast", before: str = ""
+    image: Path, *, whole: bool = False, seconds: float = 240, profile: str = "quick", before: str = ""
 ) -> dict[str, Any]:
     """results.json of an image, with all timeline entries under ``events``.
 
@@ -54,7 +57,7 @@ def examine(
     ``before`` is code that runs first, to break a part of the toolkit.
     """
     timeline = image.with_suffix(".timeline")
-    more = (str(seconds), lane) if whole else ()
+    more = (str(seconds), profile) if whole else ()
     document: dict[str, Any] = json.loads(run(before + (_WHOLE if whole else _PART), str(image), str(timeline), *more))
     document["events"] = [json.loads(line) for line in timeline.read_text("utf-8").splitlines()]
     return document
@@ -72,3 +75,34 @@ def run(program: str, *arguments: str, seconds: float = 900) -> str:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
+
+
+def examination_with(change: str) -> str:
+    """Code that makes the confined program run with a change; it is a process of its own."""
+    program = (
+        "import sys; from forensic_toolkit.commands import examination; from forensic_toolkit.runners import dissect_program; "
+        f"{change}; sys.exit(examination.main(sys.argv[1:]))"
+    )
+    return (
+        "from forensic_toolkit.sandbox import subprograms\n"
+        "begin = subprograms.start\n"
+        "def start(argv, **more):\n"
+        f"    return begin([argv[0], '-c', {program!r}, *argv[2:]], **more)\n"
+        "subprograms.start = start\n"
+    )
+
+
+def moment(text: str) -> datetime:
+    """An ISO time."""
+    return datetime.fromisoformat(text)
+
+
+def answered(fact: dict[str, Any], results: dict[str, Any]) -> bool:
+    """A finding with the fact's technique at one of its times (± 1 s), or one on its path with its technique."""
+    times = [moment(text) for text in fact["times"].values()]
+    for finding in results["findings"]:
+        same = (finding["technique"] or "").split(".")[0] == (fact["technique"] or "").split(".")[0]
+        near = finding["time"] and any(abs((moment(finding["time"]) - time).total_seconds()) <= 1 for time in times)
+        if same and (near or finding["source"] == fact["path"]):
+            return True
+    return False

@@ -1,4 +1,4 @@
-"""A disk without a disk: entries whose contents are given."""
+"""A tree of files without a disk: entries with given contents."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import stat
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from forensic_toolkit.filesystem import Entry, Partition, Times
-from forensic_toolkit.tree import Tree
+from forensic_toolkit.filesystems.entries import Entry, Partition, Times
+from forensic_toolkit.filesystems.tree import Tree
 
 INSTALLED = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = datetime(2026, 1, 10, 12, 0, 0, 123_457, tzinfo=UTC)
@@ -20,7 +20,7 @@ def ns(moment: datetime) -> int:
 
 @dataclass
 class Contents:
-    """Stands where an opened file system would."""
+    """Takes the place of an opened file system."""
 
     by_inode: dict[int, bytes] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)

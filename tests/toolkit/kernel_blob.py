@@ -1,4 +1,4 @@
-"""A vmlinux and the packages that distributions put it into, written by hand for the tests."""
+"""A vmlinux and the packages that distributions put it into, built byte by byte for the tests."""
 
 from __future__ import annotations
 

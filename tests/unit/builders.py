@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from forensics.models.case import Case, CaseView
-from forensics.models.evidence import Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import AnyEvidence, EvidenceKind, Outcome, read_evidence
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.models.plan import Action, Decision, ResponsePlan
 from forensics.models.results import Investigation
@@ -95,10 +95,10 @@ def plan(*, memory: bool = True, disk: bool = True, isolate: bool = True) -> Res
     )
 
 
-def evidence(kind: EvidenceKind, outcome: Outcome = Outcome.ACQUIRED, **changes: Any) -> Evidence:
+def evidence(kind: EvidenceKind, outcome: Outcome = Outcome.ACQUIRED, **changes: Any) -> AnyEvidence:
     """An item of a kind; disks are those of vol-1."""
     subject = "vol-1" if kind is EvidenceKind.DISK else INSTANCE
-    return Evidence(**{"evidence_id": f"{kind.value}-{subject}", "kind": kind, "outcome": outcome, **changes})
+    return read_evidence({"evidence_id": f"{kind.value}-{subject}", "kind": kind, "outcome": outcome, **changes})
 
 
 def investigation(item: str, outcome: Outcome = Outcome.DONE) -> Investigation:

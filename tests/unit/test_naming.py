@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forensics import naming
-from forensics.models.evidence import Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import EvidenceKind, Outcome, read_evidence
 from forensics.models.finding import CustomAction, FindingSource, Severity
 from tests.unit.builders import CASE_ID, INSTANCE, NOW, finding
 
@@ -59,7 +59,7 @@ def test_the_case_id_has_the_form_that_the_model_demands() -> None:
 def test_evidence_ids_are_valid_for_every_kind(kind: EvidenceKind) -> None:
     for subject in (INSTANCE, "vol-0123456789abcdef0"):
         item = naming.evidence_id(kind, subject)
-        assert Evidence(evidence_id=item, kind=kind, outcome=Outcome.PENDING).evidence_id == item
+        assert read_evidence({"evidence_id": item, "kind": kind, "outcome": Outcome.PENDING}).evidence_id == item
 
 
 def test_keys_lie_below_the_case() -> None:

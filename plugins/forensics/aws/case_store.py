@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, Self, TypeVar
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-
 from forensics import case_keys
+from forensics.aws.attributes import from_item, to_item
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.errors import CaseError, ConflictError
@@ -25,29 +22,6 @@ from forensics.settings import Settings
 OPEN_TRIES = 6
 _FRESH = {"ConditionExpression": "attribute_not_exists(PK)"}
 M = TypeVar("M", bound=Model)
-_SER, _DE = TypeSerializer(), TypeDeserializer()
-
-
-def to_item(value: Any) -> Any:
-    """A JSON value as a DynamoDB attribute value (floats become exact decimals)."""
-    return _SER.serialize(json.loads(json.dumps(value), parse_float=Decimal))
-
-
-def from_item(attribute: Any) -> Any:
-    """The JSON value of a DynamoDB attribute value."""
-    return _plain(_DE.deserialize(attribute))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        # Beyond 2**53 a JSON number is a float; as an integer it would get another digest (RFC 8785).
-        exact = value == value.to_integral_value() and abs(value) <= 2**53
-        return int(value) if exact else float(value)
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    return value
 
 
 def case_pk(case_id: str) -> str:
@@ -246,6 +220,10 @@ class CaseStore:
         with aws_errors(f"read {sk} of case {case_id} in table {self.table}"):
             answer = self._db.get_item(TableName=self.table, Key=self._key(case_id, sk), ConsistentRead=True)
         return from_item(answer["Item"]["data"]) if "Item" in answer else None
+
+    def data(self, case_id: str, sk: str) -> Any | None:
+        """One item of a case as JSON."""
+        return self._get(case_id, sk)
 
     def get(self, case_id: str, sk: str, kind: type[M]) -> M | None:
         """Read one item as a model."""

@@ -23,7 +23,7 @@ RESUME_AFTER = 5.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WaitResult:
     """A finished wait: ``ok`` or not, and plain values for the task."""
 
     ok: bool
@@ -49,7 +49,7 @@ class PollTrigger(BaseTrigger):
         """Further constructor arguments, plain values only."""
 
     @abstractmethod
-    def check(self) -> Outcome | None:
+    def check(self) -> WaitResult | None:
         """Look once (in a thread); None means: not yet."""
 
     @abstractmethod
@@ -72,7 +72,7 @@ class PollTrigger(BaseTrigger):
         else:
             yield TriggerEvent({"ok": outcome.ok, **outcome.payload})
 
-    async def _wait(self) -> Outcome:
+    async def _wait(self) -> WaitResult:
         errors = 0
         loop = asyncio.get_running_loop()
         while True:
@@ -97,5 +97,5 @@ class PollTrigger(BaseTrigger):
             await asyncio.sleep(self.poll)
 
 
-def _failed(cause: str, next_action: str) -> Outcome:
-    return Outcome(ok=False, payload={"cause": cause, "next_action": next_action})
+def _failed(cause: str, next_action: str) -> WaitResult:
+    return WaitResult(ok=False, payload={"cause": cause, "next_action": next_action})

@@ -13,7 +13,7 @@ import boto3
 import botocore.session
 from botocore.client import BaseClient
 from botocore.config import Config
-from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+from botocore.credentials import AssumeRoleCredentialFetcher, RefreshableCredentials
 from botocore.loaders import Loader
 from botocore.session import Session as CoreSession
 
@@ -194,8 +194,8 @@ def preload_models() -> None:
             _MODELS.load_service_model(service, kind)
 
 
-class _EarlyRenewal(DeferredRefreshableCredentials):
-    """Credentials that are fetched when they are first needed, and renewed half an hour before they end."""
+class _EarlyRenewal(RefreshableCredentials):
+    """Credentials that are renewed half an hour before they end."""
 
     _advisory_refresh_timeout = RENEW_BEFORE + 300
     _mandatory_refresh_timeout = RENEW_BEFORE
@@ -282,7 +282,9 @@ def _renewing(source: AwsSession, role_arn: str, extra: dict[str, object], scope
 
     core = _core()
     # botocore has a public setter for fixed credentials only
-    core._credentials = _EarlyRenewal(refresh_using=fetch, method="sts-assume-role")  # type: ignore[attr-defined]
+    core._credentials = _EarlyRenewal.create_from_metadata(  # type: ignore[attr-defined]
+        metadata=fetch(), refresh_using=fetch, method="sts-assume-role"
+    )
     return core
 
 

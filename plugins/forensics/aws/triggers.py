@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from forensics.aws.hook import ForensicsHook
-from forensics.aws.polling import Outcome, PollTrigger
+from forensics.aws.polling import PollTrigger, WaitResult
 from forensics.aws.session import AwsSession, Scope
 from forensics.aws.ssm import SsmGateway
 from forensics.errors import ForensicsError
@@ -47,7 +47,7 @@ class SsmCommandsCompletedTrigger(ScopedTrigger):
     def waiting_for(self) -> str:
         return f"SSM commands {', '.join(c for c, _ in self.commands)}"
 
-    def check(self) -> Outcome | None:
+    def check(self) -> WaitResult | None:
         ssm = SsmGateway.of(self.session)
         for command_id, instance_id in self.commands:
             found = ssm.invocation(command_id=command_id, instance_id=instance_id)
@@ -55,6 +55,6 @@ class SsmCommandsCompletedTrigger(ScopedTrigger):
                 return None
             if self.must_succeed and found.status != "Success":
                 action = "look at the command's output in SSM; clear this task to send it again"
-                return Outcome(ok=False, payload={"cause": found.cause(), "next_action": action})
+                return WaitResult(ok=False, payload={"cause": found.cause(), "next_action": action})
         # The results are read again by the task: they may be larger than a trigger event should be.
-        return Outcome(ok=True, payload={"commands": self.commands})
+        return WaitResult(ok=True, payload={"commands": self.commands})

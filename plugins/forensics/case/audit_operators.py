@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, Context
 
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
@@ -34,7 +34,7 @@ class ListCasesOperator(BaseOperator):
         super().__init__(**kwargs)
         self.case_id = case_id
 
-    def execute(self, context: Any) -> list[str]:
+    def execute(self, context: Context) -> list[str]:
         """Return the ids, newest first."""
         if self.case_id and self.case_id != "None":
             return [self.case_id]
@@ -50,7 +50,7 @@ class ListCasesOperator(BaseOperator):
 class AuditCaseOperator(ForensicOperator):
     """Audit one case. Every difference is an alarm: the task fails at once, people are told, the ledger gets an event."""
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Read everything, compare, tell."""
         sessions, settings = self.sessions, self.settings
         audit = CaseAudit(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+
+from airflow.sdk import Context
 
 from forensics.case.recorder import CaseRecorder
 from forensics.models.case import StepFailure
@@ -12,7 +13,7 @@ CAUSE = "Airflow ended the task before it could say why: its process was killed,
 NEXT = "look at the task's log in the Airflow UI, then clear the task: every step can be repeated"
 
 
-def tell_killed_steps(recorder: CaseRecorder, context: Any) -> list[str]:
+def tell_killed_steps(recorder: CaseRecorder, context: Context) -> list[str]:
     """Record and announce every failed task of this run of which the case knows nothing; returns their ids."""
     run = context["dag_run"]
     states = context["ti"].get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})

@@ -22,13 +22,25 @@ from forensics.errors import CaseError, ForensicsError
 from forensics.models.base import Model
 from forensics.models.case import Case, CaseView, Milestone, Phase, StepFailure, TimelineKind
 from forensics.models.custody import CustodyAction, CustodyFacts
-from forensics.models.evidence import Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import (
+    AnyEvidence,
+    CommandOrigin,
+    DiskEvidence,
+    Evidence,
+    EvidenceKind,
+    LiveResponseEvidence,
+    MemoryEvidence,
+    Outcome,
+    read_evidence,
+)
 from forensics.models.finding import Finding
 from forensics.models.plan import ResponsePlan
 from forensics.models.target import Target
+from forensics.naming import evidence_id
 from forensics.settings import Settings
 
 M = TypeVar("M", bound=Model)
+E = TypeVar("E", bound=Evidence)
 
 
 class _Notice(Model):
@@ -111,14 +123,34 @@ class CaseRecorder:
         found = [Finding.model_validate(d) for _, d in self.gateways.store.items(self.case_id, case_keys.FINDING)]
         return sorted(found, key=lambda f: (f.key != self.case.finding_key, -f.severity.rank, f.key))
 
-    def evidence(self, kind: EvidenceKind | None = None) -> list[Evidence]:
+    def evidence(self, kind: EvidenceKind | None = None) -> list[AnyEvidence]:
         """All evidence recorded so far."""
-        found = [Evidence.model_validate(d) for _, d in self.gateways.store.items(self.case_id, case_keys.EVIDENCE)]
+        found = [read_evidence(d) for _, d in self.gateways.store.items(self.case_id, case_keys.EVIDENCE)]
         return [e for e in found if kind is None or e.kind is kind]
 
-    def evidence_item(self, evidence_id: str) -> Evidence | None:
+    def disks(self) -> list[DiskEvidence]:
+        """The disks recorded so far."""
+        return [e for e in self.evidence() if isinstance(e, DiskEvidence)]
+
+    def evidence_item(self, evidence_id: str) -> AnyEvidence | None:
         """One piece of evidence."""
-        return self.get(f"{case_keys.EVIDENCE}{evidence_id}", Evidence)
+        data = self.gateways.store.data(self.case_id, f"{case_keys.EVIDENCE}{evidence_id}")
+        return None if data is None else read_evidence(data)
+
+    def memory(self) -> MemoryEvidence | None:
+        """The target's memory, once its capture has begun."""
+        found = self.evidence_item(evidence_id(EvidenceKind.MEMORY, self.case.instance_id))
+        return found if isinstance(found, MemoryEvidence) else None
+
+    def live_response(self) -> LiveResponseEvidence | None:
+        """The target's live response, once it has begun."""
+        found = self.evidence_item(evidence_id(EvidenceKind.LIVE_RESPONSE, self.case.instance_id))
+        return found if isinstance(found, LiveResponseEvidence) else None
+
+    def disk(self, item: str) -> DiskEvidence | None:
+        """One disk by its evidence id."""
+        found = self.evidence_item(item)
+        return found if isinstance(found, DiskEvidence) else None
 
     def view(self) -> CaseView:
         """The whole case."""
@@ -129,12 +161,12 @@ class CaseRecorder:
         return view
 
     # ------------------------------------------------------------------ what is recorded
-    def save_evidence(self, evidence: Evidence) -> Evidence:
+    def save_evidence(self, evidence: E) -> E:
         """Record an evidence item as it is now."""
         self.put(f"{case_keys.EVIDENCE}{evidence.evidence_id}", evidence)
         return evidence
 
-    def fail_evidence(self, evidence: Evidence, *, reason: str, outcome: Outcome = Outcome.FAILED) -> Evidence:
+    def fail_evidence(self, evidence: E, *, reason: str, outcome: Outcome = Outcome.FAILED) -> E:
         """Record that an item could not be acquired, in store, ledger and timeline."""
         failed = evidence.model_copy(
             update={"outcome": outcome, "reason": reason[:1000], "ended_at": datetime.now(UTC)}
@@ -151,8 +183,9 @@ class CaseRecorder:
             evidence_id=evidence.evidence_id,
         )
         # Last: when S3 refuses this, the failure itself is on record.
-        if prefix := evidence.origin.get("landing_prefix"):
-            self.gateways.landing.withdraw(str(prefix))
+        origin = evidence.origin
+        if isinstance(origin, CommandOrigin) and origin.landing_prefix:
+            self.gateways.landing.withdraw(origin.landing_prefix)
         return failed
 
     def note(

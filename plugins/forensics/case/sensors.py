@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import BaseSensorOperator
+from airflow.sdk import BaseSensorOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.case_store import CaseStore
@@ -30,7 +30,7 @@ class CaseStepSensor(BaseSensorOperator):
         self.case_id = case_id
         self.step = step
 
-    def poke(self, context: Any) -> bool:
+    def poke(self, context: Context) -> bool:
         """Whether the step has ended without having done its work."""
         hook = ForensicsHook()
         run_id = CaseStore.of(hook.own(), hook.settings).case(self.case_id).run_id or self.case_id

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
@@ -49,10 +49,10 @@ class ForensicOperator(BaseOperator):
 
     # ------------------------------------------------------------------ for subclasses
     @abstractmethod
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Do the step's work."""
 
-    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Any) -> Json:
+    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Context) -> Json:
         """Go on after a wait that ended well; by default hand its payload on."""
         return payload
 
@@ -87,11 +87,11 @@ class ForensicOperator(BaseOperator):
         }
 
     # ------------------------------------------------------------------ the shape
-    def execute(self, context: Any) -> Json:
+    def execute(self, context: Context) -> Json:
         """Airflow's entry."""
         return self._guarded(context, lambda recorder: self.act(recorder, context))
 
-    def resume_after_wait(self, context: Any, event: dict[str, Any]) -> Json:
+    def resume_after_wait(self, context: Context, event: dict[str, Any]) -> Json:
         """Airflow's entry after a deferral."""
 
         def go_on(recorder: CaseRecorder) -> Json:
@@ -108,7 +108,7 @@ class ForensicOperator(BaseOperator):
         """The error that a failed wait becomes."""
         return ForensicsError(cause, next_action=next_action or None)
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Airflow's entry after a deferral; a wait that Airflow itself gave up is a failed step like any other."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
@@ -120,7 +120,7 @@ class ForensicOperator(BaseOperator):
 
             return self._guarded(context, give_up)
 
-    def _guarded(self, context: Any, work: Callable[[CaseRecorder], Json]) -> Json:
+    def _guarded(self, context: Context, work: Callable[[CaseRecorder], Json]) -> Json:
         if not CASE_ID_FORM.fullmatch(self.case_id):
             msg = "no case was opened: open_case failed, its log says why"
             raise AirflowFailException(msg)
@@ -151,7 +151,7 @@ class ForensicOperator(BaseOperator):
         self._sessions = hook.for_case(recorder.case)
         return recorder
 
-    def _failed(self, recorder: CaseRecorder, error: Exception, context: Any) -> None:
+    def _failed(self, recorder: CaseRecorder, error: Exception, context: Context) -> None:
         ti = context["ti"]
         retryable = error.retryable if isinstance(error, ForensicsError) else True
         next_action = error.next_action if isinstance(error, ForensicsError) else ForensicsError.default_action

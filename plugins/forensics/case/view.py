@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.aws.s3 import EvidenceStore
 from forensics.errors import ForensicsError
+from forensics.models.base import Model
 from forensics.models.case import Case, CaseView, StepFailure, TimelineEntry, TimelineKind
 from forensics.models.containment import (
     Approval,
@@ -19,30 +21,31 @@ from forensics.models.containment import (
     RestorePoint,
 )
 from forensics.models.custody import CustodyEvent
-from forensics.models.evidence import Evidence
+from forensics.models.evidence import read_evidence
 from forensics.models.finding import Finding
 from forensics.models.plan import ResponsePlan
 from forensics.models.results import Investigation, ToolResults
 from forensics.models.target import Target
 from forensics.naming import case_prefix
 
-_LISTS: dict[str, tuple[str, type[Any]]] = {
-    case_keys.FINDING: ("findings", Finding),
-    case_keys.EVIDENCE: ("evidence", Evidence),
-    case_keys.RESULT: ("investigations", Investigation),
-    case_keys.FAILURE: ("failures", StepFailure),
-    case_keys.TIMELINE: ("timeline", TimelineEntry),
-    case_keys.CUSTODY_EVENT: ("custody", CustodyEvent),
+Reader = Callable[[Any], Model]
+_LISTS: dict[str, tuple[str, Reader]] = {
+    case_keys.FINDING: ("findings", Finding.model_validate),
+    case_keys.EVIDENCE: ("evidence", read_evidence),
+    case_keys.RESULT: ("investigations", Investigation.model_validate),
+    case_keys.FAILURE: ("failures", StepFailure.model_validate),
+    case_keys.TIMELINE: ("timeline", TimelineEntry.model_validate),
+    case_keys.CUSTODY_EVENT: ("custody", CustodyEvent.model_validate),
 }
-_SINGLES: dict[str, tuple[str, type[Any]]] = {
-    case_keys.CASE: ("case", Case),
-    case_keys.TARGET: ("target", Target),
-    case_keys.PLAN: ("plan", ResponsePlan),
-    case_keys.CONTAINMENT: ("containment", ContainmentResult),
-    case_keys.CONTAINMENT_PLAN: ("containment_plan", ContainmentPlan),
-    case_keys.PLAN_PREFLIGHT: ("rehearsal", Rehearsal),
-    case_keys.APPROVAL: ("approval", Approval),
-    case_keys.RELEASE: ("release", ReleaseResult),
+_SINGLES: dict[str, tuple[str, Reader]] = {
+    case_keys.CASE: ("case", Case.model_validate),
+    case_keys.TARGET: ("target", Target.model_validate),
+    case_keys.PLAN: ("plan", ResponsePlan.model_validate),
+    case_keys.CONTAINMENT: ("containment", ContainmentResult.model_validate),
+    case_keys.CONTAINMENT_PLAN: ("containment_plan", ContainmentPlan.model_validate),
+    case_keys.PLAN_PREFLIGHT: ("rehearsal", Rehearsal.model_validate),
+    case_keys.APPROVAL: ("approval", Approval.model_validate),
+    case_keys.RELEASE: ("release", ReleaseResult.model_validate),
 }
 
 
@@ -66,8 +69,8 @@ def read_view(store: CaseStore, evidence: EvidenceStore | None, case_id: str) ->
 
 def _place(fields: dict[str, Any], sk: str, data: Any) -> None:
     if sk in _SINGLES:
-        name, kind = _SINGLES[sk]
-        fields[name] = kind.model_validate(data)
+        name, read = _SINGLES[sk]
+        fields[name] = read(data)
     elif sk.startswith(case_keys.RESTORE):
         fields["restore_point"] = RestorePoint.model_validate(data)
     elif sk.startswith(case_keys.MILESTONE):
@@ -79,8 +82,8 @@ def _place(fields: dict[str, Any], sk: str, data: Any) -> None:
     else:
         prefix = sk.split("#")[0] + "#"
         if prefix in _LISTS:
-            name, kind = _LISTS[prefix]
-            fields.setdefault(name, []).append(kind.model_validate(data))
+            name, read = _LISTS[prefix]
+            fields.setdefault(name, []).append(read(data))
 
 
 def _results(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cached_property
 
 from forensics import case_keys
 from forensics.case.recorder import CaseRecorder
@@ -50,12 +52,22 @@ class Containment:
     """Containment of one case's target. Every method may be called again after a kill at any point."""
 
     def __init__(
-        self, recorder: CaseRecorder, gateway: ContainmentGateway, settings: Settings, *, response: ResponsePlan
+        self,
+        recorder: CaseRecorder,
+        open_gateway: Callable[[], ContainmentGateway],
+        settings: Settings,
+        *,
+        response: ResponsePlan,
     ) -> None:
         self.recorder = recorder
-        self.gateway = gateway
+        self._open_gateway = open_gateway
         self.settings = settings
         self.response = response
+
+    @cached_property
+    def gateway(self) -> ContainmentGateway:
+        """The target's account under the ``contain`` role; assumed when it is first asked."""
+        return self._open_gateway()
 
     @property
     def policy(self) -> ContainmentPolicy:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics import case_keys
@@ -39,7 +40,7 @@ class _ContainmentOperator(ForensicOperator):
             msg = "there is no response plan: triage did not end, nothing is changed"
             raise AirflowSkipException(msg)
         return Containment(
-            recorder, ContainmentGateway.of(self.sessions.target("contain")), self.settings, response=response
+            recorder, lambda: ContainmentGateway.of(self.sessions.target("contain")), self.settings, response=response
         )
 
     def finish(self, recorder: CaseRecorder, result: ContainmentResult) -> Json:
@@ -102,7 +103,7 @@ class IsolateTargetOperator(_ContainmentOperator):
     Nothing is ever undone when a later step fails: a failure leaves the target more closed, never less (R48).
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Carry out what is open of the plan; a plan that waits for a person is left to ``plan_containment``."""
         work = self.work(recorder)
         if not work.response.isolate.go:
@@ -124,7 +125,7 @@ class PlanContainmentOperator(_ContainmentOperator, HITLOperator):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(subject="Isolate the target?", options=[ISOLATE, REFUSE], defaults=[REFUSE], **kwargs)
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Plan, then ask or watch."""
         work = self.work(recorder)
         if not work.response.isolate.possible:
@@ -139,7 +140,7 @@ class PlanContainmentOperator(_ContainmentOperator, HITLOperator):
             self._ask(recorder, plan, rehearsal, context)
         return self._go_on(recorder, work, plan)
 
-    def _ask(self, recorder: CaseRecorder, plan: ContainmentPlan, rehearsal: Rehearsal, context: Any) -> None:
+    def _ask(self, recorder: CaseRecorder, plan: ContainmentPlan, rehearsal: Rehearsal, context: Context) -> None:
         settings = self.settings
         self.subject = f"Isolate {plan.instance_id}? (case {recorder.case_id})"
         self.body = "\n".join(plan_lines(plan, rehearsal=rehearsal))
@@ -161,7 +162,7 @@ class PlanContainmentOperator(_ContainmentOperator, HITLOperator):
         )
         HITLOperator.execute(self, context)
 
-    def execute_complete(self, context: Any, event: dict[str, Any]) -> Json:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Json:
         """Airflow's entry after a person's answer, or the deadline."""
         return self._guarded(context, lambda recorder: self._answered(recorder, event))
 
@@ -221,7 +222,7 @@ class PlanContainmentOperator(_ContainmentOperator, HITLOperator):
         timing = {**self.timing(0, ends_task=True), "deadline": until + 3600}
         self.wait(ContainmentWatchTrigger(case_id=recorder.case_id, due=until, **timing))
 
-    def resume_after_wait(self, context: Any, event: dict[str, Any]) -> Json:
+    def resume_after_wait(self, context: Context, event: dict[str, Any]) -> Json:
         """The deadline has passed and the capture still runs: isolate now."""
         if event.get("due"):
             return self._guarded(context, self._late)

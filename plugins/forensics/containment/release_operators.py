@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from forensics import case_keys
@@ -92,7 +93,7 @@ class PlanReleaseOperator(_ReleaseOperator, HITLOperator):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(subject="Release the target?", options=[RELEASE, KEEP], defaults=[KEEP], **kwargs)
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Plan, record, ask."""
         original, facts, calls = self.due(recorder)
         plan = ReleasePlan(
@@ -108,7 +109,7 @@ class PlanReleaseOperator(_ReleaseOperator, HITLOperator):
         self._ask(recorder, plan, context)
         return None
 
-    def _ask(self, recorder: CaseRecorder, plan: ReleasePlan, context: Any) -> None:
+    def _ask(self, recorder: CaseRecorder, plan: ReleasePlan, context: Context) -> None:
         settings = self.settings
         self.subject = f"Release {recorder.case.instance_id}? (case {recorder.case_id})"
         reason = str(context["params"].get("reason") or "no reason given")
@@ -132,7 +133,7 @@ class PlanReleaseOperator(_ReleaseOperator, HITLOperator):
         )
         HITLOperator.execute(self, context)
 
-    def execute_complete(self, context: Any, event: dict[str, Any]) -> Json:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Json:
         """Airflow's entry after the answer."""
         return self._guarded(context, lambda recorder: self._answered(recorder, event))
 
@@ -165,7 +166,7 @@ class ReleaseTargetOperator(_ReleaseOperator):
     It stops at the first call that fails: what is not released yet stays contained, and the next try goes on from there.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Check the approval, restore, verify."""
         answer = recorder.get(case_keys.RELEASE_APPROVAL, Approval)
         plan = recorder.get(case_keys.RELEASE_PLAN, ReleasePlan)
@@ -247,7 +248,7 @@ def calls_digest(calls: list[ApiCall]) -> str:
     )
 
 
-def requester(context: Any) -> str:
+def requester(context: Context) -> str:
     """Who started the run: the Airflow user when it is known, else the parameter."""
     user = getattr(context.get("dag_run"), "triggering_user_name", None)
     return str(user or context["params"].get("requester") or "the Airflow user who started the run")

@@ -8,7 +8,7 @@ from typing import Any
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.aws.hook import ForensicsHook
-from forensics.aws.polling import Outcome, PollTrigger
+from forensics.aws.polling import PollTrigger, WaitResult
 from forensics.models.case import CaseStatus
 from forensics.models.containment import ContainmentResult
 
@@ -31,16 +31,16 @@ class ContainmentWatchTrigger(PollTrigger):
     def waiting_for(self) -> str:
         return f"isolation in case {self.case_id}"
 
-    def check(self) -> Outcome | None:
+    def check(self) -> WaitResult | None:
         hook = ForensicsHook()
         store = CaseStore.of(hook.own(), hook.settings)
         result = store.get(self.case_id, case_keys.CONTAINMENT, ContainmentResult)
         if result is not None:
-            return Outcome(ok=True, payload={"outcome": result.outcome.value, "state": result.state.value})
+            return WaitResult(ok=True, payload={"outcome": result.outcome.value, "state": result.state.value})
         if store.case(self.case_id).status is not CaseStatus.OPEN:
-            return Outcome(ok=True, payload={"outcome": "case closed"})
+            return WaitResult(ok=True, payload={"outcome": "case closed"})
         if time.time() >= self.due:
-            return Outcome(
+            return WaitResult(
                 ok=False, payload={"due": True, "cause": "the isolation deadline has passed", "next_action": ""}
             )
         return None

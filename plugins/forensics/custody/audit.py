@@ -22,7 +22,7 @@ from forensics.custody.chain import stored_form
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import CustodyError
 from forensics.models.custody import AuditedSnapshot
-from forensics.models.evidence import Evidence
+from forensics.models.evidence import DiskEvidence, Evidence
 from forensics.naming import case_prefix
 
 Beat = Callable[[str], None]
@@ -125,13 +125,16 @@ class CaseAudit:
     def _snapshots(self, evidence: Sequence[Evidence]) -> tuple[list[AuditedSnapshot], dict[str, str]]:
         found: list[AuditedSnapshot] = []
         recorded: dict[str, str] = {}
-        for item in evidence:
-            for name, account in (("snapshot_id", "target"), ("member_copy_id", "target"), ("copy_id", "forensic")):
-                snapshot_id = item.origin.get(name)
+        for item in (e for e in evidence if isinstance(e, DiskEvidence)):
+            origin = item.origin
+            for lock_name, snapshot_id, account, region in (
+                ("snapshot", origin.snapshot_id, "target", ""),
+                ("member_copy", origin.member_copy_id, "target", ""),
+                ("copy", origin.copy_id, "forensic", origin.copy_region or ""),
+            ):
                 if not snapshot_id:
                     continue
-                region = str(item.origin.get("copy_region", "")) if account == "forensic" else ""
-                lock = item.lock.get(name.removesuffix("_id")) or {}
+                lock = item.lock.get(lock_name) or {}
                 if lock.get("until"):
                     recorded[snapshot_id] = str(lock["until"])
                 self._beat(f"snapshot {snapshot_id}")

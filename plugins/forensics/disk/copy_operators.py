@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow.sdk import Context
+
 from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
 from forensics.aws.kms import KeyGateway
 from forensics.aws.session import AwsSession
@@ -18,7 +20,7 @@ from forensics.disk.triggers import QuotaPauseTrigger, SnapshotsCompletedTrigger
 from forensics.errors import AccessDeniedError, AwsError, ForensicsError, SnapshotError, ThrottledError
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.custody import CustodyAction, CustodyFacts
-from forensics.models.evidence import Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import DiskEvidence, Outcome
 from forensics.naming import TAG_CASE, TAG_PURPOSE, TAG_SOURCE, tags
 from forensics.settings import names
 
@@ -44,14 +46,14 @@ class CopySnapshotsOperator(ForensicOperator):
     locked original stays in the target's account. Each look goes on from what AWS shows: a retry repeats nothing.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Start or go on with every disk, then wait for what is under way."""
-        items = [e for e in recorder.evidence(EvidenceKind.DISK) if "snapshot_id" in e.origin]
+        items = [e for e in recorder.disks() if e.origin.snapshot_id]
         if not items:
             msg = "there is no snapshot to copy"
             raise SnapshotError(msg, next_action="clear disk.snapshot_volumes")
         source = self.sessions.target("acquire")
-        originals = EbsGateway.of(source).snapshots([e.origin["snapshot_id"] for e in items])
+        originals = EbsGateway.of(source).snapshots([str(e.origin.snapshot_id) for e in items])
         raise_if_failed(originals, what="snapshot")
         recorder.milestone(Milestone.SNAPSHOTS_COMPLETE)
         by_id = {s.id: s for s in originals}
@@ -60,7 +62,7 @@ class CopySnapshotsOperator(ForensicOperator):
             if evidence.outcome is Outcome.ACQUIRED:
                 continue
             try:
-                self._advance(recorder, evidence, by_id[evidence.origin["snapshot_id"]], source=source, left=left)
+                self._advance(recorder, evidence, by_id[str(evidence.origin.snapshot_id)], source=source, left=left)
             except ThrottledError as error:
                 left.without_room.append(f"{evidence.evidence_id}: {error}")
             except AwsError as error:
@@ -70,13 +72,13 @@ class CopySnapshotsOperator(ForensicOperator):
         self._wait_for(recorder, left)
         return self._finish(recorder, left.complete)
 
-    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Any) -> Json:
+    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Context) -> Json:
         """Look again: what was awaited is there."""
         return self.act(recorder, context)
 
     # ------------------------------------------------------------------ one disk
     def _advance(
-        self, recorder: CaseRecorder, evidence: Evidence, original: Snapshot, *, source: AwsSession, left: _Round
+        self, recorder: CaseRecorder, evidence: DiskEvidence, original: Snapshot, *, source: AwsSession, left: _Round
     ) -> None:
         own = EbsGateway.of(self._own(recorder))
         marks = {TAG_CASE: recorder.case_id, TAG_PURPOSE: COPY_PURPOSE, TAG_SOURCE: original.id}
@@ -109,18 +111,18 @@ class CopySnapshotsOperator(ForensicOperator):
             source_region=recorder.case.region,
             kms_key_id=self._evidence_key(recorder),
             description=f"Forensic evidence of case {recorder.case_id}: copy of {original.id}",
-            tags=tags(recorder.case_id, COPY_PURPOSE, source=original.id, volume=evidence.origin["volume_id"]),
+            tags=tags(recorder.case_id, COPY_PURPOSE, source=original.id, volume=str(evidence.origin.volume_id)),
         )
         self._took(recorder, evidence, own.snapshots([copy_id])[0], own=own, left=left)
 
     def _took(
-        self, recorder: CaseRecorder, evidence: Evidence, copy: Snapshot, *, own: EbsGateway, left: _Round
+        self, recorder: CaseRecorder, evidence: DiskEvidence, copy: Snapshot, *, own: EbsGateway, left: _Round
     ) -> None:
         """Lock a copy (once) and note it; wait for it unless it is complete."""
-        known = recorder.evidence_item(evidence.evidence_id) or evidence
-        if known.origin.get("copy_id") != copy.id or "copy" not in known.lock:
+        known = recorder.disk(evidence.evidence_id) or evidence
+        if known.origin.copy_id != copy.id or "copy" not in known.lock:
             lock = own.lock(copy.id, days=self.settings.retention_days)
-            origin = {**known.origin, "copy_id": copy.id, "copy_region": own.region}
+            origin = known.origin.model_copy(update={"copy_id": copy.id, "copy_region": own.region})
             recorder.save_evidence(known.model_copy(update={"origin": origin, "lock": {**known.lock, "copy": lock}}))
         if copy.state == "completed":
             left.complete.add(evidence.evidence_id)
@@ -130,7 +132,7 @@ class CopySnapshotsOperator(ForensicOperator):
     def _route(
         self,
         recorder: CaseRecorder,
-        evidence: Evidence,
+        evidence: DiskEvidence,
         original: Snapshot,
         *,
         source: AwsSession,
@@ -157,7 +159,7 @@ class CopySnapshotsOperator(ForensicOperator):
         return route
 
     def _in_account(
-        self, recorder: CaseRecorder, evidence: Evidence, original: Snapshot, *, ebs: EbsGateway, key: str
+        self, recorder: CaseRecorder, evidence: DiskEvidence, original: Snapshot, *, ebs: EbsGateway, key: str
     ) -> Snapshot:
         """The copy in the target's own account under its forensic key: made once, locked while it is pending."""
         marks = {TAG_CASE: recorder.case_id, TAG_PURPOSE: MEMBER_COPY_PURPOSE, TAG_SOURCE: original.id}
@@ -173,11 +175,11 @@ class CopySnapshotsOperator(ForensicOperator):
                 tags=tags(recorder.case_id, MEMBER_COPY_PURPOSE, source=original.id),
             )
             made = ebs.snapshots([made_id])[0]
-        known = recorder.evidence_item(evidence.evidence_id) or evidence
-        if known.origin.get("member_copy_id") != made.id:
+        known = recorder.disk(evidence.evidence_id) or evidence
+        if known.origin.member_copy_id != made.id:
             lock = ebs.lock(made.id, days=self.settings.retention_days)
             update = {
-                "origin": {**known.origin, "member_copy_id": made.id},
+                "origin": known.origin.model_copy(update={"member_copy_id": made.id}),
                 "lock": {**known.lock, "member_copy": lock},
             }
             recorder.save_evidence(known.model_copy(update=update))
@@ -199,9 +201,9 @@ class CopySnapshotsOperator(ForensicOperator):
         return KeyGateway.of(self._own(recorder)).resolve(settings.evidence_key_alias)
 
     def _save(self, recorder: CaseRecorder, item: str, *, reason: str | None = None, **origin: Any) -> None:
-        known = recorder.evidence_item(item)
+        known = recorder.disk(item)
         if known is not None:
-            update = {"origin": {**known.origin, **origin}, "reason": reason or known.reason}
+            update = {"origin": known.origin.model_copy(update=origin), "reason": reason or known.reason}
             recorder.save_evidence(known.model_copy(update=update))
 
     # ------------------------------------------------------------------ all disks
@@ -224,68 +226,62 @@ class CopySnapshotsOperator(ForensicOperator):
     def _finish(self, recorder: CaseRecorder, complete: set[str]) -> Json:
         """Acquired is a disk whose copy this look has seen complete; a copy id on record may be that of a failed one."""
         now = datetime.now(UTC)
-        for evidence in recorder.evidence(EvidenceKind.DISK):
+        for evidence in recorder.disks():
             if evidence.evidence_id in complete:
                 self._acquired(recorder, evidence, now)
-        items = [
-            e for e in recorder.evidence(EvidenceKind.DISK) if e.outcome is Outcome.ACQUIRED and "copy_id" in e.origin
-        ]
+        items = [e for e in recorder.disks() if e.outcome is Outcome.ACQUIRED and e.origin.copy_id]
         if items:
             recorder.milestone(Milestone.COPIES_COMPLETE, now)
             recorder.sign_ledger("disk")
             self._announce(recorder, items)
         self._raise_uncopied(recorder)
-        return {"copies": [e.origin["copy_id"] for e in items]}
+        return {"copies": [e.origin.copy_id for e in items]}
 
-    def _acquired(self, recorder: CaseRecorder, evidence: Evidence, now: datetime) -> None:
+    def _acquired(self, recorder: CaseRecorder, evidence: DiskEvidence, now: datetime) -> None:
         origin, account = evidence.origin, self.settings.forensic_account_id
-        uri = f"arn:aws:ec2:{origin['copy_region']}:{account}:snapshot/{origin['copy_id']}"
+        uri = f"arn:aws:ec2:{origin.copy_region}:{account}:snapshot/{origin.copy_id}"
         kept = ("volume_id", "snapshot_id", "member_copy_id", "copy_id", "device", "key_case", "route")
         # The ledger first: a kill between the two repeats the step without a double entry.
         recorder.custody(
             CustodyAction.EVIDENCE_ACQUIRED,
             evidence_id=evidence.evidence_id,
-            detail={k: origin[k] for k in kept if k in origin},
+            detail={k: v for k, v in origin.stated().items() if k in kept},
             facts=CustodyFacts(
-                moved_from=f"account {recorder.case.account_id}, {recorder.case.region}, {origin['snapshot_id']}",
+                moved_from=f"account {recorder.case.account_id}, {recorder.case.region}, {origin.snapshot_id}",
                 moved_to=uri,
             ),
-            once=f"acquired-{origin['copy_id']}",
+            once=f"acquired-{origin.copy_id}",
         )
         recorder.custody(
             CustodyAction.EVIDENCE_LOCKED,
             evidence_id=evidence.evidence_id,
-            detail={"snapshot_id": origin["copy_id"], "lock": evidence.lock.get("copy", {})},
-            once=f"locked-{origin['copy_id']}",
+            detail={"snapshot_id": origin.copy_id, "lock": evidence.lock.get("copy", {})},
+            once=f"locked-{origin.copy_id}",
         )
         done = {"outcome": Outcome.ACQUIRED, "reason": None, "ended_at": now, "uri": uri}
         recorder.save_evidence(evidence.model_copy(update=done))
         recorder.note(
-            f"{origin['volume_id']} acquired: copy {origin['copy_id']} complete",
+            f"{origin.volume_id} acquired: copy {origin.copy_id} complete",
             kind=TimelineKind.EVIDENCE,
             evidence_id=evidence.evidence_id,
         )
 
-    def _announce(self, recorder: CaseRecorder, items: list[Evidence]) -> None:
+    def _announce(self, recorder: CaseRecorder, items: list[DiskEvidence]) -> None:
         recorder.announce(
             "disks_acquired",
             f"Disks acquired: {len(items)} volumes",
             lines=[
-                f"{e.origin['volume_id']} ({e.origin['device']}): snapshot {e.origin['snapshot_id']}, copy {e.origin['copy_id']}"
+                f"{e.origin.volume_id} ({e.origin.device}): snapshot {e.origin.snapshot_id}, copy {e.origin.copy_id}"
                 for e in items
             ],
-            facts={"copies": [e.origin["copy_id"] for e in items]},
+            facts={"copies": [e.origin.copy_id for e in items]},
         )
 
     def _raise_uncopied(self, recorder: CaseRecorder) -> None:
-        left = [
-            e
-            for e in recorder.evidence(EvidenceKind.DISK)
-            if "snapshot_id" in e.origin and e.outcome is not Outcome.ACQUIRED
-        ]
+        left = [e for e in recorder.disks() if e.origin.snapshot_id and e.outcome is not Outcome.ACQUIRED]
         if left:
-            named = "; ".join(f"{e.origin['volume_id']}: {e.reason}" for e in left)
-            actions = [str(e.origin["next_action"]) for e in left if e.origin.get("next_action")]
+            named = "; ".join(f"{e.origin.volume_id}: {e.reason}" for e in left)
+            actions = [str(e.origin.next_action) for e in left if e.origin.next_action]
             raise SnapshotError(
                 f"not copied to the forensic account: {named}",
                 next_action="; ".join(dict.fromkeys(actions))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.ebs_direct import EbsDirectGateway
@@ -16,7 +15,7 @@ from forensics.disk.snapshot_reader import Bookmark, DiskReading, Shelf
 from forensics.errors import AccessDeniedError, DigestMismatchError, ForensicsError, ResourceGoneError, SnapshotError
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction, CustodyFacts
-from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import BlockManifest, Digest, DiskEvidence, EvidenceKind, Outcome
 from forensics.naming import evidence_key
 
 SUBJECT = "raw image: all blocks in order, blocks that the snapshot does not hold as zeros"
@@ -29,11 +28,9 @@ class DigestDisksOperator(ForensicOperator):
     where it was. One disk that cannot be read does not keep the others from being hashed.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Hash what has no digest yet."""
-        items = [
-            e for e in recorder.evidence(EvidenceKind.DISK) if e.outcome is Outcome.ACQUIRED and "copy_id" in e.origin
-        ]
+        items = [e for e in recorder.disks() if e.outcome is Outcome.ACQUIRED and e.origin.copy_id]
         if not items:
             raise AirflowSkipException("no disk was acquired: there is nothing to hash")
         found, failed = {}, []
@@ -53,11 +50,11 @@ class DigestDisksOperator(ForensicOperator):
             )
         return found
 
-    def _item(self, recorder: CaseRecorder, evidence: Evidence) -> str:
-        if "block_manifest" in evidence.origin:
+    def _item(self, recorder: CaseRecorder, evidence: DiskEvidence) -> str:
+        if evidence.origin.block_manifest:
             return evidence.digests[0].value
-        copy_id = str(evidence.origin["copy_id"])
-        region = str(evidence.origin.get("copy_region", ""))
+        copy_id = str(evidence.origin.copy_id)
+        region = evidence.origin.copy_region or ""
         own = EbsDirectGateway.of(self.sessions.forensic(region=region))
         prefix = evidence_key(recorder.case_id, EvidenceKind.DISK, item=evidence.evidence_id, name=f"{copy_id}/")
         shelf = Shelf(recorder.gateways.evidence, prefix=prefix, export=self.settings.export_raw_disks)
@@ -66,7 +63,7 @@ class DigestDisksOperator(ForensicOperator):
             digest,
             case_id=recorder.case_id,
             evidence_id=evidence.evidence_id,
-            volume_id=str(evidence.origin["volume_id"]),
+            volume_id=str(evidence.origin.volume_id),
             segments=shelf.listed(digest),
             data=shelf.data_listed(digest),
         )
@@ -82,11 +79,11 @@ class DigestDisksOperator(ForensicOperator):
         bookmark = Bookmark(recorder.gateways.store, recorder.case_id, snapshot_id=snapshot_id)
         return DiskReading(source, shelf=shelf, bookmark=bookmark, beat=self.log.info).run(snapshot_id)
 
-    def _source(self, recorder: CaseRecorder, evidence: Evidence) -> tuple[tuple[Digest, ...], str]:
+    def _source(self, recorder: CaseRecorder, evidence: DiskEvidence) -> tuple[tuple[Digest, ...], str]:
         """Digest of the original in the target's account; what keeps it from being read is said, not hidden."""
         if not self.settings.hash_source_snapshots:
             return (), "the original was not read: forensics.hash_source_snapshots is off"
-        snapshot_id = str(evidence.origin["snapshot_id"])
+        snapshot_id = str(evidence.origin.snapshot_id)
         direct = EbsDirectGateway.of(self.sessions.target("acquire"))
         try:
             digest = self._read(recorder, direct, snapshot_id, Shelf(None))
@@ -98,7 +95,7 @@ class DigestDisksOperator(ForensicOperator):
     def _record(
         self,
         recorder: CaseRecorder,
-        evidence: Evidence,
+        evidence: DiskEvidence,
         digest: DiskDigest,
         *,
         stored: StoredObject,
@@ -109,28 +106,30 @@ class DigestDisksOperator(ForensicOperator):
             named = "; ".join(f"{d.subject}: {d.value}" for d in digests)
             msg = f"{evidence.evidence_id}: the copy is not the original: {named}"
             # Whatever a later try does: this copy is not called good again.
-            recorder.fail_evidence(recorder.evidence_item(evidence.evidence_id) or evidence, reason=msg)
+            recorder.fail_evidence(recorder.disk(evidence.evidence_id) or evidence, reason=msg)
             raise DigestMismatchError(msg)
-        manifest = {"uri": stored.uri, "sha256": stored.sha256, "blocks": digest.blocks}
+        manifest = BlockManifest(uri=stored.uri, sha256=stored.sha256, blocks=digest.blocks)
         recorder.custody(
             CustodyAction.EVIDENCE_VERIFIED,
             evidence_id=evidence.evidence_id,
             detail={
-                "block_manifest": manifest,
-                "snapshot_id": evidence.origin["snapshot_id"],
-                "copy_id": evidence.origin["copy_id"],
-                "volume_id": evidence.origin["volume_id"],
+                "block_manifest": manifest.model_dump(),
+                "snapshot_id": evidence.origin.snapshot_id,
+                "copy_id": evidence.origin.copy_id,
+                "volume_id": evidence.origin.volume_id,
             },
             facts=CustodyFacts(digests=digests, size_bytes=digest.volume_bytes, result=remark),
             once=f"digest-{digest.snapshot_id}",
         )
-        known = recorder.evidence_item(evidence.evidence_id) or evidence
+        known = recorder.disk(evidence.evidence_id) or evidence
         recorder.save_evidence(
             known.model_copy(
                 update={
                     "digests": digests,
                     "size_bytes": digest.volume_bytes,
-                    "origin": {**known.origin, "block_manifest": manifest, "source_comparison": remark[:500]},
+                    "origin": known.origin.model_copy(
+                        update={"block_manifest": manifest, "source_comparison": remark[:500]}
+                    ),
                 }
             )
         )

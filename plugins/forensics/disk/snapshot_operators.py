@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.ebs import EbsGateway, Snapshot
@@ -14,7 +15,7 @@ from forensics.disk.triggers import SnapshotsCompletedTrigger
 from forensics.errors import AwsError, ForensicsError, SnapshotError
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.custody import CustodyAction
-from forensics.models.evidence import Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import DiskEvidence, DiskOrigin, EvidenceKind, Outcome
 from forensics.models.target import Target
 from forensics.naming import TAG_CASE, TAG_PURPOSE, evidence_id, tags
 
@@ -27,7 +28,7 @@ class SnapshotVolumesOperator(ForensicOperator):
     A retry finds the set that an earlier try made, by its case tag; snapshots that ended in error are taken again.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Start (or find) the set and wait."""
         plan, target = recorder.plan(), recorder.target()
         if plan is None or target is None:
@@ -70,7 +71,7 @@ class SnapshotVolumesOperator(ForensicOperator):
             item = evidence_id(EvidenceKind.DISK, subject)
             if recorder.evidence_item(item) is None:
                 recorder.fail_evidence(
-                    Evidence(evidence_id=item, kind=EvidenceKind.DISK, outcome=outcome),
+                    DiskEvidence(evidence_id=item, outcome=outcome),
                     reason=reason,
                     outcome=outcome,
                 )
@@ -87,21 +88,20 @@ class SnapshotVolumesOperator(ForensicOperator):
                 continue
             volume = volumes.get(snapshot.volume_id)
             recorder.save_evidence(
-                Evidence(
+                DiskEvidence(
                     evidence_id=item,
-                    kind=EvidenceKind.DISK,
                     outcome=Outcome.PENDING,
                     account_id=recorder.case.account_id,
                     region=recorder.case.region,
                     started_at=snapshot.started_at or datetime.now(UTC),
-                    origin={
-                        "volume_id": snapshot.volume_id,
-                        "device": volume.device if volume else "",
-                        "size_gib": snapshot.size_gib,
-                        "snapshot_id": snapshot.id,
-                        "encrypted": snapshot.encrypted,
-                        "consistency": "crash-consistent set",
-                    },
+                    origin=DiskOrigin(
+                        volume_id=snapshot.volume_id,
+                        device=volume.device if volume else "",
+                        size_gib=snapshot.size_gib,
+                        snapshot_id=snapshot.id,
+                        encrypted=snapshot.encrypted,
+                        consistency="crash-consistent set",
+                    ),
                     lock={"snapshot": locks[snapshot.id]},
                 )
             )
@@ -133,7 +133,7 @@ class SnapshotVolumesOperator(ForensicOperator):
             return
         if size:
             recorder.fail_evidence(
-                Evidence(evidence_id=item, kind=EvidenceKind.DISK, outcome=Outcome.NOT_APPLICABLE),
+                DiskEvidence(evidence_id=item, outcome=Outcome.NOT_APPLICABLE),
                 reason=f"the instance store ({size} GB of {target.instance_type}) cannot be snapshotted: its content was "
                 "not acquired and is lost when the instance stops or is terminated; do not stop it before it is copied by hand",
                 outcome=Outcome.NOT_APPLICABLE,
@@ -154,10 +154,7 @@ def fail_open_disks(recorder: CaseRecorder, cause: str) -> None:
     if not items:
         target = recorder.target()
         subjects = [v.id for v in target.volumes] if target else [recorder.case.instance_id]
-        items = [
-            Evidence(evidence_id=evidence_id(EvidenceKind.DISK, s), kind=EvidenceKind.DISK, outcome=Outcome.PENDING)
-            for s in subjects
-        ]
+        items = [DiskEvidence(evidence_id=evidence_id(EvidenceKind.DISK, s), outcome=Outcome.PENDING) for s in subjects]
     for evidence in items:
         if evidence.outcome is Outcome.PENDING:
             recorder.fail_evidence(evidence, reason=cause)

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from forensics.aws.ebs import EbsGateway, raise_if_failed
-from forensics.aws.polling import Outcome, PollTrigger
+from forensics.aws.polling import PollTrigger, WaitResult
 from forensics.aws.triggers import ScopedTrigger
 
 
@@ -26,12 +26,12 @@ class SnapshotsCompletedTrigger(ScopedTrigger):
     def waiting_for(self) -> str:
         return f"snapshots {', '.join(self.snapshot_ids)}"
 
-    def check(self) -> Outcome | None:
+    def check(self) -> WaitResult | None:
         found = EbsGateway.of(self.session).snapshots(self.snapshot_ids)
         raise_if_failed(found, what="snapshot")
         states = {s.id: s.state for s in found}
         if len(states) == len(self.snapshot_ids) and all(state == "completed" for state in states.values()):
-            return Outcome(ok=True, payload={"snapshots": states})
+            return WaitResult(ok=True, payload={"snapshots": states})
         return None
 
 
@@ -51,5 +51,5 @@ class QuotaPauseTrigger(PollTrigger):
     def waiting_for(self) -> str:
         return "room in a quota of the account and Region"
 
-    def check(self) -> Outcome | None:
-        return Outcome(ok=True, payload={}) if time.time() >= self.until else None
+    def check(self) -> WaitResult | None:
+        return WaitResult(ok=True, payload={}) if time.time() >= self.until else None

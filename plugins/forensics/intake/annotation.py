@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
@@ -20,7 +20,7 @@ def annotate(
     *,
     case: Case,
     store: CaseStore,
-    write_back: FindingWriteBack,
+    write_back: Callable[[], FindingWriteBack],
     settings: Settings,
     step: str,
 ) -> None:
@@ -38,7 +38,7 @@ def annotate(
         if finding.source in SILENT or store.has(case.case_id, mark):
             continue
         try:
-            write_back.annotate(finding, text=_text(case, settings), stage=stage)
+            write_back().annotate(finding, text=_text(case, settings), stage=stage)
         except AwsError as error:
             store.note(
                 case.case_id,

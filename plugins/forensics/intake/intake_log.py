@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from forensics.aws.case_store import from_item, to_item
+from forensics.aws.attributes import from_item, to_item
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.models.base import format_utc

@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 from pydantic import ValidationError
 
@@ -87,7 +87,7 @@ class OpenCaseOperator(BaseOperator):
     become a finding and open one. An instance with an open case is refused: its case is named.
     """
 
-    def execute(self, context: Any) -> str:
+    def execute(self, context: Context) -> str:
         """Return the case id."""
         params, run_id = dict(context["params"]), context["dag_run"].run_id
         hook = ForensicsHook()
@@ -106,7 +106,7 @@ class OpenCaseOperator(BaseOperator):
                     recorder.findings(),
                     case=recorder.case,
                     store=recorder.gateways.store,
-                    write_back=FindingWriteBack.of(hook.for_case(recorder.case)),
+                    write_back=lambda: FindingWriteBack.of(hook.for_case(recorder.case)),
                     settings=hook.settings,
                     step=self.task_id,
                 )

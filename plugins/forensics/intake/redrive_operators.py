@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, Context
 
 from forensics.aws.hook import ForensicsHook
 from forensics.aws.sqs import FindingQueue
@@ -21,7 +21,7 @@ class RedriveFindingsOperator(BaseOperator):
     ``quarantined`` asks for them (after a mend of the parser); those that are left are hidden for a minute.
     """
 
-    def execute(self, context: Any) -> dict[str, int]:
+    def execute(self, context: Context) -> dict[str, int]:
         """Return how many messages were moved and how many were left."""
         hook, params = ForensicsHook(), context["params"]
         queue = FindingQueue.of(hook.own(), hook.settings)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import BaseSensorOperator
+from airflow.sdk import BaseSensorOperator, Context
 
 from forensics.aws.case_store import CaseStore
 from forensics.aws.hook import ForensicsHook
@@ -65,7 +65,7 @@ class FindingQueueSensor(BaseSensorOperator):
         self.extension_dag_id = extension_dag_id
         self.release_dag_id = release_dag_id
 
-    def execute(self, context: Any, event: dict[str, Any] | None = None) -> Any:
+    def execute(self, context: Context, event: dict[str, Any] | None = None) -> Any:
         """Drain the queue; when it is empty, defer until it is not."""
         hook = ForensicsHook()
         dags = Dags(self.target_dag_id, self.extension_dag_id, self.release_dag_id)
@@ -162,7 +162,7 @@ class QueueWork:
                 [finding],
                 case=admitted.case,
                 store=self._store,
-                write_back=FindingWriteBack.of(self._hook.for_case(admitted.case)),
+                write_back=lambda: FindingWriteBack.of(self._hook.for_case(admitted.case)),
                 settings=self._settings,
                 step="finding_intake",
             )

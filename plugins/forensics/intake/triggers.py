@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from forensics.aws.hook import ForensicsHook
-from forensics.aws.polling import Outcome, PollTrigger
+from forensics.aws.polling import PollTrigger, WaitResult
 from forensics.aws.sqs import FindingQueue
 
 
@@ -25,11 +25,11 @@ class QueueDepthTrigger(PollTrigger):
     def waiting_for(self) -> str:
         return "findings in the queue"
 
-    def check(self) -> Outcome | None:
+    def check(self) -> WaitResult | None:
         hook = ForensicsHook()
         queue = FindingQueue.of(hook.own(), hook.settings)
         self._looks += 1
         depth = queue.depth()
         if not depth and self._looks % self.LOOKS_PER_PEEK == 0:
             depth = queue.peek()
-        return Outcome(ok=True, payload={"depth": depth}) if depth else None
+        return WaitResult(ok=True, payload={"depth": depth}) if depth else None

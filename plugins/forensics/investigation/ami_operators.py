@@ -6,7 +6,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from forensics.aws.hook import ForensicsHook
@@ -24,7 +24,7 @@ class BuildForensicAmiOperator(BaseOperator):
     of one run finds the execution that it started.
     """
 
-    def execute(self, context: Any) -> None:
+    def execute(self, context: Context) -> None:
         """Start and wait."""
         hook = ForensicsHook()
         pipeline = hook.settings.image_pipeline_arn
@@ -37,7 +37,7 @@ class BuildForensicAmiOperator(BaseOperator):
         trigger = ImageBuiltTrigger(image_arn=arn, poll=hook.settings.poll_seconds, deadline=deadline)
         self.defer(trigger=trigger, method_name="publish", timeout=timedelta(seconds=BUILD_SECONDS + 120))
 
-    def publish(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
+    def publish(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Publish an image that is whole; tell people either way."""
         hook = ForensicsHook()
         if not event.get("ok") or event.get("status") != "AVAILABLE" or not event.get("ami_id"):

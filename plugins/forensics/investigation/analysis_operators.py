@@ -6,6 +6,7 @@ from abc import abstractmethod
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics import case_keys
@@ -26,7 +27,7 @@ from forensics.manifest import MANIFEST, render
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.documents import Document
-from forensics.models.evidence import EvidenceKind, Outcome
+from forensics.models.evidence import EvidenceKind, MemoryEvidence, Outcome
 from forensics.models.results import Investigation
 from forensics.models.symbols import SymbolTable
 from forensics.naming import TAG_CASE, TAG_EVIDENCE
@@ -46,7 +47,7 @@ class _AnalyseOperator(ForensicOperator):
     def _inputs(self, recorder: CaseRecorder, item: str) -> tuple[Gets, dict[str, str]]:
         """What the host may fetch, and further document parameters."""
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Send one command for each document and item, and wait for all of them."""
         items = acquired(recorder, self.kind)
         if not items:
@@ -160,7 +161,7 @@ class _AnalyseOperator(ForensicOperator):
         what = f"{record.activity} of {record.evidence_id} started"
         recorder.note(what, kind=TimelineKind.INVESTIGATION, evidence_id=record.evidence_id)
 
-    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Any) -> Json:
+    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Context) -> Json:
         """Take over the artifacts of every command; one that failed does not hide the others' results."""
         ssm = SsmGateway.of(self.sessions.forensic())
         done: dict[str, int] = {}
@@ -212,7 +213,7 @@ class AnalyseMemoryOperator(_AnalyseOperator):
 
     def _inputs(self, recorder: CaseRecorder, item: str) -> tuple[Gets, dict[str, str]]:
         evidence = recorder.evidence_item(item)
-        if evidence is None or not evidence.uri:
+        if not isinstance(evidence, MemoryEvidence) or not evidence.uri:
             msg = f"evidence {item} has no stored object"
             raise InvestigationError(msg)
         store = recorder.gateways.evidence
@@ -222,8 +223,8 @@ class AnalyseMemoryOperator(_AnalyseOperator):
                 store.get_url(evidence.uri.removeprefix(f"s3://{store.bucket}/")),
             )
         }
-        for name, fact in (evidence.origin.get("kernel_facts") or {}).items():
-            gets[name] = (fact["sha256"], store.get_url(fact["key"]))
+        for name, fact in evidence.origin.kernel_facts.items():
+            gets[name] = (fact.sha256, store.get_url(fact.key))
         table = self._table(recorder, item)
         if table is not None:
             what = f"symbol library offers {table.key}, made from {table.package} ({table.method})"
@@ -242,7 +243,7 @@ class AnalyseMemoryOperator(_AnalyseOperator):
     def _table(self, recorder: CaseRecorder, item: str) -> SymbolTable | None:
         """The symbol library's table for the image's kernel; the tool uses it when the kernel's own facts do not do."""
         evidence = recorder.evidence_item(item)
-        banner = str(evidence.origin.get("kernel_banner") or "") if evidence else ""
+        banner = evidence.origin.kernel_banner if isinstance(evidence, MemoryEvidence) else None
         if not banner:
             return None
         try:

@@ -6,7 +6,7 @@ from typing import Any
 
 from forensics.aws.hook import ForensicsHook
 from forensics.aws.image_builder import ImageBuilderGateway
-from forensics.aws.polling import Outcome, PollTrigger
+from forensics.aws.polling import PollTrigger, WaitResult
 
 # Source identity of the builds: the role allows Image Builder to it and to no case's.
 AMI_BUILD = "fc-ami-build"
@@ -28,9 +28,9 @@ class ImageBuiltTrigger(PollTrigger):
     def waiting_for(self) -> str:
         return f"image {self.image_arn}"
 
-    def check(self) -> Outcome | None:
+    def check(self) -> WaitResult | None:
         image = ImageBuilderGateway.of(ForensicsHook().forensic(AMI_BUILD)).image(self.image_arn)
         if image.working:
             return None
         payload = {"image_arn": image.arn, "status": image.status, "reason": image.reason, "ami_id": image.ami_id}
-        return Outcome(ok=True, payload=payload)
+        return WaitResult(ok=True, payload=payload)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.ebs import EbsGateway
@@ -55,7 +56,7 @@ class LaunchForensicInstanceOperator(ForensicOperator):
     is used again.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Launch (once) and wait."""
         if not any(acquired(recorder, k) or coming(recorder, k) for k in (EvidenceKind.MEMORY, EvidenceKind.DISK)):
             raise AirflowSkipException("no memory or disk was acquired: there is nothing to investigate")
@@ -100,7 +101,7 @@ class AttachEvidenceVolumesOperator(ForensicOperator):
     Memory and disk flows have both ended when this starts, whatever their outcomes; people are told so.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Create the volumes (once) and wait until they are available."""
         items = acquired(recorder, EvidenceKind.DISK)
         evidence = acquired(recorder, EvidenceKind.MEMORY) + items
@@ -154,12 +155,12 @@ class AttachEvidenceVolumesOperator(ForensicOperator):
             holders = {a["InstanceId"] for a in volume.get("Attachments", [])}
             if volume["AvailabilityZone"] == zone and holders <= {instance_id}:
                 return volume["VolumeId"], volume["State"]
-        evidence = recorder.evidence_item(item)
+        evidence = recorder.disk(item)
         if evidence is None:
             msg = f"evidence {item} is not recorded"
             raise InvestigationError(msg)
-        copy_id = str(evidence.origin["copy_id"])
-        if (region := evidence.origin.get("copy_region", ebs.region)) != ebs.region:
+        copy_id = str(evidence.origin.copy_id)
+        if (region := evidence.origin.copy_region or ebs.region) != ebs.region:
             msg = f"{item} stays in {region}: policy keeps it from being copied to {ebs.region}, where it would be examined"
             raise InvestigationError(
                 msg, next_action="see forensics.cross_region_from; or examine the copy by hand there"
@@ -176,7 +177,7 @@ class AttachEvidenceVolumesOperator(ForensicOperator):
 class TerminateForensicInstanceOperator(ForensicOperator):
     """Remove the forensic instance, wait until it is gone, delete its analysis volumes, whatever happened before."""
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Terminate and wait; safe to repeat."""
         ending = terminate_instances(recorder, self.sessions.forensic())
         if not ending:
@@ -186,7 +187,7 @@ class TerminateForensicInstanceOperator(ForensicOperator):
         self.wait(InstancesGoneTrigger(scope=scope, instance_ids=ending, **timing))
         return None
 
-    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Any) -> Json:
+    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Context) -> Json:
         """The instances are gone and have let go of their volumes."""
         recorder.note(f"forensic instance {', '.join(payload['instances'])} is gone", kind=TimelineKind.INVESTIGATION)
         return {**payload, "volumes": delete_volumes(recorder, self.sessions.forensic())}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from forensics.aws.case_store import CaseStore
@@ -31,7 +31,7 @@ class ReapOrphansOperator(BaseOperator):
     they are not looked at. Fails, and says so, when something that should go could not be removed.
     """
 
-    def execute(self, context: Any) -> list[dict[str, str]]:
+    def execute(self, context: Context) -> list[dict[str, str]]:
         """Return what was removed, and why."""
         hook, now = ForensicsHook(), datetime.now(UTC)
         limit = timedelta(hours=hook.settings.orphan_after_hours)

@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 from pydantic import ValidationError
 
@@ -64,7 +64,7 @@ class _LibraryOperator(BaseOperator):
 class LaunchBuilderOperator(_LibraryOperator):
     """Launch an instance from the forensic AMI in the analysis subnet, and wait until its agent is online."""
 
-    def execute(self, context: Any) -> None:
+    def execute(self, context: Context) -> None:
         """Launch; a repeated try finds the instance of the one before."""
         settings, account = self._hook().settings, self._account()
         living = [i for i, state in self._instances() if state in {"pending", "running"}]
@@ -82,7 +82,7 @@ class LaunchBuilderOperator(_LibraryOperator):
         trigger = ForensicInstanceOnlineTrigger(instance_id=instance_id, **self._timing(seconds))
         self.defer(trigger=trigger, method_name="online", timeout=timedelta(seconds=seconds + 120))
 
-    def online(self, context: Any, event: dict[str, Any]) -> str:
+    def online(self, context: Context, event: dict[str, Any]) -> str:
         """The instance's id; what kept it from coming up fails the step."""
         if not event.get("ok"):
             raise AirflowFailException(f"{event.get('cause')}. What to do next: {event.get('next_action')}")
@@ -105,7 +105,7 @@ class BuildSymbolsOperator(_LibraryOperator):
         self.package = package
         self.sha256 = sha256
 
-    def execute(self, context: Any) -> None:
+    def execute(self, context: Context) -> None:
         """Send the command."""
         account = self._account()
         running = [i for i, state in self._instances() if state == "running"]
@@ -136,7 +136,7 @@ class BuildSymbolsOperator(_LibraryOperator):
         limit = timedelta(seconds=BUILD_SECONDS + 300)
         self.defer(trigger=trigger, method_name="keep", kwargs={"job": job}, timeout=limit)
 
-    def keep(self, context: Any, event: dict[str, Any], job: dict[str, str]) -> dict[str, Any]:
+    def keep(self, context: Context, event: dict[str, Any], job: dict[str, str]) -> dict[str, Any]:
         """Check what landed, sign it, put it into the library."""
         landing = self._gateways().landing
         landing.withdraw(job["prefix"])
@@ -191,7 +191,7 @@ def _said(found: Invocation | None) -> dict[str, Any]:
 class RemoveBuilderOperator(_LibraryOperator):
     """Terminate the builder, whatever happened before, and wait until it is gone."""
 
-    def execute(self, context: Any) -> list[str] | None:
+    def execute(self, context: Context) -> list[str] | None:
         """Terminate; safe to repeat."""
         ending = [i for i, _ in self._instances()]
         Ec2Gateway.of(self._account()).terminate(ending)
@@ -202,7 +202,7 @@ class RemoveBuilderOperator(_LibraryOperator):
         self.defer(trigger=trigger, method_name="gone", timeout=timedelta(seconds=seconds + 120))
         return None
 
-    def gone(self, context: Any, event: dict[str, Any]) -> list[str]:
+    def gone(self, context: Context, event: dict[str, Any]) -> list[str]:
         """What was removed."""
         if not event.get("ok"):
             raise AirflowFailException(f"{event.get('cause')}. What to do next: {event.get('next_action')}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from forensics.aws.ebs import EbsGateway
 from forensics.aws.ec2 import Ec2Gateway
-from forensics.aws.polling import Outcome
+from forensics.aws.polling import WaitResult
 from forensics.aws.ssm import SsmGateway
 from forensics.aws.triggers import ScopedTrigger
 from forensics.errors import InvestigationError
@@ -28,13 +28,13 @@ class ForensicInstanceOnlineTrigger(ScopedTrigger):
     def waiting_for(self) -> str:
         return f"SSM agent of forensic instance {self.instance_id}"
 
-    def check(self) -> Outcome | None:
+    def check(self) -> WaitResult | None:
         state = Ec2Gateway.of(self.session).state(self.instance_id)
         if state in {"terminated", "shutting-down", "stopped", "stopping"}:
             msg = f"forensic instance {self.instance_id} is {state} before it was ready"
             raise InvestigationError(msg, next_action="look at its system log and the AMI, then clear the task")
         if state == "running" and SsmGateway.of(self.session).status(self.instance_id).online:
-            return Outcome(ok=True, payload={"instance_id": self.instance_id})
+            return WaitResult(ok=True, payload={"instance_id": self.instance_id})
         return None
 
 
@@ -54,10 +54,10 @@ class InstancesGoneTrigger(ScopedTrigger):
     def waiting_for(self) -> str:
         return f"instances {', '.join(self.instance_ids)} to be terminated"
 
-    def check(self) -> Outcome | None:
+    def check(self) -> WaitResult | None:
         ec2 = Ec2Gateway.of(self.session)
         if all(ec2.state(i) in {"terminated", "gone"} for i in self.instance_ids):
-            return Outcome(ok=True, payload={"instances": self.instance_ids})
+            return WaitResult(ok=True, payload={"instances": self.instance_ids})
         return None
 
 
@@ -81,7 +81,7 @@ class VolumesAttachedTrigger(ScopedTrigger):
     def waiting_for(self) -> str:
         return f"volumes {', '.join(v for _, v, _ in self.volumes)} to be attached to {self.instance_id}"
 
-    def check(self) -> Outcome | None:
+    def check(self) -> WaitResult | None:
         ebs = EbsGateway.of(self.session)
         found = {v["VolumeId"]: v for v in ebs.volumes([v for _, v, _ in self.volumes])}
         if broken := sorted(v for v, facts in found.items() if facts["State"] == "error"):
@@ -95,4 +95,4 @@ class VolumesAttachedTrigger(ScopedTrigger):
                 self._asked.add(volume_id)
             holders = {a["InstanceId"] for a in facts.get("Attachments", []) if a.get("State") == "attached"}
             ready = ready and facts["State"] == "in-use" and holders == {self.instance_id}
-        return Outcome(ok=True, payload={item: volume for item, volume, _ in self.volumes}) if ready else None
+        return WaitResult(ok=True, payload={item: volume for item, volume, _ in self.volumes}) if ready else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.ec2 import Ec2Gateway
@@ -18,7 +19,7 @@ from forensics.errors import EvidenceTransferError, ForensicsError, MemoryCaptur
 from forensics.manifest import MIB, part_size_for
 from forensics.memory.lime_module_store import LimeModuleStore
 from forensics.memory.lime_modules import LimeModule
-from forensics.memory.method import Choice, Probe
+from forensics.memory.method import Choice
 from forensics.memory.probe_operators import answer, choice
 from forensics.memory.status_line import capture_claims, claimed_time
 from forensics.memory.upload_manifest import (
@@ -32,12 +33,13 @@ from forensics.memory.upload_manifest import (
 )
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.custody import CustodyAction
-from forensics.models.evidence import LIST_SUBJECT, Digest, Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import LIST_SUBJECT, Digest, EvidenceKind, MemoryEvidence, MemoryOrigin, Outcome
+from forensics.models.memory import Probe
 from forensics.models.target import Target
 from forensics.naming import evidence_id
 
 # Tries one after the other that sent nothing: then it is the target, and repeating does not help.
-FRUITLESS_LIMIT = 3
+LIMIT_WITHOUT_DATA = 3
 SHORTEST_SECONDS = 60
 
 
@@ -49,7 +51,7 @@ class CaptureMemoryOperator(ForensicOperator):
     another when the capture takes longer than its URLs are valid.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Choose the method, send the command and wait for it."""
         plan, target = recorder.plan(), recorder.target()
         if plan is None or target is None:
@@ -58,7 +60,7 @@ class CaptureMemoryOperator(ForensicOperator):
         item = evidence_id(EvidenceKind.MEMORY, recorder.case.instance_id)
         if not plan.memory.go:
             self._not_taken(recorder, item)
-        known = recorder.evidence_item(item)
+        known = recorder.memory()
         if known and (known.outcome is Outcome.ACQUIRED or _landed(known)):
             return {"evidence_id": item, "already": True}
         ssm = SsmGateway.of(self.sessions.target("acquire"))
@@ -67,7 +69,7 @@ class CaptureMemoryOperator(ForensicOperator):
         if left <= 0:
             self._give_up(recorder, live)
         if known and _under_way(known, live):
-            command_id = live or str(known.origin["command_id"])
+            command_id = live or str(known.origin.command_id)
             self._adopt(recorder, known, command_id)
         else:
             command_id = self._start(recorder, target, item=item, first=known, left=left)
@@ -83,19 +85,19 @@ class CaptureMemoryOperator(ForensicOperator):
             )
         )
 
-    def _adopt(self, recorder: CaseRecorder, known: Evidence, command_id: str) -> None:
+    def _adopt(self, recorder: CaseRecorder, known: MemoryEvidence, command_id: str) -> None:
         """Take up the command of an earlier try that was killed, whether or not it came to record it."""
-        if known.origin.get("command_id") != command_id:
-            known = known.model_copy(update={"origin": {**known.origin, "command_id": command_id}})
+        if known.origin.command_id != command_id:
+            known = known.model_copy(update={"origin": known.origin.model_copy(update={"command_id": command_id})})
             recorder.save_evidence(known)
         self._touched(recorder, known)
 
-    def _time_left(self, known: Evidence | None) -> float:
+    def _time_left(self, known: MemoryEvidence | None) -> float:
         """Seconds left: isolation waits for the capture, so all tries together get the time set for one."""
         budget = float(self.settings.memory_timeout_seconds)
-        if known is None or known.outcome is not Outcome.PENDING or "first_started" not in known.origin:
+        if known is None or known.outcome is not Outcome.PENDING or known.origin.first_started is None:
             return budget  # the first try, or a person cleared the task
-        return budget - (datetime.now(UTC) - datetime.fromisoformat(known.origin["first_started"])).total_seconds()
+        return budget - (datetime.now(UTC) - known.origin.first_started).total_seconds()
 
     def _give_up(self, recorder: CaseRecorder, live: str | None) -> None:
         if live:
@@ -107,13 +109,13 @@ class CaptureMemoryOperator(ForensicOperator):
         error.retryable = False
         raise error
 
-    def _touched(self, recorder: CaseRecorder, evidence: Evidence) -> None:
+    def _touched(self, recorder: CaseRecorder, evidence: MemoryEvidence) -> None:
         origin = evidence.origin
         recorder.custody(
             CustodyAction.HOST_TOUCHED,
             evidence_id=evidence.evidence_id,
-            detail={k: v for k, v in origin.items() if k not in {"upload_id", "claims", "probe"}},
-            once=f"touched-{origin['command_id']}",
+            detail=origin.stated(without=frozenset({"upload_id", "claims", "probe"})),
+            once=f"touched-{origin.command_id}",
         )
 
     def _not_taken(self, recorder: CaseRecorder, item: str) -> None:
@@ -129,9 +131,9 @@ class CaptureMemoryOperator(ForensicOperator):
         self, recorder: CaseRecorder, item: str, outcome: Outcome, reason: str, *, next_step: str
     ) -> None:
         """Record why there is no image, tell people where one was wanted, and skip."""
-        known = recorder.evidence_item(item)
+        known = recorder.memory()
         if known is None or known.outcome is not outcome:
-            empty = Evidence(evidence_id=item, kind=EvidenceKind.MEMORY, outcome=outcome)
+            empty = MemoryEvidence(evidence_id=item, outcome=outcome)
             recorder.fail_evidence(empty, reason=reason, outcome=outcome)
         if next_step:
             recorder.announce(
@@ -143,7 +145,9 @@ class CaptureMemoryOperator(ForensicOperator):
         raise AirflowSkipException(f"memory is not captured: {reason}")
 
     # ------------------------------------------------------------------ sending
-    def _start(self, recorder: CaseRecorder, target: Target, *, item: str, first: Evidence | None, left: float) -> str:
+    def _start(
+        self, recorder: CaseRecorder, target: Target, *, item: str, first: MemoryEvidence | None, left: float
+    ) -> str:
         """Choose, prepare the upload, record, send, record: a kill between any two is found by the next try."""
         account = self.sessions.target("acquire")
         memory_mib = self._memory_mib(account, target)
@@ -158,8 +162,8 @@ class CaptureMemoryOperator(ForensicOperator):
             self._without_image(
                 recorder, item, outcome, reason, next_step="the disks and the live response hold what there is"
             )
-        if first and "landing_prefix" in first.origin:
-            recorder.gateways.landing.withdraw(first.origin["landing_prefix"])
+        if first and first.origin.landing_prefix:
+            recorder.gateways.landing.withdraw(first.origin.landing_prefix)
         upload, why_anew = interrupted(recorder, first)
         if upload is None:
             upload = self._anew(recorder, item, first, why=why_anew)
@@ -180,9 +184,9 @@ class CaptureMemoryOperator(ForensicOperator):
             raise error
         return found
 
-    def _anew(self, recorder: CaseRecorder, item: str, first: Evidence | None, *, why: str) -> Upload:
-        if first and "upload_id" in first.origin:
-            old = Upload(str(first.origin["landing_prefix"]), str(first.origin["upload_id"]))
+    def _anew(self, recorder: CaseRecorder, item: str, first: MemoryEvidence | None, *, why: str) -> Upload:
+        if first and first.origin.upload_id:
+            old = Upload(str(first.origin.landing_prefix), first.origin.upload_id)
             recorder.gateways.landing.abort_upload(old.key, upload_id=old.upload_id)
             recorder.note(
                 f"memory capture starts from the beginning: {why}", kind=TimelineKind.EVIDENCE, evidence_id=item
@@ -196,35 +200,34 @@ class CaptureMemoryOperator(ForensicOperator):
         item: str,
         *,
         upload: Upload,
-        first: Evidence | None,
+        first: MemoryEvidence | None,
         chosen: Choice,
         probe: Probe | None,
-    ) -> Evidence:
+    ) -> MemoryEvidence:
         document = choose("acquire_memory", platform=target.platform)
         started = datetime.now(UTC)
         pending = first if first and first.outcome is Outcome.PENDING else None
-        evidence = Evidence(
+        evidence = MemoryEvidence(
             evidence_id=item,
-            kind=EvidenceKind.MEMORY,
             outcome=Outcome.PENDING,
             account_id=recorder.case.account_id,
             region=recorder.case.region,
             started_at=pending.started_at if pending and upload.known else started,
-            origin={
-                "first_started": (pending.origin.get("first_started") if pending else None) or started.isoformat(),
-                "document": document.name,
-                "document_sha256": document.sha256,
-                "landing_prefix": upload.prefix,
-                "upload_id": upload.upload_id,
-                "instance_id": recorder.case.instance_id,
-                "tool_sha256": self.settings.capture_tool_sha256,
-                "methods": [m.value for m in chosen.whole_image],
-                "why": chosen.why,
-                "warnings": list(chosen.warnings),
-                "probe": probe.model_dump() if probe else None,
-                "first_part": upload.first_part,
-                "fruitless": pending.origin.get("fruitless", 0) if pending else 0,
-            },
+            origin=MemoryOrigin(
+                first_started=(pending.origin.first_started if pending else None) or started,
+                document=document.name,
+                document_sha256=document.sha256,
+                landing_prefix=upload.prefix,
+                upload_id=upload.upload_id,
+                instance_id=recorder.case.instance_id,
+                tool_sha256=self.settings.capture_tool_sha256,
+                methods=tuple(m.value for m in chosen.whole_image),
+                why=chosen.why,
+                warnings=tuple(chosen.warnings),
+                probe=probe,
+                first_part=upload.first_part,
+                attempts_without_data=pending.origin.attempts_without_data if pending else 0,
+            ),
         )
         return recorder.save_evidence(evidence)
 
@@ -232,7 +235,7 @@ class CaptureMemoryOperator(ForensicOperator):
         self,
         recorder: CaseRecorder,
         account: AwsSession,
-        evidence: Evidence,
+        evidence: MemoryEvidence,
         *,
         upload: Upload,
         chosen: Choice,
@@ -241,16 +244,16 @@ class CaptureMemoryOperator(ForensicOperator):
         module: LimeModule | None,
     ) -> str:
         settings, origin = self.settings, evidence.origin
-        architecture = (origin.get("probe") or {}).get("architecture") or "x86_64"
+        architecture = (origin.probe.architecture if origin.probe else "") or "x86_64"
         url = publish(
             recorder, settings, upload, choice=chosen, memory_mib=memory_mib, architecture=architecture, module=module
         )
-        version = SsmGateway.of(account).document_version(origin["document"])
+        version = SsmGateway.of(account).document_version(str(origin.document))
         seconds = max(SHORTEST_SECONDS, int(left))
         command_id = SsmGateway.of(account).send(
-            document=origin["document"],
+            document=str(origin.document),
             version=version,
-            sha256=origin["document_sha256"],
+            sha256=str(origin.document_sha256),
             instance_id=recorder.case.instance_id,
             parameters={
                 "CaseId": recorder.case_id,
@@ -261,7 +264,7 @@ class CaptureMemoryOperator(ForensicOperator):
             comment=_comment(recorder, evidence.evidence_id),
             timeout_seconds=seconds,
         )
-        sent = evidence.model_copy(update={"origin": {**origin, "document_version": version}})
+        sent = evidence.model_copy(update={"origin": origin.model_copy(update={"document_version": version})})
         self._adopt(recorder, sent, command_id)
         where = f", goes on at part {upload.first_part}" if upload.known else ""
         recorder.note(
@@ -272,18 +275,18 @@ class CaptureMemoryOperator(ForensicOperator):
         return command_id
 
     # ------------------------------------------------------------------ judging
-    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Any) -> Json:
+    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Context) -> Json:
         """Read how the command ended; complete the upload, or go on with the next leg."""
         item = evidence_id(EvidenceKind.MEMORY, recorder.case.instance_id)
-        evidence = recorder.evidence_item(item)
+        evidence = recorder.memory()
         if evidence is None:
             msg = f"evidence {item} was never started"
             raise MemoryCaptureError(msg)
         account = self.sessions.target("acquire")
         found = SsmGateway.of(account).invocation(
-            command_id=evidence.origin["command_id"], instance_id=recorder.case.instance_id
+            command_id=str(evidence.origin.command_id), instance_id=recorder.case.instance_id
         )
-        recorder.gateways.landing.withdraw(evidence.origin["landing_prefix"])
+        recorder.gateways.landing.withdraw(str(evidence.origin.landing_prefix))
         if found is None or found.status != "Success":
             raise self._cut_off(recorder, evidence, found)
         claims = capture_claims(found)
@@ -291,37 +294,41 @@ class CaptureMemoryOperator(ForensicOperator):
             self._next_leg(recorder, evidence)
         return self._complete(recorder, evidence, claims)
 
-    def _cut_off(self, recorder: CaseRecorder, evidence: Evidence, found: Invocation | None) -> MemoryCaptureError:
+    def _cut_off(
+        self, recorder: CaseRecorder, evidence: MemoryEvidence, found: Invocation | None
+    ) -> MemoryCaptureError:
         """Record that the try failed; what has landed stays where the next try finds it."""
         upload, _ = interrupted(recorder, evidence)
         reached = len(upload.known.parts) if upload and upload.known else 0
-        progressed = reached >= evidence.origin.get("first_part", 1)
-        fruitless = 0 if progressed else int(evidence.origin.get("fruitless", 0)) + 1
-        origin: dict[str, Any] = {**evidence.origin, "attempt_failed": True, "fruitless": fruitless}
-        cause = found.cause() if found else f"command {evidence.origin['command_id']} has vanished from SSM"
-        if evidence.origin.get("first_part", 1) > 1 and not progressed:
-            origin["no_resume"] = f"going on at part {evidence.origin['first_part']} failed: {cause[:200]}"
-        recorder.save_evidence(evidence.model_copy(update={"origin": origin}))
+        progressed = reached >= evidence.origin.first_part
+        without_data = 0 if progressed else evidence.origin.attempts_without_data + 1
+        changes: dict[str, Any] = {"attempt_failed": True, "attempts_without_data": without_data}
+        cause = found.cause() if found else f"command {evidence.origin.command_id} has vanished from SSM"
+        if evidence.origin.first_part > 1 and not progressed:
+            changes["no_resume"] = f"going on at part {evidence.origin.first_part} failed: {cause[:200]}"
+        recorder.save_evidence(evidence.model_copy(update={"origin": evidence.origin.model_copy(update=changes)}))
         error = MemoryCaptureError(
             f"memory capture failed: {cause}"
             + (f"; {reached} parts have landed, the next try goes on from there" if progressed else ""),
             next_action="look at the command's output in SSM; clear this task to capture again",
         )
-        error.retryable = fruitless < FRUITLESS_LIMIT
+        error.retryable = without_data < LIMIT_WITHOUT_DATA
         return error
 
-    def _next_leg(self, recorder: CaseRecorder, evidence: Evidence) -> None:
+    def _next_leg(self, recorder: CaseRecorder, evidence: MemoryEvidence) -> None:
         """The URLs are about to expire: the next command goes on with fresh ones."""
         left, target = self._time_left(evidence), recorder.target()
         if left <= 0 or target is None:
             self._give_up(recorder, None)
             return
-        recorder.save_evidence(evidence.model_copy(update={"origin": {**evidence.origin, "attempt_failed": True}}))
-        known = recorder.evidence_item(evidence.evidence_id)
+        recorder.save_evidence(
+            evidence.model_copy(update={"origin": evidence.origin.model_copy(update={"attempt_failed": True})})
+        )
+        known = recorder.memory()
         self._wait_for(recorder, self._start(recorder, target, item=evidence.evidence_id, first=known, left=left), left)
 
-    def _complete(self, recorder: CaseRecorder, evidence: Evidence, claims: dict[str, Any]) -> Json:
-        upload = Upload(evidence.origin["landing_prefix"], evidence.origin["upload_id"])
+    def _complete(self, recorder: CaseRecorder, evidence: MemoryEvidence, claims: dict[str, Any]) -> Json:
+        upload = Upload(str(evidence.origin.landing_prefix), str(evidence.origin.upload_id))
         size = recorder.gateways.landing.complete_upload(upload.key, upload_id=upload.upload_id)
         if claims["encoding"] == "none" and size != claims["bytes"]:
             msg = f"{size} bytes landed but the target says it sent {claims['bytes']}"
@@ -342,7 +349,7 @@ class CaptureMemoryOperator(ForensicOperator):
                     "ended_at": ended,
                     "size_bytes": claims["bytes"],
                     "digests": (digest,),
-                    "origin": {**evidence.origin, "claims": claims, "landed_bytes": size},
+                    "origin": evidence.origin.model_copy(update={"claims": claims, "landed_bytes": size}),
                 }
             )
         )
@@ -360,9 +367,7 @@ class CaptureMemoryOperator(ForensicOperator):
     def on_final_failure(self, recorder: CaseRecorder, cause: str) -> None:
         """The evidence item says why there is no memory."""
         item = evidence_id(EvidenceKind.MEMORY, recorder.case.instance_id)
-        evidence = recorder.evidence_item(item) or Evidence(
-            evidence_id=item, kind=EvidenceKind.MEMORY, outcome=Outcome.FAILED
-        )
+        evidence = recorder.memory() or MemoryEvidence(evidence_id=item, outcome=Outcome.FAILED)
         if evidence.outcome is not Outcome.ACQUIRED:
             recorder.fail_evidence(evidence, reason=cause)
 
@@ -372,12 +377,12 @@ def _comment(recorder: CaseRecorder, item: str) -> str:
     return f"{recorder.case_id} {item}"
 
 
-def _under_way(known: Evidence, live: str | None) -> bool:
+def _under_way(known: MemoryEvidence, live: str | None) -> bool:
     """Whether an earlier try's command is there to be taken up: running, or ended and not yet judged."""
-    recorded = known.origin.get("command_id") and not known.origin.get("attempt_failed")
+    recorded = known.origin.command_id and not known.origin.attempt_failed
     return known.outcome is Outcome.PENDING and bool(live or recorded)
 
 
-def _landed(evidence: Evidence) -> bool:
+def _landed(evidence: MemoryEvidence) -> bool:
     """Whether a try of this evidence has completed its upload (what follows is verification, not capture)."""
-    return evidence.outcome is Outcome.PENDING and "claims" in evidence.origin
+    return evidence.outcome is Outcome.PENDING and evidence.origin.claims is not None

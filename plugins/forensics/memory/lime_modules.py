@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from forensics.memory.method import Probe
 from forensics.models.base import Model
+from forensics.models.memory import Probe
 from forensics.triage.policy import read_document
 
 

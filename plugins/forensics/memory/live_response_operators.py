@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.ssm import SsmGateway
@@ -18,7 +19,7 @@ from forensics.manifest import MANIFEST, MIB, MIN_PART, render
 from forensics.memory.upload_manifest import DELIVERY_SECONDS
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
-from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import Digest, EvidenceKind, LiveResponseEvidence, LiveResponseOrigin, Outcome
 from forensics.naming import evidence_id, evidence_key
 
 ARCHIVE = "live-response.tar"
@@ -45,24 +46,26 @@ class LiveResponseOperator(ForensicOperator):
     could be had it also takes the suspicious processes' programs and memory, and the memory item says so.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Send the command and wait for it; a command of an earlier try is taken up."""
         plan, target = recorder.plan(), recorder.target()
         if plan is None or target is None or not plan.memory.go:
             msg = "nothing is run on the target in this case"
             raise AirflowSkipException(msg)
         item = evidence_id(EvidenceKind.LIVE_RESPONSE, recorder.case.instance_id)
-        known = recorder.evidence_item(item)
+        known = recorder.live_response()
         if known and known.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL}:
             return {"evidence_id": item, "already": True}
         account = self.sessions.target("acquire")
         comment = f"{recorder.case_id} {item}"
         command_id = SsmGateway.of(account).find_command(instance_id=recorder.case.instance_id, comment=comment)
-        if known and known.outcome is Outcome.PENDING and not known.origin.get("attempt_failed"):
+        if known and known.outcome is Outcome.PENDING and not known.origin.attempt_failed:
             # An earlier try's: running, or ended and not yet looked at.
-            command_id = command_id or known.origin.get("command_id")
-            if command_id and known.origin.get("command_id") != command_id:
-                recorder.save_evidence(known.model_copy(update={"origin": {**known.origin, "command_id": command_id}}))
+            command_id = command_id or known.origin.command_id
+            if command_id and known.origin.command_id != command_id:
+                recorder.save_evidence(
+                    known.model_copy(update={"origin": known.origin.model_copy(update={"command_id": command_id})})
+                )
         else:
             command_id = None
         if not command_id:
@@ -78,12 +81,12 @@ class LiveResponseOperator(ForensicOperator):
         )
         return None
 
-    def _forget(self, recorder: CaseRecorder, known: Evidence | None) -> None:
+    def _forget(self, recorder: CaseRecorder, known: LiveResponseEvidence | None) -> None:
         """What an earlier try offered and was sent is of no more use."""
-        if known and "landing_prefix" in known.origin:
-            prefix = str(known.origin["landing_prefix"])
+        if known and known.origin.landing_prefix:
+            prefix = known.origin.landing_prefix
             recorder.gateways.landing.withdraw(prefix)
-            recorder.gateways.landing.abort_upload(f"{prefix}/{ARCHIVE}", upload_id=known.origin["upload_id"])
+            recorder.gateways.landing.abort_upload(f"{prefix}/{ARCHIVE}", upload_id=str(known.origin.upload_id))
 
     def _send(self, recorder: CaseRecorder, item: str, *, platform: str, comment: str) -> str:
         settings, landing = self.settings, recorder.gateways.landing
@@ -93,17 +96,16 @@ class LiveResponseOperator(ForensicOperator):
         upload_id = landing.start_upload(key)
         document = choose("live_response", platform=platform)
         version = ssm.document_version(document.name)
-        origin = {
-            "document": document.name,
-            "document_version": version,
-            "document_sha256": document.sha256,
-            "instance_id": recorder.case.instance_id,
-            "landing_prefix": prefix,
-            "upload_id": upload_id,
-        }
-        evidence = Evidence(
+        origin = LiveResponseOrigin(
+            document=document.name,
+            document_version=version,
+            document_sha256=document.sha256,
+            instance_id=recorder.case.instance_id,
+            landing_prefix=prefix,
+            upload_id=upload_id,
+        )
+        evidence = LiveResponseEvidence(
             evidence_id=item,
-            kind=EvidenceKind.LIVE_RESPONSE,
             outcome=Outcome.PENDING,
             account_id=recorder.case.account_id,
             region=recorder.case.region,
@@ -132,8 +134,10 @@ class LiveResponseOperator(ForensicOperator):
             comment=comment,
             timeout_seconds=seconds + LAST_ITEM_SECONDS,
         )
-        recorder.save_evidence(evidence.model_copy(update={"origin": {**origin, "command_id": command_id}}))
-        touched = {k: v for k, v in origin.items() if k != "upload_id"}
+        recorder.save_evidence(
+            evidence.model_copy(update={"origin": origin.model_copy(update={"command_id": command_id})})
+        )
+        touched = origin.stated(without=frozenset({"upload_id"}))
         recorder.custody(
             CustodyAction.HOST_TOUCHED,
             evidence_id=item,
@@ -142,33 +146,35 @@ class LiveResponseOperator(ForensicOperator):
         )
         return command_id
 
-    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Any) -> Json:
+    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Context) -> Json:
         """Read how the command ended; hash what landed and write it to the evidence store."""
         item = evidence_id(EvidenceKind.LIVE_RESPONSE, recorder.case.instance_id)
-        evidence = recorder.evidence_item(item)
+        evidence = recorder.live_response()
         if evidence is None:
             msg = f"evidence {item} was never started"
             raise AcquisitionError(msg)
-        recorder.gateways.landing.withdraw(str(evidence.origin["landing_prefix"]))
+        recorder.gateways.landing.withdraw(str(evidence.origin.landing_prefix))
         try:
             return self._take_over(recorder, evidence)
         except ForensicsError as error:
             if isinstance(error, AwsError) and error.retryable:
                 raise  # the archive may have landed: the next try looks again, the host is not touched a second time
             # Judged: the next try sends a command of its own.
-            recorder.save_evidence(evidence.model_copy(update={"origin": {**evidence.origin, "attempt_failed": True}}))
+            recorder.save_evidence(
+                evidence.model_copy(update={"origin": evidence.origin.model_copy(update={"attempt_failed": True})})
+            )
             raise
 
-    def _take_over(self, recorder: CaseRecorder, evidence: Evidence) -> Json:
-        item, prefix = evidence.evidence_id, str(evidence.origin["landing_prefix"])
+    def _take_over(self, recorder: CaseRecorder, evidence: LiveResponseEvidence) -> Json:
+        item, prefix = evidence.evidence_id, str(evidence.origin.landing_prefix)
         ssm = SsmGateway.of(self.sessions.target("acquire"))
-        found = ssm.invocation(command_id=evidence.origin["command_id"], instance_id=recorder.case.instance_id)
+        found = ssm.invocation(command_id=str(evidence.origin.command_id), instance_id=recorder.case.instance_id)
         if found is None or found.status != "Success":
-            recorder.gateways.landing.abort_upload(f"{prefix}/{ARCHIVE}", upload_id=evidence.origin["upload_id"])
-            cause = found.cause() if found else f"command {evidence.origin['command_id']} has vanished from SSM"
+            recorder.gateways.landing.abort_upload(f"{prefix}/{ARCHIVE}", upload_id=str(evidence.origin.upload_id))
+            cause = found.cause() if found else f"command {evidence.origin.command_id} has vanished from SSM"
             raise AcquisitionError(f"live response failed: {cause}", next_action=_NEXT)
         claims = read_claims(found, form=STATUS_LINE, error=AcquisitionError, next_action=_NEXT)
-        recorder.gateways.landing.complete_upload(f"{prefix}/{ARCHIVE}", upload_id=evidence.origin["upload_id"])
+        recorder.gateways.landing.complete_upload(f"{prefix}/{ARCHIVE}", upload_id=str(evidence.origin.upload_id))
         key = evidence_key(
             recorder.case_id, EvidenceKind.LIVE_RESPONSE, item=item, name=f"{prefix.rsplit('/', 1)[1]}/{ARCHIVE}"
         )
@@ -190,14 +196,14 @@ class LiveResponseOperator(ForensicOperator):
                 ),
                 "ended_at": datetime.now(UTC),
                 "lock": {"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
-                "origin": {**evidence.origin, "format": "tar", "claims": claims},
+                "origin": evidence.origin.model_copy(update={"format": "tar", "claims": claims}),
             }
         )
         self._record(recorder, acquired)
         return {"evidence_id": item, "outcome": acquired.outcome.value, "sha256": stored.sha256}
 
-    def _record(self, recorder: CaseRecorder, evidence: Evidence) -> None:
-        item, attempt, claims = evidence.evidence_id, evidence.origin["landing_prefix"], evidence.origin["claims"]
+    def _record(self, recorder: CaseRecorder, evidence: LiveResponseEvidence) -> None:
+        item, attempt, claims = evidence.evidence_id, evidence.origin.landing_prefix, evidence.origin.claims or {}
         detail = {
             "uri": evidence.uri,
             "version_id": evidence.version_id,
@@ -216,9 +222,9 @@ class LiveResponseOperator(ForensicOperator):
         if claims["depth"] == "processes":
             self._instead_of_an_image(recorder, evidence, images=claims["process_images"])
 
-    def _instead_of_an_image(self, recorder: CaseRecorder, live: Evidence, *, images: int) -> None:
+    def _instead_of_an_image(self, recorder: CaseRecorder, live: LiveResponseEvidence, *, images: int) -> None:
         """The memory item's verdict: single processes are more than nothing and less than an image."""
-        memory = recorder.evidence_item(evidence_id(EvidenceKind.MEMORY, recorder.case.instance_id))
+        memory = recorder.memory()
         if memory is None or memory.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL, Outcome.PENDING}:
             return
         reason = f"{memory.reason or 'no image'}; {images} suspicious processes are in {live.evidence_id} instead"
@@ -228,7 +234,7 @@ class LiveResponseOperator(ForensicOperator):
             CustodyAction.EVIDENCE_FAILED,
             evidence_id=memory.evidence_id,
             detail=detail,
-            once=f"processes-{live.origin['landing_prefix']}",
+            once=f"processes-{live.origin.landing_prefix}",
         )
 
     def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
@@ -238,14 +244,12 @@ class LiveResponseOperator(ForensicOperator):
     def on_final_failure(self, recorder: CaseRecorder, cause: str) -> None:
         """The evidence item says why there is no archive."""
         item = evidence_id(EvidenceKind.LIVE_RESPONSE, recorder.case.instance_id)
-        evidence = recorder.evidence_item(item) or Evidence(
-            evidence_id=item, kind=EvidenceKind.LIVE_RESPONSE, outcome=Outcome.FAILED
-        )
+        evidence = recorder.live_response() or LiveResponseEvidence(evidence_id=item, outcome=Outcome.FAILED)
         if evidence.outcome is not Outcome.ACQUIRED:
             recorder.fail_evidence(evidence, reason=cause)
 
 
 def _whole_image(recorder: CaseRecorder) -> bool:
     """Whether an image of all memory has landed (it may still be under verification)."""
-    memory = recorder.evidence_item(evidence_id(EvidenceKind.MEMORY, recorder.case.instance_id))
-    return memory is not None and "claims" in memory.origin
+    memory = recorder.memory()
+    return memory is not None and memory.origin.claims is not None

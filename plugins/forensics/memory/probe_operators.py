@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics import case_keys
@@ -15,10 +14,11 @@ from forensics.case.step import ForensicOperator, Json
 from forensics.document_registry import choose
 from forensics.errors import ForensicsError, MemoryCaptureError
 from forensics.memory.lime_modules import LimeModule
-from forensics.memory.method import Choice, Offer, Probe, choose_methods, parse
+from forensics.memory.method import Choice, Offer, choose_methods, parse
 from forensics.models.base import Model
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import EvidenceKind, Outcome
+from forensics.models.memory import Probe
 from forensics.settings import Settings
 
 PROBE_SECONDS = 60
@@ -41,7 +41,7 @@ class ProbeTargetOperator(ForensicOperator):
     It only reads. A target that cannot be asked does not keep the capture from being tried.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Send the probe; the trigger ends the task."""
         plan, target = recorder.plan(), recorder.target()
         if plan is None or target is None or not plan.memory.go:

@@ -11,10 +11,11 @@ from forensics.errors import EvidenceTransferError, ForensicsError
 from forensics.manifest import MANIFEST, MIB, Leg, part_size_for, render
 from forensics.memory.lime_module_store import LimeModuleStore
 from forensics.memory.lime_modules import LimeModule, module_for
-from forensics.memory.method import Choice, Method, Probe
+from forensics.memory.method import Choice, Method
 from forensics.memory.parts import LIST_LIMIT, PartList, parse
 from forensics.models.case import TimelineKind
-from forensics.models.evidence import Evidence
+from forensics.models.evidence import MemoryEvidence
+from forensics.models.memory import Probe
 from forensics.settings import Settings
 
 KERNEL_FACTS = ("btf", "kallsyms", "version", "iomem")
@@ -49,17 +50,17 @@ def new_upload(recorder: CaseRecorder, item: str) -> Upload:
     return Upload(prefix, recorder.gateways.landing.start_upload(f"{prefix}/{IMAGE}"))
 
 
-def interrupted(recorder: CaseRecorder, evidence: Evidence | None) -> tuple[Upload | None, str]:
+def interrupted(recorder: CaseRecorder, evidence: MemoryEvidence | None) -> tuple[Upload | None, str]:
     """The upload of an earlier try with what landed of it, or None and why it starts anew.
 
     S3's own list says what landed (the target's list only gives digests and offsets): a part is known when both agree on
     its size. Whatever came after the last such part is sent again, at most one part.
     """
-    if evidence is None or "upload_id" not in evidence.origin:
+    if evidence is None or evidence.origin.upload_id is None:
         return None, "there was no earlier try"
-    upload = Upload(str(evidence.origin["landing_prefix"]), str(evidence.origin["upload_id"]))
-    if evidence.origin.get("no_resume"):
-        return None, str(evidence.origin["no_resume"])
+    upload = Upload(str(evidence.origin.landing_prefix), evidence.origin.upload_id)
+    if evidence.origin.no_resume:
+        return None, evidence.origin.no_resume
     sizes = recorder.gateways.landing.part_sizes(upload.key, upload_id=upload.upload_id)
     if not sizes:
         return None, "no part of the earlier try is in S3"

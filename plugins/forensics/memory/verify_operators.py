@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+
+from airflow.sdk import Context
 
 from forensics.aws.s3 import StoredObject
 from forensics.case.recorder import CaseRecorder
@@ -18,7 +19,8 @@ from forensics.memory.parts import LIST_LIMIT, PartList, checked, decoded, parse
 from forensics.memory.upload_manifest import IMAGE, KERNEL_FACTS, LIST
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
-from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import Digest, EvidenceKind, MemoryEvidence, Outcome, StoredFact, Transport
+from forensics.models.memory import Probe
 from forensics.naming import evidence_id, evidence_key
 
 FACT_LIMIT = 64 * MIB
@@ -28,7 +30,7 @@ FACT_LIMIT = 64 * MIB
 class Facts:
     """Kernel facts in the evidence store, their bytes for the gate, and the names of those that are missing."""
 
-    stored: dict[str, dict[str, Any]]
+    stored: dict[str, StoredFact]
     bodies: dict[str, bytes]
     missing: list[str]
 
@@ -40,11 +42,11 @@ class VerifyMemoryOperator(ForensicOperator):
     stored object's digest is computed here, from the bytes of the parts that agreed.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Promote the landed image to evidence."""
         item = evidence_id(EvidenceKind.MEMORY, recorder.case.instance_id)
-        evidence = recorder.evidence_item(item)
-        if evidence is None or "claims" not in evidence.origin:
+        evidence = recorder.memory()
+        if evidence is None or evidence.origin.claims is None:
             msg = "no memory image has landed"
             raise MemoryCaptureError(msg, next_action="clear memory.capture_memory")
         if evidence.outcome is Outcome.ACQUIRED:
@@ -73,8 +75,8 @@ class VerifyMemoryOperator(ForensicOperator):
             raise error
         return {"evidence_id": item, "outcome": verdict.outcome.value, "sha256": stored.sha256}
 
-    def _parts(self, recorder: CaseRecorder, evidence: Evidence) -> PartList:
-        prefix, claims = evidence.origin["landing_prefix"], evidence.origin["claims"]
+    def _parts(self, recorder: CaseRecorder, evidence: MemoryEvidence) -> PartList:
+        prefix, claims = evidence.origin.landing_prefix, evidence.origin.claims or {}
         found = parse(recorder.gateways.landing.read(f"{prefix}/{LIST}", limit=LIST_LIMIT))
         if found.sha256 != claims["list_sha256"]:
             msg = f"{evidence.evidence_id}: the list of parts has SHA-256 {found.sha256}, the target computed {claims['list_sha256']}"
@@ -82,14 +84,14 @@ class VerifyMemoryOperator(ForensicOperator):
         recorder.gateways.evidence.put(_key(recorder, evidence, LIST), found.text, content_type="text/plain")
         return found
 
-    def _image(self, recorder: CaseRecorder, evidence: Evidence, parts: PartList) -> Iterator[bytes]:
+    def _image(self, recorder: CaseRecorder, evidence: MemoryEvidence, parts: PartList) -> Iterator[bytes]:
         """The image's bytes out of the landing bucket, each part compared with its digest, unfolded if compressed."""
-        landed = recorder.gateways.landing.stream(f"{evidence.origin['landing_prefix']}/{IMAGE}")
+        landed = recorder.gateways.landing.stream(f"{evidence.origin.landing_prefix}/{IMAGE}")
         limit = int(evidence.size_bytes or 0)
         return decoded(checked(landed, parts.parts), encoding=parts.encoding, limit=limit)
 
-    def _agree(self, evidence: Evidence, stored: StoredObject) -> None:
-        whole = evidence.origin["claims"]["sha256"]
+    def _agree(self, evidence: MemoryEvidence, stored: StoredObject) -> None:
+        whole = (evidence.origin.claims or {})["sha256"]
         if whole and stored.sha256 != whole:
             msg = f"{evidence.evidence_id}: the stored object's SHA-256 is {stored.sha256}, the target computed {whole}"
             raise DigestMismatchError(msg)
@@ -99,9 +101,9 @@ class VerifyMemoryOperator(ForensicOperator):
             )
             raise EvidenceTransferError(msg, next_action="clear memory.capture_memory to capture again")
 
-    def _record(self, recorder: CaseRecorder, evidence: Evidence, problems: list[str]) -> None:
+    def _record(self, recorder: CaseRecorder, evidence: MemoryEvidence, problems: list[str]) -> None:
         # The ledger first: a kill between the two repeats the step, and `once` keeps the ledger free of doubles.
-        item, attempt = evidence.evidence_id, evidence.origin["landing_prefix"]
+        item, attempt = evidence.evidence_id, evidence.origin.landing_prefix
         recorder.custody(
             CustodyAction.EVIDENCE_ACQUIRED,
             evidence_id=item,
@@ -140,10 +142,10 @@ class VerifyMemoryOperator(ForensicOperator):
             facts={"evidence_id": item, "uri": evidence.uri, "sha256": evidence.digests[-1].value},
         )
 
-    def _facts(self, recorder: CaseRecorder, evidence: Evidence) -> Facts:
+    def _facts(self, recorder: CaseRecorder, evidence: MemoryEvidence) -> Facts:
         """Kernel facts that gate and investigation need: BTF, symbol addresses, banner, RAM map."""
         facts = Facts({}, {}, [])
-        prefix, claims = evidence.origin["landing_prefix"], evidence.origin["claims"].get("symbols") or {}
+        prefix, claims = evidence.origin.landing_prefix, (evidence.origin.claims or {}).get("symbols") or {}
         for name in KERNEL_FACTS:
             if recorder.gateways.landing.size(f"{prefix}/{name}") in {None, 0}:
                 facts.missing.append(name)
@@ -156,38 +158,38 @@ class VerifyMemoryOperator(ForensicOperator):
             if said and said != stored.sha256:
                 msg = f"{evidence.evidence_id}: kernel fact {name} has SHA-256 {stored.sha256}, the target computed {said}"
                 raise DigestMismatchError(msg)
-            facts.stored[name] = {"key": key, "sha256": stored.sha256, "bytes": stored.size_bytes}
+            facts.stored[name] = StoredFact(key=key, sha256=stored.sha256, bytes=stored.size_bytes)
             facts.bodies[name] = body
         return facts
 
     def on_final_failure(self, recorder: CaseRecorder, cause: str) -> None:
         """An image that does not verify is not evidence."""
-        evidence = recorder.evidence_item(evidence_id(EvidenceKind.MEMORY, recorder.case.instance_id))
+        evidence = recorder.memory()
         if evidence and evidence.outcome is not Outcome.ACQUIRED:
             recorder.fail_evidence(evidence, reason=cause)
 
 
-def _key(recorder: CaseRecorder, evidence: Evidence, name: str) -> str:
-    attempt = str(evidence.origin["landing_prefix"]).rsplit("/", 1)[1]
+def _key(recorder: CaseRecorder, evidence: MemoryEvidence, name: str) -> str:
+    attempt = str(evidence.origin.landing_prefix).rsplit("/", 1)[1]
     return evidence_key(recorder.case_id, EvidenceKind.MEMORY, item=evidence.evidence_id, name=f"{attempt}/{name}")
 
 
-def _claims(evidence: Evidence, facts: Facts) -> Claims:
+def _claims(evidence: MemoryEvidence, facts: Facts) -> Claims:
     """What the gate compares with; the probe's banner was read before the capture and goes first."""
-    probe = evidence.origin.get("probe") or {}
+    probe = evidence.origin.probe or Probe()
     version = facts.bodies.get("version", b"").decode("utf-8", "replace")
     return Claims(
-        banner=probe.get("banner") or version or None,
+        banner=probe.banner or version or None,
         iomem=facts.bodies.get("iomem", b"").decode("ascii", "replace") or None,
         kallsyms=facts.bodies.get("kallsyms"),
-        architecture=probe.get("architecture") or "x86_64",
-        memory_bytes=int(probe.get("memory_kib") or 0) * 1024,
+        architecture=probe.architecture or "x86_64",
+        memory_bytes=probe.memory_kib * 1024,
     )
 
 
 def _verified(
-    evidence: Evidence, stored: StoredObject, *, parts: PartList, facts: Facts, walker: LimeWalker, verdict: Grade
-) -> Evidence:
+    evidence: MemoryEvidence, stored: StoredObject, *, parts: PartList, facts: Facts, walker: LimeWalker, verdict: Grade
+) -> MemoryEvidence:
     return evidence.model_copy(
         update={
             "outcome": verdict.outcome,
@@ -200,18 +202,19 @@ def _verified(
                 Digest(value=stored.sha256, subject="the stored object, all bytes", source="control-plane"),
             ),
             "lock": {"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
-            "origin": {
-                **evidence.origin,
-                "format": "raw" if walker.raw else "LiME v1",
-                "method": parts.method,
-                "transport": {"encoding": parts.encoding, "parts": len(parts.parts), "list_sha256": parts.sha256},
-                "ranges": len(walker.segments),
-                "zero_share": round(walker.zero_share, 4),
-                "kernel_banner": (walker.banner or "")[:400],
-                "kernel_facts": facts.stored,
-                "kernel_facts_missing": facts.missing,
-                "checks": [f"{c.name}: {c.mark.value}, {c.said}" for c in verdict.checks],
-                "checks_passed": all(c.mark is Mark.PASSED for c in verdict.checks),
-            },
+            "origin": evidence.origin.model_copy(
+                update={
+                    "format": "raw" if walker.raw else "LiME v1",
+                    "method": parts.method,
+                    "transport": Transport(encoding=parts.encoding, parts=len(parts.parts), list_sha256=parts.sha256),
+                    "ranges": len(walker.segments),
+                    "zero_share": round(walker.zero_share, 4),
+                    "kernel_banner": (walker.banner or "")[:400],
+                    "kernel_facts": facts.stored,
+                    "kernel_facts_missing": tuple(facts.missing),
+                    "checks": tuple(f"{c.name}: {c.mark.value}, {c.said}" for c in verdict.checks),
+                    "checks_passed": all(c.mark is Mark.PASSED for c in verdict.checks),
+                }
+            ),
         }
     )

@@ -16,7 +16,7 @@ from forensics.models.containment import (
     RestorePoint,
 )
 from forensics.models.custody import CustodyEvent
-from forensics.models.evidence import Evidence
+from forensics.models.evidence import AnyEvidence
 from forensics.models.finding import Finding
 from forensics.models.plan import ResponsePlan
 from forensics.models.results import Investigation, ToolResults
@@ -129,7 +129,7 @@ class CaseView(Model):
     findings: tuple[Finding, ...] = ()
     target: Target | None = None
     plan: ResponsePlan | None = None
-    evidence: tuple[Evidence, ...] = ()
+    evidence: tuple[AnyEvidence, ...] = ()
     containment: ContainmentResult | None = None
     containment_plan: ContainmentPlan | None = None
     rehearsal: Rehearsal | None = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field, TypeAdapter
 
 from forensics.models.base import AccountId, Model, Utc
+from forensics.models.memory import Probe
 
 # Subject of the digest that a capture in several commands has: no digest of the image as a whole could be taken on the target.
 LIST_SUBJECT = "the list of parts with the digest of each"
@@ -46,6 +47,105 @@ class Digest(Model):
     source: str = Field(description="who computed it: target, control-plane, forensic-instance, s3")
 
 
+class Origin(Model):
+    """Where an item comes from and how it was taken; what is not known yet is absent."""
+
+    def stated(self, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """What is known, as JSON: for the ledger, the report and exports."""
+        return self.model_dump(mode="json", exclude_none=True, exclude=set(without))
+
+
+class StoredFact(Model):
+    """A small object of the evidence store that belongs to an item."""
+
+    key: str
+    sha256: str
+    bytes: int
+
+
+class BlockManifest(Model):
+    """The list of a disk's written blocks in the evidence store."""
+
+    uri: str
+    sha256: str
+    blocks: int
+
+
+class Transport(Model):
+    """How the bytes of an image travelled: encoding, number of parts, digest of their list."""
+
+    encoding: str
+    parts: int
+    list_sha256: str
+
+
+class ControlPlaneOrigin(Origin):
+    """Facts that AWS states about the target."""
+
+
+class CommandOrigin(Origin):
+    """What one SSM command on the target sends to the landing bucket."""
+
+    document: str | None = None
+    document_sha256: str | None = None
+    document_version: str | None = None
+    instance_id: str | None = None
+    landing_prefix: str | None = None
+    upload_id: str | None = None
+    command_id: str | None = None
+    attempt_failed: bool = False
+    format: str | None = None
+    claims: dict[str, Any] | None = Field(default=None, description="the status line: what the target says")
+
+
+class MemoryOrigin(CommandOrigin):
+    """How an image of memory was taken, and what its validation saw."""
+
+    first_started: Utc | None = None
+    tool_sha256: str | None = None
+    methods: tuple[str, ...] = ()
+    method: str | None = None
+    why: str | None = None
+    warnings: tuple[str, ...] = ()
+    probe: Probe | None = None
+    first_part: int = 1
+    attempts_without_data: int = Field(default=0, validation_alias=AliasChoices("attempts_without_data", "fruitless"))
+    no_resume: str | None = None
+    landed_bytes: int | None = None
+    transport: Transport | None = None
+    ranges: int | None = None
+    zero_share: float | None = None
+    kernel_banner: str | None = None
+    kernel_facts: dict[str, StoredFact] = Field(default_factory=dict)
+    kernel_facts_missing: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    checks_passed: bool | None = None
+
+
+class LiveResponseOrigin(CommandOrigin):
+    """How a live response was taken."""
+
+
+class DiskOrigin(Origin):
+    """The lineage of a disk: volume, snapshot, copies, and the digest's manifest."""
+
+    volume_id: str | None = None
+    device: str | None = None
+    size_gib: int | None = None
+    encrypted: bool | None = None
+    consistency: str | None = None
+    snapshot_id: str | None = None
+    member_copy_id: str | None = None
+    copy_id: str | None = None
+    copy_region: str | None = None
+    key_case: str | None = None
+    route: str | None = None
+    why: str | None = None
+    next_action: str | None = None
+    block_manifest: BlockManifest | None = None
+    source_comparison: str | None = None
+
+
 class Evidence(Model):
     """One acquired item; the same id is updated by the steps that acquire and verify it."""
 
@@ -61,5 +161,44 @@ class Evidence(Model):
     digests: tuple[Digest, ...] = ()
     started_at: Utc | None = None
     ended_at: Utc | None = None
-    origin: dict[str, Any] = Field(default_factory=dict, description="lineage: volume, snapshot, copy, device, method")
+    origin: Origin = Origin()
     lock: dict[str, Any] = Field(default_factory=dict, description="object lock or snapshot lock as read back")
+
+
+class ControlPlaneEvidence(Evidence):
+    """The control-plane snapshot."""
+
+    kind: Literal[EvidenceKind.CONTROL_PLANE] = EvidenceKind.CONTROL_PLANE
+    origin: ControlPlaneOrigin = ControlPlaneOrigin()
+
+
+class MemoryEvidence(Evidence):
+    """An image of the target's memory."""
+
+    kind: Literal[EvidenceKind.MEMORY] = EvidenceKind.MEMORY
+    origin: MemoryOrigin = MemoryOrigin()
+
+
+class DiskEvidence(Evidence):
+    """One disk of the target."""
+
+    kind: Literal[EvidenceKind.DISK] = EvidenceKind.DISK
+    origin: DiskOrigin = DiskOrigin()
+
+
+class LiveResponseEvidence(Evidence):
+    """What the running target showed of itself."""
+
+    kind: Literal[EvidenceKind.LIVE_RESPONSE] = EvidenceKind.LIVE_RESPONSE
+    origin: LiveResponseOrigin = LiveResponseOrigin()
+
+
+AnyEvidence = Annotated[
+    ControlPlaneEvidence | MemoryEvidence | DiskEvidence | LiveResponseEvidence, Field(discriminator="kind")
+]
+_READER: TypeAdapter[AnyEvidence] = TypeAdapter(AnyEvidence)
+
+
+def read_evidence(data: object) -> AnyEvidence:
+    """The item of a record of the case store, as the model of its kind. Raises pydantic's ``ValidationError``."""
+    return _READER.validate_python(data)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow.sdk import Context
+
 from forensics import __version__
 from forensics.aws.s3_archive import EvidenceArchive
 from forensics.case.recorder import CaseRecorder
@@ -30,7 +32,7 @@ class ExportCaseOperator(ForensicOperator):
         self.largest_mib = largest_mib
         self.requester = requester
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Record the export, sign the ledger with it, write the bundle."""
         limit = self._limit()
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from forensics.case.gaps import gaps
@@ -25,7 +25,7 @@ from forensics.report.exports import exports
 class WriteReportOperator(ForensicOperator):
     """Render the case and store the report, HTML and JSON, and its exports in the evidence store."""
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Write a new version of the report; earlier ones stay."""
         recorder.phase(Phase.REPORT)
         tell_killed_steps(recorder, context)
@@ -69,7 +69,7 @@ class WriteReportOperator(ForensicOperator):
 class CloseCaseOperator(ForensicOperator):
     """Close the case; fails when anything that the plan wanted is missing, so that the run's state tells the truth."""
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Decide the status, sign the ledger, release the instance's lock."""
         now = datetime.now(UTC)
         missing = self._sweep(recorder)
@@ -95,7 +95,7 @@ class CloseCaseOperator(ForensicOperator):
             recorder.findings(),
             case=closed,
             store=recorder.gateways.store,
-            write_back=FindingWriteBack.of(self.sessions),
+            write_back=lambda: FindingWriteBack.of(self.sessions),
             settings=self.settings,
             step=self.task_id,
         )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics import case_keys
@@ -20,7 +21,7 @@ from forensics.case.step import ForensicOperator, Json
 from forensics.errors import AwsError, InvalidCaseError, ResourceGoneError
 from forensics.models.case import Milestone, Phase
 from forensics.models.custody import CustodyAction
-from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import ControlPlaneEvidence, Digest, EvidenceKind, Outcome
 from forensics.models.plan import Action, Decision, ResponsePlan
 from forensics.models.target import SsmStatus
 from forensics.models.verification import Verification
@@ -34,7 +35,7 @@ from forensics.triage.planning import SETTLE_SECONDS, look_up, make_plan
 class DescribeTargetOperator(ForensicOperator):
     """Freeze the control-plane facts of the target: first in the order of volatility, and it changes nothing."""
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Describe the instance, store the raw answers as evidence and the model in the case.
 
         Meanwhile the findings are looked up live: whether they are genuine decides on the isolation, and costs no time.
@@ -106,9 +107,8 @@ class DescribeTargetOperator(ForensicOperator):
         )
         stored = recorder.gateways.evidence.put(key, body, content_type="application/json")
         recorder.save_evidence(
-            Evidence(
+            ControlPlaneEvidence(
                 evidence_id=item,
-                kind=EvidenceKind.CONTROL_PLANE,
                 outcome=Outcome.ACQUIRED,
                 account_id=recorder.case.account_id,
                 region=recorder.case.region,
@@ -132,7 +132,7 @@ class DescribeTargetOperator(ForensicOperator):
 class PlanResponseOperator(ForensicOperator):
     """Decide what is acquired and whether the target is isolated, each with its reasons."""
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Decide, record and announce the plan."""
         seen = recorder.findings()
         guard = IsolationGuard.of(self.sessions)
@@ -161,7 +161,7 @@ class ExtendPlanOperator(ForensicOperator):
     unless isolation came new and needs no approval.
     """
 
-    def act(self, recorder: CaseRecorder, context: Any) -> Json:
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Decide what the later findings add; returns the actions that are new, in ``added``."""
         before = recorder.plan()
         if before is None:

@@ -13,7 +13,7 @@ from forensics import case_keys
 from forensics.errors import CaseError
 from forensics.models.case import Case, CaseView
 from forensics.models.containment import ContainmentResult
-from forensics.models.evidence import Evidence
+from forensics.models.evidence import read_evidence
 from forensics.models.plan import ResponsePlan
 
 CASE_ID = re.compile(r"fc-[0-9]{8}-[0-9a-f]{10}")
@@ -99,9 +99,7 @@ class StoreReader:
                 case=case,
                 plan=store.get(case.case_id, case_keys.PLAN, ResponsePlan),
                 containment=store.get(case.case_id, case_keys.CONTAINMENT, ContainmentResult),
-                evidence=tuple(
-                    Evidence.model_validate(data) for _, data in store.items(case.case_id, case_keys.EVIDENCE)
-                ),
+                evidence=tuple(read_evidence(data) for _, data in store.items(case.case_id, case_keys.EVIDENCE)),
                 generated_at=datetime.now(UTC),
             )
         except ValidationError as error:

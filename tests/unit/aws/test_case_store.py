@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensics.aws.case_store import CaseStore, case_pk, from_item, to_item
+from forensics.aws.attributes import from_item, to_item
+from forensics.aws.case_store import CaseStore, case_pk
 from forensics.custody.chain import canonical
 from forensics.errors import AwsError, CaseError
 from forensics.models.case import Case, CaseStatus, Milestone, Phase, StepFailure, TimelineKind
-from forensics.models.evidence import Evidence, EvidenceKind
+from forensics.models.evidence import EvidenceKind, read_evidence
 from forensics.models.finding import CustomAction, Finding, FindingSource, Severity
 from tests.unit.builders import CASE_ID, NOW, case, evidence, finding
 
@@ -207,10 +208,10 @@ def test_updates_keep_the_rest_and_move_the_index(store: CaseStore) -> None:
 
 
 def test_models_survive_the_store(store: CaseStore) -> None:
-    item = evidence(EvidenceKind.DISK, origin={"ratio": 0.1, "deep": [{"n": 3, "none": None}]}, started_at=NOW)
+    item = evidence(EvidenceKind.DISK, lock={"ratio": 0.1, "deep": [{"n": 3, "none": None}]}, started_at=NOW)
     store.put(CASE_ID, "EVIDENCE#x", item)
-    assert store.get(CASE_ID, "EVIDENCE#x", Evidence) == item
-    assert store.get(CASE_ID, "EVIDENCE#y", Evidence) is None
+    assert read_evidence(store.data(CASE_ID, "EVIDENCE#x")) == item
+    assert store.data(CASE_ID, "EVIDENCE#y") is None
 
 
 def test_put_once_keeps_the_first(store: CaseStore) -> None:

@@ -10,7 +10,7 @@ import pytest
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from forensics.aws import polling as base
-from forensics.aws.polling import Outcome, PollTrigger
+from forensics.aws.polling import PollTrigger, WaitResult
 from forensics.errors import AccessDeniedError, AwsError, ForensicsError, ResourceGoneError, ThrottledError
 
 
@@ -36,7 +36,7 @@ class Scripted(PollTrigger):
         """For the messages."""
         return "a scripted thing"
 
-    def check(self) -> Outcome | None:
+    def check(self) -> WaitResult | None:
         """The next answer."""
         self.looks += 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -45,7 +45,7 @@ class Scripted(PollTrigger):
         return answer
 
 
-GOOD = Outcome(ok=True, payload={"snapshots": ["snap-1"]})
+GOOD = WaitResult(ok=True, payload={"snapshots": ["snap-1"]})
 
 
 def events(trigger: PollTrigger) -> list[TriggerEvent]:
@@ -71,7 +71,7 @@ def test_success_ends_the_task_when_nothing_is_left_to_do() -> None:
 
 @pytest.mark.parametrize("ends_task", [True, False])
 def test_a_failure_always_resumes_the_task_so_that_it_is_recorded(ends_task: bool) -> None:
-    (event,) = events(Scripted(Outcome(ok=False, payload={"cause": "x"}), ends_task=ends_task))
+    (event,) = events(Scripted(WaitResult(ok=False, payload={"cause": "x"}), ends_task=ends_task))
     assert type(event) is TriggerEvent
     assert event.payload == {"ok": False, "cause": "x"}
 
@@ -120,7 +120,7 @@ def test_what_a_repetition_cannot_mend_fails_at_once(error: ForensicsError) -> N
 
 def test_looking_does_not_stop_the_triggerers_loop() -> None:
     class Slow(Scripted):
-        def check(self) -> Outcome | None:
+        def check(self) -> WaitResult | None:
             time.sleep(0.2)
             return GOOD
 
@@ -149,6 +149,6 @@ def test_an_event_that_starts_the_task_again_is_held_back_and_one_that_ends_it_i
         asyncio.run(first())
         return time.monotonic() - began
 
-    there = Outcome(ok=True, payload={})
+    there = WaitResult(ok=True, payload={})
     assert seconds(Scripted(there)) >= 0.3
     assert seconds(Scripted(there, ends_task=True)) < 0.3

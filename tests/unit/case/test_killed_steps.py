@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
 
 from forensics.case.killed_steps import tell_killed_steps
-from tests.unit.recorders import Desk
-
-
-class LookingDesk(Desk):
-    """A recorder whose view shows the failures that are recorded."""
-
-    def view(self) -> Any:
-        """Only the failures."""
-        return SimpleNamespace(failures=tuple(self.store.failures.values()))
+from tests.unit.recorders import FakeRecorder
 
 
 class TaskInstance:
@@ -30,10 +21,10 @@ class TaskInstance:
 
 
 def test_a_failed_task_that_recorded_nothing_is_recorded_once() -> None:
-    recorder = LookingDesk()
+    recorder = FakeRecorder()
     ti = TaskInstance(capture="failed", verify="upstream_failed", copy="success", snapshot="failed")
     context = {"ti": ti, "dag_run": SimpleNamespace(dag_id="forensic_case", run_id="fc-1")}
     assert tell_killed_steps(recorder, context) == ["capture", "snapshot"]  # type: ignore[arg-type]
-    assert [told.split(":")[1].strip() for told in recorder.told] == ["capture", "snapshot"]
-    assert "clear the task" in recorder.told[0]
+    assert [mail.event for mail in recorder.mailbox.mail] == ["failed:capture", "failed:snapshot"]
+    assert "clear the task" in recorder.mailbox.mail[0].lines[-1]
     assert tell_killed_steps(recorder, context) == []  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
 import forensics
-from forensics.aws.polling import Outcome, PollTrigger
+from forensics.aws.polling import PollTrigger, WaitResult
 from forensics.case.step import ForensicOperator, Json
 from forensics.errors import (
     ContainmentError,
@@ -22,7 +22,7 @@ from forensics.errors import (
 )
 from forensics.models.case import StepFailure
 from tests.unit.builders import CASE_ID, NOW
-from tests.unit.recorders import Desk, context
+from tests.unit.recorders import FakeRecorder, context
 
 
 class Waiting(PollTrigger):
@@ -32,7 +32,7 @@ class Waiting(PollTrigger):
         """Nothing more."""
         return {}
 
-    def check(self) -> Outcome | None:
+    def check(self) -> WaitResult | None:
         """Never asked here: nothing runs the trigger."""
         return None
 
@@ -44,7 +44,7 @@ class Waiting(PollTrigger):
 class Step(ForensicOperator):
     """A step that does what a test says."""
 
-    def __init__(self, *, work: Callable[[Any], Json], recorder: Desk, **kwargs: Any) -> None:
+    def __init__(self, *, work: Callable[[Any], Json], recorder: FakeRecorder, **kwargs: Any) -> None:
         super().__init__(case_id=CASE_ID, **kwargs)
         self.work = work
         self.a_recorder = recorder
@@ -67,7 +67,7 @@ class Step(ForensicOperator):
         return InvestigationError(cause, next_action=next_action or None)
 
 
-def make(work: Callable[[Any], Json], recorder: Desk, kind: type[Step] = Step) -> Step:
+def make(work: Callable[[Any], Json], recorder: FakeRecorder, kind: type[Step] = Step) -> Step:
     """A step that does this work at this recorder (Airflow's operators take keywords only)."""
     return kind(task_id="step", work=work, recorder=recorder)
 
@@ -82,9 +82,9 @@ def raising(error: BaseException) -> Callable[[Any], Json]:
 
 
 @pytest.fixture
-def recorder() -> Desk:
+def recorder() -> FakeRecorder:
     """A recorder without records."""
-    return Desk()
+    return FakeRecorder()
 
 
 def old_failure() -> StepFailure:
@@ -93,68 +93,73 @@ def old_failure() -> StepFailure:
 
 
 @pytest.mark.parametrize("try_number", [1, 2])
-def test_an_error_that_will_be_retried_is_noted_and_not_a_failure(recorder: Desk, try_number: int) -> None:
+def test_an_error_that_will_be_retried_is_noted_and_not_a_failure(recorder: FakeRecorder, try_number: int) -> None:
     error = MemoryCaptureError("the agent went away")
     step = make(raising(error), recorder)
     with pytest.raises(MemoryCaptureError) as caught:
         step.execute(context(try_number))
     assert caught.value is error
-    assert recorder.store.failures == {} and recorder.told == [] and step.meant == []
+    assert recorder.store.failures() == {} and recorder.subjects == [] and step.meant == []
     assert recorder.notes == [f"try {try_number} of step failed and is repeated: the agent went away"]
 
 
-def test_the_last_try_records_announces_and_fails_for_good(recorder: Desk) -> None:
+def test_the_last_try_records_announces_and_fails_for_good(recorder: FakeRecorder) -> None:
     step = make(raising(MemoryCaptureError("the agent went away", next_action="restart the agent")), recorder)
     with pytest.raises(AirflowFailException, match=r"the agent went away. What to do next: restart the agent"):
         step.execute(context(3))
-    failure = recorder.store.failures["step"]
+    failure = recorder.store.failures()["step"]
     assert (failure.cause, failure.next_action, failure.try_number) == (
         "the agent went away",
         "restart the agent",
         3,
     )
-    assert recorder.told == ["FAILED: step: the agent went away: restart the agent"]
+    assert recorder.subjects == [f"[{CASE_ID}] FAILED: step"]
+    assert recorder.mailbox.mail[0].lines[2:] == [
+        "Cause: the agent went away",
+        "What to do next: restart the agent",
+    ]
     assert step.meant == ["the agent went away"]
 
 
-def test_after_a_clear_the_tries_count_on(recorder: Desk) -> None:
+def test_after_a_clear_the_tries_count_on(recorder: FakeRecorder) -> None:
     with pytest.raises(ContainmentError):
         make(raising(ContainmentError("x")), recorder).execute(context(4, retries=5))
-    assert recorder.store.failures == {}
+    assert recorder.store.failures() == {}
 
 
 @pytest.mark.parametrize("error", [DigestMismatchError("two digests differ")])
-def test_damage_is_never_retried(recorder: Desk, error: ForensicsError) -> None:
+def test_damage_is_never_retried(recorder: FakeRecorder, error: ForensicsError) -> None:
     with pytest.raises(AirflowFailException):
         make(raising(error), recorder).execute(context(1))
-    assert "examiner" in recorder.store.failures["step"].next_action
+    assert "examiner" in recorder.store.failures()["step"].next_action
 
 
-def test_an_unforeseen_error_is_retried_and_then_recorded_with_its_kind(recorder: Desk) -> None:
+def test_an_unforeseen_error_is_retried_and_then_recorded_with_its_kind(recorder: FakeRecorder) -> None:
     with pytest.raises(KeyError):
         make(raising(KeyError("Output")), recorder).execute(context(1))
     with pytest.raises(AirflowFailException):
         make(raising(KeyError("Output")), recorder).execute(context(3))
-    assert recorder.store.failures["step"].cause == "KeyError: 'Output'"
+    assert recorder.store.failures()["step"].cause == "KeyError: 'Output'"
 
 
-def test_a_skip_passes_and_clears_an_earlier_failure(recorder: Desk) -> None:
-    recorder.store.failures["step"] = old_failure()
+def test_a_skip_passes_and_clears_an_earlier_failure(recorder: FakeRecorder) -> None:
+    recorder.store.fail(CASE_ID, old_failure())
     with pytest.raises(AirflowSkipException, match="not wanted"):
         make(raising(AirflowSkipException("not wanted")), recorder).execute(context(3))
-    assert recorder.store.failures == {} and recorder.told == []
+    assert recorder.store.failures() == {} and recorder.subjects == []
 
 
-def test_success_returns_the_result_and_clears_an_earlier_failure(recorder: Desk) -> None:
-    recorder.store.failures |= {"step": old_failure(), "another": old_failure()}
+def test_success_returns_the_result_and_clears_an_earlier_failure(recorder: FakeRecorder) -> None:
+    recorder.store.fail(CASE_ID, old_failure())
+    recorder.store.fail(CASE_ID, old_failure().model_copy(update={"step": "another"}))
     assert make(lambda _: {"a": 1}, recorder).execute(context()) == {"a": 1}
-    assert list(recorder.store.failures) == ["another"]
+    assert list(recorder.store.failures()) == ["another"]
 
 
-def test_an_honest_failure_of_a_step_itself_passes(recorder: Desk) -> None:
+def test_an_honest_failure_of_a_step_itself_passes(recorder: FakeRecorder) -> None:
     with pytest.raises(AirflowFailException, match="closed with gaps"):
         make(raising(AirflowFailException("closed with gaps")), recorder).execute(context(1))
-    assert recorder.store.failures == {}
+    assert recorder.store.failures() == {}
 
 
 # ---------------------------------------------------------------------- waits
@@ -168,64 +173,64 @@ def waits(step: Step, *, seconds: float, ends_task: bool = False) -> Callable[[A
     return work
 
 
-def test_a_wait_defers_to_the_one_way_back(recorder: Desk) -> None:
+def test_a_wait_defers_to_the_one_way_back(recorder: FakeRecorder) -> None:
     step = make(lambda _: None, recorder)
     step.work = waits(step, seconds=0)
     with pytest.raises(TaskDeferred) as caught:
         step.execute(context())
     assert caught.value.method_name == "resume_after_wait"
     assert caught.value.timeout is not None and caught.value.timeout.total_seconds() >= 60
-    assert recorder.store.failures == {} and recorder.notes == []
+    assert recorder.store.failures() == {} and recorder.notes == []
 
 
-def test_a_wait_that_ended_well_hands_its_payload_on(recorder: Desk) -> None:
-    recorder.store.failures["step"] = old_failure()
+def test_a_wait_that_ended_well_hands_its_payload_on(recorder: FakeRecorder) -> None:
+    recorder.store.fail(CASE_ID, old_failure())
     result = make(lambda _: None, recorder).resume_after_wait(context(), event={"ok": True, "ids": ["a"]})
     assert result == {"ids": ["a"]}
-    assert recorder.store.failures == {}
+    assert recorder.store.failures() == {}
 
 
 @pytest.mark.parametrize(
     "event", [{"ok": False, "cause": "timed out", "next_action": "look"}, {"cause": "timed out"}, {}]
 )
-def test_a_wait_that_failed_becomes_the_steps_error(recorder: Desk, event: dict[str, Any]) -> None:
+def test_a_wait_that_failed_becomes_the_steps_error(recorder: FakeRecorder, event: dict[str, Any]) -> None:
     with pytest.raises(InvestigationError, match=event.get("cause", "the wait failed")) as caught:
         make(lambda _: None, recorder).resume_after_wait(context(1), event=event)
     assert caught.value.next_action
 
 
-def test_a_wait_that_failed_for_the_last_time_is_recorded(recorder: Desk) -> None:
+def test_a_wait_that_failed_for_the_last_time_is_recorded(recorder: FakeRecorder) -> None:
     with pytest.raises(AirflowFailException):
         make(lambda _: None, recorder).resume_after_wait(context(3), event={"ok": False, "cause": "timed out"})
-    assert recorder.store.failures["step"].cause == "timed out"
+    assert recorder.store.failures()["step"].cause == "timed out"
 
 
-def test_a_wait_that_ends_the_task_itself_has_cleared_an_earlier_failure(recorder: Desk) -> None:
-    recorder.store.failures["step"] = old_failure()
+def test_a_wait_that_ends_the_task_itself_has_cleared_an_earlier_failure(recorder: FakeRecorder) -> None:
+    recorder.store.fail(CASE_ID, old_failure())
     step = make(lambda _: None, recorder)
     step.work = waits(step, seconds=60, ends_task=True)
     with pytest.raises(TaskDeferred):
         step.execute(context(4, retries=5))
-    assert recorder.store.failures == {}
+    assert recorder.store.failures() == {}
 
 
 @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
-def test_a_trigger_that_died_or_timed_out_for_the_last_time_is_recorded(recorder: Desk, error: str) -> None:
+def test_a_trigger_that_died_or_timed_out_for_the_last_time_is_recorded(recorder: FakeRecorder, error: str) -> None:
     step = make(lambda _: None, recorder)
     with pytest.raises(AirflowFailException):
         step.resume_execution("__fail__", {"error": error}, context(3))
-    assert "step" in recorder.store.failures and recorder.told
+    assert "step" in recorder.store.failures() and recorder.subjects
 
 
-def test_a_failure_is_recorded_also_when_cleaning_up_after_it_fails(recorder: Desk) -> None:
+def test_a_failure_is_recorded_also_when_cleaning_up_after_it_fails(recorder: FakeRecorder) -> None:
     class Untidy(Step):
         def on_final_failure(self, recorder: Any, cause: str) -> None:
             raise InvestigationError("the instance could not be terminated")
 
     with pytest.raises(AirflowFailException):
         make(raising(InvestigationError("no agent")), recorder, Untidy).execute(context(3))
-    assert "no agent" in recorder.store.failures["step"].cause
-    assert "could not be terminated" in recorder.store.failures["step"].cause
+    assert "no agent" in recorder.store.failures()["step"].cause
+    assert "could not be terminated" in recorder.store.failures()["step"].cause
 
 
 # ---------------------------------------------------------------------- every step

@@ -8,7 +8,7 @@ import pytest
 
 from forensics.investigation.answers import Answer, State, answers, rules
 from forensics.models.case import CaseView
-from forensics.models.evidence import Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import AnyEvidence, EvidenceKind, Outcome, read_evidence
 from forensics.models.plan import Question, ResponsePlan
 from forensics.models.results import Investigation, ToolResults
 from forensics.report.completeness import completeness
@@ -38,8 +38,9 @@ def result(tool: str, *findings: dict[str, Any], runs: tuple[str, ...] = (), **m
     )
 
 
-def evidence(item: str, kind: EvidenceKind, outcome: Outcome = Outcome.ACQUIRED) -> Evidence:
-    return Evidence(evidence_id=item, kind=kind, outcome=outcome, account_id=ACCOUNT, region=REGION, reason="why")
+def evidence(item: str, kind: EvidenceKind, outcome: Outcome = Outcome.ACQUIRED) -> AnyEvidence:
+    known = {"evidence_id": item, "kind": kind, "outcome": outcome, "reason": "why"}
+    return read_evidence({**known, "account_id": ACCOUNT, "region": REGION})
 
 
 def asking(*questions: Question) -> ResponsePlan:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensics.memory.method import WHOLE_IMAGE, Choice, Method, Offer, Probe, choose_methods, parse
+from forensics.memory.method import WHOLE_IMAGE, Choice, Method, Offer, choose_methods, parse
 from forensics.models.evidence import Outcome
+from forensics.models.memory import Probe
 
 GIB_KIB = 1024 * 1024
 

@@ -6,7 +6,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from forensics.models.containment import ContainmentResult, ContainmentState, ContainmentStep
-from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
+from forensics.models.evidence import (
+    ControlPlaneEvidence,
+    Digest,
+    DiskEvidence,
+    DiskOrigin,
+    Evidence,
+    MemoryEvidence,
+    MemoryOrigin,
+    Outcome,
+    StoredFact,
+)
 from forensics.models.results import ToolResults
 
 CASE_ID = "fc-20261124-0a1b2c3d4e"
@@ -50,9 +60,8 @@ _IMAGE = "the whole memory image as streamed"
 def _facts() -> tuple[Evidence, ...]:
     """What AWS said about the instance."""
     return (
-        Evidence(
+        ControlPlaneEvidence(
             evidence_id="control-plane-facts",
-            kind=EvidenceKind.CONTROL_PLANE,
             outcome=Outcome.ACQUIRED,
             size_bytes=48213,
             uri=f"{_PREFIX}/control-plane/facts.json",
@@ -69,9 +78,8 @@ def _facts() -> tuple[Evidence, ...]:
 def _memory() -> tuple[Evidence, ...]:
     """A memory image, hashed on both sides."""
     return (
-        Evidence(
+        MemoryEvidence(
             evidence_id="memory-image",
-            kind=EvidenceKind.MEMORY,
             outcome=Outcome.ACQUIRED,
             size_bytes=1073742848,
             uri=f"{_PREFIX}/memory/memory-image/memory.lime",
@@ -84,12 +92,12 @@ def _memory() -> tuple[Evidence, ...]:
                 Digest(value=SHA, subject=_IMAGE, source="control-plane"),
                 Digest(algorithm="crc64nvme", value="kq3==", subject="the stored object", source="s3"),
             ),
-            origin={
-                "method": "avml to standard output",
-                "tool_sha256": SHA,
-                "kernel": HOSTILE[9],
-                "symbols": {"btf": SHA},
-            },
+            origin=MemoryOrigin(
+                method="avml to standard output",
+                tool_sha256=SHA,
+                kernel_banner=HOSTILE[9],
+                kernel_facts={"btf": StoredFact(key="btf", sha256=SHA, bytes=1)},
+            ),
             **_WHERE,
         ),
     )
@@ -98,9 +106,8 @@ def _memory() -> tuple[Evidence, ...]:
 def _disks() -> tuple[Evidence, ...]:
     """One disk that is there in part, one that failed."""
     return (
-        Evidence(
+        DiskEvidence(
             evidence_id="disk-vol-0a0a0a0a0a0a0a0a0",
-            kind=EvidenceKind.DISK,
             outcome=Outcome.PARTIAL,
             size_bytes=21474836480,
             reason="the copy is complete but its lock could not be read back",
@@ -110,22 +117,18 @@ def _disks() -> tuple[Evidence, ...]:
                 Digest(value=SHA, subject="blocks", source="forensic-instance"),
                 Digest(value="0" * 64, subject="blocks", source="control-plane"),
             ),
-            origin={
-                "volume": "vol-0a0a0a0a0a0a0a0a0",
-                "snapshot": "snap-1",
-                "copy": "snap-2",
-                "device": "/dev/xvda",
-            },
+            origin=DiskOrigin(
+                volume_id="vol-0a0a0a0a0a0a0a0a0", snapshot_id="snap-1", copy_id="snap-2", device="/dev/xvda"
+            ),
             **_WHERE,
         ),
-        Evidence(
+        DiskEvidence(
             evidence_id="disk-vol-0bad0bad0bad0bad0",
-            kind=EvidenceKind.DISK,
             outcome=Outcome.FAILED,
             reason="KMS key alias/app of account 333344445555 refuses the forensic account " + HOSTILE[1],
             started_at=at(10),
             ended_at=at(600),
-            origin={"volume": "vol-0bad0bad0bad0bad0", "snapshot": "snap-3"},
+            origin=DiskOrigin(volume_id="vol-0bad0bad0bad0bad0", snapshot_id="snap-3"),
         ),
     )
 

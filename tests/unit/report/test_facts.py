@@ -252,9 +252,9 @@ def test_json_of_the_empty_view_validates_back() -> None:
 
 
 def test_json_takes_what_json_cannot_say(view: CaseView) -> None:
-    item = view.evidence[0].model_copy(update={"origin": {"nan": float("nan"), "bytes": b"\xff", "bad": "\ud800"}})
-    origin = json.loads(render_json(view.model_copy(update={"evidence": (item,)})))["view"]["evidence"][0]["origin"]
-    assert origin == {"nan": "nan", "bytes": "ff", "bad": "\ud800"}
+    item = view.evidence[0].model_copy(update={"lock": {"nan": float("nan"), "bytes": b"\xff", "bad": "\ud800"}})
+    lock = json.loads(render_json(view.model_copy(update={"evidence": (item,)})))["view"]["evidence"][0]["lock"]
+    assert lock == {"nan": "nan", "bytes": "ff", "bad": "\ud800"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``forensic-toolkit``: arguments in, one JSON status line out."""
+"""Analyse evidence on the forensic instance: arguments in, one JSON status line out."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from forensic_toolkit import __version__, disk, investigation, isf, outputs, symbol_library
+from forensic_toolkit import __version__
+from forensic_toolkit.commands import disk, investigation, outputs, symbol_library
 from forensic_toolkit.errors import ToolkitError
 from forensic_toolkit.manifest import load
 from forensic_toolkit.printable import printable
+from forensic_toolkit.symbols import isf
 
 EXIT_FAILED = 1
+# The command line that SSM documents pin says "fast" for the quick profile.
+_PROFILES = {"fast": disk.QUICK, "full": disk.FULL}
 
 
 def _matching(pattern: str) -> Any:
@@ -34,7 +38,7 @@ def _matching(pattern: str) -> Any:
 
 def _seconds(value: str) -> float:
     if not re.fullmatch(r"[1-9][0-9]{1,5}", value):
-        raise argparse.ArgumentTypeError(f"'{value[:80]}' is no number of seconds from 10 to 999999")
+        raise argparse.ArgumentTypeError(f"'{value[:80]}' is not a number of seconds from 10 to 999999")
     return float(value)
 
 
@@ -45,32 +49,34 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (
         ("memory", "analyse a memory image"),
         ("disk", "analyse an evidence volume, read-only"),
-        ("collect", "take the files that findings name, logs and what starts programs out of an evidence volume"),
+        ("collect", "copy the files that findings name, logs and start-up files out of an evidence volume"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--case", required=True, type=_matching(r"fc-[0-9]{8}-[0-9a-f]{10}"), help="case id")
         evidence = _matching(r"[a-z0-9][a-z0-9-]{2,62}")
         command.add_argument("--evidence", required=True, type=evidence, help="evidence id")
         command.add_argument("--manifest", required=True, help="presigned URL of the manifest")
-        limit = "seconds for everything; what was found by then is uploaded (default: %(default)s)"
+        limit = "time limit for everything in seconds; what was found by then is uploaded (default: %(default)s)"
         command.add_argument("--seconds", type=_seconds, default=3600.0, help=limit)
         if name != "memory":
             volume = _matching(r"vol-[0-9a-f]{8,17}")
             command.add_argument("--volume", required=True, type=volume, help="EBS volume id of the evidence")
         else:
-            platforms = "what the image is of (default: %(default)s)"
+            platforms = "operating system of the imaged instance (default: %(default)s)"
             command.add_argument("--platform", choices=("linux", "windows"), default="linux", help=platforms)
         if name == "collect":
-            command.set_defaults(lane=disk.COLLECT)
+            command.set_defaults(profile=disk.COLLECT)
             continue
-        lanes = "fast: minutes; full: everything, plaso's timeline or all plugins, hours (default: %(default)s)"
-        command.add_argument("--lane", choices=(disk.FAST, disk.FULL), default=disk.FAST, help=lanes)
+        profiles = "the profile; fast: minutes; full: plaso's timeline or all plugins, hours (default: %(default)s)"
+        command.add_argument("--lane", dest="profile", choices=_PROFILES, default="fast", help=profiles)
     library = commands.add_parser("library", help="build a symbol table from a distribution's debug package")
     library.add_argument("--manifest", required=True, help="presigned URL of the manifest: get package, put symbols")
     library.add_argument(
-        "--seconds", type=_seconds, default=3600.0, help="seconds for everything (default: %(default)s)"
+        "--seconds", type=_seconds, default=3600.0, help="time limit for everything in seconds (default: %(default)s)"
     )
-    symbols = commands.add_parser("symbols", help="build a symbol table for Volatility 3 from a kernel's own facts")
+    symbols = commands.add_parser(
+        "symbols", help="build a symbol table for Volatility 3 from files of the running kernel"
+    )
     for name, text in (
         ("--btf", "/sys/kernel/btf/vmlinux of that kernel"),
         ("--kallsyms", "/proc/kallsyms, read as root"),
@@ -82,16 +88,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Status line on stdout; 0 for ok and partial, 1 for failed, 2 for wrong arguments."""
+    """Run one command and print its status line on stdout.
+
+    Returns the exit status: 0 for ok and partial, 1 for failed; wrong arguments end the program with 2.
+    """
     arguments = _parser().parse_args(argv)
     started = time.monotonic()
     try:
         status = _COMMANDS.get(arguments.command, _investigate)(arguments)
     except (ToolkitError, OSError, MemoryError) as error:
-        # An OSError here is the work directory: full, or not writable.
+        # An OSError here comes from the work directory: full, or not writable.
         status = {"status": "failed", "reason": printable(f"{error or type(error).__name__}")}
     except Exception as error:
-        # A fault of ours must still end in a status line; the details are for those who mend it.
+        # A bug in the toolkit must still end in a status line; the traceback is for whoever fixes it.
         traceback.print_exc()
         status = {
             "status": "failed",
@@ -131,7 +140,7 @@ def _investigate(arguments: argparse.Namespace) -> dict[str, Any]:
                 case=arguments.case,
                 evidence=arguments.evidence,
                 volume=getattr(arguments, "volume", None),
-                lane=arguments.lane,
+                profile=_PROFILES.get(arguments.profile, arguments.profile),
                 seconds=arguments.seconds,
                 platform=getattr(arguments, "platform", "linux"),
             ),

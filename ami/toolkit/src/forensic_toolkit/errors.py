@@ -1,14 +1,14 @@
-"""Failures that end a command; their text becomes the ``reason`` of the status line."""
+"""Failures that end a command; their message becomes the ``reason`` of the status line."""
 
 from __future__ import annotations
 
 
 class ToolkitError(Exception):
-    """The command cannot deliver a result. The message says what, where, why and what to do next."""
+    """The command cannot deliver a result. The message says what failed, where, why and what to do next."""
 
 
 class ManifestError(ToolkitError):
-    """The manifest or something it points at cannot be used."""
+    """The manifest, or an object it names, cannot be used."""
 
 
 class EvidenceError(ToolkitError):
@@ -16,4 +16,4 @@ class EvidenceError(ToolkitError):
 
 
 class SymbolError(ToolkitError):
-    """No symbol table can be built from what the kernel said about itself."""
+    """No usable symbol table can be built from the given kernel files."""

@@ -1,4 +1,4 @@
-"""The manifest: what this host may fetch and where it may upload (docs/architecture.md)."""
+"""The manifest: what this instance may fetch and where it may upload (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _NAME = re.compile(r"[a-z0-9_]{1,32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1024 * 1024
 _PAUSES = (1.0, 2.0, 4.0)
-# S3 answers these to a request that may succeed a moment later.
+# HTTP status codes of S3 after which a retry may succeed.
 _TRANSIENT = {408, 429, 500, 502, 503, 504}
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """One object that may be fetched; ``sha256`` is None when the manifest does not know it."""
+class Download:
+    """One object that may be fetched; ``sha256`` is None when the manifest does not state it."""
 
     name: str
     sha256: str | None
@@ -38,7 +38,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One object as it arrived."""
+    """One object as fetched: its local path, SHA-256 and size."""
 
     name: str
     path: Path
@@ -48,14 +48,14 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Parsed manifest: offers by name, upload URLs by name."""
+    """Parsed manifest: downloads by name, upload URLs by name."""
 
-    gets: dict[str, Offer] = field(default_factory=dict)
+    gets: dict[str, Download] = field(default_factory=dict)
     puts: dict[str, str] = field(default_factory=dict)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A presigned URL is not redirected; following one would send evidence elsewhere."""
+    """Presigned URLs do not redirect; following a redirect could send evidence elsewhere."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
@@ -73,9 +73,9 @@ def parse(text: str) -> Manifest:
     for number, line in enumerate(lines[1:], start=2):
         match line.split(" "):
             case ["get", name, "-", url] if _fits(name, url):
-                manifest.gets[name] = Offer(name, None, url)
+                manifest.gets[name] = Download(name, None, url)
             case ["get", name, digest, url] if _fits(name, url) and _SHA256.fullmatch(digest):
-                manifest.gets[name] = Offer(name, digest, url)
+                manifest.gets[name] = Download(name, digest, url)
             case ["put", name, url] if _fits(name, url):
                 manifest.puts[name] = url
             case ["part" | "part_size", *_] | [""]:
@@ -104,13 +104,13 @@ def load(url: str) -> Manifest:
     return parse(content.decode("utf-8", "replace"))
 
 
-def fetch(offer: Offer, *, folder: Path) -> Fetched:
+def fetch(download: Download, *, folder: Path) -> Fetched:
     """Fetch one object into ``folder``; a digest given in the manifest must match. Raises ManifestError."""
-    path = folder / offer.name
+    path = folder / download.name
 
     def read() -> Fetched:
         digest, size = hashlib.sha256(), 0
-        with _OPENER.open(offer.url, timeout=60) as reply, path.open("wb") as file:
+        with _OPENER.open(download.url, timeout=60) as reply, path.open("wb") as file:
             while chunk := reply.read(_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
@@ -118,13 +118,13 @@ def fetch(offer: Offer, *, folder: Path) -> Fetched:
             expected = reply.headers.get("Content-Length")
         if expected is not None and int(expected) != size:
             raise http.client.IncompleteRead(b"", int(expected) - size)
-        return Fetched(offer.name, path, digest.hexdigest(), size)
+        return Fetched(download.name, path, digest.hexdigest(), size)
 
-    fetched = _with_retries(read, what=f"'{offer.name}' could not be fetched")
-    if offer.sha256 is not None and fetched.sha256 != offer.sha256:
+    fetched = _with_retries(read, what=f"'{download.name}' could not be fetched")
+    if download.sha256 is not None and fetched.sha256 != download.sha256:
         raise ManifestError(
-            f"'{offer.name}' is not what the manifest names: its SHA-256 is {fetched.sha256}, "
-            f"expected {offer.sha256}; nothing was analysed"
+            f"'{download.name}' is not what the manifest names: its SHA-256 is {fetched.sha256}, "
+            f"expected {download.sha256}; nothing was analysed"
         )
     return fetched
 
@@ -143,7 +143,7 @@ def upload(name: str, *, url: str, path: Path) -> None:
 
 
 def _with_retries(action: Callable[[], Answer], *, what: str) -> Answer:
-    """Run ``action``, again after 1, 2 and 4 seconds when the failure may pass. Raises ManifestError."""
+    """Run ``action``; retry after 1, 2 and 4 seconds on transient failures. Raises ManifestError."""
     for pause in (*_PAUSES, None):
         try:
             return action()

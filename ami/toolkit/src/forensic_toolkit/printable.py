@@ -10,7 +10,7 @@ DEFAULT_LIMIT = 400
 
 
 def printable(value: object, *, limit: int = DEFAULT_LIMIT) -> str:
-    """Return ``value`` as one line of visible text, at most ``limit`` characters; what is cut is counted."""
+    """Return ``value`` as one line of visible text, at most ``limit`` characters and a note of how many were removed."""
     text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
     cut = len(text) - limit
     if cut > 0:

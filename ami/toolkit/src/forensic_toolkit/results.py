@@ -21,12 +21,12 @@ Confidence = Literal["low", "medium", "high"]
 SCHEMA = "forensics.results/1"
 MAX_TIMELINE = 500
 MAX_FINDINGS = 1000
-SEVERITIES = ("critical", "high", "medium", "low", "info")
+SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "info")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing in the evidence that a responder has to know."""
+    """One thing in the evidence that a responder has to know about."""
 
     title: str
     detail: str
@@ -38,12 +38,12 @@ class Finding:
     data: dict[str, Any] = field(default_factory=dict)
 
     def identity(self) -> str:
-        """Stable over runs: the same evidence gives the same id."""
+        """An id that is stable across runs: the same evidence gives the same id."""
         text = "\0".join((self.source, self.title, self.detail, zulu(self.time) if self.time else ""))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON form, with everything that came from evidence made printable."""
+        """The JSON form; all text from evidence is made printable."""
         return {
             "id": self.identity(),
             "title": printable(self.title, limit=160),
@@ -59,7 +59,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the timeline. ``notable`` ones go into results.json as well."""
+    """One timeline entry; ``notable`` entries are also listed in results.json."""
 
     time: datetime
     what: str
@@ -81,7 +81,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class ToolRun:
-    """One run of one tool (or plugin), whatever came of it."""
+    """One run of one tool or plugin, successful or not."""
 
     tool: str
     version: str
@@ -106,7 +106,7 @@ class ToolRun:
 
 @dataclass(slots=True)
 class Results:
-    """Everything a command found, could not find, and did."""
+    """Everything a command found, failed to look at, and ran."""
 
     case_id: str
     evidence_id: str
@@ -121,21 +121,24 @@ class Results:
     gaps: list[tuple[str, str]] = field(default_factory=list)
     coverage: list[dict[str, Any]] = field(default_factory=list)
     failure: str | None = None
-    more_timeline: Path | None = None  # a file of timeline lines, in order, that would not fit into memory
+    more_timeline: Path | None = None  # a file of timeline lines in order of time, too many for memory
     more_entries: int = 0
-    deadline: float | None = None  # of time.monotonic
+    deadline: float | None = None  # in seconds of time.monotonic
 
     def seconds_left(self) -> float:
-        """Until the deadline; a day without one."""
+        """Seconds until the deadline; one day when there is none."""
         return 86_400.0 if self.deadline is None else self.deadline - monotonic()
 
     def gap(self, what: str, why: str) -> None:
-        """Record something that was not looked at, once."""
+        """Record something that was not examined, and why; duplicates are ignored."""
         if (what, why) not in self.gaps:
             self.gaps.append((what, why))
 
     def apply(self, name: str, *, rule: Callable[[], Iterable[Finding]]) -> int:
-        """Add what a rule finds; returns how many. Evidence may be made to break a rule: that is a gap."""
+        """Add a rule's findings and return their number.
+
+        A rule that fails or runs out of time is a gap: evidence may be crafted to break it.
+        """
         before = len(self.findings)
         try:
             with time_limits.within(time_limits.RULE_SECONDS):
@@ -143,9 +146,11 @@ class Results:
         except time_limits.OutOfTimeError as error:
             if error.whole:
                 raise
-            self.gap(f"rule {name}", f"{error}; it was ended, its findings may be incomplete")
+            self.gap(f"rule {name}", f"{error}; the rule was stopped, its findings may be incomplete")
         except Exception as error:
-            self.gap(f"rule {name}", f"it failed with {type(error).__name__}: {error}; its findings may be incomplete")
+            self.gap(
+                f"rule {name}", f"the rule failed with {type(error).__name__}: {error}; its findings may be incomplete"
+            )
         return len(self.findings) - before
 
     def as_dict(self, *, ended: datetime) -> dict[str, Any]:
@@ -180,7 +185,7 @@ class Results:
         }
 
     def _notable(self) -> list[dict[str, str]]:
-        """At most ``MAX_TIMELINE`` entries in order of time; findings' own times are part of it."""
+        """At most ``MAX_TIMELINE`` entries in order of time, the times of findings included."""
         entries = {
             (finding.time, finding.title, finding.source) for finding in self.findings if finding.time is not None
         }
@@ -188,7 +193,7 @@ class Results:
         notable = [event for event in self.events if event.notable]
         if len(notable) > room:
             self.gap("timeline", f"{len(notable)} notable entries; all of them are in timeline.jsonl")
-        # The latest ones stay: an intrusion ends close to its capture.
+        # The latest entries are kept: an intrusion ends close to its capture.
         kept = sorted(notable, key=lambda event: event.time)[len(notable) - min(room, len(notable)) :]
         entries |= {(event.time, event.what, event.source) for event in kept}
         ordered = sorted(entries, key=lambda entry: (entry[0], entry[1], entry[2]))[-MAX_TIMELINE:]

@@ -1,4 +1,4 @@
-"""Time limits on Python code, one inside the other: a rule that hangs ends alone, the others go on."""
+"""Nested time limits on Python code: a rule that hangs is stopped alone, the other rules still run."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# A rule over a whole disk takes seconds; evidence may be made to keep it busy for ever.
+# A rule takes seconds for a whole disk; crafted evidence may keep it busy forever.
 RULE_SECONDS = 120.0
 
 
 class OutOfTimeError(BaseException):
-    """The time is over. Not an Exception: rules and readers catch those. ``whole`` when it is the outermost time."""
+    """A time limit has passed. Not an Exception, because rules and readers catch those. ``whole`` marks the outermost limit."""
 
     def __init__(self, seconds: float, *, whole: bool) -> None:
-        super().__init__(f"not done after {seconds:.0f} s")
+        super().__init__(f"not finished after {seconds:.0f} s")
         self.seconds, self.whole = seconds, whole
 
 
@@ -25,7 +25,7 @@ class OutOfTimeError(BaseException):
 def within(seconds: float, *, whole: bool = False) -> Iterator[None]:
     """Raise OutOfTimeError in the block after ``seconds``, or when a limit around it ends earlier.
 
-    Only the main thread gets signals; elsewhere nothing is limited. Code in C ends at its next return to Python.
+    Only the main thread receives signals; in other threads nothing is limited. C code is interrupted when it returns to Python.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""UTC times in the two spellings of the contracts."""
+"""UTC times: the two formats of the outputs, and the formats that logs use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def now() -> datetime:
 
 
 def from_ns(nanoseconds: int) -> datetime | None:
-    """A time from nanoseconds since 1970, or None when it lies outside what a datetime can hold."""
+    """The time of nanoseconds since 1970; None outside the range of datetime."""
     try:
         return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
     except OverflowError:
@@ -44,7 +44,10 @@ def parse_iso(text: str) -> datetime | None:
 
 
 def parse_syslog(line: str, *, not_after: datetime, zone: tzinfo = UTC) -> datetime | None:
-    """The time at the start of a syslog line; ``not_after`` (the file's mtime) gives a missing year, ``zone`` the offset."""
+    """The time at the start of a syslog line, or None.
+
+    ``not_after`` (the file's mtime) gives a missing year, ``zone`` a missing offset.
+    """
     head = line.split(" ", 1)[0]
     if head[:4].isdigit():
         return parse_iso(head)

@@ -1,0 +1,1 @@
+"""What the command line starts: the examinations of memory and disk, collecting files, building a symbol table."""

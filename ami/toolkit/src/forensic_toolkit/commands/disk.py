@@ -1,0 +1,245 @@
+"""The ``disk`` command: files, logs, rules and timeline of every file system of a volume, with dissect or plaso beside."""
+
+from __future__ import annotations
+
+import gzip
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from time import monotonic
+
+from forensic_toolkit import __version__
+from forensic_toolkit.commands import collect, windows_disk
+from forensic_toolkit.errors import EvidenceError
+from forensic_toolkit.filesystems import deleted_names, file_timeline
+from forensic_toolkit.filesystems.entries import Entry, FileSystem, Partition, Times
+from forensic_toolkit.filesystems.mounts import Walked, arrange
+from forensic_toolkit.filesystems.tree import Tree
+from forensic_toolkit.filesystems.volumes import Disk
+from forensic_toolkit.readers import system_logs
+from forensic_toolkit.readers.coverage import Coverage, unreached
+from forensic_toolkit.results import Finding, Results, ToolRun
+from forensic_toolkit.rules import (
+    account_rules,
+    file_rules,
+    log_rules,
+    persistence_rules,
+    shell_histories,
+    yara_rules,
+)
+from forensic_toolkit.runners import dissect_program, plaso_program
+
+TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
+    account_rules.superusers,
+    account_rules.passwords,
+    account_rules.login_keys,
+    account_rules.sudo_rights,
+    account_rules.login_programs,
+    file_rules.privileged,
+    file_rules.hidden_programs,
+    file_rules.new_programs,
+    file_rules.changed_programs,
+    file_rules.differing_programs,
+    file_rules.forged_times,
+    file_rules.deleted_files,
+    file_rules.library_preload,
+    file_rules.kernel_modules,
+    persistence_rules.cron,
+    persistence_rules.units,
+    persistence_rules.start_files,
+)
+
+
+QUICK, FULL, COLLECT = "quick", "full", "collect"
+
+
+def analyse(device: Path, *, results: Results, raw: Path, profile: str) -> None:
+    """Fill ``results``: rules and dissect's second opinion (quick), plaso's timeline (full), or copies of files (collect).
+
+    Raises ToolkitError when nothing can be read.
+    """
+    if profile in (FULL, COLLECT):
+        found = examine(device, results=results, raw=raw)
+        named = {finding.source for finding in results.findings}
+        # Findings belong to the quick profile; here they only say how much plaso must see, or which files to copy.
+        results.findings.clear()
+        results.events.clear()
+    if profile == COLLECT:
+        collect.run(found.tree, named=named, results=results, raw=raw)
+        return
+    if profile == FULL:
+        plaso_program.run(
+            device,
+            found.volumes,
+            results=results,
+            raw=raw,
+            coverage=found.coverage,
+            files=found.files,
+            windows=found.windows,
+        )
+        if found.windows:
+            windows_disk.master_file_table(device, results=results, raw=raw)
+        return
+    second_opinion = dissect_program.start(device, raw=raw, results=results)
+    expected: dict[str, int] = dict.fromkeys(dissect_program.FUNCTIONS, 0)
+    try:
+        expected = examine(device, results=results, raw=raw, windows_too=True).expected
+    finally:
+        if second_opinion is not None:
+            dissect_program.finish(second_opinion, results=results, expected=expected)
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What other tools are compared with: expected records by dissect function, and the coverage of all logs."""
+
+    expected: dict[str, int]
+    coverage: Coverage
+    files: int
+    windows: bool
+    volumes: list[Partition]
+    tree: Tree
+
+
+def examine(device: Path, *, results: Results, raw: Path, windows_too: bool = False) -> Examined:
+    """Read all file systems and apply all rules; artifacts of a Windows system only with ``windows_too``."""
+    started = monotonic()
+    walked = list(_walk(Disk(device), results=results))
+    entries = arrange(walked, results=results)
+    results.runs.append(ToolRun("pytsk3", _version("pytsk3"), ["walk"], 0, monotonic() - started, len(entries)))
+    if not entries:
+        raise EvidenceError("no file system on this volume could be read: " + "; ".join(why for _, why in results.gaps))
+    tree = Tree(entries)
+    system = tree.get("/etc/passwd") is not None
+    results.apply("package lists", rule=partial(_packages, tree, results=results))
+    results.counts["system_volume"] = int(system)
+    if system and not tree.installed_until_ns:
+        results.gap(
+            "time of installation",
+            "too few system programs: files added after the installation cannot be distinguished from the rest",
+        )
+    for rule in TREE_RULES:
+        started = monotonic()
+        name = f"{rule.__module__.rsplit('.', 1)[-1]}.{rule.__name__}"
+        count = results.apply(name, rule=partial(rule, tree))
+        results.runs.append(ToolRun("rules", __version__, [name], 0, monotonic() - started, count))
+    results.apply("YARA", rule=partial(yara_rules.findings, tree, results=results))
+    coverage = Coverage()
+    _read_logs(tree, coverage=coverage, results=results)
+    windows = windows_disk.is_windows(tree)
+    if windows and windows_too:
+        windows_disk.examine(device, tree, coverage=coverage, results=results, raw=raw)
+    notable = {finding.source for finding in results.findings}
+    results.events.extend(file_timeline.events(entries, notable=notable))
+    results.counts |= {"files": len(entries), "deleted_names": sum(entry.deleted for entry in entries)}
+    _keep(entries, raw=raw)
+    for filesystem in {id(entry.filesystem): entry.filesystem for entry in entries}.values():
+        for problem, times in Counter(filesystem.problems if filesystem else []).items():
+            results.gap("file that cannot be read", problem + (f" ({times} times)" if times > 1 else ""))
+    coverage.report(results)
+    present = sum(not entry.deleted for entry in entries)
+    volumes = [item.filesystem.partition for item in walked]
+    return Examined(_expected(tree, coverage=coverage) if system else {}, coverage, present, windows, volumes, tree)
+
+
+def _packages(tree: Tree, *, results: Results) -> Iterator[Finding]:
+    """Read the package lists once, before the rules that need them; yields no findings."""
+    found = tree.packages
+    results.counts["packages"] = found.packages
+    for problem in found.problems:
+        results.gap("package lists", problem)
+    yield from ()
+
+
+def _read_logs(tree: Tree, *, coverage: Coverage, results: Results) -> None:
+    logs = system_logs.SystemLogs()
+
+    def read() -> Iterator[Finding]:
+        for kind, lines in system_logs.read(tree, coverage=coverage, results=results).lines.items():
+            logs.lines[kind] = lines
+        yield from ()
+
+    results.apply("logs", rule=read)
+    log_ins = partial(log_rules.log_ins, tree, logs=logs, coverage=coverage, results=results)
+    results.apply("log-ins", rule=log_ins)
+    results.apply("system messages", rule=partial(log_rules.system_messages, logs, results=results))
+    results.apply("shell histories", rule=partial(log_rules.histories, tree, coverage=coverage, results=results))
+    results.apply("web", rule=partial(log_rules.web, tree, coverage=coverage, results=results))
+
+
+def _expected(tree: Tree, *, coverage: Coverage) -> dict[str, int]:
+    """How many records each dissect function should give: the number that this toolkit itself parsed."""
+    jobs = sum(1 for entry in tree.files(r"/etc/cron\.d/[^.].*") if entry.size)
+    return {
+        "authlog": coverage.parsed(system_logs.AUTH),
+        "wtmp": coverage.parsed(log_rules.RECORDS),
+        "btmp": coverage.parsed(log_rules.FAILED_RECORDS),
+        "commandhistory": coverage.parsed(shell_histories.KIND) // 2,  # each command has a line with its time stamp
+        "cronjobs": min(jobs, 1),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _walk(disk: Disk, *, results: Results) -> Iterator[Walked]:
+    for filesystem, identity in disk.file_systems(results):
+        results.counts["file_systems"] = results.counts.get("file_systems", 0) + 1
+        found = list(filesystem.walk())
+        if len(found) < 2:
+            results.gap(filesystem.partition.label, f"{filesystem.kind}: opened, but empty")
+        inodes = {entry.inode for entry in found if not entry.deleted}
+        if short := unreached(identity, walked=len(inodes)):
+            results.gap(filesystem.partition.label, short)
+        if filesystem.kind.startswith("EXT"):
+            found.extend(_journal_names(filesystem, found))
+        yield Walked(filesystem, identity, found)
+
+
+def _journal_names(filesystem: FileSystem, entries: list[Entry]) -> Iterator[Entry]:
+    """Deleted names that only the ext4 journal still holds, as entries without times."""
+    content = filesystem.read(deleted_names.JOURNAL_INODE, limit=deleted_names.MAX_JOURNAL)
+    folders = {entry.inode: entry.path for entry in entries if entry.kind == "DIR" and not entry.deleted}
+    folders[filesystem.root_inode] = ""
+    known = {entry.path for entry in entries}
+    present = {entry.inode: entry for entry in entries if not entry.deleted}
+    for name in deleted_names.in_blocks(content, block=filesystem.block_size):
+        folder = folders.get(name.folder_inode)
+        path = f"{folder}/{name.name}"
+        if folder is None or path in known:
+            continue
+        known.add(path)
+        kind = {1: "REG", 2: "DIR", 7: "LNK"}[name.kind]
+        yield Entry(
+            path,
+            name.inode,
+            kind,
+            0,
+            0,
+            0,
+            0,
+            Times(),
+            deleted=True,
+            reused=name.inode in present,
+            filesystem=filesystem,
+        )
+
+
+def _keep(entries: list[Entry], *, raw: Path) -> None:
+    """The body file, as mactime reads it: MD5|name|inode|mode|UID|GID|size|atime|mtime|ctime|crtime."""
+    with gzip.open(raw / "bodyfile.txt.gz", "wt", encoding="utf-8", errors="backslashreplace", compresslevel=3) as file:
+        for entry in entries:
+            times = entry.times
+            seconds = "|".join(
+                str(value // 1_000_000_000) for value in (times.accessed, times.modified, times.changed, times.born)
+            )
+            name = f"{entry.path}{' (deleted)' if entry.deleted else ''}".replace("|", "\\x7c").replace("\n", "\\n")
+            row = f"0|{name}|{entry.inode}|{entry.mode:o}|{entry.uid}|{entry.gid}|{entry.size}|{seconds}"
+            file.write(row + "\n")

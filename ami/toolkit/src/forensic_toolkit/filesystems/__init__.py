@@ -1,0 +1,1 @@
+"""From an evidence volume to a tree of files: devices, logical volumes, file systems, owners of files."""

@@ -1,0 +1,127 @@
+"""Rules on accounts and on ways to log in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from forensic_toolkit.filesystems.entries import Entry
+from forensic_toolkit.filesystems.tree import HOUR_NS, Tree
+from forensic_toolkit.results import Finding, Severity
+from forensic_toolkit.rules.persistence_rules import lines_of
+
+_NO_LOGIN = ("nologin", "false", "sync", "halt", "shutdown")
+_KEY_TYPE = re.compile(r"\b(ssh-(rsa|dss|ed25519)|ecdsa-sha2-\S+|sk-\S+)\s+(\S+)\s*(.*)$")
+
+
+def superusers(tree: Tree) -> Iterator[Finding]:
+    """Accounts other than root with user id 0."""
+    entry = tree.get("/etc/passwd")
+    for number, line in enumerate(tree.text("/etc/passwd").splitlines(), start=1):
+        fields = line.split(":")
+        if entry is not None and len(fields) >= 7 and fields[2] == "0" and fields[0] != "root":
+            yield Finding(
+                title=f"Account {fields[0]} has the rights of root",
+                detail=f"user id 0, home {fields[5]}, shell {fields[6]} (line {number})",
+                severity="critical",
+                confidence="high",
+                source="/etc/passwd",
+                time=entry.modified(),
+                technique="T1136.001",
+                data={"user": fields[0], "home": fields[5], "shell": fields[6], "file": entry.facts()},
+            )
+
+
+def passwords(tree: Tree) -> Iterator[Finding]:
+    """Accounts that log in without a password, and system accounts with one."""
+    entry = tree.get("/etc/shadow")
+    shells = {}
+    for line in tree.text("/etc/passwd").splitlines():
+        fields = line.split(":")
+        if len(fields) >= 7 and fields[2].isdigit():
+            shells[fields[0]] = (int(fields[2]), fields[6].rsplit("/", 1)[-1])
+    for line in tree.text("/etc/shadow").splitlines():
+        fields = line.split(":")
+        uid, shell = shells.get(fields[0], (-1, "nologin"))
+        if entry is None or len(fields) < 2 or shell in _NO_LOGIN:
+            continue
+        system_account = 0 < uid < 1000 and fields[1].startswith("$")
+        if fields[1] == "" or system_account:
+            yield Finding(
+                title=f"Account {fields[0]} {'has a password' if system_account else 'needs no password'}",
+                detail=f"user id {uid}, shell {shell}" + ("; a system account" if system_account else ""),
+                severity="medium",
+                confidence="medium",
+                source="/etc/shadow",
+                time=entry.modified(),
+                technique="T1098",
+                data={"user": fields[0], "uid": uid},
+            )
+
+
+def login_keys(tree: Tree) -> Iterator[Finding]:
+    """Public keys that open accounts; files changed after their creation get a higher severity."""
+    for entry in tree.files(
+        r"/(root|home/[^/]+|var/lib/[^/]+|var/www)/\.ssh/authorized_keys2?|/etc/ssh/authorized_keys.*"
+    ):
+        keys = [match for line in lines_of(entry) if (match := _KEY_TYPE.search(line))]
+        changed_later = bool(entry.times.born) and entry.times.modified > entry.times.born + HOUR_NS
+        if not keys:
+            continue
+        severity: Severity = "high" if changed_later else "medium" if tree.is_late(entry) else "info"
+        labels = [f"{key[1]} {key[4].strip() or 'without comment'}" for key in keys]
+        yield Finding(
+            title=f"SSH keys open an account: {entry.path}",
+            detail=f"{len(keys)} keys: {'; '.join(labels[-5:])}"
+            + ("; the file was changed after its creation" if changed_later else ""),
+            severity=severity,
+            confidence="medium",
+            source=entry.path,
+            time=entry.modified(),
+            technique="T1098.004",
+            data={
+                **entry.facts(),
+                "keys": [{"type": key[1], "key": key[3][-24:], "comment": key[4]} for key in keys[:50]],
+            },
+        )
+
+
+def sudo_rights(tree: Tree) -> Iterator[Finding]:
+    """Files added after the installation that grant root rights (sudoers)."""
+    for entry in tree.files(r"/etc/sudoers(\.d/.+)?"):
+        grants = [line for line in lines_of(entry) if "ALL" in line and not line.startswith(("Defaults", "@", "%"))]
+        written_later = tree.is_foreign(entry) or (
+            bool(tree.installed_until_ns) and entry.times.modified > tree.installed_until_ns + HOUR_NS
+        )
+        if grants and written_later:
+            yield Finding(
+                title=f"Root rights granted after installation: {entry.path}",
+                detail=f"{' | '.join(grants[:5])}; {tree.origin(entry)}; cloud-init creates such a file at first boot",
+                severity="low" if "cloud-init" in entry.path else "medium",
+                confidence="low",
+                source=entry.path,
+                time=entry.modified(),
+                technique="T1548.003",
+                data={**entry.facts(), "grants": grants[:20]},
+            )
+
+
+def login_programs(tree: Tree) -> Iterator[Finding]:
+    """Login configuration changed after the installation: PAM files and the SSH server's settings."""
+    for entry in tree.files(r"/etc/pam\.d/.+|/etc/ssh/sshd_config(\.d/.+)?"):
+        if _rewritten(entry, tree=tree):
+            yield Finding(
+                title=f"Login configuration changed after installation: {entry.path}",
+                detail="; ".join(lines_of(entry)[-5:]),
+                severity="low",
+                confidence="low",
+                source=entry.path,
+                time=entry.modified(),
+                technique="T1556",
+                data=entry.facts(),
+            )
+
+
+def _rewritten(entry: Entry, *, tree: Tree) -> bool:
+    late_content = bool(tree.installed_until_ns) and entry.times.modified > tree.installed_until_ns + HOUR_NS
+    return late_content or tree.is_foreign(entry)

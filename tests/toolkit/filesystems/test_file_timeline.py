@@ -1,0 +1,17 @@
+"""The timeline of files."""
+
+from __future__ import annotations
+
+from forensic_toolkit.filesystems import file_timeline
+from tests.toolkit.fake_tree import INSTALLED, Builder
+
+
+def test_timeline_has_one_line_for_equal_times() -> None:
+    builder = Builder().add("/etc/x", b"x", modified=INSTALLED)
+    (entry,) = [entry for entry in builder.tree().entries if entry.path == "/etc/x"]
+    events = list(file_timeline.events([entry], notable={"/etc/x"}))
+    assert [event.extra["macb"] for event in events] == ["m...", ".acb"]
+    line = events[1].as_timesketch()
+    assert line["datetime"] == "2026-01-10T12:00:00.123457+00:00"
+    assert line["timestamp_desc"] == "Accessed, Changed, Born"
+    assert {"message", "path", "inode", "size", "mode", "uid", "source"} <= set(line)

