@@ -93,12 +93,11 @@ def _cited() -> dict[str, str]:
     return {number: name for name in files for number in REQUIREMENT.findall((ROOT / name).read_text("utf-8"))}
 
 
-def test_every_requirement_that_is_cited_is_listed_and_no_other() -> None:
+def test_every_requirement_that_is_cited_is_listed() -> None:
     listed = re.findall(r"^\| (R\d+) \|", (ROOT / "docs" / "requirements.md").read_text("utf-8"), re.MULTILINE)
     assert len(listed) == len(set(listed))
     cited = _cited()
     assert {number: cited[number] for number in cited if number not in listed} == {}
-    assert sorted(set(listed) - set(cited)) == []
 
 
 @pytest.mark.parametrize("dag", sorted((ROOT / "dags").glob("*.py")), ids=lambda file: file.name)
