@@ -83,7 +83,7 @@ bootstrap() {
         --require-hashes --only-binary :all: -r requirements/bootstrap.lock ||
         fail "uv could not be installed (requirements/bootstrap.lock)." \
             "Why: see pip's message above; usually the package index cannot be reached, or a proxy changes files.
-Next: check the network and pip's configuration ('pip config list'), then run 'make setup' again: it goes on from here."
+Next: check the network and pip's configuration ('pip config list'), then run 'make setup' again: it continues from here."
     echo "$wanted" >"$BOOTSTRAP/.stamp"
 }
 
@@ -102,7 +102,7 @@ environment() { # directory lock purpose
         --require-hashes "${BINARIES[@]}" "$lock" ||
         fail "the packages of $lock could not be installed into $directory." \
             "Why: see uv's message above; usually the package index cannot be reached, or a package has no ready-made wheel for this machine and Python.
-Next: check the network, then run 'make setup' again: downloads are kept, it goes on from here."
+Next: check the network, then run 'make setup' again: downloads are kept, it continues from here."
     echo "$wanted" >"$directory/.stamp"
     say "$directory: ready after $((SECONDS - began)) s"
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Plays the demo and the tests of its sandbox as a user without rights, in a copy of this checkout that everybody can read.
 # Root prepares the copy (its package cache serves), then only nobody (uid 65534) acts. Needs root, to become that user.
-# DEMO=no leaves the demo out. What this machine lacks is said, and is no failure.
+# DEMO=no leaves the demo out. When this machine lacks something, the script says what and succeeds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
