@@ -31,7 +31,7 @@ def clients_of(config: Configuration) -> Clients:
     @cache
     def client(account_id: str, region: str, service: str) -> Any:
         profile = config.profiles.get(account_id) or config.profiles.get(kinds.get(account_id, ""))
-        session = boto3.session.Session(profile_name=profile, region_name=region)
+        session: Any = boto3.session.Session(profile_name=profile, region_name=region)
         made = session.client("sts").get_caller_identity()["Account"]
         if made != account_id:
             msg = f"profile {profile or '(environment)'} is of account {made}, not {account_id}: mend profiles in the configuration"
