@@ -72,6 +72,16 @@ class Configuration:
             raise PlanError(msg)
         return [str(a) for a in found] if isinstance(found, list) else [str(found)]
 
+    def value_of(self, name: str, account: str, *, own: bool = False) -> Any | None:
+        """A parameter's value: the one under the kind of account (``parameters.security.X``), else the common one.
+
+        ``own``: only the account's own value will do; the common one is meant for other accounts.
+        """
+        scoped = self.parameters.get(account)
+        if isinstance(scoped, dict) and name in scoped:
+            return scoped[name]
+        return None if own else self.parameters.get(name)
+
 
 def read(file: Path) -> Configuration:
     """Read a configuration file. Raises :class:`PlanError`."""
@@ -109,7 +119,9 @@ def steps(config: Configuration, *, order: Path = ORDER) -> list[Step]:
         sources: dict[str, Source] = {}
         for name, parameter in body.get("Parameters", {}).items():
             own = name in entry.get("own", [])
-            source = _source(name, parameter, config=config, outputs={} if own else outputs, own=own)
+            source = _source(
+                name, parameter, config=config, outputs={} if own else outputs, account=entry["account"], own=own
+            )
             if source is None:
                 missing.append(f"{name} of {entry['stack']} ({parameter['Description']})")
             else:
@@ -125,7 +137,9 @@ def steps(config: Configuration, *, order: Path = ORDER) -> list[Step]:
 def _refuse_unknown(given: Mapping[str, Any], entries: list[Any], known: Mapping[str, Any]) -> None:
     names = {name for body in known.values() for name in body.get("Parameters", {})}
     names |= {name for entry in entries for key in ("when", "unless") for name in entry.get(key, [])}
-    if unknown := sorted(set(given) - names):
+    accounts = {entry["account"] for entry in entries}
+    scoped = {name for kind in accounts for name in (given.get(kind) or {}) if isinstance(given.get(kind), dict)}
+    if unknown := sorted((set(given) - accounts | scoped) - names):
         msg = f"the configuration has parameters that no template knows: {', '.join(unknown)}"
         raise PlanError(msg)
 
@@ -158,10 +172,16 @@ def _everywhere(entry: Mapping[str, Any], config: Configuration, sources: dict[s
 
 
 def _source(
-    name: str, parameter: Mapping[str, Any], *, config: Configuration, outputs: Mapping[str, str], own: bool
+    name: str,
+    parameter: Mapping[str, Any],
+    *,
+    config: Configuration,
+    outputs: Mapping[str, str],
+    account: str,
+    own: bool,
 ) -> Source | None:
-    if name in config.parameters and not own:
-        value = config.parameters[name]
+    value = config.value_of(name, account, own=own)
+    if value is not None:
         return Source("configuration", ",".join(map(str, value)) if isinstance(value, list) else str(value))
     if name in outputs:
         return Source("output", outputs[name])

@@ -22,7 +22,6 @@ PARAMETERS = {
     "OrganizationId": ORGANIZATION,
     "SecurityAccountId": SECURITY_ACCOUNT,
     "KeyAdministratorArn": f"arn:aws:iam::{FORENSIC_ACCOUNT}:role/KeyAdministrator",
-    "KeyAdministratorRole": "KeyAdministrator",
     "ReleaseRoleArn": f"arn:aws:iam::{FORENSIC_ACCOUNT}:role/ReleasePipeline",
     "AlarmEmail": "alarms@forensics.invalid",
     "S3PrefixListId": "pl-6ea54007",
