@@ -16,8 +16,9 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.deployment import archives, package, plan
-from infra.deployment.plan import Configuration, PlanError, Step
+from infra.deployment import archives, checks, configuration, package, plan
+from infra.deployment.configuration import Configuration, PlanError
+from infra.deployment.plan import Step
 from infra.deployment.stacks import Clients, DeployError, Deployment
 
 SECRET = "forensics/external-id"  # noqa: S105 - the name of a secret, not one
@@ -121,10 +122,12 @@ def main() -> int:
     how.add_argument("--dry-run", action="store_true", help="show what CloudFormation would change, and change nothing")
     given = parser.parse_args()
     try:
-        config = plan.read(given.config)
+        config = configuration.read(given.config)
         steps = plan.steps(config)
+        checks.validate(config)
         if given.plan:
-            print(plan.text(steps), end="")
+            print(plan.text(steps))
+            print(plan.tool_upload(config), end="")
         else:
             run(config, steps, release=given.release, clients=clients_of(config), dry_run=given.dry_run)
     except (PlanError, DeployError, BotoCoreError, ClientError) as error:

@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from infra.deployment import plan
+from infra.deployment.configuration import Configuration
 from infra.deployment.stacks import Deployment
 from lab.accounts import FORENSIC_ACCOUNT, MEMBER_ACCOUNT, REGION, SECURITY_ACCOUNT
 from lab.emulator.iam.sessions import ORGANIZATION
@@ -37,7 +38,7 @@ def deploy(endpoint: str, *, external_id: str) -> dict[str, Any]:
     Account(SECURITY_ACCOUNT, endpoint).client("securityhub").enable_security_hub()
     image = _image(forensic)
     tool = CAPTURE_TOOL.read_bytes()
-    config = plan.Configuration(
+    config = Configuration(
         region=REGION,
         accounts={"security": SECURITY_ACCOUNT, "forensic": FORENSIC_ACCOUNT, "members": [MEMBER_ACCOUNT]},
         parameters={**PARAMETERS, "AmiId": image},
