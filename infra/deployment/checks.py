@@ -201,9 +201,13 @@ def _roles(config: Configuration) -> Iterator[str]:
 
 
 def _profiles(config: Configuration) -> Iterator[str]:
-    """Whoever names profiles at all names one for each account that gets a stack."""
+    """Whoever names profiles at all names one for each account that gets a stack, and knows no others."""
     if not config.profiles:
         return
+    known = {"release", *config.accounts, *(str(a) for v in config.accounts.values() for a in _list(v))}
+    for name in config.profiles:
+        if str(name) not in known:
+            yield f"profiles.{name}: there is no such account; known are {', '.join(sorted(known))}"
     kinds = dict.fromkeys(e["account"] for e in plan.entries() if plan.wanted(e, config.parameters))
     for kind in kinds:
         for account in map(str, _list(config.accounts.get(kind))):

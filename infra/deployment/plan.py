@@ -156,7 +156,7 @@ def _source(
 def tool_upload(config: Configuration) -> str:
     """The command that brings the capture tool to the tools bucket (step 6 of docs/deployment.md)."""
     (account_id,) = config.account_ids("forensic")
-    profile = config.profiles.get("forensic")
+    profile = config.profiles.get("release")
     bucket = f"forensics-tools-{account_id}-{config.region}"
     command = f"aws s3 cp avml s3://{bucket}/tools/avml --region {config.region}" + (
         f" --profile {profile}" if profile else ""
