@@ -12,7 +12,7 @@ from typing import Any
 
 import botocore.loaders
 
-from infra.deployment import plan, templates
+from infra.deployment import plan, settings, templates
 from infra.deployment.configuration import Configuration, PlanError, Unquoted
 
 ACCOUNT = re.compile(r"\d{12}")
@@ -42,6 +42,7 @@ def validate(config: Configuration) -> None:
                 *_values(config),
                 *_roles(config),
                 *_profiles(config),
+                *settings.problems(config.settings),
             ]
         )
     )

@@ -47,6 +47,7 @@ class Configuration:
     parameters: dict[str, Any]
     profiles: dict[str, str] = field(default_factory=dict)
     member_regions: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def account_ids(self, account: str) -> list[str]:
         """Account ids of a kind of account. Raises :class:`PlanError`."""
@@ -77,7 +78,7 @@ def read(file: Path) -> Configuration:
     if not isinstance(given, dict) or not {"region", "accounts", "parameters"} <= set(given):
         msg = f"configuration {file} needs region, accounts and parameters; start from infra/deployment.example.yaml"
         raise PlanError(msg)
-    fields = ("region", "accounts", "parameters", "profiles", "member_regions")
+    fields = ("region", "accounts", "parameters", "profiles", "member_regions", "settings")
     if unknown := sorted(set(given) - set(fields)):
         near = [f" (did you mean {n}?)" for name in unknown for n in difflib.get_close_matches(str(name), fields, 1)]
         msg = f"configuration {file} has fields that nothing reads: {', '.join(map(str, unknown))}{''.join(near)}"
@@ -89,4 +90,5 @@ def read(file: Path) -> Configuration:
     regions = given.pop("member_regions", None) or [given["region"]]
     listed = regions if isinstance(regions, list) else [regions]
     profiles = given.pop("profiles", None) or {}
-    return Configuration(member_regions=tuple(map(str, listed)), profiles=profiles, **given)
+    settings = given.pop("settings", None) or {}
+    return Configuration(member_regions=tuple(map(str, listed)), profiles=profiles, settings=settings, **given)

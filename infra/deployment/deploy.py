@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.deployment import archives, checks, configuration, package, plan
+from infra.deployment import archives, checks, configuration, package, plan, settings
 from infra.deployment.configuration import Configuration, PlanError
 from infra.deployment.plan import Step
 from infra.deployment.stacks import Clients, DeployError, Deployment
@@ -125,7 +125,7 @@ def prepared(release: Path) -> dict[str, str]:
 
 def run(config: Configuration, steps: list[Step], *, release: Path, clients: Clients, dry_run: bool) -> Deployment:
     """Carry out every step. Raises :class:`DeployError`."""
-    deployment = Deployment(clients, made=prepared(release))
+    deployment = Deployment(clients, made=prepared(release), settings=config.settings)
     (forensic,) = config.account_ids("forensic")
     if dry_run:
         deployment.made |= {
@@ -171,6 +171,8 @@ def main() -> int:
         if given.plan:
             print(plan.text(steps))
             print(plan.tool_upload(config), end="")
+            for name, value in sorted(config.settings.items()):
+                print(f"setting forensics.{name} = {settings.text(value)}")
         else:
             run(config, steps, release=given.release, clients=clients_of(config), dry_run=given.dry_run)
     except (PlanError, DeployError, BotoCoreError, ClientError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.deployment import templates
+from infra.deployment import settings, templates
 from infra.deployment.plan import Source, Step
 from infra.deployment.stack_states import STATES, Readiness
 
@@ -31,6 +31,7 @@ class Deployment:
 
     :param clients: makes boto3 clients
     :param made: values of parameters that the deployment makes itself (``ExternalId``, ``ReleasePrefix``, …)
+    :param settings: the product's settings, for the environment (``infra/deployment/settings.py``)
     :param report: gets a line for each step
     :param largest_inline: bytes up to which a template is given in the call; larger ones come from the uploaded release
     """
@@ -40,6 +41,7 @@ class Deployment:
     report: Callable[[str], None] = print
     largest_inline: int = templates.LARGEST_INLINE
     outputs: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     poll_seconds: float = 1.0
 
     def apply(self, step: Step, *, dry_run: bool = False) -> dict[str, str]:
@@ -136,8 +138,14 @@ class Deployment:
 
     def _template(self, step: Step) -> dict[str, str]:
         text = templates.text_of(step.template)
+        given = self.settings if step.template == settings.TEMPLATE else {}
+        text = settings.render(text, given)
         if len(text.encode()) <= self.largest_inline:
             return {"TemplateBody": text}
+        if given:
+            raise self._failed(
+                step, "with settings it is too large to be given directly; it cannot come from the release"
+            )
         bucket, prefix = self.outputs.get("ReleaseBucket"), self.made.get("ReleasePrefix")
         if not (bucket and prefix):
             raise self._failed(step, "the template is too large to be given directly and no release is uploaded")
