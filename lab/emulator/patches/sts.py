@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import fnmatch
 import json
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 from xml.sax.saxutils import escape
 
 from moto.core.responses import ActionResult
 from moto.iam.models import iam_backends
+from moto.sts import models
 from moto.sts.exceptions import STSValidationError
 from moto.sts.models import sts_backends
 from moto.sts.responses import TokenResponse
@@ -21,6 +24,7 @@ from lab.emulator.patches import accounts
 from lab.emulator.patches.patching import replace
 
 CHAINED_SECONDS = 3600
+TOKEN_BYTES = (1500, 4097)
 
 
 class AccessDenied(HTTPException):
@@ -201,6 +205,13 @@ def service_session(role_arn: str, *, service: str, name: str) -> dict[str, str]
     }
 
 
+def session_token() -> str:
+    """A session token: base64 of 1.5 to 4 KiB (STS API reference: the size is not fixed, "make no assumptions")."""
+    size = secrets.choice(range(*TOKEN_BYTES))
+    return base64.b64encode(secrets.token_bytes(size)).decode()[:size]
+
+
 def apply() -> None:
     """Install the patch."""
     replace(TokenResponse, "assume_role", _assume_role)
+    vars(models)["random_session_token"] = session_token

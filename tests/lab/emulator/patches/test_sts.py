@@ -76,3 +76,10 @@ def test_a_source_identity_needs_permission_and_is_returned(lab: Lab) -> None:
     role = make_role(lab, MEMBER, {"AWS": FORENSIC}, actions=["sts:AssumeRole", "sts:SetSourceIdentity"])
     answer = lab.client("sts").assume_role(RoleArn=role, RoleSessionName="case-1", SourceIdentity="case-1")
     assert answer["SourceIdentity"] == "case-1"
+
+
+def test_session_tokens_are_as_long_as_real_ones(lab: Lab) -> None:
+    """STS API reference, AssumeRole: the size of a token is not fixed; callers make no assumption about the maximum."""
+    role = make_role(lab, MEMBER, {"AWS": FORENSIC})
+    sizes = [len(assume(lab, role)["aws_session_token"]) for _ in range(8)]
+    assert all(1500 <= size <= 4096 for size in sizes) and len(set(sizes)) > 1
