@@ -35,6 +35,13 @@ class Signature(Model):
     key: SigningKey
 
 
+class LedgerHead(Model):
+    """The item beside the chain that names its newest event."""
+
+    seq: int
+    digest: str
+
+
 class CustodyLedger:
     """Append-only, hash-chained events of cases."""
 
@@ -62,8 +69,8 @@ class CustodyLedger:
             ).get("Item")
         if item is None:
             return 0, GENESIS
-        data = from_item(item["data"])
-        return int(data["seq"]), str(data["digest"])
+        head = LedgerHead.model_validate(from_item(item["data"]))
+        return head.seq, head.digest
 
     def append(
         self,
