@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+
+from pydantic import JsonValue
 
 from forensics import case_keys
 from forensics.aws.attributes import from_item, to_item
@@ -19,8 +21,19 @@ from forensics.models.case import Case, CaseStatus, Milestone, StepFailure, Time
 from forensics.models.finding import Finding
 from forensics.settings import Settings
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import (
+        AttributeValueTypeDef,
+        PutTypeDef,
+        QueryInputTypeDef,
+        TransactWriteItemTypeDef,
+    )
+
+    Attributes: TypeAlias = dict[str, AttributeValueTypeDef]
+
 OPEN_TRIES = 6
-_FRESH = {"ConditionExpression": "attribute_not_exists(PK)"}
+NEW_ITEM = "attribute_not_exists(PK)"
 M = TypeVar("M", bound=Model)
 
 
@@ -32,7 +45,7 @@ def case_pk(case_id: str) -> str:
 class CaseStore:
     """Reads and writes of cases; every write is idempotent."""
 
-    def __init__(self, client: Any, *, table: str) -> None:
+    def __init__(self, client: DynamoDBClient, *, table: str) -> None:
         self._db = client
         self.table = table
 
@@ -57,7 +70,7 @@ class CaseStore:
             known = self.case_of_finding(finding)
             if known is not None and known != after:
                 return self._again(known, finding)
-            if self._get(case.case_id, case_keys.CASE) is not None:
+            if self.data(case.case_id, case_keys.CASE) is not None:
                 return self._again(case.case_id, finding)
             holder = self._lock_holder(case)
             if holder is not None and self._try_join(holder, case, finding):
@@ -73,36 +86,43 @@ class CaseStore:
             **self._indexes(case),
             "data": to_item(case.model_dump(mode="json")),
         }
-        lock = {**_lock_key(case), "case_id": {"S": case.case_id}}
-        index: dict[str, Any] = {"Item": {**_finding_key(finding), "case_id": {"S": case.case_id}}, **_FRESH}
+        own: Attributes = {"case_id": {"S": case.case_id}}
+        index = self._new({**_finding_key(finding), **own})
         if after:
-            index["ConditionExpression"] = "attribute_not_exists(PK) OR case_id = :after"
+            index["ConditionExpression"] = f"{NEW_ITEM} OR case_id = :after"
             index["ExpressionAttributeValues"] = {":after": {"S": after}}
-        puts = [
-            {"Item": meta, **_FRESH},
-            {"Item": lock, **_FRESH},
-            index,
-            {"Item": self._finding(case.case_id, finding)},
+        writes: list[TransactWriteItemTypeDef] = [
+            {"Put": self._new(meta)},
+            {"Put": self._new({**_lock_key(case), **own})},
+            {"Put": index},
+            {"Put": {"TableName": self.table, "Item": self._finding(case.case_id, finding)}},
         ]
-        return self._transact([{"Put": {"TableName": self.table, **p}} for p in puts], f"open case {case.case_id}")
+        return self._transact(writes, f"open case {case.case_id}")
+
+    def _new(self, item: Attributes) -> PutTypeDef:
+        """A write of a transaction that fails when the item exists."""
+        return {"TableName": self.table, "Item": item, "ConditionExpression": NEW_ITEM}
 
     def _try_join(self, holder: str, case: Case, finding: Finding) -> bool:
         """Add the finding to the holder's case while that holds the instance."""
-        held = {
-            "TableName": self.table,
-            "Key": _lock_key(case),
-            "ConditionExpression": "case_id = :holder",
-            "ExpressionAttributeValues": {":holder": {"S": holder}},
-        }
-        index = {"TableName": self.table, "Item": {**_finding_key(finding), "case_id": {"S": holder}}, **_FRESH}
-        item = {"TableName": self.table, "Item": self._finding(holder, finding)}
-        writes = [{"ConditionCheck": held}, {"Put": index}, {"Put": item}]
+        writes: list[TransactWriteItemTypeDef] = [
+            {
+                "ConditionCheck": {
+                    "TableName": self.table,
+                    "Key": _lock_key(case),
+                    "ConditionExpression": "case_id = :holder",
+                    "ExpressionAttributeValues": {":holder": {"S": holder}},
+                }
+            },
+            {"Put": self._new({**_finding_key(finding), "case_id": {"S": holder}})},
+            {"Put": {"TableName": self.table, "Item": self._finding(holder, finding)}},
+        ]
         return self._transact(writes, f"add a finding to case {holder}")
 
-    def _transact(self, items: list[dict[str, Any]], what: str) -> bool:
+    def _transact(self, writes: list[TransactWriteItemTypeDef], what: str) -> bool:
         try:
             with aws_errors(f"{what} in table {self.table}"):
-                self._db.transact_write_items(TransactItems=items)
+                self._db.transact_write_items(TransactItems=writes)
         except ConflictError:
             return False
         return True
@@ -134,7 +154,9 @@ class CaseStore:
         try:
             with aws_errors(f"take the lock of {case.instance_id} in table {self.table}"):
                 self._db.put_item(
-                    TableName=self.table, Item={**_lock_key(case), "case_id": {"S": case.case_id}}, **_FRESH
+                    TableName=self.table,
+                    Item={**_lock_key(case), "case_id": {"S": case.case_id}},
+                    ConditionExpression=NEW_ITEM,
                 )
         except ConflictError:
             return
@@ -159,14 +181,14 @@ class CaseStore:
                 self._db.put_item(
                     TableName=self.table,
                     Item=self._finding(case_id, finding),
-                    ConditionExpression="attribute_not_exists(PK) OR severity_rank < :rank",
+                    ConditionExpression=f"{NEW_ITEM} OR severity_rank < :rank",
                     ExpressionAttributeValues={":rank": {"N": str(finding.severity.rank)}},
                 )
         except ConflictError:
             return False
         return True
 
-    def _finding(self, case_id: str, finding: Finding) -> dict[str, Any]:
+    def _finding(self, case_id: str, finding: Finding) -> Attributes:
         return {
             **self._key(case_id, case_keys.finding(finding)),
             "severity_rank": {"N": str(finding.severity.rank)},
@@ -175,16 +197,17 @@ class CaseStore:
 
     def case(self, case_id: str) -> Case:
         """Return the head record, or raise :class:`CaseError`."""
-        data = self._get(case_id, case_keys.CASE)
+        data = self.data(case_id, case_keys.CASE)
         if data is None:
             msg = f"case {case_id} does not exist in table {self.table}"
             raise CaseError(msg, next_action="start the case from the Airflow UI or send the finding again")
         return Case.model_validate(data)
 
-    def update_case(self, case_id: str, **changes: Any) -> Case:
+    def update_case(self, case_id: str, **changes: object) -> Case:
         """Change fields of the head record (status, phase, run id, closing time), each by itself and atomically."""
         plain = Case.model_validate({**self.case(case_id).model_dump(), **changes}).model_dump(mode="json")
-        names, values, sets = {"#d": "data"}, {}, []
+        names, sets = {"#d": "data"}, []
+        values: Attributes = {}
         for number, field in enumerate(changes):
             names[f"#f{number}"], values[f":v{number}"] = field, to_item(plain[field])
             sets.append(f"#d.#f{number} = :v{number}")
@@ -204,10 +227,10 @@ class CaseStore:
         return Case.model_validate(from_item(answer["Attributes"]["data"]))
 
     # ------------------------------------------------------------------ items
-    def _key(self, case_id: str, sk: str) -> dict[str, Any]:
+    def _key(self, case_id: str, sk: str) -> Attributes:
         return {"PK": {"S": case_pk(case_id)}, "SK": {"S": sk}}
 
-    def _indexes(self, case: Case) -> dict[str, Any]:
+    def _indexes(self, case: Case) -> Attributes:
         opened = format_utc(case.opened_at)
         return {
             "GSI1PK": {"S": f"{case.account_id}#{case.region}#{case.instance_id}"},
@@ -216,18 +239,15 @@ class CaseStore:
             "GSI2SK": {"S": f"{opened}#{case.case_id}"},
         }
 
-    def _get(self, case_id: str, sk: str) -> Any:
+    def data(self, case_id: str, sk: str) -> JsonValue:
+        """One item of a case as JSON; None when it does not exist."""
         with aws_errors(f"read {sk} of case {case_id} in table {self.table}"):
             answer = self._db.get_item(TableName=self.table, Key=self._key(case_id, sk), ConsistentRead=True)
         return from_item(answer["Item"]["data"]) if "Item" in answer else None
 
-    def data(self, case_id: str, sk: str) -> Any | None:
-        """One item of a case as JSON."""
-        return self._get(case_id, sk)
-
     def get(self, case_id: str, sk: str, kind: type[M]) -> M | None:
         """Read one item as a model."""
-        data = self._get(case_id, sk)
+        data = self.data(case_id, sk)
         return None if data is None else kind.model_validate(data)
 
     def has(self, case_id: str, sk: str) -> bool:
@@ -244,15 +264,15 @@ class CaseStore:
         with aws_errors(f"write {sk} of case {case_id} in table {self.table}"):
             self._db.put_item(TableName=self.table, Item=item)
 
-    def put_once(self, case_id: str, sk: str, value: Model | dict[str, Any]) -> bool:
+    def put_once(self, case_id: str, sk: str, value: Model | Mapping[str, JsonValue]) -> bool:
         """Write an item only if it does not exist; returns whether this call wrote it."""
-        data = value.model_dump(mode="json", by_alias=True) if isinstance(value, Model) else value
+        data = value.model_dump(mode="json", by_alias=True) if isinstance(value, Model) else dict(value)
         try:
             with aws_errors(f"write {sk} of case {case_id} in table {self.table}"):
                 self._db.put_item(
                     TableName=self.table,
                     Item={**self._key(case_id, sk), "data": to_item(data)},
-                    ConditionExpression="attribute_not_exists(PK)",
+                    ConditionExpression=NEW_ITEM,
                 )
         except ConflictError:
             return False
@@ -270,7 +290,7 @@ class CaseStore:
                         "holder": {"S": holder},
                         "until": {"N": str(now + seconds)},
                     },
-                    ConditionExpression="attribute_not_exists(PK) OR holder = :h OR #u < :n",
+                    ConditionExpression=f"{NEW_ITEM} OR holder = :h OR #u < :n",
                     ExpressionAttributeNames={"#u": "until"},
                     ExpressionAttributeValues={":h": {"S": holder}, ":n": {"N": str(now)}},
                 )
@@ -284,8 +304,11 @@ class CaseStore:
             self._db.delete_item(TableName=self.table, Key=self._key(case_id, f"{case_keys.LEASE}{name}"))
 
     def items(self, case_id: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
-        """(sort key, data) of all items of a case whose sort key starts with ``prefix``, in order; all pages."""
-        request: dict[str, Any] = {
+        """(sort key, data) of all items of a case whose sort key starts with ``prefix``, in order; all pages.
+
+        The data are JSON; whoever reads an item knows its model and validates it.
+        """
+        request: QueryInputTypeDef = {
             "TableName": self.table,
             "KeyConditionExpression": "PK = :p" + (" AND begins_with(SK, :s)" if prefix else ""),
             "ExpressionAttributeValues": {
@@ -338,9 +361,10 @@ class CaseStore:
         """Newest cases first over all statuses; ``cursor`` continues after the last one shown."""
         found: list[tuple[str, Case]] = []
         for status in CaseStatus:
-            condition, values = "GSI2PK = :p", {":p": {"S": f"STATUS#{status.value}"}}
+            condition = "GSI2PK = :p" + (" AND GSI2SK < :c" if cursor else "")
+            values: Attributes = {":p": {"S": f"STATUS#{status.value}"}}
             if cursor:
-                condition, values = condition + " AND GSI2SK < :c", {**values, ":c": {"S": cursor}}
+                values[":c"] = {"S": cursor}
             with aws_errors(f"list cases in table {self.table}"):
                 page = self._db.query(
                     TableName=self.table,
@@ -357,19 +381,23 @@ class CaseStore:
 
     def contained_case(self, account_id: str, region: str, instance_id: str) -> Case | None:
         """The newest case of an instance that has a restore point: the one whose containment a release undoes."""
-        place = {":p": {"S": f"{account_id}#{region}#{instance_id}"}}
-        request = {"IndexName": "GSI1", "KeyConditionExpression": "GSI1PK = :p", "ExpressionAttributeValues": place}
         with aws_errors(f"look up the cases of {instance_id} in table {self.table}"):
-            pages = self._db.get_paginator("query").paginate(TableName=self.table, ScanIndexForward=False, **request)
+            pages = self._db.get_paginator("query").paginate(
+                TableName=self.table,
+                IndexName="GSI1",
+                KeyConditionExpression="GSI1PK = :p",
+                ExpressionAttributeValues={":p": {"S": f"{account_id}#{region}#{instance_id}"}},
+                ScanIndexForward=False,
+            )
             cases = [Case.model_validate(from_item(item["data"])) for page in pages for item in page["Items"]]
         return next((case for case in cases if self.has(case.case_id, case_keys.RESTORE_POINT)), None)
 
 
-def _lock_key(case: Case) -> dict[str, Any]:
+def _lock_key(case: Case) -> Attributes:
     return {"PK": {"S": f"OPEN#{case.account_id}#{case.region}#{case.instance_id}"}, "SK": {"S": "LOCK"}}
 
 
-def _finding_key(finding: Finding) -> dict[str, Any]:
+def _finding_key(finding: Finding) -> Attributes:
     # A person's custom action on a finding is an order of its own.
     order = f"#{finding.action.value}" if finding.action else ""
     return {"PK": {"S": f"FINDING#{finding.key}{order}"}, "SK": {"S": "CASE"}}
