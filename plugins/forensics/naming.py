@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from typing import TypedDict
 
 from forensics.models.evidence import EvidenceKind
 from forensics.models.finding import Finding
@@ -14,6 +15,13 @@ TAG_PURPOSE = "forensics:purpose"
 TAG_EVIDENCE = "forensics:evidence"
 # Identity, tag and prefix of what the symbol library makes: it belongs to no case.
 SYMBOL_LIBRARY = "fc-symbols"
+
+
+class Tag(TypedDict, total=False):
+    """A tag in the form of AWS's APIs."""
+
+    Key: str
+    Value: str
 
 
 def case_id_for(finding: Finding, *, received_at: datetime, after: str | None = None) -> str:
@@ -58,7 +66,7 @@ def session_name(case_id: str, phase: str) -> str:
     return f"{case_id}-{phase}"[:64]
 
 
-def tags(case_id: str, purpose: str, **extra: str) -> list[dict[str, str]]:
+def tags(case_id: str, purpose: str, **extra: str) -> list[Tag]:
     """AWS tags of everything that a case makes. Keywords become ``forensics:<keyword>``."""
     pairs = {"Name": f"{case_id} {purpose}", TAG_CASE: case_id, TAG_PURPOSE: purpose}
     pairs.update({f"forensics:{key}": value for key, value in extra.items()})

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from forensics.errors import ConfigurationError
 
 PREFIX = "AIRFLOW__FORENSICS__"
+LockMode: TypeAlias = Literal["GOVERNANCE", "COMPLIANCE"]
 
 
 class Settings(BaseModel):
@@ -70,7 +72,7 @@ class Settings(BaseModel):
     )
     live_response_seconds: int = Field(default=180, ge=30, le=3600)
     retention_days: int = Field(default=365, ge=1, description="Object Lock and snapshot lock, in days")
-    lock_mode: str = Field(default="GOVERNANCE", pattern="^(GOVERNANCE|COMPLIANCE)$")
+    lock_mode: LockMode = "GOVERNANCE"
     isolate_from_severity: str = Field(
         default="",
         pattern="^(LOW|MEDIUM|HIGH|CRITICAL)?$",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
-CASE_TASKS: dict[str, Any] = {
+CASE_TASKS: dict[str, object] = {
     "owner": "forensics",
     "retries": 2,
     "retry_delay": timedelta(seconds=5),

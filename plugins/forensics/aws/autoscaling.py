@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.models.target_facts import ScalingFacts
 
+if TYPE_CHECKING:
+    from mypy_boto3_autoscaling import AutoScalingClient
+
 
 class AutoScalingGateway:
     """Typed Auto Scaling reads in one account and Region."""
 
-    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+    def __init__(self, client: AutoScalingClient, *, account_id: str, region: str) -> None:
         self._client = client
         self._where = f"in account {account_id}, {region}"
 

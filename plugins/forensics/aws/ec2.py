@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.session import AwsSession
 from forensics.errors import AwsError, ResourceGoneError
 from forensics.models.target import NetworkInterface, Target, Volume
 
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.literals import InstanceTypeType
+    from mypy_boto3_ec2.type_defs import (
+        InstanceTypeDef,
+        NetworkInterfaceTypeDef,
+        SecurityGroupTypeDef,
+        TagTypeDef,
+        VolumeTypeDef,
+    )
+
 
 class Ec2Gateway:
     """Typed EC2 calls in one account and Region; errors name the call and the resource."""
 
-    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+    def __init__(self, client: EC2Client, *, account_id: str, region: str) -> None:
         self._ec2 = client
         self.account_id = account_id
         self.region = region
@@ -30,7 +41,7 @@ class Ec2Gateway:
         return f"in account {self.account_id}, {self.region}"
 
     # ------------------------------------------------------------------ the target
-    def raw_instance(self, instance_id: str) -> dict[str, Any]:
+    def raw_instance(self, instance_id: str) -> InstanceTypeDef:
         """Return DescribeInstances' record of one instance."""
         with aws_errors(f"describe instance {instance_id} {self._where}"):
             answer = self._ec2.describe_instances(InstanceIds=[instance_id])
@@ -38,7 +49,7 @@ class Ec2Gateway:
         if not found:
             msg = f"instance {instance_id} does not exist {self._where}"
             raise ResourceGoneError(msg, next_action="check the instance id, the account and the Region of the finding")
-        return dict(found[0])
+        return found[0]
 
     def interfaces(self, instance_id: str) -> tuple[NetworkInterface, ...]:
         """Every ENI attached to the instance, also secondary, trunk and branch ones (R41)."""
@@ -49,7 +60,7 @@ class Ec2Gateway:
             found = [eni for page in pages for eni in page["NetworkInterfaces"]]
         return tuple(sorted((_interface(eni) for eni in found), key=lambda i: (i.device_index, i.id)))
 
-    def volumes(self, instance_id: str) -> list[dict[str, Any]]:
+    def volumes(self, instance_id: str) -> list[VolumeTypeDef]:
         """DescribeVolumes' records of all volumes attached to the instance."""
         with aws_errors(f"describe volumes of {instance_id} {self._where}"):
             pages = self._ec2.get_paginator("describe_volumes").paginate(
@@ -57,7 +68,7 @@ class Ec2Gateway:
             )
             return [volume for page in pages for volume in page["Volumes"]]
 
-    def describe_target(self, instance_id: str) -> tuple[Target, dict[str, Any]]:
+    def describe_target(self, instance_id: str) -> tuple[Target, dict[str, object]]:
         """Describe the instance; returns the model and AWS's raw answers (kept as evidence)."""
         raw = self.raw_instance(instance_id)
         interfaces = self.interfaces(instance_id)
@@ -90,7 +101,7 @@ class Ec2Gateway:
         )
         return target, {"instance": raw, "volumes": volumes, "security_groups": self._groups_of(interfaces)}
 
-    def _groups_of(self, interfaces: Iterable[NetworkInterface]) -> list[dict[str, Any]]:
+    def _groups_of(self, interfaces: Iterable[NetworkInterface]) -> list[SecurityGroupTypeDef]:
         ids = sorted({g for i in interfaces for g in i.group_ids})
         if not ids:
             return []
@@ -105,7 +116,7 @@ class Ec2Gateway:
     def memory_mib(self, instance_type: str) -> int:
         """Memory of an instance type in MiB (DescribeInstanceTypes)."""
         with aws_errors(f"describe instance type {instance_type} {self._where}"):
-            answer = self._ec2.describe_instance_types(InstanceTypes=[instance_type])
+            answer = self._ec2.describe_instance_types(InstanceTypes=[instance_type_name(instance_type)])
         return int(answer["InstanceTypes"][0]["MemoryInfo"]["SizeInMiB"])
 
     # ------------------------------------------------------------------ the forensic instance
@@ -118,7 +129,7 @@ class Ec2Gateway:
         subnet_id: str,
         group_id: str,
         profile: str,
-        tags: list[dict[str, str]],
+        tags: Sequence[TagTypeDef],
     ) -> str:
         """Launch one instance, trying the types in order; the same token gives the same instance (RunInstances ClientToken)."""
         last: AwsError | None = None
@@ -127,7 +138,7 @@ class Ec2Gateway:
                 with aws_errors(f"launch forensic instance ({instance_type}) from {image_id} {self._where}"):
                     answer = self._ec2.run_instances(
                         ImageId=image_id,
-                        InstanceType=instance_type,
+                        InstanceType=instance_type_name(instance_type),
                         MinCount=1,
                         MaxCount=1,
                         ClientToken=f"{token}-{instance_type}"[:64],
@@ -171,11 +182,12 @@ class Ec2Gateway:
         found = [(i["InstanceId"], i["State"]["Name"]) for i in self.instances(tags=tags)]
         return [(instance_id, state) for instance_id, state in found if state != "terminated"]
 
-    def instances(self, *, tags: dict[str, str]) -> list[dict[str, Any]]:
+    def instances(self, *, tags: dict[str, str]) -> list[InstanceTypeDef]:
         """Instances that carry these tags, in any state, as DescribeInstances shows them."""
-        filters = [{"Name": f"tag:{k}", "Values": [v]} for k, v in tags.items()]
         with aws_errors(f"look for instances tagged {tags} {self._where}"):
-            pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)
+            pages = self._ec2.get_paginator("describe_instances").paginate(
+                Filters=[{"Name": f"tag:{k}", "Values": [v]} for k, v in tags.items()]
+            )
             return [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
 
     def state(self, instance_id: str) -> str:
@@ -200,7 +212,13 @@ class Ec2Gateway:
             return
 
 
-def _interface(eni: dict[str, Any]) -> NetworkInterface:
+def instance_type_name(name: str) -> InstanceTypeType:
+    """An instance type as the stubs want it."""
+    # The stubs list the instance types of their day; EC2 judges the name.
+    return cast("InstanceTypeType", name)
+
+
+def _interface(eni: NetworkInterfaceTypeDef) -> NetworkInterface:
     return NetworkInterface(
         id=eni["NetworkInterfaceId"],
         device_index=int(eni.get("Attachment", {}).get("DeviceIndex", 0)),
@@ -213,7 +231,7 @@ def _interface(eni: dict[str, Any]) -> NetworkInterface:
     )
 
 
-def _volume(volume: dict[str, Any], instance_id: str) -> Volume:
+def _volume(volume: VolumeTypeDef, instance_id: str) -> Volume:
     attachment = next(a for a in volume["Attachments"] if a["InstanceId"] == instance_id)
     return Volume(
         id=volume["VolumeId"],

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.errors import AccessDeniedError, ResourceGoneError
 from forensics.models.disk import KeyFacts
 
+if TYPE_CHECKING:
+    from mypy_boto3_kms import KMSClient
+    from mypy_boto3_kms.literals import GrantOperationType
+
 # What CopySnapshot needs of the source's key (EBS User Guide, "Share a KMS key").
-OPERATIONS = ("DescribeKey", "Decrypt", "CreateGrant", "ReEncryptFrom")
+OPERATIONS: tuple[GrantOperationType, ...] = ("DescribeKey", "Decrypt", "CreateGrant", "ReEncryptFrom")
 
 
 class KeyGateway:
     """KMS calls in one account and Region."""
 
-    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+    def __init__(self, client: KMSClient, *, account_id: str, region: str) -> None:
         self._kms = client
         self._where = f"in account {account_id}, {region}"
 

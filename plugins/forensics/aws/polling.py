@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
@@ -27,7 +27,15 @@ class WaitResult:
     """A finished wait: ``ok`` or not, and plain values for the task."""
 
     ok: bool
-    payload: dict[str, Any]
+    payload: Mapping[str, object]
+
+
+class Timing(TypedDict):
+    """Arguments that every wait takes (:class:`PollTrigger`)."""
+
+    poll: float
+    deadline: float
+    ends_task: NotRequired[bool]
 
 
 class PollTrigger(BaseTrigger):
@@ -45,7 +53,7 @@ class PollTrigger(BaseTrigger):
         self.ends_task = ends_task
 
     @abstractmethod
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> Mapping[str, object]:
         """Further constructor arguments, plain values only."""
 
     @abstractmethod
@@ -56,7 +64,7 @@ class PollTrigger(BaseTrigger):
     def waiting_for(self) -> str:
         """What is awaited, for messages."""
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
+    def serialize(self) -> tuple[str, dict[str, object]]:
         """Class path and plain arguments."""
         common = {"poll": self.poll, "deadline": self.deadline, "ends_task": self.ends_task}
         return f"{type(self).__module__}.{type(self).__qualname__}", {**common, **self.arguments()}

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, NotRequired, Self, TypedDict
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.models.base import Model
 from forensics.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectVersionTypeDef
 
 CHUNK = 16 * 1024 * 1024
 
@@ -34,10 +38,17 @@ class ObjectLock(Model):
     legal_hold: bool
 
 
+class _VersionRequest(TypedDict):
+    Bucket: str
+    Key: str
+    ExpectedBucketOwner: str
+    VersionId: NotRequired[str]
+
+
 class EvidenceArchive:
     """Reads versions, locks and bytes of the evidence bucket; writes nothing."""
 
-    def __init__(self, client: Any, *, bucket: str, owner: str) -> None:
+    def __init__(self, client: S3Client, *, bucket: str, owner: str) -> None:
         self._s3 = client
         self.bucket = bucket
         self._owner = owner
@@ -67,7 +78,7 @@ class EvidenceArchive:
             )
             return sorted({m["Key"] for page in pages for m in page.get("DeleteMarkers", []) if m.get("IsLatest")})
 
-    def _version(self, record: dict[str, Any]) -> StoredVersion:
+    def _version(self, record: ObjectVersionTypeDef) -> StoredVersion:
         version = record.get("VersionId")
         return StoredVersion(
             key=record["Key"],
@@ -81,7 +92,7 @@ class EvidenceArchive:
     def lock(self, version: StoredVersion) -> ObjectLock:
         """Retention and legal hold of a version, read from S3 now."""
         with aws_errors(f"read the lock of {version.uri}"):
-            head = self._s3.head_object(Bucket=self.bucket, ExpectedBucketOwner=self._owner, **_at(version))
+            head = self._s3.head_object(**self._at(version))
         return ObjectLock(
             mode=head.get("ObjectLockMode"),
             until=head.get("ObjectLockRetainUntilDate"),
@@ -91,7 +102,7 @@ class EvidenceArchive:
     def stream(self, version: StoredVersion, *, chunk: int = CHUNK) -> Iterator[bytes]:
         """The bytes of a version."""
         with aws_errors(f"read {version.uri}"):
-            answer = self._s3.get_object(Bucket=self.bucket, ExpectedBucketOwner=self._owner, **_at(version))
+            answer = self._s3.get_object(**self._at(version))
             yield from answer["Body"].iter_chunks(chunk_size=chunk)
 
     def sha256(self, version: StoredVersion, *, beat: Callable[[int], None] | None = None) -> str:
@@ -104,6 +115,10 @@ class EvidenceArchive:
                 beat(seen)
         return digest.hexdigest()
 
-
-def _at(version: StoredVersion) -> dict[str, str]:
-    return {"Key": version.key, **({"VersionId": version.version_id} if version.version_id else {})}
+    def _at(self, version: StoredVersion) -> _VersionRequest:
+        request: _VersionRequest = {
+            "Bucket": self.bucket,
+            "Key": version.key,
+            "ExpectedBucketOwner": self._owner,
+        }
+        return {**request, "VersionId": version.version_id} if version.version_id else request

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.s3 import CHUNK, MIB, URL_SECONDS
@@ -12,11 +12,15 @@ from forensics.errors import EvidenceTransferError, ResourceGoneError
 from forensics.manifest import MANIFEST
 from forensics.settings import Settings
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import PartTypeDef
+
 
 class LandingGateway:
     """Where hosts upload; nothing here is trusted. URLs are signed by the process's own role (R70)."""
 
-    def __init__(self, client: Any, *, bucket: str) -> None:
+    def __init__(self, client: S3Client, *, bucket: str) -> None:
         self._s3 = client
         self.bucket = bucket
 
@@ -98,7 +102,7 @@ class LandingGateway:
             )
         return sum(int(p["Size"]) for p in parts)
 
-    def _parts(self, key: str, upload_id: str) -> list[dict[str, Any]]:
+    def _parts(self, key: str, upload_id: str) -> list[PartTypeDef]:
         with aws_errors(f"list parts of {self._uri(key)}"):
             pages = self._s3.get_paginator("list_parts").paginate(Bucket=self.bucket, Key=key, UploadId=upload_id)
             return [part for page in pages for part in page.get("Parts", [])]
@@ -142,7 +146,7 @@ class LandingGateway:
 class ToolsGateway:
     """The bucket with the tools that hosts fetch."""
 
-    def __init__(self, client: Any, *, bucket: str) -> None:
+    def __init__(self, client: S3Client, *, bucket: str) -> None:
         self._s3 = client
         self.bucket = bucket
 
