@@ -13,7 +13,7 @@ from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
 from forensics.aws.ec2 import Ec2Gateway
 from forensics.errors import AwsError, ResourceGoneError, SnapshotError
 from tests.unit.builders import INSTANCE
-from tests.unit.conftest import make_client
+from tests.unit.moto_store import make_client
 
 TAGS = [{"Key": "forensics:case", "Value": "fc-1"}]
 GROUP = "sg-0123456789abcdef0"

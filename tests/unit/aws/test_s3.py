@@ -18,7 +18,7 @@ from forensics.aws.s3 import EvidenceStore
 from forensics.aws.s3_landing import LandingGateway
 from forensics.aws.session import AwsSession
 from forensics.errors import AccessDeniedError, EvidenceTransferError
-from tests.unit.conftest import checksum, make_client
+from tests.unit.moto_store import checksum, make_client
 
 OWNER, KEY_ARN = "222233334444", "arn:aws:kms:eu-central-1:222233334444:key/evidence"
 KEY = "cases/fc-20261124-0123456789/report/report.json"

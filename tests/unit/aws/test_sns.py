@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forensics.aws.sns import FindingQueue, Notifier
-from tests.unit.conftest import make_client
+from tests.unit.moto_store import make_client
 
 TOPIC = "arn:aws:sns:eu-central-1:222233334444:forensics"
 URL = "https://sqs.eu-central-1.amazonaws.com/222233334444/findings"
