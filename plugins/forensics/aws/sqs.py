@@ -45,10 +45,7 @@ class FindingQueue:
 
     def dead_letters(self) -> int:
         """Approximate number of messages in the dead-letter queue, hidden ones included."""
-        names: tuple[QueueAttributeNameType, ...] = (
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-        )
+        names: list[QueueAttributeNameType] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         with aws_errors(f"read depth of {self.dead_letter_url}"):
             answer = self._sqs.get_queue_attributes(QueueUrl=self.dead_letter_url, AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
