@@ -10,9 +10,9 @@ import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
-from forensics.aws.s3_landing import LandingGateway
+from forensics.aws.s3_landing import LandingGateway, ToolsGateway
 from forensics.aws.session import AwsSession
-from forensics.errors import EvidenceTransferError
+from forensics.errors import EvidenceTransferError, ResourceGoneError
 from tests.unit.aws.conftest import Stub
 
 
@@ -88,3 +88,49 @@ def test_a_landed_object_that_is_too_large_is_not_read_into_memory(stub: Stubber
     stub.add_response("get_object", {"Body": stored_body(b"x" * 100)}, {"Bucket": "landing", "Key": "k"})
     with pytest.raises(EvidenceTransferError, match="larger than the 99 bytes"):
         LandingGateway(stub.client, bucket="landing").read("k", limit=99)
+
+
+def test_a_manifest_is_published_and_its_url_lives_as_long_as_asked(stub: Stubber) -> None:
+    stub.add_response(
+        "put_object", {}, {"Bucket": "landing", "Key": "k/manifest", "Body": b"text", "ContentType": "text/plain"}
+    )
+    url = LandingGateway(stub.client, bucket="landing").publish("k/manifest", text="text", seconds=600)
+    assert "/k/manifest?" in url and "text" not in url.split("?")[1]
+    assert parse_qs(urlsplit(url).query)["X-Amz-Expires"] == ["600"]
+
+
+def test_a_withdrawn_offer_is_its_deleted_manifest(stub: Stubber) -> None:
+    stub.add_response("delete_object", {}, {"Bucket": "landing", "Key": "case/try-1/manifest.txt"})
+    LandingGateway(stub.client, bucket="landing").withdraw("case/try-1")
+
+
+def test_sizes_of_parts_are_s3s_own_and_none_are_left_of_a_gone_upload(stub: Stubber) -> None:
+    _list_parts(stub, [(1, 16), (2, 3)])
+    stub.add_client_error("list_parts", "NoSuchUpload")
+    landing = LandingGateway(stub.client, bucket="landing")
+    assert landing.part_sizes("k", upload_id="u1") == {1: 16, 2: 3}
+    assert landing.part_sizes("k", upload_id="u1") == {}
+
+
+def test_an_upload_that_an_earlier_try_completed_has_its_size(stub: Stubber) -> None:
+    stub.add_client_error("list_parts", "NoSuchUpload")
+    stub.add_response("head_object", {"ContentLength": 19}, {"Bucket": "landing", "Key": "k"})
+    assert LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1") == 19
+
+
+def test_an_upload_that_is_nowhere_is_an_error(stub: Stubber) -> None:
+    stub.add_client_error("list_parts", "NoSuchUpload")
+    stub.add_client_error("head_object", "404", http_status_code=404)
+    with pytest.raises(ResourceGoneError, match="list parts of s3://landing/k"):
+        LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1")
+
+
+def test_aborting_what_is_gone_is_fine(stub: Stubber) -> None:
+    asked = {"Bucket": "landing", "Key": "k", "UploadId": "u1"}
+    stub.add_client_error("abort_multipart_upload", "NoSuchUpload", expected_params=asked)
+    LandingGateway(stub.client, bucket="landing").abort_upload("k", upload_id="u1")
+
+
+def test_a_tool_is_fetched_from_the_tools_bucket_by_its_url(stub: Stubber) -> None:
+    url = ToolsGateway(stub.client, bucket="bucket-of-tools").get_url("tools/avml")
+    assert "bucket-of-tools" in url and urlsplit(url).path.endswith("/tools/avml")
