@@ -7,12 +7,13 @@ import random
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pydantic import JsonValue
 
 from forensics import case_keys
 from forensics.aws.attributes import from_item, to_item
+from forensics.aws.case_items import case_pk, finding_item, finding_key, indexes, item_key, lock_key
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.errors import CaseError, ConflictError
@@ -24,22 +25,16 @@ from forensics.settings import Settings
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import (
-        AttributeValueTypeDef,
         PutTypeDef,
         QueryInputTypeDef,
         TransactWriteItemTypeDef,
     )
 
-    Attributes: TypeAlias = dict[str, AttributeValueTypeDef]
+    from forensics.aws.case_items import Attributes
 
 OPEN_TRIES = 6
 NEW_ITEM = "attribute_not_exists(PK)"
 M = TypeVar("M", bound=Model)
-
-
-def case_pk(case_id: str) -> str:
-    """Partition key of a case."""
-    return f"CASE#{case_id}"
 
 
 class CaseStore:
@@ -82,20 +77,20 @@ class CaseStore:
 
     def _try_open(self, case: Case, finding: Finding, after: str | None) -> bool:
         meta = {
-            **self._key(case.case_id, case_keys.CASE),
-            **self._indexes(case),
+            **item_key(case.case_id, case_keys.CASE),
+            **indexes(case),
             "data": to_item(case.model_dump(mode="json")),
         }
         own: Attributes = {"case_id": {"S": case.case_id}}
-        index = self._new({**_finding_key(finding), **own})
+        index = self._new({**finding_key(finding), **own})
         if after:
             index["ConditionExpression"] = f"{NEW_ITEM} OR case_id = :after"
             index["ExpressionAttributeValues"] = {":after": {"S": after}}
         writes: list[TransactWriteItemTypeDef] = [
             {"Put": self._new(meta)},
-            {"Put": self._new({**_lock_key(case), **own})},
+            {"Put": self._new({**lock_key(case), **own})},
             {"Put": index},
-            {"Put": {"TableName": self.table, "Item": self._finding(case.case_id, finding)}},
+            {"Put": {"TableName": self.table, "Item": finding_item(case.case_id, finding)}},
         ]
         return self._transact(writes, f"open case {case.case_id}")
 
@@ -109,13 +104,13 @@ class CaseStore:
             {
                 "ConditionCheck": {
                     "TableName": self.table,
-                    "Key": _lock_key(case),
+                    "Key": lock_key(case),
                     "ConditionExpression": "case_id = :holder",
                     "ExpressionAttributeValues": {":holder": {"S": holder}},
                 }
             },
-            {"Put": self._new({**_finding_key(finding), "case_id": {"S": holder}})},
-            {"Put": {"TableName": self.table, "Item": self._finding(holder, finding)}},
+            {"Put": self._new({**finding_key(finding), "case_id": {"S": holder}})},
+            {"Put": {"TableName": self.table, "Item": finding_item(holder, finding)}},
         ]
         return self._transact(writes, f"add a finding to case {holder}")
 
@@ -141,12 +136,12 @@ class CaseStore:
     def case_of_finding(self, finding: Finding) -> str | None:
         """The case that a finding belongs to, in whatever shape it came."""
         with aws_errors(f"read the case of finding {finding.key} in table {self.table}"):
-            item = self._db.get_item(TableName=self.table, Key=_finding_key(finding), ConsistentRead=True).get("Item")
+            item = self._db.get_item(TableName=self.table, Key=finding_key(finding), ConsistentRead=True).get("Item")
         return str(item["case_id"]["S"]) if item else None
 
     def _lock_holder(self, case: Case) -> str | None:
         with aws_errors(f"read the open-case lock of {case.instance_id} in table {self.table}"):
-            lock = self._db.get_item(TableName=self.table, Key=_lock_key(case), ConsistentRead=True).get("Item")
+            lock = self._db.get_item(TableName=self.table, Key=lock_key(case), ConsistentRead=True).get("Item")
         return str(lock["case_id"]["S"]) if lock else None
 
     def hold_lock(self, case: Case) -> None:
@@ -155,7 +150,7 @@ class CaseStore:
             with aws_errors(f"take the lock of {case.instance_id} in table {self.table}"):
                 self._db.put_item(
                     TableName=self.table,
-                    Item={**_lock_key(case), "case_id": {"S": case.case_id}},
+                    Item={**lock_key(case), "case_id": {"S": case.case_id}},
                     ConditionExpression=NEW_ITEM,
                 )
         except ConflictError:
@@ -167,7 +162,7 @@ class CaseStore:
             with aws_errors(f"release the lock of {case.instance_id} in table {self.table}"):
                 self._db.delete_item(
                     TableName=self.table,
-                    Key=_lock_key(case),
+                    Key=lock_key(case),
                     ConditionExpression="case_id = :c",
                     ExpressionAttributeValues={":c": {"S": case.case_id}},
                 )
@@ -180,20 +175,13 @@ class CaseStore:
             with aws_errors(f"write a finding of case {case_id} in table {self.table}"):
                 self._db.put_item(
                     TableName=self.table,
-                    Item=self._finding(case_id, finding),
+                    Item=finding_item(case_id, finding),
                     ConditionExpression=f"{NEW_ITEM} OR severity_rank < :rank",
                     ExpressionAttributeValues={":rank": {"N": str(finding.severity.rank)}},
                 )
         except ConflictError:
             return False
         return True
-
-    def _finding(self, case_id: str, finding: Finding) -> Attributes:
-        return {
-            **self._key(case_id, case_keys.finding(finding)),
-            "severity_rank": {"N": str(finding.severity.rank)},
-            "data": to_item(finding.model_dump(mode="json")),
-        }
 
     def case(self, case_id: str) -> Case:
         """Return the head record, or raise :class:`CaseError`."""
@@ -217,7 +205,7 @@ class CaseStore:
         with aws_errors(f"update case {case_id} in table {self.table}"):
             answer = self._db.update_item(
                 TableName=self.table,
-                Key=self._key(case_id, case_keys.CASE),
+                Key=item_key(case_id, case_keys.CASE),
                 UpdateExpression="SET " + ", ".join(sets),
                 ConditionExpression="attribute_exists(PK)",
                 ExpressionAttributeNames=names,
@@ -227,22 +215,10 @@ class CaseStore:
         return Case.model_validate(from_item(answer["Attributes"]["data"]))
 
     # ------------------------------------------------------------------ items
-    def _key(self, case_id: str, sk: str) -> Attributes:
-        return {"PK": {"S": case_pk(case_id)}, "SK": {"S": sk}}
-
-    def _indexes(self, case: Case) -> Attributes:
-        opened = format_utc(case.opened_at)
-        return {
-            "GSI1PK": {"S": f"{case.account_id}#{case.region}#{case.instance_id}"},
-            "GSI1SK": {"S": f"{opened}#{case.case_id}"},
-            "GSI2PK": {"S": f"STATUS#{case.status.value}"},
-            "GSI2SK": {"S": f"{opened}#{case.case_id}"},
-        }
-
     def data(self, case_id: str, sk: str) -> JsonValue:
         """One item of a case as JSON; None when it does not exist."""
         with aws_errors(f"read {sk} of case {case_id} in table {self.table}"):
-            answer = self._db.get_item(TableName=self.table, Key=self._key(case_id, sk), ConsistentRead=True)
+            answer = self._db.get_item(TableName=self.table, Key=item_key(case_id, sk), ConsistentRead=True)
         return from_item(answer["Item"]["data"]) if "Item" in answer else None
 
     def get(self, case_id: str, sk: str, kind: type[M]) -> M | None:
@@ -254,13 +230,13 @@ class CaseStore:
         """Whether an item exists."""
         with aws_errors(f"look for {sk} of case {case_id} in table {self.table}"):
             answer = self._db.get_item(
-                TableName=self.table, Key=self._key(case_id, sk), ConsistentRead=True, ProjectionExpression="PK"
+                TableName=self.table, Key=item_key(case_id, sk), ConsistentRead=True, ProjectionExpression="PK"
             )
         return "Item" in answer
 
     def put(self, case_id: str, sk: str, value: Model) -> None:
         """Write an item, replacing an older version of itself."""
-        item = {**self._key(case_id, sk), "data": to_item(value.model_dump(mode="json", by_alias=True))}
+        item = {**item_key(case_id, sk), "data": to_item(value.model_dump(mode="json", by_alias=True))}
         with aws_errors(f"write {sk} of case {case_id} in table {self.table}"):
             self._db.put_item(TableName=self.table, Item=item)
 
@@ -271,7 +247,7 @@ class CaseStore:
             with aws_errors(f"write {sk} of case {case_id} in table {self.table}"):
                 self._db.put_item(
                     TableName=self.table,
-                    Item={**self._key(case_id, sk), "data": to_item(data)},
+                    Item={**item_key(case_id, sk), "data": to_item(data)},
                     ConditionExpression=NEW_ITEM,
                 )
         except ConflictError:
@@ -286,7 +262,7 @@ class CaseStore:
                 self._db.put_item(
                     TableName=self.table,
                     Item={
-                        **self._key(case_id, f"{case_keys.LEASE}{name}"),
+                        **item_key(case_id, f"{case_keys.LEASE}{name}"),
                         "holder": {"S": holder},
                         "until": {"N": str(now + seconds)},
                     },
@@ -301,7 +277,7 @@ class CaseStore:
     def release_lease(self, case_id: str, name: str) -> None:
         """Give a lease back."""
         with aws_errors(f"give lease {name} of case {case_id} back in table {self.table}"):
-            self._db.delete_item(TableName=self.table, Key=self._key(case_id, f"{case_keys.LEASE}{name}"))
+            self._db.delete_item(TableName=self.table, Key=item_key(case_id, f"{case_keys.LEASE}{name}"))
 
     def items(self, case_id: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """(sort key, data) of all items of a case whose sort key starts with ``prefix``, in order; all pages.
@@ -355,7 +331,7 @@ class CaseStore:
     def clear_failure(self, case_id: str, step: str) -> None:
         """Remove the failure of a step that has succeeded since."""
         with aws_errors(f"clear failure of {step} in case {case_id}"):
-            self._db.delete_item(TableName=self.table, Key=self._key(case_id, f"{case_keys.FAILURE}{step}"))
+            self._db.delete_item(TableName=self.table, Key=item_key(case_id, f"{case_keys.FAILURE}{step}"))
 
     def list_cases(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Case], str | None]:
         """Newest cases first over all statuses; ``cursor`` continues after the last one shown."""
@@ -391,13 +367,3 @@ class CaseStore:
             )
             cases = [Case.model_validate(from_item(item["data"])) for page in pages for item in page["Items"]]
         return next((case for case in cases if self.has(case.case_id, case_keys.RESTORE_POINT)), None)
-
-
-def _lock_key(case: Case) -> Attributes:
-    return {"PK": {"S": f"OPEN#{case.account_id}#{case.region}#{case.instance_id}"}, "SK": {"S": "LOCK"}}
-
-
-def _finding_key(finding: Finding) -> Attributes:
-    # A person's custom action on a finding is an order of its own.
-    order = f"#{finding.action.value}" if finding.action else ""
-    return {"PK": {"S": f"FINDING#{finding.key}{order}"}, "SK": {"S": "CASE"}}

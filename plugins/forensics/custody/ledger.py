@@ -12,7 +12,8 @@ from typing import Any, Self
 
 from forensics import case_keys
 from forensics.aws.attributes import from_item, to_item
-from forensics.aws.case_store import CaseStore, case_pk
+from forensics.aws.case_items import case_pk
+from forensics.aws.case_store import CaseStore
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.s3 import EvidenceStore
 from forensics.aws.session import AwsSession

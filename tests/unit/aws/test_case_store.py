@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forensics.aws.attributes import from_item, to_item
-from forensics.aws.case_store import CaseStore, case_pk
+from forensics.aws.case_items import case_pk
+from forensics.aws.case_store import CaseStore
 from forensics.custody.chain import canonical
 from forensics.errors import AwsError, CaseError
 from forensics.models.case import Case, CaseStatus, Milestone, Phase, StepFailure, TimelineKind
