@@ -28,9 +28,9 @@ def case_id_for(finding: Finding, *, received_at: datetime, after: str | None = 
     """Return the id of the case that this finding opens; the same finding always gives the same id.
 
     The day is the finding's own (its creation time when it has one), so that a re-delivery after midnight does not
-    change the id. A person's custom action on the finding is an order of its own: it opens a case also when the
-    one that the finding opened by itself is closed. ``after``: the closed case of the same finding, which has become
-    more severe since.
+    change the id. A person's custom action on the finding counts as a finding of its own: it opens a case even when
+    the case that the finding opened is closed. ``after``: the closed case of the same finding, which has become more
+    severe since.
     """
     order = f"|{finding.action.value}" if finding.action else ""
     order += f"|after {after}" if after else ""
@@ -47,7 +47,7 @@ def case_prefix(case_id: str) -> str:
 
 
 def evidence_id(kind: EvidenceKind, subject: str) -> str:
-    """Evidence id of one subject, for instance ``disk-vol-0abc``."""
+    """Evidence id of one subject, for example ``disk-vol-0abc``."""
     return f"{kind.value}-{subject}"
 
 

@@ -1,4 +1,4 @@
-"""How the tasks of every DAG that works a case are retried."""
+"""How the tasks of every DAG that works on a case are retried."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class AutoScalingGateway:
         return cls(session.autoscaling, account_id=session.account_id, region=session.region)
 
     def membership(self, instance_id: str, *, group: str | None = None) -> ScalingFacts | None:
-        """The group the instance is in, or None. ``group`` names one that it was in: then "Detached" is told."""
+        """The group that the instance is in, or None; of ``group``, which it has left, the lifecycle is "Detached"."""
         with aws_errors(f"look for the Auto Scaling group of {instance_id} {self._where}"):
             found = self._client.describe_auto_scaling_instances(InstanceIds=[instance_id])["AutoScalingInstances"]
         name = found[0]["AutoScalingGroupName"] if found else group

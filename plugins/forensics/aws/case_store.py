@@ -53,11 +53,11 @@ class CaseStore:
     def open_case(self, case: Case, *, finding: Finding, after: str | None = None) -> tuple[str, str]:
         """Open the case, or find the one that this finding belongs to.
 
-        Returns (how, case id), decided by conditional writes alone, so that races and re-deliveries cannot open two
-        (R25): ``opened``; ``joined``: another finding, or another shape of the same, on an instance whose case is open;
+        Returns (how, case id), decided by conditional writes alone, so that races and redeliveries cannot open two:
+        ``opened``; ``joined``: another finding, or the same in another format, on an instance whose case is open;
         ``raised``: a finding of the open case, now more severe; ``exists``: delivered again; ``closed``: delivered again
-        after its case was closed; ``escalated``: so, but now more severe. ``after`` is the closed case that an escalated
-        finding may leave.
+        after its case was closed; ``escalated``: the same, but now more severe. ``after`` is the closed case that an
+        escalated finding may leave.
         """
         for attempt in range(OPEN_TRIES):
             if self._try_open(case, finding, after):
@@ -123,7 +123,7 @@ class CaseStore:
         return True
 
     def _again(self, holder: str, finding: Finding) -> tuple[str, str]:
-        """What a finding is whose case is known."""
+        """How a finding relates to the case that it already belongs to."""
         if self.case(holder).closed:
             seen = [Finding.model_validate(d) for _, d in self.items(holder, f"{case_keys.FINDING}{finding.key}#")]
             raised = seen and finding.severity.rank > max(f.severity.rank for f in seen)
@@ -134,7 +134,7 @@ class CaseStore:
         return ("joined" if before is None else "raised"), holder
 
     def case_of_finding(self, finding: Finding) -> str | None:
-        """The case that a finding belongs to, in whatever shape it came."""
+        """The case that a finding belongs to, whatever format it arrived in."""
         with aws_errors(f"read the case of finding {finding.key} in table {self.table}"):
             item = self._db.get_item(TableName=self.table, Key=finding_key(finding), ConsistentRead=True).get("Item")
         return str(item["case_id"]["S"]) if item else None
@@ -145,7 +145,7 @@ class CaseStore:
         return str(lock["case_id"]["S"]) if lock else None
 
     def hold_lock(self, case: Case) -> None:
-        """Take the instance's lock again for a case that is worked again after it was closed; another holder keeps it."""
+        """Take the instance's lock again for a closed case whose run is repeated; another holder keeps it."""
         try:
             with aws_errors(f"take the lock of {case.instance_id} in table {self.table}"):
                 self._db.put_item(
@@ -170,7 +170,7 @@ class CaseStore:
             return
 
     def add_finding(self, case_id: str, finding: Finding) -> bool:
-        """Record a finding in a case; returns whether it was new there, or more severe than when it came before."""
+        """Record a finding in a case; returns whether it was new there, or more severe than before."""
         try:
             with aws_errors(f"write a finding of case {case_id} in table {self.table}"):
                 self._db.put_item(
@@ -192,7 +192,7 @@ class CaseStore:
         return Case.model_validate(data)
 
     def update_case(self, case_id: str, **changes: object) -> Case:
-        """Change fields of the head record (status, phase, run id, closing time), each by itself and atomically."""
+        """Change fields of the head record (status, phase, run id, closing time); each field on its own, in one atomic update."""
         plain = Case.model_validate({**self.case(case_id).model_dump(), **changes}).model_dump(mode="json")
         names, sets = {"#d": "data"}, []
         values: Attributes = {}
@@ -255,7 +255,7 @@ class CaseStore:
         return True
 
     def lease(self, case_id: str, name: str, *, holder: str, seconds: int) -> bool:
-        """Take or renew a lease; False while another holder's has not run out. It ends by itself after a kill."""
+        """Take or renew a lease; False while another holder has it. It expires by itself when its holder was killed."""
         now = int(datetime.now(UTC).timestamp())
         try:
             with aws_errors(f"take lease {name} of case {case_id} in table {self.table}"):
@@ -275,14 +275,14 @@ class CaseStore:
         return True
 
     def release_lease(self, case_id: str, name: str) -> None:
-        """Give a lease back."""
-        with aws_errors(f"give lease {name} of case {case_id} back in table {self.table}"):
+        """Release a lease."""
+        with aws_errors(f"release lease {name} of case {case_id} in table {self.table}"):
             self._db.delete_item(TableName=self.table, Key=item_key(case_id, f"{case_keys.LEASE}{name}"))
 
     def items(self, case_id: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """(sort key, data) of all items of a case whose sort key starts with ``prefix``, in order; all pages.
 
-        The data are JSON; whoever reads an item knows its model and validates it.
+        The data are JSON: the reader knows the item's model and validates it.
         """
         request: QueryInputTypeDef = {
             "TableName": self.table,
@@ -304,7 +304,7 @@ class CaseStore:
 
     # ------------------------------------------------------------------ what people read
     def milestone(self, case_id: str, name: Milestone, at: datetime | None = None) -> bool:
-        """Record a time of R117 the first time it happens."""
+        """Record the time of a milestone when it is reached for the first time."""
         return self.put_once(case_id, f"{case_keys.MILESTONE}{name.value}", {"at": format_utc(at or datetime.now(UTC))})
 
     def note(
@@ -317,7 +317,7 @@ class CaseStore:
         at: datetime | None = None,
         evidence_id: str | None = None,
     ) -> None:
-        """Add a timeline entry; the same entry twice is one."""
+        """Add a timeline entry; the same entry is added only once."""
         entry = TimelineEntry(
             time=at or datetime.now(UTC), kind=kind, what=what, source=source, evidence_id=evidence_id
         )
@@ -325,7 +325,7 @@ class CaseStore:
         self.put_once(case_id, f"{case_keys.TIMELINE}{format_utc(entry.time)}#{mark}", entry)
 
     def fail(self, case_id: str, failure: StepFailure) -> None:
-        """Record that a step failed for good (replaced when it fails again, removed when it succeeds)."""
+        """Record that a step failed after its last try; replaced when it fails again, removed when it succeeds."""
         self.put(case_id, f"{case_keys.FAILURE}{failure.step}", failure)
 
     def clear_failure(self, case_id: str, step: str) -> None:

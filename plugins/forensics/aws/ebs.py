@@ -58,7 +58,7 @@ class EbsGateway:
         return f"in account {self.account_id}, {self.region}"
 
     def find_snapshots(self, *, tags: dict[str, str]) -> list[Snapshot]:
-        """Own snapshots that carry these tags: how a retry finds what an earlier try made (R55)."""
+        """The account's own snapshots with these tags: a retry finds what an earlier try made."""
         with aws_errors(f"look for snapshots tagged {tags} {self._where}"):
             pages = self._ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=_tagged(tags))
             return [_snapshot(s) for page in pages for s in page["Snapshots"]]
@@ -69,7 +69,7 @@ class EbsGateway:
             return [_snapshot(s) for s in self._ec2.describe_snapshots(SnapshotIds=list(ids))["Snapshots"]]
 
     def create_snapshots(self, instance_id: str, *, description: str, tags: Sequence[TagTypeDef]) -> list[Snapshot]:
-        """One crash-consistent CreateSnapshots over all volumes, boot volume included (R54)."""
+        """One crash-consistent CreateSnapshots over all volumes, boot volume included."""
         with aws_errors(f"create snapshots of {instance_id} {self._where}"):
             answer = self._ec2.create_snapshots(
                 InstanceSpecification={"InstanceId": instance_id, "ExcludeBootVolume": False},
@@ -86,7 +86,7 @@ class EbsGateway:
         return SnapshotLock(state=answer.get("LockState", ""), until=expires.isoformat() if expires else "")
 
     def audited(self, snapshot_id: str) -> AuditedSnapshot:
-        """A snapshot's state, lock and publicness as they are now; one that is gone is said to be."""
+        """A snapshot's state, lock and public sharing as they are now; the state is None when it no longer exists."""
         try:
             state = self.snapshots([snapshot_id])[0].state
         except ResourceGoneError:
@@ -106,7 +106,7 @@ class EbsGateway:
         )
 
     def instance_store_gb(self, instance_type: str) -> int:
-        """Size in GB of the instance store of an instance type; 0 without one (DescribeInstanceTypes)."""
+        """Size in GB of an instance type's instance store; 0 when it has none (DescribeInstanceTypes)."""
         with aws_errors(f"describe instance type {instance_type} {self._where}"):
             found = self._ec2.describe_instance_types(InstanceTypes=[instance_type_name(instance_type)])[
                 "InstanceTypes"
@@ -157,7 +157,7 @@ class EbsGateway:
         return str(answer["VolumeId"])
 
     def find_volumes(self, *, tags: dict[str, str]) -> list[VolumeTypeDef]:
-        """Volumes that carry these tags, as DescribeVolumes shows them."""
+        """Volumes with these tags, as DescribeVolumes shows them."""
         with aws_errors(f"look for volumes tagged {tags} {self._where}"):
             pages = self._ec2.get_paginator("describe_volumes").paginate(Filters=_tagged(tags))
             return [v for page in pages for v in page["Volumes"]]

@@ -1,4 +1,4 @@
-"""EBS direct APIs: a snapshot's written blocks, read in parallel, each checked, handed out in order (R8)."""
+"""EBS direct APIs: a snapshot's written blocks, read in parallel, each checked, handed out in order."""
 
 from __future__ import annotations
 

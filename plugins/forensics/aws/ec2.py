@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.literals import InstanceTypeType
     from mypy_boto3_ec2.type_defs import (
+        InstanceNetworkInterfaceSpecificationTypeDef,
         InstanceTypeDef,
         NetworkInterfaceTypeDef,
         SecurityGroupTypeDef,
         TagTypeDef,
         VolumeTypeDef,
     )
+
+
+# What makes a launch try the next instance type.
+NEXT_TYPE = frozenset({"InsufficientInstanceCapacity", "Unsupported", "VcpuLimitExceeded"})
 
 
 class Ec2Gateway:
@@ -52,7 +57,7 @@ class Ec2Gateway:
         return found[0]
 
     def interfaces(self, instance_id: str) -> tuple[NetworkInterface, ...]:
-        """Every ENI attached to the instance, also secondary, trunk and branch ones (R41)."""
+        """Every ENI attached to the instance, also secondary, trunk and branch ones."""
         with aws_errors(f"describe network interfaces of {instance_id} {self._where}"):
             pages = self._ec2.get_paginator("describe_network_interfaces").paginate(
                 Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}]
@@ -132,6 +137,13 @@ class Ec2Gateway:
         tags: Sequence[TagTypeDef],
     ) -> str:
         """Launch one instance, trying the types in order; the same token gives the same instance (RunInstances ClientToken)."""
+        interface: InstanceNetworkInterfaceSpecificationTypeDef = {
+            "DeviceIndex": 0,
+            "SubnetId": subnet_id,
+            "Groups": [group_id],
+            "AssociatePublicIpAddress": False,
+            "DeleteOnTermination": True,
+        }
         last: AwsError | None = None
         for instance_type in types:
             try:
@@ -142,15 +154,7 @@ class Ec2Gateway:
                         MinCount=1,
                         MaxCount=1,
                         ClientToken=f"{token}-{instance_type}"[:64],
-                        NetworkInterfaces=[
-                            {
-                                "DeviceIndex": 0,
-                                "SubnetId": subnet_id,
-                                "Groups": [group_id],
-                                "AssociatePublicIpAddress": False,
-                                "DeleteOnTermination": True,
-                            }
-                        ],
+                        NetworkInterfaces=[interface],
                         IamInstanceProfile={"Name": profile},
                         MetadataOptions={
                             "HttpTokens": "required",
@@ -158,18 +162,11 @@ class Ec2Gateway:
                             "HttpEndpoint": "enabled",
                         },
                         InstanceInitiatedShutdownBehavior="terminate",
-                        TagSpecifications=[
-                            {"ResourceType": "instance", "Tags": tags},
-                            {"ResourceType": "volume", "Tags": tags},
-                        ],
+                        TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
                     )
                 return str(answer["Instances"][0]["InstanceId"])
             except AwsError as error:
-                if error_code(error) not in {
-                    "InsufficientInstanceCapacity",
-                    "Unsupported",
-                    "VcpuLimitExceeded",
-                }:
+                if error_code(error) not in NEXT_TYPE:
                     raise
                 last = error
         msg = f"no instance type of {', '.join(types)} could be launched: {last}"
@@ -178,12 +175,12 @@ class Ec2Gateway:
         ) from last
 
     def find_instances(self, *, tags: dict[str, str]) -> list[tuple[str, str]]:
-        """(instance id, state) of all instances with these tags that are not terminated."""
+        """(instance id, state) of all instances with these tags, terminated ones excepted."""
         found = [(i["InstanceId"], i["State"]["Name"]) for i in self.instances(tags=tags)]
         return [(instance_id, state) for instance_id, state in found if state != "terminated"]
 
     def instances(self, *, tags: dict[str, str]) -> list[InstanceTypeDef]:
-        """Instances that carry these tags, in any state, as DescribeInstances shows them."""
+        """Instances with these tags, in any state, as DescribeInstances shows them."""
         with aws_errors(f"look for instances tagged {tags} {self._where}"):
             pages = self._ec2.get_paginator("describe_instances").paginate(
                 Filters=[{"Name": f"tag:{k}", "Values": [v]} for k, v in tags.items()]
@@ -202,7 +199,7 @@ class Ec2Gateway:
         return str(self.raw_instance(instance_id)["Placement"]["AvailabilityZone"])
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
-        """Terminate instances; ones that are gone already are fine."""
+        """Terminate instances; instances that no longer exist are ignored."""
         if not instance_ids:
             return
         try:
@@ -214,7 +211,7 @@ class Ec2Gateway:
 
 def instance_type_name(name: str) -> InstanceTypeType:
     """An instance type as the stubs want it."""
-    # The stubs list the instance types of their day; EC2 judges the name.
+    # The stubs list the types that existed when they were made; EC2 decides whether the name is valid.
     return cast("InstanceTypeType", name)
 
 

@@ -1,4 +1,4 @@
-"""EC2: what containment has to know of the target."""
+"""EC2: what containment has to know about the target."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Ec2Facts:
         return cls(session.ec2, account_id=session.account_id, region=session.region)
 
     def interfaces(self, instance_id: str) -> tuple[InterfaceFacts, ...]:
-        """Every interface attached to the instance with its Elastic IPs, whatever its VPC (R41)."""
+        """Every interface attached to the instance with its Elastic IPs, whatever its VPC."""
         with aws_errors(f"describe network interfaces of {instance_id} {self._where}"):
             pages = self._ec2.get_paginator("describe_network_interfaces").paginate(
                 Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}]
@@ -61,7 +61,7 @@ class Ec2Facts:
         return tuple(sorted(facts, key=lambda i: (i.device_index, i.id)))
 
     def attribute(self, instance_id: str, *, name: AttributeName) -> Any:
-        """One attribute of DescribeInstanceAttribute (``disableApiStop`` and its like)."""
+        """The value of one attribute of DescribeInstanceAttribute."""
         with aws_errors(f"read {name} of {instance_id} {self._where}"):
             answer = self._ec2.describe_instance_attribute(InstanceId=instance_id, Attribute=name)
         answered: Mapping[str, object] = answer
@@ -69,7 +69,7 @@ class Ec2Facts:
         return value.get("Value") if isinstance(value, Mapping) else None
 
     def profile_associations(self, *, instance_id: str | None = None) -> list[IamInstanceProfileAssociationTypeDef]:
-        """Profile associations of one instance, or of all of the Region; ones that are ending do not count."""
+        """Profile associations of one instance, or of the whole Region; those that are ending are left out."""
         filters: list[FilterTypeDef] = [{"Name": "state", "Values": ["associating", "associated"]}]
         if instance_id:
             filters.append({"Name": "instance-id", "Values": [instance_id]})
@@ -101,7 +101,7 @@ class Ec2Facts:
         )
 
     def rule_count(self, group_id: str) -> int:
-        """Number of rules a group has now, both directions, v4 and v6 (DescribeSecurityGroupRules)."""
+        """Number of rules that a group has now: both directions, IPv4 and IPv6 (DescribeSecurityGroupRules)."""
         with aws_errors(f"read rules of security group {group_id} {self._where}"):
             pages = self._ec2.get_paginator("describe_security_group_rules").paginate(
                 Filters=[{"Name": "group-id", "Values": [group_id]}]

@@ -58,7 +58,7 @@ class IamGateway:
 
         SimulatePrincipalPolicy knows neither session policies nor policies of resources.
         """
-        with aws_errors(f"ask IAM whether {role_arn} may {permission} {self._where}"):
+        with aws_errors(f"ask IAM whether {role_arn} may use {permission} {self._where}"):
             found = self._iam.simulate_principal_policy(
                 PolicySourceArn=role_arn,
                 ActionNames=[permission.action],
@@ -71,7 +71,7 @@ class IamGateway:
         decision = str(found["EvalDecision"])
         if decision == "allowed":
             return True, f"IAM would allow {permission}"
-        # condition keys that nobody gave are told per resource when resources were named
+        # when resources were named, IAM lists missing condition keys per resource
         results = [found, *found.get("ResourceSpecificResults", [])]
         missing = sorted({key for result in results for key in result.get("MissingContextValues", [])})
         if missing and decision != "explicitDeny":
@@ -82,7 +82,7 @@ class IamGateway:
 
 
 def principals_besides_ec2(trust: object) -> tuple[str, ...]:
-    """Who but the EC2 service a role's trust policy lets assume it."""
+    """The principals besides the EC2 service that a role's trust policy lets assume it."""
     found: list[str] = []
     statements = trust.get("Statement", []) if isinstance(trust, dict) else []
     for statement in statements if isinstance(statements, list) else [statements]:

@@ -17,7 +17,7 @@ WORKING = frozenset({"PENDING", "CREATING", "BUILDING", "TESTING", "DISTRIBUTING
 
 
 class BuiltImage(Model):
-    """An image as GetImage shows it. AVAILABLE is reached only after the test phases ended well."""
+    """An image as GetImage shows it. It becomes AVAILABLE only after its tests have passed."""
 
     arn: str
     status: str
@@ -26,7 +26,7 @@ class BuiltImage(Model):
 
     @property
     def working(self) -> bool:
-        """Whether it will change by itself."""
+        """Whether the build is still running."""
         return self.status in WORKING
 
 

@@ -30,7 +30,7 @@ class KeyGateway:
         return cls(session.kms, account_id=session.account_id, region=session.region)
 
     def describe(self, arn: str) -> KeyFacts:
-        """Owner, manager and state of a key; a refusal is part of the answer."""
+        """Owner, manager and state of a key; a refusal is returned as the ``problem``, not raised."""
         try:
             with aws_errors(f"describe key {arn} {self._where}"):
                 found = self._kms.describe_key(KeyId=arn)["KeyMetadata"]
@@ -44,7 +44,7 @@ class KeyGateway:
         )
 
     def grant(self, arn: str, *, principal: str, name: str) -> str:
-        """Let a principal decrypt with the key; the same grant asked for again is the same (name and grantee)."""
+        """Let a principal decrypt with the key; repeating it with the same name and grantee gives the same grant."""
         with aws_errors(f"grant {principal} the use of key {arn} {self._where}"):
             answer = self._kms.create_grant(
                 KeyId=arn, GranteePrincipal=principal, Operations=list(OPERATIONS), Name=name

@@ -17,8 +17,8 @@ from forensics.errors import AwsError, ForensicsError
 # boto3 is synchronous; its calls run here, so that the triggerer's event loop never waits for AWS.
 _POOL = ThreadPoolExecutor(max_workers=24, thread_name_prefix="forensics-trigger")
 MAX_ERRORS = 20
-# An event that arrives while the scheduler still books the task as running costs the task a try: results that are there
-# at once are held back this long, in seconds, when they start the task again.
+# An event that arrives while the scheduler still has the task as running costs the task a try: results that are there at
+# once are held back for this long, in seconds, when they resume the task.
 RESUME_AFTER = 5.0
 
 
@@ -43,7 +43,7 @@ class PollTrigger(BaseTrigger):
 
     :param poll: seconds between looks
     :param deadline: Unix time after which the wait fails with a time-out
-    :param ends_task: a good outcome ends the task at once with the payload as its XCom, without another worker start
+    :param ends_task: a successful wait ends the task at once with the payload as its XCom; no worker is started again
     """
 
     def __init__(self, *, poll: float, deadline: float, ends_task: bool = False) -> None:
@@ -58,7 +58,7 @@ class PollTrigger(BaseTrigger):
 
     @abstractmethod
     def check(self) -> WaitResult | None:
-        """Look once (in a thread); None means: not yet."""
+        """Look once (in a thread); None when it is not there yet."""
 
     @abstractmethod
     def waiting_for(self) -> str:

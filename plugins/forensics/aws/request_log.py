@@ -1,4 +1,4 @@
-"""Request ids of the changes that were made in AWS since the last custody event (R9): what CloudTrail knows them by."""
+"""Request ids of the changes that were made in AWS since the last custody event: what CloudTrail knows them by."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class _LockRequest(TypedDict):
 
 
 class EvidenceStore:
-    """Create-only writes under Object Lock, with checksum, owner check and the evidence key (R12, R13)."""
+    """Create-only writes under Object Lock, with checksum, owner check and the evidence key."""
 
     def __init__(
         self,

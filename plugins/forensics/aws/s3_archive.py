@@ -1,4 +1,4 @@
-"""The evidence bucket as an auditor reads it: every version, its lock and hold, its bytes once more."""
+"""The evidence bucket as an audit reads it: every version, its lock and legal hold, its bytes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class StoredVersion(Model):
 
 
 class ObjectLock(Model):
-    """What protects a version now."""
+    """What protects a version at the moment."""
 
     mode: str | None
     until: datetime | None
@@ -71,7 +71,7 @@ class EvidenceArchive:
         return sorted(found, key=lambda v: (v.key, v.written_at))
 
     def deleted(self, prefix: str) -> list[str]:
-        """Keys that a delete marker hides: somebody deleted evidence (its versions are still there)."""
+        """Keys that a delete marker hides: evidence was deleted, its versions are still there."""
         with aws_errors(f"list delete markers of {self._uri(prefix)}"):
             pages = self._s3.get_paginator("list_object_versions").paginate(
                 Bucket=self.bucket, Prefix=prefix, ExpectedBucketOwner=self._owner
@@ -106,7 +106,7 @@ class EvidenceArchive:
             yield from answer["Body"].iter_chunks(chunk_size=chunk)
 
     def sha256(self, version: StoredVersion, *, beat: Callable[[int], None] | None = None) -> str:
-        """SHA-256 of a version's bytes, computed here; ``beat`` is told how many bytes have passed."""
+        """SHA-256 of a version's bytes, computed here; ``beat`` is called with the number of bytes read so far."""
         digest, seen = hashlib.sha256(), 0
         for piece in self.stream(version):
             digest.update(piece)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LandingGateway:
-    """Where hosts upload; nothing here is trusted. URLs are signed by the process's own role (R70)."""
+    """Where hosts upload; nothing here is trusted. URLs are signed by the process's own role."""
 
     def __init__(self, client: S3Client, *, bucket: str) -> None:
         self._s3 = client
@@ -40,7 +40,7 @@ class LandingGateway:
     def part_urls(
         self, key: str, *, upload_id: str, count: int, first: int = 1, seconds: int = URL_SECONDS
     ) -> list[str]:
-        """Presigned UploadPart URLs first..count: each can write one part of one key and nothing else."""
+        """Presigned UploadPart URLs for the parts ``first`` to ``count``; each can write that part of that key and nothing else."""
         return [
             self._s3.generate_presigned_url(
                 "upload_part",
@@ -57,7 +57,7 @@ class LandingGateway:
         )
 
     def publish(self, key: str, *, text: str, seconds: int = URL_SECONDS) -> str:
-        """Store a small text object (a manifest) and return its presigned GET URL, valid for some seconds."""
+        """Store a small text object (a manifest) and return its presigned GET URL, valid for ``seconds``."""
         with aws_errors(f"write {self._uri(key)}"):
             self._s3.put_object(Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="text/plain")
         return str(
@@ -65,7 +65,7 @@ class LandingGateway:
         )
 
     def withdraw(self, prefix: str) -> None:
-        """Delete the manifest below a prefix: what its URLs allowed is of no more use to anybody. Safe to repeat."""
+        """Revoke what the manifest below a prefix offers, by deleting it. Safe to repeat."""
         key = f"{prefix}/{MANIFEST}"
         with aws_errors(f"delete {self._uri(key)}"):
             self._s3.delete_object(Bucket=self.bucket, Key=key)

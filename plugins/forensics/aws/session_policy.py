@@ -1,4 +1,4 @@
-"""The session policy of a phase's role: what this one case needs of it, and no more (R95, R96). Pure.
+"""The session policy of a phase's role: what this one case needs of it, and no more. Pure.
 
 A session may do what its role's policies and its session policy both allow (IAM user guide, "Session policies"). Interfaces and
 volumes are not named here: who holds the target could add one after the session was made, and containment would then be refused.

@@ -1,4 +1,4 @@
-"""SNS: what people are told."""
+"""SNS: messages about cases, for people and programs."""
 
 from __future__ import annotations
 

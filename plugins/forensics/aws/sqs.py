@@ -110,7 +110,7 @@ class FindingQueue:
             raise AwsError(msg, next_action="nothing: they are delivered again and find their cases")
 
     def quarantine(self, body: str, *, reason: str, verdict: str = "quarantine") -> None:
-        """Put a message that cannot be worked into the dead-letter queue, with the reason."""
+        """Move a message that cannot be processed into the dead-letter queue, with the reason."""
         # SQS refuses control characters, and the reason may quote the message.
         clean = "".join(c if c.isprintable() else "?" for c in reason)[:500] or "unknown"
         attributes = {"reason": clean, "verdict": verdict}

@@ -77,7 +77,7 @@ class SsmGateway:
         return f"in account {self.account_id}, {self.region}"
 
     def status(self, instance_id: str) -> SsmStatus:
-        """What SSM knows of the instance; an unmanaged one is a normal answer, not an error (R75)."""
+        """What SSM knows of the instance; an unmanaged one is a normal answer, not an error."""
         with aws_errors(f"ask SSM about {instance_id} {self._where}"):
             answer = self._ssm.describe_instance_information(Filters=[{"Key": "InstanceIds", "Values": [instance_id]}])
         found = next((i for i in answer["InstanceInformationList"] if i["InstanceId"] == instance_id), None)
@@ -109,7 +109,7 @@ class SsmGateway:
         timeout_seconds: int,
         delivery_seconds: int = 120,
     ) -> str:
-        """Send a document, pinned by version and SHA-256 hash (R4); returns the command id."""
+        """Send a document, pinned by version and SHA-256 hash; returns the command id."""
         given = {name: [value] for name, value in parameters.items()}
 
         with aws_errors(f"send {document} to {instance_id} {self._where}"):

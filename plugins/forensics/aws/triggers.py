@@ -37,7 +37,7 @@ class SsmCommandsCompletedTrigger(ScopedTrigger):
     The invocations are named by the caller: an empty list can never look like success.
 
     :param commands: pairs of command id and instance id
-    :param must_succeed: a command that ended otherwise fails the wait; else whoever waits judges the results
+    :param must_succeed: a command that did not succeed fails the wait; otherwise the task validates the results
     """
 
     def __init__(

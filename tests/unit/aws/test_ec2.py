@@ -110,6 +110,37 @@ def _launch(ec2: Ec2Gateway) -> str:
     )
 
 
+def test_a_forensic_instance_has_no_public_address_and_no_imds_version_one(stub: Stubber, ec2: Ec2Gateway) -> None:
+    stub.add_response(
+        "run_instances",
+        {"Instances": [{"InstanceId": INSTANCE}]},
+        {
+            "ImageId": "ami-1",
+            "InstanceType": "m6i.xlarge",
+            "MinCount": 1,
+            "MaxCount": 1,
+            "ClientToken": "fc-20261124-0123456789-1-m6i.xlarge",
+            "NetworkInterfaces": [
+                {
+                    "DeviceIndex": 0,
+                    "SubnetId": "subnet-1",
+                    "Groups": [GROUP],
+                    "AssociatePublicIpAddress": False,
+                    "DeleteOnTermination": True,
+                }
+            ],
+            "IamInstanceProfile": {"Name": "analysis"},
+            "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"},
+            "InstanceInitiatedShutdownBehavior": "terminate",
+            "TagSpecifications": [
+                {"ResourceType": "instance", "Tags": TAGS},
+                {"ResourceType": "volume", "Tags": TAGS},
+            ],
+        },
+    )
+    assert _launch(ec2) == INSTANCE
+
+
 @pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "Unsupported", "VcpuLimitExceeded"])
 def test_the_next_type_is_tried_when_one_cannot_be_had(stub: Stubber, ec2: Ec2Gateway, code: str) -> None:
     stub.add_client_error("run_instances", code)

@@ -99,7 +99,7 @@ def test_a_manifest_is_published_and_its_url_lives_as_long_as_asked(stub: Stubbe
     assert parse_qs(urlsplit(url).query)["X-Amz-Expires"] == ["600"]
 
 
-def test_a_withdrawn_offer_is_its_deleted_manifest(stub: Stubber) -> None:
+def test_what_a_manifest_offers_is_revoked_by_deleting_it(stub: Stubber) -> None:
     stub.add_response("delete_object", {}, {"Bucket": "landing", "Key": "case/try-1/manifest.txt"})
     LandingGateway(stub.client, bucket="landing").withdraw("case/try-1")
 
