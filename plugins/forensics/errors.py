@@ -4,7 +4,7 @@
 
     ForensicsError                    .next_action  .retryable
     ├─ ConfigurationError
-    ├─ FindingError                   a finding or request that cannot be worked
+    ├─ FindingError                   a finding or request that cannot be processed
     ├─ CaseError                      InvalidCaseError, CaseConflictError
     ├─ UnsupportedTargetError         no document for this platform
     ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError
@@ -16,21 +16,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 
 class ForensicsError(Exception):
     """Root of all errors: a message that says what, where and why, and what to do next."""
 
     retryable = True
-    default_action = "read the task's log; when the cause is mended, clear the task in the Airflow UI"
+    default_action = "read the task's log; fix the cause, then clear the task in the Airflow UI"
 
     def __init__(self, message: str, *, next_action: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.next_action = next_action or self.default_action
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive pickling by themselves.
         return (_rebuild, (type(self), self.message, self.next_action))
 
@@ -46,7 +44,7 @@ class ConfigurationError(ForensicsError):
 
 
 class FindingError(ForensicsError):
-    """A finding or request cannot be worked as it is."""
+    """A finding or request cannot be processed as it is."""
 
     retryable = False
 
@@ -111,7 +109,7 @@ class AuditError(CustodyError):
 class ContainmentError(ForensicsError):
     """Containment is not complete."""
 
-    default_action = "isolate the instance by hand now, then clear the containment task"
+    default_action = "isolate the instance manually now, then clear the containment task"
 
 
 class InvestigationError(ForensicsError):

@@ -78,7 +78,7 @@ class Settings(BaseModel):
     isolate_from_severity: str = Field(
         default="",
         pattern="^(LOW|MEDIUM|HIGH|CRITICAL)?$",
-        description="lowest severity that isolates without approval; empty: as the policy says",
+        description="lowest severity at which a finding isolates, instead of the policy's threshold; empty: as the policy says",
     )
     policy_key: str = Field(
         default="", description="object of the tools bucket with the signed policy; empty: the packaged policy"
@@ -110,7 +110,7 @@ class Settings(BaseModel):
     approval_two_persons: bool = Field(default=True, description="the person who asked for a change may not approve it")
     containment_profile: str = Field(
         default="forensics-isolated",
-        description="deny-all instance profile in the member accounts; empty: the profile is not replaced",
+        description="deny-all instance profile in the member accounts; empty: there is none",
     )
     break_tracked_flows: bool = True
     idle_flow_seconds: int = Field(default=0, ge=0, le=432000)
