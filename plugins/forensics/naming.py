@@ -61,6 +61,16 @@ def artifact_key(case_id: str, *, tool: str, item: str, name: str) -> str:
     return f"{case_prefix(case_id)}artifacts/{tool}/{item}/{name}"
 
 
+def role_arn(account_id: str, name: str) -> str:
+    """ARN of an IAM role without a path."""
+    return f"arn:aws:iam::{account_id}:role/{name}"
+
+
+def instance_arn(account_id: str, region: str, instance_id: str) -> str:
+    """ARN of an EC2 instance."""
+    return f"arn:aws:ec2:{region}:{account_id}:instance/{instance_id}"
+
+
 def session_name(case_id: str, phase: str) -> str:
     """RoleSessionName (at most 64 characters) that CloudTrail shows for a phase of a case."""
     return f"{case_id}-{phase}"[:64]

@@ -180,6 +180,13 @@ def test_disk_tools_wait_for_the_copies_and_memory_tools_do_not(case: Any) -> No
     assert "memory.verify_memory" in above(case, "investigation.analyse_memory")
 
 
+def test_retries_and_priorities_are_the_ones_that_races_and_urgency_ask_for(case: Any) -> None:
+    retries = {task.task_id: task.retries for task in case.tasks if task.retries != 2}
+    assert retries == {"memory.probe_target": 1, "memory.capture_memory": 4, "memory.live_response": 4}
+    urgent = {task.task_id: task.priority_weight for task in case.tasks if task.priority_weight != 1}
+    assert urgent == {"containment.isolate_target": 10}
+
+
 def test_every_step_takes_its_case_from_a_template(case: Any) -> None:
     for task in case.tasks:
         if task.task_type != "EmptyOperator" and task.task_id != "open_case":
