@@ -292,7 +292,7 @@ def test_the_same_note_twice_is_one(store: CaseStore) -> None:
 
 def test_a_failure_is_replaced_and_cleared(store: CaseStore) -> None:
     for cause in ("first", "second"):
-        store.fail(CASE_ID, StepFailure(step="disk.copy", cause=cause, next_action="mend", at=NOW))
+        store.fail(CASE_ID, StepFailure(step="disk.copy", cause=cause, next_action="fix it", at=NOW))
     assert [data["cause"] for _, data in store.items(CASE_ID, "FAILURE#")] == ["second"]
     store.clear_failure(CASE_ID, "disk.copy")
     store.clear_failure(CASE_ID, "disk.copy")

@@ -31,6 +31,7 @@ def ask() -> Ask:
                 http_response=None,
                 context={},
             )
+            client.meta.events.unregister("after-call", request_log._note, unique_id="once")
 
     return call
 
@@ -84,6 +85,7 @@ def test_a_watched_client_notes_its_own_changes() -> None:
         with Stubber(client) as stub:
             stub.add_response("publish", {"MessageId": "m", "ResponseMetadata": {"RequestId": "id-9"}})
             client.publish(TopicArn="arn:aws:sns:eu-central-1:222233334444:t", Message="x")
+        client.meta.events.unregister("after-call", request_log._note)
         return request_log.take()
 
-    assert "sns:Publish id-9" in contextvars.Context().run(publish)
+    assert contextvars.Context().run(publish) == ("sns:Publish id-9",)
