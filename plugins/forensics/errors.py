@@ -4,7 +4,7 @@
 
     ForensicsError                    .next_action  .retryable
     ├─ ConfigurationError
-    ├─ FindingError                   a finding or request that cannot be processed
+    ├─ FindingError                   a finding or request that cannot be worked
     ├─ CaseError                      InvalidCaseError, CaseConflictError
     ├─ UnsupportedTargetError         no document for this platform
     ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError
@@ -16,19 +16,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ForensicsError(Exception):
     """Root of all errors: a message that says what, where and why, and what to do next."""
 
     retryable = True
-    default_action = "read the task's log; fix the cause, then clear the task in the Airflow UI"
+    default_action = "read the task's log; when the cause is mended, clear the task in the Airflow UI"
 
     def __init__(self, message: str, *, next_action: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.next_action = next_action or self.default_action
 
-    def __reduce__(self) -> tuple[object, ...]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only arguments do not survive pickling by themselves.
         return (_rebuild, (type(self), self.message, self.next_action))
 
@@ -44,7 +46,7 @@ class ConfigurationError(ForensicsError):
 
 
 class FindingError(ForensicsError):
-    """A finding or request cannot be processed as it is."""
+    """A finding or request cannot be worked as it is."""
 
     retryable = False
 
@@ -109,7 +111,7 @@ class AuditError(CustodyError):
 class ContainmentError(ForensicsError):
     """Containment is not complete."""
 
-    default_action = "isolate the instance manually now, then clear the containment task"
+    default_action = "isolate the instance by hand now, then clear the containment task"
 
 
 class InvestigationError(ForensicsError):
