@@ -42,7 +42,7 @@ def test_only_the_target_can_be_touched(action: str) -> None:
         ("ssm:CancelCommand", "*"),
     ],
 )
-def test_what_is_no_instance_is_left_to_the_role_in_this_region(action: str, resource: str) -> None:
+def test_anything_but_an_instance_is_left_to_the_role_in_this_region(action: str, resource: str) -> None:
     assert allowed(action, resource)
     assert not allowed(action, resource, region="us-west-2")
 
