@@ -17,6 +17,7 @@ import pytest
 from moto import mock_aws
 
 from forensics.aws.attributes import from_item
+from forensics.aws.case_items import indexes, item_key
 from forensics.aws.case_store import CaseStore
 from forensics.models.case import Case, CaseStatus, TimelineKind
 from forensics.models.custody import CustodyAction
@@ -152,10 +153,10 @@ def api() -> Iterator[Api]:
         store = CaseStore(db, table="cases")
         for number in range(1, 8):
             made = case(number, account=OTHER if number % 3 == 0 else MEMBER)
-            meta = {**store._key(made.case_id, "META"), **store._indexes(made)}
+            meta = {**item_key(made.case_id, "META"), **indexes(made)}
             store.put(made.case_id, "META", made)
             db.update_item(
-                TableName="cases", Key=store._key(made.case_id, "META"),
+                TableName="cases", Key=item_key(made.case_id, "META"),
                 UpdateExpression="SET GSI2PK = :p, GSI2SK = :s",
                 ExpressionAttributeValues={":p": meta["GSI2PK"], ":s": meta["GSI2SK"]},
             )  # fmt: skip
