@@ -116,7 +116,7 @@ def test_a_killed_capture_goes_on_where_it_stopped(lab: SmallLab, tmp_path: Path
     memory = evidence(case_id, EvidenceKind.MEMORY)
     assert memory.outcome is Outcome.ACQUIRED, memory.reason
     assert body(lab, memory) == files["memory"].read_bytes()
-    assert memory.origin.claims["resumed_at"] > 1
+    assert memory.origin.claims.resumed_at > 1
     assert sent - memory.origin.transport.parts <= 1, "at most one part was sent twice"
     assert memory.digests[0].subject == "the list of parts with the digest of each"
     # what is analysed is held against the stored object's own digest, not against that of the list
@@ -157,4 +157,4 @@ def test_without_any_source_single_processes_are_taken_and_memory_is_partial(lab
     memory = evidence(case_id, EvidenceKind.MEMORY)
     assert memory.outcome is Outcome.PARTIAL
     assert "suspicious processes are in live-response-" in str(memory.reason)
-    assert evidence(case_id, EvidenceKind.LIVE_RESPONSE).origin.claims["depth"] == "processes"
+    assert evidence(case_id, EvidenceKind.LIVE_RESPONSE).origin.claims.depth == "processes"

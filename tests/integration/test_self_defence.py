@@ -22,8 +22,8 @@ from forensics.intake.readers.manual import signed_text
 from forensics.memory.lime_module_store import LimeModuleStore
 from forensics.memory.upload_manifest import lime_module
 from forensics.models.finding import Finding, Intake
-from forensics.models.memory import Probe
 from forensics.models.plan import ResponsePlan
+from forensics.models.status_lines import Probe
 from forensics.models.verification import Standing
 from forensics.settings import get_settings
 from forensics.triage.operators import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator

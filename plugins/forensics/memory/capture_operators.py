@@ -13,6 +13,7 @@ from forensics.aws.session import AwsSession
 from forensics.aws.ssm import Invocation, SsmGateway
 from forensics.aws.triggers import SsmCommandsCompletedTrigger
 from forensics.case.recorder import CaseRecorder
+from forensics.case.status_line import read_status
 from forensics.case.step import ForensicOperator, Json
 from forensics.document_registry import choose
 from forensics.errors import EvidenceTransferError, ForensicsError, MemoryCaptureError
@@ -21,7 +22,6 @@ from forensics.memory.lime_module_store import LimeModuleStore
 from forensics.memory.lime_modules import LimeModule
 from forensics.memory.method import Choice
 from forensics.memory.probe_operators import answer, choice
-from forensics.memory.status_line import capture_claims, claimed_time
 from forensics.memory.upload_manifest import (
     DELIVERY_SECONDS,
     LIST,
@@ -34,13 +34,14 @@ from forensics.memory.upload_manifest import (
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import LIST_SUBJECT, Digest, EvidenceKind, MemoryEvidence, MemoryOrigin, Outcome
-from forensics.models.memory import Probe
+from forensics.models.status_lines import CaptureStatus, Probe
 from forensics.models.target import Target
 from forensics.naming import evidence_id
 
 # Tries one after the other that sent nothing: then it is the target, and repeating does not help.
 LIMIT_WITHOUT_DATA = 3
 SHORTEST_SECONDS = 60
+_NEXT = "look at the command's output in SSM; clear this task to capture again"
 
 
 class CaptureMemoryOperator(ForensicOperator):
@@ -289,8 +290,8 @@ class CaptureMemoryOperator(ForensicOperator):
         recorder.gateways.landing.withdraw(str(evidence.origin.landing_prefix))
         if found is None or found.status != "Success":
             raise self._cut_off(recorder, evidence, found)
-        claims = capture_claims(found)
-        if claims["status"] == "more":
+        claims = read_status(found, CaptureStatus, error=MemoryCaptureError, next_action=_NEXT)
+        if claims.status == "more":
             self._next_leg(recorder, evidence)
         return self._complete(recorder, evidence, claims)
 
@@ -327,19 +328,19 @@ class CaptureMemoryOperator(ForensicOperator):
         known = recorder.memory()
         self._wait_for(recorder, self._start(recorder, target, item=evidence.evidence_id, first=known, left=left), left)
 
-    def _complete(self, recorder: CaseRecorder, evidence: MemoryEvidence, claims: dict[str, Any]) -> Json:
+    def _complete(self, recorder: CaseRecorder, evidence: MemoryEvidence, claims: CaptureStatus) -> Json:
         upload = Upload(str(evidence.origin.landing_prefix), str(evidence.origin.upload_id))
         size = recorder.gateways.landing.complete_upload(upload.key, upload_id=upload.upload_id)
-        if claims["encoding"] == "none" and size != claims["bytes"]:
-            msg = f"{size} bytes landed but the target says it sent {claims['bytes']}"
+        if claims.encoding == "none" and size != claims.bytes:
+            msg = f"{size} bytes landed but the target says it sent {claims.bytes}"
             raise EvidenceTransferError(msg, next_action="clear this task to capture again")
         if recorder.gateways.landing.size(f"{upload.prefix}/{LIST}") is None:
             msg = "the image landed without the list of its parts"
             raise EvidenceTransferError(msg, next_action="clear this task to capture again")
         ended = datetime.now(UTC)
-        whole = bool(claims["sha256"])
+        whole = bool(claims.sha256)
         digest = Digest(
-            value=claims["sha256"] if whole else claims["list_sha256"],
+            value=claims.sha256 if whole else claims.list_sha256,
             subject="the byte stream as the target sent it" if whole else LIST_SUBJECT,
             source="target",
         )
@@ -347,18 +348,18 @@ class CaptureMemoryOperator(ForensicOperator):
             evidence.model_copy(
                 update={
                     "ended_at": ended,
-                    "size_bytes": claims["bytes"],
+                    "size_bytes": claims.bytes,
                     "digests": (digest,),
                     "origin": evidence.origin.model_copy(update={"claims": claims, "landed_bytes": size}),
                 }
             )
         )
-        first = claimed_time(claims.get("started"), not_before=evidence.started_at, not_after=ended)
+        first = claims.began(not_before=evidence.started_at, not_after=ended)
         recorder.milestone(Milestone.FIRST_VOLATILE_BYTE, first)
         recorder.milestone(Milestone.MEMORY_COMPLETE, ended)
-        said = f"memory captured by {claims['method']}: {claims['bytes']} bytes, {size} as sent"
+        said = f"memory captured by {claims.method}: {claims.bytes} bytes, {size} as sent"
         recorder.note(said, kind=TimelineKind.EVIDENCE, evidence_id=evidence.evidence_id)
-        return {"evidence_id": evidence.evidence_id, "bytes": claims["bytes"]}
+        return {"evidence_id": evidence.evidence_id, "bytes": claims.bytes}
 
     def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
         """A wait that failed is a failed capture."""

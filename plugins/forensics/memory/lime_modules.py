@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from forensics.models.base import Model
-from forensics.models.memory import Probe
+from forensics.models.status_lines import Probe
 from forensics.triage.policy import read_document
 
 

@@ -11,31 +11,23 @@ from airflow.sdk.exceptions import AirflowSkipException
 from forensics.aws.ssm import SsmGateway
 from forensics.aws.triggers import SsmCommandsCompletedTrigger
 from forensics.case.recorder import CaseRecorder
-from forensics.case.status_line import Form, read_claims
+from forensics.case.status_line import read_status
 from forensics.case.step import ForensicOperator, Json
 from forensics.document_registry import choose
 from forensics.errors import AcquisitionError, AwsError, DigestMismatchError, ForensicsError
-from forensics.manifest import MANIFEST, MIB, MIN_PART, render
+from forensics.manifest import MANIFEST, MIN_PART, render
 from forensics.memory.upload_manifest import DELIVERY_SECONDS
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Digest, EvidenceKind, LiveResponseEvidence, LiveResponseOrigin, Outcome
+from forensics.models.status_lines import LARGEST_LIVE_RESPONSE, LiveResponseStatus
 from forensics.naming import evidence_id, evidence_key
 
 ARCHIVE = "live-response.tar"
-# 32 parts of 16 MiB: the archive is bounded to 512 MiB on the target already.
-PARTS = 32
+# The archive is bounded to this size on the target already.
+PARTS = LARGEST_LIVE_RESPONSE // MIN_PART
 # The last item may begin at the last second and takes at most this long, and it is uploaded after that.
 LAST_ITEM_SECONDS = 90
-_MOST = PARTS * 16 * MIB
-STATUS_LINE = Form(
-    kept=(
-        "status", "reason", "bytes", "sha256", "parts", "items", "cut", "left_out", "process_images", "depth", "started",
-        "ended",
-    ),
-    numbers={"bytes": (0, _MOST), "items": (0, _MOST), "process_images": (0, _MOST)},
-    digests=("sha256",),
-)  # fmt: skip
 _NEXT = "look at the command's output in SSM; clear this task"
 
 
@@ -173,25 +165,25 @@ class LiveResponseOperator(ForensicOperator):
             recorder.gateways.landing.abort_upload(f"{prefix}/{ARCHIVE}", upload_id=str(evidence.origin.upload_id))
             cause = found.cause() if found else f"command {evidence.origin.command_id} has vanished from SSM"
             raise AcquisitionError(f"live response failed: {cause}", next_action=_NEXT)
-        claims = read_claims(found, form=STATUS_LINE, error=AcquisitionError, next_action=_NEXT)
+        claims = read_status(found, LiveResponseStatus, error=AcquisitionError, next_action=_NEXT)
         recorder.gateways.landing.complete_upload(f"{prefix}/{ARCHIVE}", upload_id=str(evidence.origin.upload_id))
         key = evidence_key(
             recorder.case_id, EvidenceKind.LIVE_RESPONSE, item=item, name=f"{prefix.rsplit('/', 1)[1]}/{ARCHIVE}"
         )
         stored = recorder.gateways.evidence.put_stream(key, recorder.gateways.landing.stream(f"{prefix}/{ARCHIVE}"))
-        if stored.sha256 != claims["sha256"]:
-            msg = f"{item}: the stored object's SHA-256 is {stored.sha256}, the target computed {claims['sha256']}"
+        if stored.sha256 != claims.sha256:
+            msg = f"{item}: the stored object's SHA-256 is {stored.sha256}, the target computed {claims.sha256}"
             raise DigestMismatchError(msg)
-        whole = claims["status"] == "ok"
+        whole = claims.status == "ok"
         acquired = evidence.model_copy(
             update={
                 "outcome": Outcome.ACQUIRED if whole else Outcome.PARTIAL,
-                "reason": None if whole else str(claims["reason"])[:1000],
+                "reason": None if whole else claims.reason,
                 "uri": stored.uri,
                 "version_id": stored.version_id,
                 "size_bytes": stored.size_bytes,
                 "digests": (
-                    Digest(value=claims["sha256"], subject="the byte stream as the target sent it", source="target"),
+                    Digest(value=claims.sha256, subject="the byte stream as the target sent it", source="target"),
                     Digest(value=stored.sha256, subject="the stored object, all bytes", source="control-plane"),
                 ),
                 "ended_at": datetime.now(UTC),
@@ -199,11 +191,11 @@ class LiveResponseOperator(ForensicOperator):
                 "origin": evidence.origin.model_copy(update={"format": "tar", "claims": claims}),
             }
         )
-        self._record(recorder, acquired)
+        self._record(recorder, acquired, claims)
         return {"evidence_id": item, "outcome": acquired.outcome.value, "sha256": stored.sha256}
 
-    def _record(self, recorder: CaseRecorder, evidence: LiveResponseEvidence) -> None:
-        item, attempt, claims = evidence.evidence_id, evidence.origin.landing_prefix, evidence.origin.claims or {}
+    def _record(self, recorder: CaseRecorder, evidence: LiveResponseEvidence, claims: LiveResponseStatus) -> None:
+        item, attempt = evidence.evidence_id, evidence.origin.landing_prefix
         detail = {
             "uri": evidence.uri,
             "version_id": evidence.version_id,
@@ -216,11 +208,11 @@ class LiveResponseOperator(ForensicOperator):
             CustodyAction.EVIDENCE_LOCKED, evidence_id=item, once=f"locked-{attempt}", detail=dict(evidence.lock)
         )
         recorder.save_evidence(evidence)
-        said = f"live response taken: {claims['items']} items, {evidence.size_bytes} bytes"
+        said = f"live response taken: {claims.items} items, {evidence.size_bytes} bytes"
         cut = f"; {evidence.reason}" if evidence.reason else ""
         recorder.note(said + cut, kind=TimelineKind.EVIDENCE, evidence_id=item)
-        if claims["depth"] == "processes":
-            self._instead_of_an_image(recorder, evidence, images=claims["process_images"])
+        if claims.depth == "processes":
+            self._instead_of_an_image(recorder, evidence, images=claims.process_images)
 
     def _instead_of_an_image(self, recorder: CaseRecorder, live: LiveResponseEvidence, *, images: int) -> None:
         """The memory item's verdict: single processes are more than nothing and less than an image."""

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from forensics.models.base import Model
 from forensics.models.evidence import Outcome
-from forensics.models.memory import Probe
+from forensics.models.status_lines import Probe
 
 KIB_PER_MIB = 1024
 LOCKED = frozenset({"integrity", "confidentiality"})

@@ -18,7 +18,7 @@ from forensics.memory.method import Choice, Offer, choose_methods, parse
 from forensics.models.base import Model
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import EvidenceKind, Outcome
-from forensics.models.memory import Probe
+from forensics.models.status_lines import Probe
 from forensics.settings import Settings
 
 PROBE_SECONDS = 60

@@ -15,7 +15,7 @@ from forensics.memory.method import Choice, Method
 from forensics.memory.parts import LIST_LIMIT, PartList, parse
 from forensics.models.case import TimelineKind
 from forensics.models.evidence import MemoryEvidence
-from forensics.models.memory import Probe
+from forensics.models.status_lines import Probe
 from forensics.settings import Settings
 
 KERNEL_FACTS = ("btf", "kallsyms", "version", "iomem")

@@ -20,7 +20,7 @@ from forensics.memory.upload_manifest import IMAGE, KERNEL_FACTS, LIST
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Digest, EvidenceKind, MemoryEvidence, Outcome, StoredFact, Transport
-from forensics.models.memory import Probe
+from forensics.models.status_lines import CaptureStatus, Probe
 from forensics.naming import evidence_id, evidence_key
 
 FACT_LIMIT = 64 * MIB
@@ -46,19 +46,20 @@ class VerifyMemoryOperator(ForensicOperator):
         """Promote the landed image to evidence."""
         item = evidence_id(EvidenceKind.MEMORY, recorder.case.instance_id)
         evidence = recorder.memory()
-        if evidence is None or evidence.origin.claims is None:
+        claims = evidence.origin.claims if evidence else None
+        if evidence is None or claims is None:
             msg = "no memory image has landed"
             raise MemoryCaptureError(msg, next_action="clear memory.capture_memory")
         if evidence.outcome is Outcome.ACQUIRED:
             return {"evidence_id": item, "already": True}
-        parts = self._parts(recorder, evidence)
-        facts = self._facts(recorder, evidence)
+        parts = self._parts(recorder, evidence, claims)
+        facts = self._facts(recorder, evidence, claims)
         walker = LimeWalker(raw=parts.method == Method.WINPMEM.value)
         key = _key(recorder, evidence, IMAGE)
         stored = recorder.gateways.evidence.put_stream(
             key, self._image(recorder, evidence, parts), on_chunk=walker.feed
         )
-        self._agree(evidence, stored)
+        self._agree(evidence, stored, claims)
         verdict = grade(
             walker,
             claims=_claims(evidence, facts),
@@ -75,11 +76,11 @@ class VerifyMemoryOperator(ForensicOperator):
             raise error
         return {"evidence_id": item, "outcome": verdict.outcome.value, "sha256": stored.sha256}
 
-    def _parts(self, recorder: CaseRecorder, evidence: MemoryEvidence) -> PartList:
-        prefix, claims = evidence.origin.landing_prefix, evidence.origin.claims or {}
+    def _parts(self, recorder: CaseRecorder, evidence: MemoryEvidence, claims: CaptureStatus) -> PartList:
+        prefix = evidence.origin.landing_prefix
         found = parse(recorder.gateways.landing.read(f"{prefix}/{LIST}", limit=LIST_LIMIT))
-        if found.sha256 != claims["list_sha256"]:
-            msg = f"{evidence.evidence_id}: the list of parts has SHA-256 {found.sha256}, the target computed {claims['list_sha256']}"
+        if found.sha256 != claims.list_sha256:
+            msg = f"{evidence.evidence_id}: the list of parts has SHA-256 {found.sha256}, the target computed {claims.list_sha256}"
             raise DigestMismatchError(msg)
         recorder.gateways.evidence.put(_key(recorder, evidence, LIST), found.text, content_type="text/plain")
         return found
@@ -90,8 +91,8 @@ class VerifyMemoryOperator(ForensicOperator):
         limit = int(evidence.size_bytes or 0)
         return decoded(checked(landed, parts.parts), encoding=parts.encoding, limit=limit)
 
-    def _agree(self, evidence: MemoryEvidence, stored: StoredObject) -> None:
-        whole = (evidence.origin.claims or {})["sha256"]
+    def _agree(self, evidence: MemoryEvidence, stored: StoredObject, claims: CaptureStatus) -> None:
+        whole = claims.sha256
         if whole and stored.sha256 != whole:
             msg = f"{evidence.evidence_id}: the stored object's SHA-256 is {stored.sha256}, the target computed {whole}"
             raise DigestMismatchError(msg)
@@ -142,10 +143,10 @@ class VerifyMemoryOperator(ForensicOperator):
             facts={"evidence_id": item, "uri": evidence.uri, "sha256": evidence.digests[-1].value},
         )
 
-    def _facts(self, recorder: CaseRecorder, evidence: MemoryEvidence) -> Facts:
+    def _facts(self, recorder: CaseRecorder, evidence: MemoryEvidence, claims: CaptureStatus) -> Facts:
         """Kernel facts that gate and investigation need: BTF, symbol addresses, banner, RAM map."""
         facts = Facts({}, {}, [])
-        prefix, claims = evidence.origin.landing_prefix, (evidence.origin.claims or {}).get("symbols") or {}
+        prefix = evidence.origin.landing_prefix
         for name in KERNEL_FACTS:
             if recorder.gateways.landing.size(f"{prefix}/{name}") in {None, 0}:
                 facts.missing.append(name)
@@ -153,8 +154,8 @@ class VerifyMemoryOperator(ForensicOperator):
             body = recorder.gateways.landing.read(f"{prefix}/{name}", limit=FACT_LIMIT)
             key = _key(recorder, evidence, name)
             stored = recorder.gateways.evidence.put(key, body)
-            claim = claims.get(name)
-            said = claim.get("sha256") if isinstance(claim, dict) else None
+            claim = claims.symbols.get(name)
+            said = claim.sha256 if claim else ""
             if said and said != stored.sha256:
                 msg = f"{evidence.evidence_id}: kernel fact {name} has SHA-256 {stored.sha256}, the target computed {said}"
                 raise DigestMismatchError(msg)

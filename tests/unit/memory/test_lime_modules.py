@@ -6,7 +6,7 @@ import pytest
 
 from forensics.errors import ConfigurationError
 from forensics.memory.lime_modules import module_for, parse
-from forensics.models.memory import Probe
+from forensics.models.status_lines import Probe
 
 KERNEL = "6.1.0-56-cloud-amd64"
 LISTED = f"""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from forensics.memory.method import WHOLE_IMAGE, Choice, Method, Offer, choose_methods, parse
 from forensics.models.evidence import Outcome
-from forensics.models.memory import Probe
+from forensics.models.status_lines import Probe
 
 GIB_KIB = 1024 * 1024
 
