@@ -105,7 +105,7 @@ def test_a_killed_capture_goes_on_where_it_stopped(lab: SmallLab, tmp_path: Path
     case_id, files = case_with_memory(lab, tmp_path / "larger", mib=52, rate=12)
     killer = threading.Thread(target=_cancel_after_a_part, args=(lab, case_id), daemon=True)
     killer.start()
-    with pytest.raises(MemoryCaptureError, match="the next try goes on from there"):
+    with pytest.raises(MemoryCaptureError, match="the next attempt resumes there"):
         perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id, try_number=1)
     killer.join(10)
     change_target(lab, capture_rate_mib_s=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, TypeAdapter
+from pydantic import AliasChoices, Field, JsonValue, TypeAdapter
 
 from forensics.models.base import AccountId, Model, Utc
 from forensics.models.status_lines import CaptureStatus, LiveResponseStatus, Probe
@@ -50,7 +50,7 @@ class Digest(Model):
 class Origin(Model):
     """Where an item comes from and how it was taken; what is not known yet is absent."""
 
-    def stated(self, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+    def stated(self, *, without: frozenset[str] = frozenset()) -> dict[str, JsonValue]:
         """What is known, as JSON: for the ledger, the report and exports."""
         return self.model_dump(mode="json", exclude_none=True, exclude=set(without))
 

@@ -7,10 +7,11 @@ are used.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from forensics.models.base import Model, Sha256
 
@@ -197,3 +198,13 @@ class Probe(Model):
     memory_integrity: bool = False
     driver_blocklist: bool = False
     agent: str = Field(default="", max_length=400)
+
+    @classmethod
+    def read(cls, line: Mapping[str, object]) -> Self | None:
+        """The probe's status line as this model; None when it is not of the agreed form."""
+        if line.get("status") != "ok":
+            return None
+        try:
+            return cls.model_validate(line)
+        except ValidationError:
+            return None
