@@ -79,7 +79,7 @@ class TargetStatus(DocumentStatus):
             for name, value in line.items()
             if name in cls.model_fields
         }
-        if len(json.dumps(kept)) > CLAIM_LIMIT:
+        if len(json.dumps(kept, default=str)) > CLAIM_LIMIT:
             msg = f"more than {CLAIM_LIMIT} characters"
             raise ValueError(msg)
         return kept
