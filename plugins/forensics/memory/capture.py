@@ -1,4 +1,4 @@
-"""The capture of a target's memory: begin or adopt a command, judge how it ended, complete the upload."""
+"""The capture of a target's memory: begin or adopt a command, evaluate how it ended, complete the upload."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class MemoryCapture:
             return RunningCommand(command_id, left)
         return self._send(target, known, left)
 
-    def judge(self) -> RunningCommand | LandedImage:
+    def evaluate(self) -> RunningCommand | LandedImage:
         """Read how the command ended: the image has landed, or another command continues.
 
         Raises :class:`MemoryCaptureError` for a command that failed; what it sent stays for the next attempt.
@@ -166,7 +166,7 @@ class MemoryCapture:
         error.retryable = False
         return error
 
-    # ------------------------------------------------------------------ judging
+    # ------------------------------------------------------------------ evaluating
     def _interrupted(self, evidence: MemoryEvidence, found: Invocation | None) -> MemoryCaptureError:
         """Record that the attempt failed; what has landed stays where the next attempt finds it."""
         origin = evidence.origin

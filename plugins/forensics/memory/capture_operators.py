@@ -53,7 +53,7 @@ class CaptureMemoryOperator(ForensicOperator):
     def resume(self, recorder: CaseRecorder, payload: Mapping[str, object], context: Context) -> Json:
         """Read how the command ended; complete the upload, or wait for the next command."""
         with _skipping():
-            found = self._capture(recorder).judge()
+            found = self._capture(recorder).evaluate()
         if isinstance(found, LandedImage):
             return {"evidence_id": found.evidence_id, "bytes": found.bytes}
         self._wait_for(recorder, found)

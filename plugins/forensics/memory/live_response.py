@@ -130,8 +130,8 @@ class LiveResponse:
         manifest = render(parts=urls, part_size=MIN_PART)
         return landing.publish(f"{origin.landing_prefix}/{MANIFEST}", text=manifest, seconds=DELIVERY_SECONDS + 120)
 
-    # ------------------------------------------------------------------ judging
-    def judge(self) -> LiveResponseEvidence:
+    # ------------------------------------------------------------------ evaluating
+    def evaluate(self) -> LiveResponseEvidence:
         """Read how the command ended; the archive becomes evidence, or the next attempt sends a command of its own."""
         evidence = self._recorder.live_response()
         if evidence is None:

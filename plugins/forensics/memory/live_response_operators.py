@@ -47,7 +47,7 @@ class LiveResponseOperator(ForensicOperator):
 
     def resume(self, recorder: CaseRecorder, payload: Mapping[str, object], context: Context) -> Json:
         """Read how the command ended; hash what landed and write it to the evidence store."""
-        acquired = self._live_response(recorder).judge()
+        acquired = self._live_response(recorder).evaluate()
         return {
             "evidence_id": acquired.evidence_id,
             "outcome": acquired.outcome.value,

@@ -63,7 +63,7 @@ class PartList:
         return PartList(self.method, self.encoding, self.boot, tuple(kept), "".join(lines).encode("ascii"))
 
 
-def parse(text: bytes) -> PartList:
+def parse_part_list(text: bytes) -> PartList:
     """Read a list. Raises :class:`EvidenceTransferError` for anything that is not of the form."""
     lines = text.decode("ascii", "replace").splitlines()
     head = _HEAD.fullmatch(lines[0]) if lines else None
@@ -100,7 +100,7 @@ def checked(stream: Iterator[bytes], parts: tuple[Part, ...]) -> Iterator[bytes]
                 current, digest, seen = next(waiting, None), hashlib.sha256(), 0
         yield chunk
     if current is not None:
-        raise DigestMismatchError(f"part {current.number} of {len(parts)} did not land whole")
+        raise DigestMismatchError(f"part {current.number} of {len(parts)} did not land completely")
 
 
 class _ChunkReader(io.RawIOBase):

@@ -12,7 +12,7 @@ from forensics.errors import EvidenceTransferError
 from forensics.manifest import MANIFEST, MIB, CaptureSegment, part_size_for, render
 from forensics.memory.capture_setup import CaptureSetup
 from forensics.memory.method import Method
-from forensics.memory.parts import LIST_LIMIT, PartList, parse
+from forensics.memory.parts import LIST_LIMIT, PartList, parse_part_list
 from forensics.models.evidence import MemoryEvidence
 from forensics.settings import Settings
 
@@ -65,7 +65,9 @@ def interrupted(recorder: CaseRecorder, evidence: MemoryEvidence | None) -> tupl
     if recorder.gateways.landing.size(f"{upload.prefix}/{LIST}") is None:
         return None, "the earlier attempt ended before its first part was listed"
     try:
-        landed = parse(recorder.gateways.landing.read(f"{upload.prefix}/{LIST}", limit=LIST_LIMIT)).landed(sizes)
+        landed = parse_part_list(recorder.gateways.landing.read(f"{upload.prefix}/{LIST}", limit=LIST_LIMIT)).landed(
+            sizes
+        )
     except EvidenceTransferError as error:
         return None, str(error)
     if not landed.parts:

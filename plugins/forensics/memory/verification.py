@@ -13,7 +13,7 @@ from forensics.memory.capture_state import CaptureEvent, CaptureStateError, adva
 from forensics.memory.image_validation import CheckResult, ImageReport, KernelClaims, validate_image
 from forensics.memory.lime import LimeWalker
 from forensics.memory.method import Method
-from forensics.memory.parts import LIST_LIMIT, PartList, checked, decoded, parse
+from forensics.memory.parts import LIST_LIMIT, PartList, checked, decoded, parse_part_list
 from forensics.memory.upload_manifest import IMAGE, KERNEL_FACTS, LIST
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
@@ -90,7 +90,7 @@ class MemoryVerification:
 
     def _part_list(self) -> PartList:
         gateways = self._recorder.gateways
-        found = parse(gateways.landing.read(f"{self._prefix}/{LIST}", limit=LIST_LIMIT))
+        found = parse_part_list(gateways.landing.read(f"{self._prefix}/{LIST}", limit=LIST_LIMIT))
         if found.sha256 != self._claims.list_sha256:
             msg = f"{self._evidence.evidence_id}: the list of parts has SHA-256 {found.sha256}, the target reports {self._claims.list_sha256}"
             raise DigestMismatchError(msg)

@@ -1,4 +1,4 @@
-"""The capture from one command to the next: adopted, judged, continued, completed, declined, given up."""
+"""The capture from one command to the next: adopted, evaluated, continued, completed, declined, given up."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_command_that_still_runs_is_adopted_by_the_next_attempt(host: Host) ->
     assert host.recorder.ledger.actions() == [CustodyAction.HOST_TOUCHED], "the ledger states each command once"
 
 
-def test_a_command_that_ended_while_its_task_was_lost_is_judged_and_not_sent_again(host: Host) -> None:
+def test_a_command_that_ended_while_its_task_was_lost_is_evaluated_and_not_sent_again(host: Host) -> None:
     begun(host)
     assert begun(host).command_id == "command-1"
     assert len(host.ssm.sent) == 1
@@ -102,12 +102,12 @@ def test_after_a_person_cleared_the_task_the_time_starts_anew(host: Host) -> Non
     assert begun(host).seconds_left == 3600.0
 
 
-# ---------------------------------------------------------------------- judging
+# ---------------------------------------------------------------------- evaluating
 def test_a_complete_image_has_landed_with_what_the_target_claims(host: Host) -> None:
     begun(host)
     text = host.landed(PARTS)
     host.ssm.answer("command-1", status_line(text, 8000, sha256="f" * 64))
-    assert capture(host).judge() == LandedImage(ITEM, 8000)
+    assert capture(host).evaluate() == LandedImage(ITEM, 8000)
     memory = host.memory
     assert state(host) is CaptureState.LANDED and is_done(host.recorder)
     assert (memory.size_bytes, memory.origin.landed_bytes) == (8000, 8000)
@@ -124,7 +124,7 @@ def test_without_a_digest_of_the_stream_the_list_of_parts_is_claimed(host: Host)
     text = host.landed(PARTS)
     line = status_line(text, 8000)
     host.ssm.answer("command-1", line)
-    capture(host).judge()
+    capture(host).evaluate()
     assert [(d.value, d.subject) for d in host.memory.digests] == [(line["list_sha256"], LIST_SUBJECT)]
 
 
@@ -133,9 +133,9 @@ def test_an_image_of_another_size_than_the_target_sent_is_refused(host: Host) ->
     text = host.landed(PARTS)
     host.ssm.answer("command-1", status_line(text, 8001))
     with pytest.raises(EvidenceTransferError, match="8000 bytes landed but the target reports that it sent 8001"):
-        capture(host).judge()
+        capture(host).evaluate()
     host.ssm.answer("command-1", status_line(text, 9000, encoding="zstd"))
-    assert capture(host).judge() == LandedImage(ITEM, 9000), "a compressed image may be of any size"
+    assert capture(host).evaluate() == LandedImage(ITEM, 9000), "a compressed image may be of any size"
 
 
 def test_an_image_without_the_list_of_its_parts_is_refused(host: Host) -> None:
@@ -144,7 +144,7 @@ def test_an_image_without_the_list_of_its_parts_is_refused(host: Host) -> None:
     del host.recorder.landing.objects[f"{host.memory.origin.landing_prefix}/{LIST}"]
     host.ssm.answer("command-1", status_line(text, 8000))
     with pytest.raises(EvidenceTransferError, match="without the list of its parts"):
-        capture(host).judge()
+        capture(host).evaluate()
 
 
 def test_a_line_of_another_form_is_a_failed_attempt_that_names_the_field(host: Host) -> None:
@@ -152,12 +152,12 @@ def test_a_line_of_another_form_is_a_failed_attempt_that_names_the_field(host: H
     text = host.landed(PARTS)
     host.ssm.answer("command-1", status_line(text, 0))
     with pytest.raises(MemoryCaptureError, match=r"without a valid status line \(bytes\)"):
-        capture(host).judge()
+        capture(host).evaluate()
 
 
-def test_a_capture_that_was_never_started_cannot_be_judged(host: Host) -> None:
+def test_a_capture_that_was_never_started_cannot_be_evaluated(host: Host) -> None:
     with pytest.raises(MemoryCaptureError, match=f"evidence {ITEM} was never started"):
-        capture(host).judge()
+        capture(host).evaluate()
 
 
 def test_an_interrupted_capture_keeps_what_landed(host: Host) -> None:
@@ -167,7 +167,7 @@ def test_an_interrupted_capture_keeps_what_landed(host: Host) -> None:
     with pytest.raises(
         MemoryCaptureError, match="killed; 2 parts have landed, the next attempt resumes there"
     ) as error:
-        capture(host).judge()
+        capture(host).evaluate()
     assert error.value.retryable
     assert state(host) is CaptureState.INTERRUPTED
     assert host.memory.origin.attempts_without_data == 0
@@ -181,7 +181,7 @@ def test_three_attempts_that_sent_nothing_are_enough(host: Host) -> None:
         begun(host)
         host.ssm.answer(f"command-{number}", {"reason": "no network"}, status="Failed")
         with pytest.raises(MemoryCaptureError, match=r"memory capture failed: .*no network$") as error:
-            capture(host).judge()
+            capture(host).evaluate()
         retryable.append(error.value.retryable)
     assert retryable == [True, True, False]
     assert host.memory.origin.attempts_without_data == 3
@@ -190,7 +190,7 @@ def test_three_attempts_that_sent_nothing_are_enough(host: Host) -> None:
 def test_a_command_that_ssm_does_not_know_any_more_is_a_failed_attempt(host: Host) -> None:
     begun(host)
     with pytest.raises(MemoryCaptureError, match="command command-1 has vanished from SSM"):
-        capture(host).judge()
+        capture(host).evaluate()
 
 
 def test_resuming_that_gets_nowhere_is_not_tried_twice(host: Host) -> None:
@@ -198,11 +198,11 @@ def test_resuming_that_gets_nowhere_is_not_tried_twice(host: Host) -> None:
     host.landed(PARTS)
     host.ssm.answer("command-1", {}, status="TimedOut")
     with pytest.raises(MemoryCaptureError):
-        capture(host).judge()
+        capture(host).evaluate()
     begun(host)
     host.ssm.answer("command-2", {"reason": "rebooted"}, status="Failed")
     with pytest.raises(MemoryCaptureError):
-        capture(host).judge()
+        capture(host).evaluate()
     assert str(host.memory.origin.no_resume).startswith("resuming at part 3 failed: ")
     begun(host)
     assert host.memory.origin.first_part == 1
@@ -215,7 +215,7 @@ def test_a_segment_that_ended_before_its_urls_did_is_followed_by_the_next(host: 
     begun(host)
     text = host.landed(PARTS)
     host.ssm.answer("command-1", status_line(text, 8000, status="more"))
-    found = capture(host).judge()
+    found = capture(host).evaluate()
     assert isinstance(found, RunningCommand) and found.command_id == "command-2"
     assert (state(host), host.memory.origin.first_part) == (CaptureState.RUNNING, 3)
 
@@ -226,7 +226,7 @@ def test_no_segment_follows_when_the_time_is_used(host: Host) -> None:
     change_origin(host, first_started=datetime.now(UTC) - timedelta(seconds=3601))
     host.ssm.answer("command-1", status_line(text, 8000, status="more"))
     with pytest.raises(MemoryCaptureError, match="has used its 3600 s"):
-        capture(host).judge()
+        capture(host).evaluate()
     assert len(host.ssm.sent) == 1
 
 

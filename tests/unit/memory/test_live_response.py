@@ -82,7 +82,7 @@ def test_with_an_image_of_all_memory_no_process_is_taken(host: Host) -> None:
 def test_the_archive_becomes_evidence(host: Host) -> None:
     live_response(host).begin(target())
     ended(host)
-    acquired = live_response(host).judge()
+    acquired = live_response(host).evaluate()
     assert acquired == item(host)
     assert (acquired.outcome, acquired.reason, acquired.size_bytes) == (Outcome.ACQUIRED, None, 3000)
     assert [d.source for d in acquired.digests] == ["target", "control-plane"]
@@ -97,7 +97,7 @@ def test_the_archive_becomes_evidence(host: Host) -> None:
 def test_what_is_missing_makes_it_partial_with_the_reason(host: Host) -> None:
     live_response(host).begin(target())
     ended(host, status="partial", reason="2 items were cut")
-    acquired = live_response(host).judge()
+    acquired = live_response(host).evaluate()
     assert (acquired.outcome, acquired.reason) == (Outcome.PARTIAL, "2 items were cut")
     assert "live response taken: 30 items, 3000 bytes; 2 items were cut" in host.recorder.notes
 
@@ -106,7 +106,7 @@ def test_other_bytes_than_the_target_sent_are_not_evidence_and_the_next_attempt_
     live_response(host).begin(target())
     ended(host, sha256="0" * 64)
     with pytest.raises(DigestMismatchError, match="the target reports 0000"):
-        live_response(host).judge()
+        live_response(host).evaluate()
     first = item(host)
     assert first.origin.attempt_failed
     assert live_response(host).begin(target()) == "command-2"
@@ -122,7 +122,7 @@ def test_a_command_that_failed_leaves_no_upload(host: Host, status: str | None, 
     if status:
         host.ssm.answer("command-1", {"reason": "no tmpfs"}, status=status)
     with pytest.raises(AcquisitionError, match=cause):
-        live_response(host).judge()
+        live_response(host).evaluate()
     assert host.recorder.landing.aborted == [f"{item(host).origin.landing_prefix}/{ARCHIVE}"]
     assert item(host).origin.attempt_failed
 
@@ -139,9 +139,9 @@ def test_a_bucket_that_does_not_answer_leaves_the_command_for_the_next_attempt(
     with monkeypatch.context() as patch:
         patch.setattr(host.recorder.landing, "complete_upload", throttled)
         with pytest.raises(ThrottledError):
-            live_response(host).judge()
+            live_response(host).evaluate()
     assert live_response(host).begin(target()) == "command-1"
-    assert live_response(host).judge().outcome is Outcome.ACQUIRED
+    assert live_response(host).evaluate().outcome is Outcome.ACQUIRED
     assert len(host.ssm.sent) == 1
 
 
@@ -153,9 +153,9 @@ def test_a_command_whose_sender_was_killed_is_adopted(host: Host) -> None:
     assert (item(host).origin.command_id, len(host.ssm.sent)) == ("command-1", 1)
 
 
-def test_a_response_that_was_never_started_cannot_be_judged(host: Host) -> None:
+def test_a_response_that_was_never_started_cannot_be_evaluated(host: Host) -> None:
     with pytest.raises(AcquisitionError, match=f"evidence {ITEM} was never started"):
-        live_response(host).judge()
+        live_response(host).evaluate()
 
 
 def test_single_processes_instead_of_an_image_make_the_memory_item_partial(host: Host) -> None:
@@ -166,7 +166,7 @@ def test_single_processes_instead_of_an_image_make_the_memory_item_partial(host:
     )
     live_response(host).begin(target())
     ended(host, depth="processes", process_images=3)
-    live_response(host).judge()
+    live_response(host).evaluate()
     assert state_of(host.memory) is CaptureState.PROCESSES_ONLY
     assert host.memory.reason == f"the kernel is locked down; 3 suspicious processes are in {ITEM} instead"
     assert host.recorder.ledger.last(CustodyAction.EVIDENCE_FAILED).detail["outcome"] == "PARTIAL"
@@ -185,6 +185,6 @@ def test_giving_up_records_the_cause_unless_the_archive_is_there(host: Host) -> 
     assert (item(host).outcome, item(host).reason) == (Outcome.FAILED, "no agent")
     live_response(host).begin(target())
     ended(host)
-    acquired = live_response(host).judge()
+    acquired = live_response(host).evaluate()
     give_up(host.recorder, "the ledger could not be signed")
     assert item(host) == acquired

@@ -10,7 +10,7 @@ import pytest
 from forensics.memory.capture_setup import CaptureSetup
 from forensics.memory.lime_modules import LimeModule
 from forensics.memory.method import Method, MethodChoice
-from forensics.memory.parts import PartList, parse
+from forensics.memory.parts import PartList, parse_part_list
 from forensics.memory.upload_manifest import (
     IMAGE,
     LIST,
@@ -98,7 +98,7 @@ def test_each_new_upload_has_a_prefix_of_its_own() -> None:
 
 # ---------------------------------------------------------------------- the segment
 def known() -> PartList:
-    return parse(LISTED)
+    return parse_part_list(LISTED)
 
 
 def test_the_first_segment_is_all_of_the_memory() -> None:

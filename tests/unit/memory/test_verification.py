@@ -40,7 +40,7 @@ def landed(
         host.recorder.landing.objects[f"{prefix}/{name}"] = body
     whole = hashlib.sha256(made.image).hexdigest()
     host.ssm.answer("command-1", status_line(text, len(made.image), **{"sha256": whole, **claims}))
-    capture.judge()
+    capture.evaluate()
     return host
 
 
@@ -91,7 +91,7 @@ def test_a_compressed_image_is_stored_as_it_was_in_memory() -> None:
     text = ("\n".join(lines) + "\n").encode()
     host.recorder.landing.objects[f"{prefix}/{LIST}"] = text
     host.ssm.answer("command-1", status_line(text, len(MADE.image), encoding="zstd"))
-    capture.judge()
+    capture.evaluate()
     verified = verify(host)
     assert stored(host, IMAGE) == MADE.image
     assert verified.origin.transport is not None and verified.origin.transport.encoding == "zstd"
