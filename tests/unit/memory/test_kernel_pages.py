@@ -121,6 +121,16 @@ def test_zero_frames_in_use_are_counted_and_their_longest_run() -> None:
     assert again.zero_share == pytest.approx(5 / (12 * MIB // PAGE))
 
 
+def test_zero_pages_of_processes_count_but_not_in_the_run() -> None:
+    """A process's own pages (bit 0 of the mapping) may well be zero."""
+    image = bytearray(zeroed(TABLES + MIB, 5 * PAGE))
+    for frame in range((TABLES + MIB) // PAGE + 2, (TABLES + MIB) // PAGE + 5):
+        struct.pack_into("<Q", image, offset(RECORDS_PHYSICAL) + frame * 64 + 24, 0xFFFF_8880_0000_1001)
+    found, walker = tables(bytes(image))
+    seen = frames_in_use(found, KNOWN, walker)
+    assert (seen.zero, seen.longest_run) == (5, 2)
+
+
 def test_a_frame_that_nobody_uses_does_not_count() -> None:
     image = bytearray(MADE.image)
     struct.pack_into("<i", image, offset(RECORDS_PHYSICAL) + (FIRST // PAGE) * 64 + 52, 0)
