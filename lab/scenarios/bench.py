@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from forensics import case_keys
-from forensics.memory.probe_operators import ProbeRecord
+from forensics.memory.probe import ProbeRecord
 from forensics.models.case import CaseView, Milestone
 from forensics.models.evidence import MemoryEvidence
 from lab.evidence import memory

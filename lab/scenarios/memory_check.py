@@ -24,7 +24,7 @@ from typing import Any
 
 import yaml
 
-from forensics.manifest import MIB, MIN_PART, Leg, render
+from forensics.manifest import MIB, MIN_PART, CaptureSegment, render
 from forensics.models.evidence import Outcome
 from lab.evidence import memory
 from lab.paths import ROOT
@@ -196,7 +196,7 @@ def check_speed(image: Path, *, folder: Path) -> list[str]:
             puts={"list": f"{state.url}/list"},
             parts=[f"{state.url}/part{n}" for n in range(1, count)],
             part_size=MIN_PART,
-            leg=Leg(methods=("avml",), encoding="zstd"),
+            segment=CaptureSegment(methods=("avml",), encoding="zstd"),
         ).encode()
         ours = run(["bash", _script(folder)], env=_environment(state))
         parts = sum(size for path, (size, _) in state.taken.items() if path.startswith("/part"))

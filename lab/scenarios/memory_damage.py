@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from forensics.memory.image_validation import Claims, Grade, grade
+from forensics.memory.image_validation import ImageReport, KernelClaims, validate_image
 from forensics.memory.lime import HEADER, MAGIC, PAGE, LimeWalker
 from lab.evidence.memory import MemoryFiles
 
@@ -23,7 +23,7 @@ class Capture:
     kind: str
     what: str
     image: bytes
-    claims: Claims
+    claims: KernelClaims
     chunk: int = CHUNK
 
 
@@ -31,14 +31,14 @@ class Capture:
 class Source:
     """The clean image in its ranges, and the kernel's facts."""
 
-    claims: Claims
+    claims: KernelClaims
     ranges: list[tuple[int, bytes]] = field(default_factory=list)
 
     @classmethod
     def read(cls, files: MemoryFiles) -> Source:
         """Read the unpacked image."""
         data = files.memory.read_bytes()
-        claims = Claims(
+        claims = KernelClaims(
             banner=files.version.read_text("utf-8"),
             iomem=files.iomem.read_text("utf-8"),
             kallsyms=Path(files.kallsyms).read_bytes(),
@@ -71,12 +71,14 @@ def header(first: int, size: int, *, magic: int = MAGIC, version: int = 1) -> by
     return struct.pack("<IIQQ8x", magic, version, first, first + size - 1)
 
 
-def validate(capture: Capture) -> Grade:
+def validate(capture: Capture) -> ImageReport:
     """Read the image and validate it, as the step does."""
     walker = LimeWalker()
     for at in range(0, len(capture.image), capture.chunk):
         walker.feed(capture.image[at : at + capture.chunk])
-    return grade(walker, claims=capture.claims, read_at=lambda offset, size: capture.image[offset : offset + size])
+    return validate_image(
+        walker, claims=capture.claims, read_at=lambda offset, size: capture.image[offset : offset + size]
+    )
 
 
 def clean(source: Source, *, seed: int = 7) -> Iterator[Capture]:
@@ -185,7 +187,7 @@ def _foreign(source: Source) -> Iterator[Capture]:
         for line in (source.claims.kallsyms or b"").splitlines():
             address, rest = line.split(b" ", 1)
             lines.append(b"%016x %s" % ((int(address, 16) + shift) % 2**64, rest))
-        claims = Claims(banner=source.claims.banner, iomem=source.claims.iomem, kallsyms=b"\n".join(lines))
+        claims = KernelClaims(banner=source.claims.banner, iomem=source.claims.iomem, kallsyms=b"\n".join(lines))
         yield Capture(
             "foreign kernel", f"the image is from another boot (addresses differ by {shift:#x})", source.image(), claims
         )

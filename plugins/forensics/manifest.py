@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-MANIFEST = "manifest.txt"  # its name below the prefix of a command's uploads
+MANIFEST = "manifest.txt"  # the name below the prefix of a command's uploads
 MIB = 1024 * 1024
 MIN_PART = 16 * MIB
 MAX_PARTS = 9_500
@@ -20,10 +20,10 @@ def part_size_for(memory_bytes: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Leg:
-    """One command of a capture: how it reads, where it goes on, when it must stop because its URLs expire.
+class CaptureSegment:
+    """One command of a capture: how it reads, where it resumes, when it must stop because its URLs expire.
 
-    ``stop_at`` in Unix seconds; ``skip`` in bytes of the image; ``boot`` is the boot that the first parts are of.
+    ``stop_at`` in Unix seconds; ``skip`` in bytes of the image; ``boot`` is the boot id that the first parts were read under.
     """
 
     methods: tuple[str, ...]
@@ -34,7 +34,7 @@ class Leg:
     boot: str | None = None
 
     def lines(self) -> list[str]:
-        """The leg's lines of the manifest."""
+        """The manifest's lines for this segment."""
         found = [f"method {method}" for method in self.methods] + [f"encoding {self.encoding}"]
         if self.stop_at is not None:
             found.append(f"stop_at {self.stop_at}")
@@ -51,15 +51,15 @@ def render(
     puts: Mapping[str, str] | None = None,
     parts: Sequence[str] = (),
     part_size: int | None = None,
-    leg: Leg | None = None,
+    segment: CaptureSegment | None = None,
 ) -> str:
-    """Render the manifest; ``gets`` maps a name to (sha256 or None, URL), ``parts`` are those from ``leg.first_part`` on."""
+    """Render the manifest; ``gets`` maps a name to (sha256 or None, URL), ``parts`` are those from ``segment.first_part`` on."""
     lines = ["forensics-manifest 1"]
     if part_size is not None:
         lines.append(f"part_size {part_size}")
-    first = leg.first_part if leg else 1
-    if leg:
-        lines += leg.lines()
+    first = segment.first_part if segment else 1
+    if segment:
+        lines += segment.lines()
     lines += [f"get {name} {sha256 or '-'} {url}" for name, (sha256, url) in (gets or {}).items()]
     lines += [f"put {name} {url}" for name, url in (puts or {}).items()]
     lines += [f"part {number} {url}" for number, url in enumerate(parts, start=first)]

@@ -105,7 +105,7 @@ def test_a_killed_capture_goes_on_where_it_stopped(lab: SmallLab, tmp_path: Path
     case_id, files = case_with_memory(lab, tmp_path / "larger", mib=52, rate=12)
     killer = threading.Thread(target=_cancel_after_a_part, args=(lab, case_id), daemon=True)
     killer.start()
-    with pytest.raises(MemoryCaptureError, match="the next try goes on from there"):
+    with pytest.raises(MemoryCaptureError, match="the next attempt resumes there"):
         perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id, try_number=1)
     killer.join(10)
     change_target(lab, capture_rate_mib_s=None)
@@ -116,7 +116,7 @@ def test_a_killed_capture_goes_on_where_it_stopped(lab: SmallLab, tmp_path: Path
     memory = evidence(case_id, EvidenceKind.MEMORY)
     assert memory.outcome is Outcome.ACQUIRED, memory.reason
     assert body(lab, memory) == files["memory"].read_bytes()
-    assert memory.origin.claims["resumed_at"] > 1
+    assert memory.origin.claims.resumed_at > 1
     assert sent - memory.origin.transport.parts <= 1, "at most one part was sent twice"
     assert memory.digests[0].subject == "the list of parts with the digest of each"
     # what is analysed is held against the stored object's own digest, not against that of the list
@@ -162,4 +162,4 @@ def test_without_any_source_single_processes_are_taken_and_memory_is_partial(lab
     memory = evidence(case_id, EvidenceKind.MEMORY)
     assert memory.outcome is Outcome.PARTIAL
     assert "suspicious processes are in live-response-" in str(memory.reason)
-    assert evidence(case_id, EvidenceKind.LIVE_RESPONSE).origin.claims["depth"] == "processes"
+    assert evidence(case_id, EvidenceKind.LIVE_RESPONSE).origin.claims.depth == "processes"

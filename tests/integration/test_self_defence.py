@@ -19,11 +19,11 @@ from forensics.aws.hook import ForensicsHook
 from forensics.intake.opening import case_from
 from forensics.intake.readers import read_event
 from forensics.intake.readers.manual import signed_text
+from forensics.memory.capture_setup import lime_module
 from forensics.memory.lime_module_store import LimeModuleStore
-from forensics.memory.upload_manifest import lime_module
 from forensics.models.finding import Finding, Intake
-from forensics.models.memory import Probe
 from forensics.models.plan import ResponsePlan
+from forensics.models.status_lines import Probe
 from forensics.models.verification import Standing
 from forensics.settings import get_settings
 from forensics.triage.operators import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
@@ -387,5 +387,5 @@ def test_a_list_of_modules_is_used_only_as_it_was_signed(lab: SmallLab, monkeypa
     assert lime_module(recorder, modules, Probe(kernel=f"{kernel}1", architecture="x86_64")) is None
     forged = f"version: 1\nmodules: [{fields.replace('a.ko', 'evil.ko')}]\n".encode()
     lab.client("s3").put_object(Bucket=lab.facts["tools_bucket"], Key=key, Body=forged)
-    assert lime_module(recorder, modules, probe) is None, "the capture goes on by other methods"
+    assert lime_module(recorder, modules, probe) is None, "the capture continues by other methods"
     assert any(case_id in m["subject"] and "LiME modules cannot be trusted" in m["subject"] for m in lab.mail())

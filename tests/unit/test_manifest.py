@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensics.manifest import MIB, part_size_for, render
+from forensics.manifest import MIB, CaptureSegment, part_size_for, render
 
 GIB = 1024 * MIB
 SIZES = [512 * MIB, GIB, 16 * GIB, 256 * GIB, 768 * GIB, 24 * 1024 * GIB]
@@ -56,3 +56,24 @@ def test_parts_ascend_from_one(count: int) -> None:
     lines = render(parts=[f"https://s3/{n}" for n in range(count)]).splitlines()[1:]
     assert [int(line.split()[1]) for line in lines] == list(range(1, count + 1))
     assert all(len(line.split()) == 3 for line in lines)
+
+
+def test_a_segment_says_how_to_read_where_to_resume_and_when_to_stop() -> None:
+    segment = CaptureSegment(
+        methods=("avml", "kcore"), encoding="zstd", stop_at=1_795_000_000, first_part=3, skip=200, boot="8589f2d9"
+    )
+    assert render(parts=["https://s3/3", "https://s3/4"], segment=segment).splitlines() == [
+        "forensics-manifest 1",
+        "method avml",
+        "method kcore",
+        "encoding zstd",
+        "stop_at 1795000000",
+        "resume 3 200",
+        "expect boot 8589f2d9",
+        "part 3 https://s3/3",
+        "part 4 https://s3/4",
+    ]
+
+
+def test_a_first_segment_resumes_nothing() -> None:
+    assert CaptureSegment(methods=("winpmem",)).lines() == ["method winpmem", "encoding none"]

@@ -1,7 +1,7 @@
 """The kernel inside a memory image: its page tables, its text, and what its own page records say is in use.
 
 x86-64 with 4 or 5 levels. The kernel's symbol addresses come from its kallsyms; where the kernel lies in physical memory is
-found from its banner: the banner's physical and virtual address differ by ``phys_base`` (the kernel's own word), a multiple
+found from its banner: the banner's physical and virtual address differ by ``phys_base`` (the kernel's own name), a multiple
 of 2 MiB. Sources: Intel SDM volume 3, 4.5 (paging); the kernel's Documentation/arch/x86/x86_64/mm.rst; ``struct page`` in
 include/linux/mm_types.h (64 bytes; mapping at 24, _refcount at 52, unchanged since 4.18).
 """
@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from forensics.memory.lime import PAGE, LimeWalker, Segment
+from forensics.memory.lime import PAGE, LimeWalker, MemoryRange
 
 TEXT_MAPPING = 0xFFFF_FFFF_8000_0000
 KERNEL_HALF = 0xFFFF_8000_0000_0000
@@ -54,7 +54,7 @@ def symbols(kallsyms: bytes) -> dict[str, int]:
 class PhysicalMemory:
     """Reads physical addresses out of an image of which any piece can be read at an offset."""
 
-    segments: list[Segment]
+    ranges: list[MemoryRange]
     read_at: ReadAt
 
     def __post_init__(self) -> None:
@@ -62,9 +62,9 @@ class PhysicalMemory:
 
     def read(self, address: int, size: int) -> bytes:
         """Bytes at a physical address. Raises :class:`UnreachableError`."""
-        for segment in self.segments:
-            if segment.first <= address and address + size - 1 <= segment.last:
-                data = self.read_at(segment.offset + address - segment.first, size)
+        for known in self.ranges:
+            if known.first <= address and address + size - 1 <= known.last:
+                data = self.read_at(known.offset + address - known.first, size)
                 if len(data) == size:
                     return data
         msg = f"physical address {address:#x} is not in the image"
@@ -149,8 +149,8 @@ def zero_text_pages(tables: PageTables, known: dict[str, int], walker: LimeWalke
 class InUse:
     """Page frames that the kernel's records call in use (a file's or a process's page), and how many of those are zero.
 
-    Zero pages of files in memory (tmpfs) are left out: the capture itself copies free memory into such files. ``longest_run``
-    counts zero frames one after the other, in use and not a process's own (those may well be zero).
+    Zero pages of files in memory (tmpfs) are excluded: the capture itself copies free memory into such files. ``longest_run``
+    counts consecutive zero frames, in use and not a process's own (those may well be zero).
     """
 
     frames: int
@@ -190,7 +190,7 @@ def frames_in_use(tables: PageTables, known: dict[str, int], walker: LimeWalker)
 
 
 class _FilesInMemory:
-    """Tells the pages of files in tmpfs: their mapping's operations are the kernel's ``shmem_aops``."""
+    """Recognises the pages of files in tmpfs: their mapping's operations are the kernel's ``shmem_aops``."""
 
     def __init__(self, tables: PageTables, operations: int | None) -> None:
         self._tables = tables
@@ -198,7 +198,7 @@ class _FilesInMemory:
         self._known: dict[int, bool] = {}
 
     def holds(self, mapping: int) -> bool:
-        """Whether a page with this mapping (the word in its record) is one of theirs; False where that cannot be told."""
+        """Whether a page with this mapping (the word in its record) is one of theirs; False where that cannot be determined."""
         if self._operations is None or mapping & _MAPPING_FLAGS:
             return False
         if mapping not in self._known:

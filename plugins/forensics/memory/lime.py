@@ -1,4 +1,4 @@
-"""Walks a LiME memory image as it streams past: is it whole, what does it cover, which kernels does it name?
+"""Walks a LiME memory image as it streams past: is it complete, what does it cover, which kernels does it name?
 
 LiME format v1: a 32-byte little-endian header (magic 0x4C694D45, version 1, first and last physical address,
 8 reserved bytes) before each range's bytes. Source: the LiME project's format description.
@@ -24,7 +24,7 @@ _KEPT_PLACES = 256
 
 
 @dataclass(frozen=True)
-class Segment:
+class MemoryRange:
     """One range of the image: first and last physical address, and where its bytes begin in the image."""
 
     first: int
@@ -36,20 +36,20 @@ class ZeroMap:
     """Which pages hold only zeros: one bit a page, so 8 MiB for 256 GiB of memory."""
 
     def __init__(self) -> None:
-        self._segments: list[tuple[Segment, bytearray]] = []
+        self._ranges: list[tuple[MemoryRange, bytearray]] = []
         self._waiting = ""
 
-    def open(self, segment: Segment) -> None:
+    def open(self, memory_range: MemoryRange) -> None:
         """Begin the next range."""
         self.flush()
-        self._segments.append((segment, bytearray()))
+        self._ranges.append((memory_range, bytearray()))
 
     def add(self, flags: str) -> None:
         """Take ``0`` and ``1`` (all zero) for the next pages of the range."""
         self._waiting += flags
         whole = len(self._waiting) // 8 * 8
         if whole:
-            self._segments[-1][1].extend(int(self._waiting[:whole], 2).to_bytes(whole // 8, "big"))
+            self._ranges[-1][1].extend(int(self._waiting[:whole], 2).to_bytes(whole // 8, "big"))
             self._waiting = self._waiting[whole:]
 
     def flush(self) -> None:
@@ -59,9 +59,9 @@ class ZeroMap:
 
     def is_zero(self, address: int) -> bool:
         """Whether the page at a physical address was seen and holds only zeros."""
-        for segment, bits in self._segments:
-            if segment.first <= address <= segment.last:
-                page = (address - segment.first) // PAGE
+        for known, bits in self._ranges:
+            if known.first <= address <= known.last:
+                page = (address - known.first) // PAGE
                 return page // 8 < len(bits) and bool(bits[page // 8] >> (7 - page % 8) & 1)
         return False
 
@@ -74,7 +74,7 @@ class LimeWalker:
     """
 
     raw: bool = False
-    segments: list[Segment] = field(default_factory=list)
+    ranges: list[MemoryRange] = field(default_factory=list)
     total: int = 0
     pages: int = 0
     zero_pages: int = 0
@@ -89,9 +89,9 @@ class LimeWalker:
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the image."""
         position = 0
-        if self.raw and not self.segments:
-            self.segments.append(Segment(0, _ENDLESS - 1, 0))
-            self.zeros.open(self.segments[0])
+        if self.raw and not self.ranges:
+            self.ranges.append(MemoryRange(0, _ENDLESS - 1, 0))
+            self.zeros.open(self.ranges[0])
             self._left = _ENDLESS
         while position < len(chunk) and self.error is None:
             if self._left:
@@ -113,29 +113,27 @@ class LimeWalker:
     def close(self) -> LimeWalker:
         """The stream has ended."""
         self.zeros.flush()
-        if self.raw and self.segments:
-            self.segments[0], self._left = Segment(0, self.total - 1, 0), 0
+        if self.raw and self.ranges:
+            self.ranges[0], self._left = MemoryRange(0, self.total - 1, 0), 0
         return self
 
     def _open_range(self) -> None:
         magic, version, first, last = HEADER.unpack(self._head)
         self._head = b""
         if magic != MAGIC or version != 1:
-            where = "at the start" if not self.segments else f"after range {len(self.segments)}"
+            where = "at the start" if not self.ranges else f"after range {len(self.ranges)}"
             self.error = f"no LiME header {where} (magic {magic:#010x}, version {version})"
-        elif last < first or (self.segments and first <= self.segments[-1].last):
-            self.error = f"range {len(self.segments) + 1} ({first:#x}-{last:#x}) is not ascending"
+        elif last < first or (self.ranges and first <= self.ranges[-1].last):
+            self.error = f"range {len(self.ranges) + 1} ({first:#x}-{last:#x}) is not ascending"
         elif first % PAGE:
-            self.error = f"range {len(self.segments) + 1} begins at {first:#x}, inside a page"
+            self.error = f"range {len(self.ranges) + 1} begins at {first:#x}, inside a page"
         else:
-            segment = Segment(first, last, self.total)
-            self.segments.append(segment)
-            self.zeros.open(segment)
+            self.ranges.append(MemoryRange(first, last, self.total))
+            self.zeros.open(self.ranges[-1])
             self._left, self._page, self._tail = last - first + 1, b"", b""
 
     def _body(self, data: bytes) -> None:
-        segment = self.segments[-1]
-        address = segment.last + 1 - self._left
+        address = self.ranges[-1].last + 1 - self._left
         self._find_banners(data, address)
         self._count_pages(data)
         self._left -= len(data)
@@ -188,8 +186,8 @@ class LimeWalker:
 
     @property
     def covered(self) -> list[tuple[int, int]]:
-        """What is really there: first and one past the last physical address of every range."""
-        found = [(s.first, s.last + 1) for s in self.segments]
+        """What the image really holds: first and one past the last physical address of every range."""
+        found = [(r.first, r.last + 1) for r in self.ranges]
         if found and self._left:
             found[-1] = (found[-1][0], found[-1][1] - self._left)
         return found

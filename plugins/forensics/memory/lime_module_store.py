@@ -6,7 +6,7 @@ from typing import Self
 
 from forensics.aws.hook import CaseSessions
 from forensics.custody.signed_documents import SignatureCheck, SignedDocuments
-from forensics.memory.lime_modules import LimeModule, parse
+from forensics.memory.lime_modules import LimeModule, parse_module_list
 
 
 class LimeModuleStore:
@@ -28,4 +28,4 @@ class LimeModuleStore:
         """All modules; :class:`SignatureError` unless the list is what was signed, :class:`ConfigurationError` for its form."""
         if not self._key:
             return ()
-        return parse(self._documents.read(self._key), origin=self._documents.origin(self._key))
+        return parse_module_list(self._documents.read(self._key), origin=self._documents.origin(self._key))

@@ -1,6 +1,6 @@
-"""The store of prebuilt LiME modules: one module for exactly one kernel and architecture, by its SHA-256 (R67). Pure.
+"""The store of prebuilt LiME modules: one module for exactly one kernel and architecture, by its SHA-256. Pure.
 
-Modules are built away from any target (docs/memory.md); the list of them is a signed document of the tools bucket.
+Modules are never built on a target (docs/memory.md); the list of them is a signed document of the tools bucket.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from forensics.models.base import Model
-from forensics.models.memory import Probe
+from forensics.models.status_lines import Probe
 from forensics.triage.policy import read_document
 
 
@@ -30,7 +30,7 @@ class LimeList(Model):
     modules: tuple[LimeModule, ...] = ()
 
 
-def parse(body: bytes, *, origin: str) -> tuple[LimeModule, ...]:
+def parse_module_list(body: bytes, *, origin: str) -> tuple[LimeModule, ...]:
     """Read the list (YAML or JSON); :class:`ConfigurationError` names every field that is wrong."""
     return read_document(body, shape=LimeList, origin=origin).modules
 

@@ -1,7 +1,7 @@
-"""Which way the memory of a target is captured, and why: a pure table over what the probe saw (R66, R67, R76, R78).
+"""How the memory of a target is captured, and why: a pure table over what the probe saw.
 
 Order: AVML, a prebuilt LiME module for exactly that kernel, the reader of /proc/kcore, single processes, live response only.
-Every method that is not taken has its reason. Source for lockdown: kernel_lockdown(7) (it bars /proc/kcore, /dev/mem and
+Every method that is not chosen has its reason. Source for lockdown: kernel_lockdown(7) (it bars /proc/kcore, /dev/mem and
 unsigned modules); for AVML's sources: its README (/proc/kcore, /dev/crash, /dev/mem).
 """
 
@@ -9,24 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
-
-from pydantic import ValidationError
 
 from forensics.models.base import Model
-from forensics.models.evidence import Outcome
-from forensics.models.memory import Probe
+from forensics.models.status_lines import Probe
 
 KIB_PER_MIB = 1024
 LOCKED = frozenset({"integrity", "confidentiality"})
 # Room beside two parts: the tool, the kernel's facts, the programs that send.
 ROOM_KIB = 32_768
-# A machine that is this many times over its processors would hardly survive the capture, nor end it in time (R78).
+# A machine that is this many times over its processors would hardly survive the capture, nor finish it in time.
 LOAD_LIMIT = 16
 
 
 class Method(StrEnum):
-    """How memory, or what can be had of it, is taken; in the order in which they are preferred."""
+    """How memory, or what is available of it, is captured; in the order of preference."""
 
     AVML = "avml"
     LIME = "lime"
@@ -39,8 +35,8 @@ class Method(StrEnum):
 WHOLE_IMAGE = (Method.AVML, Method.LIME, Method.KCORE, Method.WINPMEM)
 
 
-class Offer(Model):
-    """What the control plane can send to the target, and the limits of the policy."""
+class CaptureOptions(Model):
+    """What this installation can send to the target, and its limits."""
 
     avml_architectures: tuple[str, ...] = ("x86_64",)
     lime_kernels: tuple[str, ...] = ()
@@ -49,18 +45,18 @@ class Offer(Model):
     memory_limit_kib: int = 256 * 1024 * 1024
 
 
-class Refused(Model):
-    """A method that is not taken, and why."""
+class RefusedMethod(Model):
+    """A method that is not used, and why."""
 
     method: Method
     reason: str
 
 
-class Choice(Model):
+class MethodChoice(Model):
     """The methods to try in this order, those that are not tried with their reasons, and what a person should know."""
 
     methods: tuple[Method, ...]
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RefusedMethod, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -75,73 +71,60 @@ class Choice(Model):
         return "; ".join([f"memory method: {tried}", *(f"not {r.method.value}: {r.reason}" for r in self.refused)])
 
     @property
-    def without_image(self) -> tuple[Outcome, str]:
-        """Outcome and reason where no whole image is possible."""
+    def why_no_image(self) -> str:
+        """The reason, where no image of all memory is possible."""
         reasons = "; ".join(f"{r.method.value}: {r.reason}" for r in self.refused if r.method in WHOLE_IMAGE)
         if Method.PROCESSES in self.methods:
-            return (
-                Outcome.PARTIAL,
-                f"no image of all memory is possible, single processes are taken instead ({reasons})",
-            )
-        return Outcome.NOT_APPLICABLE, f"no image of memory is possible, live response only ({reasons})"
+            return f"no image of all memory is possible, single processes are taken instead ({reasons})"
+        return f"no image of memory is possible, live response only ({reasons})"
 
 
-def parse(line: dict[str, Any]) -> Probe | None:
-    """The probe's status line as a model; None when it is not of the agreed form."""
-    if line.get("status") != "ok":
-        return None
-    try:
-        return Probe.model_validate(line)
-    except ValidationError:
-        return None
-
-
-def choose_methods(probe: Probe | None, offer: Offer) -> Choice:
-    """The table. Without a probe every whole-image method is tried, in order, by its own luck."""
+def choose_methods(probe: Probe | None, options: CaptureOptions) -> MethodChoice:
+    """The table. Without a probe every whole-image method is tried, in order."""
     if probe is None:
-        return Choice(
+        return MethodChoice(
             methods=(Method.AVML, Method.KCORE, Method.PROCESSES, Method.LIVE_RESPONSE),
-            warnings=("the probe said nothing usable: the methods are tried in order without knowing the target",),
+            warnings=("the probe reported nothing usable: the methods are tried in order without knowing the target",),
         )
     if probe.os_id == "windows":
-        return _choose_windows(probe, offer)
+        return _choose_windows(probe, options)
     taken: list[Method] = []
-    refused: list[Refused] = []
+    refused: list[RefusedMethod] = []
     for method, why_not in _RULES:
-        reason = _common(probe, offer) if method in WHOLE_IMAGE else None
-        reason = reason or why_not(probe, offer)
+        reason = _common(probe, options) if method in WHOLE_IMAGE else None
+        reason = reason or why_not(probe, options)
         if reason:
-            refused.append(Refused(method=method, reason=reason))
+            refused.append(RefusedMethod(method=method, reason=reason))
         else:
             taken.append(method)
-    return Choice(methods=tuple(taken), refused=tuple(refused), warnings=tuple(_warnings(probe)))
+    return MethodChoice(methods=tuple(taken), refused=tuple(refused), warnings=tuple(_warnings(probe)))
 
 
-def _choose_windows(probe: Probe, offer: Offer) -> Choice:
-    """Windows: go-winpmem, or live response only (R77)."""
+def _choose_windows(probe: Probe, options: CaptureOptions) -> MethodChoice:
+    """Windows: go-winpmem, or live response only."""
     reason = None
-    if not offer.winpmem:
+    if not options.winpmem:
         reason = "no go-winpmem is in the tools bucket (forensics.winpmem_sha256)"
     elif probe.architecture != "x86_64":
         reason = f"its driver is for x86_64, not for {probe.architecture or 'an unknown architecture'}"
-    elif probe.memory_kib > offer.memory_limit_kib:
+    elif probe.memory_kib > options.memory_limit_kib:
         reason = f"{probe.memory_kib // KIB_PER_MIB} MiB of memory are more than forensics.memory_limit_gib allows"
     warnings = ["the Windows documents have not been run on a real Windows host yet"]
     if probe.virtualization_security or probe.memory_integrity:
         warnings.append("virtualization-based security runs: memory of the secure kernel is not in the image")
     if reason:
-        refused = (Refused(method=Method.WINPMEM, reason=reason),)
-        return Choice(methods=(Method.LIVE_RESPONSE,), refused=refused, warnings=tuple(warnings))
-    return Choice(methods=(Method.WINPMEM, Method.LIVE_RESPONSE), warnings=tuple(warnings))
+        refused = (RefusedMethod(method=Method.WINPMEM, reason=reason),)
+        return MethodChoice(methods=(Method.LIVE_RESPONSE,), refused=refused, warnings=tuple(warnings))
+    return MethodChoice(methods=(Method.WINPMEM, Method.LIVE_RESPONSE), warnings=tuple(warnings))
 
 
-def _common(probe: Probe, offer: Offer) -> str | None:
-    """What bars every image of all memory."""
-    need = 2 * offer.part_kib + ROOM_KIB
+def _common(probe: Probe, options: CaptureOptions) -> str | None:
+    """What rules out every image of all memory."""
+    need = 2 * options.part_kib + ROOM_KIB
     if probe.lockdown in LOCKED:
         return f"the kernel is locked down ({probe.lockdown}): no program can read its memory"
-    if probe.memory_kib > offer.memory_limit_kib:
-        limit = offer.memory_limit_kib // (KIB_PER_MIB * 1024)
+    if probe.memory_kib > options.memory_limit_kib:
+        limit = options.memory_limit_kib // (KIB_PER_MIB * 1024)
         return f"{probe.memory_kib // KIB_PER_MIB} MiB of memory are more than forensics.memory_limit_gib allows ({limit} GiB)"
     if not (probe.curl or probe.python3):
         return "neither curl nor python3 is on the instance: nothing could be uploaded"
@@ -157,21 +140,21 @@ def _common(probe: Probe, offer: Offer) -> str | None:
     return None
 
 
-def _no_avml(probe: Probe, offer: Offer) -> str | None:
-    if probe.architecture not in offer.avml_architectures:
+def _no_avml(probe: Probe, options: CaptureOptions) -> str | None:
+    if probe.architecture not in options.avml_architectures:
         return f"no AVML for {probe.architecture or 'an unknown architecture'} is in the tools bucket"
     if not (probe.kcore or probe.crash or probe.mem):
         return "none of its sources is readable: /proc/kcore, /dev/crash, /dev/mem"
     return None
 
 
-def _no_lime(probe: Probe, offer: Offer) -> str | None:
-    if probe.kernel not in offer.lime_kernels:
+def _no_lime(probe: Probe, options: CaptureOptions) -> str | None:
+    if probe.kernel not in options.lime_kernels:
         return f"no prebuilt module for kernel {probe.kernel or 'unknown'} is in the tools bucket, and none is built on a target"
     return "the kernel loads no more modules (kernel.modules_disabled)" if probe.modules_disabled else None
 
 
-def _no_kcore(probe: Probe, _: Offer) -> str | None:
+def _no_kcore(probe: Probe, _: CaptureOptions) -> str | None:
     if not probe.kcore:
         return "/proc/kcore is not readable"
     if not probe.iomem:
@@ -179,21 +162,18 @@ def _no_kcore(probe: Probe, _: Offer) -> str | None:
     return None if probe.python3 else "its reader needs python3, which is not on the instance"
 
 
-def _no_processes(probe: Probe, _: Offer) -> str | None:
-    return (
-        None
-        if probe.tmpfs and (probe.curl or probe.python3)
-        else "there is no tmpfs to work in or no program to upload with"
-    )
+def _no_processes(probe: Probe, _: CaptureOptions) -> str | None:
+    possible = probe.tmpfs and (probe.curl or probe.python3)
+    return None if possible else "there is no tmpfs to work in or no program to upload with"
 
 
-_Rule = Callable[[Probe, Offer], str | None]
+_Rule = Callable[[Probe, CaptureOptions], str | None]
 _RULES: tuple[tuple[Method, _Rule], ...] = (
     (Method.AVML, _no_avml),
     (Method.LIME, _no_lime),
     (Method.KCORE, _no_kcore),
     (Method.PROCESSES, _no_processes),
-    (Method.LIVE_RESPONSE, lambda probe, offer: None),
+    (Method.LIVE_RESPONSE, lambda probe, options: None),
 )
 
 

@@ -1,4 +1,4 @@
-"""The list of parts that a capture sends beside them: what landed, where to go on, and how the stream is read back.
+"""The list of parts that a capture sends beside them: what landed, where to resume, and how the stream is read back.
 
 Form (the capture document writes it, the target's claim): ``forensics-parts 1 <method> <encoding> <boot id>``, then per part
 ``<number> <image bytes up to its end> <size as sent> <sha256 as sent>``. Parts are raw, or whole zstd frames.
@@ -7,19 +7,24 @@ Form (the capture document writes it, the target's claim): ``forensics-parts 1 <
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, cast
+from typing import TYPE_CHECKING
 
 import zstandard
 
 from forensics.errors import DigestMismatchError, EvidenceTransferError
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 _HEAD = re.compile(r"forensics-parts 1 (avml|lime|kcore|winpmem) (none|zstd) ([0-9a-f-]{0,40})")
 _LINE = re.compile(r"([1-9]\d{0,4}) ([1-9]\d{0,15}) ([1-9]\d{0,11}) ([0-9a-f]{64})")
 LIST_LIMIT = 4 * 1024 * 1024
 _OUT = 16 * 1024 * 1024
+_IN = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class PartList:
         return PartList(self.method, self.encoding, self.boot, tuple(kept), "".join(lines).encode("ascii"))
 
 
-def parse(text: bytes) -> PartList:
+def parse_part_list(text: bytes) -> PartList:
     """Read a list. Raises :class:`EvidenceTransferError` for anything that is not of the form."""
     lines = text.decode("ascii", "replace").splitlines()
     head = _HEAD.fullmatch(lines[0]) if lines else None
@@ -95,42 +100,50 @@ def checked(stream: Iterator[bytes], parts: tuple[Part, ...]) -> Iterator[bytes]
                 current, digest, seen = next(waiting, None), hashlib.sha256(), 0
         yield chunk
     if current is not None:
-        raise DigestMismatchError(f"part {current.number} of {len(parts)} did not land whole")
+        raise DigestMismatchError(f"part {current.number} of {len(parts)} did not land completely")
 
 
-class _Readable:
-    """A stream of chunks as an object with ``read``, which the decompressor asks for."""
+class _ChunkReader(io.RawIOBase):
+    """A stream of chunks as a file, which the decompressor asks for."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
-        self._rest = b""
+        self._rest = memoryview(b"")
 
-    def read(self, size: int) -> bytes:
-        """At most ``size`` bytes; empty at the end."""
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Fill the buffer as far as the current chunk goes; 0 at the end."""
         if not self._rest:
-            self._rest = next(self._chunks, b"")
-        piece, self._rest = self._rest[:size], self._rest[size:]
-        return piece
+            self._rest = memoryview(next(self._chunks, b""))
+        room = memoryview(buffer).cast("B")
+        piece, self._rest = self._rest[: len(room)], self._rest[len(room) :]
+        room[: len(piece)] = piece
+        return len(piece)
 
 
 def decoded(stream: Iterator[bytes], *, encoding: str, limit: int) -> Iterator[bytes]:
-    """The image's bytes; memory stays bounded and a stream that unfolds beyond ``limit`` bytes is refused.
+    """The image's bytes; memory stays bounded and a stream that decompresses to more than ``limit`` bytes is refused.
 
     Raises :class:`EvidenceTransferError` for a stream that is damaged or too large.
     """
     total = 0
-    for piece in _unfold(stream) if encoding == "zstd" else stream:
+    for piece in _decompressed(stream) if encoding == "zstd" else stream:
         total += len(piece)
         if total > limit:
-            raise EvidenceTransferError(f"the landed image unfolds to more than the {limit} bytes that were announced")
+            msg = f"the landed image decompresses to more than the {limit} bytes that were announced"
+            raise EvidenceTransferError(msg)
         yield piece
 
 
-def _unfold(stream: Iterator[bytes]) -> Iterator[bytes]:
-    reader = zstandard.ZstdDecompressor().stream_reader(cast(IO[bytes], _Readable(stream)), read_across_frames=True)
+def _decompressed(stream: Iterator[bytes]) -> Iterator[bytes]:
+    source = io.BufferedReader(_ChunkReader(stream), buffer_size=_IN)
+    reader = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True)
     try:
         while piece := reader.read(_OUT):
             yield piece
     except zstandard.ZstdError as error:
-        msg = f"the landed image cannot be unfolded: {error}"
+        msg = f"the landed image cannot be decompressed: {error}"
         raise EvidenceTransferError(msg, next_action="clear memory.capture_memory to capture again") from error

@@ -1,4 +1,4 @@
-"""Memory: what a capture command is given, and where an interrupted capture goes on."""
+"""Where a memory image lands, what has landed of it, and the manifest that one capture command works with."""
 
 from __future__ import annotations
 
@@ -6,32 +6,30 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from forensics.aws.s3_landing import ToolsGateway
 from forensics.case.recorder import CaseRecorder
-from forensics.errors import EvidenceTransferError, ForensicsError
-from forensics.manifest import MANIFEST, MIB, Leg, part_size_for, render
-from forensics.memory.lime_module_store import LimeModuleStore
-from forensics.memory.lime_modules import LimeModule, module_for
-from forensics.memory.method import Choice, Method
-from forensics.memory.parts import LIST_LIMIT, PartList, parse
-from forensics.models.case import TimelineKind
+from forensics.errors import EvidenceTransferError
+from forensics.manifest import MANIFEST, MIB, CaptureSegment, part_size_for, render
+from forensics.memory.capture_setup import CaptureSetup
+from forensics.memory.method import Method
+from forensics.memory.parts import LIST_LIMIT, PartList, parse_part_list
 from forensics.models.evidence import MemoryEvidence
-from forensics.models.memory import Probe
 from forensics.settings import Settings
 
 KERNEL_FACTS = ("btf", "kallsyms", "version", "iomem")
 IMAGE, LIST = "memory.lime", "parts.txt"
-# A leg ends this long before its URLs do: a part on a slow line has to get through.
+# A segment ends this long before its URLs do: a part on a slow line has to get through.
 URL_MARGIN_SECONDS = 300
 DELIVERY_SECONDS = 180
 
 
 @dataclass(frozen=True)
 class Upload:
-    """Where the image lands: prefix of the keys, upload id, and the parts that are there already."""
+    """Where the image lands: prefix of the keys, upload id, and the parts that have landed already."""
 
     prefix: str
     upload_id: str
-    known: PartList | None = None
+    landed: PartList | None = None
 
     @property
     def key(self) -> str:
@@ -41,7 +39,7 @@ class Upload:
     @property
     def first_part(self) -> int:
         """The part to begin with."""
-        return len(self.known.parts) + 1 if self.known else 1
+        return len(self.landed.parts) + 1 if self.landed else 1
 
 
 def new_upload(recorder: CaseRecorder, item: str) -> Upload:
@@ -51,63 +49,43 @@ def new_upload(recorder: CaseRecorder, item: str) -> Upload:
 
 
 def interrupted(recorder: CaseRecorder, evidence: MemoryEvidence | None) -> tuple[Upload | None, str]:
-    """The upload of an earlier try with what landed of it, or None and why it starts anew.
+    """The upload of an earlier attempt with what landed of it, or None and why the capture starts from the beginning.
 
-    S3's own list says what landed (the target's list only gives digests and offsets): a part is known when both agree on
+    S3's own list says what landed (the target's list only gives digests and offsets): a part counts when both agree on
     its size. Whatever came after the last such part is sent again, at most one part.
     """
     if evidence is None or evidence.origin.upload_id is None:
-        return None, "there was no earlier try"
+        return None, "there was no earlier attempt"
     upload = Upload(str(evidence.origin.landing_prefix), evidence.origin.upload_id)
     if evidence.origin.no_resume:
         return None, evidence.origin.no_resume
     sizes = recorder.gateways.landing.part_sizes(upload.key, upload_id=upload.upload_id)
     if not sizes:
-        return None, "no part of the earlier try is in S3"
+        return None, "no part of the earlier attempt is in S3"
     if recorder.gateways.landing.size(f"{upload.prefix}/{LIST}") is None:
-        return None, "the earlier try was cut off before its first part was listed"
+        return None, "the earlier attempt ended before its first part was listed"
     try:
-        known = parse(recorder.gateways.landing.read(f"{upload.prefix}/{LIST}", limit=LIST_LIMIT)).landed(sizes)
+        landed = parse_part_list(recorder.gateways.landing.read(f"{upload.prefix}/{LIST}", limit=LIST_LIMIT)).landed(
+            sizes
+        )
     except EvidenceTransferError as error:
         return None, str(error)
-    if not known.parts:
-        return None, "the first part of the earlier try did not land whole"
-    return Upload(upload.prefix, upload.upload_id, known), ""
+    if not landed.parts:
+        return None, "the first part of the earlier attempt did not land completely"
+    return Upload(upload.prefix, upload.upload_id, landed), ""
 
 
-def publish(
-    recorder: CaseRecorder,
-    settings: Settings,
-    upload: Upload,
-    *,
-    choice: Choice,
-    memory_mib: int,
-    architecture: str,
-    module: LimeModule | None,
-) -> str:
-    """Write the manifest of one command and return its URL; every URL in it outlives the leg."""
-    landing, known = recorder.gateways.landing, upload.known
-    part_size, count = part_size_for(memory_mib * MIB)
-    seconds = settings.url_seconds
-    leg = Leg(
-        methods=(known.method,) if known else tuple(m.value for m in choice.whole_image),
-        encoding=known.encoding if known else ("zstd" if settings.memory_compression else "none"),
-        stop_at=int(time.time()) + seconds - URL_MARGIN_SECONDS,
-        first_part=upload.first_part,
-        skip=known.parts[-1].image_end if known else 0,
-        boot=(known.boot or None) if known else None,
-    )
-    gets: dict[str, tuple[str | None, str]] = {}
-    if Method.AVML.value in leg.methods:
-        key, digest = _tool(settings, architecture)
-        gets["avml"] = (digest, recorder.gateways.tools.get_url(key))
-    if Method.LIME.value in leg.methods and module:
-        gets["lime"] = (module.sha256, recorder.gateways.tools.get_url(module.key))
-    if Method.WINPMEM.value in leg.methods:
-        gets["winpmem"] = (settings.winpmem_sha256, recorder.gateways.tools.get_url(settings.winpmem_key))
-    if known:
-        earlier = landing.publish(f"{upload.prefix}/parts-{upload.first_part}.txt", text=known.text.decode("ascii"))
-        gets["list"] = (known.sha256, earlier)
+def publish(recorder: CaseRecorder, settings: Settings, upload: Upload, setup: CaptureSetup) -> str:
+    """Write the manifest of one command and return its URL; every URL in it outlives the segment."""
+    landing, seconds = recorder.gateways.landing, settings.url_seconds
+    part_size, count = part_size_for(setup.memory_mib * MIB)
+    segment = next_segment(upload, setup, compress=settings.memory_compression, seconds=seconds)
+    gets = _programs(recorder.gateways.tools, settings, setup, methods=segment.methods)
+    if upload.landed:
+        earlier = landing.publish(
+            f"{upload.prefix}/parts-{upload.first_part}.txt", text=upload.landed.text.decode("ascii")
+        )
+        gets["list"] = (upload.landed.sha256, earlier)
     manifest = render(
         gets=gets,
         puts={n: landing.put_url(f"{upload.prefix}/{n}", seconds=seconds) for n in KERNEL_FACTS}
@@ -116,26 +94,41 @@ def publish(
             upload.key, upload_id=upload.upload_id, first=upload.first_part, count=count, seconds=seconds
         ),
         part_size=part_size,
-        leg=leg,
+        segment=segment,
     )
     # The one URL that SSM stores: it opens the manifest only until the command must have begun.
     return landing.publish(f"{upload.prefix}/{MANIFEST}", text=manifest, seconds=DELIVERY_SECONDS + 120)
 
 
-def lime_module(recorder: CaseRecorder, store: LimeModuleStore, probe: Probe | None) -> LimeModule | None:
-    """The prebuilt module for the target's kernel; a list that cannot be trusted is announced and not used."""
-    try:
-        return module_for(store.modules(), probe=probe)
-    except ForensicsError as error:
-        said = f"the list of LiME modules is not used: {error}"
-        recorder.note(f"ALERT: {said}"[:900], kind=TimelineKind.EVIDENCE)
-        recorder.announce(
-            "lime_list", "ALERT: the list of LiME modules cannot be trusted", lines=[said, str(error.next_action)]
-        )
-        return None
+def next_segment(upload: Upload, setup: CaptureSetup, *, compress: bool, seconds: int) -> CaptureSegment:
+    """What the next command captures: all of the memory, or what is behind the parts that have landed, in their form."""
+    stop_at = int(time.time()) + seconds - URL_MARGIN_SECONDS
+    landed = upload.landed
+    if landed is None:
+        methods = tuple(m.value for m in setup.choice.whole_image)
+        return CaptureSegment(methods=methods, encoding="zstd" if compress else "none", stop_at=stop_at)
+    return CaptureSegment(
+        methods=(landed.method,),
+        encoding=landed.encoding,
+        stop_at=stop_at,
+        first_part=upload.first_part,
+        skip=landed.parts[-1].image_end,
+        boot=landed.boot or None,
+    )
 
 
-def _tool(settings: Settings, architecture: str) -> tuple[str, str]:
-    if architecture in {"aarch64", "arm64"}:
-        return settings.capture_tool_arm64_key, settings.capture_tool_arm64_sha256
-    return settings.capture_tool_key, settings.capture_tool_sha256
+def _programs(
+    tools: ToolsGateway, settings: Settings, setup: CaptureSetup, *, methods: tuple[str, ...]
+) -> dict[str, tuple[str | None, str]]:
+    """Name in the manifest, digest and URL of what the methods run on the target."""
+    found: dict[str, tuple[str | None, str]] = {}
+    if Method.AVML.value in methods:
+        arm = setup.architecture in {"aarch64", "arm64"}
+        key = settings.capture_tool_arm64_key if arm else settings.capture_tool_key
+        digest = settings.capture_tool_arm64_sha256 if arm else settings.capture_tool_sha256
+        found["avml"] = (digest, tools.get_url(key))
+    if Method.LIME.value in methods and setup.module:
+        found["lime"] = (setup.module.sha256, tools.get_url(setup.module.key))
+    if Method.WINPMEM.value in methods:
+        found["winpmem"] = (settings.winpmem_sha256, tools.get_url(settings.winpmem_key))
+    return found

@@ -9,10 +9,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from forensics.models.base import Model
+from forensics.models.base import Model, Sha256
 from forensics.models.evidence import EvidenceKind
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 OfferName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$")]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, TypeAdapter
+from pydantic import AliasChoices, Field, JsonValue, TypeAdapter
 
 from forensics.models.base import AccountId, Model, Utc
-from forensics.models.memory import Probe
+from forensics.models.status_lines import CaptureStatus, LiveResponseStatus, Probe
 
 # Subject of the digest that a capture in several commands has: no digest of the image as a whole could be taken on the target.
 LIST_SUBJECT = "the list of parts with the digest of each"
@@ -50,7 +50,7 @@ class Digest(Model):
 class Origin(Model):
     """Where an item comes from and how it was taken; what is not known yet is absent."""
 
-    def stated(self, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+    def stated(self, *, without: frozenset[str] = frozenset()) -> dict[str, JsonValue]:
         """What is known, as JSON: for the ledger, the report and exports."""
         return self.model_dump(mode="json", exclude_none=True, exclude=set(without))
 
@@ -95,12 +95,12 @@ class CommandOrigin(Origin):
     command_id: str | None = None
     attempt_failed: bool = False
     format: str | None = None
-    claims: dict[str, Any] | None = Field(default=None, description="the status line: what the target says")
 
 
 class MemoryOrigin(CommandOrigin):
     """How an image of memory was taken, and what its validation saw."""
 
+    claims: CaptureStatus | None = Field(default=None, description="what the target says of the image that landed")
     first_started: Utc | None = None
     tool_sha256: str | None = None
     methods: tuple[str, ...] = ()
@@ -124,6 +124,8 @@ class MemoryOrigin(CommandOrigin):
 
 class LiveResponseOrigin(CommandOrigin):
     """How a live response was taken."""
+
+    claims: LiveResponseStatus | None = Field(default=None, description="what the target says of the archive")
 
 
 class DiskOrigin(Origin):

@@ -7,8 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from forensics.models.base import Model, Utc
-from forensics.models.documents import Sha256
+from forensics.models.base import Model, Sha256, Utc
 
 
 def banner_digest(banner: str) -> str:

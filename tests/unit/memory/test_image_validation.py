@@ -1,4 +1,4 @@
-"""The usability gate on small images: clean ones pass, each kind of damage is named."""
+"""The validation of small images: clean ones pass, each kind of damage is named."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from forensics.memory.image_validation import Claims, Grade, Mark, grade
+from forensics.memory.image_validation import CheckResult, ImageReport, KernelClaims, validate_image
 from forensics.memory.lime import HEADER, LimeWalker
 from forensics.models.evidence import Outcome
 from tests.memory_image import (
@@ -26,15 +26,17 @@ MADE = small_memory(12 * MIB)
 RECORDS_BYTES = (12 * MIB // PAGE) * 64
 
 
-def judge(image: bytes, *, made: SmallMemory = MADE, chunk: int = 1 << 20, **claims: object) -> Grade:
-    """Walk and grade, as the step does."""
+def validate(image: bytes, *, made: SmallMemory = MADE, chunk: int = 1 << 20, **claims: object) -> ImageReport:
+    """Walk and validate, as the step does."""
     walker = LimeWalker()
     for at in range(0, len(image), chunk):
         walker.feed(image[at : at + chunk])
     said: dict[str, object] = {
         "banner": made.banner.decode(), "iomem": made.iomem.decode(), "kallsyms": made.kallsyms, **claims
     }  # fmt: skip
-    return grade(walker, claims=Claims(**said), read_at=lambda offset, size: image[offset : offset + size])  # type: ignore[arg-type]
+    return validate_image(
+        walker, claims=KernelClaims(**said), read_at=lambda offset, size: image[offset : offset + size]
+    )  # type: ignore[arg-type]
 
 
 def offset(physical: int) -> int:
@@ -51,12 +53,12 @@ def zeroed(first: int, size: int) -> bytes:
 
 @pytest.mark.parametrize("chunk", [4096, 1 << 20, (1 << 20) + 1, 16 << 20])
 def test_a_clean_image_is_acquired_with_every_check_passed(chunk: int) -> None:
-    verdict = judge(MADE.image, chunk=chunk)
-    assert verdict.outcome is Outcome.ACQUIRED, verdict.problems
-    assert [c.name for c in verdict.checks] == [
+    report = validate(MADE.image, chunk=chunk)
+    assert report.outcome is Outcome.ACQUIRED, report.problems
+    assert [c.name for c in report.checks] == [
         "LiME structure", "RAM map", "content", "kernel banner", "page tables", "kernel text", "pages in use",
     ]  # fmt: skip
-    assert {c.mark for c in verdict.checks} == {Mark.PASSED}
+    assert {c.result for c in report.checks} == {CheckResult.PASSED}
 
 
 @pytest.mark.parametrize(
@@ -71,14 +73,14 @@ def test_a_clean_image_is_acquired_with_every_check_passed(chunk: int) -> None:
         (zeroed(TEXT_PHYSICAL, MIB), Outcome.PARTIAL, "pages of the kernel's text are zero"),
         (zeroed(TABLES, 3 * PAGE), Outcome.PARTIAL, "page tables: not reachable"),
         (zeroed(RECORDS_PHYSICAL, RECORDS_BYTES // 2), Outcome.PARTIAL, "of the kernel's page records are zero"),
-        (zeroed(TABLES + MIB, 2 * MIB), Outcome.PARTIAL, "512 of them one after the other"),
+        (zeroed(TABLES + MIB, 2 * MIB), Outcome.PARTIAL, "512 of them consecutive"),
     ],
     ids=["empty", "bad-magic", "truncated", "mostly-gone", "dropped", "zeroed", "text", "tables", "records", "hole"],
 )
-def test_damage_is_graded_down_and_named(image: bytes, outcome: Outcome, said: str) -> None:
-    verdict = judge(image)
-    assert verdict.outcome is outcome
-    assert said in "; ".join(verdict.problems)
+def test_damage_lowers_the_outcome_and_is_named(image: bytes, outcome: Outcome, said: str) -> None:
+    report = validate(image)
+    assert report.outcome is outcome
+    assert said in "; ".join(report.problems)
 
 
 @pytest.mark.parametrize("files", ["in memory", "on disk"])
@@ -91,13 +93,13 @@ def test_zero_pages_in_files_in_memory_are_the_captures_own_copies(files: str) -
     used = operations if files == "in memory" else operations + 0x40
     struct.pack_into("<Q", image, offset(TEXT_PHYSICAL) + MIB + 0x3000 + 152, used)
     kallsyms = MADE.kallsyms + f"{operations:016x} D shmem_aops\n".encode()
-    verdict = judge(bytes(image), kallsyms=kallsyms)
-    assert (verdict.outcome is Outcome.ACQUIRED) is (files == "in memory"), verdict.problems
+    report = validate(bytes(image), kallsyms=kallsyms)
+    assert (report.outcome is Outcome.ACQUIRED) is (files == "in memory"), report.problems
     if files == "on disk":
-        assert "512 of them one after the other" in verdict.problems[0]
+        assert "512 of them consecutive" in report.problems[0]
     else:
         # a target that does not name the table is judged without it
-        assert judge(bytes(image)).outcome is Outcome.PARTIAL
+        assert validate(bytes(image)).outcome is Outcome.PARTIAL
 
 
 def test_a_hole_in_many_files_in_memory_is_still_one() -> None:
@@ -109,21 +111,21 @@ def test_a_hole_in_many_files_in_memory_is_still_one() -> None:
         struct.pack_into("<Q", image, offset(RECORDS_PHYSICAL) + frame * 64 + 24, TEXT_VIRTUAL + place)
         struct.pack_into("<Q", image, offset(TEXT_PHYSICAL) + place + 152, operations)
     kallsyms = MADE.kallsyms + f"{operations:016x} D shmem_aops\n".encode()
-    assert judge(bytes(image), kallsyms=kallsyms).outcome is Outcome.PARTIAL
+    assert validate(bytes(image), kallsyms=kallsyms).outcome is Outcome.PARTIAL
 
 
 def test_another_kernels_image_is_refused() -> None:
     other = small_memory(12 * MIB, seed=3, banner=BANNER.replace(b"6.1.0-test", b"5.4.0-foreign"))
-    verdict = judge(other.image)
-    assert verdict.outcome is Outcome.FAILED
-    assert "another kernel than the target's" in verdict.problems[0]
-    assert "5.4.0-foreign" in verdict.problems[0]
+    report = validate(other.image)
+    assert report.outcome is Outcome.FAILED
+    assert "another kernel than the target's" in report.problems[0]
+    assert "5.4.0-foreign" in report.problems[0]
 
 
 def test_a_foreign_image_that_quotes_the_right_banner_is_not_believed() -> None:
     other = bytearray(small_memory(12 * MIB, seed=3, banner=BANNER.replace(b"6.1.0-test", b"5.4.0-foreign")).image)
     other[offset(9 * MIB) : offset(9 * MIB) + len(BANNER)] = BANNER
-    assert judge(bytes(other)).outcome is Outcome.PARTIAL
+    assert validate(bytes(other)).outcome is Outcome.PARTIAL
 
 
 def test_a_hole_between_two_ranges_is_missing_ram() -> None:
@@ -132,14 +134,14 @@ def test_a_hole_between_two_ranges_is_missing_ram() -> None:
     rest = MADE.image[offset(cut + PAGE) :]
     image = struct.pack("<IIQQ8x", 0x4C694D45, 1, FIRST, cut - 1) + first[HEADER.size :]
     image += struct.pack("<IIQQ8x", 0x4C694D45, 1, cut + PAGE, FIRST + 12 * MIB - 1) + rest
-    verdict = judge(image)
-    assert verdict.outcome is Outcome.PARTIAL
-    assert any("RAM are missing: 0xa00000-0xa00fff" in p for p in verdict.problems)
+    report = validate(image)
+    assert report.outcome is Outcome.PARTIAL
+    assert any("RAM are missing: 0xa00000-0xa00fff" in p for p in report.problems)
 
 
 def test_ranges_where_there_is_no_ram_are_strange() -> None:
     image = MADE.image + struct.pack("<IIQQ8x", 0x4C694D45, 1, 1 << 40, (1 << 40) + PAGE - 1) + bytes(PAGE)
-    assert any("no RAM" in p for p in judge(image).problems)
+    assert any("no RAM" in p for p in validate(image).problems)
 
 
 @pytest.mark.parametrize(
@@ -155,13 +157,13 @@ def test_ranges_where_there_is_no_ram_are_strange() -> None:
     ],
 )
 def test_what_cannot_be_checked_is_said_and_is_not_called_acquired(claims: dict[str, object], said: str) -> None:
-    verdict = judge(MADE.image, **claims)
-    assert verdict.outcome is Outcome.PARTIAL
-    assert said in "; ".join(verdict.problems)
+    report = validate(MADE.image, **claims)
+    assert report.outcome is Outcome.PARTIAL
+    assert said in "; ".join(report.problems)
 
 
 def test_hostile_tables_end_in_a_verdict() -> None:
     image = bytearray(MADE.image)
     for at in range(offset(TABLES), offset(TABLES) + PAGE, 8):  # every entry points to its own table
         image[at : at + 8] = struct.pack("<Q", TABLES | 3)
-    assert judge(bytes(image)).outcome is Outcome.PARTIAL
+    assert validate(bytes(image)).outcome is Outcome.PARTIAL

@@ -43,7 +43,7 @@ def walk(chunks: Iterable[bytes]) -> LimeWalker:
 
 def ranges(walker: LimeWalker) -> list[tuple[int, int]]:
     """First and last address of every range."""
-    return [(s.first, s.last) for s in walker.segments]
+    return [(s.first, s.last) for s in walker.ranges]
 
 
 WHOLE = image((0x1000, body(3, banner_at=5000)), (0x100000, body(2)), (0x200000, body(1)))
@@ -53,7 +53,7 @@ def test_a_whole_image_passes() -> None:
     walker = walk([WHOLE])
     assert walker.error is None and walker.missing_bytes == 0
     assert ranges(walker) == [(0x1000, 0x3FFF), (0x100000, 0x101FFF), (0x200000, 0x200FFF)]
-    assert [WHOLE[s.offset : s.offset + s.last - s.first + 1] for s in walker.segments][2] == body(1)
+    assert [WHOLE[s.offset : s.offset + s.last - s.first + 1] for s in walker.ranges][2] == body(1)
     assert walker.banners == {BANNER.decode().strip(): {0x1000 + 5000}}
     assert walker.total == len(WHOLE)
     assert walker.banner == BANNER.decode().strip()
@@ -73,7 +73,7 @@ def test_chunk_boundaries_do_not_matter(cuts: list[int]) -> None:
 def test_small_chunks_split_every_header(size: int) -> None:
     small = image((0x1000, body(1, banner_at=100)), (0x9000, body(1)))
     walker = walk(small[i : i + size] for i in range(0, len(small), size))
-    assert walker.error is None and len(walker.segments) == 2 and walker.banner
+    assert walker.error is None and len(walker.ranges) == 2 and walker.banner
 
 
 @given(missing=st.integers(1, PAGE))
@@ -90,7 +90,7 @@ def test_a_cut_header_is_truncated(kept: int) -> None:
 
 def test_an_empty_stream_is_an_empty_image() -> None:
     walker = walk([])
-    assert (walker.segments, walker.banner, walker.zero_share) == ([], None, 1.0)
+    assert (walker.ranges, walker.banner, walker.zero_share) == ([], None, 1.0)
 
 
 @given(st.binary(min_size=HEADER.size, max_size=200))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from forensics.errors import ConfigurationError
-from forensics.memory.lime_modules import module_for, parse
-from forensics.models.memory import Probe
+from forensics.memory.lime_modules import module_for, parse_module_list
+from forensics.models.status_lines import Probe
 
 KERNEL = "6.1.0-56-cloud-amd64"
 LISTED = f"""
@@ -25,12 +25,12 @@ modules:
     ],
 )  # fmt: skip
 def test_a_module_is_for_one_kernel_and_architecture(kernel: str, architecture: str, key: str | None) -> None:
-    found = module_for(parse(LISTED, origin="list"), probe=Probe(kernel=kernel, architecture=architecture))
+    found = module_for(parse_module_list(LISTED, origin="list"), probe=Probe(kernel=kernel, architecture=architecture))
     assert (found.key if found else None) == key
 
 
 def test_without_a_probe_no_module_is_guessed() -> None:
-    assert module_for(parse(LISTED, origin="list"), probe=None) is None
+    assert module_for(parse_module_list(LISTED, origin="list"), probe=None) is None
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_without_a_probe_no_module_is_guessed() -> None:
 )  # fmt: skip
 def test_a_list_of_another_form_is_refused_and_named(wrong: bytes) -> None:
     with pytest.raises(ConfigurationError, match="the list"):
-        parse(wrong, origin="the list")
+        parse_module_list(wrong, origin="the list")

@@ -1,4 +1,4 @@
-"""The list of parts: read strictly, compared part by part, unfolded with bounded memory."""
+"""The list of parts: read strictly, compared part by part, decompressed with bounded memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forensics.errors import DigestMismatchError, EvidenceTransferError
-from forensics.memory.parts import Part, checked, decoded, parse
+from forensics.memory.parts import Part, checked, decoded, parse_part_list
 
 HEAD = "forensics-parts 1 avml none 8589f2d9-e721-4f3b-9889-f26b53b03b3e"
 BODIES = [b"a" * 100, b"b" * 100, b"c" * 7]
@@ -28,7 +28,7 @@ def part_list(bodies: list[bytes] = BODIES, *, head: str = HEAD) -> bytes:
 
 
 def test_a_list_is_read_and_hashed() -> None:
-    found = parse(part_list())
+    found = parse_part_list(part_list())
     assert (found.method, found.encoding, len(found.parts)) == ("avml", "none", 3)
     assert found.parts[2] == Part(3, 207, 7, hashlib.sha256(b"c" * 7).hexdigest())
     assert found.sha256 == hashlib.sha256(part_list()).hexdigest()
@@ -49,7 +49,7 @@ def test_a_list_is_read_and_hashed() -> None:
 )
 def test_anything_else_is_refused(text: bytes) -> None:
     with pytest.raises(EvidenceTransferError):
-        parse(text)
+        parse_part_list(text)
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ def test_anything_else_is_refused(text: bytes) -> None:
     ],
 )
 def test_only_what_s3_has_in_the_sent_size_counts_as_landed(sizes: dict[int, int], kept: int) -> None:
-    found = parse(part_list()).landed(sizes)
+    found = parse_part_list(part_list()).landed(sizes)
     assert len(found.parts) == kept
-    assert parse(found.text) == found, "the shortened list is itself a list"
+    assert parse_part_list(found.text) == found, "the shortened list is itself a list"
 
 
 @given(cuts=st.lists(st.integers(0, 207), max_size=10))
@@ -74,20 +74,20 @@ def test_parts_are_compared_however_the_stream_is_cut(cuts: list[int]) -> None:
     whole = b"".join(BODIES)
     edges = [0, *sorted(cuts), len(whole)]
     chunks = (whole[a:b] for a, b in itertools.pairwise(edges))
-    assert b"".join(checked(chunks, parse(part_list()).parts)) == whole
+    assert b"".join(checked(chunks, parse_part_list(part_list()).parts)) == whole
 
 
 @pytest.mark.parametrize(
     ("whole", "said"),
     [
         (b"a" * 100 + b"x" + b"b" * 99 + b"c" * 7, "part 2 landed with"),
-        (b"a" * 100 + b"b" * 100 + b"c" * 6, "part 3 of 3 did not land whole"),
+        (b"a" * 100 + b"b" * 100 + b"c" * 6, "part 3 of 3 did not land completely"),
         (b"".join(BODIES) + b"!", "more bytes landed"),
     ],
 )
 def test_the_first_wrong_part_is_named(whole: bytes, said: str) -> None:
     with pytest.raises(DigestMismatchError, match=said):
-        list(checked(iter([whole]), parse(part_list()).parts))
+        list(checked(iter([whole]), parse_part_list(part_list()).parts))
 
 
 def frames(*pieces: bytes) -> bytes:
@@ -95,7 +95,7 @@ def frames(*pieces: bytes) -> bytes:
     return b"".join(zstandard.ZstdCompressor(level=1).compress(piece) for piece in pieces)
 
 
-def test_frames_unfold_to_the_image() -> None:
+def test_frames_decompress_to_the_image() -> None:
     packed = frames(b"x" * 70_000, b"y" * 10, b"z" * 99_999)
     found = b"".join(decoded(iter([packed[:7], packed[7:5000], packed[5000:]]), encoding="zstd", limit=200_000))
     assert found == b"x" * 70_000 + b"y" * 10 + b"z" * 99_999

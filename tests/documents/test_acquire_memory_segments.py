@@ -45,7 +45,7 @@ def test_the_list_names_every_part_with_its_digest(store: Store, tmp_path: Path)
 
 
 def resume_lines(store: Store, known: bytes, *, boot: str) -> tuple[str, ...]:
-    """What a manifest says to a run that goes on after two parts."""
+    """What a manifest says to a run that resumes after two parts."""
     store.objects["/list-so-far"] = known
     digest = hashlib.sha256(known).hexdigest()
     return (

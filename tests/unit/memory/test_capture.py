@@ -1,0 +1,298 @@
+"""The capture from one command to the next: adopted, evaluated, continued, completed, declined, given up."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from forensics import case_keys
+from forensics.errors import EvidenceTransferError, MemoryCaptureError
+from forensics.memory.capture import (
+    LandedImage,
+    MemoryCapture,
+    MemoryNotTaken,
+    RunningCommand,
+    decline,
+    give_up,
+    is_done,
+    not_wanted,
+)
+from forensics.memory.capture_state import CaptureState, state_of
+from forensics.memory.upload_manifest import LIST
+from forensics.models.case import Milestone
+from forensics.models.custody import CustodyAction
+from forensics.models.evidence import LIST_SUBJECT, MemoryEvidence, MemoryOrigin, Outcome
+from forensics.models.plan import Action
+from forensics.models.status_lines import CaptureStatus
+from tests.unit.builders import INSTANCE, decision, plan, target
+from tests.unit.memory.target import Host, settings, status_line
+
+ITEM = f"memory-{INSTANCE}"
+PARTS = [b"a" * 4000, b"b" * 4000]
+
+
+@pytest.fixture
+def host() -> Host:
+    made = Host()
+    made.probed()
+    return made
+
+
+def capture(host: Host) -> MemoryCapture:
+    return MemoryCapture(host.recorder, host.gateways, settings())
+
+
+def begun(host: Host) -> RunningCommand:
+    """The first command runs."""
+    return capture(host).begin(target())
+
+
+def change_origin(host: Host, **changes: Any) -> None:
+    host.recorder.save_evidence(
+        host.memory.model_copy(update={"origin": host.memory.origin.model_copy(update=changes)})
+    )
+
+
+def state(host: Host) -> CaptureState:
+    return state_of(host.recorder.memory())
+
+
+def test_the_first_attempt_gets_all_the_time_and_touches_the_host_once(host: Host) -> None:
+    command = begun(host)
+    assert command == RunningCommand("command-1", 3600.0)
+    assert state(host) is CaptureState.RUNNING
+    assert host.recorder.ledger.actions() == [CustodyAction.HOST_TOUCHED]
+
+
+def test_a_command_that_still_runs_is_adopted_by_the_next_attempt(host: Host) -> None:
+    begun(host)
+    change_origin(host, command_id=None)  # the process was killed before it could record the command
+    assert state(host) is CaptureState.PREPARED
+    host.ssm.live = "command-1"
+    assert begun(host).command_id == "command-1"
+    assert len(host.ssm.sent) == 1
+    assert host.memory.origin.command_id == "command-1"
+    assert host.recorder.ledger.actions() == [CustodyAction.HOST_TOUCHED], "the ledger states each command once"
+
+
+def test_a_command_that_ended_while_its_task_was_lost_is_evaluated_and_not_sent_again(host: Host) -> None:
+    begun(host)
+    assert begun(host).command_id == "command-1"
+    assert len(host.ssm.sent) == 1
+
+
+def test_all_attempts_together_get_the_time_of_one(host: Host) -> None:
+    begun(host)
+    change_origin(host, first_started=datetime.now(UTC) - timedelta(seconds=3000))
+    assert 590 < begun(host).seconds_left < 600
+    change_origin(host, first_started=datetime.now(UTC) - timedelta(seconds=3601))
+    host.ssm.live = "command-1"
+    with pytest.raises(MemoryCaptureError, match="has used its 3600 s") as error:
+        begun(host)
+    assert not error.value.retryable
+    assert host.ssm.cancelled == ["command-1"]
+
+
+def test_after_a_person_cleared_the_task_the_time_starts_anew(host: Host) -> None:
+    begun(host)
+    change_origin(host, first_started=datetime.now(UTC) - timedelta(hours=9))
+    give_up(host.recorder, "cancelled")
+    assert begun(host).seconds_left == 3600.0
+
+
+# ---------------------------------------------------------------------- evaluating
+def test_a_complete_image_has_landed_with_what_the_target_claims(host: Host) -> None:
+    begun(host)
+    text = host.landed(PARTS)
+    host.ssm.answer("command-1", status_line(text, 8000, sha256="f" * 64))
+    assert capture(host).evaluate() == LandedImage(ITEM, 8000)
+    memory = host.memory
+    assert state(host) is CaptureState.LANDED and is_done(host.recorder)
+    assert (memory.size_bytes, memory.origin.landed_bytes) == (8000, 8000)
+    assert [(d.value, d.subject, d.source) for d in memory.digests] == [
+        ("f" * 64, "the byte stream as the target sent it", "target")
+    ]
+    assert host.recorder.landing.withdrawn[-1] == memory.origin.landing_prefix
+    assert "memory captured by avml: 8000 bytes, 8000 as sent" in host.recorder.notes
+    assert host.recorder.store.has(host.case.case_id, f"{case_keys.MILESTONE}{Milestone.MEMORY_COMPLETE.value}")
+
+
+def test_without_a_digest_of_the_stream_the_list_of_parts_is_claimed(host: Host) -> None:
+    begun(host)
+    text = host.landed(PARTS)
+    line = status_line(text, 8000)
+    host.ssm.answer("command-1", line)
+    capture(host).evaluate()
+    assert [(d.value, d.subject) for d in host.memory.digests] == [(line["list_sha256"], LIST_SUBJECT)]
+
+
+def test_an_image_of_another_size_than_the_target_sent_is_refused(host: Host) -> None:
+    begun(host)
+    text = host.landed(PARTS)
+    host.ssm.answer("command-1", status_line(text, 8001))
+    with pytest.raises(EvidenceTransferError, match="8000 bytes landed but the target reports that it sent 8001"):
+        capture(host).evaluate()
+    host.ssm.answer("command-1", status_line(text, 9000, encoding="zstd"))
+    assert capture(host).evaluate() == LandedImage(ITEM, 9000), "a compressed image may be of any size"
+
+
+def test_an_image_without_the_list_of_its_parts_is_refused(host: Host) -> None:
+    begun(host)
+    text = host.landed(PARTS)
+    del host.recorder.landing.objects[f"{host.memory.origin.landing_prefix}/{LIST}"]
+    host.ssm.answer("command-1", status_line(text, 8000))
+    with pytest.raises(EvidenceTransferError, match="without the list of its parts"):
+        capture(host).evaluate()
+
+
+def test_a_line_of_another_form_is_a_failed_attempt_that_names_the_field(host: Host) -> None:
+    begun(host)
+    text = host.landed(PARTS)
+    host.ssm.answer("command-1", status_line(text, 0))
+    with pytest.raises(MemoryCaptureError, match=r"without a valid status line \(bytes\)"):
+        capture(host).evaluate()
+
+
+def test_a_capture_that_was_never_started_cannot_be_evaluated(host: Host) -> None:
+    with pytest.raises(MemoryCaptureError, match=f"evidence {ITEM} was never started"):
+        capture(host).evaluate()
+
+
+def test_an_interrupted_capture_keeps_what_landed(host: Host) -> None:
+    begun(host)
+    host.landed(PARTS)
+    host.ssm.answer("command-1", {"reason": "killed"}, status="Failed")
+    with pytest.raises(
+        MemoryCaptureError, match="killed; 2 parts have landed, the next attempt resumes there"
+    ) as error:
+        capture(host).evaluate()
+    assert error.value.retryable
+    assert state(host) is CaptureState.INTERRUPTED
+    assert host.memory.origin.attempts_without_data == 0
+    begun(host)
+    assert (host.memory.origin.first_part, len(host.ssm.sent)) == (3, 2)
+
+
+def test_three_attempts_that_sent_nothing_are_enough(host: Host) -> None:
+    retryable = []
+    for number in (1, 2, 3):
+        begun(host)
+        host.ssm.answer(f"command-{number}", {"reason": "no network"}, status="Failed")
+        with pytest.raises(MemoryCaptureError, match=r"memory capture failed: .*no network$") as error:
+            capture(host).evaluate()
+        retryable.append(error.value.retryable)
+    assert retryable == [True, True, False]
+    assert host.memory.origin.attempts_without_data == 3
+
+
+def test_a_command_that_ssm_does_not_know_any_more_is_a_failed_attempt(host: Host) -> None:
+    begun(host)
+    with pytest.raises(MemoryCaptureError, match="command command-1 has vanished from SSM"):
+        capture(host).evaluate()
+
+
+def test_resuming_that_gets_nowhere_is_not_tried_twice(host: Host) -> None:
+    begun(host)
+    host.landed(PARTS)
+    host.ssm.answer("command-1", {}, status="TimedOut")
+    with pytest.raises(MemoryCaptureError):
+        capture(host).evaluate()
+    begun(host)
+    host.ssm.answer("command-2", {"reason": "rebooted"}, status="Failed")
+    with pytest.raises(MemoryCaptureError):
+        capture(host).evaluate()
+    assert str(host.memory.origin.no_resume).startswith("resuming at part 3 failed: ")
+    begun(host)
+    assert host.memory.origin.first_part == 1
+    assert any(
+        n.startswith("memory capture starts from the beginning: resuming at part 3 failed") for n in host.recorder.notes
+    )
+
+
+def test_a_segment_that_ended_before_its_urls_did_is_followed_by_the_next(host: Host) -> None:
+    begun(host)
+    text = host.landed(PARTS)
+    host.ssm.answer("command-1", status_line(text, 8000, status="more"))
+    found = capture(host).evaluate()
+    assert isinstance(found, RunningCommand) and found.command_id == "command-2"
+    assert (state(host), host.memory.origin.first_part) == (CaptureState.RUNNING, 3)
+
+
+def test_no_segment_follows_when_the_time_is_used(host: Host) -> None:
+    begun(host)
+    text = host.landed(PARTS)
+    change_origin(host, first_started=datetime.now(UTC) - timedelta(seconds=3601))
+    host.ssm.answer("command-1", status_line(text, 8000, status="more"))
+    with pytest.raises(MemoryCaptureError, match="has used its 3600 s"):
+        capture(host).evaluate()
+    assert len(host.ssm.sent) == 1
+
+
+# ---------------------------------------------------------------------- no image
+def test_a_target_that_gives_no_image_is_declined_and_people_are_notified(host: Host) -> None:
+    host.probed(lockdown="integrity")
+    with pytest.raises(MemoryNotTaken, match=r"memory is not captured: .*locked down \(integrity\)"):
+        begun(host)
+    assert (state(host), host.memory.outcome) == (CaptureState.NOT_TAKEN, Outcome.NOT_APPLICABLE)
+    assert host.ssm.sent == []
+    (mail,) = host.recorder.mailbox.mail
+    assert (mail.event, mail.facts["step"]) == ("failed:memory.capture_memory", "memory.capture_memory")
+    assert mail.subject.endswith("Memory cannot be captured")
+
+
+def test_what_was_not_wanted_is_skipped_without_a_message(host: Host) -> None:
+    reason = not_wanted(host.recorder, plan(memory=False))
+    assert str(reason) == "memory is not captured: because"
+    assert (host.memory.outcome, host.recorder.mailbox.mail) == (Outcome.SKIPPED, [])
+
+
+def test_what_was_wanted_but_is_not_possible_names_the_next_action(host: Host) -> None:
+    impossible = plan().model_copy(update={"memory": decision(Action.MEMORY, possible=False)})
+    not_wanted(host.recorder, impossible)
+    not_wanted(host.recorder, impossible)
+    assert host.memory.outcome is Outcome.NOT_APPLICABLE
+    assert host.recorder.ledger.actions() == [CustodyAction.EVIDENCE_FAILED], "recorded once"
+    (mail,) = host.recorder.mailbox.mail
+    assert mail.lines[-1].startswith(
+        "What to do next: bring the instance under SSM and start a case for memory manually"
+    )
+
+
+CLAIMS = CaptureStatus(status="ok", bytes=9, list_sha256="b" * 64, encoding="none")
+
+
+def acquired(outcome: Outcome) -> MemoryEvidence:
+    """An image that was stored before."""
+    return MemoryEvidence(
+        evidence_id=ITEM, outcome=outcome, uri="s3://evidence/k", reason="before", origin=MemoryOrigin(claims=CLAIMS)
+    )
+
+
+@pytest.mark.parametrize("outcome", [Outcome.PARTIAL, Outcome.FAILED])
+def test_the_record_of_a_stored_image_is_kept_when_another_capture_gets_nothing(host: Host, outcome: Outcome) -> None:
+    stored = host.recorder.save_evidence(acquired(outcome))
+    give_up(host.recorder, "the second capture failed")
+    decline(host.recorder, Outcome.NOT_APPLICABLE, "the kernel is locked down now", next_action="look")
+    assert host.memory == stored
+    assert len(host.recorder.mailbox.mail) == 1, "people are notified all the same"
+
+
+def test_giving_up_records_the_cause(host: Host) -> None:
+    give_up(host.recorder, "the role may not send commands")
+    assert (state(host), host.memory.reason) == (CaptureState.FAILED, "the role may not send commands")
+    begun(host)
+    give_up(host.recorder, "the target is gone")
+    assert (state(host), host.memory.reason) == (CaptureState.FAILED, "the target is gone")
+    assert host.recorder.landing.withdrawn[-1] == host.memory.origin.landing_prefix
+
+
+@pytest.mark.parametrize(
+    ("outcome", "done"), [(Outcome.ACQUIRED, True), (Outcome.PENDING, True), (Outcome.PARTIAL, False), (Outcome.FAILED, False)]
+)  # fmt: skip
+def test_there_is_nothing_left_to_capture_when_an_image_landed_that_was_not_rejected(
+    host: Host, outcome: Outcome, done: bool
+) -> None:
+    host.recorder.save_evidence(acquired(outcome))
+    assert is_done(host.recorder) is done
