@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from forensics.intake.readers.parsed_finding import placed, resolved
-from forensics.models.finding import CustomAction, FindingSource, Severity, Verdict
+from forensics.intake.readers.validation import placed, resolved
+from forensics.models.finding import CustomAction, FindingSource, Severity
+from forensics.models.intake import IntakeVerdict
 
 INSTANCE = "i-0aaaaaaaaaaaaaaa1"
 OTHER = "i-0bbbbbbbbbbbbbbb2"
 
 
 def only(intake):
-    assert intake.verdict is Verdict.ACCEPT, intake.reason
+    assert intake.verdict is IntakeVerdict.ACCEPT, intake.reason
     (finding,) = intake.findings
     return finding
 
@@ -154,12 +155,12 @@ def test_custom_action_that_says_two_things(event, read):
     body = event("asff_action_triage")
     body["detail"]["actionName"] = "ForensicFull"
     intake = read(body)
-    assert intake.verdict is Verdict.QUARANTINE
+    assert intake.verdict is IntakeVerdict.QUARANTINE
     assert "disagree: ForensicFull, ForensicTriage" in intake.reason
 
 
 def test_release_is_heard_on_a_resolved_finding_and_other_actions_are_not(event, read):
-    for action, verdict in ((CustomAction.RELEASE, Verdict.ACCEPT), (CustomAction.FULL, Verdict.IGNORE)):
+    for action, verdict in ((CustomAction.RELEASE, IntakeVerdict.ACCEPT), (CustomAction.FULL, IntakeVerdict.IGNORE)):
         body = event("asff_action_triage")
         body["detail"]["actionName"] = action.value
         body["resources"] = [arn.replace("ForensicTriage", action.value) for arn in body["resources"]]
@@ -196,7 +197,7 @@ def test_aggregation_region_is_no_contradiction(event, read):
 def test_bare_instance_id_does_not_confirm_an_account(event, read):
     body = event("asff_imported_guardduty_c2")
     body["detail"]["findings"][0]["Resources"][1]["Id"] = INSTANCE
-    assert read(body).verdict is Verdict.QUARANTINE
+    assert read(body).verdict is IntakeVerdict.QUARANTINE
     body["account"] = "333344445555"
     assert only(read(body)).instance_id == INSTANCE
 
@@ -215,8 +216,8 @@ def test_one_contradiction_spoils_its_finding_but_not_its_siblings(event, read):
     resource["Id"] = resource["Id"].replace("333344445555", "111122223333")
     intake = read(body)
     assert only(intake).instance_id == INSTANCE
-    assert len(intake.extra["quarantined"]) == 1
-    assert len(intake.extra["ignored"]) == 1
+    assert len(intake.quarantined) == 1
+    assert len(intake.ignored) == 1
     assert intake.reason == "1 accepted, 1 quarantined, 1 ignored"
 
 
@@ -247,13 +248,13 @@ def test_malformed_instances_are_quarantined(event, read, arn):
     body = event("asff_imported_guardduty_c2")
     body["detail"]["findings"][0]["Resources"][1]["Id"] = arn
     intake = read(body)
-    assert intake.verdict is Verdict.QUARANTINE
+    assert intake.verdict is IntakeVerdict.QUARANTINE
     assert "detail.findings.0.Resources.1.Id" in intake.reason
 
 
 def test_other_partitions(event, read):
     text = json.dumps(event("asff_imported_guardduty_c2")).replace("eu-central-1", "us-gov-west-1")
-    assert read(text).verdict is Verdict.QUARANTINE
+    assert read(text).verdict is IntakeVerdict.QUARANTINE
     text = text.replace("arn:aws:", "arn:aws-us-gov:").replace('"Partition": "aws"', '"Partition": "aws-us-gov"')
     assert only(read(text)).region == "us-gov-west-1"
 
@@ -308,7 +309,7 @@ def test_config_resources_that_hang_on_an_instance(event, read, kind, identifier
     body["detail"].update(resourceType=kind, resourceId=identifier)
     body["detail"]["newEvaluationResult"].pop("evaluationResultIdentifier", None)
     intake = read(body)
-    assert intake.verdict is (Verdict.QUARANTINE if good is False else Verdict.IGNORE)
+    assert intake.verdict is (IntakeVerdict.QUARANTINE if good is False else IntakeVerdict.IGNORE)
     assert [ref.resource_id for ref in intake.unresolved] == ([identifier] if good else [])
 
 
@@ -360,7 +361,7 @@ def test_a_session_name_alone_proves_nothing(event, read, name):
     """Whoever may assume a role may call the session by the id of somebody's instance."""
     text = json.dumps(stolen(event, name)).replace("InstanceCredentialExfiltration.OutsideAWS", "TorIPCaller")
     intake = read(text)
-    assert intake.verdict is Verdict.IGNORE and "no EC2 instance" in intake.reason
+    assert intake.verdict is IntakeVerdict.IGNORE and "no EC2 instance" in intake.reason
 
 
 @pytest.mark.parametrize(
@@ -369,7 +370,7 @@ def test_a_session_name_alone_proves_nothing(event, read, name):
 def test_what_is_no_session_of_an_instance_is_no_instance(event, read, principal):
     body = stolen(event, "guardduty_ec2_c2")
     body["detail"]["resource"]["accessKeyDetails"]["principalId"] = principal
-    assert read(body).verdict is Verdict.IGNORE
+    assert read(body).verdict is IntakeVerdict.IGNORE
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -387,8 +388,8 @@ def test_the_vpc_that_a_finding_names_is_kept(event, read, shape):
 
 def test_config_rules_can_be_limited(event, read):
     body = event("config_instance_noncompliant")
-    assert read(body, rule_names=["imdsv2-required"]).verdict is Verdict.ACCEPT
-    assert read(body, rule_names=[]).verdict is Verdict.IGNORE
+    assert read(body, rule_names=["imdsv2-required"]).verdict is IntakeVerdict.ACCEPT
+    assert read(body, rule_names=[]).verdict is IntakeVerdict.IGNORE
 
 
 def test_manual_request_in_full(event, read):
@@ -416,13 +417,13 @@ def test_manual_request_must_be_complete(event, read, field, value):
     body = event("manual_request")
     body["detail"][field] = value
     intake = read(body)
-    assert intake.verdict is Verdict.QUARANTINE
+    assert intake.verdict is IntakeVerdict.QUARANTINE
     assert field in intake.reason
 
 
 def test_state_change_reports_the_state(event, read):
-    state = read(event("ec2_state_change")).extra["instance_state"]
-    assert (state["instance_id"], state["state"]) == (INSTANCE, "stopped")
+    state = read(event("ec2_state_change")).instance_state
+    assert (state.instance_id, state.state) == (INSTANCE, "stopped")
 
 
 def test_guardduty_id_and_arn_must_agree(event, read):
@@ -434,7 +435,7 @@ def test_guardduty_id_and_arn_must_agree(event, read):
 def test_ocsf_resource_and_its_data_must_agree(event, read):
     body = event("ocsf_imported_guardduty_c2")
     body["detail"]["findings"][0]["resources"][0]["data"]["instance_id"] = OTHER
-    assert read(body).verdict is Verdict.QUARANTINE
+    assert read(body).verdict is IntakeVerdict.QUARANTINE
 
 
 def test_intake_survives_json(event, read):
