@@ -193,9 +193,5 @@ def test_room_is_what_routine_runs_leaves(monkeypatch: pytest.MonkeyPatch, activ
 def test_only_failures_count_as_tries(outcome: MessageOutcome, failures: int) -> None:
     world = World()
     assert world.handler.failures("m-1", NOW) == 0
-    world.handler.record(
-        IntakeRecord(message_id="m-1", received_at=NOW, verdict=outcome, reason="because", tries=3)
-    )
+    world.handler.record(IntakeRecord(message_id="m-1", received_at=NOW, verdict=outcome, reason="because", tries=3))
     assert world.handler.failures("m-1", NOW) == failures
-
-
