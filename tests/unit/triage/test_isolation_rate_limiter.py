@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forensics.triage.isolation_rate_limiter import IsolationCap, IsolationRateLimiter
-from forensics.triage.nonces import NonceStore
 from tests.unit.conftest import TABLE
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
@@ -75,11 +74,3 @@ def test_no_window_ever_holds_more_than_the_cap(
             taken.append((second, case))
     for start, _ in taken:
         assert len([1 for second, _ in taken if start <= second < start + length]) <= limit
-
-
-def test_a_name_is_spent_once_but_its_user_may_ask_again(dynamodb: Any) -> None:
-    nonces = NonceStore(dynamodb, table=TABLE)
-    assert nonces.consume("request/abc", by="case-1", until=NOW)
-    assert nonces.consume("request/abc", by="case-1", until=NOW)
-    assert not nonces.consume("request/abc", by="case-2", until=NOW)
-    assert nonces.consume("request/abd", by="case-2", until=NOW)
