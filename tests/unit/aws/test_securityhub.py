@@ -30,9 +30,7 @@ ASKED_OCSF = {
     "Filters": {
         "CompositeFilters": [
             {
-                "StringFilters": [
-                    {"FieldName": "finding_info.uid", "Filter": {"Value": ID, "Comparison": "EQUALS"}}
-                ],
+                "StringFilters": [{"FieldName": "finding_info.uid", "Filter": {"Value": ID, "Comparison": "EQUALS"}}],
                 "Operator": "AND",
             }
         ]
@@ -89,14 +87,16 @@ def update(hub: SecurityHubGateway) -> None:
 
 def test_note_and_workflow_are_replaced(stub: Stubber, hub: SecurityHubGateway) -> None:
     identifier = {"Id": ID, "ProductArn": PRODUCT}
-    stub.add_response(
-        "batch_update_findings", {"ProcessedFindings": [identifier], "UnprocessedFindings": []}, UPDATED
-    )
+    stub.add_response("batch_update_findings", {"ProcessedFindings": [identifier], "UnprocessedFindings": []}, UPDATED)
     update(hub)
 
 
 def test_an_unprocessed_finding_is_an_error_with_the_services_reason(stub: Stubber, hub: SecurityHubGateway) -> None:
-    refused = {"FindingIdentifier": UPDATED["FindingIdentifiers"][0], "ErrorCode": "FindingNotFound", "ErrorMessage": "?"}
+    refused = {
+        "FindingIdentifier": UPDATED["FindingIdentifiers"][0],
+        "ErrorCode": "FindingNotFound",
+        "ErrorMessage": "?",
+    }
     answer = {"ProcessedFindings": [], "UnprocessedFindings": [refused]}
     stub.add_response("batch_update_findings", answer, UPDATED)
     with pytest.raises(AwsError, match=r"did not annotate finding .*: FindingNotFound: \?") as caught:
