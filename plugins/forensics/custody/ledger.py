@@ -12,7 +12,8 @@ from typing import Any, Self
 
 from forensics import case_keys
 from forensics.aws.attributes import from_item, to_item
-from forensics.aws.case_store import CaseStore, case_pk
+from forensics.aws.case_items import case_pk
+from forensics.aws.case_store import CaseStore
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.s3 import EvidenceStore
 from forensics.aws.session import AwsSession
@@ -33,6 +34,13 @@ class Signature(Model):
 
     signature: str
     key: SigningKey
+
+
+class LedgerHead(Model):
+    """The item beside the chain that names its newest event."""
+
+    seq: int
+    digest: str
 
 
 class CustodyLedger:
@@ -62,8 +70,8 @@ class CustodyLedger:
             ).get("Item")
         if item is None:
             return 0, GENESIS
-        data = from_item(item["data"])
-        return int(data["seq"]), str(data["digest"])
+        head = LedgerHead.model_validate(from_item(item["data"]))
+        return head.seq, head.digest
 
     def append(
         self,

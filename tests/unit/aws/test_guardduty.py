@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 from forensics.aws.guardduty import GuardDutyGateway
 from forensics.errors import AccessDeniedError
 from tests.unit.builders import ACCOUNT, REGION
-from tests.unit.conftest import make_client
+from tests.unit.moto_store import make_client
 
 RECORD = {
     "AccountId": ACCOUNT, "Arn": "arn", "CreatedAt": "x", "Id": "f-1", "Region": REGION, "Resource": {},

@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 from forensics.aws.securityhub import SecurityHubGateway
 from forensics.errors import AccessDeniedError, AwsError
 from tests.unit.builders import ACCOUNT, REGION
-from tests.unit.conftest import make_client
+from tests.unit.moto_store import make_client
 
 ID = "arn:aws:securityhub:eu-central-1:333344445555:finding/1"
 PRODUCT = f"arn:aws:securityhub:{REGION}::product/aws/guardduty"

@@ -12,7 +12,7 @@ from forensics.errors import AccessDeniedError
 from forensics.intake.instance_resolver import MOST_INSTANCES, InstanceResolver
 from forensics.models.intake import IntakeResult, IntakeVerdict, UnresolvedFinding
 from tests.unit.builders import ACCOUNT, INSTANCE, REGION, finding
-from tests.unit.conftest import KEYS, make_client
+from tests.unit.moto_store import KEYS, make_client
 
 OTHER = "i-0bbbbbbbbbbbbbbb2"
 VOLUME, INTERFACE, GROUP = "vol-0123456789abcdef0", "eni-0123456789abcdef0", "sg-0123456789abcdef0"

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forensics.triage.isolation_rate_limiter import IsolationCap, IsolationRateLimiter
-from tests.unit.conftest import TABLE
+from tests.unit.moto_store import TABLE
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 WINDOW = timedelta(minutes=15)

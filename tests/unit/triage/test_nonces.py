@@ -6,7 +6,7 @@ from typing import Any
 
 from forensics.triage.nonces import NonceStore
 from tests.unit.builders import NOW
-from tests.unit.conftest import TABLE
+from tests.unit.moto_store import TABLE
 
 
 def test_a_nonce_is_consumed_once_but_its_user_may_repeat_it(dynamodb: Any) -> None:
