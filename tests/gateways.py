@@ -11,6 +11,7 @@ from forensics.aws.sqs import FindingQueue
 from forensics.case.recorder import CaseGateways, CaseRecorder, open_recorder
 from forensics.case.rehash import rehash
 from forensics.intake.admission import Admission, CaseAdmission
+from forensics.intake.finding_handler import IntakeGateways
 from forensics.intake.instance_resolver import InstanceResolver
 from forensics.intake.write_back import FindingWriteBack
 from forensics.investigation.symbol_store import SymbolStore
@@ -38,6 +39,12 @@ def finding_queue() -> FindingQueue:
     return FindingQueue.of(hook.own(), hook.settings)
 
 
+def intake_gateways() -> IntakeGateways:
+    """What the intake works with."""
+    hook = ForensicsHook()
+    return IntakeGateways.of(hook.own(), hook.settings, session=hook.session, for_case=hook.for_case)
+
+
 def admit(finding: Finding, *, received_at: datetime) -> Admission:
     """Give a finding its case."""
     hook = ForensicsHook()
@@ -56,7 +63,7 @@ def isolation_guard(case: Case) -> IsolationGuard:
 
 def instance_resolver() -> InstanceResolver:
     """From a resource to its instance."""
-    return InstanceResolver.of(ForensicsHook())
+    return InstanceResolver.of(ForensicsHook().session)
 
 
 def case_gateways(case_id: str) -> CaseGateways:

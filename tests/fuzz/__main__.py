@@ -13,7 +13,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from forensics.intake.readers import read_event
-from forensics.models.finding import Intake
+from forensics.models.intake import IntakeResult
 from tests.fuzz.mutate import Mutator
 from tests.fuzz.oracle import ADMINISTRATORS, OWN_ACCOUNT, Violation, check
 
@@ -21,7 +21,7 @@ RECEIVED_AT = datetime(2026, 10, 5, 8, 16, tzinfo=UTC)
 SHOWN = 10
 
 
-def read(text: str) -> Intake:
+def read(text: str) -> IntakeResult:
     """Read as the deployment under test would."""
     return read_event(
         text, received_at=RECEIVED_AT, own_account=OWN_ACCOUNT, administrators=ADMINISTRATORS, accept_samples=True

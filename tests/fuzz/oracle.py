@@ -10,7 +10,8 @@ import json
 import re
 from typing import Any
 
-from forensics.models.finding import Finding, FindingSource, Intake, Verdict
+from forensics.models.finding import Finding, FindingSource
+from forensics.models.intake import IntakeResult, IntakeVerdict
 
 OWN_ACCOUNT = "222233334444"
 ADMINISTRATORS = frozenset({"111122223333"})
@@ -21,11 +22,11 @@ class Violation(AssertionError):
     """The intake gave an answer that it must never give."""
 
 
-def check(text: str, intake: Intake) -> None:
+def check(text: str, intake: IntakeResult) -> None:
     """Raise :class:`Violation` unless the answer is one that may be given to this text."""
     _require(not intake.reason.startswith("internal error"), f"exception inside: {intake.reason}")
     _require(0 < len(intake.reason) <= 300 and intake.reason.isprintable(), "the reason cannot be shown")
-    _require(bool(intake.findings) == (intake.verdict is Verdict.ACCEPT), "verdict and findings disagree")
+    _require(bool(intake.findings) == (intake.verdict is IntakeVerdict.ACCEPT), "verdict and findings disagree")
     _require(type(intake).model_validate_json(intake.model_dump_json()) == intake, "it does not survive JSON")
     if not intake.findings and not intake.unresolved:
         return

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from forensics.models.finding import Intake, Verdict
+from forensics.models.intake import IntakeResult, IntakeVerdict
 from tests.fuzz.__main__ import read
 from tests.fuzz.mutate import Mutator, valid_events
 from tests.fuzz.oracle import Violation, check
@@ -35,22 +35,22 @@ def test_a_seed_gives_the_same_inputs_again() -> None:
 def test_the_mutations_are_not_all_rejected() -> None:
     mutator = Mutator(seed=1)
     verdicts = [read(mutator.body(n)[1]).verdict for n in range(400)]
-    for verdict in Verdict:
+    for verdict in IntakeVerdict:
         assert verdicts.count(verdict) > 20
 
 
-def _first(intake: Intake, **changes: Any) -> Intake:
+def _first(intake: IntakeResult, **changes: Any) -> IntakeResult:
     first, *others = intake.findings
     return intake.model_copy(update={"findings": (first.model_copy(update=changes), *others)})
 
 
-WRONG: dict[str, Callable[[Intake], Intake]] = {
+WRONG: dict[str, Callable[[IntakeResult], IntakeResult]] = {
     "account": lambda i: _first(i, account_id="999988887777"),
     "own account": lambda i: _first(i, account_id="222233334444"),
     "instance": lambda i: _first(i, instance_id="i-0fffffffffffffff9"),
     "region": lambda i: _first(i, region="ap-south-1"),
     "title": lambda i: _first(i, title="\x1b[2Jgone"),
-    "verdict": lambda i: i.model_copy(update={"verdict": Verdict.IGNORE}),
+    "verdict": lambda i: i.model_copy(update={"verdict": IntakeVerdict.IGNORE}),
     "reason": lambda i: i.model_copy(update={"reason": "internal error in the event intake: KeyError()"}),
     "twice": lambda i: i.model_copy(update={"findings": (*i.findings, i.findings[0])}),
 }

@@ -22,7 +22,7 @@ from forensics.intake.engine import IntakeEngine
 from forensics.intake.operators import OpenCaseOperator
 from forensics.intake.readers import read_event
 from forensics.intake.redrive_operators import RedriveFindingsOperator
-from forensics.intake.write_back import Stage
+from forensics.intake.write_back import WriteBackStage
 from forensics.investigation.ami_operators import BuildForensicAmiOperator
 from forensics.investigation.instance_operators import (
     AttachEvidenceVolumesOperator,
@@ -356,7 +356,7 @@ class Story:
             )
             (item,) = intake.findings
             case = admit(item, received_at=datetime.now(UTC)).case
-            write_back(case).annotate(item, text="is being worked", stage=Stage.RESOLVED)
+            write_back(case).annotate(item, text="is being worked", stage=WriteBackStage.RESOLVED)
 
         return write
 

@@ -37,6 +37,7 @@ class DagRun:
 
     run_id: str
     dag_id: str = "forensic_case"
+    triggering_user_name: str | None = None
     run_after: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -63,6 +64,7 @@ def perform(
         "params": params or {},
         "dag_run": DagRun(run_id),
     }
+    operator.render_template_fields(context)
     call, kwargs = operator.execute, {}
     while True:
         try:

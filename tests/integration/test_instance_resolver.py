@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from forensics.intake.readers import read_event
-from forensics.models.finding import Intake, Verdict
+from forensics.models.intake import IntakeResult, IntakeVerdict
 from tests.gateways import instance_resolver
 from tests.integration.conftest import SmallLab, running_lab
 
@@ -24,7 +24,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallLab]:
         yield made
 
 
-def config(lab: SmallLab, kind: str, identifier: str) -> Intake:
+def config(lab: SmallLab, kind: str, identifier: str) -> IntakeResult:
     """A Config event about a resource of the member account, read and completed."""
     account = lab.facts["accounts"]["member"]
     detail = {
@@ -49,7 +49,7 @@ def test_a_volume_leads_to_its_instance(lab: SmallLab) -> None:
     web = instance(lab, "web-server")
     for volume in web["volumes"].values():
         intake = config(lab, "AWS::EC2::Volume", volume)
-        assert intake.verdict is Verdict.ACCEPT
+        assert intake.verdict is IntakeVerdict.ACCEPT
         (finding,) = intake.findings
         assert (finding.instance_id, finding.posture) == (web["instance_id"], True)
 
@@ -79,8 +79,8 @@ def test_a_security_group_leads_to_every_instance_that_has_it(lab: SmallLab) -> 
 )  # fmt: skip
 def test_what_is_on_no_instance_is_ignored_with_the_reason(lab: SmallLab, kind: str, identifier: str) -> None:
     intake = config(lab, kind, identifier)
-    assert intake.verdict is Verdict.IGNORE
-    assert intake.reason == f"{kind} {identifier} is on no instance"
+    assert intake.verdict is IntakeVerdict.IGNORE
+    assert intake.reason == f"{kind} {identifier} is not attached to an instance"
 
 
 def test_credentials_used_in_another_region_lead_to_the_region_of_their_instance(lab: SmallLab) -> None:

@@ -9,13 +9,19 @@ import pytest
 
 from forensics.aws.hook import ForensicsHook
 from forensics.errors import FindingError
-from forensics.intake.sensors import Dags, QueueWork
+from forensics.intake.finding_handler import FindingHandler
+from forensics.intake.run_orders import TriggeredDags
 from forensics.models.finding import CustomAction, FindingSource
-from tests.gateways import case_store
+from tests.gateways import case_store, intake_gateways
 from tests.integration.conftest import SmallLab
 from tests.unit.builders import finding
 
 AT = datetime(2026, 11, 24, 3, 0, 10, tzinfo=UTC)
+
+
+def handler() -> FindingHandler:
+    """The intake's handler, with a DAG for releases."""
+    return FindingHandler(intake_gateways(), ForensicsHook().settings, TriggeredDags(release="forensic_release"))
 
 
 def order(instance_id: str, **changes: Any) -> Any:
@@ -25,8 +31,7 @@ def order(instance_id: str, **changes: Any) -> Any:
 
 
 def test_an_order_starts_one_release_of_the_case_and_opens_none(lab: SmallLab) -> None:
-    hook, instance = ForensicsHook(), "i-0e000000000000001"
-    work = QueueWork(hook, Dags(release="forensic_release"))
+    work, instance = handler(), "i-0e000000000000001"
     store = case_store()
     opener = finding(instance_id=instance, key=f"key-{instance}")
     _, (first,) = work.admit(opener, AT)
@@ -46,6 +51,6 @@ def test_an_order_starts_one_release_of_the_case_and_opens_none(lab: SmallLab) -
 
 
 def test_an_order_about_an_instance_that_nobody_contained_says_so(lab: SmallLab) -> None:
-    work = QueueWork(ForensicsHook(), Dags(release="forensic_release"))
+    work = handler()
     with pytest.raises(FindingError, match="no case has contained i-0e000000000000002"):
         work.admit(order("i-0e000000000000002"), AT)

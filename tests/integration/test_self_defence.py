@@ -21,7 +21,8 @@ from forensics.intake.readers import read_event
 from forensics.intake.readers.manual import signed_text
 from forensics.memory.capture_setup import lime_module
 from forensics.memory.lime_module_store import LimeModuleStore
-from forensics.models.finding import Finding, Intake
+from forensics.models.finding import Finding
+from forensics.models.intake import IntakeResult
 from forensics.models.plan import ResponsePlan
 from forensics.models.status_lines import Probe
 from forensics.models.verification import Standing
@@ -71,7 +72,7 @@ def queued(lab: SmallLab) -> list[str]:
     return bodies
 
 
-def read(body: str) -> Intake:
+def read(body: str) -> IntakeResult:
     intake = read_event(body, received_at=datetime.now(UTC), administrators=[SECURITY_ACCOUNT])
     assert intake.findings, intake.reason
     return intake

@@ -129,4 +129,4 @@ def test_what_a_service_refuses_stops_nothing_and_what_it_sends_makes_no_loop(la
     assert len(again) == 2
     for body in again:
         (found,) = read_event(body, received_at=datetime.now(UTC), administrators=(SECURITY_ACCOUNT,)).findings
-        assert admit(found, received_at=datetime.now(UTC)).how == "exists"
+        assert admit(found, received_at=datetime.now(UTC)).outcome == "exists"

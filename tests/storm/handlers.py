@@ -21,18 +21,21 @@ from typing import Any
 from botocore.client import BaseClient
 
 from forensics.aws.hook import ForensicsHook
-from forensics.intake.engine import IntakeEngine, RunOrder
+from forensics.intake.engine import IntakeEngine
+from forensics.intake.finding_handler import FindingHandler
+from forensics.intake.messages import RunOrder
 from forensics.intake.opening import case_from
-from forensics.intake.sensors import URGENT_RANK, Dags, QueueWork
+from forensics.intake.run_orders import TriggeredDags
+from forensics.intake.sensors import URGENT_RANK
 from forensics.models.case import Case
-from tests.gateways import case_store, finding_queue
+from tests.gateways import case_store, finding_queue, intake_gateways
 
 
-class FileWork(QueueWork):
-    """The product's work, with a directory instead of Airflow."""
+class FileWork(FindingHandler):
+    """The product's handler, with a directory instead of Airflow."""
 
     def __init__(self, hook: ForensicsHook, runs: Path) -> None:
-        super().__init__(hook, Dags())
+        super().__init__(intake_gateways(), hook.settings, TriggeredDags())
         self._runs = runs
 
     def start(self, order: RunOrder) -> bool:

@@ -15,9 +15,11 @@ from moto.server import ThreadedMotoServer
 from forensics.aws.sqs import FindingQueue
 from forensics.errors import AccessDeniedError, FindingError, ForensicsError, ThrottledError
 from forensics.intake import engine as engine_module
-from forensics.intake.engine import Heap, IntakeEngine, RunOrder
-from forensics.models.finding import Finding, Severity, Verdict
-from forensics.models.intake import IntakeRecord, Reading
+from forensics.intake.engine import IntakeEngine
+from forensics.intake.messages import RunOrder
+from forensics.intake.priority_queue import PriorityQueue
+from forensics.models.finding import Finding, Severity
+from forensics.models.intake import AdmissionOutcome, IntakeRecord, IntakeResult, IntakeVerdict
 from tests.unit.builders import finding
 
 URGENT = Severity.HIGH.rank
@@ -34,22 +36,21 @@ class Recorded:
     slow: float = 0.0
     error: Exception | None = None
     start_error: Exception | None = None
-    verdict: Verdict = Verdict.ACCEPT
-    spoiled: str = ""
+    verdict: IntakeVerdict = IntakeVerdict.ACCEPT
+    quarantined: tuple[str, ...] = ()
 
-    def read(self, body: str, received_at: datetime) -> Reading:
+    def read(self, body: str, received_at: datetime) -> IntakeResult:
         """The body is ``<severity> <name>``."""
         severity, _, name = body.partition(" ")
-        findings = (finding(title=name, severity=Severity(severity)),) if self.verdict is Verdict.ACCEPT else ()
-        rank = max((f.severity.rank for f in findings), default=0)
-        return Reading(verdict=self.verdict, reason="because", findings=findings, rank=rank, spoiled=self.spoiled)
+        findings = (finding(title=name, severity=Severity(severity)),) if self.verdict is IntakeVerdict.ACCEPT else ()
+        return IntakeResult(verdict=self.verdict, reason="because", findings=findings, quarantined=self.quarantined)
 
-    def admit(self, item: Finding, received_at: datetime) -> tuple[str, Sequence[RunOrder]]:
-        """One run order for each finding."""
+    def admit(self, item: Finding, received_at: datetime) -> tuple[AdmissionOutcome, Sequence[RunOrder]]:
+        """One order for each."""
         if self.error:
             raise self.error
         self.admitted.append(item.title)
-        return "opened", [RunOrder("forensic_case", item.title, {}, "", item.severity.rank)]
+        return AdmissionOutcome.OPENED, [RunOrder("forensic_case", item.title, {}, "", item.severity.rank)]
 
     def start(self, order: RunOrder) -> bool:
         """Take as long as the test says."""
@@ -169,7 +170,7 @@ def test_poison_goes_to_the_dead_letter_queue_with_the_reason_after_its_tries(
     work = Recorded()
     good_admit, good_start = work.admit, work.start
 
-    def admit(item: Finding, received_at: datetime) -> tuple[str, Sequence[RunOrder]]:
+    def admit(item: Finding, received_at: datetime) -> tuple[AdmissionOutcome, Sequence[RunOrder]]:
         if item.title == "poison" and where == "error":
             raise ValueError("it bites")
         return good_admit(item, received_at)
@@ -202,8 +203,10 @@ def test_deliveries_to_killed_workers_do_not_count_as_tries(queue: FindingQueue)
     assert queue.dead_letters() == 0
 
 
-@pytest.mark.parametrize(("verdict", "dead"), [(Verdict.IGNORE, 0), (Verdict.QUARANTINE, 1)])
-def test_what_opens_no_case_is_recorded_and_leaves_the_queue(queue: FindingQueue, verdict: Verdict, dead: int) -> None:
+@pytest.mark.parametrize(("verdict", "dead"), [(IntakeVerdict.IGNORE, 0), (IntakeVerdict.QUARANTINE, 1)])
+def test_what_opens_no_case_is_recorded_and_leaves_the_queue(
+    queue: FindingQueue, verdict: IntakeVerdict, dead: int
+) -> None:
     send(queue, "LOW x")
     work = Recorded(verdict=verdict)
     run(queue, work)
@@ -214,7 +217,7 @@ def test_what_opens_no_case_is_recorded_and_leaves_the_queue(queue: FindingQueue
 
 def test_of_an_event_with_good_and_bad_findings_both_ends_are_kept(queue: FindingQueue) -> None:
     send(queue, "HIGH good")
-    work = Recorded(spoiled="another finding of it contradicts itself")
+    work = Recorded(quarantined=("another finding of it contradicts itself",))
     engine = run(queue, work)
     assert work.started == ["good"]
     assert engine.counts == {"opened": 1, "quarantined": 1}
@@ -247,7 +250,7 @@ def test_a_thread_that_dies_ends_the_work_with_the_cause_and_the_message_stays(
 ) -> None:
     work = Recorded()
 
-    def broken(body: str, received_at: datetime) -> Reading:
+    def broken(body: str, received_at: datetime) -> IntakeResult:
         msg = "a defect in reading"
         raise RuntimeError(msg)
 
@@ -270,7 +273,7 @@ def test_the_window_limits_what_is_in_flight(queue: FindingQueue) -> None:
 
 
 def test_the_heap_gives_the_highest_rank_first_and_the_oldest_of_a_rank() -> None:
-    heap: Heap[str] = Heap()
+    heap: PriorityQueue[str] = PriorityQueue()
     for name, rank in (("a", 1), ("b", 3), ("c", 1), ("d", 3)):
         heap.put(name, rank=rank)
     assert [heap.get(timeout=0, at_least=2) for _ in range(3)] == ["b", "d", None]
@@ -280,7 +283,7 @@ def test_the_heap_gives_the_highest_rank_first_and_the_oldest_of_a_rank() -> Non
 def test_times_come_from_sqs(queue: FindingQueue) -> None:
     send(queue, "HIGH high")
     before = datetime.now(UTC)
-    work = Recorded(verdict=Verdict.IGNORE)
+    work = Recorded(verdict=IntakeVerdict.IGNORE)
     time.sleep(0.5)
     run(queue, work)
     assert work.records[0].received_at <= before

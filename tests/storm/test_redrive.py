@@ -19,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("settings_environment")
 def run(monkeypatch: pytest.MonkeyPatch, queue: FindingQueue, **params: Any) -> dict[str, int]:
     """Run the task as the DAG does."""
     monkeypatch.setattr(FindingQueue, "of", lambda session, settings: queue)
-    task = RedriveFindingsOperator(task_id="redrive_findings")
-    return task.execute({"params": {"quarantined": False, "limit": 1000, **params}})
+    task = RedriveFindingsOperator(task_id="redrive_findings", **{"quarantined": "False", "limit": "1000", **params})
+    return task.execute({})
 
 
 @pytest.fixture

@@ -64,8 +64,6 @@ def unknown_clients() -> list[str]:
                 "ssm",
                 "classic",
                 "current",
-                "security_hub",
-                "guardduty",
             )
             if is_client and isinstance(target, ast.Attribute) and not _service(target.attr, file):
                 found.append(f"{file.name}: self.{target.attr}")

@@ -20,6 +20,7 @@ from forensics.errors import CaseError, ConflictError
 from forensics.models.base import Model, format_utc
 from forensics.models.case import Case, CaseStatus, Milestone, StepFailure, TimelineEntry, TimelineKind
 from forensics.models.finding import Finding
+from forensics.models.intake import AdmissionOutcome
 from forensics.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,26 +51,26 @@ class CaseStore:
         return cls(session.dynamodb, table=settings.case_table)
 
     # ------------------------------------------------------------------ opening and closing
-    def open_case(self, case: Case, *, finding: Finding, after: str | None = None) -> tuple[str, str]:
-        """Open the case, or find the one that this finding belongs to.
+    def open_case(self, case: Case, *, finding: Finding, after: str | None = None) -> tuple[AdmissionOutcome, str]:
+        """Open the case, or find the one that this finding belongs to; returns the outcome and the case id.
 
-        Returns (how, case id), decided by conditional writes alone, so that races and redeliveries cannot open two:
-        ``opened``; ``joined``: another finding, or the same in another format, on an instance whose case is open;
-        ``raised``: a finding of the open case, now more severe; ``exists``: delivered again; ``closed``: delivered again
-        after its case was closed; ``escalated``: the same, but now more severe. ``after`` is the closed case that an
-        escalated finding may leave.
+        Decided by conditional writes alone, so that races and redeliveries cannot open two: ``OPENED``; ``JOINED``:
+        another finding, or another format of the same one, on an instance whose case is open; ``RAISED``: a finding of
+        the open case, now more severe; ``EXISTS``: delivered again; ``CLOSED``: delivered again after its case was
+        closed; ``ESCALATED``: the same, but now more severe. ``after`` is the closed case that an escalated finding may
+        leave.
         """
         for attempt in range(OPEN_TRIES):
             if self._try_open(case, finding, after):
-                return "opened", case.case_id
+                return AdmissionOutcome.OPENED, case.case_id
             known = self.case_of_finding(finding)
             if known is not None and known != after:
-                return self._again(known, finding)
+                return self._known_finding(known, finding)
             if self.data(case.case_id, case_keys.CASE) is not None:
-                return self._again(case.case_id, finding)
+                return self._known_finding(case.case_id, finding)
             holder = self._lock_holder(case)
             if holder is not None and self._try_join(holder, case, finding):
-                return "joined", holder
+                return AdmissionOutcome.JOINED, holder
             # The holder closed meanwhile, or DynamoDB saw another transaction on the same items.
             time.sleep(random.uniform(0.01, 0.05) * (attempt + 1))
         msg = f"case {case.case_id} could not be opened: the lock of {case.instance_id} kept changing hands"
@@ -122,16 +123,16 @@ class CaseStore:
             return False
         return True
 
-    def _again(self, holder: str, finding: Finding) -> tuple[str, str]:
-        """How a finding relates to the case that it already belongs to."""
+    def _known_finding(self, holder: str, finding: Finding) -> tuple[AdmissionOutcome, str]:
+        """The outcome for a finding whose case is known."""
         if self.case(holder).closed:
             seen = [Finding.model_validate(d) for _, d in self.items(holder, f"{case_keys.FINDING}{finding.key}#")]
             raised = seen and finding.severity.rank > max(f.severity.rank for f in seen)
-            return ("escalated" if raised else "closed"), holder
+            return (AdmissionOutcome.ESCALATED if raised else AdmissionOutcome.CLOSED), holder
         before = self.get(holder, case_keys.finding(finding), Finding)
         if not self.add_finding(holder, finding):
-            return "exists", holder
-        return ("joined" if before is None else "raised"), holder
+            return AdmissionOutcome.EXISTS, holder
+        return (AdmissionOutcome.JOINED if before is None else AdmissionOutcome.RAISED), holder
 
     def case_of_finding(self, finding: Finding) -> str | None:
         """The case that a finding belongs to, whatever format it arrived in."""

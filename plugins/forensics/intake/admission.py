@@ -1,10 +1,10 @@
-"""Where a finding enters: it opens a case, joins one, or is known already. Everything here can be done again."""
+"""Admission of a finding: it opens a case, joins one, or is known already. Everything here can be repeated safely."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
 
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
@@ -17,6 +17,7 @@ from forensics.models.base import Model, Utc, format_utc
 from forensics.models.case import Case, StepFailure, TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.finding import Finding
+from forensics.models.intake import AdmissionOutcome
 from forensics.settings import Settings
 
 SOURCE = "finding_intake"
@@ -24,32 +25,28 @@ SOURCE = "finding_intake"
 
 @dataclass(frozen=True)
 class Admission:
-    """What became of a finding.
+    """What became of a finding; ``wants_more``: the open case has a plan, and this finding may ask for more than it."""
 
-    ``how`` is the answer of :meth:`CaseStore.open_case`; ``wants_more`` says that the open case has a plan already and
-    this finding may ask for more than it.
-    """
-
-    how: str
+    outcome: AdmissionOutcome
     case: Case
     finding: Finding
     wants_more: bool = False
 
     @property
     def needs_run(self) -> bool:
-        """Whether a DAG run must exist: not for a finding whose case is closed."""
-        return self.how != "closed"
+        """Whether a DAG run must exist; not for a finding whose case is closed."""
+        return self.outcome is not AdmissionOutcome.CLOSED
 
 
 class _Joined(Model):
-    """That a finding has joined; ``planned``: the case had its plan then, so that the plan may have to grow."""
+    """A finding that has joined; ``planned``: the case had its plan already, so the plan may have to be extended."""
 
     at: Utc
     planned: bool
 
 
 class CaseAdmission:
-    """Admits findings one by one; safe to use from several threads and processes at once."""
+    """Admits findings one at a time; safe to use from several threads and processes at once."""
 
     def __init__(self, *, store: CaseStore, ledger: CustodyLedger, notifier: Notifier) -> None:
         self._store = store
@@ -68,37 +65,37 @@ class CaseAdmission:
         )
 
     def admit(self, finding: Finding, *, received_at: datetime, run_id: str | None = None) -> Admission:
-        """Give the finding its case; ``run_id`` is the run that works it when that is not to be named after the case.
+        """Give the finding its case; ``run_id``: the case's DAG run, when it is not to be named after the case.
 
-        Raises :class:`ForensicsError`; doing it again finds what was done.
+        Raises :class:`ForensicsError`; repeating it finds what was done.
         """
         own = case = case_from(finding, received_at=received_at, run_id=run_id)
-        how, holder = self._store.open_case(case, finding=finding)
-        if how == "escalated":
+        outcome, holder = self._store.open_case(case, finding=finding)
+        if outcome is AdmissionOutcome.ESCALATED:
             own = case = case_from(finding, received_at=received_at, after=holder)
-            how, holder = self._store.open_case(case, finding=finding, after=holder)
-        if how == "opened":
-            return Admission(how, case, finding)
+            outcome, holder = self._store.open_case(case, finding=finding, after=holder)
+        if outcome is AdmissionOutcome.OPENED:
+            return Admission(outcome, case, finding)
         case = self._store.case(holder)
-        if how == "closed":
+        if outcome is AdmissionOutcome.CLOSED:
             self._after_the_end(case, finding)
-            return Admission(how, case, finding)
+            return Admission(outcome, case, finding)
         wants_more = False
         opened_it = own.case_id == case.case_id and finding.source.value == case.source
-        if how == "raised" or not opened_it:
+        if outcome is AdmissionOutcome.RAISED or not opened_it:
             wants_more = self._join(case, finding, received_at=received_at)
-        return Admission(how, case, finding, wants_more=wants_more)
+        return Admission(outcome, case, finding, wants_more=wants_more)
 
     def _join(self, case: Case, finding: Finding, *, received_at: datetime) -> bool:
-        """Timeline, ledger, one notification; the mark comes last, so that a killed worker's successor does the rest."""
-        mark = f"{case_keys.JOINED}{case_keys.finding(finding)}#{finding.severity.value}"
-        done = self._store.get(case.case_id, mark, _Joined)
+        """Timeline, ledger, one notification; the record comes last, so that a killed worker's successor does the rest."""
+        key = f"{case_keys.JOINED}{case_keys.finding(finding)}#{finding.severity.value}"
+        done = self._store.get(case.case_id, key, _Joined)
         if done is not None:
             return done.planned
-        words = f"{finding.title[:200]} ({finding.severity.value}, {finding.source.value})"
+        description = f"{finding.title[:200]} ({finding.severity.value}, {finding.source.value})"
         self._store.note(
             case.case_id,
-            f"another finding joined: {words}",
+            f"another finding joined: {description}",
             kind=TimelineKind.FINDING,
             source=SOURCE,
             at=received_at,
@@ -113,26 +110,28 @@ class CaseAdmission:
                 "severity": finding.severity.value,
                 "title": finding.title[:200],
             },
-            once=mark,
+            once=key,
         )
-        self._tell(case, f"finding_joined:{finding.key}:{finding.severity.value}", f"Another finding joined: {words}")
+        self._notify_once(
+            case, f"finding_joined:{finding.key}:{finding.severity.value}", f"Another finding joined: {description}"
+        )
         joined = _Joined(at=datetime.now(UTC), planned=self._store.has(case.case_id, case_keys.PLAN))
-        self._store.put_once(case.case_id, mark, joined)
+        self._store.put_once(case.case_id, key, joined)
         return joined.planned
 
     def _after_the_end(self, case: Case, finding: Finding) -> None:
-        """The finding's case is closed: no new case; people are told once when the activity went on after the end."""
+        """The finding's case is closed: no new case; people are notified once when the activity continues after its end."""
         if case.closed_at is None or finding.updated_at is None or finding.updated_at <= case.closed_at:
             return
-        self._tell(
+        self._notify_once(
             case,
             f"active_again:{finding.key}",
             f"A finding of the closed case is still active: {finding.title[:200]} (updated {format_utc(finding.updated_at)})",
             "Look at the target's containment; a custom action on the finding opens a new case.",
         )
 
-    def _tell(self, case: Case, event: str, *lines: str) -> None:
-        """Once for each event. Nobody being told must not stop the intake; it is a failure of the case instead."""
+    def _notify_once(self, case: Case, event: str, *lines: str) -> None:
+        """Notify people once for each event. A notification that fails does not stop the intake: it is a failure of the case."""
         if self._store.has(case.case_id, f"{case_keys.NOTICE}{event}"):
             return
         try:
@@ -157,7 +156,7 @@ class CaseAdmission:
         self._store.put_once(case.case_id, f"{case_keys.NOTICE}{event}", {"at": format_utc(datetime.now(UTC))})
 
 
-def _facts(case: Case, event: str) -> dict[str, Any]:
+def _facts(case: Case, event: str) -> dict[str, str]:
     return {
         "event": event.partition(":")[0],
         "case_id": case.case_id,

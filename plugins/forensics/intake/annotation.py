@@ -1,4 +1,4 @@
-"""The finding is told: which case works it, and how that ended. Never at the case's expense."""
+"""The finding shows which case investigates it, and how that ended. A failure here never affects the case."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.errors import AwsError
-from forensics.intake.write_back import FindingWriteBack, Stage
+from forensics.intake.write_back import FindingWriteBack, WriteBackStage
 from forensics.models.case import Case, CaseStatus, TimelineKind
 from forensics.models.finding import Finding, FindingSource
 from forensics.settings import Settings
 
-SILENT = frozenset({FindingSource.MANUAL, FindingSource.CONFIG})
+# Config has no findings to write to, and a person's request is not a finding of a service.
+NOT_ANNOTATED = frozenset({FindingSource.MANUAL, FindingSource.CONFIG})
 
 
 def annotate(
@@ -24,21 +25,20 @@ def annotate(
     settings: Settings,
     step: str,
 ) -> None:
-    """Write the case's id and state into findings that do not have them yet; failures are timeline entries.
+    """Write the case's id and state into findings that do not show them yet; failures are timeline entries.
 
-    Config has no findings to write to, and a person's request is no finding. A complete case resolves its findings; one
-    that closed with gaps leaves them in progress.
+    A complete case resolves its findings; one that closed with gaps leaves them in progress.
     """
     if not settings.write_back:
         return
     resolved = case.status is CaseStatus.CLOSED and settings.resolve_findings
-    stage = Stage.RESOLVED if resolved else Stage.IN_PROGRESS
+    stage = WriteBackStage.RESOLVED if resolved else WriteBackStage.IN_PROGRESS
     for finding in findings:
-        mark = f"{case_keys.WRITE_BACK}{case_keys.finding(finding)}#{case.status.value}"
-        if finding.source in SILENT or store.has(case.case_id, mark):
+        key = f"{case_keys.WRITE_BACK}{case_keys.finding(finding)}#{case.status.value}"
+        if finding.source in NOT_ANNOTATED or store.has(case.case_id, key):
             continue
         try:
-            write_back().annotate(finding, text=_text(case, settings), stage=stage)
+            write_back().annotate(finding, text=note_text(case, ui_url=settings.ui_url), stage=stage)
         except AwsError as error:
             store.note(
                 case.case_id,
@@ -47,14 +47,15 @@ def annotate(
                 source=step,
             )
         # Tried once for each state of the case: a service that refuses is not asked at every retry.
-        store.put_once(case.case_id, mark, {"stage": stage.value})
+        store.put_once(case.case_id, key, {"stage": stage.value})
 
 
-def _text(case: Case, settings: Settings) -> str:
-    words = {
-        CaseStatus.OPEN: "is being worked in forensic case",
-        CaseStatus.CLOSED: "was worked in forensic case",
-        CaseStatus.CLOSED_WITH_GAPS: "was worked, with gaps, in forensic case",
+def note_text(case: Case, *, ui_url: str) -> str:
+    """The note that the finding gets."""
+    state = {
+        CaseStatus.OPEN: "is being investigated in forensic case",
+        CaseStatus.CLOSED: "was investigated in forensic case",
+        CaseStatus.CLOSED_WITH_GAPS: "was investigated, with gaps, in forensic case",
     }.get(case.status, "belongs to forensic case")
-    link = f" {settings.ui_url}/dags/forensic_case/runs/{case.run_id}" if settings.ui_url else ""
-    return f"This finding {words} {case.case_id} (instance {case.instance_id}).{link}"
+    link = f" {ui_url}/dags/forensic_case/runs/{case.run_id}" if ui_url else ""
+    return f"This finding {state} {case.case_id} (instance {case.instance_id}).{link}"

@@ -1,14 +1,14 @@
 """Start a DAG run from inside a task, with a run id of our choosing.
 
 The stock TriggerDagRunOperator ends its task with one run; the intake starts many from one task. The message is the
-Task SDK's own (``TriggerDagRun``), sent through the task's supervisor: no REST token, no metadata database. This module
-is the only place that knows it, and that Airflow 3.3 added a field to it.
+Task SDK's own (``TriggerDagRun``), sent through the task's supervisor: neither a REST token nor the metadata database is
+needed. This module is the only place that knows it, and that Airflow 3.3 added a field to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
@@ -17,15 +17,15 @@ from airflow.sdk.execution_time.comms import DRCount, ErrorResponse, GetDRCount,
 from forensics.errors import ForensicsError
 
 
-def trigger_run(dag_id: str, *, run_id: str, conf: dict[str, Any], note: str = "") -> bool:
-    """Trigger the run, with a note that the UI shows; returns whether it was created now (False: it exists already, which is success too)."""
-    fields: dict[str, Any] = {"dag_id": dag_id, "run_id": run_id, "conf": conf, "logical_date": None}
+def trigger_run(dag_id: str, *, run_id: str, conf: Mapping[str, str], note: str = "") -> bool:
+    """Trigger the run, with a note that the UI shows; returns whether it was created now (False: it existed already)."""
+    fields: dict[str, object] = {"dag_id": dag_id, "run_id": run_id, "conf": dict(conf), "logical_date": None}
     if note and "note" in TriggerDagRun.model_fields:
         fields["note"] = note[:1000]
     if "run_after" in TriggerDagRun.model_fields:
         fields["run_after"] = datetime.now(UTC)
     try:
-        answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(**fields))
+        answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun.model_validate(fields))
     except AirflowRuntimeError as error:
         msg = f"run {run_id} of DAG {dag_id} could not be started: {error}"
         raise ForensicsError(msg, next_action="look at the API server's log; the finding stays in the queue") from error

@@ -1,55 +1,58 @@
-"""Which instance is meant: of a volume, an interface, a security group; and in which Region it is (R30)."""
+"""Which instance a finding is about when it names a volume, an interface or a security group; and in which Region."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
-from forensics.aws.hook import INTAKE, ForensicsHook
-from forensics.aws.session import Scope
+from forensics.aws.hook import INTAKE
+from forensics.aws.session import AwsSession, Scope
 from forensics.errors import AccessDeniedError, ResourceGoneError
 from forensics.intake.readers.identifiers import partition_of
-from forensics.intake.readers.parsed_finding import placed, resolved
-from forensics.models.finding import Finding, Intake, Unresolved, Verdict
+from forensics.intake.readers.validation import placed, resolved
+from forensics.models.finding import Finding
+from forensics.models.intake import IntakeResult, IntakeVerdict, UnresolvedFinding
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
 
 log = logging.getLogger(__name__)
-AT_MOST = 20
-Ec2For = Callable[[str, str], Any]
+# A resource that is attached to more instances than this says something about configuration, not about one instance.
+MOST_INSTANCES = 20
 
 
 class InstanceResolver:
     """Describe calls in the account of a finding; ``ec2`` gives a client for an account and Region."""
 
-    def __init__(self, ec2: Ec2For) -> None:
+    def __init__(self, ec2: Callable[[str, str], EC2Client]) -> None:
         self._ec2 = ec2
 
     @classmethod
-    def of(cls, hook: ForensicsHook) -> Self:
+    def of(cls, session: Callable[[Scope], AwsSession]) -> Self:
         """Asks under the triage role of each account; there is no case yet."""
-        return cls(lambda account, region: hook.session(Scope(account, region, phase="triage", case_id=INTAKE)).ec2)
+        return cls(lambda account, region: session(Scope(account, region, phase="triage", case_id=INTAKE)).ec2)
 
-    def complete(self, intake: Intake) -> Intake:
-        """The intake with every finding about an instance that exists.
+    def complete(self, result: IntakeResult) -> IntakeResult:
+        """The result with every finding about an instance that exists.
 
-        Raises :class:`AwsError` when AWS cannot be asked: the message is then worked again later.
+        Raises :class:`AwsError` when AWS cannot be asked: the message is then processed again later.
         """
-        if not intake.unresolved and not intake.unplaced:
-            return intake
-        findings = {f.key: f for f in (self._placed(f, intake) for f in intake.findings)}
+        if not result.unresolved and not result.unplaced:
+            return result
+        findings = {f.key: f for f in (self._placed(f, result) for f in result.findings)}
         reasons = []
-        for reference in intake.unresolved:
+        for reference in result.unresolved:
             instances = self.instances(reference)
-            if 0 < len(instances) <= AT_MOST:
+            if 0 < len(instances) <= MOST_INSTANCES:
                 made = [resolved(reference, instance_id=instance) for instance in instances]
                 findings |= {f.key: f for f in made}
-            reasons.append(_words(reference, instances))
-        reason = "; ".join([*([intake.reason] if intake.findings or not reasons else []), *reasons])[:300]
-        verdict = Verdict.ACCEPT if findings else intake.verdict
-        return intake.model_copy(
+            reasons.append(_sentence(reference, instances))
+        reason = "; ".join([*([result.reason] if result.findings or not reasons else []), *reasons])[:300]
+        return result.model_copy(
             update={
-                "verdict": verdict,
+                "verdict": IntakeVerdict.ACCEPT if findings else result.verdict,
                 "reason": reason,
                 "findings": tuple(findings.values()),
                 "unresolved": (),
@@ -57,8 +60,8 @@ class InstanceResolver:
             }
         )
 
-    def instances(self, reference: Unresolved) -> list[str]:
-        """The instances that the resource is on, sorted; none when it is on none or gone."""
+    def instances(self, reference: UnresolvedFinding) -> list[str]:
+        """The instances that the resource is attached to, sorted; none when it is not attached or gone."""
         client = self._ec2(reference.account_id, reference.region)
         ask = {"AWS::EC2::Volume": _of_volume, "AWS::EC2::NetworkInterface": _of_interface}.get(
             reference.resource_type, _of_group
@@ -71,11 +74,11 @@ class InstanceResolver:
         except ResourceGoneError:
             return []
 
-    def _placed(self, finding: Finding, intake: Intake) -> Finding:
-        if finding.key not in intake.unplaced:
+    def _placed(self, finding: Finding, result: IntakeResult) -> Finding:
+        if finding.key not in result.unplaced:
             return finding
         region = self._region_of(finding)
-        # Nowhere to be found: the case will say so, and a person decides.
+        # When it is in no Region, the case will say so, and a person decides.
         return placed(finding, region=region) if region and region != finding.region else finding
 
     def _region_of(self, finding: Finding) -> str | None:
@@ -91,29 +94,29 @@ class InstanceResolver:
         try:
             return self._is_in(finding, region)
         except AccessDeniedError as error:
-            # Organizations close Regions that they do not use: there is no instance of theirs in those.
-            log.info("Region %s is closed to us and not searched for %s: %s", region, finding.instance_id, error)
+            # Organizations deny Regions that they do not use: none of their instances runs there.
+            log.info("access to Region %s is denied; not searched for %s: %s", region, finding.instance_id, error)
             return False
 
     def _is_in(self, finding: Finding, region: str) -> bool:
         client = self._ec2(finding.account_id, region)
-        # A filter, not InstanceIds: an id that is not there is an empty answer instead of an error.
-        wanted = [{"Name": "instance-id", "Values": [finding.instance_id]}]
         with aws_errors(f"look for {finding.instance_id} in account {finding.account_id}, {region}"):
-            return bool(client.describe_instances(Filters=wanted)["Reservations"])
+            # A filter, not InstanceIds: an unknown id gives an empty answer instead of an error.
+            answer = client.describe_instances(Filters=[{"Name": "instance-id", "Values": [finding.instance_id]}])
+        return bool(answer["Reservations"])
 
 
-def _of_volume(client: Any, identifier: str) -> list[str]:
+def _of_volume(client: EC2Client, identifier: str) -> list[str]:
     volumes = client.describe_volumes(VolumeIds=[identifier])["Volumes"]
     return [a["InstanceId"] for volume in volumes for a in volume.get("Attachments", []) if a.get("InstanceId")]
 
 
-def _of_interface(client: Any, identifier: str) -> list[str]:
+def _of_interface(client: EC2Client, identifier: str) -> list[str]:
     interfaces = client.describe_network_interfaces(NetworkInterfaceIds=[identifier])["NetworkInterfaces"]
     return [i["Attachment"]["InstanceId"] for i in interfaces if i.get("Attachment", {}).get("InstanceId")]
 
 
-def _of_group(client: Any, identifier: str) -> list[str]:
+def _of_group(client: EC2Client, identifier: str) -> list[str]:
     # By interface: DescribeInstances' instance.group-id sees only the primary one.
     pages = client.get_paginator("describe_network_interfaces").paginate(
         Filters=[{"Name": "group-id", "Values": [identifier]}]
@@ -122,10 +125,10 @@ def _of_group(client: Any, identifier: str) -> list[str]:
     return [i["Attachment"]["InstanceId"] for i in found if i.get("Attachment", {}).get("InstanceId")]
 
 
-def _words(reference: Unresolved, instances: list[str]) -> str:
+def _sentence(reference: UnresolvedFinding, instances: list[str]) -> str:
     what = f"{reference.resource_type} {reference.resource_id}"
     if not instances:
-        return f"{what} is on no instance"
-    if len(instances) > AT_MOST:
-        return f"{what} is on {len(instances)} instances: that is a matter of configuration, not of one instance"
-    return f"{what} is on {', '.join(instances)}"
+        return f"{what} is not attached to an instance"
+    if len(instances) > MOST_INSTANCES:
+        return f"{what} is attached to {len(instances)} instances: a matter of configuration, not of one instance"
+    return f"{what} is attached to {', '.join(instances)}"

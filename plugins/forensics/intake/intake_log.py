@@ -1,27 +1,36 @@
-"""What the intake did with events that opened no case, and how many there were: kept for a while, for people to see."""
+"""The intake's log: events that opened no case, and the day's counts; kept for a while, for people to see."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics.aws.attributes import from_item, to_item
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.models.base import format_utc
-from forensics.models.intake import IntakeCounts, IntakeRecord
+from forensics.models.intake import IntakeCounts, IntakeRecord, MessageOutcome
 from forensics.settings import Settings
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
 # Days that an entry is kept (DynamoDB's time to live on the attribute ``expires``), by what became of the event.
-KEPT_DAYS = {"ignored": 14, "failed": 30, "quarantined": 90, "dead": 90}
+KEPT_DAYS = {
+    MessageOutcome.IGNORED: 14,
+    MessageOutcome.FAILED: 30,
+    MessageOutcome.QUARANTINED: 90,
+    MessageOutcome.DEAD: 90,
+}
 COUNTS_KEPT_DAYS = 400
 
 
 class IntakeLog:
     """Items ``PK = INTAKE#<day>, SK = EVENT#<utc>#<message id>`` and ``PK = INTAKE#COUNTS, SK = <day>``."""
 
-    def __init__(self, client: Any, *, table: str) -> None:
+    def __init__(self, client: DynamoDBClient, *, table: str) -> None:
         self._db = client
         self.table = table
 
@@ -31,8 +40,8 @@ class IntakeLog:
         return cls(session.dynamodb, table=settings.case_table)
 
     def write(self, record: IntakeRecord) -> None:
-        """Record one event; a later verdict on the same message replaces the earlier one."""
-        expires = record.received_at + timedelta(days=KEPT_DAYS.get(record.verdict, 90))
+        """Record one event; a later outcome of the same message replaces the earlier one."""
+        expires = record.received_at + timedelta(days=KEPT_DAYS[record.verdict])
         item = {
             **_key(record.message_id, record.received_at),
             "expires": {"N": str(int(expires.timestamp()))},
@@ -50,12 +59,12 @@ class IntakeLog:
         return IntakeRecord.model_validate(from_item(item["data"])) if item else None
 
     def count(self, numbers: Mapping[str, int], *, at: datetime) -> None:
-        """Add to the day's counts. A worker killed before this leaves them too low; the records are what is exact."""
+        """Add to the day's counts. A worker killed before this leaves them too low; the records are exact."""
         added = {name: number for name, number in numbers.items() if number}
         if not added:
             return
         expires = int((at + timedelta(days=COUNTS_KEPT_DAYS)).timestamp())
-        with aws_errors(f"count the intake's work in table {self.table}"):
+        with aws_errors(f"add to the intake's counts in table {self.table}"):
             self._db.update_item(
                 TableName=self.table,
                 Key={"PK": {"S": "INTAKE#COUNTS"}, "SK": {"S": at.astimezone(UTC).strftime("%Y-%m-%d")}},
@@ -103,6 +112,6 @@ class IntakeLog:
                 return
 
 
-def _key(message_id: str, received_at: datetime) -> dict[str, Any]:
+def _key(message_id: str, received_at: datetime) -> dict[str, AttributeValueTypeDef]:
     stamp = format_utc(received_at)
     return {"PK": {"S": f"INTAKE#{stamp[:10]}"}, "SK": {"S": f"EVENT#{stamp}#{message_id}"}}

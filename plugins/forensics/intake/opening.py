@@ -10,7 +10,7 @@ from forensics.naming import case_id_for
 
 
 def case_from(finding: Finding, *, received_at: datetime, run_id: str | None = None, after: str | None = None) -> Case:
-    """The case that a finding opens; ``after`` names the closed case of the same finding, less severe then."""
+    """The case that a finding opens; ``after``: the closed case of the same finding, which was less severe then."""
     case_id = case_id_for(finding, received_at=received_at, after=after)
     return Case(
         case_id=case_id,

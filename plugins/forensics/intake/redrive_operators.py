@@ -3,49 +3,49 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.sdk import BaseOperator, Context
+from pydantic import TypeAdapter
 
 from forensics.aws.hook import ForensicsHook
 from forensics.aws.sqs import FindingQueue
-
-if TYPE_CHECKING:
-    from mypy_boto3_sqs.type_defs import MessageTypeDef
-
-HIDDEN_SECONDS = 60
+from forensics.intake.redrive import redrive
 
 
 class RedriveFindingsOperator(BaseOperator):
     """Move messages from the dead-letter queue back to the findings' queue, each sent before it is deleted.
 
-    A kill in between leaves a message in both queues: it finds its case and is deleted. What comes back while this runs
-    is left alone. Malformed messages would only be quarantined again, so they stay unless the parameter
-    ``quarantined`` asks for them (after a mend of the parser); those that are left are hidden for a minute.
+    A kill in between leaves a message in both queues: it finds its case and is deleted. Messages that arrive while this
+    runs are left alone. Malformed messages would only be quarantined again, so they stay unless ``quarantined`` asks for
+    them (after a fix of the parser); those that are left are hidden for a minute.
+
+    :param limit: how many messages are moved at most
+    :param quarantined: whether malformed messages are moved as well
     """
+
+    template_fields = ("limit", "quarantined")
+
+    def __init__(
+        self,
+        *,
+        limit: int | str = "{{ params.limit }}",
+        quarantined: bool | str = "{{ params.quarantined }}",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.limit = limit
+        self.quarantined = quarantined
 
     def execute(self, context: Context) -> dict[str, int]:
         """Return how many messages were moved and how many were left."""
-        hook, params = ForensicsHook(), context["params"]
-        queue = FindingQueue.of(hook.own(), hook.settings)
-        began, limit = datetime.now(UTC).timestamp() * 1000, int(params["limit"])
-        counts = {"moved": 0, "left": 0}
-        while counts["moved"] < limit:
-            messages = queue.receive_dead(visibility=HIDDEN_SECONDS)
-            if not messages:
-                break
-            for message in messages:
-                if counts["moved"] < limit and self._wanted(message, params, began):
-                    queue.redrive(message)
-                    counts["moved"] += 1
-                else:
-                    counts["left"] += 1
-        self.log.info("dead letters: %s moved back, %s left", counts["moved"], counts["left"])
-        return counts
-
-    def _wanted(self, message: MessageTypeDef, params: dict[str, Any], began: float) -> bool:
-        mark = message.get("MessageAttributes", {}).get("verdict")
-        verdict = mark.get("StringValue", "dead") if mark else "dead"
-        if float(message["Attributes"]["SentTimestamp"]) > began:
-            return False
-        return bool(params["quarantined"]) or verdict != "quarantine"
+        hook = ForensicsHook()
+        counts = redrive(
+            FindingQueue.of(hook.own(), hook.settings),
+            limit=int(self.limit),
+            # A rendered template is text: "False" is not to count as true.
+            quarantined=TypeAdapter(bool).validate_python(self.quarantined),
+            began=datetime.now(UTC),
+        )
+        self.log.info("dead letters: %s moved back, %s left", counts.moved, counts.left)
+        return {"moved": counts.moved, "left": counts.left}

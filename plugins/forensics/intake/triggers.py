@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from forensics.aws.hook import ForensicsHook
 from forensics.aws.polling import PollTrigger, WaitResult
 from forensics.aws.sqs import FindingQueue
@@ -15,11 +13,11 @@ class QueueDepthTrigger(PollTrigger):
     # SQS may be up to a minute late with its counts; a peek is not, but counts as a delivery of what it sees.
     LOOKS_PER_PEEK = 4
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, poll: float, deadline: float, ends_task: bool = False) -> None:
+        super().__init__(poll=poll, deadline=deadline, ends_task=ends_task)
         self._looks = 0
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         return {}
 
     def waiting_for(self) -> str:

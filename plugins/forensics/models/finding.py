@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
 
 from pydantic import Field
 
@@ -36,6 +35,10 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
+# What a person orders is processed before every severity.
+PERSONS_RANK = len(Severity)
+
+
 class CustomAction(StrEnum):
     """Security Hub custom actions that this product offers."""
 
@@ -46,7 +49,7 @@ class CustomAction(StrEnum):
 
 
 class RequestSignature(Model):
-    """Proof that a person who may use the signing key made a request: KMS signs the SHA-384 of ``message`` (R33)."""
+    """Proof that somebody who may use the signing key made a request: KMS signs the SHA-384 of ``message``."""
 
     key_id: str = Field(min_length=1, max_length=2048)
     value: str = Field(min_length=8, max_length=2048, description="base64")
@@ -58,7 +61,7 @@ class RequestSignature(Model):
 class Finding(Model):
     """One finding about one instance.
 
-    ``key`` is the same for every shape in which the same finding arrives about the same instance (R25).
+    ``key`` is the same for every format in which the same finding about the same instance arrives.
     """
 
     key: str = Field(min_length=8, max_length=64)
@@ -84,35 +87,8 @@ class Finding(Model):
     requested: dict[str, bool] | None = None
     signature: RequestSignature | None = Field(default=None, description="of a person's request that came as an event")
 
-
-class Unresolved(Model):
-    """A finding about a resource that hangs on an instance; which one, only a describe call can tell (R30)."""
-
-    resource_type: str = Field(description="as CloudFormation names it: AWS::EC2::Volume")
-    resource_id: str = Field(max_length=256)
-    account_id: AccountId
-    region: Region
-    template: dict[str, Any] = Field(description="the finding without key and instance")
-
-
-class Verdict(StrEnum):
-    """What the intake does with one event."""
-
-    ACCEPT = "accept"
-    IGNORE = "ignore"
-    QUARANTINE = "quarantine"
-
-
-class Intake(Model):
-    """The result of reading one event: findings, or the reason why there are none."""
-
-    verdict: Verdict
-    reason: str
-    findings: tuple[Finding, ...] = ()
-    unresolved: tuple[Unresolved, ...] = ()
-    unplaced: tuple[str, ...] = Field(
-        default=(), description="keys of findings whose instance may be in another Region than the finding"
-    )
-    event_id: str | None = None
-    detail_type: str | None = None
-    extra: dict[str, Any] = Field(default_factory=dict)
+    @property
+    def intake_rank(self) -> int:
+        """Processing order, highest first: a person's request, then by severity."""
+        by_person = self.action is not None or self.source is FindingSource.MANUAL
+        return PERSONS_RANK if by_person else self.severity.rank

@@ -20,14 +20,14 @@ class Action(StrEnum):
 
 
 class Order(StrEnum):
-    """Whether evidence is taken before the target is cut off, or after."""
+    """Whether evidence is acquired before the target is isolated, or after."""
 
     ACQUIRE_FIRST = "acquire_first"
     CONTAIN_FIRST = "contain_first"
 
 
 class Measure(StrEnum):
-    """What containment needs beside the isolation, by the kind of finding."""
+    """What containment does beside the isolation, by the kind of finding."""
 
     CREDENTIALS_FIRST = "credentials_first"
     DNS_FIREWALL = "dns_firewall"
@@ -51,7 +51,7 @@ class Lane(StrEnum):
 
 
 class Question(Model):
-    """One question that the investigation has to answer, and the artifacts that can answer it (R86, after DFIQ)."""
+    """One question that the investigation has to answer, and the artifacts that can answer it (after DFIQ)."""
 
     id: Annotated[str, StringConstraints(pattern=r"^q-[a-z0-9-]{2,40}$")]
     text: str = Field(min_length=8, max_length=160)
@@ -72,8 +72,8 @@ class Decision(Model):
         return self.wanted and self.possible
 
 
-class Approval(Model):
-    """Whether isolation waits for a person; acquisition never does (R99)."""
+class ApprovalRequirement(Model):
+    """Whether isolation waits for a person; acquisition never does."""
 
     required: bool = False
     reasons: tuple[str, ...] = ()
@@ -91,9 +91,14 @@ class ResponsePlan(Model):
     warnings: tuple[str, ...] = ()
     playbook: str = ""
     order: Order = Order.ACQUIRE_FIRST
-    approval: Approval = Approval()
+    approval: ApprovalRequirement = ApprovalRequirement()
     containment: tuple[Measure, ...] = ()
     investigation: tuple[Lane, ...] = ()
     questions: tuple[Question, ...] = ()
     verifications: tuple[Verification, ...] = ()
     revision: int = Field(default=1, ge=1, description="grows when later findings extend the plan")
+
+    @property
+    def decisions(self) -> tuple[Decision, Decision, Decision]:
+        """The three decisions: memory, disk, isolation."""
+        return self.memory, self.disk, self.isolate

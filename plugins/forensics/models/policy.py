@@ -18,7 +18,7 @@ PROTECTED_PREFIX = "forensics:"
 
 
 class Isolation(StrEnum):
-    """When a playbook isolates without a person's word."""
+    """When a playbook isolates without a person's order."""
 
     NEVER = "never"
     BY_SEVERITY = "by-severity"
@@ -80,7 +80,7 @@ class Thresholds(Model):
 
 
 class TagRules(Model):
-    """Tags may ask for more. What asks for less is told, and not done (R97)."""
+    """Tags may ask for more. A tag that asks for less is reported and ignored."""
 
     acquire: str = Field(pattern=f"^{PROTECTED_PREFIX}", description="in the namespace that the SCP protects")
     suppressing: tuple[str, ...] = ()
@@ -107,11 +107,11 @@ class Policy(Model):
     @classmethod
     def _name_questions(cls, values: object) -> object:
         """A question's id is its key in the file."""
-        questions = values.get("questions") if isinstance(values, dict) else None
-        if not isinstance(questions, dict):
+        if not isinstance(values, dict) or not isinstance(values.get("questions"), dict):
             return values
+        questions = values["questions"]
         named = {key: {"id": key, **value} if isinstance(value, dict) else value for key, value in questions.items()}
-        return {**values, "questions": named}  # type: ignore[dict-item]
+        return {**values, "questions": named}
 
     @model_validator(mode="after")
     def _is_closed(self) -> Self:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from forensics.models.base import AccountId, InstanceId, Model, Region, Utc
@@ -77,4 +75,6 @@ class Target(Model):
     ssm: SsmStatus = SsmStatus()
     described_at: Utc
     notes: tuple[str, ...] = ()
-    facts: dict[str, Any] = Field(default_factory=dict, description="where the raw control-plane facts are stored")
+    facts: dict[str, str] = Field(
+        default_factory=dict, description="where the control-plane snapshot is stored: uri and sha256"
+    )

@@ -1,4 +1,4 @@
-"""Whether a finding is what its event says it is, asked live before anything is changed (R32)."""
+"""Whether a finding is what its event says it is, checked live before anything is changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from forensics.models.base import Model, Utc
 
 
 class Standing(StrEnum):
-    """What asking the finding's own service gave."""
+    """What the finding's own service answered."""
 
     CONFIRMED = "confirmed"
     CLOSED = "closed"
@@ -19,7 +19,7 @@ class Standing(StrEnum):
 
 
 class Verification(Model):
-    """The answer for one finding; anything but ``CONFIRMED`` backs no isolation, ``FORGED`` backs nothing at all."""
+    """The answer for one finding: only ``CONFIRMED`` supports an isolation, and ``FORGED`` supports nothing at all."""
 
     finding_key: str
     standing: Standing

@@ -1,4 +1,4 @@
-"""What one finding asks for, by its playbook, its severity and the people behind it. Pure."""
+"""Assessment of one finding: what it asks for, by its playbook, its severity and the people behind it. Pure."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from forensics.models.policy import Isolation, Policy, WhenTarget
 from forensics.models.target import Target
 from forensics.models.verification import Standing
 from forensics.triage.context import TriageContext
-from forensics.triage.policy import Match, choose, is_posture
+from forensics.triage.policy import PlaybookMatch, choose, is_posture
 
 
 @dataclass(frozen=True)
-class Wish:
-    """Wanted or not, and why."""
+class ActionRequest:
+    """Whether an action is wanted, and why."""
 
     wanted: bool
     reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Opinion:
-    """One finding's wishes. ``doubt`` says why the finding backs no isolation; empty when it does.
+class FindingAssessment:
+    """What one finding asks for.
 
-    ``asked``: a person asked for the isolation by name. ``against``: what the playbook would have said against it.
+    ``doubt``: why the finding cannot support an isolation; empty when it can. ``asked``: a person asked for the isolation
+    by name. ``against``: what the playbook says against it.
     """
 
     finding: Finding
-    match: Match
-    memory: Wish
-    disk: Wish
-    isolate: Wish
+    match: PlaybookMatch
+    memory: ActionRequest
+    disk: ActionRequest
+    isolate: ActionRequest
     doubt: str = ""
     asked: bool = False
     against: str = ""
@@ -43,16 +44,16 @@ class Opinion:
         return self.memory.wanted or self.disk.wanted or self.isolate.wanted
 
 
-def opine(finding: Finding, *, target: Target, policy: Policy, context: TriageContext) -> Opinion:
-    """Read one finding under the policy."""
+def assess(finding: Finding, *, target: Target, policy: Policy, context: TriageContext) -> FindingAssessment:
+    """Assess one finding under the policy."""
     match = choose(finding, policy=policy)
     known = context.verifications.get(finding.key)
     if known is not None and known.standing is Standing.FORGED:
-        nothing = Wish(False, (f"the request is not genuine: {known.reason}",))
-        return Opinion(finding, match, memory=nothing, disk=nothing, isolate=nothing, doubt=known.reason)
+        nothing = ActionRequest(False, (f"the request is not genuine: {known.reason}",))
+        return FindingAssessment(finding, match, memory=nothing, disk=nothing, isolate=nothing, doubt=known.reason)
     by_playbook = _isolation_by_playbook(finding, match=match, policy=policy, floor=context.isolate_from)
     person = _person(finding, action=Action.ISOLATE, policy=policy)
-    return Opinion(
+    return FindingAssessment(
         finding=finding,
         match=match,
         memory=_acquisition(finding, action=Action.MEMORY, match=match, target=target, policy=policy),
@@ -64,62 +65,68 @@ def opine(finding: Finding, *, target: Target, policy: Policy, context: TriageCo
     )
 
 
-def _person(finding: Finding, *, action: Action, policy: Policy) -> Wish | None:
+def _person(finding: Finding, *, action: Action, policy: Policy) -> ActionRequest | None:
     """What a person said by name, if anything."""
     requested = (finding.requested or {}).get(action.value)
     if requested is not None:
         who = finding.requester or "the requester"
-        return Wish(requested, (f"{'asked for' if requested else 'declined'} by {who}",))
+        return ActionRequest(requested, (f"{'asked for' if requested else 'declined'} by {who}",))
     if finding.action is None:
         return None
     rule = policy.actions[finding.action]
     wanted = {Action.MEMORY: rule.memory, Action.DISK: rule.disk, Action.ISOLATE: rule.isolate}[action]
     said = f"custom action {finding.action.value}"
     if rule.release:
-        return Wish(False, (f"{said} asks to release the target: it acquires and isolates nothing",))
-    return Wish(wanted, (said if wanted else f"{said} does not ask for {action.value}",))
+        return ActionRequest(False, (f"{said} asks to release the target: it acquires and isolates nothing",))
+    return ActionRequest(wanted, (said if wanted else f"{said} does not ask for {action.value}",))
 
 
-def _acquisition(finding: Finding, *, action: Action, match: Match, target: Target, policy: Policy) -> Wish:
+def _acquisition(
+    finding: Finding, *, action: Action, match: PlaybookMatch, target: Target, policy: Policy
+) -> ActionRequest:
     person = _person(finding, action=action, policy=policy)
     if person is not None:
         return person
     playbook = match.playbook
     threshold = playbook.acquire_from or policy.thresholds.acquire_from
     if action not in playbook.acquire:
-        wish = Wish(False, (match.reason, f"it acquires no {action.value}"))
+        request = ActionRequest(False, (match.reason, f"it does not acquire {action.value}"))
     elif playbook.when_target is WhenTarget.TRIAGE_ONLY and _attacked(finding):
-        wish = Wish(False, (match.reason, "the instance is the target of the activity: triage only"))
+        request = ActionRequest(False, (match.reason, "the instance is the target of the activity: triage only"))
     else:
-        wish = _by_severity(finding, threshold=threshold, match=match)
-    if not wish.wanted and target.tags.get(policy.tags.acquire, "").lower() in {action.value, "all"}:
-        return Wish(True, (*wish.reasons, f"but the instance's tag {policy.tags.acquire} asks for it"))
-    return wish
+        request = _by_severity(finding, threshold=threshold, match=match)
+    if not request.wanted and target.tags.get(policy.tags.acquire, "").lower() in {action.value, "all"}:
+        return ActionRequest(True, (*request.reasons, f"but the instance's tag {policy.tags.acquire} asks for it"))
+    return request
 
 
-def _isolation_by_playbook(finding: Finding, *, match: Match, policy: Policy, floor: Severity | None) -> Wish:
+def _isolation_by_playbook(
+    finding: Finding, *, match: PlaybookMatch, policy: Policy, floor: Severity | None
+) -> ActionRequest:
     playbook = match.playbook
     if is_posture(finding):
-        return Wish(False, (match.reason, "a configuration finding never isolates"))
+        return ActionRequest(False, (match.reason, "a configuration finding never isolates"))
     if playbook.isolate is Isolation.NEVER:
-        return Wish(False, (match.reason, "it never isolates"))
+        return ActionRequest(False, (match.reason, "it never isolates"))
     if _attacked(finding) and playbook.when_target is not WhenTarget.AS_USUAL:
-        return Wish(False, (match.reason, "the instance is the target of the activity, not its source"))
+        return ActionRequest(False, (match.reason, "the instance is the target of the activity, not its source"))
     if playbook.isolate is Isolation.WHEN_ACTOR and not _acts(finding):
-        return Wish(False, (match.reason, "the finding does not say that the instance is the source of the activity"))
-    # What the deployment sets beats the policy file: it is the switch that people reach in a hurry.
+        return ActionRequest(
+            False, (match.reason, "the finding does not say that the instance is the source of the activity")
+        )
+    # The deployment's setting overrides the policy file: people can change it in a hurry.
     threshold = floor or playbook.isolate_from or policy.thresholds.isolate_from
     return _by_severity(finding, threshold=threshold, match=match)
 
 
-def _by_severity(finding: Finding, *, threshold: Severity, match: Match) -> Wish:
+def _by_severity(finding: Finding, *, threshold: Severity, match: PlaybookMatch) -> ActionRequest:
     wanted = finding.severity.rank >= threshold.rank
     verdict = "is at or above" if wanted else "is below"
-    return Wish(wanted, (match.reason, f"severity {finding.severity.value} {verdict} {threshold.value}"))
+    return ActionRequest(wanted, (match.reason, f"severity {finding.severity.value} {verdict} {threshold.value}"))
 
 
-def _never(finding: Finding, *, match: Match) -> bool:
-    """Whether the playbook's no is one of principle, not of severity."""
+def _never(finding: Finding, *, match: PlaybookMatch) -> bool:
+    """Whether the playbook rules isolation out on principle, not by severity."""
     if is_posture(finding) or match.playbook.isolate is Isolation.NEVER:
         return True
     return _attacked(finding) and match.playbook.when_target is not WhenTarget.AS_USUAL
@@ -134,7 +141,7 @@ def _acts(finding: Finding) -> bool:
 
 
 def _doubt(finding: Finding, *, target: Target, context: TriageContext) -> str:
-    """Why this finding backs no isolation (R32); posture findings back none anyway and are not looked up."""
+    """Why this finding cannot support an isolation; posture findings never do and are not looked up."""
     if finding.vpc_id and target.vpc_id and finding.vpc_id != target.vpc_id:
         return f"the finding names {finding.vpc_id}, but the instance is in {target.vpc_id}"
     if not context.verify:

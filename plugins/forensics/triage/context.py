@@ -1,4 +1,4 @@
-"""What is known beside findings, target and policy when a plan is decided."""
+"""The triage context: what is known beside findings, target and policy when a plan is decided."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from forensics.models.verification import Verification
 
 @dataclass(frozen=True)
 class TriageContext:
-    """``verify``: findings must be confirmed live. ``protected``: entries of the never-isolate list that name the
-    target, in words. ``doubts``: why nobody is isolated without a person's word (an unsigned list, for instance).
-    ``isolate_from``: the deployment's own threshold.
+    """Further input of a decision.
+
+    ``verify``: findings must be confirmed live. ``protected``: entries of the never-isolate list that name the target,
+    as sentences. ``doubts``: why nothing is isolated without a person's order (a list that is not signed, for instance).
+    ``isolate_from``: the deployment's own severity threshold.
     """
 
     own_account: str | None = None

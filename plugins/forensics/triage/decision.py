@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from forensics.models.finding import Finding
-from forensics.models.plan import Action, Approval, Decision, Order, ResponsePlan
+from forensics.models.plan import Action, ApprovalRequirement, Decision, Order, ResponsePlan
 from forensics.models.policy import TagRules
 from forensics.models.target import Target
-from forensics.triage.assessment import Opinion, Wish, opine
+from forensics.triage.assessment import ActionRequest, FindingAssessment, assess
 from forensics.triage.context import TriageContext
-from forensics.triage.isolation_safeguards import hold_back
+from forensics.triage.isolation_safeguards import isolation_safeguards
 from forensics.triage.policy import LoadedPolicy
 
+T = TypeVar("T")
 LIVE_STATES = frozenset({"running"})
 ISOLATABLE_STATES = frozenset({"pending", "running", "stopping", "stopped"})
-NOBODY = TriageContext()
+NO_CONTEXT = TriageContext()
 
 
 def decide(
@@ -25,23 +27,23 @@ def decide(
     target: Target,
     loaded: LoadedPolicy,
     now: datetime,
-    context: TriageContext = NOBODY,
+    context: TriageContext = NO_CONTEXT,
 ) -> ResponsePlan:
-    """Decide what is acquired and whether the target is isolated (seed steps 4b, 4c).
+    """Decide what is acquired and whether the target is isolated.
 
     The first finding opened the case. Whatever one finding asks for is wanted; only the request that opened the case
-    may decline something: a request that joined later cannot switch off what the opening finding needs.
+    may decline something: a request that joined later cannot cancel what the opening finding needs.
     """
     opening, *joined = findings
     asked = [opening, *(f.model_copy(update={"requested": _only_yes(f.requested)}) for f in joined)]
-    opinions = [opine(f, target=target, policy=loaded.policy, context=context) for f in asked]
-    memory = _acquisition(Action.MEMORY, [o.memory for o in opinions], why_not=_no_memory(target))
+    assessments = [assess(f, target=target, policy=loaded.policy, context=context) for f in asked]
+    memory = _acquisition(Action.MEMORY, [a.memory for a in assessments], why_not=_no_memory(target))
     disk = _acquisition(
-        Action.DISK, [o.disk for o in opinions], why_not="" if target.volumes else "the instance has no EBS volume"
+        Action.DISK, [a.disk for a in assessments], why_not="" if target.volumes else "the instance has no EBS volume"
     )
-    held = hold_back(opinions, target=target, context=context)
-    isolate = _isolation(opinions, target=target, blocked=held.blocked)
-    leading = _leading(opinions)
+    safeguards = isolation_safeguards(assessments, target=target, context=context)
+    isolate = _isolation(assessments, target=target, blocked=safeguards.blocked)
+    approval = safeguards.approval if isolate.go else ()
     plan = ResponsePlan(
         memory=memory,
         disk=disk,
@@ -49,19 +51,15 @@ def decide(
         policy_version=loaded.policy.version,
         policy_sha256=loaded.sha256,
         decided_at=now,
-        warnings=tuple(
-            dict.fromkeys((*_tag_warnings(target, rules=loaded.policy.tags), *context.doubts, *held.warnings))
-        ),
-        playbook=leading.match.name,
-        approval=Approval(required=bool(held.approval), reasons=held.approval) if isolate.go else Approval(),
-        containment=tuple(dict.fromkeys(m for o in opinions for m in o.match.playbook.containment)),
-        investigation=tuple(dict.fromkeys(lane for o in opinions for lane in o.match.playbook.investigation)),
-        questions=tuple(
-            loaded.policy.questions[q] for q in dict.fromkeys(q for o in opinions for q in o.match.playbook.questions)
-        ),
+        warnings=_unique(*_tag_warnings(target, rules=loaded.policy.tags), *context.doubts, *safeguards.warnings),
+        playbook=_leading(assessments).match.name,
+        approval=ApprovalRequirement(required=bool(approval), reasons=approval),
+        containment=_unique(*(m for a in assessments for m in a.match.playbook.containment)),
+        investigation=_unique(*(lane for a in assessments for lane in a.match.playbook.investigation)),
+        questions=_unique(*(loaded.policy.questions[q] for a in assessments for q in a.match.playbook.questions)),
         verifications=tuple(context.verifications[f.key] for f in findings if f.key in context.verifications),
     )
-    return plan.model_copy(update={"order": _order(opinions, plan=plan)})
+    return plan.model_copy(update={"order": _order(assessments, plan=plan)})
 
 
 def extend(
@@ -71,32 +69,34 @@ def extend(
     target: Target,
     loaded: LoadedPolicy,
     now: datetime,
-    context: TriageContext = NOBODY,
+    context: TriageContext = NO_CONTEXT,
 ) -> ResponsePlan:
-    """The plan after later findings: it only ever grows. Returns ``plan`` itself when nothing is added.
+    """The plan after later findings: nothing is taken away. Returns ``plan`` itself when nothing is added.
 
-    ``findings`` are all findings of the case, the one that opened it first. :func:`added` says what came new.
+    ``findings`` are all findings of the case, the one that opened it first. :func:`added` names the new actions.
     """
     fresh = decide(findings, target=target, loaded=loaded, now=now, context=context)
-    grown = {name: _grow(getattr(plan, name), getattr(fresh, name)) for name in ("memory", "disk", "isolate")}
-    joined = {
-        name: tuple(dict.fromkeys((*getattr(plan, name), *getattr(fresh, name))))
-        for name in ("containment", "investigation", "questions", "warnings")
-    }
-    isolates_now = grown["isolate"].go and not plan.isolate.go
-    changes = {
-        **grown,
-        **joined,
-        # An approval that people are already asked for stays; one that was not needed before the isolation is not
-        # asked for after it.
-        "approval": fresh.approval if isolates_now else plan.approval,
-        "order": fresh.order if isolates_now else plan.order,
-    }
-    if all(getattr(plan, name) == value for name, value in changes.items()):
-        return plan
-    return plan.model_copy(
+    isolate = _grow(plan.isolate, fresh.isolate)
+    isolates_now = isolate.go and not plan.isolate.go
+    extended = plan.model_copy(
         update={
-            **changes,
+            "memory": _grow(plan.memory, fresh.memory),
+            "disk": _grow(plan.disk, fresh.disk),
+            "isolate": isolate,
+            "containment": _unique(*plan.containment, *fresh.containment),
+            "investigation": _unique(*plan.investigation, *fresh.investigation),
+            "questions": _unique(*plan.questions, *fresh.questions),
+            "warnings": _unique(*plan.warnings, *fresh.warnings),
+            # An approval that people are already asked for stays; one that was not needed before the isolation is not
+            # asked for after it.
+            "approval": fresh.approval if isolates_now else plan.approval,
+            "order": fresh.order if isolates_now else plan.order,
+        }
+    )
+    if extended == plan:
+        return plan
+    return extended.model_copy(
+        update={
             "verifications": fresh.verifications,
             "policy_version": fresh.policy_version,
             "policy_sha256": fresh.policy_sha256,
@@ -106,6 +106,11 @@ def extend(
     )
 
 
+def _unique(*items: T) -> tuple[T, ...]:
+    """The items without repetitions, in their order."""
+    return tuple(dict.fromkeys(items))
+
+
 def added(before: ResponsePlan, after: ResponsePlan) -> tuple[Action, ...]:
     """The actions that are carried out in the second plan and were not in the first."""
     pairs = ((before.memory, after.memory), (before.disk, after.disk), (before.isolate, after.isolate))
@@ -113,10 +118,10 @@ def added(before: ResponsePlan, after: ResponsePlan) -> tuple[Action, ...]:
 
 
 def limited(plan: ResponsePlan, *, reason: str) -> ResponsePlan:
-    """The plan when the cap on isolations is reached: isolation waits for a person, acquisition goes on (R98)."""
+    """The plan when the cap on isolations is reached: isolation waits for a person, acquisition continues."""
     if not plan.isolate.go:
         return plan
-    approval = Approval(required=True, reasons=tuple(dict.fromkeys((*plan.approval.reasons, reason))))
+    approval = ApprovalRequirement(required=True, reasons=_unique(*plan.approval.reasons, reason))
     warnings = (*plan.warnings, f"isolation waits for approval: {reason}")
     return plan.model_copy(update={"approval": approval, "warnings": warnings, "order": Order.ACQUIRE_FIRST})
 
@@ -125,17 +130,17 @@ def _only_yes(requested: dict[str, bool] | None) -> dict[str, bool] | None:
     return {k: v for k, v in requested.items() if v} if requested else requested
 
 
-def _merge(wishes: list[Wish]) -> tuple[bool, tuple[str, ...]]:
-    """Yes when one finding says yes; the opening finding's own reasons stay beside it."""
-    first = wishes[0]
-    wanting = next((w for w in wishes if w.wanted), None)
+def _merge(requests: list[ActionRequest]) -> tuple[bool, tuple[str, ...]]:
+    """Wanted when one finding wants it; the opening finding's own reasons are kept."""
+    first = requests[0]
+    wanting = next((r for r in requests if r.wanted), None)
     if first.wanted or wanting is None:
         return first.wanted, first.reasons
-    return True, tuple(dict.fromkeys((*first.reasons, *(f"another finding of the case: {r}" for r in wanting.reasons))))
+    return True, _unique(*first.reasons, *(f"another finding of the case: {r}" for r in wanting.reasons))
 
 
-def _acquisition(action: Action, wishes: list[Wish], *, why_not: str) -> Decision:
-    wanted, reasons = _merge(wishes)
+def _acquisition(action: Action, requests: list[ActionRequest], *, why_not: str) -> Decision:
+    wanted, reasons = _merge(requests)
     return Decision(
         action=action, wanted=wanted, possible=not why_not, reasons=(*reasons, why_not) if why_not else reasons
     )
@@ -153,33 +158,33 @@ def _no_memory(target: Target) -> str:
     return ""
 
 
-def _isolation(opinions: list[Opinion], *, target: Target, blocked: tuple[str, ...]) -> Decision:
-    wanted, reasons = _merge([o.isolate for o in opinions])
+def _isolation(assessments: list[FindingAssessment], *, target: Target, blocked: tuple[str, ...]) -> Decision:
+    wanted, reasons = _merge([a.isolate for a in assessments])
     why_not = list(blocked) if wanted else []
     if target.state not in ISOLATABLE_STATES or not target.interfaces:
         why_not.append(f"the instance is {target.state} and has {len(target.interfaces)} network interfaces")
-    return Decision(
-        action=Action.ISOLATE, wanted=wanted, possible=not why_not, reasons=tuple(dict.fromkeys((*reasons, *why_not)))
-    )
+    return Decision(action=Action.ISOLATE, wanted=wanted, possible=not why_not, reasons=_unique(*reasons, *why_not))
 
 
-def _leading(opinions: list[Opinion]) -> Opinion:
+def _leading(assessments: list[FindingAssessment]) -> FindingAssessment:
     """The finding whose playbook gives the case its name: the most severe one that asks for something."""
-    return max(opinions, key=lambda o: (o.asks, o.finding.severity.rank))
+    return max(assessments, key=lambda a: (a.asks, a.finding.severity.rank))
 
 
-def _order(opinions: list[Opinion], *, plan: ResponsePlan) -> Order:
-    # What waits for a person must not hold up acquisition, and what is not carried out comes neither first nor last.
+def _order(assessments: list[FindingAssessment], *, plan: ResponsePlan) -> Order:
+    # An isolation that waits for a person must not hold up acquisition; one that is not carried out has no order.
     if not plan.isolate.go or plan.approval.required:
         return Order.ACQUIRE_FIRST
-    contains = any(o.match.playbook.order is Order.CONTAIN_FIRST and o.isolate.wanted and not o.doubt for o in opinions)
+    contains = any(
+        a.match.playbook.order is Order.CONTAIN_FIRST and a.isolate.wanted and not a.doubt for a in assessments
+    )
     return Order.CONTAIN_FIRST if contains else Order.ACQUIRE_FIRST
 
 
 def _grow(old: Decision, new: Decision) -> Decision:
     if old.go or not new.wanted or (old.wanted and not new.possible):
         return old
-    return new.model_copy(update={"reasons": tuple(dict.fromkeys((*old.reasons, *new.reasons)))})
+    return new.model_copy(update={"reasons": _unique(*old.reasons, *new.reasons)})
 
 
 def _tag_warnings(target: Target, *, rules: TagRules) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Live verification: every finding of a case is looked up before an isolation is based on it (R32, R33)."""
+"""Live verification: every finding of a case is looked up before an isolation is based on it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import datetime
-from typing import Any
 
 from forensics.custody.signed_documents import SignatureCheck
 from forensics.errors import AwsError
-from forensics.intake.finding_sources import FindingSources
+from forensics.intake.finding_lookup import FindingLookup
 from forensics.intake.readers.confirm import confirm
 from forensics.intake.readers.manual import SIGNED_FIELDS
 from forensics.models.finding import Finding, FindingSource
@@ -24,24 +23,24 @@ from forensics.triage.assessment import needs_confirmation
 from forensics.triage.nonces import NonceStore
 
 AT_MOST = 12
-# An event may be faster than the service's own index: what is not found is looked for again, this often.
+# An event may arrive before the service's own index knows it: seconds between two look-ups.
 AGAIN_SECONDS = 1.0
 _PARALLEL = 4
 
 
 class FindingVerifier:
-    """Asks the services, and the signing key, whether findings are what they say."""
+    """Asks the services, and the signing key, whether findings are genuine."""
 
     def __init__(
         self,
         case_id: str,
         *,
-        sources: Callable[[], list[FindingSources]],
+        lookups: Callable[[], list[FindingLookup]],
         signatures: SignatureCheck,
         nonces: NonceStore,
     ) -> None:
         self._case_id = case_id
-        self._sources = sources
+        self._lookups = lookups
         self._signatures = signatures
         self._nonces = nonces
 
@@ -69,21 +68,21 @@ class FindingVerifier:
         try:
             return self._look_up(finding, now)
         except AwsError as error:
-            # Not being able to ask is an answer: nothing is isolated on an unconfirmed finding, and people are told.
+            # Not being able to ask is an answer: nothing is isolated on an unconfirmed finding, and people are notified.
             return _answer(finding, Standing.UNREACHABLE, f"{error}. What to do next: {error.next_action}", now=now)
 
     def _look_up(self, finding: Finding, now: datetime) -> Verification:
         """Ask the administrators first: a member account cannot forge what its administrator sees."""
         answers = []
-        for source in self._sources():
+        for lookup in self._lookups():
             if finding.source is FindingSource.GUARDDUTY:
-                service, record = "GuardDuty", source.guardduty(finding.finding_id)
+                service, record = "GuardDuty", lookup.guardduty(finding.finding_id)
             elif finding.source is FindingSource.SECURITY_HUB_V2 or finding.ocsf:
-                service, record = "Security Hub (OCSF)", source.security_hub_v2(finding.finding_id)
+                service, record = "Security Hub (OCSF)", lookup.security_hub_v2(finding.finding_id)
             else:
-                record = source.security_hub(finding.finding_id, account_id=finding.account_id)
+                record = lookup.security_hub(finding.finding_id, account_id=finding.account_id)
                 service = "Security Hub"
-            asked = f"{service}, account {source.account_id}, {source.region}"
+            asked = f"{service}, account {lookup.account_id}, {lookup.region}"
             answers.append(confirm(finding, record, asked=asked, now=now))
             if record is not None:
                 break
@@ -92,20 +91,20 @@ class FindingVerifier:
     def _request(self, finding: Finding, now: datetime) -> Verification:
         signature = finding.signature
         if signature is None:
-            # Through Airflow's own UI or API: who may start the DAG is Airflow's access control.
+            # Through Airflow's own UI or API: Airflow's access control decides who may start the DAG.
             who = finding.requester or "an Airflow user"
             return _answer(finding, Standing.CONFIRMED, f"asked for in Airflow by {who}", now=now)
         try:
             value = base64.b64decode(signature.value, validate=True)
         except (binascii.Error, ValueError):
             return _answer(finding, Standing.FORGED, "its signature is not base64", now=now)
-        if _claims(signature.message) != _stated(finding):
+        if _signed_fields(signature.message) != _finding_fields(finding):
             return _answer(finding, Standing.FORGED, "the signed text is another request", now=now)
         try:
             digest = hashlib.sha384(signature.message.encode()).digest()
             if not self._signatures.valid(digest, value):
                 return _answer(finding, Standing.FORGED, "its signature is not the signing key's", now=now)
-            first = self._nonces.spend(f"request/{signature.nonce}", by=self._case_id, until=signature.expires_at)
+            first = self._nonces.consume(f"request/{signature.nonce}", by=self._case_id, until=signature.expires_at)
         except AwsError as error:
             return _answer(finding, Standing.UNREACHABLE, f"its signature could not be checked: {error}", now=now)
         if not first:
@@ -117,11 +116,11 @@ def _answer(finding: Finding, standing: Standing, reason: str, *, now: datetime)
     return Verification(finding_key=finding.key, standing=standing, reason=reason[:600], at=now)
 
 
-def _stated(finding: Finding) -> dict[str, Any]:
+def _finding_fields(finding: Finding) -> dict[str, object]:
     return {"account_id": finding.account_id, "region": finding.region, "instance_id": finding.instance_id}
 
 
-def _claims(message: str) -> dict[str, Any] | None:
+def _signed_fields(message: str) -> dict[str, object] | None:
     try:
         value = json.loads(message)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Self-defence at the recorder: what is trusted, who is never isolated, how many may be (R32, R97, R98, R103)."""
+"""The isolation guard: what is trusted, which targets are never isolated, and how many isolations are allowed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from typing import Self
 from forensics.aws.hook import CaseSessions
 from forensics.custody.signed_documents import SignatureCheck, SignedDocuments
 from forensics.errors import ForensicsError
-from forensics.intake.finding_sources import sources_of
+from forensics.intake.finding_lookup import lookups_of
 from forensics.models.target import Target
 from forensics.triage.finding_verifier import FindingVerifier
-from forensics.triage.isolation_rate_limiter import Cap, IsolationRateLimiter
-from forensics.triage.never_isolate import parse as parse_list
-from forensics.triage.never_isolate import protecting
+from forensics.triage.isolation_rate_limiter import IsolationCap, IsolationRateLimiter
+from forensics.triage.never_isolate import parse_never_isolate, protecting
 from forensics.triage.nonces import NonceStore
-from forensics.triage.policy import LoadedPolicy, packaged
-from forensics.triage.policy import parse as parse_policy
+from forensics.triage.policy import LoadedPolicy, packaged, parse_policy
 
 
 @dataclass(frozen=True)
-class Limits:
+class IsolationLimits:
     """Isolations per window: in all, per account, per Auto Scaling group."""
 
     everywhere: int
@@ -36,26 +34,28 @@ class IsolationGuard:
 
     verifier: FindingVerifier
     documents: SignedDocuments
-    budget: IsolationRateLimiter
-    limits: Limits
+    rate_limiter: IsolationRateLimiter
+    limits: IsolationLimits
     policy_key: str = ""
     list_key: str = ""
 
     @classmethod
     def of(cls, sessions: CaseSessions) -> Self:
-        """What the deployment's settings say, for one case."""
+        """By the deployment's settings, for one case."""
         settings, own = sessions.settings, sessions.own()
         check = SignatureCheck.of(sessions.forensic("custodian"), settings)
         return cls(
             verifier=FindingVerifier(
                 sessions.case.case_id,
-                sources=lambda: sources_of(sessions),
+                lookups=lambda: lookups_of(sessions),
                 signatures=check,
                 nonces=NonceStore.of(own, settings),
             ),
             documents=SignedDocuments.of(own, settings, check=check),
-            budget=IsolationRateLimiter.of(own, settings),
-            limits=Limits(settings.isolation_cap_all, settings.isolation_cap_account, settings.isolation_cap_group),
+            rate_limiter=IsolationRateLimiter.of(own, settings),
+            limits=IsolationLimits(
+                settings.isolation_cap_all, settings.isolation_cap_account, settings.isolation_cap_group
+            ),
             policy_key=settings.policy_key,
             list_key=settings.never_isolate_key,
         )
@@ -75,21 +75,23 @@ class IsolationGuard:
         if not self.list_key:
             return (), ()
         try:
-            listed = parse_list(self.documents.read(self.list_key), origin=self.documents.origin(self.list_key))
+            listed = parse_never_isolate(
+                self.documents.read(self.list_key), origin=self.documents.origin(self.list_key)
+            )
         except ForensicsError as error:
             return (), (f"the never-isolate list cannot be trusted: {error}",)
         return protecting(listed, target=target, now=now), ()
 
     def over_cap(self, case_id: str, target: Target, *, now: datetime) -> str | None:
-        """Take the case's place among the isolations of the window; the reason when there is none left."""
-        return self.budget.reserve(case_id, self._caps(target), now=now)
+        """Reserve one of the window's isolations for the case; the reason when there is none left."""
+        return self.rate_limiter.reserve(case_id, self._caps(target), now=now)
 
-    def _caps(self, target: Target) -> Sequence[Cap]:
-        # The narrowest first: whoever is refused there must not hold a place of everybody meanwhile.
+    def _caps(self, target: Target) -> Sequence[IsolationCap]:
+        # The narrowest first: a case that is refused there must not hold a slot of the wider scopes meanwhile.
         account, group = target.account_id, target.auto_scaling_group
         scope = f"GROUP#{account}#{target.region}#{group}"
         return [
-            *([Cap(scope, f"Auto Scaling group {group}", self.limits.group)] if group else []),
-            Cap(f"ACCOUNT#{account}", f"account {account}", self.limits.account),
-            Cap("ALL", "all accounts", self.limits.everywhere),
+            *([IsolationCap(scope, f"Auto Scaling group {group}", self.limits.group)] if group else []),
+            IsolationCap(f"ACCOUNT#{account}", f"account {account}", self.limits.account),
+            IsolationCap("ALL", "all accounts", self.limits.everywhere),
         ]

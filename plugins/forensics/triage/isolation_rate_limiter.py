@@ -1,4 +1,4 @@
-"""Caps on isolations: no flood of findings, honest or forged, switches a company off (R98).
+"""Rate limits on isolations, so that no flood of findings, genuine or forged, takes a company offline.
 
 A scope (all, an account, an Auto Scaling group) has as many slots as its cap. A case takes one by a conditional write; a
 slot is free again when the window has passed since it was taken. So the cap holds in every window of that length,
@@ -8,30 +8,34 @@ whatever runs at the same time.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.errors import ConflictError
 from forensics.settings import Settings
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
 
 @dataclass(frozen=True)
-class Cap:
-    """So many isolations per window in one scope; ``words`` names it for people."""
+class IsolationCap:
+    """The limit of isolations per window in one scope; ``description`` names the scope for people."""
 
     scope: str
-    words: str
+    description: str
     limit: int
 
 
 class IsolationRateLimiter:
     """Slots in the case table: ``PK = ISOLATIONS#<scope>``, ``SK = SLOT#<n>``."""
 
-    def __init__(self, client: Any, *, table: str, window: timedelta) -> None:
+    def __init__(self, client: DynamoDBClient, *, table: str, window: timedelta) -> None:
         self._db = client
         self._table = table
         self._window = window
@@ -43,35 +47,35 @@ class IsolationRateLimiter:
             session.dynamodb, table=settings.case_table, window=timedelta(minutes=settings.isolation_window_minutes)
         )
 
-    def reserve(self, case_id: str, caps: Sequence[Cap], *, now: datetime) -> str | None:
+    def reserve(self, case_id: str, caps: Sequence[IsolationCap], *, now: datetime) -> str | None:
         """Take a slot in every scope, or none: then the reason is returned. A case that has its slots keeps them.
 
         ``caps``: the narrowest scope first.
         """
-        taken: list[tuple[Cap, int]] = []
+        taken: list[tuple[IsolationCap, int]] = []
         for cap in caps:
             slot, fresh = self._take(case_id, cap, now=now)
             if slot is None:
                 for other, number in taken:
                     self._give_back(case_id, other, number)
                 minutes = int(self._window.total_seconds() // 60)
-                return f"the cap of {cap.limit} isolations in {minutes} minutes is reached for {cap.words}"
+                return f"the cap of {cap.limit} isolations in {minutes} minutes is reached for {cap.description}"
             if fresh:
                 taken.append((cap, slot))
         return None
 
-    def _take(self, case_id: str, cap: Cap, *, now: datetime) -> tuple[int | None, bool]:
-        held = self._held(cap, now=now)
-        mine = next((number for number, owner in held.items() if owner == case_id and number < cap.limit), None)
+    def _take(self, case_id: str, cap: IsolationCap, *, now: datetime) -> tuple[int | None, bool]:
+        taken = self._taken(cap, now=now)
+        mine = next((number for number, owner in taken.items() if owner == case_id and number < cap.limit), None)
         if mine is not None:
             return mine, False
-        # Cases start looking at different slots, so that many at once rarely meet.
+        # Each case starts at another slot, so that many at once rarely collide.
         start = zlib.crc32(case_id.encode()) % max(1, cap.limit)
-        free = [n for i in range(cap.limit) if (n := (start + i) % cap.limit) not in held]
-        return next((number for number in free if self._claim(case_id, cap, number, now=now)), None), True
+        free = [n for i in range(cap.limit) if (n := (start + i) % cap.limit) not in taken]
+        return next((number for number in free if self._claim_slot(case_id, cap, number, now=now)), None), True
 
-    def _held(self, cap: Cap, *, now: datetime) -> dict[int, str]:
-        with aws_errors(f"read the isolations of {cap.words} in table {self._table}"):
+    def _taken(self, cap: IsolationCap, *, now: datetime) -> dict[int, str]:
+        with aws_errors(f"read the isolations of {cap.description} in table {self._table}"):
             # At most a thousand slots of some hundred bytes: one page (a megabyte) holds them all.
             items = self._db.query(
                 TableName=self._table,
@@ -82,9 +86,9 @@ class IsolationRateLimiter:
         earliest = self._earliest(now)
         return {_number(item): item["case_id"]["S"] for item in items if int(item["taken"]["N"]) > earliest}
 
-    def _claim(self, case_id: str, cap: Cap, number: int, *, now: datetime) -> bool:
+    def _claim_slot(self, case_id: str, cap: IsolationCap, number: int, *, now: datetime) -> bool:
         try:
-            with aws_errors(f"take an isolation slot of {cap.words} in table {self._table}"):
+            with aws_errors(f"take an isolation slot of {cap.description} in table {self._table}"):
                 self._db.put_item(
                     TableName=self._table,
                     Item={
@@ -100,9 +104,9 @@ class IsolationRateLimiter:
             return False
         return True
 
-    def _give_back(self, case_id: str, cap: Cap, number: int) -> None:
+    def _give_back(self, case_id: str, cap: IsolationCap, number: int) -> None:
         try:
-            with aws_errors(f"give back an isolation slot of {cap.words} in table {self._table}"):
+            with aws_errors(f"give back an isolation slot of {cap.description} in table {self._table}"):
                 self._db.delete_item(
                     TableName=self._table,
                     Key=_key(cap, number),
@@ -110,7 +114,7 @@ class IsolationRateLimiter:
                     ExpressionAttributeValues={":c": {"S": case_id}},
                 )
         except ConflictError:
-            # Another case has it by now: there is nothing of ours to give back.
+            # Another case has taken it since: there is nothing to give back.
             return
 
     def _earliest(self, now: datetime) -> int:
@@ -121,13 +125,13 @@ def _millis(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def _pk(cap: Cap) -> str:
+def _pk(cap: IsolationCap) -> str:
     return f"ISOLATIONS#{cap.scope}"
 
 
-def _key(cap: Cap, number: int) -> dict[str, Any]:
+def _key(cap: IsolationCap, number: int) -> dict[str, AttributeValueTypeDef]:
     return {"PK": {"S": _pk(cap)}, "SK": {"S": f"SLOT#{number:05d}"}}
 
 
-def _number(item: dict[str, Any]) -> int:
+def _number(item: Mapping[str, AttributeValueTypeDef]) -> int:
     return int(item["SK"]["S"].removeprefix("SLOT#"))

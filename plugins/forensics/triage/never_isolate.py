@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from forensics.models.protection import Entry, Kind, NeverIsolate
+from forensics.models.never_isolate import NeverIsolateEntry, NeverIsolateKind, NeverIsolateList
 from forensics.models.target import Target
 from forensics.naming import instance_arn
 from forensics.triage.policy import read_document
 
 
-def parse(body: bytes, *, origin: str) -> NeverIsolate:
+def parse_never_isolate(body: bytes, *, origin: str) -> NeverIsolateList:
     """Read a list (YAML or JSON); :class:`ConfigurationError` names every field that is wrong."""
-    return read_document(body, shape=NeverIsolate, origin=origin)
+    return read_document(body, shape=NeverIsolateList, origin=origin)
 
 
-def protecting(listed: NeverIsolate, *, target: Target, now: datetime) -> tuple[str, ...]:
-    """The entries that name the target, in words for people."""
+def protecting(listed: NeverIsolateList, *, target: Target, now: datetime) -> tuple[str, ...]:
+    """The entries that name the target, as sentences for people."""
     return tuple(
         f"{entry.id} ({entry.kind.value} {entry.value}): {entry.reason}"
         for entry in listed.entries
@@ -25,22 +24,22 @@ def protecting(listed: NeverIsolate, *, target: Target, now: datetime) -> tuple[
     )
 
 
-def _valid(entry: Entry, *, target: Target, now: datetime) -> bool:
+def _valid(entry: NeverIsolateEntry, *, target: Target, now: datetime) -> bool:
     return (entry.until is None or now < entry.until) and entry.account_id in {None, target.account_id}
 
 
-def _names(entry: Entry, *, target: Target) -> bool:
-    if entry.kind is Kind.TAG:
+def _names(entry: NeverIsolateEntry, *, target: Target) -> bool:
+    if entry.kind is NeverIsolateKind.TAG:
         key, _, value = entry.value.partition("=")
         return key in target.tags and (not value or target.tags[key] == value)
-    known: dict[Kind, set[Any]] = {
-        Kind.INSTANCE: {target.instance_id, _arn(target)},
-        Kind.AUTO_SCALING_GROUP: {target.auto_scaling_group},
-        Kind.VPC: {target.vpc_id, *(i.vpc_id for i in target.interfaces)},
-        Kind.SUBNET: {target.subnet_id, *(i.subnet_id for i in target.interfaces)},
-        Kind.ROLE: {target.profile_arn, (target.profile_arn or "").rpartition("/")[2]},
-        Kind.ACCOUNT: {target.account_id},
-        Kind.IMAGE: {target.image_id},
+    known: dict[NeverIsolateKind, set[str | None]] = {
+        NeverIsolateKind.INSTANCE: {target.instance_id, _arn(target)},
+        NeverIsolateKind.AUTO_SCALING_GROUP: {target.auto_scaling_group},
+        NeverIsolateKind.VPC: {target.vpc_id, *(i.vpc_id for i in target.interfaces)},
+        NeverIsolateKind.SUBNET: {target.subnet_id, *(i.subnet_id for i in target.interfaces)},
+        NeverIsolateKind.ROLE: {target.profile_arn, (target.profile_arn or "").rpartition("/")[2]},
+        NeverIsolateKind.ACCOUNT: {target.account_id},
+        NeverIsolateKind.IMAGE: {target.image_id},
     }
     return entry.value in known[entry.kind]
 

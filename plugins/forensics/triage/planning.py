@@ -1,4 +1,4 @@
-"""From a described target to a response plan: policy, live verification, never-isolate list, caps."""
+"""From a described target to a response plan: policy, live verification, never-isolate list, rate limits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from forensics import case_keys
 from forensics.case.recorder import CaseRecorder
 from forensics.errors import AwsError, InvalidCaseError
+from forensics.models.case import Milestone
+from forensics.models.custody import CustodyAction
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.models.plan import Action, ResponsePlan
 from forensics.models.target import Target
@@ -15,8 +17,9 @@ from forensics.models.verification import Verification
 from forensics.settings import Settings
 from forensics.triage.assessment import needs_confirmation
 from forensics.triage.context import TriageContext
-from forensics.triage.decision import decide, extend, limited
+from forensics.triage.decision import added, decide, extend, limited
 from forensics.triage.isolation_guard import IsolationGuard
+from forensics.triage.plan_text import decision_text
 
 SETTLE_SECONDS = 4.0
 
@@ -26,7 +29,8 @@ def look_up(
 ) -> list[Verification]:
     """Verify the case's findings that are not confirmed yet, and record the answers in the case.
 
-    ``settle``: seconds for which a finding that its service does not know yet is looked for again. The signature of a request is checked also when findings are not looked up.
+    ``settle``: seconds for which a finding that its service does not know yet is looked for again. The signature of a
+    request is checked even when findings are not looked up.
     """
     known = known_verifications(recorder)
     verify = settings.verify_findings
@@ -46,6 +50,55 @@ def known_verifications(recorder: CaseRecorder) -> dict[str, Verification]:
         for _, data in recorder.gateways.store.items(recorder.case_id, case_keys.VERIFICATION)
     ]
     return {answer.finding_key: answer for answer in found}
+
+
+def plan_response(recorder: CaseRecorder, guard: IsolationGuard, settings: Settings) -> ResponsePlan:
+    """Make the case's plan and record it."""
+    seen = recorder.findings()
+    plan = make_plan(recorder, guard, settings)
+    recorder.put(case_keys.PLAN, plan)
+    if recorder.findings() != seen:
+        # A finding joined while the plan was made and saw none, so that no extension was ordered for it.
+        plan = make_plan(recorder, guard, settings, before=plan)
+        recorder.put(case_keys.PLAN, plan)
+    recorder.milestone(Milestone.TRIAGED, plan.decided_at)
+    record_plan(recorder, plan)
+    return plan
+
+
+def extend_plan(
+    recorder: CaseRecorder, guard: IsolationGuard, settings: Settings, *, before: ResponsePlan
+) -> tuple[ResponsePlan, tuple[Action, ...]]:
+    """Extend the case's plan by the findings that came later and record it; returns it and the actions that are new.
+
+    Returns ``before`` itself when nothing is added.
+    """
+    plan = make_plan(recorder, guard, settings, before=before)
+    if plan is before:
+        return before, ()
+    recorder.put(case_keys.PLAN, plan)
+    record_plan(recorder, plan)
+    return plan, added(before, plan)
+
+
+def record_plan(recorder: CaseRecorder, plan: ResponsePlan) -> None:
+    """Put the decisions into ledger and timeline."""
+    recorder.custody(
+        CustodyAction.PLAN_DECIDED,
+        detail={
+            "policy": plan.policy_version,
+            "policy_sha256": plan.policy_sha256,
+            "revision": plan.revision,
+            "playbook": plan.playbook,
+            "order": plan.order.value,
+            "approval": list(plan.approval.reasons),
+            "verified": {v.finding_key: v.standing.value for v in plan.verifications},
+            **{d.action.value: {"go": d.go, "reasons": list(d.reasons)} for d in plan.decisions},
+        },
+    )
+    recorder.note("; ".join(decision_text(decision) for decision in plan.decisions))
+    for warning in plan.warnings:
+        recorder.note(f"warning: {warning}")
 
 
 def make_plan(
@@ -84,7 +137,7 @@ def _context(
 ) -> TriageContext:
     known = known_verifications(recorder)
     if any(_open(f, known) for f in findings):
-        # A finding that joined after triage, or a cleared task: ask (again) before saying no.
+        # A finding that joined after triage, or a cleared task: look it up (again) before a decision against it.
         known |= {answer.finding_key: answer for answer in look_up(recorder, guard, settings)}
     protected, more = guard.protected(target, now=datetime.now(UTC))
     floor = settings.isolate_from_severity
@@ -103,7 +156,7 @@ def _open(finding: Finding, known: Mapping[str, Verification]) -> bool:
 
 
 def _person_in_airflow(findings: Sequence[Finding]) -> bool:
-    """A person who starts runs one by one in Airflow is the approval; a flood cannot do that."""
+    """Whether a person asked for the isolation in Airflow: that is an approval, and cannot come as a flood."""
     return any(
         f.source is FindingSource.MANUAL and f.signature is None and (f.requested or {}).get(Action.ISOLATE.value)
         for f in findings
@@ -114,5 +167,5 @@ def _over_cap(recorder: CaseRecorder, guard: IsolationGuard, *, target: Target) 
     try:
         return guard.over_cap(recorder.case_id, target, now=datetime.now(UTC))
     except AwsError as error:
-        # Evidence must not wait for a counter; the isolation can.
-        return f"the cap on isolations could not be checked: {error}"
+        # The isolation can wait for the counter; acquisition must not.
+        return f"the rate limit of isolations could not be checked: {error}"

@@ -1,4 +1,4 @@
-"""The policy: read, checked, and asked which playbook a finding gets. Pure.
+"""The policy: reading and checking it, and choosing the playbook of a finding. Pure.
 
 ``policy.yaml`` beside this file is the packaged one; a deployment may replace it (docs/policy.md).
 """
@@ -39,8 +39,8 @@ class LoadedPolicy:
 
 
 @dataclass(frozen=True)
-class Match:
-    """The playbook of one finding and why it is this one."""
+class PlaybookMatch:
+    """The playbook of one finding, and why it was chosen."""
 
     name: str
     playbook: Playbook
@@ -50,10 +50,12 @@ class Match:
 @lru_cache(maxsize=1)
 def packaged() -> LoadedPolicy:
     """The policy that comes with the product."""
-    return parse(resources.files("forensics.triage").joinpath("policy.yaml").read_bytes(), origin="packaged policy")
+    return parse_policy(
+        resources.files("forensics.triage").joinpath("policy.yaml").read_bytes(), origin="packaged policy"
+    )
 
 
-def parse(body: bytes, *, origin: str) -> LoadedPolicy:
+def parse_policy(body: bytes, *, origin: str) -> LoadedPolicy:
     """Read a policy; :class:`ConfigurationError` names every field that is wrong.
 
     ``origin`` says in messages where it came from.
@@ -64,7 +66,7 @@ def parse(body: bytes, *, origin: str) -> LoadedPolicy:
 
 def read_document(body: bytes, *, shape: type[Shape], origin: str) -> Shape:
     """Read YAML (or JSON) that people wrote as a model; :class:`ConfigurationError` names every field that is wrong."""
-    action = f"mend it ({origin}) and sign it again; docs/policy.md describes its fields"
+    action = f"correct it ({origin}) and sign it again; docs/policy.md describes its fields"
     if len(body) > MAXIMUM_BYTES:
         msg = f"{origin}: {len(body)} bytes are more than it may have ({MAXIMUM_BYTES})"
         raise ConfigurationError(msg, next_action=action)
@@ -85,7 +87,7 @@ _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _UniqueKeys(_SafeLoader):
-    """The safe loader, but a key that is there twice is an error: the second would silently win."""
+    """The safe loader, but a key that occurs twice is an error: the second would silently win."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping from a node."""
@@ -93,7 +95,7 @@ class _UniqueKeys(_SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str) or key in seen:
-                problem = "is there twice" if key in seen else "is not text"
+                problem = "occurs twice" if key in seen else "is not text"
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} {problem}", key_node.start_mark)
             seen.add(key)
         return dict(super().construct_mapping(node, deep=deep))
@@ -105,7 +107,7 @@ def canonical_type(text: str) -> str:
     return f"{match[1]}:{match[2]}/{match[3]}" if match else text
 
 
-def choose(finding: Finding, *, policy: Policy) -> Match:
+def choose(finding: Finding, *, policy: Policy) -> PlaybookMatch:
     """Return the finding's playbook: by type, then by family, then the default.
 
     Among rules the one with the longest fixed text wins, so that a rule for one type beats one for many.
@@ -121,7 +123,7 @@ def choose(finding: Finding, *, policy: Policy) -> Match:
     return _by_rule(types, policy=policy) or _by_family(types, policy=policy)
 
 
-def _by_rule(types: Sequence[str], *, policy: Policy) -> Match | None:
+def _by_rule(types: Sequence[str], *, policy: Policy) -> PlaybookMatch | None:
     found = [
         (len(pattern.replace("*", "")), -position, rule.playbook, kind)
         for position, rule in enumerate(policy.rules)
@@ -135,7 +137,7 @@ def _by_rule(types: Sequence[str], *, policy: Policy) -> Match | None:
     return _match(policy, name, f"finding type {kind}")
 
 
-def _by_family(types: Sequence[str], *, policy: Policy) -> Match:
+def _by_family(types: Sequence[str], *, policy: Policy) -> PlaybookMatch:
     for kind in types:
         family = kind.partition(":")[0]
         if family != kind and family in policy.families:
@@ -145,9 +147,9 @@ def _by_family(types: Sequence[str], *, policy: Policy) -> Match:
 
 
 def is_posture(finding: Finding) -> bool:
-    """Whether the finding is about configuration; such a finding never isolates (R30)."""
+    """Whether the finding is about configuration; such a finding never isolates."""
     return finding.posture or finding.source is FindingSource.CONFIG
 
 
-def _match(policy: Policy, name: str, why: str) -> Match:
-    return Match(name=name, playbook=policy.playbooks[name], reason=f"playbook {name}: {why}")
+def _match(policy: Policy, name: str, why: str) -> PlaybookMatch:
+    return PlaybookMatch(name=name, playbook=policy.playbooks[name], reason=f"playbook {name}: {why}")

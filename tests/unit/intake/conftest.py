@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from forensics.intake.readers import read_event
-from forensics.models.finding import Intake
+from forensics.models.intake import IntakeResult
 
 EVENTS = Path(__file__).parents[2] / "data" / "events"
 RECEIVED_AT = datetime(2026, 10, 5, 8, 16, tzinfo=UTC)
@@ -26,10 +26,10 @@ def event() -> Callable[[str], dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def read() -> Callable[..., Intake]:
+def read() -> Callable[..., IntakeResult]:
     """Read a body given as text or as what becomes JSON."""
 
-    def _read(body: Any, **options: Any) -> Intake:
+    def _read(body: Any, **options: Any) -> IntakeResult:
         text = body if isinstance(body, str) else json.dumps(body)
         return read_event(text, received_at=RECEIVED_AT, own_account="222233334444", **options)
 

@@ -1,4 +1,4 @@
-"""The door: what a finding leaves behind, once, also when the worker dies between any two writes."""
+"""Admission: what a finding leaves behind, once, also when the worker dies between any two writes."""
 
 from __future__ import annotations
 
@@ -65,17 +65,17 @@ def mailbox() -> Mailbox:
     return Mailbox()
 
 
-def door(client: Any, mailbox: Mailbox) -> CaseAdmission:
-    """A door on a store."""
+def admission(client: Any, mailbox: Mailbox) -> CaseAdmission:
+    """Admission to a store."""
     store = CaseStore(client, table=TABLE)
     ledger = CustodyLedger(client, None, store=store, signing_key="none", actor="test")
     return CaseAdmission(store=store, ledger=ledger, notifier=mailbox)  # type: ignore[arg-type]
 
 
 def admit(client: Any, mailbox: Mailbox, item: Finding) -> tuple[str, str]:
-    """How a finding was admitted, and to which case."""
-    admitted = door(client, mailbox).admit(item, received_at=NOW)
-    return admitted.how, admitted.case.case_id
+    """The outcome of a finding's admission, and its case."""
+    admitted = admission(client, mailbox).admit(item, received_at=NOW)
+    return admitted.outcome, admitted.case.case_id
 
 
 def left(store: CaseStore, case_id: str) -> Counter[str]:
@@ -134,7 +134,7 @@ def test_only_a_case_with_a_plan_may_need_more_than_it(
     _, case_id = admit(dynamodb, mailbox, finding())
     if planned:
         store.put(case_id, "PLAN", plan())
-    assert door(dynamodb, mailbox).admit(JOINING, received_at=NOW).wants_more is planned
+    assert admission(dynamodb, mailbox).admit(JOINING, received_at=NOW).wants_more is planned
 
 
 def test_a_plan_that_came_while_the_worker_died_is_still_extended(
@@ -143,7 +143,7 @@ def test_a_plan_that_came_while_the_worker_died_is_still_extended(
     """The run that extends the plan is ordered until the message is gone, not only by the first delivery."""
     _, case_id = admit(dynamodb, mailbox, finding())
     store.put(case_id, "PLAN", plan())
-    assert [door(dynamodb, mailbox).admit(JOINING, received_at=NOW).wants_more for _ in range(2)] == [True, True]
+    assert [admission(dynamodb, mailbox).admit(JOINING, received_at=NOW).wants_more for _ in range(2)] == [True, True]
 
 
 @pytest.mark.parametrize(("later", "told"), [(timedelta(hours=-1), []), (timedelta(hours=1), ["active_again"])])
@@ -154,8 +154,8 @@ def test_a_closed_cases_finding_is_told_once_when_it_is_active_after_the_end(
     closed = store.update_case(case_id, status=CaseStatus.CLOSED, closed_at=NOW)
     store.release_lock(closed)
     for _ in range(2):
-        admitted = door(dynamodb, mailbox).admit(finding(updated_at=NOW + later), received_at=NOW)
-        assert (admitted.how, admitted.case.case_id, admitted.needs_run) == ("closed", case_id, False)
+        admitted = admission(dynamodb, mailbox).admit(finding(updated_at=NOW + later), received_at=NOW)
+        assert (admitted.outcome, admitted.case.case_id, admitted.needs_run) == ("closed", case_id, False)
     assert mailbox.told == told
 
 

@@ -11,51 +11,50 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from forensics.triage.isolation_rate_limiter import Cap, IsolationRateLimiter
-from forensics.triage.nonces import NonceStore
+from forensics.triage.isolation_rate_limiter import IsolationCap, IsolationRateLimiter
 from tests.unit.moto_store import TABLE
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 WINDOW = timedelta(minutes=15)
 _number = itertools.count()
-EVERYWHERE, ACCOUNT = Cap("ALL", "all accounts", 5), Cap("ACCOUNT#3", "account 3", 3)
+EVERYWHERE, ACCOUNT = IsolationCap("ALL", "all accounts", 5), IsolationCap("ACCOUNT#3", "account 3", 3)
 
 
 @pytest.fixture
-def budget(dynamodb: Any) -> IsolationRateLimiter:
+def limiter(dynamodb: Any) -> IsolationRateLimiter:
     return IsolationRateLimiter(dynamodb, table=TABLE, window=WINDOW)
 
 
-def test_a_burst_of_a_hundred_isolates_as_many_as_the_cap(budget: IsolationRateLimiter) -> None:
+def test_a_burst_of_a_hundred_isolates_as_many_as_the_cap(limiter: IsolationRateLimiter) -> None:
     with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda n: budget.reserve(f"case-{n}", [ACCOUNT, EVERYWHERE], now=NOW), range(100)))
+        answers = list(pool.map(lambda n: limiter.reserve(f"case-{n}", [ACCOUNT, EVERYWHERE], now=NOW), range(100)))
     assert answers.count(None) == 3
     assert {a for a in answers if a} == {"the cap of 3 isolations in 15 minutes is reached for account 3"}
 
 
-def test_a_case_that_is_refused_in_one_scope_takes_nothing_in_the_others(budget: IsolationRateLimiter) -> None:
+def test_a_case_that_is_refused_in_one_scope_takes_nothing_in_the_others(limiter: IsolationRateLimiter) -> None:
     for n in range(4):
-        budget.reserve(f"a-{n}", [ACCOUNT, EVERYWHERE], now=NOW)
-    other = Cap("ACCOUNT#4", "account 4", 3)
-    assert [budget.reserve(f"b-{n}", [other, EVERYWHERE], now=NOW) is None for n in range(3)] == [True, True, False]
+        limiter.reserve(f"a-{n}", [ACCOUNT, EVERYWHERE], now=NOW)
+    other = IsolationCap("ACCOUNT#4", "account 4", 3)
+    assert [limiter.reserve(f"b-{n}", [other, EVERYWHERE], now=NOW) is None for n in range(3)] == [True, True, False]
 
 
-def test_a_repeated_try_keeps_its_place_and_takes_no_second_one(budget: IsolationRateLimiter) -> None:
+def test_a_repeated_try_keeps_its_place_and_takes_no_second_one(limiter: IsolationRateLimiter) -> None:
     for _ in range(10):
-        assert budget.reserve("case-1", [ACCOUNT], now=NOW) is None
-    assert [budget.reserve(f"case-{n}", [ACCOUNT], now=NOW) is None for n in (2, 3, 4)] == [True, True, False]
+        assert limiter.reserve("case-1", [ACCOUNT], now=NOW) is None
+    assert [limiter.reserve(f"case-{n}", [ACCOUNT], now=NOW) is None for n in (2, 3, 4)] == [True, True, False]
 
 
-def test_a_place_is_free_again_when_the_window_has_passed(budget: IsolationRateLimiter) -> None:
-    one = Cap("ONE", "one", 1)
-    assert budget.reserve("case-1", [one], now=NOW) is None
-    assert budget.reserve("case-2", [one], now=NOW + WINDOW - timedelta(seconds=1)) is not None
-    assert budget.reserve("case-2", [one], now=NOW + WINDOW) is None
-    assert budget.reserve("case-1", [one], now=NOW + WINDOW) is not None
+def test_a_place_is_free_again_when_the_window_has_passed(limiter: IsolationRateLimiter) -> None:
+    one = IsolationCap("ONE", "one", 1)
+    assert limiter.reserve("case-1", [one], now=NOW) is None
+    assert limiter.reserve("case-2", [one], now=NOW + WINDOW - timedelta(seconds=1)) is not None
+    assert limiter.reserve("case-2", [one], now=NOW + WINDOW) is None
+    assert limiter.reserve("case-1", [one], now=NOW + WINDOW) is not None
 
 
-def test_a_cap_of_zero_isolates_nobody(budget: IsolationRateLimiter) -> None:
-    assert budget.reserve("case-1", [Cap("ZERO", "nobody", 0)], now=NOW) is not None
+def test_a_cap_of_zero_isolates_nobody(limiter: IsolationRateLimiter) -> None:
+    assert limiter.reserve("case-1", [IsolationCap("ZERO", "nobody", 0)], now=NOW) is not None
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -64,22 +63,14 @@ def test_a_cap_of_zero_isolates_nobody(budget: IsolationRateLimiter) -> None:
     st.integers(1, 4),
 )
 def test_no_window_ever_holds_more_than_the_cap(
-    budget: IsolationRateLimiter, asks: list[tuple[int, int]], limit: int
+    limiter: IsolationRateLimiter, asks: list[tuple[int, int]], limit: int
 ) -> None:
-    cap, length = Cap(f"SCOPE-{next(_number)}", "a scope", limit), int(WINDOW.total_seconds())
+    cap, length = IsolationCap(f"SCOPE-{next(_number)}", "a scope", limit), int(WINDOW.total_seconds())
     taken: list[tuple[int, int]] = []
     for second, case in sorted(asks):
-        granted = budget.reserve(f"case-{case}", [cap], now=NOW + timedelta(seconds=second)) is None
+        granted = limiter.reserve(f"case-{case}", [cap], now=NOW + timedelta(seconds=second)) is None
         # A case that has its place already is one isolation, however often it asks.
         if granted and not any(c == case and second - s < length for s, c in taken):
             taken.append((second, case))
     for start, _ in taken:
         assert len([1 for second, _ in taken if start <= second < start + length]) <= limit
-
-
-def test_a_name_is_spent_once_but_its_user_may_ask_again(dynamodb: Any) -> None:
-    nonces = NonceStore(dynamodb, table=TABLE)
-    assert nonces.spend("request/abc", by="case-1", until=NOW)
-    assert nonces.spend("request/abc", by="case-1", until=NOW)
-    assert not nonces.spend("request/abc", by="case-2", until=NOW)
-    assert nonces.spend("request/abd", by="case-2", until=NOW)

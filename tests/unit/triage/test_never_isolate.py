@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from forensics.errors import ConfigurationError
-from forensics.triage.never_isolate import parse, protecting
+from forensics.triage.never_isolate import parse_never_isolate, protecting
 from tests.unit.builders import ACCOUNT, INSTANCE, NOW, REGION, interface, target
 
 DC = target(
@@ -30,7 +30,7 @@ def document(**entry: Any) -> bytes:
 
 
 def named(**entry: Any) -> bool:
-    return bool(protecting(parse(document(**entry), origin="list"), target=DC, now=NOW))
+    return bool(protecting(parse_never_isolate(document(**entry), origin="list"), target=DC, now=NOW))
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_an_entry_ends_by_itself() -> None:
 def test_an_instance_without_group_profile_or_image_is_not_named_by_nothing() -> None:
     bare = target()
     for kind in ("auto_scaling_group", "role", "image", "vpc"):
-        listed = parse(document(kind=kind, value="x"), origin="list")
+        listed = parse_never_isolate(document(kind=kind, value="x"), origin="list")
         assert protecting(listed, target=bare, now=NOW) == ()
 
 
 def test_the_entry_is_told_in_words() -> None:
-    (words,) = protecting(parse(document(), origin="list"), target=DC, now=NOW)
+    (words,) = protecting(parse_never_isolate(document(), origin="list"), target=DC, now=NOW)
     assert words == f"e-1 (instance {INSTANCE}): domain controller"
 
 
@@ -91,20 +91,20 @@ def test_the_entry_is_told_in_words() -> None:
 )
 def test_a_wrong_list_is_refused_by_the_field(entry: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=r"s3://tools/list") as caught:
-        parse(document(**entry), origin="s3://tools/list")
+        parse_never_isolate(document(**entry), origin="s3://tools/list")
     assert said in str(caught.value)
 
 
 def test_an_id_that_is_there_twice_is_refused() -> None:
     value = json.loads(document())
     value["entries"] *= 2
-    with pytest.raises(ConfigurationError, match="e-1 is there twice"):
-        parse(json.dumps(value).encode(), origin="list")
+    with pytest.raises(ConfigurationError, match="e-1 occurs twice"):
+        parse_never_isolate(json.dumps(value).encode(), origin="list")
 
 
 def test_the_documented_list_is_a_valid_one() -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text("utf-8")
     example = page.split("```yaml\n")[1].split("```")[0]
-    listed = parse(example.encode(), origin="docs/policy.md")
+    listed = parse_never_isolate(example.encode(), origin="docs/policy.md")
     assert [entry.id for entry in listed.entries] == ["dc", "nat", "migration"]
     assert protecting(listed, target=DC, now=NOW)[0].startswith("dc (tag forensics:never-isolate)")

@@ -1,65 +1,155 @@
-"""A finding that joins while the plan is being made is not forgotten."""
+"""The triage tasks: what they return, announce and skip."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowSkipException
 
-from forensics.models.finding import Finding
-from forensics.models.plan import ResponsePlan
-from forensics.triage import operators as triage
+from forensics import case_keys
+from forensics.aws.hook import CaseSessions, ForensicsHook
+from forensics.errors import AwsError
+from forensics.models.case import Phase
+from forensics.models.plan import Action, ApprovalRequirement, ResponsePlan
+from forensics.models.target import SsmStatus, Target
+from forensics.models.verification import Standing, Verification
+from forensics.triage import operators
 from forensics.triage.isolation_guard import IsolationGuard
-from forensics.triage.operators import PlanResponseOperator
-from tests.unit.builders import CASE_ID, finding, plan
+from forensics.triage.operators import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
+from tests.unit.builders import CASE_ID, NOW, case, plan, target
+from tests.unit.recorders import FakeRecorder, context
 
-JOINED = finding(key="joined-meanwhile")
 pytestmark = pytest.mark.usefixtures("settings_environment")
 
 
-class Desk:
-    """A case whose findings change while it is looked at."""
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> FakeRecorder:
+    """A case for a task, without a guard: what it decides is tested with the planning."""
+    monkeypatch.setattr(IsolationGuard, "of", lambda sessions: None)
+    return FakeRecorder(case(run_id="run-1"))
 
-    case_id = CASE_ID
 
-    def __init__(self, looks: list[list[Finding]]) -> None:
-        self._looks = looks
-        self.plans: list[ResponsePlan] = []
+def act(task: Any, recorder: FakeRecorder) -> Any:
+    task._sessions = CaseSessions(ForensicsHook(), recorder.case)
+    return task.act(recorder, context())
 
-    def findings(self) -> list[Finding]:
-        """What is there at this look."""
-        return self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
 
-    def put(self, key: str, value: ResponsePlan) -> None:
-        """Only the plan is written."""
-        assert key == "PLAN"
-        self.plans.append(value)
+class Describer:
+    """Describes a target that SSM does not reach."""
 
-    def __getattr__(self, name: str) -> Any:
-        if name not in {"custody", "note", "milestone", "phase", "announce"}:
-            raise AttributeError(name)
-        return lambda *_, **__: None
+    @classmethod
+    def of(cls, session: object) -> Describer:
+        return cls()
+
+    def describe(self, recorder: FakeRecorder) -> Target:
+        return target(ssm=SsmStatus())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_target_is_described_while_the_findings_are_looked_up(
+    monkeypatch: pytest.MonkeyPatch, recorder: FakeRecorder, fails: bool
+) -> None:
+    def look_up(recorder: object, guard: object, settings: object, *, settle: float) -> list[Verification]:
+        assert settle == operators.SETTLE_SECONDS
+        if fails:
+            raise AwsError("the table is away")
+        return [Verification(finding_key="k" * 16, standing=Standing.CONFIRMED, reason="x", at=NOW)]
+
+    monkeypatch.setattr(operators, "look_up", look_up)
+    monkeypatch.setattr(operators, "TargetDescriber", Describer)
+    monkeypatch.setattr(CaseSessions, "target", lambda self, phase: phase)
+    result = act(DescribeTargetOperator(task_id="describe_target"), recorder)
+    assert result == {
+        "state": "running",
+        "ssm_online": False,
+        "volumes": 1,
+        "interfaces": 1,
+        "findings": {} if fails else {"k" * 16: "confirmed"},
+    }
+    assert recorder.case_now().phase is Phase.TRIAGE
+
+
+def test_other_faults_of_the_look_up_are_not_hidden(monkeypatch: pytest.MonkeyPatch, recorder: FakeRecorder) -> None:
+    def look_up(*_: object, **__: object) -> list[Verification]:
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(operators, "look_up", look_up)
+    monkeypatch.setattr(operators, "TargetDescriber", Describer)
+    monkeypatch.setattr(CaseSessions, "target", lambda self, phase: phase)
+    with pytest.raises(ValueError, match="a defect"):
+        act(DescribeTargetOperator(task_id="describe_target"), recorder)
+
+
+@pytest.mark.parametrize(("warnings", "headline"), [((), "Triage done"), (("x",), "Triage done, WITH WARNINGS")])
+def test_the_plan_is_announced(
+    monkeypatch: pytest.MonkeyPatch, recorder: FakeRecorder, warnings: tuple[str, ...], headline: str
+) -> None:
+    decided = plan(disk=False).model_copy(update={"warnings": warnings})
+    monkeypatch.setattr(operators, "plan_response", lambda recorder, guard, settings: decided)
+    result = act(PlanResponseOperator(task_id="plan_response"), recorder)
+    assert result == {"memory": True, "disk": False, "isolate": True}
+    assert recorder.subjects == [f"[{CASE_ID}] {headline}"]
+    assert recorder.mailbox.mail[0].facts["disk"] is False
+    assert recorder.case_now().phase is Phase.ACQUISITION
+
+
+def extend(
+    monkeypatch: pytest.MonkeyPatch, recorder: FakeRecorder, after: ResponsePlan, *added: Action, before: bool = True
+) -> Any:
+    """Extend the case's plan to ``after``."""
+    known = plan(isolate=False)
+    if before:
+        recorder.put(case_keys.PLAN, known)
+
+    def extend_plan(
+        recorder: object, guard: object, settings: object, *, before: ResponsePlan
+    ) -> tuple[ResponsePlan, tuple[Action, ...]]:
+        assert before == known
+        return (before if after == known else after), added
+
+    monkeypatch.setattr(operators, "extend_plan", extend_plan)
+    return act(ExtendPlanOperator(task_id="extend_plan"), recorder)
+
+
+def test_an_isolation_that_is_new_is_carried_out_by_this_run(
+    monkeypatch: pytest.MonkeyPatch, recorder: FakeRecorder
+) -> None:
+    after = plan().model_copy(update={"revision": 2})
+    assert extend(monkeypatch, recorder, after, Action.DISK, Action.ISOLATE) == {"added": ["disk", "isolate"]}
+    (mail,) = recorder.mailbox.mail
+    assert (mail.event, mail.subject) == (
+        "plan_extended:2",
+        f"[{CASE_ID}] Response plan extended: disk, isolate",
+    )
+    assert mail.facts["added"] == ["disk", "isolate"]
+    assert "If disk.snapshot_volumes of run run-1 has already ended" in mail.lines[-1]
 
 
 @pytest.mark.parametrize(
-    ("looks", "befores"),
-    [([[finding()], [finding()]], [None]), ([[finding()], [finding(), JOINED]], [None, plan(isolate=False)])],
-    ids=["nothing joined", "one joined"],
+    ("added", "approval", "said"),
+    [
+        ((Action.DISK,), False, "extended by disk; nothing is isolated by this run"),
+        ((), False, "extended by questions and reasons; nothing is isolated by this run"),
+        ((Action.ISOLATE,), True, "extended by isolate; nothing is isolated by this run"),
+    ],
 )
-def test_the_plan_knows_every_finding_that_saw_no_plan(
-    monkeypatch: pytest.MonkeyPatch, looks: list[list[Finding]], befores: list[ResponsePlan | None]
+def test_what_isolates_nothing_ends_skipped(
+    monkeypatch: pytest.MonkeyPatch, recorder: FakeRecorder, added: tuple[Action, ...], approval: bool, said: str
 ) -> None:
-    asked: list[ResponsePlan | None] = []
+    after = plan().model_copy(update={"revision": 2, "approval": ApprovalRequirement(required=approval)})
+    with pytest.raises(AirflowSkipException, match=said):
+        extend(monkeypatch, recorder, after, *added)
+    assert len(recorder.mailbox.mail) == 1
 
-    def make_plan(recorder: Any, guard: Any, settings: Any, *, before: ResponsePlan | None = None) -> ResponsePlan:
-        asked.append(before)
-        return plan(isolate=before is not None)
 
-    monkeypatch.setattr(triage, "make_plan", make_plan)
-    recorder = Desk(looks)
-    task = PlanResponseOperator(task_id="plan_response")
-    monkeypatch.setattr(PlanResponseOperator, "sessions", None)
-    monkeypatch.setattr(IsolationGuard, "of", lambda sessions: None)
-    result = task.act(recorder, {})  # type: ignore[arg-type]
-    assert asked == befores
-    assert recorder.plans[-1].isolate.go is result["isolate"] is (len(befores) == 2)  # type: ignore[index]
+def test_without_an_addition_or_a_plan_it_is_skipped_and_nobody_notified(
+    monkeypatch: pytest.MonkeyPatch, recorder: FakeRecorder
+) -> None:
+    with pytest.raises(AirflowSkipException, match="triage has not ended"):
+        extend(monkeypatch, recorder, plan(), before=False)
+    with pytest.raises(AirflowSkipException, match="nothing beyond the plan"):
+        extend(monkeypatch, recorder, plan(isolate=False))
+    assert recorder.mailbox.mail == [] and recorder.notes == [
+        "the findings that joined ask for nothing beyond the plan"
+    ]

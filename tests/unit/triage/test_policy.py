@@ -14,7 +14,7 @@ from forensics.errors import ConfigurationError
 from forensics.models.finding import CustomAction, FindingSource
 from forensics.models.plan import Measure, Order
 from forensics.models.policy import Isolation
-from forensics.triage.policy import canonical_type, choose, packaged, parse
+from forensics.triage.policy import canonical_type, choose, packaged, parse_policy
 from tests.unit.builders import finding
 
 POLICY = packaged().policy
@@ -131,7 +131,7 @@ def test_posture_and_requests_have_playbooks_of_their_own() -> None:
 def test_a_config_rule_may_be_given_a_playbook_by_name() -> None:
     document = _document()
     document["rules"].append({"types": ["Config rule/known-bad-image"], "playbook": "configuration-evidence"})
-    policy = parse(yaml.safe_dump(document).encode(), origin="x").policy
+    policy = parse_policy(yaml.safe_dump(document).encode(), origin="x").policy
     listed = finding(source=FindingSource.CONFIG, posture=True, types=("Config rule/known-bad-image",))
     assert choose(listed, policy=policy).name == "configuration-evidence"
     assert choose(finding(source=FindingSource.CONFIG, types=("Config rule/x",)), policy=policy).name == "posture"
@@ -159,7 +159,7 @@ def test_every_playbook_asks_questions_and_every_question_names_its_artifacts() 
 def test_the_digest_is_that_of_the_file() -> None:
     assert re.fullmatch(r"[0-9a-f]{64}", packaged().sha256)
     body = yaml.safe_dump(_document()).encode()
-    assert parse(body, origin="x").sha256 != parse(body + b"\n", origin="x").sha256
+    assert parse_policy(body, origin="x").sha256 != parse_policy(body + b"\n", origin="x").sha256
 
 
 def _document() -> dict[str, Any]:
@@ -190,7 +190,7 @@ def test_a_wrong_policy_is_refused_by_the_field(change: Any, said: str) -> None:
     document = _document()
     change(document)
     with pytest.raises(ConfigurationError) as caught:
-        parse(yaml.safe_dump(document).encode(), origin="s3://tools/policy.yaml")
+        parse_policy(yaml.safe_dump(document).encode(), origin="s3://tools/policy.yaml")
     assert said in str(caught.value) and "s3://tools/policy.yaml" in str(caught.value)
     assert "docs/policy.md" in caught.value.next_action
 
@@ -201,12 +201,12 @@ def test_a_wrong_policy_is_refused_by_the_field(change: Any, said: str) -> None:
 )
 def test_what_is_no_policy_is_refused(body: bytes) -> None:
     with pytest.raises(ConfigurationError, match="somewhere"):
-        parse(body, origin="somewhere")
+        parse_policy(body, origin="somewhere")
 
 
 def test_an_oversized_policy_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="more than it may have"):
-        parse(b"#" * 300_000, origin="x")
+        parse_policy(b"#" * 300_000, origin="x")
 
 
 @given(st.lists(st.text(max_size=60), max_size=4), st.sampled_from(list(FindingSource)), st.booleans())

@@ -1,18 +1,15 @@
-"""AWS Security Finding Format: Security Hub's ``Findings - Imported`` and ``- Custom Action`` (R27)."""
+"""AWS Security Finding Format: Security Hub's ``Findings - Imported`` and ``- Custom Action``."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import ConfigDict
-from pydantic.alias_generators import to_pascal
-
 from forensics.intake.readers.envelope import Envelope
 from forensics.intake.readers.fields import (
-    Arriving,
     Fields,
     Many,
+    PascalCaseModel,
     clean,
+    elements,
+    members,
     moment,
     read_as,
     severity_of_guardduty,
@@ -22,9 +19,9 @@ from forensics.intake.readers.fields import (
     truth,
     types_of,
 )
-from forensics.intake.readers.guardduty import meaningful_role, robbed_instance
+from forensics.intake.readers.guardduty import instance_of_stolen_credentials, meaningful_role
 from forensics.intake.readers.identifiers import InstanceRef, is_instance, parse_instance
-from forensics.intake.readers.parsed_finding import Binding, Claim, Rules, is_sample
+from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample
 from forensics.models.finding import CustomAction, FindingSource, Severity
 
 _GUARDDUTY_FIELD = "aws/guardduty/service/"
@@ -32,11 +29,7 @@ _POSTURE_TYPE = "software and configuration checks"
 _CLOSED_WORKFLOW = frozenset({"SUPPRESSED", "RESOLVED"})
 
 
-class _Pascal(Arriving):
-    model_config = ConfigDict(alias_generator=to_pascal)
-
-
-class _Resource(_Pascal):
+class _AsffResource(PascalCaseModel):
     type: str | None = None
     id: str | None = None
     region: str | None = None
@@ -44,7 +37,7 @@ class _Resource(_Pascal):
     details: Fields = {}
 
 
-class _Asff(_Pascal):
+class _AsffFinding(PascalCaseModel):
     id: str
     aws_account_id: str
     region: str | None = None
@@ -61,25 +54,25 @@ class _Asff(_Pascal):
     workflow_state: str | None = None
     compliance: Fields = {}
     resources: Many = []
-    sample: Any = None
-    created_at: Any = None
-    updated_at: Any = None
+    sample: object = None
+    created_at: object = None
+    updated_at: object = None
 
 
 def read(
-    item: dict[str, Any],
+    item: object,
     *,
     field: str,
     envelope: Envelope,
-    rules: Rules,
+    rules: IntakeRules,
     source: FindingSource,
     action: CustomAction | None = None,
-) -> Claim:
+) -> ParsedFinding:
     """Read one ASFF finding; raises :class:`QuarantineError`."""
-    asff = read_as(_Asff, value=item, field=field)
+    asff = read_as(_AsffFinding, value=item, field=field)
     instances = _instances(asff, field=field)
-    types = types_of([*asff.types, *_list(asff.finding_provider_fields.get("Types"))])
-    return Claim(
+    types = types_of([*asff.types, *elements(asff.finding_provider_fields.get("Types"))])
+    return ParsedFinding(
         source=source,
         finding_id=asff.id,
         account=asff.aws_account_id,
@@ -102,55 +95,49 @@ def read(
     )
 
 
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _instances(asff: _Asff, *, field: str) -> tuple[InstanceRef, ...]:
+def _instances(asff: _AsffFinding, *, field: str) -> tuple[InstanceRef, ...]:
     found = []
     for index, value in enumerate(asff.resources):
         where = f"{field}.Resources.{index}"
-        resource = read_as(_Resource, value=value, field=where)
+        resource = read_as(_AsffResource, value=value, field=where)
         # Other products file instances under the type "Other".
         if resource.type == "AwsEc2Instance" or is_instance(resource.id):
-            details = resource.details.get("AwsEc2Instance")
             found.append(
                 parse_instance(
                     resource.id,
                     field=f"{where}.Id",
                     region=resource.region,
                     partition=resource.partition,
-                    vpc_id=details.get("VpcId") if isinstance(details, dict) else None,
+                    vpc_id=members(resource.details.get("AwsEc2Instance")).get("VpcId"),
                 )
             )
-    return tuple(found) or _robbed(asff, field=field)
+    return tuple(found) or _of_stolen_credentials(asff, field=field)
 
 
-def _robbed(asff: _Asff, *, field: str) -> tuple[InstanceRef, ...]:
+def _of_stolen_credentials(asff: _AsffFinding, *, field: str) -> tuple[InstanceRef, ...]:
     types = tuple(kind for kind in asff.types if isinstance(kind, str))
     found: list[InstanceRef] = []
     for index, value in enumerate(asff.resources):
-        details = value.get("Details") if isinstance(value, dict) else None
-        key = details.get("AwsIamAccessKey") if isinstance(details, dict) else None
-        if isinstance(key, dict):
-            found += robbed_instance(key.get("PrincipalId"), types=types, field=f"{field}.Resources.{index}.Details")
+        key = members(members(members(value).get("Details")).get("AwsIamAccessKey"))
+        where = f"{field}.Resources.{index}.Details"
+        found += instance_of_stolen_credentials(key.get("PrincipalId"), types=types, field=where)
     return tuple(found)
 
 
-def _is_guardduty(asff: _Asff) -> bool:
+def _is_guardduty(asff: _AsffFinding) -> bool:
     return (asff.product_arn or "").endswith(":product/aws/guardduty")
 
 
-def _product(asff: _Asff) -> str:
+def _product(asff: _AsffFinding) -> str:
     name = asff.product_name or asff.product_fields.get("aws/securityhub/ProductName")
     if not isinstance(name, str) or not name:
         name = (asff.product_arn or "").rpartition("/")[2]
     return clean(name, limit=256)
 
 
-def _severity(asff: _Asff) -> Severity:
+def _severity(asff: _AsffFinding) -> Severity:
     provider = asff.finding_provider_fields.get("Severity")
-    for severity in (asff.severity, provider if isinstance(provider, dict) else {}):
+    for severity in (asff.severity, members(provider)):
         by_product = severity_of_guardduty if _is_guardduty(asff) else severity_of_normalized
         found = (
             severity_of_label(severity.get("Label"))
@@ -162,7 +149,7 @@ def _severity(asff: _Asff) -> Severity:
     return severity_of_label(asff.product_fields.get("aws/securityhub/SeverityLabel")) or Severity.INFORMATIONAL
 
 
-def _closed(asff: _Asff) -> str | None:
+def _closed(asff: _AsffFinding) -> str | None:
     if asff.record_state == "ARCHIVED" or truth(asff.product_fields.get(f"{_GUARDDUTY_FIELD}archived")):
         return "the finding is archived"
     # WorkflowState is the retired predecessor of Workflow.Status, still sent beside it.
@@ -174,12 +161,12 @@ def _closed(asff: _Asff) -> str | None:
     return None
 
 
-def _sample(asff: _Asff, *, instances: tuple[InstanceRef, ...]) -> bool:
+def _sample(asff: _AsffFinding, *, instances: tuple[InstanceRef, ...]) -> bool:
     flag = asff.product_fields.get(f"{_GUARDDUTY_FIELD}additionalInfo/sample")
     return is_sample(asff.sample, flag, title=asff.title, instances=instances)
 
 
-def _posture(asff: _Asff, *, types: tuple[str, ...]) -> bool:
+def _posture(asff: _AsffFinding, *, types: tuple[str, ...]) -> bool:
     # GuardDuty has filed intrusions under the namespace of checks; a control has a compliance status.
     if _is_guardduty(asff):
         return False

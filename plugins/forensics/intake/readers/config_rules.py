@@ -1,49 +1,54 @@
-"""AWS Config ``Config Rules Compliance Change`` events (R30)."""
+"""AWS Config ``Config Rules Compliance Change`` events."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from pydantic import ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from forensics.intake.readers.envelope import Envelope
-from forensics.intake.readers.fields import Arriving, Fields, clean, moment, quarantine, read_as, title_of, types_of
+from forensics.intake.readers.fields import (
+    CamelCaseModel,
+    Fields,
+    JsonObject,
+    clean,
+    members,
+    moment,
+    quarantine,
+    read_as,
+    title_of,
+    types_of,
+)
 from forensics.intake.readers.identifiers import parse_arn, parse_instance
-from forensics.intake.readers.parsed_finding import AttachedRef, Binding, Claim, Rules
+from forensics.intake.readers.parsed_finding import AttachedResource, Binding, IntakeRules, ParsedFinding
 from forensics.models.finding import FindingSource
 
 _INSTANCE = "AWS::EC2::Instance"
-# An instance hangs on these; which one, only a describe call in the account can tell.
+# These are attached to an instance; which one, only a describe call in the account can tell.
 _ATTACHED = {"AWS::EC2::Volume": "vol", "AWS::EC2::NetworkInterface": "eni", "AWS::EC2::SecurityGroup": "sg"}
 _COMPLIANCE = frozenset({"COMPLIANT", "NON_COMPLIANT", "NOT_APPLICABLE", "INSUFFICIENT_DATA"})
 
 
-class _Camel(Arriving):
-    model_config = ConfigDict(alias_generator=to_camel)
-
-
-class _Result(_Camel):
+class _EvaluationResult(CamelCaseModel):
     compliance_type: str
-    result_recorded_time: Any = None
+    result_recorded_time: object = None
     annotation: str | None = None
     evaluation_result_identifier: Fields = {}
 
 
-class _Change(_Camel):
+class _ComplianceChange(CamelCaseModel):
     aws_account_id: str
     aws_region: str
     config_rule_name: str
     config_rule_arn: str | None = Field(default=None, alias="configRuleARN")
     resource_type: str
     resource_id: str
-    new_evaluation_result: _Result | None = None
+    new_evaluation_result: _EvaluationResult | None = None
 
 
-def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) -> Claim:
+def read(item: JsonObject, *, field: str, envelope: Envelope, rules: IntakeRules) -> ParsedFinding:
     """Read one compliance change; raises :class:`QuarantineError`."""
-    change = read_as(_Change, value=item, field=field)
+    change = read_as(_ComplianceChange, value=item, field=field)
     result = change.new_evaluation_result
     _check(change, field=field)
     is_instance = change.resource_type == _INSTANCE
@@ -53,12 +58,12 @@ def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) 
     attached = None
     if change.resource_type in _ATTACHED:
         no_instance += "; the instance it belongs to has to be looked up"
-        attached = AttachedRef(
+        attached = AttachedResource(
             type=change.resource_type,
             id=_attached_id(change, field=f"{field}.resourceId"),
             field=f"{field}.resourceId",
         )
-    return Claim(
+    return ParsedFinding(
         source=FindingSource.CONFIG,
         finding_id="/".join((change.config_rule_arn or rule_name, change.resource_type, change.resource_id)),
         account=change.aws_account_id,
@@ -78,21 +83,21 @@ def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) 
     )
 
 
-def _attached_id(change: _Change, *, field: str) -> str:
+def _attached_id(change: _ComplianceChange, *, field: str) -> str:
     prefix = _ATTACHED[change.resource_type]
     if not re.fullmatch(rf"{prefix}-(?:[0-9a-f]{{8}}|[0-9a-f]{{17}})", change.resource_id):
-        raise quarantine(field, value=change.resource_id, problem=f"not the id of an {change.resource_type}")
+        raise quarantine(field, value=change.resource_id, problem=f"not a valid {change.resource_type} id")
     return change.resource_id
 
 
-def _check(change: _Change, *, field: str) -> None:
+def _check(change: _ComplianceChange, *, field: str) -> None:
     result = change.new_evaluation_result
     if result is not None:
         where = f"{field}.newEvaluationResult"
         if result.compliance_type not in _COMPLIANCE:
             raise quarantine(f"{where}.complianceType", value=result.compliance_type, problem="not a compliance type")
         qualifier = result.evaluation_result_identifier.get("evaluationResultQualifier")
-        stated = qualifier.get("resourceId") if isinstance(qualifier, dict) else None
+        stated = members(qualifier).get("resourceId")
         if stated is not None and stated != change.resource_id:
             raise quarantine(
                 f"{where} (resourceId)", value=stated, problem=f"contradicts resourceId {change.resource_id}"
@@ -106,7 +111,7 @@ def _check(change: _Change, *, field: str) -> None:
         )
 
 
-def _closed(change: _Change, *, rules: Rules) -> str | None:
+def _closed(change: _ComplianceChange, *, rules: IntakeRules) -> str | None:
     result = change.new_evaluation_result
     if result is None:
         return "the evaluation result was deleted"

@@ -1,17 +1,18 @@
-"""Does the record that the service has now agree with the finding that arrived as an event? Pure (R32)."""
+"""Does the record that the service has now agree with the finding that arrived as an event? Pure."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any
 
 from forensics.intake.readers.dispatch import read_event
-from forensics.models.finding import Finding, Verdict
+from forensics.intake.readers.fields import JsonObject
+from forensics.models.finding import Finding
+from forensics.models.intake import IntakeVerdict
 from forensics.models.verification import Standing, Verification
 
 
-def confirm(finding: Finding, record: dict[str, Any] | None, *, asked: str, now: datetime) -> Verification:
+def confirm(finding: Finding, record: JsonObject | None, *, asked: str, now: datetime) -> Verification:
     """Compare by reading the record with the parser that read the event.
 
     ``asked`` names service and account for people. The record must be open and yield the same key: the same finding
@@ -21,17 +22,17 @@ def confirm(finding: Finding, record: dict[str, Any] | None, *, asked: str, now:
     return Verification(finding_key=finding.key, standing=standing, reason=reason, asked=asked, at=now)
 
 
-def _compare(finding: Finding, record: dict[str, Any] | None, *, now: datetime) -> tuple[Standing, str]:
+def _compare(finding: Finding, record: JsonObject | None, *, now: datetime) -> tuple[Standing, str]:
     if record is None:
         return Standing.NOT_FOUND, "the service does not know the finding"
-    intake = read_event(json.dumps(record, default=str), received_at=now, accept_samples=finding.sample)
-    if intake.verdict is Verdict.IGNORE:
-        return Standing.CLOSED, intake.reason
-    if intake.verdict is Verdict.QUARANTINE:
-        return Standing.CONTRADICTED, f"the service's own record is not consistent: {intake.reason}"
-    same = [f for f in intake.findings if f.key == finding.key]
+    result = read_event(json.dumps(record, default=str), received_at=now, accept_samples=finding.sample)
+    if result.verdict is IntakeVerdict.IGNORE:
+        return Standing.CLOSED, result.reason
+    if result.verdict is IntakeVerdict.QUARANTINE:
+        return Standing.CONTRADICTED, f"the service's own record is not consistent: {result.reason}"
+    same = [f for f in result.findings if f.key == finding.key]
     if not same:
-        about = ", ".join(f"{f.instance_id} in {f.account_id}, {f.region}" for f in intake.findings[:3])
+        about = ", ".join(f"{f.instance_id} in {f.account_id}, {f.region}" for f in result.findings[:3])
         return Standing.CONTRADICTED, f"the service's record is about {about}"
     if finding.vpc_id and same[0].vpc_id and finding.vpc_id != same[0].vpc_id:
         return Standing.CONTRADICTED, f"the service's record names {same[0].vpc_id}, the event {finding.vpc_id}"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from forensics.intake.readers import asff, config_rules, guardduty, manual, ocsf
 from forensics.intake.readers.envelope import (
@@ -19,10 +18,12 @@ from forensics.intake.readers.envelope import (
     check_ids,
     open_body,
 )
-from forensics.intake.readers.fields import REASON_LENGTH, QuarantineError, clean, quarantine
+from forensics.intake.readers.fields import REASON_LENGTH, QuarantineError, clean, members, quarantine
 from forensics.intake.readers.identifiers import parse_instance
-from forensics.intake.readers.parsed_finding import Claim, Judgement, Rules, judge
-from forensics.models.finding import CustomAction, Finding, FindingSource, Intake, Unresolved, Verdict
+from forensics.intake.readers.parsed_finding import IntakeRules, ParsedFinding
+from forensics.intake.readers.validation import Validation, validate
+from forensics.models.finding import CustomAction, Finding, FindingSource
+from forensics.models.intake import InstanceState, IntakeResult, IntakeVerdict
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +40,9 @@ _SECURITY_HUB = {
     IMPORTED_V2: FindingSource.SECURITY_HUB_V2,
 }
 _STATE_CHANGE = "EC2 Instance State-change Notification"
-_REMARKS = 20
+_REASONS_KEPT = 20
 
-Reader = Callable[[], Claim]
+Reader = Callable[[], ParsedFinding]
 
 
 def read_event(
@@ -52,17 +53,14 @@ def read_event(
     own_account: str | None = None,
     administrators: Collection[str] = (),
     rule_names: Collection[str] | None = None,
-) -> Intake:
+) -> IntakeResult:
     """Read the body of one queue message; every input gets a verdict, none raises.
 
     ``own_account``: findings about the forensic account are ignored. ``administrators``: accounts whose
     envelopes are believed when they carry a member's GuardDuty finding. ``rule_names``: Config rules that
     open cases, None for all.
-
-    When at least one finding is accepted the verdict is ACCEPT, and ``extra`` holds what became of the others
-    under ``ignored`` and ``quarantined``.
     """
-    rules = Rules(
+    rules = IntakeRules(
         received_at=received_at if received_at.tzinfo else received_at.replace(tzinfo=UTC),
         accept_samples=accept_samples,
         own_account=own_account,
@@ -74,36 +72,41 @@ def read_event(
         envelope = open_body(body)
         return _read(envelope, rules=rules)
     except QuarantineError as error:
-        return _intake(Verdict.QUARANTINE, reason=error.message, envelope=envelope)
+        return _result(IntakeVerdict.QUARANTINE, reason=error.message, envelope=envelope)
     except Exception as error:
-        # A message that kills its reader would come back for ever and keep the others waiting.
+        # A message that crashes its reader would be redelivered for ever and hold up the others.
         log.exception("event intake failed; the message is quarantined")
-        return _intake(Verdict.QUARANTINE, reason=f"internal error in the event intake: {error!r}", envelope=envelope)
+        return _result(
+            IntakeVerdict.QUARANTINE, reason=f"internal error in the event intake: {error!r}", envelope=envelope
+        )
 
 
-def _intake(
-    verdict: Verdict,
+def _result(
+    verdict: IntakeVerdict,
     *,
     reason: str,
     envelope: Envelope | None,
+    validations: Sequence[Validation] = (),
     findings: tuple[Finding, ...] = (),
-    unresolved: tuple[Unresolved, ...] = (),
-    unplaced: tuple[str, ...] = (),
-    extra: dict[str, Any] | None = None,
-) -> Intake:
-    return Intake(
+    ignored: Sequence[str] = (),
+    quarantined: Sequence[str] = (),
+    instance_state: InstanceState | None = None,
+) -> IntakeResult:
+    return IntakeResult(
         verdict=verdict,
         reason=clean(reason, limit=REASON_LENGTH),
         findings=findings,
-        unresolved=unresolved,
-        unplaced=unplaced,
+        ignored=tuple(ignored[:_REASONS_KEPT]),
+        quarantined=tuple(quarantined[:_REASONS_KEPT]),
+        unresolved=tuple(reference for validation in validations for reference in validation.unresolved),
+        unplaced=tuple(key for validation in validations for key in validation.unplaced),
+        instance_state=instance_state,
         event_id=clean(envelope.event_id, limit=128) if envelope and envelope.event_id else None,
         detail_type=clean(envelope.detail_type, limit=128) if envelope else None,
-        extra=extra or {},
     )
 
 
-def _read(envelope: Envelope, *, rules: Rules) -> Intake:
+def _read(envelope: Envelope, *, rules: IntakeRules) -> IntakeResult:
     if envelope.source != manual.SOURCE and envelope.detail_type not in _SOURCES:
         return _not_a_finding(envelope)
     expected = _SOURCES.get(envelope.detail_type)
@@ -117,30 +120,31 @@ def _read(envelope: Envelope, *, rules: Rules) -> Intake:
         if action is None:
             shown = clean(str(envelope.detail.get("actionName")), limit=80)
             offered = ", ".join(item.value for item in CustomAction)
-            return _intake(Verdict.IGNORE, reason=f"custom action {shown!r} is not ours ({offered})", envelope=envelope)
-    judgements = [
-        _judge(read, envelope=envelope, rules=rules) for read in _readers(envelope, action=action, rules=rules)
+            return _result(
+                IntakeVerdict.IGNORE, reason=f"custom action {shown!r} is not ours ({offered})", envelope=envelope
+            )
+    validations = [
+        _validated(read, envelope=envelope, rules=rules) for read in _readers(envelope, action=action, rules=rules)
     ]
-    return _combine(judgements, envelope=envelope)
+    return _combine(validations, envelope=envelope)
 
 
-def _not_a_finding(envelope: Envelope) -> Intake:
+def _not_a_finding(envelope: Envelope) -> IntakeResult:
     source = envelope.source or ""
     if not source.startswith("aws."):
         raise quarantine("source", value=envelope.source, problem=f"unknown event {envelope.detail_type}")
-    extra: dict[str, Any] = {}
+    state = None
     if envelope.detail_type == _STATE_CHANGE:
-        # No finding, but whoever follows a case on this instance wants to know.
         check_ids(envelope)
         instance = parse_instance(envelope.detail.get("instance-id"), field="detail.instance-id")
-        extra["instance_state"] = {
-            "account_id": envelope.account,
-            "region": envelope.region,
-            "instance_id": instance.instance_id,
-            "state": clean(str(envelope.detail.get("state")), limit=32),
-        }
+        state = InstanceState(
+            account_id=envelope.account,
+            region=envelope.region,
+            instance_id=instance.instance_id,
+            state=clean(str(envelope.detail.get("state")), limit=32),
+        )
     reason = f"{envelope.detail_type} of {source} carries no finding"
-    return _intake(Verdict.IGNORE, reason=reason, envelope=envelope, extra=extra)
+    return _result(IntakeVerdict.IGNORE, reason=reason, envelope=envelope, instance_state=state)
 
 
 def _action(envelope: Envelope) -> CustomAction | None:
@@ -159,7 +163,7 @@ def _plain(name: str) -> str:
     return re.sub(r"act(ion)?$", "", re.sub(r"[^a-z0-9]", "", name.lower()))
 
 
-def _readers(envelope: Envelope, *, action: CustomAction | None, rules: Rules) -> Iterator[Reader]:
+def _readers(envelope: Envelope, *, action: CustomAction | None, rules: IntakeRules) -> Iterator[Reader]:
     if envelope.source == manual.SOURCE:
         yield lambda: manual.read(envelope.detail, field="detail", envelope=envelope, rules=rules)
     elif envelope.detail_type == CONFIG:
@@ -177,50 +181,46 @@ def _readers(envelope: Envelope, *, action: CustomAction | None, rules: Rules) -
 
 
 def _security_hub_reader(
-    item: Any, *, field: str, envelope: Envelope, action: CustomAction | None, rules: Rules
+    item: object, *, field: str, envelope: Envelope, action: CustomAction | None, rules: IntakeRules
 ) -> Reader:
-    # By shape, not by detail-type: both formats have been seen under either.
-    module = ocsf if isinstance(item, dict) and "finding_info" in item else asff
+    # By format, not by detail-type: both formats have been seen under either.
+    module = ocsf if "finding_info" in members(item) else asff
     source = _SECURITY_HUB[envelope.detail_type]
     return lambda: module.read(item, field=field, envelope=envelope, rules=rules, source=source, action=action)
 
 
-def _judge(read: Reader, *, envelope: Envelope, rules: Rules) -> Judgement:
+def _validated(read: Reader, *, envelope: Envelope, rules: IntakeRules) -> Validation:
     try:
-        return judge(read(), envelope=envelope, rules=rules)
+        return validate(read(), envelope=envelope, rules=rules)
     except QuarantineError as error:
-        return Judgement(Verdict.QUARANTINE, reason=error.message)
+        return Validation(IntakeVerdict.QUARANTINE, reason=error.message)
 
 
-def _combine(judgements: list[Judgement], *, envelope: Envelope) -> Intake:
-    extra: dict[str, Any] = {}
-    by_verdict = {
-        verdict: [item.reason for item in judgements if item.verdict is verdict]
-        for verdict in (Verdict.QUARANTINE, Verdict.IGNORE)
-    }
-    open_ends: dict[str, Any] = {
-        "unresolved": tuple(ref for judgement in judgements for ref in judgement.unresolved),
-        "unplaced": tuple(key for judgement in judgements for key in judgement.unplaced),
-    }
-    findings = _newest(finding for judgement in judgements for finding in judgement.findings)
+def _combine(validations: list[Validation], *, envelope: Envelope) -> IntakeResult:
+    ignored = [v.reason for v in validations if v.verdict is IntakeVerdict.IGNORE]
+    quarantined = [v.reason for v in validations if v.verdict is IntakeVerdict.QUARANTINE]
+    findings = _newest(finding for validation in validations for finding in validation.findings)
     if findings:
-        for verdict, name in ((Verdict.QUARANTINE, "quarantined"), (Verdict.IGNORE, "ignored")):
-            if by_verdict[verdict]:
-                extra[name] = by_verdict[verdict][:_REMARKS]
-        counts = ", ".join(f"{len(extra[name])} {name}" for name in ("quarantined", "ignored") if name in extra)
-        reason = f"{len(findings)} accepted" + (f", {counts}" if counts else "")
-        return _intake(Verdict.ACCEPT, reason=reason, envelope=envelope, findings=findings, extra=extra, **open_ends)
-    for verdict, reasons in by_verdict.items():
-        if reasons:
-            others = f" (and {len(judgements) - 1} more findings in this event)" if len(judgements) > 1 else ""
-            return _intake(
-                verdict,
-                reason=clean(reasons[0], limit=REASON_LENGTH - len(others)) + others,
-                envelope=envelope,
-                extra=extra,
-                **open_ends,
-            )
-    return _intake(Verdict.IGNORE, reason="the event's list of findings is empty", envelope=envelope)
+        beside = {"quarantined": min(len(quarantined), _REASONS_KEPT), "ignored": min(len(ignored), _REASONS_KEPT)}
+        counts = [f"{count} {name}" for name, count in beside.items() if count]
+        return _result(
+            IntakeVerdict.ACCEPT,
+            reason=", ".join([f"{len(findings)} accepted", *counts]),
+            envelope=envelope,
+            validations=validations,
+            findings=findings,
+            ignored=ignored,
+            quarantined=quarantined,
+        )
+    if not validations:
+        return _result(IntakeVerdict.IGNORE, reason="the event's list of findings is empty", envelope=envelope)
+    others = f" (and {len(validations) - 1} more findings in this event)" if len(validations) > 1 else ""
+    return _result(
+        IntakeVerdict.QUARANTINE if quarantined else IntakeVerdict.IGNORE,
+        reason=clean((quarantined or ignored)[0], limit=REASON_LENGTH - len(others)) + others,
+        envelope=envelope,
+        validations=validations,
+    )
 
 
 def _newest(findings: Iterator[Finding]) -> tuple[Finding, ...]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
-from forensics.intake.readers.fields import clean, quarantine
+from forensics.intake.readers.fields import JsonObject, clean, elements, members, quarantine
 from forensics.intake.readers.identifiers import check_account, check_region
 
 MAXIMUM_BYTES = 256 * 1024
@@ -27,7 +27,7 @@ class Envelope:
 
     detail_type: str
     source: str | None
-    detail: dict[str, Any]
+    detail: JsonObject
     event_id: str | None = None
     account: str | None = None
     region: str | None = None
@@ -37,7 +37,7 @@ class Envelope:
 
 
 def open_body(body: object) -> Envelope:
-    """Read the body of a queue message: an EventBridge event, one that SNS wrapped, or a finding by itself.
+    """Read the body of a queue message: an EventBridge event, one that SNS wrapped, or a bare finding.
 
     Raises :class:`QuarantineError` for anything else.
     """
@@ -65,7 +65,7 @@ def check_ids(envelope: Envelope) -> None:
         check_region(envelope.region, field="region")
 
 
-def _parse(body: object) -> dict[str, Any]:
+def _parse(body: object) -> JsonObject:
     if not isinstance(body, str):
         raise quarantine("body", value=body, problem="the message body is not text")
     size = len(body.encode("utf-8", "surrogatepass"))
@@ -83,16 +83,16 @@ def _parse(body: object) -> dict[str, Any]:
     return message
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, object]]) -> JsonObject:
     result = dict(pairs)
     if len(result) != len(pairs):
         # Two parsers could read two different accounts from such an object.
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, _ in pairs if counts[name] > 1)
         raise quarantine(
             clean(twice, limit=60),
             value=[v for k, v in pairs if k == twice],
-            problem="the field is there twice",
+            problem="the field occurs twice",
         )
     return result
 
@@ -102,28 +102,28 @@ def _no_constant(name: str) -> None:
     raise ValueError(msg)
 
 
-def _check_depth(message: dict[str, Any]) -> None:
-    level: list[Any] = [message]
+def _check_depth(message: JsonObject) -> None:
+    level: list[object] = [message]
     for _ in range(MAXIMUM_DEPTH):
-        level = [
-            child
-            for node in level
-            for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, dict | list)
-        ]
+        level = [child for node in level for child in _containers(node)]
         if not level:
             return
     raise quarantine("body", value=message, problem=f"nested deeper than {MAXIMUM_DEPTH}")
 
 
-def _envelope(message: dict[str, Any]) -> Envelope:
+def _containers(node: object) -> list[object]:
+    """The objects and arrays directly inside a JSON object or array."""
+    children = members(node).values() if isinstance(node, dict) else elements(node)
+    return [child for child in children if isinstance(child, dict | list)]
+
+
+def _envelope(message: JsonObject) -> Envelope:
     detail = message.get("detail")
     if not isinstance(detail, dict):
         raise quarantine("detail", value=detail, problem="an event's detail is a JSON object")
     detail_type = message["detail-type"]
     if not isinstance(detail_type, str) or not detail_type:
         raise quarantine("detail-type", value=detail_type, problem="an event's detail-type is text")
-    resources = message.get("resources")
     return Envelope(
         detail_type=detail_type,
         source=_text(message, "source"),
@@ -132,11 +132,11 @@ def _envelope(message: dict[str, Any]) -> Envelope:
         account=_text(message, "account"),
         region=_text(message, "region"),
         time=_text(message, "time"),
-        resources=tuple(r for r in resources if isinstance(r, str)) if isinstance(resources, list) else (),
+        resources=tuple(r for r in elements(message.get("resources")) if isinstance(r, str)),
     )
 
 
-def _text(message: dict[str, Any], field: str) -> str | None:
+def _text(message: JsonObject, field: str) -> str | None:
     value = message.get(field)
     if value is None or value == "":
         return None
@@ -145,7 +145,7 @@ def _text(message: dict[str, Any], field: str) -> str | None:
     return value
 
 
-def _bare(message: dict[str, Any]) -> Envelope:
+def _bare(message: JsonObject) -> Envelope:
     found = _recognise(message)
     if found is None:
         fields = ", ".join(sorted(message)[:8])
@@ -156,7 +156,7 @@ def _bare(message: dict[str, Any]) -> Envelope:
     return Envelope(detail_type=detail_type, source=source, detail=detail, bare=True)
 
 
-def _recognise(message: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
+def _recognise(message: JsonObject) -> tuple[str, str, JsonObject] | None:
     fields = message.keys()
     findings = message.get("findings")
     if isinstance(findings, list):

@@ -1,4 +1,4 @@
-"""Reading single values of an event that nobody has checked yet."""
+"""Reading single values of an event that has not been checked yet."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel, to_pascal
 
 from forensics.errors import FindingError
 from forensics.models.finding import Severity
@@ -21,7 +22,7 @@ _VALUE_LENGTH = 80
 _EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
 _CLOCK_ERROR = timedelta(days=1)
 
-# What the new Security Hub puts before the specific type: true of the finding, but it says little.
+# What the new Security Hub puts before the specific type: true of the finding, but not specific.
 _GENERIC_TYPES = frozenset({"threats", "posture management", "vulnerabilities", "sensitive data"})
 
 _NORMALIZED_SCALE = ((90, Severity.CRITICAL), (70, Severity.HIGH), (40, Severity.MEDIUM), (1, Severity.LOW))
@@ -34,10 +35,22 @@ class QuarantineError(FindingError):
     default_action = "compare the event with the finding in the service that sent it, then send it again or discard it"
 
 
-class Arriving(BaseModel):
-    """Base of what arrives: only the fields that are read, everything else is skipped."""
+class ReceivedModel(BaseModel):
+    """Base of the models of received events: they name only the fields that are read, all others are skipped."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class CamelCaseModel(ReceivedModel):
+    """Received fields that are spelled ``accountId``."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class PascalCaseModel(ReceivedModel):
+    """Received fields that are spelled ``AwsAccountId``."""
+
+    model_config = ConfigDict(alias_generator=to_pascal)
 
 
 def _none_as_empty_list(value: object) -> object:
@@ -48,9 +61,10 @@ def _none_as_empty_object(value: object) -> object:
     return {} if value is None else value
 
 
-Many = Annotated[list[Any], BeforeValidator(_none_as_empty_list)]
-Fields = Annotated[dict[str, Any], BeforeValidator(_none_as_empty_object)]
-Shape = TypeVar("Shape", bound=Arriving)
+JsonObject = dict[str, object]
+Many = Annotated[list[object], BeforeValidator(_none_as_empty_list)]
+Fields = Annotated[JsonObject, BeforeValidator(_none_as_empty_object)]
+Shape = TypeVar("Shape", bound=ReceivedModel)
 
 
 def quarantine(field: str, *, value: object, problem: str) -> QuarantineError:
@@ -98,6 +112,16 @@ def types_of(values: Iterable[object]) -> tuple[str, ...]:
     return tuple(sorted(known, key=lambda text: text.lower() in _GENERIC_TYPES)[:_TYPE_COUNT])
 
 
+def members(value: object) -> JsonObject:
+    """Return ``value`` when it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def elements(value: object) -> list[object]:
+    """Return ``value`` when it is a JSON array, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
 def truth(value: object) -> bool:
     """Read a flag that some services send as text."""
     return value is True or (isinstance(value, str) and value.strip().lower() == "true")
@@ -141,9 +165,8 @@ def _moment(value: object) -> datetime | None:
 
 def vpc_of(details: object, *, interfaces: str, name: str) -> object:
     """The VPC of an instance's first network interface, as GuardDuty and OCSF describe it."""
-    listed = details.get(interfaces) if isinstance(details, dict) else None
-    first = listed[0] if isinstance(listed, list) and listed else None
-    return first.get(name) if isinstance(first, dict) else None
+    first = next(iter(elements(members(details).get(interfaces))), None)
+    return members(first).get(name)
 
 
 def severity_of_label(value: object) -> Severity | None:

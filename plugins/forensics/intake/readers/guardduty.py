@@ -1,18 +1,17 @@
-"""``GuardDuty Finding`` events (R28, R29)."""
+"""``GuardDuty Finding`` events."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
-
-from pydantic import ConfigDict
-from pydantic.alias_generators import to_camel
 
 from forensics.intake.readers.envelope import Envelope
 from forensics.intake.readers.fields import (
-    Arriving,
+    CamelCaseModel,
     Fields,
+    JsonObject,
+    elements,
+    members,
     moment,
     quarantine,
     read_as,
@@ -30,7 +29,7 @@ from forensics.intake.readers.identifiers import (
     parse_instance,
     underlying_id,
 )
-from forensics.intake.readers.parsed_finding import Binding, Claim, Rules, is_sample
+from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample
 from forensics.models.finding import FindingSource, Severity
 
 # Resources that list their *compromised* instances; EKS and ECS clusters list all their nodes instead.
@@ -47,18 +46,14 @@ STOLEN = "InstanceCredentialExfiltration"
 _ROLELESS_TYPE = re.compile(r"AttackSequence[:/]|:Runtime[/.-]|[:/]?MaliciousFile", re.IGNORECASE)
 
 
-class _Camel(Arriving):
-    model_config = ConfigDict(alias_generator=to_camel)
-
-
-class _Service(_Camel):
-    archived: Any = None
+class _GuardDutyService(CamelCaseModel):
+    archived: object = None
     resource_role: str | None = None
-    additional_info: Any = None
+    additional_info: object = None
     detection: Fields = {}
 
 
-class _Finding(_Camel):
+class _GuardDutyFinding(CamelCaseModel):
     account_id: str
     region: str
     id: str | None = None
@@ -67,14 +62,14 @@ class _Finding(_Camel):
     type: str
     title: str | None = None
     description: str | None = None
-    severity: Any = None
+    severity: object = None
     resource: Fields = {}
-    service: _Service = _Service()
-    created_at: Any = None
-    updated_at: Any = None
+    service: _GuardDutyService = _GuardDutyService()
+    created_at: object = None
+    updated_at: object = None
 
 
-class _SequenceResource(_Camel):
+class _SequenceResource(CamelCaseModel):
     uid: str | None = None
     name: str | None = None
     account_id: str | None = None
@@ -84,15 +79,15 @@ class _SequenceResource(_Camel):
     data: Fields = {}
 
 
-def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) -> Claim:
+def read(item: JsonObject, *, field: str, envelope: Envelope, rules: IntakeRules) -> ParsedFinding:
     """Read one finding, in the spelling of events or of the API; raises :class:`QuarantineError`."""
-    spelled = _camel_case(item)
+    spelled = members(_camel_case(item))
     if len(spelled) != len(item):
-        raise quarantine(field, value=", ".join(sorted(item)), problem="a field is there in two spellings")
-    finding = read_as(_Finding, value=spelled, field=field)
+        raise quarantine(field, value=", ".join(sorted(item)), problem="a field occurs in two spellings")
+    finding = read_as(_GuardDutyFinding, value=spelled, field=field)
     instances = _instances(finding, field=field)
     types = types_of([finding.type])
-    return Claim(
+    return ParsedFinding(
         source=FindingSource.GUARDDUTY,
         finding_id=_finding_id(finding, field=field),
         account=finding.account_id,
@@ -103,9 +98,8 @@ def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) 
         # GuardDuty sends a member's finding also in its administrator's account: there the envelope's account
         # is the administrator's, and detail.accountId decides. A foreign envelope is believed when it is of
         # an administrator the deployment names, or when the resource confirms detail.accountId: by the ARN
-        # of the instance profile, or by the owner given in an attack sequence. An event that says two
-        # accounts and shows nothing for either is quarantined. GuardDuty is regional: the Region has no
-        # such excuse.
+        # of the instance profile, or by the owner given in an attack sequence. An event that states two
+        # accounts without confirming either is quarantined. GuardDuty is regional: the Region must agree.
         account_binding=Binding.CONFIRMED,
         region_binding=Binding.SAME,
         types=types,
@@ -126,29 +120,29 @@ def meaningful_role(role: object, *, types: tuple[str, ...]) -> str | None:
     return None if any(_ROLELESS_TYPE.search(name) for name in types) else role.upper()
 
 
-def names_theft(text: object) -> bool:
-    """Whether a type says that an instance's credentials are used elsewhere."""
+def reports_stolen_credentials(text: object) -> bool:
+    """Whether a type says that an instance's credentials are used somewhere else."""
     return isinstance(text, str) and STOLEN in text
 
 
-def robbed_instance(principal: object, *, types: tuple[str, ...], field: str) -> list[InstanceRef]:
+def instance_of_stolen_credentials(principal: object, *, types: tuple[str, ...], field: str) -> list[InstanceRef]:
     """The instance whose credentials were stolen, by the name of the role's session.
 
     Only where GuardDuty says so: anybody who may assume a role may name the session after an instance. The finding is
     in the Region where the credentials were used, the instance may be in another.
     """
-    instance_id = instance_of_session(principal) if any(names_theft(kind) for kind in types) else None
+    instance_id = instance_of_session(principal) if any(reports_stolen_credentials(kind) for kind in types) else None
     return [InstanceRef(instance_id=instance_id, field=field, placed=False)] if instance_id else []
 
 
-def _camel_case(value: Any) -> Any:
+def _camel_case(value: object) -> object:
     """Lower the first letter of every field name: the API says AccountId where events say accountId."""
     if isinstance(value, dict):
         return {name[:1].lower() + name[1:]: _camel_case(child) for name, child in value.items()}
     return [_camel_case(child) for child in value] if isinstance(value, list) else value
 
 
-def _finding_id(finding: _Finding, *, field: str) -> str:
+def _finding_id(finding: _GuardDutyFinding, *, field: str) -> str:
     arn = parse_arn(finding.arn, field=f"{field}.arn")
     if arn is None or finding.arn is None:
         if not finding.id:
@@ -167,19 +161,22 @@ def _finding_id(finding: _Finding, *, field: str) -> str:
     return finding.arn
 
 
-def _sample(finding: _Finding, *, instances: tuple[InstanceRef, ...]) -> bool:
-    info = finding.service.additional_info
-    info = info if isinstance(info, dict) else {}
+def _sample(finding: _GuardDutyFinding, *, instances: tuple[InstanceRef, ...]) -> bool:
+    info = members(finding.service.additional_info)
+    # The same flag once more, as JSON in a text.
+    inner = _json_object(info.get("value"))
+    return is_sample(info.get("sample"), inner.get("sample"), title=finding.title, instances=instances)
+
+
+def _json_object(text: object) -> JsonObject:
+    """The object that a text holds as JSON; an empty one when it holds none."""
     try:
-        # The same flag once more, as JSON in a text.
-        value = json.loads(info.get("value") or "{}")
-    except (TypeError, ValueError, RecursionError):
-        value = {}
-    inner = value.get("sample") if isinstance(value, dict) else None
-    return is_sample(info.get("sample"), inner, title=finding.title, instances=instances)
+        return members(json.loads(text)) if isinstance(text, str) else {}
+    except (ValueError, RecursionError):
+        return {}
 
 
-def _instances(finding: _Finding, *, field: str) -> tuple[InstanceRef, ...]:
+def _instances(finding: _GuardDutyFinding, *, field: str) -> tuple[InstanceRef, ...]:
     found = []
     # There for resourceType Instance, for a Container on an instance and for credentials stolen from one.
     details = finding.resource.get("instanceDetails")
@@ -199,24 +196,26 @@ def _instances(finding: _Finding, *, field: str) -> tuple[InstanceRef, ...]:
     keys = finding.resource.get("accessKeyDetails")
     if not found and isinstance(keys, dict):
         found.extend(
-            robbed_instance(keys.get("principalId"), types=(finding.type,), field=f"{field}.resource.accessKeyDetails")
+            instance_of_stolen_credentials(
+                keys.get("principalId"), types=(finding.type,), field=f"{field}.resource.accessKeyDetails"
+            )
         )
     return tuple(found)
 
 
-def _profile_account(details: dict[str, Any], *, field: str) -> str | None:
-    profile = details.get("iamInstanceProfile")
-    arn = parse_arn(profile.get("arn"), field=f"{field}.iamInstanceProfile.arn") if isinstance(profile, dict) else None
+def _profile_account(details: JsonObject, *, field: str) -> str | None:
+    profile = members(details.get("iamInstanceProfile"))
+    arn = parse_arn(profile.get("arn"), field=f"{field}.iamInstanceProfile.arn")
     return arn.account or None if arn else None
 
 
-def _sequence_instances(sequence: dict[str, Any], *, field: str) -> list[InstanceRef]:
+def _sequence_instances(sequence: JsonObject, *, field: str) -> list[InstanceRef]:
     values = sequence.get("resources") or []
     if not isinstance(values, list):
         raise quarantine(f"{field}.resources", value=values, problem="not a list")
     resources = [read_as(_SequenceResource, value=v, field=f"{field}.resources.{i}") for i, v in enumerate(values)]
-    found = {}
-    known = {}
+    found: dict[str, InstanceRef] = {}
+    known: dict[str | None, InstanceRef] = {}
     for index, resource in enumerate(resources):
         if resource.resource_type == "EC2_INSTANCE":
             where = f"{field}.resources.{index}"
@@ -236,23 +235,23 @@ def _sequence_instances(sequence: dict[str, Any], *, field: str) -> list[Instanc
                 # A group's Region says nothing about its members: instance profiles have none.
                 instance = known.get(uid) or parse_instance(uid, field=where, account=resource.account_id)
                 found.setdefault(instance.instance_id, instance)
-    if not found and any(names_theft(signal.get("name")) for signal in _objects(sequence.get("signals"))):
+    if not found and any(
+        reports_stolen_credentials(members(signal).get("name")) for signal in elements(sequence.get("signals"))
+    ):
         for index, resource in enumerate(resources):
-            key = resource.data.get("accessKey")
-            principal = key.get("principalId") if isinstance(key, dict) else None
-            theft = robbed_instance(principal, types=(STOLEN,), field=f"{field}.resources.{index}.data.accessKey")
+            principal = members(resource.data.get("accessKey")).get("principalId")
+            theft = instance_of_stolen_credentials(
+                principal, types=(STOLEN,), field=f"{field}.resources.{index}.data.accessKey"
+            )
             found |= {instance.instance_id: instance for instance in theft}
     return list(found.values())
 
 
-def _objects(values: object) -> list[dict[str, Any]]:
-    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
-
-
-def _group_members(group: object, *, field: str) -> list[Any]:
-    members = group.get("ec2InstanceUids") if isinstance(group, dict) else None
-    if members is None:
+def _group_members(group: object, *, field: str) -> list[str]:
+    uids = members(group).get("ec2InstanceUids")
+    if uids is None:
         return []
-    if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
-        raise quarantine(field, value=members, problem="not a list of text")
-    return members
+    texts = [uid for uid in elements(uids) if isinstance(uid, str)]
+    if not isinstance(uids, list) or len(texts) != len(uids):
+        raise quarantine(field, value=uids, problem="not a list of text")
+    return texts

@@ -1,4 +1,4 @@
-"""Account, Region, ARN and instance ids: the gate that everything in an event passes (R31)."""
+"""Account, Region, ARN and instance ids: every identifier in an event is checked here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from forensics.intake.readers.fields import quarantine
 
-# ASCII on purpose: \d would let digits of other scripts through.
+# ASCII on purpose: \d would accept digits of other scripts.
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _INSTANCE = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _VPC = re.compile(r"vpc-[0-9a-f]{8,17}")
@@ -157,7 +157,7 @@ def parse_instance(
         account=account,
         region=region,
         partition=partition,
-        # Only ever compared: what is no VPC id says nothing.
+        # Only ever compared: a malformed VPC id is treated as absent.
         vpc_id=vpc_id if isinstance(vpc_id, str) and _VPC.fullmatch(vpc_id) else None,
     )
 
@@ -171,7 +171,7 @@ def instance_of_session(principal: object) -> str | None:
 
 
 def underlying_id(finding_id: str) -> str:
-    """Return what is the same in every shape of a finding.
+    """Return what is the same in every format of a finding.
 
     GuardDuty's finding id is unique, while the account and detector in its ARN may be the member's or the
     delegated administrator's: only the id itself counts.
@@ -180,7 +180,13 @@ def underlying_id(finding_id: str) -> str:
     return f"guardduty/{match.group(1)}" if match else finding_id
 
 
+def guardduty_id(finding_id: str) -> str | None:
+    """GuardDuty's own id of a finding; None when the id is not one of GuardDuty's, in whatever format it arrived."""
+    kind, _, identifier = underlying_id(finding_id).partition("/")
+    return identifier if kind == "guardduty" and identifier else None
+
+
 def finding_key(finding_id: str, *, account: str, region: str, instance_id: str) -> str:
-    """32 hexadecimal digits that identify one finding about one instance, whatever its shape (R25)."""
+    """32 hexadecimal digits that identify one finding about one instance, in whatever format it arrives."""
     text = "\n".join((underlying_id(finding_id), account, region, instance_id))
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]

@@ -1,7 +1,7 @@
-"""Our own event: a person asks for a case (source ``forensics.manual``), signed with the KMS key (R33).
+"""Our own event: a person's request for a case (source ``forensics.manual``), signed with the KMS key.
 
-The parser refuses what is unsigned, expired or valid for too long. Whether the signature is the key's, and the nonce
-new, is asked of KMS and the case table before the plan is made (``forensics.triage.finding_verifier``).
+The parser refuses what is unsigned, expired or valid for too long. Whether the key made the signature, and whether the
+nonce is new, is checked with KMS and the case table before the plan is made (``forensics.triage.finding_verifier``).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import rfc8785
 from pydantic import BeforeValidator, ConfigDict, StringConstraints
 
 from forensics.intake.readers.envelope import Envelope
-from forensics.intake.readers.fields import Arriving, clean, moment, quarantine, read_as, title_of
+from forensics.intake.readers.fields import JsonObject, ReceivedModel, clean, moment, quarantine, read_as, title_of
 from forensics.intake.readers.identifiers import parse_instance
-from forensics.intake.readers.parsed_finding import Binding, Claim, Rules
+from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding
 from forensics.models.finding import FindingSource, RequestSignature, Severity
 from forensics.models.plan import Action
 
@@ -40,15 +40,15 @@ def _as_decisions(value: object) -> object:
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 
 
-class _Signature(Arriving):
+class _SignatureFields(ReceivedModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     key_id: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
     value: Annotated[str, StringConstraints(min_length=8, max_length=2048)]
 
 
-class _Request(Arriving):
-    # A person's request is ours to define: a misspelt field would change what happens to a machine.
+class _SignedRequest(ReceivedModel):
+    # We define this format, so unknown fields are refused: a misspelt one would change what happens to a machine.
     model_config = ConfigDict(extra="forbid", strict=True)
 
     account_id: str
@@ -59,14 +59,14 @@ class _Request(Arriving):
     actions: Annotated[dict[str, bool] | None, BeforeValidator(_as_decisions)] = None
     nonce: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._-]{16,64}$")]
     expires_at: str
-    signature: _Signature
+    signature: _SignatureFields
 
 
-def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) -> Claim:
+def read(item: JsonObject, *, field: str, envelope: Envelope, rules: IntakeRules) -> ParsedFinding:
     """Read one request; raises :class:`QuarantineError`."""
-    request = read_as(_Request, value=item, field=field)
+    request = read_as(_SignedRequest, value=item, field=field)
     requester = clean(request.requester, limit=256)
-    return Claim(
+    return ParsedFinding(
         source=FindingSource.MANUAL,
         # The nonce, not the event: a request that is sent again is the same request.
         finding_id=f"manual/{request.nonce}",
@@ -74,7 +74,7 @@ def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) 
         region=request.region,
         instances=(parse_instance(request.instance_id, field=f"{field}.instance_id"),),
         title=title_of(f"Case requested by {requester}"),
-        # Whoever puts the event sits in another account than the target; the bus says who may.
+        # Whoever sends the event uses another account than the target's; the bus policy says who may.
         account_binding=Binding.FREE,
         region_binding=Binding.FREE,
         types=("Manual request",),
@@ -95,15 +95,16 @@ def read(item: dict[str, Any], *, field: str, envelope: Envelope, rules: Rules) 
     )
 
 
-def signed_text(item: dict[str, Any], *, field: str = "detail") -> str:
+def signed_text(item: JsonObject, *, field: str = "detail") -> str:
     """What the signature is over: the request without it, in RFC 8785 canonical JSON."""
+    unsigned: dict[str, Any] = {name: value for name, value in item.items() if name != "signature"}
     try:
-        return rfc8785.dumps({name: value for name, value in item.items() if name != "signature"}).decode("utf-8")
+        return rfc8785.dumps(unsigned).decode("utf-8")
     except (rfc8785.CanonicalizationError, ValueError) as error:
         raise quarantine(field, value=str(error), problem="the request has no canonical JSON form") from error
 
 
-def _expiry(request: _Request, *, field: str, rules: Rules) -> datetime:
+def _expiry(request: _SignedRequest, *, field: str, rules: IntakeRules) -> datetime:
     where = f"{field}.expires_at"
     try:
         until = datetime.fromisoformat(request.expires_at)

@@ -1,15 +1,15 @@
-"""OCSF findings of the new Security Hub: ``Findings Imported V2`` (R26)."""
+"""OCSF findings of the new Security Hub: ``Findings Imported V2``."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from forensics.intake.readers.envelope import Envelope
 from forensics.intake.readers.fields import (
-    Arriving,
     Fields,
+    JsonObject,
     Many,
+    ReceivedModel,
     clean,
+    members,
     moment,
     number,
     quarantine,
@@ -19,9 +19,9 @@ from forensics.intake.readers.fields import (
     types_of,
     vpc_of,
 )
-from forensics.intake.readers.guardduty import meaningful_role, robbed_instance
+from forensics.intake.readers.guardduty import instance_of_stolen_credentials, meaningful_role
 from forensics.intake.readers.identifiers import InstanceRef, is_instance, parse_instance
-from forensics.intake.readers.parsed_finding import Binding, Claim, Rules, is_sample
+from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample
 from forensics.models.finding import CustomAction, FindingSource, Severity
 
 _COMPLIANCE, _VULNERABILITY, _DATA_SECURITY = 2003, 2002, 2006
@@ -42,38 +42,38 @@ _SEVERITIES = {
 _INSTANCE_TYPES = frozenset({"AWS::EC2::Instance", "AwsEc2Instance"})
 
 
-class _Info(Arriving):
+class _OcsfFindingInfo(ReceivedModel):
     uid: str
     title: str | None = None
     desc: str | None = None
     types: Many = []
-    created_time: Any = None
-    created_time_dt: Any = None
-    modified_time: Any = None
-    modified_time_dt: Any = None
+    created_time: object = None
+    created_time_dt: object = None
+    modified_time: object = None
+    modified_time_dt: object = None
 
 
-class _Account(Arriving):
+class _OcsfAccount(ReceivedModel):
     uid: str | None = None
 
 
-class _Cloud(Arriving):
-    account: _Account | None = None
+class _OcsfCloud(ReceivedModel):
+    account: _OcsfAccount | None = None
     region: str | None = None
     cloud_partition: str | None = None
 
 
-class _Owner(Arriving):
-    account: _Account | None = None
+class _OcsfOwner(ReceivedModel):
+    account: _OcsfAccount | None = None
 
 
-class _Resource(Arriving):
+class _OcsfResource(ReceivedModel):
     type: str | None = None
     uid: str | None = None
     region: str | None = None
     cloud_partition: str | None = None
-    owner: _Owner | None = None
-    data: Any = None
+    owner: _OcsfOwner | None = None
+    data: object = None
 
     @property
     def account(self) -> str | None:
@@ -81,16 +81,16 @@ class _Resource(Arriving):
         return self.owner.account.uid if self.owner and self.owner.account else None
 
 
-class _Ocsf(Arriving):
-    class_uid: Any = None
-    finding_info: _Info
-    cloud: _Cloud = _Cloud()
+class _OcsfFinding(ReceivedModel):
+    class_uid: object = None
+    finding_info: _OcsfFindingInfo
+    cloud: _OcsfCloud = _OcsfCloud()
     resources: Many = []
-    severity: Any = None
-    severity_id: Any = None
-    status: Any = None
-    status_id: Any = None
-    activity_id: Any = None
+    severity: object = None
+    severity_id: object = None
+    status: object = None
+    status_id: object = None
+    activity_id: object = None
     compliance: Fields = {}
     vendor_attributes: Fields = {}
     metadata: Fields = {}
@@ -99,21 +99,21 @@ class _Ocsf(Arriving):
 
 
 def read(
-    item: dict[str, Any],
+    item: object,
     *,
     field: str,
     envelope: Envelope,
-    rules: Rules,
+    rules: IntakeRules,
     source: FindingSource,
     action: CustomAction | None = None,
-) -> Claim:
+) -> ParsedFinding:
     """Read one OCSF finding of any 1.x version; raises :class:`QuarantineError`."""
-    ocsf = read_as(_Ocsf, value=item, field=field)
-    resources = [read_as(_Resource, value=v, field=f"{field}.resources.{i}") for i, v in enumerate(ocsf.resources)]
+    ocsf = read_as(_OcsfFinding, value=item, field=field)
+    resources = [read_as(_OcsfResource, value=v, field=f"{field}.resources.{i}") for i, v in enumerate(ocsf.resources)]
     types = types_of(ocsf.finding_info.types)
-    instances = _instances(resources, field=field) or _robbed(resources, types=types, field=field)
+    instances = _instances(resources, field=field) or _of_stolen_credentials(resources, types=types, field=field)
     info = ocsf.finding_info
-    return Claim(
+    return ParsedFinding(
         source=source,
         finding_id=info.uid,
         account=_account(ocsf, resources=resources, field=field),
@@ -137,7 +137,7 @@ def read(
     )
 
 
-def _account(ocsf: _Ocsf, *, resources: list[_Resource], field: str) -> str:
+def _account(ocsf: _OcsfFinding, *, resources: list[_OcsfResource], field: str) -> str:
     stated = ocsf.cloud.account.uid if ocsf.cloud.account else None
     account = stated or next((resource.account for resource in resources if resource.account), None)
     if account is None:
@@ -147,7 +147,7 @@ def _account(ocsf: _Ocsf, *, resources: list[_Resource], field: str) -> str:
     return account
 
 
-def _instances(resources: list[_Resource], *, field: str) -> tuple[InstanceRef, ...]:
+def _instances(resources: list[_OcsfResource], *, field: str) -> tuple[InstanceRef, ...]:
     found = []
     for index, resource in enumerate(resources):
         if resource.type not in _INSTANCE_TYPES and not is_instance(resource.uid):
@@ -161,7 +161,7 @@ def _instances(resources: list[_Resource], *, field: str) -> tuple[InstanceRef, 
             partition=resource.cloud_partition,
             vpc_id=vpc_of(resource.data, interfaces="network_interfaces", name="vpc_id"),
         )
-        described = resource.data.get("instance_id") if isinstance(resource.data, dict) else None
+        described = members(resource.data).get("instance_id")
         if described and described != instance.instance_id:
             raise quarantine(
                 where,
@@ -172,15 +172,18 @@ def _instances(resources: list[_Resource], *, field: str) -> tuple[InstanceRef, 
     return tuple(found)
 
 
-def _robbed(resources: list[_Resource], *, types: tuple[str, ...], field: str) -> tuple[InstanceRef, ...]:
+def _of_stolen_credentials(
+    resources: list[_OcsfResource], *, types: tuple[str, ...], field: str
+) -> tuple[InstanceRef, ...]:
     found: list[InstanceRef] = []
     for index, resource in enumerate(resources):
-        principal = resource.data.get("principal_id") if isinstance(resource.data, dict) else None
-        found += robbed_instance(principal, types=types, field=f"{field}.resources.{index}.data.principal_id")
+        principal = members(resource.data).get("principal_id")
+        where = f"{field}.resources.{index}.data.principal_id"
+        found += instance_of_stolen_credentials(principal, types=types, field=where)
     return tuple(found)
 
 
-def _severity(ocsf: _Ocsf) -> Severity:
+def _severity(ocsf: _OcsfFinding) -> Severity:
     for identifier, label in (
         (ocsf.severity_id, ocsf.severity),
         (ocsf.vendor_attributes.get("severity_id"), ocsf.vendor_attributes.get("severity")),
@@ -192,10 +195,10 @@ def _severity(ocsf: _Ocsf) -> Severity:
     return Severity.INFORMATIONAL
 
 
-def _closed(ocsf: _Ocsf) -> str | None:
+def _closed(ocsf: _OcsfFinding) -> str | None:
     kind = number(ocsf.class_uid)
     if kind is not None and kind not in _CLASSES:
-        return f"OCSF class {kind:g} is not a class of findings that is read"
+        return f"OCSF class {kind:g} is not one of the finding classes that are read"
     status = number(ocsf.status_id)
     closed = _CLOSED_STATUS.get(int(status)) if status is not None else None
     label = ocsf.status.lower() if isinstance(ocsf.status, str) else ""
@@ -212,7 +215,7 @@ def _closed(ocsf: _Ocsf) -> str | None:
     return None
 
 
-def _sample(ocsf: _Ocsf, *, instances: tuple[InstanceRef, ...]) -> bool:
+def _sample(ocsf: _OcsfFinding, *, instances: tuple[InstanceRef, ...]) -> bool:
     flags = [
         ocsf.unmapped.get("Sample"),
         ocsf.unmapped.get("ProductFields.aws/guardduty/service/additionalInfo/sample"),
@@ -221,22 +224,16 @@ def _sample(ocsf: _Ocsf, *, instances: tuple[InstanceRef, ...]) -> bool:
     return is_sample(*flags, title=ocsf.finding_info.title, instances=instances)
 
 
-def _role(ocsf: _Ocsf, *, types: tuple[str, ...]) -> str | None:
+def _role(ocsf: _OcsfFinding, *, types: tuple[str, ...]) -> str | None:
     stated = [data.get("resource_role") for data in _evidence_data(ocsf)]
     stated.append(ocsf.unmapped.get("ProductFields.aws/guardduty/service/resourceRole"))
     return next((role for role in (meaningful_role(value, types=types) for value in stated) if role), None)
 
 
-def _evidence_data(ocsf: _Ocsf) -> list[dict[str, Any]]:
-    found = []
-    for evidence in ocsf.evidences:
-        data = evidence.get("data") if isinstance(evidence, dict) else None
-        if isinstance(data, dict):
-            found.append(data)
-    return found
+def _evidence_data(ocsf: _OcsfFinding) -> list[JsonObject]:
+    return [members(members(evidence).get("data")) for evidence in ocsf.evidences]
 
 
-def _product(ocsf: _Ocsf) -> str:
-    product = ocsf.metadata.get("product")
-    name = product.get("name") if isinstance(product, dict) else None
+def _product(ocsf: _OcsfFinding) -> str:
+    name = members(ocsf.metadata.get("product")).get("name")
     return clean(name, limit=256) if isinstance(name, str) else ""

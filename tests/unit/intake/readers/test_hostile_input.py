@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forensics.intake.readers import read_event
-from forensics.models.finding import Intake, Verdict
+from forensics.models.intake import IntakeResult, IntakeVerdict
 from tests.fuzz import oracle
 
 EVENTS = Path(__file__).parents[3] / "data" / "events"
@@ -47,12 +47,12 @@ ANY_JSON = st.recursive(
 QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 
-def check(body: Any) -> Intake:
+def check(body: Any) -> IntakeResult:
     intake = read_event(body, received_at=RECEIVED_AT, accept_samples=True, own_account="222233334444")
     assert not intake.reason.startswith("internal error"), intake.reason
     assert 0 < len(intake.reason) <= 300
     assert intake.reason.isprintable()
-    assert bool(intake.findings) == (intake.verdict is Verdict.ACCEPT)
+    assert bool(intake.findings) == (intake.verdict is IntakeVerdict.ACCEPT)
     if isinstance(body, str):
         oracle.check(body, intake)
     return intake
@@ -69,7 +69,7 @@ def paths(node: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @QUICK
 @given(st.text(max_size=200))
 def test_any_text(body):
-    assert check(body).verdict is Verdict.QUARANTINE
+    assert check(body).verdict is IntakeVerdict.QUARANTINE
 
 
 @QUICK
@@ -133,7 +133,7 @@ def test_every_single_field_replaced(name):
 )
 def test_what_is_no_event_is_quarantined(body, problem):
     intake = check(body)
-    assert intake.verdict is Verdict.QUARANTINE
+    assert intake.verdict is IntakeVerdict.QUARANTINE
     assert problem in intake.reason
 
 

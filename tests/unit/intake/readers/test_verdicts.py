@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from forensics.models.finding import Verdict
+from forensics.models.intake import IntakeVerdict
 
 EVENTS = Path(__file__).parents[3] / "data" / "events"
-ACCEPT, IGNORE, QUARANTINE = Verdict.ACCEPT, Verdict.IGNORE, Verdict.QUARANTINE
+ACCEPT, IGNORE, QUARANTINE = IntakeVerdict.ACCEPT, IntakeVerdict.IGNORE, IntakeVerdict.QUARANTINE
 FIRST, SECOND, THIRD = "i-0aaaaaaaaaaaaaaa1", "i-0bbbbbbbbbbbbbbb2", "i-0ccccccccccccccc3"
 
 # event, verdict, a part of the reason, instances

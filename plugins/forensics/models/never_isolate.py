@@ -1,4 +1,4 @@
-"""The never-isolate list: what the product must not cut off by itself (R98)."""
+"""The never-isolate list: what the product must not isolate by itself."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from forensics.models.base import Model, Utc
 from forensics.models.policy import PROTECTED_PREFIX
 
 
-class Kind(StrEnum):
-    """What an entry names the instance by."""
+class NeverIsolateKind(StrEnum):
+    """How an entry identifies instances."""
 
     INSTANCE = "instance"
     AUTO_SCALING_GROUP = "auto_scaling_group"
@@ -24,37 +24,39 @@ class Kind(StrEnum):
     TAG = "tag"
 
 
-class Entry(Model):
+class NeverIsolateEntry(Model):
     """One line of the list."""
 
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,47}$")]
-    kind: Kind
+    kind: NeverIsolateKind
     value: str = Field(min_length=1, max_length=256, description="id, name or ARN; for a tag key or key=value")
-    account_id: str | None = Field(default=None, pattern=r"^[0-9]{12}$", description="only in this account; none: all")
+    account_id: str | None = Field(
+        default=None, pattern=r"^[0-9]{12}$", description="only in this account; all when absent"
+    )
     reason: str = Field(min_length=3, max_length=200)
-    until: Utc | None = Field(default=None, description="the entry ends by itself")
+    until: Utc | None = Field(default=None, description="when the entry expires")
 
     @model_validator(mode="after")
     def _tag_is_protected(self) -> Self:
-        if self.kind is Kind.TAG and not self.value.startswith(PROTECTED_PREFIX):
-            # Anybody who may tag an instance could protect it from us, an intruder included (R97).
+        if self.kind is NeverIsolateKind.TAG and not self.value.startswith(PROTECTED_PREFIX):
+            # Anybody who may tag an instance, an intruder included, could otherwise protect it from isolation.
             msg = f"a tag of the list must be in the namespace {PROTECTED_PREFIX} that the SCP protects"
             raise ValueError(msg)
         return self
 
 
-class NeverIsolate(Model):
+class NeverIsolateList(Model):
     """One version of the list."""
 
     schema_name: str = Field(alias="schema", pattern="^forensics.never-isolate/1$")
     version: str = Field(min_length=1, max_length=40)
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[NeverIsolateEntry, ...] = ()
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Self:
         ids = [entry.id for entry in self.entries]
         twice = sorted({i for i in ids if ids.count(i) > 1})
         if twice:
-            msg = f"entry {twice[0]} is there twice"
+            msg = f"entry {twice[0]} occurs twice"
             raise ValueError(msg)
         return self

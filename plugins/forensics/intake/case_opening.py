@@ -1,0 +1,74 @@
+"""The first step of a case's run: admit a person's request, and record that the case is open."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from forensics.aws.sns import Notifier
+from forensics.case.recorder import CaseRecorder
+from forensics.errors import CaseConflictError, ForensicsError
+from forensics.intake.admission import CaseAdmission
+from forensics.intake.manual_request import ManualRequest
+from forensics.models.case import CaseStatus, Milestone, TimelineKind
+from forensics.models.custody import CustodyAction
+
+
+def open_requested_case(
+    admission: CaseAdmission, request: ManualRequest, *, run_id: str, requested_at: datetime, user: str | None
+) -> str:
+    """Open the case that a person asked for; returns its id.
+
+    Raises :class:`InvalidCaseError` for a request that is not valid, and :class:`CaseConflictError` when the instance has
+    an open case already: the request has joined that one.
+    """
+    finding = request.finding(run_id=run_id, requested_at=requested_at, user=user)
+    admitted = admission.admit(finding, received_at=requested_at, run_id=run_id)
+    if admitted.outcome.joined or admitted.case.run_id != run_id:
+        holder = admitted.case.case_id
+        msg = f"instance {finding.instance_id} already has an open case: {holder}"
+        raise CaseConflictError(msg, next_action=f"continue in the run of case {holder}; the request was noted there")
+    return admitted.case.case_id
+
+
+def record_opening(recorder: CaseRecorder, *, run_id: str) -> None:
+    """Record that the run has the case: lock, milestones, ledger, timeline, one notification."""
+    case, store = recorder.case, recorder.gateways.store
+    store.hold_lock(case)
+    store.update_case(case.case_id, run_id=run_id, status=CaseStatus.OPEN)
+    finding = recorder.findings()[0]
+    recorder.milestone(Milestone.RECEIVED, case.received_at or case.opened_at)
+    recorder.milestone(Milestone.OPENED, case.opened_at)
+    if finding.updated_at or finding.created_at:
+        recorder.milestone(Milestone.FINDING_EVENT, finding.updated_at or finding.created_at)
+    recorder.custody(
+        CustodyAction.CASE_OPENED,
+        detail={
+            "finding": finding.finding_id[:500],
+            "source": finding.source.value,
+            "run_id": run_id,
+            "reason": case.reason or "",
+        },
+        once="case-opened",
+    )
+    recorder.note(
+        f"finding: {case.title} ({case.severity}, {case.source})",
+        kind=TimelineKind.FINDING,
+        at=finding.updated_at or case.opened_at,
+    )
+    recorder.note("case opened", at=case.opened_at)
+    recorder.announce(
+        "case_opened",
+        f"Case opened: {case.title[:60]}",
+        lines=[f"Severity {case.severity}, from {case.source}"],
+    )
+
+
+def announce_refusal(notifier: Notifier, request: ManualRequest, error: ForensicsError) -> None:
+    """Nothing was opened: notify people who are not looking at the UI."""
+    notifier.publish(
+        case_id="none",
+        event="request_refused",
+        subject=f"Forensic case refused: {type(error).__name__}",
+        lines=[str(error), f"What to do next: {error.next_action}"],
+        facts={"instance_id": request.instance_id[:40], "account_id": request.account_id[:20]},
+    )

@@ -1,0 +1,170 @@
+"""Whether a parsed finding agrees with its envelope and its resources, and what becomes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from forensics.intake.readers.envelope import Envelope
+from forensics.intake.readers.fields import QuarantineError, quarantine
+from forensics.intake.readers.identifiers import (
+    SAMPLE_INSTANCE,
+    InstanceRef,
+    check_account,
+    check_finding_id,
+    check_partition,
+    check_region,
+    finding_key,
+    partition_of,
+)
+from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding
+from forensics.models.finding import CustomAction, Finding
+from forensics.models.intake import IntakeVerdict, UnresolvedFinding
+
+# The instance of a finding whose resource has not been resolved yet.
+PLACEHOLDER_INSTANCE = "i-00000000"
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What becomes of one parsed finding."""
+
+    verdict: IntakeVerdict
+    reason: str = ""
+    findings: tuple[Finding, ...] = ()
+    unresolved: tuple[UnresolvedFinding, ...] = ()
+    unplaced: tuple[str, ...] = ()
+
+
+def validate(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -> Validation:
+    """Validate one parsed finding, in order: malformed ids, closed, no instance, contradictions, sample, own account.
+
+    A finding without an instance is ignored before contradictions are looked for: without a target it can do no
+    harm. Raises :class:`QuarantineError`.
+    """
+    check_finding_id(parsed.finding_id, field="finding id")
+    check_account(parsed.account, field="finding account")
+    if parsed.region is not None:
+        check_region(parsed.region, field="finding Region")
+    if parsed.partition is not None:
+        check_partition(parsed.partition, field="finding partition")
+    # A release comes last: it may be ordered on a finding that is resolved already.
+    if parsed.closed and parsed.action is not CustomAction.RELEASE:
+        return Validation(IntakeVerdict.IGNORE, reason=parsed.closed)
+    if not parsed.instances:
+        unresolved = () if parsed.account == rules.own_account else _unresolved(parsed, envelope=envelope, rules=rules)
+        return Validation(IntakeVerdict.IGNORE, reason=parsed.no_instance, unresolved=unresolved)
+    # One contradiction discredits the whole finding: its other resources come from the same sender.
+    findings, unplaced = {}, []
+    for instance in parsed.instances:
+        finding = _finding(parsed, instance=instance, envelope=envelope, rules=rules)
+        findings[finding.key] = finding
+        if not instance.placed:
+            unplaced.append(finding.key)
+    if parsed.sample and not rules.accept_samples:
+        return Validation(IntakeVerdict.IGNORE, reason="sample finding; the setting accept_samples is off")
+    if parsed.account == rules.own_account:
+        return Validation(IntakeVerdict.IGNORE, reason="finding about the forensic account itself")
+    return Validation(IntakeVerdict.ACCEPT, findings=tuple(findings.values()), unplaced=tuple(unplaced))
+
+
+def resolved(unresolved: UnresolvedFinding, *, instance_id: str) -> Finding:
+    """The finding about the instance that its resource is attached to."""
+    return _moved(unresolved.template, region=unresolved.region, instance_id=instance_id)
+
+
+def placed(finding: Finding, *, region: str) -> Finding:
+    """The finding with the Region that its instance really is in."""
+    return _moved(finding, region=region, instance_id=finding.instance_id)
+
+
+def _moved(finding: Finding, *, region: str, instance_id: str) -> Finding:
+    key = finding_key(finding.finding_id, account=finding.account_id, region=region, instance_id=instance_id)
+    changes = {"region": region, "instance_id": instance_id, "key": key}
+    return Finding.model_validate({**finding.model_dump(), **changes})
+
+
+def _unresolved(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -> tuple[UnresolvedFinding, ...]:
+    attached = parsed.attached
+    if attached is None:
+        return ()
+    # The place is checked as for an instance.
+    placeholder = InstanceRef(instance_id=PLACEHOLDER_INSTANCE, field=attached.field)
+    template = _finding(parsed, instance=placeholder, envelope=envelope, rules=rules)
+    return (UnresolvedFinding(resource_type=attached.type, resource_id=attached.id, template=template),)
+
+
+def _finding(parsed: ParsedFinding, *, instance: InstanceRef, envelope: Envelope, rules: IntakeRules) -> Finding:
+    region = _place(parsed, instance=instance, envelope=envelope, rules=rules)
+    return Finding(
+        key=finding_key(parsed.finding_id, account=parsed.account, region=region, instance_id=instance.instance_id),
+        source=parsed.source,
+        finding_id=parsed.finding_id,
+        title=parsed.title,
+        types=parsed.types,
+        severity=parsed.severity,
+        account_id=parsed.account,
+        region=region,
+        instance_id=instance.instance_id,
+        resource_role=parsed.resource_role,
+        created_at=parsed.created_at,
+        updated_at=parsed.updated_at,
+        action=parsed.action,
+        sample=parsed.sample or instance.instance_id == SAMPLE_INSTANCE,
+        posture=parsed.posture,
+        product=parsed.product,
+        requester=parsed.requester,
+        reason=parsed.reason,
+        requested=parsed.requested,
+        signature=parsed.signature,
+        ocsf=parsed.ocsf,
+        vpc_id=instance.vpc_id,
+    )
+
+
+def _place(parsed: ParsedFinding, *, instance: InstanceRef, envelope: Envelope, rules: IntakeRules) -> str:
+    """Return the instance's Region once finding, resource and envelope agree on where it is."""
+    if instance.account and instance.account != parsed.account:
+        raise _contradiction(instance, name="account", stated=instance.account, of_finding=parsed.account)
+    region = parsed.region or instance.region or envelope.region
+    if region is None:
+        raise quarantine("finding Region", value=None, problem="neither finding, resource nor envelope name a Region")
+    if instance.region and instance.region != region:
+        raise _contradiction(instance, name="Region", stated=instance.region, of_finding=region)
+    for stated in (parsed.partition, instance.partition):
+        if stated and stated != partition_of(region):
+            raise quarantine(instance.field, value=stated, problem=f"Region {region} is not in this partition")
+    known = envelope.account in rules.administrators
+    _bind(
+        parsed.account_binding,
+        name="account",
+        envelope=envelope.account,
+        of_finding=parsed.account,
+        confirmed=bool(instance.account) or known,
+    )
+    _bind(
+        parsed.region_binding,
+        name="region",
+        envelope=envelope.region,
+        of_finding=region,
+        confirmed=bool(instance.region),
+    )
+    return region
+
+
+def _contradiction(instance: InstanceRef, *, name: str, stated: str, of_finding: str) -> QuarantineError:
+    return quarantine(
+        f"{instance.field} ({instance.instance_id})",
+        value=stated,
+        problem=f"the resource's {name} contradicts the finding's {name} {of_finding}",
+    )
+
+
+def _bind(binding: Binding, *, name: str, envelope: str | None, of_finding: str, confirmed: bool) -> None:
+    if envelope is None or envelope == of_finding or binding is Binding.FREE:
+        return
+    if binding is Binding.CONFIRMED and confirmed:
+        return
+    problem = f"the envelope's {name} contradicts the finding's {name} {of_finding}"
+    if binding is Binding.CONFIRMED:
+        problem += " and nothing in the resource confirms the latter"
+    raise quarantine(name, value=envelope, problem=problem)

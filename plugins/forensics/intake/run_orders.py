@@ -1,0 +1,71 @@
+"""Which DAG runs a finding needs. Pure; run ids follow from case and finding, so that no run is started twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from forensics.errors import FindingError
+from forensics.intake.messages import RunOrder
+from forensics.models.case import Case
+from forensics.models.finding import PERSONS_RANK, CustomAction, Finding
+
+
+@dataclass(frozen=True)
+class TriggeredDags:
+    """The DAGs that findings start; without ``extension`` or ``release`` such findings only join."""
+
+    case: str = "forensic_case"
+    extension: str | None = None
+    release: str | None = None
+
+
+def case_orders(dags: TriggeredDags, case: Case, finding: Finding, *, wants_more: bool) -> list[RunOrder]:
+    """The run of the case, and the run that extends its plan when the finding may ask for more than the plan.
+
+    The case's run is ordered also when the finding joined: the worker that opened the case may have died before the run
+    existed.
+    """
+    note = f"{finding.severity.value}, {finding.source.value}, {case.instance_id}: {finding.title[:200]}"
+    place = {"account_id": case.account_id, "region": case.region, "instance_id": case.instance_id}
+    orders = [
+        RunOrder(
+            dag_id=dags.case,
+            run_id=case.run_id or case.case_id,
+            conf={"case_id": case.case_id, **place},
+            note=f"finding_intake: {note}",
+            rank=finding.intake_rank,
+        )
+    ]
+    if wants_more and dags.extension:
+        orders.append(
+            RunOrder(
+                dag_id=dags.extension,
+                run_id=f"{case.case_id}-{finding.key[:12]}-{finding.severity.value.lower()}",
+                conf={"case_id": case.case_id},
+                note=f"joined: {note}",
+                rank=finding.intake_rank,
+            )
+        )
+    return orders
+
+
+def release_order(dag_id: str, finding: Finding, *, case: Case | None, received_at: datetime) -> RunOrder:
+    """The release of the case that contained the finding's instance; another person approves it.
+
+    It opens no case. Pressed or delivered twice within a minute, it is one run. Raises :class:`FindingError` when no
+    case has contained the instance.
+    """
+    if case is None:
+        place = f"{finding.instance_id} in account {finding.account_id}, {finding.region}"
+        msg = f"{CustomAction.RELEASE.value}: no case has contained {place}"
+        raise FindingError(msg, next_action="nothing was changed by this product, so there is nothing to release")
+    requester = finding.requester or f"custom action {CustomAction.RELEASE.value}"
+    reason = (finding.reason or f"ordered on the finding {finding.title}")[:500]
+    return RunOrder(
+        dag_id=dag_id,
+        run_id=f"{case.case_id}-release-{received_at:%Y%m%dT%H%MZ}",
+        conf={"case_id": case.case_id, "requester": requester[:100], "reason": reason},
+        note=f"{requester}: {case.instance_id}",
+        rank=PERSONS_RANK,
+    )

@@ -1,0 +1,71 @@
+"""One message to one result: custom actions, several findings, other events."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from forensics.models.finding import CustomAction
+from forensics.models.intake import IntakeVerdict
+from tests.unit.intake.readers.events import INSTANCE, only
+
+
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [
+        ("asff_action_isolate_two_findings", CustomAction.ISOLATE),
+        ("asff_action_triage", CustomAction.TRIAGE),
+        ("asff_action_legacy", CustomAction.FULL),
+    ],
+)
+def test_custom_action(event, read, name, action):
+    assert {finding.action for finding in read(event(name)).findings} == {action}
+
+
+def test_custom_action_that_says_two_things(event, read):
+    body = event("asff_action_triage")
+    body["detail"]["actionName"] = "ForensicFull"
+    intake = read(body)
+    assert intake.verdict is IntakeVerdict.QUARANTINE
+    assert "disagree: ForensicFull, ForensicTriage" in intake.reason
+
+
+def test_release_is_heard_on_a_resolved_finding_and_other_actions_are_not(event, read):
+    for action, verdict in ((CustomAction.RELEASE, IntakeVerdict.ACCEPT), (CustomAction.FULL, IntakeVerdict.IGNORE)):
+        body = event("asff_action_triage")
+        body["detail"]["actionName"] = action.value
+        body["resources"] = [arn.replace("ForensicTriage", action.value) for arn in body["resources"]]
+        body["detail"]["findings"][0]["Workflow"] = {"Status": "RESOLVED"}
+        intake = read(body)
+        assert intake.verdict is verdict, intake.reason
+        assert {finding.action for finding in intake.findings} <= {CustomAction.RELEASE}
+
+
+def test_one_contradiction_spoils_its_finding_but_not_its_siblings(event, read):
+    body = event("asff_action_isolate_two_findings")
+    resource = body["detail"]["findings"][0]["Resources"][2]
+    resource["Id"] = resource["Id"].replace("333344445555", "111122223333")
+    intake = read(body)
+    assert only(intake).instance_id == INSTANCE
+    assert len(intake.quarantined) == 1
+    assert len(intake.ignored) == 1
+    assert intake.reason == "1 accepted, 1 quarantined, 1 ignored"
+
+
+def test_the_same_finding_twice_keeps_the_newest(event, read):
+    body = event("asff_imported_guardduty_c2")
+    older = json.loads(json.dumps(body["detail"]["findings"][0]))
+    older["UpdatedAt"] = "2026-10-04T00:00:00.000Z"
+    body["detail"]["findings"].append(older)
+    assert only(read(body)).updated_at.day == 5
+
+
+def test_state_change_reports_the_state(event, read):
+    state = read(event("ec2_state_change")).instance_state
+    assert (state.instance_id, state.state) == (INSTANCE, "stopped")
+
+
+def test_intake_survives_json(event, read):
+    intake = read(event("asff_action_isolate_two_findings"))
+    assert type(intake).model_validate_json(intake.model_dump_json()) == intake

@@ -1,0 +1,105 @@
+"""When a finding is annotated, with which note, and that a refusal stops nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from forensics.errors import AccessDeniedError
+from forensics.intake.annotation import annotate, note_text
+from forensics.intake.write_back import FindingWriteBack, WriteBackStage
+from forensics.models.case import CaseStatus
+from forensics.models.finding import Finding, FindingSource
+from forensics.settings import Settings, get_settings
+from tests.unit.builders import CASE_ID, INSTANCE, case, finding
+from tests.unit.recorders import StoreInMemory
+
+
+class WriteBack(FindingWriteBack):
+    """Keeps what is written."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.broken = broken
+        self.written: list[tuple[str, WriteBackStage]] = []
+
+    def annotate(self, finding: Finding, *, text: str, stage: WriteBackStage) -> None:
+        self.written.append((text, stage))
+        if self.broken:
+            raise AccessDeniedError("not allowed")
+
+
+@pytest.fixture
+def settings(settings_environment: dict[str, str]) -> Settings:
+    return get_settings()
+
+
+def notes(store: StoreInMemory) -> list[str]:
+    return [str(data["what"]) for _, data in store.items(CASE_ID, "TIMELINE#")]
+
+
+def write(
+    target: WriteBack, store: StoreInMemory, settings: Settings, *, item: Finding, status: CaseStatus = CaseStatus.OPEN
+) -> None:
+    opened = case(status=status, run_id="run-1")
+    annotate([item], case=opened, store=store, write_back=lambda: target, settings=settings, step="close_case")
+
+
+@pytest.mark.parametrize(
+    ("status", "resolve", "stage"),
+    [
+        (CaseStatus.OPEN, True, WriteBackStage.IN_PROGRESS),
+        (CaseStatus.CLOSED, True, WriteBackStage.RESOLVED),
+        (CaseStatus.CLOSED, False, WriteBackStage.IN_PROGRESS),
+        (CaseStatus.CLOSED_WITH_GAPS, True, WriteBackStage.IN_PROGRESS),
+    ],
+)
+def test_only_a_complete_case_resolves_its_findings(
+    settings: Settings, status: CaseStatus, resolve: bool, stage: WriteBackStage
+) -> None:
+    target = WriteBack()
+    changed = settings.model_copy(update={"resolve_findings": resolve})
+    write(target, StoreInMemory(), changed, item=finding(), status=status)
+    assert [written for _, written in target.written] == [stage]
+
+
+def test_each_state_of_the_case_is_written_once(settings: Settings) -> None:
+    target, store = WriteBack(), StoreInMemory()
+    for status in (CaseStatus.OPEN, CaseStatus.OPEN, CaseStatus.CLOSED, CaseStatus.CLOSED):
+        write(target, store, settings, item=finding(), status=status)
+    assert len(target.written) == 2
+
+
+@pytest.mark.parametrize("source", [FindingSource.MANUAL, FindingSource.CONFIG])
+def test_what_has_no_finding_elsewhere_is_left_alone(settings: Settings, source: FindingSource) -> None:
+    target = WriteBack()
+    write(target, StoreInMemory(), settings, item=finding(source=source))
+    assert target.written == []
+
+
+def test_the_setting_switches_it_off(settings: Settings) -> None:
+    target = WriteBack()
+    write(target, StoreInMemory(), settings.model_copy(update={"write_back": False}), item=finding())
+    assert target.written == []
+
+
+def test_a_refusal_is_one_entry_of_the_timeline(settings: Settings) -> None:
+    target, store = WriteBack(broken=True), StoreInMemory()
+    for _ in range(2):
+        write(target, store, settings, item=finding())
+    assert notes(store) == ["the finding C2 traffic (guardduty) was not annotated: not allowed"]
+    assert len(target.written) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        (CaseStatus.OPEN, "is being investigated in"),
+        (CaseStatus.CLOSED, "was investigated in"),
+        (CaseStatus.CLOSED_WITH_GAPS, "was investigated, with gaps, in"),
+        (CaseStatus.FAILED, "belongs to"),
+    ],
+)
+def test_the_note_names_case_instance_and_state(status: CaseStatus, state: str) -> None:
+    said = f"This finding {state} forensic case {CASE_ID} (instance {INSTANCE})."
+    assert note_text(case(status=status), ui_url="") == said
+    linked = note_text(case(status=status, run_id="run-1"), ui_url="https://airflow.example")
+    assert linked == f"{said} https://airflow.example/dags/forensic_case/runs/run-1"

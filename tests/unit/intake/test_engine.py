@@ -1,0 +1,194 @@
+"""The intake's engine on a queue in memory: each outcome of a message, and what is left in the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pytest
+
+from forensics.errors import AwsError, FindingError, ForensicsError, ThrottledError
+from forensics.intake import engine as engine_module
+from forensics.intake.engine import TRIES, IntakeEngine
+from forensics.intake.messages import RunOrder
+from forensics.models.finding import Finding, Severity
+from forensics.models.intake import AdmissionOutcome, IntakeRecord, IntakeResult, IntakeVerdict, MessageOutcome
+from tests.unit.builders import NOW, finding
+
+URGENT = Severity.HIGH.rank
+
+
+@dataclass
+class QueueInMemory:
+    """Every message is delivered once; what was done with it can be looked at."""
+
+    waiting: list[str]
+    deleted: list[str] = field(default_factory=list)
+    hidden: list[tuple[str, int]] = field(default_factory=list)
+    dead: list[tuple[str, str, str]] = field(default_factory=list)
+    delete_error: ForensicsError | None = None
+
+    def receive(self, *, visibility: int) -> Sequence[Mapping[str, object]]:
+        taken, self.waiting = self.waiting[:10], self.waiting[10:]
+        sent = {"SentTimestamp": str(int(NOW.timestamp() * 1000))}
+        return [{"MessageId": b, "ReceiptHandle": f"receipt of {b}", "Body": b, "Attributes": sent} for b in taken]
+
+    def hide(self, receipts: Sequence[str], *, seconds: int) -> Sequence[str]:
+        self.hidden += [(receipt, seconds) for receipt in receipts]
+        return []
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        if self.delete_error:
+            raise self.delete_error
+        self.deleted += receipts
+
+    def quarantine(self, body: str, *, reason: str, verdict: str = "quarantine") -> None:
+        self.dead.append((body, reason, verdict))
+
+
+@dataclass
+class Handler:
+    """Bodies are ``<severity>``; each finding opens a case, unless a test says otherwise."""
+
+    result: Callable[[str], IntakeResult] | None = None
+    error: Exception | None = None
+    start_error: ForensicsError | None = None
+    orders: int = 1
+    room: bool = True
+    failed_before: int = 0
+    received: list[datetime] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
+    records: list[IntakeRecord] = field(default_factory=list)
+
+    def read(self, body: str, received_at: datetime) -> IntakeResult:
+        self.received.append(received_at)
+        if self.result:
+            return self.result(body)
+        return IntakeResult(
+            verdict=IntakeVerdict.ACCEPT, reason="1 accepted", findings=(finding(title=body, severity=Severity(body)),)
+        )
+
+    def admit(self, item: Finding, received_at: datetime) -> tuple[AdmissionOutcome, Sequence[RunOrder]]:
+        if self.error:
+            raise self.error
+        orders = [RunOrder("forensic_case", f"{item.title}-{n}", {}, "", item.intake_rank) for n in range(self.orders)]
+        return AdmissionOutcome.OPENED, orders
+
+    def start(self, order: RunOrder) -> bool:
+        if self.start_error:
+            raise self.start_error
+        self.started.append(order.run_id)
+        return True
+
+    def has_room(self) -> bool:
+        return self.room
+
+    def record(self, record: IntakeRecord) -> None:
+        self.records.append(record)
+
+    def failures(self, message_id: str, received_at: datetime) -> int:
+        return self.failed_before
+
+
+@pytest.fixture(autouse=True)
+def _few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "ADMISSION_THREADS", 2)
+
+
+def run(queue: QueueInMemory, handler: Handler, *, seconds: float = 20.0) -> dict[str, int]:
+    """Run until the queue is empty; the counts."""
+    return dict(IntakeEngine(queue, handler, urgent_rank=URGENT).run(seconds=seconds, linger=0.05))
+
+
+def test_a_message_is_deleted_when_all_its_runs_exist() -> None:
+    queue, handler = QueueInMemory(["HIGH"]), Handler(orders=2)
+    assert run(queue, handler) == {"opened": 1}
+    assert handler.started == ["HIGH-0", "HIGH-1"]
+    assert queue.deleted == ["receipt of HIGH"]
+    assert handler.received == [NOW] and handler.records == []
+
+
+def test_a_finding_that_needs_no_run_is_deleted_as_well() -> None:
+    queue = QueueInMemory(["HIGH"])
+    assert run(queue, Handler(orders=0)) == {"opened": 1}
+    assert queue.deleted == ["receipt of HIGH"]
+
+
+def test_without_room_routine_findings_go_back() -> None:
+    queue, handler = QueueInMemory(["LOW", "CRITICAL"]), Handler(room=False)
+    run(queue, handler, seconds=1.0)
+    assert handler.started == ["CRITICAL-0"]
+    assert ("receipt of LOW", 0) in queue.hidden and queue.deleted == ["receipt of CRITICAL"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome", "dead"),
+    [
+        (IntakeVerdict.IGNORE, MessageOutcome.IGNORED, []),
+        (IntakeVerdict.QUARANTINE, MessageOutcome.QUARANTINED, [("x", "because", "quarantine")]),
+    ],
+)
+def test_an_event_without_findings_is_recorded_and_deleted(
+    verdict: IntakeVerdict, outcome: MessageOutcome, dead: list[tuple[str, str, str]]
+) -> None:
+    handler = Handler(
+        result=lambda _: IntakeResult(verdict=verdict, reason="because", event_id="e-1", detail_type="Some Event")
+    )
+    queue = QueueInMemory(["x"])
+    assert run(queue, handler) == {outcome.value: 1}
+    (record,) = handler.records
+    assert (record.verdict, record.reason, record.event_id, record.detail_type) == (
+        outcome,
+        "because",
+        "e-1",
+        "Some Event",
+    )
+    assert (queue.dead, queue.deleted) == (dead, ["receipt of x"])
+
+
+def test_of_an_event_with_good_and_bad_findings_both_are_handled() -> None:
+    result = IntakeResult(
+        verdict=IntakeVerdict.ACCEPT, reason="1 accepted", findings=(finding(title="good"),), quarantined=("a", "b")
+    )
+    queue, handler = QueueInMemory(["x"]), Handler(result=lambda _: result)
+    assert run(queue, handler) == {"opened": 1, "quarantined": 1}
+    assert handler.started == ["good-0"]
+    assert queue.dead == [("x", "a; b", "quarantine")]
+
+
+def test_a_finding_that_can_never_be_processed_is_quarantined_at_once() -> None:
+    queue, handler = QueueInMemory(["HIGH"]), Handler(error=FindingError("no case", next_action="nothing to release"))
+    assert run(queue, handler) == {"quarantined": 1}
+    assert queue.dead == [("HIGH", "no case. nothing to release", "quarantine")]
+    assert queue.deleted == ["receipt of HIGH"]
+
+
+@pytest.mark.parametrize("where", ["admission", "start"])
+def test_a_failed_message_stays_in_the_queue_for_a_while(where: str) -> None:
+    error = ThrottledError("busy", next_action="wait")
+    queue = QueueInMemory(["HIGH"])
+    handler = Handler(
+        error=error if where == "admission" else None,
+        start_error=error if where == "start" else None,
+        failed_before=1,
+    )
+    assert run(queue, handler)["failed"] == 1
+    (record,) = handler.records
+    assert (record.verdict, record.reason, record.next_action, record.tries) == ("failed", "busy", "wait", 2)
+    assert queue.hidden == [("receipt of HIGH", engine_module.BACKOFF[2])]
+    assert queue.deleted == [] and queue.dead == []
+
+
+def test_after_its_tries_it_goes_to_the_dead_letter_queue() -> None:
+    queue, handler = QueueInMemory(["HIGH"]), Handler(error=ValueError("it bites"), failed_before=TRIES - 1)
+    assert run(queue, handler) == {"dead": 1}
+    assert queue.dead == [("HIGH", "ValueError: it bites", "dead")]
+    assert queue.deleted == ["receipt of HIGH"]
+    assert handler.records[0].next_action == "report this as a defect; then run finding_redrive"
+
+
+def test_what_cannot_be_deleted_is_left_to_the_next_delivery() -> None:
+    queue = QueueInMemory(["HIGH"], delete_error=AwsError("the connection broke"))
+    assert run(queue, Handler()) == {"opened": 1}
+    assert queue.deleted == [] and queue.hidden == []

@@ -1,0 +1,142 @@
+"""Resources lead to their instances, and stolen credentials to the Region of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from botocore.stub import Stubber
+
+from forensics.errors import AccessDeniedError
+from forensics.intake.instance_resolver import MOST_INSTANCES, InstanceResolver
+from forensics.models.intake import IntakeResult, IntakeVerdict, UnresolvedFinding
+from tests.unit.builders import ACCOUNT, INSTANCE, REGION, finding
+from tests.unit.moto_store import KEYS, make_client
+
+OTHER = "i-0bbbbbbbbbbbbbbb2"
+VOLUME, INTERFACE, GROUP = "vol-0123456789abcdef0", "eni-0123456789abcdef0", "sg-0123456789abcdef0"
+
+
+def unresolved(kind: str, identifier: str) -> IntakeResult:
+    """An event about a resource that is attached to an instance."""
+    template = finding(instance_id="i-00000000")
+    reference = UnresolvedFinding(resource_type=kind, resource_id=identifier, template=template)
+    return IntakeResult(verdict=IntakeVerdict.IGNORE, reason="no instance", unresolved=(reference,))
+
+
+@pytest.fixture
+def ec2() -> Iterator[Stubber]:
+    """EC2 that answers what a test has put down."""
+    with ExitStack() as stack:
+        stubber = stack.enter_context(Stubber(make_client("ec2")))
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+def resolver(stub: Stubber) -> InstanceResolver:
+    """The same client for every account and Region."""
+    return InstanceResolver(lambda account, region: stub.client)
+
+
+def test_a_volume_leads_to_its_instance(ec2: Stubber) -> None:
+    attached = [{"Attachments": [{"InstanceId": INSTANCE}, {}]}]
+    ec2.add_response("describe_volumes", {"Volumes": attached}, {"VolumeIds": [VOLUME]})
+    result = resolver(ec2).complete(unresolved("AWS::EC2::Volume", VOLUME))
+    assert (result.verdict, result.unresolved) == (IntakeVerdict.ACCEPT, ())
+    assert [f.instance_id for f in result.findings] == [INSTANCE]
+    assert result.reason == f"AWS::EC2::Volume {VOLUME} is attached to {INSTANCE}"
+
+
+def test_an_interface_leads_to_its_instance(ec2: Stubber) -> None:
+    interfaces = [{"Attachment": {"InstanceId": INSTANCE}}]
+    asked = {"NetworkInterfaceIds": [INTERFACE]}
+    ec2.add_response("describe_network_interfaces", {"NetworkInterfaces": interfaces}, asked)
+    result = resolver(ec2).complete(unresolved("AWS::EC2::NetworkInterface", INTERFACE))
+    assert [f.instance_id for f in result.findings] == [INSTANCE]
+
+
+def group_of(ec2: Stubber, *instances: str) -> None:
+    interfaces = [{"Attachment": {"InstanceId": instance}} for instance in instances]
+    asked = {"Filters": [{"Name": "group-id", "Values": [GROUP]}]}
+    ec2.add_response("describe_network_interfaces", {"NetworkInterfaces": [*interfaces, {}]}, asked)
+
+
+def test_a_group_leads_to_every_instance_once(ec2: Stubber) -> None:
+    group_of(ec2, OTHER, INSTANCE, OTHER)
+    result = resolver(ec2).complete(unresolved("AWS::EC2::SecurityGroup", GROUP))
+    assert [f.instance_id for f in result.findings] == [INSTANCE, OTHER]
+    assert len({f.key for f in result.findings}) == 2
+
+
+def test_a_group_of_many_instances_is_a_matter_of_configuration(ec2: Stubber) -> None:
+    group_of(ec2, *(f"i-{n:017x}" for n in range(MOST_INSTANCES + 1)))
+    result = resolver(ec2).complete(unresolved("AWS::EC2::SecurityGroup", GROUP))
+    assert (result.verdict, result.findings) == (IntakeVerdict.IGNORE, ())
+    assert "is attached to 21 instances: a matter of configuration" in result.reason
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_is_not_attached_or_gone_is_ignored_with_the_reason(ec2: Stubber, gone: bool) -> None:
+    if gone:
+        ec2.add_client_error("describe_volumes", "InvalidVolume.NotFound")
+    else:
+        ec2.add_response("describe_volumes", {"Volumes": [{"Attachments": []}]})
+    result = resolver(ec2).complete(unresolved("AWS::EC2::Volume", VOLUME))
+    assert (result.verdict, result.findings) == (IntakeVerdict.IGNORE, ())
+    assert result.reason == f"AWS::EC2::Volume {VOLUME} is not attached to an instance"
+
+
+def test_a_refusal_is_raised_so_that_the_message_is_processed_again(ec2: Stubber) -> None:
+    ec2.add_client_error("describe_volumes", "UnauthorizedOperation")
+    with pytest.raises(AccessDeniedError, match=f"find the instance of {VOLUME} in account {ACCOUNT}, {REGION}"):
+        resolver(ec2).complete(unresolved("AWS::EC2::Volume", VOLUME))
+
+
+def test_an_ordinary_result_costs_no_call(ec2: Stubber) -> None:
+    result = IntakeResult(verdict=IntakeVerdict.ACCEPT, reason="1 accepted", findings=(finding(),))
+    assert resolver(ec2).complete(result) is result
+
+
+class Regions:
+    """EC2 per Region: answers where the instance is; ``denied`` Regions refuse."""
+
+    def __init__(self, *, at: str | None, denied: tuple[str, ...] = ()) -> None:
+        self._at, self._denied = at, denied
+        self.asked: list[str] = []
+
+    def client(self, account: str, region: str) -> object:
+        import boto3
+
+        client = boto3.session.Session(**KEYS).client("ec2")
+        stub = Stubber(client)
+        self.asked.append(region)
+        names = ("eu-central-1", "eu-west-1", "us-east-1")
+        if len(self.asked) == 2:
+            stub.add_response("describe_regions", {"Regions": [{"RegionName": name} for name in names]}, {})
+        elif region in self._denied:
+            stub.add_client_error("describe_instances", "UnauthorizedOperation")
+        else:
+            stub.add_response("describe_instances", {"Reservations": [{}] if region == self._at else []})
+        stub.activate()
+        return client
+
+
+def stolen() -> IntakeResult:
+    """Credentials of an instance that were used in us-east-1."""
+    item = finding(region="us-east-1")
+    return IntakeResult(verdict=IntakeVerdict.ACCEPT, reason="1 accepted", findings=(item,), unplaced=(item.key,))
+
+
+def test_stolen_credentials_lead_to_the_region_of_their_instance() -> None:
+    regions = Regions(at="eu-west-1", denied=("eu-central-1",))
+    result = InstanceResolver(regions.client).complete(stolen())  # type: ignore[arg-type]
+    assert [f.region for f in result.findings] == ["eu-west-1"]
+    assert result.findings[0].key != stolen().findings[0].key and result.unplaced == ()
+    assert regions.asked == ["us-east-1", "us-east-1", "eu-central-1", "eu-west-1"]
+
+
+def test_an_instance_that_is_nowhere_keeps_the_findings_region() -> None:
+    regions = Regions(at=None)
+    (found,) = InstanceResolver(regions.client).complete(stolen()).findings  # type: ignore[arg-type]
+    assert found.region == "us-east-1"

@@ -1,0 +1,183 @@
+"""The plan of a case: look-ups that are kept, findings that join meanwhile, limits, and extensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from forensics import case_keys
+from forensics.errors import AwsError, InvalidCaseError
+from forensics.models.case import Milestone
+from forensics.models.custody import CustodyAction
+from forensics.models.finding import Finding, FindingSource, RequestSignature, Severity
+from forensics.models.plan import Action, Order, ResponsePlan
+from forensics.models.target import Target
+from forensics.models.verification import Standing, Verification
+from forensics.settings import Settings, get_settings
+from forensics.triage import planning
+from forensics.triage.finding_verifier import FindingVerifier
+from forensics.triage.isolation_guard import IsolationGuard
+from forensics.triage.planning import extend_plan, known_verifications, look_up, make_plan, plan_response
+from forensics.triage.policy import LoadedPolicy, packaged
+from tests.unit.builders import CASE_ID, NOW, finding, plan, target
+from tests.unit.recorders import FakeRecorder
+
+pytestmark = pytest.mark.usefixtures("settings_environment")
+LOW, HIGH = finding(severity=Severity.LOW), finding(key="j" * 16, severity=Severity.HIGH)
+ISOLATE = {"isolate": True}
+
+
+class Verifier(FindingVerifier):
+    """One answer for every finding."""
+
+    def __init__(self, standing: Standing = Standing.CONFIRMED) -> None:
+        self.standing = standing
+        self.asked: list[list[str]] = []
+
+    def verify(self, findings: Sequence[Finding], *, now: datetime, settle: float = 0.0) -> list[Verification]:
+        self.asked.append([f.key for f in findings])
+        return [Verification(finding_key=f.key, standing=self.standing, reason="said so", at=now) for f in findings]
+
+
+class Guard(IsolationGuard):
+    """Trusts everything; ``cap`` is what the rate limiter says."""
+
+    def __init__(self, *, standing: Standing = Standing.CONFIRMED, cap: str | AwsError | None = None) -> None:
+        object.__setattr__(self, "verifier", Verifier(standing))
+        object.__setattr__(self, "cap", cap)
+        object.__setattr__(self, "reserved", [])
+
+    def policy(self) -> tuple[LoadedPolicy, tuple[str, ...]]:
+        return packaged(), ()
+
+    def protected(self, target: Target, *, now: datetime) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return (), ()
+
+    def over_cap(self, case_id: str, target: Target, *, now: datetime) -> str | None:
+        self.reserved.append(case_id)  # type: ignore[attr-defined]
+        cap = self.cap  # type: ignore[attr-defined]
+        if isinstance(cap, AwsError):
+            raise cap
+        return cap
+
+
+def recorder(*findings: Finding, described: bool = True) -> FakeRecorder:
+    made = FakeRecorder()
+    for item in findings:
+        made.store.put(CASE_ID, case_keys.finding(item), item)
+    if described:
+        made.put(case_keys.TARGET, target())
+    return made
+
+
+def settings(**changes: Any) -> Settings:
+    return get_settings().model_copy(update=changes)
+
+
+def test_a_plan_is_recorded_with_its_reasons() -> None:
+    made, guard = recorder(HIGH), Guard()
+    decided = plan_response(made, guard, settings())
+    assert (decided.memory.go, decided.disk.go, decided.isolate.go) == (True, True, True)
+    assert made.plan() == decided
+    event = made.ledger.last(CustodyAction.PLAN_DECIDED)
+    assert event.detail["verified"] == {HIGH.key: "confirmed"} and event.detail["isolate"]["go"] is True
+    assert made.store.has(CASE_ID, f"{case_keys.MILESTONE}{Milestone.TRIAGED.value}")
+    assert made.notes[0].startswith("memory: yes (playbook general: default")
+    assert guard.reserved == [CASE_ID]  # type: ignore[attr-defined]
+
+
+def test_without_a_description_there_is_nothing_to_plan() -> None:
+    with pytest.raises(InvalidCaseError, match="has no description of its target") as caught:
+        make_plan(recorder(HIGH, described=False), Guard(), settings())
+    assert caught.value.next_action == "clear triage.describe_target"
+
+
+@pytest.mark.parametrize("joins", [False, True])
+def test_a_finding_that_joins_while_the_plan_is_made_is_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch, joins: bool
+) -> None:
+    made, asked = recorder(LOW), []
+
+    def make(recorder: FakeRecorder, guard: object, settings: object, *, before: ResponsePlan | None = None) -> Any:
+        asked.append(before)
+        if joins:
+            recorder.store.put(CASE_ID, case_keys.finding(HIGH), HIGH)
+        return plan(isolate=before is not None)
+
+    monkeypatch.setattr(planning, "make_plan", make)
+    decided = plan_response(made, Guard(), settings())
+    assert asked == ([None, plan(isolate=False)] if joins else [None])
+    assert decided.isolate.go is joins and made.plan() == decided
+
+
+def test_findings_are_looked_up_once_and_again_while_they_are_not_confirmed() -> None:
+    made, guard = recorder(HIGH), Guard(standing=Standing.NOT_FOUND)
+    for _ in range(2):
+        assert not make_plan(made, guard, settings()).isolate.go
+    assert guard.verifier.asked == [[HIGH.key], [HIGH.key]]  # type: ignore[attr-defined]
+    confirming = Guard()
+    for _ in range(2):
+        assert make_plan(made, confirming, settings()).isolate.go
+    assert confirming.verifier.asked == [[HIGH.key]]  # type: ignore[attr-defined]
+    assert known_verifications(made)[HIGH.key].confirmed
+
+
+def test_a_signature_is_checked_even_when_findings_are_not_looked_up() -> None:
+    signature = RequestSignature(key_id="k", value="x" * 8, message="{}", nonce="n" * 16, expires_at=NOW)
+    request = finding(key="r" * 16, source=FindingSource.MANUAL, signature=signature)
+    guard = Guard()
+    answers = look_up(recorder(HIGH, request), guard, settings(verify_findings=False))
+    assert [a.finding_key for a in answers] == [request.key]
+
+
+@pytest.mark.parametrize(
+    ("cap", "reason"),
+    [
+        ("the cap of 5 isolations is reached", "the cap of 5 isolations is reached"),
+        (AwsError("DynamoDB is down"), "the rate limit of isolations could not be checked: DynamoDB is down"),
+    ],
+    ids=["reached", "unknown"],
+)
+def test_over_the_limit_isolation_waits_for_approval_and_acquisition_does_not(cap: str | AwsError, reason: str) -> None:
+    decided = make_plan(recorder(HIGH), Guard(cap=cap), settings())
+    assert decided.memory.go and decided.disk.go and decided.isolate.go
+    assert (decided.approval.required, decided.approval.reasons) == (True, (reason,))
+    assert decided.order is Order.ACQUIRE_FIRST
+    assert f"isolation waits for approval: {reason}" in decided.warnings
+
+
+def test_a_person_in_airflow_is_not_limited() -> None:
+    guard = Guard(cap="reached")
+    request = finding(source=FindingSource.MANUAL, requested=ISOLATE)
+    assert not make_plan(recorder(request), guard, settings()).approval.required
+    assert guard.reserved == []  # type: ignore[attr-defined]
+
+
+def test_the_deployments_threshold_counts() -> None:
+    assert make_plan(recorder(LOW), Guard(), settings(isolate_from_severity="LOW")).isolate.go
+    assert not make_plan(recorder(LOW), Guard(), settings()).isolate.go
+
+
+def test_an_extension_adds_what_later_findings_ask_for_and_is_recorded_once() -> None:
+    made, guard = recorder(LOW), Guard()
+    before = plan_response(made, guard, settings())
+    assert not before.isolate.go
+    assert extend_plan(made, guard, settings(), before=before) == (before, ())
+    made.store.put(CASE_ID, case_keys.finding(HIGH), HIGH)
+    after, added = extend_plan(made, guard, settings(), before=before)
+    assert added == (Action.MEMORY, Action.DISK, Action.ISOLATE)
+    assert (after.revision, made.plan()) == (2, after)
+    assert made.ledger.actions().count(CustodyAction.PLAN_DECIDED) == 2
+    same, nothing = extend_plan(made, guard, settings(), before=after)
+    assert same is after and nothing == ()
+
+
+def test_an_isolation_that_was_decided_before_takes_no_second_place() -> None:
+    made, guard = recorder(HIGH), Guard()
+    before = plan_response(made, guard, settings())
+    made.store.put(CASE_ID, case_keys.finding(LOW), LOW)
+    extend_plan(made, guard, settings(), before=before)
+    assert guard.reserved == [CASE_ID]  # type: ignore[attr-defined]
