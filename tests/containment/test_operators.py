@@ -17,7 +17,7 @@ from forensics.containment.release_operators import KEEP, RELEASE, PlanReleaseOp
 from forensics.containment.triggers import ContainmentWatchTrigger
 from forensics.intake.operators import OpenCaseOperator
 from forensics.models.case import CaseStatus
-from forensics.models.containment import Answer, ContainmentState, RestorePoint
+from forensics.models.containment import ContainmentState, PreflightAnswer, RestorePoint
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from forensics.models.finding import Severity
@@ -339,9 +339,9 @@ def test_a_call_that_would_be_refused_is_announced_before_anybody_is_asked(
         deferred(plan_step(case_id))
     finally:
         lab.control("faults", [])
-    rehearsal = recorder(case_id).view().rehearsal
-    assert rehearsal is not None and [s.name for s in rehearsal.of(Answer.REFUSED)] == ["credentials.metadata"]
-    assert len(rehearsal.of(Answer.ALLOWED)) >= 3
+    answers = recorder(case_id).view().plan_preflight
+    assert answers is not None and [s.name for s in answers.of(PreflightAnswer.REFUSED)] == ["credentials.metadata"]
+    assert len(answers.of(PreflightAnswer.ALLOWED)) >= 3
     assert [c for c in changes(lab)[seeded:] if c != "ModifyInstanceMetadataOptions"] == []
     assert "1 would be refused" in asked.call_args.kwargs["body"]
     assert "refused: credentials.metadata" in asked.call_args.kwargs["body"]

@@ -148,15 +148,15 @@ def test_the_two_step_change_breaks_open_flows_v4_and_v6_but_not_what_is_always_
 
 @LONG
 @pytest.mark.parametrize(
-    ("rung", "left"),
+    ("option", "left"),
     [
         (("acl",), {ALWAYS_TRACKED: False, "DNS": True}),
         (("on", "target", "firewall"), {ALWAYS_TRACKED: False, "DNS": False}),
     ],
 )
-def test_what_a_rung_of_the_ladder_ends(machine: Machine, rung: tuple[str, ...], left: dict[str, bool]) -> None:
+def test_what_a_hardening_option_ends(machine: Machine, option: tuple[str, ...], left: dict[str, bool]) -> None:
     machine.follow(break_flows=True)
-    assert machine(*rung)
+    assert machine(*option)
     assert machine.flows() == {"v4": False, "v6": False, **left}
 
 

@@ -317,8 +317,8 @@ class Containment:
             groups=groups,
             steps=steps,
             residuals=plan.residuals,
-            ladder=plan.ladder if state is ContainmentState.NEW_FLOWS_BLOCKED else (),
-            by_hand=plan.by_hand,
+            hardening_options=plan.hardening_options if state is ContainmentState.NEW_FLOWS_BLOCKED else (),
+            manual_steps=plan.manual_steps,
             plan_digest=plan.digest,
             contained_at=datetime.now(UTC) if state in _CLOSED else None,
         )

@@ -13,7 +13,7 @@ LABEL = "forensics-case"
 _NODE = "$NODE"
 
 
-def by_hand(facts: InstanceFacts, *, case_id: str) -> tuple[ManualStep, ...]:
+def manual_steps(facts: InstanceFacts, *, case_id: str) -> tuple[ManualStep, ...]:
     """The steps of a person with access to the cluster, in order; none for an instance that is no node.
 
     They may be done before or after isolation: they go to the cluster's API server, not to the node.

@@ -14,13 +14,13 @@ from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
 from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.isolation import Containment, open_items
-from forensics.containment.preflight_report import rehearsed
+from forensics.containment.preflight_report import asked_beforehand
 from forensics.containment.read_back import due
 from forensics.containment.text import manual_lines, plan_lines
 from forensics.containment.triggers import ContainmentWatchTrigger
 from forensics.errors import ContainmentError
 from forensics.models.case import Milestone, Phase, TimelineKind
-from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, ContainmentState, Rehearsal
+from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, ContainmentState, PlanPreflight
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 
@@ -81,7 +81,7 @@ class _ContainmentOperator(ForensicOperator):
             lines=[
                 *[f"Not proven: {r}" for r in result.residuals],
                 *[f"Could not be done: {s}" for s in open_items(result)],
-                *[f"Left to a person: {s}" for s in manual_lines(result.by_hand)],
+                *[f"Left to a person: {s}" for s in manual_lines(result.manual_steps)],
             ],
             facts={"state": result.state.value, "group_id": result.group_id},
         )
@@ -131,19 +131,19 @@ class PlanContainmentOperator(_ContainmentOperator, HITLOperator):
         if not work.response.isolate.possible:
             raise AirflowSkipException(f"nothing to plan: {'; '.join(work.response.isolate.reasons)}")
         plan, _ = work.prepare()
-        rehearsal = rehearsed(work, plan)
+        preflight = asked_beforehand(work, plan)
         if not work.response.isolate.wanted:
             recorder.note("isolation is not wanted; the containment plan is a dry run", kind=TimelineKind.CONTAINMENT)
             return {"steps": len(plan.steps), "carried_out": False}
         plan = _as_decided(plan, work)
         if plan.approval and work.approval() is None:
-            self._ask(recorder, plan, rehearsal, context)
+            self._ask(recorder, plan, preflight, context)
         return self._go_on(recorder, work, plan)
 
-    def _ask(self, recorder: CaseRecorder, plan: ContainmentPlan, rehearsal: Rehearsal, context: Context) -> None:
+    def _ask(self, recorder: CaseRecorder, plan: ContainmentPlan, preflight: PlanPreflight, context: Context) -> None:
         settings = self.settings
         self.subject = f"Isolate {plan.instance_id}? (case {recorder.case_id})"
-        self.body = "\n".join(plan_lines(plan, rehearsal=rehearsal))
+        self.body = "\n".join(plan_lines(plan, preflight=preflight))
         self.defaults = [ISOLATE if settings.approval_default == "isolate" else REFUSE]
         self.response_timeout = timedelta(seconds=settings.approval_timeout_seconds)
         until = datetime.now(UTC) + self.response_timeout

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from forensics.containment import calls
-from forensics.containment.manual_steps import by_hand
+from forensics.containment.manual_steps import manual_steps
 from forensics.containment.quarantine_groups import Groups, network_steps
-from forensics.containment.read_back import ladder, residuals
+from forensics.containment.read_back import hardening_options, residuals
 from forensics.custody.chain import canonical
 from forensics.models.containment import STAGES, ApiCall, ContainmentPlan, PlanStep, Stage
 from forensics.models.target_facts import InstanceFacts, ProfileFacts
@@ -84,8 +84,8 @@ def assemble(
         order=policy.order,
         steps=ordered,
         residuals=residuals(facts, deny_profile=policy.deny_profile),
-        ladder=ladder(facts, asked=policy.asks),
-        by_hand=by_hand(facts, case_id=case_id),
+        hardening_options=hardening_options(facts, asked=policy.asks),
+        manual_steps=manual_steps(facts, case_id=case_id),
         approval=approval_reasons(facts, policy),
         token=token,
         digest=plan_digest(ordered),
@@ -95,7 +95,7 @@ def assemble(
 
 def plan_digest(steps: tuple[PlanStep, ...]) -> str:
     """SHA-256 over the steps' canonical JSON: what an approval is bound to."""
-    return hashlib.sha256(canonical([s.model_dump(mode="json") for s in steps])).hexdigest()
+    return hashlib.sha256(canonical([s.model_dump(mode="json", by_alias=True) for s in steps])).hexdigest()
 
 
 def beyond(plan: ContainmentPlan, *, approved: ContainmentPlan) -> list[str]:
@@ -185,7 +185,7 @@ def _scaling(facts: InstanceFacts) -> Iterator[PlanStep]:
         call=leave,
         undo=(calls.scaling(back, AutoScalingGroupName=group.group, InstanceIds=[instance]),),
         reason="the group's health check would terminate an isolated instance",
-        blast=(f"group {group.group} launches a replacement (desired capacity stays {group.desired})",),
+        side_effects=(f"group {group.group} launches a replacement (desired capacity stays {group.desired})",),
     )
 
 
@@ -207,7 +207,7 @@ def _balancers(facts: InstanceFacts) -> Iterator[PlanStep]:
             call=calls.deregister(member),
             undo=(calls.register(member),),
             reason="no traffic and no health check through the balancer",
-            blast=(f"{member.balancer}: {others}",),
+            side_effects=(f"{member.balancer}: {others}",),
         )
 
 
@@ -275,5 +275,5 @@ def _role(
             call=calls.revoke_role(case_id, profile=profile, before=now),
             undo=(calls.delete_policy(role, name=revoke),),
             reason="policy asks for every older session of the role to be revoked",
-            blast=(f"all of them lose their sessions: {users}",) if users else (),
+            side_effects=(f"all of them lose their sessions: {users}",) if users else (),
         )

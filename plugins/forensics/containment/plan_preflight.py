@@ -16,62 +16,69 @@ from forensics.aws.error_map import error_code
 from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.permissions import given_profile, passing, permission
 from forensics.errors import AwsError, ContainmentError, ThrottledError
-from forensics.models.containment import Answer, ContainmentPlan, Permission, PlanStep, Rehearsal, RehearsedStep
+from forensics.models.containment import (
+    ContainmentPlan,
+    Permission,
+    PlanPreflight,
+    PlanStep,
+    PreflightAnswer,
+    PreflightStep,
+)
 
 WOULD_WORK = "DryRunOperation"
 PARALLEL = 6
 
 
-def rehearse(gateway: ContainmentGateway, plan: ContainmentPlan) -> Rehearsal:
+def preflight(gateway: ContainmentGateway, plan: ContainmentPlan) -> PlanPreflight:
     """The answer to every step of the plan, in its order."""
 
-    def ask(step: PlanStep) -> RehearsedStep:
+    def ask(step: PlanStep) -> PreflightStep:
         if gateway.has_dry_run(step.call):
             return _dry_run(gateway, step)
         return _simulated(gateway, step, instance_id=plan.instance_id)
 
     with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
         answers = tuple(pool.map(ask, plan.steps))
-    return Rehearsal(digest=plan.digest, steps=answers, at=datetime.now(UTC))
+    return PlanPreflight(digest=plan.digest, steps=answers, at=datetime.now(UTC))
 
 
-def _dry_run(gateway: ContainmentGateway, step: PlanStep) -> RehearsedStep:
+def _dry_run(gateway: ContainmentGateway, step: PlanStep) -> PreflightStep:
     if missing := sorted(_placeholders(step.call.params)):
         why = f"it is about {', '.join(missing)}, which an earlier step makes"
-        return RehearsedStep(name=step.id, answer=Answer.NOT_ASKED, detail=why)
+        return PreflightStep(name=step.id, answer=PreflightAnswer.NOT_ASKED, detail=why)
     call = step.call.model_copy(update={"params": {**step.call.params, "DryRun": True}})
     try:
         gateway.perform(call, ids={})
     except ThrottledError as error:
-        return RehearsedStep(name=step.id, answer=Answer.NOT_ASKED, detail=str(error)[:300])
+        return PreflightStep(name=step.id, answer=PreflightAnswer.NOT_ASKED, detail=str(error)[:300])
     except AwsError as error:
         code = error_code(error)
         if code == WOULD_WORK:
-            return RehearsedStep(name=step.id, answer=Answer.ALLOWED, detail="EC2 would do it")
+            return PreflightStep(name=step.id, answer=PreflightAnswer.ALLOWED, detail="EC2 would do it")
         # without a code nobody answered: that says nothing about the step
-        answer = Answer.REFUSED if code else Answer.NOT_ASKED
-        return RehearsedStep(name=step.id, answer=answer, detail=str(error)[:300])
+        answer = PreflightAnswer.REFUSED if code else PreflightAnswer.NOT_ASKED
+        return PreflightStep(name=step.id, answer=answer, detail=str(error)[:300])
     msg = f"{step.call} with DryRun=True was answered as if it had been carried out ({step.target})"
-    raise ContainmentError(msg, next_action="look at the target: a rehearsal must change nothing")
+    raise ContainmentError(msg, next_action="look at the target: a preflight must change nothing")
 
 
-def _simulated(gateway: ContainmentGateway, step: PlanStep, *, instance_id: str) -> RehearsedStep:
+def _simulated(gateway: ContainmentGateway, step: PlanStep, *, instance_id: str) -> PreflightStep:
     """What IAM says of a step's permissions; the first that it would refuse decides."""
     if not gateway.role_arn:
-        return RehearsedStep(name=step.id, answer=Answer.NOT_ASKED, detail=f"{step.call} has no DryRun")
+        return PreflightStep(name=step.id, answer=PreflightAnswer.NOT_ASKED, detail=f"{step.call} has no DryRun")
     try:
         wanted = _permissions(gateway, step, instance_id=instance_id)
         answers = [gateway.facts.iam.simulate(gateway.role_arn, permission) for permission in wanted]
     except AwsError as error:
         # not being allowed to ask says nothing about the step
         detail = f"{step.call} has no DryRun, and IAM did not answer: {error}"
-        return RehearsedStep(name=step.id, answer=Answer.NOT_ASKED, detail=detail[:600])
+        return PreflightStep(name=step.id, answer=PreflightAnswer.NOT_ASKED, detail=detail[:600])
     except ContainmentError as error:
-        return RehearsedStep(name=step.id, answer=Answer.REFUSED, detail=str(error))
-    for verdict, answer in ((False, Answer.REFUSED), (None, Answer.NOT_ASKED)):
+        return PreflightStep(name=step.id, answer=PreflightAnswer.REFUSED, detail=str(error))
+    for verdict, answer in ((False, PreflightAnswer.REFUSED), (None, PreflightAnswer.NOT_ASKED)):
         if said := [text for found, text in answers if found is verdict]:
-            return RehearsedStep(name=step.id, answer=answer, detail="; ".join(said)[:600])
-    return RehearsedStep(name=step.id, answer=Answer.ALLOWED, detail="IAM would allow it")
+            return PreflightStep(name=step.id, answer=answer, detail="; ".join(said)[:600])
+    return PreflightStep(name=step.id, answer=PreflightAnswer.ALLOWED, detail="IAM would allow it")
 
 
 def _permissions(gateway: ContainmentGateway, step: PlanStep, *, instance_id: str) -> Iterable[Permission]:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from forensics import case_keys
 from forensics.containment.isolation import Containment
-from forensics.containment.plan_preflight import rehearse
-from forensics.containment.text import rehearsal_lines
+from forensics.containment.plan_preflight import preflight
+from forensics.containment.text import preflight_lines
 from forensics.models.case import TimelineKind
-from forensics.models.containment import Answer, ContainmentPlan, Rehearsal
+from forensics.models.containment import ContainmentPlan, PlanPreflight, PreflightAnswer
 
 
-def rehearsed(work: Containment, plan: ContainmentPlan) -> Rehearsal:
+def asked_beforehand(work: Containment, plan: ContainmentPlan) -> PlanPreflight:
     """What AWS says of every step that it can be asked about; once for a plan, and announced when a step would fail."""
     recorder = work.recorder
-    known = recorder.get(case_keys.PLAN_PREFLIGHT, Rehearsal)
+    known = recorder.get(case_keys.PLAN_PREFLIGHT, PlanPreflight)
     if known is not None and known.digest == plan.digest:
         return known
-    found = rehearse(work.gateway, plan)
+    found = preflight(work.gateway, plan)
     recorder.put(case_keys.PLAN_PREFLIGHT, found)
-    recorder.note(rehearsal_lines(found)[0].replace("*", ""), kind=TimelineKind.CONTAINMENT)
-    if refused := found.of(Answer.REFUSED):
+    recorder.note(preflight_lines(found)[0].replace("*", ""), kind=TimelineKind.CONTAINMENT)
+    if refused := found.of(PreflightAnswer.REFUSED):
         recorder.announce(
             f"rehearsal:{plan.digest[:12]}",
             f"Containment would fail: {len(refused)} of {len(plan.steps)} calls would be refused",

@@ -216,7 +216,7 @@ def _change(
             call=calls.interface_groups(interface.id, groups=[through]),
             undo=back,
             reason="open connections stop being tracked",
-            blast=("for an instant the interface accepts everything; its Elastic IPs are off by then",),
+            side_effects=("for an instant the interface accepts everything; its Elastic IPs are off by then",),
             needs=(*needs, *opened),
         )
     yield PlanStep(
@@ -240,12 +240,12 @@ def _addresses(facts: InstanceFacts) -> Iterator[PlanStep]:
                 call=calls.disassociate(address),
                 undo=(calls.associate(interface.id, address=address),),
                 reason="the public path is closed; the address stays allocated, it is needed for attribution",
-                blast=(f"whoever uses {address.public_ip} loses it until release",),
+                side_effects=(f"whoever uses {address.public_ip} loses it until release",),
             )
 
 
 def _idle(facts: InstanceFacts, before: dict[str, InterfaceFacts], *, seconds: int) -> Iterator[PlanStep]:
-    """Rung 2 of the ladder (R39): tracked connections that are idle die after a minute instead of five days."""
+    """Hardening option for running targets: tracked connections that are idle die after a minute instead of five days."""
     for interface in facts.interfaces:
         if interface.idle_timeout != seconds and interface.id in before:
             old = before[interface.id].idle_timeout or calls.DEFAULT_IDLE_SECONDS

@@ -45,7 +45,7 @@ def residuals(facts: InstanceFacts, *, deny_profile: str = "") -> tuple[str, ...
     return tuple(found)
 
 
-def ladder(facts: InstanceFacts, *, asked: Sequence[str] = ()) -> tuple[str, ...]:
+def hardening_options(facts: InstanceFacts, *, asked: Sequence[str] = ()) -> tuple[str, ...]:
     """How to close what stays open, cheapest first (R39); what containment does by itself is not listed.
 
     ``asked`` are measures of the case's playbook (R40): those rungs say that policy asks for them.

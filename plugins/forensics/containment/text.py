@@ -5,36 +5,38 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from forensics.models.containment import Answer, ApiCall, ContainmentPlan, ManualStep, Rehearsal
+from forensics.models.containment import ApiCall, ContainmentPlan, ManualStep, PlanPreflight, PreflightAnswer
 
 MOST_LINES = 80
 
 
-def plan_lines(plan: ContainmentPlan, *, rehearsal: Rehearsal | None = None) -> list[str]:
-    """Markdown: why a person is asked, what AWS says, every change with its blast radius and undo, what stays open."""
+def plan_lines(plan: ContainmentPlan, *, preflight: PlanPreflight | None = None) -> list[str]:
+    """Markdown: why a person is asked, what AWS says, every change with its side effects and undo, what stays open."""
     lines = [f"**Plan {plan.digest}** for `{plan.instance_id}`, case {plan.case_id}, order {plan.order}", ""]
     lines += [f"* You are asked because {reason}" for reason in plan.approval]
-    if rehearsal is not None:
-        lines += ["", *rehearsal_lines(rehearsal)]
+    if preflight is not None:
+        lines += ["", *preflight_lines(preflight)]
     lines += ["", f"**{len(plan.steps)} changes, in this order:**", ""]
     for number, step in enumerate(plan.steps, 1):
-        blast = f" **Also affected: {'; '.join(step.blast)}.**" if step.blast else ""
+        also = f" **Also affected: {'; '.join(step.side_effects)}.**" if step.side_effects else ""
         undo = ", ".join(str(c) for c in step.undo) or "goes with its group"
-        lines.append(f"{number}. `{step.call}` on `{step.target}`: {step.reason}.{blast} Undo: {undo}")
+        lines.append(f"{number}. `{step.call}` on `{step.target}`: {step.reason}.{also} Undo: {undo}")
     lines += [
         "",
         "**What stays open:**",
         "",
         *[f"* {residual}" for residual in plan.residuals or ("nothing that is known",)],
     ]
-    if plan.by_hand:
-        lines += ["", "**Left to a person:**", "", *[f"* {line}" for line in manual_lines(plan.by_hand)]]
+    if plan.manual_steps:
+        lines += ["", "**Left to a person:**", "", *[f"* {line}" for line in manual_lines(plan.manual_steps)]]
     return lines[:MOST_LINES]
 
 
-def rehearsal_lines(rehearsal: Rehearsal) -> list[str]:
+def preflight_lines(preflight: PlanPreflight) -> list[str]:
     """Markdown: what AWS answered to the plan when asked beforehand."""
-    allowed, refused, rest = (rehearsal.of(a) for a in (Answer.ALLOWED, Answer.REFUSED, Answer.NOT_ASKED))
+    allowed, refused, rest = (
+        preflight.of(a) for a in (PreflightAnswer.ALLOWED, PreflightAnswer.REFUSED, PreflightAnswer.NOT_ASKED)
+    )
     lines = [
         f"**Asked beforehand (EC2's DryRun, IAM's simulator):** {len(allowed)} steps would be let through, {len(refused)} would be refused,"
         f" {len(rest)} cannot be asked"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from forensics.models.base import CaseId, InstanceId, Model, Utc
 from forensics.models.evidence import Outcome
@@ -62,7 +62,12 @@ class PlanStep(Model):
     call: ApiCall
     undo: tuple[ApiCall, ...] = ()
     reason: str
-    blast: tuple[str, ...] = Field(default=(), description="who or what else is affected")
+    side_effects: tuple[str, ...] = Field(
+        default=(),
+        validation_alias=AliasChoices("side_effects", "blast"),
+        serialization_alias="blast",
+        description="who or what else is affected",
+    )
     needs: tuple[str, ...] = Field(default=(), description="steps without which this one is not tried")
     gives: str | None = Field(default=None, description="placeholder that the call's answer fills")
 
@@ -76,30 +81,49 @@ class ManualStep(Model):
     reason: str
 
 
-class Answer(StrEnum):
-    """What AWS says of a step before it is made."""
+# Fields of stored and exported items keep the names under which earlier releases wrote them.
+HardeningOptions = Annotated[
+    tuple[str, ...],
+    Field(
+        validation_alias=AliasChoices("hardening_options", "ladder"),
+        serialization_alias="ladder",
+        description="how the residuals can be closed, cheapest first",
+    ),
+]
+ManualSteps = Annotated[
+    tuple[ManualStep, ...],
+    Field(
+        validation_alias=AliasChoices("manual_steps", "by_hand"),
+        serialization_alias="by_hand",
+        description="what is left to a person",
+    ),
+]
+
+
+class PreflightAnswer(StrEnum):
+    """What AWS answers when it is asked about a step before the step is carried out."""
 
     ALLOWED = "allowed"
     REFUSED = "refused"
     NOT_ASKED = "not asked"
 
 
-class RehearsedStep(Model):
-    """What EC2 (``DryRun=True``) or IAM (its policy simulator) said of one step."""
+class PreflightStep(Model):
+    """What EC2 (``DryRun=True``) or IAM (its policy simulator) answered for one step."""
 
     name: str
-    answer: Answer
+    answer: PreflightAnswer
     detail: str
 
 
-class Rehearsal(Model):
-    """A plan asked about, step by step; nothing was changed by it."""
+class PlanPreflight(Model):
+    """AWS's answers to the steps of a plan, asked without changing anything."""
 
     digest: str
-    steps: tuple[RehearsedStep, ...]
+    steps: tuple[PreflightStep, ...]
     at: Utc
 
-    def of(self, answer: Answer) -> tuple[RehearsedStep, ...]:
+    def of(self, answer: PreflightAnswer) -> tuple[PreflightStep, ...]:
         """The steps with this answer."""
         return tuple(s for s in self.steps if s.answer is answer)
 
@@ -112,8 +136,8 @@ class ContainmentPlan(Model):
     order: str = "acquire_first"
     steps: tuple[PlanStep, ...]
     residuals: tuple[str, ...] = ()
-    ladder: tuple[str, ...] = Field(default=(), description="how the residuals are closed, cheapest first")
-    by_hand: tuple[ManualStep, ...] = Field(default=(), description="what is left to a person")
+    hardening_options: HardeningOptions = ()
+    manual_steps: ManualSteps = ()
     approval: tuple[str, ...] = Field(default=(), description="why a person has to agree; empty: nobody has to")
     token: str = Field(description="unguessable part of the names of this case's groups")
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -168,8 +192,8 @@ class ContainmentResult(Model):
     groups: dict[str, str] = Field(default_factory=dict, description="quarantine group by VPC")
     steps: tuple[ContainmentStep, ...] = ()
     residuals: tuple[str, ...] = Field(default=(), description="paths that stay open or unproven")
-    ladder: tuple[str, ...] = Field(default=(), description="how the residuals are closed, cheapest first")
-    by_hand: tuple[ManualStep, ...] = Field(default=(), description="what is left to a person")
+    hardening_options: HardeningOptions = ()
+    manual_steps: ManualSteps = ()
     plan_digest: str | None = None
     contained_at: Utc | None = None
 

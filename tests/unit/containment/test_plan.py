@@ -1,4 +1,4 @@
-"""The containment plan: order, reasons, undo, blast radius; what it leaves out and why."""
+"""The containment plan: order, reasons, undo, side effects; what it leaves out and why."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_every_step_says_why_and_what_undoes_it() -> None:
 
 
 def test_who_else_is_affected_is_said() -> None:
-    steps = {s.id: s.blast for s in planned(everything()).steps}
+    steps = {s.id: s.side_effects for s in planned(everything()).steps}
     assert "replacement" in steps["scaling.leave"][0]
     assert "NO other target stays" in steps[f"balancer.{GROUP}.i-0123456789abcdef0.80"][0]
     assert "198.51.100.7" in steps["address.198.51.100.7.eni-0"][0]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from forensics.containment.manual_steps import LABEL, by_hand
+from forensics.containment.manual_steps import LABEL, manual_steps
 from forensics.containment.plan import ContainmentPolicy, make_plan
-from forensics.containment.read_back import RESIDUAL_DNS, RESIDUAL_TRACKED, assess, ladder, residuals
+from forensics.containment.read_back import RESIDUAL_DNS, RESIDUAL_TRACKED, assess, hardening_options, residuals
 from forensics.containment.text import plan_lines
 from forensics.models.containment import ContainmentState
 from forensics.models.target_facts import AddressFacts, InstanceFacts, InterfaceFacts, ProfileFacts
@@ -99,13 +99,13 @@ def test_what_stays_open_is_said() -> None:
     ] * 4
 
 
-def test_the_ladder_ends_with_the_only_proof() -> None:
-    assert "stop the instance" in ladder(facts())[-1]
-    assert ladder(facts(state="stopped")) == ()
+def test_the_last_hardening_option_is_the_only_proof() -> None:
+    assert "stop the instance" in hardening_options(facts())[-1]
+    assert hardening_options(facts(state="stopped")) == ()
 
 
 def test_of_an_eks_node_the_cluster_side_is_left_to_a_person_step_by_step() -> None:
-    steps = by_hand(facts(eks_cluster="shop"), case_id=CASE_ID)
+    steps = manual_steps(facts(eks_cluster="shop"), case_id=CASE_ID)
     assert [s.id for s in steps] == [
         "eks.node", "eks.cordon", "eks.keep", "eks.label", "eks.network", "eks.credentials"
     ]  # fmt: skip
@@ -113,12 +113,12 @@ def test_of_an_eks_node_the_cluster_side_is_left_to_a_person_step_by_step() -> N
     assert "kubectl cordon $NODE" in commands and "kubectl drain" not in commands
     assert INSTANCE in commands and "--name shop" in commands and f"{LABEL}={CASE_ID}" in commands
     assert "do-not-disrupt" in commands and "list-pod-identity-associations" in commands
-    assert by_hand(facts(), case_id=CASE_ID) == ()
+    assert manual_steps(facts(), case_id=CASE_ID) == ()
 
 
 def test_the_plan_of_an_eks_node_shows_what_is_left_to_a_person() -> None:
     node = facts(eks_cluster="shop")
     plan = make_plan(node, original=node, case_id=CASE_ID, token="0" * 12, policy=ContainmentPolicy(), now=NOW)
-    assert [s.id for s in plan.by_hand] == [s.id for s in by_hand(node, case_id=CASE_ID)]
+    assert [s.id for s in plan.manual_steps] == [s.id for s in manual_steps(node, case_id=CASE_ID)]
     text = "\n".join(plan_lines(plan))
     assert "Left to a person" in text and "never drain it" in text
