@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from forensics.containment.call_runner import ContainmentGateway
+from forensics.containment.containment_state import assess
 from forensics.containment.plan import ContainmentPolicy, make_plan
 from forensics.containment.plan_runner import PlanRunner
 from forensics.containment.quarantine_groups import QUARANTINE, Groups
-from forensics.containment.read_back import assess
 from forensics.containment.release_plan import release_calls
 from forensics.models.containment import ContainmentPlan, ContainmentState, ContainmentStep
 from forensics.models.target_facts import InstanceFacts

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from forensics.containment.containment_state import RESIDUAL_DNS, RESIDUAL_TRACKED, assess, residuals
 from forensics.containment.quarantine_groups import Groups, network_steps
-from forensics.containment.read_back import RESIDUAL_DNS, RESIDUAL_TRACKED, assess, residuals
 from forensics.models.containment import ContainmentState, Stage
 from tests.containment.world import LONG
-from tests.unit.containment.test_read_back import eni, facts
+from tests.unit.containment.test_containment_state import eni, facts
 
 PROGRAM = Path(__file__).with_name("packets.py")
 SERVICE, OUTSIDE = 7000, 7001

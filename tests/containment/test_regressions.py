@@ -25,7 +25,7 @@ from tests.containment.conftest import Server
 from tests.containment.drive import CASE_ID, Driver, verify_contained
 from tests.containment.test_faults import access
 from tests.containment.world import ACCOUNT, REGION, Cell, World
-from tests.unit.containment.test_read_back import eni, facts
+from tests.unit.containment.test_containment_state import eni, facts
 
 INTRUDER = Cell(interfaces=2, v6=True, address=True, group=False, role="shared", running=True)
 

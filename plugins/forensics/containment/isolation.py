@@ -12,10 +12,10 @@ from functools import cached_property
 from forensics import case_keys
 from forensics.case.recorder import CaseRecorder
 from forensics.containment.call_runner import ContainmentGateway
+from forensics.containment.containment_state import assess, ended, unreadable
 from forensics.containment.plan import ContainmentPolicy, assemble, beyond, make_plan
 from forensics.containment.plan_runner import PlanRunner
 from forensics.containment.quarantine_groups import QUARANTINE, Groups, access_missing, altered, network_steps
-from forensics.containment.read_back import assess, ended, unreadable
 from forensics.custody.chain import canonical
 from forensics.errors import AwsError, ContainmentError, ResourceGoneError
 from forensics.models.base import Model

@@ -13,10 +13,10 @@ from forensics import case_keys
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
 from forensics.containment.call_runner import ContainmentGateway
+from forensics.containment.containment_state import due
 from forensics.containment.isolation import Containment, open_items
+from forensics.containment.plan_text import manual_lines, plan_lines
 from forensics.containment.preflight_report import asked_beforehand
-from forensics.containment.read_back import due
-from forensics.containment.text import manual_lines, plan_lines
 from forensics.containment.triggers import ContainmentWatchTrigger
 from forensics.errors import ContainmentError
 from forensics.models.case import Milestone, Phase, TimelineKind

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from forensics.containment import calls
+from forensics.containment.containment_state import hardening_options, residuals
 from forensics.containment.manual_steps import manual_steps
 from forensics.containment.quarantine_groups import Groups, network_steps
-from forensics.containment.read_back import hardening_options, residuals
 from forensics.custody.chain import canonical
 from forensics.models.containment import STAGES, ApiCall, ContainmentPlan, PlanStep, Stage
 from forensics.models.target_facts import InstanceFacts, ProfileFacts

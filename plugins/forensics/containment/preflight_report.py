@@ -5,7 +5,7 @@ from __future__ import annotations
 from forensics import case_keys
 from forensics.containment.isolation import Containment
 from forensics.containment.plan_preflight import preflight
-from forensics.containment.text import preflight_lines
+from forensics.containment.plan_text import preflight_lines
 from forensics.models.case import TimelineKind
 from forensics.models.containment import ContainmentPlan, PlanPreflight, PreflightAnswer
 

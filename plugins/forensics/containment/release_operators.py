@@ -16,8 +16,8 @@ from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.isolation import restore_digest
 from forensics.containment.operators import answer_of
 from forensics.containment.plan import plan_digest
+from forensics.containment.plan_text import call_lines
 from forensics.containment.release_plan import differences, release_calls
-from forensics.containment.text import call_lines
 from forensics.custody.chain import verify_chain
 from forensics.errors import AwsError, ContainmentError, CustodyError
 from forensics.models.case import TimelineKind

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from forensics.containment.plan import ContainmentPolicy, beyond, make_plan
+from forensics.containment.plan_text import plan_lines
 from forensics.containment.quarantine_groups import access_missing, access_rules
 from forensics.containment.release_plan import differences, release_calls
-from forensics.containment.text import plan_lines
 from forensics.models.containment import ContainmentPlan, Stage
 from forensics.models.target_facts import (
     AddressFacts,
@@ -23,7 +23,7 @@ from forensics.models.target_facts import (
     VolumeFacts,
 )
 from tests.unit.builders import CASE_ID, NOW
-from tests.unit.containment.test_read_back import eni, facts
+from tests.unit.containment.test_containment_state import eni, facts
 
 GROUP = "arn:aws:elasticloadbalancing:eu-central-1:333344445555:targetgroup/web/1"
 

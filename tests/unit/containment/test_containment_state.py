@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from forensics.containment.containment_state import RESIDUAL_DNS, RESIDUAL_TRACKED, assess, hardening_options, residuals
 from forensics.containment.manual_steps import LABEL, manual_steps
 from forensics.containment.plan import ContainmentPolicy, make_plan
-from forensics.containment.read_back import RESIDUAL_DNS, RESIDUAL_TRACKED, assess, hardening_options, residuals
-from forensics.containment.text import plan_lines
+from forensics.containment.plan_text import plan_lines
 from forensics.models.containment import ContainmentState
 from forensics.models.target_facts import AddressFacts, InstanceFacts, InterfaceFacts, ProfileFacts
 from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, NOW, REGION
