@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
-from forensics.containment.containment_state import RESIDUAL_DNS, RESIDUAL_TRACKED, assess, residuals
-from forensics.containment.quarantine_groups import Groups, network_steps
+from forensics.containment.containment_state import assess
+from forensics.containment.network_steps import network_steps
+from forensics.containment.quarantine_groups import CaseGroups
+from forensics.containment.residuals import RESIDUAL_DNS, RESIDUAL_TRACKED, residuals
 from forensics.models.containment import ContainmentState, Stage
 from tests.containment.world import LONG
-from tests.unit.containment.test_containment_state import eni, facts
+from tests.unit.containment.targets import eni, facts
 
 PROGRAM = Path(__file__).with_name("packets.py")
 SERVICE, OUTSIDE = 7000, 7001
@@ -67,7 +69,7 @@ class Machine:
         steps = network_steps(
             target,
             original=target,
-            groups=Groups("fc-20261124-0123456789", "0" * 12),
+            groups=CaseGroups("fc-20261124-0123456789", "0" * 12),
             break_flows=break_flows,
             idle_seconds=0,
         )

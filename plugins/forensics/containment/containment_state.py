@@ -1,73 +1,11 @@
-"""Containment: what the read-back proves, what stays open, and how that is closed. Pure."""
+"""What a read-back of the target proves about its containment. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 
 from forensics.models.containment import ContainmentState
 from forensics.models.target_facts import InstanceFacts
-
-RESIDUAL_TRACKED = (
-    "connections that were open and tracked before the change may go on until they end or time out "
-    "(always so through NAT gateways, load balancers and PrivateLink)"
-)
-RESIDUAL_DNS = "DNS queries to the VPC's Route 53 Resolver are not stopped by security groups"
-RESIDUAL_SPREAD = "the end of credentials takes minutes to reach all of AWS (IAM is eventually consistent)"
-RESIDUAL_ROLE = "the role could not be read: credentials that the instance profile has issued are not revoked"
-
-
-def residuals(facts: InstanceFacts, *, deny_profile: str = "") -> tuple[str, ...]:
-    """What containment leaves open on this target, said in every result."""
-    found = []
-    if facts.state == "running":
-        found += [RESIDUAL_TRACKED, RESIDUAL_DNS]
-    if facts.profile and facts.profile.name != deny_profile:
-        found.append(RESIDUAL_SPREAD if facts.profile.role else RESIDUAL_ROLE)
-    found += [
-        f"{i.id} has the public address {i.public_ip}, which is not an Elastic IP: it stays on the interface"
-        for i in facts.interfaces
-        if i.public_ip
-    ]
-    if facts.spot:
-        found.append("a Spot instance cannot be protected from termination or stop: AWS may take it at any time")
-    if facts.instance_store:
-        found.append("it has instance-store volumes: a stop loses them")
-    if facts.eks_cluster:
-        found.append(
-            f"it is a node of EKS cluster {facts.eks_cluster}: cordon it, never drain it (draining ends the pods)"
-        )
-    found += [
-        f"{i.id} is a trunk interface: branch interfaces of pods are not changed"
-        for i in facts.interfaces
-        if i.kind == "trunk"
-    ]
-    return tuple(found)
-
-
-def hardening_options(facts: InstanceFacts, *, asked: Sequence[str] = ()) -> tuple[str, ...]:
-    """How to close what stays open, cheapest first (R39); what containment does by itself is not listed.
-
-    ``asked`` are measures of the case's playbook (R40): those rungs say that policy asks for them.
-    """
-    if facts.state != "running":
-        return ()
-    subnets = ", ".join(sorted({i.subnet_id for i in facts.interfaces if i.subnet_id}))
-    rungs = (
-        ("", "deny everything in the guest's own firewall (needs SSM, so before isolation) or by your EDR"),
-        (
-            "",
-            "let EC2 forget idle tracked connections after 60 s (setting idle_flow_seconds; it cannot be unset exactly)",
-        ),
-        ("", "detach secondary interfaces"),
-        ("", f"network ACL that denies everything on {subnets or 'the subnet'}: also hits its neighbours there"),
-        ("dns_firewall", "Route 53 Resolver DNS Firewall that blocks everything: for the whole VPC"),
-        (
-            "stop_after_acquisition",
-            "stop the instance when memory is acquired and verified: the only rung that proves that no flow is left",
-        ),
-    )
-    return tuple(f"{text} (the playbook asks for this)" if name in asked else text for name, text in rungs)
 
 
 def assess(
@@ -102,11 +40,6 @@ def unreadable(facts: InstanceFacts) -> list[str]:
     return [f"not known: {what}" for what in facts.unknown]
 
 
-def ended(facts: InstanceFacts) -> bool:
+def has_ended(facts: InstanceFacts) -> bool:
     """Whether the instance is gone: there is nothing left to contain."""
     return facts.state in {"terminated", "shutting-down"}
-
-
-def due(planned_at: datetime, *, seconds: int) -> float:
-    """Unix time at which isolation starts even if the capture still runs."""
-    return planned_at.timestamp() + seconds

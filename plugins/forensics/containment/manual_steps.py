@@ -1,4 +1,4 @@
-"""What containment leaves to a person because no EC2 call can do it: the Kubernetes side of an EKS node (R51). Pure.
+"""What containment leaves to a person because no EC2 call can do it: the Kubernetes side of an EKS node. Pure.
 
 Source: EKS best practices guide, "Incident response and forensics" (cordon, never drain; protect the node; deny the pod's
 traffic; revoke the pod's credentials).
@@ -14,9 +14,9 @@ _NODE = "$NODE"
 
 
 def manual_steps(facts: InstanceFacts, *, case_id: str) -> tuple[ManualStep, ...]:
-    """The steps of a person with access to the cluster, in order; none for an instance that is no node.
+    """What a person with access to the cluster does, in order; nothing for an instance that is not a node.
 
-    They may be done before or after isolation: they go to the cluster's API server, not to the node.
+    It may be done before or after isolation: it goes to the cluster's API server, not to the node.
     """
     if not facts.eks_cluster:
         return ()

@@ -1,7 +1,7 @@
-"""Asks AWS whether a plan's calls would be let through, without making them (R50). Changes nothing.
+"""Asks AWS whether a plan's calls would be allowed, without making them, before anybody is asked to approve the plan.
 
 EC2 answers ``DryRun=True`` with ``DryRunOperation`` when the caller has the permissions, else with ``UnauthorizedOperation`` (EC2 API
-reference, ``DryRun``). What has no such parameter (other services, EC2's instance profile associations) is put to IAM's policy
+reference, ``DryRun``). Calls without that parameter (other services, EC2's instance profile associations) go to IAM's policy
 simulator, which reads the role's policies and the organization's (IAM API reference, ``SimulatePrincipalPolicy``).
 """
 
@@ -12,10 +12,15 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+from forensics import case_keys
 from forensics.aws.error_map import error_code
+from forensics.case.recorder import CaseRecorder
+from forensics.containment.announcements import announce_refused_steps
 from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.permissions import given_profile, passing, permission
+from forensics.containment.plan_text import preflight_lines
 from forensics.errors import AwsError, ContainmentError, ThrottledError
+from forensics.models.case import TimelineKind
 from forensics.models.containment import (
     ContainmentPlan,
     Permission,
@@ -25,12 +30,25 @@ from forensics.models.containment import (
     PreflightStep,
 )
 
-WOULD_WORK = "DryRunOperation"
+WOULD_SUCCEED = "DryRunOperation"
 PARALLEL = 6
 
 
+def preflight_once(recorder: CaseRecorder, gateway: ContainmentGateway, plan: ContainmentPlan) -> PlanPreflight:
+    """The preflight of a plan, made and recorded once; what would be refused is announced."""
+    known = recorder.get(case_keys.PLAN_PREFLIGHT, PlanPreflight)
+    if known is not None and known.digest == plan.digest:
+        return known
+    found = preflight(gateway, plan)
+    recorder.put(case_keys.PLAN_PREFLIGHT, found)
+    recorder.note(preflight_lines(found)[0].replace("*", ""), kind=TimelineKind.CONTAINMENT)
+    if found.of(PreflightAnswer.REFUSED):
+        announce_refused_steps(recorder, plan, found)
+    return found
+
+
 def preflight(gateway: ContainmentGateway, plan: ContainmentPlan) -> PlanPreflight:
-    """The answer to every step of the plan, in its order."""
+    """AWS's answer to every step of the plan, in the plan's order; nothing is changed."""
 
     def ask(step: PlanStep) -> PreflightStep:
         if gateway.has_dry_run(step.call):
@@ -44,7 +62,7 @@ def preflight(gateway: ContainmentGateway, plan: ContainmentPlan) -> PlanPreflig
 
 def _dry_run(gateway: ContainmentGateway, step: PlanStep) -> PreflightStep:
     if missing := sorted(_placeholders(step.call.params)):
-        why = f"it is about {', '.join(missing)}, which an earlier step makes"
+        why = f"it needs {', '.join(missing)}, which an earlier step makes"
         return PreflightStep(name=step.id, answer=PreflightAnswer.NOT_ASKED, detail=why)
     call = step.call.model_copy(update={"params": {**step.call.params, "DryRun": True}})
     try:
@@ -53,9 +71,9 @@ def _dry_run(gateway: ContainmentGateway, step: PlanStep) -> PreflightStep:
         return PreflightStep(name=step.id, answer=PreflightAnswer.NOT_ASKED, detail=str(error)[:300])
     except AwsError as error:
         code = error_code(error)
-        if code == WOULD_WORK:
+        if code == WOULD_SUCCEED:
             return PreflightStep(name=step.id, answer=PreflightAnswer.ALLOWED, detail="EC2 would do it")
-        # without a code nobody answered: that says nothing about the step
+        # without a code AWS did not answer: that says nothing about the step
         answer = PreflightAnswer.REFUSED if code else PreflightAnswer.NOT_ASKED
         return PreflightStep(name=step.id, answer=answer, detail=str(error)[:300])
     msg = f"{step.call} with DryRun=True was answered as if it had been carried out ({step.target})"
@@ -63,7 +81,7 @@ def _dry_run(gateway: ContainmentGateway, step: PlanStep) -> PreflightStep:
 
 
 def _simulated(gateway: ContainmentGateway, step: PlanStep, *, instance_id: str) -> PreflightStep:
-    """What IAM says of a step's permissions; the first that it would refuse decides."""
+    """IAM's answer to a step: refused when it would refuse one of the permissions that the step needs."""
     if not gateway.role_arn:
         return PreflightStep(name=step.id, answer=PreflightAnswer.NOT_ASKED, detail=f"{step.call} has no DryRun")
     try:
@@ -75,9 +93,9 @@ def _simulated(gateway: ContainmentGateway, step: PlanStep, *, instance_id: str)
         return PreflightStep(name=step.id, answer=PreflightAnswer.NOT_ASKED, detail=detail[:600])
     except ContainmentError as error:
         return PreflightStep(name=step.id, answer=PreflightAnswer.REFUSED, detail=str(error))
-    for verdict, answer in ((False, PreflightAnswer.REFUSED), (None, PreflightAnswer.NOT_ASKED)):
-        if said := [text for found, text in answers if found is verdict]:
-            return PreflightStep(name=step.id, answer=answer, detail="; ".join(said)[:600])
+    for allowed, answer in ((False, PreflightAnswer.REFUSED), (None, PreflightAnswer.NOT_ASKED)):
+        if reasons := [reason for found, reason in answers if found is allowed]:
+            return PreflightStep(name=step.id, answer=answer, detail="; ".join(reasons)[:600])
     return PreflightStep(name=step.id, answer=PreflightAnswer.ALLOWED, detail="IAM would allow it")
 
 

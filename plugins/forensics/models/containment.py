@@ -1,20 +1,21 @@
-"""Containment: what will be changed, what was changed, and what was seen afterwards."""
+"""Containment: what is to be changed, what was changed, and what was read back afterwards."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AliasChoices, Field
 
 from forensics.models.base import CaseId, InstanceId, Model, Utc
 from forensics.models.evidence import Outcome
+from forensics.models.plan import Order
 from forensics.models.target_facts import InstanceFacts
 
 
 class ContainmentState(StrEnum):
-    """What is known about the target's network after the change (R38)."""
+    """What is known about the target's network after the change."""
 
     NOT_CONTAINED = "NOT_CONTAINED"
     NEW_FLOWS_BLOCKED = "NEW_FLOWS_BLOCKED"
@@ -43,18 +44,24 @@ STAGES = tuple(Stage)
 
 
 class ApiCall(Model):
-    """One mutating AWS call: boto3's names. ``${name}`` in a value stands for an id that does not exist yet."""
+    """One mutating AWS call in boto3's names. ``${name}`` in a value stands for an id that does not exist yet."""
 
     service: str
     operation: str
-    params: dict[str, Any]
+    params: dict[str, object]
+
+    @property
+    def group_ids(self) -> tuple[str, ...]:
+        """Security groups (or their placeholders) that the call puts an interface into; none for other calls."""
+        groups = self.params.get("Groups")
+        return tuple(str(g) for g in groups) if isinstance(groups, list | tuple) else ()
 
     def __str__(self) -> str:
         return f"{self.service}.{self.operation}"
 
 
 class PlanStep(Model):
-    """One change: the call, what undoes it, why, and who else feels it."""
+    """One change: the call, what undoes it, why, and who else is affected."""
 
     id: str
     stage: Stage
@@ -73,7 +80,7 @@ class PlanStep(Model):
 
 
 class ManualStep(Model):
-    """One thing that a person has to do: no call of this product reaches it."""
+    """One step that a person has to take because no call of this product can."""
 
     id: str
     what: str
@@ -129,11 +136,11 @@ class PlanPreflight(Model):
 
 
 class ContainmentPlan(Model):
-    """All changes in order, and what they will not achieve. ``digest`` is over the steps: an approval names it."""
+    """All changes in order, and what they do not achieve. An approval names ``digest``, which is over the steps."""
 
     case_id: CaseId
     instance_id: InstanceId
-    order: str = "acquire_first"
+    order: Order = Order.ACQUIRE_FIRST
     steps: tuple[PlanStep, ...]
     residuals: tuple[str, ...] = ()
     hardening_options: HardeningOptions = ()

@@ -1,0 +1,36 @@
+"""What keeps the evidence: protections, Auto Scaling, load balancers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.containment.targets import everything, planned
+
+
+def test_a_spot_instance_is_not_asked_for_what_ec2_refuses() -> None:
+    plan = planned(everything(spot=True))
+    assert not {"protect.DisableApiTermination", "protect.DisableApiStop", "protect.shutdown"} & {
+        s.id for s in plan.steps
+    }
+    assert any("Spot" in r for r in plan.residuals)
+
+
+@pytest.mark.parametrize(
+    ("changes", "operation"),
+    [
+        ({}, "enter_standby"),
+        ({"maximum": 1}, "detach_instances"),
+        ({"lifecycle": "Warmed:Running"}, "detach_instances"),
+        ({"lifecycle": "Standby"}, None),
+        ({"lifecycle": "Detached"}, None),
+    ],
+)
+def test_how_it_leaves_its_group(changes: dict[str, Any], operation: str | None) -> None:
+    target = everything()
+    assert target.scaling is not None
+    plan = planned(target.model_copy(update={"scaling": target.scaling.model_copy(update=changes)}))
+    left = [s.call for s in plan.steps if s.id == "scaling.leave"]
+    assert [c.operation for c in left] == ([operation] if operation else [])
+    assert all(c.params["ShouldDecrementDesiredCapacity"] is False for c in left)
