@@ -165,7 +165,7 @@ class PlanContainmentOperator(_ContainmentOperator, _ApprovalOperator):
         self.wait(ContainmentWatchTrigger(case_id=recorder.case_id, due=due, **timing))
         return {"steps": len(plan.steps)}
 
-    def resume_after_wait(self, context: Context, event: dict[str, Any]) -> Json:
+    def resume_after_wait(self, context: Context, event: dict[str, object]) -> Json:
         """The deadline has passed and the capture still runs: isolate now."""
         if event.get("due"):
             return self._guarded(context, self._isolate_overdue)

@@ -85,7 +85,7 @@ def unapproved_steps(plan: ContainmentPlan, *, approved: ContainmentPlan) -> lis
 
 
 def approval_reasons(facts: InstanceFacts, policy: ContainmentPolicy) -> tuple[str, ...]:
-    """Why a person has to agree: what the response plan says, and a revocation that others would feel."""
+    """Why a person has to agree: what the response plan says, and a revocation that affects others."""
     reasons = list(policy.approval)
     profile = facts.profile
     if policy.revoke_role and profile and others_use(profile):
@@ -94,7 +94,7 @@ def approval_reasons(facts: InstanceFacts, policy: ContainmentPolicy) -> tuple[s
 
 
 def with_requested_approval(plan: ContainmentPlan, *, policy: ContainmentPolicy) -> ContainmentPlan:
-    """The plan with the approval that the response plan asks for now.
+    """The plan with the approval that the response plan requires now.
 
     A plan that was recorded as a dry run has none until a later finding extends the response plan; its steps are the same.
     """

@@ -37,7 +37,7 @@ class ContainmentPolicy:
             idle_seconds=settings.idle_flow_seconds,
             deny_profile=settings.containment_profile,
             revoke_role=settings.revoke_role_sessions,
-            approval=(approval.reasons or ("the response plan asks for it",)) if approval.required else (),
+            approval=(approval.reasons or ("the response plan requires it",)) if approval.required else (),
         )
 
     @property

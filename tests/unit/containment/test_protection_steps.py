@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from forensics.models.containment import Stage
 from tests.unit.containment.targets import everything, planned
 
 
@@ -34,3 +35,26 @@ def test_how_it_leaves_its_group(changes: dict[str, Any], operation: str | None)
     left = [s.call for s in plan.steps if s.id == "scaling.leave"]
     assert [c.operation for c in left] == ([operation] if operation else [])
     assert all(c.params["ShouldDecrementDesiredCapacity"] is False for c in left)
+
+
+def test_everything_that_would_end_the_evidence_is_switched_off() -> None:
+    steps = {s.id: s.call for s in planned(everything()).steps if s.stage is Stage.PROTECT}
+    assert list(steps) == [
+        "protect.DisableApiTermination", "protect.DisableApiStop", "protect.shutdown", "protect.volumes",
+        "protect.interface.eni-0", "protect.recovery",
+    ]  # fmt: skip
+    assert steps["protect.shutdown"].params["InstanceInitiatedShutdownBehavior"] == {"Value": "stop"}
+    assert steps["protect.recovery"].params["AutoRecovery"] == "disabled"
+
+
+def test_what_is_protected_already_is_left_alone() -> None:
+    target = everything(
+        termination_protected=True, stop_protected=True, shutdown_behavior="stop", auto_recovery="disabled"
+    )
+    found = {s.id for s in planned(target).steps if s.stage is Stage.PROTECT}
+    assert found == {"protect.volumes", "protect.interface.eni-0"}
+
+
+def test_scale_in_protection_comes_before_the_group_is_left() -> None:
+    ids = [s.id for s in planned(everything()).steps]
+    assert ids.index("scaling.protect") < ids.index("scaling.leave")
