@@ -17,6 +17,8 @@ from forensics.models.target_facts import (
     ScalingFacts,
     VolumeFacts,
 )
+from forensics.settings import Settings
+from tests.conftest import ENVIRONMENT
 from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, NOW, REGION
 
 TOKEN = "0" * 12
@@ -66,3 +68,9 @@ def planned(target: InstanceFacts, *, original: InstanceFacts | None = None, **p
     """The plan for a target."""
     rules = ContainmentPolicy(**{"deny_profile": "forensics-isolated", **policy})
     return make_plan(target, original=original or target, case_id=CASE_ID, token=TOKEN, policy=rules, now=NOW)
+
+
+def settings(**changes: Any) -> Settings:
+    """The deployment's settings, with a deny-all profile."""
+    given = {name.removeprefix("AIRFLOW__FORENSICS__").lower(): value for name, value in ENVIRONMENT.items()}
+    return Settings.model_validate({**given, "containment_profile": "forensics-isolated", **changes})

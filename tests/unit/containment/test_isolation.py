@@ -16,7 +16,7 @@ from forensics.models.plan import Action, Order
 from forensics.models.target_facts import EndpointFacts
 from tests.unit.builders import CASE_ID, NOW, decision
 from tests.unit.containment.account import EVERYWHERE
-from tests.unit.containment.conftest import World
+from tests.unit.containment.case_world import World
 
 
 def isolation_of(world: World) -> TargetIsolation:

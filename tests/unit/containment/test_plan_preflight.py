@@ -11,7 +11,7 @@ from forensics.containment.plan_preflight import preflight, preflight_once
 from forensics.errors import AccessDeniedError, AwsError, ContainmentError, ThrottledError
 from forensics.models.containment import ApiCall, ContainmentPlan, PlanPreflight, PreflightAnswer
 from tests.unit.containment.account import Account, GatewayInMemory
-from tests.unit.containment.conftest import World
+from tests.unit.containment.case_world import World
 from tests.unit.containment.targets import everything, planned
 
 

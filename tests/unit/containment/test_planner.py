@@ -6,7 +6,7 @@ from forensics import case_keys
 from forensics.containment.planner import ContainmentPlanner, new_token, recorded_plan
 from forensics.containment.restore_points import RestorePoints, RestoreSeal
 from forensics.models.custody import CustodyAction
-from tests.unit.containment.conftest import World
+from tests.unit.containment.case_world import World
 from tests.unit.containment.targets import everything
 
 

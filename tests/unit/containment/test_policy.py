@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from forensics.containment.policy import ContainmentPolicy, isolation_due
 from forensics.models.plan import Measure, Order, ResponsePlan
 from tests.unit.builders import plan
-from tests.unit.containment.conftest import settings
+from tests.unit.containment.targets import settings
 
 
 def decided(*, required: bool = False, reasons: tuple[str, ...] = ()) -> ResponsePlan:

@@ -11,7 +11,7 @@ from forensics.containment.read_back import SETTLE_LOOKS, ReadBack
 from forensics.errors import AwsError, ResourceGoneError
 from forensics.models.containment import ContainmentResult, ContainmentState, ContainmentStep
 from forensics.models.evidence import Outcome
-from tests.unit.containment.conftest import World
+from tests.unit.containment.case_world import World
 from tests.unit.containment.targets import facts
 
 

@@ -13,7 +13,7 @@ from forensics.models.containment import Approval, ReleasePlan, ReleaseResult
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from tests.unit.builders import NOW
-from tests.unit.containment.conftest import World
+from tests.unit.containment.case_world import World
 
 
 @pytest.fixture

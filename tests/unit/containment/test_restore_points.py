@@ -10,7 +10,7 @@ from forensics import case_keys
 from forensics.containment.restore_points import RestorePoints, restore_digest
 from forensics.errors import ContainmentError, CustodyChainError, CustodyError
 from forensics.models.custody import CustodyAction
-from tests.unit.containment.conftest import World
+from tests.unit.containment.case_world import World
 from tests.unit.containment.targets import everything
 
 
