@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from forensics.containment.calls import EVERYTHING
 from forensics.containment.quarantine_groups import CaseGroups
 from forensics.models.containment import Stage
 from forensics.models.target_facts import OwnGroup
@@ -58,3 +59,12 @@ def test_idle_connections_are_forgotten_earlier_where_the_setting_says_so() -> N
     assert [s.call.params["ConnectionTrackingSpecification"] for s in steps] == [{"TcpEstablishedTimeout": 60}] * 2
     assert steps[0].undo[0].params["ConnectionTrackingSpecification"] == {"TcpEstablishedTimeout": 432_000}
     assert [s for s in planned(everything()).steps if s.id.startswith("isolate.idle.")] == []
+
+
+def test_an_open_group_that_an_earlier_try_left_is_used_and_removed() -> None:
+    name = CaseGroups(CASE_ID, TOKEN).name("conversion")
+    opened = OwnGroup(id="sg-open", name=name, vpc_id="vpc-1", ingress=tuple(EVERYTHING), egress=tuple(EVERYTHING))
+    steps = {s.id: s for s in planned(everything(own_groups=(opened,))).steps}
+    assert steps["isolate.open.eni-0"].call.group_ids == ("sg-open",)
+    assert not {"isolate.group.conversion.vpc-1", "isolate.untrack.ingress.vpc-1"} & steps.keys()
+    assert steps["isolate.cleanup.vpc-1"].call.params == {"GroupId": "sg-open"}
