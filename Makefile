@@ -98,7 +98,7 @@ fuzz: .ready ## Feed 120,000 broken events to the intake (FUZZ_ARGS="--count 100
 
 test-containment: .ready ## Contain and release all 48 kinds of target, with a fault at each call, and with real packets
 	@echo "[test-containment] 48 kinds of target; about fifteen minutes on two cores"
-	@CONTAINMENT_TESTS=full $(PYTHON_BIN) -m pytest -q -rs --durations=5 $(PYTEST_ARGS) tests/containment tests/unit/containment/test_read_back.py
+	@CONTAINMENT_TESTS=full $(PYTHON_BIN) -m pytest -q -rs --durations=5 $(PYTEST_ARGS) tests/containment tests/unit/containment
 
 custody-check: .ready ## Prove custody: 300 tampered bundles named, 100 clean ones pass, disk digests fast and true
 	@echo "[custody-check] a few minutes; figures are printed"

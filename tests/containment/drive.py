@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from forensics.containment.call_runner import ContainmentGateway
-from forensics.containment.plan import ContainmentPolicy, make_plan
+from forensics.containment.containment_state import assess
+from forensics.containment.plan import make_plan
 from forensics.containment.plan_runner import PlanRunner
-from forensics.containment.quarantine_groups import QUARANTINE, Groups
-from forensics.containment.read_back import assess
+from forensics.containment.policy import ContainmentPolicy
+from forensics.containment.quarantine_groups import CaseGroups
 from forensics.containment.release_plan import release_calls
 from forensics.models.containment import ContainmentPlan, ContainmentState, ContainmentStep
 from forensics.models.target_facts import InstanceFacts
@@ -71,9 +72,7 @@ class Driver:
     def state(self) -> tuple[ContainmentState, list[str]]:
         """The product's verdict: the network, and what a plan made now would still change."""
         facts = self.facts()
-        groups = Groups(CASE_ID, self.token)
-        found = {v: groups.find(facts, purpose=QUARANTINE, vpc_id=v) for v in {i.vpc_id for i in facts.interfaces}}
-        ids = {v: g.id for v, g in found.items() if g}
+        ids = CaseGroups(CASE_ID, self.token).quarantine_by_vpc(facts)
         rules = {g: self.gateway.facts.facts.rule_count(g) for g in ids.values()}
         state, problems = assess(facts, groups=ids, rules=rules)
         return state, [*problems, *[s.id for s in self.plan(facts).steps], *facts.unknown]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from forensics.containment.plan_preflight import rehearse
-from forensics.models.containment import Answer, ContainmentState, PlanStep
+from forensics.containment.plan_preflight import preflight
+from forensics.models.containment import ContainmentState, PlanStep, PreflightAnswer
 from tests.containment.drive import Driver, verify_contained
 from tests.containment.world import FULL, Cell, Recorder, World, all_cells, difference
 
@@ -30,11 +30,11 @@ def test_a_target_is_contained_and_comes_back(world: World, cell: Cell) -> None:
     driver = Driver.start(world.gateway(recorder), made.instance_id)
 
     plan = driver.plan(driver.original)
-    rehearsal = rehearse(driver.gateway, plan)
+    answers = preflight(driver.gateway, plan)
     assert recorder.changes == [], "a dry run changes nothing"
-    assert [s.name for s in rehearsal.steps] == [s.id for s in plan.steps]
-    assert rehearsal.of(Answer.REFUSED) == ()
-    assert {s.name for s in rehearsal.of(Answer.ALLOWED)} == {s.id for s in plan.steps if can_be_asked(s)}
+    assert [s.name for s in answers.steps] == [s.id for s in plan.steps]
+    assert answers.of(PreflightAnswer.REFUSED) == ()
+    assert {s.name for s in answers.of(PreflightAnswer.ALLOWED)} == {s.id for s in plan.steps if can_be_asked(s)}
     assert difference(before, world.everything(made)) == []
 
     steps = driver.contain()

@@ -17,7 +17,7 @@ from forensics.containment.release_operators import KEEP, RELEASE, PlanReleaseOp
 from forensics.containment.triggers import ContainmentWatchTrigger
 from forensics.intake.operators import OpenCaseOperator
 from forensics.models.case import CaseStatus
-from forensics.models.containment import Answer, ContainmentState, RestorePoint
+from forensics.models.containment import ContainmentState, PreflightAnswer, RestorePoint
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from forensics.models.finding import Severity
@@ -59,10 +59,10 @@ class TaskInstanceWithId(TaskInstance):
     id = "01234567-89ab-7def-8123-456789abcdef"
 
 
-def context(operator: Any, **params: Any) -> dict[str, Any]:
+def context(operator: Any) -> dict[str, Any]:
     """What Airflow hands to an operator."""
     ti = TaskInstanceWithId(operator.task_id)
-    return {"ti": ti, "task_instance": ti, "params": params, "dag_run": DagRun("manual__test")}
+    return {"ti": ti, "task_instance": ti, "params": {}, "dag_run": DagRun("manual__test")}
 
 
 def opened(lab: SmallLab, target: str, **params: str) -> str:
@@ -87,10 +87,16 @@ def plan_step(case_id: str) -> PlanContainmentOperator:
     return step
 
 
-def deferred(step: Any, **params: Any) -> TaskDeferred:
+def plan_release(case_id: str, **arguments: str) -> PlanReleaseOperator:
+    """The planning task of a release, its arguments as Airflow renders them."""
+    given = {"reason": "", "requester": "", "show_only": "False", **arguments}
+    return PlanReleaseOperator(task_id="plan_release", case_id=case_id, **given)
+
+
+def deferred(step: Any) -> TaskDeferred:
     """Execute until it waits."""
     with pytest.raises(TaskDeferred) as caught:
-        step.execute(context(step, **params))
+        step.execute(context(step))
     return caught.value
 
 
@@ -162,16 +168,16 @@ def test_plan_isolate_and_release_with_two_persons(lab: SmallLab, target: str, a
     actions = [e.action for e in view.custody]
     assert actions.index(CustodyAction.RESTORE_POINT_TAKEN) < actions.index(CustodyAction.TARGET_CONTAINED)
 
-    release = PlanReleaseOperator(task_id="plan_release", case_id=case_id)
-    deferred(release, reason="false alarm", requester="alice")
+    release = plan_release(case_id, reason="false alarm", requester="alice")
+    deferred(release)
     assert asked.call_count == 1 and "Release" in asked.call_args.kwargs["subject"]
-    with pytest.raises(AirflowSkipException, match="alice asked for it and may not approve"):
+    with pytest.raises(AirflowSkipException, match="alice requested it and may not approve"):
         release.execute_complete(context(release), answer(RELEASE, user="alice"))
     with pytest.raises(AirflowFailException, match="no approval"):
         perform(ReleaseTargetOperator(task_id="release_target"), case_id=case_id)
     assert groups_of(lab, target) == [[result["group_id"]]]
 
-    deferred(release, reason="false alarm", requester="alice")
+    deferred(release)
     release.execute_complete(context(release), answer(RELEASE))
     done = perform(ReleaseTargetOperator(task_id="release_target"), case_id=case_id)
     assert done["outcome"] == "DONE" and groups_of(lab, target) == before
@@ -185,9 +191,10 @@ def test_a_release_that_nobody_approves_changes_nothing(lab: SmallLab, target: s
     case_id = opened(lab, target)
     isolate(case_id)
     contained = groups_of(lab, target)
-    release = PlanReleaseOperator(task_id="plan_release", case_id=case_id)
+    release = plan_release(case_id)
+    only_shown = plan_release(case_id, show_only="True")
     with pytest.raises(AirflowSkipException, match="dry run"):
-        release.execute(context(release, dry_run=True))
+        only_shown.execute(context(only_shown))
     deferred(release)
     with pytest.raises(AirflowSkipException, match="nobody answered"):
         release.execute_complete(context(release), answer(KEEP, user=None))
@@ -207,7 +214,7 @@ def test_a_restore_point_that_was_changed_is_refused(lab: SmallLab, target: str)
         "RESTORE#original",
         point.model_copy(update={"facts": point.facts.model_copy(update={"stop_protected": True})}),
     )
-    release = PlanReleaseOperator(task_id="plan_release", case_id=case_id)
+    release = plan_release(case_id)
     with pytest.raises(AirflowFailException, match="not the one in the custody ledger"):
         release.execute(context(release))
     assert groups_of(lab, target) == contained
@@ -339,9 +346,9 @@ def test_a_call_that_would_be_refused_is_announced_before_anybody_is_asked(
         deferred(plan_step(case_id))
     finally:
         lab.control("faults", [])
-    rehearsal = recorder(case_id).view().rehearsal
-    assert rehearsal is not None and [s.name for s in rehearsal.of(Answer.REFUSED)] == ["credentials.metadata"]
-    assert len(rehearsal.of(Answer.ALLOWED)) >= 3
+    answers = recorder(case_id).view().plan_preflight
+    assert answers is not None and [s.name for s in answers.of(PreflightAnswer.REFUSED)] == ["credentials.metadata"]
+    assert len(answers.of(PreflightAnswer.ALLOWED)) >= 3
     assert [c for c in changes(lab)[seeded:] if c != "ModifyInstanceMetadataOptions"] == []
     assert "1 would be refused" in asked.call_args.kwargs["body"]
     assert "refused: credentials.metadata" in asked.call_args.kwargs["body"]

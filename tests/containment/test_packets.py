@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
-from forensics.containment.quarantine_groups import Groups, network_steps
-from forensics.containment.read_back import RESIDUAL_DNS, RESIDUAL_TRACKED, assess, residuals
+from forensics.containment.containment_state import assess
+from forensics.containment.network_steps import network_steps
+from forensics.containment.quarantine_groups import CaseGroups
+from forensics.containment.residuals import RESIDUAL_DNS, RESIDUAL_TRACKED, residuals
 from forensics.models.containment import ContainmentState, Stage
 from tests.containment.world import LONG
-from tests.unit.containment.test_read_back import eni, facts
+from tests.unit.containment.targets import eni, facts
 
 PROGRAM = Path(__file__).with_name("packets.py")
 SERVICE, OUTSIDE = 7000, 7001
@@ -67,7 +69,7 @@ class Machine:
         steps = network_steps(
             target,
             original=target,
-            groups=Groups("fc-20261124-0123456789", "0" * 12),
+            groups=CaseGroups("fc-20261124-0123456789", "0" * 12),
             break_flows=break_flows,
             idle_seconds=0,
         )
@@ -148,15 +150,15 @@ def test_the_two_step_change_breaks_open_flows_v4_and_v6_but_not_what_is_always_
 
 @LONG
 @pytest.mark.parametrize(
-    ("rung", "left"),
+    ("option", "left"),
     [
         (("acl",), {ALWAYS_TRACKED: False, "DNS": True}),
         (("on", "target", "firewall"), {ALWAYS_TRACKED: False, "DNS": False}),
     ],
 )
-def test_what_a_rung_of_the_ladder_ends(machine: Machine, rung: tuple[str, ...], left: dict[str, bool]) -> None:
+def test_what_a_hardening_option_ends(machine: Machine, option: tuple[str, ...], left: dict[str, bool]) -> None:
     machine.follow(break_flows=True)
-    assert machine(*rung)
+    assert machine(*option)
     assert machine.flows() == {"v4": False, "v6": False, **left}
 
 

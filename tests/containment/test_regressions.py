@@ -16,8 +16,9 @@ from forensics.aws import session as aws_session
 from forensics.aws.session import Scope, assume
 from forensics.containment import calls
 from forensics.containment.call_runner import ALLOWED
-from forensics.containment.plan import ContainmentPolicy, make_plan
-from forensics.containment.quarantine_groups import Groups
+from forensics.containment.plan import make_plan
+from forensics.containment.policy import ContainmentPolicy
+from forensics.containment.quarantine_groups import CaseGroups
 from forensics.errors import AccessDeniedError
 from forensics.models.containment import ContainmentPlan, ContainmentState
 from forensics.models.target_facts import InstanceFacts, MetadataFacts, ProfileFacts
@@ -25,7 +26,7 @@ from tests.containment.conftest import Server
 from tests.containment.drive import CASE_ID, Driver, verify_contained
 from tests.containment.test_faults import access
 from tests.containment.world import ACCOUNT, REGION, Cell, World
-from tests.unit.containment.test_read_back import eni, facts
+from tests.unit.containment.targets import eni, facts
 
 INTRUDER = Cell(interfaces=2, v6=True, address=True, group=False, role="shared", running=True)
 
@@ -81,7 +82,7 @@ def test_10_a_security_group_is_never_found_by_its_name(world: World) -> None:
 def test_10_a_group_of_this_case_that_somebody_opened_is_not_used(world: World) -> None:
     made = world.make(INTRUDER)
     driver = Driver.start(world.gateway(), made.instance_id)
-    groups = Groups(CASE_ID, driver.token)
+    groups = CaseGroups(CASE_ID, driver.token)
     opened = world.ec2.create_security_group(
         GroupName=groups.name("quarantine"), Description="x", VpcId=world.vpc,
         TagSpecifications=[{"ResourceType": "security-group", "Tags": [{"Key": "forensics:case", "Value": CASE_ID}]}],

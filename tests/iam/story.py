@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from forensics.aws.hook import ForensicsHook
 from forensics.case.audit_operators import AuditCaseOperator
 from forensics.containment.operators import IsolateTargetOperator, PlanContainmentOperator
-from forensics.containment.release_operators import RELEASE, PlanReleaseOperator, ReleaseTargetOperator
+from forensics.containment.release_operators import RELEASE, ReleaseTargetOperator
 from forensics.disk.copy_operators import CopySnapshotsOperator
 from forensics.intake.engine import IntakeEngine
 from forensics.intake.operators import OpenCaseOperator
@@ -36,7 +36,7 @@ from forensics.web.reader import StoreReader
 from lab.accounts import REGION, SECURITY_ACCOUNT
 from lab.scenarios import finding_events
 from lab.scenarios.driver import finding
-from tests.containment.test_operators import answer, context
+from tests.containment.test_operators import answer, context, plan_release
 from tests.containment.world import Cell, Made, World
 from tests.gateways import admit, case_store, finding_queue, write_back
 from tests.iam.flow import CASE, DISKS, TRIAGE
@@ -297,9 +297,9 @@ class Story:
 
     def _plan_release(self, name: str) -> Callable[[], None]:
         def plan() -> None:
-            step = PlanReleaseOperator(task_id="plan_release", case_id=self.cases[name])
+            step = plan_release(self.cases[name], reason="false alarm", requester="alice")
             try:
-                step.execute(context(step, reason="false alarm", requester="alice"))
+                step.execute(context(step))
             except TaskDeferred:
                 step.execute_complete(context(step), answer(RELEASE))
                 return

@@ -20,7 +20,7 @@ from forensics.aws.s3 import EvidenceStore, StoredObject
 from forensics.aws.s3_landing import LandingGateway, ToolsGateway
 from forensics.aws.sns import Notifier
 from forensics.case.recorder import CaseGateways, CaseRecorder
-from forensics.custody.chain import GENESIS, next_event
+from forensics.custody.chain import GENESIS, next_event, stored_form
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import CaseError, EvidenceTransferError, ResourceGoneError
 from forensics.models.base import Model
@@ -139,7 +139,7 @@ class LedgerInMemory(CustodyLedger):
             detail=detail,
             facts=facts,
         )
-        self._store.put(case_id, f"{case_keys.CUSTODY_EVENT}{event.seq:08d}", event)
+        self._store.put_once(case_id, f"{case_keys.CUSTODY_EVENT}{event.seq:08d}", stored_form(event))
         if once:
             self._once.add(once)
 

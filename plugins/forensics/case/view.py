@@ -16,7 +16,7 @@ from forensics.models.containment import (
     Approval,
     ContainmentPlan,
     ContainmentResult,
-    Rehearsal,
+    PlanPreflight,
     ReleaseResult,
     RestorePoint,
 )
@@ -43,7 +43,7 @@ _SINGLES: dict[str, tuple[str, Reader]] = {
     case_keys.PLAN: ("plan", ResponsePlan.model_validate),
     case_keys.CONTAINMENT: ("containment", ContainmentResult.model_validate),
     case_keys.CONTAINMENT_PLAN: ("containment_plan", ContainmentPlan.model_validate),
-    case_keys.PLAN_PREFLIGHT: ("rehearsal", Rehearsal.model_validate),
+    case_keys.PLAN_PREFLIGHT: ("plan_preflight", PlanPreflight.model_validate),
     case_keys.APPROVAL: ("approval", Approval.model_validate),
     case_keys.RELEASE: ("release", ReleaseResult.model_validate),
 }

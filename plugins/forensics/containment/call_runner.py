@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.session import AwsSession
 from forensics.containment.facts_reader import FactsReader
-from forensics.errors import AwsError, ConflictError, ContainmentError, ResourceGoneError
+from forensics.containment.quarantine_groups import CaseGroups
+from forensics.errors import AwsError, ContainmentError
 from forensics.models.containment import ApiCall
+
+if TYPE_CHECKING:
+    from mypy_boto3_autoscaling import AutoScalingClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_elb import ElasticLoadBalancingClient
+    from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
+    from mypy_boto3_iam import IAMClient
+
+    ApiClient = EC2Client | AutoScalingClient | ElasticLoadBalancingClient | ElasticLoadBalancingv2Client | IAMClient
 
 ALLOWED = {
     "ec2": frozenset(
@@ -36,7 +46,7 @@ ALLOWED = {
     "elbv2": frozenset({"deregister_targets", "register_targets"}),
     "iam": frozenset({"put_role_policy", "delete_role_policy"}),
 }  # fmt: skip
-# What is already so, by operation: an earlier try's call had worked although its answer was lost.
+# Codes that say that the change is there already, by operation: an earlier try made it and its answer was lost.
 ALREADY = {
     "disassociate_address": frozenset({"InvalidAssociationID.NotFound"}),
     "disassociate_iam_instance_profile": frozenset({"NoSuchAssociation", "InvalidAssociationID.NotFound"}),
@@ -55,17 +65,18 @@ ALREADY = {
 class ContainmentGateway:
     """The target's account for containment and release: what is read and what is changed.
 
-    ``role_arn`` is whose permissions these are; empty: nobody whom IAM could be asked about.
+    ``clients`` are boto3's, by its names of the services. ``role_arn`` is the role whose permissions these are; empty:
+    there is no role that IAM could be asked about.
     """
 
     facts: FactsReader
-    clients: Mapping[str, Any]
+    clients: Mapping[str, ApiClient]
     role_arn: str = ""
 
     @classmethod
     def of(cls, session: AwsSession) -> Self:
         """What containment and release read and change, under the session's role (``contain`` or ``release``)."""
-        clients = {
+        clients: dict[str, ApiClient] = {
             "ec2": session.ec2,
             "autoscaling": session.autoscaling,
             "elb": session.elb,
@@ -85,19 +96,19 @@ class ContainmentGateway:
         return shape is not None and "DryRun" in shape.members
 
     def perform(self, call: ApiCall, *, ids: Mapping[str, str]) -> str | None:
-        """Carry out one call; ``ids`` are what placeholders stand for. Returns the id of what was made, if any.
+        """Carry out one call; ``ids`` are what placeholders stand for. Returns the id of a group that it made, else None.
 
-        Raises :class:`AwsError`; something that is already so is no error.
+        Raises :class:`AwsError`. A change that is there already is not an error.
         """
         if call.operation not in ALLOWED.get(call.service, ()):
             msg = f"{call} is not a call that containment may make"
-            raise ContainmentError(msg, next_action="this is a defect of the plan: isolate the target by hand")
+            raise ContainmentError(msg, next_action="this is a defect of the plan: isolate the target manually")
         where = f"in account {self.facts.ec2.account_id}, {self.facts.ec2.region}"
-        params = _filled(call.params, ids)
+        params = {name: _filled(value, ids) for name, value in call.params.items()}
         try:
             with aws_errors(f"{call} {_short(params)} {where}"):
                 answer = getattr(self.clients[call.service], call.operation)(**params)
-        except (ResourceGoneError, ConflictError, AwsError) as error:
+        except AwsError as error:
             if error_code(error) in ALREADY.get(call.operation, ()):
                 return None
             if call.operation == "create_security_group" and error_code(error) == "InvalidGroup.Duplicate":
@@ -105,19 +116,19 @@ class ContainmentGateway:
             raise
         return str(answer["GroupId"]) if call.operation == "create_security_group" else None
 
-    def _made_before(self, params: Mapping[str, Any]) -> str:
-        """The id of the group of this very name: an earlier call of ours made it and its answer was lost."""
-        tags = {t["Key"]: t["Value"] for t in params["TagSpecifications"][0]["Tags"]}
+    def _made_before(self, params: Mapping[str, object]) -> str:
+        """The id of the group of exactly this name: an earlier call made it and its answer was lost."""
         name = str(params["GroupName"])
-        found = self.facts.facts.own_groups(case_id=tags["forensics:case"], token=name.rsplit("-", 1)[-1])
+        groups = CaseGroups.named(name)
+        found = self.facts.facts.own_groups(case_id=groups.case_id, token=groups.token)
         for group in found:
             if group.name == name and group.vpc_id == params["VpcId"]:
                 return group.id
-        msg = f"a security group {name} exists in {params['VpcId']} and is not ours: it is not used"
+        msg = f"a security group {name} exists in {params['VpcId']} and was not made for this case: it is not used"
         raise ContainmentError(msg)
 
 
-def _filled(value: Any, ids: Mapping[str, str]) -> Any:
+def _filled(value: object, ids: Mapping[str, str]) -> object:
     if isinstance(value, dict):
         return {k: _filled(v, ids) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -130,7 +141,7 @@ def _filled(value: Any, ids: Mapping[str, str]) -> Any:
     return value
 
 
-def _short(params: Mapping[str, Any]) -> str:
+def _short(params: Mapping[str, object]) -> str:
     """What a call is about, for messages: its ids, without documents and rules."""
     ids = {k: v for k, v in params.items() if isinstance(v, str) and k != "PolicyDocument"}
     return ", ".join(f"{k}={v}" for k, v in ids.items())

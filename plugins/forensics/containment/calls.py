@@ -1,10 +1,10 @@
-"""The AWS calls that containment and release consist of, each with what undoes it. Pure."""
+"""The AWS calls that containment and release are made of. Pure."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from forensics.models.base import format_utc
 from forensics.models.containment import ApiCall
@@ -19,37 +19,41 @@ from forensics.models.target_facts import (
 from forensics.naming import tags
 
 ALL_V4, ALL_V6 = "0.0.0.0/0", "::/0"
-EVERYTHING = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": ALL_V4}], "Ipv6Ranges": [{"CidrIpv6": ALL_V6}]}]
-DEFAULT_EGRESS = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": ALL_V4}]}]
-V6_EGRESS = [{"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": ALL_V6}]}]
+EVERYTHING: list[dict[str, object]] = [
+    {"IpProtocol": "-1", "IpRanges": [{"CidrIp": ALL_V4}], "Ipv6Ranges": [{"CidrIpv6": ALL_V6}]}
+]
+DEFAULT_EGRESS: list[dict[str, object]] = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": ALL_V4}]}]
+V6_EGRESS: list[dict[str, object]] = [{"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": ALL_V6}]}]
 # EC2's default of connection tracking for established TCP, in seconds (5 days; Nitro v6 types: 350).
 DEFAULT_IDLE_SECONDS = 432_000
 
 
-def ec2(operation: str, **params: Any) -> ApiCall:
+def ec2_call(operation: str, **params: object) -> ApiCall:
     """An EC2 call."""
     return ApiCall(service="ec2", operation=operation, params=params)
 
 
 def protection(instance_id: str, *, attribute: str, value: bool) -> ApiCall:
     """``DisableApiTermination`` or ``DisableApiStop``; EC2 takes one attribute per call."""
-    return ec2("modify_instance_attribute", InstanceId=instance_id, **{attribute: {"Value": value}})
+    return ec2_call("modify_instance_attribute", InstanceId=instance_id, **{attribute: {"Value": value}})
 
 
 def shutdown_behavior(instance_id: str, *, value: str) -> ApiCall:
     """What a shutdown from inside the guest does: ``stop`` or ``terminate``."""
-    return ec2("modify_instance_attribute", InstanceId=instance_id, InstanceInitiatedShutdownBehavior={"Value": value})
+    return ec2_call(
+        "modify_instance_attribute", InstanceId=instance_id, InstanceInitiatedShutdownBehavior={"Value": value}
+    )
 
 
 def keep_volumes(instance_id: str, *, devices: list[str], delete: bool) -> ApiCall:
     """DeleteOnTermination of the volumes on these devices."""
     mappings = [{"DeviceName": d, "Ebs": {"DeleteOnTermination": delete}} for d in devices]
-    return ec2("modify_instance_attribute", InstanceId=instance_id, BlockDeviceMappings=mappings)
+    return ec2_call("modify_instance_attribute", InstanceId=instance_id, BlockDeviceMappings=mappings)
 
 
 def keep_interface(interface: InterfaceFacts, *, delete: bool) -> ApiCall:
     """DeleteOnTermination of an interface: it holds the addresses that attribution needs."""
-    return ec2(
+    return ec2_call(
         "modify_network_interface_attribute",
         NetworkInterfaceId=interface.id,
         Attachment={"AttachmentId": interface.attachment_id, "DeleteOnTermination": delete},
@@ -58,17 +62,17 @@ def keep_interface(interface: InterfaceFacts, *, delete: bool) -> ApiCall:
 
 def auto_recovery(instance_id: str, *, value: str) -> ApiCall:
     """Simplified automatic recovery: it would move the instance to another host and lose its memory."""
-    return ec2("modify_instance_maintenance_options", InstanceId=instance_id, AutoRecovery=value)
+    return ec2_call("modify_instance_maintenance_options", InstanceId=instance_id, AutoRecovery=value)
 
 
 def interface_groups(interface_id: str, *, groups: list[str]) -> ApiCall:
     """Replace an interface's groups (ModifyInstanceAttribute fails with several interfaces)."""
-    return ec2("modify_network_interface_attribute", NetworkInterfaceId=interface_id, Groups=groups)
+    return ec2_call("modify_network_interface_attribute", NetworkInterfaceId=interface_id, Groups=groups)
 
 
 def idle_timeout(interface_id: str, *, seconds: int) -> ApiCall:
     """Seconds after which a tracked, idle TCP connection is forgotten (60 is the least that EC2 takes)."""
-    return ec2(
+    return ec2_call(
         "modify_network_interface_attribute",
         NetworkInterfaceId=interface_id,
         ConnectionTrackingSpecification={"TcpEstablishedTimeout": seconds},
@@ -77,7 +81,7 @@ def idle_timeout(interface_id: str, *, seconds: int) -> ApiCall:
 
 def create_group(case_id: str, *, name: str, vpc_id: str, purpose: str) -> ApiCall:
     """A new security group of this case."""
-    return ec2(
+    return ec2_call(
         "create_security_group",
         GroupName=name,
         Description=f"Forensic {purpose} of case {case_id}",
@@ -87,30 +91,30 @@ def create_group(case_id: str, *, name: str, vpc_id: str, purpose: str) -> ApiCa
 
 
 def delete_group(group_id: str) -> ApiCall:
-    """Remove a group of ours."""
-    return ec2("delete_security_group", GroupId=group_id)
+    """Remove a group that this product made."""
+    return ec2_call("delete_security_group", GroupId=group_id)
 
 
-def authorize(group_id: str, *, egress: bool, permissions: list[dict[str, Any]]) -> ApiCall:
-    """Add rules to a group of ours."""
+def authorize(group_id: str, *, egress: bool, permissions: Sequence[Mapping[str, object]]) -> ApiCall:
+    """Add rules to a group that this product made."""
     side = "egress" if egress else "ingress"
-    return ec2(f"authorize_security_group_{side}", GroupId=group_id, IpPermissions=permissions)
+    return ec2_call(f"authorize_security_group_{side}", GroupId=group_id, IpPermissions=list(permissions))
 
 
-def revoke(group_id: str, *, egress: bool, permissions: list[dict[str, Any]]) -> ApiCall:
-    """Take rules from a group of ours."""
+def revoke(group_id: str, *, egress: bool, permissions: Sequence[Mapping[str, object]]) -> ApiCall:
+    """Take rules from a group that this product made."""
     side = "egress" if egress else "ingress"
-    return ec2(f"revoke_security_group_{side}", GroupId=group_id, IpPermissions=permissions)
+    return ec2_call(f"revoke_security_group_{side}", GroupId=group_id, IpPermissions=list(permissions))
 
 
 def disassociate(address: AddressFacts) -> ApiCall:
     """Take an Elastic IP off; it stays allocated, so that it can be given back and traced."""
-    return ec2("disassociate_address", AssociationId=address.association_id)
+    return ec2_call("disassociate_address", AssociationId=address.association_id)
 
 
 def associate(interface_id: str, *, address: AddressFacts) -> ApiCall:
     """Give an Elastic IP back to the private address it was on; never steals one that is in use elsewhere."""
-    return ec2(
+    return ec2_call(
         "associate_address",
         AllocationId=address.allocation_id,
         NetworkInterfaceId=interface_id,
@@ -120,15 +124,15 @@ def associate(interface_id: str, *, address: AddressFacts) -> ApiCall:
 
 
 def metadata_off(instance_id: str) -> ApiCall:
-    """No instance metadata: no new credentials for anybody on the host."""
-    return ec2(
+    """Switch the instance metadata service off: no new credentials for anybody on the host."""
+    return ec2_call(
         "modify_instance_metadata_options", InstanceId=instance_id, HttpEndpoint="disabled", HttpTokens="required"
     )
 
 
 def metadata(instance_id: str, *, options: MetadataFacts) -> ApiCall:
     """Instance metadata options as they were."""
-    return ec2(
+    return ec2_call(
         "modify_instance_metadata_options",
         InstanceId=instance_id,
         HttpEndpoint=options.endpoint,
@@ -141,19 +145,19 @@ def metadata(instance_id: str, *, options: MetadataFacts) -> ApiCall:
 
 def replace_profile(association_id: str, *, name: str) -> ApiCall:
     """Give the instance another profile."""
-    return ec2(
+    return ec2_call(
         "replace_iam_instance_profile_association", AssociationId=association_id, IamInstanceProfile={"Name": name}
     )
 
 
 def drop_profile(association_id: str) -> ApiCall:
     """Take the profile off."""
-    return ec2("disassociate_iam_instance_profile", AssociationId=association_id)
+    return ec2_call("disassociate_iam_instance_profile", AssociationId=association_id)
 
 
 def give_profile(instance_id: str, *, name: str) -> ApiCall:
     """Give an instance without a profile one."""
-    return ec2("associate_iam_instance_profile", InstanceId=instance_id, IamInstanceProfile={"Name": name})
+    return ec2_call("associate_iam_instance_profile", InstanceId=instance_id, IamInstanceProfile={"Name": name})
 
 
 def deny_policy_name(case_id: str) -> str:
@@ -194,8 +198,8 @@ def revoke_role(case_id: str, *, profile: ProfileFacts, before: datetime) -> Api
     return _put_policy(profile, name=revoke_policy_name(case_id), statement=statement)
 
 
-def _put_policy(profile: ProfileFacts, *, name: str, statement: dict[str, Any]) -> ApiCall:
-    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]}, sort_keys=True)
+def _put_policy(profile: ProfileFacts, *, name: str, statement: Mapping[str, object]) -> ApiCall:
+    document = json.dumps({"Version": "2012-10-17", "Statement": [dict(statement)]}, sort_keys=True)
     return ApiCall(
         service="iam",
         operation="put_role_policy",
@@ -204,18 +208,18 @@ def _put_policy(profile: ProfileFacts, *, name: str, statement: dict[str, Any]) 
 
 
 def delete_policy(role: str, *, name: str) -> ApiCall:
-    """Remove an inline policy of ours."""
+    """Remove an inline policy that this product made."""
     return ApiCall(service="iam", operation="delete_role_policy", params={"RoleName": role, "PolicyName": name})
 
 
-def scaling(operation: str, **params: Any) -> ApiCall:
+def scaling_call(operation: str, **params: object) -> ApiCall:
     """An Auto Scaling call."""
     return ApiCall(service="autoscaling", operation=operation, params=params)
 
 
 def scale_in_protection(instance_id: str, *, facts: ScalingFacts, value: bool) -> ApiCall:
     """Whether the group may end this instance when it shrinks."""
-    return scaling(
+    return scaling_call(
         "set_instance_protection",
         AutoScalingGroupName=facts.group,
         InstanceIds=[instance_id],
@@ -229,7 +233,7 @@ def leave_group(instance_id: str, *, facts: ScalingFacts, running: bool) -> ApiC
     AttachInstances takes running instances only, so a stopped one never leaves by detaching.
     """
     standby = facts.lifecycle == "InService" and (facts.desired < facts.maximum or not running)
-    return scaling(
+    return scaling_call(
         "enter_standby" if standby else "detach_instances",
         AutoScalingGroupName=facts.group,
         InstanceIds=[instance_id],
@@ -251,7 +255,7 @@ def _registration(member: MembershipFacts, targets: str, classic: str) -> ApiCal
     if member.kind == "elb":
         params = {"LoadBalancerName": member.balancer, "Instances": [{"InstanceId": member.target_id}]}
         return ApiCall(service="elb", operation=classic, params=params)
-    target: dict[str, Any] = {"Id": member.target_id}
+    target: dict[str, object] = {"Id": member.target_id}
     if member.port is not None:
         target["Port"] = member.port
     if member.zone and member.zone == "all":

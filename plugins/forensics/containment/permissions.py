@@ -1,4 +1,4 @@
-"""What IAM has to allow for a containment call that cannot be asked about with ``DryRun``. Pure.
+"""The IAM permissions that a containment call needs, for calls without ``DryRun``. Pure.
 
 Source: service authorization reference of Amazon EC2, EC2 Auto Scaling, Elastic Load Balancing (both generations) and IAM.
 """
@@ -12,10 +12,10 @@ PREFIXES = {"ec2": "ec2", "autoscaling": "autoscaling", "elb": "elasticloadbalan
 
 
 def permission(call: ApiCall, *, operation: str, account: str, region: str, instance_id: str) -> Permission:
-    """What a call itself asks for; ``operation`` is its name in the API (``EnterStandby``).
+    """The permission that a call itself needs; ``operation`` is its name in the API (``EnterStandby``).
 
     Roles are named without a path, groups of Auto Scaling without the unique part of their ARN: policies for
-    containment cannot know either of them.
+    containment can know neither of them.
     """
     params = call.params
     match call.service:
@@ -34,10 +34,11 @@ def permission(call: ApiCall, *, operation: str, account: str, region: str, inst
 
 
 def given_profile(call: ApiCall) -> str | None:
-    """Name of the instance profile that a call gives to the target: its role has to be passed, too."""
-    return (call.params.get("IamInstanceProfile") or {}).get("Name")
+    """Name of the instance profile that a call gives to the target (whose role it has to pass), if it gives one."""
+    profile = call.params.get("IamInstanceProfile")
+    return str(profile["Name"]) if isinstance(profile, dict) else None
 
 
 def passing(role_arn: str) -> Permission:
-    """Handing a role to an instance."""
+    """The permission to pass a role to an instance."""
     return Permission("iam:PassRole", role_arn, {"iam:PassedToService": "ec2.amazonaws.com"})

@@ -1,21 +1,16 @@
-"""The network part of a containment plan: quarantine groups per VPC and the two-step change. Pure.
+"""The security groups that containment makes for a case: their names, what they must hold, whether they were altered. Pure.
 
-1. An empty group per VPC, known by its id and by a name nobody can guess beforehand (R42).
-2. Elastic IPs off, so that nobody comes in by them during step 3 (R47).
-3. On a running instance each interface goes through a group that allows everything, v4 and v6: AWS does not track
-   connections there, and what is not tracked ends when the rule that allowed it goes (EC2 user guide, "Security group
-   connection tracking"). Then into the empty group. When that fails, the rules of the open group are taken away
-   instead, which leaves the interface in an empty group all the same.
+``quarantine`` has no rule. ``conversion`` (the open group) allows everything, so that connections are not tracked.
+``access`` (the forensic-access group of contain-first cases) reaches only the VPC endpoints that an acquisition needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
-from forensics.containment import calls
-from forensics.models.containment import PlanStep, Stage
-from forensics.models.target_facts import EndpointFacts, InstanceFacts, InterfaceFacts, OwnGroup
+from forensics.models.target_facts import EndpointFacts, InstanceFacts, OwnGroup
 
 QUARANTINE, CONVERSION, ACCESS = "quarantine", "conversion", "access"
 SSM_SERVICES = frozenset({"ssm", "ssmmessages", "ec2messages"})
@@ -24,15 +19,22 @@ ACCESS_SERVICES = SSM_SERVICES | {"s3", "kms", "logs"}
 
 
 @dataclass(frozen=True)
-class Groups:
-    """Names of the groups of one case."""
+class CaseGroups:
+    """The groups of one case; ``token`` is drawn at random when the plan is made and is secret until then."""
 
     case_id: str
     token: str
 
     def name(self, purpose: str) -> str:
-        """Name of a group; the token is drawn at random when the plan is made and is secret until then."""
+        """Name of a group."""
         return f"forensics-{purpose}-{self.case_id}-{self.token}"
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The groups to which one of this name belongs."""
+        _, _, rest = name.removeprefix("forensics-").partition("-")
+        case_id, _, token = rest.rpartition("-")
+        return cls(case_id, token)
 
     def find(self, facts: InstanceFacts, *, purpose: str, vpc_id: str) -> OwnGroup | None:
         """The group that an earlier try made."""
@@ -44,223 +46,50 @@ class Groups:
         found = self.find(facts, purpose=purpose, vpc_id=vpc_id)
         return found.id if found else placeholder(purpose, vpc_id)
 
+    def quarantine_by_vpc(self, facts: InstanceFacts) -> dict[str, str]:
+        """Id of the quarantine group of each VPC of the target, where there is one."""
+        found = {v: self.find(facts, purpose=QUARANTINE, vpc_id=v) for v in {i.vpc_id for i in facts.interfaces}}
+        return {vpc_id: group.id for vpc_id, group in sorted(found.items()) if group}
+
+    def problem_of(self, group: OwnGroup | None, *, endpoints: Sequence[EndpointFacts]) -> str:
+        """Why an interface may not be put into a group now; empty when the group is exactly what it should be."""
+        if group is None:
+            return "it does not exist, or is not this case's any more"
+        purpose = {self.name(p): p for p in (QUARANTINE, CONVERSION, ACCESS)}.get(group.name)
+        if purpose is None:
+            return f"its name {group.name} is none of this case's"
+        if purpose == QUARANTINE and (group.ingress or group.egress):
+            return "it has rules and must have none"
+        if purpose == CONVERSION and not (group.ingress and group.egress):
+            return "it does not allow everything, so connections would stay tracked"
+        if purpose == ACCESS and not _has_access_rules(group, endpoints):
+            return "its rules are not the ones it was given"
+        return ""
+
 
 def placeholder(purpose: str, vpc_id: str) -> str:
     """Stands for the id of a group that does not exist yet."""
     return f"${{{purpose}:{vpc_id}}}"
 
 
-def altered(facts: InstanceFacts, *, groups: Groups) -> list[OwnGroup]:
-    """Quarantine groups of ours that somebody gave rules: they are not used again (R42).
+def altered_groups(facts: InstanceFacts, *, groups: CaseGroups) -> list[OwnGroup]:
+    """Quarantine groups of the case that somebody gave rules: they are not used again.
 
-    The rule that EC2 gives every new group (all egress) is no such sign: a killed try leaves it.
+    The rule that EC2 gives every new group (all egress) is no sign of that: a killed try leaves it.
     """
     found = (groups.find(facts, purpose=QUARANTINE, vpc_id=vpc) for vpc in {i.vpc_id for i in facts.interfaces})
     return [g for g in found if g and (g.ingress or any(not _is_default(r) for r in g.egress))]
 
 
-def _is_default(permission: dict[str, object]) -> bool:
+def _is_default(permission: Mapping[str, object]) -> bool:
     """Whether an egress permission is only 'everything', as EC2 makes it (also for ::/0 in an IPv6 VPC)."""
     return permission.get("IpProtocol") == "-1" and not (
         permission.get("UserIdGroupPairs") or permission.get("PrefixListIds")
     )
 
 
-def network_steps(
-    facts: InstanceFacts,
-    *,
-    original: InstanceFacts,
-    groups: Groups,
-    break_flows: bool,
-    idle_seconds: int,
-    final: str = QUARANTINE,
-) -> Iterator[PlanStep]:
-    """Everything from the groups to the change of every interface; ``final`` is the group they end in."""
-    before = {i.id: i for i in original.interfaces}
-    by_vpc: dict[str, list[InterfaceFacts]] = {}
-    for interface in facts.interfaces:
-        by_vpc.setdefault(interface.vpc_id, []).append(interface)
-    for vpc_id, members in sorted(by_vpc.items()):
-        end = groups.reference(facts, purpose=final, vpc_id=vpc_id)
-        through = groups.reference(facts, purpose=CONVERSION, vpc_id=vpc_id)
-        moving = [i for i in members if i.group_ids != (end,)]
-        opening = [i for i in moving if i.group_ids != (through,)] if break_flows and facts.state == "running" else []
-        if moving:
-            yield from _empty_group(facts, groups, vpc_id=vpc_id, purpose=final)
-        if opening:
-            yield from _open_group(facts, groups, vpc_id=vpc_id)
-        for interface in moving:
-            yield from _change(
-                interface,
-                undo=before.get(interface.id, interface),
-                end=end,
-                through=through if interface in opening else None,
-                needs=_made(facts, groups, vpc_id=vpc_id, purpose=final),
-                opened=_made(facts, groups, vpc_id=vpc_id, purpose=CONVERSION),
-            )
-        if opening or groups.find(facts, purpose=CONVERSION, vpc_id=vpc_id):
-            yield PlanStep(
-                id=f"isolate.cleanup.{vpc_id}",
-                stage=Stage.CLEANUP,
-                target=through,
-                call=calls.delete_group(through),
-                reason="the open group is not needed any more",
-                needs=tuple(f"isolate.close.{i.id}" for i in moving),
-            )
-    yield from _addresses(facts)
-    if idle_seconds and final == QUARANTINE:
-        yield from _idle(facts, before, seconds=idle_seconds)
-
-
-def _made(facts: InstanceFacts, groups: Groups, *, vpc_id: str, purpose: str) -> tuple[str, ...]:
-    """Ids of the steps that make a group; none when it exists and is as it should be."""
-    if purpose == CONVERSION:
-        steps: Iterator[PlanStep] = _open_group(facts, groups, vpc_id=vpc_id)
-    else:
-        steps = _empty_group(facts, groups, vpc_id=vpc_id, purpose=purpose)
-    return tuple(s.id for s in steps)
-
-
-def _empty_group(facts: InstanceFacts, groups: Groups, *, vpc_id: str, purpose: str) -> Iterator[PlanStep]:
-    found = groups.find(facts, purpose=purpose, vpc_id=vpc_id)
-    reference = found.id if found else placeholder(purpose, vpc_id)
-    create = f"isolate.group.{purpose}.{vpc_id}"
-    if found is None:
-        yield PlanStep(
-            id=create,
-            stage=Stage.GROUPS,
-            target=vpc_id,
-            call=calls.create_group(groups.case_id, name=groups.name(purpose), vpc_id=vpc_id, purpose=purpose),
-            undo=(calls.delete_group(reference),),
-            reason="a group of this case's own in the interface's VPC",
-            gives=placeholder(purpose, vpc_id),
-        )
-    wanted = access_rules(facts.endpoints, vpc_id=vpc_id) if purpose == ACCESS else []
-    born_with = calls.EVERYTHING if vpc_id in facts.ipv6_vpcs else calls.DEFAULT_EGRESS
-    egress = list(found.egress) if found else born_with
-    needs = () if found else (create,)
-    if egress and not (found and wanted):
-        yield PlanStep(
-            id=f"isolate.strip.{purpose}.{vpc_id}",
-            stage=Stage.RULES,
-            target=reference,
-            call=calls.revoke(reference, egress=True, permissions=list(egress)),
-            reason="EC2 gives every new group a rule that lets everything out",
-            needs=needs,
-        )
-    if wanted and not found:
-        yield PlanStep(
-            id=f"isolate.allow.{purpose}.{vpc_id}",
-            stage=Stage.RULES,
-            target=reference,
-            call=calls.authorize(reference, egress=True, permissions=wanted),
-            reason="https to the VPC endpoints of SSM and S3 and nothing else: acquisition goes on",
-            needs=needs,
-        )
-
-
-def _open_group(facts: InstanceFacts, groups: Groups, *, vpc_id: str) -> Iterator[PlanStep]:
-    found = groups.find(facts, purpose=CONVERSION, vpc_id=vpc_id)
-    reference = found.id if found else placeholder(CONVERSION, vpc_id)
-    create = f"isolate.group.{CONVERSION}.{vpc_id}"
-    if found is None:
-        yield PlanStep(
-            id=create,
-            stage=Stage.GROUPS,
-            target=vpc_id,
-            call=calls.create_group(groups.case_id, name=groups.name(CONVERSION), vpc_id=vpc_id, purpose=CONVERSION),
-            undo=(calls.delete_group(reference),),
-            reason="a group in which connections are not tracked",
-            gives=placeholder(CONVERSION, vpc_id),
-        )
-    needs = () if found else (create,)
-    if not (found and found.ingress):
-        yield PlanStep(
-            id=f"isolate.untrack.ingress.{vpc_id}",
-            stage=Stage.RULES,
-            target=reference,
-            call=calls.authorize(reference, egress=False, permissions=calls.EVERYTHING),
-            reason="everything allowed in both directions, v4 and v6, is not tracked",
-            needs=needs,
-        )
-    if not (found and _has_v6(found)):
-        yield PlanStep(
-            id=f"isolate.untrack.egress.{vpc_id}",
-            stage=Stage.RULES,
-            target=reference,
-            call=calls.authorize(reference, egress=True, permissions=calls.V6_EGRESS),
-            reason="EC2's own rule of a new group covers v4 only",
-            needs=needs,
-        )
-
-
-def _has_v6(group: OwnGroup) -> bool:
-    return any(r.get("Ipv6Ranges") for r in group.egress)
-
-
-def _change(
-    interface: InterfaceFacts,
-    *,
-    undo: InterfaceFacts,
-    end: str,
-    through: str | None,
-    needs: tuple[str, ...],
-    opened: tuple[str, ...],
-) -> Iterator[PlanStep]:
-    back = (calls.interface_groups(undo.id, groups=list(undo.group_ids)),)
-    if through:
-        yield PlanStep(
-            id=f"isolate.open.{interface.id}",
-            stage=Stage.OPEN,
-            target=interface.id,
-            call=calls.interface_groups(interface.id, groups=[through]),
-            undo=back,
-            reason="open connections stop being tracked",
-            blast=("for an instant the interface accepts everything; its Elastic IPs are off by then",),
-            needs=(*needs, *opened),
-        )
-    yield PlanStep(
-        id=f"isolate.close.{interface.id}",
-        stage=Stage.CLOSE,
-        target=interface.id,
-        call=calls.interface_groups(interface.id, groups=[end]),
-        undo=back,
-        reason="no new connection, in or out, v4 or v6",
-        needs=needs,
-    )
-
-
-def _addresses(facts: InstanceFacts) -> Iterator[PlanStep]:
-    for interface in facts.interfaces:
-        for address in interface.addresses:
-            yield PlanStep(
-                id=f"address.{address.public_ip}.{interface.id}",
-                stage=Stage.ADDRESSES,
-                target=address.public_ip,
-                call=calls.disassociate(address),
-                undo=(calls.associate(interface.id, address=address),),
-                reason="the public path is closed; the address stays allocated, it is needed for attribution",
-                blast=(f"whoever uses {address.public_ip} loses it until release",),
-            )
-
-
-def _idle(facts: InstanceFacts, before: dict[str, InterfaceFacts], *, seconds: int) -> Iterator[PlanStep]:
-    """Rung 2 of the ladder (R39): tracked connections that are idle die after a minute instead of five days."""
-    for interface in facts.interfaces:
-        if interface.idle_timeout != seconds and interface.id in before:
-            old = before[interface.id].idle_timeout or calls.DEFAULT_IDLE_SECONDS
-            yield PlanStep(
-                id=f"isolate.idle.{interface.id}",
-                stage=Stage.ADDRESSES,
-                target=interface.id,
-                call=calls.idle_timeout(interface.id, seconds=seconds),
-                undo=(calls.idle_timeout(interface.id, seconds=old),),
-                reason=f"tracked connections that are idle are forgotten after {seconds} s",
-            )
-
-
-def access_rules(endpoints: tuple[EndpointFacts, ...], *, vpc_id: str) -> list[dict[str, object]]:
-    """Egress of the forensic-access group: https to the endpoints' groups and to S3's prefix list (R43)."""
+def access_rules(endpoints: Sequence[EndpointFacts], *, vpc_id: str) -> list[dict[str, object]]:
+    """Egress of the forensic-access group: https to the endpoints' groups and to S3's prefix list."""
     here = [e for e in endpoints if e.vpc_id == vpc_id and e.service in ACCESS_SERVICES]
     pairs = sorted({g for e in here if e.kind == "Interface" for g in e.group_ids})
     lists = sorted({e.prefix_list_id for e in here if e.kind == "Gateway" and e.prefix_list_id})
@@ -274,8 +103,14 @@ def access_rules(endpoints: tuple[EndpointFacts, ...], *, vpc_id: str) -> list[d
     return [rule]
 
 
-def access_missing(facts: InstanceFacts) -> list[str]:
-    """Endpoints without which a command cannot reach a contained target, per VPC of the target; empty: it can."""
+def _has_access_rules(group: OwnGroup, endpoints: Sequence[EndpointFacts]) -> bool:
+    wanted = access_rules(endpoints, vpc_id=group.vpc_id)
+    ports = {(r.get("FromPort"), r.get("ToPort")) for r in group.egress}
+    return not group.ingress and len(group.egress) == len(wanted) and ports <= {(443, 443)}
+
+
+def missing_endpoints(facts: InstanceFacts) -> list[str]:
+    """Endpoints without which a command cannot reach a contained target, by VPC; empty when it can."""
     vpc_ids = {i.vpc_id for i in facts.interfaces if i.device_index == 0} or {i.vpc_id for i in facts.interfaces}
     missing = []
     for vpc_id in sorted(vpc_ids):

@@ -1,112 +1,101 @@
-"""Containment: what the read-back proves, what stays open, and how that is closed. Pure."""
+"""Reads the target back after a change and says what is proven, what failed and what is still open."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from forensics.models.containment import ContainmentState
+from forensics.containment.announcements import failed_steps
+from forensics.containment.call_runner import ContainmentGateway
+from forensics.containment.containment_state import assess, has_ended, unreadable
+from forensics.containment.planner import ContainmentPlanner
+from forensics.containment.quarantine_groups import CaseGroups
+from forensics.errors import AwsError, ResourceGoneError
+from forensics.models.containment import (
+    ContainmentPlan,
+    ContainmentResult,
+    ContainmentState,
+    ContainmentStep,
+    RestorePoint,
+)
+from forensics.models.evidence import Outcome
 from forensics.models.target_facts import InstanceFacts
 
-RESIDUAL_TRACKED = (
-    "connections that were open and tracked before the change may go on until they end or time out "
-    "(always so through NAT gateways, load balancers and PrivateLink)"
-)
-RESIDUAL_DNS = "DNS queries to the VPC's Route 53 Resolver are not stopped by security groups"
-RESIDUAL_SPREAD = "the end of credentials takes minutes to reach all of AWS (IAM is eventually consistent)"
-RESIDUAL_ROLE = "the role could not be read: credentials that the instance profile has issued are not revoked"
+# AWS may show a change late (EC2 and IAM are eventually consistent).
+SETTLE_LOOKS = 4
+SETTLE_SECONDS = 1.0
+_CLOSED = frozenset({ContainmentState.NEW_FLOWS_BLOCKED, ContainmentState.ALL_FLOWS_VERIFIED})
 
 
-def residuals(facts: InstanceFacts, *, deny_profile: str = "") -> tuple[str, ...]:
-    """What containment leaves open on this target, said in every result."""
-    found = []
-    if facts.state == "running":
-        found += [RESIDUAL_TRACKED, RESIDUAL_DNS]
-    if facts.profile and facts.profile.name != deny_profile:
-        found.append(RESIDUAL_SPREAD if facts.profile.role else RESIDUAL_ROLE)
-    found += [
-        f"{i.id} has the public address {i.public_ip}, which is not an Elastic IP: it stays on the interface"
-        for i in facts.interfaces
-        if i.public_ip
-    ]
-    if facts.spot:
-        found.append("a Spot instance cannot be protected from termination or stop: AWS may take it at any time")
-    if facts.instance_store:
-        found.append("it has instance-store volumes: a stop loses them")
-    if facts.eks_cluster:
-        found.append(
-            f"it is a node of EKS cluster {facts.eks_cluster}: cordon it, never drain it (draining ends the pods)"
-        )
-    found += [
-        f"{i.id} is a trunk interface: branch interfaces of pods are not changed"
-        for i in facts.interfaces
-        if i.kind == "trunk"
-    ]
-    return tuple(found)
+@dataclass
+class _Observation:
+    state: ContainmentState = ContainmentState.FAILED
+    problems: list[str] = field(default_factory=lambda: ["the target could not be read back"])
+    facts: InstanceFacts | None = None
+    groups: dict[str, str] = field(default_factory=dict)
 
 
-def ladder(facts: InstanceFacts, *, asked: Sequence[str] = ()) -> tuple[str, ...]:
-    """How to close what stays open, cheapest first (R39); what containment does by itself is not listed.
+class ReadBack:
+    """Compares the target with what its plan wants."""
 
-    ``asked`` are measures of the case's playbook (R40): those rungs say that policy asks for them.
-    """
-    if facts.state != "running":
-        return ()
-    subnets = ", ".join(sorted({i.subnet_id for i in facts.interfaces if i.subnet_id}))
-    rungs = (
-        ("", "deny everything in the guest's own firewall (needs SSM, so before isolation) or by your EDR"),
-        (
-            "",
-            "let EC2 forget idle tracked connections after 60 s (setting idle_flow_seconds; it cannot be unset exactly)",
-        ),
-        ("", "detach secondary interfaces"),
-        ("", f"network ACL that denies everything on {subnets or 'the subnet'}: also hits its neighbours there"),
-        ("dns_firewall", "Route 53 Resolver DNS Firewall that blocks everything: for the whole VPC"),
-        (
-            "stop_after_acquisition",
-            "stop the instance when memory is acquired and verified: the only rung that proves that no flow is left",
-        ),
+    def __init__(self, gateway: ContainmentGateway, planner: ContainmentPlanner) -> None:
+        self._gateway = gateway
+        self._planner = planner
+
+    def result(
+        self, plan: ContainmentPlan, restore: RestorePoint, *, steps: tuple[ContainmentStep, ...]
+    ) -> ContainmentResult:
+        """The result of the steps, from what AWS says now: whatever a plan made from that would still do is open.
+
+        It looks again for a few seconds while something is open although every step succeeded. Raises
+        :class:`ResourceGoneError` when the instance has ended meanwhile.
+        """
+        seen = _Observation()
+        for look in range(SETTLE_LOOKS):
+            try:
+                settled = self._look(seen, plan, restore)
+            except ResourceGoneError:
+                raise
+            except AwsError as error:
+                seen.problems = [f"the target could not be read back: {error}"]
+                continue
+            if settled or any(not s.done for s in steps):
+                break
+            if look < SETTLE_LOOKS - 1:
+                time.sleep(SETTLE_SECONDS)
+        if seen.facts:
+            seen.problems += unreadable(seen.facts)
+        return _result(plan, seen, steps)
+
+    def _look(self, seen: _Observation, plan: ContainmentPlan, restore: RestorePoint) -> bool:
+        """Look once; True when nothing is open."""
+        facts = seen.facts = self._planner.read(token=plan.token, original=restore.facts)
+        if has_ended(facts):
+            raise ResourceGoneError(f"the instance is {facts.state}")
+        seen.groups = CaseGroups(plan.case_id, plan.token).quarantine_by_vpc(facts)
+        rules = {g: self._gateway.facts.facts.rule_count(g) for g in seen.groups.values()}
+        seen.state, seen.problems = assess(facts, groups=seen.groups, rules=rules)
+        left = self._planner.remaining(facts, restore=restore, token=plan.token).steps
+        seen.problems += [f"{s.id} is open ({s.call})" for s in left if not s.id.startswith("isolate.close.")]
+        return not left and not seen.problems
+
+
+def _result(plan: ContainmentPlan, seen: _Observation, steps: tuple[ContainmentStep, ...]) -> ContainmentResult:
+    complete = not seen.problems
+    result = ContainmentResult(
+        outcome=Outcome.DONE if complete else Outcome.PARTIAL,
+        state=seen.state,
+        group_id=next(iter(seen.groups.values()), None),
+        groups=seen.groups,
+        steps=steps,
+        residuals=plan.residuals,
+        hardening_options=plan.hardening_options if seen.state is ContainmentState.NEW_FLOWS_BLOCKED else (),
+        manual_steps=plan.manual_steps,
+        plan_digest=plan.digest,
+        contained_at=datetime.now(UTC) if seen.state in _CLOSED else None,
     )
-    return tuple(f"{text} (the playbook asks for this)" if name in asked else text for name, text in rungs)
-
-
-def assess(
-    facts: InstanceFacts, *, groups: Mapping[str, str], rules: Mapping[str, int]
-) -> tuple[ContainmentState, list[str]]:
-    """State from what AWS says after the change.
-
-    ``groups`` is the quarantine group of each VPC, ``rules`` the number of rules each group has now. Every interface
-    must have only its VPC's group, no group may have a rule, and no Elastic IP may be left. Flows are verified to be
-    gone only when the instance does not run: security groups alone never prove it.
-    """
-    problems = []
-    for interface in facts.interfaces:
-        wanted = groups.get(interface.vpc_id)
-        if wanted is None or interface.group_ids != (wanted,):
-            others = ", ".join(g for g in interface.group_ids if g != wanted) or "none"
-            problems.append(f"interface {interface.id} still has groups {others}")
-    if not facts.interfaces:
-        problems.append("the instance has no network interfaces to read back")
-    problems += [f"quarantine group {g} has {n} rules; it must have none" for g, n in sorted(rules.items()) if n]
-    if problems:
-        return ContainmentState.FAILED, problems
-    left = [a.public_ip for i in facts.interfaces for a in i.addresses]
-    problems += [f"Elastic IP {address} is still associated" for address in left]
-    if facts.state == "stopped":
-        return ContainmentState.ALL_FLOWS_VERIFIED, problems
-    return ContainmentState.NEW_FLOWS_BLOCKED, problems
-
-
-def unreadable(facts: InstanceFacts) -> list[str]:
-    """What could not be read and so may be open; each makes the outcome PARTIAL."""
-    return [f"not known: {what}" for what in facts.unknown]
-
-
-def ended(facts: InstanceFacts) -> bool:
-    """Whether the instance is gone: there is nothing left to contain."""
-    return facts.state in {"terminated", "shutting-down"}
-
-
-def due(planned_at: datetime, *, seconds: int) -> float:
-    """Unix time at which isolation starts even if the capture still runs."""
-    return planned_at.timestamp() + seconds
+    if complete:
+        return result
+    reason = "; ".join(dict.fromkeys([*seen.problems, *failed_steps(result)]))[:1500]
+    return result.model_copy(update={"reason": reason})

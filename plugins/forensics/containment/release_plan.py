@@ -1,4 +1,4 @@
-"""Restore point + target as it is -> the calls that bring it back, and what differs afterwards. Pure.
+"""Restore point + target as it is -> the calls that bring it back, and what still differs afterwards. Pure.
 
 Release is a comparison, not a replay: it works after a partial containment, after a release that failed half-way, and
 twice. The order is: credentials, network, balancers and group, protections last, so that nothing ends the instance
@@ -7,11 +7,12 @@ while it comes back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from forensics.containment import calls
-from forensics.containment.plan import OUT_OF_GROUP
-from forensics.models.containment import ApiCall
+from forensics.containment.plan import plan_digest
+from forensics.containment.protection_steps import OUT_OF_GROUP
+from forensics.models.containment import ApiCall, PlanStep, ReleasePlan, Stage
 from forensics.models.target_facts import InstanceFacts, InterfaceFacts, MembershipFacts
 
 
@@ -25,6 +26,22 @@ def release_calls(original: InstanceFacts, *, facts: InstanceFacts, case_id: str
         *_protections(original, facts),
         *[calls.delete_group(g.id) for g in facts.own_groups],
     ]
+
+
+def release_digest(calls_in_order: Sequence[ApiCall]) -> str:
+    """Digest of a release's calls: what its approval is bound to."""
+    return plan_digest(
+        tuple(
+            PlanStep(id=f"release.{n}", stage=Stage.CLEANUP, target="", call=call, reason="")
+            for n, call in enumerate(calls_in_order)
+        )
+    )
+
+
+def unapproved_calls(calls_now: Sequence[ApiCall], *, approved: ReleasePlan) -> list[str]:
+    """Calls of a kind that the approved plan does not have."""
+    known = {call.operation for call in approved.calls}
+    return [str(call) for call in calls_now if call.operation not in known]
 
 
 def _credentials(original: InstanceFacts, facts: InstanceFacts, *, case_id: str) -> Iterator[ApiCall]:
@@ -62,23 +79,26 @@ def _idle(interface: InterfaceFacts) -> int:
 
 
 def _scaling(original: InstanceFacts, facts: InstanceFacts) -> Iterator[ApiCall]:
-    """Back into the group. Coming back adds one to the desired capacity, so it is set to what it was; the maximum is
-    raised for that moment when there is no room (ExitStandby and AttachInstances refuse to exceed it)."""
+    """Back into the group.
+
+    A return adds one to the desired capacity, so it is set back; the maximum is raised meanwhile when there is no room
+    (ExitStandby and AttachInstances refuse to exceed it).
+    """
     was, now = original.scaling, facts.scaling
     if was is None or now is None or now.lifecycle not in OUT_OF_GROUP:
         return
     desired, maximum = now.desired, now.maximum
     group = {"AutoScalingGroupName": was.group}
     if desired + 1 > maximum:
-        yield calls.scaling("update_auto_scaling_group", **group, MaxSize=desired + 1)
+        yield calls.scaling_call("update_auto_scaling_group", **group, MaxSize=desired + 1)
     operation = "attach_instances" if now.lifecycle == "Detached" else "exit_standby"
-    yield calls.scaling(operation, **group, InstanceIds=[facts.instance_id])
+    yield calls.scaling_call(operation, **group, InstanceIds=[facts.instance_id])
     if not now.protected:
         # the group is about to shrink by one: it must not be this one
         yield calls.scale_in_protection(facts.instance_id, facts=was, value=True)
-    yield calls.scaling("set_desired_capacity", **group, DesiredCapacity=desired, HonorCooldown=False)
+    yield calls.scaling_call("set_desired_capacity", **group, DesiredCapacity=desired, HonorCooldown=False)
     if desired + 1 > maximum:
-        yield calls.scaling("update_auto_scaling_group", **group, MaxSize=maximum)
+        yield calls.scaling_call("update_auto_scaling_group", **group, MaxSize=maximum)
 
 
 def _balancers(original: InstanceFacts, facts: InstanceFacts) -> Iterator[ApiCall]:

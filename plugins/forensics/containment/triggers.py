@@ -1,4 +1,4 @@
-"""What the containment plan waits for: isolation's result, or the deadline."""
+"""What the planning task waits for: the result of isolation, or the deadline."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ContainmentWatchTrigger(PollTrigger):
         self.case_id = case_id
         self.due = due
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         return {"case_id": self.case_id, "due": self.due}
 
     def waiting_for(self) -> str:

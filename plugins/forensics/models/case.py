@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from forensics.models.base import AccountId, CaseId, InstanceId, Model, Region, Utc
 from forensics.models.containment import (
     Approval,
     ContainmentPlan,
     ContainmentResult,
-    Rehearsal,
+    PlanPreflight,
     ReleaseResult,
     RestorePoint,
 )
@@ -132,7 +132,12 @@ class CaseView(Model):
     evidence: tuple[AnyEvidence, ...] = ()
     containment: ContainmentResult | None = None
     containment_plan: ContainmentPlan | None = None
-    rehearsal: Rehearsal | None = None
+    plan_preflight: PlanPreflight | None = Field(
+        default=None,
+        validation_alias=AliasChoices("plan_preflight", "rehearsal"),
+        serialization_alias="rehearsal",
+        description="exported under the name that earlier releases gave it",
+    )
     approval: Approval | None = None
     restore_point: RestorePoint | None = None
     release: ReleaseResult | None = None

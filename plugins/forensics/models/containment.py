@@ -1,20 +1,21 @@
-"""Containment: what will be changed, what was changed, and what was seen afterwards."""
+"""Containment: what is to be changed, what was changed, and what was read back afterwards."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from forensics.models.base import CaseId, InstanceId, Model, Utc
 from forensics.models.evidence import Outcome
+from forensics.models.plan import Order
 from forensics.models.target_facts import InstanceFacts
 
 
 class ContainmentState(StrEnum):
-    """What is known about the target's network after the change (R38)."""
+    """What is known about the target's network after the change."""
 
     NOT_CONTAINED = "NOT_CONTAINED"
     NEW_FLOWS_BLOCKED = "NEW_FLOWS_BLOCKED"
@@ -43,18 +44,24 @@ STAGES = tuple(Stage)
 
 
 class ApiCall(Model):
-    """One mutating AWS call: boto3's names. ``${name}`` in a value stands for an id that does not exist yet."""
+    """One mutating AWS call in boto3's names. ``${name}`` in a value stands for an id that does not exist yet."""
 
     service: str
     operation: str
-    params: dict[str, Any]
+    params: dict[str, object]
+
+    @property
+    def group_ids(self) -> tuple[str, ...]:
+        """Security groups (or their placeholders) that the call puts an interface into; none for other calls."""
+        groups = self.params.get("Groups")
+        return tuple(str(g) for g in groups) if isinstance(groups, list | tuple) else ()
 
     def __str__(self) -> str:
         return f"{self.service}.{self.operation}"
 
 
 class PlanStep(Model):
-    """One change: the call, what undoes it, why, and who else feels it."""
+    """One change: the call, what undoes it, why, and who else is affected."""
 
     id: str
     stage: Stage
@@ -62,13 +69,18 @@ class PlanStep(Model):
     call: ApiCall
     undo: tuple[ApiCall, ...] = ()
     reason: str
-    blast: tuple[str, ...] = Field(default=(), description="who or what else is affected")
+    side_effects: tuple[str, ...] = Field(
+        default=(),
+        validation_alias=AliasChoices("side_effects", "blast"),
+        serialization_alias="blast",
+        description="who or what else is affected",
+    )
     needs: tuple[str, ...] = Field(default=(), description="steps without which this one is not tried")
     gives: str | None = Field(default=None, description="placeholder that the call's answer fills")
 
 
 class ManualStep(Model):
-    """One thing that a person has to do: no call of this product reaches it."""
+    """One step that a person has to take because no call of this product can."""
 
     id: str
     what: str
@@ -76,44 +88,63 @@ class ManualStep(Model):
     reason: str
 
 
-class Answer(StrEnum):
-    """What AWS says of a step before it is made."""
+# Fields of stored and exported items keep the names under which earlier releases wrote them.
+HardeningOptions = Annotated[
+    tuple[str, ...],
+    Field(
+        validation_alias=AliasChoices("hardening_options", "ladder"),
+        serialization_alias="ladder",
+        description="how the residuals can be closed, cheapest first",
+    ),
+]
+ManualSteps = Annotated[
+    tuple[ManualStep, ...],
+    Field(
+        validation_alias=AliasChoices("manual_steps", "by_hand"),
+        serialization_alias="by_hand",
+        description="what is left to a person",
+    ),
+]
+
+
+class PreflightAnswer(StrEnum):
+    """What AWS answers when it is asked about a step before the step is carried out."""
 
     ALLOWED = "allowed"
     REFUSED = "refused"
     NOT_ASKED = "not asked"
 
 
-class RehearsedStep(Model):
-    """What EC2 (``DryRun=True``) or IAM (its policy simulator) said of one step."""
+class PreflightStep(Model):
+    """What EC2 (``DryRun=True``) or IAM (its policy simulator) answered for one step."""
 
     name: str
-    answer: Answer
+    answer: PreflightAnswer
     detail: str
 
 
-class Rehearsal(Model):
-    """A plan asked about, step by step; nothing was changed by it."""
+class PlanPreflight(Model):
+    """AWS's answers to the steps of a plan, asked without changing anything."""
 
     digest: str
-    steps: tuple[RehearsedStep, ...]
+    steps: tuple[PreflightStep, ...]
     at: Utc
 
-    def of(self, answer: Answer) -> tuple[RehearsedStep, ...]:
+    def of(self, answer: PreflightAnswer) -> tuple[PreflightStep, ...]:
         """The steps with this answer."""
         return tuple(s for s in self.steps if s.answer is answer)
 
 
 class ContainmentPlan(Model):
-    """All changes in order, and what they will not achieve. ``digest`` is over the steps: an approval names it."""
+    """All changes in order, and what they do not achieve. An approval names ``digest``, which is over the steps."""
 
     case_id: CaseId
     instance_id: InstanceId
-    order: str = "acquire_first"
+    order: Order = Order.ACQUIRE_FIRST
     steps: tuple[PlanStep, ...]
     residuals: tuple[str, ...] = ()
-    ladder: tuple[str, ...] = Field(default=(), description="how the residuals are closed, cheapest first")
-    by_hand: tuple[ManualStep, ...] = Field(default=(), description="what is left to a person")
+    hardening_options: HardeningOptions = ()
+    manual_steps: ManualSteps = ()
     approval: tuple[str, ...] = Field(default=(), description="why a person has to agree; empty: nobody has to")
     token: str = Field(description="unguessable part of the names of this case's groups")
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -168,8 +199,8 @@ class ContainmentResult(Model):
     groups: dict[str, str] = Field(default_factory=dict, description="quarantine group by VPC")
     steps: tuple[ContainmentStep, ...] = ()
     residuals: tuple[str, ...] = Field(default=(), description="paths that stay open or unproven")
-    ladder: tuple[str, ...] = Field(default=(), description="how the residuals are closed, cheapest first")
-    by_hand: tuple[ManualStep, ...] = Field(default=(), description="what is left to a person")
+    hardening_options: HardeningOptions = ()
+    manual_steps: ManualSteps = ()
     plan_digest: str | None = None
     contained_at: Utc | None = None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from forensics.models.base import AccountId, InstanceId, Model, Region, Utc
@@ -94,8 +92,8 @@ class OwnGroup(Model):
     id: str
     name: str
     vpc_id: str
-    ingress: tuple[dict[str, Any], ...] = ()
-    egress: tuple[dict[str, Any], ...] = ()
+    ingress: tuple[dict[str, object], ...] = ()
+    egress: tuple[dict[str, object], ...] = ()
 
 
 class EndpointFacts(Model):

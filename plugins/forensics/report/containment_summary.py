@@ -28,7 +28,7 @@ STATE_WORDS = {
 
 
 @dataclass(frozen=True)
-class Containment:
+class ContainmentSummary:
     """The answer to "is it contained?".
 
     ``level`` is good, warn, bad or idle; ``act`` is what a person has to do, when there is something.
@@ -41,7 +41,7 @@ class Containment:
     act: str | None = None
 
 
-def describe(view: CaseView) -> Containment:
+def describe(view: CaseView) -> ContainmentSummary:
     """Say whether the target is contained, since when, and if not, why not."""
     result = view.containment
     if view.release is not None and view.release.released_at:
@@ -49,25 +49,27 @@ def describe(view: CaseView) -> Containment:
     if result is not None:
         return _recorded(view, result)
     if view.plan is None:
-        return Containment("idle", "no, not decided", "Not contained: no response plan is recorded yet.")
+        return ContainmentSummary("idle", "no, not decided", "Not contained: no response plan is recorded yet.")
     decision = view.plan.isolate
     reasons = "; ".join(decision.reasons)
     if not decision.wanted:
-        return Containment("idle", "no, not wanted", f"Not contained: the plan does not ask for isolation ({reasons}).")
+        return ContainmentSummary(
+            "idle", "no, not wanted", f"Not contained: the plan does not ask for isolation ({reasons})."
+        )
     if not decision.possible:
-        return Containment(
+        return ContainmentSummary(
             "bad",
             "no, not possible",
             f"Not contained: isolation is wanted but not possible ({reasons}).",
             act="Contain the target by other means: the plan wants isolation but could not carry it out.",
         )
     if view.case.status is CaseStatus.OPEN:
-        return Containment(
+        return ContainmentSummary(
             "warn",
             "not yet",
             f"Not contained yet: isolation is planned and has no result so far ({reasons}).",
         )
-    return Containment(
+    return ContainmentSummary(
         "bad",
         "no result",
         "Not contained as far as is recorded: isolation was planned but has no result.",
@@ -75,9 +77,9 @@ def describe(view: CaseView) -> Containment:
     )
 
 
-def _released(release: ReleaseResult) -> Containment:
+def _released(release: ReleaseResult) -> ContainmentSummary:
     by = f", approved by {release.approved_by}" if release.approved_by else ""
-    return Containment(
+    return ContainmentSummary(
         "idle",
         "released",
         f"Released {utc(release.released_at)}{by}: the target is as it was before containment.",
@@ -85,13 +87,13 @@ def _released(release: ReleaseResult) -> Containment:
     )
 
 
-def _recorded(view: CaseView, result: ContainmentResult) -> Containment:
+def _recorded(view: CaseView, result: ContainmentResult) -> ContainmentSummary:
     since = result.contained_at or view.milestones.get(Milestone.CONTAINED)
     when = f"since {utc(since)}" if since else f"since when is {NOT_RECORDED}"
     meaning = STATE_WORDS[result.state]
     reason = result.reason or f"reason {NOT_RECORDED}"
     if result.state is ContainmentState.FAILED:
-        return Containment(
+        return ContainmentSummary(
             "bad",
             "FAILED",
             f"Containment FAILED: {reason}.",
@@ -101,13 +103,13 @@ def _recorded(view: CaseView, result: ContainmentResult) -> Containment:
     if result.state is ContainmentState.NOT_CONTAINED:
         wanted = view.plan is None or view.plan.isolate.wanted
         act = "The target is not contained: decide whether to isolate it by hand." if wanted else None
-        return Containment("bad" if wanted else "idle", "no", f"Not contained: {reason}.", meaning, act)
+        return ContainmentSummary("bad" if wanted else "idle", "no", f"Not contained: {reason}.", meaning, act)
     if result.state is ContainmentState.ALL_FLOWS_VERIFIED:
-        return Containment(
+        return ContainmentSummary(
             "good",
             "yes, no flow left",
             f"Contained {when}: the instance is stopped and closed, no flow is left.",
             meaning,
         )
     sentence = f"New connections are blocked {when}. Connections that were already open may go on."
-    return Containment("warn", "new flows blocked", sentence, meaning)
+    return ContainmentSummary("warn", "new flows blocked", sentence, meaning)

@@ -62,7 +62,7 @@ class BoardRow:
     case: Case
     href: str
     run_href: str | None
-    contained: containment.Containment | None
+    contained: containment.ContainmentSummary | None
     outcomes: tuple[tuple[str, str], ...]
     problem: str | None
 

@@ -1,124 +1,116 @@
-"""What the read-back after isolation proves, and what stays open."""
+"""The result of containment is what AWS says afterwards."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from forensics.containment.manual_steps import LABEL, by_hand
-from forensics.containment.plan import ContainmentPolicy, make_plan
-from forensics.containment.read_back import RESIDUAL_DNS, RESIDUAL_TRACKED, assess, ladder, residuals
-from forensics.containment.text import plan_lines
-from forensics.models.containment import ContainmentState
-from forensics.models.target_facts import AddressFacts, InstanceFacts, InterfaceFacts, ProfileFacts
-from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, NOW, REGION
-
-GROUP = "sg-quarantine"
-
-
-def eni(number: int = 0, **changes: Any) -> InterfaceFacts:
-    """An interface with one ordinary group."""
-    values: dict[str, Any] = {
-        "id": f"eni-{number}", "device_index": number, "vpc_id": "vpc-1", "subnet_id": "subnet-1",
-        "group_ids": ("sg-app",), "attachment_id": f"eni-attach-{number}",
-    }  # fmt: skip
-    return InterfaceFacts(**{**values, **changes})
+from forensics.containment import read_back
+from forensics.containment.plan_runner import PlanRunner
+from forensics.containment.planner import ContainmentPlanner
+from forensics.containment.read_back import SETTLE_LOOKS, ReadBack
+from forensics.errors import AwsError, ResourceGoneError
+from forensics.models.containment import ContainmentResult, ContainmentState, ContainmentStep
+from forensics.models.evidence import Outcome
+from tests.unit.containment.case_world import World
+from tests.unit.containment.targets import facts
 
 
-def facts(**changes: Any) -> InstanceFacts:
-    """A running instance with one interface."""
-    values: dict[str, Any] = {
-        "account_id": ACCOUNT, "region": REGION, "instance_id": INSTANCE, "state": "running",
-        "interfaces": (eni(),), "termination_protected": False, "stop_protected": False,
-        "shutdown_behavior": "terminate", "read_at": NOW,
-    }  # fmt: skip
-    return InstanceFacts(**{**values, **changes})
+def result_of(world: World, *steps: ContainmentStep) -> ContainmentResult:
+    """Read the target back."""
+    planner = ContainmentPlanner(world.recorder, world.gateway, world.settings, response=world.response)
+    plan, restore = planner.prepare()
+    return ReadBack(world.gateway, planner).result(plan, restore, steps=steps)
 
 
-def verdict(*interfaces: InterfaceFacts, rules: int = 0, state: str = "running") -> tuple[ContainmentState, list[str]]:
-    """What is said of these interfaces when the VPC's group is GROUP."""
-    return assess(facts(interfaces=interfaces, state=state), groups={"vpc-1": GROUP}, rules={GROUP: rules})
+def contain(world: World) -> None:
+    """Carry out the plan."""
+    planner = ContainmentPlanner(world.recorder, world.gateway, world.settings, response=world.response)
+    plan, _ = planner.prepare()
+    PlanRunner(world.gateway, plan, facts=world.account.target).run()
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_every_interface_in_the_empty_group_is_contained(count: int) -> None:
-    found = verdict(*[eni(n, group_ids=(GROUP,)) for n in range(count)])
-    assert found == (ContainmentState.NEW_FLOWS_BLOCKED, [])
+def test_a_target_that_is_as_planned_is_contained(world: World) -> None:
+    contain(world)
+    result = result_of(world)
+    (group,) = world.account.target.own_groups
+    assert (result.outcome, result.state, result.reason) == (Outcome.DONE, ContainmentState.NEW_FLOWS_BLOCKED, None)
+    assert (result.group_id, result.groups) == (group.id, {"vpc-1": group.id})
+    assert result.contained_at is not None and result.residuals and result.hardening_options
 
 
-@pytest.mark.parametrize("groups", [("sg-app",), (GROUP, "sg-app"), ("sg-app", GROUP), ()])
-def test_one_interface_with_another_group_is_not(groups: tuple[str, ...]) -> None:
-    state, problems = verdict(eni(0, group_ids=(GROUP,)), eni(1, group_ids=groups))
-    assert state is ContainmentState.FAILED
-    assert len(problems) == 1 and "eni-1" in problems[0]
+def test_whatever_a_new_plan_would_still_do_is_open(world: World) -> None:
+    contain(world)
+    world.account.change(stop_protected=False)
+    result = result_of(world)
+    assert (result.outcome, result.state) == (Outcome.PARTIAL, ContainmentState.NEW_FLOWS_BLOCKED)
+    assert result.reason == "protect.DisableApiStop is open (ec2.modify_instance_attribute)"
 
 
-def test_an_interface_in_another_vpc_needs_that_vpcs_group() -> None:
-    state, problems = verdict(eni(0, group_ids=(GROUP,)), eni(1, group_ids=(GROUP,), vpc_id="vpc-2"))
-    assert state is ContainmentState.FAILED and "eni-1" in problems[0]
+def test_a_stopped_target_has_no_flow_and_no_option_left(world: World) -> None:
+    contain(world)
+    world.account.change(state="stopped")
+    result = result_of(world)
+    assert (result.outcome, result.state) == (Outcome.DONE, ContainmentState.ALL_FLOWS_VERIFIED)
+    assert result.hardening_options == ()
 
 
-def test_nothing_to_read_back_proves_nothing() -> None:
-    state, problems = verdict()
-    assert state is ContainmentState.FAILED and "no network interfaces" in problems[0]
+def test_a_target_that_nobody_isolated_is_not_contained(world: World) -> None:
+    world.account.target = facts()
+    result = result_of(world, ContainmentStep(name="isolate.close.eni-0", target="eni-0", done=False, detail="denied"))
+    assert (result.outcome, result.state) == (Outcome.PARTIAL, ContainmentState.FAILED)
+    assert result.reason is not None and "interface eni-0 still has groups sg-app" in result.reason
+    assert result.reason.endswith("isolate.close.eni-0 on eni-0: denied")
+    assert result.contained_at is None
 
 
-@pytest.mark.parametrize("rules", [1, 2])
-def test_a_group_with_rules_contains_nothing(rules: int) -> None:
-    state, problems = verdict(eni(group_ids=(GROUP,)), rules=rules)
-    assert state is ContainmentState.FAILED and f"has {rules} rules" in problems[0]
+def test_it_looks_again_while_a_change_is_not_visible_yet(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    contain(world)
+    world.account.change(stop_protected=False)
+    waits: list[float] = []
+
+    def visible_later(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            world.account.change(stop_protected=True)
+
+    monkeypatch.setattr(read_back.time, "sleep", visible_later)
+    assert result_of(world).outcome is Outcome.DONE
+    assert waits == [1.0, 1.0]
 
 
-def test_an_elastic_ip_that_is_left_is_a_problem() -> None:
-    address = AddressFacts(
-        allocation_id="eipalloc-1", association_id="a", public_ip="198.51.100.7", private_ip="10.0.0.4"
-    )
-    _, problems = verdict(eni(group_ids=(GROUP,), addresses=(address,)))
-    assert problems == ["Elastic IP 198.51.100.7 is still associated"]
+def test_it_does_not_wait_for_what_failed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    contain(world)
+    world.account.change(stop_protected=False)
+    reads = world.account.reads
+    result_of(world, ContainmentStep(name="protect.DisableApiStop", target="i", done=False, detail="denied"))
+    assert world.account.reads == reads + 1
 
 
-def test_security_groups_alone_never_verify_that_all_flows_are_gone() -> None:
-    closed = eni(group_ids=(GROUP,))
-    for state in ("pending", "running", "stopping"):
-        assert verdict(closed, state=state)[0] is ContainmentState.NEW_FLOWS_BLOCKED
-    assert verdict(closed, state="stopped")[0] is ContainmentState.ALL_FLOWS_VERIFIED
+def test_a_target_that_cannot_be_read_is_not_contained(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    contain(world)
+    seen: list[int] = []
+
+    def unreadable(self: object, group_id: str) -> int:
+        seen.append(1)
+        raise AwsError("no answer")
+
+    monkeypatch.setattr("tests.unit.containment.account.Ec2InMemory.rule_count", unreadable)
+    result = result_of(world)
+    assert (result.outcome, result.state) == (Outcome.PARTIAL, ContainmentState.FAILED)
+    assert result.reason == "the target could not be read back: no answer"
+    assert len(seen) == SETTLE_LOOKS
 
 
-def test_what_stays_open_is_said() -> None:
-    assert residuals(facts()) == (RESIDUAL_TRACKED, RESIDUAL_DNS)
-    assert residuals(facts(state="stopped")) == ()
-    known = ProfileFacts(association_id="a", name="app", arn="arn", role="app")
-    assert "minutes" in residuals(facts(profile=known))[-1]
-    assert "could not be read" in residuals(facts(profile=known.model_copy(update={"role": None})))[-1]
-    special = residuals(
-        facts(spot=True, instance_store=True, eks_cluster="shop", interfaces=(eni(public_ip="198.51.100.1"),))
-    )
-    assert [any(word in r for r in special) for word in ("Spot", "instance-store", "never drain", "198.51.100.1")] == [
-        True
-    ] * 4
+@pytest.mark.parametrize("state", ["terminated", "shutting-down"])
+def test_a_target_that_ended_has_no_result(world: World, state: str) -> None:
+    contain(world)
+    world.account.change(state=state)
+    with pytest.raises(ResourceGoneError, match=state):
+        result_of(world)
 
 
-def test_the_ladder_ends_with_the_only_proof() -> None:
-    assert "stop the instance" in ladder(facts())[-1]
-    assert ladder(facts(state="stopped")) == ()
-
-
-def test_of_an_eks_node_the_cluster_side_is_left_to_a_person_step_by_step() -> None:
-    steps = by_hand(facts(eks_cluster="shop"), case_id=CASE_ID)
-    assert [s.id for s in steps] == [
-        "eks.node", "eks.cordon", "eks.keep", "eks.label", "eks.network", "eks.credentials"
-    ]  # fmt: skip
-    commands = "\n".join(s.command or "" for s in steps)
-    assert "kubectl cordon $NODE" in commands and "kubectl drain" not in commands
-    assert INSTANCE in commands and "--name shop" in commands and f"{LABEL}={CASE_ID}" in commands
-    assert "do-not-disrupt" in commands and "list-pod-identity-associations" in commands
-    assert by_hand(facts(), case_id=CASE_ID) == ()
-
-
-def test_the_plan_of_an_eks_node_shows_what_is_left_to_a_person() -> None:
-    node = facts(eks_cluster="shop")
-    plan = make_plan(node, original=node, case_id=CASE_ID, token="0" * 12, policy=ContainmentPolicy(), now=NOW)
-    assert [s.id for s in plan.by_hand] == [s.id for s in by_hand(node, case_id=CASE_ID)]
-    text = "\n".join(plan_lines(plan))
-    assert "Left to a person" in text and "never drain it" in text
+def test_what_could_not_be_read_makes_it_partial(world: World) -> None:
+    contain(world)
+    world.account.change(unknown=("balancers: denied",))
+    result = result_of(world)
+    assert (result.outcome, result.reason) == (Outcome.PARTIAL, "not known: balancers: denied")

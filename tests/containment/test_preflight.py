@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from forensics.containment.permissions import given_profile, permission
-from forensics.containment.plan_preflight import rehearse
-from forensics.models.containment import Answer, ApiCall, Rehearsal
+from forensics.containment.plan_preflight import preflight
+from forensics.models.containment import ApiCall, PlanPreflight, PreflightAnswer
 from tests.containment.drive import Driver
 from tests.containment.world import ACCOUNT, DENY_PROFILE, EC2_TRUST, REGION, Cell, Recorder, World
 
@@ -36,22 +36,22 @@ def role(world: World) -> Iterator[Any]:
     world.iam.delete_role(RoleName=ROLE)
 
 
-def rehearsed(world: World, role_arn: str) -> tuple[Rehearsal, dict[str, str]]:
+def preflighted(world: World, role_arn: str) -> tuple[PlanPreflight, dict[str, str]]:
     """A target's plan asked about, and the service of each of its steps."""
     made = world.make(TARGET)
     recorder = Recorder()
     driver = Driver.start(world.gateway(recorder, role_arn=role_arn), made.instance_id)
     plan = driver.plan(driver.original)
-    found = rehearse(driver.gateway, plan)
+    found = preflight(driver.gateway, plan)
     assert recorder.changes == [], "asking changes nothing"
     return found, {s.id: s.call.service for s in plan.steps}
 
 
 def test_every_step_is_asked_about_but_what_needs_an_earlier_one(world: World, role: Any) -> None:
-    found, services = rehearsed(world, role(EVERYTHING))
-    assert found.of(Answer.REFUSED) == ()
-    assert [s for s in found.of(Answer.NOT_ASKED) if "earlier step makes" not in s.detail] == []
-    simulated = [s for s in found.of(Answer.ALLOWED) if s.detail == "IAM would allow it"]
+    found, services = preflighted(world, role(EVERYTHING))
+    assert found.of(PreflightAnswer.REFUSED) == ()
+    assert [s for s in found.of(PreflightAnswer.NOT_ASKED) if "earlier step makes" not in s.detail] == []
+    simulated = [s for s in found.of(PreflightAnswer.ALLOWED) if s.detail == "IAM would allow it"]
     # the profile's replacement is EC2's and has no DryRun either
     assert {services[s.name] for s in simulated} == {"autoscaling", "elbv2", "iam", "ec2"}
 
@@ -59,8 +59,8 @@ def test_every_step_is_asked_about_but_what_needs_an_earlier_one(world: World, r
 def test_what_iam_would_refuse_is_said_before_anything_is_changed(world: World, role: Any) -> None:
     own_roles = {"Effect": "Deny", "Action": "iam:PutRolePolicy", "Resource": "*"}
     ec2_only = {"Effect": "Allow", "Action": ["ec2:*", "iam:PutRolePolicy"], "Resource": "*"}
-    found, services = rehearsed(world, role(ec2_only, own_roles))
-    refused = {s.name: s.detail for s in found.of(Answer.REFUSED)}
+    found, services = preflighted(world, role(ec2_only, own_roles))
+    refused = {s.name: s.detail for s in found.of(PreflightAnswer.REFUSED)}
     # scaling group and balancer; the deny on the target's role; and the deny-all profile, whose role may not be passed
     assert {services[name] for name in refused} == {"autoscaling", "elbv2", "iam", "ec2"}
     assert any("iam:PassRole" in text and "implicitDeny" in text for text in refused.values())
@@ -71,24 +71,24 @@ def test_what_iam_would_refuse_is_said_before_anything_is_changed(world: World, 
 def test_a_condition_that_iam_cannot_judge_is_no_refusal(world: World, role: Any) -> None:
     tagged = {"StringEquals": {"aws:ResourceTag/team": "web"}}
     others = {"Effect": "Allow", "Action": ["ec2:*", "iam:*"], "Resource": "*"}
-    found, services = rehearsed(world, role(others, {**EVERYTHING, "Action": "autoscaling:*", "Condition": tagged}))
+    found, services = preflighted(world, role(others, {**EVERYTHING, "Action": "autoscaling:*", "Condition": tagged}))
     asked = [s for s in found.steps if services[s.name] == "autoscaling"]
-    assert asked and {s.answer for s in asked} == {Answer.NOT_ASKED}
+    assert asked and {s.answer for s in asked} == {PreflightAnswer.NOT_ASKED}
     assert all("without aws:ResourceTag/team" in s.detail for s in asked)
 
 
 def test_an_explicit_deny_is_a_refusal_whatever_else_is_missing(world: World, role: Any) -> None:
     tagged = {"StringEquals": {"aws:ResourceTag/team": "web"}}
     denied = {"Effect": "Deny", "Action": "autoscaling:*", "Resource": "*"}
-    found, services = rehearsed(world, role(EVERYTHING, {**EVERYTHING, "Condition": tagged}, denied))
+    found, services = preflighted(world, role(EVERYTHING, {**EVERYTHING, "Condition": tagged}, denied))
     asked = [s for s in found.steps if services[s.name] == "autoscaling"]
-    assert asked and {s.answer for s in asked} == {Answer.REFUSED}
+    assert asked and {s.answer for s in asked} == {PreflightAnswer.REFUSED}
 
 
 def test_a_role_that_iam_does_not_know_leaves_the_steps_unasked(world: World) -> None:
-    found, services = rehearsed(world, f"arn:aws:iam::{ACCOUNT}:role/nobody")
+    found, services = preflighted(world, f"arn:aws:iam::{ACCOUNT}:role/nobody")
     asked = [s for s in found.steps if services[s.name] in WITHOUT_DRY_RUN]
-    assert asked and {s.answer for s in asked} == {Answer.NOT_ASKED}
+    assert asked and {s.answer for s in asked} == {PreflightAnswer.NOT_ASKED}
     assert all("IAM did not answer" in s.detail and "nobody" in s.detail for s in asked)
 
 
@@ -98,7 +98,7 @@ def test_a_deny_all_profile_that_lost_its_role_is_found_out(world: World, role: 
     plan = driver.plan(driver.original)
     world.iam.remove_role_from_instance_profile(InstanceProfileName=DENY_PROFILE, RoleName=DENY_PROFILE)
     try:
-        refused = rehearse(driver.gateway, plan).of(Answer.REFUSED)
+        refused = preflight(driver.gateway, plan).of(PreflightAnswer.REFUSED)
     finally:
         world.iam.add_role_to_instance_profile(InstanceProfileName=DENY_PROFILE, RoleName=DENY_PROFILE)
     assert [s.detail for s in refused] == [

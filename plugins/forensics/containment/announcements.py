@@ -1,0 +1,111 @@
+"""What containment tells people: timeline entries and messages, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from forensics.case.recorder import CaseRecorder
+from forensics.containment.plan_text import manual_lines
+from forensics.models.case import Milestone, TimelineKind
+from forensics.models.containment import ContainmentPlan, ContainmentResult, PlanPreflight, PreflightAnswer
+from forensics.models.target_facts import OwnGroup
+
+
+def note(recorder: CaseRecorder, what: str, *, at: datetime | None = None) -> None:
+    """Add a line about containment to the case's timeline."""
+    recorder.note(what, kind=TimelineKind.CONTAINMENT, at=at)
+
+
+def announce_isolated(recorder: CaseRecorder, result: ContainmentResult) -> None:
+    """The target is isolated: milestone, timeline, message, signed ledger."""
+    recorder.milestone(Milestone.CONTAINED, result.contained_at)
+    note(recorder, f"target isolated: {result.state.value} (group {result.group_id})", at=result.contained_at)
+    recorder.announce(
+        "contained",
+        f"Target isolated: {result.state.value}",
+        lines=[
+            *[f"Not proven: {residual}" for residual in result.residuals],
+            *[f"Failed: {step}" for step in failed_steps(result)],
+            *[f"Manual step: {line}" for line in manual_lines(result.manual_steps)],
+        ],
+        facts={"state": result.state.value, "group_id": result.group_id},
+    )
+    recorder.sign_ledger("containment")
+
+
+def announce_incomplete(recorder: CaseRecorder, result: ContainmentResult) -> None:
+    """Isolation is incomplete; Airflow tries again."""
+    recorder.announce(
+        "containment_partial",
+        f"Containment is PARTIAL: {result.state.value}",
+        lines=[
+            f"Open: {result.reason}",
+            "Changes that succeeded stay in place, and the step is tried again. If this persists, isolate the instance"
+            " manually.",
+        ],
+        facts={"state": result.state.value, "outcome": result.outcome.value},
+    )
+
+
+def announce_gone(recorder: CaseRecorder, result: ContainmentResult, *, state: str) -> None:
+    """The target ended before it could be isolated."""
+    note(recorder, f"not isolated: {result.reason}")
+    recorder.announce("target_gone", f"The target is {state}: it ended before isolation", lines=[str(result.reason)])
+
+
+def announce_altered_groups(recorder: CaseRecorder, groups: Sequence[OwnGroup], *, token: str) -> None:
+    """Somebody gave rules to the quarantine groups that this token names."""
+    names = ", ".join(f"{g.id} ({g.name})" for g in groups)
+    note(recorder, f"ALERT: somebody changed the quarantine group {names}; it is not used again")
+    recorder.announce(
+        f"group_altered:{token}",
+        "ALERT: the quarantine group was changed by somebody else",
+        lines=[f"Group {names} has rules that this product did not create; a new group replaces it."],
+    )
+
+
+def announce_refused_steps(recorder: CaseRecorder, plan: ContainmentPlan, preflight: PlanPreflight) -> None:
+    """AWS would refuse calls of the plan."""
+    refused = preflight.of(PreflightAnswer.REFUSED)
+    recorder.announce(
+        f"rehearsal:{plan.digest[:12]}",
+        f"Containment would fail: {len(refused)} of {len(plan.steps)} calls would be refused",
+        lines=[
+            *[f"{step.name}: {step.detail}" for step in refused[:20]],
+            "Nothing was changed. Give the contain role these permissions, or be ready to isolate manually.",
+        ],
+    )
+
+
+def announce_approval_needed(recorder: CaseRecorder, plan: ContainmentPlan, *, until: datetime, default: str) -> None:
+    """Isolation waits for a person's answer until a time, after which the default counts."""
+    note(recorder, f"approval requested for plan {plan.digest[:12]}: {'; '.join(plan.approval)}")
+    recorder.announce(
+        f"approval:{plan.digest[:12]}",
+        "Approval needed: isolate the target?",
+        lines=[
+            *[f"Why: {reason}" for reason in plan.approval],
+            f"Answer in Airflow, task containment.plan_containment, until {until:%Y-%m-%d %H:%M:%SZ};"
+            f" no answer means: {default}. Acquisition continues meanwhile.",
+        ],
+        facts={"plan_digest": plan.digest, "until": until.isoformat()},
+    )
+
+
+def announce_contain_first(recorder: CaseRecorder, open_items: Sequence[str]) -> None:
+    """How the first step of a contain-first case ended; ``open_items`` is what could not be done."""
+    if not open_items:
+        note(
+            recorder,
+            "contain first: only the VPC endpoints of SSM and S3 are reachable until acquisition has ended",
+        )
+        return
+    left = "; ".join(open_items)
+    note(recorder, f"contain first: {left}")
+    recorder.announce("contain_first", "The target could not be contained first", lines=[f"Open: {left}"])
+
+
+def failed_steps(result: ContainmentResult) -> list[str]:
+    """Steps that did not succeed, one on a line."""
+    return [f"{s.name} on {s.target}: {s.detail}" for s in result.steps if not s.done]

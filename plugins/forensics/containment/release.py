@@ -1,0 +1,166 @@
+"""Releases the target: from its restore point back to how it was, read back and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from forensics import case_keys
+from forensics.case.recorder import CaseRecorder
+from forensics.containment.announcements import note
+from forensics.containment.call_runner import ContainmentGateway
+from forensics.containment.plan_text import call_lines
+from forensics.containment.release_plan import differences, release_calls, release_digest
+from forensics.errors import AwsError, ContainmentError
+from forensics.models.containment import ApiCall, Approval, ContainmentStep, ReleasePlan, ReleaseResult
+from forensics.models.custody import CustodyAction
+from forensics.models.evidence import Outcome
+from forensics.models.target_facts import InstanceFacts
+from forensics.settings import Settings
+
+
+@dataclass(frozen=True)
+class PendingRelease:
+    """The target as it is, and the calls that bring it back, in order."""
+
+    facts: InstanceFacts
+    calls: tuple[ApiCall, ...]
+
+
+class TargetRelease:
+    """Release of one case's target to ``original``, the facts of its verified restore point."""
+
+    def __init__(
+        self, recorder: CaseRecorder, gateway: ContainmentGateway, settings: Settings, *, original: InstanceFacts
+    ) -> None:
+        self._recorder = recorder
+        self._gateway = gateway
+        self._settings = settings
+        self._original = original
+
+    def pending(self) -> PendingRelease:
+        """What differs from the restore point now."""
+        facts = self._read()
+        calls = release_calls(self._original, facts=facts, case_id=self._recorder.case_id)
+        return PendingRelease(facts, tuple(calls))
+
+    def plan(self, *, requester: str) -> ReleasePlan:
+        """Record what a release would change; an approval is bound to the digest of its calls."""
+        pending = self.pending()
+        plan = ReleasePlan(
+            calls=pending.calls,
+            differences=tuple(differences(self._original, facts=pending.facts)[:200]),
+            digest=release_digest(pending.calls),
+            requester=requester,
+            made_at=datetime.now(UTC),
+        )
+        self._recorder.put(case_keys.RELEASE_PLAN, plan)
+        note(self._recorder, f"release planned: {len(plan.calls)} calls (plan {plan.digest[:12]})")
+        return plan
+
+    def carry_out(self, calls: Sequence[ApiCall], *, approval: Approval) -> ReleaseResult:
+        """Make the calls until one fails, read the target back, record and announce the result."""
+        steps = self._perform(calls)
+        left = differences(self._original, facts=self._read())
+        failed = [s.detail for s in steps if not s.done]
+        complete = not left and not failed
+        result = ReleaseResult(
+            outcome=Outcome.DONE if complete else Outcome.PARTIAL,
+            reason=None if complete else "; ".join([*failed, *left])[:1500],
+            steps=tuple(steps),
+            differences=tuple(left[:200]),
+            approved_by=approval.by,
+            released_at=datetime.now(UTC) if complete else None,
+        )
+        self._recorder.put(case_keys.RELEASE, result)
+        self._log(result, approval)
+        self._announce(result)
+        return result
+
+    def _read(self) -> InstanceFacts:
+        """The target as it is now; what cannot be read stops a release, because it could not be restored."""
+        facts = self._gateway.facts.read(
+            self._recorder.case.instance_id,
+            case_id=self._recorder.case_id,
+            deny_profile=self._settings.containment_profile,
+            original=self._original,
+        )
+        if facts.unknown:
+            msg = f"the target cannot be read completely: {'; '.join(facts.unknown)}"
+            raise ContainmentError(msg, next_action="give the release role these reads, then clear the task")
+        return facts
+
+    def _perform(self, calls: Sequence[ApiCall]) -> list[ContainmentStep]:
+        steps: list[ContainmentStep] = []
+        target = self._recorder.case.instance_id
+        for call in calls:
+            try:
+                self._gateway.perform(call, ids={})
+            except (AwsError, ContainmentError) as error:
+                steps.append(ContainmentStep(name=str(call), target=target, done=False, detail=str(error)[:500]))
+                break
+            steps.append(ContainmentStep(name=str(call), target=target, done=True, detail="done"))
+        return steps
+
+    def _log(self, result: ReleaseResult, approval: Approval) -> None:
+        self._recorder.custody(
+            CustodyAction.TARGET_RELEASED,
+            detail={
+                "outcome": result.outcome.value,
+                "plan": approval.digest,
+                "by": approval.by or "nobody",
+                "differences": list(result.differences)[:50],
+                "calls": [s.name for s in result.steps],
+            },
+        )
+
+    def _announce(self, result: ReleaseResult) -> None:
+        recorder, done = self._recorder, result.outcome is Outcome.DONE
+        summary = "released: it is as it was before containment" if done else f"release is PARTIAL: {result.reason}"
+        note(recorder, f"target {summary}")
+        recorder.announce(
+            "released",
+            "Target released" if done else "Release is PARTIAL",
+            lines=[f"The target is {summary}", f"Approved by {result.approved_by or 'nobody'}"],
+            facts={"outcome": result.outcome.value, "differences": list(result.differences)[:20]},
+            once=False,
+        )
+        if done:
+            recorder.sign_ledger("release")
+
+
+def approved_release(recorder: CaseRecorder) -> tuple[ReleasePlan, Approval] | None:
+    """The release plan and its approval; None unless the approval was granted for this very plan."""
+    approval = recorder.get(case_keys.RELEASE_APPROVAL, Approval)
+    plan = recorder.get(case_keys.RELEASE_PLAN, ReleasePlan)
+    if approval is None or plan is None or not approval.granted or approval.digest != plan.digest:
+        return None
+    return plan, approval
+
+
+def announce_release_approval(recorder: CaseRecorder, plan: ReleasePlan, *, reason: str, default: str) -> None:
+    """A release waits for a second person's answer."""
+    recorder.announce(
+        f"release:{plan.digest[:12]}",
+        "Approval needed: release the target?",
+        lines=[
+            f"Requested by {plan.requester}: {reason[:500]}",
+            f"{len(plan.calls)} calls; no answer means: {default}",
+        ],
+        facts={"plan_digest": plan.digest},
+        once=False,
+    )
+
+
+def approval_text(plan: ReleasePlan, *, reason: str) -> str:
+    """Markdown: who requests the release and why, and every call."""
+    return "\n".join(
+        [
+            f"**Plan {plan.digest}**, requested by {plan.requester}: {reason[:500]}",
+            "",
+            "The target gets its network, addresses and credentials back. Calls, in this order:",
+            "",
+            *call_lines(plan.calls),
+        ]
+    )

@@ -1,0 +1,113 @@
+"""Only listed calls are made, placeholders are filled, and a change that is there already is not an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+
+from forensics.containment import calls
+from forensics.containment.call_runner import ALLOWED, ContainmentGateway
+from forensics.containment.quarantine_groups import CaseGroups
+from forensics.errors import AccessDeniedError, ContainmentError
+from forensics.models.containment import ApiCall
+from forensics.models.target_facts import OwnGroup
+from tests.unit.builders import CASE_ID, INSTANCE
+from tests.unit.moto_store import make_client
+from tests.unit.containment.account import Account, ReaderInMemory
+from tests.unit.containment.targets import TOKEN, everything
+
+NAME = CaseGroups(CASE_ID, TOKEN).name("quarantine")
+CREATE = calls.create_group(CASE_ID, name=NAME, vpc_id="vpc-1", purpose="quarantine")
+
+
+@pytest.fixture
+def ec2() -> Iterator[Stubber]:
+    """EC2's answers, in order; all of them are used."""
+    with Stubber(make_client("ec2")) as stub:
+        yield stub
+        stub.assert_no_pending_responses()
+
+
+def gateway(account: Account | None = None) -> ContainmentGateway:
+    """The gateway on a real client whose answers are stubbed."""
+    clients: dict[str, Any] = {name: make_client(name) for name in ("ec2", "elbv2")}
+    return ContainmentGateway(facts=ReaderInMemory(account or Account()), clients=clients)
+
+
+def test_a_new_groups_id_is_returned(ec2: Stubber) -> None:
+    ec2.add_response("create_security_group", {"GroupId": "sg-1"}, dict(CREATE.params))
+    assert gateway().perform(CREATE, ids={}) == "sg-1"
+
+
+def test_placeholders_stand_for_what_was_made(ec2: Stubber) -> None:
+    call = calls.interface_groups("eni-0", groups=["${quarantine:vpc-1}"])
+    sent = {"NetworkInterfaceId": "eni-0", "Groups": ["sg-1"]}
+    ec2.add_response("modify_network_interface_attribute", {}, sent)
+    assert gateway().perform(call, ids={"${quarantine:vpc-1}": "sg-1"}) is None
+    with pytest.raises(ContainmentError, match="the step that makes it failed"):
+        gateway().perform(call, ids={})
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ApiCall(service="ec2", operation="terminate_instances", params={"InstanceIds": [INSTANCE]}),
+        ApiCall(service="kms", operation="schedule_key_deletion", params={}),
+    ],
+    ids=str,
+)
+def test_a_call_that_is_not_listed_is_not_made(call: ApiCall) -> None:
+    with pytest.raises(ContainmentError, match="is not a call that containment may make"):
+        gateway().perform(call, ids={})
+
+
+def test_containment_deletes_nothing_but_its_own() -> None:
+    deleting = {
+        f"{s}.{o}" for s, names in ALLOWED.items() for o in names if o.startswith(("delete", "terminate", "schedule"))
+    }
+    assert deleting == {"ec2.delete_security_group", "iam.delete_role_policy"}
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (calls.delete_group("sg-1"), "InvalidGroup.NotFound"),
+        (calls.revoke("sg-1", egress=True, permissions=calls.EVERYTHING), "InvalidPermission.NotFound"),
+        (calls.authorize("sg-1", egress=False, permissions=calls.EVERYTHING), "InvalidPermission.Duplicate"),
+    ],
+    ids=str,
+)
+def test_a_change_that_is_there_already_is_not_an_error(ec2: Stubber, call: ApiCall, code: str) -> None:
+    ec2.add_client_error(call.operation, code)
+    assert gateway().perform(call, ids={}) is None
+
+
+def test_any_other_refusal_is_an_error_that_names_call_and_account(ec2: Stubber) -> None:
+    ec2.add_client_error("delete_security_group", "UnauthorizedOperation")
+    with pytest.raises(AccessDeniedError, match=r"ec2.delete_security_group GroupId=sg-1 in account 333344445555"):
+        gateway().perform(calls.delete_group("sg-1"), ids={})
+
+
+def test_a_group_whose_creation_lost_its_answer_is_found_again(ec2: Stubber) -> None:
+    ec2.add_client_error("create_security_group", "InvalidGroup.Duplicate")
+    mine = OwnGroup(id="sg-mine", name=NAME, vpc_id="vpc-1")
+    assert gateway(Account(everything(own_groups=(mine,)))).perform(CREATE, ids={}) == "sg-mine"
+
+
+def test_somebodys_group_of_this_name_is_not_used(ec2: Stubber) -> None:
+    ec2.add_client_error("create_security_group", "InvalidGroup.Duplicate")
+    elsewhere = OwnGroup(id="sg-other", name=NAME, vpc_id="vpc-2")
+    with pytest.raises(ContainmentError, match="was not made for this case"):
+        gateway(Account(everything(own_groups=(elsewhere,)))).perform(CREATE, ids={})
+
+
+def test_which_calls_ec2_can_be_asked_about() -> None:
+    made = gateway()
+    assert made.api_name(CREATE) == "CreateSecurityGroup" and made.has_dry_run(CREATE)
+    replace = calls.replace_profile("iip-1", name="isolated")
+    assert not made.has_dry_run(replace)
+    deregister = ApiCall(service="elbv2", operation="deregister_targets", params={})
+    assert made.api_name(deregister) == "DeregisterTargets" and not made.has_dry_run(deregister)

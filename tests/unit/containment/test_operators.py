@@ -1,0 +1,235 @@
+"""The two containment tasks: what they record, when they wait, how they end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import create_autospec
+
+import pytest
+from airflow.providers.standard.operators import hitl
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+
+from forensics import case_keys
+from forensics.containment.operators import ISOLATE, REFUSE, IsolateTargetOperator, PlanContainmentOperator
+from forensics.containment.triggers import ContainmentWatchTrigger
+from forensics.models.case import Milestone, Phase
+from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, PlanPreflight
+from forensics.models.evidence import Outcome
+from forensics.models.plan import Action, Order
+from tests.unit.builders import CASE_ID, decision
+from tests.unit.containment.case_world import World
+from tests.unit.containment.test_isolation import ENDPOINTS, require_approval
+from tests.unit.recorders import TaskInstance, context
+
+
+class TaskInstanceWithId(TaskInstance):
+    """A task instance as human-in-the-loop needs it."""
+
+    id = "01234567-89ab-7def-8123-456789abcdef"
+
+
+def run_context() -> Any:
+    """The last try's context."""
+    ti = TaskInstanceWithId(try_number=3, max_tries=2)
+    return {**context(), "ti": ti, "task_instance": ti}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What would be written to Airflow's database."""
+    seen = create_autospec(hitl.upsert_hitl_detail)
+    monkeypatch.setattr(hitl, "upsert_hitl_detail", seen)
+    return seen
+
+
+def isolate() -> Any:
+    """Run the isolating task."""
+    return IsolateTargetOperator(task_id="containment.isolate_target", case_id=CASE_ID).execute(run_context())
+
+
+def plan_step() -> PlanContainmentOperator:
+    """The planning task."""
+    return PlanContainmentOperator(task_id="containment.plan_containment", case_id=CASE_ID)
+
+
+def deferred(step: Any) -> TaskDeferred:
+    """Execute until it waits."""
+    with pytest.raises(TaskDeferred) as caught:
+        step.execute(run_context())
+    return caught.value
+
+
+def answer(option: str, *, user: str | None = "bob") -> dict[str, Any]:
+    """A person's answer as the trigger hands it on."""
+    who = {"id": user, "name": user} if user else None
+    return {"chosen_options": [option], "params_input": {}, "responded_by_user": who, "timedout": user is None}
+
+
+def result_of(world: World) -> ContainmentResult:
+    """The result on record."""
+    found = world.recorder.get(case_keys.CONTAINMENT, ContainmentResult)
+    assert found is not None
+    return found
+
+
+# ---------------------------------------------------------------------- isolate_target
+def test_the_target_is_isolated_under_the_contain_role(airflow_side: World) -> None:
+    summary = isolate()
+    (group,) = airflow_side.account.target.own_groups
+    assert summary == {"state": "NEW_FLOWS_BLOCKED", "outcome": "DONE", "group_id": group.id}
+    assert airflow_side.phases == ["contain"]
+    recorder = airflow_side.recorder
+    assert recorder.case_now().phase is Phase.CONTAINMENT
+    assert recorder.store.has(CASE_ID, f"{case_keys.MILESTONE}{Milestone.CONTAINED.value}")
+    assert recorder.subjects == [f"[{CASE_ID}] Target isolated: NEW_FLOWS_BLOCKED"]
+    assert recorder.ledger.signed == ["restore-point", "containment"]
+
+
+def test_a_case_that_does_not_isolate_touches_nothing(airflow_side: World) -> None:
+    airflow_side.decide(isolate=decision(Action.ISOLATE, wanted=False))
+    with pytest.raises(AirflowSkipException, match="not isolated: because"):
+        isolate()
+    assert result_of(airflow_side).outcome is Outcome.SKIPPED
+    assert airflow_side.phases == [], "no role is assumed"
+
+
+def test_without_a_response_plan_the_task_skips(airflow_side: World) -> None:
+    airflow_side.recorder.store.held.pop((CASE_ID, case_keys.PLAN))
+    with pytest.raises(AirflowSkipException, match="no response plan"):
+        isolate()
+
+
+def test_an_incomplete_isolation_fails_and_is_announced(airflow_side: World) -> None:
+    airflow_side.account.refused = {"put_role_policy"}
+    with pytest.raises(AirflowFailException, match=r"incomplete \(NEW_FLOWS_BLOCKED\): credentials\.deny is open"):
+        isolate()
+    assert result_of(airflow_side).outcome is Outcome.PARTIAL
+    assert any(s.endswith("Containment is PARTIAL: NEW_FLOWS_BLOCKED") for s in airflow_side.recorder.subjects)
+    assert airflow_side.recorder.store.failures()
+    airflow_side.account.refused.clear()
+    assert isolate()["outcome"] == "DONE"
+    assert airflow_side.recorder.store.failures() == {}
+
+
+def test_a_plan_that_waits_for_a_person_is_left_to_the_planning_task(airflow_side: World) -> None:
+    require_approval(airflow_side)
+    with pytest.raises(AirflowSkipException, match=r"not isolated yet: .*approval \(containment.plan_containment\)"):
+        isolate()
+    assert result_of(airflow_side).outcome is Outcome.PENDING
+
+
+def test_a_target_that_has_ended_is_skipped(airflow_side: World) -> None:
+    airflow_side.account.change(state="terminated")
+    with pytest.raises(AirflowSkipException, match="ended before it could be isolated"):
+        isolate()
+
+
+# ---------------------------------------------------------------------- plan_containment
+def test_the_plan_is_recorded_with_its_preflight_and_the_deadline_watched(airflow_side: World) -> None:
+    airflow_side.decide(decided_at=datetime.now(UTC))
+    wait = deferred(plan_step())
+    assert isinstance(wait.trigger, ContainmentWatchTrigger) and wait.trigger.ends_task
+    seconds = airflow_side.settings.isolation_deadline_seconds
+    assert wait.trigger.due == airflow_side.response.decided_at.timestamp() + seconds
+    assert wait.trigger.deadline == wait.trigger.due + 3600
+    plan = airflow_side.recorder.get(case_keys.CONTAINMENT_PLAN, ContainmentPlan)
+    preflight = airflow_side.recorder.get(case_keys.PLAN_PREFLIGHT, PlanPreflight)
+    assert plan is not None and preflight is not None and preflight.digest == plan.digest
+    assert airflow_side.account.calls == []
+
+
+def test_an_isolation_that_is_not_wanted_is_a_dry_run(airflow_side: World) -> None:
+    airflow_side.decide(isolate=decision(Action.ISOLATE, wanted=False))
+    summary = plan_step().execute(run_context())
+    assert summary["carried_out"] is False and summary["steps"] > 10
+    assert airflow_side.recorder.get(case_keys.CONTAINMENT_PLAN, ContainmentPlan) is not None
+
+
+def test_where_isolation_is_not_possible_there_is_nothing_to_plan(airflow_side: World) -> None:
+    airflow_side.decide(isolate=decision(Action.ISOLATE, possible=False))
+    with pytest.raises(AirflowSkipException, match="nothing to plan: because"):
+        plan_step().execute(run_context())
+    assert airflow_side.recorder.get(case_keys.CONTAINMENT_PLAN, ContainmentPlan) is None
+
+
+@pytest.mark.parametrize(("default", "option"), [("isolate", ISOLATE), ("refuse", REFUSE)])
+def test_a_person_is_asked_with_the_policys_default(airflow_side: World, asked: Any, default: str, option: str) -> None:
+    require_approval(airflow_side)
+    airflow_side.settings = airflow_side.settings.model_copy(update={"approval_default": default})
+    wait = deferred(plan_step())
+    assert wait.method_name == "execute_complete"
+    detail = asked.call_args.kwargs
+    assert detail["defaults"] == [option] and "You are asked because production" in detail["body"]
+    (mail,) = airflow_side.recorder.mailbox.mail
+    assert mail.event.startswith("approval:") and f"no answer means: {option}" in mail.lines[-1]
+
+
+def test_an_approved_plan_is_isolated_when_the_capture_has_ended(airflow_side: World, asked: Any) -> None:
+    require_approval(airflow_side)
+    step = plan_step()
+    deferred(step)
+    with pytest.raises(AirflowSkipException):
+        isolate()
+    assert step.execute_complete(run_context(), answer(ISOLATE))["outcome"] == "DONE"
+    approval = airflow_side.recorder.get(case_keys.APPROVAL, Approval)
+    assert approval is not None and approval.by == "bob"
+
+
+def test_an_approval_before_the_capture_has_ended_watches_the_deadline(airflow_side: World, asked: Any) -> None:
+    require_approval(airflow_side)
+    step = plan_step()
+    deferred(step)
+    with pytest.raises(TaskDeferred) as caught:
+        step.execute_complete(run_context(), answer(ISOLATE))
+    assert isinstance(caught.value.trigger, ContainmentWatchTrigger)
+    assert airflow_side.account.calls == []
+
+
+def test_a_refused_plan_ends_the_task(airflow_side: World, asked: Any) -> None:
+    require_approval(airflow_side)
+    step = plan_step()
+    deferred(step)
+    assert step.execute_complete(run_context(), answer(REFUSE))["approved"] is False
+    with pytest.raises(AirflowSkipException, match="not approved: refused by bob"):
+        isolate()
+    assert airflow_side.account.calls == []
+
+
+def test_an_answer_to_a_plan_that_is_gone_is_an_error(airflow_side: World) -> None:
+    with pytest.raises(AirflowFailException, match="gone from the case store"):
+        plan_step().execute_complete(run_context(), answer(ISOLATE))
+
+
+def test_the_deadline_isolates_while_the_capture_runs(airflow_side: World) -> None:
+    airflow_side.decide(decided_at=datetime.now(UTC))
+    step = plan_step()
+    deferred(step)
+    summary = step.resume_after_wait(run_context(), {"ok": False, "due": True, "cause": "the deadline has passed"})
+    assert summary["outcome"] == "DONE"
+    assert any("the memory capture still runs: isolating now" in note for note in airflow_side.recorder.notes)
+
+
+def test_a_try_after_a_failed_isolation_at_the_deadline_isolates(airflow_side: World) -> None:
+    airflow_side.decide(decided_at=datetime.now(UTC) - timedelta(days=1))
+    airflow_side.account.refused = {"put_role_policy"}
+    with pytest.raises(AirflowFailException):
+        isolate()
+    airflow_side.account.refused.clear()
+    assert plan_step().execute(run_context())["outcome"] == "DONE"
+
+
+def test_contain_first_moves_the_target_before_the_acquisition_ends(airflow_side: World) -> None:
+    airflow_side.decide(order=Order.CONTAIN_FIRST)
+    airflow_side.account.change(endpoints=ENDPOINTS)
+    deferred(plan_step())
+    ((access,),) = {i.group_ids for i in airflow_side.account.target.interfaces}
+    assert "-access-" in airflow_side.account.group(access).name
+    assert any("only the VPC endpoints" in note for note in airflow_side.recorder.notes)
+
+
+def test_contain_first_without_endpoints_says_so(airflow_side: World) -> None:
+    airflow_side.decide(order=Order.CONTAIN_FIRST)
+    deferred(plan_step())
+    assert airflow_side.recorder.subjects == [f"[{CASE_ID}] The target could not be contained first"]
+    assert airflow_side.account.calls == []

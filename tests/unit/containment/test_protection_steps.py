@@ -1,0 +1,60 @@
+"""What keeps the evidence: protections, Auto Scaling, load balancers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from forensics.models.containment import Stage
+from tests.unit.containment.targets import everything, planned
+
+
+def test_a_spot_instance_is_not_asked_for_what_ec2_refuses() -> None:
+    plan = planned(everything(spot=True))
+    assert not {"protect.DisableApiTermination", "protect.DisableApiStop", "protect.shutdown"} & {
+        s.id for s in plan.steps
+    }
+    assert any("Spot" in r for r in plan.residuals)
+
+
+@pytest.mark.parametrize(
+    ("changes", "operation"),
+    [
+        ({}, "enter_standby"),
+        ({"maximum": 1}, "detach_instances"),
+        ({"lifecycle": "Warmed:Running"}, "detach_instances"),
+        ({"lifecycle": "Standby"}, None),
+        ({"lifecycle": "Detached"}, None),
+    ],
+)
+def test_how_it_leaves_its_group(changes: dict[str, Any], operation: str | None) -> None:
+    target = everything()
+    assert target.scaling is not None
+    plan = planned(target.model_copy(update={"scaling": target.scaling.model_copy(update=changes)}))
+    left = [s.call for s in plan.steps if s.id == "scaling.leave"]
+    assert [c.operation for c in left] == ([operation] if operation else [])
+    assert all(c.params["ShouldDecrementDesiredCapacity"] is False for c in left)
+
+
+def test_everything_that_would_end_the_evidence_is_switched_off() -> None:
+    steps = {s.id: s.call for s in planned(everything()).steps if s.stage is Stage.PROTECT}
+    assert list(steps) == [
+        "protect.DisableApiTermination", "protect.DisableApiStop", "protect.shutdown", "protect.volumes",
+        "protect.interface.eni-0", "protect.recovery",
+    ]  # fmt: skip
+    assert steps["protect.shutdown"].params["InstanceInitiatedShutdownBehavior"] == {"Value": "stop"}
+    assert steps["protect.recovery"].params["AutoRecovery"] == "disabled"
+
+
+def test_what_is_protected_already_is_left_alone() -> None:
+    target = everything(
+        termination_protected=True, stop_protected=True, shutdown_behavior="stop", auto_recovery="disabled"
+    )
+    found = {s.id for s in planned(target).steps if s.stage is Stage.PROTECT}
+    assert found == {"protect.volumes", "protect.interface.eni-0"}
+
+
+def test_scale_in_protection_comes_before_the_group_is_left() -> None:
+    ids = [s.id for s in planned(everything()).steps]
+    assert ids.index("scaling.protect") < ids.index("scaling.leave")

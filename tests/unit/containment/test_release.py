@@ -1,0 +1,97 @@
+"""Release: planned, carried out until the first failure, compared with the restore point."""
+
+from __future__ import annotations
+
+import pytest
+
+from forensics import case_keys
+from forensics.containment.isolation import TargetIsolation
+from forensics.containment.release import TargetRelease, approval_text, approved_release
+from forensics.containment.release_plan import release_digest
+from forensics.errors import ContainmentError
+from forensics.models.containment import Approval, ReleasePlan, ReleaseResult
+from forensics.models.custody import CustodyAction
+from forensics.models.evidence import Outcome
+from tests.unit.builders import NOW
+from tests.unit.containment.case_world import World
+
+
+@pytest.fixture
+def contained(world: World) -> World:
+    """A contained target."""
+    TargetIsolation(world.recorder, world.gateway, world.settings, response=world.response).isolate()
+    world.account.calls.clear()
+    return world
+
+
+def release_of(world: World) -> TargetRelease:
+    """The release of a task."""
+    return TargetRelease(world.recorder, world.gateway, world.settings, original=world.account.original)
+
+
+def approve(world: World, plan: ReleasePlan, *, granted: bool = True, digest: str = "") -> Approval:
+    """Record an answer to the plan."""
+    answer = Approval(digest=digest or plan.digest, granted=granted, by="bob", at=NOW, reason="approved by bob")
+    world.recorder.put(case_keys.RELEASE_APPROVAL, answer)
+    return answer
+
+
+def test_a_contained_target_comes_back_as_it_was(contained: World) -> None:
+    plan = release_of(contained).plan(requester="alice")
+    assert contained.account.calls == [], "planning changes nothing"
+    assert plan.digest == release_digest(plan.calls) and plan.differences
+    result = release_of(contained).carry_out(plan.calls, approval=approve(contained, plan))
+    assert (result.outcome, result.reason, result.differences) == (Outcome.DONE, None, ())
+    assert [str(c) for c in contained.account.calls] == [str(c) for c in plan.calls]
+    assert contained.account.target.interfaces[0].group_ids == ("sg-app",)
+    assert contained.recorder.get(case_keys.RELEASE, ReleaseResult) == result
+    logged = contained.recorder.ledger.last(CustodyAction.TARGET_RELEASED).detail
+    assert (logged["plan"], logged["by"], logged["outcome"]) == (plan.digest, "bob", "DONE")
+    assert contained.recorder.ledger.signed[-1] == "release"
+    assert contained.recorder.subjects[-1].endswith("Target released")
+
+
+def test_a_release_twice_has_nothing_left_to_do(contained: World) -> None:
+    plan = release_of(contained).plan(requester="alice")
+    release_of(contained).carry_out(plan.calls, approval=approve(contained, plan))
+    assert release_of(contained).pending().calls == ()
+
+
+def test_a_release_stops_at_the_first_call_that_fails_and_continues_there(contained: World) -> None:
+    plan = release_of(contained).plan(requester="alice")
+    contained.account.refused = {"exit_standby"}
+    result = release_of(contained).carry_out(plan.calls, approval=approve(contained, plan))
+    assert result.outcome is Outcome.PARTIAL and result.released_at is None
+    assert [s.done for s in result.steps].count(False) == 1 and not result.steps[-1].done
+    assert len(result.steps) < len(plan.calls)
+    assert result.reason is not None and "scaling.lifecycle: was 'InService', is 'Standby'" in result.reason
+    assert contained.recorder.subjects[-1].endswith("Release is PARTIAL")
+    assert "release" not in contained.recorder.ledger.signed
+    contained.account.refused.clear()
+    left = release_of(contained).pending().calls
+    assert left[0].operation == "exit_standby"
+    assert release_of(contained).carry_out(left, approval=approve(contained, plan)).outcome is Outcome.DONE
+
+
+def test_what_cannot_be_read_cannot_be_restored(contained: World) -> None:
+    contained.account.change(unknown=("IAM said no",))
+    with pytest.raises(ContainmentError, match="cannot be read completely: IAM said no"):
+        release_of(contained).plan(requester="alice")
+
+
+def test_an_approval_counts_for_the_plan_that_it_names(contained: World) -> None:
+    plan = release_of(contained).plan(requester="alice")
+    assert approved_release(contained.recorder) is None
+    approve(contained, plan, granted=False)
+    assert approved_release(contained.recorder) is None
+    approve(contained, plan, digest="d" * 64)
+    assert approved_release(contained.recorder) is None
+    answer = approve(contained, plan)
+    assert approved_release(contained.recorder) == (plan, answer)
+
+
+def test_the_question_shows_who_asks_and_every_call(contained: World) -> None:
+    plan = release_of(contained).plan(requester="alice")
+    text = approval_text(plan, reason="false alarm")
+    assert f"**Plan {plan.digest}**, requested by alice: false alarm" in text
+    assert text.count("\n") == len(plan.calls) + 3
