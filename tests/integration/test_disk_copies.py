@@ -73,21 +73,21 @@ def test_every_kind_of_key_has_its_way_to_the_forensic_account(lab: SmallLab) ->
     assert blocked.outcome is Outcome.FAILED and blocked.origin.copy_id is None
     assert {e.outcome for e in found.values()} == {Outcome.ACQUIRED}, "one blocked disk does not hold up the others"
     for kind in ("aws/ebs", "key of another account"):
-        assert found[volumes[kind]].lock["member_copy"]["state"] == "governance"
+        assert found[volumes[kind]].lock["member_copy"].state == "governance"
     assert found[volumes["customer key of the account"]].origin.member_copy_id is None
     copies = {e.origin.copy_id for e in found.values()}
     described = lab.client("ec2").describe_snapshots(SnapshotIds=sorted(copies))["Snapshots"]
     assert {s["KmsKeyId"] for s in described} == {lab.facts["evidence_key_arn"]}
     locked = {s["SnapshotId"] for s in lab.client("ec2", "member").describe_locked_snapshots()["Snapshots"]}
     assert {e.origin.snapshot_id for e in [*found.values(), blocked]} <= locked
-    # mended and cleared: only the missing disk is copied
+    # fixed and cleared: only the missing disk is copied
     lab.client("kms", "member").enable_key(KeyId=broken.rsplit("/", 1)[1])
     lab.control("config", {"snapshot_seconds": 0, "copy_seconds": 0})
     assert set(copy(case_id)["copies"]) > copies
     assert {e.outcome for e in disks(case_id).values()} == {Outcome.ACQUIRED}
 
 
-def test_a_copy_that_fails_after_the_call_is_told_with_awss_reason_and_made_again(lab: SmallLab) -> None:
+def test_a_copy_that_fails_after_the_call_is_recorded_with_awss_reason_and_made_again(lab: SmallLab) -> None:
     case_id = open_case(lab, "db-server")
     triage(case_id)
     perform(SnapshotVolumesOperator(task_id="snapshot_volumes"), case_id=case_id)
