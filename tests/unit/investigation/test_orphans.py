@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from forensics.investigation.orphans import Holding, why_orphan
+from forensics.investigation.orphans import CaseResource, why_orphan
 from forensics.models.case import Case, CaseStatus
 from tests.unit.builders import CASE_ID, NOW, case
 
@@ -35,13 +35,13 @@ def closed(ago: timedelta) -> Case:
         (minutes(16), None, f"no case {CASE_ID} is known"),
     ],
 )
-def test_a_holding_is_an_orphan_when_its_case_cannot_need_it(
+def test_a_resource_is_an_orphan_when_its_case_cannot_need_it(
     age: timedelta, of: Case | None, expected: str | None
 ) -> None:
-    reason = why_orphan(Holding("i-1", "instance", CASE_ID, NOW - age), of, now=NOW, limit=LIMIT)
+    reason = why_orphan(CaseResource("i-1", "instance", CASE_ID, NOW - age), of, now=NOW, limit=LIMIT)
     assert reason is None if expected is None else expected in str(reason)
 
 
 @pytest.mark.parametrize(("case_id", "valid"), [(CASE_ID, True), ("", False), ("fc-1; rm", False), ("prod", False)])
 def test_a_tag_that_names_no_case_is_seen(case_id: str, valid: bool) -> None:
-    assert Holding("i-1", "instance", case_id, NOW).valid_case is valid
+    assert CaseResource("i-1", "instance", case_id, NOW).valid_case is valid
