@@ -206,7 +206,8 @@ class SnapshotCopies:
         return made
 
     def _lock(self, ebs: EbsGateway, snapshot_id: str) -> SnapshotLock:
-        return SnapshotLock.model_validate(ebs.lock(snapshot_id, days=self._settings.retention_days))
+        lock = ebs.lock(snapshot_id, days=self._settings.retention_days)
+        return SnapshotLock.model_validate(lock, from_attributes=True)
 
     def _evidence_key(self) -> str:
         """The forensic account's evidence key in the Region that the copies go to."""
