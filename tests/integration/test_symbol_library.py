@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +14,6 @@ from airflow.sdk.exceptions import AirflowFailException
 from forensics.custody.signed_documents import SignatureError
 from forensics.investigation.analysis_operators import AnalyseMemoryOperator
 from forensics.investigation.instance_operators import LaunchForensicInstanceOperator
-from forensics.investigation.orphans import CaseResource, why_orphan
 from forensics.investigation.reaper_operators import ReapOrphansOperator
 from forensics.investigation.symbol_operators import BuildSymbolsOperator, LaunchBuilderOperator, RemoveBuilderOperator
 from forensics.memory.capture_operators import CaptureMemoryOperator
@@ -170,11 +169,3 @@ def test_an_entry_that_was_not_signed_is_never_offered(lab: SmallLab) -> None:
     evidence.put(f"cases/{SYMBOL_LIBRARY}/linux/{banner_digest(third)}/btf.json", b'{"statement": 1}')
     with pytest.raises(SignatureError, match="not an entry of the symbol library"):
         library.find(third)
-
-
-def test_how_long_a_builder_may_live() -> None:
-    now, limit = datetime.now(UTC), timedelta(hours=12)
-    young = CaseResource("i-0123456789abcdef0", "instance", SYMBOL_LIBRARY, now - timedelta(hours=1))
-    assert young.valid_case and why_orphan(young, None, now=now, limit=limit) is None
-    old = CaseResource("i-0123456789abcdef0", "instance", SYMBOL_LIBRARY, now - timedelta(hours=3))
-    assert "no build of a symbol table takes 3.0 hours" in str(why_orphan(old, None, now=now, limit=limit))
