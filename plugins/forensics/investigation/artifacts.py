@@ -31,8 +31,6 @@ OUTPUTS = {
 }
 EXPECTED = {Output.RESULTS: ("results", "timeline", "raw"), Output.RAW: ("raw",)}
 
-StatusLine = Mapping[str, object]
-
 
 def result_key(activity: str, item: str) -> str:
     """Sort key of an activity's record in the case store."""
@@ -53,7 +51,7 @@ def revoke_unfinished(recorder: CaseRecorder) -> None:
             revoke_manifest(recorder, item)
 
 
-def read_status_line(item: Investigation, found: Invocation | None) -> StatusLine:
+def read_status_line(item: Investigation, found: Invocation | None) -> Mapping[str, object]:
     """The status line of an analysis that ended well; raises :class:`InvestigationError` for any other end."""
     if found is None or found.status != "Success":
         raise InvestigationError(found.cause() if found else f"command {item.command_id} has vanished from SSM")
@@ -97,7 +95,7 @@ def _key(recorder: CaseRecorder, item: Investigation, name: str) -> str:
     return artifact_key(recorder.case_id, tool=item.tool or item.activity, item=item.evidence_id, name=f"{run}/{name}")
 
 
-def _import(recorder: CaseRecorder, item: Investigation, line: StatusLine) -> dict[str, StoredArtifact]:
+def _import(recorder: CaseRecorder, item: Investigation, line: Mapping[str, object]) -> dict[str, StoredArtifact]:
     """Move what landed into the evidence store, re-hashed here and compared with the digests that the tool stated."""
     stated = _stated_digests(line)
     kept = {}
@@ -110,7 +108,7 @@ def _import(recorder: CaseRecorder, item: Investigation, line: StatusLine) -> di
     return kept
 
 
-def _stated_digests(line: StatusLine) -> dict[str, object]:
+def _stated_digests(line: Mapping[str, object]) -> dict[str, object]:
     """SHA-256 of each artifact as the status line has it; whatever is not of that form is left out."""
     artifacts = line.get("artifacts")
     known = artifacts.items() if isinstance(artifacts, dict) else ()
@@ -130,7 +128,9 @@ def _move(recorder: CaseRecorder, item: Investigation, name: str) -> StoredObjec
     return recorder.gateways.evidence.put_stream(_key(recorder, item, file), landing.stream(key))
 
 
-def _make_results(recorder: CaseRecorder, item: Investigation, line: StatusLine, raw: StoredArtifact) -> StoredArtifact:
+def _make_results(
+    recorder: CaseRecorder, item: Investigation, line: Mapping[str, object], raw: StoredArtifact
+) -> StoredArtifact:
     """The results of a tool that only has raw output, made here from its status line."""
     try:
         results = from_status_line(line, case_id=recorder.case_id, item=item, raw=raw, ended=datetime.now(UTC))

@@ -28,8 +28,6 @@ ACTIVITY = "investigate_symbols"
 # What the table's entry takes over from the status line.
 STATED = ("banner", "method", "symbols", "kernel_sha256", "notes", "package_sha256")
 
-StatusLine = Mapping[str, object]
-
 
 class BuildJob(Model):
     """A build that was sent: its command, and the prefix that its table is uploaded to."""
@@ -126,7 +124,7 @@ class SymbolBuild:
         return self._instance.terminate()[1]
 
 
-def read_status_line(found: Invocation | None) -> StatusLine:
+def read_status_line(found: Invocation | None) -> Mapping[str, object]:
     """The status line of a build that ended well; raises :class:`InvestigationError` for any other end."""
     line = found.status_line() if found else {}
     if found is None or found.status != "Success" or line.get("status") != "ok":
@@ -138,7 +136,7 @@ def read_status_line(found: Invocation | None) -> StatusLine:
     return line
 
 
-def symbol_table(line: StatusLine, job: BuildJob, *, content: bytes, key: str, package: str) -> SymbolTable:
+def symbol_table(line: Mapping[str, object], job: BuildJob, *, content: bytes, key: str, package: str) -> SymbolTable:
     """The table's entry; raises :class:`InvestigationError` for a status line that is not valid."""
     try:
         return SymbolTable.model_validate(
