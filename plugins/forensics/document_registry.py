@@ -1,6 +1,6 @@
-"""Which SSM documents a case runs, and what their content must hash to (R4): the registry decides, not the code.
+"""Which SSM documents a case runs, and the SHA-256 of each one's content: the registry decides, not the code.
 
-``documents.json`` beside this file is generated from ``ssm_documents/`` by ``make documents``; a test keeps it in step.
+``documents.json`` beside this file is generated from ``ssm_documents/`` by ``make documents``; a test keeps it up to date.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def released() -> dict[str, Document]:
 
 
 def choose(activity: str, *, platform: str, os: str = "") -> Document:
-    """Return the most specific document of an activity, or raise :class:`UnsupportedTargetError`."""
+    """The most specific document of an activity; raises :class:`UnsupportedTargetError` when there is none."""
     fitting = [
         d for d in released().values() if d.enabled and d.activity == activity and d.platform == platform and d.fits(os)
     ]
@@ -45,9 +45,9 @@ def choose(activity: str, *, platform: str, os: str = "") -> Document:
 
 
 def select(evidence: EvidenceKind, *, platform: str, os: str = "", finding_types: Iterable[str] = ()) -> Selection:
-    """Return every document that examines this kind of evidence of this target, for these findings.
+    """Every document that examines this kind of evidence of this target, for these findings.
 
-    Findings without a type (a person's request) fit every pattern: who asks for a case wants all tools. Raises
+    Findings without a type (a person's request) match every pattern: a requested case runs all tools. Raises
     :class:`UnsupportedTargetError` when no document reads this evidence of this platform at all.
     """
     types = tuple(finding_types)

@@ -29,7 +29,7 @@ def test_only_a_tested_image_is_used_by_cases(lab: SmallLab, monkeypatch: pytest
     with pytest.raises(AirflowSkipException, match="image_pipeline_arn is not set"):
         build(monkeypatch, "")
     with pytest.raises(
-        AirflowFailException, match=r"NothingListens.*hardening failed in phase test.*with the AMI before"
+        AirflowFailException, match=r"NothingListens.*hardening failed in phase test.*with the previous AMI"
     ):
         build(monkeypatch, "forensics-broken")
     assert in_use(lab) == before

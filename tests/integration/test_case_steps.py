@@ -30,7 +30,7 @@ from tests.integration.steps import perform
 
 
 def open_case(lab: SmallLab, name: str = "web-server", **params: str) -> str:
-    """Open a case by hand, as the UI does."""
+    """Open a case manually, as the UI does."""
     instance = lab.facts["instances"][name]
     given = {"account_id": instance["account"], "region": instance["region"], "instance_id": instance["instance_id"]}
     return perform(

@@ -73,21 +73,21 @@ def test_every_kind_of_key_has_its_way_to_the_forensic_account(lab: SmallLab) ->
     assert blocked.outcome is Outcome.FAILED and blocked.origin.copy_id is None
     assert {e.outcome for e in found.values()} == {Outcome.ACQUIRED}, "one blocked disk does not hold up the others"
     for kind in ("aws/ebs", "key of another account"):
-        assert found[volumes[kind]].lock["member_copy"]["state"] == "governance"
+        assert found[volumes[kind]].lock["member_copy"].state == "governance"
     assert found[volumes["customer key of the account"]].origin.member_copy_id is None
     copies = {e.origin.copy_id for e in found.values()}
     described = lab.client("ec2").describe_snapshots(SnapshotIds=sorted(copies))["Snapshots"]
     assert {s["KmsKeyId"] for s in described} == {lab.facts["evidence_key_arn"]}
     locked = {s["SnapshotId"] for s in lab.client("ec2", "member").describe_locked_snapshots()["Snapshots"]}
     assert {e.origin.snapshot_id for e in [*found.values(), blocked]} <= locked
-    # mended and cleared: only the missing disk is copied
+    # fixed and cleared: only the missing disk is copied
     lab.client("kms", "member").enable_key(KeyId=broken.rsplit("/", 1)[1])
     lab.control("config", {"snapshot_seconds": 0, "copy_seconds": 0})
     assert set(copy(case_id)["copies"]) > copies
     assert {e.outcome for e in disks(case_id).values()} == {Outcome.ACQUIRED}
 
 
-def test_a_copy_that_fails_after_the_call_is_told_with_awss_reason_and_made_again(lab: SmallLab) -> None:
+def test_a_copy_that_fails_after_the_call_is_recorded_with_awss_reason_and_made_again(lab: SmallLab) -> None:
     case_id = open_case(lab, "db-server")
     triage(case_id)
     perform(SnapshotVolumesOperator(task_id="snapshot_volumes"), case_id=case_id)
@@ -141,15 +141,15 @@ def test_a_full_quota_is_waited_for_and_a_second_set_is_never_taken(
 ELSEWHERE = "eu-west-1"
 
 
-def abroad(lab: SmallLab, account: str, region: str = ELSEWHERE) -> Account:
+def in_region(lab: SmallLab, account: str, region: str = ELSEWHERE) -> Account:
     """One of the lab's accounts in another Region."""
     return Account(lab.facts["accounts"][account], lab.endpoint, region)
 
 
-def copied_from_abroad(lab: SmallLab) -> tuple[str, Evidence]:
+def copied_from_elsewhere(lab: SmallLab) -> tuple[str, Evidence]:
     """A case of a new instance in another Region, up to its copied disk."""
     run = (
-        abroad(lab, "member")
+        in_region(lab, "member")
         .client("ec2")
         .run_instances(ImageId="ami-0123456789abcdef0", InstanceType="t3.small", MinCount=1, MaxCount=1)
     )
@@ -166,18 +166,18 @@ def copied_from_abroad(lab: SmallLab) -> tuple[str, Evidence]:
 def copies_of(lab: SmallLab, case_id: str, region: str) -> list[tuple[str, str]]:
     """Id and key of the forensic account's snapshots of a case in a Region."""
     marks = [{"Name": "tag:forensics:case", "Values": [case_id]}]
-    found = abroad(lab, "forensic", region).client("ec2").describe_snapshots(OwnerIds=["self"], Filters=marks)
+    found = in_region(lab, "forensic", region).client("ec2").describe_snapshots(OwnerIds=["self"], Filters=marks)
     return [(s["SnapshotId"], s["KmsKeyId"]) for s in found["Snapshots"]]
 
 
 def test_a_disk_of_another_region_leaves_it_only_by_policy(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    home, kms = get_settings().region, abroad(lab, "forensic").client("kms")
+    home, kms = get_settings().region, in_region(lab, "forensic").client("kms")
     key_there = kms.create_key()["KeyMetadata"]["Arn"]
     kms.create_alias(AliasName=get_settings().evidence_key_alias, TargetKeyId=key_there)
     for may_leave, to, key in (("", ELSEWHERE, key_there), (ELSEWHERE, home, lab.facts["evidence_key_arn"])):
         monkeypatch.setenv("AIRFLOW__FORENSICS__CROSS_REGION_FROM", may_leave)
         get_settings.cache_clear()
-        case_id, disk = copied_from_abroad(lab)
+        case_id, disk = copied_from_elsewhere(lab)
         assert disk.origin.copy_region == to and str(disk.uri).startswith(f"arn:aws:ec2:{to}:")
         assert copies_of(lab, case_id, to) == [(disk.origin.copy_id, key)]
         assert copies_of(lab, case_id, home if to == ELSEWHERE else ELSEWHERE) == []
@@ -187,7 +187,7 @@ def test_a_disk_of_another_region_leaves_it_only_by_policy(lab: SmallLab, monkey
         assert ELSEWHERE in str(acquired.facts.moved_from)
 
 
-def test_an_instance_store_is_said_to_be_lost(lab: SmallLab) -> None:
+def test_an_instance_store_is_recorded_as_lost(lab: SmallLab) -> None:
     ec2, instance = lab.client("ec2", "member"), lab.facts["instances"]["db-server"]["instance_id"]
     ec2.stop_instances(InstanceIds=[instance])
     ec2.modify_instance_attribute(InstanceId=instance, InstanceType={"Value": "m5d.large"})

@@ -59,7 +59,7 @@ def sent(lab: SmallLab) -> list[str]:
     return [c["CommandId"] for c in lab.client("ssm").list_commands()["Commands"] if "investigate" in c["Comment"]]
 
 
-def test_a_command_whose_sender_was_lost_is_taken_up_and_not_sent_again(
+def test_a_command_whose_sender_was_lost_is_found_and_not_sent_again(
     lab: SmallLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case_id = attached(lab)
@@ -76,7 +76,7 @@ def test_a_command_whose_sender_was_lost_is_taken_up_and_not_sent_again(
     assert manifests(lab) == []
 
 
-def test_what_a_command_was_offered_goes_with_its_instance(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_is_revoked_with_its_instance(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
     case_id = attached(lab)
     with monkeypatch.context() as patch:
         die_after(patch, LandingGateway, "publish")

@@ -1,4 +1,4 @@
-"""The reaper against the lab: what outlived its case goes, a living case's instance and every snapshot stay."""
+"""The reaper against the lab: what outlived its case is removed, an open case's instance and every snapshot stay."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def lab_gone(lab: SmallLab, case_id: str) -> None:
         assert datetime.now(UTC) < end, "the volumes are still attached"
 
 
-def test_something_that_names_no_case_is_told_and_not_touched(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_something_that_names_no_case_is_reported_and_not_touched(
+    lab: SmallLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("forensics.investigation.orphans.GRACE", timedelta(0))
     ec2 = lab.client("ec2")
     volume = ec2.create_volume(

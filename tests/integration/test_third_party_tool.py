@@ -18,7 +18,7 @@ from forensics.disk.copy_operators import CopySnapshotsOperator
 from forensics.disk.snapshot_operators import SnapshotVolumesOperator
 from forensics.investigation.analysis_operators import AnalyseDiskOperator
 from forensics.investigation.instance_operators import AttachEvidenceVolumesOperator, LaunchForensicInstanceOperator
-from forensics.models.documents import Offer
+from forensics.models.documents import OfferedFile
 from forensics.models.results import Investigation
 from forensics.report.operators import WriteReportOperator
 from forensics.report.sections import EXPORTS
@@ -53,7 +53,7 @@ def images(tmp_path: Path) -> Images:
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, documents.Document]:
     """The released registry with the scanner's entry switched on, as an edit of its line would."""
-    signatures = Offer(key="tools/signatures.hsb", sha256=hashlib.sha256(SIGNATURES).hexdigest())
+    signatures = OfferedFile(key="tools/signatures.hsb", sha256=hashlib.sha256(SIGNATURES).hexdigest())
     entry = documents.released()["investigate_clamav_linux"]
     changed = {"enabled": True, "offers": {"signatures": signatures}, "finding_types": ("*Malware*",)}
     toolkit = documents.released()["investigate_disk_linux"]
@@ -131,9 +131,9 @@ def assert_reported(lab: SmallLab, case_id: str) -> None:
 
 
 def raw_output(lab: SmallLab, item: Investigation) -> str:
-    bucket, key = item.artifacts["raw"]["uri"].removeprefix("s3://").split("/", 1)
+    bucket, key = item.artifacts["raw"].uri.removeprefix("s3://").split("/", 1)
     body = lab.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    assert hashlib.sha256(body).hexdigest() == item.artifacts["raw"]["sha256"]
+    assert hashlib.sha256(body).hexdigest() == item.artifacts["raw"].sha256
     with tarfile.open(fileobj=io.BytesIO(body)) as archive:
         member = archive.extractfile("./clamscan.log")
         assert member is not None

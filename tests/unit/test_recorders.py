@@ -11,7 +11,7 @@ from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.errors import CaseError
 from forensics.models.case import CaseStatus, Milestone, StepFailure, TimelineKind
-from forensics.models.evidence import DiskEvidence, Outcome
+from forensics.models.evidence import ControlPlaneEvidence, Outcome
 from tests.unit.builders import CASE_ID, NOW, case, finding
 from tests.unit.recorders import StoreInMemory
 
@@ -28,23 +28,23 @@ def either(request: pytest.FixtureRequest) -> CaseStore:
     return real
 
 
-DISK = DiskEvidence(
-    evidence_id="disk-vol-1", outcome=Outcome.PENDING, started_at=NOW, lock={"ratio": 0.1, "deep": [None]}
+FACTS = ControlPlaneEvidence(
+    evidence_id="control-plane-facts", outcome=Outcome.PENDING, started_at=NOW, lock={"ratio": 0.1, "deep": [None]}
 )
 
 
 def test_an_item_comes_back_as_it_was_written_and_once_is_once(either: CaseStore) -> None:
     assert either.data(CASE_ID, "EVIDENCE#x") is None and not either.has(CASE_ID, "EVIDENCE#x")
-    either.put(CASE_ID, "EVIDENCE#x", DISK)
-    assert either.get(CASE_ID, "EVIDENCE#x", DiskEvidence) == DISK and either.has(CASE_ID, "EVIDENCE#x")
-    assert either.put_once(CASE_ID, "EVIDENCE#y", DISK) is True
-    assert either.put_once(CASE_ID, "EVIDENCE#y", DISK.model_copy(update={"reason": "later"})) is False
-    assert either.get(CASE_ID, "EVIDENCE#y", DiskEvidence) == DISK
+    either.put(CASE_ID, "EVIDENCE#x", FACTS)
+    assert either.get(CASE_ID, "EVIDENCE#x", ControlPlaneEvidence) == FACTS and either.has(CASE_ID, "EVIDENCE#x")
+    assert either.put_once(CASE_ID, "EVIDENCE#y", FACTS) is True
+    assert either.put_once(CASE_ID, "EVIDENCE#y", FACTS.model_copy(update={"reason": "later"})) is False
+    assert either.get(CASE_ID, "EVIDENCE#y", ControlPlaneEvidence) == FACTS
 
 
 def test_items_come_in_the_order_of_their_keys(either: CaseStore) -> None:
     for key in ("EVIDENCE#b", "EVIDENCE#a", "EVIDENCF"):
-        either.put(CASE_ID, key, DISK)
+        either.put(CASE_ID, key, FACTS)
     assert [sk for sk, _ in either.items(CASE_ID, "EVIDENCE#")] == ["EVIDENCE#a", "EVIDENCE#b"]
 
 

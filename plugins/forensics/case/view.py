@@ -91,12 +91,12 @@ def _results(
 ) -> tuple[list[ToolResults], list[TimelineEntry]]:
     found, unread = [], []
     for item in investigations:
-        uri = item.artifacts.get("results", {}).get("uri")
-        if not uri:
+        stored = item.artifacts.get("results")
+        if not stored:
             continue
         try:
             found.append(
-                ToolResults.model_validate(evidence.read_json(str(uri).removeprefix(f"s3://{evidence.bucket}/")))
+                ToolResults.model_validate(evidence.read_json(stored.uri.removeprefix(f"s3://{evidence.bucket}/")))
             )
         except (ForensicsError, ValueError) as error:
             unread.append(

@@ -134,9 +134,9 @@ class CaseAudit:
             ):
                 if not snapshot_id:
                     continue
-                lock = item.lock.get(lock_name) or {}
-                if lock.get("until"):
-                    recorded[snapshot_id] = str(lock["until"])
+                lock = item.lock.get(lock_name)
+                if lock and lock.until:
+                    recorded[snapshot_id] = lock.until
                 self._beat(f"snapshot {snapshot_id}")
                 found.append(self._accounts(account, region).audited(snapshot_id))
         return found, recorded

@@ -7,28 +7,20 @@ of all blocks in order, so that it is the ``sha256sum`` of the raw image.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Sequence
 
 from forensics.disk.resumable_hash import ResumableSha256
 from forensics.models.base import Model
-from forensics.models.disk import BLOCK_BYTES
+from forensics.models.disk import BLOCK_BYTES, ManifestSegment, StoredSegment
 
+SUBJECT = "raw image: all blocks in order, blocks that the snapshot does not hold as zeros"
 # 32 GiB of written blocks: a volume of 64 TiB has at most 2,048 segments, an interrupted read repeats one at most.
 SEGMENT_BLOCKS = 65_536
 _ZEROS = bytes(8 * BLOCK_BYTES)
 
 
-class Segment(Model):
-    """A run of written blocks: the lines ``index sha256`` are one object, whose digest is here."""
-
-    blocks: int
-    first: int
-    last: int
-    sha256: str
-
-
 class ReadState(Model):
-    """How far a read has come; what an interrupted one goes on from."""
+    """How far a read has come: where an interrupted one resumes."""
 
     snapshot_id: str
     volume_bytes: int
@@ -36,7 +28,7 @@ class ReadState(Model):
     blocks: int = 0
     image: str | None = None
     linear: str | None = None
-    segments: tuple[Segment, ...] = ()
+    segments: tuple[ManifestSegment, ...] = ()
 
 
 class DiskDigest(Model):
@@ -47,7 +39,7 @@ class DiskDigest(Model):
     blocks: int
     sha256: str
     linear: str
-    segments: tuple[Segment, ...] = ()
+    segments: tuple[ManifestSegment, ...] = ()
 
 
 class ImageHash:
@@ -71,7 +63,7 @@ class ImageHash:
         return len(self._lines)
 
     def add(self, index: int, data: bytes, digest: bytes) -> None:
-        """The next written block and its SHA-256."""
+        """Hash the next written block, whose SHA-256 the caller has computed. Raises :class:`ValueError` out of order."""
         if index < self._position:
             msg = f"block {index} came after block {self._position - 1}: blocks must ascend"
             raise ValueError(msg)
@@ -89,11 +81,11 @@ class ImageHash:
             blocks -= count
 
     def end_segment(self) -> tuple[bytes, ReadState]:
-        """The segment's lines, and the state to write down once they are stored."""
+        """End a segment; returns its lines, and the state to save once they are stored."""
         body = "".join(self._lines).encode()
         self._linear.update(b"".join(self._digests))
         self._blocks += len(self._lines)
-        segment = Segment(
+        segment = ManifestSegment(
             blocks=len(self._lines), first=self._first, last=self._position - 1, sha256=hashlib.sha256(body).hexdigest()
         )
         self._lines, self._digests = [], []
@@ -122,7 +114,7 @@ class ImageHash:
 
 
 def resumable(state: ReadState | None, *, snapshot_id: str, volume_bytes: int) -> ReadState:
-    """The state to go on from: the one given if it is of this snapshot and can be gone on from, else the beginning."""
+    """The state to resume from: the one given if it is of this snapshot and this machine can use it, else a fresh one."""
     fresh = ReadState(snapshot_id=snapshot_id, volume_bytes=volume_bytes)
     if state is None or (state.snapshot_id, state.volume_bytes) != (snapshot_id, volume_bytes):
         return fresh
@@ -135,16 +127,19 @@ def resumable(state: ReadState | None, *, snapshot_id: str, volume_bytes: int) -
     return state
 
 
-def document(
+def digest_document(
     digest: DiskDigest,
     *,
     case_id: str,
     evidence_id: str,
     volume_id: str,
-    segments: list[dict[str, Any]],
-    data: list[Any],
-) -> dict[str, Any]:
-    """The block manifest's table of contents (``forensics.disk-digest/1``)."""
+    segments: Sequence[StoredSegment],
+    data: Sequence[str],
+) -> dict[str, object]:
+    """The block manifest's table of contents (``forensics.disk-digest/1``), as JSON.
+
+    :param data: URIs of the written blocks themselves, when they were exported
+    """
     return {
         "schema": "forensics.disk-digest/1",
         "case_id": case_id,
@@ -156,7 +151,7 @@ def document(
         "blocks": digest.blocks,
         "sha256": digest.sha256,
         "linear_sha256": digest.linear,
-        "subject": "the raw image: all blocks in order, blocks that the snapshot does not hold as zeros",
-        "segments": segments,
-        "data": data,
+        "subject": f"the {SUBJECT}",
+        "segments": [segment.model_dump() for segment in segments],
+        "data": list(data),
     }

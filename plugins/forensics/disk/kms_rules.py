@@ -1,38 +1,15 @@
-"""How an encrypted snapshot gets to the forensic account: the KMS decision table (R57). Pure.
+"""How an encrypted snapshot gets to the forensic account: the KMS decision table.
 
-Whatever the way, the copy in the forensic account is encrypted under the forensic account's own key.
+Whatever the route, the copy in the forensic account is encrypted under the forensic account's own key.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from forensics.models.base import Model
-from forensics.models.disk import KeyFacts
+from forensics.models.disk import KeyCase, KeyFacts, Route
 
 # KeyState of DescribeKey in which nobody can decrypt with the key.
 UNUSABLE = frozenset({"Disabled", "PendingDeletion", "PendingImport", "PendingReplicaDeletion", "Unavailable"})
-
-
-class KeyCase(StrEnum):
-    """What a snapshot is encrypted with."""
-
-    NONE = "unencrypted"
-    AWS_EBS = "aws/ebs"
-    CUSTOMER = "customer key of the account"
-    FORENSIC = "key of the forensic account"
-    FOREIGN = "key of another account"
-    UNUSABLE = "key that cannot be used"
-    UNKNOWN = "key that cannot be described"
-
-
-class Route(StrEnum):
-    """The way to the forensic account."""
-
-    SHARE = "share"
-    GRANT = "grant the key, share"
-    REENCRYPT = "copy in the account under its forensic key, share that copy"
-    BLOCKED = "blocked"
 
 
 class CopyRoute(Model):
@@ -47,15 +24,15 @@ class CopyRoute(Model):
 def route_for(
     *, encrypted: bool, key: KeyFacts | None, account_id: str, forensic_account_id: str, failed_before: bool = False
 ) -> CopyRoute:
-    """Decide the way of one snapshot of ``account_id``.
+    """Decide the route of one snapshot of ``account_id``.
 
-    :param failed_before: an earlier copy ended in error because of the key (KMS is asked after CopySnapshot has
-        answered): the key is then not tried again, the snapshot is re-encrypted in its own account
+    :param failed_before: an earlier copy ended in error because of the key (EBS uses the key only after CopySnapshot
+        has returned): the key is then not tried again, the snapshot is re-encrypted in its own account
     """
     if not encrypted:
         return CopyRoute(case=KeyCase.NONE, route=Route.SHARE, reason="the snapshot is not encrypted")
     if key is None:
-        key = KeyFacts(arn="", problem="AWS names no key")
+        key = KeyFacts(arn="", problem="EC2 names no key")
     case, reason = _case(key, account_id=account_id, forensic_account_id=forensic_account_id)
     if case is KeyCase.UNUSABLE:
         return CopyRoute(
@@ -88,7 +65,7 @@ def _case(key: KeyFacts, *, account_id: str, forensic_account_id: str) -> tuple[
     if owner and owner != account_id:
         return KeyCase.FOREIGN, f"key {key.arn} belongs to account {owner}: only that account could grant it"
     if key.problem:
-        return KeyCase.UNKNOWN, f"key {key.arn} could not be described ({key.problem}): sharing is tried"
+        return KeyCase.UNKNOWN, f"key {key.arn} could not be described ({key.problem}): sharing is tried anyway"
     return KeyCase.CUSTOMER, f"key {key.arn} belongs to the target's account"
 
 
@@ -99,7 +76,7 @@ def owner_of(arn: str) -> str | None:
 
 
 def destination(region: str, *, home: str, may_leave: tuple[str, ...]) -> str:
-    """The Region that a disk's copy goes to: its own, unless policy lets evidence leave it (R62).
+    """The Region that a disk's copy goes to: its own, unless policy lets evidence leave it.
 
     :param may_leave: Regions that evidence may leave for the home Region; ``*`` for all
     """

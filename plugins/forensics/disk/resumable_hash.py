@@ -1,8 +1,8 @@
-"""SHA-256 whose state can be written down, so that a long read goes on where it was interrupted.
+"""SHA-256 whose state can be saved, so that a long read resumes where it was interrupted.
 
-hashlib cannot give its state away. OpenSSL's own functions (``SHA256_Init``, ``_Update``, ``_Final``; ``<openssl/sha.h>``)
-work on a plain structure, at the same speed. They are checked against hashlib before they are used; where they are not to
-be had, hashlib does the work and an interrupted read begins anew.
+hashlib cannot export its state. OpenSSL's own functions (``SHA256_Init``, ``_Update``, ``_Final``; ``<openssl/sha.h>``)
+work on a plain structure, at the same speed. They are checked against hashlib before they are used; where they are not
+available, hashlib does the work and an interrupted read starts over.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import ctypes
 import ctypes.util
 import hashlib
 from functools import lru_cache
-from typing import Any
 
 BLOCK = 64
 
@@ -30,8 +29,8 @@ class _Context(ctypes.Structure):
 
 
 @lru_cache(maxsize=1)
-def _library() -> Any:
-    """OpenSSL's libcrypto, or None when it is not there or does not compute what hashlib does."""
+def _library() -> ctypes.CDLL | None:
+    """OpenSSL's libcrypto, or None when it is missing or its digest differs from hashlib's."""
     name = ctypes.util.find_library("crypto")
     try:
         library = ctypes.CDLL(name) if name else None
@@ -48,7 +47,7 @@ def _library() -> Any:
 
 
 class _Native:
-    def __init__(self, library: Any, state: str | None) -> None:
+    def __init__(self, library: ctypes.CDLL, state: str | None) -> None:
         self._library = library
         self._context = _Context()
         library.SHA256_Init(ctypes.byref(self._context))
@@ -75,28 +74,28 @@ class _Native:
 
 
 class ResumableSha256:
-    """SHA-256 of a stream; :meth:`state` writes it down at a multiple of 64 bytes.
+    """SHA-256 of a stream; :meth:`state` exports it at a multiple of 64 bytes.
 
-    :param state: what an earlier :meth:`state` gave; raises :class:`ValueError` when this machine cannot go on from it
+    :param state: what an earlier :meth:`state` returned; raises :class:`ValueError` when this machine cannot resume from it
     """
 
     def __init__(self, state: str | None = None) -> None:
         library = _library()
         if state and library is None:
-            msg = "OpenSSL's SHA-256 is not available here: the read begins anew"
+            msg = "OpenSSL's SHA-256 is not available here: the read starts over"
             raise ValueError(msg)
         self._native = _Native(library, state) if library is not None else None
         self._plain = None if self._native else hashlib.sha256()
 
     def update(self, data: bytes) -> None:
-        """Hash more bytes (the interpreter's lock is released meanwhile)."""
+        """Hash more bytes; other threads run meanwhile."""
         if self._native:
             self._native.update(data)
         elif self._plain:
             self._plain.update(data)
 
     def state(self) -> str | None:
-        """The state, or None when it cannot be written down here."""
+        """The state, or None when it cannot be exported at this point or on this machine."""
         return self._native.state() if self._native else None
 
     def hexdigest(self) -> str:

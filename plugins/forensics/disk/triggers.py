@@ -20,7 +20,7 @@ class SnapshotsCompletedTrigger(ScopedTrigger):
         super().__init__(**kwargs)
         self.snapshot_ids = snapshot_ids
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         return {"scope": self.scope, "snapshot_ids": self.snapshot_ids}
 
     def waiting_for(self) -> str:
@@ -36,7 +36,7 @@ class SnapshotsCompletedTrigger(ScopedTrigger):
 
 
 class QuotaPauseTrigger(PollTrigger):
-    """Fires when a pause is over: AWS said that a quota of the account and Region is reached.
+    """Fires when a pause is over, which a full quota of the account and Region made necessary.
 
     :param until: Unix time
     """
@@ -45,7 +45,7 @@ class QuotaPauseTrigger(PollTrigger):
         super().__init__(**kwargs)
         self.until = until
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         return {"until": self.until}
 
     def waiting_for(self) -> str:

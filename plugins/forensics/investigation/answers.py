@@ -55,14 +55,14 @@ class AnswerRule(Model):
 
 
 class Weights(Model):
-    """Weight of each part of a case's evidence, and what each outcome is worth (R118)."""
+    """Weight of each part of a case's evidence, and what each outcome is worth."""
 
     weights: dict[str, float]
     states: dict[str, float]
 
 
-class Rules(Model):
-    """The file."""
+class AnswerRules(Model):
+    """The file ``answers.yaml``."""
 
     schema_: Literal["forensics.answers/1"] = Field(alias="schema")
     artifacts: dict[str, ArtifactRule]
@@ -71,9 +71,9 @@ class Rules(Model):
 
 
 @lru_cache(maxsize=1)
-def rules() -> Rules:
+def rules() -> AnswerRules:
     """The packaged rules."""
-    return Rules.model_validate(
+    return AnswerRules.model_validate(
         yaml.safe_load(resources.files("forensics.investigation").joinpath("answers.yaml").read_bytes())
     )
 
@@ -89,7 +89,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Sentence:
-    """One statement and what stands behind it."""
+    """One statement, and the finding and evidence it comes from."""
 
     finding: ToolFinding
     evidence_id: str
@@ -105,8 +105,8 @@ class Unread:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A question with what the evidence says to it."""
+class QuestionAnswer:
+    """A question and its answer: at most ``MAX_SENTENCES`` sentences, ``more`` counts the rest; what was examined and what not."""
 
     question: Question
     state: State
@@ -116,12 +116,12 @@ class Answer:
     unread: tuple[Unread, ...]
 
 
-def answers(view: CaseView) -> list[Answer]:
+def answers(view: CaseView) -> list[QuestionAnswer]:
     """Answer every question of the plan, in its order; none when triage has not ended with a plan."""
     return [_answer(view, question) for question in (view.plan.questions if view.plan else ())]
 
 
-def _answer(view: CaseView, question: Question) -> Answer:
+def _answer(view: CaseView, question: Question) -> QuestionAnswer:
     states = [(name, _why_unread(view, name)) for name in question.artifacts]
     unread = tuple(Unread(name, why) for name, why in states if why)
     examined = tuple(name for name, why in states if not why)
@@ -130,7 +130,7 @@ def _answer(view: CaseView, question: Question) -> Answer:
     without = State.NO_SIGN if examined else State.UNANSWERED
     state = with_answer if found else without
     shown = found[:MAX_SENTENCES]
-    return Answer(question, state, tuple(shown), len(found) - len(shown), examined, unread)
+    return QuestionAnswer(question, state, tuple(shown), len(found) - len(shown), examined, unread)
 
 
 def _sentences(view: CaseView, question: Question) -> list[Sentence]:
@@ -147,7 +147,7 @@ def _sentences(view: CaseView, question: Question) -> list[Sentence]:
 
 
 def _varied(ranked: list[Sentence]) -> list[Sentence]:
-    """The gravest of each technique before a second one of the same, so that ten accounts do not hide one cron job."""
+    """The most serious of each technique before a second one of the same, so that ten accounts do not hide one cron job."""
     seen: dict[str, int] = {}
     turns = []
     for sentence in ranked:
@@ -179,10 +179,10 @@ def _why_unread(view: CaseView, name: str) -> str | None:
     if rule.evidence is None:
         return "no rule says where it is read from"
     kind = rule.evidence
-    held = [e for e in view.evidence if e.kind is kind and e.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL}]
-    if not held:
+    acquired = [e for e in view.evidence if e.kind is kind and e.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL}]
+    if not acquired:
         return f"no {kind.value} evidence was acquired"
-    ids = {e.evidence_id for e in held}
+    ids = {e.evidence_id for e in acquired}
     results = [r for r in view.results if r.evidence_id in ids]
     if not results:
         return f"no {kind.value} evidence was examined"

@@ -1,15 +1,16 @@
-"""Take over what a document on the forensic instance made: artifacts into the evidence store, results into the case."""
+"""Import what a document on the forensic instance made: artifacts into the evidence store, results into the case."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from pydantic import ValidationError
 
 from forensics import case_keys
+from forensics.aws.s3 import StoredObject
 from forensics.aws.ssm import Invocation
 from forensics.case.recorder import CaseRecorder
 from forensics.errors import DigestMismatchError, InvestigationError
@@ -19,7 +20,7 @@ from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.documents import Output
 from forensics.models.evidence import Outcome
-from forensics.models.results import Investigation, ToolResults
+from forensics.models.results import Investigation, StoredArtifact, ToolResults
 from forensics.naming import artifact_key
 
 # Name in the manifest -> (file name in the evidence store, largest size in bytes).
@@ -36,40 +37,45 @@ def result_key(activity: str, item: str) -> str:
     return f"{case_keys.RESULT}{activity}#{item}"
 
 
-def withdraw(recorder: CaseRecorder, item: Investigation) -> None:
-    """Delete what a command was offered: its URLs are of no more use to anybody who finds them. Safe to repeat."""
-    if prefix := item.document.get("landing_prefix"):
+def revoke_manifest(recorder: CaseRecorder, item: Investigation) -> None:
+    """Delete a command's manifest, so that nobody who finds it can use its URLs. Safe to repeat."""
+    if prefix := item.document.landing_prefix:
         recorder.gateways.landing.withdraw(prefix)
 
 
-def withdraw_unfinished(recorder: CaseRecorder) -> None:
-    """The same for every command that nobody waits for any more, when its instance goes."""
+def revoke_unfinished(recorder: CaseRecorder) -> None:
+    """Revoke the manifest of every command that nobody waits for any more, when its instance is removed."""
     for _, record in recorder.gateways.store.items(recorder.case_id, case_keys.RESULT):
         item = Investigation.model_validate(record)
-        if item.outcome == Outcome.PENDING.value:
-            withdraw(recorder, item)
+        if item.outcome is Outcome.PENDING:
+            revoke_manifest(recorder, item)
 
 
-def take_over(recorder: CaseRecorder, item: Investigation, found: Invocation | None) -> int:
-    """Store, check and record what a finished command left; returns the number of findings.
-
-    Raises :class:`InvestigationError` or :class:`DigestMismatchError`; silence is never success (R22).
-    """
-    withdraw(recorder, item)  # the command has ended
+def read_status_line(item: Investigation, found: Invocation | None) -> Mapping[str, object]:
+    """The status line of an analysis that ended well; raises :class:`InvestigationError` for any other end."""
     if found is None or found.status != "Success":
         raise InvestigationError(found.cause() if found else f"command {item.command_id} has vanished from SSM")
-    said = found.status_line()
-    if said.get("status") not in {"ok", "partial"}:
+    line = found.status_line()
+    if line.get("status") not in {"ok", "partial"}:
         msg = f"command {item.command_id} succeeded without a valid status line: {found.stdout[-300:]!r}"
         raise InvestigationError(msg)
-    artifacts = _artifacts(recorder, item, said.get("artifacts") or {})
+    return line
+
+
+def import_artifacts(recorder: CaseRecorder, item: Investigation, found: Invocation | None) -> int:
+    """Store, check and record what a finished command left; returns the number of findings.
+
+    Raises :class:`InvestigationError` or :class:`DigestMismatchError`: missing output is never success.
+    """
+    revoke_manifest(recorder, item)  # the command has ended
+    line = read_status_line(item, found)
+    artifacts = _import(recorder, item, line)
     if item.output is Output.RAW:
-        artifacts["results"] = _made_results(recorder, item, said, artifacts["raw"])
-    results = _results(recorder, item, artifacts)
-    outcome = Outcome.PARTIAL if said["status"] == "partial" else Outcome.DONE
+        artifacts["results"] = _make_results(recorder, item, line, artifacts["raw"])
+    results = _read_results(recorder, item, artifacts["results"])
     record = {
-        "outcome": outcome.value,
-        "reason": str(said.get("reason") or "")[:1000] or None,
+        "outcome": Outcome.PARTIAL if line["status"] == "partial" else Outcome.DONE,
+        "reason": str(line.get("reason") or "")[:1000] or None,
         "artifacts": artifacts,
         "ended_at": datetime.now(UTC),
         "findings": len(results.findings),
@@ -85,62 +91,76 @@ def take_over(recorder: CaseRecorder, item: Investigation, found: Invocation | N
 
 
 def _key(recorder: CaseRecorder, item: Investigation, name: str) -> str:
-    run = item.document["landing_prefix"].rsplit("-", 1)[1]
+    run = item.document.landing_prefix.rsplit("-", 1)[1]
     return artifact_key(recorder.case_id, tool=item.tool or item.activity, item=item.evidence_id, name=f"{run}/{name}")
 
 
-def _artifacts(recorder: CaseRecorder, item: Investigation, claims: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Move what landed into the evidence store, re-hashed here and compared with what the tool said."""
+def _import(recorder: CaseRecorder, item: Investigation, line: Mapping[str, object]) -> dict[str, StoredArtifact]:
+    """Move what landed into the evidence store, re-hashed here and compared with the digests that the tool stated."""
+    stated = _stated_digests(line)
     kept = {}
-    prefix = item.document["landing_prefix"]
     for name in EXPECTED[item.output]:
-        file, limit = OUTPUTS[name]
-        size = recorder.gateways.landing.size(f"{prefix}/{name}")
-        if not size:
-            msg = f"artifact {name} of {item.evidence_id} ({item.activity}) did not arrive or is empty"
-            raise InvestigationError(msg)
-        if size > limit:
-            msg = f"artifact {name} of {item.evidence_id} has {size} bytes; {limit} are allowed"
-            raise InvestigationError(msg)
-        stored = recorder.gateways.evidence.put_stream(
-            _key(recorder, item, file), recorder.gateways.landing.stream(f"{prefix}/{name}")
-        )
-        claim = claims.get(name)
-        said = claim.get("sha256") if isinstance(claim, dict) else None
-        if said != stored.sha256:
-            msg = f"artifact {name} of {item.evidence_id}: stored SHA-256 {stored.sha256}, the tool said {said}"
+        stored = _move(recorder, item, name)
+        if stated.get(name) != stored.sha256:
+            msg = f"artifact {name} of {item.evidence_id}: stored SHA-256 {stored.sha256}, the tool stated {stated.get(name)}"
             raise DigestMismatchError(msg)
-        kept[name] = {"uri": stored.uri, "sha256": stored.sha256, "bytes": stored.size_bytes}
-        _stored(recorder, item, {"name": name, **kept[name]}, once=stored.key)
+        kept[name] = _record(recorder, item, stored, name=name)
     return kept
 
 
-def _made_results(
-    recorder: CaseRecorder, item: Investigation, said: dict[str, Any], raw: dict[str, Any]
-) -> dict[str, Any]:
+def _stated_digests(line: Mapping[str, object]) -> dict[str, object]:
+    """SHA-256 of each artifact as the status line has it; whatever is not of that form is left out."""
+    artifacts = line.get("artifacts")
+    known = artifacts.items() if isinstance(artifacts, dict) else ()
+    return {name: entry.get("sha256") for name, entry in known if isinstance(entry, dict)}
+
+
+def _move(recorder: CaseRecorder, item: Investigation, name: str) -> StoredObject:
+    file, limit = OUTPUTS[name]
+    landing, key = recorder.gateways.landing, f"{item.document.landing_prefix}/{name}"
+    size = landing.size(key)
+    if not size:
+        msg = f"artifact {name} of {item.evidence_id} ({item.activity}) did not arrive or is empty"
+        raise InvestigationError(msg)
+    if size > limit:
+        msg = f"artifact {name} of {item.evidence_id} has {size} bytes; {limit} are allowed"
+        raise InvestigationError(msg)
+    return recorder.gateways.evidence.put_stream(_key(recorder, item, file), landing.stream(key))
+
+
+def _make_results(
+    recorder: CaseRecorder, item: Investigation, line: Mapping[str, object], raw: StoredArtifact
+) -> StoredArtifact:
     """The results of a tool that only has raw output, made here from its status line."""
     try:
-        results = from_status_line(said, case_id=recorder.case_id, item=item, raw=raw, ended=datetime.now(UTC))
+        results = from_status_line(line, case_id=recorder.case_id, item=item, raw=raw, ended=datetime.now(UTC))
     except ValidationError as error:
         msg = f"the status line of {item.activity} on {item.evidence_id} is not valid: {str(error)[:500]}"
-        raise InvestigationError(msg, next_action="mend the document's last line (docs/adding-a-tool.md)") from error
+        raise InvestigationError(msg, next_action="fix the document's last line (docs/adding-a-tool.md)") from error
     body = results.model_dump_json(by_alias=True, indent=1).encode()
     stored = recorder.gateways.evidence.put(_key(recorder, item, "results.json"), body, content_type="application/json")
-    kept = {"uri": stored.uri, "sha256": stored.sha256, "bytes": stored.size_bytes}
-    _stored(recorder, item, {"name": "results", "made_from": "status line", **kept}, once=stored.key)
-    return kept
+    return _record(recorder, item, stored, name="results", made_from="status line")
 
 
-def _stored(recorder: CaseRecorder, item: Investigation, detail: dict[str, Any], *, once: str) -> None:
+def _record(
+    recorder: CaseRecorder, item: Investigation, stored: StoredObject, *, name: str, **more: str
+) -> StoredArtifact:
+    """The artifact, after the ledger states it."""
+    artifact = StoredArtifact(uri=stored.uri, sha256=stored.sha256, bytes=stored.size_bytes)
     recorder.custody(
-        CustodyAction.ARTIFACT_STORED, evidence_id=item.evidence_id, detail=detail, once=f"artifact-{once}"
+        CustodyAction.ARTIFACT_STORED,
+        evidence_id=item.evidence_id,
+        detail={"name": name, **more, **artifact.model_dump()},
+        once=f"artifact-{stored.key}",
     )
+    return artifact
 
 
-def _results(recorder: CaseRecorder, item: Investigation, artifacts: dict[str, dict[str, Any]]) -> ToolResults:
-    key = str(artifacts["results"]["uri"]).removeprefix(f"s3://{recorder.gateways.evidence.bucket}/")
+def _read_results(recorder: CaseRecorder, item: Investigation, stored: StoredArtifact) -> ToolResults:
+    """The results, read back from the evidence store and checked."""
+    key = stored.uri.removeprefix(f"s3://{recorder.gateways.evidence.bucket}/")
     body = b"".join(recorder.gateways.evidence.stream(key))
-    if hashlib.sha256(body).hexdigest() != artifacts["results"]["sha256"]:
+    if hashlib.sha256(body).hexdigest() != stored.sha256:
         msg = f"results of {item.evidence_id} changed between writing and reading"
         raise DigestMismatchError(msg)
     try:

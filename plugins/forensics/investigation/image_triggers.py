@@ -1,4 +1,4 @@
-"""Waiting for an image of EC2 Image Builder."""
+"""The wait for an image of EC2 Image Builder."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from forensics.aws.hook import ForensicsHook
 from forensics.aws.image_builder import ImageBuilderGateway
 from forensics.aws.polling import PollTrigger, WaitResult
 
-# Source identity of the builds: the role allows Image Builder to it and to no case's.
+# Source identity of the builds: the role allows Image Builder under it, and under no case's.
 AMI_BUILD = "fc-ami-build"
 
 
 class ImageBuiltTrigger(PollTrigger):
-    """Fires when an image is AVAILABLE, or will never be.
+    """Fires when an image is AVAILABLE or has failed.
 
     :param image_arn: the image's ARN
     """
@@ -22,7 +22,7 @@ class ImageBuiltTrigger(PollTrigger):
         super().__init__(**kwargs)
         self.image_arn = image_arn
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         return {"image_arn": self.image_arn}
 
     def waiting_for(self) -> str:

@@ -1,19 +1,20 @@
-"""Results of a third-party tool that knows nothing of our contract: made from its document's status line (R22)."""
+"""Results of a third-party tool that does not write ``results.json``: made from its document's status line."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from forensics.models.base import Model
 from forensics.models.results import (
     Confidence,
-    Gap,
     Investigation,
     ResultSeverity,
+    StoredArtifact,
     ToolFinding,
+    ToolGap,
     ToolResults,
     ToolRun,
 )
@@ -30,7 +31,7 @@ class Hit(Model):
     technique: str | None = Field(default=None, pattern=r"^T\d{4}(\.\d{3})?$")
 
 
-class StatusLine(Model):
+class RawToolStatus(Model):
     """The last line of stdout of a document with raw output."""
 
     status: str
@@ -40,18 +41,22 @@ class StatusLine(Model):
     seconds: float = Field(default=0.0, ge=0)
     counts: dict[str, int] = Field(default_factory=dict)
     hits: tuple[Hit, ...] = Field(default=(), max_length=MAX_HITS)
-    artifacts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    artifacts: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
 
 
 def from_status_line(
-    said: dict[str, Any], *, case_id: str, item: Investigation, raw: dict[str, Any], ended: datetime
+    status_line: Mapping[str, object], *, case_id: str, item: Investigation, raw: StoredArtifact, ended: datetime
 ) -> ToolResults:
-    """Return results of the common contract. Raises pydantic's ``ValidationError`` for a line that is not valid."""
-    line = StatusLine.model_validate(said)
-    gaps = [Gap(what=f"{line.tool} on {item.evidence_id}", why=line.reason)] if line.status == "partial" else []
-    missing = line.counts.get("infected", len(line.hits)) - len(line.hits)
-    if missing > 0:
-        gaps.append(Gap(what=f"{missing} more matches of {line.tool}", why="only the raw output has all of them"))
+    """The results of the common contract. Raises pydantic's ``ValidationError`` for a line that is not valid."""
+    line = RawToolStatus.model_validate(dict(status_line))
+    run = ToolRun(
+        tool=line.tool,
+        version=line.version,
+        argv=(item.document.name,),
+        exit=0,
+        seconds=line.seconds,
+        rows=len(line.hits),
+    )
     return ToolResults(
         schema="forensics.results/1",
         case_id=case_id,
@@ -59,29 +64,29 @@ def from_status_line(
         tool=item.tool or item.activity,
         started=item.started_at or ended,
         ended=ended,
-        input={"made_from": "the status line", "raw_sha256": raw["sha256"], "raw_bytes": raw["bytes"]},
-        provenance=(
-            ToolRun(
-                tool=line.tool,
-                version=line.version,
-                argv=(item.document.get("name", ""),),
-                exit=0,
-                seconds=line.seconds,
-                rows=len(line.hits),
-            ),
-        ),
-        findings=tuple(
-            ToolFinding(
-                id=f"{line.tool}-{number}",
-                title=f"{line.tool} matched {hit.title}",
-                detail=f"in {hit.path}" if hit.path else "",
-                severity=hit.severity,
-                confidence=Confidence.MEDIUM,
-                technique=hit.technique,
-                source=hit.path,
-            )
-            for number, hit in enumerate(line.hits, start=1)
-        ),
+        input={"made_from": "the status line", "raw_sha256": raw.sha256, "raw_bytes": raw.bytes},
+        provenance=(run,),
+        findings=tuple(_finding(line.tool, number, hit) for number, hit in enumerate(line.hits, start=1)),
         counts=line.counts,
-        gaps=tuple(gaps),
+        gaps=tuple(_gaps(line, item.evidence_id)),
     )
+
+
+def _finding(tool: str, number: int, hit: Hit) -> ToolFinding:
+    return ToolFinding(
+        id=f"{tool}-{number}",
+        title=f"{tool} matched {hit.title}",
+        detail=f"in {hit.path}" if hit.path else "",
+        severity=hit.severity,
+        confidence=Confidence.MEDIUM,
+        technique=hit.technique,
+        source=hit.path,
+    )
+
+
+def _gaps(line: RawToolStatus, item: str) -> Iterator[ToolGap]:
+    if line.status == "partial":
+        yield ToolGap(what=f"{line.tool} on {item}", why=line.reason)
+    missing = line.counts.get("infected", len(line.hits)) - len(line.hits)
+    if missing > 0:
+        yield ToolGap(what=f"{missing} more matches of {line.tool}", why="only the raw output has all of them")

@@ -22,7 +22,7 @@ class ForensicInstanceOnlineTrigger(ScopedTrigger):
         super().__init__(**kwargs)
         self.instance_id = instance_id
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         return {"scope": self.scope, "instance_id": self.instance_id}
 
     def waiting_for(self) -> str:
@@ -48,7 +48,7 @@ class InstancesGoneTrigger(ScopedTrigger):
         super().__init__(**kwargs)
         self.instance_ids = instance_ids
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         return {"scope": self.scope, "instance_ids": self.instance_ids}
 
     def waiting_for(self) -> str:
@@ -62,7 +62,7 @@ class InstancesGoneTrigger(ScopedTrigger):
 
 
 class VolumesAttachedTrigger(ScopedTrigger):
-    """Attaches each volume when it is available, and fires when all are attached. A restarted triggerer goes on from there.
+    """Attaches each volume when it is available, and fires when all are attached. A restarted triggerer continues.
 
     :param instance_id: the instance that gets them
     :param volumes: evidence id, volume id and device name of each
@@ -72,10 +72,10 @@ class VolumesAttachedTrigger(ScopedTrigger):
         super().__init__(**kwargs)
         self.instance_id = instance_id
         self.volumes = volumes
-        # EC2's descriptions are eventually consistent: a volume may be "available" a moment longer than it is.
+        # EC2's descriptions are eventually consistent: a volume may be shown as available after it was attached.
         self._asked: set[str] = set()
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         return {"scope": self.scope, "instance_id": self.instance_id, "volumes": self.volumes}
 
     def waiting_for(self) -> str:

@@ -1,6 +1,8 @@
-"""What EBS and KMS say of a disk."""
+"""What EBS and KMS say of a disk, and how its snapshot reaches the forensic account."""
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 from forensics.models.base import Model
 
@@ -17,3 +19,46 @@ class KeyFacts(Model):
     manager: str | None = None
     state: str | None = None
     problem: str | None = None
+
+
+class KeyCase(StrEnum):
+    """What a snapshot is encrypted with."""
+
+    NONE = "unencrypted"
+    AWS_EBS = "aws/ebs"
+    CUSTOMER = "customer key of the account"
+    FORENSIC = "key of the forensic account"
+    FOREIGN = "key of another account"
+    UNUSABLE = "key that cannot be used"
+    UNKNOWN = "key that cannot be described"
+
+
+class Route(StrEnum):
+    """How a snapshot gets to the forensic account."""
+
+    SHARE = "share"
+    GRANT = "grant the key, share"
+    REENCRYPT = "copy in the account under its forensic key, share that copy"
+    BLOCKED = "blocked"
+
+
+class SnapshotLock(Model):
+    """The lock of one snapshot as EC2 returned it: its state and the time it ends (RFC 3339, empty when unknown)."""
+
+    state: str = ""
+    until: str = ""
+
+
+class ManifestSegment(Model):
+    """A run of written blocks: the lines ``index sha256`` are one object, whose SHA-256 is here."""
+
+    blocks: int
+    first: int
+    last: int
+    sha256: str
+
+
+class StoredSegment(ManifestSegment):
+    """A segment and where its lines are stored."""
+
+    uri: str

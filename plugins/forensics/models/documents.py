@@ -16,13 +16,13 @@ OfferName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$")]
 
 
 class Output(StrEnum):
-    """What a document hands over: ``results.json`` as the contract has it, or its raw output and a status line."""
+    """What a document uploads: ``results.json`` as the contract has it, or only its raw output and a status line."""
 
     RESULTS = "results"
     RAW = "raw"
 
 
-class Offer(Model):
+class OfferedFile(Model):
     """An object of the tools bucket that the host may fetch, for instance a set of signatures."""
 
     key: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,200}$")
@@ -39,10 +39,12 @@ class Document(Model):
     description: str = ""
     os_version: str = Field(default="", description="start of 'name version' or of the version as SSM reports them")
     evidence: EvidenceKind | None = Field(default=None, description="set for documents that examine evidence")
-    finding_types: tuple[str, ...] = Field(default=("*",), description="patterns with *; a person's request fits all")
+    finding_types: tuple[str, ...] = Field(
+        default=("*",), description="patterns with *; a person's request matches all"
+    )
     tool: str = Field(default="", pattern=r"^[a-z0-9-]{0,40}$", description="folder of its artifacts")
     output: Output = Output.RESULTS
-    offers: dict[OfferName, Offer] = Field(default_factory=dict)
+    offers: dict[OfferName, OfferedFile] = Field(default_factory=dict)
     enabled: bool = True
     takes_limit: bool = Field(default=False, description="it has the parameter ExecutionTimeout, seconds for its step")
 
@@ -52,6 +54,6 @@ class Document(Model):
         return os.startswith(self.os_version) or version.startswith(self.os_version)
 
     def answers(self, finding_types: Iterable[str]) -> bool:
-        """Whether it is wanted for findings of these types; none at all is a person's request, which wants every tool."""
+        """Whether it is to run for findings of these types; no type at all is a person's request, which runs every tool."""
         types = tuple(finding_types)
         return not types or any(fnmatchcase(t, pattern) for t in types for pattern in self.finding_types)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, JsonValue, TypeAdapter
 
 from forensics.models.base import AccountId, Model, Utc
+from forensics.models.disk import KeyCase, Route, SnapshotLock
 from forensics.models.status_lines import CaptureStatus, LiveResponseStatus, Probe
 
 # Subject of the digest that a capture in several commands has: no digest of the image as a whole could be taken on the target.
@@ -129,7 +130,11 @@ class LiveResponseOrigin(CommandOrigin):
 
 
 class DiskOrigin(Origin):
-    """The lineage of a disk: volume, snapshot, copies, and the digest's manifest."""
+    """The lineage of a disk: volume, snapshot, copies, and the block manifest of its digest.
+
+    ``consistency`` says what the snapshot set guarantees; ``why`` is the reason for ``route``; ``source_comparison`` says
+    whether original and copy were read and are equal.
+    """
 
     volume_id: str | None = None
     device: str | None = None
@@ -140,8 +145,8 @@ class DiskOrigin(Origin):
     member_copy_id: str | None = None
     copy_id: str | None = None
     copy_region: str | None = None
-    key_case: str | None = None
-    route: str | None = None
+    key_case: KeyCase | None = None
+    route: Route | None = None
     why: str | None = None
     next_action: str | None = None
     block_manifest: BlockManifest | None = None
@@ -186,6 +191,9 @@ class DiskEvidence(Evidence):
 
     kind: Literal[EvidenceKind.DISK] = EvidenceKind.DISK
     origin: DiskOrigin = DiskOrigin()
+    lock: dict[str, SnapshotLock] = Field(
+        default_factory=dict, description="lock of each snapshot as read back: snapshot, member_copy, copy"
+    )
 
 
 class LiveResponseEvidence(Evidence):

@@ -1,18 +1,22 @@
-"""What the forensic tools found; the shape of the toolkit's ``results.json``."""
+"""What the forensic tools found (the shape of the toolkit's ``results.json``), and what the case records of each run."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from forensics.models.base import Model, Utc
 from forensics.models.documents import Output
+from forensics.models.evidence import Outcome
+
+# The toolkit's words in the reason of an analysis that had no symbol table (ami/toolkit, room ``symbols``).
+_WITHOUT_SYMBOLS = "no symbol table"
 
 
 class Confidence(StrEnum):
-    """How sure the rule is."""
+    """How sure the rule behind a tool finding is."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -20,7 +24,7 @@ class Confidence(StrEnum):
 
 
 class ResultSeverity(StrEnum):
-    """How bad a tool finding is."""
+    """How serious a tool finding is."""
 
     INFO = "info"
     LOW = "low"
@@ -45,7 +49,7 @@ class ToolFinding(_FromTool):
     time: Utc | None = None
     technique: str | None = Field(default=None, pattern=r"^T\d{4}(\.\d{3})?$")
     source: str = Field(default="", max_length=1000)
-    data: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class ToolTimelineEntry(_FromTool):
@@ -68,15 +72,15 @@ class ToolRun(_FromTool):
     error: str | None = None
 
 
-class Gap(_FromTool):
-    """Something that was not examined, and why."""
+class ToolGap(_FromTool):
+    """Something in the evidence that a tool did not examine, and why."""
 
     what: str
     why: str
 
 
 class Coverage(_FromTool):
-    """What was there of one known artifact, against what was understood of it (bytes, lines)."""
+    """How much of one known log or file there was, and how much of it was understood (bytes, lines)."""
 
     kind: str
     path: str = ""
@@ -96,13 +100,30 @@ class ToolResults(_FromTool):
     toolkit_version: str = ""
     started: Utc
     ended: Utc
-    input: dict[str, Any] = Field(default_factory=dict)
+    input: dict[str, JsonValue] = Field(default_factory=dict)
     provenance: tuple[ToolRun, ...] = ()
     findings: tuple[ToolFinding, ...] = ()
     timeline: tuple[ToolTimelineEntry, ...] = ()
     counts: dict[str, int] = Field(default_factory=dict)
     coverage: tuple[Coverage, ...] = ()
-    gaps: tuple[Gap, ...] = ()
+    gaps: tuple[ToolGap, ...] = ()
+
+
+class StoredArtifact(Model):
+    """An artifact in the evidence store; ``bytes`` is its size."""
+
+    uri: str
+    sha256: str
+    bytes: int
+
+
+class SentDocument(Model):
+    """The SSM document that a command ran, pinned by version and digest, and where its uploads land."""
+
+    name: str = ""
+    version: str = ""
+    sha256: str = ""
+    landing_prefix: str = ""
 
 
 class Investigation(Model):
@@ -111,14 +132,29 @@ class Investigation(Model):
     activity: str
     tool: str = ""
     evidence_id: str
-    outcome: str
+    outcome: Outcome
     reason: str | None = None
     output: Output = Output.RESULTS
     command_id: str | None = None
     instance_id: str | None = None
-    document: dict[str, str] = Field(default_factory=dict)
-    artifacts: dict[str, dict[str, Any]] = Field(default_factory=dict, description="name -> uri, sha256, bytes")
+    document: SentDocument = SentDocument()
+    artifacts: dict[str, StoredArtifact] = Field(default_factory=dict)
     started_at: Utc | None = None
     ended_at: Utc | None = None
     findings: int = 0
     gaps: int = 0
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the activity has results, all of them or some."""
+        return self.outcome in {Outcome.DONE, Outcome.PARTIAL}
+
+    @property
+    def without_symbols(self) -> bool:
+        """Whether the image of memory was examined without a symbol table for its kernel."""
+        return lacks_symbols(self.outcome, self.reason)
+
+
+def lacks_symbols(outcome: Outcome, reason: str | None) -> bool:
+    """Whether an analysis of memory ended partial because the tool had no symbol table for the kernel."""
+    return outcome is Outcome.PARTIAL and _WITHOUT_SYMBOLS in (reason or "")

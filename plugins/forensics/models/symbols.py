@@ -1,4 +1,4 @@
-"""A symbol table of the library: of which kernel it is, from what it was made, and where it lies."""
+"""A symbol table of the library: of which kernel it is, what it was made from, and where it is stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def banner_digest(banner: str) -> str:
 
 
 class SymbolTable(Model):
-    """One signed entry. ``method`` says how it was made: from debug information or from the kernel's BTF."""
+    """What is signed of one table. ``method``: it was made from debug information (dwarf) or from the kernel's BTF."""
 
     banner: str = Field(min_length=20, max_length=1200)
     method: Literal["dwarf", "btf"]
@@ -31,3 +31,11 @@ class SymbolTable(Model):
     document_sha256: Sha256
     instance_id: str
     built_at: Utc
+
+
+class SignedEntry(Model):
+    """An entry of the library as stored: the table's canonical JSON, its signature (base64) and the key's ARN."""
+
+    statement: str
+    signature: str
+    key: str

@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from forensics.investigation.answers import Answer, answers
+from forensics.investigation.answers import QuestionAnswer, answers
 from forensics.models.base import format_utc
 from forensics.models.case import CaseView
 from forensics.report import chronology, headline, sections
@@ -63,7 +63,7 @@ def build(view: CaseView) -> dict[str, Any]:
     }
 
 
-def _answer(item: Answer) -> dict[str, Any]:
+def _answer(item: QuestionAnswer) -> dict[str, Any]:
     """An answer with the ids of the findings behind it, not the findings again (they are in ``view``)."""
     return {
         "question": item.question.id,

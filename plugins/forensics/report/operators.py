@@ -14,7 +14,7 @@ from forensics.case.step import ForensicOperator, Json
 from forensics.errors import ForensicsError
 from forensics.intake.annotation import annotate
 from forensics.intake.write_back import FindingWriteBack
-from forensics.investigation.instance_operators import remove_forensic_resources
+from forensics.investigation.forensic_instance import remove_forensic_resources
 from forensics.models.case import CaseStatus, Milestone, Phase
 from forensics.models.custody import CustodyAction
 from forensics.naming import case_prefix

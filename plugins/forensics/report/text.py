@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from forensics.models.base import Model
+
 NOT_RECORDED = "not recorded"
 MAX_TEXT = 4000
 _MAX_MARKS = 4
@@ -95,11 +97,12 @@ def duration(seconds: float | None) -> str:
     return f"{exact} ({' '.join(words)})"
 
 
-def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Key and value of a free-form mapping as text, in key order, nested values flattened with dots."""
+def pairs(values: Mapping[str, Any] | Model) -> list[tuple[str, str]]:
+    """Key and value of a mapping or model as text, in key order, nested values flattened with dots."""
     rows: list[tuple[str, str]] = []
-    for key in sorted(values, key=str):
-        value = values[key]
+    known = _mapping(values)
+    for key in sorted(known, key=str):
+        value = _mapping(known[key])
         if isinstance(value, Mapping) and value:
             rows += [(f"{key}.{inner}", text) for inner, text in pairs(value)]
         else:
@@ -107,8 +110,12 @@ def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def flat(values: Mapping[str, Any]) -> str:
-    """A free-form mapping on one line: ``key: value; key: value``."""
+def _mapping(value: Any) -> Any:
+    return value.model_dump(mode="json", exclude_none=True) if isinstance(value, Model) else value
+
+
+def flat(values: Mapping[str, Any] | Model) -> str:
+    """A mapping or model on one line: ``key: value; key: value``."""
     return "; ".join(f"{key}: {text}" for key, text in pairs(values))
 
 

@@ -209,7 +209,7 @@ def test_updates_keep_the_rest_and_move_the_index(store: CaseStore) -> None:
 
 
 def test_models_survive_the_store(store: CaseStore) -> None:
-    item = evidence(EvidenceKind.DISK, lock={"ratio": 0.1, "deep": [{"n": 3, "none": None}]}, started_at=NOW)
+    item = evidence(EvidenceKind.CONTROL_PLANE, lock={"ratio": 0.1, "deep": [{"n": 3, "none": None}]}, started_at=NOW)
     store.put(CASE_ID, "EVIDENCE#x", item)
     assert read_evidence(store.data(CASE_ID, "EVIDENCE#x")) == item
     assert store.data(CASE_ID, "EVIDENCE#y") is None

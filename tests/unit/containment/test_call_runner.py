@@ -15,9 +15,9 @@ from forensics.errors import AccessDeniedError, ContainmentError
 from forensics.models.containment import ApiCall
 from forensics.models.target_facts import OwnGroup
 from tests.unit.builders import CASE_ID, INSTANCE
-from tests.unit.moto_store import make_client
 from tests.unit.containment.account import Account, ReaderInMemory
 from tests.unit.containment.targets import TOKEN, everything
+from tests.unit.moto_store import make_client
 
 NAME = CaseGroups(CASE_ID, TOKEN).name("quarantine")
 CREATE = calls.create_group(CASE_ID, name=NAME, vpc_id="vpc-1", purpose="quarantine")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from forensics.disk.kms_rules import UNUSABLE, KeyCase, KeyFacts, Route, destination, owner_of, route_for
+from forensics.disk.kms_rules import UNUSABLE, destination, owner_of, route_for
+from forensics.models.disk import KeyCase, KeyFacts, Route
 
 TARGET, FORENSIC, OTHER = "333344445555", "222233334444", "999988887777"
 

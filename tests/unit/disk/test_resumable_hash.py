@@ -1,4 +1,4 @@
-"""The resumable SHA-256 is hashlib's, also when it goes on from a written state."""
+"""The resumable SHA-256 is hashlib's, also when it resumes from a saved state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_it_computes_what_hashlib_does(pieces: list[bytes]) -> None:
 
 
 @given(st.integers(0, 40), st.binary(max_size=200))
-def test_it_goes_on_from_a_written_state(blocks: int, rest: bytes) -> None:
+def test_it_resumes_from_a_saved_state(blocks: int, rest: bytes) -> None:
     first = ResumableSha256()
     first.update(b"\xa5" * 64 * blocks)
     state = first.state()
@@ -36,7 +36,7 @@ def test_a_length_beyond_32_bits_survives() -> None:
     assert digest.state() == "00000000" * 8 + f":{5 * 2**30}"
 
 
-def test_the_middle_of_a_block_cannot_be_written_down() -> None:
+def test_the_middle_of_a_block_cannot_be_exported() -> None:
     digest = ResumableSha256()
     digest.update(b"x")
     assert digest.state() is None
@@ -47,5 +47,5 @@ def test_without_openssl_hashlib_does_the_work(monkeypatch: pytest.MonkeyPatch) 
     digest = ResumableSha256()
     digest.update(b"abc")
     assert (digest.hexdigest(), digest.state()) == (hashlib.sha256(b"abc").hexdigest(), None)
-    with pytest.raises(ValueError, match="begins anew"):
+    with pytest.raises(ValueError, match="starts over"):
         ResumableSha256("00000000" * 8 + ":64")

@@ -18,8 +18,8 @@ import pytest
 from forensics.aws import ebs_direct
 from forensics.aws.case_store import CaseStore
 from forensics.aws.ebs_direct import EbsDirectGateway
-from forensics.disk.image import DiskDigest, document
-from forensics.disk.snapshot_reader import Bookmark, DiskReading, Shelf
+from forensics.disk.image import DiskDigest, digest_document
+from forensics.disk.snapshot_reader import BlockSink, ReadProgress, SnapshotReader
 from forensics.errors import AwsError, DigestMismatchError
 from forensics_verify.restore import RestoreError, restore
 from tests.unit.builders import CASE_ID
@@ -67,8 +67,8 @@ def gateway(volume: RawVolume) -> EbsDirectGateway:
     return EbsDirectGateway(volume, account_id="222233334444", region="eu-central-1")
 
 
-def read(volume: RawVolume, shelf: Shelf | None = None, **options: Any) -> DiskDigest:
-    return DiskReading(gateway(volume), shelf=shelf or Shelf(None), **options).run(SNAPSHOT)
+def read(volume: RawVolume, sink: BlockSink | None = None, **options: Any) -> DiskDigest:
+    return SnapshotReader(gateway(volume), sink=sink or BlockSink(None), **options).read(SNAPSHOT)
 
 
 @pytest.mark.parametrize(
@@ -84,15 +84,15 @@ def test_the_digest_is_sha256sum_of_the_raw_image(tmp_path: Path, written: list[
 def test_the_block_manifest_and_the_data_are_kept_and_give_the_image_back(tmp_path: Path) -> None:
     path = image(tmp_path / "disk.raw", [3, 4, 20, 62, 63], tail=b"end")
     store = Kept()
-    shelf = Shelf(store, prefix="cases/x/", export=True)  # type: ignore[arg-type]
-    digest = read(volume_of(path), shelf, threads=4, segment_blocks=2)
+    sink = BlockSink(store, prefix="cases/x/", export=True)  # type: ignore[arg-type]
+    digest = read(volume_of(path), sink, threads=4, segment_blocks=2)
     body = store.objects
     assert sorted(body) == [f"cases/x/{k}" for k in (
         "blocks-00000.txt", "blocks-00001.txt", "blocks-00002.txt", "data-00000.bin", "data-00001.bin", "data-00002.bin"
     )]  # fmt: skip
-    table = document(
-        digest, case_id=CASE_ID, evidence_id="disk-vol-1", volume_id="vol-1", segments=shelf.listed(digest),
-        data=shelf.data_listed(digest),
+    table = digest_document(
+        digest, case_id=CASE_ID, evidence_id="disk-vol-1", volume_id="vol-1", segments=sink.segments(digest),
+        data=sink.data_uris(digest),
     )  # fmt: skip
     folder = tmp_path / "exported"
     folder.mkdir()
@@ -108,29 +108,29 @@ def test_the_block_manifest_and_the_data_are_kept_and_give_the_image_back(tmp_pa
     (folder / "data-00001.bin").write_bytes(damaged)
     with pytest.raises(RestoreError, match=r"block 62 in .*data-00001\.bin was changed"):
         restore(folder, tmp_path / "third.raw")
-    assert [s["uri"] for s in shelf.listed(digest)] == [f"s3://evidence/cases/x/blocks-{n:05d}.txt" for n in range(3)]
+    assert [s.uri for s in sink.segments(digest)] == [f"s3://evidence/cases/x/blocks-{n:05d}.txt" for n in range(3)]
 
 
 @pytest.mark.parametrize("export", [False, True])
-def test_an_interrupted_read_goes_on_and_gives_the_same_digest(tmp_path: Path, store: CaseStore, export: bool) -> None:
+def test_an_interrupted_read_resumes_and_gives_the_same_digest(tmp_path: Path, store: CaseStore, export: bool) -> None:
     path = image(tmp_path / "disk.raw", list(range(10, 50)))
-    volume, mark = volume_of(path), Bookmark(store, CASE_ID, snapshot_id=f"{SNAPSHOT}-{export}")
-    options: dict[str, Any] = {"bookmark": mark, "threads": 2, "segment_blocks": 8}
-    shelf = Shelf(Kept(), prefix="cases/y/", export=export)  # type: ignore[arg-type]
+    volume, saved = volume_of(path), ReadProgress(store, CASE_ID, snapshot_id=f"{SNAPSHOT}-{export}")
+    options: dict[str, Any] = {"progress": saved, "threads": 2, "segment_blocks": 8}
+    sink = BlockSink(Kept(), prefix="cases/y/", export=export)  # type: ignore[arg-type]
     for stop in (30, 35, 48):
         volume.fail_at = stop
         with pytest.raises(ConnectionError):
-            read(volume, shelf, **options)
+            read(volume, sink, **options)
     volume.fail_at, volume.reads = None, 0
-    assert read(volume, shelf, **options).sha256 == sha256sum(path)
+    assert read(volume, sink, **options).sha256 == sha256sum(path)
     assert volume.reads <= 8, "only the last segment is read again"
 
 
-def test_a_bookmark_of_another_snapshot_is_not_used(tmp_path: Path, store: CaseStore) -> None:
+def test_the_progress_of_another_snapshot_is_not_used(tmp_path: Path, store: CaseStore) -> None:
     first, second = (image(tmp_path / f"{n}.raw", w) for n, w in enumerate(([1, 2, 3], [1, 2, 3, 4])))
-    mark = Bookmark(store, "fc-20261124-00000000aa", snapshot_id="same")
-    DiskReading(gateway(volume_of(first)), shelf=Shelf(None), bookmark=mark).run("snap-1")
-    found = DiskReading(gateway(volume_of(second)), shelf=Shelf(None), bookmark=mark).run("snap-2")
+    saved = ReadProgress(store, "fc-20261124-00000000aa", snapshot_id="same")
+    SnapshotReader(gateway(volume_of(first)), sink=BlockSink(None), progress=saved).read("snap-1")
+    found = SnapshotReader(gateway(volume_of(second)), sink=BlockSink(None), progress=saved).read("snap-2")
     assert found.sha256 == sha256sum(second)
 
 
@@ -147,7 +147,7 @@ def test_a_block_that_is_not_what_ebs_says_ends_the_read_and_is_named(tmp_path: 
     with pytest.raises(DigestMismatchError, match=f"block 17 of {SNAPSHOT} in account 222233334444") as caught:
         read(volume, threads=4)
     assert not caught.value.retryable
-    assert volume.at_once == 0, "nothing goes on in the background"
+    assert volume.at_once == 0, "nothing continues in the background"
 
 
 def test_another_block_size_is_not_guessed_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

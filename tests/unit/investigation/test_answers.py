@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from forensics.investigation.answers import Answer, State, answers, rules
+from forensics.investigation.answers import QuestionAnswer, State, answers, rules
 from forensics.models.case import CaseView
 from forensics.models.evidence import AnyEvidence, EvidenceKind, Outcome, read_evidence
 from forensics.models.plan import Question, ResponsePlan
@@ -54,7 +54,7 @@ def view(*questions: str, results: tuple[ToolResults, ...] = (), **changes: Any)
     return CaseView(**{**values, **changes})
 
 
-def only(shown: CaseView) -> Answer:
+def only(shown: CaseView) -> QuestionAnswer:
     (answer,) = answers(shown)
     return answer
 

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from forensics.investigation.orphans import Holding, why_orphan
+from forensics.investigation.orphans import CaseResource, why_orphan
 from forensics.models.case import Case, CaseStatus
+from forensics.naming import SYMBOL_LIBRARY
 from tests.unit.builders import CASE_ID, NOW, case
 
 LIMIT = timedelta(hours=12)
@@ -35,13 +36,21 @@ def closed(ago: timedelta) -> Case:
         (minutes(16), None, f"no case {CASE_ID} is known"),
     ],
 )
-def test_a_holding_is_an_orphan_when_its_case_cannot_need_it(
+def test_a_resource_is_an_orphan_when_its_case_cannot_need_it(
     age: timedelta, of: Case | None, expected: str | None
 ) -> None:
-    reason = why_orphan(Holding("i-1", "instance", CASE_ID, NOW - age), of, now=NOW, limit=LIMIT)
+    reason = why_orphan(CaseResource("i-1", "instance", CASE_ID, NOW - age), of, now=NOW, limit=LIMIT)
     assert reason is None if expected is None else expected in str(reason)
 
 
 @pytest.mark.parametrize(("case_id", "valid"), [(CASE_ID, True), ("", False), ("fc-1; rm", False), ("prod", False)])
 def test_a_tag_that_names_no_case_is_seen(case_id: str, valid: bool) -> None:
-    assert Holding("i-1", "instance", case_id, NOW).valid_case is valid
+    assert CaseResource("i-1", "instance", case_id, NOW).valid_case is valid
+
+
+@pytest.mark.parametrize(("hours", "orphan"), [(1, False), (1.9, False), (3, True)])
+def test_a_builder_of_the_symbol_library_lives_two_hours(hours: float, orphan: bool) -> None:
+    builder = CaseResource("i-1", "instance", SYMBOL_LIBRARY, NOW - timedelta(hours=hours))
+    assert builder.valid_case
+    reason = why_orphan(builder, None, now=NOW, limit=LIMIT)
+    assert reason == (f"no build of a symbol table takes {hours:.1f} hours" if orphan else None)

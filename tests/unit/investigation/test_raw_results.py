@@ -9,16 +9,16 @@ import pytest
 from pydantic import ValidationError
 
 from forensics.investigation.raw_results import from_status_line
-from forensics.models.results import Investigation, ToolResults
+from forensics.models.results import Investigation, SentDocument, StoredArtifact, ToolResults
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 ITEM = Investigation(
     activity="investigate_clamav",
     evidence_id="disk-vol-1",
     outcome="PENDING",
-    document={"name": "forensics-investigate_clamav_linux"},
+    document=SentDocument(name="forensics-investigate_clamav_linux"),
 )
-RAW = {"uri": "s3://e/k", "sha256": "ab" * 32, "bytes": 10}
+RAW = StoredArtifact(uri="s3://e/k", sha256="ab" * 32, bytes=10)
 
 
 def made(**said: Any) -> ToolResults:
@@ -33,7 +33,7 @@ def test_hits_become_findings_with_their_place() -> None:
     (finding,) = results.findings
     assert (finding.title, finding.source, finding.severity.value) == ("clamav matched X.Y", "/bin/x", "critical")
     assert results.provenance[0].argv == ("forensics-investigate_clamav_linux",)
-    assert results.input["raw_sha256"] == RAW["sha256"]
+    assert results.input["raw_sha256"] == RAW.sha256
     assert results.gaps == ()
     assert ToolResults.model_validate_json(results.model_dump_json(by_alias=True)) == results
 

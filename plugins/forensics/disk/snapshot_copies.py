@@ -1,0 +1,223 @@
+"""Gets each snapshot of a case into the forensic account: shared, if need be re-encrypted, copied and locked there."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Self
+
+from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
+from forensics.aws.hook import CaseSessions
+from forensics.aws.kms import KeyGateway
+from forensics.case.recorder import CaseRecorder
+from forensics.disk.kms_rules import CopyRoute, destination, route_for
+from forensics.errors import AccessDeniedError, AwsError, SnapshotError, ThrottledError
+from forensics.models.case import Case, Milestone, TimelineKind
+from forensics.models.disk import KeyFacts, Route, SnapshotLock
+from forensics.models.evidence import DiskEvidence, Outcome
+from forensics.naming import TAG_CASE, TAG_PURPOSE, TAG_SOURCE, tags
+from forensics.settings import Settings, names
+
+COPY_PURPOSE = "evidence-copy"
+MEMBER_COPY_PURPOSE = "evidence-member-copy"
+
+log = logging.getLogger(__name__)
+
+
+def copy_region(case: Case, settings: Settings) -> str:
+    """The Region that a case's copies go to."""
+    return destination(case.region, home=settings.region, may_leave=names(settings.cross_region_from))
+
+
+@dataclass
+class CopyRound:
+    """What one pass over all disks of a case found: evidence ids with a complete copy, and what is still open.
+
+    ``in_account`` and ``copies`` are ids of pending snapshots, in the target's and in the forensic account;
+    ``over_quota`` names the disks that AWS has no room for at the moment.
+    """
+
+    complete: set[str] = field(default_factory=set)
+    in_account: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
+    over_quota: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CopyAccounts:
+    """The two ends of the copies: the target's account, and the forensic account in the Region that the copies go to."""
+
+    source: EbsGateway
+    source_keys: KeyGateway
+    forensic: EbsGateway
+    forensic_keys: KeyGateway
+    grantee: str  # ARN of the forensic account's role that copies
+
+    @classmethod
+    def of(cls, sessions: CaseSessions, region: str) -> Self:
+        """Both ends under the case's own sessions."""
+        source, forensic = sessions.target("acquire"), sessions.forensic(region=region)
+        return cls(
+            source=EbsGateway.of(source),
+            source_keys=KeyGateway.of(source),
+            forensic=EbsGateway.of(forensic),
+            forensic_keys=KeyGateway.of(forensic),
+            grantee=sessions.role_arn(sessions.forensic_scope()),
+        )
+
+
+class SnapshotCopies:
+    """Copies of a case's snapshots; each pass continues from what AWS shows, so that repeating it is safe."""
+
+    def __init__(self, recorder: CaseRecorder, accounts: CopyAccounts, settings: Settings) -> None:
+        self._recorder = recorder
+        self._accounts = accounts
+        self._settings = settings
+
+    @classmethod
+    def of(cls, recorder: CaseRecorder, sessions: CaseSessions) -> Self:
+        """The copies of a case under its own sessions."""
+        region = copy_region(recorder.case, sessions.settings)
+        return cls(recorder, CopyAccounts.of(sessions, region), sessions.settings)
+
+    def advance(self) -> CopyRound:
+        """Take every disk one step further. A disk that cannot be copied does not keep the others from being copied."""
+        items = [e for e in self._recorder.disks() if e.origin.snapshot_id]
+        if not items:
+            raise SnapshotError("there is no snapshot to copy", next_action="clear disk.snapshot_volumes")
+        originals = self._accounts.source.snapshots([str(e.origin.snapshot_id) for e in items])
+        raise_if_failed(originals, what="snapshot")
+        self._recorder.milestone(Milestone.SNAPSHOTS_COMPLETE)
+        by_id = {s.id: s for s in originals}
+        found = CopyRound()
+        for evidence in items:
+            if evidence.outcome is Outcome.ACQUIRED:
+                continue
+            try:
+                self._advance_disk(evidence, by_id[str(evidence.origin.snapshot_id)], found)
+            except ThrottledError as error:
+                found.over_quota.append(f"{evidence.evidence_id}: {error}")
+            except AwsError as error:
+                self._update(evidence.evidence_id, reason=str(error)[:1000])
+                log.warning("%s: %s", evidence.evidence_id, error)
+        return found
+
+    def _advance_disk(self, evidence: DiskEvidence, original: Snapshot, found: CopyRound) -> None:
+        made = self._made(self._accounts.forensic, COPY_PURPOSE, original)
+        usable = [s for s in made if s.state != "error"]
+        if usable:
+            self._lock_copy(evidence, usable[0], found)
+            return
+        route = self._choose_route(evidence, original, failed=made)
+        if route.route is Route.BLOCKED:
+            self._update(evidence.evidence_id, reason=route.reason, next_action=route.next_action)
+            return
+        shared = original
+        if route.route is Route.REENCRYPT:
+            shared = self._copy_in_account(evidence, original)
+            if shared.state != "completed":
+                found.in_account.append(shared.id)
+                return
+        self._lock_copy(evidence, self._copy(evidence, original, shared), found)
+
+    def _made(self, ebs: EbsGateway, purpose: str, original: Snapshot) -> list[Snapshot]:
+        """Copies of a snapshot that this case has made in an account, failed ones included."""
+        marks = {TAG_CASE: self._recorder.case_id, TAG_PURPOSE: purpose, TAG_SOURCE: original.id}
+        return ebs.find_snapshots(tags=marks)
+
+    def _copy(self, evidence: DiskEvidence, original: Snapshot, shared: Snapshot) -> Snapshot:
+        """Share a snapshot (the original, or its re-encrypted copy) and copy it to the forensic account."""
+        case, forensic = self._recorder.case, self._accounts.forensic
+        self._accounts.source.share(shared.id, account_id=self._settings.forensic_account_id)
+        copy_id = forensic.copy(
+            shared.id,
+            source_region=case.region,
+            kms_key_id=self._evidence_key(),
+            description=f"Forensic evidence of case {case.case_id}: copy of {original.id}",
+            tags=tags(case.case_id, COPY_PURPOSE, source=original.id, volume=str(evidence.origin.volume_id)),
+        )
+        return forensic.snapshots([copy_id])[0]
+
+    def _lock_copy(self, evidence: DiskEvidence, copy: Snapshot, found: CopyRound) -> None:
+        """Lock a copy (once) and record it; it is awaited unless it is complete."""
+        forensic = self._accounts.forensic
+        known = self._recorder.disk(evidence.evidence_id) or evidence
+        if known.origin.copy_id != copy.id or "copy" not in known.lock:
+            lock = self._lock(forensic, copy.id)
+            origin = known.origin.model_copy(update={"copy_id": copy.id, "copy_region": forensic.region})
+            self._recorder.save_evidence(
+                known.model_copy(update={"origin": origin, "lock": {**known.lock, "copy": lock}})
+            )
+        if copy.state == "completed":
+            found.complete.add(evidence.evidence_id)
+        else:
+            found.copies.append(copy.id)
+
+    def _choose_route(self, evidence: DiskEvidence, original: Snapshot, *, failed: list[Snapshot]) -> CopyRoute:
+        """Decide the route, grant the key when the route asks for it, and record both."""
+        keys = self._accounts.source_keys
+        key = keys.describe(original.kms_key_id) if original.encrypted and original.kms_key_id else None
+        of_key = any("key" in s.message.lower() for s in failed)
+        route = self._route(original, key, failed_before=of_key)
+        if route.route is Route.GRANT and key:
+            try:
+                keys.grant(key.arn, principal=self._accounts.grantee, name=self._recorder.case_id)
+            except AccessDeniedError as error:
+                log.warning("%s", error)
+                route = self._route(original, key, failed_before=True)
+        self._update(evidence.evidence_id, key_case=route.case, route=route.route, why=route.reason)
+        messages = [f"copy {s.id} ended in error: {s.message or 'AWS gave no reason'}" for s in failed]
+        line = "; ".join([f"{original.id} → {route.route.value}: {route.reason}", *messages])
+        self._recorder.note(line[:900], kind=TimelineKind.EVIDENCE, evidence_id=evidence.evidence_id)
+        return route
+
+    def _route(self, original: Snapshot, key: KeyFacts | None, *, failed_before: bool) -> CopyRoute:
+        return route_for(
+            encrypted=original.encrypted,
+            key=key,
+            account_id=self._recorder.case.account_id,
+            forensic_account_id=self._settings.forensic_account_id,
+            failed_before=failed_before,
+        )
+
+    def _copy_in_account(self, evidence: DiskEvidence, original: Snapshot) -> Snapshot:
+        """The copy in the target's own account under its forensic key: made once, locked while it is pending."""
+        case_id, source = self._recorder.case_id, self._accounts.source
+        key = self._accounts.source_keys.resolve(self._settings.member_key_alias)
+        usable = [s for s in self._made(source, MEMBER_COPY_PURPOSE, original) if s.state != "error"]
+        if usable:
+            made = usable[0]
+        else:
+            made_id = source.copy(
+                original.id,
+                source_region=source.region,
+                kms_key_id=key,
+                description=f"Forensic evidence of case {case_id}: {original.id} under the forensic key",
+                tags=tags(case_id, MEMBER_COPY_PURPOSE, source=original.id),
+            )
+            made = source.snapshots([made_id])[0]
+        known = self._recorder.disk(evidence.evidence_id) or evidence
+        if known.origin.member_copy_id != made.id:
+            lock = self._lock(source, made.id)
+            origin = known.origin.model_copy(update={"member_copy_id": made.id})
+            self._recorder.save_evidence(
+                known.model_copy(update={"origin": origin, "lock": {**known.lock, "member_copy": lock}})
+            )
+        return made
+
+    def _lock(self, ebs: EbsGateway, snapshot_id: str) -> SnapshotLock:
+        lock = ebs.lock(snapshot_id, days=self._settings.retention_days)
+        return SnapshotLock.model_validate(lock, from_attributes=True)
+
+    def _evidence_key(self) -> str:
+        """The forensic account's evidence key in the Region that the copies go to."""
+        if self._accounts.forensic.region == self._settings.region:
+            return self._settings.evidence_key_arn
+        return self._accounts.forensic_keys.resolve(self._settings.evidence_key_alias)
+
+    def _update(self, item: str, *, reason: str | None = None, **origin: str | None) -> None:
+        """Record something about a disk's lineage; ``reason`` replaces the recorded one when it is given."""
+        known = self._recorder.disk(item)
+        if known is not None:
+            update = {"origin": known.origin.model_copy(update=origin), "reason": reason or known.reason}
+            self._recorder.save_evidence(known.model_copy(update=update))

@@ -1,0 +1,204 @@
+"""Runs the selected documents on the evidence of one kind: one pinned command for each document and item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from forensics import case_keys
+from forensics.aws.ssm import SsmGateway
+from forensics.case.recorder import CaseRecorder
+from forensics.document_registry import Selection, select
+from forensics.errors import ForensicsError, InvestigationError
+from forensics.investigation.analysis_inputs import AnalysisInputs, Gets
+from forensics.investigation.artifacts import EXPECTED, import_artifacts, result_key, revoke_manifest
+from forensics.investigation.evidence_selection import examinable
+from forensics.manifest import MANIFEST, render
+from forensics.models.case import TimelineKind
+from forensics.models.custody import CustodyAction
+from forensics.models.documents import Document
+from forensics.models.evidence import Outcome
+from forensics.models.results import Investigation, SentDocument
+from forensics.settings import Settings
+
+
+@dataclass(frozen=True)
+class Job:
+    """One document to run on one item of evidence."""
+
+    document: Document
+    item: str
+
+    @property
+    def key(self) -> str:
+        """Sort key of its record in the case store."""
+        return result_key(self.document.activity, self.item)
+
+
+class Analysis:
+    """The analysis of one kind of evidence of a case."""
+
+    def __init__(self, recorder: CaseRecorder, inputs: AnalysisInputs, *, ssm: SsmGateway, settings: Settings) -> None:
+        self._recorder = recorder
+        self._inputs = inputs
+        self._ssm = ssm
+        self._settings = settings
+
+    # ------------------------------------------------------------------ what is to be done
+    def open_jobs(self, items: list[str]) -> list[Job]:
+        """The jobs on these items that have not succeeded yet; the timeline names the documents when there are any."""
+        selection = self._select()
+        jobs = [Job(document, item) for document in selection.chosen for item in items]
+        left = [job for job in jobs if not self._done(job)]
+        if left:
+            names = ", ".join(d.name for d in selection.chosen)
+            rest = f" (not: {'; '.join(selection.left_out)})" if selection.left_out else ""
+            what = f"documents for {self._inputs.kind.value}: {names}{rest}"
+            self._recorder.note(what, kind=TimelineKind.INVESTIGATION)
+        return left
+
+    def _select(self) -> Selection:
+        target = self._recorder.target()
+        return select(
+            self._inputs.kind,
+            platform=target.platform if target else "linux",
+            os=f"{target.ssm.platform_name or ''} {target.ssm.platform_version or ''}".strip() if target else "",
+            finding_types=[t for finding in self._recorder.findings() for t in finding.types],
+        )
+
+    def _done(self, job: Job) -> bool:
+        found = self._recorder.get(job.key, Investigation)
+        return found is not None and found.succeeded and not self._inputs.worth_repeating(found)
+
+    # ------------------------------------------------------------------ sending
+    def start(self, jobs: list[Job], items: list[str], *, instance_id: str) -> list[list[str]]:
+        """Check the items and send a command for each job; returns pairs of command id and instance id."""
+        self._inputs.check(items)
+        return [[self._send(job, instance_id), instance_id] for job in jobs]
+
+    def _send(self, job: Job, instance_id: str) -> str:
+        comment = f"{self._recorder.case_id} {job.document.activity} {job.item}"
+        running = self._ssm.find_command(instance_id=instance_id, comment=comment)
+        known = self._recorder.get(job.key, Investigation)
+        if known and known.outcome is Outcome.PENDING and known.instance_id == instance_id:
+            if known.command_id:
+                return known.command_id  # an earlier try's: running, or ended and not imported yet
+            if running:
+                # A process was lost between sending the command and recording its id.
+                self._record_sent(known.model_copy(update={"command_id": running}))
+                return running
+        if known:
+            revoke_manifest(self._recorder, known)
+        given = self._inputs.find(job.item, instance_id=instance_id)
+        record = self._pending_record(job, instance_id)
+        # Recorded first: if this process is lost, the manifest's place is known and it can be revoked.
+        self._recorder.put(job.key, record)
+        command_id = self._send_document(job, record, gets=given.gets, parameters=given.parameters, comment=comment)
+        self._record_sent(record.model_copy(update={"command_id": command_id}))
+        return command_id
+
+    def _pending_record(self, job: Job, instance_id: str) -> Investigation:
+        document, now = job.document, datetime.now(UTC)
+        prefix = f"{self._recorder.case_id}/{job.item}/{document.activity}-{now:%Y%m%dT%H%M%S%fZ}"
+        return Investigation(
+            activity=document.activity,
+            tool=document.tool,
+            evidence_id=job.item,
+            outcome=Outcome.PENDING,
+            output=document.output,
+            instance_id=instance_id,
+            document=SentDocument(
+                name=document.name,
+                version=self._ssm.document_version(document.name),
+                sha256=document.sha256,
+                landing_prefix=prefix,
+            ),
+            started_at=now,
+        )
+
+    def _send_document(
+        self, job: Job, record: Investigation, *, gets: Gets, parameters: dict[str, str], comment: str
+    ) -> str:
+        seconds = self._settings.investigation_timeout_seconds
+        limit = {"ExecutionTimeout": str(seconds)} if job.document.takes_limit else {}
+        url = self._publish(job.document, prefix=record.document.landing_prefix, gets=gets)
+        given = {"CaseId": self._recorder.case_id, "EvidenceId": job.item, "ManifestUrl": url, **limit, **parameters}
+        return self._ssm.send(
+            document=record.document.name,
+            version=record.document.version,
+            sha256=record.document.sha256,
+            instance_id=str(record.instance_id),
+            parameters=given,
+            comment=comment,
+            timeout_seconds=seconds,
+            # When there are more commands than the agent runs at a time, the others wait.
+            delivery_seconds=seconds,
+        )
+
+    def _publish(self, document: Document, *, prefix: str, gets: Gets) -> str:
+        """Write the manifest; returns its URL."""
+        gateways = self._recorder.gateways
+        offers = {name: (o.sha256, gateways.tools.get_url(o.key)) for name, o in document.offers.items()}
+        # The results are uploaded when the tools have ended: their URLs have to outlive the command.
+        seconds = self._settings.investigation_timeout_seconds + 900
+        puts = {
+            name: gateways.landing.put_url(f"{prefix}/{name}", seconds=seconds) for name in EXPECTED[document.output]
+        }
+        return gateways.landing.publish(f"{prefix}/{MANIFEST}", text=render(gets={**gets, **offers}, puts=puts))
+
+    def _record_sent(self, record: Investigation) -> None:
+        self._recorder.put(result_key(record.activity, record.evidence_id), record)
+        self._recorder.custody(
+            CustodyAction.EVIDENCE_ACCESSED,
+            evidence_id=record.evidence_id,
+            detail={
+                "activity": record.activity,
+                "command_id": record.command_id,
+                "instance_id": record.instance_id,
+                "document_sha256": record.document.sha256,
+            },
+        )
+        what = f"{record.activity} of {record.evidence_id} started"
+        self._recorder.note(what, kind=TimelineKind.INVESTIGATION, evidence_id=record.evidence_id)
+
+    # ------------------------------------------------------------------ results
+    def import_results(self) -> dict[str, int]:
+        """Import the artifacts of every command; returns the number of findings of each.
+
+        Every result is imported before :class:`InvestigationError` names the commands that failed.
+        """
+        done: dict[str, int] = {}
+        failed = []
+        for item in self._pending():
+            name = f"{item.activity} of {item.evidence_id}"
+            try:
+                found = self._ssm.invocation(command_id=str(item.command_id), instance_id=str(item.instance_id))
+                done[name] = import_artifacts(self._recorder, item, found)
+            except ForensicsError as error:
+                failed.append(f"{name}: {error}")
+                update = {"outcome": Outcome.FAILED, "reason": str(error)[:1500], "ended_at": datetime.now(UTC)}
+                self._recorder.put(result_key(item.activity, item.evidence_id), item.model_copy(update=update))
+        if failed:
+            raise InvestigationError(
+                f"investigation failed: {'; '.join(failed)}",
+                next_action="look at the command's output in SSM and at the forensic AMI's tools, "
+                "then clear the investigation tasks to run it again",
+            )
+        self._announce(done)
+        return done
+
+    def _pending(self) -> list[Investigation]:
+        mine = set(examinable(self._recorder.evidence(), self._inputs.kind))
+        records = self._recorder.gateways.store.items(self._recorder.case_id, case_keys.RESULT)
+        found = [Investigation.model_validate(data) for _, data in records]
+        return [i for i in found if i.evidence_id in mine and i.outcome is Outcome.PENDING and i.command_id]
+
+    def _announce(self, done: dict[str, int]) -> None:
+        kind = self._inputs.kind.value
+        self._recorder.announce(
+            f"investigated:{kind}",
+            f"Investigation of {kind} done: {sum(done.values())} findings",
+            lines=[f"{name}: {count} findings" for name, count in done.items()],
+            facts={"findings": done},
+            once=False,
+        )

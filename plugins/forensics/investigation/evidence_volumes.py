@@ -1,0 +1,97 @@
+"""Volumes made from the acquired disks' snapshot copies, for the forensic instance to examine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from forensics.aws.ebs import EbsGateway
+from forensics.aws.ec2 import Ec2Gateway
+from forensics.aws.session import AwsSession
+from forensics.case.recorder import CaseRecorder
+from forensics.errors import InvestigationError
+from forensics.investigation.forensic_instance import VOLUME_PURPOSE
+from forensics.models.case import TimelineKind
+from forensics.models.custody import CustodyAction
+from forensics.naming import TAG_CASE, TAG_EVIDENCE, tags
+
+# Names only: documents find volumes by id. EC2 accepts sd[f-p] and xvd[b-c][a-z].
+DEVICES = tuple(
+    [f"/dev/sd{a}" for a in "fghijklmnop"] + [f"/dev/xvd{a}{b}" for a in "bc" for b in "abcdefghijklmnopqrstuvwxyz"]
+)
+
+
+@dataclass(frozen=True)
+class AnalysisVolume:
+    """A volume made from one acquired disk, in the state that EC2 shows."""
+
+    evidence_id: str
+    volume_id: str
+    state: str
+
+
+class EvidenceVolumes:
+    """The analysis volumes of one case, for one forensic instance.
+
+    :param zone: Availability Zone of the instance: a volume is attached only in its own zone
+    """
+
+    def __init__(self, recorder: CaseRecorder, ebs: EbsGateway, *, instance_id: str, zone: str) -> None:
+        self._recorder = recorder
+        self._ebs = ebs
+        self._instance_id = instance_id
+        self._zone = zone
+
+    @classmethod
+    def of(cls, recorder: CaseRecorder, account: AwsSession, *, instance_id: str) -> Self:
+        """The volumes in a session's account and Region."""
+        zone = Ec2Gateway.of(account).zone(instance_id)
+        return cls(recorder, EbsGateway.of(account), instance_id=instance_id, zone=zone)
+
+    def create(self, items: list[str]) -> list[AnalysisVolume]:
+        """A volume of each disk (evidence ids), in the order of the ids; an earlier try's is used again."""
+        return [self._find(item) or self._create(item) for item in sorted(items)]
+
+    def _find(self, item: str) -> AnalysisVolume | None:
+        for volume in self._ebs.find_volumes(tags={TAG_CASE: self._recorder.case_id, TAG_EVIDENCE: item}):
+            holders = {a["InstanceId"] for a in volume.get("Attachments", [])}
+            usable = volume["State"] in {"creating", "available", "in-use"}
+            if usable and volume["AvailabilityZone"] == self._zone and holders <= {self._instance_id}:
+                return AnalysisVolume(item, str(volume["VolumeId"]), str(volume["State"]))
+        return None
+
+    def _create(self, item: str) -> AnalysisVolume:
+        evidence, here = self._recorder.disk(item), self._ebs.region
+        if evidence is None:
+            msg = f"evidence {item} is not recorded"
+            raise InvestigationError(msg)
+        copy_id = str(evidence.origin.copy_id)
+        if (region := evidence.origin.copy_region or here) != here:
+            msg = f"{item} stays in {region}: policy keeps it from being copied to {here}, where it would be examined"
+            raise InvestigationError(
+                msg, next_action="see forensics.cross_region_from; or examine the copy manually in its Region"
+            )
+        made = self._ebs.create_volume(
+            copy_id,
+            zone=self._zone,
+            token=f"{copy_id}-{self._instance_id}"[-64:],
+            tags=tags(self._recorder.case_id, VOLUME_PURPOSE, evidence=item, source=copy_id),
+        )
+        return AnalysisVolume(item, made, "creating")
+
+    def plan_attachment(self, volumes: list[AnalysisVolume]) -> list[list[str]]:
+        """Evidence id, volume id and device name of each volume to attach.
+
+        Each is in the ledger before it is attached: from then on the instance may read the copy.
+        """
+        attach = [[v.evidence_id, v.volume_id, device] for v, device in zip(volumes, DEVICES, strict=False)]
+        for item, volume_id, _ in attach:
+            self._recorder.custody(
+                CustodyAction.EVIDENCE_ACCESSED,
+                evidence_id=item,
+                detail={"volume_id": volume_id, "instance_id": self._instance_id},
+                once=f"attached-{volume_id}",
+            )
+            what = f"{item} is attached to the forensic instance as {volume_id}"
+            self._recorder.note(what, kind=TimelineKind.INVESTIGATION, evidence_id=item)
+        return attach

@@ -1,0 +1,103 @@
+"""The forensic instance: a disposable machine from the forensic AMI that a case (or the symbol library) launches and removes."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from forensics.aws.ebs import EbsGateway
+from forensics.aws.ec2 import Ec2Gateway
+from forensics.aws.session import AwsSession
+from forensics.aws.ssm import SsmGateway
+from forensics.case.recorder import CaseRecorder
+from forensics.errors import InvestigationError
+from forensics.investigation.artifacts import revoke_unfinished
+from forensics.models.case import TimelineKind
+from forensics.naming import TAG_CASE, TAG_PURPOSE, tags
+from forensics.settings import Settings, names
+
+INSTANCE_PURPOSE = "forensic-instance"
+VOLUME_PURPOSE = "analysis-volume"
+
+
+class ForensicInstance:
+    """The forensic instance of one owner, found by its tags.
+
+    :param owner: a case id, or the symbol library's
+    """
+
+    def __init__(self, owner: str, *, ec2: Ec2Gateway, ssm: SsmGateway) -> None:
+        self._owner = owner
+        self._ec2 = ec2
+        self._ssm = ssm
+
+    @classmethod
+    def of(cls, owner: str, account: AwsSession) -> Self:
+        """The instance in a session's account and Region."""
+        return cls(owner, ec2=Ec2Gateway.of(account), ssm=SsmGateway.of(account))
+
+    def _states(self) -> dict[str, str]:
+        """State of each of the owner's instances that is not terminated, by id."""
+        return dict(self._ec2.find_instances(tags={TAG_CASE: self._owner, TAG_PURPOSE: INSTANCE_PURPOSE}))
+
+    def living(self) -> str | None:
+        """The instance that is starting or running, or None."""
+        return next((i for i, state in self._states().items() if state in {"pending", "running"}), None)
+
+    def running(self) -> str | None:
+        """The instance that is running, or None."""
+        return next((i for i, state in self._states().items() if state == "running"), None)
+
+    def launch(self, settings: Settings, *, token: str) -> str:
+        """Launch an instance from the forensic AMI; the same token gives the same instance. Returns its id."""
+        return self._ec2.run_instance(
+            image_id=self._ssm.parameter(settings.ami_parameter),
+            types=names(settings.analysis_instance_types),
+            token=token,
+            subnet_id=settings.analysis_subnet_id,
+            group_id=settings.analysis_security_group_id,
+            profile=settings.analysis_instance_profile,
+            tags=tags(self._owner, INSTANCE_PURPOSE),
+        )
+
+    def terminate(self) -> tuple[list[str], list[str]]:
+        """Terminate every instance of the owner; returns those asked to terminate now, and all that are on their way out."""
+        found = self._states()
+        living = [i for i, state in found.items() if state != "shutting-down"]
+        self._ec2.terminate(living)
+        return living, list(found)
+
+
+def running_instance(recorder: CaseRecorder, account: AwsSession) -> str:
+    """The case's running forensic instance; raises :class:`InvestigationError` when there is none."""
+    found = ForensicInstance.of(recorder.case_id, account).running()
+    if found is None:
+        msg = f"case {recorder.case_id} has no running forensic instance"
+        raise InvestigationError(
+            msg, next_action="clear investigation.launch_forensic_instance and its downstream tasks"
+        )
+    return found
+
+
+def terminate_instances(recorder: CaseRecorder, account: AwsSession) -> list[str]:
+    """Terminate every forensic instance of the case and revoke its manifests; returns those on their way out."""
+    living, found = ForensicInstance.of(recorder.case_id, account).terminate()
+    revoke_unfinished(recorder)
+    if living:
+        recorder.note(f"forensic instance {', '.join(living)} is terminated", kind=TimelineKind.INVESTIGATION)
+    return found
+
+
+def delete_volumes(recorder: CaseRecorder, account: AwsSession) -> list[str]:
+    """Delete the case's analysis volumes that are not attached; returns their ids. Evidence (snapshots) is not touched."""
+    ebs = EbsGateway.of(account)
+    found = ebs.find_volumes(tags={TAG_CASE: recorder.case_id, TAG_PURPOSE: VOLUME_PURPOSE})
+    free = [str(v["VolumeId"]) for v in found if v["State"] == "available"]
+    for volume_id in free:
+        ebs.delete_volume(volume_id)
+    return free
+
+
+def remove_forensic_resources(recorder: CaseRecorder, account: AwsSession) -> None:
+    """Clean up without waiting, where a case ends and no teardown follows."""
+    terminate_instances(recorder, account)
+    delete_volumes(recorder, account)

@@ -1,0 +1,102 @@
+"""Results of a newer toolkit are read, hostile ones are bounded; a record says how an analysis ended."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from forensics.models.evidence import Outcome
+from forensics.models.results import (
+    Investigation,
+    SentDocument,
+    StoredArtifact,
+    ToolFinding,
+    ToolResults,
+    lacks_symbols,
+)
+
+RESULTS = {
+    "schema": "forensics.results/1",
+    "case_id": "fc-20261124-0123456789",
+    "evidence_id": "disk-vol-1",
+    "tool": "disk",
+    "started": "2026-11-24T08:00:00Z",
+    "ended": "2026-11-24T08:01:00Z",
+}
+
+
+def test_fields_of_a_newer_toolkit_are_ignored() -> None:
+    finding = {"id": "f", "title": "Cron job", "data": {"a": [1, {"b": None}]}, "more": 1}
+    made = ToolResults.model_validate({**RESULTS, "findings": [finding], "input": {"bytes": 5}, "more": {}})
+    assert made.findings[0].data == {"a": [1, {"b": None}]}
+    assert ToolResults.model_validate_json(made.model_dump_json(by_alias=True)) == made
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": "forensics.results/2"},
+        {"started": "2026-11-24T08:00:00"},
+        {"findings": [{"id": "f"}]},
+        {"findings": [{"id": "f", "title": "t" * 501}]},
+        {"findings": [{"id": "f", "title": "t", "technique": "T1"}]},
+        {"findings": [{"id": "f", "title": "t", "severity": "huge"}]},
+        {"timeline": [{"time": "yesterday", "what": "x"}]},
+        {"gaps": [{"what": "x"}]},
+    ],
+)
+def test_results_of_another_form_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ToolResults.model_validate({**RESULTS, **change})
+
+
+def test_data_of_a_finding_is_json() -> None:
+    with pytest.raises(ValidationError):
+        ToolFinding.model_validate({"id": "f", "title": "t", "data": {"a": object()}})
+
+
+STORED = {
+    "activity": "investigate_disk",
+    "evidence_id": "disk-vol-1",
+    "outcome": "PARTIAL",
+    "reason": "no symbol table for 6.1.0-test",
+    "document": {"name": "forensics-investigate_disk_linux", "version": "7", "sha256": "d", "landing_prefix": "p"},
+    "artifacts": {"raw": {"uri": "s3://e/k", "sha256": "a", "bytes": 3}},
+}
+
+
+def test_a_stored_record_is_read_as_its_model_and_written_as_it_was() -> None:
+    record = Investigation.model_validate(STORED)
+    assert (record.outcome, record.succeeded, record.without_symbols) == (Outcome.PARTIAL, True, True)
+    assert record.artifacts["raw"] == StoredArtifact(uri="s3://e/k", sha256="a", bytes=3)
+    written = json.loads(record.model_dump_json())
+    assert {name: written[name] for name in STORED} == STORED
+    assert Investigation.model_validate({**STORED, "document": {}}).document == SentDocument()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "succeeded"),
+    [(Outcome.PENDING, False), (Outcome.DONE, True), (Outcome.PARTIAL, True), (Outcome.FAILED, False)],
+)
+def test_only_an_analysis_with_results_has_succeeded(outcome: Outcome, succeeded: bool) -> None:
+    assert Investigation(activity="a", evidence_id="e", outcome=outcome).succeeded is succeeded
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "lacking"),
+    [
+        (Outcome.PARTIAL, "no symbol table for 6.1.0-test; trigger symbol_library", True),
+        (Outcome.PARTIAL, "no symbol table for Windows: the manifest offers none", True),
+        (Outcome.PARTIAL, "1 of 40 plugins failed", False),
+        (Outcome.PARTIAL, None, False),
+        (Outcome.DONE, "no symbol table", False),
+        (Outcome.FAILED, "no symbol table", False),
+    ],
+)
+def test_a_partial_analysis_that_had_no_symbols_is_recognised(
+    outcome: Outcome, reason: str | None, lacking: bool
+) -> None:
+    assert lacks_symbols(outcome, reason) is lacking
