@@ -347,6 +347,11 @@ class TaskInstance:
     max_tries: int = 2
     task_id: str = "step"
     states: dict[str, str] = field(default_factory=dict)
+    pushed: dict[str, object] = field(default_factory=dict)
+
+    def xcom_push(self, key: str, value: object) -> None:
+        """Keep a value."""
+        self.pushed[key] = value
 
     def get_task_states(
         self, *, dag_id: str, run_ids: list[str], task_ids: list[str] | None = None

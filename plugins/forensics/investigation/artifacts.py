@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from forensics import case_keys
 from forensics.aws.ssm import Invocation
+from forensics.case.gaps import tool_gaps
 from forensics.case.recorder import CaseRecorder
 from forensics.errors import DigestMismatchError, InvestigationError
 from forensics.investigation.raw_results import from_status_line
@@ -66,6 +67,7 @@ def take_over(recorder: CaseRecorder, item: Investigation, found: Invocation | N
     if item.output is Output.RAW:
         artifacts["results"] = _made_results(recorder, item, said, artifacts["raw"])
     results = _results(recorder, item, artifacts)
+    missed = tool_gaps(results)
     outcome = Outcome.PARTIAL if said["status"] == "partial" else Outcome.DONE
     record = {
         "outcome": outcome.value,
@@ -73,11 +75,11 @@ def take_over(recorder: CaseRecorder, item: Investigation, found: Invocation | N
         "artifacts": artifacts,
         "ended_at": datetime.now(UTC),
         "findings": len(results.findings),
-        "gaps": len(results.gaps),
+        "gaps": len(missed),
     }
     recorder.put(result_key(item.activity, item.evidence_id), item.model_copy(update=record))
     recorder.note(
-        f"{item.activity} of {item.evidence_id}: {len(results.findings)} findings, {len(results.gaps)} gaps",
+        f"{item.activity} of {item.evidence_id}: {len(results.findings)} findings, {len(missed)} gaps",
         kind=TimelineKind.INVESTIGATION,
         evidence_id=item.evidence_id,
     )

@@ -10,10 +10,10 @@ from pydantic import Field
 from forensics.models.base import Model
 from forensics.models.results import (
     Confidence,
-    Gap,
     Investigation,
     ResultSeverity,
     ToolFinding,
+    ToolGap,
     ToolResults,
     ToolRun,
 )
@@ -48,10 +48,10 @@ def from_status_line(
 ) -> ToolResults:
     """Return results of the common contract. Raises pydantic's ``ValidationError`` for a line that is not valid."""
     line = StatusLine.model_validate(said)
-    gaps = [Gap(what=f"{line.tool} on {item.evidence_id}", why=line.reason)] if line.status == "partial" else []
+    gaps = [ToolGap(what=f"{line.tool} on {item.evidence_id}", why=line.reason)] if line.status == "partial" else []
     missing = line.counts.get("infected", len(line.hits)) - len(line.hits)
     if missing > 0:
-        gaps.append(Gap(what=f"{missing} more matches of {line.tool}", why="only the raw output has all of them"))
+        gaps.append(ToolGap(what=f"{missing} more matches of {line.tool}", why="only the raw output has all of them"))
     return ToolResults(
         schema="forensics.results/1",
         case_id=case_id,

@@ -68,8 +68,8 @@ class ToolRun(_FromTool):
     error: str | None = None
 
 
-class Gap(_FromTool):
-    """Something that was not examined, and why."""
+class ToolGap(_FromTool):
+    """Something that a tool did not examine, and why; as a note, something that a reader should know."""
 
     what: str
     why: str
@@ -102,7 +102,8 @@ class ToolResults(_FromTool):
     timeline: tuple[ToolTimelineEntry, ...] = ()
     counts: dict[str, int] = Field(default_factory=dict)
     coverage: tuple[Coverage, ...] = ()
-    gaps: tuple[Gap, ...] = ()
+    gaps: tuple[ToolGap, ...] = ()
+    notes: tuple[ToolGap, ...] = ()
 
 
 class Investigation(Model):

@@ -63,7 +63,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Segment:
+class Stretch:
     """Consecutive lines of the timeline; ``folded`` ones are shown closed, with their number and span."""
 
     folded: bool
@@ -124,7 +124,7 @@ def _from_tools(view: CaseView) -> Iterable[Moment]:
                 yield Moment(finding.time, TOOL_KIND, what, finding.source or result.tool, result.evidence_id)
 
 
-def segments(moments: Sequence[Moment]) -> list[Segment]:
+def stretches(moments: Sequence[Moment]) -> list[Stretch]:
     """Split the axis into runs from the tools and from the case; long runs are folded, none is reordered."""
     runs: list[list[Moment]] = []
     for moment in moments[:MAX_ENTRIES]:
@@ -133,7 +133,7 @@ def segments(moments: Sequence[Moment]) -> list[Segment]:
         else:
             runs.append([moment])
     return [
-        Segment(len(run) > (FOLD_TOOL_RUN if from_tools else FOLD_CASE_RUN), from_tools, tuple(run))
+        Stretch(len(run) > (FOLD_TOOL_RUN if from_tools else FOLD_CASE_RUN), from_tools, tuple(run))
         for run in runs
         for from_tools in [run[0].kind == TOOL_KIND]
     ]

@@ -11,12 +11,15 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from forensics.case.gaps import gaps, pending
 from forensics.investigation.answers import Answer, answers
 from forensics.models.base import format_utc
 from forensics.models.case import CaseView
+from forensics.models.gaps import Gap
 from forensics.report import chronology, headline, sections
 from forensics.report import containment_summary as containment
 from forensics.report.completeness import completeness
+from forensics.report.next_steps import next_steps
 
 SCHEMA = "forensics.report/1"
 CAVEAT = (
@@ -34,7 +37,8 @@ def render_json(view: CaseView) -> str:
 def build(view: CaseView) -> dict[str, Any]:
     """The report's content as plain values; ``view`` validates back as a :class:`CaseView`."""
     state = containment.describe(view)
-    ledger = headline.ledger(view)
+    ledger = headline.chain_check(view)
+    found = gaps(view)
     return {
         "schema": SCHEMA,
         "case_id": view.case.case_id,
@@ -47,12 +51,14 @@ def build(view: CaseView) -> dict[str, Any]:
             "contained_in_words": state.sentence,
             "evidence": headline.evidence_sentence(view),
             "findings": headline.findings_sentence(view),
+            "gap_count": len(found),
         },
-        "next_steps": [asdict(step) for step in headline.next_steps(view)],
+        "next_steps": [asdict(step) for step in next_steps(view)],
         "key_times": [asdict(row) for row in chronology.key_times(view)],
         "answers": [_answer(item) for item in answers(view)],
         "completeness": asdict(completeness(view)),
-        "gaps": [asdict(gap) for gap in headline.missing(view)],
+        "gaps": [_gap(gap) for gap in found],
+        "pending": [_gap(item) for item in pending(view)],
         "custody": {
             "intact": ledger.intact,
             "in_words": ledger.sentence,
@@ -61,6 +67,11 @@ def build(view: CaseView) -> dict[str, Any]:
         "caveat": CAVEAT,
         "view": view.model_dump(mode="python", by_alias=True),
     }
+
+
+def _gap(gap: Gap) -> dict[str, str]:
+    """A gap; ``what`` and ``origin`` are what earlier versions of the document called its subject and kind."""
+    return {**gap.model_dump(mode="json"), "what": gap.subject, "origin": gap.kind.value}
 
 
 def _answer(item: Answer) -> dict[str, Any]:

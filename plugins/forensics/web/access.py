@@ -8,7 +8,8 @@ from typing import Any
 import structlog
 from fastapi import HTTPException, status
 
-CASE_DAG = "forensic_case"
+from forensics.case.addresses import CASE_DAG
+
 Access = Callable[..., Any]
 
 log = structlog.get_logger(__name__)

@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from forensics.errors import ForensicsError
+from forensics.models.base import CASE_ID_FORM
 from forensics.models.case import Case, CaseView
 from forensics.report import render_html, render_json
 from forensics.report.chronology import Moment, merged
@@ -21,7 +22,7 @@ from forensics.web.access import Access
 from forensics.web.answers import Problem, install, site_of
 from forensics.web.intake import IntakeReader, add_intake
 from forensics.web.pages import BoardRow, Site, board_page, board_row
-from forensics.web.reader import CASE_ID, CaseReader
+from forensics.web.reader import CaseReader
 
 REFRESH_SECONDS = 30
 _READERS = 8
@@ -159,7 +160,7 @@ class _Pages:
         return site_of(request, airflow=self._airflow)
 
     def _view(self, case_id: str) -> CaseView:
-        view = self._reader.case_view(case_id) if CASE_ID.fullmatch(case_id) else None
+        view = self._reader.case_view(case_id) if CASE_ID_FORM.fullmatch(case_id) else None
         if view is None:
             raise Problem(
                 404,
@@ -195,6 +196,7 @@ def _row_json(row: BoardRow) -> dict[str, Any]:
         "contained": row.contained.short if row.contained else None,
         "contained_in_words": row.contained.sentence if row.contained else None,
         "evidence": [words for _, words in row.outcomes],
+        "gap_count": row.gap_count,
         "problem": row.problem,
         "href": row.href,
         "run_href": row.run_href,

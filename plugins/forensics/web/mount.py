@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
-URL_PREFIX = "/forensics"
+from forensics.case.addresses import PAGES_PATH
+from forensics.case.ui_address import airflow_path
 
-
-def airflow_path() -> str:
-    """Path of Airflow's UI from ``[api] base_url``, without a closing slash; empty at the root of a host."""
-    from airflow.configuration import conf
-
-    return urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+URL_PREFIX = PAGES_PATH
 
 
 def build() -> Any:
