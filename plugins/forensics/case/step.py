@@ -155,9 +155,10 @@ class ForensicOperator(BaseOperator):
         return recorder
 
     def _store_links(self, context: Context) -> None:
-        ti = context["ti"]
         for link in self.operator_extra_links:
-            ti.xcom_push(key=link.xcom_key, value=link.get_link(self, ti_key=ti))
+            # As Airflow's own task runner does, with the task instance for its key.
+            address = link.get_link(self, ti_key=context["ti"])  # type: ignore[arg-type]
+            context["ti"].xcom_push(key=link.xcom_key, value=address)
 
     def _failed(self, recorder: CaseRecorder, error: Exception, context: Context) -> None:
         ti = context["ti"]

@@ -62,7 +62,7 @@ class SymbolStore:
             return self._read(key, banner=table.banner)
         self._evidence.put(table.key, content)
         message = canonical(table.model_dump(mode="json"))
-        made = self._ledger.sign(message, what=f"the symbol table {table.sha256}")
+        made = self._ledger.key.sign(message, what=f"the symbol table {table.sha256}")
         entry = {"statement": message.decode(), "signature": made.signature, "key": made.key.arn}
         self._evidence.put(key, canonical(entry), content_type="application/json")
         return table

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from forensics.aws.case_store import CaseStore, case_pk
+from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.aws.s3 import StoredObject
 from forensics.custody import ledger as custody_ledger
 from forensics.custody.chain import GENESIS, verify_chain
@@ -63,7 +64,12 @@ class Shelf:
 @pytest.fixture
 def ledger(store: CaseStore, dynamodb: Any) -> CustodyLedger:
     """A ledger on the store."""
-    return CustodyLedger(dynamodb, Signer(), store=store, signing_key="key/signing", actor="custodian")
+    return CustodyLedger(
+        dynamodb,
+        key=SigningKeyGateway(Signer(), key_id="key/signing"),
+        store=store,
+        actor="custodian",  # type: ignore[arg-type]
+    )
 
 
 def test_an_empty_ledger_has_the_genesis_head(ledger: CustodyLedger) -> None:
