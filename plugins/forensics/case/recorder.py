@@ -1,4 +1,4 @@
-"""The recorder of one case: everything a step records about it, written once here instead of in every step."""
+"""The recorder of one case: everything that steps read and record about it, in one place."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Notified(Model):
 
 @dataclass(frozen=True)
 class CaseGateways:
-    """Everything in the forensic account that is not an instance."""
+    """A case's stores, ledger and topic in the forensic account."""
 
     store: CaseStore
     evidence: EvidenceStore
@@ -76,7 +76,7 @@ class CaseGateways:
         )
 
     def list_cases(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Case], str | None]:
-        """Newest cases first."""
+        """A page of cases, newest first, and where the next page starts (None: there is none)."""
         return self.store.list_cases(limit=limit, cursor=cursor)
 
     def view(self, case_id: str) -> CaseView | None:
@@ -85,7 +85,7 @@ class CaseGateways:
 
 
 class CaseRecorder:
-    """Records of one case."""
+    """What is known about one case, and how a step adds to it; ``ui_url`` is the address of Airflow's UI for links in messages."""
 
     def __init__(self, case: Case, gateways: CaseGateways, *, step: str, ui_url: str = "") -> None:
         self.case = case
@@ -134,7 +134,7 @@ class CaseRecorder:
         return [e for e in self.evidence() if isinstance(e, DiskEvidence)]
 
     def evidence_item(self, evidence_id: str) -> AnyEvidence | None:
-        """One piece of evidence."""
+        """One piece of evidence by its id; None when it is not recorded."""
         data = self.gateways.store.data(self.case_id, f"{case_keys.EVIDENCE}{evidence_id}")
         return None if data is None else read_evidence(data)
 
@@ -154,7 +154,7 @@ class CaseRecorder:
         return found if isinstance(found, DiskEvidence) else None
 
     def view(self) -> CaseView:
-        """The whole case."""
+        """The whole case as it is now; raises :class:`CaseError` when it no longer exists."""
         view = self.gateways.view(self.case_id)
         if view is None:
             msg = f"case {self.case_id} no longer exists"

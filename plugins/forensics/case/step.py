@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 from airflow.sdk.exceptions import (
@@ -28,7 +28,16 @@ from forensics.models.case import StepFailure
 from forensics.settings import Settings, get_settings
 
 CASE_ID = "{{ ti.xcom_pull(task_ids='open_case') }}"
-Json = dict[str, Any] | list[Any] | str | None
+# What a step returns: small JSON, for XCom.
+Json = Mapping[str, object] | Sequence[object] | str | None
+
+
+class Timing(TypedDict):
+    """Arguments that every trigger takes: seconds between two looks, the end of the wait (POSIX time), who ends the task."""
+
+    poll: float
+    deadline: float
+    ends_task: bool
 
 
 class ForensicOperator(BaseOperator):
@@ -51,9 +60,9 @@ class ForensicOperator(BaseOperator):
     # ------------------------------------------------------------------ for subclasses
     @abstractmethod
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
-        """Do the step's work."""
+        """Do the step's work; the result is the task's XCom."""
 
-    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Context) -> Json:
+    def resume(self, recorder: CaseRecorder, payload: dict[str, object], context: Context) -> Json:
         """Continue after a wait that ended well; by default its payload is the result."""
         return payload
 
@@ -78,7 +87,7 @@ class ForensicOperator(BaseOperator):
         left = max(60.0, trigger.deadline - datetime.now(UTC).timestamp() + 120)
         self.defer(trigger=trigger, method_name="resume_after_wait", timeout=timedelta(seconds=left))
 
-    def timing(self, seconds: float, *, ends_task: bool = False) -> dict[str, Any]:
+    def timing(self, seconds: float, *, ends_task: bool = False) -> Timing:
         """Arguments that every trigger takes; the wait may take ``seconds``."""
         settings = self.settings
         return {
@@ -89,11 +98,11 @@ class ForensicOperator(BaseOperator):
 
     # ------------------------------------------------------------------ the shape
     def execute(self, context: Context) -> Json:
-        """Airflow's entry."""
+        """What Airflow calls: :meth:`act`, guarded."""
         return self._guarded(context, lambda recorder: self.act(recorder, context))
 
-    def resume_after_wait(self, context: Context, event: dict[str, Any]) -> Json:
-        """Airflow's entry after a deferral."""
+    def resume_after_wait(self, context: Context, event: dict[str, object]) -> Json:
+        """What Airflow calls after a deferral: :meth:`resume`, guarded."""
 
         def proceed(recorder: CaseRecorder) -> Json:
             payload = dict(event)
@@ -109,8 +118,8 @@ class ForensicOperator(BaseOperator):
         """The error that a failed wait becomes."""
         return ForensicsError(cause, next_action=next_action or None)
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Airflow's entry after a deferral; a wait that Airflow itself ended is a failed step like any other."""
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, object] | None, context: Context) -> object:
+        """What Airflow calls after a deferral; a wait that Airflow itself ended is a failed step like any other."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except (TaskDeferralError, TaskDeferralTimeout) as error:

@@ -54,7 +54,7 @@ class CaseExport:
         case_id = self._order.case_id
         events = [data for _, data in self._store.items(case_id, case_keys.CUSTODY_EVENT)]
         if not events:
-            msg = f"case {case_id} has no custody ledger: there is nothing to export"
+            msg = f"case {case_id} has no custody ledger, so nothing can be exported"
             raise CustodyChainError(msg, next_action="check the case id")
         known = dict(pair for event in events for pair in stated_digests(event))
         for version in self._originals():

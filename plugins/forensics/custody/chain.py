@@ -41,7 +41,7 @@ def next_event(
     facts: CustodyFacts | None = None,
 ) -> CustodyEvent:
     """Make the link that follows ``previous``."""
-    # Everything that is said is written out (also "sha256", a default), everything that is not said is left out.
+    # What is stated is written out (also "sha256", a default); what is not stated is left out.
     plain = {k: v for k, v in facts.model_dump(mode="json").items() if v} if facts else {}
     said = {"facts": CustodyFacts.model_validate(plain)} if plain else {}
     draft = CustodyEvent(

@@ -139,7 +139,7 @@ class CustodyLedger:
         return "Item" in answer
 
     def events(self, case_id: str) -> list[CustodyEvent]:
-        """All events in order."""
+        """All events of a case in the order of their numbers."""
         return [CustodyEvent.model_validate(data) for _, data in self._store.items(case_id, case_keys.CUSTODY_EVENT)]
 
     def verified(self, case_id: str) -> tuple[list[CustodyEvent], str]:

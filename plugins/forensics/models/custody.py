@@ -15,7 +15,7 @@ SIGNATURE_ALGORITHM: Final[Literal["ECDSA_SHA_384"]] = "ECDSA_SHA_384"
 
 
 class CustodyAction(StrEnum):
-    """What was done."""
+    """What a custody event says was done."""
 
     CASE_OPENED = "CASE_OPENED"
     FINDING_JOINED = "FINDING_JOINED"
@@ -47,7 +47,9 @@ class CustodyFacts(Model):
     """Who, why, where, what and with what, in fixed places; what does not apply is left out."""
 
     identity: dict[str, str] = Field(default_factory=dict, description="role, source identity, step, run, requester")
-    authority: str | None = Field(default=None, description="the finding or the person's reason that this was done for")
+    authority: str | None = Field(
+        default=None, description="the finding, or the person's reason, for which this was done"
+    )
     time_source: str | None = Field(default=None, description="whose clock gave ``at``")
     location: dict[str, object] = Field(default_factory=dict, description="account, Region and object or snapshot")
     digests: tuple[Digest, ...] = ()

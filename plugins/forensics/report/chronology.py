@@ -56,7 +56,7 @@ class Moment:
 
     @property
     def key(self) -> str:
-        """Sortable, stable and unique per content; the cursor of the timeline API."""
+        """A sortable key, stable and unique for the content; the cursor of the timeline API."""
         text = "\x1f".join((self.kind, self.what, self.source, self.evidence_id or ""))
         digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
         return f"{format_utc(self.time)}~{digest[:16]}"
@@ -72,7 +72,7 @@ class Stretch:
 
 
 def key_times(view: CaseView) -> list[KeyTime]:
-    """Every milestone of R117 in order, recorded or not; milestones of unknown name follow.
+    """Every milestone in order, recorded or not; milestones of unknown name follow.
 
     The report is written before the case is closed: that time is shown when there is one.
     """

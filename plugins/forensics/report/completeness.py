@@ -1,4 +1,4 @@
-"""Evidence completeness of a case (R118): the weighted mean of what the plan asks for, with every shortfall named."""
+"""Evidence completeness of a case: the weighted mean of what the plan asks for, with every shortfall named."""
 
 from __future__ import annotations
 

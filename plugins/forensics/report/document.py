@@ -9,7 +9,8 @@ from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+
+from pydantic import JsonValue
 
 from forensics.case.gaps import gaps, pending
 from forensics.investigation.answers import Answer, answers
@@ -34,7 +35,7 @@ def render_json(view: CaseView) -> str:
     return json.dumps(to_json(build(view)), sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def build(view: CaseView) -> dict[str, Any]:
+def build(view: CaseView) -> dict[str, object]:
     """The report's content as plain values; ``view`` validates back as a :class:`CaseView`."""
     state = containment.describe(view)
     ledger = headline.chain_check(view)
@@ -74,7 +75,7 @@ def _gap(gap: Gap) -> dict[str, str]:
     return {**gap.model_dump(mode="json"), "what": gap.subject, "origin": gap.kind.value}
 
 
-def _answer(item: Answer) -> dict[str, Any]:
+def _answer(item: Answer) -> dict[str, object]:
     """An answer with the ids of the findings behind it, not the findings again (they are in ``view``)."""
     return {
         "question": item.question.id,
@@ -98,7 +99,7 @@ def _answer(item: Answer) -> dict[str, Any]:
     }
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: object) -> JsonValue:
     """Values as JSON has them; what JSON cannot say (bytes, NaN) becomes text."""
     if isinstance(value, Mapping):
         return {str(to_json(key)): to_json(item) for key, item in value.items()}

@@ -1,4 +1,4 @@
-"""Write the bundle of a case into the evidence store, and tell people how to check it."""
+"""Write the bundle of a case into the evidence store, and notify people how to check it."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class WriteReportOperator(ForensicOperator):
 
 
 class CloseCaseOperator(ForensicOperator):
-    """Close the case; fails when anything is missing, so that the run's state tells the truth."""
+    """Close the case; fails when anything is missing, so that the run's state shows it."""
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Decide the status, sign the ledger, release the instance's lock."""

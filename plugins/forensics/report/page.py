@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -32,7 +31,7 @@ class Link:
     href: str
 
 
-def _finalize(value: Any) -> Any:
+def _finalize(value: object) -> str:
     """Last stop of every value on its way into a page, before it is escaped."""
     if isinstance(value, Markup):
         return value

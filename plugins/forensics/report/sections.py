@@ -35,7 +35,7 @@ _RANK = {severity: rank for rank, severity in enumerate(ResultSeverity)}
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One decision: the answer in a word, and every reason."""
+    """One decision: the short answer, and every reason."""
 
     label: str
     answer: str

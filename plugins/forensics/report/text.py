@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 NOT_RECORDED = "not recorded"
 MAX_TEXT = 4000
@@ -95,7 +94,7 @@ def duration(seconds: float | None) -> str:
     return f"{exact} ({' '.join(words)})"
 
 
-def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+def pairs(values: Mapping[str, object]) -> list[tuple[str, str]]:
     """Key and value of a free-form mapping as text, in key order, nested values flattened with dots."""
     rows: list[tuple[str, str]] = []
     for key in sorted(values, key=str):
@@ -107,12 +106,12 @@ def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def flat(values: Mapping[str, Any]) -> str:
+def flat(values: Mapping[str, object]) -> str:
     """A free-form mapping on one line: ``key: value; key: value``."""
     return "; ".join(f"{key}: {text}" for key, text in pairs(values))
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     """One value as text: no value is said, booleans in words, lists with commas."""
     if value is None or value in ("", {}, [], ()):
         return NOT_RECORDED

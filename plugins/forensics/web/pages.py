@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment
@@ -93,7 +92,7 @@ def _environment() -> Environment:
     return environment(Path(__file__).parent / "templates")
 
 
-def render(template: str, **values: Any) -> str:
+def render(template: str, **values: object) -> str:
     """One of the pages' templates, filled."""
     page = _environment().get_template(template).render(**values)
     return page.encode("utf-8", "backslashreplace").decode("utf-8")

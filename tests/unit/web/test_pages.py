@@ -280,4 +280,4 @@ def test_no_other_pages_exist(client: TestClient, route: str) -> None:
 
 def test_empty_board(client: TestClient, shelf: Shelf) -> None:
     shelf.views.clear()
-    assert "There is no case yet." in check(client.get("/").text).text
+    assert "No case has been opened yet." in check(client.get("/").text).text
