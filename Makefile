@@ -7,7 +7,8 @@ PYTHON_BIN := .venv/bin/python
 LAB_STATE ?= .lab
 PYTEST_ARGS ?=
 TEST_WORKERS ?= 2
-PYTEST = $(PYTHON_BIN) -m pytest -q --durations=10
+# -rs: every skipped test says why
+PYTEST = $(PYTHON_BIN) -m pytest -q -rs --durations=10
 # pytest ends with 5 when PYTEST_ARGS leaves nothing of a part; without PYTEST_ARGS that is a failure
 NONE_IS_FINE = $(if $(PYTEST_ARGS),|| { code=$$?; [ $$code -eq 5 ]; })
 FUZZ_ARGS ?=
@@ -20,7 +21,7 @@ export LAB_STATE
 .PHONY: help setup setup-plaso demo
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv and .venv-tools from the locked requirements (PYTHON=… chooses the interpreter)
 	@scripts/setup.sh
@@ -28,8 +29,8 @@ setup: ## Make .venv and .venv-tools from the locked requirements (PYTHON=… ch
 setup-plaso: ## Make .venv-plaso for the full timeline; needs Python 3.11
 	@scripts/setup.sh --plaso
 
-demo: .ready ## Play one case from finding to report on this machine, on what the templates deploy, then stop
-	@LAB_DEPLOY=templates $(PYTHON_BIN) -m lab.demo
+demo: .ready ## Run one case from finding to report on this machine, on what the templates deploy, then stop
+	@LAB_DEPLOY=templates $(PYTHON_BIN) -m lab.scenarios.demo
 
 ##@ The lab
 .PHONY: up down status
@@ -44,39 +45,55 @@ status: .ready ## Show what runs and where its logs are
 
 ##@ Quality
 .PHONY: memory-check guest
-memory-check: .ready ## Judge 50 memory captures and time the sender
-	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.memory_check $(MEMORY_CHECK_ARGS)
+memory-check: .ready ## Validate 50 memory captures and time the sender
+	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.scenarios.memory_check $(MEMORY_CHECK_ARGS)
 
-guest: .ready ## Capture the memory of a real guest under QEMU (GUEST_ARGS=--lime: by a LiME module for its kernel)
-	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.guest $(GUEST_ARGS)
+guest: .ready ## Capture the memory of a real guest under QEMU (GUEST_ARGS=--lime: with a LiME module for its kernel)
+	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.scenarios.guest $(GUEST_ARGS)
 
-.PHONY: test test-e2e lint bench
+.PHONY: quick test test-e2e test-unprivileged coverage lint docs bench
+quick: .ready ## Rules, format and the tests that import neither Airflow nor boto3 nor the lab (seconds)
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	@$(PYTHON_BIN) -m pytest -q -rs -p no:xdist $(PYTEST_ARGS) $$($(PYTHON_BIN) -m tests.pure)
+
 test: .ready ## Run all tests but the long proofs (PYTEST_ARGS="-k custody" for a part)
 	@echo "[test] 1 of 2: everything below the whole stack, $(TEST_WORKERS) files at a time; the long proofs are listed below"
 	@$(PYTEST) -m "not investigate and not e2e" -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS) $(NONE_IS_FINE)
-	@echo "[test] 2 of 2: the whole stack, lab and Airflow, played from outside"
+	@echo "[test] 2 of 2: the whole stack, lab and Airflow, driven from outside"
 	@$(PYTEST) -m "e2e and not investigate" $(PYTEST_ARGS) $(NONE_IS_FINE)
 
-test-e2e: .ready ## Boot the lab and Airflow and play the cases, happy and failing, from outside
-	@$(PYTHON_BIN) -m pytest -q -m e2e --timeout 900 tests/e2e
+test-e2e: .ready ## Boot the lab and Airflow and run the cases, passing and failing, from outside
+	@$(PYTHON_BIN) -m pytest -q -rs -m e2e tests/e2e
 
-lint: .ready ## Check style, types and the direction of imports
+test-unprivileged: .ready ## Run the demo and the sandbox's tests as nobody, in a copy that everybody can read (needs root)
+	@scripts/unprivileged.sh
+
+coverage: .ready ## Run the tests below the whole stack and print which lines and branches they reach
+	@$(PYTHON_BIN) -m pytest -q -m "not investigate and not e2e" -n $(TEST_WORKERS) --dist loadfile --cov --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+lint: .ready ## Check style, shell code, credentials, direction of imports and types, everywhere
 	@echo "[lint] ruff: rules"; .venv/bin/ruff check .
 	@echo "[lint] ruff: format"; .venv/bin/ruff format --check .
 	@echo "[lint] shellcheck"; .venv/bin/shellcheck .ci/run $$(find . -path './.?*' -prune -o -path ./dist -prune -o -name '*.sh' -print)
-	@echo "[lint] import-linter: docs/architecture.md's rooms"; PYTHONPATH=plugins:ami/toolkit/src .venv/bin/lint-imports --no-cache
-	@echo "[lint] mypy: plugins/forensics, ami/toolkit"; .venv/bin/mypy
+	@echo "[lint] secrets"; $(PYTHON_BIN) scripts/check_secrets.py
+	@echo "[lint] import-linter: the rooms of product and toolkit"; PYTHONPATH=plugins:ami/toolkit/src .venv/bin/lint-imports --no-cache
+	@echo "[lint] mypy: the folders that pyproject.toml lists"; .venv/bin/mypy
+
+docs: ## Build the documents as a site in .lab/site; a broken link is an error
+	@scripts/setup.sh --quiet --docs
+	@.venv-docs/bin/mkdocs build --strict
+	@echo "[docs] .lab/site/index.html"
 
 bench: .ready ## Measure the pipeline in the lab
-	@$(PYTHON_BIN) -m lab.bench
-	@$(PYTHON_BIN) -m lab.bench_intake
+	@$(PYTHON_BIN) -m lab.scenarios.bench
+	@$(PYTHON_BIN) -m lab.scenarios.bench_intake
 
 ##@ Long proofs
 .PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check
-storm: .ready ## Let 300 findings come in while AWS throttles and processes are killed (about seven minutes)
-	@$(PYTHON_BIN) -m lab.storm --state $(LAB_STATE)/storm
+storm: .ready ## Load test: 300 findings while AWS throttles and processes are killed (about seven minutes)
+	@$(PYTHON_BIN) -m lab.scenarios.load_test --state $(LAB_STATE)/storm
 
-fuzz: .ready ## Throw 120,000 broken events at the intake (FUZZ_ARGS="--count 1000000 --seed 7"), about five minutes
+fuzz: .ready ## Feed 120,000 broken events to the intake (FUZZ_ARGS="--count 1000000 --seed 7"), about five minutes
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.fuzz $(FUZZ_ARGS)
 
 test-containment: .ready ## Contain and release all 48 kinds of target, with a fault at each call, and with real packets
@@ -87,21 +104,21 @@ custody-check: .ready ## Prove custody: 300 tampered bundles named, 100 clean on
 	@echo "[custody-check] a few minutes; figures are printed"
 	@CUSTODY_CHECK=full $(PYTHON_BIN) -m pytest -q -s tests/verifier tests/unit/disk/test_snapshot_reader.py tests/unit/report/exports/test_case_uco.py
 
-investigate-check: .ready ## Prove the investigation: planted intrusion on every disk layout, coverage gate, symbols, hostile evidence
-	@$(PYTHON_BIN) -m pytest -q -s -m investigate --timeout 900 tests/toolkit tests/integration/test_symbol_library.py
+investigate-check: .ready ## Prove the investigation: planted intrusion on every disk layout, coverage check, symbols, hostile evidence
+	@$(PYTHON_BIN) -m pytest -q -s -m investigate tests/toolkit tests/integration/test_symbol_library.py
 
-ami-check: .ready ## Play the forensic AMI's components in a fresh system (needs root and debootstrap; says so where it cannot)
+ami-check: .ready ## Run the forensic AMI's components in a fresh system (needs root and debootstrap; says what is missing)
 	@$(PYTHON_BIN) scripts/ami_check.py $(RECIPES)
 
-iam-check: .ready ## Prove least privilege: a case under the templates' policies, then every statement taken away once (fifteen minutes)
+iam-check: .ready ## Prove least privilege: a case under the templates' policies, then each statement removed once (fifteen minutes)
 	@echo "[iam-check] 1 of 2: the demo's case on the stacks, IAM enforced"
-	@LAB_DEPLOY=templates $(PYTHON_BIN) -m lab.demo --state $(LAB_STATE)/iam
-	@echo "[iam-check] 2 of 2: step by step, each statement taken away right before the step that first needs it"
+	@LAB_DEPLOY=templates $(PYTHON_BIN) -m lab.scenarios.demo --state $(LAB_STATE)/iam
+	@echo "[iam-check] 2 of 2: step by step, each statement removed right before the step that first needs it"
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.iam --cache $(LAB_STATE)/cache
 
 ##@ Deployment
 .PHONY: lint-templates package mwaa-check deploy-plan
-lint-templates: .ready ## Lint the CloudFormation templates: cfn-lint, checkov and cfn-guard, nothing unexplained
+lint-templates: .ready ## Lint the CloudFormation templates: cfn-lint, checkov and cfn-guard, every finding explained
 	@scripts/setup.sh --quiet --lint
 	@$(PYTHON_BIN) -m infra.deployment.lint
 
@@ -109,19 +126,22 @@ package: .ready ## Build the release: dist/ec2-forensics-VERSION, every file lis
 	@$(PYTHON_BIN) -m infra.deployment.package
 
 CONFIG ?= infra/deployment.example.yaml
-mwaa-check: .ready package ## Unpack the release as MWAA does and load it on both Airflow versions (CASE=1: play a case on each, ten minutes)
+mwaa-check: .ready package ## Unpack the release as MWAA does and load it on both Airflow versions (CASE=1: run a case on each, ten minutes)
 	@$(PYTHON_BIN) -m infra.deployment.mwaa_check $(if $(CASE),--case)
 
 deploy-plan: .ready ## Show what goes to which account, and where each parameter comes from (CONFIG=your.yaml)
 	@$(PYTHON_BIN) -m infra.deployment.deploy --plan $(CONFIG)
 
 ##@ Upkeep
-.PHONY: documents lock clean .ready
-documents: .ready ## Pin names and hashes of ssm_documents/ anew, after a document has changed
+.PHONY: documents lock hooks clean .ready
+documents: .ready ## Pin names and hashes of ssm_documents/ again, after a document has changed
 	@$(PYTHON_BIN) scripts/documents_manifest.py
 
-lock: .ready ## Write requirements/*.lock anew (UPGRADE=1 for newer versions, CONSTRAINTS=file-or-URL)
+lock: .ready ## Write requirements/*.lock again (UPGRADE=1 for newer versions, CONSTRAINTS=file-or-URL)
 	@scripts/lock.sh
+
+hooks: .ready ## Run the linters before every commit (.pre-commit-config.yaml)
+	@.venv/bin/pre-commit install
 
 clean: ## Delete environments, caches and lab states (stop the lab first)
 	@if [ -x $(PYTHON_BIN) ]; then LAB_STATE=$(LAB_STATE)/up $(PYTHON_BIN) -m lab.stack down; fi

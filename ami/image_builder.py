@@ -51,7 +51,7 @@ class Component(_Strict):
 
     name: str = Field(pattern=r"^forensics-[a-z0-9]+$")
     description: str = Field(min_length=20)
-    schemaVersion: Literal[1.0]
+    schemaVersion: float = Field(ge=1.0, le=1.0)
     parameters: tuple[dict[str, Parameter], ...] = ()
     phases: tuple[Phase, ...]
 

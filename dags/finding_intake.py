@@ -3,8 +3,8 @@
 Waits (deferred, without a worker slot) for findings on the forensic queue, opens exactly one case for each and starts
 one run of `forensic_case`. A message leaves the queue only when both exist.
 
-**Triage notes**: messages that cannot be worked are in the dead-letter queue with the attribute `reason`. If this DAG
-is paused, findings wait in the queue (14 days) and are worked when it is resumed.
+**Triage notes**: messages that cannot be processed are in the dead-letter queue with the attribute `reason`. If this DAG
+is paused, findings wait in the queue (14 days) and are processed when it is unpaused.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG
 
 from forensics.intake.sensors import FindingQueueSensor
+from forensics.task_docs import TASKS
 
 with DAG(
     dag_id="finding_intake",
-    description="Findings from SQS become cases (seed step 3)",
+    dag_display_name="Finding intake",
+    description="Open a case for each finding that arrives on the queue",
     schedule="@continuous",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -28,6 +30,7 @@ with DAG(
 ):
     FindingQueueSensor(
         task_id="receive_findings",
+        doc_md=TASKS["receive_findings"],
         target_dag_id="forensic_case",
         extension_dag_id="forensic_extension",
         release_dag_id="forensic_release",

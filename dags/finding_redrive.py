@@ -1,7 +1,7 @@
-"""Put findings back that could not be worked.
+"""Process findings again that failed.
 
-Moves the messages of the dead-letter queue back to the findings' queue, where `finding_intake` works them again. Start it by
-hand once the cause is mended: the page **Forensic cases → Intake** and the messages' attribute `reason` name it.
+Moves the messages of the dead-letter queue back to the findings' queue, where `finding_intake` takes them again. Trigger it
+once the cause is fixed: the page **Forensic cases → Intake** and the messages' attribute `reason` name it.
 
 **Triage notes**: safe to run at any time and as often as you like: a finding whose case exists joins it. Malformed messages stay
 where they are unless `quarantined` is on.
@@ -14,10 +14,12 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG, Param
 
 from forensics.intake.redrive_operators import RedriveFindingsOperator
+from forensics.task_docs import TASKS
 
 with DAG(
     dag_id="finding_redrive",
-    description="Findings from the dead-letter queue are worked again",
+    dag_display_name="Finding redrive",
+    description="Send findings from the dead-letter queue through the intake again",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -25,9 +27,16 @@ with DAG(
     tags=["forensics", "intake"],
     doc_md=__doc__,
     params={
-        "quarantined": Param(False, type="boolean", title="Malformed ones too", description="after a mended parser"),
-        "limit": Param(1000, type="integer", minimum=1, maximum=100_000, title="At most", description="messages"),
+        "quarantined": Param(
+            False,
+            type="boolean",
+            title="Malformed messages too",
+            description="only useful after the parser was fixed",
+        ),
+        "limit": Param(
+            1000, type="integer", minimum=1, maximum=100_000, title="At most", description="number of messages"
+        ),
     },
     default_args={"owner": "forensics", "retries": 3, "retry_delay": timedelta(seconds=10)},
 ):
-    RedriveFindingsOperator(task_id="redrive_findings")
+    RedriveFindingsOperator(task_id="redrive_findings", doc_md=TASKS["redrive_findings"])

@@ -1,10 +1,10 @@
 """The forensic AMI, by EC2 Image Builder.
 
 Runs the pipeline of `forensics.image_pipeline_arn`: the components of `ami/` build, validate and test an image. Its AMI id goes
-to the SSM parameter `forensics.ami_parameter`, from which every case launches, only when all of that ended well.
+to the SSM parameter `forensics.ami_parameter`, from which every case launches, only when all of that succeeded.
 
-**Triage notes**: red means that the parameter was not touched and cases go on with the AMI before. The message names component
-and step; `make ami-check` plays the same phases on a machine of your own. Skipped: no pipeline is set.
+**Triage notes**: red means that the parameter was not changed and cases continue with the previous AMI. The message names
+component and step; `make ami-check` runs the same phases on a machine of your own. Skipped: no pipeline is configured.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG
 
 from forensics.investigation.ami_operators import BuildForensicAmiOperator
+from forensics.task_docs import TASKS
 
 with DAG(
     dag_id="forensic_ami_build",
-    description="Build and test the forensic AMI, then let cases use it (seed step 13)",
+    dag_display_name="Forensic AMI build",
+    description="Build and test the forensic AMI, then let cases use it",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -26,4 +28,4 @@ with DAG(
     doc_md=__doc__,
     default_args={"owner": "forensics", "retries": 2, "retry_delay": timedelta(minutes=1)},
 ):
-    BuildForensicAmiOperator(task_id="build_forensic_ami")
+    BuildForensicAmiOperator(task_id="build_forensic_ami", doc_md=TASKS["build_forensic_ami"])

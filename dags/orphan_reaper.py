@@ -4,8 +4,8 @@ Every case removes its own at its end, also after a failure or a cancel. This is
 hour: for a case that is closed or unknown, or when the age of `forensics.orphan_after_hours` is exceeded. Evidence
 (snapshots, objects) is never touched.
 
-**Triage notes**: something was reaped, and SNS told you? Look at the named case's run: its task `terminate_forensic_instance`
-did not do its work, its log says why. Red: the message names what is still running and costs money.
+**Triage notes**: SNS says that something was removed? Look at the named case's run: the log of its task
+`terminate_forensic_instance` says why it was left over. Red: the message names what is still running and costs money.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG
 
 from forensics.investigation.reaper_operators import ReapOrphansOperator
+from forensics.task_docs import TASKS
 
 with DAG(
     dag_id="orphan_reaper",
-    description="Remove forensic instances and volumes that outlived their case (seed step 9)",
+    dag_display_name="Orphan reaper",
+    description="Remove forensic instances and volumes that outlived their case",
     schedule="*/30 * * * *",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -27,4 +29,4 @@ with DAG(
     doc_md=__doc__,
     default_args={"owner": "forensics", "retries": 2, "retry_delay": timedelta(minutes=1)},
 ):
-    ReapOrphansOperator(task_id="reap_orphans")
+    ReapOrphansOperator(task_id="reap_orphans", doc_md=TASKS["reap_orphans"])

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Writes requirements/*.lock from *.in, for all platforms and Python 3.11 to 3.13, with a digest for every file.
 # CONSTRAINTS (file or URL) are Airflow's own tested versions; the published ones of the pinned release by default.
+# With names (scripts/lock.sh dev docs) only these are written.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,9 +9,12 @@ AIRFLOW=$(sed -n 's/^apache-airflow==//p' requirements/runtime.in)
 CONSTRAINTS=${CONSTRAINTS:-https://raw.githubusercontent.com/apache/airflow/constraints-$AIRFLOW/constraints-3.12.txt}
 UV=.venv-bootstrap/bin/uv
 
+WANTED=" $* "
+
 lock() { # name, further options
     local name=$1
     shift
+    if [ "$WANTED" != "  " ] && [[ "$WANTED" != *" $name "* ]]; then return; fi
     echo "[lock] requirements/$name.lock"
     # no annotations: they would name the place of the constraints file
     "$UV" pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -23,6 +27,7 @@ lock dev -c "$CONSTRAINTS"
 lock toolkit
 lock lint
 lock guard --no-deps
+lock docs
 # what MWAA itself installs under; MWAA_CONSTRAINTS is a file or URL with VERSION in it
 for file in requirements/mwaa-*.in; do
     name=$(basename "$file" .in)

@@ -83,7 +83,7 @@ bootstrap() {
         --require-hashes --only-binary :all: -r requirements/bootstrap.lock ||
         fail "uv could not be installed (requirements/bootstrap.lock)." \
             "Why: see pip's message above; usually the package index cannot be reached, or a proxy changes files.
-Next: check the network and pip's configuration ('pip config list'), then run 'make setup' again: it goes on from here."
+Next: check the network and pip's configuration ('pip config list'), then run 'make setup' again: it continues from here."
     echo "$wanted" >"$BOOTSTRAP/.stamp"
 }
 
@@ -102,7 +102,7 @@ environment() { # directory lock purpose
         --require-hashes "${BINARIES[@]}" "$lock" ||
         fail "the packages of $lock could not be installed into $directory." \
             "Why: see uv's message above; usually the package index cannot be reached, or a package has no ready-made wheel for this machine and Python.
-Next: check the network, then run 'make setup' again: downloads are kept, it goes on from here."
+Next: check the network, then run 'make setup' again: downloads are kept, it continues from here."
     echo "$wanted" >"$directory/.stamp"
     say "$directory: ready after $((SECONDS - began)) s"
 }
@@ -120,9 +120,16 @@ if [ "${1:-}" = --plaso ]; then
     environment .venv-plaso requirements/plaso.lock "the full timeline"
     exit
 fi
+if [ "${*: -1}" = --docs ]; then
+    environment .venv-docs requirements/docs.lock "the documents as a site"
+    exit
+fi
 environment .venv requirements/dev.lock "Airflow, the lab, tests and linters"
 # Airflow puts plugins/ on the path by itself; the lab, the demo and the bench read the product's models too.
-echo "$PWD/plugins" >"$(echo .venv/lib/python3.*/site-packages)/forensics-checkout.pth"
+checkout=$(echo .venv/lib/python3.*/site-packages)/forensics-checkout.pth
+if [ "$(cat "$checkout" 2>/dev/null)" != "$PWD/plugins" ]; then # the environment may be another user's
+    echo "$PWD/plugins" >"$checkout"
+fi
 environment .venv-tools requirements/toolkit.lock "the forensic tools"
 if [ "${*: -1}" = --lint ]; then
     environment .venv-lint requirements/lint.lock "the template linters"

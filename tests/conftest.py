@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings as hypothesis_settings
-
-# Machines that run tests are shared: fewer examples, and no example fails for being slow once.
-hypothesis_settings.register_profile("shared", max_examples=40, deadline=None)
-hypothesis_settings.load_profile("shared")
 
 for _name in [n for n in os.environ if n.startswith(("AWS_", "AIRFLOW__FORENSICS__"))]:
     del os.environ[_name]
@@ -39,6 +35,28 @@ ENVIRONMENT = {
     "AIRFLOW__FORENSICS__ANALYSIS_INSTANCE_PROFILE": "forensics-analysis",
     "AIRFLOW__FORENSICS__CAPTURE_TOOL_SHA256": "0" * 64,
 }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> None:
+    """Give Hypothesis its profile right before the first module that uses it is imported.
+
+    Importing it takes as long as starting pytest: a test that does not use it does not wait for it.
+    """
+    if isinstance(collector, pytest.Module) and "hypothesis" in collector.path.read_text("utf-8"):
+        from hypothesis import settings
+
+        # Machines that run tests are shared: fewer examples, and no example fails for being slow once.
+        settings.register_profile("shared", max_examples=40, deadline=None)
+        settings.load_profile("shared")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave Hypothesis' summary out where no test used it: its plugin would import it only to say nothing."""
+    plugins = session.config.pluginmanager
+    if "hypothesis" not in sys.modules and plugins.hasplugin("hypothesispytest"):
+        plugins.unregister(name="hypothesispytest")
 
 
 @pytest.fixture

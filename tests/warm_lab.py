@@ -1,6 +1,6 @@
 """Lab servers for tests, forked from one process that has imported moto already: a start takes a tenth of the time.
 
-What serves is the same as with `python -m lab.server`, which the tests in tests/lab start the long way. One line of JSON on
+What serves is the same as with `python -m lab.emulator.server`, which the tests in tests/lab start the long way. One line of JSON on
 standard input (state, port, log) starts one server; its pid is the answer. The servers end with this process.
 """
 
@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from lab import airflow
+from lab.stack import airflow
 
 ROOT = Path(__file__).resolve().parents[1]
-STOP_SECONDS = 10
+STOP_SECONDS = 120
 _PR_SET_PDEATHSIG = 1
 # What the seed asks for: moto imports a service's code when it is first asked.
 SERVICES = (
@@ -101,9 +101,14 @@ def _import() -> None:
     import granian  # noqa: F401
     from moto.moto_server import werkzeug_app  # noqa: F401
 
-    from lab import mends
+    from lab.emulator import patches
 
-    for name in (*(f"lab.mends.{n}" for n in mends.MENDS), "lab.control", "lab.faults", "lab.agent.fleet"):
+    for name in (
+        *(f"lab.emulator.patches.{n}" for n in patches.PATCHES),
+        "lab.emulator.control",
+        "lab.emulator.faults",
+        "lab.hosts.agent.fleet",
+    ):
         importlib.import_module(name)
     for name in SERVICES:
         importlib.import_module(f"moto.{name}.urls")
@@ -118,7 +123,7 @@ def _serve(state: str, port: int, log: str) -> None:
             os.dup2(out.fileno(), stream)
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
-    from lab import server
+    from lab.emulator import server
 
     server.main(["--state", state, "--port", str(port)])
 

@@ -7,6 +7,7 @@ deploys; every step can be repeated, a second run changes only what differs.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from functools import cache
@@ -16,8 +17,9 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.deployment import archives, package, plan
-from infra.deployment.plan import Configuration, PlanError, Step
+from infra.deployment import archives, checks, configuration, package, plan, settings
+from infra.deployment.configuration import Configuration, PlanError
+from infra.deployment.plan import Step
 from infra.deployment.stacks import Clients, DeployError, Deployment
 
 SECRET = "forensics/external-id"  # noqa: S105 - the name of a secret, not one
@@ -31,14 +33,29 @@ def clients_of(config: Configuration) -> Clients:
     @cache
     def client(account_id: str, region: str, service: str) -> Any:
         profile = config.profiles.get(account_id) or config.profiles.get(kinds.get(account_id, ""))
-        session = boto3.session.Session(profile_name=profile, region_name=region)
+        session: Any = boto3.session.Session(profile_name=profile, region_name=region)
         made = session.client("sts").get_caller_identity()["Account"]
         if made != account_id:
-            msg = f"profile {profile or '(environment)'} is of account {made}, not {account_id}: mend profiles in the configuration"
+            msg = f"profile {profile or '(environment)'} is of account {made}, not {account_id}: correct profiles in the configuration"
             raise DeployError(msg)
         return session.client(service)
 
     return client
+
+
+def release_client(config: Configuration, clients: Clients) -> Any:
+    """S3 as the identity that may write releases: profile ``release``, else the one that deploys the forensic account."""
+    (forensic,) = config.account_ids("forensic")
+    profile = config.profiles.get("release")
+    if profile is None:
+        return clients(forensic, config.region, "s3")
+    session: Any = boto3.session.Session(profile_name=profile, region_name=config.region)
+    arn = str(session.client("sts").get_caller_identity()["Arn"])
+    wanted = str(config.parameters.get("ReleaseRoleArn", "")).rpartition("/")[2]
+    if f":assumed-role/{wanted}/" not in arn:
+        msg = f"profile {profile} is {arn}; the release bucket takes objects from role {wanted} (ReleaseRoleArn) only: correct profiles.release"
+        raise DeployError(msg)
+    return session.client("s3")
 
 
 def external_id(secrets: Any) -> str:
@@ -52,15 +69,42 @@ def external_id(secrets: Any) -> str:
 
 
 def upload(s3: Any, *, bucket: str, prefix: str, folder: Path) -> dict[str, str]:
-    """Upload a release; returns the object versions MWAA is pinned to. Files that are there with the same digest are left alone."""
+    """Upload a release; returns the object versions that MWAA is pinned to.
+
+    A file that is there with the same SHA-256 is left alone: a new version of it would restart Airflow for nothing.
+    """
     versions = {}
     for name, data in archives.tree(folder).items():
         key = f"{prefix}/{name}"
-        # templates are no secret and are read from the organization's other accounts, which have no use of the bucket's key
-        open_to_members = {"ServerSideEncryption": "AES256"} if name.startswith("cloudformation/") else {}
-        answer = s3.put_object(Bucket=bucket, Key=key, Body=data, ChecksumAlgorithm="SHA256", **open_to_members)
-        versions[name] = str(answer.get("VersionId", "null"))
+        digest = hashlib.sha256(data).hexdigest()
+        version = _there(s3, bucket, key, digest)
+        if version is None:
+            # templates are no secret and are read from the organization's other accounts, which have no use of the bucket's key
+            open_to_members = {"ServerSideEncryption": "AES256"} if name.startswith("cloudformation/") else {}
+            answer = s3.put_object(
+                Bucket=bucket,
+                Key=key,
+                Body=data,
+                ChecksumAlgorithm="SHA256",
+                Metadata={"sha256": digest},
+                **open_to_members,
+            )
+            version = str(answer.get("VersionId", "null"))
+        versions[name] = version
     return {"PluginsVersion": versions["plugins.zip"], "RequirementsVersion": versions["requirements.txt"]}
+
+
+def _there(s3: Any, bucket: str, key: str, digest: str) -> str | None:
+    """The version of an object that has this digest, or None."""
+    try:
+        # its metadata, not its checksum: S3 shows the checksum of an encrypted object only to whoever may decrypt it
+        found = s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        # HeadObject has no body: S3 says 404, or 403 to whoever may not list the bucket
+        if error.response["Error"]["Code"] in {"404", "NoSuchKey", "403", "AccessDenied"}:
+            return None
+        raise
+    return str(found.get("VersionId", "null")) if found["Metadata"].get("sha256") == digest else None
 
 
 def prepared(release: Path) -> dict[str, str]:
@@ -81,7 +125,7 @@ def prepared(release: Path) -> dict[str, str]:
 
 def run(config: Configuration, steps: list[Step], *, release: Path, clients: Clients, dry_run: bool) -> Deployment:
     """Carry out every step. Raises :class:`DeployError`."""
-    deployment = Deployment(clients, made=prepared(release))
+    deployment = Deployment(clients, made=prepared(release), settings=config.settings)
     (forensic,) = config.account_ids("forensic")
     if dry_run:
         deployment.made |= {
@@ -100,7 +144,7 @@ def run(config: Configuration, steps: list[Step], *, release: Path, clients: Cli
             )
         else:
             deployment.made |= upload(
-                clients(forensic, config.region, "s3"),
+                release_client(config, clients),
                 bucket=deployment.outputs["ReleaseBucket"],
                 prefix=deployment.made["ReleasePrefix"],
                 folder=release,
@@ -121,10 +165,14 @@ def main() -> int:
     how.add_argument("--dry-run", action="store_true", help="show what CloudFormation would change, and change nothing")
     given = parser.parse_args()
     try:
-        config = plan.read(given.config)
+        config = configuration.read(given.config)
         steps = plan.steps(config)
+        checks.validate(config)
         if given.plan:
-            print(plan.text(steps), end="")
+            print(plan.text(steps))
+            print(plan.tool_upload(config), end="")
+            for name, value in sorted(config.settings.items()):
+                print(f"setting forensics.{name} = {settings.text(value)}")
         else:
             run(config, steps, release=given.release, clients=clients_of(config), dry_run=given.dry_run)
     except (PlanError, DeployError, BotoCoreError, ClientError) as error:

@@ -104,7 +104,7 @@ def main() -> int:
     for line in wrong:
         print(line)
     print(
-        f"[lint-templates] {count} templates, {len(findings)} findings, {len(findings) - len(left)} explained, {len(wrong)} to mend"
+        f"[lint-templates] {count} templates, {len(findings)} findings, {len(findings) - len(left)} explained, {len(wrong)} to fix"
     )
     return 1 if wrong else 0
 

@@ -199,7 +199,11 @@ def play(python: Path, unpacked: Unpacked, *, state: Path) -> None:
         "LAB_PLUGINS": str(unpacked.plugins),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "lab.demo", "--state", str(state)], cwd=ROOT, env=env, check=False, timeout=900
+        [sys.executable, "-m", "lab.scenarios.demo", "--state", str(state)],
+        cwd=ROOT,
+        env=env,
+        check=False,
+        timeout=4 * 3600,
     )
     if done.returncode:
         msg = f"the case failed with exit status {done.returncode}; logs are in {state / 'logs'}"

@@ -159,7 +159,8 @@ def _commit() -> str:
 
 def verify(folder: Path) -> list[str]:
     """What is wrong with a release: files that differ, are missing, or are not listed."""
-    listed = dict(reversed(line.split("  ", 1)) for line in (folder / "SHA256SUMS").read_text("utf-8").splitlines())
+    lines = (line.partition("  ") for line in (folder / "SHA256SUMS").read_text("utf-8").splitlines())
+    listed = {name: digest for digest, _, name in lines}
     there = {n: hashlib.sha256(d).hexdigest() for n, d in archives.tree(folder).items() if n != "SHA256SUMS"}
     wrong = [f"{name}: missing" for name in sorted(set(listed) - set(there))]
     wrong += [f"{name}: not listed" for name in sorted(set(there) - set(listed))]

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from infra.deployment import templates
+from infra.deployment.configuration import Configuration, PlanError
 
 ORDER = templates.ROOT / "infra" / "deployment.yaml"
 # Given by the deployment itself, not by a person or a stack.
@@ -23,10 +24,6 @@ MADE = {
     "PluginsVersion": "version that S3 gives the uploaded plugins.zip",
     "RequirementsVersion": "version that S3 gives the uploaded requirements.txt",
 }
-
-
-class PlanError(ValueError):
-    """The configuration does not lead to a deployment; the message says what is missing and where to put it."""
 
 
 @dataclass(frozen=True)
@@ -54,53 +51,16 @@ class Step:
         return not self.template
 
 
-@dataclass(frozen=True)
-class Configuration:
-    """A person's configuration file."""
-
-    region: str
-    accounts: dict[str, Any]
-    parameters: dict[str, Any]
-    profiles: dict[str, str] = field(default_factory=dict)
-    member_regions: tuple[str, ...] = ()
-
-    def account_ids(self, account: str) -> list[str]:
-        """Account ids of a kind of account. Raises :class:`PlanError`."""
-        found = self.accounts.get(account)
-        if not found:
-            msg = f"accounts.{account} is missing in the configuration"
-            raise PlanError(msg)
-        return [str(a) for a in found] if isinstance(found, list) else [str(found)]
-
-
-def read(file: Path) -> Configuration:
-    """Read a configuration file. Raises :class:`PlanError`."""
-    try:
-        given = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        msg = f"configuration {file} cannot be read: {error}; start from infra/deployment.example.yaml"
-        raise PlanError(msg) from error
-    if not isinstance(given, dict) or not {"region", "accounts", "parameters"} <= set(given):
-        msg = f"configuration {file} needs region, accounts and parameters; start from infra/deployment.example.yaml"
-        raise PlanError(msg)
-    regions = given.pop("member_regions", None) or [given["region"]]
-    try:
-        return Configuration(member_regions=tuple(regions), **given)
-    except TypeError as error:
-        msg = f"configuration {file} has a field that nothing reads: {error}"
-        raise PlanError(msg) from error
-
-
 def steps(config: Configuration, *, order: Path = ORDER) -> list[Step]:
     """Every step in order. Raises :class:`PlanError` naming every parameter that has no source."""
     known = templates.committed()
-    entries = yaml.safe_load(order.read_text("utf-8"))["stacks"]
-    _refuse_unknown(config.parameters, entries, known)
+    listed = entries(order)
+    _refuse_unknown(config.parameters, listed, known)
     made: list[Step] = []
     outputs: dict[str, str] = {}
-    missing: list[str] = []
-    for entry in entries:
-        if not _wanted(entry, config.parameters):
+    missing: dict[str, tuple[str, list[str]]] = {}
+    for entry in listed:
+        if not wanted(entry, config.parameters):
             continue
         if "upload" in entry:
             made.append(_upload(config))
@@ -109,28 +69,39 @@ def steps(config: Configuration, *, order: Path = ORDER) -> list[Step]:
         sources: dict[str, Source] = {}
         for name, parameter in body.get("Parameters", {}).items():
             own = name in entry.get("own", [])
-            source = _source(name, parameter, config=config, outputs={} if own else outputs, own=own)
+            source = _source(
+                name, parameter, config=config, outputs={} if own else outputs, account=entry["account"], own=own
+            )
             if source is None:
-                missing.append(f"{name} of {entry['stack']} ({parameter['Description']})")
+                missing.setdefault(name, (parameter["Description"], []))[1].append(entry["stack"])
             else:
                 sources[name] = source
         made += _everywhere(entry, config, sources)
         outputs |= dict.fromkeys(body.get("Outputs", {}), entry["stack"])
     if missing:
-        msg = "no value for " + "; ".join(missing) + ". Add them to parameters in the configuration"
+        named = [f"{name} of {', '.join(stacks)} ({meaning})" for name, (meaning, stacks) in missing.items()]
+        msg = "no value for " + "; ".join(named) + ". Add them to parameters in the configuration"
         raise PlanError(msg)
     return made
 
 
-def _refuse_unknown(given: Mapping[str, Any], entries: list[Any], known: Mapping[str, Any]) -> None:
+def _refuse_unknown(given: Mapping[str, Any], listed: list[Any], known: Mapping[str, Any]) -> None:
     names = {name for body in known.values() for name in body.get("Parameters", {})}
-    names |= {name for entry in entries for key in ("when", "unless") for name in entry.get(key, [])}
-    if unknown := sorted(set(given) - names):
+    names |= {name for entry in listed for key in ("when", "unless") for name in entry.get(key, [])}
+    accounts = {entry["account"] for entry in listed}
+    scoped = {name for kind in accounts for name in (given.get(kind) or {}) if isinstance(given.get(kind), dict)}
+    if unknown := sorted((set(given) - accounts | scoped) - names):
         msg = f"the configuration has parameters that no template knows: {', '.join(unknown)}"
         raise PlanError(msg)
 
 
-def _wanted(entry: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+def entries(order: Path = ORDER) -> list[dict[str, Any]]:
+    """What goes where, as ``infra/deployment.yaml`` says it."""
+    return list(yaml.safe_load(order.read_text("utf-8"))["stacks"])
+
+
+def wanted(entry: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether this configuration deploys the entry."""
     if "when" in entry and not all(name in given for name in entry["when"]):
         return False
     return not ("unless" in entry and all(name in given for name in entry["unless"]))
@@ -158,10 +129,16 @@ def _everywhere(entry: Mapping[str, Any], config: Configuration, sources: dict[s
 
 
 def _source(
-    name: str, parameter: Mapping[str, Any], *, config: Configuration, outputs: Mapping[str, str], own: bool
+    name: str,
+    parameter: Mapping[str, Any],
+    *,
+    config: Configuration,
+    outputs: Mapping[str, str],
+    account: str,
+    own: bool,
 ) -> Source | None:
-    if name in config.parameters and not own:
-        value = config.parameters[name]
+    value = config.value_of(name, account, own=own)
+    if value is not None:
         return Source("configuration", ",".join(map(str, value)) if isinstance(value, list) else str(value))
     if name in outputs:
         return Source("output", outputs[name])
@@ -174,6 +151,21 @@ def _source(
     if "Default" in parameter:
         return Source("default", str(parameter["Default"]))
     return None
+
+
+def tool_upload(config: Configuration) -> str:
+    """The command that brings the capture tool to the tools bucket (step 6 of docs/deployment.md)."""
+    (account_id,) = config.account_ids("forensic")
+    profile = config.profiles.get("release")
+    bucket = f"forensics-tools-{account_id}-{config.region}"
+    command = f"aws s3 cp avml s3://{bucket}/tools/avml --region {config.region}" + (
+        f" --profile {profile}" if profile else ""
+    )
+    role = config.value_of("ReleaseRoleArn", "forensic") or "ReleaseRoleArn"
+    return (
+        f"After stack forensics-work-buckets: upload the memory capture tool to {bucket}, as {role}.\n"
+        f"  sha256sum avml   # has to be {config.value_of('CaptureToolSha256', 'forensic')}\n  {command}\n"
+    )
 
 
 def text(planned: list[Step]) -> str:

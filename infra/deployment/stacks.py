@@ -9,12 +9,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.deployment import templates
+from infra.deployment import settings, templates
 from infra.deployment.plan import Source, Step
+from infra.deployment.stack_states import STATES, Readiness
 
 # account id, Region, service → boto3 client
 Clients = Callable[[str, str, str], Any]
 STACK_SECONDS = 3600
+# delete after a failed creation, or continue a roll back, each with a wait before and after
+REPAIRS = 5
 RELEASE_FOLDER = "cloudformation"
 
 
@@ -28,6 +31,7 @@ class Deployment:
 
     :param clients: makes boto3 clients
     :param made: values of parameters that the deployment makes itself (``ExternalId``, ``ReleasePrefix``, …)
+    :param settings: the product's settings, for the environment (``infra/deployment/settings.py``)
     :param report: gets a line for each step
     :param largest_inline: bytes up to which a template is given in the call; larger ones come from the uploaded release
     """
@@ -37,11 +41,13 @@ class Deployment:
     report: Callable[[str], None] = print
     largest_inline: int = templates.LARGEST_INLINE
     outputs: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    poll_seconds: float = 1.0
 
     def apply(self, step: Step, *, dry_run: bool = False) -> dict[str, str]:
         """Create or update one stack; returns its outputs. Raises :class:`DeployError`."""
         client = self.clients(step.account_id, step.region, "cloudformation")
-        kind = "UPDATE" if self._existing(client, step) else "CREATE"
+        kind = self._kind(client, step, dry_run=dry_run)
         name = f"forensics-{int(time.time())}"
         try:
             client.create_change_set(
@@ -71,19 +77,47 @@ class Deployment:
 
     def _failed(self, step: Step, cause: str) -> DeployError:
         return DeployError(
-            f"{self._where(step)} could not be deployed: {cause}. Nothing of later stacks was done; mend the cause and "
-            "run the deployment again, it goes on from here."
+            f"{self._where(step)} could not be deployed: {cause}. Nothing of later stacks was done; fix the cause and "
+            "run the deployment again: it continues from here."
         )
 
-    def _existing(self, client: Any, step: Step) -> bool:
+    def _kind(self, client: Any, step: Step, *, dry_run: bool) -> str:
+        """CREATE or UPDATE, after what an earlier run left half done has been brought to an end."""
+        for _ in range(REPAIRS):
+            status = self._status(client, step)
+            readiness = Readiness.CREATE if status is None else STATES.get(status, Readiness.STUCK)
+            if readiness in {Readiness.CREATE, Readiness.UPDATE}:
+                return readiness.name
+            said = f"{self._where(step)} is in state {status}: {readiness.value}"
+            if dry_run and readiness is not Readiness.WAIT:
+                raise self._failed(step, f"{said}. A dry run changes nothing: deploy without --dry-run")
+            if readiness is Readiness.STUCK:
+                raise self._failed(step, said)
+            self.report(said)
+            if readiness is Readiness.REMOVE:
+                client.delete_stack(StackName=step.stack)
+            elif readiness is Readiness.CONTINUE_ROLLBACK:
+                client.continue_update_rollback(StackName=step.stack)
+            self._rest(client, step)
+        raise self._failed(step, "it does not come to rest; look at its events in CloudFormation")
+
+    def _status(self, client: Any, step: Step) -> str | None:
         try:
             (found,) = client.describe_stacks(StackName=step.stack)["Stacks"]
         except ClientError as error:
             if "does not exist" in str(error):
-                return False
+                return None
             raise self._failed(step, str(error)) from error
-        # a dry run of a stack that was never made leaves it in this state until it is discarded
-        return found["StackStatus"] != "REVIEW_IN_PROGRESS"
+        return str(found["StackStatus"])
+
+    def _rest(self, client: Any, step: Step) -> None:
+        """Wait until nothing is in progress."""
+        for _ in range(STACK_SECONDS):
+            status = self._status(client, step)
+            if status is None or STATES.get(status) is not Readiness.WAIT:
+                return
+            time.sleep(self.poll_seconds)
+        raise self._failed(step, f"it is still in progress after {STACK_SECONDS} looks")
 
     def _parameters(self, step: Step, *, dry_run: bool) -> list[dict[str, str]]:
         return [
@@ -104,8 +138,14 @@ class Deployment:
 
     def _template(self, step: Step) -> dict[str, str]:
         text = templates.text_of(step.template)
+        given = self.settings if step.template == settings.TEMPLATE else {}
+        text = settings.render(text, given)
         if len(text.encode()) <= self.largest_inline:
             return {"TemplateBody": text}
+        if given:
+            raise self._failed(
+                step, "with settings it is too large to be given directly; it cannot come from the release"
+            )
         bucket, prefix = self.outputs.get("ReleaseBucket"), self.made.get("ReleasePrefix")
         if not (bucket and prefix):
             raise self._failed(step, "the template is too large to be given directly and no release is uploaded")
@@ -122,7 +162,7 @@ class Deployment:
                 if "didn't contain changes" in reason or "No updates are to be performed" in reason:
                     return None
                 raise self._failed(step, reason)
-            time.sleep(1)
+            time.sleep(self.poll_seconds)
         raise self._failed(step, "its change set is not ready after an hour")
 
     def _show(self, step: Step, change: dict[str, Any], kind: str) -> None:
@@ -147,7 +187,7 @@ class Deployment:
                 return
             if not status.endswith("_IN_PROGRESS"):
                 raise self._failed(step, f"{status}: {self._first_failure(client, step)}")
-            time.sleep(1)
+            time.sleep(self.poll_seconds)
         raise self._failed(step, "it is still in progress after an hour")
 
     def _first_failure(self, client: Any, step: Step) -> str:

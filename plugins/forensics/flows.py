@@ -1,7 +1,9 @@
-"""The flows of a case as task groups (seed steps 4 to 12). Wiring only."""
+"""The flows of a case as task groups. Wiring only; ``task_docs`` says what each task does."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -23,6 +25,7 @@ from forensics.memory.live_response_operators import LiveResponseOperator
 from forensics.memory.probe_operators import ProbeTargetOperator
 from forensics.memory.verify_operators import VerifyMemoryOperator
 from forensics.report.operators import CloseCaseOperator, WriteReportOperator
+from forensics.task_docs import TASKS
 from forensics.triage.operators import DescribeTargetOperator, PlanResponseOperator
 
 
@@ -42,9 +45,21 @@ class MemoryFlow(Flow):
     touched: BaseOperator
 
 
+@contextmanager
+def _group(group_id: str, *, name: str, tooltip: str) -> Iterator[None]:
+    """A task group whose tasks carry their documentation."""
+    with TaskGroup(group_id, group_display_name=name, tooltip=tooltip) as group:
+        yield
+    for task_id, task in group.children.items():
+        if isinstance(task, BaseOperator):
+            task.doc_md = TASKS[task_id]
+
+
 def triage() -> Flow:
-    """Describe the target, decide the plan (steps 4a to 5)."""
-    with TaskGroup("triage", tooltip="describe the target, decide the response plan"):
+    """Describe the target, decide the plan."""
+    with _group(
+        "triage", name="Triage", tooltip="Record what AWS says about the instance, then decide what to do with it"
+    ):
         describe = DescribeTargetOperator(task_id="describe_target")
         plan = PlanResponseOperator(task_id="plan_response")
         describe >> plan
@@ -52,8 +67,12 @@ def triage() -> Flow:
 
 
 def memory() -> MemoryFlow:
-    """Probe, capture on the target, verify what landed; live response beside the verification (step 6, memory)."""
-    with TaskGroup("memory", tooltip="probe, capture memory by SSM, take live response, verify and lock"):
+    """Probe, capture on the target, verify what landed; live response beside the verification."""
+    with _group(
+        "memory",
+        name="Memory",
+        tooltip="Capture the memory of the running instance, collect its live state, verify what arrived",
+    ):
         # A probe that fails or is skipped does not keep the capture from being tried (or from saying why not).
         probe = ProbeTargetOperator(task_id="probe_target", retries=1, retry_delay=timedelta(seconds=1))
         capture = CaptureMemoryOperator(task_id="capture_memory", trigger_rule=TriggerRule.ALL_DONE, retries=4)
@@ -72,8 +91,10 @@ class DiskFlow(Flow):
 
 
 def disk() -> DiskFlow:
-    """Snapshot all volumes, copy them to the forensic account, hash the copies (steps 6 and 7, disk)."""
-    with TaskGroup("disk", tooltip="snapshot all volumes, lock, share, copy to the forensic account, hash"):
+    """Snapshot all volumes, copy them to the forensic account, hash the copies."""
+    with _group(
+        "disk", name="Disks", tooltip="Snapshot all volumes, copy them to the forensic account, hash the copies"
+    ):
         snapshot = SnapshotVolumesOperator(task_id="snapshot_volumes")
         copy = CopySnapshotsOperator(task_id="copy_snapshots")
         # Disks that were copied get their digest also when others were not.
@@ -83,11 +104,15 @@ def disk() -> DiskFlow:
 
 
 def containment() -> tuple[Flow, BaseOperator]:
-    """Isolate the target when the memory capture has ended, whatever its outcome (step 6).
+    """Isolate the target when the memory capture has ended, whatever its outcome.
 
     Returns the flow and the planning task, which runs beside the acquisition: plan, approval, deadline.
     """
-    with TaskGroup("containment", tooltip="plan, ask if need be, protect, isolate, read back"):
+    with _group(
+        "containment",
+        name="Containment",
+        tooltip="Plan the isolation, ask for approval where the policy says so, isolate, read the result back",
+    ):
         plan = PlanContainmentOperator(task_id="plan_containment")
         isolate = IsolateTargetOperator(task_id="isolate_target", trigger_rule=TriggerRule.ALL_DONE, priority_weight=10)
     return Flow(isolate, isolate), plan
@@ -103,8 +128,10 @@ class InvestigationFlow(Flow):
 
 
 def investigation() -> InvestigationFlow:
-    """Forensic instance from launch to removal, tools in between (steps 8 to 12)."""
-    with TaskGroup("investigation", tooltip="run the tools on a disposable forensic instance"):
+    """Forensic instance from launch to removal, tools in between."""
+    with _group(
+        "investigation", name="Investigation", tooltip="Examine the evidence on a disposable forensic instance"
+    ):
         # Good evidence is examined whatever became of the rest. What follows a setup task may only ask for success, so
         # that is said by tasks of their own, which the scheduler ends by itself (no worker starts for them).
         memory = EmptyOperator(task_id="memory_ended", trigger_rule=TriggerRule.ALL_DONE)
@@ -121,8 +148,8 @@ def investigation() -> InvestigationFlow:
 
 
 def report() -> Flow:
-    """Write the report, close the case (step 12). The closing task is the run's only leaf that counts."""
-    with TaskGroup("report", tooltip="write the report, close the case"):
+    """Write the report, close the case. The closing task is the run's only leaf that counts."""
+    with _group("report", name="Report", tooltip="Write the report, then close the case and say what is missing"):
         write = WriteReportOperator(task_id="write_report", trigger_rule=TriggerRule.ALL_DONE)
         close = CloseCaseOperator(task_id="close_case", trigger_rule=TriggerRule.ALL_DONE)
         write >> close

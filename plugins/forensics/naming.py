@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from typing import TypedDict
 
 from forensics.models.evidence import EvidenceKind
 from forensics.models.finding import Finding
@@ -16,13 +17,20 @@ TAG_EVIDENCE = "forensics:evidence"
 SYMBOL_LIBRARY = "fc-symbols"
 
 
+class Tag(TypedDict, total=False):
+    """A tag in the form of AWS's APIs."""
+
+    Key: str
+    Value: str
+
+
 def case_id_for(finding: Finding, *, received_at: datetime, after: str | None = None) -> str:
     """Return the id of the case that this finding opens; the same finding always gives the same id.
 
     The day is the finding's own (its creation time when it has one), so that a re-delivery after midnight does not
-    change the id. A person's custom action on the finding is an order of its own: it opens a case also when the
-    one that the finding opened by itself is closed. ``after``: the closed case of the same finding, which has become
-    more severe since.
+    change the id. A person's custom action on the finding counts as a finding of its own: it opens a case even when
+    the case that the finding opened is closed. ``after``: the closed case of the same finding, which has become more
+    severe since.
     """
     order = f"|{finding.action.value}" if finding.action else ""
     order += f"|after {after}" if after else ""
@@ -39,7 +47,7 @@ def case_prefix(case_id: str) -> str:
 
 
 def evidence_id(kind: EvidenceKind, subject: str) -> str:
-    """Evidence id of one subject, for instance ``disk-vol-0abc``."""
+    """Evidence id of one subject, for example ``disk-vol-0abc``."""
     return f"{kind.value}-{subject}"
 
 
@@ -53,12 +61,22 @@ def artifact_key(case_id: str, *, tool: str, item: str, name: str) -> str:
     return f"{case_prefix(case_id)}artifacts/{tool}/{item}/{name}"
 
 
+def role_arn(account_id: str, name: str) -> str:
+    """ARN of an IAM role without a path."""
+    return f"arn:aws:iam::{account_id}:role/{name}"
+
+
+def instance_arn(account_id: str, region: str, instance_id: str) -> str:
+    """ARN of an EC2 instance."""
+    return f"arn:aws:ec2:{region}:{account_id}:instance/{instance_id}"
+
+
 def session_name(case_id: str, phase: str) -> str:
     """RoleSessionName (at most 64 characters) that CloudTrail shows for a phase of a case."""
     return f"{case_id}-{phase}"[:64]
 
 
-def tags(case_id: str, purpose: str, **extra: str) -> list[dict[str, str]]:
+def tags(case_id: str, purpose: str, **extra: str) -> list[Tag]:
     """AWS tags of everything that a case makes. Keywords become ``forensics:<keyword>``."""
     pairs = {"Name": f"{case_id} {purpose}", TAG_CASE: case_id, TAG_PURPOSE: purpose}
     pairs.update({f"forensics:{key}": value for key, value in extra.items()})

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from forensics.errors import ConfigurationError
 
 PREFIX = "AIRFLOW__FORENSICS__"
+LockMode: TypeAlias = Literal["GOVERNANCE", "COMPLIANCE"]
 
 
 class Settings(BaseModel):
@@ -53,14 +55,16 @@ class Settings(BaseModel):
         default="tools/avml-aarch64", description="object of the capture tool for Graviton instances"
     )
     capture_tool_arm64_sha256: str = Field(
-        default="", pattern=r"^([0-9a-f]{64})?$", description="empty: there is none, other methods are used"
+        default="", pattern=r"^([0-9a-f]{64})?$", description="empty: there is no such tool, and other methods are used"
     )
     lime_list_key: str = Field(
         default="", description="object of the tools bucket with the signed list of prebuilt LiME modules; empty: none"
     )
     winpmem_key: str = Field(default="tools/winpmem.exe", description="object of go-winpmem for Windows instances")
     winpmem_sha256: str = Field(
-        default="", pattern=r"^([0-9a-f]{64})?$", description="empty: there is none, Windows gets a live response only"
+        default="",
+        pattern=r"^([0-9a-f]{64})?$",
+        description="empty: there is no such tool, and Windows instances get a live response only",
     )
     memory_compression: bool = Field(
         default=True, description="compress the parts of a memory image where the target has zstd"
@@ -70,37 +74,43 @@ class Settings(BaseModel):
     )
     live_response_seconds: int = Field(default=180, ge=30, le=3600)
     retention_days: int = Field(default=365, ge=1, description="Object Lock and snapshot lock, in days")
-    lock_mode: str = Field(default="GOVERNANCE", pattern="^(GOVERNANCE|COMPLIANCE)$")
+    lock_mode: LockMode = "GOVERNANCE"
     isolate_from_severity: str = Field(
         default="",
         pattern="^(LOW|MEDIUM|HIGH|CRITICAL)?$",
-        description="lowest severity that isolates by itself, instead of the policy's thresholds; empty: the policy's",
+        description="lowest severity at which a finding isolates, instead of the policy's threshold; empty: as the policy says",
     )
     policy_key: str = Field(
-        default="", description="object of the tools bucket with the policy; empty: the packaged one"
+        default="", description="object of the tools bucket with the signed policy; empty: the packaged policy"
     )
     never_isolate_key: str = Field(
-        default="", description="object of the tools bucket with the signed never-isolate list; empty: there is none"
+        default="", description="object of the tools bucket with the signed never-isolate list; empty: no list"
     )
     verify_findings: bool = Field(
-        default=True, description="look findings up live before an isolation is based on them"
+        default=True,
+        description="confirm findings with the service that sent them before an isolation is based on them",
     )
     isolation_cap_all: int = Field(
-        default=30, ge=0, le=1000, description="isolations without approval per window, in all"
+        default=30, ge=0, le=1000, description="isolations without approval per window, in total"
     )
     isolation_cap_account: int = Field(default=10, ge=0, le=1000, description="the same, per account")
     isolation_cap_group: int = Field(default=2, ge=0, le=1000, description="the same, per Auto Scaling group")
     isolation_window_minutes: int = Field(default=15, ge=1, le=1440)
     isolation_deadline_seconds: int = Field(
-        default=3600, ge=60, description="after triage; then the target is isolated even if the capture still runs"
+        default=3600,
+        ge=60,
+        description="seconds after triage until the target is isolated even while the capture still runs",
     )
-    approval_timeout_seconds: int = Field(default=3600, ge=60, description="how long a person may take to answer")
+    approval_timeout_seconds: int = Field(
+        default=3600, ge=60, description="how long a request for approval waits for an answer"
+    )
     approval_default: str = Field(
         default="refuse", pattern="^(refuse|isolate)$", description="what happens when nobody answers"
     )
-    approval_two_persons: bool = Field(default=True, description="who asked for something may not approve it")
+    approval_two_persons: bool = Field(default=True, description="the person who asked for a change may not approve it")
     containment_profile: str = Field(
-        default="forensics-isolated", description="deny-all instance profile in the member accounts; empty: none"
+        default="forensics-isolated",
+        description="deny-all instance profile in the member accounts; empty: there is none",
     )
     break_tracked_flows: bool = True
     idle_flow_seconds: int = Field(default=0, ge=0, le=432000)
@@ -110,13 +120,14 @@ class Settings(BaseModel):
         default="alias/forensics-evidence", description="the forensic account's evidence key in other Regions"
     )
     member_key_alias: str = Field(
-        default="alias/forensics-member", description="a member account's forensic key, for disks under other keys"
+        default="alias/forensics-member",
+        description="a member account's forensic key, for disks under keys that cannot be shared",
     )
     cross_region_from: str = Field(
         default="", description="comma-separated Regions whose disks may be copied to the home Region; * for all"
     )
     hash_source_snapshots: bool = Field(
-        default=True, description="read the originals too and compare them with the copies"
+        default=True, description="also hash the original snapshots and compare them with the copies"
     )
     export_raw_disks: bool = Field(
         default=False, description="store the written blocks of every disk in the evidence store"
@@ -126,7 +137,9 @@ class Settings(BaseModel):
         default="", description="comma-separated accounts that send findings for others (delegated administrators)"
     )
     config_rules: str = Field(default="", description="comma-separated Config rules that may open a case; empty: all")
-    memory_limit_gib: int = Field(default=256, ge=1, description="the largest memory image the offered parts can hold")
+    memory_limit_gib: int = Field(
+        default=256, ge=1, description="the largest memory image that the presigned parts can hold"
+    )
     memory_timeout_seconds: int = Field(default=3600, ge=60)
     snapshot_timeout_seconds: int = Field(default=21600, ge=60)
     instance_timeout_seconds: int = Field(default=900, ge=60)
@@ -134,9 +147,9 @@ class Settings(BaseModel):
     orphan_after_hours: int = Field(
         default=12, ge=1, description="age at which a forensic instance or analysis volume is removed, case or not"
     )
-    poll_seconds: float = Field(default=5.0, ge=0.1, description="how often waits look at AWS")
+    poll_seconds: float = Field(default=5.0, ge=0.1, description="seconds between two looks of a wait at AWS")
     queue_poll_seconds: float = Field(default=1.0, ge=0.1)
-    write_back: bool = Field(default=True, description="annotate findings with the case's id and state")
+    write_back: bool = Field(default=True, description="annotate findings with the id and state of their case")
     resolve_findings: bool = Field(default=True, description="a complete case resolves its findings")
     archive_guardduty: bool = Field(default=False, description="a complete case archives its GuardDuty findings")
     finding_visibility_seconds: int = Field(default=60, ge=10, le=43200)

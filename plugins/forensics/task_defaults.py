@@ -1,11 +1,10 @@
-"""How the tasks of every DAG that works a case are retried."""
+"""How the tasks of every DAG that works on a case are retried."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
-CASE_TASKS: dict[str, Any] = {
+CASE_TASKS: dict[str, object] = {
     "owner": "forensics",
     "retries": 2,
     "retry_delay": timedelta(seconds=5),

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from lab.mends.accounts import LAB_SECRET, root_access_key
-from lab.stack_state import free_port
+from lab.accounts import ROOT_SECRET, root_access_key
+from lab.stack.state import free_port
 from tests.containment.world import ACCOUNT, World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +69,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MOTO_"))}
     with (directory / "lab.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lab.server", "--state", str(directory), "--port", str(port)],
+            [sys.executable, "-m", "lab.emulator.server", "--state", str(directory), "--port", str(port)],
             cwd=ROOT, env=environment, stdout=log, stderr=log,
         )  # fmt: skip
         try:
@@ -97,4 +97,4 @@ def _wait(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:
 @pytest.fixture(scope="session")
 def world(server: Server) -> World:
     """The member account."""
-    return World(server.endpoint, access_key=root_access_key(ACCOUNT), secret_key=LAB_SECRET)
+    return World(server.endpoint, access_key=root_access_key(ACCOUNT), secret_key=ROOT_SECRET)

@@ -181,7 +181,7 @@ def test_18_containment_can_touch_no_key_and_delete_nothing_but_its_own() -> Non
 def test_19_a_role_is_assumed_with_the_external_id_or_not_at_all(
     server: Server, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lab.mends.accounts import LAB_SECRET, root_access_key
+    from lab.accounts import ROOT_SECRET, root_access_key
 
     trust = {
         "Version": "2012-10-17",
@@ -197,7 +197,7 @@ def test_19_a_role_is_assumed_with_the_external_id_or_not_at_all(
     world.iam.create_role(RoleName="regression-contain", AssumeRolePolicyDocument=json.dumps(trust))
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", root_access_key("222233334444"))
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", LAB_SECRET)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", ROOT_SECRET)
     scope = Scope(account_id=ACCOUNT, region=REGION, phase="contain", case_id=CASE_ID)
     aws_session.forget()
     source = aws_session.own_session("222233334444", REGION)

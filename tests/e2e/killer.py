@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
-from lab.story import Lab
+from lab.progress import wait_until
+from lab.scenarios.driver import Lab, has_ended
 
 
-def kill_while_snapshotting(lab: Lab, run_id: str, *, seconds: float = 120) -> None:
+def kill_while_snapshotting(lab: Lab, run_id: str) -> None:
     """Wait until the run's snapshots exist while their task is still running, then SIGKILL the task's process."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+
+    def pid() -> int | None:
         task = lab.tasks(run_id).get("disk.snapshot_volumes", {})
-        if task.get("state") == "running" and task.get("pid") and _snapshots(lab, run_id):
-            os.kill(int(task["pid"]), signal.SIGKILL)
-            return
         if task.get("state") in {"deferred", "success", "failed"}:
             raise AssertionError(f"the task was {task['state']} before it could be killed")
-        time.sleep(0.05)
-    raise AssertionError(f"run {run_id} did not come to its snapshots in {seconds:.0f} s: {lab.tasks(run_id)}")
+        running = task.get("state") == "running" and task.get("pid") and _snapshots(lab, run_id)
+        return int(task["pid"]) if running else None
+
+    found = wait_until(
+        pid,
+        what=f"the snapshots of run {run_id}",
+        progress=lambda: lab.progress(run_id),
+        finished=has_ended,
+        pause=0.05,
+    )
+    os.kill(int(found or 0), signal.SIGKILL)
 
 
 def _snapshots(lab: Lab, run_id: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -13,11 +12,12 @@ from forensics.custody.chain import verify_chain
 from forensics.models.case import Case, CaseStatus, CaseView
 from forensics.models.containment import ContainmentState
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
-from lab import demo
-from lab.story import Lab, StoryError, finding
-from tests.e2e.conftest import Started
+from lab.progress import wait_until
+from lab.scenarios import demo
+from lab.scenarios.driver import DriverError, Lab, finding
+from tests.e2e.conftest import LIMIT_SECONDS, Started
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(LIMIT_SECONDS)]
 
 
 def view_of(lab: Lab, item: Started) -> CaseView:
@@ -104,7 +104,7 @@ def test_the_web_pages_show_the_case(lab: Lab, cases: dict[str, Started]) -> Non
     assert view.case.instance_id in page.text
 
 
-def test_without_ssm_disks_and_isolation_go_on_and_the_run_is_red(lab: Lab, cases: dict[str, Started]) -> None:
+def test_without_ssm_disks_and_isolation_continue_and_the_run_is_red(lab: Lab, cases: dict[str, Started]) -> None:
     item = cases["no-ssm"]
     view = view_of(lab, item)
     (memory,) = of_kind(view, EvidenceKind.MEMORY)
@@ -137,7 +137,7 @@ def test_a_failed_capture_stops_nothing_else(lab: Lab, cases: dict[str, Started]
     assert "What to do next" in said["message"]
 
 
-def test_a_failed_snapshot_is_told_and_the_target_is_isolated(lab: Lab, cases: dict[str, Started]) -> None:
+def test_a_failed_snapshot_is_notified_and_the_target_is_isolated(lab: Lab, cases: dict[str, Started]) -> None:
     item = cases["bad-snapshot"]
     view = view_of(lab, item)
     assert states(lab, item)["disk.snapshot_volumes"] == "failed"
@@ -196,17 +196,16 @@ def test_every_ledger_is_whole(lab: Lab, cases: dict[str, Started]) -> None:
         assert view.containment.state is ContainmentState.NEW_FLOWS_BLOCKED
 
 
-def test_a_message_that_cannot_be_worked_goes_to_the_dead_letter_queue(lab: Lab, cases: dict[str, Started]) -> None:
+def test_a_message_that_cannot_be_processed_goes_to_the_dead_letter_queue(lab: Lab, cases: dict[str, Started]) -> None:
     lab.forensic.client("sqs").send_message(
         QueueUrl=lab.facts["queue_url"], MessageBody='{"source": "forensics.manual", "detail'
     )
-    sqs, found = lab.forensic.client("sqs"), []
-    end = time.monotonic() + 60
-    while not found and time.monotonic() < end:
-        found = sqs.receive_message(
-            QueueUrl=lab.facts["dead_letter_queue_url"], MessageAttributeNames=["All"], WaitTimeSeconds=1
-        ).get("Messages", [])
-    assert found, "nothing arrived in the dead-letter queue"
+    sqs, url = lab.forensic.client("sqs"), lab.facts["dead_letter_queue_url"]
+    found = wait_until(
+        lambda: sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"], WaitTimeSeconds=1).get("Messages"),
+        what="a message in the dead-letter queue",
+        progress=lab.progress,
+    )
     assert "JSON" in found[0]["MessageAttributes"]["reason"]["StringValue"]
 
 
@@ -214,8 +213,8 @@ def test_an_unknown_instance_fails_with_the_reason_and_changes_nothing(lab: Lab,
     ghost = dict(cases["happy"].instance, instance_id="i-0123456789abcdef0")
     ghost["arn"] = ghost["arn"].rsplit("/", 1)[0] + "/i-0123456789abcdef0"
     lab.import_finding(finding(ghost, title="An instance that is not there"))
-    case = lab.wait_case("i-0123456789abcdef0", seconds=60)
-    assert lab.finish(case.case_id, seconds=180) == "failed"
+    case = lab.wait_case("i-0123456789abcdef0")
+    assert lab.finish(case.case_id) == "failed"
     view = lab.view(case.case_id)
     assert "does not exist" in view.failures[0].cause
     assert view.evidence == ()
@@ -224,7 +223,7 @@ def test_an_unknown_instance_fails_with_the_reason_and_changes_nothing(lab: Lab,
 
 
 def test_a_request_of_the_wrong_form_is_refused_by_the_form(lab: Lab, cases: dict[str, Started]) -> None:
-    with pytest.raises(StoryError, match=r"400|422"):
+    with pytest.raises(DriverError, match=r"400|422"):
         lab.trigger({"account_id": "333344445555", "region": "eu-central-1", "instance_id": "web-server"})
 
 
@@ -233,7 +232,7 @@ def test_an_instance_of_another_account_is_refused(lab: Lab, cases: dict[str, St
     run = lab.trigger(
         {"account_id": "111122223333", "region": "eu-central-1", "instance_id": instance, "reason": "wrong account"}
     )
-    assert lab.finish(run["dag_run_id"], seconds=180) == "failed"
+    assert lab.finish(run["dag_run_id"]) == "failed"
     view = lab.view(next(c for c in lab.store().list_cases(limit=50)[0] if c.run_id == run["dag_run_id"]).case_id)
     assert view.failures
     assert "111122223333" in view.failures[0].cause

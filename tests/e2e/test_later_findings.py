@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -12,28 +11,19 @@ import requests
 from forensics.containment.release_operators import RELEASE
 from forensics.models.case import CaseView
 from forensics.models.custody import CustodyAction
-from lab.shapes import asff
-from lab.story import Lab, finding
-from tests.e2e.conftest import Started
+from lab.progress import wait_until
+from lab.scenarios.driver import Lab, finding
+from lab.scenarios.finding_events import asff
+from tests.e2e.conftest import LIMIT_SECONDS, Started
 from tests.e2e.test_case import isolated, view_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(LIMIT_SECONDS)]
 
 
 def runs_of(lab: Lab, dag_id: str, view: CaseView) -> list[dict[str, Any]]:
     """Runs of a DAG for a case."""
     found = lab.stack.api.get(f"dags/{dag_id}/dagRuns", limit=100)["dag_runs"]
     return [run for run in found if run["conf"].get("case_id") == view.case.case_id]
-
-
-def wait_for(lab: Lab, dag_id: str, run_id: str, task_id: str, *states: str, seconds: float = 180) -> str:
-    """Until a task is in one of the states; returns it."""
-    end, state = time.monotonic() + seconds, "no task yet"
-    while state not in states:
-        assert time.monotonic() < end, f"{dag_id}.{task_id} of {run_id} is {state} after {seconds:.0f} s, not {states}"
-        time.sleep(0.5)
-        state = str(lab.stack.api.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")["state"])
-    return state
 
 
 def answer(lab: Lab, run_id: str, choice: str) -> None:
@@ -49,8 +39,8 @@ def test_a_more_severe_finding_lets_the_open_case_isolate(lab: Lab, cases: dict[
     assert [f.severity.value for f in sorted(view.findings, key=lambda f: f.severity.rank)] == ["MEDIUM", "CRITICAL"]
     assert view.plan is not None and view.plan.isolate.go
     (run,) = runs_of(lab, "forensic_extension", view)
-    assert wait_for(lab, "forensic_extension", run["dag_run_id"], "extend_plan", "success", "failed") == "success"
-    wait_for(lab, "forensic_extension", run["dag_run_id"], "isolate_target", "success", "skipped", "failed")
+    assert lab.wait_task("forensic_extension", run["dag_run_id"], "extend_plan", "success", "failed") == "success"
+    lab.wait_task("forensic_extension", run["dag_run_id"], "isolate_target", "success", "skipped", "failed")
     assert isolated(lab, raised), "the plan grew while the case was open"
 
 
@@ -61,15 +51,15 @@ def test_a_custom_action_releases_the_target_after_a_person_said_yes(lab: Lab, c
     event |= {"detail-type": "Security Hub Findings - Custom Action"}
     event["detail"] |= {"actionName": "ForensicRelease", "actionDescription": "release"}
     lab.forensic.client("sqs").send_message(QueueUrl=lab.facts["queue_url"], MessageBody=json.dumps(event))
-    view, end = view_of(lab, item), time.monotonic() + 60
-    while not (runs := runs_of(lab, "forensic_release", view)):
-        assert time.monotonic() < end, "the order started no release within 60 s"
-        time.sleep(0.5)
+    view = view_of(lab, item)
+    runs = wait_until(
+        lambda: runs_of(lab, "forensic_release", view), what="the order to start a release", progress=lab.progress
+    )
     run_id = runs[0]["dag_run_id"]
-    wait_for(lab, "forensic_release", run_id, "plan_release", "deferred", "awaiting_input")
+    lab.wait_task("forensic_release", run_id, "plan_release", "deferred", "awaiting_input")
     assert isolated(lab, item), "nothing is released before a person has answered"
     answer(lab, run_id, RELEASE)
-    assert wait_for(lab, "forensic_release", run_id, "release_target", "success", "failed", "skipped") == "success"
+    assert lab.wait_task("forensic_release", run_id, "release_target", "success", "failed", "skipped") == "success"
     assert not isolated(lab, item)
     actions = [event.action for event in view_of(lab, item).custody]
     assert actions.index(CustodyAction.RELEASE_APPROVED) < actions.index(CustodyAction.TARGET_RELEASED)

@@ -6,11 +6,11 @@ from itertools import chain
 
 import pytest
 
-from lab.story import Lab
+from lab.scenarios.driver import Lab
 from tests import secret_scan
-from tests.e2e.conftest import Started
+from tests.e2e.conftest import LIMIT_SECONDS, Started
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(LIMIT_SECONDS)]
 
 
 def test_no_credential_is_left_in_ssm_dynamodb_s3_xcom_or_logs(lab: Lab, cases: dict[str, Started]) -> None:

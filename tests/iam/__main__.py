@@ -22,10 +22,9 @@ import yaml
 from airflow.providers.standard.operators import hitl
 
 from forensics.settings import get_settings
-from lab import seed
-from lab.iam.check import Place, check
-from lab.mends.accounts import LAB_SECRET, root_access_key
-from lab.seed_accounts import MEMBER_ACCOUNT
+from lab.accounts import MEMBER_ACCOUNT, ROOT_SECRET, root_access_key
+from lab.emulator.iam.check import Place, check
+from lab.evidence.images import Images
 from tests.containment.world import World
 from tests.iam.removal import Play, Say, first_needs
 from tests.iam.story import PIPELINE, Story
@@ -45,12 +44,12 @@ def played(cache: Path, log: Say) -> Iterator[Play]:
     """A fresh lab made by the templates, with enforcement on."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as change:
         change.setenv("LAB_DEPLOY", "templates")
-        with running_lab(Path(folder), change, images=seed.evidence(cache)) as lab:
+        with running_lab(Path(folder), change, images=Images(cache)) as lab:
             for name, value in SETTINGS.items():
                 change.setenv(f"AIRFLOW__FORENSICS__{name}", value)
             get_settings.cache_clear()
             lab.control("config", LATENCIES)
-            world = World(lab.endpoint, access_key=root_access_key(MEMBER_ACCOUNT), secret_key=LAB_SECRET)
+            world = World(lab.endpoint, access_key=root_access_key(MEMBER_ACCOUNT), secret_key=ROOT_SECRET)
             runs = Path(folder) / "runs"
             runs.mkdir()
             # a running API server is needed to ask a person; the answer is given to the step directly

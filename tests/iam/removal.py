@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from forensics.aws import session as aws_session
-from lab.iam.check import Place, Policies, allowing, without
-from lab.seed_accounts import Account
+from lab.emulator.iam.check import Place, Policies, allowing, without
+from lab.seed.accounts import Account
 from tests.iam.story import Step, Story
 
 Say = Callable[[str], None]

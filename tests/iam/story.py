@@ -33,10 +33,9 @@ from forensics.models.case import CaseStatus
 from forensics.models.plan import Order
 from forensics.report.bundle_operators import ExportCaseOperator
 from forensics.web.reader import StoreReader
-from lab import shapes
-from lab.airflow import REGION
-from lab.seed_accounts import SECURITY_ACCOUNT
-from lab.story import finding
+from lab.accounts import REGION, SECURITY_ACCOUNT
+from lab.scenarios import finding_events
+from lab.scenarios.driver import finding
 from tests.containment.test_operators import answer, context
 from tests.containment.world import Cell, Made, World
 from tests.gateways import admit, case_store, finding_queue, write_back
@@ -339,7 +338,7 @@ class Story:
             web = dict(self.lab.facts["instances"]["web-server"])
             web["arn"] = web["arn"].rpartition("/")[0] + f"/i-{len(self.findings):017x}"
             document = finding(web, title="Command and control")
-            event = getattr(shapes, shape)(document)
+            event = getattr(finding_events, shape)(document)
             if shape == "asff":
                 self.lab.client("securityhub", account).batch_import_findings(Findings=[document])
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +14,14 @@ import requests
 
 from forensics.aws import session as aws_session
 from forensics.settings import get_settings
-from lab import airflow, seed
-from lab.seed_targets import Images
-from lab.stack import read_variables
-from lab.stack_state import free_port
+from lab.evidence.disk import DiskFiles
+from lab.evidence.images import Images
+from lab.progress import wait_until
+from lab.seed import seed
+from lab.stack import airflow
+from lab.stack.process import cpu_seconds
+from lab.stack.stack import read_variables
+from lab.stack.state import free_port
 from tests import memory_image, warm_lab
 from tests.warm_lab import WarmServer
 
@@ -29,12 +32,12 @@ MIB = 1024 * 1024
 class SmallImages(Images):
     """Images that are made in milliseconds."""
 
-    def disk(self, scenario: str) -> Path:
-        """Two MiB that are not all zero."""
+    def disk(self, name: str) -> DiskFiles:
+        """Two MiB that are not all zero; nothing is planted in them."""
         self.cache.mkdir(parents=True, exist_ok=True)
-        out = self.cache / f"{scenario}.raw"
+        out = self.cache / f"{name}.raw"
         out.write_bytes(os.urandom(MIB) + bytes(MIB))
-        return out
+        return DiskFiles(out, self.cache / "none.json")
 
     def memory(self) -> dict[str, str]:
         """A small LiME image; nothing is planted in it."""
@@ -52,13 +55,13 @@ class SmallLab:
     def control(self, route: str, body: Any = None) -> Any:
         """Post to, or read, one of the lab's own routes."""
         url = f"{self.endpoint}/_lab/{route}"
-        answer = requests.post(url, json=body, timeout=30) if body is not None else requests.get(url, timeout=30)
+        answer = requests.post(url, json=body, timeout=120) if body is not None else requests.get(url, timeout=120)
         answer.raise_for_status()
         return answer.json()
 
     def client(self, service: str, account: str = "forensic") -> Any:
         """A boto3 client of an account."""
-        from lab.seed_accounts import Account
+        from lab.seed.accounts import Account
 
         return Account(self.facts["accounts"][account], self.endpoint).client(service)
 
@@ -71,7 +74,7 @@ class SmallLab:
 @pytest.fixture
 def images(tmp_path: Path) -> Images:
     """The disks and the memory of the lab's instances; a test module may have its own."""
-    return SmallImages(cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write)
+    return SmallImages(tmp_path / "cache")
 
 
 @pytest.fixture
@@ -84,9 +87,7 @@ def lab(tmp_path: Path, images: Images, monkeypatch: pytest.MonkeyPatch) -> Iter
 @contextmanager
 def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, images: Images | None = None) -> Iterator[SmallLab]:
     """A seeded lab server; it ends with the block."""
-    images = images or SmallImages(
-        cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write
-    )
+    images = images or SmallImages(tmp_path / "cache")
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     log = tmp_path / "lab.log"
@@ -111,12 +112,11 @@ def running_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, images: Imag
 
 
 def _wait(endpoint: str, server: WarmServer, log: Path) -> None:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
+    def answers() -> bool:
         assert not server.has_ended(), f"the lab ended: {log.read_text()[-2000:]}"
         try:
-            if requests.get(f"{endpoint}/_lab/health", timeout=2).ok:
-                return
+            return requests.get(f"{endpoint}/_lab/health", timeout=60).ok
         except requests.RequestException:
-            time.sleep(0.03)
-    raise AssertionError(f"the lab did not start: {log.read_text()[-2000:]}")
+            return False
+
+    wait_until(answers, what=f"the lab to answer (log in {log})", progress=lambda: cpu_seconds(server.pid), pause=0.03)

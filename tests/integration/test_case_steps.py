@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from forensics.containment import isolation
 from forensics.containment.operators import IsolateTargetOperator
 from forensics.custody.chain import verify_chain
 from forensics.disk.copy_operators import CopySnapshotsOperator
@@ -20,6 +22,7 @@ from forensics.investigation.instance_operators import (
 from forensics.memory.capture_operators import CaptureMemoryOperator
 from forensics.memory.verify_operators import VerifyMemoryOperator
 from forensics.models.evidence import EvidenceKind, Outcome
+from forensics.naming import tags
 from forensics.triage.operators import DescribeTargetOperator, PlanResponseOperator
 from tests.gateways import recorder_of
 from tests.integration.conftest import SmallLab
@@ -105,16 +108,29 @@ def test_isolation_covers_every_interface_and_survives_a_retry(lab: SmallLab) ->
     }
 
 
-def test_a_planted_group_of_the_same_name_is_not_used(lab: SmallLab) -> None:
+def test_a_planted_group_of_the_very_same_name_is_not_used(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the intruder had guessed the name's random token, and the tags beside it."""
+    guessed, fresh = "0" * 12, "1" * 12
+    tokens = iter((guessed, fresh))
+    monkeypatch.setattr(isolation, "secrets", SimpleNamespace(token_hex=lambda _bytes: next(tokens)))
     case_id = open_case(lab)
     triage(case_id)
     ec2 = lab.client("ec2", "member")
-    network = lab.facts["member_network"]
     planted = ec2.create_security_group(
-        GroupName=f"forensics-quarantine-{case_id}", Description="x", VpcId=network["vpc_id"]
+        GroupName=f"forensics-quarantine-{case_id}-{guessed}",
+        Description="x",
+        VpcId=lab.facts["member_network"]["vpc_id"],
+        TagSpecifications=[{"ResourceType": "security-group", "Tags": tags(case_id, "quarantine")}],
     )["GroupId"]
+    way_in = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "203.0.113.66/32"}]}
+    ec2.authorize_security_group_ingress(GroupId=planted, IpPermissions=[way_in])
     result = perform(IsolateTargetOperator(task_id="isolate_target"), case_id=case_id)
     assert result["group_id"] != planted
+    instance = lab.facts["instances"]["web-server"]["instance_id"]
+    found = ec2.describe_network_interfaces(Filters=[{"Name": "attachment.instance-id", "Values": [instance]}])
+    for interface in found["NetworkInterfaces"]:
+        (group,) = interface["Groups"]
+        assert group["GroupName"] == f"forensics-quarantine-{case_id}-{fresh}"
 
 
 def test_without_ssm_memory_is_not_applicable_and_said(lab: SmallLab) -> None:
@@ -132,7 +148,9 @@ def test_without_ssm_memory_is_not_applicable_and_said(lab: SmallLab) -> None:
 def test_a_failed_capture_is_recorded_and_announced(lab: SmallLab) -> None:
     case_id = open_case(lab)
     triage(case_id)
-    lab.client("s3").put_object(Bucket=lab.facts["tools_bucket"], Key="tools/avml", Body=b"#!/bin/sh\nexit 3\n")
+    s3, tool = lab.client("s3"), {"Bucket": lab.facts["tools_bucket"], "Key": "tools/avml"}
+    intact = s3.get_object(**tool)["Body"].read()
+    s3.put_object(**tool, Body=b"#!/bin/sh\nexit 3\n")
     with pytest.raises(AirflowFailException, match="memory capture failed"):
         perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id)
     recorder = recorder_of(case_id, step="test")
@@ -140,8 +158,11 @@ def test_a_failed_capture_is_recorded_and_announced(lab: SmallLab) -> None:
     assert memory.outcome is Outcome.FAILED
     message = next(m for m in lab.mail() if "FAILED: capture_memory" in m["subject"])
     assert "What to do next" in message["message"]
-    # mended and cleared: the failure goes away
-    assert recorder.gateways.store.get(case_id, "FAILURE#capture_memory", type(recorder.view().failures[0])) is not None
+    assert [failure.step for failure in recorder.view().failures] == ["capture_memory"]
+    # the cause is fixed and the task cleared: the failure goes away
+    s3.put_object(**tool, Body=intact)
+    perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id)
+    assert recorder_of(case_id, step="test").view().failures == ()
 
 
 def test_forensic_instance_gets_the_disks_and_goes(lab: SmallLab) -> None:
@@ -166,7 +187,15 @@ def test_forensic_instance_gets_the_disks_and_goes(lab: SmallLab) -> None:
     assert left["Reservations"] == []
 
 
+def changes(lab: SmallLab) -> list[tuple[str, str]]:
+    """Account and action of every call to EC2 and SSM so far that was more than a question."""
+    calls = [call for service in ("ec2", "ssm") for call in lab.control(f"calls?service={service}")["calls"]]
+    return [(c["account"], c["action"]) for c in calls if not c["action"].startswith(("Describe", "Get", "List"))]
+
+
 def test_bad_requests_change_nothing(lab: SmallLab) -> None:
+    before = changes(lab)
+    assert before, "the lab records what its seed changed"
     for params, expected in (
         ({"instance_id": "i-xyz"}, "instance_id"),
         ({"account_id": "12"}, "account_id"),
@@ -177,14 +206,7 @@ def test_bad_requests_change_nothing(lab: SmallLab) -> None:
     case_id = open_case(lab, instance_id="i-0123456789abcdef0")
     with pytest.raises(AirflowFailException, match="does not exist"):
         perform(DescribeTargetOperator(task_id="describe_target"), case_id=case_id)
-    calls = lab.control("calls?service=ec2")
-    changing = [
-        c
-        for c in calls["calls"]
-        if c["action"].startswith(("Modify", "CreateSnap", "CreateSec")) and c["account"] != "x"
-    ]
-    seeded = {"CreateSecurityGroup"}
-    assert {c["action"] for c in changing} <= seeded
+    assert changes(lab) == before
 
 
 def test_a_second_request_for_the_same_instance_is_refused(lab: SmallLab) -> None:

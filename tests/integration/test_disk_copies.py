@@ -14,7 +14,7 @@ from forensics.disk.snapshot_operators import SnapshotVolumesOperator
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
 from forensics.settings import get_settings
-from lab.seed_accounts import Account
+from lab.seed.accounts import Account
 from tests.gateways import recorder_of
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
@@ -197,4 +197,6 @@ def test_an_instance_store_is_said_to_be_lost(lab: SmallLab) -> None:
     store = next(e for e in recorder_of(case_id, step="t").evidence(EvidenceKind.DISK) if "store" in e.evidence_id)
     assert store.outcome is Outcome.NOT_APPLICABLE
     assert "75 GB of m5d.large" in str(store.reason) and "lost when the instance stops" in str(store.reason)
-    assert get_settings().retention_days
+    volumes = set(lab.facts["instances"]["db-server"]["volumes"].values())
+    found = {e.evidence_id for e in recorder_of(case_id, step="t").evidence(EvidenceKind.DISK)}
+    assert found - {store.evidence_id} == {f"disk-{volume}" for volume in volumes}, "its volumes are taken all the same"

@@ -15,13 +15,12 @@ from forensics.errors import ThrottledError
 from forensics.investigation.analysis_operators import AnalyseDiskOperator
 from forensics.investigation.instance_operators import TerminateForensicInstanceOperator
 from forensics.memory.live_response_operators import LiveResponseOperator
-from lab.seed_targets import Images
-from tests import memory_image
+from lab.evidence.images import Images
+from lab.progress import wait_until
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import DagRun, TaskInstance, perform
 from tests.integration.test_case_steps import open_case, triage
 from tests.integration.test_third_party_tool import RealDisks, attached
-from tests.lab.conftest import wait_until
 
 
 class Killed(BaseException):
@@ -30,7 +29,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def images(tmp_path: Path) -> Images:
-    return RealDisks(cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write)
+    return RealDisks(tmp_path / "cache")
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +96,11 @@ def test_a_live_response_that_ended_while_its_task_was_lost_is_not_taken_twice(l
         operator.execute({"ti": TaskInstance("live_response"), "params": {}, "dag_run": DagRun("manual__test")})
     ssm = lab.client("ssm", "member")
     (command,) = live = [c["CommandId"] for c in ssm.list_commands()["Commands"] if "live-response" in c["Comment"]]
-    wait_until(lambda: ssm.list_commands(CommandId=command)["Commands"][0]["Status"] == "Success", seconds=30)
+    wait_until(
+        lambda: ssm.list_commands(CommandId=command)["Commands"][0]["Status"] == "Success",
+        what=f"command {command} to succeed",
+        progress=lambda: lab.control("activity"),
+    )
     assert perform(LiveResponseOperator(task_id="live_response"), case_id=case_id)["outcome"] == "ACQUIRED"
     assert [c["CommandId"] for c in ssm.list_commands()["Commands"] if "live-response" in c["Comment"]] == live
     assert manifests(lab) == []

@@ -6,7 +6,6 @@ import hashlib
 import io
 import tarfile
 import threading
-import time
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from forensics.memory.probe_operators import ProbeTargetOperator
 from forensics.memory.upload_manifest import IMAGE, LIST
 from forensics.memory.verify_operators import VerifyMemoryOperator
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
+from lab.progress import wait_until
 from tests import memory_image, secret_scan
 from tests.gateways import recorder_of, rehash_stored
 from tests.integration.conftest import SmallLab
@@ -132,8 +132,8 @@ def _cancel_after_a_part(lab: SmallLab, case_id: str) -> None:
     """As if somebody on the target killed the sender: the command ends in the middle."""
     s3, ssm = lab.client("s3"), lab.client("ssm", "member")
     instance = lab.facts["instances"]["web-server"]["instance_id"]
-    for _ in range(600):
-        time.sleep(0.1)
+
+    def cancelled() -> bool:
         for upload in s3.list_multipart_uploads(Bucket=lab.facts["landing_bucket"]).get("Uploads", []):
             where = {"Bucket": lab.facts["landing_bucket"], "Key": upload["Key"], "UploadId": upload["UploadId"]}
             # the list of parts goes up right after its part: without it the next try begins anew, and says so
@@ -142,7 +142,12 @@ def _cancel_after_a_part(lab: SmallLab, case_id: str) -> None:
                 for command in ssm.list_commands(InstanceId=instance)["Commands"]:
                     if command["Status"] in {"Pending", "InProgress"}:
                         ssm.cancel_command(CommandId=command["CommandId"])
-                return
+                return True
+        return False
+
+    wait_until(
+        cancelled, what="a part and the list of parts to land", progress=lambda: lab.control("activity"), pause=0.1
+    )
 
 
 def test_without_any_source_single_processes_are_taken_and_memory_is_partial(lab: SmallLab) -> None:

@@ -27,8 +27,9 @@ from forensics.models.plan import ResponsePlan
 from forensics.models.verification import Standing
 from forensics.settings import get_settings
 from forensics.triage.operators import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
-from lab.seed_accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT, Account
-from lab.story import finding as asff
+from lab.accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT
+from lab.scenarios.driver import finding as asff
+from lab.seed.accounts import Account
 from tests.gateways import case_store, isolation_guard, recorder_of
 from tests.integration.conftest import SmallLab, running_lab
 from tests.integration.steps import perform

@@ -22,9 +22,9 @@ from forensics.models.documents import Offer
 from forensics.models.results import Investigation
 from forensics.report.operators import WriteReportOperator
 from forensics.report.sections import EXPORTS
-from lab.evidence.disk import TINY, build
-from lab.seed_targets import Images
-from tests import memory_image
+from lab.evidence import disk
+from lab.evidence.disk import DiskFiles
+from lab.evidence.images import Images
 from tests.gateways import recorder_of
 from tests.integration.conftest import SmallImages, SmallLab
 from tests.integration.steps import perform
@@ -40,16 +40,14 @@ pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed on this ma
 class RealDisks(SmallImages):
     """Every volume holds the small scenario: GPT and ext4 with files."""
 
-    def disk(self, scenario: str) -> Path:
+    def disk(self, name: str) -> DiskFiles:
         """Sixteen MiB with a file that the test's signature knows."""
-        out = self.cache / f"{scenario}.raw"
-        build(TINY, out, facts=out.with_suffix(".json"))
-        return out
+        return disk.unpack("tiny", self.cache)
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Images:
-    return RealDisks(cache=tmp_path / "cache", build_disk=memory_image.write, unpack_memory=memory_image.write)
+    return RealDisks(tmp_path / "cache")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,11 +11,12 @@ from urllib.parse import urlsplit
 from forensics.memory.capture_operators import CaptureMemoryOperator
 from forensics.memory.verify_operators import VerifyMemoryOperator
 from forensics.models.evidence import EvidenceKind, Outcome
-from lab.airflow import secret_key
+from lab.accounts import ROOT_SECRET
+from lab.progress import wait_until
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_memory_flow import body, case_with_memory, evidence
-from tests.lab.test_emulator_storage import http
+from tests.lab.emulator.patches.test_storage import http
 
 
 def ask(method: str, url: str, content: bytes | None = None) -> int:
@@ -29,7 +29,8 @@ def steal(lab: SmallLab, held: dict[str, Any]) -> None:
     """As root on the target: the agent's command has the manifest's URL, the manifest all others. Tried while they are valid."""
     ssm = lab.client("ssm", "member")
     instance = lab.facts["instances"]["web-server"]["instance_id"]
-    for _ in range(300):
+
+    def used() -> bool:
         commands = ssm.list_commands(InstanceId=instance)["Commands"]
         urls = [c["Parameters"]["ManifestUrl"][0] for c in commands if "ManifestUrl" in c.get("Parameters", {})]
         if urls:
@@ -38,8 +39,9 @@ def steal(lab: SmallLab, held: dict[str, Any]) -> None:
             gets = [line.split()[-1] for line in held["manifest"].splitlines() if line.startswith("get ")]
             held["own_use"] = {url: ask("GET", url) for url in [*gets, urls[0]]}
             held["statuses"] = misuse(lab, held["manifest"], urls[0])
-            return
-        time.sleep(0.1)
+        return bool(urls)
+
+    wait_until(used, what="a command with a manifest's URL", progress=lambda: lab.control("activity"), pause=0.1)
 
 
 def misuse(lab: SmallLab, manifest: str, manifest_url: str) -> dict[str, int]:
@@ -97,7 +99,7 @@ def test_no_url_of_a_manifest_is_good_for_anything_but_its_own_use(lab: SmallLab
     allowed = {what: status for what, status in held["statuses"].items() if status != 403}
     assert not allowed, f"{len(allowed)} of {len(held['statuses'])} tries were not refused: {allowed}"
     assert len(held["statuses"]) > 100
-    assert secret_key() not in held["manifest"]
+    assert ROOT_SECRET not in held["manifest"]
     # The parts' own use is the capture itself: it was not hurt, and what was stolen opens nothing any more.
     perform(VerifyMemoryOperator(task_id="verify_memory"), case_id=case_id)
     memory = evidence(case_id, EvidenceKind.MEMORY)

@@ -14,10 +14,9 @@ from forensics.intake.annotation import annotate
 from forensics.intake.readers import read_event
 from forensics.models.case import Case, CaseStatus
 from forensics.settings import get_settings
-from lab.airflow import REGION
-from lab.seed_accounts import MEMBER_ACCOUNT, SECURITY_ACCOUNT
-from lab.shapes import asff, guardduty, ocsf
-from lab.story import finding
+from lab.accounts import MEMBER_ACCOUNT, REGION, SECURITY_ACCOUNT
+from lab.scenarios.driver import finding
+from lab.scenarios.finding_events import asff, guardduty, ocsf
 from tests.gateways import admit, case_store, write_back
 from tests.integration.conftest import SmallLab
 

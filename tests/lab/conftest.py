@@ -20,12 +20,13 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from lab.mends.accounts import LAB_SECRET, root_access_key
+from lab.accounts import ROOT_SECRET, root_access_key
+from lab.progress import wait_until
+from lab.stack.process import cpu_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 SECURITY, FORENSIC, MEMBER = "111122223333", "222233334444", "333344445555"
 REGION = "eu-central-1"
-START_SECONDS = 40.0
 
 
 class Lab:
@@ -42,12 +43,12 @@ class Lab:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the server and wait until it answers. Fails the test with its log when it does not."""
+        """Start the server and wait until it answers. Fails the test with its log when it ends instead."""
         begun = time.monotonic()
         command = [
             sys.executable,
             "-m",
-            "lab.server",
+            "lab.emulator.server",
             "--state",
             str(self.directory),
             "--port",
@@ -56,16 +57,21 @@ class Lab:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MOTO_"))}
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
-        while time.monotonic() < begun + START_SECONDS:
-            if self._process.poll() is not None:
-                break
-            with contextlib.suppress(urllib.error.URLError, ConnectionError):
+        process = self._process
+
+        def answers() -> bool:
+            assert process.poll() is None, f"the lab server has ended:\n{self.log.read_text()[-4000:]}"
+            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
                 self.get("health")
-                self.boot_seconds = time.monotonic() - begun
-                return
-            time.sleep(0.05)
-        self.stop()
-        pytest.fail(f"the lab server did not come up:\n{self.log.read_text()[-4000:]}")
+                return True
+            return False
+
+        try:
+            wait_until(answers, what="the lab server to answer", progress=lambda: cpu_seconds(process.pid), pause=0.05)
+        except BaseException:
+            self.stop()
+            raise
+        self.boot_seconds = time.monotonic() - begun
 
     def stop(self) -> float:
         """End the server as `kill` would; returns the seconds it took."""
@@ -74,7 +80,7 @@ class Lab:
         begun = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(10)
+            self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(5)
@@ -82,23 +88,27 @@ class Lab:
 
     def client(self, service: str, account: str = FORENSIC, *, region: str = REGION, **settings: Any) -> Any:
         """A boto3 client that acts as the root of an account."""
-        keys = {"aws_access_key_id": root_access_key(account), "aws_secret_access_key": LAB_SECRET}
+        keys = {"aws_access_key_id": root_access_key(account), "aws_secret_access_key": ROOT_SECRET}
         config = Config(retries={"total_max_attempts": settings.pop("attempts", 1)}, **settings.pop("config", {}))
         return boto3.client(service, endpoint_url=self.endpoint, region_name=region, config=config, **(keys | settings))
 
     def get(self, route: str) -> Any:
         """GET a control route."""
-        with urllib.request.urlopen(f"{self.endpoint}/_lab/{route}", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.endpoint}/_lab/{route}", timeout=60) as answer:
             return json.load(answer)
 
     def post(self, route: str, body: Any) -> Any:
         """POST to a control route. Raises AssertionError with the lab's own message when it refuses."""
         request = urllib.request.Request(f"{self.endpoint}/_lab/{route}", data=json.dumps(body).encode(), method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise AssertionError(json.load(error)["error"]) from error
+
+    def advance(self, seconds: float) -> None:
+        """Put the lab's clock forward."""
+        self.post("clock", {"advance": seconds})
 
     @contextlib.contextmanager
     def config(self, **settings: Any) -> Iterator[None]:
@@ -109,17 +119,6 @@ class Lab:
             yield
         finally:
             self.post("config", {name: before[name] for name in settings})
-
-
-def wait_until(condition: Callable[[], Any], *, seconds: float = 5.0, what: str = "condition") -> Any:
-    """The first true value of `condition`; fails the test when there is none in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    return pytest.fail(f"{what} was not true within {seconds:g} s")
 
 
 class Network:

@@ -40,7 +40,7 @@ class FileWork(QueueWork):
         return make(self._runs / order.run_id)
 
     def has_room(self) -> bool:
-        """There always is."""
+        """True: the directory takes any number of runs."""
         return True
 
 
@@ -61,7 +61,7 @@ def product(runs: Path) -> None:
 
 
 def naive(runs: Path) -> None:
-    """What one would write first: delete on receipt, then a case and a run under a new id for each message."""
+    """A first naive version: delete on receipt, then a case and a run under a new id for each message."""
     hook = ForensicsHook()
     queue, work, store = finding_queue(), FileWork(hook, runs), case_store()
     idle = time.monotonic()

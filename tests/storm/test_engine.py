@@ -25,7 +25,7 @@ URGENT = Severity.HIGH.rank
 
 @dataclass
 class Recorded:
-    """Work that remembers, in the order in which it was asked."""
+    """Records its calls, in their order."""
 
     admitted: list[str] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
@@ -45,14 +45,14 @@ class Recorded:
         return Reading(verdict=self.verdict, reason="because", findings=findings, rank=rank, spoiled=self.spoiled)
 
     def admit(self, item: Finding, received_at: datetime) -> tuple[str, Sequence[RunOrder]]:
-        """One order for each."""
+        """One run order for each finding."""
         if self.error:
             raise self.error
         self.admitted.append(item.title)
         return "opened", [RunOrder("forensic_case", item.title, {}, "", item.severity.rank)]
 
     def start(self, order: RunOrder) -> bool:
-        """Takes a while."""
+        """Take as long as the test says."""
         time.sleep(self.slow)
         if self.start_error:
             raise self.start_error
@@ -60,15 +60,15 @@ class Recorded:
         return True
 
     def has_room(self) -> bool:
-        """As the test says."""
+        """Whether the test leaves room."""
         return self.room()
 
     def record(self, record: IntakeRecord) -> None:
-        """Kept."""
+        """Keep the record."""
         self.records.append(record)
 
     def failures(self, message_id: str, received_at: datetime) -> int:
-        """As recorded."""
+        """How many tries of a message have failed."""
         return sum(1 for r in self.records if (r.message_id, r.verdict) == (message_id, "failed"))
 
 
@@ -104,7 +104,7 @@ def hidden(queue: FindingQueue) -> int:
     return int(answer["Attributes"][name])
 
 
-def run(queue: FindingQueue, work: Recorded, *, seconds: float = 20.0, **more: int) -> IntakeEngine:
+def run(queue: FindingQueue, work: Recorded, *, seconds: float = 600.0, **more: int) -> IntakeEngine:
     """Run an engine until the queue is empty."""
     engine = IntakeEngine(queue, work, urgent_rank=URGENT, **more)
     engine.run(seconds=seconds, linger=0.3)
@@ -125,7 +125,7 @@ def test_a_critical_finding_does_not_wait_behind_low_ones(queue: FindingQueue) -
 def test_without_room_only_urgent_findings_are_started_and_the_others_go_back(queue: FindingQueue) -> None:
     send(queue, "LOW low", "MEDIUM medium", "HIGH high", "CRITICAL critical")
     work = Recorded(room=lambda: False)
-    run(queue, work, seconds=2.0)
+    run(queue, work, seconds=5.0)
     assert sorted(work.started) == ["critical", "high"]
     assert queue.depth() == 2, "what was held back is visible again at once"
 
@@ -138,11 +138,11 @@ def test_a_held_back_finding_is_started_when_there_is_room(queue: FindingQueue) 
     assert work.started == ["low"]
 
 
-def test_what_is_in_flight_stays_hidden_while_it_is_worked(queue: FindingQueue) -> None:
+def test_what_is_in_flight_stays_hidden_while_it_is_processed(queue: FindingQueue) -> None:
     send(queue, "LOW low")
-    opened = time.monotonic() + 4.0
+    opened = time.monotonic() + 8.0
     work = Recorded(room=lambda: time.monotonic() > opened)
-    engine = run(queue, work, visibility=1)
+    engine = run(queue, work, visibility=3)
     assert work.admitted == ["low"], "it was delivered a second time"
     assert engine.counts == {"opened": 1}
 
@@ -151,10 +151,9 @@ def test_a_failed_message_comes_back_later_and_says_why(queue: FindingQueue, mon
     monkeypatch.setattr(engine_module, "BACKOFF", (0, 1, 1, 1, 1))
     send(queue, "HIGH high")
     work = Recorded(error=ThrottledError("the table is busy"))
-    timer = threading.Timer(0.5, setattr, (work, "error", None))
-    timer.start()
     run(queue, work)
     assert queue.depth() + hidden(queue) == 1
+    work.error = None
     time.sleep(1.1)
     run(queue, work)
     assert work.started == ["high"]
@@ -193,7 +192,7 @@ def test_poison_goes_to_the_dead_letter_queue_with_the_reason_after_its_tries(
     assert [(r.verdict, r.tries) for r in work.records] == [*[("failed", n) for n in range(1, 5)], ("dead", 5)]
 
 
-def test_deliveries_to_killed_workers_are_no_tries(queue: FindingQueue) -> None:
+def test_deliveries_to_killed_workers_do_not_count_as_tries(queue: FindingQueue) -> None:
     send(queue, "HIGH unlucky")
     for _ in range(7):
         assert len(queue.receive(visibility=0)) == 1
@@ -222,7 +221,7 @@ def test_of_an_event_with_good_and_bad_findings_both_ends_are_kept(queue: Findin
     assert queue.dead_letters() == 1
 
 
-def test_a_finding_that_can_never_be_worked_is_not_tried_again(queue: FindingQueue) -> None:
+def test_a_finding_that_can_never_be_processed_is_not_tried_again(queue: FindingQueue) -> None:
     send(queue, "HIGH release")
     work = Recorded(error=FindingError("no case has contained it", next_action="nothing to release"))
     engine = run(queue, work)
@@ -256,8 +255,8 @@ def test_a_thread_that_dies_ends_the_work_with_the_cause_and_the_message_stays(
     send(queue, "LOW one")
     began = time.monotonic()
     with pytest.raises(RuntimeError, match="a defect in reading"):
-        run(queue, work, seconds=60)
-    assert time.monotonic() - began < 40
+        run(queue, work, seconds=600)
+    assert time.monotonic() - began < 300, "it ends long before its time"
     assert hidden(queue) == 1
 
 

@@ -1,4 +1,4 @@
-"""Dead letters go back: none is lost, malformed ones stay, what dies again meanwhile is left alone."""
+"""Dead letters return to the queue: none is lost, malformed ones stay, what fails again meanwhile is left alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(monkeypatch: pytest.MonkeyPatch, queue: FindingQueue, **params: Any) -> 
 
 @pytest.fixture
 def filled(queue: FindingQueue) -> FindingQueue:
-    """Twelve that failed, three that are malformed."""
+    """A dead-letter queue with twelve failed messages and three malformed ones."""
     for number in range(12):
         queue.quarantine(f"dead {number}", reason="the table was gone", verdict="dead")
     for number in range(3):

@@ -1,4 +1,4 @@
-"""The compose file starts what ``lab/airflow.py`` starts, with the same settings. No container engine is
+"""The compose file starts what ``lab/stack/airflow.py`` starts, with the same settings. No container engine is
 needed."""
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import jsonschema
 import pytest
 import yaml
 
-from lab import airflow
-from lab.agent.machine import NICENESS
-from lab.stack import HOST_NICENESS, LAB_PORT, UI_PORT
+from lab.hosts.agent.machine import NICENESS
+from lab.stack import airflow
+from lab.stack.stack import HOST_NICENESS, LAB_PORT, UI_PORT
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "docker-compose.yml"
@@ -97,7 +97,7 @@ def test_ports_are_those_of_make_up_and_local(compose: dict[str, Any]) -> None:
         "api-server": [f"127.0.0.1:{UI_PORT}:{UI_PORT}"],
     }
     assert str(LAB_PORT) in compose["services"]["lab"]["command"]
-    assert compose["services"]["lab"]["command"][:3] == ["python", "-m", "lab.server"]
+    assert compose["services"]["lab"]["command"][:3] == ["python", "-m", "lab.emulator.server"]
     assert compose["services"]["lab"]["environment"][NICENESS] == HOST_NICENESS
 
 

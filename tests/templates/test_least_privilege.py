@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from infra.deployment import templates
-from lab.cloudformation.intrinsics import Resolver
-from lab.iam.policy import Request, decide, listed
+from lab.emulator.cloudformation.intrinsics import Resolver
+from lab.emulator.iam.policy import Request, decide, listed
 
 FORENSIC, MEMBER, REGION = "222233334444", "333344445555", "eu-central-1"
 CASE, OTHER = "fc-20260101-0000000001", "fc-20260101-0000000002"

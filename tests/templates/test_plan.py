@@ -8,28 +8,28 @@ from typing import Any
 
 import pytest
 
-from infra.deployment import plan, templates
+from infra.deployment import configuration, plan, templates
 
 EXAMPLE = templates.ROOT / "infra" / "deployment.example.yaml"
 
 
 @pytest.fixture
-def config() -> plan.Configuration:
-    return plan.read(EXAMPLE)
+def config() -> configuration.Configuration:
+    return configuration.read(EXAMPLE)
 
 
-def changed(config: plan.Configuration, drop: str = "", **values: Any) -> plan.Configuration:
+def changed(config: configuration.Configuration, drop: str = "", **values: Any) -> configuration.Configuration:
     return replace(config, parameters={k: v for k, v in {**config.parameters, **values}.items() if k != drop})
 
 
-def test_example_leads_to_a_whole_deployment(config: plan.Configuration) -> None:
+def test_example_leads_to_a_whole_deployment(config: configuration.Configuration) -> None:
     steps = plan.steps(config)
     places = {(s.account, s.template) for s in steps}
     assert {("forensic", "mwaa"), ("security", "security-account"), ("members", "member-roles")} <= places
     assert "would" not in plan.text(steps) and "forensics-mwaa" in plan.text(steps)
 
 
-def test_every_template_is_deployed_by_somebody(config: plan.Configuration) -> None:
+def test_every_template_is_deployed_by_somebody(config: configuration.Configuration) -> None:
     everything = changed(
         config, drop="AmiId", OrganizationalUnitIds=["ou-ab12-cdef3456"], MemberRegions=["eu-central-1"], TargetIds=["r-ab12"],
         BuildSubnetId="subnet-0123456789abcdef0", BuildSecurityGroupId="sg-0123456789abcdef0",
@@ -38,7 +38,7 @@ def test_every_template_is_deployed_by_somebody(config: plan.Configuration) -> N
     assert deployed - {""} == set(templates.committed())
 
 
-def test_outputs_come_from_stacks_that_are_deployed_before(config: plan.Configuration) -> None:
+def test_outputs_come_from_stacks_that_are_deployed_before(config: configuration.Configuration) -> None:
     done: set[str] = set()
     for step in plan.steps(config):
         for name, source in step.parameters.items():
@@ -46,7 +46,7 @@ def test_outputs_come_from_stacks_that_are_deployed_before(config: plan.Configur
         done.add(step.stack)
 
 
-def test_existing_vpc_replaces_the_network_stack(config: plan.Configuration) -> None:
+def test_existing_vpc_replaces_the_network_stack(config: configuration.Configuration) -> None:
     own = dict.fromkeys(
         ["VpcId", "RouteTableId", "AnalysisSubnetId", "AnalysisSecurityGroupId", "ControlSubnetIdA", "ControlSubnetIdB",
          "MwaaSecurityGroupId", "EndpointSecurityGroupId"], "mine",
@@ -57,7 +57,7 @@ def test_existing_vpc_replaces_the_network_stack(config: plan.Configuration) -> 
     assert mwaa.parameters["ControlSubnetIdA"] == plan.Source("configuration", "mine")
 
 
-def test_member_regions_get_regional_stacks_and_roles_once(config: plan.Configuration) -> None:
+def test_member_regions_get_regional_stacks_and_roles_once(config: configuration.Configuration) -> None:
     steps = plan.steps(replace(config, member_regions=("eu-central-1", "us-east-1")))
     regions = {
         t: [s.region for s in steps if s.template == t] for t in ("member-roles", "member-region", "documents-acquire")
@@ -69,13 +69,13 @@ def test_member_regions_get_regional_stacks_and_roles_once(config: plan.Configur
     }
 
 
-def test_missing_value_is_named_with_stack_and_meaning(config: plan.Configuration) -> None:
-    with pytest.raises(plan.PlanError, match=r"AlarmEmail of forensics-notifications \(Address that gets"):
+def test_missing_value_is_named_with_stack_and_meaning(config: configuration.Configuration) -> None:
+    with pytest.raises(configuration.PlanError, match=r"AlarmEmail of forensics-notifications \(Address that gets"):
         plan.steps(changed(config, drop="AlarmEmail"))
 
 
-def test_misspelt_parameter_is_named(config: plan.Configuration) -> None:
-    with pytest.raises(plan.PlanError, match="AlarmMail"):
+def test_misspelt_parameter_is_named(config: configuration.Configuration) -> None:
+    with pytest.raises(configuration.PlanError, match="AlarmMail"):
         plan.steps(changed(config, AlarmMail="x@example.com"))
 
 
@@ -85,10 +85,10 @@ def test_misspelt_parameter_is_named(config: plan.Configuration) -> None:
 def test_broken_configuration_says_where_to_start(tmp_path: Path, text: str) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(text)
-    with pytest.raises(plan.PlanError, match=r"mine\.yaml"):
-        plan.read(file)
+    with pytest.raises(configuration.PlanError, match=r"mine\.yaml"):
+        configuration.read(file)
 
 
-def test_security_account_does_not_get_the_forensic_topic(config: plan.Configuration) -> None:
+def test_security_account_does_not_get_the_forensic_topic(config: configuration.Configuration) -> None:
     security = next(s for s in plan.steps(config) if s.template == "security-account")
     assert security.parameters["AlarmTopicArn"].kind == "default"

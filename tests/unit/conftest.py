@@ -1,59 +1,22 @@
-"""A case store on moto's DynamoDB, in this process."""
+"""The case store on moto's DynamoDB. moto and boto3 are imported by the tests that ask for it, and by no other."""
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import hashlib
-import threading
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from botocore.config import Config
-from moto import mock_aws
 
-from forensics.aws.case_store import CaseStore
-
-TABLE = "forensics-cases"
-KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": "eu-central-1"}
-
-
-@lru_cache
-def make_client(service: str) -> Any:
-    """A real client that retries nothing (making one takes a second, so each service has one)."""
-    return boto3.session.Session(**KEYS).client(service, config=Config(retries={"max_attempts": 1}))
-
-
-def _index(name: str) -> dict[str, Any]:
-    keys = [
-        {"AttributeName": f"{name}PK", "KeyType": "HASH"},
-        {"AttributeName": f"{name}SK", "KeyType": "RANGE"},
-    ]
-    return {"IndexName": name, "KeySchema": keys, "Projection": {"ProjectionType": "ALL"}}
-
-
-class Atomic:
-    """A client whose calls happen one after the other: DynamoDB applies each call at once, moto does not."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._lock = threading.Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self._client, name)
-
-        def one_at_a_time(*names: str, **request: Any) -> Any:
-            with self._lock:
-                return call(*names, **request)
-
-        return one_at_a_time
+if TYPE_CHECKING:
+    from forensics.aws.case_store import CaseStore
 
 
 @pytest.fixture(scope="module")
 def _moto() -> Iterator[Any]:
+    from moto import mock_aws
+
+    from tests.unit.moto_store import make_client
+
     with mock_aws():
         yield make_client("dynamodb")
 
@@ -61,29 +24,16 @@ def _moto() -> Iterator[Any]:
 @pytest.fixture
 def dynamodb(_moto: Any) -> Iterator[Any]:
     """DynamoDB with the product's table, empty."""
-    client = _moto
-    with contextlib.ExitStack() as stack:
-        names = ("PK", "SK", "GSI1PK", "GSI1SK", "GSI2PK", "GSI2SK")
-        client.create_table(
-            TableName=TABLE,
-            AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in names],
-            KeySchema=[
-                {"AttributeName": "PK", "KeyType": "HASH"},
-                {"AttributeName": "SK", "KeyType": "RANGE"},
-            ],
-            GlobalSecondaryIndexes=[_index("GSI1"), _index("GSI2")],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        stack.callback(client.delete_table, TableName=TABLE)
-        yield Atomic(client)
+    from tests.unit.moto_store import case_table
+
+    with case_table(_moto) as client:
+        yield client
 
 
 @pytest.fixture
 def store(dynamodb: Any) -> CaseStore:
     """The case store."""
+    from forensics.aws.case_store import CaseStore
+    from tests.unit.moto_store import TABLE
+
     return CaseStore(dynamodb, table=TABLE)
-
-
-def checksum(body: bytes) -> str:
-    """S3's form of a SHA-256 checksum."""
-    return base64.b64encode(hashlib.sha256(body).digest()).decode()

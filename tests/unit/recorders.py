@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic import JsonValue
+
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.aws.s3 import EvidenceStore, StoredObject
@@ -36,7 +38,8 @@ class StoreInMemory(CaseStore):
         self.leases: dict[tuple[str, str], tuple[str, datetime]] = {}
         self.locks: set[str] = set()
 
-    def _get(self, case_id: str, sk: str) -> Any:
+    def data(self, case_id: str, sk: str) -> JsonValue:
+        """One item of a case."""
         return self.held.get((case_id, sk))
 
     def has(self, case_id: str, sk: str) -> bool:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = sorted([*(ROOT / "plugins").rglob("*.py"), *(ROOT / "dags").rglob("*.py")])
 NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
 # What Airflow sees of a room; everything else is behind it.
-AIRFLOW_SIDE = re.compile(r"forensics|forensics\.(flows|task_defaults|\w+\.\w*(operators|sensors))(\.\w+)?")
+AIRFLOW_SIDE = re.compile(r"forensics|forensics\.(flows|task_defaults|task_docs|\w+\.\w*(operators|sensors))(\.\w+)?")
 
 
 def _id(file: Path) -> str:

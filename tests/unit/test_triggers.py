@@ -14,11 +14,11 @@ from forensics.aws.ebs import EbsGateway, Snapshot
 from forensics.aws.ec2 import Ec2Gateway
 from forensics.aws.polling import PollTrigger
 from forensics.aws.sqs import FindingQueue
-from forensics.aws.ssm import Invocation, SsmGateway
+from forensics.aws.ssm import SsmGateway
 from forensics.aws.triggers import ScopedTrigger, SsmCommandsCompletedTrigger
 from forensics.containment.triggers import ContainmentWatchTrigger
 from forensics.disk.triggers import QuotaPauseTrigger, SnapshotsCompletedTrigger
-from forensics.errors import ForensicsError, InvestigationError, SnapshotError
+from forensics.errors import InvestigationError, SnapshotError
 from forensics.intake.triggers import QueueDepthTrigger
 from forensics.investigation.image_triggers import ImageBuiltTrigger
 from forensics.investigation.triggers import (
@@ -103,10 +103,6 @@ class Account:
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
 
-    def invocation(self, *, command_id: str, instance_id: str) -> Invocation | None:
-        status = self.answers["commands"][command_id]
-        return status and Invocation(command_id=command_id, instance_id=instance_id, status=status)
-
     def snapshots(self, ids: list[str]) -> list[Snapshot]:
         found = self.answers["snapshots"]
         return [Snapshot(id=i, volume_id="vol-1", state=found[i], message="no key") for i in ids if i in found]
@@ -135,30 +131,6 @@ def check(monkeypatch: pytest.MonkeyPatch, name: str, **answers: Any) -> Any:
     kind = next(k for k in KINDS if k.__name__ == name)
     in_account(monkeypatch, Account(**answers))
     return kind(**COMMON, **ARGUMENTS[name]).check()
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "over"),
-    [
-        (None, None, False),
-        ("Success", None, False),
-        ("Success", "InProgress", False),
-        ("Success", "Cancelling", False),
-        ("Success", "Success", True),
-        ("Failed", "TimedOut", True),
-        ("Cancelled", "Success", True),
-    ],
-)
-def test_commands_are_over_when_all_are(
-    monkeypatch: pytest.MonkeyPatch, first: str | None, second: str | None, over: bool
-) -> None:
-    outcome = check(monkeypatch, "SsmCommandsCompletedTrigger", commands={"cmd-1": first, "cmd-2": second})
-    assert (outcome is not None) is over
-
-
-def test_no_command_at_all_can_never_look_like_success() -> None:
-    with pytest.raises(ForensicsError, match="no command"):
-        SsmCommandsCompletedTrigger(**COMMON, scope=SCOPE, commands=[])
 
 
 @pytest.mark.parametrize(

@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from pydantic import JsonValue
 
-_SER, _DE = TypeSerializer(), TypeDeserializer()
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+_SERIALIZER, _DESERIALIZER = TypeSerializer(), TypeDeserializer()
+# Beyond this a JSON number is a float; as an integer it would get another digest (RFC 8785).
+LARGEST_INTEGER = 2**53
 
 
-def to_item(value: Any) -> Any:
+def to_item(value: JsonValue) -> AttributeValueTypeDef:
     """A JSON value as a DynamoDB attribute value (floats become exact decimals)."""
-    return _SER.serialize(json.loads(json.dumps(value), parse_float=Decimal))
+    return _SERIALIZER.serialize(json.loads(json.dumps(value), parse_float=Decimal))
 
 
-def from_item(attribute: Any) -> Any:
-    """The JSON value of a DynamoDB attribute value."""
-    return _plain(_DE.deserialize(attribute))
+def from_item(attribute: AttributeValueTypeDef) -> JsonValue:
+    """The JSON value of a DynamoDB attribute value; raises TypeError for sets and binary values, which JSON lacks."""
+    return _plain(_DESERIALIZER.deserialize(attribute))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> JsonValue:
     if isinstance(value, Decimal):
-        # Beyond 2**53 a JSON number is a float; as an integer it would get another digest (RFC 8785).
-        exact = value == value.to_integral_value() and abs(value) <= 2**53
+        exact = value == value.to_integral_value() and abs(value) <= LARGEST_INTEGER
         return int(value) if exact else float(value)
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_plain(v) for v in value]
-    return value
+    if value is None or isinstance(value, str | bool):
+        return value
+    msg = f"a DynamoDB attribute of type {type(value).__name__} is not JSON"
+    raise TypeError(msg)

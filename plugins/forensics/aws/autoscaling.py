@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.models.target_facts import ScalingFacts
 
+if TYPE_CHECKING:
+    from mypy_boto3_autoscaling import AutoScalingClient
+
 
 class AutoScalingGateway:
     """Typed Auto Scaling reads in one account and Region."""
 
-    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+    def __init__(self, client: AutoScalingClient, *, account_id: str, region: str) -> None:
         self._client = client
         self._where = f"in account {account_id}, {region}"
 
@@ -22,7 +25,7 @@ class AutoScalingGateway:
         return cls(session.autoscaling, account_id=session.account_id, region=session.region)
 
     def membership(self, instance_id: str, *, group: str | None = None) -> ScalingFacts | None:
-        """The group the instance is in, or None. ``group`` names one that it was in: then "Detached" is told."""
+        """The group that the instance is in, or None; of ``group``, which it has left, the lifecycle is "Detached"."""
         with aws_errors(f"look for the Auto Scaling group of {instance_id} {self._where}"):
             found = self._client.describe_auto_scaling_instances(InstanceIds=[instance_id])["AutoScalingInstances"]
         name = found[0]["AutoScalingGroupName"] if found else group

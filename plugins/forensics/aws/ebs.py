@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
+from forensics.aws.ec2 import instance_type_name
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.errors import ResourceGoneError, SnapshotError
 from forensics.models.base import Model
 from forensics.models.custody import AuditedSnapshot
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, SnapshotInfoTypeDef, SnapshotTypeDef, TagTypeDef, VolumeTypeDef
 
 
 class Snapshot(Model):
@@ -28,10 +33,17 @@ class Snapshot(Model):
     tags: dict[str, str] = {}
 
 
+class SnapshotLock(Model):
+    """A snapshot's lock as EC2 reads it back; ``until`` is RFC 3339, empty when EC2 names no end."""
+
+    state: str
+    until: str
+
+
 class EbsGateway:
     """Snapshot and volume calls in one account and Region."""
 
-    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+    def __init__(self, client: EC2Client, *, account_id: str, region: str) -> None:
         self._ec2 = client
         self.account_id = account_id
         self.region = region
@@ -46,10 +58,9 @@ class EbsGateway:
         return f"in account {self.account_id}, {self.region}"
 
     def find_snapshots(self, *, tags: dict[str, str]) -> list[Snapshot]:
-        """Own snapshots that carry these tags: how a retry finds what an earlier try made (R55)."""
-        filters = [{"Name": f"tag:{k}", "Values": [v]} for k, v in tags.items()]
+        """The account's own snapshots with these tags: a retry finds what an earlier try made."""
         with aws_errors(f"look for snapshots tagged {tags} {self._where}"):
-            pages = self._ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=filters)
+            pages = self._ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=_tagged(tags))
             return [_snapshot(s) for page in pages for s in page["Snapshots"]]
 
     def snapshots(self, ids: Sequence[str]) -> list[Snapshot]:
@@ -57,8 +68,8 @@ class EbsGateway:
         with aws_errors(f"describe snapshots {', '.join(ids)} {self._where}"):
             return [_snapshot(s) for s in self._ec2.describe_snapshots(SnapshotIds=list(ids))["Snapshots"]]
 
-    def create_snapshots(self, instance_id: str, *, description: str, tags: list[dict[str, str]]) -> list[Snapshot]:
-        """One crash-consistent CreateSnapshots over all volumes, boot volume included (R54)."""
+    def create_snapshots(self, instance_id: str, *, description: str, tags: Sequence[TagTypeDef]) -> list[Snapshot]:
+        """One crash-consistent CreateSnapshots over all volumes, boot volume included."""
         with aws_errors(f"create snapshots of {instance_id} {self._where}"):
             answer = self._ec2.create_snapshots(
                 InstanceSpecification={"InstanceId": instance_id, "ExcludeBootVolume": False},
@@ -67,36 +78,39 @@ class EbsGateway:
             )
         return [_snapshot(s) for s in answer["Snapshots"]]
 
-    def lock(self, snapshot_id: str, *, days: int) -> dict[str, Any]:
+    def lock(self, snapshot_id: str, *, days: int) -> SnapshotLock:
         """Lock a snapshot in governance mode (LockSnapshot works while it is pending); returns the lock as read back."""
         with aws_errors(f"lock snapshot {snapshot_id} {self._where}"):
             answer = self._ec2.lock_snapshot(SnapshotId=snapshot_id, LockMode="governance", LockDuration=days)
         expires = answer.get("LockExpiresOn")
-        return {
-            "state": str(answer.get("LockState", "")),
-            "until": expires.isoformat() if isinstance(expires, datetime) else str(expires or ""),
-        }
+        return SnapshotLock(state=answer.get("LockState", ""), until=expires.isoformat() if expires else "")
 
     def audited(self, snapshot_id: str) -> AuditedSnapshot:
-        """A snapshot's state, lock and publicness as they are now; one that is gone is said to be."""
-        known: dict[str, Any] = {"snapshot_id": snapshot_id, "account_id": self.account_id}
+        """A snapshot's state, lock and public sharing as they are now; the state is None when it no longer exists."""
         try:
             state = self.snapshots([snapshot_id])[0].state
         except ResourceGoneError:
-            return AuditedSnapshot(**known, state=None)
+            return AuditedSnapshot(snapshot_id=snapshot_id, account_id=self.account_id, state=None)
         with aws_errors(f"read lock and permissions of {snapshot_id} {self._where}"):
             locks = self._ec2.describe_locked_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]
             granted = self._ec2.describe_snapshot_attribute(
                 SnapshotId=snapshot_id, Attribute="createVolumePermission"
             ).get("CreateVolumePermissions", [])
-        if locks:
-            known |= {"lock_state": locks[0]["LockState"], "until": locks[0].get("LockExpiresOn")}
-        return AuditedSnapshot(**known, state=state, public=any(p.get("Group") == "all" for p in granted))
+        return AuditedSnapshot(
+            snapshot_id=snapshot_id,
+            account_id=self.account_id,
+            state=state,
+            lock_state=locks[0]["LockState"] if locks else None,
+            until=locks[0].get("LockExpiresOn") if locks else None,
+            public=any(p.get("Group") == "all" for p in granted),
+        )
 
     def instance_store_gb(self, instance_type: str) -> int:
-        """Size in GB of the instance store of an instance type; 0 without one (DescribeInstanceTypes)."""
+        """Size in GB of an instance type's instance store; 0 when it has none (DescribeInstanceTypes)."""
         with aws_errors(f"describe instance type {instance_type} {self._where}"):
-            found = self._ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"]
+            found = self._ec2.describe_instance_types(InstanceTypes=[instance_type_name(instance_type)])[
+                "InstanceTypes"
+            ]
         return int(found[0].get("InstanceStorageInfo", {}).get("TotalSizeInGB", 0)) if found else 0
 
     def share(self, snapshot_id: str, *, account_id: str) -> None:
@@ -116,7 +130,7 @@ class EbsGateway:
         source_region: str,
         kms_key_id: str,
         description: str,
-        tags: list[dict[str, str]],
+        tags: Sequence[TagTypeDef],
     ) -> str:
         """Copy a shared snapshot here under our own key; returns the copy's id (it is pending)."""
         with aws_errors(f"copy snapshot {snapshot_id} from {source_region} {self._where}"):
@@ -130,7 +144,7 @@ class EbsGateway:
             )
         return str(answer["SnapshotId"])
 
-    def create_volume(self, snapshot_id: str, *, zone: str, token: str, tags: list[dict[str, str]]) -> str:
+    def create_volume(self, snapshot_id: str, *, zone: str, token: str, tags: Sequence[TagTypeDef]) -> str:
         """Make a volume from a snapshot; the same token gives the same volume (CreateVolume ClientToken)."""
         with aws_errors(f"create volume from {snapshot_id} in {zone} {self._where}"):
             answer = self._ec2.create_volume(
@@ -142,14 +156,13 @@ class EbsGateway:
             )
         return str(answer["VolumeId"])
 
-    def find_volumes(self, *, tags: dict[str, str]) -> list[dict[str, Any]]:
-        """Volumes that carry these tags, as DescribeVolumes shows them."""
-        filters = [{"Name": f"tag:{k}", "Values": [v]} for k, v in tags.items()]
+    def find_volumes(self, *, tags: dict[str, str]) -> list[VolumeTypeDef]:
+        """Volumes with these tags, as DescribeVolumes shows them."""
         with aws_errors(f"look for volumes tagged {tags} {self._where}"):
-            pages = self._ec2.get_paginator("describe_volumes").paginate(Filters=filters)
+            pages = self._ec2.get_paginator("describe_volumes").paginate(Filters=_tagged(tags))
             return [v for page in pages for v in page["Volumes"]]
 
-    def volumes(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+    def volumes(self, ids: Sequence[str]) -> list[VolumeTypeDef]:
         """Describe volumes by id."""
         with aws_errors(f"describe volumes {', '.join(ids)} {self._where}"):
             return list(self._ec2.describe_volumes(VolumeIds=list(ids))["Volumes"])
@@ -177,7 +190,11 @@ def raise_if_failed(snapshots: Sequence[Snapshot], *, what: str) -> None:
         )
 
 
-def _snapshot(record: dict[str, Any]) -> Snapshot:
+def _tagged(tags: Mapping[str, str]) -> list[FilterTypeDef]:
+    return [{"Name": f"tag:{k}", "Values": [v]} for k, v in tags.items()]
+
+
+def _snapshot(record: SnapshotTypeDef | SnapshotInfoTypeDef) -> Snapshot:
     return Snapshot(
         id=record["SnapshotId"],
         volume_id=record.get("VolumeId", ""),

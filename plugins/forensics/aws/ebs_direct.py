@@ -1,4 +1,4 @@
-"""EBS direct APIs: a snapshot's written blocks, read in parallel, each checked, handed out in order (R8)."""
+"""EBS direct APIs: a snapshot's written blocks, read in parallel, each checked, handed out in order."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.errors import AwsError, DigestMismatchError
 from forensics.models.disk import BLOCK_BYTES, GIB
+
+if TYPE_CHECKING:
+    from mypy_boto3_ebs import EBSClient
+    from mypy_boto3_ebs.type_defs import ListSnapshotBlocksRequestTypeDef
 
 PAGE = 10_000  # ListSnapshotBlocks, MaxResults
 # 40 requests at a time are the quota of 1,000 GetSnapshotBlock a second at 40 ms each, and botocore slows down when EBS
@@ -32,7 +36,7 @@ class Block(NamedTuple):
 class EbsDirectGateway:
     """Reads snapshots block by block in one account and Region."""
 
-    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+    def __init__(self, client: EBSClient, *, account_id: str, region: str) -> None:
         self._ebs = client
         self._where = f"in account {account_id}, {region}"
 
@@ -49,7 +53,11 @@ class EbsDirectGateway:
 
     def tokens(self, snapshot_id: str, *, start: int = 0) -> Iterator[tuple[int, str]]:
         """(index, token) of every written block from ``start`` on, page by page."""
-        request: dict[str, Any] = {"SnapshotId": snapshot_id, "MaxResults": PAGE, "StartingBlockIndex": start}
+        request: ListSnapshotBlocksRequestTypeDef = {
+            "SnapshotId": snapshot_id,
+            "MaxResults": PAGE,
+            "StartingBlockIndex": start,
+        }
         while True:
             with aws_errors(f"list blocks of {snapshot_id} from {start} {self._where}"):
                 page = self._ebs.list_snapshot_blocks(**request)

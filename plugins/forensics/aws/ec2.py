@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.session import AwsSession
 from forensics.errors import AwsError, ResourceGoneError
 from forensics.models.target import NetworkInterface, Target, Volume
 
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.literals import InstanceTypeType
+    from mypy_boto3_ec2.type_defs import (
+        InstanceNetworkInterfaceSpecificationTypeDef,
+        InstanceTypeDef,
+        NetworkInterfaceTypeDef,
+        SecurityGroupTypeDef,
+        TagTypeDef,
+        VolumeTypeDef,
+    )
+
+
+# What makes a launch try the next instance type.
+NEXT_TYPE = frozenset({"InsufficientInstanceCapacity", "Unsupported", "VcpuLimitExceeded"})
+
 
 class Ec2Gateway:
     """Typed EC2 calls in one account and Region; errors name the call and the resource."""
 
-    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+    def __init__(self, client: EC2Client, *, account_id: str, region: str) -> None:
         self._ec2 = client
         self.account_id = account_id
         self.region = region
@@ -30,7 +46,7 @@ class Ec2Gateway:
         return f"in account {self.account_id}, {self.region}"
 
     # ------------------------------------------------------------------ the target
-    def raw_instance(self, instance_id: str) -> dict[str, Any]:
+    def raw_instance(self, instance_id: str) -> InstanceTypeDef:
         """Return DescribeInstances' record of one instance."""
         with aws_errors(f"describe instance {instance_id} {self._where}"):
             answer = self._ec2.describe_instances(InstanceIds=[instance_id])
@@ -38,10 +54,10 @@ class Ec2Gateway:
         if not found:
             msg = f"instance {instance_id} does not exist {self._where}"
             raise ResourceGoneError(msg, next_action="check the instance id, the account and the Region of the finding")
-        return dict(found[0])
+        return found[0]
 
     def interfaces(self, instance_id: str) -> tuple[NetworkInterface, ...]:
-        """Every ENI attached to the instance, also secondary, trunk and branch ones (R41)."""
+        """Every ENI attached to the instance, also secondary, trunk and branch ones."""
         with aws_errors(f"describe network interfaces of {instance_id} {self._where}"):
             pages = self._ec2.get_paginator("describe_network_interfaces").paginate(
                 Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}]
@@ -49,7 +65,7 @@ class Ec2Gateway:
             found = [eni for page in pages for eni in page["NetworkInterfaces"]]
         return tuple(sorted((_interface(eni) for eni in found), key=lambda i: (i.device_index, i.id)))
 
-    def volumes(self, instance_id: str) -> list[dict[str, Any]]:
+    def volumes(self, instance_id: str) -> list[VolumeTypeDef]:
         """DescribeVolumes' records of all volumes attached to the instance."""
         with aws_errors(f"describe volumes of {instance_id} {self._where}"):
             pages = self._ec2.get_paginator("describe_volumes").paginate(
@@ -57,7 +73,7 @@ class Ec2Gateway:
             )
             return [volume for page in pages for volume in page["Volumes"]]
 
-    def describe_target(self, instance_id: str) -> tuple[Target, dict[str, Any]]:
+    def describe_target(self, instance_id: str) -> tuple[Target, dict[str, object]]:
         """Describe the instance; returns the model and AWS's raw answers (kept as evidence)."""
         raw = self.raw_instance(instance_id)
         interfaces = self.interfaces(instance_id)
@@ -90,7 +106,7 @@ class Ec2Gateway:
         )
         return target, {"instance": raw, "volumes": volumes, "security_groups": self._groups_of(interfaces)}
 
-    def _groups_of(self, interfaces: Iterable[NetworkInterface]) -> list[dict[str, Any]]:
+    def _groups_of(self, interfaces: Iterable[NetworkInterface]) -> list[SecurityGroupTypeDef]:
         ids = sorted({g for i in interfaces for g in i.group_ids})
         if not ids:
             return []
@@ -105,7 +121,7 @@ class Ec2Gateway:
     def memory_mib(self, instance_type: str) -> int:
         """Memory of an instance type in MiB (DescribeInstanceTypes)."""
         with aws_errors(f"describe instance type {instance_type} {self._where}"):
-            answer = self._ec2.describe_instance_types(InstanceTypes=[instance_type])
+            answer = self._ec2.describe_instance_types(InstanceTypes=[instance_type_name(instance_type)])
         return int(answer["InstanceTypes"][0]["MemoryInfo"]["SizeInMiB"])
 
     # ------------------------------------------------------------------ the forensic instance
@@ -118,28 +134,27 @@ class Ec2Gateway:
         subnet_id: str,
         group_id: str,
         profile: str,
-        tags: list[dict[str, str]],
+        tags: Sequence[TagTypeDef],
     ) -> str:
         """Launch one instance, trying the types in order; the same token gives the same instance (RunInstances ClientToken)."""
+        interface: InstanceNetworkInterfaceSpecificationTypeDef = {
+            "DeviceIndex": 0,
+            "SubnetId": subnet_id,
+            "Groups": [group_id],
+            "AssociatePublicIpAddress": False,
+            "DeleteOnTermination": True,
+        }
         last: AwsError | None = None
         for instance_type in types:
             try:
                 with aws_errors(f"launch forensic instance ({instance_type}) from {image_id} {self._where}"):
                     answer = self._ec2.run_instances(
                         ImageId=image_id,
-                        InstanceType=instance_type,
+                        InstanceType=instance_type_name(instance_type),
                         MinCount=1,
                         MaxCount=1,
                         ClientToken=f"{token}-{instance_type}"[:64],
-                        NetworkInterfaces=[
-                            {
-                                "DeviceIndex": 0,
-                                "SubnetId": subnet_id,
-                                "Groups": [group_id],
-                                "AssociatePublicIpAddress": False,
-                                "DeleteOnTermination": True,
-                            }
-                        ],
+                        NetworkInterfaces=[interface],
                         IamInstanceProfile={"Name": profile},
                         MetadataOptions={
                             "HttpTokens": "required",
@@ -147,18 +162,11 @@ class Ec2Gateway:
                             "HttpEndpoint": "enabled",
                         },
                         InstanceInitiatedShutdownBehavior="terminate",
-                        TagSpecifications=[
-                            {"ResourceType": "instance", "Tags": tags},
-                            {"ResourceType": "volume", "Tags": tags},
-                        ],
+                        TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
                     )
                 return str(answer["Instances"][0]["InstanceId"])
             except AwsError as error:
-                if error_code(error) not in {
-                    "InsufficientInstanceCapacity",
-                    "Unsupported",
-                    "VcpuLimitExceeded",
-                }:
+                if error_code(error) not in NEXT_TYPE:
                     raise
                 last = error
         msg = f"no instance type of {', '.join(types)} could be launched: {last}"
@@ -167,15 +175,16 @@ class Ec2Gateway:
         ) from last
 
     def find_instances(self, *, tags: dict[str, str]) -> list[tuple[str, str]]:
-        """(instance id, state) of all instances with these tags that are not terminated."""
+        """(instance id, state) of all instances with these tags, terminated ones excepted."""
         found = [(i["InstanceId"], i["State"]["Name"]) for i in self.instances(tags=tags)]
         return [(instance_id, state) for instance_id, state in found if state != "terminated"]
 
-    def instances(self, *, tags: dict[str, str]) -> list[dict[str, Any]]:
-        """Instances that carry these tags, in any state, as DescribeInstances shows them."""
-        filters = [{"Name": f"tag:{k}", "Values": [v]} for k, v in tags.items()]
+    def instances(self, *, tags: dict[str, str]) -> list[InstanceTypeDef]:
+        """Instances with these tags, in any state, as DescribeInstances shows them."""
         with aws_errors(f"look for instances tagged {tags} {self._where}"):
-            pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)
+            pages = self._ec2.get_paginator("describe_instances").paginate(
+                Filters=[{"Name": f"tag:{k}", "Values": [v]} for k, v in tags.items()]
+            )
             return [i for page in pages for r in page["Reservations"] for i in r["Instances"]]
 
     def state(self, instance_id: str) -> str:
@@ -190,7 +199,7 @@ class Ec2Gateway:
         return str(self.raw_instance(instance_id)["Placement"]["AvailabilityZone"])
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
-        """Terminate instances; ones that are gone already are fine."""
+        """Terminate instances; instances that no longer exist are ignored."""
         if not instance_ids:
             return
         try:
@@ -200,7 +209,13 @@ class Ec2Gateway:
             return
 
 
-def _interface(eni: dict[str, Any]) -> NetworkInterface:
+def instance_type_name(name: str) -> InstanceTypeType:
+    """An instance type as the stubs want it."""
+    # The stubs list the types that existed when they were made; EC2 decides whether the name is valid.
+    return cast("InstanceTypeType", name)
+
+
+def _interface(eni: NetworkInterfaceTypeDef) -> NetworkInterface:
     return NetworkInterface(
         id=eni["NetworkInterfaceId"],
         device_index=int(eni.get("Attachment", {}).get("DeviceIndex", 0)),
@@ -213,7 +228,7 @@ def _interface(eni: dict[str, Any]) -> NetworkInterface:
     )
 
 
-def _volume(volume: dict[str, Any], instance_id: str) -> Volume:
+def _volume(volume: VolumeTypeDef, instance_id: str) -> Volume:
     attachment = next(a for a in volume["Attachments"] if a["InstanceId"] == instance_id)
     return Volume(
         id=volume["VolumeId"],

@@ -1,9 +1,9 @@
-"""EC2: what containment has to know of the target."""
+"""EC2: what containment has to know about the target."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Self
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
@@ -17,11 +17,25 @@ from forensics.models.target_facts import (
 )
 from forensics.naming import TAG_CASE
 
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import (
+        AddressTypeDef,
+        FilterTypeDef,
+        IamInstanceProfileAssociationTypeDef,
+        InstanceTypeDef,
+        IpPermissionOutputTypeDef,
+        NetworkInterfaceTypeDef,
+    )
+
+
+AttributeName: TypeAlias = Literal["disableApiTermination", "disableApiStop", "instanceInitiatedShutdownBehavior"]
+
 
 class Ec2Facts:
     """Typed EC2 reads for containment in one account and Region."""
 
-    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+    def __init__(self, client: EC2Client, *, account_id: str, region: str) -> None:
         self._ec2 = client
         self._where = f"in account {account_id}, {region}"
 
@@ -31,13 +45,13 @@ class Ec2Facts:
         return cls(session.ec2, account_id=session.account_id, region=session.region)
 
     def interfaces(self, instance_id: str) -> tuple[InterfaceFacts, ...]:
-        """Every interface attached to the instance with its Elastic IPs, whatever its VPC (R41)."""
+        """Every interface attached to the instance with its Elastic IPs, whatever its VPC."""
         with aws_errors(f"describe network interfaces of {instance_id} {self._where}"):
             pages = self._ec2.get_paginator("describe_network_interfaces").paginate(
                 Filters=[{"Name": "attachment.instance-id", "Values": [instance_id]}]
             )
             found = [eni for page in pages for eni in page["NetworkInterfaces"]]
-        addresses: list[dict[str, Any]] = []
+        addresses: list[AddressTypeDef] = []
         if found:
             ids = [eni["NetworkInterfaceId"] for eni in found]
             with aws_errors(f"describe Elastic IPs of {instance_id} {self._where}"):
@@ -46,15 +60,17 @@ class Ec2Facts:
         facts = (_interface(eni, addresses) for eni in found)
         return tuple(sorted(facts, key=lambda i: (i.device_index, i.id)))
 
-    def attribute(self, instance_id: str, *, name: str) -> Any:
-        """One attribute of DescribeInstanceAttribute (``disableApiStop`` and its like)."""
+    def attribute(self, instance_id: str, *, name: AttributeName) -> Any:
+        """The value of one attribute of DescribeInstanceAttribute."""
         with aws_errors(f"read {name} of {instance_id} {self._where}"):
             answer = self._ec2.describe_instance_attribute(InstanceId=instance_id, Attribute=name)
-        return answer.get(name[0].upper() + name[1:], {}).get("Value")
+        answered: Mapping[str, object] = answer
+        value = answered.get(name[0].upper() + name[1:])
+        return value.get("Value") if isinstance(value, Mapping) else None
 
-    def profile_associations(self, *, instance_id: str | None = None) -> list[dict[str, Any]]:
-        """Profile associations of one instance, or of all of the Region; ones that are ending do not count."""
-        filters = [{"Name": "state", "Values": ["associating", "associated"]}]
+    def profile_associations(self, *, instance_id: str | None = None) -> list[IamInstanceProfileAssociationTypeDef]:
+        """Profile associations of one instance, or of the whole Region; those that are ending are left out."""
+        filters: list[FilterTypeDef] = [{"Name": "state", "Values": ["associating", "associated"]}]
         if instance_id:
             filters.append({"Name": "instance-id", "Values": [instance_id]})
         with aws_errors(f"describe instance profile associations {self._where}"):
@@ -85,7 +101,7 @@ class Ec2Facts:
         )
 
     def rule_count(self, group_id: str) -> int:
-        """Number of rules a group has now, both directions, v4 and v6 (DescribeSecurityGroupRules)."""
+        """Number of rules that a group has now: both directions, IPv4 and IPv6 (DescribeSecurityGroupRules)."""
         with aws_errors(f"read rules of security group {group_id} {self._where}"):
             pages = self._ec2.get_paginator("describe_security_group_rules").paginate(
                 Filters=[{"Name": "group-id", "Values": [group_id]}]
@@ -128,12 +144,12 @@ class Ec2Facts:
         return {p["PrefixListName"]: p["PrefixListId"] for p in answer["PrefixLists"]}
 
 
-def _permission(permission: dict[str, Any]) -> dict[str, Any]:
+def _permission(permission: IpPermissionOutputTypeDef) -> dict[str, object]:
     """A permission as it can be sent back: without the empty lists that EC2 answers with."""
     return {k: v for k, v in permission.items() if v not in ([], None)}
 
 
-def _interface(eni: dict[str, Any], addresses: list[dict[str, Any]]) -> InterfaceFacts:
+def _interface(eni: NetworkInterfaceTypeDef, addresses: list[AddressTypeDef]) -> InterfaceFacts:
     attachment = eni.get("Attachment", {})
     own = tuple(
         AddressFacts(
@@ -163,7 +179,7 @@ def _interface(eni: dict[str, Any], addresses: list[dict[str, Any]]) -> Interfac
     )
 
 
-def volumes_of(raw: dict[str, Any]) -> tuple[VolumeFacts, ...]:
+def volumes_of(raw: InstanceTypeDef) -> tuple[VolumeFacts, ...]:
     """EBS volumes of DescribeInstances' record and whether they go with the instance."""
     return tuple(
         VolumeFacts(
@@ -176,7 +192,7 @@ def volumes_of(raw: dict[str, Any]) -> tuple[VolumeFacts, ...]:
     )
 
 
-def metadata_of(raw: dict[str, Any]) -> MetadataFacts | None:
+def metadata_of(raw: InstanceTypeDef) -> MetadataFacts | None:
     """Instance metadata options of DescribeInstances' record."""
     options = raw.get("MetadataOptions")
     if not options:

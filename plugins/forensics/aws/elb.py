@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.models.target_facts import MembershipFacts
+
+if TYPE_CHECKING:
+    from mypy_boto3_elb import ElasticLoadBalancingClient
+    from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
 
 # AWS has no call "target groups of this instance": every group's targets are read, some at a time.
 PARALLEL = 8
@@ -18,7 +22,14 @@ LEAVING = "draining"
 class BalancerGateway:
     """Typed reads of both generations of Elastic Load Balancing in one account and Region."""
 
-    def __init__(self, classic: Any, current: Any, *, account_id: str, region: str) -> None:
+    def __init__(
+        self,
+        classic: ElasticLoadBalancingClient,
+        current: ElasticLoadBalancingv2Client,
+        *,
+        account_id: str,
+        region: str,
+    ) -> None:
         self._classic = classic
         self._current = current
         self._where = f"in account {account_id}, {region}"

@@ -53,6 +53,7 @@ GONE = frozenset(
         "ParameterNotFound",
         "InvalidDocument",
         "NotFound",
+        "NotFoundException",  # KMS
         "NoSuchEntity",
     }
 )

@@ -10,7 +10,7 @@ from airflow.sdk import BaseHook
 from forensics.aws.session import AwsSession, Scope, assume, own_session
 from forensics.aws.session_policy import session_policy
 from forensics.models.case import Case
-from forensics.naming import session_name
+from forensics.naming import role_arn, session_name
 from forensics.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class ForensicsHook(BaseHook):
 
     def role_arn(self, scope: Scope) -> str:
         """The role of a scope, as other accounts name it."""
-        return f"arn:aws:iam::{scope.account_id}:role/{self.settings.role_prefix}{scope.phase}"
+        return role_arn(scope.account_id, f"{self.settings.role_prefix}{scope.phase}")
 
     def forensic_scope(self, case_id: str, phase: str = "analyse", *, region: str = "") -> Scope:
         """Scope of a phase in the forensic account, in the home Region unless another is named."""

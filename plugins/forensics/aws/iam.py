@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.errors import ResourceGoneError
 from forensics.models.containment import Permission
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_iam.type_defs import RoleTypeDef
 
 OWN_POLICIES = "forensics-"
 
@@ -15,7 +19,7 @@ OWN_POLICIES = "forensics-"
 class IamGateway:
     """Typed IAM reads in one account."""
 
-    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+    def __init__(self, client: IAMClient, *, account_id: str, region: str) -> None:
         self._iam = client
         self._where = f"in account {account_id}"
 
@@ -24,14 +28,14 @@ class IamGateway:
         """The gateway of a session's account and Region."""
         return cls(session.iam, account_id=session.account_id, region=session.region)
 
-    def profile_role(self, profile: str) -> dict[str, Any] | None:
+    def profile_role(self, profile: str) -> RoleTypeDef | None:
         """GetInstanceProfile's role (name, trust policy), or None when the profile has none or does not exist."""
         try:
             with aws_errors(f"read instance profile {profile} {self._where}"):
                 roles = self._iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]
         except ResourceGoneError:
             return None
-        return dict(roles[0]) if roles else None
+        return roles[0] if roles else None
 
     def profiles_of(self, role: str) -> tuple[str, ...]:
         """Names of all instance profiles that hold the role."""
@@ -54,7 +58,7 @@ class IamGateway:
 
         SimulatePrincipalPolicy knows neither session policies nor policies of resources.
         """
-        with aws_errors(f"ask IAM whether {role_arn} may {permission} {self._where}"):
+        with aws_errors(f"ask IAM whether {role_arn} may use {permission} {self._where}"):
             found = self._iam.simulate_principal_policy(
                 PolicySourceArn=role_arn,
                 ActionNames=[permission.action],
@@ -67,7 +71,7 @@ class IamGateway:
         decision = str(found["EvalDecision"])
         if decision == "allowed":
             return True, f"IAM would allow {permission}"
-        # condition keys that nobody gave are told per resource when resources were named
+        # when resources were named, IAM lists missing condition keys per resource
         results = [found, *found.get("ResourceSpecificResults", [])]
         missing = sorted({key for result in results for key in result.get("MissingContextValues", [])})
         if missing and decision != "explicitDeny":
@@ -77,8 +81,8 @@ class IamGateway:
         return False, f"IAM would refuse {permission} ({decision}{by})"
 
 
-def principals_besides_ec2(trust: Any) -> tuple[str, ...]:
-    """Who but the EC2 service a role's trust policy lets assume it."""
+def principals_besides_ec2(trust: object) -> tuple[str, ...]:
+    """The principals besides the EC2 service that a role's trust policy lets assume it."""
     found: list[str] = []
     statements = trust.get("Statement", []) if isinstance(trust, dict) else []
     for statement in statements if isinstance(statements, list) else [statements]:

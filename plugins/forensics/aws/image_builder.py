@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.models.base import Model
 
+if TYPE_CHECKING:
+    from mypy_boto3_imagebuilder import ImagebuilderClient
+    from mypy_boto3_imagebuilder.type_defs import AmiTypeDef
+    from mypy_boto3_ssm import SSMClient
+
 WORKING = frozenset({"PENDING", "CREATING", "BUILDING", "TESTING", "DISTRIBUTING", "INTEGRATING"})
 
 
 class BuiltImage(Model):
-    """An image as GetImage shows it. AVAILABLE is reached only after the test phases ended well."""
+    """An image as GetImage shows it. It becomes AVAILABLE only after its tests have passed."""
 
     arn: str
     status: str
@@ -21,14 +26,14 @@ class BuiltImage(Model):
 
     @property
     def working(self) -> bool:
-        """Whether it will change by itself."""
+        """Whether the build is still running."""
         return self.status in WORKING
 
 
 class ImageBuilderGateway:
     """Image Builder and the SSM parameter of the AMI, in the forensic account and Region."""
 
-    def __init__(self, imagebuilder: Any, ssm: Any, *, account_id: str, region: str) -> None:
+    def __init__(self, imagebuilder: ImagebuilderClient, ssm: SSMClient, *, account_id: str, region: str) -> None:
         self._imagebuilder = imagebuilder
         self._ssm = ssm
         self.account_id = account_id
@@ -52,7 +57,8 @@ class ImageBuilderGateway:
         with aws_errors(f"look at image {arn}"):
             found = self._imagebuilder.get_image(imageBuildVersionArn=arn)["image"]
         amis = found.get("outputResources", {}).get("amis", [])
-        own: dict[str, Any] = next((a for a in amis if a.get("region") == self.region), {})
+        nothing: AmiTypeDef = {}
+        own = next((a for a in amis if a.get("region") == self.region), nothing)
         state = found.get("state", {})
         return BuiltImage(
             arn=arn, status=state.get("status", ""), reason=state.get("reason", ""), ami_id=own.get("image")

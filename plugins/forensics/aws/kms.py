@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.errors import AccessDeniedError, ResourceGoneError
 from forensics.models.disk import KeyFacts
 
+if TYPE_CHECKING:
+    from mypy_boto3_kms import KMSClient
+    from mypy_boto3_kms.literals import GrantOperationType
+
 # What CopySnapshot needs of the source's key (EBS User Guide, "Share a KMS key").
-OPERATIONS = ("DescribeKey", "Decrypt", "CreateGrant", "ReEncryptFrom")
+OPERATIONS: tuple[GrantOperationType, ...] = ("DescribeKey", "Decrypt", "CreateGrant", "ReEncryptFrom")
 
 
 class KeyGateway:
     """KMS calls in one account and Region."""
 
-    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+    def __init__(self, client: KMSClient, *, account_id: str, region: str) -> None:
         self._kms = client
         self._where = f"in account {account_id}, {region}"
 
@@ -26,7 +30,7 @@ class KeyGateway:
         return cls(session.kms, account_id=session.account_id, region=session.region)
 
     def describe(self, arn: str) -> KeyFacts:
-        """Owner, manager and state of a key; a refusal is part of the answer."""
+        """Owner, manager and state of a key; a refusal is returned as the ``problem``, not raised."""
         try:
             with aws_errors(f"describe key {arn} {self._where}"):
                 found = self._kms.describe_key(KeyId=arn)["KeyMetadata"]
@@ -40,7 +44,7 @@ class KeyGateway:
         )
 
     def grant(self, arn: str, *, principal: str, name: str) -> str:
-        """Let a principal decrypt with the key; the same grant asked for again is the same (name and grantee)."""
+        """Let a principal decrypt with the key; repeating it with the same name and grantee gives the same grant."""
         with aws_errors(f"grant {principal} the use of key {arn} {self._where}"):
             answer = self._kms.create_grant(
                 KeyId=arn, GranteePrincipal=principal, Operations=list(OPERATIONS), Name=name

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
@@ -17,8 +17,8 @@ from forensics.errors import AwsError, ForensicsError
 # boto3 is synchronous; its calls run here, so that the triggerer's event loop never waits for AWS.
 _POOL = ThreadPoolExecutor(max_workers=24, thread_name_prefix="forensics-trigger")
 MAX_ERRORS = 20
-# An event that arrives while the scheduler still books the task as running costs the task a try: results that are there
-# at once are held back this long, in seconds, when they start the task again.
+# An event that arrives while the scheduler still has the task as running costs the task a try: results that are there at
+# once are held back for this long, in seconds, when they resume the task.
 RESUME_AFTER = 5.0
 
 
@@ -27,7 +27,15 @@ class WaitResult:
     """A finished wait: ``ok`` or not, and plain values for the task."""
 
     ok: bool
-    payload: dict[str, Any]
+    payload: Mapping[str, object]
+
+
+class Timing(TypedDict):
+    """Arguments that every wait takes (:class:`PollTrigger`)."""
+
+    poll: float
+    deadline: float
+    ends_task: NotRequired[bool]
 
 
 class PollTrigger(BaseTrigger):
@@ -35,7 +43,7 @@ class PollTrigger(BaseTrigger):
 
     :param poll: seconds between looks
     :param deadline: Unix time after which the wait fails with a time-out
-    :param ends_task: a good outcome ends the task at once with the payload as its XCom, without another worker start
+    :param ends_task: a successful wait ends the task at once with the payload as its XCom; no worker is started again
     """
 
     def __init__(self, *, poll: float, deadline: float, ends_task: bool = False) -> None:
@@ -45,18 +53,18 @@ class PollTrigger(BaseTrigger):
         self.ends_task = ends_task
 
     @abstractmethod
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> Mapping[str, object]:
         """Further constructor arguments, plain values only."""
 
     @abstractmethod
     def check(self) -> WaitResult | None:
-        """Look once (in a thread); None means: not yet."""
+        """Look once (in a thread); None when it is not there yet."""
 
     @abstractmethod
     def waiting_for(self) -> str:
         """What is awaited, for messages."""
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
+    def serialize(self) -> tuple[str, dict[str, object]]:
         """Class path and plain arguments."""
         common = {"poll": self.poll, "deadline": self.deadline, "ends_task": self.ends_task}
         return f"{type(self).__module__}.{type(self).__qualname__}", {**common, **self.arguments()}

@@ -5,15 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Literal, NotRequired, Self, TypedDict
+
+from pydantic import JsonValue
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.errors import ConflictError, EvidenceTransferError, ResourceGoneError
 from forensics.models.base import Model
-from forensics.settings import Settings
+from forensics.settings import LockMode, Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectRequestTypeDef
 
 MIB = 1024 * 1024
 CHUNK = 16 * MIB
@@ -33,22 +39,28 @@ class StoredObject(Model):
     locked_until: datetime
 
 
+class _LockRequest(TypedDict):
+    ObjectLockMode: LockMode
+    ObjectLockRetainUntilDate: datetime
+    ObjectLockLegalHoldStatus: NotRequired[Literal["ON"]]
+
+
 class EvidenceStore:
-    """Create-only writes under Object Lock, with checksum, owner check and the evidence key (R12, R13)."""
+    """Create-only writes under Object Lock, with checksum, owner check and the evidence key."""
 
     def __init__(
         self,
-        client: Any,
+        client: S3Client,
         *,
         bucket: str,
         owner: str,
         kms_key: str,
-        mode: str,
+        mode: LockMode,
         retention_days: int,
         legal_hold: bool = True,
     ) -> None:
         self._s3 = client
-        self._hold = {"ObjectLockLegalHoldStatus": "ON"} if legal_hold else {}
+        self._legal_hold = legal_hold
         self.bucket = bucket
         self._owner = owner
         self._kms_key = kms_key
@@ -72,9 +84,10 @@ class EvidenceStore:
         """s3:// URI of a key."""
         return f"s3://{self.bucket}/{key}"
 
-    def _lock(self) -> dict[str, Any]:
+    def _lock(self) -> _LockRequest:
         until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=self._days)
-        return {"ObjectLockMode": self._mode, "ObjectLockRetainUntilDate": until, **self._hold}
+        lock: _LockRequest = {"ObjectLockMode": self._mode, "ObjectLockRetainUntilDate": until}
+        return {**lock, "ObjectLockLegalHoldStatus": "ON"} if self._legal_hold else lock
 
     def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> StoredObject:
         """Write one object; the same bytes written by an earlier try are accepted, other bytes are an error."""
@@ -101,9 +114,11 @@ class EvidenceStore:
 
     def _read_back(self, key: str, *, version: str | None, sha256: str, size: int) -> StoredObject:
         """Ask S3 what it stored: the size must be right and the lock must be there, or it is not evidence."""
-        version_id = {"VersionId": version} if version else {}
+        request: HeadObjectRequestTypeDef = {"Bucket": self.bucket, "Key": key, "ExpectedBucketOwner": self._owner}
+        if version:
+            request["VersionId"] = version
         with aws_errors(f"read back {self.uri(key)}"):
-            head = self._s3.head_object(Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._owner, **version_id)
+            head = self._s3.head_object(**request)
         mode, until = head.get("ObjectLockMode"), head.get("ObjectLockRetainUntilDate")
         if int(head["ContentLength"]) != size:
             msg = f"{self.uri(key)} has {head['ContentLength']} bytes in S3, {size} were written"
@@ -134,7 +149,9 @@ class EvidenceStore:
             raise EvidenceTransferError(msg, next_action="look at the object's versions; nothing was overwritten")
         return self._read_back(key, version=None, sha256=sha256, size=size)
 
-    def put_stream(self, key: str, chunks: Iterator[bytes], *, on_chunk: Any = None) -> StoredObject:
+    def put_stream(
+        self, key: str, chunks: Iterator[bytes], *, on_chunk: Callable[[bytes], object] | None = None
+    ) -> StoredObject:
         """Write a large object part by part, hashing as it passes; bounded memory (one part)."""
         with aws_errors(f"start writing {self.uri(key)}"):
             upload = self._s3.create_multipart_upload(
@@ -146,7 +163,8 @@ class EvidenceStore:
                 ChecksumAlgorithm="SHA256",
                 **self._lock(),
             )["UploadId"]
-        digest, size, parts = hashlib.sha256(), 0, []
+        digest, size = hashlib.sha256(), 0
+        parts: list[CompletedPartTypeDef] = []
         try:
             for number, part in enumerate(_regroup(chunks), start=1):
                 digest.update(part)
@@ -163,7 +181,7 @@ class EvidenceStore:
             raise
         return self._read_back(key, version=version, sha256=digest.hexdigest(), size=size)
 
-    def _part(self, key: str, *, upload: str, number: int, body: bytes) -> dict[str, Any]:
+    def _part(self, key: str, *, upload: str, number: int, body: bytes) -> CompletedPartTypeDef:
         checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
         with aws_errors(f"write part {number} of {self.uri(key)}"):
             answer = self._s3.upload_part(
@@ -177,7 +195,7 @@ class EvidenceStore:
             )
         return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
 
-    def _complete(self, key: str, *, upload: str, parts: list[dict[str, Any]]) -> str | None:
+    def _complete(self, key: str, *, upload: str, parts: list[CompletedPartTypeDef]) -> str | None:
         if not parts:
             msg = f"nothing to write to {self.uri(key)}: the source is empty"
             raise EvidenceTransferError(msg)
@@ -219,7 +237,7 @@ class EvidenceStore:
             )
             return bytes(answer["Body"].read())
 
-    def read_json(self, key: str, *, limit: int = 64 * MIB) -> Any:
+    def read_json(self, key: str, *, limit: int = 64 * MIB) -> JsonValue:
         """Read a JSON object."""
         data = bytearray()
         for part in self.stream(key):
@@ -227,7 +245,8 @@ class EvidenceStore:
             if len(data) > limit:
                 msg = f"{self.uri(key)} is larger than {limit} bytes"
                 raise EvidenceTransferError(msg)
-        return json.loads(bytes(data))
+        found: JsonValue = json.loads(bytes(data))
+        return found
 
     def get_url(self, key: str) -> str:
         """Presigned GET of one object, valid for an hour."""

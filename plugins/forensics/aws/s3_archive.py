@@ -1,16 +1,20 @@
-"""The evidence bucket as an auditor reads it: every version, its lock and hold, its bytes once more."""
+"""The evidence bucket as an audit reads it: every version, its lock and legal hold, its bytes."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, NotRequired, Self, TypedDict
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.models.base import Model
 from forensics.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectVersionTypeDef
 
 CHUNK = 16 * 1024 * 1024
 
@@ -27,17 +31,24 @@ class StoredVersion(Model):
 
 
 class ObjectLock(Model):
-    """What protects a version now."""
+    """What protects a version at the moment."""
 
     mode: str | None
     until: datetime | None
     legal_hold: bool
 
 
+class _VersionRequest(TypedDict):
+    Bucket: str
+    Key: str
+    ExpectedBucketOwner: str
+    VersionId: NotRequired[str]
+
+
 class EvidenceArchive:
     """Reads versions, locks and bytes of the evidence bucket; writes nothing."""
 
-    def __init__(self, client: Any, *, bucket: str, owner: str) -> None:
+    def __init__(self, client: S3Client, *, bucket: str, owner: str) -> None:
         self._s3 = client
         self.bucket = bucket
         self._owner = owner
@@ -60,14 +71,14 @@ class EvidenceArchive:
         return sorted(found, key=lambda v: (v.key, v.written_at))
 
     def deleted(self, prefix: str) -> list[str]:
-        """Keys that a delete marker hides: somebody deleted evidence (its versions are still there)."""
+        """Keys that a delete marker hides: evidence was deleted, its versions are still there."""
         with aws_errors(f"list delete markers of {self._uri(prefix)}"):
             pages = self._s3.get_paginator("list_object_versions").paginate(
                 Bucket=self.bucket, Prefix=prefix, ExpectedBucketOwner=self._owner
             )
             return sorted({m["Key"] for page in pages for m in page.get("DeleteMarkers", []) if m.get("IsLatest")})
 
-    def _version(self, record: dict[str, Any]) -> StoredVersion:
+    def _version(self, record: ObjectVersionTypeDef) -> StoredVersion:
         version = record.get("VersionId")
         return StoredVersion(
             key=record["Key"],
@@ -81,7 +92,7 @@ class EvidenceArchive:
     def lock(self, version: StoredVersion) -> ObjectLock:
         """Retention and legal hold of a version, read from S3 now."""
         with aws_errors(f"read the lock of {version.uri}"):
-            head = self._s3.head_object(Bucket=self.bucket, ExpectedBucketOwner=self._owner, **_at(version))
+            head = self._s3.head_object(**self._at(version))
         return ObjectLock(
             mode=head.get("ObjectLockMode"),
             until=head.get("ObjectLockRetainUntilDate"),
@@ -91,11 +102,11 @@ class EvidenceArchive:
     def stream(self, version: StoredVersion, *, chunk: int = CHUNK) -> Iterator[bytes]:
         """The bytes of a version."""
         with aws_errors(f"read {version.uri}"):
-            answer = self._s3.get_object(Bucket=self.bucket, ExpectedBucketOwner=self._owner, **_at(version))
+            answer = self._s3.get_object(**self._at(version))
             yield from answer["Body"].iter_chunks(chunk_size=chunk)
 
     def sha256(self, version: StoredVersion, *, beat: Callable[[int], None] | None = None) -> str:
-        """SHA-256 of a version's bytes, computed here; ``beat`` is told how many bytes have passed."""
+        """SHA-256 of a version's bytes, computed here; ``beat`` is called with the number of bytes read so far."""
         digest, seen = hashlib.sha256(), 0
         for piece in self.stream(version):
             digest.update(piece)
@@ -104,6 +115,10 @@ class EvidenceArchive:
                 beat(seen)
         return digest.hexdigest()
 
-
-def _at(version: StoredVersion) -> dict[str, str]:
-    return {"Key": version.key, **({"VersionId": version.version_id} if version.version_id else {})}
+    def _at(self, version: StoredVersion) -> _VersionRequest:
+        request: _VersionRequest = {
+            "Bucket": self.bucket,
+            "Key": version.key,
+            "ExpectedBucketOwner": self._owner,
+        }
+        return {**request, "VersionId": version.version_id} if version.version_id else request

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.s3 import CHUNK, MIB, URL_SECONDS
@@ -12,11 +12,15 @@ from forensics.errors import EvidenceTransferError, ResourceGoneError
 from forensics.manifest import MANIFEST
 from forensics.settings import Settings
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import PartTypeDef
+
 
 class LandingGateway:
-    """Where hosts upload; nothing here is trusted. URLs are signed by the process's own role (R70)."""
+    """Where hosts upload; nothing here is trusted. URLs are signed by the process's own role."""
 
-    def __init__(self, client: Any, *, bucket: str) -> None:
+    def __init__(self, client: S3Client, *, bucket: str) -> None:
         self._s3 = client
         self.bucket = bucket
 
@@ -36,7 +40,7 @@ class LandingGateway:
     def part_urls(
         self, key: str, *, upload_id: str, count: int, first: int = 1, seconds: int = URL_SECONDS
     ) -> list[str]:
-        """Presigned UploadPart URLs first..count: each can write one part of one key and nothing else."""
+        """Presigned UploadPart URLs for the parts ``first`` to ``count``; each can write that part of that key and nothing else."""
         return [
             self._s3.generate_presigned_url(
                 "upload_part",
@@ -53,7 +57,7 @@ class LandingGateway:
         )
 
     def publish(self, key: str, *, text: str, seconds: int = URL_SECONDS) -> str:
-        """Store a small text object (a manifest) and return its presigned GET URL, valid for some seconds."""
+        """Store a small text object (a manifest) and return its presigned GET URL, valid for ``seconds``."""
         with aws_errors(f"write {self._uri(key)}"):
             self._s3.put_object(Bucket=self.bucket, Key=key, Body=text.encode(), ContentType="text/plain")
         return str(
@@ -61,7 +65,7 @@ class LandingGateway:
         )
 
     def withdraw(self, prefix: str) -> None:
-        """Delete the manifest below a prefix: what its URLs allowed is of no more use to anybody. Safe to repeat."""
+        """Revoke what the manifest below a prefix offers, by deleting it. Safe to repeat."""
         key = f"{prefix}/{MANIFEST}"
         with aws_errors(f"delete {self._uri(key)}"):
             self._s3.delete_object(Bucket=self.bucket, Key=key)
@@ -98,7 +102,7 @@ class LandingGateway:
             )
         return sum(int(p["Size"]) for p in parts)
 
-    def _parts(self, key: str, upload_id: str) -> list[dict[str, Any]]:
+    def _parts(self, key: str, upload_id: str) -> list[PartTypeDef]:
         with aws_errors(f"list parts of {self._uri(key)}"):
             pages = self._s3.get_paginator("list_parts").paginate(Bucket=self.bucket, Key=key, UploadId=upload_id)
             return [part for page in pages for part in page.get("Parts", [])]
@@ -142,7 +146,7 @@ class LandingGateway:
 class ToolsGateway:
     """The bucket with the tools that hosts fetch."""
 
-    def __init__(self, client: Any, *, bucket: str) -> None:
+    def __init__(self, client: S3Client, *, bucket: str) -> None:
         self._s3 = client
         self.bucket = bucket
 

@@ -1,10 +1,12 @@
-"""The session policy of a phase's role: what this one case needs of it, and no more (R95, R96). Pure.
+"""The session policy of a phase's role: what this one case needs of it, and no more. Pure.
 
 A session may do what its role's policies and its session policy both allow (IAM user guide, "Session policies"). Interfaces and
 volumes are not named here: who holds the target could add one after the session was made, and containment would then be refused.
 """
 
 from __future__ import annotations
+
+from forensics.naming import instance_arn
 
 # A policy document of IAM, as JSON
 Policy = dict[str, object]
@@ -23,7 +25,7 @@ def session_policy(*, account_id: str, region: str, instance_id: str) -> Policy:
     here = {"StringEquals": {"aws:RequestedRegion": sorted({region, GLOBAL_REGION})}}
     if not instance_id:
         return _policy({"Sid": "Here", "Effect": "Allow", "Action": "*", "Resource": "*", "Condition": here})
-    target = f"arn:aws:ec2:{region}:{account_id}:instance/{instance_id}"
+    target = instance_arn(account_id, region, instance_id)
     others = "arn:aws:ec2:*:*:instance/*"
     return _policy(
         {"Sid": "Look", "Effect": "Allow", "Action": list(UNBOUND), "Resource": "*", "Condition": here},

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.errors import AwsError
 from forensics.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+    from mypy_boto3_sqs.type_defs import (
+        ChangeMessageVisibilityBatchRequestEntryTypeDef,
+        DeleteMessageBatchRequestEntryTypeDef,
+        MessageTypeDef,
+        ReceiveMessageRequestTypeDef,
+    )
 
 # SQS: at most ten entries in a batch call.
 BATCH = 10
@@ -17,7 +27,7 @@ BATCH = 10
 class FindingQueue:
     """The queue that findings arrive on, and its dead-letter queue."""
 
-    def __init__(self, client: Any, *, url: str, dead_letter_url: str) -> None:
+    def __init__(self, client: SQSClient, *, url: str, dead_letter_url: str) -> None:
         self._sqs = client
         self.url = url
         self.dead_letter_url = dead_letter_url
@@ -35,7 +45,7 @@ class FindingQueue:
 
     def dead_letters(self) -> int:
         """Approximate number of messages in the dead-letter queue, hidden ones included."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        names: list[QueueAttributeNameType] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         with aws_errors(f"read depth of {self.dead_letter_url}"):
             answer = self._sqs.get_queue_attributes(QueueUrl=self.dead_letter_url, AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
@@ -44,31 +54,35 @@ class FindingQueue:
         """Whether a message is there, without hiding it; each message seen counts one more delivery."""
         return len(self._receive(self.url, visibility=0, number=1))
 
-    def receive(self, *, visibility: int) -> list[dict[str, Any]]:
+    def receive(self, *, visibility: int) -> list[MessageTypeDef]:
         """Take up to ten messages; they stay in the queue, hidden for ``visibility`` seconds."""
         return self._receive(self.url, visibility=visibility, number=BATCH)
 
-    def receive_dead(self, *, visibility: int) -> list[dict[str, Any]]:
+    def receive_dead(self, *, visibility: int) -> list[MessageTypeDef]:
         """Take up to ten messages of the dead-letter queue, with their attributes."""
-        return self._receive(self.dead_letter_url, visibility=visibility, number=BATCH, MessageAttributeNames=["All"])
+        return self._receive(self.dead_letter_url, visibility=visibility, number=BATCH, attributes=["All"])
 
-    def _receive(self, url: str, *, visibility: int, number: int, **more: Any) -> list[dict[str, Any]]:
+    def _receive(
+        self, url: str, *, visibility: int, number: int, attributes: Sequence[str] | None = None
+    ) -> list[MessageTypeDef]:
+        request: ReceiveMessageRequestTypeDef = {
+            "QueueUrl": url,
+            "MaxNumberOfMessages": number,
+            "WaitTimeSeconds": 0,
+            "VisibilityTimeout": visibility,
+            "MessageSystemAttributeNames": ["SentTimestamp", "ApproximateReceiveCount"],
+        }
+        if attributes:
+            request["MessageAttributeNames"] = attributes
         with aws_errors(f"receive from {url}"):
-            answer = self._sqs.receive_message(
-                QueueUrl=url,
-                MaxNumberOfMessages=number,
-                WaitTimeSeconds=0,
-                VisibilityTimeout=visibility,
-                MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
-                **more,
-            )
+            answer = self._sqs.receive_message(**request)
         return list(answer.get("Messages", []))
 
     def hide(self, receipts: Sequence[str], *, seconds: int) -> list[str]:
         """Hide messages for ``seconds`` from now; returns the reasons of those that SQS refused (they may be back)."""
         refused = []
         for start in range(0, len(receipts), BATCH):
-            entries = [
+            entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
                 {"Id": str(n), "ReceiptHandle": r, "VisibilityTimeout": seconds}
                 for n, r in enumerate(receipts[start : start + BATCH])
             ]
@@ -83,7 +97,9 @@ class FindingQueue:
             self._delete_batch(self.url, receipts[start : start + BATCH])
 
     def _delete_batch(self, url: str, receipts: Sequence[str]) -> None:
-        entries = [{"Id": str(n), "ReceiptHandle": r} for n, r in enumerate(receipts)]
+        entries: list[DeleteMessageBatchRequestEntryTypeDef] = [
+            {"Id": str(n), "ReceiptHandle": r} for n, r in enumerate(receipts)
+        ]
         with aws_errors(f"delete messages of {url}"):
             answer = self._sqs.delete_message_batch(QueueUrl=url, Entries=entries)
         failed = answer.get("Failed", [])
@@ -94,7 +110,7 @@ class FindingQueue:
             raise AwsError(msg, next_action="nothing: they are delivered again and find their cases")
 
     def quarantine(self, body: str, *, reason: str, verdict: str = "quarantine") -> None:
-        """Put a message that cannot be worked into the dead-letter queue, with the reason."""
+        """Move a message that cannot be processed into the dead-letter queue, with the reason."""
         # SQS refuses control characters, and the reason may quote the message.
         clean = "".join(c if c.isprintable() else "?" for c in reason)[:500] or "unknown"
         attributes = {"reason": clean, "verdict": verdict}
@@ -105,7 +121,7 @@ class FindingQueue:
                 MessageAttributes={k: {"DataType": "String", "StringValue": v} for k, v in attributes.items()},
             )
 
-    def redrive(self, message: dict[str, Any]) -> None:
+    def redrive(self, message: MessageTypeDef) -> None:
         """Move one message of the dead-letter queue back: sent first, deleted then, so that none is ever lost."""
         with aws_errors(f"send a dead letter back to {self.url}"):
             self._sqs.send_message(QueueUrl=self.url, MessageBody=message["Body"])

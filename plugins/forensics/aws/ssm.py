@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.session import AwsSession
 from forensics.errors import AwsError
 from forensics.models.base import Model
 from forensics.models.target import SsmStatus
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
 
 # The query of a presigned URL is a credential; what a host prints goes into the case and to people.
 _SIGNED = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*X-Amz-[^\s\"':]*")
@@ -59,7 +62,7 @@ class Invocation(Model):
 class SsmGateway:
     """SSM calls in one account and Region."""
 
-    def __init__(self, client: Any, *, account_id: str, region: str) -> None:
+    def __init__(self, client: SSMClient, *, account_id: str, region: str) -> None:
         self._ssm = client
         self.account_id = account_id
         self.region = region
@@ -74,7 +77,7 @@ class SsmGateway:
         return f"in account {self.account_id}, {self.region}"
 
     def status(self, instance_id: str) -> SsmStatus:
-        """What SSM knows of the instance; an unmanaged one is a normal answer, not an error (R75)."""
+        """What SSM knows of the instance; an unmanaged one is a normal answer, not an error."""
         with aws_errors(f"ask SSM about {instance_id} {self._where}"):
             answer = self._ssm.describe_instance_information(Filters=[{"Key": "InstanceIds", "Values": [instance_id]}])
         found = next((i for i in answer["InstanceInformationList"] if i["InstanceId"] == instance_id), None)
@@ -106,7 +109,7 @@ class SsmGateway:
         timeout_seconds: int,
         delivery_seconds: int = 120,
     ) -> str:
-        """Send a document, pinned by version and SHA-256 hash (R4); returns the command id."""
+        """Send a document, pinned by version and SHA-256 hash; returns the command id."""
         given = {name: [value] for name, value in parameters.items()}
 
         with aws_errors(f"send {document} to {instance_id} {self._where}"):

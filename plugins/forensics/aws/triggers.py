@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Unpack
 
 from forensics.aws.hook import ForensicsHook
-from forensics.aws.polling import PollTrigger, WaitResult
+from forensics.aws.polling import PollTrigger, Timing, WaitResult
 from forensics.aws.session import AwsSession, Scope
 from forensics.aws.ssm import SsmGateway
 from forensics.errors import ForensicsError
@@ -14,7 +15,7 @@ from forensics.errors import ForensicsError
 class ScopedTrigger(PollTrigger):
     """A wait in one account, Region and phase."""
 
-    def __init__(self, *, scope: dict[str, str], **kwargs: Any) -> None:
+    def __init__(self, *, scope: dict[str, str], **kwargs: Unpack[Timing]) -> None:
         super().__init__(**kwargs)
         self.scope = scope
 
@@ -24,16 +25,24 @@ class ScopedTrigger(PollTrigger):
         return ForensicsHook().session(Scope(**self.scope))
 
 
+class ScopedTiming(Timing):
+    """Arguments that every wait in one scope takes (:class:`ScopedTrigger`)."""
+
+    scope: dict[str, str]
+
+
 class SsmCommandsCompletedTrigger(ScopedTrigger):
     """Fires when every command has ended on its instance.
 
     The invocations are named by the caller: an empty list can never look like success.
 
     :param commands: pairs of command id and instance id
-    :param must_succeed: a command that ended otherwise fails the wait; else whoever waits judges the results
+    :param must_succeed: a command that did not succeed fails the wait; otherwise the task validates the results
     """
 
-    def __init__(self, *, commands: list[list[str]], must_succeed: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *, commands: list[list[str]], must_succeed: bool = False, **kwargs: Unpack[ScopedTiming]
+    ) -> None:
         super().__init__(**kwargs)
         self.must_succeed = must_succeed
         if not commands:
@@ -41,7 +50,7 @@ class SsmCommandsCompletedTrigger(ScopedTrigger):
             raise ForensicsError(msg)
         self.commands = commands
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> Mapping[str, object]:
         return {"scope": self.scope, "commands": self.commands, "must_succeed": self.must_succeed}
 
     def waiting_for(self) -> str:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.aws.s3 import EvidenceStore
+from forensics.custody.ledger import LedgerHead
 from forensics.errors import ForensicsError
 from forensics.models.base import Model, Utc
 from forensics.models.case import Case, CaseView, StepFailure, TimelineEntry, TimelineKind
@@ -56,11 +57,6 @@ _BOARD_SINGLES = (case_keys.TARGET, case_keys.PLAN, case_keys.CONTAINMENT)
 
 class _MilestoneItem(Model):
     at: Utc
-
-
-class _LedgerHeadItem(Model):
-    seq: int
-    digest: str
 
 
 _MAPPING: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
@@ -121,7 +117,7 @@ class _Parts:
         elif sk.startswith(case_keys.LEDGER_SIGNATURE):
             self.single["custody_signature"] = {k: str(v) for k, v in _MAPPING.validate_python(data).items()}
         elif sk == case_keys.LEDGER_HEAD:
-            self.single["custody_head"] = _LedgerHeadItem.model_validate(data).digest
+            self.single["custody_head"] = LedgerHead.model_validate(data).digest
         elif (prefix := sk.split("#")[0] + "#") in _LISTS:
             name, read = _LISTS[prefix]
             self.many[name].append(read(data))

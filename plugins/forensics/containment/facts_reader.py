@@ -7,20 +7,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from forensics.aws.autoscaling import AutoScalingGateway
 from forensics.aws.ec2 import Ec2Gateway
-from forensics.aws.ec2_facts import Ec2Facts, metadata_of, volumes_of
+from forensics.aws.ec2_facts import AttributeName, Ec2Facts, metadata_of, volumes_of
 from forensics.aws.elb import BalancerGateway
 from forensics.aws.iam import IamGateway, principals_besides_ec2
 from forensics.aws.session import AwsSession
 from forensics.errors import AwsError
 from forensics.models.target_facts import InstanceFacts, InterfaceFacts, ProfileFacts
 
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
 T = TypeVar("T")
 # field of InstanceFacts -> attribute of DescribeInstanceAttribute
-ATTRIBUTES = {
+ATTRIBUTES: dict[str, AttributeName] = {
     "termination_protected": "disableApiTermination",
     "stop_protected": "disableApiStop",
     "shutdown_behavior": "instanceInitiatedShutdownBehavior",
@@ -163,7 +166,7 @@ class Questions:
         return lambda: found() or ()
 
 
-def _of_record(raw: dict[str, Any]) -> dict[str, Any]:
+def _of_record(raw: InstanceTypeDef) -> dict[str, Any]:
     tags = {t["Key"]: t["Value"] for t in raw.get("Tags", [])}
     return {
         "state": raw["State"]["Name"],

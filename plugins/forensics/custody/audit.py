@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from pydantic import JsonValue
+
 from forensics.aws.ebs import EbsGateway
 from forensics.aws.s3_archive import EvidenceArchive, StoredVersion
 from forensics.custody.audit_rules import (  # fmt: skip
@@ -65,7 +67,7 @@ class CaseAudit:
             differences=tuple(self._wrong),
         )
 
-    def _events(self) -> list[dict[str, object]]:
+    def _events(self) -> list[dict[str, JsonValue]]:
         try:
             events, _ = self._ledger.verified(self._case_id)
         except CustodyError as error:

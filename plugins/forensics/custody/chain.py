@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import rfc8785
+from pydantic import JsonValue
 
 from forensics.errors import CustodyChainError
 from forensics.models.custody import CustodyAction, CustodyEvent, CustodyFacts
@@ -59,7 +60,7 @@ def next_event(
     return draft.model_copy(update={"digest": event_digest(stored_form(draft))})
 
 
-def stored_form(event: CustodyEvent) -> dict[str, object]:
+def stored_form(event: CustodyEvent) -> dict[str, JsonValue]:
     """An event as it is stored and hashed: the fields that it was written with, and no defaults of newer versions."""
     return {k: v for k, v in event.model_dump(mode="json", exclude_unset=True).items() if k != "facts" or v is not None}
 

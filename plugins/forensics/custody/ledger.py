@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Self
 
 from forensics import case_keys
 from forensics.aws.attributes import from_item, to_item
-from forensics.aws.case_store import CaseStore, case_pk
+from forensics.aws.case_items import case_pk
+from forensics.aws.case_store import CaseStore
 from forensics.aws.error_map import aws_errors
 from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.aws.s3 import EvidenceStore
 from forensics.aws.session import AwsSession
 from forensics.custody.chain import GENESIS, canonical, next_event, stored_form, verify_chain
 from forensics.errors import CaseError, ConflictError, CustodyChainError
-from forensics.models.base import format_utc
+from forensics.models.base import Model, format_utc
 from forensics.models.custody import SIGNATURE_ALGORITHM, CustodyAction, CustodyEvent, CustodyFacts, SignedHead
 from forensics.naming import case_prefix
 from forensics.settings import Settings
@@ -37,6 +38,13 @@ if TYPE_CHECKING:
 
 _TRIES = 12
 _FRESH = "attribute_not_exists(PK)"
+
+
+class LedgerHead(Model):
+    """The item beside the chain that names its newest event."""
+
+    seq: int
+    digest: str
 
 
 class CustodyLedger:
@@ -64,8 +72,8 @@ class CustodyLedger:
             ).get("Item")
         if item is None:
             return 0, GENESIS
-        data = from_item(item["data"])
-        return int(data["seq"]), str(data["digest"])
+        head = LedgerHead.model_validate(from_item(item["data"]))
+        return head.seq, head.digest
 
     def append(
         self,

@@ -121,7 +121,7 @@ class CopySnapshotsOperator(ForensicOperator):
         """Lock a copy (once) and note it; wait for it unless it is complete."""
         known = recorder.disk(evidence.evidence_id) or evidence
         if known.origin.copy_id != copy.id or "copy" not in known.lock:
-            lock = own.lock(copy.id, days=self.settings.retention_days)
+            lock = own.lock(copy.id, days=self.settings.retention_days).model_dump()
             origin = known.origin.model_copy(update={"copy_id": copy.id, "copy_region": own.region})
             recorder.save_evidence(known.model_copy(update={"origin": origin, "lock": {**known.lock, "copy": lock}}))
         if copy.state == "completed":
@@ -177,7 +177,7 @@ class CopySnapshotsOperator(ForensicOperator):
             made = ebs.snapshots([made_id])[0]
         known = recorder.disk(evidence.evidence_id) or evidence
         if known.origin.member_copy_id != made.id:
-            lock = ebs.lock(made.id, days=self.settings.retention_days)
+            lock = ebs.lock(made.id, days=self.settings.retention_days).model_dump()
             update = {
                 "origin": known.origin.model_copy(update={"member_copy_id": made.id}),
                 "lock": {**known.lock, "member_copy": lock},

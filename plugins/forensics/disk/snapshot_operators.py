@@ -47,7 +47,7 @@ class SnapshotVolumesOperator(ForensicOperator):
                 tags=tags(recorder.case_id, PURPOSE, instance=recorder.case.instance_id),
             )
         recorder.milestone(Milestone.SNAPSHOTS_STARTED)
-        locks = {s.id: EbsGateway.of(account).lock(s.id, days=self.settings.retention_days) for s in found}
+        locks = {s.id: EbsGateway.of(account).lock(s.id, days=self.settings.retention_days).model_dump() for s in found}
         self._record(recorder, target, found, locks)
         self._instance_store(recorder, target, EbsGateway.of(account))
         scope = self.sessions.target_scope("acquire").as_dict()

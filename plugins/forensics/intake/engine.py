@@ -18,12 +18,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from forensics.aws.sqs import FindingQueue
 from forensics.errors import FindingError, ForensicsError
 from forensics.models.finding import Finding, Verdict
 from forensics.models.intake import IntakeRecord, Reading
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -49,7 +52,7 @@ class RunOrder:
 class Parcel:
     """A message in flight."""
 
-    message: dict[str, Any]
+    message: MessageTypeDef
     reading: Reading
     received_at: datetime
     open_orders: int = 0
@@ -257,7 +260,7 @@ class IntakeEngine:
                 self._empty_since = self._empty_since or time.monotonic()
                 self._stop.wait(0.1)
 
-    def _take(self, messages: list[dict[str, Any]]) -> None:
+    def _take(self, messages: list[MessageTypeDef]) -> None:
         for message in messages:
             sent = message.get("Attributes", {}).get("SentTimestamp")
             received_at = datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else datetime.now(UTC)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Context
 
 from forensics.aws.hook import ForensicsHook
 from forensics.aws.sqs import FindingQueue
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 HIDDEN_SECONDS = 60
 
@@ -40,8 +43,9 @@ class RedriveFindingsOperator(BaseOperator):
         self.log.info("dead letters: %s moved back, %s left", counts["moved"], counts["left"])
         return counts
 
-    def _wanted(self, message: dict[str, Any], params: dict[str, Any], began: float) -> bool:
-        verdict = message.get("MessageAttributes", {}).get("verdict", {}).get("StringValue", "dead")
+    def _wanted(self, message: MessageTypeDef, params: dict[str, Any], began: float) -> bool:
+        mark = message.get("MessageAttributes", {}).get("verdict")
+        verdict = mark.get("StringValue", "dead") if mark else "dead"
         if float(message["Attributes"]["SentTimestamp"]) > began:
             return False
         return bool(params["quarantined"]) or verdict != "quarantine"

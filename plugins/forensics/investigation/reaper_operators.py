@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
@@ -19,6 +19,9 @@ from forensics.investigation.instance_operators import INSTANCE_PURPOSE, VOLUME_
 from forensics.investigation.orphans import Holding, why_orphan
 from forensics.models.case import Case, TimelineKind
 from forensics.naming import TAG_CASE, TAG_PURPOSE
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef, VolumeTypeDef
 
 # SourceIdentity of the look around; removing is done in the name of the orphan's own case.
 REAPER = "fc-reaper"
@@ -68,7 +71,7 @@ def _holdings(hook: ForensicsHook) -> list[Holding]:
     ]
 
 
-def _tag(record: dict[str, Any]) -> str:
+def _tag(record: InstanceTypeDef | VolumeTypeDef) -> str:
     return next((str(t["Value"]) for t in record.get("Tags", []) if t["Key"] == TAG_CASE), "")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from forensics.models.protection import Entry, Kind, NeverIsolate
 from forensics.models.target import Target
+from forensics.naming import instance_arn
 from forensics.triage.policy import read_document
 
 
@@ -46,4 +47,4 @@ def _names(entry: Entry, *, target: Target) -> bool:
 
 def _arn(target: Target) -> str:
     # The partition is not the target's own; an entry may name the ARN of any.
-    return f"arn:aws:ec2:{target.region}:{target.account_id}:instance/{target.instance_id}"
+    return instance_arn(target.account_id, target.region, target.instance_id)

@@ -11,8 +11,8 @@ import pytest
 from forensic_toolkit.commands import collect
 from forensic_toolkit.results import Results
 from forensic_toolkit.times import now
-from lab.evidence import disk as lab_disk
-from lab.evidence.disk import WEB_SERVER
+from lab.tools.disks import build as lab_disk
+from lab.tools.disks.build import WEB_SERVER
 from tests.toolkit.examined import NO_TOOLS, TOOLS, run
 from tests.toolkit.fake_tree import Builder
 

@@ -6,7 +6,7 @@ from forensic_toolkit.commands import windows_disk
 from forensic_toolkit.readers.coverage import Coverage
 from forensic_toolkit.results import Results
 from forensic_toolkit.times import now
-from lab.evidence.windows import evtx, server
+from lab.tools.windows import evtx, server
 from tests.toolkit.fake_tree import Builder
 
 LOGS = "/Windows/System32/winevt/Logs"

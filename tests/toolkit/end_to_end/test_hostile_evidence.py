@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.evidence import disk as lab_disk
-from lab.evidence.disk import WEB_SERVER
+from lab.tools.disks import build as lab_disk
+from lab.tools.disks.build import WEB_SERVER
 from tests.toolkit.examined import NO_TOOLS, TOOLS, answered, examination_with, examine
 
 needs_tools = pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)

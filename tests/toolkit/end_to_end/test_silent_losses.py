@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.evidence import disk as lab_disk
-from lab.evidence.disk import WEB_SERVER, Layout
-from lab.evidence.population import populate
-from lab.evidence.scenario import load
+from lab.tools.disks import build as lab_disk
+from lab.tools.disks.build import WEB_SERVER, Layout
+from lab.tools.disks.population import populate
+from lab.tools.disks.scenario import load
 from tests.toolkit.examined import NO_TOOLS, TOOLS, examination_with, examine
 
 pytestmark = pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)

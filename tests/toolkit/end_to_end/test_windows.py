@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.evidence.windows import evtx, regf, server
+from lab.tools.windows import evtx, regf, server
 from tests.toolkit.examined import NO_TOOLS, TOOLS, examine, run
 
 needs_tools = pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)

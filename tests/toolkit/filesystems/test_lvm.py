@@ -8,7 +8,7 @@ import pytest
 
 from forensic_toolkit.errors import EvidenceError
 from forensic_toolkit.filesystems import lvm
-from lab.evidence.lvm import EXTENT, write_lvm
+from lab.tools.disks.lvm import EXTENT, write_lvm
 
 SIZE = 12 * EXTENT
 

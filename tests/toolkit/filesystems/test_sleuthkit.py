@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.evidence import disk as lab_disk
+from lab.tools.disks import build as lab_disk
 from tests.toolkit.examined import NO_TOOLS, TOOLS, run
 
 _WALK = """

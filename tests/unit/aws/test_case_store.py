@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forensics.aws.attributes import from_item, to_item
-from forensics.aws.case_store import CaseStore, case_pk
+from forensics.aws.case_items import case_pk
+from forensics.aws.case_store import CaseStore
 from forensics.custody.chain import canonical
 from forensics.errors import AwsError, CaseError
 from forensics.models.case import Case, CaseStatus, Milestone, Phase, StepFailure, TimelineKind
@@ -291,7 +292,7 @@ def test_the_same_note_twice_is_one(store: CaseStore) -> None:
 
 def test_a_failure_is_replaced_and_cleared(store: CaseStore) -> None:
     for cause in ("first", "second"):
-        store.fail(CASE_ID, StepFailure(step="disk.copy", cause=cause, next_action="mend", at=NOW))
+        store.fail(CASE_ID, StepFailure(step="disk.copy", cause=cause, next_action="fix it", at=NOW))
     assert [data["cause"] for _, data in store.items(CASE_ID, "FAILURE#")] == ["second"]
     store.clear_failure(CASE_ID, "disk.copy")
     store.clear_failure(CASE_ID, "disk.copy")

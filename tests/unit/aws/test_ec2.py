@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from botocore.stub import Stubber
 
-from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
 from forensics.aws.ec2 import Ec2Gateway
-from forensics.errors import AwsError, ResourceGoneError, SnapshotError
+from forensics.errors import AwsError, ResourceGoneError
+from tests.unit.aws.conftest import Stub
 from tests.unit.builders import INSTANCE
-from tests.unit.conftest import make_client
 
 TAGS = [{"Key": "forensics:case", "Value": "fc-1"}]
 GROUP = "sg-0123456789abcdef0"
 
 
 @pytest.fixture
-def stub() -> Iterator[Stubber]:
-    """EC2 that answers what a test has put down; requests and answers are held against botocore's model."""
-    with Stubber(make_client("ec2")) as stubber:
-        yield stubber
-        stubber.assert_no_pending_responses()
+def stub(stubbed: Stub) -> Stubber:
+    """EC2."""
+    return stubbed("ec2")
 
 
 @pytest.fixture
 def ec2(stub: Stubber) -> Ec2Gateway:
     """Instances and groups."""
     return Ec2Gateway(stub.client, account_id="333344445555", region="eu-central-1")
-
-
-@pytest.fixture
-def ebs(stub: Stubber) -> EbsGateway:
-    """Snapshots and volumes."""
-    return EbsGateway(stub.client, account_id="333344445555", region="eu-central-1")
 
 
 def instance(**changes: Any) -> dict[str, Any]:
@@ -119,6 +110,37 @@ def _launch(ec2: Ec2Gateway) -> str:
     )
 
 
+def test_a_forensic_instance_has_no_public_address_and_no_imds_version_one(stub: Stubber, ec2: Ec2Gateway) -> None:
+    stub.add_response(
+        "run_instances",
+        {"Instances": [{"InstanceId": INSTANCE}]},
+        {
+            "ImageId": "ami-1",
+            "InstanceType": "m6i.xlarge",
+            "MinCount": 1,
+            "MaxCount": 1,
+            "ClientToken": "fc-20261124-0123456789-1-m6i.xlarge",
+            "NetworkInterfaces": [
+                {
+                    "DeviceIndex": 0,
+                    "SubnetId": "subnet-1",
+                    "Groups": [GROUP],
+                    "AssociatePublicIpAddress": False,
+                    "DeleteOnTermination": True,
+                }
+            ],
+            "IamInstanceProfile": {"Name": "analysis"},
+            "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"},
+            "InstanceInitiatedShutdownBehavior": "terminate",
+            "TagSpecifications": [
+                {"ResourceType": "instance", "Tags": TAGS},
+                {"ResourceType": "volume", "Tags": TAGS},
+            ],
+        },
+    )
+    assert _launch(ec2) == INSTANCE
+
+
 @pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "Unsupported", "VcpuLimitExceeded"])
 def test_the_next_type_is_tried_when_one_cannot_be_had(stub: Stubber, ec2: Ec2Gateway, code: str) -> None:
     stub.add_client_error("run_instances", code)
@@ -154,86 +176,35 @@ def test_terminating_nothing_or_what_is_gone_is_fine(stub: Stubber, ec2: Ec2Gate
 
 
 # One line per call without a story of its own: botocore's model checks every parameter.
-CALLS: list[tuple[str, dict[str, Any], Callable[[Ec2Gateway, EbsGateway], Any], Any]] = [
+CALLS: list[tuple[str, dict[str, Any], Callable[[Ec2Gateway], Any], Any]] = [
     # botocore decodes the answer's base64 itself.
-    ("get_console_output", {"Output": "TG9naW46"}, lambda c, _: c.console_output(INSTANCE), "Login:"),
+    ("get_console_output", {"Output": "TG9naW46"}, lambda c: c.console_output(INSTANCE), "Login:"),
+    ("get_console_output", {}, lambda c: c.console_output(INSTANCE), None),
     (
         "describe_instance_types",
         {"InstanceTypes": [{"MemoryInfo": {"SizeInMiB": 1024}}]},
-        lambda c, _: c.memory_mib("t3.micro"),
+        lambda c: c.memory_mib("t3.micro"),
         1024,
     ),
-    ("describe_instances", instance(), lambda c, _: c.zone(INSTANCE), "eu-central-1a"),
-    (
-        "lock_snapshot",
-        {"LockState": "governance-cooloff", "LockExpiresOn": datetime(2027, 1, 1, tzinfo=UTC)},
-        lambda _, b: b.lock("snap-1", days=365),
-        {"state": "governance-cooloff", "until": "2027-01-01T00:00:00+00:00"},
-    ),
-    ("modify_snapshot_attribute", {}, lambda _, b: b.share("snap-1", account_id="222233334444"), None),
-    (
-        "create_volume",
-        {"VolumeId": "vol-9"},
-        lambda _, b: b.create_volume("snap-1", zone="eu-central-1a", token="t" * 80, tags=TAGS),
-        "vol-9",
-    ),
-    ("attach_volume", {}, lambda _, b: b.attach("vol-9", instance_id=INSTANCE, device="/dev/sdf"), None),
-    ("delete_volume", {}, lambda _, b: b.delete_volume("vol-9"), None),
-    ("describe_volumes", {"Volumes": []}, lambda _, b: b.find_volumes(tags={"a": "b"}), []),
-    ("describe_volumes", {"Volumes": []}, lambda _, b: b.volumes(["vol-9"]), []),
-    ("describe_snapshots", {"Snapshots": []}, lambda _, b: b.find_snapshots(tags={"a": "b"}), []),
+    ("describe_instances", instance(), lambda c: c.zone(INSTANCE), "eu-central-1a"),
+    ("describe_instances", instance(State={"Name": "stopping"}), lambda c: c.state(INSTANCE), "stopping"),
 ]
 
 
-@pytest.mark.parametrize(("operation", "answer", "call", "result"), CALLS, ids=[c[0] for c in CALLS])
+@pytest.mark.parametrize(("operation", "answer", "call", "result"), CALLS)
 def test_each_call_is_one_that_ec2_knows(
     stub: Stubber,
     ec2: Ec2Gateway,
-    ebs: EbsGateway,
     operation: str,
     answer: dict[str, Any],
-    call: Callable[[Ec2Gateway, EbsGateway], Any],
+    call: Callable[[Ec2Gateway], Any],
     result: Any,
 ) -> None:
     stub.add_response(operation, answer)
-    assert call(ec2, ebs) == result
+    assert call(ec2) == result
 
 
-def test_one_create_snapshots_takes_every_volume(stub: Stubber, ebs: EbsGateway) -> None:
-    made = {"Snapshots": [{"SnapshotId": "snap-1", "VolumeId": "vol-1", "State": "pending", "VolumeSize": 8}]}
-    stub.add_response(
-        "create_snapshots",
-        made,
-        {
-            "InstanceSpecification": {"InstanceId": INSTANCE, "ExcludeBootVolume": False},
-            "Description": "d",
-            "TagSpecifications": [{"ResourceType": "snapshot", "Tags": TAGS}],
-        },
-    )
-    (snapshot,) = ebs.create_snapshots(INSTANCE, description="d", tags=TAGS)
-    assert (snapshot.id, snapshot.volume_id, snapshot.state, snapshot.size_gib) == (
-        "snap-1",
-        "vol-1",
-        "pending",
-        8,
-    )
-
-
-def test_a_copy_is_encrypted_under_our_key(stub: Stubber, ebs: EbsGateway) -> None:
-    # botocore adds the presigned URL and the destination Region that EC2 wants.
-    stub.add_response("copy_snapshot", {"SnapshotId": "snap-2"})
-    seen: list[dict[str, Any]] = []
-    stub.client.meta.events.register("provide-client-params.ec2.CopySnapshot", lambda params, **_: seen.append(params))
-    made = ebs.copy("snap-1", source_region="us-east-1", kms_key_id="key", description="d", tags=TAGS)
-    assert made == "snap-2"
-    assert seen[0]["Encrypted"] is True and seen[0]["KmsKeyId"] == "key"
-
-
-def test_every_failed_snapshot_is_named_with_awss_reason() -> None:
-    good = Snapshot(id="snap-1", volume_id="vol-1", state="completed")
-    bad = [
-        Snapshot(id=f"snap-{n}", volume_id=f"vol-{n}", state="error", message=m) for n, m in ((2, "no key"), (3, ""))
-    ]
-    raise_if_failed([good], what="snapshot")
-    with pytest.raises(SnapshotError, match=r"snap-2 of vol-2: no key; snap-3 of vol-3: AWS gave no reason"):
-        raise_if_failed([good, *bad], what="snapshot")
+def test_the_gateway_speaks_for_its_sessions_account_and_region(stub: Stubber, ec2: Ec2Gateway) -> None:
+    stub.add_client_error("describe_instances", "UnauthorizedOperation")
+    with pytest.raises(AwsError, match="in account 333344445555, eu-central-1"):
+        ec2.zone(INSTANCE)

@@ -111,7 +111,7 @@ def test_only_errors_in_a_row_count() -> None:
 
 
 @pytest.mark.parametrize("error", [ResourceGoneError("snap-1 is gone"), ForensicsError("in state error")])
-def test_what_a_repetition_cannot_mend_fails_at_once(error: ForensicsError) -> None:
+def test_what_a_repetition_cannot_fix_fails_at_once(error: ForensicsError) -> None:
     trigger = Scripted(error)
     (event,) = events(trigger)
     assert event.payload == {"ok": False, "cause": str(error), "next_action": error.next_action}

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from forensics.aws.session_policy import GLOBAL_REGION, session_policy
-from lab.iam.policy import Request, decide
+from lab.emulator.iam.policy import Request, decide
 
 ACCOUNT, REGION, TARGET = "111122223333", "eu-central-1", "i-0123456789abcdef0"
 
@@ -42,7 +42,7 @@ def test_only_the_target_can_be_touched(action: str) -> None:
         ("ssm:CancelCommand", "*"),
     ],
 )
-def test_what_is_no_instance_is_left_to_the_role_in_this_region(action: str, resource: str) -> None:
+def test_anything_but_an_instance_is_left_to_the_role_in_this_region(action: str, resource: str) -> None:
     assert allowed(action, resource)
     assert not allowed(action, resource, region="us-west-2")
 

@@ -1,20 +1,18 @@
-"""SNS and SQS: what AWS would refuse is made acceptable before it is sent."""
+"""SNS: a message that SNS accepts, people can read and programs can filter."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
-from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensics.aws.sns import FindingQueue, Notifier
-from tests.unit.conftest import make_client
+from forensics.aws.sns import Notifier
+from forensics.errors import AccessDeniedError
+from tests.unit.aws.conftest import Stub
 
 TOPIC = "arn:aws:sns:eu-central-1:222233334444:forensics"
-URL = "https://sqs.eu-central-1.amazonaws.com/222233334444/findings"
 
 
 class Sent:
@@ -26,63 +24,53 @@ class Sent:
     def publish(self, **request: Any) -> None:
         self.request = request
 
-    send_message = publish
-
 
 @given(st.text(max_size=200))
 def test_a_subject_is_always_acceptable_to_sns(headline: str) -> None:
     client = Sent()
-    Notifier(client, topic_arn=TOPIC).publish(
+    Notifier(client, topic_arn=TOPIC).publish(  # type: ignore[arg-type]
         case_id="fc-1", event="e", subject=f"[fc-1] {headline}", lines=["line"], facts={"a": 1}
     )
     subject = client.request["Subject"]
     assert len(subject) <= 100 and subject.isascii() and subject.isprintable()
 
 
-def test_a_message_is_readable_and_can_be_filtered() -> None:
-    client = Sent()
-    Notifier(client, topic_arn=TOPIC).publish(
-        case_id="fc-1", event="contained", subject="s", lines=["Target isolated"], facts={"state": "x"}
-    )
-    lines = client.request["Message"].splitlines()
-    assert lines[0] == "Target isolated" and json.loads(lines[-1]) == {"state": "x"}
-    attributes = client.request["MessageAttributes"]
-    assert {k: v["StringValue"] for k, v in attributes.items()} == {"case_id": "fc-1", "event": "contained"}
-
-
-@given(st.text(max_size=600))
-def test_a_reason_is_always_acceptable_to_sqs(reason: str) -> None:
-    client = Sent()
-    FindingQueue(client, url=URL, dead_letter_url=f"{URL}-dlq").quarantine("{}", reason=reason)
-    value = client.request["MessageAttributes"]["reason"]["StringValue"]
-    assert 0 < len(value) <= 500
-    allowed = all(
-        c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c >= "\U00010000" for c in value
-    )
-    assert allowed, "AWS.SimpleQueueService: InvalidMessageContents"
-
-
-@pytest.mark.parametrize("messages", [[], [{"MessageId": "1", "Body": "{}", "ReceiptHandle": "r"}]])
-def test_receiving_hides_and_does_not_delete(messages: list[dict[str, str]]) -> None:
-    with Stubber(make_client("sqs")) as stub:
-        stub.add_response(
-            "receive_message",
-            {"Messages": messages} if messages else {},
-            {
-                "QueueUrl": URL,
-                "MaxNumberOfMessages": 10,
-                "WaitTimeSeconds": 0,
-                "VisibilityTimeout": 120,
-                "MessageSystemAttributeNames": ["SentTimestamp", "ApproximateReceiveCount"],
+def test_a_message_is_readable_and_can_be_filtered(stubbed: Stub) -> None:
+    stub = stubbed("sns")
+    stub.add_response(
+        "publish",
+        {"MessageId": "m1"},
+        {
+            "TopicArn": TOPIC,
+            "Subject": "Target isolated",
+            "Message": 'Target isolated\nFollow it: x\n\n{"at": "08:00", "state": "x"}',
+            "MessageAttributes": {
+                "case_id": {"DataType": "String", "StringValue": "fc-1"},
+                "event": {"DataType": "String", "StringValue": "contained"},
             },
+        },
+    )
+    Notifier(stub.client, topic_arn=TOPIC).publish(
+        case_id="fc-1",
+        event="contained",
+        subject="Target isolated",
+        lines=["Target isolated", "Follow it: x"],
+        facts={"state": "x", "at": "08:00"},
+    )
+
+
+def test_a_long_message_is_cut_to_what_sns_takes() -> None:
+    client = Sent()
+    Notifier(client, topic_arn=TOPIC).publish(  # type: ignore[arg-type]
+        case_id="fc-1", event="e", subject="s", lines=["x" * 300_000], facts={}
+    )
+    assert len(client.request["Message"]) == 250_000
+
+
+def test_a_refusal_names_event_case_and_topic(stubbed: Stub) -> None:
+    stub = stubbed("sns")
+    stub.add_client_error("publish", "AccessDenied")
+    with pytest.raises(AccessDeniedError, match=f"publish contained of fc-1 to {TOPIC}"):
+        Notifier(stub.client, topic_arn=TOPIC).publish(
+            case_id="fc-1", event="contained", subject="s", lines=[], facts={}
         )
-        assert FindingQueue(stub.client, url=URL, dead_letter_url=URL).receive(visibility=120) == messages
-        stub.assert_no_pending_responses()
-
-
-def test_depth_is_the_visible_messages() -> None:
-    with Stubber(make_client("sqs")) as stub:
-        wanted = {"QueueUrl": URL, "AttributeNames": ["ApproximateNumberOfMessages"]}
-        answer = {"Attributes": {"ApproximateNumberOfMessages": "7"}}
-        stub.add_response("get_queue_attributes", answer, wanted)
-        assert FindingQueue(stub.client, url=URL, dead_letter_url=URL).depth() == 7

@@ -12,7 +12,7 @@ from botocore.stub import Stubber
 from forensics.aws.ssm import TERMINAL, Invocation, SsmGateway
 from forensics.errors import AwsError, ResourceGoneError
 from tests.unit.builders import INSTANCE
-from tests.unit.conftest import make_client
+from tests.unit.moto_store import make_client
 
 COMMAND = "11111111-2222-3333-4444-555555555555"
 SHA = "a" * 64

@@ -13,7 +13,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from forensics.aws.case_store import CaseStore, case_pk
+from forensics.aws.case_items import case_pk
+from forensics.aws.case_store import CaseStore
 from forensics.aws.s3 import StoredObject
 from forensics.custody import ledger as custody_ledger
 from forensics.custody.chain import GENESIS, verify_chain

@@ -1,4 +1,4 @@
-"""The DAGs: they load, and their shape is the one that the seed and the responders rely on."""
+"""The DAGs: they load, and their shape is the one that responders rely on."""
 
 from __future__ import annotations
 
@@ -94,9 +94,11 @@ def test_the_whole_case_is_wired_like_this(case: Any) -> None:
     assert {task.task_id: set(task.upstream_task_ids) for task in case.tasks} == CASE
 
 
-def test_isolation_follows_the_capture_whatever_its_outcome_and_waits_for_nothing_else(case: Any) -> None:
+def test_isolation_never_starts_before_capture_and_live_response_have_ended_and_waits_for_nothing_else(
+    case: Any,
+) -> None:
     before = above(case, "containment.isolate_target")
-    assert "memory.capture_memory" in before
+    assert {"memory.capture_memory", "memory.live_response"} <= before
     assert not before & {"disk.snapshot_volumes", "disk.copy_snapshots", "memory.verify_memory"}
     assert case.get_task("containment.isolate_target").trigger_rule == "all_done"
 
@@ -155,15 +157,40 @@ def test_the_disk_digest_is_beside_the_investigation_and_before_the_report(case:
             assert "disk.digest_disks" not in above(case, task.task_id)
 
 
-def test_the_report_comes_after_the_tools(case: Any) -> None:
-    assert {"investigation.analyse_memory", "investigation.analyse_disk"} <= above(case, "report.write_report")
+def test_the_report_waits_for_every_step_that_takes_checks_or_examines_evidence(case: Any) -> None:
+    assert above(case, "report.write_report") == set(CASE) - {
+        "report.write_report",
+        "report.close_case",
+        "investigation.terminate_forensic_instance",
+    }
 
 
-def test_every_step_says_what_it_does(case: Any) -> None:
+def test_closing_waits_until_the_forensic_instance_is_gone(case: Any) -> None:
+    assert "investigation.terminate_forensic_instance" in above(case, "report.close_case")
+
+
+def test_nothing_touches_the_target_before_its_control_plane_facts_are_stored(case: Any) -> None:
+    for task_id in ("memory.probe_target", "disk.snapshot_volumes", "containment.plan_containment"):
+        assert "triage.describe_target" in above(case, task_id)
+
+
+def test_disk_tools_wait_for_the_copies_and_memory_tools_do_not(case: Any) -> None:
+    assert "disk.copy_snapshots" in above(case, "investigation.analyse_disk")
+    assert "disk.copy_snapshots" not in above(case, "investigation.analyse_memory")
+    assert "memory.verify_memory" in above(case, "investigation.analyse_memory")
+
+
+def test_retries_and_priorities_are_the_ones_that_races_and_urgency_ask_for(case: Any) -> None:
+    retries = {task.task_id: task.retries for task in case.tasks if task.retries != 2}
+    assert retries == {"memory.probe_target": 1, "memory.capture_memory": 4, "memory.live_response": 4}
+    urgent = {task.task_id: task.priority_weight for task in case.tasks if task.priority_weight != 1}
+    assert urgent == {"containment.isolate_target": 10}
+
+
+def test_every_step_takes_its_case_from_a_template(case: Any) -> None:
     for task in case.tasks:
-        if task.task_type == "EmptyOperator":
-            continue
-        assert (type(task).__doc__ and "case_id" in task.template_fields) or task.task_id == "open_case"
+        if task.task_type != "EmptyOperator" and task.task_id != "open_case":
+            assert "case_id" in task.template_fields, task.task_id
 
 
 @pytest.mark.parametrize(
@@ -180,6 +207,8 @@ def test_every_step_says_what_it_does(case: Any) -> None:
         ({"actions": "everything"}, False),
         ({"actions": "memory+disk"}, True),
         ({"reason": "x" * 501}, False),
+        ({"reason": None, "requester": None}, True),
+        ({"account_id": None}, False),
         ({"case_id": None}, True),
         ({"case_id": "fc-20261124-0123456789"}, True),
         ({"case_id": ""}, False),

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lab import images
+from lab.emulator import images
 
 BLOCK = 512 * 1024
 

@@ -18,7 +18,7 @@ from forensics.models.case import CaseStatus
 from forensics.models.custody import CustodyAction, CustodyEvent
 from forensics.models.finding import CustomAction, Finding, FindingSource, Severity
 from tests.unit.builders import NOW, finding, plan
-from tests.unit.conftest import TABLE
+from tests.unit.moto_store import TABLE
 
 JOINING = finding(key="another-key", title="Port scan", severity=Severity.CRITICAL)
 

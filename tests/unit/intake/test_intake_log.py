@@ -10,7 +10,7 @@ import pytest
 from forensics.intake.intake_log import KEPT_DAYS, IntakeLog
 from forensics.models.intake import IntakeRecord
 from tests.unit.builders import NOW
-from tests.unit.conftest import TABLE
+from tests.unit.moto_store import TABLE
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 
 from forensics.triage.control_plane_snapshot import ControlPlaneSnapshot, log_window
 from tests.unit.builders import ACCOUNT, INSTANCE, NOW, REGION
-from tests.unit.conftest import make_client
+from tests.unit.moto_store import make_client
 
 VPC = "vpc-0123456789abcdef0"
 ARN = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/web/0123456789abcdef"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from forensics.triage.isolation_rate_limiter import Cap, IsolationRateLimiter
 from forensics.triage.nonces import NonceStore
-from tests.unit.conftest import TABLE
+from tests.unit.moto_store import TABLE
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 WINDOW = timedelta(minutes=15)

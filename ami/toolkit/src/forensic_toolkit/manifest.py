@@ -18,7 +18,7 @@ from forensic_toolkit.errors import ManifestError
 Answer = TypeVar("Answer")
 FIRST_LINE = "forensics-manifest 1"
 MAX_MANIFEST = 16 * 1024 * 1024
-_URL = re.compile(r"https?://[A-Za-z0-9./:?&=%_~+-]{1,4000}")
+_URL = re.compile(r"https?://[A-Za-z0-9./:?&=%_~+-]{1,8000}")
 _NAME = re.compile(r"[a-z0-9_]{1,32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1024 * 1024

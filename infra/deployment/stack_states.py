@@ -1,0 +1,44 @@
+"""What can be done with a stack in each of CloudFormation's states (user guide, "Stack status codes")."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Readiness(StrEnum):
+    """What has to happen before a stack can be deployed."""
+
+    CREATE = "it can be created"
+    UPDATE = "it can be updated"
+    WAIT = "an operation is in progress: wait for its end"
+    REMOVE = "its creation failed: it can only be deleted, and then created again"
+    CONTINUE_ROLLBACK = "its roll back stopped: it has to be continued before anything else"
+    STUCK = "a person has to look at it in CloudFormation"
+
+
+STATES = {
+    # a change set was made and never carried out (a dry run that was interrupted, for example)
+    "REVIEW_IN_PROGRESS": Readiness.CREATE,
+    "DELETE_COMPLETE": Readiness.CREATE,
+    "CREATE_COMPLETE": Readiness.UPDATE,
+    "UPDATE_COMPLETE": Readiness.UPDATE,
+    "UPDATE_ROLLBACK_COMPLETE": Readiness.UPDATE,
+    "IMPORT_COMPLETE": Readiness.UPDATE,
+    "IMPORT_ROLLBACK_COMPLETE": Readiness.UPDATE,
+    "CREATE_IN_PROGRESS": Readiness.WAIT,
+    "UPDATE_IN_PROGRESS": Readiness.WAIT,
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS": Readiness.WAIT,
+    "UPDATE_ROLLBACK_IN_PROGRESS": Readiness.WAIT,
+    "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS": Readiness.WAIT,
+    "ROLLBACK_IN_PROGRESS": Readiness.WAIT,
+    "DELETE_IN_PROGRESS": Readiness.WAIT,
+    "IMPORT_IN_PROGRESS": Readiness.WAIT,
+    "IMPORT_ROLLBACK_IN_PROGRESS": Readiness.WAIT,
+    "ROLLBACK_COMPLETE": Readiness.REMOVE,
+    "CREATE_FAILED": Readiness.REMOVE,
+    "ROLLBACK_FAILED": Readiness.REMOVE,
+    "UPDATE_ROLLBACK_FAILED": Readiness.CONTINUE_ROLLBACK,
+    "UPDATE_FAILED": Readiness.CONTINUE_ROLLBACK,
+    "DELETE_FAILED": Readiness.STUCK,
+    "IMPORT_ROLLBACK_FAILED": Readiness.STUCK,
+}

@@ -1,0 +1,63 @@
+"""KMS keys that other services use in the caller's name: which key, and under which condition keys AWS asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.dynamodb.models import dynamodb_backends
+from moto.kms.models import kms_backends
+from moto.sns.models import sns_backends
+from moto.sqs.models import sqs_backends
+
+from lab.emulator.iam.policy import Request
+from lab.emulator.iam.sessions import ORGANIZATION
+
+
+def request(action: str, key: str, *, via: str, grant: bool = False) -> Request:
+    """A question about a key that a service asks in the caller's name."""
+    context: dict[str, Any] = {
+        "kms:ViaService": f"{via}.amazonaws.com",
+        "aws:ResourceOrgID": ORGANIZATION,
+        "aws:ResourceAccount": key.split(":")[4] if key.startswith("arn:") else None,
+    }
+    if grant:
+        context["kms:GrantIsForAWSResource"] = "true"
+    return Request(action, key, context)
+
+
+def arn_of(account: str, region: str, name: str) -> str:
+    """ARN of a key by its id or alias."""
+    backend = kms_backends[account][region]
+    key_id = backend.get_key_id(backend.any_id_to_key_id(name)) if name.startswith("alias/") else name
+    return f"arn:aws:kms:{region}:{account}:key/{key_id}"
+
+
+def policy_of(arn: str) -> str | None:
+    """The key's policy, or None when the lab has no such key."""
+    _, _, _, region, account, resource = arn.split(":", 5)
+    key = kms_backends[account][region].keys.get(resource.removeprefix("key/"))
+    return None if key is None else str(key.policy)
+
+
+def _full(account: str, region: str, key: str | None) -> list[str]:
+    if not key or key.startswith("alias/aws/"):
+        return []
+    return [key if key.startswith("arn:") else arn_of(account, region, key)]
+
+
+def of_table(account: str, region: str, name: str) -> list[str]:
+    """Key of a DynamoDB table."""
+    table = dynamodb_backends[account][region].tables.get(name)
+    return _full(account, region, (table.sse_specification or {}).get("KMSMasterKeyId") if table else None)
+
+
+def of_queue(account: str, region: str, name: str) -> list[str]:
+    """Key of a queue."""
+    queue = sqs_backends[account][region].queues.get(name)
+    return _full(account, region, getattr(queue, "kms_master_key_id", None) if queue else None)
+
+
+def of_topic(account: str, region: str, arn: str) -> list[str]:
+    """Key of a topic."""
+    topic = sns_backends[account][region].topics.get(arn)
+    return _full(account, region, topic.kms_master_key_id if topic else None)

@@ -1,0 +1,78 @@
+"""Authorizations of services with few calls: which resource each names (service authorization reference of each service)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+from moto.autoscaling.models import autoscaling_backends
+from moto.ec2.models import ec2_backends
+
+from lab.emulator.iam import keys
+from lab.emulator.iam.policy import Request
+
+
+def anything(given: Any) -> Iterator[Request]:
+    """A service without rules of its own here: the action on every resource."""
+    yield Request(f"{given.service}:{given.action}", "*")
+
+
+def ebs(given: Any) -> Iterator[Request]:
+    """EBS direct APIs: the snapshot, and its key in the caller's name when it is encrypted."""
+    match = re.search(r"snap-[0-9a-f]+", given.path)
+    if match is None:
+        yield from anything(given)
+        return
+    backend = ec2_backends[given.account][given.region]
+    tags = {f"aws:ResourceTag/{k}": v for k, v in backend.tags.get(match[0], {}).items()}
+    yield Request(f"ebs:{given.action}", f"arn:aws:ec2:{given.region}::snapshot/{match[0]}", tags)
+    key = str(getattr(backend.snapshots.get(match[0]), "kms_key_id", None) or "")
+    if given.action == "GetSnapshotBlock" and key.startswith("arn:"):
+        yield keys.request("kms:Decrypt", key, via=f"ebs.{given.region}")
+
+
+def autoscaling(given: Any) -> Iterator[Request]:
+    """Changes name their group; looking has no resource."""
+    name = given.query.get("AutoScalingGroupName", "")
+    found = autoscaling_backends[given.account][given.region].autoscaling_groups.get(name)
+    looks = given.action.startswith("Describe")
+    yield Request(f"autoscaling:{given.action}", "*" if looks or found is None else str(found.arn))
+
+
+def balancing(given: Any) -> Iterator[Request]:
+    """Both generations of load balancers have one service prefix."""
+    resource = "*"
+    if not given.action.startswith("Describe"):
+        classic = given.arn("elasticloadbalancing", f"loadbalancer/{given.query.get('LoadBalancerName', '*')}")
+        resource = given.query.get("TargetGroupArn", classic)
+    yield Request(f"elasticloadbalancing:{given.action}", resource)
+
+
+def iam(given: Any) -> Iterator[Request]:
+    """Roles, else instance profiles."""
+    if "PolicySourceArn" in given.query:
+        yield Request(f"iam:{given.action}", given.query["PolicySourceArn"])
+        return
+    role, profile = given.query.get("RoleName"), given.query.get("InstanceProfileName")
+    kind = f"role/{role}" if role else f"instance-profile/{profile}" if profile else ""
+    yield Request(f"iam:{given.action}", given.arn("iam", kind, region=False) if kind else "*")
+
+
+def securityhub(given: Any) -> Iterator[Request]:
+    """Findings belong to the hub of the account; calls of the new one have the actions of the old (API reference)."""
+    hub = "hubv2/default" if given.action.endswith("V2") else "hub/default"
+    yield Request(f"securityhub:{given.action.removesuffix('V2')}", given.arn("securityhub", hub))
+
+
+def guardduty(given: Any) -> Iterator[Request]:
+    """Everything but listing detectors is about one of them."""
+    match = re.match(r"/detector/([^/]+)", given.path)
+    yield Request(f"guardduty:{given.action}", given.arn("guardduty", f"detector/{match[1]}") if match else "*")
+
+
+def imagebuilder(given: Any) -> Iterator[Request]:
+    """Calls name their resource by its ARN."""
+    named = [str(v) for n, v in (given.document | given.query).items() if n.endswith("Arn")]
+    yield Request(f"imagebuilder:{given.action}", unquote(named[0]) if named else "*")

@@ -1,0 +1,53 @@
+"""Sessions of roles as STS made them: who they are and which case they carry."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# Every account of the lab is in this organization.
+ORGANIZATION = "o-forensicslab"
+
+
+@dataclass(frozen=True)
+class Session:
+    """A role's session."""
+
+    role_arn: str
+    name: str
+    source_identity: str
+    policy: Mapping[str, Any] | None
+
+    @property
+    def account(self) -> str:
+        """Account of the role."""
+        return self.role_arn.split(":")[4]
+
+    @property
+    def role(self) -> str:
+        """Name of the role."""
+        return self.role_arn.rsplit("/", 1)[-1]
+
+    @property
+    def arn(self) -> str:
+        """ARN of the session, as AWS names it in messages."""
+        return f"arn:aws:sts::{self.account}:assumed-role/{self.role}/{self.name}"
+
+
+_lock = threading.Lock()
+_sessions: dict[str, Session] = {}
+
+
+def remember(access_key: str, *, role_arn: str, name: str, source_identity: str | None, policy: str | None) -> None:
+    """Note a session by its access key."""
+    made = Session(role_arn, name, source_identity or "", json.loads(policy) if policy else None)
+    with _lock:
+        _sessions[access_key] = made
+
+
+def find(access_key: str) -> Session | None:
+    """The session that a key belongs to, or None for root keys, users and unknown keys."""
+    return _sessions.get(access_key)

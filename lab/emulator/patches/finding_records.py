@@ -1,0 +1,168 @@
+"""GuardDuty and both Security Hubs remember the findings that they send, so that they can be looked up.
+
+On AWS nobody but the services can put events of ``aws.*``. In the lab whoever does so acts as the service: the finding is
+remembered, visible to the account that it is about and to the security account. A forged event is one that is sent directly to
+the findings' queue, bypassing EventBridge.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import moto.guardduty.urls
+import moto.securityhub.urls
+from moto.events.models import EventsBackend
+from moto.guardduty.models import GuardDutyBackend
+from moto.guardduty.responses import GuardDutyResponse
+from moto.securityhub.models import Finding, securityhub_backends
+from moto.securityhub.responses import SecurityHubResponse
+
+from lab.emulator.patches.patching import add, replace
+
+ADMINISTRATOR = "111122223333"
+DETECTOR = "12abc34d567e8fa901bc2d34e56789f0"
+_lock = threading.Lock()
+_guardduty: dict[tuple[str, str], dict[str, Any]] = {}
+_ocsf: dict[tuple[str, str], dict[str, Any]] = {}
+
+
+def _put_events(original: Callable[..., Any]) -> Callable[..., Any]:
+    def put_events(self: Any, events: list[dict[str, Any]]) -> Any:
+        for event in events:
+            _remember(event, region=self.region_name)
+        return original(self, events)
+
+    return put_events
+
+
+def _remember(event: dict[str, Any], *, region: str) -> None:
+    source, kind = event.get("Source"), event.get("DetailType")
+    if source not in ("aws.guardduty", "aws.securityhub"):
+        return
+    try:
+        detail = json.loads(event.get("Detail") or "{}")
+    except ValueError:
+        return
+    if source == "aws.guardduty" and isinstance(detail.get("id"), str):
+        with _lock:
+            _guardduty[detail.get("region", region), detail["id"]] = detail
+    elif source == "aws.securityhub":
+        for finding in detail.get("findings") or []:
+            _remember_in_hub(finding, region=region, imported=kind == "Security Hub Findings - Imported")
+
+
+def _remember_in_hub(finding: dict[str, Any], *, region: str, imported: bool) -> None:
+    if "finding_info" in finding:
+        with _lock:
+            _ocsf[region, finding["finding_info"]["uid"]] = finding
+        return
+    hub = securityhub_backends[ADMINISTRATOR][region]
+    if imported and "Id" in finding and all(known.id != finding["Id"] for known in hub.findings):
+        hub.findings.append(Finding(finding_id=finding["Id"], finding_data=finding))
+
+
+def _visible(account: str, owner: Any) -> bool:
+    return account in (ADMINISTRATOR, owner)
+
+
+def _list_detectors(original: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    def list_detectors(self: Any) -> list[str]:
+        return original(self) or [DETECTOR]
+
+    return list_detectors
+
+
+def _guardduty_get_findings(self: Any) -> str:
+    wanted = set(json.loads(self.body)["findingIds"])
+    with _lock:
+        found = [
+            record
+            for (region, identifier), record in _guardduty.items()
+            if identifier in wanted
+            and region == self.region
+            and _visible(self.current_account, record.get("accountId"))
+        ]
+    return json.dumps({"findings": found})
+
+
+def _hub_get_findings_v2(self: Any) -> str:
+    body = json.loads(self.body or "{}")
+    wanted = [
+        test["Filter"]["Value"]
+        for group in body.get("Filters", {}).get("CompositeFilters", [])
+        for test in group.get("StringFilters", [])
+        if test["FieldName"] == "finding_info.uid"
+    ]
+    with _lock:
+        found = [
+            record
+            for (region, identifier), record in _ocsf.items()
+            if region == self.region
+            and (not wanted or identifier in wanted)
+            and _visible(self.current_account, record.get("cloud", {}).get("account", {}).get("uid"))
+        ]
+    return json.dumps({"Findings": found[: body.get("MaxResults", 100)]})
+
+
+def _hub_update_v2(self: Any) -> str:
+    body = json.loads(self.body)
+    done, failed = [], []
+    for uid in body.get("MetadataUids", []):
+        with _lock:
+            found = [r for r in _ocsf.values() if r.get("metadata", {}).get("uid") == uid]
+        if not found:
+            failed.append({"MetadataUid": uid, "ErrorCode": "ResourceNotFoundException", "ErrorMessage": "not found"})
+            continue
+        record = found[0]
+        if "StatusId" in body:
+            record["status_id"] = body["StatusId"]
+        if "Comment" in body:
+            record["comment"] = body["Comment"]
+        done.append({"MetadataUid": uid})
+    return json.dumps({"ProcessedFindings": done, "UnprocessedFindings": failed})
+
+
+def _guardduty_feedback(self: Any) -> str:
+    body = json.loads(self.body)
+    for identifier in body["findingIds"]:
+        with _lock:
+            found = [record for (_, known), record in _guardduty.items() if known == identifier]
+        for record in found:
+            record.setdefault("service", {})["userFeedback"] = body["feedback"]
+            record["service"]["comments"] = body.get("comments")
+    return "{}"
+
+
+def _guardduty_archive(self: Any) -> str:
+    for identifier in json.loads(self.body)["findingIds"]:
+        archive(identifier)
+    return "{}"
+
+
+def archive(identifier: str) -> bool:
+    """Archive a GuardDuty finding, as a person does in the console; returns whether it was known."""
+    with _lock:
+        found = [record for (_, known), record in _guardduty.items() if known == identifier]
+    for record in found:
+        record.setdefault("service", {})["archived"] = True
+    return bool(found)
+
+
+def apply() -> None:
+    """Install the patch."""
+    path = "{0}/detector/(?P<detector_id>[^/]+)/findings/get$"
+    moto.guardduty.urls.url_paths[path] = GuardDutyResponse.dispatch
+    for name in ("feedback", "archive"):
+        moto.guardduty.urls.url_paths[path.replace("get$", f"{name}$")] = GuardDutyResponse.dispatch
+    for name in ("", "/batchupdatev2"):
+        moto.securityhub.urls.url_paths["{0}/findingsv2" + name + "$"] = SecurityHubResponse.dispatch
+    replace(EventsBackend, "put_events", _put_events)
+    replace(GuardDutyBackend, "list_detectors", _list_detectors)
+    add(GuardDutyResponse, "get_findings", _guardduty_get_findings)
+    add(GuardDutyResponse, "update_findings_feedback", _guardduty_feedback)
+    add(GuardDutyResponse, "archive_findings", _guardduty_archive)
+    add(SecurityHubResponse, "get_findings_v2", _hub_get_findings_v2)
+    add(SecurityHubResponse, "batch_update_findings_v2", _hub_update_v2)

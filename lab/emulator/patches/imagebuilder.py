@@ -1,0 +1,123 @@
+"""EC2 Image Builder, which moto lacks: running a pipeline and looking at the image that it makes.
+
+Only what the product calls. Each GetImage moves an image one state forward, as a build does over an hour; a pipeline called
+``…broken…`` fails in its tests. An image that becomes AVAILABLE has an AMI of this account and Region.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from typing import Any
+
+import boto3
+import moto.backend_index
+import moto.backends
+from moto.core.base_backend import BackendDict, BaseBackend
+from moto.core.exceptions import JsonRESTError
+from moto.core.responses import ActionResult, BaseResponse
+from moto.ec2.models import ec2_backends
+
+SERVICE = "imagebuilder"
+STATES = ("PENDING", "BUILDING", "TESTING", "DISTRIBUTING", "AVAILABLE")
+_PIPELINE = re.compile(r"arn:aws:imagebuilder:[a-z0-9-]+:\d{12}:image-pipeline/(?P<name>[a-z0-9-]+)")
+
+
+class ImageBuilderBackend(BaseBackend):
+    """Images by ARN, and executions by client token (the same token is the same execution)."""
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self.images: dict[str, dict[str, Any]] = {}
+        self.tokens: dict[str, str] = {}
+
+    def start(self, pipeline_arn: str, token: str) -> str:
+        """Start one execution; returns the ARN of the image to be."""
+        pipeline = _PIPELINE.fullmatch(pipeline_arn)
+        if pipeline is None:
+            raise JsonRESTError("ResourceNotFoundException", f"The pipeline {pipeline_arn} does not exist.")
+        if token not in self.tokens:
+            name, number = pipeline["name"], len(self.images) + 1
+            arn = f"arn:aws:imagebuilder:{self.region_name}:{self.account_id}:image/{name}/1.0.0/{number}"
+            self.tokens[token] = arn
+            self.images[arn] = {"arn": arn, "name": name, "looks": 0, "amis": []}
+        return self.tokens[token]
+
+    def look(self, arn: str) -> dict[str, Any]:
+        """The image as GetImage shows it, one state further than at the call before."""
+        image = self.images.get(arn)
+        if image is None:
+            raise JsonRESTError("ResourceNotFoundException", f"The image {arn} does not exist.")
+        state = STATES[min(image["looks"], len(STATES) - 1)]
+        image["looks"] += 1
+        reason = None
+        if "broken" in image["name"] and state in STATES[3:]:
+            state, reason = "FAILED", "Step 'NothingListens' of component forensics-hardening failed in phase test"
+        if state == "AVAILABLE" and not image["amis"]:
+            image["amis"].append(self._register(image["name"], image["looks"]))
+        return {
+            "arn": arn,
+            "name": image["name"],
+            "state": {"status": state, **({"reason": reason} if reason else {})},
+            "outputResources": {"amis": list(image["amis"])},
+        }
+
+    def _register(self, name: str, number: int) -> dict[str, str]:
+        made = ec2_backends[self.account_id][self.region_name].register_image(
+            name=f"{name}-{len(self.images)}-{number}", description="made by the lab's Image Builder"
+        )
+        return {"region": self.region_name, "image": made.id, "name": name, "accountId": self.account_id}
+
+
+class ImageBuilderResponse(BaseResponse):
+    """The two calls."""
+
+    automated_parameter_parsing = True
+
+    def __init__(self) -> None:
+        super().__init__(service_name=SERVICE)
+        self.automated_parameter_parsing = True
+
+    @property
+    def _backend(self) -> ImageBuilderBackend:
+        found: ImageBuilderBackend = backends[self.current_account][self.region]
+        return found
+
+    def start_image_pipeline_execution(self) -> ActionResult:
+        """StartImagePipelineExecution."""
+        token = self.params["clientToken"]
+        arn = self._backend.start(self.params["imagePipelineArn"], token)
+        return ActionResult({"requestId": token, "clientToken": token, "imageBuildVersionArn": arn})
+
+    def get_image(self) -> ActionResult:
+        """GetImage."""
+        arn = self.params["imageBuildVersionArn"]
+        return ActionResult({"requestId": "lab", "image": self._backend.look(arn)})
+
+
+# moto's own list of Regions has only the services that it supports
+backends = BackendDict(
+    ImageBuilderBackend,
+    SERVICE,
+    use_boto3_regions=False,
+    additional_regions=boto3.session.Session().get_available_regions("ec2"),
+)
+
+
+def apply() -> None:
+    """Register the service under moto's own names, where its server looks for them."""
+    package, models, urls = (types.ModuleType(f"moto.{SERVICE}{part}") for part in ("", ".models", ".urls"))
+    package.__path__ = []
+    for module in (package, models):
+        setattr(module, f"{SERVICE}_backends", backends)
+    urls.url_bases = [rf"https?://{SERVICE}\.(.+)\.amazonaws\.com"]  # type: ignore[attr-defined]
+    urls.url_paths = {"{0}/.*$": ImageBuilderResponse.dispatch}  # type: ignore[attr-defined]
+    package.models, package.urls = models, urls  # type: ignore[attr-defined]
+    for module in (package, models, urls):
+        sys.modules[module.__name__] = module
+    ImageBuilderBackend.__module__ = models.__name__
+    ImageBuilderResponse.__module__ = f"moto.{SERVICE}.responses"
+    moto.backend_index.backend_url_patterns.append((SERVICE, re.compile(urls.url_bases[0])))
+    known = moto.backends.list_of_moto_modules
+    moto.backends.list_of_moto_modules = lambda: [*known(), SERVICE]

@@ -1,0 +1,243 @@
+"""Resources of the member account: its network, its roles, and two instances with traces of an intrusion.
+is then judged by the"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from lab.accounts import FORENSIC_ACCOUNT
+from lab.evidence.images import Images
+from lab.seed.accounts import Account, documents, phase_roles, service_trust
+
+GIB = 1024**3
+
+
+def product_in_member_account(account: Account, *, external_id: str) -> None:
+    """Create through boto3 what the member stacks create: roles, documents, the deny-all profile."""
+    phase_roles(account, phases=("triage", "acquire", "contain", "release", "findings"), external_id=external_id)
+    documents(account)
+    _isolated_profile(account)
+    _forensic_key(account)
+
+
+def member_account(
+    account: Account, *, images: Images, control: Callable[[str, dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Make the member account's own instances. ``control`` posts to the lab's own routes. Return its part of ``lab.json``."""
+    network = _network(account)
+    profile = _application_profile(account)
+    web = _web_server(account, network=network, profile=profile, images=images, control=control)
+    database = _db_server(account, network=network, images=images, control=control)
+    return {"member_network": network, "instances": {"web-server": web, "db-server": database}}
+
+
+def _forensic_key(account: Account) -> None:
+    """The member account's own forensic key: the forensic account may decrypt with it, and administers nothing."""
+    kms = account.client("kms")
+    user = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{FORENSIC_ACCOUNT}:root"},
+        "Action": ["kms:DescribeKey", "kms:Decrypt", "kms:CreateGrant", "kms:ReEncryptFrom"],
+        "Resource": "*",
+    }
+    owner = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{account.account_id}:root"},
+        "Action": "kms:*",
+        "Resource": "*",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [owner, user]})
+    key = kms.create_key(Description="forensic evidence of this account", Policy=policy)["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName="alias/forensics-member", TargetKeyId=key)
+
+
+def _network(account: Account) -> dict[str, Any]:
+    ec2 = account.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.20.{i}.0/24", AvailabilityZone=f"{account.region}{zone}")["Subnet"]
+        for i, zone in enumerate("ab")
+    ]
+    web = ec2.create_security_group(GroupName="web", Description="web servers", VpcId=vpc)["GroupId"]
+    anywhere = [{"CidrIp": "0.0.0.0/0"}]
+    ec2.authorize_security_group_ingress(
+        GroupId=web,
+        IpPermissions=[
+            {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": anywhere} for port in (22, 80)
+        ],
+    )
+    database = ec2.create_security_group(GroupName="database", Description="databases", VpcId=vpc)["GroupId"]
+    ec2.authorize_security_group_ingress(
+        GroupId=database,
+        IpPermissions=[{"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [{"GroupId": web}]}],
+    )
+    return {
+        "vpc_id": vpc,
+        "subnet_ids": [subnet["SubnetId"] for subnet in subnets],
+        "web_security_group_id": web,
+        "database_security_group_id": database,
+    }
+
+
+def _application_profile(account: Account) -> str:
+    """The role that the web server's application uses: what containment has to cut off."""
+    iam = account.client("iam")
+    iam.create_role(RoleName="web-server", AssumeRolePolicyDocument=service_trust("ec2.amazonaws.com"))
+    iam.create_instance_profile(InstanceProfileName="web-server")
+    iam.add_role_to_instance_profile(InstanceProfileName="web-server", RoleName="web-server")
+    return "web-server"
+
+
+def _isolated_profile(account: Account) -> None:
+    """The profile that a contained instance gets: its role may do nothing."""
+    iam, name = account.client("iam"), "forensics-isolated"
+    deny = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=service_trust("ec2.amazonaws.com"))
+    iam.put_role_policy(RoleName=name, PolicyName="deny-all", PolicyDocument=json.dumps(deny))
+    iam.create_instance_profile(InstanceProfileName=name)
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+
+
+def launch(account: Account, name: str, *, disks: dict[str, Path], **request: Any) -> dict[str, Any]:
+    """Run an instance whose volumes have room for ``disks`` (device → image). Return its description."""
+    ec2 = account.client("ec2")
+    image = ec2.register_image(
+        Name=f"{name}-base", Architecture="x86_64", VirtualizationType="hvm", RootDeviceName=next(iter(disks))
+    )["ImageId"]
+    mappings = [
+        {
+            "DeviceName": device,
+            "Ebs": {
+                "VolumeSize": max(1, -(-path.stat().st_size // GIB)),
+                "VolumeType": "gp3",
+                "DeleteOnTermination": device == next(iter(disks)),
+            },
+        }
+        for device, path in disks.items()
+    ]
+    tags = [{"Key": "Name", "Value": name}, {"Key": "Application", "Value": "shop"}]
+    instance_id = ec2.run_instances(
+        ImageId=image,
+        MinCount=1,
+        MaxCount=1,
+        BlockDeviceMappings=mappings,
+        TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
+        **request,
+    )["Instances"][0]["InstanceId"]
+    ec2.get_waiter("instance_running").wait(InstanceIds=[instance_id], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    return _describe(account, instance_id)
+
+
+def _describe(account: Account, instance_id: str) -> dict[str, Any]:
+    answer = account.client("ec2").describe_instances(InstanceIds=[instance_id])
+    return answer["Reservations"][0]["Instances"][0]
+
+
+def _volumes(instance: dict[str, Any]) -> dict[str, str]:
+    return {mapping["DeviceName"]: mapping["Ebs"]["VolumeId"] for mapping in instance["BlockDeviceMappings"]}
+
+
+def summary(account: Account, instance: dict[str, Any]) -> dict[str, Any]:
+    """What ``lab.json`` says of an instance."""
+    return {
+        "instance_id": instance["InstanceId"],
+        "account": account.account_id,
+        "region": account.region,
+        "arn": f"arn:aws:ec2:{account.region}:{account.account_id}:instance/{instance['InstanceId']}",
+        "volumes": _volumes(instance),
+        "interfaces": [interface["NetworkInterfaceId"] for interface in instance["NetworkInterfaces"]],
+        "security_groups": [group["GroupId"] for group in instance["SecurityGroups"]],
+        "private_ip": instance["PrivateIpAddress"],
+    }
+
+
+def _web_server(
+    account: Account, *, network: dict[str, Any], profile: str, images: Images, control: Callable[..., None]
+) -> dict[str, Any]:
+    """The instance with the intrusion: managed by SSM, one interface, a root and a data volume, real memory."""
+    root, data = images.disk("web-server"), images.disk("tiny")
+    disks = {"/dev/xvda": root.image, "/dev/sdf": data.image}
+    instance = launch(
+        account,
+        "web-server",
+        disks=disks,
+        InstanceType="t3.small",
+        SubnetId=network["subnet_ids"][0],
+        SecurityGroupIds=[network["web_security_group_id"]],
+        IamInstanceProfile={"Name": profile},
+    )
+    made = summary(account, instance)
+    register_volumes(made, disks=disks, control=control)
+    files = images.memory()
+    made["facts"] = {"disk": str(root.facts), "memory": files.pop("facts")}
+    control(
+        "instance",
+        {
+            "instance_id": made["instance_id"],
+            "account": account.account_id,
+            "region": account.region,
+            "kind": "target",
+            "managed": True,
+            "platform_name": "Debian GNU/Linux",
+            "platform_version": "12",
+            "hostname": "web-server",
+            "memory": files.pop("memory"),
+            "kernel": files,
+        },
+    )
+    return made
+
+
+def _db_server(
+    account: Account, *, network: dict[str, Any], images: Images, control: Callable[..., None]
+) -> dict[str, Any]:
+    """The difficult instance: no SSM agent, two interfaces in two groups."""
+    disks = {"/dev/xvda": images.disk("tiny").image}
+    groups = (network["database_security_group_id"], network["web_security_group_id"])
+    interfaces = [
+        {"DeviceIndex": index, "SubnetId": network["subnet_ids"][1], "Groups": [group]}
+        for index, group in enumerate(groups)
+    ]
+    instance = launch(account, "db-server", disks=disks, InstanceType="t3.medium", NetworkInterfaces=interfaces)
+    made = summary(account, instance)
+    register_volumes(made, disks=disks, control=control)
+    control(
+        "instance",
+        {
+            "instance_id": made["instance_id"],
+            "account": account.account_id,
+            "region": account.region,
+            "kind": "target",
+            "managed": False,
+            "platform_name": "Debian GNU/Linux",
+            "platform_version": "12",
+            "hostname": "db-server",
+        },
+    )
+    return made
+
+
+def register_volumes(summary: dict[str, Any], *, disks: dict[str, Path], control: Callable[..., None]) -> None:
+    for device, image in disks.items():
+        control("volume", {"volume_id": summary["volumes"][device], "path": str(image)})
+
+
+def controller(endpoint: str) -> Callable[[str, dict[str, Any]], Any]:
+    """Return a function that posts to ``/_lab/<route>`` and raises with the lab's own message when it
+    refuses."""
+
+    def post(route: str, body: dict[str, Any]) -> Any:
+        session = requests.Session()
+        session.trust_env = False
+        answer = session.post(f"{endpoint}/_lab/{route}", json=body, timeout=60)
+        if not answer.ok:
+            msg = f"POST {endpoint}/_lab/{route} answered {answer.status_code}: {answer.text[:500]}"
+            raise RuntimeError(msg)
+        return answer.json()
+
+    return post

@@ -1,0 +1,82 @@
+"""The lab's three accounts deployed as AWS would be: by the project's own templates and its own deployment program.
+
+``LAB_DEPLOY=templates`` chooses this instead of :mod:`lab.seed.accounts`; every call of a role's session is then evaluated
+against the templates' policies (:mod:`lab.emulator.iam`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from infra.deployment import plan
+from infra.deployment.configuration import Configuration
+from infra.deployment.stacks import Deployment
+from lab.accounts import FORENSIC_ACCOUNT, MEMBER_ACCOUNT, REGION, SECURITY_ACCOUNT
+from lab.emulator.iam.sessions import ORGANIZATION
+from lab.seed.accounts import CAPTURE_TOOL, DOCUMENTS, Account
+
+# What a deployer's configuration file would say about the lab (infra/deployment.example.yaml). No MWAA: Airflow runs beside the lab; no
+# query API: moto has AppSync's names only.
+PARAMETERS = {
+    "OrganizationId": ORGANIZATION,
+    "SecurityAccountId": SECURITY_ACCOUNT,
+    "KeyAdministratorArn": f"arn:aws:iam::{FORENSIC_ACCOUNT}:role/KeyAdministrator",
+    "ReleaseRoleArn": f"arn:aws:iam::{FORENSIC_ACCOUNT}:role/ReleasePipeline",
+    "AlarmEmail": "alarms@forensics.invalid",
+    "S3PrefixListId": "pl-6ea54007",
+    "DynamoDbPrefixListId": "pl-66a5400f",
+    "NoMwaa": "yes",
+    "NoQueryApi": "yes",
+}
+
+
+def deploy(endpoint: str, *, external_id: str) -> dict[str, Any]:
+    """Deploy every stack of the three accounts; returns their part of ``lab.json``: outputs by the names of settings."""
+    forensic = Account(FORENSIC_ACCOUNT, endpoint)
+    Account(SECURITY_ACCOUNT, endpoint).client("securityhub").enable_security_hub()
+    image = _image(forensic)
+    tool = CAPTURE_TOOL.read_bytes()
+    config = Configuration(
+        region=REGION,
+        accounts={"security": SECURITY_ACCOUNT, "forensic": FORENSIC_ACCOUNT, "members": [MEMBER_ACCOUNT]},
+        parameters={**PARAMETERS, "AmiId": image},
+        member_regions=(REGION,),
+    )
+    deployment = Deployment(
+        clients=lambda account, _region, service: Account(account, endpoint).client(service),
+        made={"ExternalId": external_id},
+        report=lambda _line: None,
+        # no release is uploaded in the lab, and its CloudFormation has no limit
+        largest_inline=10_000_000,
+    )
+    for step in plan.steps(config):
+        if not step.is_upload:
+            deployment.apply(step)
+    outputs = {_setting(name): value for name, value in deployment.outputs.items()}
+    forensic.client("s3").put_object(Bucket=outputs["tools_bucket"], Key="tools/avml", Body=tool)
+    return {
+        **outputs,
+        "external_id": external_id,
+        "forensic_ami_id": image,
+        "capture_tool_sha256": hashlib.sha256(tool).hexdigest(),
+        "documents": sorted(f"forensics-{file.stem}" for file in DOCUMENTS.glob("*_*.yaml")),
+    }
+
+
+def _setting(output: str) -> str:
+    """``CaseTable`` → ``case_table``: a stack's output and the product's setting have the same name."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", output).lower()
+
+
+def _image(account: Account) -> str:
+    image: str = account.client("ec2").register_image(
+        Name="forensics-instance-lab",
+        Description="forensic instance: toolkit and its tools",
+        Architecture="x86_64",
+        VirtualizationType="hvm",
+        RootDeviceName="/dev/xvda",
+        BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 16, "VolumeType": "gp3"}}],
+    )["ImageId"]
+    return image

@@ -1,0 +1,1 @@
+"""What makes the evidence that the lab ships; nothing that runs the lab imports it."""

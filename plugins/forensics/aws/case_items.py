@@ -1,0 +1,58 @@
+"""Keys and indexes of the case store's items (docs/architecture.md, "Stores")."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from forensics import case_keys
+from forensics.aws.attributes import to_item
+from forensics.models.base import format_utc
+from forensics.models.case import Case
+from forensics.models.finding import Finding
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    Attributes: TypeAlias = dict[str, AttributeValueTypeDef]
+
+
+def case_pk(case_id: str) -> str:
+    """Partition key of a case."""
+    return f"CASE#{case_id}"
+
+
+def item_key(case_id: str, sk: str) -> Attributes:
+    """Key of one item of a case."""
+    return {"PK": {"S": case_pk(case_id)}, "SK": {"S": sk}}
+
+
+def lock_key(case: Case) -> Attributes:
+    """Key of the lock that the instance's open case holds."""
+    return {"PK": {"S": f"OPEN#{case.account_id}#{case.region}#{case.instance_id}"}, "SK": {"S": "LOCK"}}
+
+
+def finding_key(finding: Finding) -> Attributes:
+    """Key of the item that says which case a finding belongs to."""
+    # A person's custom action on a finding is an order of its own.
+    order = f"#{finding.action.value}" if finding.action else ""
+    return {"PK": {"S": f"FINDING#{finding.key}{order}"}, "SK": {"S": "CASE"}}
+
+
+def finding_item(case_id: str, finding: Finding) -> Attributes:
+    """A finding as an item of its case; the rank lets a write be conditional on the severity."""
+    return {
+        **item_key(case_id, case_keys.finding(finding)),
+        "severity_rank": {"N": str(finding.severity.rank)},
+        "data": to_item(finding.model_dump(mode="json")),
+    }
+
+
+def indexes(case: Case) -> Attributes:
+    """Attributes of the head record by which cases are found: GSI1 by instance, GSI2 by status, both by time."""
+    opened = format_utc(case.opened_at)
+    return {
+        "GSI1PK": {"S": f"{case.account_id}#{case.region}#{case.instance_id}"},
+        "GSI1SK": {"S": f"{opened}#{case.case_id}"},
+        "GSI2PK": {"S": f"STATUS#{case.status.value}"},
+        "GSI2SK": {"S": f"{opened}#{case.case_id}"},
+    }

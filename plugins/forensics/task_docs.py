@@ -1,0 +1,190 @@
+"""What each task does, what a responder does when it fails, and what clearing it does: the UI shows it beside the task."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TASKS: Final[dict[str, str]] = {
+    # ------------------------------------------------------------------ forensic_case
+    "open_case": (
+        "Opens the case of this run, or takes the one that `finding_intake` has opened. "
+        "It fails when a parameter is wrong or when the instance already has an open case, and names that case. "
+        "Clearing is safe: the same run always finds the same case."
+    ),
+    "triage.describe_target": (
+        "Stores what AWS says about the instance before anything is changed, and looks the finding up in the service that sent it. "
+        "When it fails, check that the instance exists and that the `triage` role may read it in the target's account. "
+        "Clearing is safe: a new description is stored beside the earlier one."
+    ),
+    "triage.plan_response": (
+        "Decides by the policy whether to acquire memory and disks, whether to isolate, and whether a person must approve; "
+        "the case page shows each reason. When it fails, the policy or its signature is usually the cause: the log names it. "
+        "Clearing is safe: the plan is decided again, and steps that have not started follow the new one."
+    ),
+    "memory.probe_target": (
+        "Asks the target with one read-only SSM command which capture methods its kernel allows. "
+        "When it fails, nothing needs to be done: the capture is tried in the default order. "
+        "Clearing is safe: it sends the read-only command again."
+    ),
+    "memory.capture_memory": (
+        "Streams the target's memory to the landing bucket in parts; nothing is installed or written to the target's disks. "
+        "When it fails, check that the instance is online in SSM and that its network reaches S3. "
+        "Clearing resumes at the first missing part, unless the instance was restarted; a target that is cut off from SSM can no longer be captured."
+    ),
+    "memory.live_response": (
+        "Collects processes, sockets, users and mounts from the running target, whatever became of the capture. "
+        "When it fails, isolation continues without it and the case shows a gap. "
+        "Clearing sends the collection again; a target that is cut off from SSM no longer answers it."
+    ),
+    "memory.verify_memory": (
+        "Hashes every part that landed, validates the image and locks it in the evidence store. "
+        "When it fails, the case page names the check; the image is kept and locked, but it is not called acquired. "
+        "Clearing is safe and needs nothing from the target."
+    ),
+    "disk.snapshot_volumes": (
+        "Takes one crash-consistent snapshot set of all volumes and locks it while it is still pending. "
+        "When it fails, check the volumes' KMS key and the account's snapshot quotas. "
+        "Clearing is safe: complete snapshots are found by their case tag, failed ones are taken again."
+    ),
+    "disk.copy_snapshots": (
+        "Shares the snapshots with the forensic account and copies them there under its own key. "
+        "When it fails, the log names the disk and what AWS refused: a permission, a key policy or a quota. "
+        "Clearing is safe and continues where it stopped; if the investigation has already ended, "
+        "also clear `investigation.launch_forensic_instance` with its downstream tasks."
+    ),
+    "disk.digest_disks": (
+        "Hashes every block of the copies and of the originals, which must agree, and stores the block manifest as evidence. "
+        "When it fails, read the log first: two digests that differ are a custody incident, not a transient error. "
+        "Clearing is safe: a read that was interrupted continues where it stopped."
+    ),
+    "containment.plan_containment": (
+        "Records every change that containment would make, asks a person when the policy says so, and watches the deadline. "
+        "When it waits, answer under **Browse → Required Actions**; without an answer `forensics.approval_default` applies. "
+        "Clearing plans again and asks again; it never undoes a change."
+    ),
+    "containment.isolate_target": (
+        "Protects the target, cuts it off on every network interface, revokes its credentials where configured, "
+        "and reads the result back. When it fails, isolate the instance manually now: the case page lists each interface. "
+        "Clearing is safe: it makes only the changes that are missing and never opens anything."
+    ),
+    "investigation.memory_ended": (
+        "Marks that the memory flow has ended, whatever its outcome, so that the memory tools can start. "
+        "It does no work and cannot fail by itself. Clearing it alone changes nothing."
+    ),
+    "investigation.disks_ended": (
+        "Marks that the memory and disk flows have ended, whatever their outcomes, so that the disk tools can start. "
+        "It does no work and cannot fail by itself. Clearing it alone changes nothing."
+    ),
+    "investigation.launch_forensic_instance": (
+        "Launches the disposable instance that examines the evidence and waits for its SSM agent. "
+        "When it fails, check the forensic AMI, the analysis subnet's endpoints and the instance quotas. "
+        "Clearing it with its downstream tasks repeats the investigation; the evidence is not touched."
+    ),
+    "investigation.attach_evidence_volumes": (
+        "Makes a volume from each snapshot copy and attaches it to the forensic instance. "
+        "When it fails, the log names the volume and its state. "
+        "Clearing is safe while the forensic instance runs; otherwise clear `launch_forensic_instance` with its downstream tasks."
+    ),
+    "investigation.analyse_memory": (
+        "Runs the memory tools on the verified image and stores what they found. "
+        "When it fails, the case page shows the command's last lines; the evidence is untouched. "
+        "Clearing sends the tools again; if the forensic instance is gone, clear `launch_forensic_instance` with its downstream tasks."
+    ),
+    "investigation.analyse_disk": (
+        "Runs the disk tools on every evidence volume and stores what they found. "
+        "When it fails, the case page shows the command's last lines; the evidence is untouched. "
+        "Clearing sends the tools again; if the forensic instance is gone, clear `launch_forensic_instance` with its downstream tasks."
+    ),
+    "investigation.terminate_forensic_instance": (
+        "Terminates the forensic instance and deletes its analysis volumes, whatever happened before. "
+        "When it fails, they keep running and cost money until `orphan_reaper` removes them. "
+        "Clearing is safe: snapshots and other evidence are never touched."
+    ),
+    "report.write_report": (
+        "Writes the report as HTML and JSON, with the timeline and the exports, into the evidence store. "
+        "When it fails, evidence and findings are still complete in the case page. "
+        "Clearing is safe: a new version is written, earlier ones are kept."
+    ),
+    "report.close_case": (
+        "Closes the case, signs the custody ledger's head, and fails when anything that the plan wanted is missing. "
+        "Red means that the case has gaps: the log and the SNS message name each gap and its next action. "
+        "After a failed step was repeated, clear `write_report` and this task to close the case again."
+    ),
+    # ------------------------------------------------------------------ the other DAGs
+    "receive_findings": (
+        "Waits for findings on the queue, opens one case for each and starts its run; a message is deleted only after that. "
+        "When it fails, nothing is lost: findings wait in the queue for 14 days. "
+        "Clearing is safe: a finding that is delivered again finds its case."
+    ),
+    "redrive_findings": (
+        "Moves messages from the dead-letter queue back to the queue of findings. "
+        "When it fails, messages that were not moved are still in the dead-letter queue. "
+        "Clearing is safe: each message is sent before it is deleted, and a finding whose case exists joins it."
+    ),
+    "extend_plan": (
+        "Extends the case's plan by the findings that joined it; it never takes anything out of the plan. "
+        "When it fails, the case continues with the plan that it has. "
+        "Clearing is safe: the plan is extended once for each finding."
+    ),
+    "case_has_not_isolated": (
+        "Waits until the isolation step of the case's own run has ended without isolating. "
+        "It is skipped when that run isolates by itself, and fails after 12 hours. "
+        "Clearing is safe: it only reads."
+    ),
+    "isolate_target": (
+        "Isolates the target because a later finding asks for it, with the same steps as in the case's own run. "
+        "When it fails, isolate the instance manually now. "
+        "Clearing is safe; an isolation that needs approval is not done here: "
+        "clear `containment.plan_containment` in the case's run, which asks."
+    ),
+    "plan_release": (
+        "Shows every call that the release would make and asks a second person under **Browse → Required Actions**. "
+        "Without an answer, or with a refusal, the target stays contained. "
+        "Clearing plans and asks again."
+    ),
+    "release_target": (
+        "Carries out the approved calls and compares the target with its restore point. "
+        "It stops at the first call that fails, and what is not released stays contained: fix the cause that the log names. "
+        "Clearing continues from there; if the target has changed since the approval, start the DAG again."
+    ),
+    "list_cases": (
+        "Lists the cases to audit: all of them, or the one that the parameter names. "
+        "When it fails, the case store could not be read. "
+        "Clearing is safe: it only reads."
+    ),
+    "audit_case": (
+        "Reads and hashes all stored evidence of one case again, and checks ledger, signatures and locks. "
+        "Red is an alarm: treat the evidence as damaged and find out in CloudTrail who wrote. "
+        "Do not clear it before an examiner has looked; clearing repeats the audit and changes no evidence."
+    ),
+    "export_case": (
+        "Writes the case bundle, which `forensics-verify` can check without access to AWS, into the evidence store. "
+        "When a digest differs from the ledger, run `evidence_audit` for the case first. "
+        "Clearing is safe: a failed export leaves nothing behind."
+    ),
+    "reap_orphans": (
+        "Removes forensic instances and analysis volumes that outlived their case; evidence is never touched. "
+        "When it fails, the log and the SNS message name what is still running and costs money. "
+        "Clearing is safe: it looks again."
+    ),
+    "build_forensic_ami": (
+        "Runs the Image Builder pipeline and publishes the new AMI only when all its tests passed. "
+        "When it fails, cases continue to use the previous AMI; the log names the component and the step. "
+        "Clearing finds the build that this run has started."
+    ),
+    "launch_builder": (
+        "Launches a disposable instance that builds the symbol table and waits for its SSM agent. "
+        "When it fails, check the forensic AMI, the analysis subnet's endpoints and the instance quotas. "
+        "Clearing is safe: a running builder is used again."
+    ),
+    "build_symbols": (
+        "Builds the symbol table of one kernel from its debug package, signs it and stores it in the library. "
+        "When it fails, check that the package is the kernel's debug package and that its SHA-256 is right. "
+        "Clear it together with `launch_builder`, since the instance is removed after a failure; a table that exists is kept."
+    ),
+    "remove_builder": (
+        "Terminates the instance that built the symbol table. "
+        "When it fails, the instance costs money until `orphan_reaper` removes it. "
+        "Clearing is safe."
+    ),
+}

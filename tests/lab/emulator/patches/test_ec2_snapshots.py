@@ -1,0 +1,260 @@
+"""Snapshots of the lab: states, failures, sharing, locks, copies, and the bytes they hold."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.lab.conftest import FORENSIC, MEMBER, REGION, Lab, Network
+from tests.lab.emulator.patches.test_ec2 import refused, volume
+
+BLOCK = 512 * 1024
+
+
+def shown(ec2, snapshot: str) -> dict:
+    return ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"][0]
+
+
+def taken(network: Network, disk: str | None = None) -> str:
+    return str(network.ec2.create_snapshot(VolumeId=disk or volume(network))["SnapshotId"])
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A sparse 8 MiB image with data in blocks 0, 3 and 10."""
+    path = tmp_path / "disk.raw"
+    with path.open("wb") as stream:
+        stream.truncate(16 * BLOCK)
+        for index in (0, 3, 10):
+            stream.seek(index * BLOCK)
+            stream.write(bytes([index + 1]) * 4096)
+    return path
+
+
+def test_a_snapshot_is_pending_with_progress_before_it_completes(lab: Lab, network: Network) -> None:
+    with lab.config(snapshot_seconds=3600):
+        snapshot = taken(network)
+        first = shown(network.ec2, snapshot)
+        assert first["State"] == "pending"
+        lab.advance(1800)
+        half = shown(network.ec2, snapshot)
+        assert half["State"] == "pending" and 50 <= int(half["Progress"].rstrip("%")) < 60
+        lab.advance(1800)
+        assert shown(network.ec2, snapshot)["State"] == "completed"
+    assert shown(network.ec2, snapshot)["Progress"] == "100%"
+
+
+def test_a_snapshot_can_fail_with_a_message(lab: Lab, network: Network) -> None:
+    disk = volume(network)
+    lab.post("snapshot", {"match": {"volume_id": disk}, "fail_at": 0.2, "message": "Client.Lost: gone"})
+    with lab.config(snapshot_seconds=3600):
+        failing, other = taken(network, disk), taken(network)
+        lab.advance(1800)
+        assert shown(network.ec2, failing)["State"] == "error"
+        assert shown(network.ec2, other)["State"] == "pending"
+    assert shown(network.ec2, failing)["StateMessage"] == "Client.Lost: gone"
+    lab.advance(1800)
+    assert shown(network.ec2, other)["State"] == "completed"
+    assert shown(network.ec2, taken(network, disk))["State"] == "completed"
+
+
+def test_snapshots_of_an_instance_honour_exclusions(network: Network) -> None:
+    mappings = [{"DeviceName": f"/dev/sd{x}", "Ebs": {"VolumeSize": 8}} for x in ("a1", "b", "c")]
+    instance = network.instance(BlockDeviceMappings=mappings)
+    disks = {m["DeviceName"]: m["Ebs"]["VolumeId"] for m in network.describe(instance)["BlockDeviceMappings"]}
+    made = network.ec2.create_snapshots(
+        InstanceSpecification={"InstanceId": instance, "ExcludeDataVolumeIds": [disks["/dev/sdb"]]}
+    )["Snapshots"]
+    assert {s["VolumeId"] for s in made} == {disks["/dev/sda1"], disks["/dev/sdc"]}
+    assert {s["State"] for s in made} == {"completed"}
+    data_only = network.ec2.create_snapshots(InstanceSpecification={"InstanceId": instance, "ExcludeBootVolume": True})[
+        "Snapshots"
+    ]
+    assert {s["VolumeId"] for s in data_only} == {disks["/dev/sdb"], disks["/dev/sdc"]}
+
+
+def test_tags_are_copied_from_the_volumes(network: Network) -> None:
+    instance = network.instance()
+    disk = network.describe(instance)["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
+    network.ec2.create_tags(Resources=[disk], Tags=[{"Key": "role", "Value": "db"}])
+    made = network.ec2.create_snapshots(InstanceSpecification={"InstanceId": instance}, CopyTagsFromSource="volume")[
+        "Snapshots"
+    ][0]
+    assert {"Key": "role", "Value": "db"} in shown(network.ec2, made["SnapshotId"])["Tags"]
+
+
+def test_sharing_makes_a_snapshot_visible_and_only_then(lab: Lab, network: Network) -> None:
+    snapshot, forensic = taken(network), lab.client("ec2", FORENSIC)
+    with refused("InvalidSnapshot.NotFound"):
+        shown(forensic, snapshot)
+    change = {"SnapshotId": snapshot, "Attribute": "createVolumePermission"}
+    network.ec2.modify_snapshot_attribute(**change, CreateVolumePermission={"Add": [{"UserId": FORENSIC}]})
+    assert shown(forensic, snapshot)["OwnerId"] == MEMBER
+    permissions = network.ec2.describe_snapshot_attribute(**change)["CreateVolumePermissions"]
+    assert permissions == [{"UserId": FORENSIC}]
+    network.ec2.modify_snapshot_attribute(**change, CreateVolumePermission={"Remove": [{"UserId": FORENSIC}]})
+    with refused("InvalidSnapshot.NotFound"):
+        forensic.copy_snapshot(SourceSnapshotId=snapshot, SourceRegion=REGION)
+
+
+def test_the_older_form_of_sharing_works_too(lab: Lab, network: Network) -> None:
+    snapshot = taken(network)
+    network.ec2.modify_snapshot_attribute(
+        SnapshotId=snapshot, Attribute="createVolumePermission", OperationType="add", UserIds=[FORENSIC]
+    )
+    assert shown(lab.client("ec2", FORENSIC), snapshot)["OwnerId"] == MEMBER
+
+
+def test_a_snapshot_under_the_default_key_cannot_be_shared(network: Network) -> None:
+    snapshot = taken(network, volume(network, Encrypted=True))
+    with refused("OperationNotPermitted"):
+        network.ec2.modify_snapshot_attribute(
+            SnapshotId=snapshot,
+            Attribute="createVolumePermission",
+            CreateVolumePermission={"Add": [{"UserId": FORENSIC}]},
+        )
+
+
+def test_owner_filters_and_pages(network: Network) -> None:
+    disk = volume(network)
+    mine = {taken(network, disk) for _ in range(7)}
+    by_volume = [{"Name": "volume-id", "Values": [disk]}]
+    paginator = network.ec2.get_paginator("describe_snapshots")
+    pages = list(paginator.paginate(OwnerIds=["self"], Filters=by_volume, PaginationConfig={"PageSize": 5}))
+    sizes = [len(page["Snapshots"]) for page in pages]
+    assert sizes == [5, 2]
+    found = {s["SnapshotId"] for page in pages for s in page["Snapshots"]}
+    assert found == mine
+    assert network.ec2.describe_snapshots(OwnerIds=[FORENSIC], Filters=by_volume)["Snapshots"] == []
+
+
+def test_a_locked_snapshot_cannot_be_deleted(network: Network) -> None:
+    snapshot = taken(network)
+    locked = network.ec2.lock_snapshot(SnapshotId=snapshot, LockMode="governance", LockDuration=3)
+    assert locked["LockState"] == "governance"
+    with refused("SnapshotLocked"):
+        network.ec2.delete_snapshot(SnapshotId=snapshot)
+    listed = network.ec2.describe_locked_snapshots(SnapshotIds=[snapshot])["Snapshots"]
+    assert [lock["LockDuration"] for lock in listed] == [3]
+    network.ec2.unlock_snapshot(SnapshotId=snapshot)
+    network.ec2.delete_snapshot(SnapshotId=snapshot)
+
+
+def test_a_compliance_lock_cannot_be_removed(network: Network) -> None:
+    snapshot = taken(network)
+    network.ec2.lock_snapshot(SnapshotId=snapshot, LockMode="compliance", LockDuration=3)
+    with refused("OperationNotPermitted"):
+        network.ec2.unlock_snapshot(SnapshotId=snapshot)
+    with refused("OperationNotPermitted"):
+        network.ec2.lock_snapshot(SnapshotId=snapshot, LockMode="governance", LockDuration=9)
+
+
+def test_a_pending_snapshot_is_not_copied(lab: Lab, network: Network) -> None:
+    with lab.config(snapshot_seconds=3600):
+        snapshot = taken(network)
+    with refused("IncorrectState"):
+        network.ec2.copy_snapshot(SourceSnapshotId=snapshot, SourceRegion=REGION)
+    with refused("IncorrectState"):
+        volume(network, SnapshotId=snapshot)
+
+
+def test_a_copy_takes_time_and_can_fail(lab: Lab, network: Network) -> None:
+    snapshot = taken(network)
+    lab.post("snapshot", {"match": {"copy": True}, "fail_at": 0.5, "message": "Client.InvalidKey: no"})
+    with lab.config(copy_seconds=3600):
+        failing = network.ec2.copy_snapshot(SourceSnapshotId=snapshot, SourceRegion=REGION)["SnapshotId"]
+        good = network.ec2.copy_snapshot(SourceSnapshotId=snapshot, SourceRegion=REGION)["SnapshotId"]
+        assert shown(network.ec2, good)["State"] == "pending"
+        lab.advance(1800)
+        assert (shown(network.ec2, failing)["State"], shown(network.ec2, good)["State"]) == ("error", "pending")
+        lab.advance(1800)
+        assert shown(network.ec2, good)["State"] == "completed"
+
+
+def blocks(lab: Lab, account: str, snapshot: str, **where) -> dict[int, bytes]:
+    ebs = lab.client("ebs", account, **where)
+    found = {}
+    for block in ebs.list_snapshot_blocks(SnapshotId=snapshot)["Blocks"]:
+        answer = ebs.get_snapshot_block(
+            SnapshotId=snapshot, BlockIndex=block["BlockIndex"], BlockToken=block["BlockToken"]
+        )
+        data = answer["BlockData"].read()
+        assert base64.b64encode(hashlib.sha256(data).digest()).decode() == answer["Checksum"]
+        assert len(data) == answer["DataLength"] == BLOCK
+        found[block["BlockIndex"]] = data
+    return found
+
+
+def test_a_snapshot_holds_the_bytes_of_its_moment(lab: Lab, network: Network, image: Path) -> None:
+    disk = volume(network)
+    lab.post("volume", {"volume_id": disk, "path": str(image)})
+    before = taken(network, disk)
+    with image.open("r+b") as stream:
+        stream.seek(3 * BLOCK)
+        stream.write(b"changed")
+    after = taken(network, disk)
+    old, new = blocks(lab, MEMBER, before), blocks(lab, MEMBER, after)
+    assert sorted(old) == sorted(new) == [0, 3, 10]
+    assert old[3].startswith(bytes([4]) * 4096) and new[3].startswith(b"changed")
+    changed = lab.client("ebs", MEMBER).list_changed_blocks(FirstSnapshotId=before, SecondSnapshotId=after)
+    assert [block["BlockIndex"] for block in changed["ChangedBlocks"]] == [3]
+    copy = lab.directory / "images" / f"{before}.raw"
+    assert copy.stat().st_blocks * 512 < copy.stat().st_size / 2, "the copy lost its holes"
+
+
+def test_bytes_go_from_account_to_account_and_region(lab: Lab, network: Network, image: Path) -> None:
+    disk = volume(network)
+    lab.post("volume", {"volume_id": disk, "path": str(image)})
+    snapshot = taken(network, disk)
+    network.ec2.modify_snapshot_attribute(
+        SnapshotId=snapshot,
+        Attribute="createVolumePermission",
+        CreateVolumePermission={"Add": [{"UserId": FORENSIC}]},
+    )
+    far = lab.client("ec2", FORENSIC, region="eu-west-1")
+    copy = far.copy_snapshot(SourceSnapshotId=snapshot, SourceRegion=REGION)["SnapshotId"]
+    network.ec2.delete_snapshot(SnapshotId=snapshot)
+    assert sorted(blocks(lab, FORENSIC, copy, region="eu-west-1")) == [0, 3, 10]
+    made = far.create_volume(AvailabilityZone="eu-west-1a", SnapshotId=copy)["VolumeId"]
+    assert (lab.directory / "images" / f"{made}.raw").read_bytes() == image.read_bytes()
+    assert os.access(lab.directory / "images" / f"{made}.raw", os.W_OK)
+
+
+def test_a_block_needs_its_token(lab: Lab, network: Network, image: Path) -> None:
+    disk = volume(network)
+    lab.post("volume", {"volume_id": disk, "path": str(image)})
+    snapshot = taken(network, disk)
+    with refused("ValidationException"):
+        lab.client("ebs", MEMBER).get_snapshot_block(SnapshotId=snapshot, BlockIndex=0, BlockToken="bogus")
+    with refused("ResourceNotFoundException"):
+        lab.client("ebs", FORENSIC).list_snapshot_blocks(SnapshotId=snapshot)
+
+
+def test_written_snapshots_are_checked(lab: Lab) -> None:
+    ebs = lab.client("ebs", MEMBER)
+    started = ebs.start_snapshot(VolumeSize=1)
+    assert started["BlockSize"] == BLOCK
+    data = b"x" * BLOCK
+    block = {"SnapshotId": started["SnapshotId"], "BlockIndex": 2, "BlockData": data, "DataLength": BLOCK}
+    good = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    with refused("ValidationException"):
+        ebs.put_snapshot_block(**block, Checksum=base64.b64encode(b"0" * 32).decode(), ChecksumAlgorithm="SHA256")
+    ebs.put_snapshot_block(**block, Checksum=good, ChecksumAlgorithm="SHA256")
+    ebs.complete_snapshot(SnapshotId=started["SnapshotId"], ChangedBlocksCount=1)
+    assert blocks(lab, MEMBER, started["SnapshotId"]) == {2: data}
+
+
+def test_a_missing_image_file_is_named(lab: Lab) -> None:
+    with pytest.raises(AssertionError, match=r"no image file .*nowhere\.raw"):
+        lab.post("volume", {"volume_id": "vol-0123456789abcdef0", "path": "/nowhere.raw"})
+
+
+def test_a_foreign_snapshot_cannot_be_locked(lab: Lab, network: Network) -> None:
+    snapshot = taken(network)
+    with pytest.raises(ClientError, match="NotFound"):
+        lab.client("ec2", FORENSIC).lock_snapshot(SnapshotId=snapshot, LockMode="governance", LockDuration=1)

@@ -1,0 +1,92 @@
+"""Every setting of the product reaches an environment that the templates deploy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forensics.settings import PREFIX, Settings, load
+from infra.deployment import checks, configuration, plan, settings, templates
+
+EXAMPLE = (templates.ROOT / "infra" / "deployment.example.yaml").read_text("utf-8")
+FREE = sorted(set(Settings.model_fields) - set(settings.derived()))
+# Values that differ from the defaults, by the type of the setting or by its pattern.
+VALUES: dict[str, str] = {
+    "winpmem_sha256": "a" * 64, "capture_tool_arm64_sha256": "b" * 64, "isolate_from_severity": "CRITICAL", "approval_default": "isolate",
+}  # fmt: skip
+
+
+def other_value(name: str) -> str:
+    field = Settings.model_fields[name]
+    if name in VALUES:
+        return VALUES[name]
+    if field.annotation is bool:
+        return str(not field.default)
+    if field.annotation in (int, float):
+        limits = {type(m).__name__: m for m in field.metadata}
+        most = limits["Le"].le if "Le" in limits else None
+        return str(int(field.default) + 1 if most is None or field.default < most else int(field.default) - 1)
+    return "something"
+
+
+def options(given: dict[str, Any]) -> dict[str, Any]:
+    body = templates.parse(settings.render(templates.text_of("mwaa"), given), name="mwaa")
+    return dict(body["Resources"]["Environment"]["Properties"]["AirflowConfigurationOptions"])
+
+
+def test_what_the_template_derives_is_known_and_complete() -> None:
+    derived = set(settings.derived())
+    required = {name for name, field in Settings.model_fields.items() if field.is_required()}
+    assert required <= derived <= set(Settings.model_fields)
+    assert "image_pipeline_arn" in derived, "the AMI's DAG is skipped without it"
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_a_setting_of_the_file_is_the_setting_of_the_product(name: str, settings_environment: dict[str, str]) -> None:
+    value = other_value(name)
+    assert list(settings.problems({name: value})) == []
+    made = options({name: value})[f"forensics.{name}"]
+    # Airflow and MWAA present an option as this environment variable.
+    read = load({**settings_environment, f"{PREFIX}{name.upper()}": made})
+    assert getattr(read, name) != Settings.model_fields[name].default
+    assert str(getattr(read, name)).rstrip("0").rstrip(".") == value.rstrip("0").rstrip(".")
+
+
+def test_booleans_of_yaml_are_read_as_such(tmp_path: Path, settings_environment: dict[str, str]) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(EXAMPLE.replace("settings:\n", "settings:\n  write_back: false\n  legal_hold: no\n", 1))
+    config = configuration.read(file)
+    plan.steps(config)
+    checks.validate(config)
+    made = {
+        f"{PREFIX}{n.removeprefix('forensics.').upper()}": v
+        for n, v in options(config.settings).items()
+        if n.endswith(("write_back", "legal_hold"))
+    }
+    read = load({**settings_environment, **made})
+    assert read.write_back is read.legal_hold is False
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("isolation_cap_al", "3", "did you mean isolation_cap_all"),
+        ("evidence_bucket", "mine", "comes from the deployment itself (parameter or output EvidenceBucket)"),
+        ("region", "eu-central-1", "the account and Region"),
+        ("isolation_cap_all", "1001", "less than or equal to 1000"),
+        ("url_seconds", "soon", "valid integer"),
+        ("isolate_from_severity", "URGENT", "should match pattern"),
+        ("write_back", "perhaps", "valid boolean"),
+        ("config_rules", ["a", "b"], "with commas"),
+        ("policy_key", "", "MWAA refuses empty options"),
+    ],
+)
+def test_a_wrong_setting_is_named(name: str, value: Any, said: str) -> None:
+    (problem,) = settings.problems({name: value})
+    assert said in problem, problem
+
+
+def test_without_settings_the_template_is_what_was_released() -> None:
+    assert settings.render(templates.text_of("mwaa"), {}) == templates.text_of("mwaa")

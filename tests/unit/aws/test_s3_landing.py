@@ -1,0 +1,136 @@
+"""The landing and the tools bucket: URLs that allow one thing, uploads completed from what S3 itself lists."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+
+from forensics.aws.s3_landing import LandingGateway, ToolsGateway
+from forensics.aws.session import AwsSession
+from forensics.errors import EvidenceTransferError, ResourceGoneError
+from tests.unit.aws.conftest import Stub
+
+
+@pytest.fixture
+def stub(stubbed: Stub) -> Stubber:
+    """S3."""
+    return stubbed("s3")
+
+
+def stored_body(data: bytes) -> StreamingBody:
+    """The body of a GetObject answer."""
+    return StreamingBody(io.BytesIO(data), len(data))
+
+
+def test_presigned_urls_can_write_one_thing_and_sign_nothing_but_the_host() -> None:
+    client = AwsSession(boto=make_session(), account_id="222233334444", region="eu-central-1").client("s3")
+    landing = LandingGateway(client, bucket="landing")
+    urls = [*landing.part_urls("case/memory.lime", upload_id="u1", count=3), landing.put_url("case/btf")]
+    queries = [parse_qs(urlsplit(url).query) for url in urls]
+    assert [q.get("partNumber") for q in queries] == [["1"], ["2"], ["3"], None]
+    for query in queries:
+        # A signed checksum header would be one of an empty body, and curl would have to send it.
+        assert query["X-Amz-SignedHeaders"] == ["host"]
+        assert not [name for name in query if "checksum" in name.lower()]
+        assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+
+
+def make_session() -> Any:
+    """A session with keys that open nothing."""
+    import boto3
+
+    return boto3.session.Session(aws_access_key_id="testing", aws_secret_access_key="testing")
+
+
+def _list_parts(stub: Stubber, parts: list[tuple[int, int]]) -> None:
+    listed = [{"PartNumber": n, "ETag": f'"{n}"', "Size": size} for n, size in parts]
+    where = {"Bucket": "landing", "Key": "k", "UploadId": "u1"}
+    stub.add_response("list_parts", {"Parts": listed, "IsTruncated": False}, where)
+
+
+def test_an_upload_is_completed_from_what_s3_lists(stub: Stubber) -> None:
+    _list_parts(stub, [(1, 16), (2, 3)])
+    stub.add_response(
+        "complete_multipart_upload",
+        {},
+        {
+            "Bucket": "landing",
+            "Key": "k",
+            "UploadId": "u1",
+            "MultipartUpload": {
+                "Parts": [{"PartNumber": 1, "ETag": '"1"'}, {"PartNumber": 2, "ETag": '"2"'}],
+            },
+        },
+    )
+    assert LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1") == 19
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"), [([], "no part"), ([(1, 16), (3, 16)], "are missing"), ([(2, 16)], "are missing")]
+)
+def test_an_upload_with_holes_is_refused(stub: Stubber, parts: list[tuple[int, int]], words: str) -> None:
+    _list_parts(stub, parts)
+    with pytest.raises(EvidenceTransferError, match=words):
+        LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1")
+
+
+def test_an_object_that_did_not_land_has_no_size(stub: Stubber) -> None:
+    stub.add_client_error("head_object", "404", http_status_code=404)
+    assert LandingGateway(stub.client, bucket="landing").size("k") is None
+
+
+def test_a_landed_object_that_is_too_large_is_not_read_into_memory(stub: Stubber) -> None:
+    stub.add_response("get_object", {"Body": stored_body(b"x" * 100)}, {"Bucket": "landing", "Key": "k"})
+    with pytest.raises(EvidenceTransferError, match="larger than the 99 bytes"):
+        LandingGateway(stub.client, bucket="landing").read("k", limit=99)
+
+
+def test_a_manifest_is_published_and_its_url_lives_as_long_as_asked(stub: Stubber) -> None:
+    stub.add_response(
+        "put_object", {}, {"Bucket": "landing", "Key": "k/manifest", "Body": b"text", "ContentType": "text/plain"}
+    )
+    url = LandingGateway(stub.client, bucket="landing").publish("k/manifest", text="text", seconds=600)
+    assert "/k/manifest?" in url and "text" not in url.split("?")[1]
+    assert parse_qs(urlsplit(url).query)["X-Amz-Expires"] == ["600"]
+
+
+def test_what_a_manifest_offers_is_revoked_by_deleting_it(stub: Stubber) -> None:
+    stub.add_response("delete_object", {}, {"Bucket": "landing", "Key": "case/try-1/manifest.txt"})
+    LandingGateway(stub.client, bucket="landing").withdraw("case/try-1")
+
+
+def test_sizes_of_parts_are_s3s_own_and_none_are_left_of_a_gone_upload(stub: Stubber) -> None:
+    _list_parts(stub, [(1, 16), (2, 3)])
+    stub.add_client_error("list_parts", "NoSuchUpload")
+    landing = LandingGateway(stub.client, bucket="landing")
+    assert landing.part_sizes("k", upload_id="u1") == {1: 16, 2: 3}
+    assert landing.part_sizes("k", upload_id="u1") == {}
+
+
+def test_an_upload_that_an_earlier_try_completed_has_its_size(stub: Stubber) -> None:
+    stub.add_client_error("list_parts", "NoSuchUpload")
+    stub.add_response("head_object", {"ContentLength": 19}, {"Bucket": "landing", "Key": "k"})
+    assert LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1") == 19
+
+
+def test_an_upload_that_is_nowhere_is_an_error(stub: Stubber) -> None:
+    stub.add_client_error("list_parts", "NoSuchUpload")
+    stub.add_client_error("head_object", "404", http_status_code=404)
+    with pytest.raises(ResourceGoneError, match="list parts of s3://landing/k"):
+        LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1")
+
+
+def test_aborting_what_is_gone_is_fine(stub: Stubber) -> None:
+    asked = {"Bucket": "landing", "Key": "k", "UploadId": "u1"}
+    stub.add_client_error("abort_multipart_upload", "NoSuchUpload", expected_params=asked)
+    LandingGateway(stub.client, bucket="landing").abort_upload("k", upload_id="u1")
+
+
+def test_a_tool_is_fetched_from_the_tools_bucket_by_its_url(stub: Stubber) -> None:
+    url = ToolsGateway(stub.client, bucket="bucket-of-tools").get_url("tools/avml")
+    assert "bucket-of-tools" in url and urlsplit(url).path.endswith("/tools/avml")

@@ -1,0 +1,85 @@
+"""Waiting for SSM commands: over when and only when SSM says that every one has ended."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.stub import Stubber
+
+from forensics.aws.hook import ForensicsHook
+from forensics.aws.polling import WaitResult
+from forensics.aws.session import AwsSession, Scope
+from forensics.aws.triggers import ScopedTrigger, SsmCommandsCompletedTrigger
+from forensics.errors import ForensicsError
+from tests.unit.aws.conftest import Stub
+from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, REGION
+
+SCOPE = {"account_id": ACCOUNT, "region": REGION, "phase": "acquire", "case_id": CASE_ID, "instance_id": INSTANCE}
+COMMANDS = [["11111111-2222-3333-4444-555555555555", INSTANCE], ["66666666-2222-3333-4444-555555555555", INSTANCE]]
+
+
+@pytest.fixture
+def ssm(stubbed: Stub, monkeypatch: pytest.MonkeyPatch) -> Stubber:
+    """SSM of the scope's session."""
+    stub = stubbed("ssm")
+    session = AwsSession(boto=None, account_id=ACCOUNT, region=REGION)  # type: ignore[arg-type]
+    session._clients["ssm"] = stub.client
+    monkeypatch.setattr(ScopedTrigger, "session", session)
+    return stub
+
+
+def waiting(*, must_succeed: bool = False) -> SsmCommandsCompletedTrigger:
+    return SsmCommandsCompletedTrigger(
+        scope=SCOPE, commands=COMMANDS, must_succeed=must_succeed, poll=5.0, deadline=2e9, ends_task=True
+    )
+
+
+def answer(ssm: Stubber, *statuses: str | None) -> None:
+    """SSM shows the commands in these states, in order; None: not yet."""
+    for (command, instance), status in zip(COMMANDS, statuses, strict=False):
+        asked = {"CommandId": command, "InstanceId": instance}
+        if status is None:
+            ssm.add_client_error("get_command_invocation", "InvocationDoesNotExist", expected_params=asked)
+        else:
+            shown = {"Status": status, "ResponseCode": 1, "StandardErrorContent": "no space left"}
+            ssm.add_response("get_command_invocation", shown, asked)
+
+
+@pytest.mark.parametrize(
+    "statuses",
+    [(None,), ("Pending",), ("Success", None), ("Success", "InProgress"), ("Success", "Cancelling"), ("Delayed",)],
+)
+def test_a_command_that_has_not_ended_is_waited_for(ssm: Stubber, statuses: tuple[str | None, ...]) -> None:
+    answer(ssm, *statuses)
+    assert waiting().check() is None
+
+
+@pytest.mark.parametrize("statuses", [("Success", "Success"), ("Failed", "TimedOut"), ("Cancelled", "Success")])
+def test_commands_are_over_when_all_have_ended_however(ssm: Stubber, statuses: tuple[str, str]) -> None:
+    answer(ssm, *statuses)
+    assert waiting().check() == WaitResult(ok=True, payload={"commands": COMMANDS})
+
+
+def test_a_command_that_must_succeed_fails_the_wait_with_what_the_host_said(ssm: Stubber) -> None:
+    answer(ssm, "Failed")
+    outcome = waiting(must_succeed=True).check()
+    assert outcome is not None and not outcome.ok
+    assert "no space left" in str(outcome.payload["cause"])
+    assert "clear this task" in str(outcome.payload["next_action"])
+
+
+def test_no_command_at_all_can_never_look_like_success() -> None:
+    with pytest.raises(ForensicsError, match="no command"):
+        SsmCommandsCompletedTrigger(scope=SCOPE, commands=[], poll=5.0, deadline=2e9)
+
+
+def test_the_session_is_the_one_of_the_scope(
+    settings_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Scope] = []
+    monkeypatch.setattr(ForensicsHook, "session", lambda _, scope: asked.append(scope))
+    assert waiting().session is None
+    assert asked == [Scope(**SCOPE)]
+
+
+def test_what_is_awaited_is_named() -> None:
+    assert waiting().waiting_for() == f"SSM commands {COMMANDS[0][0]}, {COMMANDS[1][0]}"
