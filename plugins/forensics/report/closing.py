@@ -12,6 +12,7 @@ from forensics.models.case import Case, CaseStatus, Milestone, Phase
 from forensics.models.custody import CustodyAction
 from forensics.models.gaps import Gap
 from forensics.naming import case_prefix
+from forensics.report.headline import gap_lines
 from forensics.report.text import count
 
 # Parts of closing that are gaps of the case when they fail; the step itself continues.
@@ -74,7 +75,7 @@ def _announce(recorder: CaseRecorder, status: CaseStatus, found: list[Gap]) -> N
     recorder.announce(
         "case_closed",
         f"Case closed WITH GAPS: {count(len(found), 'gap')}" if found else "Case closed: complete",
-        lines=[f"Gap: {gap}" for gap in found] or ["Everything that the plan wanted was done and verified."],
+        lines=gap_lines(found) or ["Everything that the plan wanted was done and verified."],
         facts={"status": status.value, "gaps": [str(gap) for gap in found[:50]], "gap_count": len(found)},
         once=False,
     )

@@ -128,6 +128,11 @@ def findings_sentence(view: CaseView) -> str:
     return f"{count(sum(tally.values()), 'finding')} from the tools: {parts}."
 
 
+def gap_lines(found: list[Gap]) -> list[str]:
+    """A line of a message for each gap."""
+    return [f"Gap: {gap}. What to do next: {gap.next_action}" for gap in found]
+
+
 def gaps_sentence(found: list[Gap], pending: list[Gap]) -> str:
     """How many gaps there are, and how much is still pending."""
     words = count(len(found), "gap") if found else "no gap recorded"

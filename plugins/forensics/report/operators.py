@@ -63,7 +63,7 @@ class CloseCaseOperator(ForensicOperator):
             annotate_findings=annotate_findings,
         )
         if found:
-            listed = "; ".join(str(gap) for gap in found)
+            listed = "; ".join(f"{gap} (next: {gap.next_action})" for gap in found)
             raise AirflowFailException(
                 f"the case is closed with {count(len(found), 'gap')}: {listed}. "
                 "What to do next: remove the causes and clear the failed tasks in this run"

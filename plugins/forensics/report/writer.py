@@ -14,6 +14,7 @@ from forensics.models.gaps import Gap
 from forensics.naming import case_prefix
 from forensics.report import render_html, render_json
 from forensics.report.exports import exports
+from forensics.report.headline import gap_lines
 from forensics.report.text import count
 
 
@@ -59,7 +60,7 @@ def _announce(recorder: CaseRecorder, uris: dict[str, str], found: list[Gap]) ->
     recorder.announce(
         "report",
         "Report written" + (f", with {count(len(found), 'gap')}" if found else ""),
-        lines=[f"Report: {uris['html']}", *(f"Gap: {gap}" for gap in found)],
+        lines=[f"Report: {uris['html']}", *gap_lines(found)],
         facts={"report": uris, "gap_count": len(found)},
         once=False,
     )

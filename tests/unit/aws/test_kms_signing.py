@@ -19,8 +19,8 @@ MESSAGE = b"what is signed"
 def test_a_signature_can_be_checked_with_the_public_key_alone() -> None:
     kms = SigningKms()
     made = signing_key(kms).sign(MESSAGE, what="a test")
-    assert made.key.arn == ARN and made.key.der == kms.der()
-    assert made.key.fingerprint == hashlib.sha256(kms.der()).hexdigest()
+    assert made.key.arn == ARN and made.key.der == kms.key.der()
+    assert made.key.fingerprint == hashlib.sha256(kms.key.der()).hexdigest()
     assert fits(MESSAGE, signature=made.signature, public_key_der=made.key.der)
     assert not fits(MESSAGE + b".", signature=made.signature, public_key_der=made.key.der)
 

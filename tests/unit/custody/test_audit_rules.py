@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from forensics.custody.audit_rules import AuditedObject, head_differences, object_differences, snapshot_differences
-from forensics.models.custody import AuditedSnapshot, SignedHead
+from forensics.models.custody import AuditedSnapshot, SignedHead, SigningKey
 from tests.unit.builders import NOW
-from tests.unit.signing import SigningKms, signing_key
+from tests.unit.keypair import KeyPair
 
 URI = "s3://evidence/cases/c/a"
 EVENTS = [{"seq": 7, "detail": {"uri": URI, "sha256": "a" * 64}}]
-KMS = SigningKms()
-KEY = signing_key(KMS)
+PAIR = KeyPair()
+KEY = SigningKey(arn="arn:aws:kms:eu-central-1:222233334444:key/signing", der=PAIR.der())
 
 
 def stored(**changes: Any) -> AuditedObject:
@@ -93,10 +93,9 @@ def test_each_change_of_a_snapshot_is_named(change: dict[str, Any], words: list[
 def head(**changes: Any) -> SignedHead:
     """A head that was signed with the key; ``statement`` is signed as given."""
     statement = changes.pop("statement", json.dumps({"seq": 3, "head": "h"}))
-    made = KEY.sign(statement.encode(), what="a test")
     values: dict[str, Any] = {
-        "seq": 3, "phase": "close", "head": "h", "uri": URI, "statement": statement, "signature": made.signature,
-        "algorithm": "ECDSA_SHA_384", "key_arn": made.key.arn, "public_key_der": base64.b64encode(made.key.der).decode(),
+        "seq": 3, "phase": "close", "head": "h", "uri": URI, "statement": statement, "signature": PAIR.sign(statement.encode()),
+        "algorithm": "ECDSA_SHA_384", "key_arn": KEY.arn, "public_key_der": base64.b64encode(KEY.der).decode(),
     }  # fmt: skip
     return SignedHead(**{**values, **changes})
 
@@ -105,7 +104,7 @@ def head(**changes: Any) -> SignedHead:
     ("found", "words"),
     [
         (head(), []),
-        (head(public_key_der=base64.b64encode(SigningKms().der()).decode()), ["was not signed with the key"]),
+        (head(public_key_der=base64.b64encode(KeyPair().der()).decode()), ["was not signed with the key"]),
         (head(signature=head(statement="{}").signature), ["its signature does not fit"]),
         (head(statement=json.dumps({"seq": 4, "head": "h"})), ["its statement names another head"]),
         (head(uri="s3://evidence/cases/c/gone"), ["its locked object s3://evidence/cases/c/gone is gone"]),
@@ -113,6 +112,6 @@ def head(**changes: Any) -> SignedHead:
     ids=["whole", "key", "signature", "statement", "object"],
 )
 def test_each_fault_of_a_signed_head_is_named(found: SignedHead, words: list[str]) -> None:
-    differences = head_differences([found], key=KEY.public_key(), stored={URI})
+    differences = head_differences([found], key=KEY, stored={URI})
     assert [d.part for d in differences] == ["signed head 3 (close)"] * len(words)
     assert all(word in d.what for word, d in zip(words, differences, strict=True))

@@ -62,7 +62,7 @@ def test_a_bundle_has_first_versions_ledger_keys_and_a_signed_manifest() -> None
     for entry in [*made.manifest["files"], *made.manifest["objects"]]:
         assert hashlib.sha256(made.files[entry["path"]]).hexdigest() == entry["sha256"]
     signed = json.loads(made.files["bundle.sig.json"])
-    assert fits(made.files["bundle.json"], signature=signed["signature"], public_key_der=made.kms.der())
+    assert fits(made.files["bundle.json"], signature=signed["signature"], public_key_der=made.kms.key.der())
     assert made.export.manifest == made.files["bundle.json"]
     assert f"--fingerprint {signed['key_sha256']}" in made.files["README.txt"].decode()
     assert made.files[made.manifest["keys"][0]["path"]].startswith(b"-----BEGIN PUBLIC KEY-----\n")

@@ -7,27 +7,27 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from forensics.custody.signatures import fits
-from tests.unit.signing import SigningKms, signing_key
+from tests.unit.keypair import KeyPair
 
 MESSAGE = b"statement"
-KMS = SigningKms()
-SIGNATURE = signing_key(KMS).sign(MESSAGE, what="a test").signature
+PAIR = KeyPair()
+SIGNATURE = PAIR.sign(MESSAGE)
 OTHER_KIND = ed25519.Ed25519PrivateKey.generate().public_key()
 OTHER_KIND_DER = OTHER_KIND.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def test_the_right_signature_fits() -> None:
-    assert fits(MESSAGE, signature=SIGNATURE, public_key_der=KMS.der())
+    assert fits(MESSAGE, signature=SIGNATURE, public_key_der=PAIR.der())
 
 
 @pytest.mark.parametrize(
     ("message", "signature", "der"),
     [
-        (b"statement.", SIGNATURE, KMS.der()),
-        (MESSAGE, SIGNATURE, SigningKms().der()),
-        (MESSAGE, "AAAA" + SIGNATURE[4:], KMS.der()),
-        (MESSAGE, "not base64!", KMS.der()),
-        (MESSAGE, "", KMS.der()),
+        (b"statement.", SIGNATURE, PAIR.der()),
+        (MESSAGE, SIGNATURE, KeyPair().der()),
+        (MESSAGE, "AAAA" + SIGNATURE[4:], PAIR.der()),
+        (MESSAGE, "not base64!", PAIR.der()),
+        (MESSAGE, "", PAIR.der()),
         (MESSAGE, SIGNATURE, b"no key"),
         (MESSAGE, SIGNATURE, OTHER_KIND_DER),
     ],
