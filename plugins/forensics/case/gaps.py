@@ -109,18 +109,34 @@ def _of_records(view: CaseView) -> list[Gap]:
 
 
 def _of_results(view: CaseView) -> Iterator[Gap]:
-    read = set()
     for results in view.results:
-        read |= {(results.tool, results.evidence_id), ("", results.evidence_id)}
         yield from tool_gaps(results)
-    for item in view.investigations:
-        if item.outcome in _ENDED_WELL and (item.tool, item.evidence_id) not in read:
-            yield Gap(
-                kind=GapKind.INVESTIGATION,
-                subject=f"results of {_activity(item)}",
-                why="they could not be read",
-                next_action=_RELOAD,
-            )
+    for item in _unread(view):
+        subject = f"results of {_activity(item)}"
+        yield Gap(kind=GapKind.INVESTIGATION, subject=subject, why="they could not be read", next_action=_RELOAD)
+
+
+def _unread(view: CaseView) -> list[Investigation]:
+    """Activities that ended well and whose results the view does not have.
+
+    Results name their tool, which need not be the activity's own (two profiles of one tool): those of the same tool are
+    matched first, then whatever results of the same evidence are left.
+    """
+    left = [(results.evidence_id, results.tool) for results in view.results]
+    unmatched = []
+    for item in (i for i in view.investigations if i.outcome in _ENDED_WELL):
+        if (item.evidence_id, item.tool) in left:
+            left.remove((item.evidence_id, item.tool))
+        else:
+            unmatched.append(item)
+    unread = []
+    for item in unmatched:
+        other = next((pair for pair in left if pair[0] == item.evidence_id), None)
+        if other is None:
+            unread.append(item)
+        else:
+            left.remove(other)
+    return unread
 
 
 def _failed_steps(view: CaseView, found: list[Gap]) -> Iterator[Gap]:

@@ -279,3 +279,16 @@ def test_the_count_needs_no_results() -> None:
     failing = (failure("memory.probe_target"),)
     whole = complete(investigations=(investigation(MEMORY), done), results=(results(MEMORY), found), failures=failing)
     assert gap_count(whole.model_copy(update={"results": ()})) == len(gaps(whole)) == 3
+
+
+def test_results_are_matched_to_their_activities_whatever_they_call_their_tool() -> None:
+    quick = Investigation(activity="investigate_disk", tool="disk", evidence_id=DISK, outcome="DONE")
+    whole = Investigation(activity="investigate_disk_full", tool="plaso", evidence_id=DISK, outcome="DONE")
+    both = complete(
+        investigations=(investigation(MEMORY), whole, quick), results=(results(MEMORY), *[results(DISK)] * 2)
+    )
+    assert gaps(both) == []
+    one = both.model_copy(update={"results": (results(MEMORY), results(DISK))})
+    assert said(one) == [f"results of investigate_disk_full of {DISK}: they could not be read"]
+    other_evidence = both.model_copy(update={"results": (results(DISK), *[results(DISK)] * 2)})
+    assert said(other_evidence) == [f"results of investigate of {MEMORY}: they could not be read"]
