@@ -1,4 +1,4 @@
-"""One correlation id, the case id, on every log line of a block."""
+"""The case id as correlation id on every log line of a block."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 
     ForensicsError                    .next_action  .retryable
     ├─ ConfigurationError
-    ├─ FindingError                   a finding or request that cannot be worked
+    ├─ FindingError                   a finding or request that cannot be processed
     ├─ CaseError                      InvalidCaseError, CaseConflictError
     ├─ UnsupportedTargetError         no document for this platform
     ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError
@@ -16,21 +16,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 
 class ForensicsError(Exception):
     """Root of all errors: a message that says what, where and why, and what to do next."""
 
     retryable = True
-    default_action = "read the task's log; when the cause is mended, clear the task in the Airflow UI"
+    default_action = "read the task's log; when the cause is removed, clear the task in the Airflow UI"
 
     def __init__(self, message: str, *, next_action: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.next_action = next_action or self.default_action
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[Callable[..., ForensicsError], tuple[object, ...]]:
         # Keyword-only arguments do not survive pickling by themselves.
         return (_rebuild, (type(self), self.message, self.next_action))
 
@@ -46,7 +46,7 @@ class ConfigurationError(ForensicsError):
 
 
 class FindingError(ForensicsError):
-    """A finding or request cannot be worked as it is."""
+    """A finding or request cannot be processed as it is."""
 
     retryable = False
 
@@ -68,7 +68,7 @@ class CaseConflictError(CaseError):
 
 
 class UnsupportedTargetError(ForensicsError):
-    """There is no document for this activity and platform."""
+    """No document exists for this activity and platform."""
 
     retryable = False
 
@@ -90,7 +90,7 @@ class EvidenceTransferError(AcquisitionError):
 
 
 class CustodyError(ForensicsError):
-    """Evidence or ledger is not what it should be."""
+    """Evidence or ledger is not as it was recorded."""
 
     retryable = False
     default_action = "treat the evidence as damaged; do not clear the task before an examiner has looked at the ledger"
@@ -111,7 +111,7 @@ class AuditError(CustodyError):
 class ContainmentError(ForensicsError):
     """Containment is not complete."""
 
-    default_action = "isolate the instance by hand now, then clear the containment task"
+    default_action = "isolate the instance manually now, then clear the containment task"
 
 
 class InvestigationError(ForensicsError):
@@ -135,7 +135,7 @@ class ThrottledError(AwsError):
 
 
 class ResourceGoneError(AwsError):
-    """The resource does not exist (any more)."""
+    """The resource does not exist, or no longer."""
 
     retryable = False
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from forensics.containment import isolation
+from forensics.containment import planner
 from forensics.containment.operators import IsolateTargetOperator
 from forensics.custody.chain import verify_chain
 from forensics.disk.copy_operators import CopySnapshotsOperator
@@ -112,7 +112,7 @@ def test_a_planted_group_of_the_very_same_name_is_not_used(lab: SmallLab, monkey
     """As if the intruder had guessed the name's random token, and the tags beside it."""
     guessed, fresh = "0" * 12, "1" * 12
     tokens = iter((guessed, fresh))
-    monkeypatch.setattr(isolation, "secrets", SimpleNamespace(token_hex=lambda _bytes: next(tokens)))
+    monkeypatch.setattr(planner, "secrets", SimpleNamespace(token_hex=lambda _bytes: next(tokens)))
     case_id = open_case(lab)
     triage(case_id)
     ec2 = lab.client("ec2", "member")

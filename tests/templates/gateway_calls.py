@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from forensics.containment.call_runner import ALLOWED
 
 GATEWAYS = Path(__file__).resolve().parents[2] / "plugins" / "forensics"
-# The attribute a gateway keeps its client in → the service that IAM actions are prefixed with.
-SERVICES = {
-    "_ec2": "ec2", "_ebs": "ebs", "_ssm": "ssm", "_s3": "s3", "_kms": "kms", "_db": "dynamodb", "_sns": "sns", "_sqs": "sqs",
-    "_sts": "sts", "_iam": "iam", "_autoscaling": "autoscaling", "_elb": "elasticloadbalancing", "_elbv2": "elasticloadbalancing",
-    "_guardduty": "guardduty", "_securityhub": "securityhub", "_imagebuilder": "imagebuilder", "_hub": "securityhub",
-    "_classic": "elasticloadbalancing", "_current": "elasticloadbalancing",
+# The type of a client (mypy_boto3_*) → the service that IAM actions are prefixed with.
+CLIENTS = {
+    "AutoScalingClient": "autoscaling", "DynamoDBClient": "dynamodb", "EBSClient": "ebs", "EC2Client": "ec2",
+    "ElasticLoadBalancingClient": "elasticloadbalancing", "ElasticLoadBalancingv2Client": "elasticloadbalancing",
+    "GuardDutyClient": "guardduty", "IAMClient": "iam", "ImagebuilderClient": "imagebuilder", "KMSClient": "kms",
+    "S3Client": "s3", "SNSClient": "sns", "SQSClient": "sqs", "SSMClient": "ssm", "STSClient": "sts",
+    "SecurityHubClient": "securityhub",
 }  # fmt: skip
 # Where IAM's action is not the call's name (service authorization reference).
 OTHER_NAMES = {
@@ -32,8 +34,6 @@ OTHER_NAMES = {
     "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
     "dynamodb:TransactWriteItems": "dynamodb:PutItem",
 }
-# A gateway whose attribute is called just ``_client``.
-UNNAMED = {"autoscaling.py": "autoscaling"}
 # How boto3 names services that IAM names otherwise (forensics.containment.call_runner lists its calls by client).
 BOTO_NAMES = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing"}
 NOT_CALLS = {"get_paginator", "get_waiter", "generate_presigned_url", "exceptions", "meta"}
@@ -45,28 +45,15 @@ def action(service: str, method: str) -> str:
     return OTHER_NAMES.get(named, named)
 
 
-def _service(attribute: str, file: Path) -> str:
-    return UNNAMED.get(file.name, "") if attribute == "_client" else SERVICES.get(attribute, "")
-
-
 def unknown_clients() -> list[str]:
-    """Attributes that a gateway fills from a parameter called ``client`` and that :data:`SERVICES` does not know."""
+    """Types of clients that the code imports and that :data:`CLIENTS` does not know."""
     found = []
     for file in sorted(GATEWAYS.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Name)):
-                continue
-            target = node.targets[0]
-            is_client = node.value.id in (
-                "client",
-                "kms",
-                "s3",
-                "ssm",
-                "classic",
-                "current",
-            )
-            if is_client and isinstance(target, ast.Attribute) and not _service(target.attr, file):
-                found.append(f"{file.name}: self.{target.attr}")
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mypy_boto3_"):
+                found += [
+                    f"{file.name}: {n.name}" for n in node.names if n.name.endswith("Client") and n.name not in CLIENTS
+                ]
     return found
 
 
@@ -77,25 +64,56 @@ def calls() -> dict[str, str]:
         for operation in operations:
             found[action(BOTO_NAMES.get(service, service), operation)] = "containment.py: ALLOWED"
     for file in sorted(GATEWAYS.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            for service, method in _of(node, file):
-                found.setdefault(action(service, method), f"{file.name}:{node.lineno}")  # type: ignore[attr-defined]
+        for service, method, line in _calls_in(ast.parse(file.read_text("utf-8")), clients={}):
+            found.setdefault(action(service, method), f"{file.name}:{line}")
     return found
 
 
-def _of(node: ast.AST, file: Path) -> Iterator[tuple[str, str]]:
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
-        return
-    holder, method = node.func.value, node.func.attr
-    if isinstance(holder, ast.Name) and file.name == "instance_resolver.py" and holder.id == "client":
-        service = "ec2"
-    else:
-        service = _service(holder.attr, file) if isinstance(holder, ast.Attribute) else ""
-    if not service:
-        return
-    if method in ("get_paginator", "generate_presigned_url") and node.args:
-        operation = node.args[0]
-        if isinstance(operation, ast.Constant):
-            yield service, str(operation.value)
-    elif method not in NOT_CALLS:
-        yield service, method
+def _calls_in(node: ast.AST, *, clients: dict[str, str]) -> Iterator[tuple[str, str, int]]:
+    """Service, method and line of each call on a client; ``clients`` are the names that hold one, by their annotation."""
+    known = clients | (_held_by(node) if isinstance(node, ast.ClassDef) else {})
+    known |= _arguments(node) if isinstance(node, ast.FunctionDef) else {}
+    for child in ast.iter_child_nodes(node):
+        known |= _local(child, known)
+        yield from _calls_in(child, clients=known)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        service = known.get(ast.unparse(node.func.value), "")
+        yield from ((service, method, node.lineno) for method in _methods(node.func.attr, node.args) if service)
+
+
+def _local(node: ast.AST, known: dict[str, str]) -> dict[str, str]:
+    """A local name for what a maker of clients returned: ``client = self._ec2(account, region)``."""
+    if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)):
+        return {}
+    service = known.get(ast.unparse(node.value.func))
+    return {ast.unparse(node.targets[0]): service} if service else {}
+
+
+def _methods(method: str, arguments: list[ast.expr]) -> list[str]:
+    if method in ("get_paginator", "generate_presigned_url") and arguments:
+        return [str(arguments[0].value)] if isinstance(arguments[0], ast.Constant) else []
+    return [] if method in NOT_CALLS else [method]
+
+
+def _client(annotation: ast.expr | None) -> str | None:
+    names = re.findall(r"\b\w+Client\b", ast.unparse(annotation)) if annotation else []
+    return next((CLIENTS[name] for name in names if name in CLIENTS), None)
+
+
+def _arguments(function: ast.FunctionDef) -> dict[str, str]:
+    given = [*function.args.args, *function.args.kwonlyargs]
+    return {a.arg: service for a in given if (service := _client(a.annotation))}
+
+
+def _held_by(owner: ast.ClassDef) -> dict[str, str]:
+    """Attributes of a class that hold a client, from the annotations of its fields and of ``__init__``."""
+    held = {}
+    for item in owner.body:
+        if isinstance(item, ast.AnnAssign) and (service := _client(item.annotation)):
+            held[f"self.{ast.unparse(item.target)}"] = service
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            given = _arguments(item)
+            for line in ast.walk(item):
+                if isinstance(line, ast.Assign) and isinstance(line.value, ast.Name) and line.value.id in given:
+                    held[ast.unparse(line.targets[0])] = given[line.value.id]
+    return held

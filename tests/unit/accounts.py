@@ -20,7 +20,7 @@ from forensics.aws.ssm import Invocation, SsmGateway
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
 from forensics.errors import ForensicsError
-from forensics.models.disk import KeyFacts
+from forensics.models.disk import KeyFacts, SnapshotLock
 from forensics.settings import Settings
 from tests.conftest import ENVIRONMENT
 from tests.unit.builders import ACCOUNT, REGION
@@ -112,11 +112,11 @@ class EbsInMemory(EbsGateway):
             for v in self.volumes_of_instance
         ]
 
-    def lock(self, snapshot_id: str, *, days: int) -> Any:
+    def lock(self, snapshot_id: str, *, days: int) -> SnapshotLock:
         """Lock it."""
         self._called("lock")
         self.locked[snapshot_id] = days
-        return {"state": "governance", "until": LOCKED_UNTIL}
+        return SnapshotLock(state="governance", until=LOCKED_UNTIL)
 
     def instance_store_gb(self, instance_type: str) -> int:
         """Size of the instance store."""

@@ -27,6 +27,7 @@ from forensics.models.base import Model
 from forensics.models.case import Case, StepFailure
 from forensics.models.custody import CustodyAction, CustodyEvent, CustodyFacts
 from tests.unit.builders import CASE_ID, case
+from tests.unit.signing import signing_key
 
 
 class StoreInMemory(CaseStore):
@@ -101,9 +102,10 @@ class StoreInMemory(CaseStore):
 
 
 class LedgerInMemory(CustodyLedger):
-    """A chain of events by the product's own rules, without a signature."""
+    """A chain of events by the product's own rules; its key is one of this process."""
 
     def __init__(self, store: StoreInMemory) -> None:
+        self.key = signing_key()
         self._store = store
         self._actor = "test"
         self._once: set[str] = set()
@@ -350,6 +352,11 @@ class TaskInstance:
     max_tries: int = 2
     task_id: str = "step"
     states: dict[str, str] = field(default_factory=dict)
+    pushed: dict[str, object] = field(default_factory=dict)
+
+    def xcom_push(self, key: str, value: object) -> None:
+        """Keep a value."""
+        self.pushed[key] = value
 
     def get_task_states(
         self, *, dag_id: str, run_ids: list[str], task_ids: list[str] | None = None

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from forensics.aws.case_store import CaseStore
+from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.aws.s3 import EvidenceStore, StoredObject
 from forensics.aws.s3_archive import EvidenceArchive
 from forensics.custody.bundle_writer import CaseExport, ExportOrder
@@ -64,7 +65,10 @@ class Case:
     def __post_init__(self) -> None:
         self.store = CaseStore(self.dynamodb, table=TABLE)
         self.ledger = CustodyLedger(
-            self.dynamodb, self.signer, store=self.store, signing_key="alias/custody", actor="custodian"
+            self.dynamodb,
+            key=SigningKeyGateway(self.signer, key_id="alias/custody"),  # type: ignore[arg-type]
+            store=self.store,
+            actor="custodian",
         )
         self.evidence = EvidenceStore(
             self.s3, bucket=BUCKET, owner=OWNER, kms_key="key/evidence", mode="GOVERNANCE", retention_days=30
@@ -74,7 +78,7 @@ class Case:
     @property
     def fingerprint(self) -> str:
         """Of the signing key."""
-        return self.ledger.public_key().fingerprint
+        return self.ledger.key.public_key().fingerprint
 
     def keep(self, name: str, body: bytes) -> StoredObject:
         """Store an object and say so in the ledger."""

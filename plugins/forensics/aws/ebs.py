@@ -12,6 +12,7 @@ from forensics.aws.session import AwsSession
 from forensics.errors import ResourceGoneError, SnapshotError
 from forensics.models.base import Model
 from forensics.models.custody import AuditedSnapshot
+from forensics.models.disk import SnapshotLock
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -31,13 +32,6 @@ class Snapshot(Model):
     encrypted: bool = False
     kms_key_id: str | None = None
     tags: dict[str, str] = {}
-
-
-class SnapshotLock(Model):
-    """A snapshot's lock as EC2 reads it back; ``until`` is RFC 3339, empty when EC2 names no end."""
-
-    state: str
-    until: str
 
 
 class EbsGateway:

@@ -1,10 +1,11 @@
-"""The recorder of one case: everything a step records about it, written once here instead of in every step."""
+"""The recorder of one case: everything that steps read and record about it, in one place."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from forensics import __version__, case_keys
 from forensics.aws.case_store import CaseStore
@@ -14,7 +15,7 @@ from forensics.aws.s3 import EvidenceStore
 from forensics.aws.s3_landing import LandingGateway, ToolsGateway
 from forensics.aws.session import AwsSession
 from forensics.aws.sns import Notifier
-from forensics.case.gaps import gaps
+from forensics.case.messages import message
 from forensics.case.view import read_view
 from forensics.custody.chain import facts_of
 from forensics.custody.ledger import CustodyLedger
@@ -43,15 +44,15 @@ M = TypeVar("M", bound=Model)
 E = TypeVar("E", bound=Evidence)
 
 
-class _Notice(Model):
-    """That people were told."""
+class Notified(Model):
+    """That people were notified of a milestone."""
 
     at: str
 
 
 @dataclass(frozen=True)
 class CaseGateways:
-    """Everything in the forensic account that is not an instance."""
+    """A case's stores, ledger and topic in the forensic account."""
 
     store: CaseStore
     evidence: EvidenceStore
@@ -75,7 +76,7 @@ class CaseGateways:
         )
 
     def list_cases(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Case], str | None]:
-        """Newest cases first."""
+        """A page of cases, newest first, and where the next page starts (None: there is none)."""
         return self.store.list_cases(limit=limit, cursor=cursor)
 
     def view(self, case_id: str) -> CaseView | None:
@@ -84,7 +85,7 @@ class CaseGateways:
 
 
 class CaseRecorder:
-    """Records of one case."""
+    """What is known about one case, and how a step adds to it; ``ui_url`` is the address of Airflow's UI for links in messages."""
 
     def __init__(self, case: Case, gateways: CaseGateways, *, step: str, ui_url: str = "") -> None:
         self.case = case
@@ -133,7 +134,7 @@ class CaseRecorder:
         return [e for e in self.evidence() if isinstance(e, DiskEvidence)]
 
     def evidence_item(self, evidence_id: str) -> AnyEvidence | None:
-        """One piece of evidence."""
+        """One piece of evidence by its id; None when it is not recorded."""
         data = self.gateways.store.data(self.case_id, f"{case_keys.EVIDENCE}{evidence_id}")
         return None if data is None else read_evidence(data)
 
@@ -153,10 +154,10 @@ class CaseRecorder:
         return found if isinstance(found, DiskEvidence) else None
 
     def view(self) -> CaseView:
-        """The whole case."""
+        """The whole case as it is now; raises :class:`CaseError` when it no longer exists."""
         view = self.gateways.view(self.case_id)
         if view is None:
-            msg = f"case {self.case_id} does not exist any more"
+            msg = f"case {self.case_id} no longer exists"
             raise CaseError(msg)
         return view
 
@@ -200,7 +201,7 @@ class CaseRecorder:
         self.gateways.store.note(self.case_id, what, kind=kind, source=self.step, at=at, evidence_id=evidence_id)
 
     def milestone(self, name: Milestone, at: datetime | None = None) -> None:
-        """Record a time of R117, first time only."""
+        """Record the time of a milestone, the first time only."""
         self.gateways.store.milestone(self.case_id, name, at)
 
     def phase(self, phase: Phase) -> None:
@@ -212,34 +213,38 @@ class CaseRecorder:
         action: CustodyAction,
         *,
         evidence_id: str | None = None,
-        detail: dict[str, Any] | None = None,
+        detail: Mapping[str, object] | None = None,
         facts: CustodyFacts | None = None,
         once: str | None = None,
     ) -> None:
-        """Append to the custody ledger; who, why, clock, tool and request ids are added here (R9)."""
-        said = {"step": self.step, **(detail or {})}
+        """Append to the custody ledger; who, why, clock, tool and request ids are added here."""
+        stated = {"step": self.step, **(detail or {})}
         given = (facts or CustodyFacts()).model_dump(exclude_unset=True)
-        merged = {**self._circumstances(), **facts_of(said).model_dump(exclude_unset=True), **given}
+        lifted = facts_of(stated).model_dump(exclude_unset=True)
+        merged = {**self._standing_facts().model_dump(exclude_unset=True), **lifted, **given}
         self.gateways.ledger.append(
             self.case_id,
             action,
             evidence_id=evidence_id,
-            detail=said,
+            detail=stated,
             facts=CustodyFacts.model_validate(merged),
             once=once,
         )
 
-    def _circumstances(self) -> dict[str, Any]:
+    def _standing_facts(self) -> CustodyFacts:
+        """Who, by which authority, whose clock, with what, by which AWS requests: the same for all events of a step."""
         case = self.case
-        person = {"requester": case.requester} if case.requester else {}
-        known: dict[str, Any] = {
-            "identity": {"source_identity": case.case_id, "step": self.step, "run_id": case.run_id or "", **person},
-            "authority": case.reason or f"finding {case.finding_key} from {case.source}",
-            "time_source": "clock of the process that wrote the event, UTC",
-            "tool": {"name": "ec2-forensics", "version": __version__},
-        }
+        identity = {"source_identity": case.case_id, "step": self.step, "run_id": case.run_id or ""}
+        if case.requester:
+            identity["requester"] = case.requester
         requests = take()
-        return {**known, "request_ids": requests} if requests else known
+        return CustodyFacts(
+            identity=identity,
+            authority=case.reason or f"finding {case.finding_key} from {case.source}",
+            time_source="clock of the process that wrote the event, UTC",
+            tool={"name": "ec2-forensics", "version": __version__},
+            **({"request_ids": requests} if requests else {}),
+        )
 
     def sign_ledger(self, phase: str) -> dict[str, str]:
         """Sign the ledger's head at the end of a phase."""
@@ -250,54 +255,37 @@ class CaseRecorder:
         event: str,
         headline: str,
         *,
-        lines: list[str] | None = None,
-        facts: dict[str, Any] | None = None,
+        lines: Sequence[str] = (),
+        facts: Mapping[str, object] | None = None,
         once: bool = True,
     ) -> None:
-        """Tell people about a milestone (once per case unless told otherwise)."""
+        """Notify people of a milestone, by default once per case."""
         key = f"{case_keys.NOTICE}{event}"
-        if once and self.get(key, _Notice) is not None:
+        if once and self.get(key, Notified) is not None:
             return
+        made = message(self.case, event, headline, lines=lines, facts=facts, ui_url=self._ui_url)
         try:
-            self._publish(event, headline, lines or [], facts or {})
-        except ForensicsError as error:
-            # Nobody being told must not stop evidence from being taken; it makes the case incomplete instead.
-            failure = StepFailure(
-                step=f"notify:{event}", cause=str(error), next_action=error.next_action, at=datetime.now(UTC)
+            self.gateways.notifier.publish(
+                case_id=self.case_id, event=event, subject=made.subject, lines=list(made.lines), facts=made.facts
             )
-            self.gateways.store.fail(self.case_id, failure)
+        except ForensicsError as error:
+            # A message that cannot be sent must not stop the acquisition; it makes the case incomplete instead.
+            self.mark_failed(f"notify:{event}", error)
             return
-        self.gateways.store.clear_failure(self.case_id, f"notify:{event}")
-        self.put_once(key, _Notice(at=datetime.now(UTC).isoformat()))
+        self.clear_failed(f"notify:{event}")
+        self.put_once(key, Notified(at=datetime.now(UTC).isoformat()))
 
-    def _publish(self, event: str, headline: str, lines: list[str], facts: dict[str, Any]) -> None:
-        case = self.case
-        self.gateways.notifier.publish(
-            case_id=self.case_id,
-            event=event,
-            subject=f"[{case.case_id}] {headline}",
-            lines=[
-                headline,
-                f"Case {case.case_id}: instance {case.instance_id} in account {case.account_id}, {case.region}",
-                *lines,
-                *(
-                    [f"Follow it: {self._ui_url}/dags/forensic_case/runs/{case.run_id}"]
-                    if self._ui_url and case.run_id
-                    else []
-                ),
-            ],
-            facts={
-                "event": event,
-                "case_id": case.case_id,
-                "instance_id": case.instance_id,
-                "account_id": case.account_id,
-                "region": case.region,
-                **facts,
-            },
-        )
+    def mark_failed(self, step: str, error: ForensicsError) -> None:
+        """Record that a part of a step failed, without a message; it is a gap of the case until it is cleared."""
+        failure = StepFailure(step=step, cause=str(error), next_action=error.next_action, at=datetime.now(UTC))
+        self.gateways.store.fail(self.case_id, failure)
+
+    def clear_failed(self, step: str) -> None:
+        """Remove the failure of a step, or of a part of one, that has succeeded since."""
+        self.gateways.store.clear_failure(self.case_id, step)
 
     def fail(self, failure: StepFailure) -> None:
-        """Record a step's failure and page people: the step, the cause, what to do next."""
+        """Record a step's failure and notify people: the step, the cause, what to do next."""
         self.gateways.store.fail(self.case_id, failure)
         self.note(f"FAILED {failure.step}: {failure.cause[:500]}", kind=TimelineKind.FAILURE)
         self.announce(
@@ -307,10 +295,6 @@ class CaseRecorder:
             facts={"step": failure.step, "cause": failure.cause[:2000], "next_action": failure.next_action},
             once=False,
         )
-
-    def gaps(self) -> list[str]:
-        """What the plan wanted and is not there."""
-        return gaps(self.view())
 
 
 def open_recorder(hook: ForensicsHook, case_id: str, *, step: str) -> CaseRecorder:

@@ -1,4 +1,4 @@
-"""Hash stored evidence again before anything reads it (R5)."""
+"""Hash stored evidence again before anything reads it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from forensics.models.evidence import LIST_SUBJECT, Digest, Evidence
 
 
 def rehash(archive: EvidenceArchive, recorder: CaseRecorder, evidence: Evidence) -> str:
-    """Compute the digest of a stored item again in the forensic account and compare it with the recorded ones (R5).
+    """Compute the digest of a stored item again in the forensic account and compare it with the recorded ones.
 
     To be called before anything analyses the item. Returns the digest; a difference raises
     :class:`DigestMismatchError`, which is never retried.
@@ -32,12 +32,12 @@ def rehash(archive: EvidenceArchive, recorder: CaseRecorder, evidence: Evidence)
         latest=True,
     )
     found = _sha256(archive.stream(version))
-    # a digest of something else than the object says nothing about the object
+    # Digests of other bytes than the object say nothing about it.
     of_object = [d for d in evidence.digests if d.algorithm == "sha256" and d.subject != LIST_SUBJECT]
     wrong = [d for d in of_object if d.value != found]
     if wrong:
-        said = "; ".join(f"{d.source} said {d.value} for {d.subject}" for d in wrong)
-        msg = f"{evidence.evidence_id}: the stored object {evidence.uri} has SHA-256 {found} now, but {said}"
+        stated = "; ".join(f"{d.source} said {d.value} for {d.subject}" for d in wrong)
+        msg = f"{evidence.evidence_id}: the stored object {evidence.uri} has SHA-256 {found} now, but {stated}"
         raise DigestMismatchError(msg)
     again = Digest(value=found, subject="the stored object, read again before analysis", source="control-plane")
     recorder.custody(

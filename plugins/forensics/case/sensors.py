@@ -14,10 +14,10 @@ ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"}
 
 
 class CaseStepSensor(BaseSensorOperator):
-    """Wait until a step of the case's run has ended, then go on when the step did not do its work by itself.
+    """Wait until a step of the case's run has ended; skip unless the step has left the extended plan undone.
 
-    A step that has not started yet reads the plan when it starts, and so carries out an extended one without help:
-    then this task is skipped, and what follows it too. Waiting frees the worker slot (``mode="reschedule"``).
+    A step that has not started yet reads the extended plan when it starts and carries it out: then this task is skipped,
+    and what follows it too. Waiting frees the worker slot (``mode="reschedule"``).
 
     :param case_id: the case
     :param step: task id in ``forensic_case``
@@ -31,11 +31,11 @@ class CaseStepSensor(BaseSensorOperator):
         self.step = step
 
     def poke(self, context: Context) -> bool:
-        """Whether the step has ended without having done its work."""
+        """Whether the step has ended without success; raises ``AirflowSkipException`` when it succeeded."""
         hook = ForensicsHook()
         run_id = CaseStore.of(hook.own(), hook.settings).case(self.case_id).run_id or self.case_id
-        answer = context["ti"].get_task_states(dag_id="forensic_case", run_ids=[run_id], task_ids=[self.step])
-        state = answer.get(run_id, {}).get(self.step)
+        states = context["ti"].get_task_states(dag_id="forensic_case", run_ids=[run_id], task_ids=[self.step])
+        state = states.get(run_id, {}).get(self.step)
         self.log.info("%s of run %s: %s", self.step, run_id, state or "not started")
         if state == "success":
             msg = f"{self.step} of run {run_id} has carried out the extended plan"

@@ -1,14 +1,13 @@
-"""The one shape of every step: bind the case, do one thing, record it, tell the truth about failure."""
+"""The one shape of every step: bind the case, do one thing, record it, and record honestly when it fails."""
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
-from airflow.sdk import BaseOperator, Context
+from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
@@ -20,27 +19,38 @@ from airflow.sdk.exceptions import (
 
 from forensics.aws.hook import CaseSessions, ForensicsHook
 from forensics.aws.polling import PollTrigger
+from forensics.case.links import CaseLink
 from forensics.case.recorder import CaseRecorder, open_recorder
 from forensics.correlation import case_context
 from forensics.errors import CaseError, ForensicsError
+from forensics.models.base import CASE_ID_FORM
 from forensics.models.case import StepFailure
 from forensics.settings import Settings, get_settings
 
-CASE_ID_FORM = re.compile(r"fc-[0-9]{8}-[0-9a-f]{10}")
 CASE_ID = "{{ ti.xcom_pull(task_ids='open_case') }}"
-Json = dict[str, Any] | list[Any] | str | None
+# What a step returns: small JSON, for XCom.
+Json = Mapping[str, object] | Sequence[object] | str | None
+
+
+class Timing(TypedDict):
+    """Arguments that every trigger takes: seconds between two looks, the end of the wait (POSIX time), who ends the task."""
+
+    poll: float
+    deadline: float
+    ends_task: bool
 
 
 class ForensicOperator(BaseOperator):
     """A step of a case.
 
-    Subclasses implement :meth:`act`, and :meth:`resume` when they defer. An error is recorded in the case and sent to
-    people when it is final; before that Airflow retries. Whatever a step does can be done again: clearing is safe.
+    Subclasses implement :meth:`act`, and :meth:`resume` when they defer. A final error is recorded in the case and people
+    are notified; before that Airflow retries. Whatever a step does can be done again: clearing is safe.
 
     :param case_id: the case; by default the one that ``open_case`` returned
     """
 
     template_fields: tuple[str, ...] = ("case_id",)
+    operator_extra_links: Collection[BaseOperatorLink] = (CaseLink(),)
 
     def __init__(self, *, case_id: str = CASE_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -50,14 +60,14 @@ class ForensicOperator(BaseOperator):
     # ------------------------------------------------------------------ for subclasses
     @abstractmethod
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
-        """Do the step's work."""
+        """Do the step's work; the result is the task's XCom."""
 
-    def resume(self, recorder: CaseRecorder, payload: dict[str, Any], context: Context) -> Json:
-        """Go on after a wait that ended well; by default hand its payload on."""
+    def resume(self, recorder: CaseRecorder, payload: dict[str, object], context: Context) -> Json:
+        """Continue after a wait that ended well; by default its payload is the result."""
         return payload
 
     def on_final_failure(self, recorder: CaseRecorder, cause: str) -> None:
-        """Record what the failure means for evidence or containment (and clean up)."""
+        """Record what the failure means for evidence or containment, and clean up."""
 
     @property
     def settings(self) -> Settings:
@@ -66,10 +76,10 @@ class ForensicOperator(BaseOperator):
 
     @property
     def sessions(self) -> CaseSessions:
-        """The case's sessions in AWS; there while :meth:`act` or :meth:`resume` runs."""
+        """The case's sessions in AWS, available while :meth:`act` or :meth:`resume` runs."""
         if self._sessions is None:
             msg = f"{self.task_id} has no case yet"
-            raise CaseError(msg, next_action="this is a fault of the step: it asked for AWS outside of its work")
+            raise CaseError(msg, next_action="this is a defect of the step: it used AWS outside of act and resume")
         return self._sessions
 
     def wait(self, trigger: PollTrigger) -> None:
@@ -77,8 +87,8 @@ class ForensicOperator(BaseOperator):
         left = max(60.0, trigger.deadline - datetime.now(UTC).timestamp() + 120)
         self.defer(trigger=trigger, method_name="resume_after_wait", timeout=timedelta(seconds=left))
 
-    def timing(self, seconds: float, *, ends_task: bool = False) -> dict[str, Any]:
-        """Arguments that every trigger takes."""
+    def timing(self, seconds: float, *, ends_task: bool = False) -> Timing:
+        """Arguments that every trigger takes; the wait may take ``seconds``."""
         settings = self.settings
         return {
             "poll": settings.poll_seconds,
@@ -88,13 +98,13 @@ class ForensicOperator(BaseOperator):
 
     # ------------------------------------------------------------------ the shape
     def execute(self, context: Context) -> Json:
-        """Airflow's entry."""
+        """What Airflow calls: :meth:`act`, guarded."""
         return self._guarded(context, lambda recorder: self.act(recorder, context))
 
-    def resume_after_wait(self, context: Context, event: dict[str, Any]) -> Json:
-        """Airflow's entry after a deferral."""
+    def resume_after_wait(self, context: Context, event: dict[str, object]) -> Json:
+        """What Airflow calls after a deferral: :meth:`resume`, guarded."""
 
-        def go_on(recorder: CaseRecorder) -> Json:
+        def proceed(recorder: CaseRecorder) -> Json:
             payload = dict(event)
             if not payload.pop("ok", False):
                 raise self.wait_failed(
@@ -102,18 +112,18 @@ class ForensicOperator(BaseOperator):
                 )
             return self.resume(recorder, payload, context)
 
-        return self._guarded(context, go_on)
+        return self._guarded(context, proceed)
 
     def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
         """The error that a failed wait becomes."""
         return ForensicsError(cause, next_action=next_action or None)
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Airflow's entry after a deferral; a wait that Airflow itself gave up is a failed step like any other."""
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, object] | None, context: Context) -> object:
+        """What Airflow calls after a deferral; a wait that Airflow itself ended is a failed step like any other."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except (TaskDeferralError, TaskDeferralTimeout) as error:
-            cause = f"the wait was given up: {error}"
+            cause = f"Airflow ended the wait: {error}"
 
             def give_up(recorder: CaseRecorder) -> Json:
                 raise self.wait_failed(cause, "look at the resource in AWS, then clear the task") from None
@@ -130,19 +140,21 @@ class ForensicOperator(BaseOperator):
                 result = work(recorder)
             except TaskDeferred as deferral:
                 if getattr(deferral.trigger, "ends_task", False):
-                    # The task may end in the triggerer: an earlier failure of it is over now or will be recorded again.
-                    recorder.gateways.store.clear_failure(recorder.case_id, self.task_id)
+                    # The task may end in the triggerer: an earlier failure of it is over now or will be recorded again,
+                    # and Airflow writes the links of tasks only that end in a worker.
+                    recorder.clear_failed(self.task_id)
+                    self._store_links(context)
                 raise
             except AirflowSkipException:
-                recorder.gateways.store.clear_failure(recorder.case_id, self.task_id)
+                recorder.clear_failed(self.task_id)
                 raise
             except AirflowException:
                 raise
             except Exception as error:
-                # The operator's edge is one of two places that may catch everything: whatever failed, the case says so.
+                # The operator's edge is one of two places that may catch everything: whatever failed, the case records it.
                 self._failed(recorder, error, context)
                 raise
-            recorder.gateways.store.clear_failure(recorder.case_id, self.task_id)
+            recorder.clear_failed(self.task_id)
             return result
 
     def _bind(self) -> CaseRecorder:
@@ -150,6 +162,12 @@ class ForensicOperator(BaseOperator):
         recorder = open_recorder(hook, self.case_id, step=self.task_id)
         self._sessions = hook.for_case(recorder.case)
         return recorder
+
+    def _store_links(self, context: Context) -> None:
+        for link in self.operator_extra_links:
+            # As Airflow's own task runner does, with the task instance for its key.
+            address = link.get_link(self, ti_key=context["ti"])  # type: ignore[arg-type]
+            context["ti"].xcom_push(key=link.xcom_key, value=address)
 
     def _failed(self, recorder: CaseRecorder, error: Exception, context: Context) -> None:
         ti = context["ti"]
@@ -163,7 +181,7 @@ class ForensicOperator(BaseOperator):
         try:
             self.on_final_failure(recorder, cause)
         except Exception as second:
-            # Recording must not hide the failure itself; both are told.
+            # Recording must not hide the failure itself: both are in the message.
             self.log.exception("recording the failure failed too")
             cause = f"{cause} (and recording it failed: {second})"
         recorder.fail(

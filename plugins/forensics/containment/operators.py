@@ -9,6 +9,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics import case_keys
+from forensics.case.links import CaseLink, ReleaseRunLink
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
 from forensics.containment.announcements import (
@@ -79,6 +80,8 @@ class IsolateTargetOperator(_ContainmentOperator):
 
     Nothing is ever undone when a later step fails: a failure leaves the target more closed, never less.
     """
+
+    operator_extra_links = (CaseLink(), ReleaseRunLink())
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Carry out what is open of the plan; a plan that waits for a person is left to ``plan_containment``."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+
+from pydantic import JsonValue
 
 from forensics.aws.ebs import EbsGateway
 from forensics.aws.s3_archive import EvidenceArchive, StoredVersion
-from forensics.custody import signatures
 from forensics.custody.audit_rules import (  # fmt: skip
     AuditedObject,
     AuditReport,
     Difference,
+    head_differences,
     object_differences,
     snapshot_differences,
 )
@@ -25,11 +24,9 @@ from forensics.models.custody import AuditedSnapshot
 from forensics.models.evidence import DiskEvidence, Evidence
 from forensics.naming import case_prefix
 
-Beat = Callable[[str], None]
-
 
 class CaseAudit:
-    """One audit; every difference is collected, none ends it early."""
+    """One audit; every difference is collected, none ends it early. ``progress`` gets what is being read."""
 
     def __init__(
         self,
@@ -39,14 +36,14 @@ class CaseAudit:
         archive: EvidenceArchive,
         accounts: Callable[[str, str], EbsGateway],
         legal_hold: bool,
-        beat: Beat,
+        progress: Callable[[str], None],
     ) -> None:
         self._case_id = case_id
         self._ledger = ledger
         self._archive = archive
         self._accounts = accounts
         self._legal_hold = legal_hold
-        self._beat = beat
+        self._progress = progress
         self._wrong: list[Difference] = []
 
     def run(self, evidence: Sequence[Evidence]) -> AuditReport:
@@ -55,21 +52,22 @@ class CaseAudit:
         events = self._events()
         objects = self._objects()
         self._wrong += object_differences(objects, events=events, now=now, legal_hold=self._legal_hold)
-        heads = self._heads(objects)
+        heads = self._ledger.signed_heads(self._case_id)
+        self._wrong += head_differences(heads, key=self._ledger.key.public_key(), stored={o.uri for o in objects})
         snapshots, recorded = self._snapshots(evidence)
         self._wrong += snapshot_differences(snapshots, recorded=recorded, now=now)
         return AuditReport(
             case_id=self._case_id,
             at=now,
             events=len(events),
-            heads=heads,
+            heads=len(heads),
             objects=len(objects),
             size_bytes=sum(o.size_bytes for o in objects),
             snapshots=len(snapshots),
             differences=tuple(self._wrong),
         )
 
-    def _events(self) -> list[dict[str, Any]]:
+    def _events(self) -> list[dict[str, JsonValue]]:
         try:
             events, _ = self._ledger.verified(self._case_id)
         except CustodyError as error:
@@ -86,7 +84,7 @@ class CaseAudit:
         found = []
         for number, (key, versions) in enumerate(by_key.items(), start=1):
             first = versions[0]
-            self._beat(f"object {number} of {len(by_key)}: {first.uri}, {first.size_bytes} bytes")
+            self._progress(f"object {number} of {len(by_key)}: {first.uri}, {first.size_bytes} bytes")
             lock = self._archive.lock(first)
             found.append(
                 AuditedObject(
@@ -103,25 +101,6 @@ class CaseAudit:
             )
         return found
 
-    def _heads(self, objects: Sequence[AuditedObject]) -> int:
-        """Every signed head is where it was stored, and its signature fits the signing key; returns how many."""
-        there = {o.uri: o for o in objects}
-        key = self._ledger.public_key()
-        heads = self._ledger.signed_heads(self._case_id)
-        for head in heads:
-            part = f"signed head {head['seq']} ({head['phase']})"
-            der = base64.b64decode(head["public_key_der"])
-            if head["key_arn"] == key.arn and der != key.der:
-                self._wrong.append(Difference(part=part, what=f"was not signed with the key {key.arn}"))
-            elif not signatures.fits(head["statement"].encode(), signature=head["signature"], public_key_der=der):
-                self._wrong.append(Difference(part=part, what="its signature does not fit its statement"))
-            said = json.loads(head["statement"])
-            if (said.get("seq"), said.get("head")) != (head["seq"], head["head"]):
-                self._wrong.append(Difference(part=part, what="its statement speaks of another head"))
-            if head["uri"] not in there:
-                self._wrong.append(Difference(part=part, what=f"its locked object {head['uri']} is gone"))
-        return len(heads)
-
     def _snapshots(self, evidence: Sequence[Evidence]) -> tuple[list[AuditedSnapshot], dict[str, str]]:
         found: list[AuditedSnapshot] = []
         recorded: dict[str, str] = {}
@@ -137,6 +116,6 @@ class CaseAudit:
                 lock = item.lock.get(lock_name)
                 if lock and lock.until:
                     recorded[snapshot_id] = lock.until
-                self._beat(f"snapshot {snapshot_id}")
+                self._progress(f"snapshot {snapshot_id}")
                 found.append(self._accounts(account, region).audited(snapshot_id))
         return found, recorded

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+import json
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
+from forensics.custody import signatures
 from forensics.custody.chain import stated_digests
 from forensics.models.base import Model, Utc
-from forensics.models.custody import AuditedSnapshot
+from forensics.models.custody import AuditedSnapshot, SignedHead, SigningKey
 
 
 class Difference(Model):
-    """Something that is not as it was: where, and what."""
+    """One thing that is not as it was recorded: where, and what."""
 
     part: str
     what: str
@@ -49,10 +51,10 @@ class AuditReport(Model):
 
 
 def object_differences(
-    found: Sequence[AuditedObject], *, events: Sequence[Mapping[str, Any]], now: datetime, legal_hold: bool
+    found: Sequence[AuditedObject], *, events: Sequence[Mapping[str, object]], now: datetime, legal_hold: bool
 ) -> list[Difference]:
     """Objects that changed, are gone, were replaced or hidden, or have lost their protection."""
-    stated = {uri: (sha256, event["seq"]) for event in events for uri, sha256 in stated_digests(dict(event))}
+    stated = {uri: (sha256, str(event["seq"])) for event in events for uri, sha256 in stated_digests(dict(event))}
     wrong = []
     for item in found:
         wrong += [Difference(part=item.uri, what=what) for what in _object(item, stated, now=now, hold=legal_hold)]
@@ -65,7 +67,7 @@ def object_differences(
     return wrong
 
 
-def _object(item: AuditedObject, stated: dict[str, tuple[str, int]], *, now: datetime, hold: bool) -> list[str]:
+def _object(item: AuditedObject, stated: dict[str, tuple[str, str]], *, now: datetime, hold: bool) -> list[str]:
     wrong = []
     if item.uri in stated and stated[item.uri][0] != item.sha256:
         sha256, seq = stated[item.uri]
@@ -77,7 +79,25 @@ def _object(item: AuditedObject, stated: dict[str, tuple[str, int]], *, now: dat
     if item.mode not in {"GOVERNANCE", "COMPLIANCE"} or item.until is None or item.until <= now:
         wrong.append(f"is not locked (mode {item.mode}, until {item.until})")
     if hold and not item.legal_hold:
-        wrong.append("has no legal hold: it was taken away, or the object was stored without one")
+        wrong.append("has no legal hold: it was removed, or the object was stored without one")
+    return wrong
+
+
+def head_differences(heads: Sequence[SignedHead], *, key: SigningKey, stored: Collection[str]) -> list[Difference]:
+    """Signed heads whose signature is wrong, or whose locked object is not among the ``stored`` URIs."""
+    wrong = []
+    for head in heads:
+        part = f"signed head {head.seq} ({head.phase})"
+        der = base64.b64decode(head.public_key_der)
+        if head.key_arn == key.arn and der != key.der:
+            wrong.append(Difference(part=part, what=f"was not signed with the key {key.arn}"))
+        elif not signatures.fits(head.statement.encode(), signature=head.signature, public_key_der=der):
+            wrong.append(Difference(part=part, what="its signature does not fit its statement"))
+        statement = json.loads(head.statement)
+        if (statement.get("seq"), statement.get("head")) != (head.seq, head.head):
+            wrong.append(Difference(part=part, what="its statement names another head"))
+        if head.uri not in stored:
+            wrong.append(Difference(part=part, what=f"its locked object {head.uri} is gone"))
     return wrong
 
 

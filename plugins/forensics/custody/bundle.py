@@ -5,15 +5,14 @@ Pure: what the files are and how an archive holds them. ``verifier/`` checks bun
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from forensics.custody.chain import canonical
 from forensics.errors import EvidenceTransferError
 from forensics.models.base import Model, format_utc
+from forensics.models.custody import SigningKey
 from forensics.naming import case_prefix
 
 SCHEMA = "forensics.bundle/1"
@@ -38,14 +37,14 @@ Check it with forensics-verify (Python and the package "cryptography"; no AWS, n
 
   forensics-verify --fingerprint {fingerprint} <this file>
 
-Get the fingerprint from somebody other than who gave you this file. By hand: `openssl dgst -sha384 -verify keys/….pem
+Get the fingerprint from somebody other than who gave you this file. To check it manually: `openssl dgst -sha384 -verify keys/….pem
 -signature <bundle.sig.json's signature, base64-decoded> bundle.json`, and `sha256sum` of every file.
 
 No claim is made as to the suitability of the contents as evidence in a court of law.
 """
 
 
-class Entry(Model):
+class BundleEntry(Model):
     """One line of the manifest; ``included`` is false for an object that is listed by its digest only."""
 
     path: str
@@ -55,29 +54,17 @@ class Entry(Model):
     version_id: str | None = None
     included: bool = True
 
-    def as_listed(self) -> dict[str, Any]:
-        """The manifest's form."""
+    def as_listed(self) -> dict[str, object]:
+        """The line as the manifest has it."""
         common = {"path": self.path, "bytes": self.size_bytes, "sha256": self.sha256}
         if self.uri is None:
             return common
         return {**common, "uri": self.uri, "version_id": self.version_id, "included": self.included}
 
 
-class SigningKey(Model):
-    """A public key of the bundle."""
-
-    arn: str
-    der: bytes
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the DER form (SubjectPublicKeyInfo), in hex."""
-        return hashlib.sha256(self.der).hexdigest()
-
-    @property
-    def path(self) -> str:
-        """Its file in the bundle."""
-        return f"keys/{self.fingerprint[:16]}.pem"
+def key_path(key: SigningKey) -> str:
+    """Where a public key lies in the bundle."""
+    return f"keys/{key.fingerprint[:16]}.pem"
 
 
 def object_path(case_id: str, key: str) -> str:
@@ -91,10 +78,10 @@ def manifest(
     exported_at: datetime,
     exported_by: str,
     product: str,
-    events: Sequence[dict[str, Any]],
+    events: Sequence[Mapping[str, object]],
     keys: Sequence[SigningKey],
-    files: Sequence[Entry],
-    objects: Sequence[Entry],
+    files: Sequence[BundleEntry],
+    objects: Sequence[BundleEntry],
 ) -> bytes:
     """Canonical bytes of ``bundle.json``."""
     return canonical(
@@ -105,14 +92,14 @@ def manifest(
             "exported_by": exported_by,
             "product": product,
             "ledger": {"path": LEDGER, "events": len(events), "head": events[-1]["digest"] if events else ""},
-            "keys": [{"path": k.path, "sha256": k.fingerprint, "arn": k.arn} for k in keys],
+            "keys": [{"path": key_path(k), "sha256": k.fingerprint, "arn": k.arn} for k in keys],
             "files": [f.as_listed() for f in files],
             "objects": [o.as_listed() for o in objects],
         }
     )
 
 
-def ledger_lines(events: Sequence[dict[str, Any]]) -> bytes:
+def ledger_lines(events: Sequence[Mapping[str, object]]) -> bytes:
     """``ledger.jsonl``: the events exactly as they were hashed."""
     return b"".join(canonical(event) + b"\n" for event in events)
 

@@ -7,17 +7,17 @@ import hashlib
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.aws.s3_archive import EvidenceArchive, StoredVersion
 from forensics.custody import bundle
-from forensics.custody.bundle import Entry, SigningKey
+from forensics.custody.bundle import BundleEntry, key_path
 from forensics.custody.chain import canonical, stated_digests
-from forensics.custody.ledger import ALGORITHM, CustodyLedger
+from forensics.custody.ledger import CustodyLedger
 from forensics.errors import CustodyChainError, DigestMismatchError
 from forensics.models.base import Model
+from forensics.models.custody import SIGNATURE_ALGORITHM, SigningKey
 from forensics.naming import case_prefix
 
 MIB = 1024 * 1024
@@ -42,8 +42,8 @@ class CaseExport:
         self._store = store
         self._ledger = ledger
         self._archive = archive
-        self._objects: list[Entry] = []
-        self._files: list[Entry] = []
+        self._objects: list[BundleEntry] = []
+        self._files: list[BundleEntry] = []
         self.manifest = b""
 
     def chunks(self, extra: dict[str, bytes] | None = None) -> Iterator[bytes]:
@@ -54,14 +54,14 @@ class CaseExport:
         case_id = self._order.case_id
         events = [data for _, data in self._store.items(case_id, case_keys.CUSTODY_EVENT)]
         if not events:
-            msg = f"case {case_id} has no custody ledger: there is nothing to export"
+            msg = f"case {case_id} has no custody ledger, so nothing can be exported"
             raise CustodyChainError(msg, next_action="check the case id")
-        known = {uri: sha256 for event in events for uri, sha256 in stated_digests(event)}
+        known = dict(pair for event in events for pair in stated_digests(event))
         for version in self._originals():
             yield from self._object(version, known.get(version.uri))
         keys = self._keys()
         for path, body in {**self._records(events, keys), **(extra or {})}.items():
-            self._files.append(Entry(path=path, size_bytes=len(body), sha256=hashlib.sha256(body).hexdigest()))
+            self._files.append(BundleEntry(path=path, size_bytes=len(body), sha256=hashlib.sha256(body).hexdigest()))
             yield from bundle.member(path, body)
         yield from self._signed(events, keys)
         yield bundle.END
@@ -97,7 +97,7 @@ class CaseExport:
         if included:
             yield bundle.padding(version.size_bytes)
         self._objects.append(
-            Entry(
+            BundleEntry(
                 path=path,
                 size_bytes=version.size_bytes,
                 sha256=found,
@@ -112,21 +112,21 @@ class CaseExport:
         found = {
             key.fingerprint: key
             for head in self._ledger.signed_heads(self._order.case_id)
-            for key in [SigningKey(arn=head["key_arn"], der=base64.b64decode(head["public_key_der"]))]
+            for key in [SigningKey(arn=head.key_arn, der=base64.b64decode(head.public_key_der))]
         }
-        signer = self._ledger.public_key()
+        signer = self._ledger.key.public_key()
         return list({**found, signer.fingerprint: signer}.values())
 
-    def _records(self, events: list[dict[str, Any]], keys: list[SigningKey]) -> dict[str, bytes]:
-        signer = self._ledger.public_key().fingerprint
-        text = bundle.README.format(case_id=self._order.case_id, algorithm=ALGORITHM, fingerprint=signer)
+    def _records(self, events: list[dict[str, object]], keys: list[SigningKey]) -> dict[str, bytes]:
+        signer = self._ledger.key.public_key().fingerprint
+        text = bundle.README.format(case_id=self._order.case_id, algorithm=SIGNATURE_ALGORITHM, fingerprint=signer)
         return {
             bundle.LEDGER: bundle.ledger_lines(events),
-            **{key.path: _pem(key.der) for key in keys},
+            **{key_path(key): _pem(key.der) for key in keys},
             "README.txt": text.encode(),
         }
 
-    def _signed(self, events: list[dict[str, Any]], keys: list[SigningKey]) -> Iterator[bytes]:
+    def _signed(self, events: list[dict[str, object]], keys: list[SigningKey]) -> Iterator[bytes]:
         order = self._order
         self.manifest = bundle.manifest(
             case_id=order.case_id,
@@ -138,9 +138,9 @@ class CaseExport:
             files=self._files,
             objects=self._objects,
         )
-        made = self._ledger.sign(self.manifest, what=f"the bundle of {order.case_id}")
+        made = self._ledger.key.sign(self.manifest, what=f"the bundle of {order.case_id}")
         record = {
-            "algorithm": ALGORITHM,
+            "algorithm": SIGNATURE_ALGORITHM,
             "key_arn": made.key.arn,
             "key_sha256": made.key.fingerprint,
             "signature": made.signature,

@@ -6,11 +6,11 @@ Canonical JSON is RFC 8785; digests are SHA-256 in lower-case hex. The first lin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import rfc8785
+from pydantic import JsonValue
 
 from forensics.errors import CustodyChainError
 from forensics.models.custody import CustodyAction, CustodyEvent, CustodyFacts
@@ -19,12 +19,12 @@ from forensics.models.evidence import Digest
 GENESIS = "0" * 64
 
 
-def canonical(value: Any) -> bytes:
-    """RFC 8785 bytes of a JSON value."""
-    return rfc8785.dumps(value)
+def canonical(value: object) -> bytes:
+    """RFC 8785 bytes of a JSON value; raises ``rfc8785.CanonicalizationError`` for anything that JSON does not have."""
+    return rfc8785.dumps(value)  # type: ignore[arg-type]  # its own type for JSON is private
 
 
-def event_digest(event: dict[str, Any]) -> str:
+def event_digest(event: Mapping[str, object]) -> str:
     """Digest of an event's JSON form without its own ``digest``."""
     return hashlib.sha256(canonical({k: v for k, v in event.items() if k != "digest"})).hexdigest()
 
@@ -38,11 +38,11 @@ def next_event(
     actor: str,
     at: datetime,
     evidence_id: str | None = None,
-    detail: dict[str, Any] | None = None,
+    detail: Mapping[str, object] | None = None,
     facts: CustodyFacts | None = None,
 ) -> CustodyEvent:
     """Make the link that follows ``previous``."""
-    # Everything that is said is written out (also "sha256", a default), everything that is not said is left out.
+    # What is stated is written out (also "sha256", a default); what is not stated is left out.
     plain = {k: v for k, v in facts.model_dump(mode="json").items() if v} if facts else {}
     said = {"facts": CustodyFacts.model_validate(plain)} if plain else {}
     draft = CustodyEvent(
@@ -53,21 +53,21 @@ def next_event(
         actor=actor,
         at=at,
         evidence_id=evidence_id,
-        detail=detail or {},
+        detail=dict(detail or {}),
         digest=GENESIS,
         **said,
     )
     return draft.model_copy(update={"digest": event_digest(stored_form(draft))})
 
 
-def stored_form(event: CustodyEvent) -> dict[str, Any]:
+def stored_form(event: CustodyEvent) -> dict[str, JsonValue]:
     """An event as it is stored and hashed: the fields that it was written with, and no defaults of newer versions."""
     return {k: v for k, v in event.model_dump(mode="json", exclude_unset=True).items() if k != "facts" or v is not None}
 
 
-def stated_digests(event: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def stated_digests(event: object) -> Iterator[tuple[str, str]]:
     """(S3 URI, SHA-256) of every object that an event speaks of: any JSON object in it with ``uri`` and ``sha256``."""
-    waiting: list[Any] = [event]
+    waiting: list[object] = [event]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
@@ -96,27 +96,32 @@ def verify_chain(events: Sequence[CustodyEvent]) -> str:
     return previous
 
 
-def facts_of(detail: dict[str, Any]) -> CustodyFacts:
+def facts_of(detail: Mapping[str, object]) -> CustodyFacts:
     """The facts that an event's detail holds, lifted into their fixed places.
 
     Steps write ``uri``, ``version_id``, ``bytes``, ``sha256``, ``snapshot_id``, ``volume_id``, ``instance_id``,
     ``document`` (or ``document_sha256``), ``tool`` and ``outcome`` into ``detail``; readers look here.
     """
     places = ("uri", "version_id", "snapshot_id", "copy_id", "volume_id", "instance_id", "command_id")
-    found: dict[str, Any] = {"location": {k: detail[k] for k in places if detail.get(k)}}
-    if isinstance(detail.get("sha256"), str):
-        found["digests"] = (
-            Digest(value=detail["sha256"], subject="the object named in location", source="control-plane"),
-        )
-    if isinstance(detail.get("bytes"), int):
-        found["size_bytes"] = detail["bytes"]
-    document = detail.get("document")
-    named = {str(k): str(v) for k, v in document.items()} if isinstance(document, dict) else {}
+    sha256, size, tool = detail.get("sha256"), detail.get("bytes"), detail.get("tool")
+    document = _texts(detail.get("document"))
     if detail.get("document_sha256"):
-        named["sha256"] = str(detail["document_sha256"])
-    found["document"] = named
-    if isinstance(detail.get("tool"), dict):
-        found["tool"] = {str(k): str(v) for k, v in detail["tool"].items()}
+        document["sha256"] = str(detail["document_sha256"])
     result = detail.get("outcome") or detail.get("status")
-    found["result"] = str(result) if result else None
-    return CustodyFacts(**{name: value for name, value in found.items() if value})
+    found: dict[str, object] = {
+        "location": {name: detail[name] for name in places if detail.get(name)},
+        "digests": (_of_object(sha256),) if isinstance(sha256, str) else (),
+        "size_bytes": size if isinstance(size, int) else None,
+        "document": document,
+        "tool": _texts(tool),
+        "result": str(result) if result else None,
+    }
+    return CustodyFacts.model_validate({name: value for name, value in found.items() if value})
+
+
+def _of_object(sha256: str) -> Digest:
+    return Digest(value=sha256, subject="the object named in location", source="control-plane")
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""The custody ledger: append with a condition on the head, sign the head, store it under Object Lock (R9, R10)."""
+"""The custody ledger: append with a condition on the head, sign the head, store it under Object Lock."""
 
 from __future__ import annotations
 
@@ -7,33 +7,37 @@ import hashlib
 import json
 import random
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from forensics import case_keys
 from forensics.aws.attributes import from_item, to_item
 from forensics.aws.case_items import case_pk
 from forensics.aws.case_store import CaseStore
-from forensics.aws.error_map import aws_errors, error_code
+from forensics.aws.error_map import aws_errors
+from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.aws.s3 import EvidenceStore
 from forensics.aws.session import AwsSession
-from forensics.custody.bundle import SigningKey
 from forensics.custody.chain import GENESIS, canonical, next_event, stored_form, verify_chain
-from forensics.errors import AwsError, CaseError, ConflictError, CustodyChainError
+from forensics.errors import CaseError, ConflictError, CustodyChainError
 from forensics.models.base import Model, format_utc
-from forensics.models.custody import CustodyAction, CustodyEvent, CustodyFacts
+from forensics.models.custody import SIGNATURE_ALGORITHM, CustodyAction, CustodyEvent, CustodyFacts, SignedHead
 from forensics.naming import case_prefix
 from forensics.settings import Settings
 
-ALGORITHM = "ECDSA_SHA_384"
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import (
+        PutTypeDef,
+        TransactWriteItemTypeDef,
+        UniversalAttributeValueTypeDef,
+    )
+
+    _Item = dict[str, UniversalAttributeValueTypeDef]
+
 _TRIES = 12
-
-
-class Signature(Model):
-    """A signature in base64 and the key that made it."""
-
-    signature: str
-    key: SigningKey
+_FRESH = "attribute_not_exists(PK)"
 
 
 class LedgerHead(Model):
@@ -44,21 +48,19 @@ class LedgerHead(Model):
 
 
 class CustodyLedger:
-    """Append-only, hash-chained events of cases."""
+    """Append-only, hash-chained events of cases; ``key`` signs the chain's head."""
 
-    def __init__(self, client: Any, kms: Any, *, store: CaseStore, signing_key: str, actor: str) -> None:
+    def __init__(self, client: DynamoDBClient, *, key: SigningKeyGateway, store: CaseStore, actor: str) -> None:
         self._db = client
-        self._kms = kms
+        self.key = key
         self._store = store
-        self._signing_key = signing_key
         self._actor = actor
-        self._public: SigningKey | None = None
 
     @classmethod
     def of(cls, own: AwsSession, signer: AwsSession, settings: Settings, *, actor: str) -> Self:
         """The deployment's table under the base identity, its signing key under ``signer``."""
-        store = CaseStore.of(own, settings)
-        return cls(own.dynamodb, signer.kms, store=store, signing_key=settings.signing_key_id, actor=actor)
+        key, store = SigningKeyGateway.of(signer, settings), CaseStore.of(own, settings)
+        return cls(own.dynamodb, key=key, store=store, actor=actor)
 
     def head(self, case_id: str) -> tuple[int, str]:
         """(sequence number, digest) of the newest event; (0, 64 zeros) for an empty ledger."""
@@ -79,7 +81,7 @@ class CustodyLedger:
         action: CustodyAction,
         *,
         evidence_id: str | None = None,
-        detail: dict[str, Any] | None = None,
+        detail: Mapping[str, object] | None = None,
         facts: CustodyFacts | None = None,
         once: str | None = None,
     ) -> None:
@@ -108,45 +110,32 @@ class CustodyLedger:
         msg = (
             f"custody event {action.value} of {case_id} could not be appended in {_TRIES} tries: the head keeps moving"
         )
-        # Contention, not damage: the task's retry mends it.
+        # Contention, not damage: the task's retry gets through.
         raise CaseError(msg, next_action="clear the task; the ledger itself is intact")
 
     def _write(self, event: CustodyEvent, *, seq: int, once: str | None) -> None:
-        table, pk = self._store.table, {"S": case_pk(event.case_id)}
-        head = {
-            "PK": pk,
-            "SK": {"S": case_keys.LEDGER_HEAD},
-            "seq": {"N": str(event.seq)},
-            "data": to_item({"seq": event.seq, "digest": event.digest}),
+        head: PutTypeDef = {
+            "TableName": self._store.table,
+            "Item": {
+                **_item(event, case_keys.LEDGER_HEAD),
+                "seq": {"N": str(event.seq)},
+                "data": to_item({"seq": event.seq, "digest": event.digest}),
+            },
+            "ConditionExpression": _FRESH,
         }
-        record = {
-            "PK": pk,
-            "SK": {"S": f"{case_keys.CUSTODY_EVENT}{event.seq:08d}"},
-            "data": to_item(stored_form(event)),
-        }
-        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(PK)"}
         if seq:
-            condition = {
-                "ConditionExpression": "seq = :n",
-                "ExpressionAttributeValues": {":n": {"N": str(seq)}},
-            }
-        fresh = {"ConditionExpression": "attribute_not_exists(PK)"}
-        items = [
-            {"Put": {"TableName": table, "Item": head, **condition}},
-            {"Put": {"TableName": table, "Item": record, **fresh}},
-        ]
+            head["ConditionExpression"] = "seq = :n"
+            head["ExpressionAttributeValues"] = {":n": {"N": str(seq)}}
+        record = _item(event, f"{case_keys.CUSTODY_EVENT}{event.seq:08d}")
+        record["data"] = to_item(stored_form(event))
+        items: list[TransactWriteItemTypeDef] = [{"Put": head}, self._new(record)]
         if once:
-            items.append(
-                {
-                    "Put": {
-                        "TableName": table,
-                        "Item": {"PK": pk, "SK": {"S": f"{case_keys.LEDGER_ONCE}{once}"}},
-                        **fresh,
-                    }
-                }
-            )
+            items.append(self._new(_item(event, f"{case_keys.LEDGER_ONCE}{once}")))
         with aws_errors(f"append custody event {event.seq} of {event.case_id}"):
             self._db.transact_write_items(TransactItems=items)
+
+    def _new(self, item: _Item) -> TransactWriteItemTypeDef:
+        return {"Put": {"TableName": self._store.table, "Item": item, "ConditionExpression": _FRESH}}
 
     def _seen(self, case_id: str, once: str) -> bool:
         with aws_errors(f"read the ledger of {case_id}"):
@@ -158,7 +147,7 @@ class CustodyLedger:
         return "Item" in answer
 
     def events(self, case_id: str) -> list[CustodyEvent]:
-        """All events in order."""
+        """All events of a case in the order of their numbers."""
         return [CustodyEvent.model_validate(data) for _, data in self._store.items(case_id, case_keys.CUSTODY_EVENT)]
 
     def verified(self, case_id: str) -> tuple[list[CustodyEvent], str]:
@@ -181,31 +170,19 @@ class CustodyLedger:
         The signature is over the head's digest, and the chain up to it is recomputed, so nothing before it was changed.
         """
         events, _ = self.verified(case_id)
-        for _, data in self._store.items(case_id, case_keys.LEDGER_SIGNATURE):
-            statement = json.loads(data["statement"])
+        for signed in self.signed_heads(case_id):
+            statement = json.loads(signed.statement)
             seq = int(statement["seq"])
             if statement["case_id"] != case_id or not covers <= seq <= len(events):
                 continue
-            if statement["head"] == events[seq - 1].digest and self._verifies(data):
+            if statement["head"] == events[seq - 1].digest and self._verifies(signed):
                 return
         msg = f"custody ledger of {case_id}: no valid signature covers event {covers}"
         raise CustodyChainError(msg)
 
-    def _verifies(self, signed: dict[str, Any]) -> bool:
-        try:
-            with aws_errors(f"verify a signature of {self._signing_key}"):
-                answer = self._kms.verify(
-                    KeyId=self._signing_key,
-                    Message=hashlib.sha384(signed["statement"].encode()).digest(),
-                    MessageType="DIGEST",
-                    Signature=base64.b64decode(signed["signature"]),
-                    SigningAlgorithm=ALGORITHM,
-                )
-        except AwsError as error:
-            if error_code(error) == "KMSInvalidSignatureException":
-                return False
-            raise
-        return bool(answer["SignatureValid"])
+    def _verifies(self, signed: SignedHead) -> bool:
+        digest = hashlib.sha384(signed.statement.encode()).digest()
+        return self.key.verify(digest, base64.b64decode(signed.signature))
 
     def sign_head(self, case_id: str, *, phase: str, evidence: EvidenceStore) -> dict[str, str]:
         """Verify the chain, sign its head with KMS and put the signed statement under Object Lock.
@@ -223,11 +200,11 @@ class CustodyLedger:
             "signed_at": format_utc(datetime.now(UTC)),
         }
         message = canonical(statement)
-        made = self.sign(message, what=f"the ledger head of {case_id}")
+        made = self.key.sign(message, what=f"the ledger head of {case_id}")
         signed = {
             "statement": message.decode(),
             "signature": made.signature,
-            "algorithm": ALGORITHM,
+            "algorithm": SIGNATURE_ALGORITHM,
             "key_arn": made.key.arn,
             "public_key_der": base64.b64encode(made.key.der).decode(),
         }
@@ -237,33 +214,14 @@ class CustodyLedger:
             canonical({**signed, "events": [stored_form(e) for e in events]}),
             content_type="application/json",
         )
-        self._store.put_once(
-            case_id,
-            f"{case_keys.LEDGER_SIGNATURE}{len(events):08d}#{phase}",
-            {**signed, "seq": len(events), "head": head, "phase": phase, "uri": stored.uri},
-        )
+        record = SignedHead(seq=len(events), head=head, phase=phase, uri=stored.uri, **signed)
+        self._store.put_once(case_id, f"{case_keys.LEDGER_SIGNATURE}{len(events):08d}#{phase}", record)
         return {"head": head, "uri": stored.uri}
 
-    def sign(self, message: bytes, *, what: str) -> Signature:
-        """Sign the SHA-384 digest of ``message`` with the signing key."""
-        with aws_errors(f"sign {what} with {self._signing_key}"):
-            answer = self._kms.sign(
-                KeyId=self._signing_key,
-                Message=hashlib.sha384(message).digest(),
-                MessageType="DIGEST",
-                SigningAlgorithm=ALGORITHM,
-            )
-        key = SigningKey(arn=str(answer["KeyId"]), der=self.public_key().der)
-        return Signature(signature=base64.b64encode(answer["Signature"]).decode(), key=key)
-
-    def public_key(self) -> SigningKey:
-        """The public half of the signing key."""
-        if self._public is None:
-            with aws_errors(f"read the public key of {self._signing_key}"):
-                answer = self._kms.get_public_key(KeyId=self._signing_key)
-            self._public = SigningKey(arn=str(answer["KeyId"]), der=answer["PublicKey"])
-        return self._public
-
-    def signed_heads(self, case_id: str) -> list[dict[str, Any]]:
+    def signed_heads(self, case_id: str) -> list[SignedHead]:
         """Every signed head of the case, as recorded beside the ledger."""
-        return [data for _, data in self._store.items(case_id, case_keys.LEDGER_SIGNATURE)]
+        return [SignedHead.model_validate(data) for _, data in self._store.items(case_id, case_keys.LEDGER_SIGNATURE)]
+
+
+def _item(event: CustodyEvent, sk: str) -> _Item:
+    return {"PK": {"S": case_pk(event.case_id)}, "SK": {"S": sk}}

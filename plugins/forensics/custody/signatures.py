@@ -1,4 +1,4 @@
-"""Check what KMS signed, with the public key alone."""
+"""Checks what KMS signed, with the public key alone."""
 
 from __future__ import annotations
 

@@ -1,71 +1,43 @@
-"""Documents that people sign with the KMS key: the policy and the never-isolate list (R98)."""
+"""Documents that people sign with the KMS key: the policy and the never-isolate list."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hashlib
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
-from forensics.aws.error_map import aws_errors, error_code
+from forensics.aws.error_map import aws_errors
+from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.aws.session import AwsSession
-from forensics.custody.ledger import ALGORITHM
-from forensics.errors import AwsError, CustodyError
+from forensics.errors import CustodyError
 from forensics.settings import Settings
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 MAXIMUM_BYTES = 256 * 1024
-_WRONG = "KMSInvalidSignatureException"
 
 
 class SignatureError(CustodyError):
     """A signed document is missing, unsigned or altered."""
 
-    default_action = "find out who changed the document; then put it and its signature again (docs/policy.md)"
-
-
-class SignatureCheck:
-    """The signing key's word on a SHA-384 digest."""
-
-    def __init__(self, kms: Any, *, key_id: str) -> None:
-        self._kms = kms
-        self.key_id = key_id
-
-    @classmethod
-    def of(cls, session: AwsSession, settings: Settings) -> Self:
-        """The deployment's signing key."""
-        return cls(session.kms, key_id=settings.signing_key_id)
-
-    def valid(self, digest: bytes, signature: bytes) -> bool:
-        """Whether the signature is the key's; raises :class:`AwsError` when KMS cannot be asked."""
-        try:
-            with aws_errors(f"verify a signature with {self.key_id}"):
-                answer = self._kms.verify(
-                    KeyId=self.key_id,
-                    Message=digest,
-                    MessageType="DIGEST",
-                    Signature=signature,
-                    SigningAlgorithm=ALGORITHM,
-                )
-        except AwsError as error:
-            if error_code(error) == _WRONG:
-                return False
-            raise
-        return bool(answer["SignatureValid"])
+    default_action = "find out who changed the document, then upload it and its signature again (docs/policy.md)"
 
 
 class SignedDocuments:
     """Objects of the tools bucket, each beside ``<key>.sig``: the base64 of the signature over its SHA-384."""
 
-    def __init__(self, s3: Any, *, bucket: str, owner: str, check: SignatureCheck) -> None:
+    def __init__(self, s3: S3Client, *, bucket: str, owner: str, key: SigningKeyGateway) -> None:
         self._s3 = s3
         self._bucket = bucket
         self._owner = owner
-        self._check = check
+        self._signing_key = key
 
     @classmethod
-    def of(cls, session: AwsSession, settings: Settings, *, check: SignatureCheck) -> Self:
+    def of(cls, session: AwsSession, settings: Settings, *, key: SigningKeyGateway) -> Self:
         """The deployment's tools bucket."""
-        return cls(session.s3, bucket=settings.tools_bucket, owner=settings.forensic_account_id, check=check)
+        return cls(session.s3, bucket=settings.tools_bucket, owner=settings.forensic_account_id, key=key)
 
     def origin(self, key: str) -> str:
         """The document's name in messages."""
@@ -79,8 +51,8 @@ class SignedDocuments:
         except (binascii.Error, ValueError) as error:
             msg = f"{self.origin(key)}.sig is not the base64 of a signature"
             raise SignatureError(msg) from error
-        if not self._check.valid(hashlib.sha384(body).digest(), value):
-            msg = f"{self.origin(key)} is not what was signed with {self._check.key_id}"
+        if not self._signing_key.verify(hashlib.sha384(body).digest(), value):
+            msg = f"{self.origin(key)} is not what was signed with {self._signing_key.key_id}"
             raise SignatureError(msg)
         return body
 

@@ -206,8 +206,7 @@ class SnapshotCopies:
         return made
 
     def _lock(self, ebs: EbsGateway, snapshot_id: str) -> SnapshotLock:
-        lock = ebs.lock(snapshot_id, days=self._settings.retention_days)
-        return SnapshotLock.model_validate(lock, from_attributes=True)
+        return ebs.lock(snapshot_id, days=self._settings.retention_days)
 
     def _evidence_key(self) -> str:
         """The forensic account's evidence key in the Region that the copies go to."""

@@ -41,15 +41,11 @@ class SnapshotSet:
             )
         recorder.milestone(Milestone.SNAPSHOTS_STARTED)
         # All are locked before anything else happens: recording may fail, an unlocked snapshot may be deleted.
-        locks = {s.id: self._lock(s.id) for s in found}
+        locks = {s.id: self._ebs.lock(s.id, days=self._retention_days) for s in found}
         for snapshot in found:
             self._record(target, snapshot, locks[snapshot.id])
         self._record_instance_store(target)
         return sorted(s.id for s in found)
-
-    def _lock(self, snapshot_id: str) -> SnapshotLock:
-        lock = self._ebs.lock(snapshot_id, days=self._retention_days)
-        return SnapshotLock.model_validate(lock, from_attributes=True)
 
     def _earlier(self) -> list[Snapshot]:
         marks = {TAG_CASE: self._recorder.case_id, TAG_PURPOSE: SNAPSHOT_PURPOSE}

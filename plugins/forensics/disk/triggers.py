@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Unpack
 
 from forensics.aws.ebs import EbsGateway, raise_if_failed
-from forensics.aws.polling import PollTrigger, WaitResult
-from forensics.aws.triggers import ScopedTrigger
+from forensics.aws.polling import PollTrigger, Timing, WaitResult
+from forensics.aws.triggers import ScopedTiming, ScopedTrigger
 
 
 class SnapshotsCompletedTrigger(ScopedTrigger):
@@ -16,11 +17,11 @@ class SnapshotsCompletedTrigger(ScopedTrigger):
     :param snapshot_ids: the snapshots
     """
 
-    def __init__(self, *, snapshot_ids: list[str], **kwargs: Any) -> None:
+    def __init__(self, *, snapshot_ids: list[str], **kwargs: Unpack[ScopedTiming]) -> None:
         super().__init__(**kwargs)
         self.snapshot_ids = snapshot_ids
 
-    def arguments(self) -> dict[str, object]:
+    def arguments(self) -> Mapping[str, object]:
         return {"scope": self.scope, "snapshot_ids": self.snapshot_ids}
 
     def waiting_for(self) -> str:
@@ -41,11 +42,11 @@ class QuotaPauseTrigger(PollTrigger):
     :param until: Unix time
     """
 
-    def __init__(self, *, until: float, **kwargs: Any) -> None:
+    def __init__(self, *, until: float, **kwargs: Unpack[Timing]) -> None:
         super().__init__(**kwargs)
         self.until = until
 
-    def arguments(self) -> dict[str, object]:
+    def arguments(self) -> Mapping[str, object]:
         return {"until": self.until}
 
     def waiting_for(self) -> str:

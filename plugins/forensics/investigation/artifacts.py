@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from forensics import case_keys
 from forensics.aws.s3 import StoredObject
 from forensics.aws.ssm import Invocation
+from forensics.case.gaps import tool_gaps
 from forensics.case.recorder import CaseRecorder
+from forensics.case.status_line import read_status
 from forensics.errors import DigestMismatchError, InvestigationError
 from forensics.investigation.raw_results import from_status_line
 from forensics.manifest import MIB
@@ -21,6 +23,7 @@ from forensics.models.custody import CustodyAction
 from forensics.models.documents import Output
 from forensics.models.evidence import Outcome
 from forensics.models.results import Investigation, StoredArtifact, ToolResults
+from forensics.models.status_lines import InvestigationStatus
 from forensics.naming import artifact_key
 
 # Name in the manifest -> (file name in the evidence store, largest size in bytes).
@@ -51,15 +54,11 @@ def revoke_unfinished(recorder: CaseRecorder) -> None:
             revoke_manifest(recorder, item)
 
 
-def read_status_line(item: Investigation, found: Invocation | None) -> Mapping[str, object]:
-    """The status line of an analysis that ended well; raises :class:`InvestigationError` for any other end."""
+def succeeded(item: Investigation, found: Invocation | None) -> Invocation:
+    """The command of an analysis, which ended well; raises :class:`InvestigationError` for any other end."""
     if found is None or found.status != "Success":
         raise InvestigationError(found.cause() if found else f"command {item.command_id} has vanished from SSM")
-    line = found.status_line()
-    if line.get("status") not in {"ok", "partial"}:
-        msg = f"command {item.command_id} succeeded without a valid status line: {found.stdout[-300:]!r}"
-        raise InvestigationError(msg)
-    return line
+    return found
 
 
 def import_artifacts(recorder: CaseRecorder, item: Investigation, found: Invocation | None) -> int:
@@ -68,22 +67,24 @@ def import_artifacts(recorder: CaseRecorder, item: Investigation, found: Invocat
     Raises :class:`InvestigationError` or :class:`DigestMismatchError`: missing output is never success.
     """
     revoke_manifest(recorder, item)  # the command has ended
-    line = read_status_line(item, found)
-    artifacts = _import(recorder, item, line)
+    ended = succeeded(item, found)
+    status = read_status(ended, InvestigationStatus, error=InvestigationError)
+    artifacts = _import(recorder, item, status)
     if item.output is Output.RAW:
-        artifacts["results"] = _make_results(recorder, item, line, artifacts["raw"])
+        artifacts["results"] = _make_results(recorder, item, ended.status_line(), artifacts["raw"])
     results = _read_results(recorder, item, artifacts["results"])
+    missed = tool_gaps(results)
     record = {
-        "outcome": Outcome.PARTIAL if line["status"] == "partial" else Outcome.DONE,
-        "reason": str(line.get("reason") or "")[:1000] or None,
+        "outcome": Outcome.PARTIAL if status.status == "partial" else Outcome.DONE,
+        "reason": status.reason or None,
         "artifacts": artifacts,
         "ended_at": datetime.now(UTC),
         "findings": len(results.findings),
-        "gaps": len(results.gaps),
+        "gaps": len(missed),
     }
     recorder.put(result_key(item.activity, item.evidence_id), item.model_copy(update=record))
     recorder.note(
-        f"{item.activity} of {item.evidence_id}: {len(results.findings)} findings, {len(results.gaps)} gaps",
+        f"{item.activity} of {item.evidence_id}: {len(results.findings)} findings, {len(missed)} gaps",
         kind=TimelineKind.INVESTIGATION,
         evidence_id=item.evidence_id,
     )
@@ -95,24 +96,17 @@ def _key(recorder: CaseRecorder, item: Investigation, name: str) -> str:
     return artifact_key(recorder.case_id, tool=item.tool or item.activity, item=item.evidence_id, name=f"{run}/{name}")
 
 
-def _import(recorder: CaseRecorder, item: Investigation, line: Mapping[str, object]) -> dict[str, StoredArtifact]:
+def _import(recorder: CaseRecorder, item: Investigation, status: InvestigationStatus) -> dict[str, StoredArtifact]:
     """Move what landed into the evidence store, re-hashed here and compared with the digests that the tool stated."""
-    stated = _stated_digests(line)
     kept = {}
     for name in EXPECTED[item.output]:
-        stored = _move(recorder, item, name)
-        if stated.get(name) != stored.sha256:
-            msg = f"artifact {name} of {item.evidence_id}: stored SHA-256 {stored.sha256}, the tool stated {stated.get(name)}"
+        stored, claim = _move(recorder, item, name), status.artifacts.get(name)
+        if claim is None or claim.sha256 != stored.sha256:
+            stated = claim.sha256 if claim else "none"
+            msg = f"artifact {name} of {item.evidence_id}: stored SHA-256 {stored.sha256}, the tool stated {stated}"
             raise DigestMismatchError(msg)
         kept[name] = _record(recorder, item, stored, name=name)
     return kept
-
-
-def _stated_digests(line: Mapping[str, object]) -> dict[str, object]:
-    """SHA-256 of each artifact as the status line has it; whatever is not of that form is left out."""
-    artifacts = line.get("artifacts")
-    known = artifacts.items() if isinstance(artifacts, dict) else ()
-    return {name: entry.get("sha256") for name, entry in known if isinstance(entry, dict)}
 
 
 def _move(recorder: CaseRecorder, item: Investigation, name: str) -> StoredObject:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Unpack
 
 from forensics.aws.hook import ForensicsHook
 from forensics.aws.image_builder import ImageBuilderGateway
-from forensics.aws.polling import PollTrigger, WaitResult
+from forensics.aws.polling import PollTrigger, Timing, WaitResult
 
 # Source identity of the builds: the role allows Image Builder under it, and under no case's.
 AMI_BUILD = "fc-ami-build"
@@ -18,11 +19,11 @@ class ImageBuiltTrigger(PollTrigger):
     :param image_arn: the image's ARN
     """
 
-    def __init__(self, *, image_arn: str, **kwargs: Any) -> None:
+    def __init__(self, *, image_arn: str, **kwargs: Unpack[Timing]) -> None:
         super().__init__(**kwargs)
         self.image_arn = image_arn
 
-    def arguments(self) -> dict[str, object]:
+    def arguments(self) -> Mapping[str, object]:
         return {"image_arn": self.image_arn}
 
     def waiting_for(self) -> str:

@@ -47,7 +47,7 @@ class RawToolStatus(Model):
 def from_status_line(
     status_line: Mapping[str, object], *, case_id: str, item: Investigation, raw: StoredArtifact, ended: datetime
 ) -> ToolResults:
-    """The results of the common contract. Raises pydantic's ``ValidationError`` for a line that is not valid."""
+    """Return results of the common contract. Raises pydantic's ``ValidationError`` for a line that is not valid."""
     line = RawToolStatus.model_validate(dict(status_line))
     run = ToolRun(
         tool=line.tool,

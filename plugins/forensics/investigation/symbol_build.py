@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Self
-
-from pydantic import ValidationError
 
 from forensics.aws.session import AwsSession
 from forensics.aws.ssm import Invocation, SsmGateway
 from forensics.case.recorder import CaseGateways
+from forensics.case.status_line import read_status
 from forensics.document_registry import choose
 from forensics.errors import DigestMismatchError, InvestigationError
 from forensics.investigation.forensic_instance import ForensicInstance
 from forensics.investigation.symbol_store import SymbolStore
 from forensics.manifest import MANIFEST, MIB, render
 from forensics.models.base import Model
+from forensics.models.status_lines import SymbolsStatus
 from forensics.models.symbols import SymbolTable
 from forensics.naming import SYMBOL_LIBRARY
 from forensics.settings import Settings
@@ -25,8 +24,6 @@ from forensics.settings import Settings
 BUILD_SECONDS = 3600
 LARGEST_TABLE = 64 * MIB
 ACTIVITY = "investigate_symbols"
-# What the table's entry takes over from the status line.
-STATED = ("banner", "method", "symbols", "kernel_sha256", "notes", "package_sha256")
 
 
 class BuildJob(Model):
@@ -106,17 +103,17 @@ class SymbolBuild:
     def store(self, job: BuildJob, *, package: str, sha256: str) -> SymbolTable:
         """Check the table that landed, sign it and put it into the library; returns the library's entry."""
         found = self._ssm.invocation(command_id=job.command_id, instance_id=job.instance_id)
-        line = read_status_line(found)
+        status = build_status(found)
         content = self._gateways.landing.read(f"{job.prefix}/symbols", limit=LARGEST_TABLE)
         digest = hashlib.sha256(content).hexdigest()
-        if (digest, sha256) != (line.get("sha256"), line.get("package_sha256")):
+        if (digest, sha256) != (status.sha256, status.package_sha256):
             msg = (
-                f"the table that landed has SHA-256 {digest}, the tool stated {line.get('sha256')} "
-                f"of package {line.get('package_sha256')}"
+                f"the table that landed has SHA-256 {digest}, the tool stated {status.sha256} "
+                f"of package {status.package_sha256}"
             )
             raise DigestMismatchError(msg)
-        key = self._symbols.table_key(str(line.get("banner")), digest)
-        table = symbol_table(line, job, content=content, key=key, package=package)
+        key = self._symbols.table_key(status.banner, digest)
+        table = symbol_table(status, job, key=key, size=len(content), package=package)
         return self._symbols.add(table, content)
 
     def terminate(self) -> list[str]:
@@ -124,8 +121,8 @@ class SymbolBuild:
         return self._instance.terminate()[1]
 
 
-def read_status_line(found: Invocation | None) -> Mapping[str, object]:
-    """The status line of a build that ended well; raises :class:`InvestigationError` for any other end."""
+def build_status(found: Invocation | None) -> SymbolsStatus:
+    """The status of a build that ended well; raises :class:`InvestigationError` for any other end."""
     line = found.status_line() if found else {}
     if found is None or found.status != "Success" or line.get("status") != "ok":
         cause = line.get("reason") or (found.cause() if found else "the command has vanished from SSM")
@@ -133,23 +130,23 @@ def read_status_line(found: Invocation | None) -> Mapping[str, object]:
             f"no symbol table was built: {cause}",
             next_action="put the kernel's own debug package into the tools bucket and trigger symbol_library with its digest",
         )
-    return line
+    return read_status(found, SymbolsStatus, error=InvestigationError)
 
 
-def symbol_table(line: Mapping[str, object], job: BuildJob, *, content: bytes, key: str, package: str) -> SymbolTable:
-    """The table's entry; raises :class:`InvestigationError` for a status line that is not valid."""
-    try:
-        return SymbolTable.model_validate(
-            {name: line.get(name) for name in STATED}
-            | {
-                "key": key,
-                "sha256": hashlib.sha256(content).hexdigest(),
-                "bytes": len(content),
-                "package": package,
-                "document_sha256": job.document_sha256,
-                "instance_id": job.instance_id,
-                "built_at": datetime.now(UTC),
-            }
-        )
-    except ValidationError as error:
-        raise InvestigationError(f"the status line of the build is not valid: {str(error)[:400]}") from error
+def symbol_table(status: SymbolsStatus, job: BuildJob, *, key: str, size: int, package: str) -> SymbolTable:
+    """The entry of a table of ``size`` bytes that was built from a package of the tools bucket."""
+    return SymbolTable(
+        banner=status.banner,
+        method=status.method,
+        key=key,
+        sha256=status.sha256,
+        bytes=size,
+        symbols=status.symbols,
+        package=package,
+        package_sha256=status.package_sha256,
+        kernel_sha256=status.kernel_sha256,
+        notes=status.notes,
+        document_sha256=job.document_sha256,
+        instance_id=job.instance_id,
+        built_at=datetime.now(UTC),
+    )

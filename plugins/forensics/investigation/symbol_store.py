@@ -9,12 +9,12 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.aws.s3 import EvidenceStore
 from forensics.aws.session import AwsSession
 from forensics.case.recorder import CaseGateways
 from forensics.custody.chain import canonical
-from forensics.custody.ledger import CustodyLedger
-from forensics.custody.signed_documents import SignatureCheck, SignatureError
+from forensics.custody.signed_documents import SignatureError
 from forensics.models.symbols import SignedEntry, SymbolTable, banner_digest
 from forensics.naming import SYMBOL_LIBRARY, case_prefix
 from forensics.settings import Settings
@@ -28,15 +28,15 @@ MAX_ENTRY = 64 * 1024
 class SymbolStore:
     """Entries ``<banner's digest>/<method>.json`` beside the tables, create-only: a table that a case used is never replaced."""
 
-    def __init__(self, evidence: EvidenceStore, *, ledger: CustodyLedger, check: SignatureCheck) -> None:
+    def __init__(self, evidence: EvidenceStore, *, signer: SigningKeyGateway, verifier: SigningKeyGateway) -> None:
         self._evidence = evidence
-        self._ledger = ledger
-        self._check = check
+        self._signer = signer
+        self._verifier = verifier
 
     @classmethod
     def of(cls, custodian: AwsSession, gateways: CaseGateways, settings: Settings) -> Self:
         """The library: a case reads it, only the library's own identity may write it."""
-        return cls(gateways.evidence, ledger=gateways.ledger, check=SignatureCheck.of(custodian, settings))
+        return cls(gateways.evidence, signer=gateways.ledger.key, verifier=SigningKeyGateway.of(custodian, settings))
 
     def find(self, banner: str) -> SymbolTable | None:
         """The best table for a kernel, or None; :class:`SignatureError` when an entry is not what was signed."""
@@ -62,7 +62,7 @@ class SymbolStore:
             return self._read(key, banner=table.banner)
         self._evidence.put(table.key, content)
         message = canonical(table.model_dump(mode="json"))
-        made = self._ledger.sign(message, what=f"the symbol table {table.sha256}")
+        made = self._signer.sign(message, what=f"the symbol table {table.sha256}")
         entry = SignedEntry(statement=message.decode(), signature=made.signature, key=made.key.arn)
         self._evidence.put(key, canonical(entry.model_dump()), content_type="application/json")
         return table
@@ -76,8 +76,8 @@ class SymbolStore:
         except (binascii.Error, ValidationError) as error:
             msg = f"{where} is not an entry of the symbol library: {str(error)[:300]}"
             raise SignatureError(msg) from error
-        if not self._check.valid(hashlib.sha384(statement).digest(), signature):
-            msg = f"{where} is not what was signed with {self._check.key_id}"
+        if not self._verifier.verify(hashlib.sha384(statement).digest(), signature):
+            msg = f"{where} is not what was signed with {self._verifier.key_id}"
             raise SignatureError(msg)
         if banner_digest(table.banner) != banner_digest(banner):
             msg = f"{where} belongs to another kernel than its place in the index says"

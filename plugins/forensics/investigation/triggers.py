@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Unpack
 
 from forensics.aws.ebs import EbsGateway
 from forensics.aws.ec2 import Ec2Gateway
 from forensics.aws.polling import WaitResult
 from forensics.aws.ssm import SsmGateway
-from forensics.aws.triggers import ScopedTrigger
+from forensics.aws.triggers import ScopedTiming, ScopedTrigger
 from forensics.errors import InvestigationError
 
 
@@ -18,11 +19,11 @@ class ForensicInstanceOnlineTrigger(ScopedTrigger):
     :param instance_id: the forensic instance
     """
 
-    def __init__(self, *, instance_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, instance_id: str, **kwargs: Unpack[ScopedTiming]) -> None:
         super().__init__(**kwargs)
         self.instance_id = instance_id
 
-    def arguments(self) -> dict[str, object]:
+    def arguments(self) -> Mapping[str, object]:
         return {"scope": self.scope, "instance_id": self.instance_id}
 
     def waiting_for(self) -> str:
@@ -44,11 +45,11 @@ class InstancesGoneTrigger(ScopedTrigger):
     :param instance_ids: the instances
     """
 
-    def __init__(self, *, instance_ids: list[str], **kwargs: Any) -> None:
+    def __init__(self, *, instance_ids: list[str], **kwargs: Unpack[ScopedTiming]) -> None:
         super().__init__(**kwargs)
         self.instance_ids = instance_ids
 
-    def arguments(self) -> dict[str, object]:
+    def arguments(self) -> Mapping[str, object]:
         return {"scope": self.scope, "instance_ids": self.instance_ids}
 
     def waiting_for(self) -> str:
@@ -68,14 +69,14 @@ class VolumesAttachedTrigger(ScopedTrigger):
     :param volumes: evidence id, volume id and device name of each
     """
 
-    def __init__(self, *, instance_id: str, volumes: list[list[str]], **kwargs: Any) -> None:
+    def __init__(self, *, instance_id: str, volumes: list[list[str]], **kwargs: Unpack[ScopedTiming]) -> None:
         super().__init__(**kwargs)
         self.instance_id = instance_id
         self.volumes = volumes
         # EC2's descriptions are eventually consistent: a volume may be shown as available after it was attached.
         self._asked: set[str] = set()
 
-    def arguments(self) -> dict[str, object]:
+    def arguments(self) -> Mapping[str, object]:
         return {"scope": self.scope, "instance_id": self.instance_id, "volumes": self.volumes}
 
     def waiting_for(self) -> str:

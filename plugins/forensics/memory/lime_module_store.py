@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Self
 
 from forensics.aws.hook import CaseSessions
-from forensics.custody.signed_documents import SignatureCheck, SignedDocuments
+from forensics.aws.kms_signing import SigningKeyGateway
+from forensics.custody.signed_documents import SignedDocuments
 from forensics.memory.lime_modules import LimeModule, parse_module_list
 
 
@@ -20,8 +21,8 @@ class LimeModuleStore:
     def of(cls, sessions: CaseSessions) -> Self:
         """The deployment's list, its signature checked under the case's custodian role."""
         settings = sessions.settings
-        check = SignatureCheck.of(sessions.forensic("custodian"), settings)
-        documents = SignedDocuments.of(sessions.own(), settings, check=check)
+        signing_key = SigningKeyGateway.of(sessions.forensic("custodian"), settings)
+        documents = SignedDocuments.of(sessions.own(), settings, key=signing_key)
         return cls(documents, key=settings.lime_list_key)
 
     def modules(self) -> tuple[LimeModule, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -10,7 +11,8 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Plai
 AccountId = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$")]
 InstanceId = Annotated[str, StringConstraints(pattern=r"^i-([0-9a-f]{8}|[0-9a-f]{17})$")]
-CaseId = Annotated[str, StringConstraints(pattern=r"^fc-[0-9]{8}-[0-9a-f]{10}$")]
+CASE_ID_FORM = re.compile(r"fc-[0-9]{8}-[0-9a-f]{10}")
+CaseId = Annotated[str, StringConstraints(pattern=rf"^{CASE_ID_FORM.pattern}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -30,6 +32,6 @@ Utc = Annotated[AwareDatetime, BeforeValidator(_parse), PlainSerializer(format_u
 
 
 class Model(BaseModel):
-    """A value of ours: immutable, and unknown fields are errors."""
+    """An immutable value; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_enum_values=False)

@@ -24,7 +24,7 @@ from forensics.models.target import Target
 
 
 class CaseStatus(StrEnum):
-    """Lifecycle of a case."""
+    """Whether a case is still processed, and how complete it was when it was closed."""
 
     OPEN = "OPEN"
     CLOSED = "CLOSED"
@@ -33,7 +33,7 @@ class CaseStatus(StrEnum):
 
 
 class Phase(StrEnum):
-    """Where the case is."""
+    """Which part of its run a case has reached."""
 
     OPENED = "OPENED"
     TRIAGE = "TRIAGE"
@@ -45,7 +45,7 @@ class Phase(StrEnum):
 
 
 class Milestone(StrEnum):
-    """Times that R117 asks for; each is written once, the first time it happens."""
+    """Moments of a case; the time of each is written once, the first time that it happens."""
 
     FINDING_EVENT = "finding_event"
     RECEIVED = "received"
@@ -86,7 +86,7 @@ class Case(Model):
 
     @property
     def closed(self) -> bool:
-        """Whether the case's work has ended."""
+        """Whether the case was closed, with or without gaps."""
         return self.status in {CaseStatus.CLOSED, CaseStatus.CLOSED_WITH_GAPS}
 
 

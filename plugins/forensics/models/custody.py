@@ -1,18 +1,21 @@
-"""The custody ledger's record (R9)."""
+"""The custody ledger's records, and the signatures over them."""
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
-from typing import Any
+from typing import Final, Literal
 
 from pydantic import Field
 
 from forensics.models.base import CaseId, Model, Utc
 from forensics.models.evidence import Digest
 
+SIGNATURE_ALGORITHM: Final[Literal["ECDSA_SHA_384"]] = "ECDSA_SHA_384"
+
 
 class CustodyAction(StrEnum):
-    """What was done."""
+    """What a custody event says was done."""
 
     CASE_OPENED = "CASE_OPENED"
     FINDING_JOINED = "FINDING_JOINED"
@@ -41,12 +44,14 @@ class CustodyAction(StrEnum):
 
 
 class CustodyFacts(Model):
-    """Who, why, where, what and with what, in fixed places (R9); what does not apply is left out."""
+    """Who, why, where, what and with what, in fixed places; what does not apply is left out."""
 
     identity: dict[str, str] = Field(default_factory=dict, description="role, source identity, step, run, requester")
-    authority: str | None = Field(default=None, description="the finding or the person's reason that this was done for")
+    authority: str | None = Field(
+        default=None, description="the finding, or the person's reason, for which this was done"
+    )
     time_source: str | None = Field(default=None, description="whose clock gave ``at``")
-    location: dict[str, Any] = Field(default_factory=dict, description="account, Region and object or snapshot")
+    location: dict[str, object] = Field(default_factory=dict, description="account, Region and object or snapshot")
     digests: tuple[Digest, ...] = ()
     size_bytes: int | None = None
     tool: dict[str, str] = Field(default_factory=dict, description="name, version, sha256")
@@ -69,9 +74,42 @@ class CustodyEvent(Model):
     actor: str
     at: Utc
     evidence_id: str | None = None
-    detail: dict[str, Any] = Field(default_factory=dict)
+    detail: dict[str, object] = Field(default_factory=dict)
     facts: CustodyFacts | None = None
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class SigningKey(Model):
+    """The public half of a signing key; ``der`` is its SubjectPublicKeyInfo."""
+
+    arn: str
+    der: bytes
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the DER form, in hex."""
+        return hashlib.sha256(self.der).hexdigest()
+
+
+class Signature(Model):
+    """A signature in base64 and the key that made it."""
+
+    signature: str
+    key: SigningKey
+
+
+class SignedHead(Model):
+    """A head of the ledger that was signed at the end of a phase, as recorded beside the ledger."""
+
+    seq: int
+    phase: str
+    head: str
+    uri: str
+    statement: str
+    signature: str
+    algorithm: str
+    key_arn: str
+    public_key_der: str
 
 
 class AuditedSnapshot(Model):

@@ -43,7 +43,7 @@ class Route(StrEnum):
 
 
 class SnapshotLock(Model):
-    """The lock of one snapshot as EC2 returned it: its state and the time it ends (RFC 3339, empty when unknown)."""
+    """A snapshot's lock as EC2 reads it back; ``until`` is RFC 3339, empty when EC2 names no end."""
 
     state: str = ""
     until: str = ""

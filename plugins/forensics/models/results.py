@@ -73,7 +73,7 @@ class ToolRun(_FromTool):
 
 
 class ToolGap(_FromTool):
-    """Something in the evidence that a tool did not examine, and why."""
+    """Something that a tool did not examine, and why; as a note, something that a reader should know."""
 
     what: str
     why: str
@@ -107,6 +107,7 @@ class ToolResults(_FromTool):
     counts: dict[str, int] = Field(default_factory=dict)
     coverage: tuple[Coverage, ...] = ()
     gaps: tuple[ToolGap, ...] = ()
+    notes: tuple[ToolGap, ...] = ()
 
 
 class StoredArtifact(Model):

@@ -56,14 +56,14 @@ class Moment:
 
     @property
     def key(self) -> str:
-        """Sortable, stable and unique per content; the cursor of the timeline API."""
+        """A sortable key, stable and unique for the content; the cursor of the timeline API."""
         text = "\x1f".join((self.kind, self.what, self.source, self.evidence_id or ""))
         digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
         return f"{format_utc(self.time)}~{digest[:16]}"
 
 
 @dataclass(frozen=True)
-class Segment:
+class Stretch:
     """Consecutive lines of the timeline; ``folded`` ones are shown closed, with their number and span."""
 
     folded: bool
@@ -72,7 +72,7 @@ class Segment:
 
 
 def key_times(view: CaseView) -> list[KeyTime]:
-    """Every milestone of R117 in order, recorded or not; milestones of unknown name follow.
+    """Every milestone in order, recorded or not; milestones of unknown name follow.
 
     The report is written before the case is closed: that time is shown when there is one.
     """
@@ -124,7 +124,7 @@ def _from_tools(view: CaseView) -> Iterable[Moment]:
                 yield Moment(finding.time, TOOL_KIND, what, finding.source or result.tool, result.evidence_id)
 
 
-def segments(moments: Sequence[Moment]) -> list[Segment]:
+def stretches(moments: Sequence[Moment]) -> list[Stretch]:
     """Split the axis into runs from the tools and from the case; long runs are folded, none is reordered."""
     runs: list[list[Moment]] = []
     for moment in moments[:MAX_ENTRIES]:
@@ -133,7 +133,7 @@ def segments(moments: Sequence[Moment]) -> list[Segment]:
         else:
             runs.append([moment])
     return [
-        Segment(len(run) > (FOLD_TOOL_RUN if from_tools else FOLD_CASE_RUN), from_tools, tuple(run))
+        Stretch(len(run) > (FOLD_TOOL_RUN if from_tools else FOLD_CASE_RUN), from_tools, tuple(run))
         for run in runs
         for from_tools in [run[0].kind == TOOL_KIND]
     ]

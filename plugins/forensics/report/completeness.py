@@ -1,21 +1,23 @@
-"""Evidence completeness of a case (R118): the weighted mean of what the plan asks for, with every shortfall named."""
+"""Evidence completeness of a case: the weighted mean of what the plan asks for, with every shortfall named."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from forensics.case.gaps import tool_gaps
 from forensics.investigation.answers import rules
 from forensics.models.case import CaseView
 from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.models.plan import Decision
 from forensics.naming import evidence_id
+from forensics.report.text import count
 
 EXAMINED = "examined"
 NOTHING = "nothing is recorded of it"
 
 
 @dataclass(frozen=True)
-class Part:
+class CompletenessPart:
     """One thing that the plan asks for: its weight, what it is worth (0 to 1), and why it is not whole."""
 
     what: str
@@ -30,10 +32,10 @@ class Completeness:
     """``percent`` of 100; None when no plan says what is wanted."""
 
     percent: int | None
-    parts: tuple[Part, ...]
+    parts: tuple[CompletenessPart, ...]
 
     @property
-    def short(self) -> tuple[Part, ...]:
+    def short(self) -> tuple[CompletenessPart, ...]:
         """The parts that are not whole."""
         return tuple(part for part in self.parts if part.worth < 1)
 
@@ -65,25 +67,25 @@ def _wanted(view: CaseView, kind: EvidenceKind, decision: Decision) -> list[str]
     return list(dict.fromkeys(ids))
 
 
-def _kind(view: CaseView, kind: EvidenceKind, ids: list[str]) -> list[Part]:
+def _kind(view: CaseView, kind: EvidenceKind, ids: list[str]) -> list[CompletenessPart]:
     weights = rules().completeness
     share = weights.weights[kind.value] / max(1, len(ids))
     if not ids:
-        return [Part(kind.value, share, 0.0, "missing", NOTHING)]
+        return [CompletenessPart(kind.value, share, 0.0, "missing", NOTHING)]
     known = {e.evidence_id: e for e in view.evidence}
     parts = []
     for item in ids:
         found = known.get(item)
         if found is None:
-            parts.append(Part(item, share, 0.0, "missing", NOTHING))
+            parts.append(CompletenessPart(item, share, 0.0, "missing", NOTHING))
         else:
             worth = weights.states[found.outcome.value]
             why = (found.reason or "no reason is recorded") if worth < 1 else ""
-            parts.append(Part(item, share, worth, found.outcome.value, why))
+            parts.append(CompletenessPart(item, share, worth, found.outcome.value, why))
     return parts
 
 
-def _examined(view: CaseView, kind: EvidenceKind, ids: list[str]) -> list[Part]:
+def _examined(view: CaseView, kind: EvidenceKind, ids: list[str]) -> list[CompletenessPart]:
     weights = rules().completeness
     share = weights.weights[f"{kind.value} {EXAMINED}"] / max(1, len(ids))
     parts = []
@@ -92,7 +94,9 @@ def _examined(view: CaseView, kind: EvidenceKind, ids: list[str]) -> list[Part]:
         best = max(outcomes, key=lambda i: weights.states.get(i.outcome, 0.0), default=None)
         state = best.outcome if best else "missing"
         worth = weights.states.get(state, 0.0)
-        gaps = sum(len(r.gaps) for r in view.results if r.evidence_id == item)
-        why = (best.reason or f"{gaps} gaps") if best and worth < 1 else "" if best else "no tool examined it"
-        parts.append(Part(f"{item}, {EXAMINED}", share, worth, Outcome.FAILED.value if not best else state, why))
+        missed = sum(len(tool_gaps(r)) for r in view.results if r.evidence_id == item)
+        why = (best.reason or count(missed, "gap")) if best and worth < 1 else "" if best else "no tool examined it"
+        parts.append(
+            CompletenessPart(f"{item}, {EXAMINED}", share, worth, Outcome.FAILED.value if not best else state, why)
+        )
     return parts

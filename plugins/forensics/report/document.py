@@ -9,14 +9,18 @@ from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
 
+from pydantic import JsonValue
+
+from forensics.case.gaps import gaps, pending
 from forensics.investigation.answers import QuestionAnswer, answers
 from forensics.models.base import format_utc
 from forensics.models.case import CaseView
+from forensics.models.gaps import Gap
 from forensics.report import chronology, headline, sections
 from forensics.report import containment_summary as containment
 from forensics.report.completeness import completeness
+from forensics.report.next_steps import next_steps
 
 SCHEMA = "forensics.report/1"
 CAVEAT = (
@@ -31,10 +35,11 @@ def render_json(view: CaseView) -> str:
     return json.dumps(to_json(build(view)), sort_keys=True, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def build(view: CaseView) -> dict[str, Any]:
+def build(view: CaseView) -> dict[str, object]:
     """The report's content as plain values; ``view`` validates back as a :class:`CaseView`."""
     state = containment.describe(view)
-    ledger = headline.ledger(view)
+    ledger = headline.chain_check(view)
+    found = gaps(view)
     return {
         "schema": SCHEMA,
         "case_id": view.case.case_id,
@@ -47,12 +52,14 @@ def build(view: CaseView) -> dict[str, Any]:
             "contained_in_words": state.sentence,
             "evidence": headline.evidence_sentence(view),
             "findings": headline.findings_sentence(view),
+            "gap_count": len(found),
         },
-        "next_steps": [asdict(step) for step in headline.next_steps(view)],
+        "next_steps": [asdict(step) for step in next_steps(view)],
         "key_times": [asdict(row) for row in chronology.key_times(view)],
         "answers": [_answer(item) for item in answers(view)],
         "completeness": asdict(completeness(view)),
-        "gaps": [asdict(gap) for gap in headline.missing(view)],
+        "gaps": [_gap(gap) for gap in found],
+        "pending": [_gap(item) for item in pending(view)],
         "custody": {
             "intact": ledger.intact,
             "in_words": ledger.sentence,
@@ -63,7 +70,12 @@ def build(view: CaseView) -> dict[str, Any]:
     }
 
 
-def _answer(item: QuestionAnswer) -> dict[str, Any]:
+def _gap(gap: Gap) -> dict[str, str]:
+    """A gap; ``what`` and ``origin`` are what earlier versions of the document called its subject and kind."""
+    return {**gap.model_dump(mode="json"), "what": gap.subject, "origin": gap.kind.value}
+
+
+def _answer(item: QuestionAnswer) -> dict[str, object]:
     """An answer with the ids of the findings behind it, not the findings again (they are in ``view``)."""
     return {
         "question": item.question.id,
@@ -87,7 +99,7 @@ def _answer(item: QuestionAnswer) -> dict[str, Any]:
     }
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: object) -> JsonValue:
     """Values as JSON has them; what JSON cannot say (bytes, NaN) becomes text."""
     if isinstance(value, Mapping):
         return {str(to_json(key)): to_json(item) for key, item in value.items()}

@@ -1,30 +1,28 @@
-"""The first screen: status in words, what is missing, what to do next."""
+"""The first screen in sentences: status, ledger, evidence, answers, findings, gaps."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 
-from forensics.case.gaps import gaps as case_gaps
 from forensics.custody.chain import verify_chain
 from forensics.errors import CustodyChainError
 from forensics.investigation.answers import State, answers
 from forensics.models.case import CaseStatus, CaseView, Phase
 from forensics.models.evidence import Outcome
-from forensics.models.results import Investigation, ResultSeverity
-from forensics.report import containment_summary as containment
-from forensics.report import sections
+from forensics.models.gaps import Gap
+from forensics.models.results import ResultSeverity
 from forensics.report.completeness import completeness
 from forensics.report.text import count
 
 STATUS_WORDS = {
-    CaseStatus.OPEN: "Open: the case is still being worked. What is missing below may still arrive.",
+    CaseStatus.OPEN: "Open: the case is still being processed. What is listed as pending may still arrive.",
     CaseStatus.CLOSED: "Closed: every step of the plan is recorded as done.",
     CaseStatus.CLOSED_WITH_GAPS: "Closed WITH GAPS: something the plan wanted is not there; see the gaps.",
-    CaseStatus.FAILED: "FAILED: the case could not be worked to its end. What was saved is listed below.",
+    CaseStatus.FAILED: "FAILED: the case could not be processed to its end. What was saved is listed below.",
 }
 CLOSING = (
-    "The work is done: this report was written just before the case was closed; the case's page says how it closed."
+    "The steps have ended: this report was written just before the case was closed. The case's page says how it closed."
 )
 STATUS_LEVEL = {
     CaseStatus.OPEN: "idle",
@@ -32,13 +30,6 @@ STATUS_LEVEL = {
     CaseStatus.CLOSED_WITH_GAPS: "warn",
     CaseStatus.FAILED: "bad",
 }
-
-
-def status_words(view: CaseView) -> str:
-    """What the case's status means; the report itself is written while the case is still open."""
-    if view.case.status is CaseStatus.OPEN and view.case.phase is Phase.REPORT:
-        return CLOSING
-    return STATUS_WORDS[view.case.status]
 
 
 OUTCOME_LEVEL = {
@@ -50,7 +41,6 @@ OUTCOME_LEVEL = {
     Outcome.NOT_APPLICABLE: "idle",
     Outcome.SKIPPED: "idle",
 }
-_EXAMINED = frozenset({Outcome.ACQUIRED.value, Outcome.DONE.value})
 OUTCOME_WORDS = {
     Outcome.PENDING: "pending: no result yet",
     Outcome.ACQUIRED: "acquired",
@@ -63,163 +53,42 @@ OUTCOME_WORDS = {
 
 
 @dataclass(frozen=True)
-class Missing:
-    """One thing that is not there: where it is missing and why."""
-
-    what: str
-    why: str
-    origin: str
-
-
-@dataclass(frozen=True)
-class NextStep:
-    """One thing to do: ``urgent`` first; ``why`` is the recorded cause."""
-
-    do: str
-    why: str
-    urgent: bool = False
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """The custody chain as recomputed while rendering."""
+class ChainCheck:
+    """The custody chain as recomputed while rendering; ``intact`` is None when that cannot be said."""
 
     intact: bool | None
     sentence: str
 
 
-def ledger(view: CaseView) -> Ledger:
+def status_words(view: CaseView) -> str:
+    """What the case's status means; the report itself is written while the case is still open."""
+    if view.case.status is CaseStatus.OPEN and view.case.phase is Phase.REPORT:
+        return CLOSING
+    return STATUS_WORDS[view.case.status]
+
+
+def chain_check(view: CaseView) -> ChainCheck:
     """Recompute the chain and compare its end with the recorded head."""
     if not view.custody:
-        return Ledger(None, "No custody event is recorded.")
+        return ChainCheck(None, "No custody event is recorded.")
     try:
         head = verify_chain(view.custody)
     except CustodyChainError as error:
-        return Ledger(False, f"The chain is BROKEN: {error.message}.")
+        return ChainCheck(False, f"The chain is BROKEN: {error.message}.")
     events = count(len(view.custody), "event")
     if view.custody_head is None:
-        return Ledger(None, f"The chain of {events} is intact, but no head is recorded to compare it with.")
+        return ChainCheck(None, f"The chain of {events} is intact, but no head is recorded to compare it with.")
     if head != view.custody_head and view.case.status is CaseStatus.OPEN:
         # An open case may be written to while it is read: a newer head alone proves nothing.
-        return Ledger(
+        return ChainCheck(
             None,
-            f"The chain of {events} is intact in itself, but the recorded head is another one: reload, it must match.",
+            f"The chain of {events} is intact in itself, but the recorded head differs: reload the page, it must match.",
         )
     if head != view.custody_head:
-        return Ledger(False, f"The chain of {events} is intact in itself, but it does NOT end at the recorded head.")
-    return Ledger(True, f"The chain of {events} was recomputed for this page and ends at the recorded head.")
-
-
-def missing(view: CaseView) -> list[Missing]:
-    """Every gap, stated as one: plan, evidence, tools, failures."""
-    found = [Missing(f"Step {f.step} failed", f.cause, f"step, try {f.try_number}") for f in view.failures]
-    found += [
-        Missing(f"{e.evidence_id}: {OUTCOME_WORDS[e.outcome]}", e.reason or "no reason is recorded", "evidence")
-        for e in view.evidence
-        if e.outcome is not Outcome.ACQUIRED
-    ]
-    for result in view.results:
-        origin = f"{result.tool} tools on {result.evidence_id}"
-        found += [Missing(g.what, g.why, origin) for g in result.gaps]
-        found += [
-            Missing(
-                f"{run.tool} {' '.join(run.argv)}".strip() + " did not end well",
-                _run_problem(run.error, run.exit),
-                origin,
-            )
-            for run in result.provenance
-            if run.error or run.exit
-        ]
-    found += [
-        Missing(_investigation_words(i), i.reason or "no reason is recorded", "investigation")
-        for i in view.investigations
-        if i.outcome not in _EXAMINED
-    ]
-    found += [
-        Missing(f"{item}: {sections.DIFFER}", "one of the copies is not what was acquired", "evidence")
-        for item in damaged(view)
-    ]
-    shown = {(r.tool, r.evidence_id) for r in view.results} | {("", r.evidence_id) for r in view.results}
-    found += [
-        Missing(
-            f"results of {i.activity} on {i.evidence_id} are not shown",
-            "they could not be read",
-            "investigation",
+        return ChainCheck(
+            False, f"The chain of {events} is intact in itself, but it does NOT end at the recorded head."
         )
-        for i in view.investigations
-        if i.outcome in {*_EXAMINED, Outcome.PARTIAL} and (i.tool, i.evidence_id) not in shown
-    ]
-    steps = {f"{f.step}: {f.cause}" for f in view.failures}
-    items = [e.evidence_id for e in view.evidence if e.outcome is not Outcome.ACQUIRED]
-    found += [
-        Missing(gap, "it differs from what the plan asks for", "plan")
-        for gap in case_gaps(view)
-        if gap not in steps and not any(gap.startswith(f"{item} ended") for item in items)
-    ]
-    return found
-
-
-def damaged(view: CaseView) -> list[str]:
-    """Evidence of which two digests of the same bytes differ."""
-    return [row.item.evidence_id for row in sections.evidence_rows(view) if row.digest_level == "bad"]
-
-
-def _investigation_words(item: Investigation) -> str:
-    ended = "has no result yet" if item.outcome == Outcome.PENDING else f"ended {item.outcome}"
-    return f"{item.activity} of {item.evidence_id} {ended}"
-
-
-def _run_problem(error: str | None, exit_status: int | None) -> str:
-    status = "" if exit_status is None else f"exit status {exit_status}"
-    return ": ".join(part for part in (status, error or "") if part)
-
-
-def next_steps(view: CaseView) -> list[NextStep]:
-    """What a responder should do now, most urgent first, each from a recorded fact."""
-    state = containment.describe(view)
-    steps = [NextStep(state.act, state.sentence, urgent=True)] if state.act else []
-    if ledger(view).intact is False:
-        do = "Treat the evidence as damaged; clear no task until an examiner has looked at the ledger."
-        steps.append(NextStep(do, ledger(view).sentence, urgent=True))
-    steps += [
-        NextStep(
-            f"Treat {item} as damaged until an examiner has compared its copies.",
-            sections.DIFFER,
-            urgent=True,
-        )
-        for item in damaged(view)
-    ]
-    if sections.signature(view).level == "bad":
-        do = "Have an examiner compare the signed head under Object Lock with the ledger."
-        steps.append(NextStep(do, sections.signature(view).sentence, urgent=True))
-    steps += [NextStep(f.next_action, f"{f.step} failed: {f.cause}") for f in view.failures]
-    steps += [
-        NextStep(
-            f"Decide whether {e.evidence_id} can be acquired again.",
-            f"{OUTCOME_WORDS[e.outcome]}: {e.reason or 'no reason is recorded'}",
-        )
-        for e in view.evidence
-        if e.outcome in {Outcome.FAILED, Outcome.PARTIAL}
-    ]
-    open_questions = [a for a in answers(view) if a.state is State.UNANSWERED]
-    steps += [
-        NextStep(f"Answer by other means: {a.question.text}", "; ".join(f"{u.artifact}: {u.why}" for u in a.unread))
-        for a in open_questions
-    ]
-    grave = severities(view)
-    number = grave[ResultSeverity.CRITICAL] + grave[ResultSeverity.HIGH]
-    if number:
-        words = f"Review the {count(number, 'finding')} of severity critical or high."
-        steps.append(NextStep(words, "they are listed under “Findings from the tools”"))
-    if view.containment and view.containment.residuals:
-        paths = count(len(view.containment.residuals), "path")
-        steps.append(
-            NextStep(
-                f"Deal with the {paths} that containment leaves open or unproven.",
-                "listed under “Containment”",
-            )
-        )
-    return list(dict.fromkeys(steps))
+    return ChainCheck(True, f"The chain of {events} was recomputed for this page and ends at the recorded head.")
 
 
 def severities(view: CaseView) -> Counter[ResultSeverity]:
@@ -257,3 +126,14 @@ def findings_sentence(view: CaseView) -> str:
         return "The tools that ran reported no finding. That is not proof that nothing happened: see the gaps."
     parts = ", ".join(f"{tally[s]} {s.value}" for s in reversed(ResultSeverity) if tally[s])
     return f"{count(sum(tally.values()), 'finding')} from the tools: {parts}."
+
+
+def gap_lines(found: list[Gap]) -> list[str]:
+    """A line of a message for each gap."""
+    return [f"Gap: {gap}. What to do next: {gap.next_action}" for gap in found]
+
+
+def gaps_sentence(found: list[Gap], pending: list[Gap]) -> str:
+    """How many gaps there are, and how much is still pending."""
+    words = count(len(found), "gap") if found else "no gap recorded"
+    return f"{words}, {count(len(pending), 'item')} pending" if pending else words

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from forensics.case.gaps import gaps, pending
 from forensics.investigation.answers import State, answers
 from forensics.models.base import format_utc
 from forensics.models.case import CaseView
 from forensics.report import chronology, document, headline, sections, text
 from forensics.report import containment_summary as containment
 from forensics.report.completeness import completeness
+from forensics.report.next_steps import next_steps
 
 TEMPLATES = Path(__file__).parent / "templates"
 ANSWER_LEVEL = {State.ANSWERED: "good", State.IN_PART: "warn", State.NO_SIGN: "idle", State.UNANSWERED: "bad"}
@@ -30,7 +31,7 @@ class Link:
     href: str
 
 
-def _finalize(value: Any) -> Any:
+def _finalize(value: object) -> str:
     """Last stop of every value on its way into a page, before it is escaped."""
     if isinstance(value, Markup):
         return value
@@ -76,6 +77,7 @@ def render_html(view: CaseView, *, links: Sequence[Link] = ()) -> str:
     ``links`` are shown at the top; they must come from the program, never from data.
     """
     moments = chronology.merged(view)
+    missing, awaited = gaps(view), pending(view)
     page = (
         _report_environment()
         .get_template("report.html.j2")
@@ -91,8 +93,10 @@ def render_html(view: CaseView, *, links: Sequence[Link] = ()) -> str:
             findings_sentence=headline.findings_sentence(view),
             outcome_words=headline.OUTCOME_WORDS,
             outcome_level=headline.OUTCOME_LEVEL,
-            gaps=headline.missing(view),
-            steps=headline.next_steps(view),
+            gaps=missing,
+            pending=awaited,
+            gaps_sentence=headline.gaps_sentence(missing, awaited),
+            steps=next_steps(view),
             key_times=chronology.key_times(view),
             plan_rows=sections.plan_rows(view),
             found=sections.found_rows(view),
@@ -102,12 +106,12 @@ def render_html(view: CaseView, *, links: Sequence[Link] = ()) -> str:
             complete=completeness(view),
             anchors={e.evidence_id: number for number, e in enumerate(view.evidence, start=1)},
             evidence=sections.evidence_rows(view),
-            segments=chronology.segments(moments),
+            stretches=chronology.stretches(moments),
             moments=len(moments),
             max_entries=chronology.MAX_ENTRIES,
-            results=sections.tool_runs(view),
+            results=sections.provenance_rows(view),
             exports=sections.export_rows(view),
-            ledger=headline.ledger(view),
+            ledger=headline.chain_check(view),
             signature=sections.signature(view),
             caveat=document.CAVEAT,
         )

@@ -6,10 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
+from forensics.case.gaps import DIFFERENT_DIGESTS, differing_digests, failed, tool_notes
 from forensics.models.case import CaseView
 from forensics.models.evidence import Digest, Evidence
 from forensics.models.plan import Action, Decision
-from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
+from forensics.models.results import ResultSeverity, ToolFinding, ToolResults, ToolRun
 from forensics.report.text import NOT_RECORDED
 
 PLAN_LABELS = {
@@ -29,13 +30,12 @@ EXPORTS = {
     "case.stix.json": "findings, techniques and observables as a STIX 2.1 bundle (TLP:AMBER)",
     "findings.ocsf.jsonl": "the incident and a detection for every finding, as OCSF 1.3 events",
 }
-DIFFER = "DIGESTS OF THE SAME BYTES DIFFER"
 _RANK = {severity: rank for rank, severity in enumerate(ResultSeverity)}
 
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One decision: the answer in a word, and every reason."""
+    """One decision: the short answer, and every reason."""
 
     label: str
     answer: str
@@ -69,7 +69,16 @@ class EvidenceRow:
 
 
 @dataclass(frozen=True)
-class Signature:
+class ProvenanceRow:
+    """One activity's results: every tool run and whether it failed, and what tools that ended well remarked."""
+
+    results: ToolResults
+    runs: tuple[tuple[ToolRun, bool], ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HeadSignature:
     """What the signed head covers; ``fields`` is everything recorded about the signature."""
 
     sentence: str
@@ -118,12 +127,12 @@ def evidence_rows(view: CaseView) -> list[EvidenceRow]:
 def _agreement(digests: tuple[Digest, ...]) -> tuple[str, str]:
     if not digests:
         return f"digest {NOT_RECORDED}", "idle"
-    values: dict[tuple[str, str], list[Digest]] = defaultdict(list)
+    if differing_digests(digests):
+        return DIFFERENT_DIGESTS, "bad"
+    sources: dict[tuple[str, str], set[str]] = defaultdict(set)
     for digest in digests:
-        values[digest.algorithm.lower(), digest.subject].append(digest)
-    if any(len({d.value.lower() for d in group}) > 1 for group in values.values()):
-        return DIFFER, "bad"
-    agreeing = [{d.source for d in group} for group in values.values() if len({d.source for d in group}) > 1]
+        sources[digest.algorithm.lower(), digest.subject].add(digest.source)
+    agreeing = [found for found in sources.values() if len(found) > 1]
     if agreeing:
         return f"{' and '.join(sorted(agreeing[0]))} agree", "good"
     return "computed once, not compared", "idle"
@@ -135,24 +144,25 @@ def export_rows(view: CaseView) -> list[tuple[str, str]]:
     return [(newest[name], about) for name, about in EXPORTS.items() if name in newest]
 
 
-def signature(view: CaseView) -> Signature:
+def signature(view: CaseView) -> HeadSignature:
     """Whether the ledger's head is signed and how many of its events the signature covers."""
     fields = dict(view.custody_signature)
     if not fields:
-        return Signature("The head is not signed (no signature is recorded).", "warn", fields)
+        return HeadSignature("The head is not signed (no signature is recorded).", "warn", fields)
     covered = fields.get("head")
     position = next((n for n, e in enumerate(view.custody, start=1) if e.digest == covered), None)
     total = len(view.custody)
     if covered is None:
-        return Signature(f"A signature is recorded; what it covers is {NOT_RECORDED}.", "warn", fields)
+        return HeadSignature(f"A signature is recorded; what it covers is {NOT_RECORDED}.", "warn", fields)
     if position is None:
-        return Signature("A signature is recorded, but it covers no event of this ledger.", "bad", fields)
+        return HeadSignature("A signature is recorded, but it covers no event of this ledger.", "bad", fields)
     rest = "" if position == total else f"; not signed yet: {total - position}"
     words = f"A signature is recorded for the first {position} of {total} events{rest}."
     words += " It was not verified for this page."
-    return Signature(words, "good" if position == total else "warn", fields)
+    return HeadSignature(words, "good" if position == total else "warn", fields)
 
 
-def tool_runs(view: CaseView) -> list[ToolResults]:
-    """Results in order of evidence and tool, for the provenance table."""
-    return sorted(view.results, key=lambda r: (r.evidence_id, r.tool))
+def provenance_rows(view: CaseView) -> list[ProvenanceRow]:
+    """What ran, in order of evidence and tool."""
+    ordered = sorted(view.results, key=lambda r: (r.evidence_id, r.tool))
+    return [ProvenanceRow(r, tuple((run, failed(run)) for run in r.provenance), tuple(tool_notes(r))) for r in ordered]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from forensics.models.base import Model
 
@@ -97,29 +96,29 @@ def duration(seconds: float | None) -> str:
     return f"{exact} ({' '.join(words)})"
 
 
-def pairs(values: Mapping[str, Any] | Model) -> list[tuple[str, str]]:
+def pairs(values: Mapping[str, object] | Model) -> list[tuple[str, str]]:
     """Key and value of a mapping or model as text, in key order, nested values flattened with dots."""
     rows: list[tuple[str, str]] = []
-    known = _mapping(values)
+    known = _fields(values)
     for key in sorted(known, key=str):
-        value = _mapping(known[key])
-        if isinstance(value, Mapping) and value:
+        value = known[key]
+        if isinstance(value, Mapping | Model) and _fields(value):
             rows += [(f"{key}.{inner}", text) for inner, text in pairs(value)]
         else:
             rows.append((str(key), plain(value)))
     return rows
 
 
-def _mapping(value: Any) -> Any:
-    return value.model_dump(mode="json", exclude_none=True) if isinstance(value, Model) else value
+def _fields(values: Mapping[str, object] | Model) -> Mapping[str, object]:
+    return values.model_dump(mode="json", exclude_none=True) if isinstance(values, Model) else values
 
 
-def flat(values: Mapping[str, Any] | Model) -> str:
+def flat(values: Mapping[str, object] | Model) -> str:
     """A mapping or model on one line: ``key: value; key: value``."""
     return "; ".join(f"{key}: {text}" for key, text in pairs(values))
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     """One value as text: no value is said, booleans in words, lists with commas."""
     if value is None or value in ("", {}, [], ()):
         return NOT_RECORDED

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import datetime
 
-from forensics.custody.signed_documents import SignatureCheck
+from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.errors import AwsError
 from forensics.intake.finding_lookup import FindingLookup
 from forensics.intake.readers.confirm import confirm
@@ -36,7 +36,7 @@ class FindingVerifier:
         case_id: str,
         *,
         lookups: Callable[[], list[FindingLookup]],
-        signatures: SignatureCheck,
+        signatures: SigningKeyGateway,
         nonces: NonceStore,
     ) -> None:
         self._case_id = case_id
@@ -102,7 +102,7 @@ class FindingVerifier:
             return _answer(finding, Standing.FORGED, "the signed text is another request", now=now)
         try:
             digest = hashlib.sha384(signature.message.encode()).digest()
-            if not self._signatures.valid(digest, value):
+            if not self._signatures.verify(digest, value):
                 return _answer(finding, Standing.FORGED, "its signature is not the signing key's", now=now)
             first = self._nonces.consume(f"request/{signature.nonce}", by=self._case_id, until=signature.expires_at)
         except AwsError as error:

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Self
 
 from forensics.aws.hook import CaseSessions
-from forensics.custody.signed_documents import SignatureCheck, SignedDocuments
+from forensics.aws.kms_signing import SigningKeyGateway
+from forensics.custody.signed_documents import SignedDocuments
 from forensics.errors import ForensicsError
 from forensics.intake.finding_lookup import lookups_of
 from forensics.models.target import Target
@@ -43,15 +44,15 @@ class IsolationGuard:
     def of(cls, sessions: CaseSessions) -> Self:
         """By the deployment's settings, for one case."""
         settings, own = sessions.settings, sessions.own()
-        check = SignatureCheck.of(sessions.forensic("custodian"), settings)
+        key = SigningKeyGateway.of(sessions.forensic("custodian"), settings)
         return cls(
             verifier=FindingVerifier(
                 sessions.case.case_id,
                 lookups=lambda: lookups_of(sessions),
-                signatures=check,
+                signatures=key,
                 nonces=NonceStore.of(own, settings),
             ),
-            documents=SignedDocuments.of(own, settings, check=check),
+            documents=SignedDocuments.of(own, settings, key=key),
             rate_limiter=IsolationRateLimiter.of(own, settings),
             limits=IsolationLimits(
                 settings.isolation_cap_all, settings.isolation_cap_account, settings.isolation_cap_group

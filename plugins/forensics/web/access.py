@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from fastapi import HTTPException, status
 
-CASE_DAG = "forensic_case"
-Access = Callable[..., Any]
+from forensics.case.addresses import CASE_DAG
+
+Access = Callable[..., object]
 
 log = structlog.get_logger(__name__)
 

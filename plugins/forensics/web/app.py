@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from pydantic import JsonValue
 
 from forensics.errors import ForensicsError
+from forensics.models.base import CASE_ID_FORM, format_utc
 from forensics.models.case import Case, CaseView
 from forensics.report import render_html, render_json
 from forensics.report.chronology import Moment, merged
@@ -21,7 +23,7 @@ from forensics.web.access import Access
 from forensics.web.answers import Problem, install, site_of
 from forensics.web.intake import IntakeReader, add_intake
 from forensics.web.pages import BoardRow, Site, board_page, board_row
-from forensics.web.reader import CASE_ID, CaseReader
+from forensics.web.reader import CaseReader
 
 REFRESH_SECONDS = 30
 _READERS = 8
@@ -51,7 +53,7 @@ def create_app(
     )
     install(app, airflow=airflow_path)
     pages = _Pages(reader, airflow=airflow_path, with_intake=intake is not None)
-    routes: list[tuple[str, Any]] = [
+    routes: list[tuple[str, Callable[..., Response]]] = [
         ("/", pages.board),
         ("/case/{case_id}", pages.case),
         ("/run", pages.run),
@@ -118,14 +120,14 @@ class _Pages:
         return self._report(self._view(case_id), request)
 
     def run(self, request: Request, run_id: RunId, dag_id: str = "") -> Response:
-        """The tab on a DAG run: the report of the case that the run works on."""
+        """The tab on a DAG run: the report of the case that the run processes."""
         case_id = self._reader.case_of_run(run_id)
         if case_id is None:
             raise Problem(
                 404,
                 "No case belongs to this DAG run",
                 f"Run {run_id} of DAG {dag_id or 'unknown'} has no case among the newest ones",
-                "Only runs of forensic_case work on a case, and only once their first task has opened it.",
+                "Only runs of forensic_case process a case, and only once their first task has opened it.",
                 "If the run has just started, reload. Otherwise look for the case on the board.",
             )
         return self._report(self._view(case_id), request, with_run=False)
@@ -159,11 +161,11 @@ class _Pages:
         return site_of(request, airflow=self._airflow)
 
     def _view(self, case_id: str) -> CaseView:
-        view = self._reader.case_view(case_id) if CASE_ID.fullmatch(case_id) else None
+        view = self._reader.case_view(case_id) if CASE_ID_FORM.fullmatch(case_id) else None
         if view is None:
             raise Problem(
                 404,
-                "There is no such case",
+                "This case does not exist",
                 f"No case has the id {case_id[:80]}",
                 "A case id looks like fc-20261124-0a1b2c3d4e; this one is not in the case store.",
                 "Look for the case on the board.",
@@ -189,18 +191,24 @@ class _Pages:
         return board_row(case, view=view, problem=None, site=site)
 
 
-def _row_json(row: BoardRow) -> dict[str, Any]:
+def _row_json(row: BoardRow) -> dict[str, JsonValue]:
     return {
         "case": to_json(row.case.model_dump(mode="python")),
         "contained": row.contained.short if row.contained else None,
         "contained_in_words": row.contained.sentence if row.contained else None,
         "evidence": [words for _, words in row.outcomes],
+        "gap_count": row.gap_count,
         "problem": row.problem,
         "href": row.href,
         "run_href": row.run_href,
     }
 
 
-def _moment_json(moment: Moment) -> dict[str, Any]:
-    fields = {"time": moment.time, "kind": moment.kind, "what": moment.what, "source": moment.source}
-    return {**to_json(fields), "evidence_id": moment.evidence_id}
+def _moment_json(moment: Moment) -> dict[str, JsonValue]:
+    return {
+        "time": format_utc(moment.time),
+        "kind": moment.kind,
+        "what": moment.what,
+        "source": moment.source,
+        "evidence_id": moment.evidence_id,
+    }

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-URL_PREFIX = "/forensics"
+from forensics.case.addresses import PAGES_PATH
+from forensics.case.ui_address import airflow_path
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
-def airflow_path() -> str:
-    """Path of Airflow's UI from ``[api] base_url``, without a closing slash; empty at the root of a host."""
-    from airflow.configuration import conf
-
-    return urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+URL_PREFIX = PAGES_PATH
 
 
-def build() -> Any:
+def build() -> ASGIApp:
     """Make the app with Airflow's sign-in and the case store of the settings."""
     from forensics.web.access import airflow_access
     from forensics.web.app import create_app
@@ -34,11 +32,11 @@ class LazyApp:
     Airflow loads plugins in every process, workers included; only the API server needs FastAPI and the pages.
     """
 
-    def __init__(self, make: Callable[[], Any] = build) -> None:
+    def __init__(self, make: Callable[[], ASGIApp] = build) -> None:
         self._make = make
-        self._app: Any = None
+        self._app: ASGIApp | None = None
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Build on first use, then pass on."""
         if self._app is None:
             self._app = self._make()

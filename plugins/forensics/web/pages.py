@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment
 
+from forensics.case.addresses import case_page, run_page
+from forensics.case.gaps import gap_count
 from forensics.models.case import Case, CaseView
 from forensics.models.evidence import Outcome
 from forensics.report import containment_summary as containment
 from forensics.report import headline
 from forensics.report.page import Link, environment
-from forensics.web.access import CASE_DAG
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Site:
 
     def case(self, case_id: str) -> str:
         """Address of a case's page."""
-        return f"{self.root}/case/{quote(case_id, safe='')}"
+        return case_page(self.root, case_id)
 
     def run(self, run_id: str) -> str:
         """Address of the DAG run in Airflow's UI."""
-        return f"{self.airflow}/dags/{CASE_DAG}/runs/{quote(run_id, safe='')}"
+        return run_page(self.airflow, run_id)
 
     def case_links(self, case: Case, *, with_run: bool = True) -> list[Link]:
         """Ways out of a case's page; the tab on the DAG run needs no link to that run."""
@@ -64,6 +64,7 @@ class BoardRow:
     run_href: str | None
     contained: containment.ContainmentSummary | None
     outcomes: tuple[tuple[str, str], ...]
+    gap_count: int | None
     problem: str | None
 
     @property
@@ -80,6 +81,7 @@ def board_row(case: Case, *, view: CaseView | None, problem: str | None, site: S
         href=site.case(case.case_id),
         run_href=site.run(case.run_id) if case.run_id else None,
         contained=containment.describe(view) if view else None,
+        gap_count=gap_count(view) if view else None,
         outcomes=tuple((headline.OUTCOME_LEVEL[o], f"{n} {o.value}") for o, n in sorted(tally.items())),
         problem=problem,
     )
@@ -90,7 +92,7 @@ def _environment() -> Environment:
     return environment(Path(__file__).parent / "templates")
 
 
-def render(template: str, **values: Any) -> str:
+def render(template: str, **values: object) -> str:
     """One of the pages' templates, filled."""
     page = _environment().get_template(template).render(**values)
     return page.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import ValidationError
 
-from forensics import case_keys
 from forensics.errors import CaseError
+from forensics.models.base import CASE_ID_FORM
 from forensics.models.case import Case, CaseView
-from forensics.models.containment import ContainmentResult
-from forensics.models.evidence import read_evidence
-from forensics.models.plan import ResponsePlan
 
-CASE_ID = re.compile(r"fc-[0-9]{8}-[0-9a-f]{10}")
-# Runs started by hand are found by looking through the newest cases; older ones are reached from the board.
+if TYPE_CHECKING:
+    from forensics.aws.case_store import CaseStore
+
+# Runs that a person started are found by looking through the newest cases; older ones are reached from the board.
 _SEARCH_PAGES, _SEARCH_SIZE = 5, 100
 
 
@@ -29,29 +26,23 @@ class CaseReader(Protocol):
         ...
 
     def case_view(self, case_id: str) -> CaseView | None:
-        """Everything about one case; None when there is no such case."""
+        """Everything about one case; None when the case does not exist."""
         ...
 
     def board_view(self, case: Case) -> CaseView:
-        """The few items of a case that the board shows: plan, containment, evidence."""
+        """The few items of a case that the board shows, and those that its gaps are counted from."""
         ...
 
     def case_of_run(self, run_id: str) -> str | None:
-        """The id of the case that a DAG run works on; None when no recent case names the run."""
+        """The id of the case that a DAG run processes; None when no recent case names the run."""
         ...
-
-
-class _Store(Protocol):
-    def get(self, case_id: str, sk: str, kind: type[Any]) -> Any: ...
-
-    def items(self, case_id: str, prefix: str = "") -> Iterator[tuple[str, Any]]: ...
 
 
 class Gateways(Protocol):
     """What the reader needs of :class:`forensics.case.recorder.CaseGateways`."""
 
     @property
-    def store(self) -> _Store:
+    def store(self) -> CaseStore:
         """The case store."""
         ...
 
@@ -85,7 +76,7 @@ class StoreReader:
             raise _unreadable("the list of cases", error) from error
 
     def case_view(self, case_id: str) -> CaseView | None:
-        """Everything about one case; None when there is no such case."""
+        """Everything about one case; None when the case does not exist."""
         try:
             return self._open().view(case_id)
         except ValidationError as error:
@@ -93,21 +84,16 @@ class StoreReader:
 
     def board_view(self, case: Case) -> CaseView:
         """The few items of a case that the board shows, without the tools' results in S3."""
-        store = self._open().store
+        from forensics.case.view import read_board_view
+
         try:
-            return CaseView(
-                case=case,
-                plan=store.get(case.case_id, case_keys.PLAN, ResponsePlan),
-                containment=store.get(case.case_id, case_keys.CONTAINMENT, ContainmentResult),
-                evidence=tuple(read_evidence(data) for _, data in store.items(case.case_id, case_keys.EVIDENCE)),
-                generated_at=datetime.now(UTC),
-            )
+            return read_board_view(self._open().store, case)
         except ValidationError as error:
             raise _unreadable(f"case {case.case_id}", error) from error
 
     def case_of_run(self, run_id: str) -> str | None:
         """The case whose id the run id starts with, else the newest case that names the run."""
-        named = CASE_ID.match(run_id)
+        named = CASE_ID_FORM.match(run_id)
         if named:
             return named.group()
         cursor: str | None = None

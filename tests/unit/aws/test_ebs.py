@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from forensics.aws.ebs import EbsGateway, Snapshot, SnapshotLock, raise_if_failed
+from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
 from forensics.errors import SnapshotError
+from forensics.models.disk import SnapshotLock
 from tests.unit.aws.conftest import Stub
 from tests.unit.builders import INSTANCE
 

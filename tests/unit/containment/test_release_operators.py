@@ -110,7 +110,9 @@ class Run:
 
 
 @pytest.mark.parametrize(
-    ("run", "requester"), [(Run("carol"), "carol"), (Run(None), "alice"), (object(), "alice")], ids=str
+    ("run", "requester"),
+    [(Run("carol"), "carol"), (Run(None), "alice"), (object(), "alice")],
+    ids=["by a person", "by a schedule", "of a version without the field"],
 )
 def test_the_runs_form_fills_the_arguments(run: object, requester: str) -> None:
     with DAG("release_arguments", schedule=None):

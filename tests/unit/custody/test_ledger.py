@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from forensics.aws.case_items import case_pk
 from forensics.aws.case_store import CaseStore
@@ -23,21 +22,7 @@ from forensics.custody.ledger import CustodyLedger
 from forensics.errors import CaseError, CustodyChainError, ForensicsError
 from forensics.models.custody import CustodyAction
 from tests.unit.builders import CASE_ID
-
-
-class Signer:
-    """KMS with one P-384 key."""
-
-    def __init__(self) -> None:
-        self.key = ec.generate_private_key(ec.SECP384R1())
-
-    def sign(self, *, KeyId: str, Message: bytes, MessageType: str, SigningAlgorithm: str) -> dict[str, Any]:
-        assert (MessageType, SigningAlgorithm, len(Message)) == ("DIGEST", "ECDSA_SHA_384", 48)
-        return {"KeyId": KeyId, "Signature": self.key.sign(Message, ec.ECDSA(Prehashed(hashes.SHA384())))}
-
-    def get_public_key(self, *, KeyId: str) -> dict[str, Any]:
-        form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        return {"KeyId": KeyId, "PublicKey": self.key.public_key().public_bytes(*form)}
+from tests.unit.signing import signing_key
 
 
 class Shelf:
@@ -64,7 +49,7 @@ class Shelf:
 @pytest.fixture
 def ledger(store: CaseStore, dynamodb: Any) -> CustodyLedger:
     """A ledger on the store."""
-    return CustodyLedger(dynamodb, Signer(), store=store, signing_key="key/signing", actor="custodian")
+    return CustodyLedger(dynamodb, key=signing_key(), store=store, actor="custodian")
 
 
 def test_an_empty_ledger_has_the_genesis_head(ledger: CustodyLedger) -> None:
@@ -162,3 +147,22 @@ def test_a_ledger_with_a_missing_event_is_never_signed(
     with pytest.raises(CustodyChainError, match=f"event {gone} is missing"):
         ledger.sign_head(CASE_ID, phase="close", evidence=shelf)  # type: ignore[arg-type]
     assert shelf.objects == {}
+
+
+def test_a_signed_head_covers_the_events_before_it_and_no_later_one(ledger: CustodyLedger) -> None:
+    ledger.append(CASE_ID, CustodyAction.CASE_OPENED)
+    ledger.append(CASE_ID, CustodyAction.RESTORE_POINT_TAKEN)
+    ledger.sign_head(CASE_ID, phase="restore-point", evidence=Shelf())  # type: ignore[arg-type]
+    ledger.append(CASE_ID, CustodyAction.TARGET_CONTAINED)
+    for covered in (1, 2):
+        ledger.check_signature(CASE_ID, covers=covered)
+    with pytest.raises(CustodyChainError, match="no valid signature covers event 3"):
+        ledger.check_signature(CASE_ID, covers=3)
+
+
+def test_a_signature_of_another_key_covers_nothing(ledger: CustodyLedger) -> None:
+    ledger.append(CASE_ID, CustodyAction.CASE_OPENED)
+    ledger.sign_head(CASE_ID, phase="close", evidence=Shelf())  # type: ignore[arg-type]
+    ledger.key = signing_key()
+    with pytest.raises(CustodyChainError, match="no valid signature covers event 1"):
+        ledger.check_signature(CASE_ID, covers=1)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from forensics.aws.case_store import CaseStore
+from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.custody.chain import verify_chain
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import ThrottledError
@@ -68,7 +69,7 @@ def mailbox() -> Mailbox:
 def admission(client: Any, mailbox: Mailbox) -> CaseAdmission:
     """Admission to a store."""
     store = CaseStore(client, table=TABLE)
-    ledger = CustodyLedger(client, None, store=store, signing_key="none", actor="test")
+    ledger = CustodyLedger(client, key=SigningKeyGateway(None, key_id="none"), store=store, actor="test")  # type: ignore[arg-type]
     return CaseAdmission(store=store, ledger=ledger, notifier=mailbox)  # type: ignore[arg-type]
 
 

@@ -14,10 +14,10 @@ from forensics.errors import DigestMismatchError, InvestigationError
 from forensics.investigation.artifacts import (
     OUTPUTS,
     import_artifacts,
-    read_status_line,
     result_key,
     revoke_manifest,
     revoke_unfinished,
+    succeeded,
 )
 from forensics.models.custody import CustodyAction
 from forensics.models.documents import Output
@@ -119,6 +119,7 @@ def test_a_repeated_import_enters_nothing_twice(recorder: FakeRecorder) -> None:
     [
         (None, "command command-1 has vanished from SSM"),
         (Invocation(command_id="command-1", instance_id="i-1", status="Failed", stderr="no disk"), "Failed.*no disk"),
+        (Invocation(command_id="command-1", instance_id="i-1", status="TimedOut"), "ended TimedOut"),
         (
             Invocation(command_id="command-1", instance_id="i-1", status="Success", stdout="ok"),
             "without a valid status",
@@ -128,11 +129,9 @@ def test_a_repeated_import_enters_nothing_twice(recorder: FakeRecorder) -> None:
             "without a valid status line",
         ),
     ],
-    ids=["vanished", "failed", "no line", "another status"],
+    ids=["vanished", "failed", "timed out", "no line", "another status"],
 )
 def test_any_other_end_of_the_command_is_an_error(recorder: FakeRecorder, found: Invocation | None, why: str) -> None:
-    with pytest.raises(InvestigationError, match=why):
-        read_status_line(record(), found)
     with pytest.raises(InvestigationError, match=why):
         import_artifacts(recorder, record(), found)
     assert recorder.landing.withdrawn == [PREFIX], "the manifest is revoked all the same"
@@ -169,12 +168,22 @@ def test_an_artifact_above_its_limit_is_refused(recorder: FakeRecorder, monkeypa
         import_artifacts(recorder, record(), Upload(recorder).ended())
 
 
-@pytest.mark.parametrize("stated", [{}, {"results": "text"}, {"results": {"sha256": "0" * 64}}, "text", None])
+@pytest.mark.parametrize("stated", [{}, {"results": "text"}, {"results": {"sha256": "0" * 64}}, None])
 def test_a_digest_that_the_tool_did_not_state_or_states_otherwise_is_an_alarm(
     recorder: FakeRecorder, stated: object
 ) -> None:
     with pytest.raises(DigestMismatchError, match="artifact results of disk-vol-1: stored SHA-256"):
         import_artifacts(recorder, record(), Upload(recorder).ended(artifacts=stated))
+
+
+def test_a_command_that_ended_well_is_the_only_one_that_counts() -> None:
+    ended = Invocation(command_id="command-1", instance_id="i-1", status="Success")
+    assert succeeded(record(), ended) is ended
+
+
+def test_artifacts_that_are_not_an_object_are_not_a_status_line(recorder: FakeRecorder) -> None:
+    with pytest.raises(InvestigationError, match=r"without a valid status line \(artifacts\)"):
+        import_artifacts(recorder, record(), Upload(recorder).ended(artifacts="text"))
 
 
 def test_a_tool_with_raw_output_gets_results_made_from_its_status_line(recorder: FakeRecorder) -> None:

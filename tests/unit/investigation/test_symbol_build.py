@@ -13,7 +13,7 @@ from forensics.aws.ssm import Invocation
 from forensics.document_registry import choose
 from forensics.errors import DigestMismatchError, InvestigationError
 from forensics.investigation.forensic_instance import ForensicInstance
-from forensics.investigation.symbol_build import BuildJob, SymbolBuild, read_status_line
+from forensics.investigation.symbol_build import BuildJob, SymbolBuild, build_status
 from forensics.naming import SYMBOL_LIBRARY
 from tests.unit.accounts import FORENSIC, Ec2InMemory, SsmInMemory, settings
 from tests.unit.builders import REGION
@@ -104,7 +104,7 @@ def test_the_table_is_signed_and_found(world: World) -> None:
     assert world.recorder.evidence_store.objects[made.key] == CONTENT
 
 
-@pytest.mark.parametrize("changes", [{"sha256": "0" * 64}, {"package_sha256": "0" * 64}, {"sha256": None}])
+@pytest.mark.parametrize("changes", [{"sha256": "0" * 64}, {"package_sha256": "0" * 64}])
 def test_a_digest_that_differs_is_an_alarm(world: World, changes: dict[str, Any]) -> None:
     job = world.sent()
     world.ssm.end(job.command_id, json.dumps(line(**changes)))
@@ -113,11 +113,13 @@ def test_a_digest_that_differs_is_an_alarm(world: World, changes: dict[str, Any]
     assert world.library.find(BANNER) is None
 
 
-@pytest.mark.parametrize("changes", [{"banner": "short"}, {"method": "guess"}, {"symbols": 0}, {"kernel_sha256": "x"}])
+@pytest.mark.parametrize(
+    "changes", [{"banner": "short"}, {"method": "guess"}, {"symbols": 0}, {"kernel_sha256": "x"}, {"sha256": None}]
+)
 def test_a_status_line_that_is_not_valid_is_refused(world: World, changes: dict[str, Any]) -> None:
     job = world.sent()
     world.ssm.end(job.command_id, json.dumps(line(**changes)))
-    with pytest.raises(InvestigationError, match="the status line of the build is not valid"):
+    with pytest.raises(InvestigationError, match=f"without a valid status line \\({next(iter(changes))}\\)"):
         world.build.store(job, package=PACKAGE, sha256=SHA256)
 
 
@@ -135,7 +137,7 @@ def test_a_status_line_that_is_not_valid_is_refused(world: World, changes: dict[
 )
 def test_a_build_without_a_table_says_why(found: Invocation | None, why: str) -> None:
     with pytest.raises(InvestigationError, match=f"no symbol table was built: .*{why}") as caught:
-        read_status_line(found)
+        build_status(found)
     assert "trigger symbol_library" in caught.value.next_action
 
 

@@ -58,7 +58,7 @@ def forged(evidence: EvidenceInMemory, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"statement": table(symbols=6).model_dump_json()}, "is not what was signed with alias/signing"),
+        ({"statement": table(symbols=6).model_dump_json()}, "is not what was signed with key/signing"),
         ({"signature": base64.b64encode(b"mine").decode()}, "is not what was signed"),
         ({"signature": "no base64!"}, "is not an entry of the symbol library"),
         ({"statement": "{}"}, "is not an entry of the symbol library"),

@@ -11,9 +11,10 @@ from forensics.models.containment import (
     RestorePoint,
 )
 from forensics.models.custody import CustodyAction, CustodyEvent
+from forensics.models.evidence import Outcome
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.models.plan import Action, Decision, ResponsePlan
-from forensics.models.results import Investigation
+from forensics.models.results import Investigation, ToolRun
 from forensics.models.target import NetworkInterface, SsmStatus, Target, Volume
 from forensics.triage.policy import packaged
 from tests.unit.report.sample_parts import (
@@ -232,7 +233,7 @@ def investigations() -> tuple[Investigation, ...]:
             started_at=at(700),
             ended_at=at(795),
             findings=19,
-            gaps=1,
+            gaps=2,
         ),
         Investigation(
             activity="investigate_disk_linux",
@@ -297,4 +298,52 @@ def empty_view() -> CaseView:
     """A case of which only the head record exists."""
     return CaseView(
         case=case(status=CaseStatus.OPEN, phase=Phase.OPENED, closed_at=None, run_id=None), generated_at=at(2)
+    )
+
+
+def complete_view(**changes: Any) -> CaseView:
+    """A closed case of which nothing is missing."""
+    memory = evidence()[1]
+    done = investigations()[0].model_copy(update={"gaps": 0})
+    found = results()[0].model_copy(update={"gaps": (), "provenance": ()})
+    only_memory = plan().model_copy(
+        update={"disk": Decision(action=Action.DISK, wanted=False, reasons=("the policy does not ask for it",))}
+    )
+    values: dict[str, Any] = {
+        "case": case(status=CaseStatus.CLOSED),
+        "plan": only_memory,
+        "evidence": (memory,),
+        "investigations": (done,),
+        "results": (found,),
+        "containment": containment().model_copy(update={"outcome": Outcome.DONE, "reason": None}),
+        "failures": (),
+    }
+    return rich_view(**{**values, **changes})
+
+
+def noisy_view() -> CaseView:
+    """The same, with what tools say that ended well."""
+    remarks = [
+        {"tool": "confinement", "argv": ["user 0"], "exit": 0, "error": "it runs as root"},
+        {
+            "tool": "dissect.target",
+            "argv": ["cronjobs"],
+            "exit": 0,
+            "rows": 0,
+            "error": "No crontab(s) found on target",
+        },
+    ]
+    runs = tuple(ToolRun.model_validate(remark) for remark in remarks)
+    found = complete_view().results[0].model_copy(update={"provenance": runs})
+    return complete_view(results=(found,))
+
+
+def running_view() -> CaseView:
+    """A case in the middle of its work: one step has failed, isolation and the examination are still to come."""
+    return complete_view(
+        case=case(status=CaseStatus.OPEN, phase=Phase.ACQUISITION, closed_at=None),
+        containment=None,
+        investigations=(),
+        results=(),
+        failures=(failure(),),
     )

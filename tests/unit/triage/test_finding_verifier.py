@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from forensics.custody.signed_documents import SignatureCheck
+from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.errors import AccessDeniedError, AwsError
 from forensics.intake.finding_lookup import FindingLookup
 from forensics.models.finding import Finding, FindingSource, RequestSignature, Severity
@@ -28,14 +28,14 @@ RECORD = {
 }  # fmt: skip
 
 
-class Signatures(SignatureCheck):
+class Signatures(SigningKeyGateway):
     """Knows which digest the key has signed."""
 
     def __init__(self, *signed: bytes) -> None:
         self.signed = signed
         self.error: AwsError | None = None
 
-    def valid(self, digest: bytes, signature: bytes) -> bool:
+    def verify(self, digest: bytes, signature: bytes) -> bool:
         if self.error:
             raise self.error
         return digest in self.signed and signature == b"signature"

@@ -1,4 +1,4 @@
-"""The plugin as Airflow loads it, and its sign-in."""
+"""The plugin as Airflow loads it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,10 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from airflow.api_fastapi.core_api.datamodels.plugins import ExternalViewResponse
 from airflow.plugins_manager import AirflowPlugin
-from fastapi.testclient import TestClient
-
-from forensics.web.access import airflow_access, refuse_everyone
-from forensics.web.app import create_app
-from forensics.web.mount import LazyApp
-from forensics.web.reader import StoreReader
 
 PLUGINS = Path(__file__).parents[3] / "plugins"
 
@@ -55,31 +48,3 @@ def test_loading_the_plugin_imports_neither_pages_nor_aws() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PLUGINS, timeout=120
     )
     assert answer.stdout.strip().splitlines()[-1] == "[]"
-
-
-def test_the_app_is_built_once_by_the_first_request() -> None:
-    made: list[int] = []
-
-    def make() -> Any:
-        made.append(1)
-        return create_app(StoreReader(), authorize=refuse_everyone)
-
-    client = TestClient(LazyApp(make))
-    assert made == []
-    assert [client.get("/").status_code for _ in range(2)] == [503, 503]
-    assert made == [1]
-
-
-def test_airflows_own_sign_in_refuses_a_request_without_token() -> None:
-    def never(*_: Any) -> Any:
-        pytest.fail("the store was asked without a session")
-
-    client = TestClient(create_app(StoreReader(never), authorize=airflow_access()))
-    answer = client.get("/api/cases")
-    assert answer.status_code == 401
-    assert answer.json()["error"]["why"] == "Not authenticated"
-
-
-def test_sign_in_that_cannot_be_imported_closes_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "airflow.api_fastapi.core_api.security", None)
-    assert airflow_access() is refuse_everyone

@@ -119,6 +119,7 @@ class Results:
     events: list[Event] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     gaps: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)  # to be read, nothing is missing
     coverage: list[dict[str, Any]] = field(default_factory=list)
     failure: str | None = None
     more_timeline: Path | None = None  # a file of timeline lines in order of time, too many for memory
@@ -182,6 +183,7 @@ class Results:
             "coverage": self.coverage,
             "failure": printable(self.failure) if self.failure else None,
             "gaps": [{"what": printable(what), "why": printable(why)} for what, why in self.gaps],
+            "notes": [{"what": printable(what), "why": printable(why)} for what, why in self.notes],
         }
 
     def _notable(self) -> list[dict[str, str]]:
@@ -192,7 +194,7 @@ class Results:
         room = max(0, MAX_TIMELINE - len(entries))
         notable = [event for event in self.events if event.notable]
         if len(notable) > room:
-            self.gap("timeline", f"{len(notable)} notable entries; all of them are in timeline.jsonl")
+            self.notes.append(("timeline", f"{len(notable)} notable entries; all of them are in timeline.jsonl"))
         # The latest entries are kept: an intrusion ends close to its capture.
         kept = sorted(notable, key=lambda event: event.time)[len(notable) - min(room, len(notable)) :]
         entries |= {(event.time, event.what, event.source) for event in kept}

@@ -1,4 +1,4 @@
-"""The case in CASE/UCO 1.x JSON-LD (R19), for other tools: evidence with provenance, and every custody event as an action.
+"""The case in CASE/UCO 1.x JSON-LD for other tools: evidence with provenance, and every custody event as an action.
 
 Conforms to what ``case_validate`` checks (CASE 1.5.0). ``hashMethod`` is a plain string: the vocabulary's datatype does not
 conform since UCO 1.4.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from typing import Any
 
 from forensics import __version__
 from forensics.models.base import format_utc
@@ -30,7 +29,7 @@ CONTEXT = {
     "xsd": "http://www.w3.org/2001/XMLSchema#",
 }
 _SPACE = uuid.UUID("6f2a1d5e-0f7a-4f77-9b0f-2b8c3d1f1a10")
-Node = dict[str, Any]
+Node = dict[str, object]
 
 
 def render_case_uco(view: CaseView) -> str:

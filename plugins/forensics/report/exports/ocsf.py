@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from forensics.models.case import CaseStatus, CaseView
 from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
 from forensics.report.text import cut, visible
 
+Node = dict[str, object]
 VERSION = "1.3.0"
 FINDINGS_CATEGORY, DETECTION, INCIDENT = 2, 2004, 2005
 CREATE, UPDATE, CLOSE = 1, 2, 3
@@ -42,13 +42,13 @@ def render(view: CaseView) -> str:
     return "".join(json.dumps(e, ensure_ascii=True, sort_keys=True) + "\n" for e in _events(view))
 
 
-def _events(view: CaseView) -> Iterator[dict[str, Any]]:
-    detections = [_detection(view, result, f) for result in view.results for f in result.findings]
-    yield _incident(view, [d["finding_info"] for d in detections])
-    yield from detections
+def _events(view: CaseView) -> Iterator[Node]:
+    rows = [(result, finding) for result in view.results for finding in result.findings]
+    yield _incident(view, [_finding_info(view, result, finding) for result, finding in rows])
+    yield from (_detection(view, result, finding) for result, finding in rows)
 
 
-def _event(view: CaseView, *, class_uid: int, activity: int, at: datetime, severity: tuple[int, str]) -> dict[str, Any]:
+def _event(view: CaseView, *, class_uid: int, activity: int, at: datetime, severity: tuple[int, str]) -> Node:
     case = view.case
     return {
         "activity_id": activity,
@@ -68,7 +68,7 @@ def _event(view: CaseView, *, class_uid: int, activity: int, at: datetime, sever
     }
 
 
-def _incident(view: CaseView, infos: list[dict[str, Any]]) -> dict[str, Any]:
+def _incident(view: CaseView, infos: list[Node]) -> Node:
     case = view.case
     severity = _CASE_SEVERITY.get(case.severity.upper(), (0, "Unknown"))
     activity = CREATE if case.status is CaseStatus.OPEN else CLOSE
@@ -88,9 +88,8 @@ def _incident(view: CaseView, infos: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _detection(view: CaseView, result: ToolResults, finding: ToolFinding) -> dict[str, Any]:
-    confidence = _CONFIDENCE[finding.confidence.value]
-    info: dict[str, Any] = {
+def _finding_info(view: CaseView, result: ToolResults, finding: ToolFinding) -> Node:
+    info: Node = {
         "uid": f"{view.case.case_id}/{_text(result.evidence_id, 100)}/{_text(finding.id, 200)}",
         "title": _text(finding.title, 500),
         "desc": _text(finding.detail, 4000),
@@ -102,6 +101,11 @@ def _detection(view: CaseView, result: ToolResults, finding: ToolFinding) -> dic
         info["first_seen_time"] = _millis(finding.time)
     if finding.technique:
         info["attacks"] = [{"technique": {"uid": finding.technique}}]
+    return info
+
+
+def _detection(view: CaseView, result: ToolResults, finding: ToolFinding) -> Node:
+    confidence = _CONFIDENCE[finding.confidence.value]
     event = _event(
         view,
         class_uid=DETECTION,
@@ -114,7 +118,7 @@ def _detection(view: CaseView, result: ToolResults, finding: ToolFinding) -> dic
         "status": "New",
         "confidence_id": confidence[0],
         "confidence": confidence[1],
-        "finding_info": info,
+        "finding_info": _finding_info(view, result, finding),
         "resources": [{"uid": view.case.instance_id, "type": "AWS::EC2::Instance", "region": view.case.region}],
         "evidences": [
             {"data": {"evidence_id": _text(result.evidence_id, 100), "artifact": _text(finding.source, 1000)}}

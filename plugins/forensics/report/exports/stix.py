@@ -11,10 +11,8 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
-import rfc8785
-
+from forensics.custody.chain import canonical
 from forensics.models.case import CaseView
 from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
 from forensics.report.text import cut, visible
@@ -25,6 +23,7 @@ OWN_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ec2-forensics:stix")
 # STIX 2.1, section 7.2.1.4: the marking definition of TLP:AMBER, the same everywhere.
 TLP_AMBER = "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82"
 MAX_NOTES = 500
+StixObject = dict[str, object]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)")
 _CONFIDENCE = {"low": 15, "medium": 50, "high": 85}
@@ -34,38 +33,43 @@ _WORDS = {"low": "low", "medium": "medium", "high": "high", "critical": "critica
 def render(view: CaseView) -> str:
     """The bundle as JSON, ASCII only."""
     objects = list(_objects(view))
-    bundle = {"type": "bundle", "id": f"bundle--{_own('bundle', rfc8785.dumps(objects).decode())}", "objects": objects}
+    bundle = {"type": "bundle", "id": f"bundle--{_own('bundle', canonical(objects).decode())}", "objects": objects}
     return json.dumps(bundle, ensure_ascii=True, sort_keys=True, indent=1) + "\n"
 
 
-def _objects(view: CaseView) -> Iterator[dict[str, Any]]:
-    author = _author(view)
-    yield author
+def _objects(view: CaseView) -> Iterator[StixObject]:
+    made_by = _author(view)
+    author = _id(made_by)
+    yield made_by
     rows = [(r, f) for r in view.results for f in r.findings if f.severity is not ResultSeverity.INFO][:MAX_NOTES]
-    observed: dict[str, dict[str, Any]] = {}
+    observed: dict[str, StixObject] = {}
     for address in _addresses_of_target(view):
-        observed.setdefault(address["id"], address)
-    parts: dict[str, dict[str, Any]] = {}
+        observed.setdefault(_id(address), address)
+    parts: dict[str, StixObject] = {}
     for result, finding in rows:
         seen = list(_observables(finding))
-        observed |= {item["id"]: item for item in seen}
-        about = [item["id"] for item in seen]
+        observed |= {_id(item): item for item in seen}
+        about = [_id(item) for item in seen]
         if finding.technique:
-            pattern = _technique(view, finding.technique, author=author["id"])
-            parts[pattern["id"]] = pattern
-            about.append(pattern["id"])
-        note = _note(view, result, finding, author=author["id"], about=about or [author["id"]])
-        parts[note["id"]] = note
+            pattern = _technique(view, finding.technique, author=author)
+            parts[_id(pattern)] = pattern
+            about.append(_id(pattern))
+        note = _note(view, result, finding, author=author, about=about or [author])
+        parts[_id(note)] = note
     everything = [*observed.values(), *parts.values()]
     yield from everything
-    yield _report(view, author=author["id"], refs=[o["id"] for o in everything] or [author["id"]])
+    yield _report(view, author=author, refs=[_id(o) for o in everything] or [author])
+
+
+def _id(item: StixObject) -> str:
+    return str(item["id"])
 
 
 def _own(kind: str, *names: str) -> uuid.UUID:
     return uuid.uuid5(OWN_NAMESPACE, "\x1f".join((kind, *names)).encode("utf-8", "backslashreplace").decode())
 
 
-def _domain_object(kind: str, *names: str, at: datetime, author: str | None = None, **fields: Any) -> dict[str, Any]:
+def _domain_object(kind: str, *names: str, at: datetime, author: str | None = None, **fields: object) -> StixObject:
     moment = _time(at)
     made = {
         "type": kind,
@@ -79,7 +83,7 @@ def _domain_object(kind: str, *names: str, at: datetime, author: str | None = No
     return made | ({"created_by_ref": author} if author else {})
 
 
-def _author(view: CaseView) -> dict[str, Any]:
+def _author(view: CaseView) -> StixObject:
     return _domain_object(
         "identity",
         "ec2-forensics",
@@ -89,7 +93,7 @@ def _author(view: CaseView) -> dict[str, Any]:
     )
 
 
-def _technique(view: CaseView, technique: str, *, author: str) -> dict[str, Any]:
+def _technique(view: CaseView, technique: str, *, author: str) -> StixObject:
     reference = {
         "source_name": "mitre-attack",
         "external_id": technique,
@@ -105,9 +109,7 @@ def _technique(view: CaseView, technique: str, *, author: str) -> dict[str, Any]
     )
 
 
-def _note(
-    view: CaseView, result: ToolResults, finding: ToolFinding, *, author: str, about: list[str]
-) -> dict[str, Any]:
+def _note(view: CaseView, result: ToolResults, finding: ToolFinding, *, author: str, about: list[str]) -> StixObject:
     lines = [
         _text(finding.title, 500),
         _text(finding.detail, 4000),
@@ -130,7 +132,7 @@ def _note(
     )
 
 
-def _report(view: CaseView, *, author: str, refs: list[str]) -> dict[str, Any]:
+def _report(view: CaseView, *, author: str, refs: list[str]) -> StixObject:
     case = view.case
     return _domain_object(
         "report",
@@ -149,14 +151,14 @@ def _report(view: CaseView, *, author: str, refs: list[str]) -> dict[str, Any]:
     ) | {"modified": _time(max(view.generated_at, case.opened_at))}
 
 
-def _addresses_of_target(view: CaseView) -> Iterator[dict[str, Any]]:
+def _addresses_of_target(view: CaseView) -> Iterator[StixObject]:
     for interface in view.target.interfaces if view.target else ():
         for address in (interface.private_ip, interface.public_ip):
             if address:
                 yield _observable("ipv4-addr", {"value": address})
 
 
-def _observables(finding: ToolFinding) -> Iterator[dict[str, Any]]:
+def _observables(finding: ToolFinding) -> Iterator[StixObject]:
     """Files and addresses that the finding's own data name."""
     texts = list(_values(finding.data))
     yield from (_observable("ipv4-addr", {"value": t}) for t in texts if _IPV4.fullmatch(t))
@@ -168,7 +170,7 @@ def _observables(finding: ToolFinding) -> Iterator[dict[str, Any]]:
         yield _observable("file", {"name": _text(name, 255)})
 
 
-def _values(value: Any) -> Iterator[str]:
+def _values(value: object) -> Iterator[str]:
     if isinstance(value, Mapping):
         for item in value.values():
             yield from _values(item)
@@ -179,12 +181,12 @@ def _values(value: Any) -> Iterator[str]:
         yield value
 
 
-def _observable(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+def _observable(kind: str, values: StixObject) -> StixObject:
     """An SCO; its id follows from the properties that STIX names as contributing."""
     return {
         "type": kind,
         "spec_version": "2.1",
-        "id": f"{kind}--{uuid.uuid5(SCO_NAMESPACE, rfc8785.dumps(values).decode())}",
+        "id": f"{kind}--{uuid.uuid5(SCO_NAMESPACE, canonical(values).decode())}",
         "object_marking_refs": [TLP_AMBER],
         **values,
     }

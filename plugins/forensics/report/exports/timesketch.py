@@ -1,4 +1,4 @@
-"""The merged timeline as Timesketch JSONL: ``message``, ``datetime`` and ``timestamp_desc`` are what it demands (R84).
+"""The merged timeline as Timesketch JSONL: ``message``, ``datetime`` and ``timestamp_desc`` are what it requires.
 
 Format: https://timesketch.org/guides/user/import-from-json-csv/
 """

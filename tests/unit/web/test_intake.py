@@ -11,7 +11,7 @@ from forensics.errors import AwsError
 from forensics.models.intake import IntakeCounts, IntakeRecord
 from forensics.web.app import create_app
 from forensics.web.intake import IntakeState
-from tests.unit.web.test_pages import GOOD, Shelf, authorize
+from tests.unit.web.test_app import GOOD, Shelf, authorize
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 
@@ -33,7 +33,7 @@ class Reader:
         records = (
             record("quarantined", "account='<script>alert(1)</script>': not an account"),
             record("ignored", "no EC2 instance among its resources", detail_type="GuardDuty Finding"),
-            record("dead", "the table is gone", tries=5, next_action="mend the table; then run finding_redrive"),
+            record("dead", "the table is gone", tries=5, next_action="restore the table; then run finding_redrive"),
         )
         days = (IntakeCounts(day="2026-11-24", numbers={"opened": 12, "joined": 3, "quarantined": 1}),)
         return IntakeState(counts=days, records=records[:limit], waiting=4, dead_letters=2)
@@ -56,7 +56,7 @@ def test_the_page_shows_counts_queues_and_reasons_as_text(client: TestClient) ->
     page = client.get("/intake").text
     assert "4 messages wait in the queue, 2 are in the dead-letter queue" in page
     assert "<script" not in page and "&lt;script&gt;" in page
-    for words in ("2026-11-24", "<td>12</td>", "delivered 5 times", "mend the table", "finding_redrive"):
+    for words in ("2026-11-24", "<td>12</td>", "delivered 5 times", "restore the table", "finding_redrive"):
         assert words in page, words
 
 

@@ -1,0 +1,27 @@
+"""Where people find a case in Airflow's UI: its page, its run, the runs of its release.
+
+``airflow`` is the UI's address without a closing slash: absolute, or the path below its host (empty at the root).
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+PAGES_PATH = "/forensics"
+CASE_DAG = "forensic_case"
+RELEASE_DAG = "forensic_release"
+
+
+def case_page(pages: str, case_id: str) -> str:
+    """The page of a case; ``pages`` is the address of all case pages."""
+    return f"{pages}/case/{quote(case_id, safe='')}"
+
+
+def run_page(airflow: str, run_id: str) -> str:
+    """The DAG run of a case."""
+    return f"{airflow}/dags/{CASE_DAG}/runs/{quote(run_id, safe='')}"
+
+
+def release_runs(airflow: str, case_id: str) -> str:
+    """The runs that release the case's target: those with the case's id in their configuration."""
+    return f"{airflow}/dags/{RELEASE_DAG}/runs?conf_contains={quote(case_id, safe='')}"

@@ -1,0 +1,47 @@
+"""Which cases are audited, and what becomes of an audit's result."""
+
+from __future__ import annotations
+
+from forensics import case_keys
+from forensics.aws.case_store import CaseStore
+from forensics.case.recorder import CaseRecorder
+from forensics.custody.audit_rules import AuditReport
+from forensics.errors import AuditError, ForensicsError
+from forensics.models.case import TimelineKind
+from forensics.models.custody import CustodyAction
+
+_PAGE = 100
+
+
+def list_case_ids(store: CaseStore) -> list[str]:
+    """The ids of all cases, newest first."""
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        cases, cursor = store.list_cases(limit=_PAGE, cursor=cursor)
+        found += [case.case_id for case in cases]
+        if cursor is None:
+            return found
+
+
+def record_audit(recorder: CaseRecorder, report: AuditReport) -> None:
+    """Record an audit in the case; raises :class:`AuditError`, after the alarm is recorded, when anything differs."""
+    recorder.put(case_keys.AUDIT, report)
+    if not report.differences:
+        return
+    named = [str(d) for d in report.differences]
+    recorder.note(f"AUDIT FAILED: {'; '.join(named)[:900]}", kind=TimelineKind.CUSTODY)
+    try:
+        recorder.custody(CustodyAction.AUDIT_FAILED, detail={"differences": [n[:500] for n in named[:50]]})
+    except ForensicsError as error:
+        # The alarm itself must go out, also when it is the ledger that is damaged.
+        named.append(f"the alarm could not be written into the ledger: {error}")
+    raise AuditError(
+        f"the audit of {recorder.case_id} found {_differences(len(report.differences))}: {'; '.join(named)}",
+        next_action="treat the evidence as tampered with until an examiner has looked at it: CloudTrail names who did it; "
+        "the first versions, the signed heads and the snapshots are still there",
+    )
+
+
+def _differences(number: int) -> str:
+    return "1 difference" if number == 1 else f"{number} differences"

@@ -1,0 +1,81 @@
+"""Close a case: decide how complete it is, sign its ledger, release the lock on its instance, notify people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from forensics.case.gaps import gaps
+from forensics.case.recorder import CaseRecorder
+from forensics.errors import ForensicsError
+from forensics.models.case import Case, CaseStatus, Milestone, Phase
+from forensics.models.custody import CustodyAction
+from forensics.models.gaps import Gap
+from forensics.naming import case_prefix
+from forensics.report.headline import gap_lines
+from forensics.report.text import count
+
+# Parts of closing that are gaps of the case when they fail; the step itself continues.
+INSTANCE, REPORT, SIGNATURE = "close:forensic_instance", "close:report", "close:signature"
+
+
+def close_case(
+    recorder: CaseRecorder,
+    *,
+    remove_forensic_resources: Callable[[], None],
+    annotate_findings: Callable[[Case], None],
+) -> list[Gap]:
+    """Close the case and return its gaps; without any it is complete.
+
+    No forensic instance of the case outlives it, whatever became of the teardown. ``annotate_findings`` gets the closed case.
+    """
+    now = datetime.now(UTC)
+    recorder.phase(Phase.REPORT)
+    _part(recorder, INSTANCE, remove_forensic_resources)
+    _part(recorder, REPORT, lambda: _need_report(recorder))
+    found = gaps(recorder.view())
+    status = _status(found)
+    recorder.milestone(Milestone.CLOSED, now)
+    recorder.custody(
+        CustodyAction.CASE_CLOSED, detail={"status": status.value, "gaps": [str(gap)[:300] for gap in found][:50]}
+    )
+    recorder.note(f"case closed: {status.value}")
+    # A broken ledger is a gap; it does not keep the case, and its lock on the instance, open for ever.
+    if not _part(recorder, SIGNATURE, lambda: recorder.sign_ledger("close")):
+        found = gaps(recorder.view())
+        status = _status(found)
+    recorder.gateways.store.update_case(recorder.case_id, status=status, phase=Phase.DONE, closed_at=now)
+    recorder.gateways.store.release_lock(recorder.case)
+    annotate_findings(recorder.gateways.store.case(recorder.case_id))
+    _announce(recorder, status, found)
+    return found
+
+
+def _part(recorder: CaseRecorder, name: str, work: Callable[[], object]) -> bool:
+    try:
+        work()
+    except ForensicsError as error:
+        recorder.mark_failed(name, error)
+        return False
+    recorder.clear_failed(name)
+    return True
+
+
+def _need_report(recorder: CaseRecorder) -> None:
+    if not recorder.gateways.evidence.list(f"{case_prefix(recorder.case_id)}report/"):
+        msg = "no report was written"
+        raise ForensicsError(msg, next_action="clear report.write_report in the case's run")
+
+
+def _status(found: list[Gap]) -> CaseStatus:
+    return CaseStatus.CLOSED_WITH_GAPS if found else CaseStatus.CLOSED
+
+
+def _announce(recorder: CaseRecorder, status: CaseStatus, found: list[Gap]) -> None:
+    recorder.announce(
+        "case_closed",
+        f"Case closed WITH GAPS: {count(len(found), 'gap')}" if found else "Case closed: complete",
+        lines=gap_lines(found) or ["Everything that the plan wanted was done and verified."],
+        facts={"status": status.value, "gaps": [str(gap) for gap in found[:50]], "gap_count": len(found)},
+        once=False,
+    )

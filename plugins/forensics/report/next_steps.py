@@ -1,0 +1,75 @@
+"""What a responder should do now, most urgent first, each step from a recorded fact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from forensics.case.gaps import DIFFERENT_DIGESTS, NO_REASON, differing_digests, under_way
+from forensics.investigation.answers import State, answers
+from forensics.models.case import CaseView
+from forensics.models.evidence import Outcome
+from forensics.models.results import ResultSeverity
+from forensics.report import containment_summary as containment
+from forensics.report import sections
+from forensics.report.headline import OUTCOME_WORDS, chain_check, severities
+from forensics.report.text import count
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """One thing to do; ``why`` is the recorded cause."""
+
+    do: str
+    why: str
+    urgent: bool = False
+
+
+def next_steps(view: CaseView) -> list[NextStep]:
+    """Everything that the records ask a person to do, urgent steps first, none twice."""
+    return list(dict.fromkeys([*_urgent(view), *_of_failures(view), *_of_answers(view), *_of_findings(view)]))
+
+
+def _urgent(view: CaseView) -> Iterator[NextStep]:
+    state, chain, signature = containment.describe(view), chain_check(view), sections.signature(view)
+    if state.act:
+        yield NextStep(state.act, state.sentence, urgent=True)
+    if chain.intact is False:
+        do = "Treat the evidence as damaged; clear no task until an examiner has looked at the ledger."
+        yield NextStep(do, chain.sentence, urgent=True)
+    for item in view.evidence:
+        if differing_digests(item.digests):
+            do = f"Treat {item.evidence_id} as damaged until an examiner has compared its copies."
+            yield NextStep(do, DIFFERENT_DIGESTS, urgent=True)
+    if signature.level == "bad":
+        do = "Have an examiner compare the signed head under Object Lock with the ledger."
+        yield NextStep(do, signature.sentence, urgent=True)
+
+
+def _of_failures(view: CaseView) -> Iterator[NextStep]:
+    for failure in view.failures:
+        yield NextStep(failure.next_action, f"{failure.step} failed: {failure.cause}")
+    for item in view.evidence:
+        if item.outcome in {Outcome.FAILED, Outcome.PARTIAL}:
+            do = f"Decide whether {item.evidence_id} can be acquired again."
+            yield NextStep(do, f"{OUTCOME_WORDS[item.outcome]}: {item.reason or NO_REASON}")
+
+
+def _of_answers(view: CaseView) -> Iterator[NextStep]:
+    """Questions without an answer, once no step can bring one."""
+    for answer in answers(view):
+        if answer.state is State.UNANSWERED and not under_way(view):
+            why = "; ".join(f"{u.artifact}: {u.why}" for u in answer.unread)
+            yield NextStep(f"Answer by other means: {answer.question.text}", why)
+
+
+def _of_findings(view: CaseView) -> Iterator[NextStep]:
+    tally = severities(view)
+    number = tally[ResultSeverity.CRITICAL] + tally[ResultSeverity.HIGH]
+    if number:
+        do = f"Review the {count(number, 'finding')} of severity critical or high."
+        yield NextStep(do, "they are listed under “Findings from the tools”")
+    if view.containment and view.containment.residuals:
+        paths = count(len(view.containment.residuals), "path")
+        do = f"Deal with the {paths} that containment leaves open or unproven."
+        yield NextStep(do, "listed under “Containment”")

@@ -1,0 +1,88 @@
+"""Closing a case: the status tells how complete it is, and what goes wrong at the end is a gap of the case."""
+
+from __future__ import annotations
+
+import pytest
+
+from forensics.errors import AwsError, CustodyChainError
+from forensics.models.case import Case, CaseStatus, Milestone, Phase
+from forensics.models.custody import CustodyAction
+from forensics.report.closing import INSTANCE, REPORT, SIGNATURE, close_case
+from tests.unit.recorders import FakeRecorder
+from tests.unit.report import sample
+from tests.unit.report.test_gap_counts import Stored
+
+
+class Closing:
+    """Closes a case and keeps the closed one that its findings are annotated with."""
+
+    def __init__(self, recorder: FakeRecorder, *, broken: Exception | None = None) -> None:
+        self.annotated: list[Case] = []
+        self.broken = broken
+        recorder.store.hold_lock(recorder.case)
+        self.gaps = [
+            str(gap)
+            for gap in close_case(
+                recorder, remove_forensic_resources=self._remove, annotate_findings=self.annotated.append
+            )
+        ]
+
+    def _remove(self) -> None:
+        if self.broken:
+            raise self.broken
+
+
+@pytest.fixture
+def recorder() -> Stored:
+    """A case of which nothing is missing, its report written."""
+    made = Stored(sample.complete_view())
+    made.evidence_store.put(f"cases/{made.case_id}/report/1/report.html", b"x")
+    made.store.update_case(made.case_id, status=CaseStatus.OPEN, phase=Phase.INVESTIGATION, closed_at=None)
+    return made
+
+
+def test_a_complete_case_is_closed_signed_and_unlocked(recorder: Stored) -> None:
+    closing = Closing(recorder)
+    closed = recorder.case_now()
+    assert closing.gaps == []
+    assert (closed.status, closed.phase) == (CaseStatus.CLOSED, Phase.DONE) and closed.closed_at is not None
+    assert closing.annotated == [closed]
+    assert recorder.ledger.signed == ["close"] and recorder.store.locks == set()
+    assert recorder.ledger.last(CustodyAction.CASE_CLOSED, recorder.case_id).detail["gaps"] == []
+    assert Milestone.CLOSED in recorder.view().milestones
+    assert (
+        recorder.mailbox.mail[-1].facts | {"status": "CLOSED", "gaps": [], "gap_count": 0}
+        == recorder.mailbox.mail[-1].facts
+    )
+    assert recorder.subjects == [f"[{recorder.case_id}] Case closed: complete"]
+
+
+def test_a_forensic_instance_that_is_still_there_is_a_gap_until_it_is_gone(recorder: Stored) -> None:
+    closing = Closing(recorder, broken=AwsError("i-1 could not be terminated", next_action="terminate it"))
+    assert closing.gaps == [f"{INSTANCE}: i-1 could not be terminated"]
+    assert recorder.case_now().status is CaseStatus.CLOSED_WITH_GAPS
+    assert recorder.subjects == [f"[{recorder.case_id}] Case closed WITH GAPS: 1 gap"]
+    assert Closing(recorder).gaps == [] and recorder.case_now().status is CaseStatus.CLOSED
+
+
+def test_a_case_without_a_report_has_a_gap(recorder: Stored) -> None:
+    recorder.evidence_store.objects = {k: v for k, v in recorder.evidence_store.objects.items() if "/report/" not in k}
+    assert Closing(recorder).gaps == [f"{REPORT}: no report was written"]
+
+
+def test_a_ledger_that_cannot_be_signed_does_not_keep_the_case_open(
+    recorder: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise CustodyChainError("event 3 is missing")
+
+    monkeypatch.setattr(recorder.ledger, "sign_head", broken)
+    assert Closing(recorder).gaps == [f"{SIGNATURE}: event 3 is missing"]
+    assert recorder.case_now().status is CaseStatus.CLOSED_WITH_GAPS and recorder.store.locks == set()
+    assert recorder.mailbox.mail[-1].facts["gaps"] == [f"{SIGNATURE}: event 3 is missing"]
+
+
+def test_what_never_came_is_a_gap_whatever_phase_the_run_reached() -> None:
+    recorder = Stored(sample.running_view())
+    found = Closing(recorder).gaps
+    assert "isolation: it was wanted but has no result" in found and f"{REPORT}: no report was written" in found

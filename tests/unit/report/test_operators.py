@@ -1,0 +1,60 @@
+"""The report's operators: what Airflow sees of them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.execution_time.context import OutletEventAccessors
+
+from forensics.case.step import ForensicOperator
+from forensics.report import operators
+from forensics.report.assets import CASE_REPORT
+from forensics.report.operators import CloseCaseOperator, WriteReportOperator
+from tests.unit.recorders import FakeRecorder, context
+from tests.unit.report import sample
+from tests.unit.report.test_gap_counts import Stored
+
+
+def run(task: ForensicOperator, recorder: FakeRecorder, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Any:
+    """Execute a step with this recorder."""
+    monkeypatch.setattr(task, "_bind", lambda: recorder)
+    task.case_id = recorder.case_id
+    dag_run = SimpleNamespace(dag_id="forensic_case", run_id=recorder.case_id)
+    return task.execute(context(dag_run=dag_run, outlet_events=OutletEventAccessors(), **more))
+
+
+def test_a_report_is_an_event_of_its_asset(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, task = Stored(sample.complete_view()), WriteReportOperator(task_id="write_report")
+    assert task.outlets == [CASE_REPORT] and CASE_REPORT.name == "forensics_case_report"
+    events = OutletEventAccessors()
+    monkeypatch.setattr(task, "_bind", lambda: recorder)
+    task.case_id = recorder.case_id
+    dag_run = SimpleNamespace(dag_id="forensic_case", run_id=recorder.case_id)
+    uris: Any = task.execute(context(dag_run=dag_run, outlet_events=events))
+    assert events[CASE_REPORT].extra == {"case_id": recorder.case_id, "report": uris["html"]}
+
+
+def test_other_outlets_can_be_given() -> None:
+    assert WriteReportOperator(task_id="write_report", outlets=[]).outlets == []
+
+
+@pytest.mark.parametrize(("view", "words"), [(sample.complete_view(), None), (sample.rich_view(), "with 9 gaps: ")])
+def test_closing_fails_with_the_gaps_and_succeeds_without(
+    view: Any, words: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder, task = Stored(view), CloseCaseOperator(task_id="close_case")
+    if words is None:
+        recorder.evidence_store.put(f"cases/{recorder.case_id}/report/1/report.html", b"x")
+    monkeypatch.setattr(operators, "remove_forensic_resources", lambda *_: None)
+    monkeypatch.setattr(operators, "annotate", lambda *_, **__: None)
+    task._sessions = SimpleNamespace(forensic=lambda: None)  # type: ignore[assignment]
+    monkeypatch.setattr(CloseCaseOperator, "settings", None)
+    if words is None:
+        assert run(task, recorder, monkeypatch) == "CLOSED"
+    else:
+        with pytest.raises(AirflowFailException, match=words) as caught:
+            run(task, recorder, monkeypatch)
+        assert "clear the failed tasks in this run" in str(caught.value)

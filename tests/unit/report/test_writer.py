@@ -1,0 +1,45 @@
+"""Writing a report: what is stored, recorded and sent."""
+
+from __future__ import annotations
+
+import json
+
+from forensics.models.case import Milestone, Phase
+from forensics.models.custody import CustodyAction
+from forensics.report.writer import write_report
+from tests.unit.report import sample
+from tests.unit.report.test_gap_counts import Stored
+
+
+def test_a_report_is_stored_with_its_exports_and_recorded() -> None:
+    recorder = Stored(sample.complete_view())
+    uris = write_report(recorder, task_states={})
+    assert set(uris) == {"html", "json", "timeline.timesketch.jsonl", "case.stix.json", "findings.ocsf.jsonl"}
+    stored = {uri.removeprefix("s3://evidence/") for uri in uris.values()}
+    assert stored <= set(recorder.evidence_store.objects)
+    detail = recorder.ledger.last(CustodyAction.REPORT_WRITTEN, recorder.case_id).detail
+    assert {name: item["uri"] for name, item in detail.items() if name != "step"} == uris  # type: ignore[index]
+    document = json.loads(recorder.evidence_store.objects[uris["json"].removeprefix("s3://evidence/")])
+    assert uris["case.stix.json"] in document["view"]["objects"], "the report lists the exports beside it"
+    assert document["view"]["case"]["phase"] == "REPORT"
+    view = recorder.view()
+    assert view.case.phase is Phase.REPORT and Milestone.REPORTED in view.milestones
+    assert view.milestones[Milestone.INVESTIGATION_COMPLETE] == sample.at(795)
+    assert recorder.ledger.signed == ["report"]
+    assert recorder.mailbox.mail[-1].lines[2] == f"Report: {uris['html']}"
+    assert recorder.subjects == [f"[{recorder.case_id}] Report written"]
+
+
+def test_a_second_report_leaves_the_first() -> None:
+    recorder = Stored(sample.complete_view())
+    assert set(write_report(recorder, task_states={}).values()).isdisjoint(
+        write_report(recorder, task_states={}).values()
+    )
+
+
+def test_a_step_that_airflow_ended_is_in_the_report() -> None:
+    recorder = Stored(sample.complete_view())
+    uris = write_report(recorder, task_states={"disk.copy_snapshots": "failed", "triage.plan_response": "success"})
+    document = json.loads(recorder.evidence_store.objects[uris["json"].removeprefix("s3://evidence/")])
+    assert [gap["subject"] for gap in document["gaps"]] == ["disk.copy_snapshots"]
+    assert recorder.subjects[-1] == f"[{recorder.case_id}] Report written, with 1 gap"
