@@ -221,7 +221,7 @@ def check(release: Path, version: str, *, case: bool) -> list[str]:
         if not wrong and case:
             play(python, unpacked, state=Path(os.environ.get("LAB_STATE") or ROOT / ".lab") / f"mwaa-{version}")
     print(
-        f"[mwaa-check] Airflow {version}, Python {found['python']}: DAGs {', '.join(found['dags'])}; {len(wrong)} to mend"
+        f"[mwaa-check] Airflow {version}, Python {found['python']}: DAGs {', '.join(found['dags'])}; {len(wrong)} faults"
     )
     return wrong
 

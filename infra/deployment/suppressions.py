@@ -58,7 +58,7 @@ def problems(entries: list[Suppression], *, today: date) -> list[str]:
         if len(entry.reason) < SHORTEST_REASON or not entry.owner:
             found.append(f"{name}: a reason of at least {SHORTEST_REASON} characters and an owner are needed")
         if entry.expires < today:
-            found.append(f"{name} expired on {entry.expires}: mend the template, or decide again and say why")
+            found.append(f"{name} expired on {entry.expires}: correct the template, or decide again and say why")
         if (entry.expires - today).days > LONGEST_DAYS:
             found.append(f"{name} lasts longer than a year: shorten it")
     return found

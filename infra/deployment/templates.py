@@ -47,10 +47,10 @@ def parse(text: str, *, name: str) -> dict[str, Any]:
     try:
         found = yaml.load(text, Loader=_Loader)  # noqa: S506 - the loader above is SafeLoader with CloudFormation's tags
     except yaml.YAMLError as error:
-        msg = f"{name} is no YAML: {error}"
+        msg = f"{name} is not YAML: {error}"
         raise TemplateError(msg) from error
     if not isinstance(found, dict) or "Resources" not in found:
-        msg = f"{name} is no template: it has no Resources"
+        msg = f"{name} is not a template: it has no Resources"
         raise TemplateError(msg)
     return found
 

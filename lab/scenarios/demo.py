@@ -1,6 +1,6 @@
 """``make demo``: from one finding to the report, on this machine, with everything running for real.
 
-Exit status 0 only when the run succeeded, every seed step left its record and the tools found every planted fact.
+Exit status 0 only when the run succeeded, every step of the case left its record and the tools found every planted fact.
 """
 
 from __future__ import annotations

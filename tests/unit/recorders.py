@@ -217,7 +217,7 @@ class LandingInMemory(LandingGateway):
         self.bucket = "landing"
         self.objects: dict[str, bytes] = {}
         self.uploads: dict[str, dict[int, int]] = {}
-        self.withdrawn: list[str] = []
+        self.revoked: list[str] = []
         self.aborted: list[str] = []
 
     def start_upload(self, key: str) -> str:
@@ -238,9 +238,9 @@ class LandingInMemory(LandingGateway):
         self.objects[key] = text.encode()
         return self.put_url(key)
 
-    def withdraw(self, prefix: str) -> None:
+    def revoke(self, prefix: str) -> None:
         """Remove the manifest."""
-        self.withdrawn.append(prefix)
+        self.revoked.append(prefix)
 
     def part_sizes(self, key: str, *, upload_id: str) -> dict[int, int]:
         """What has landed."""

@@ -64,7 +64,7 @@ class LandingGateway:
             self._s3.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=seconds)
         )
 
-    def withdraw(self, prefix: str) -> None:
+    def revoke(self, prefix: str) -> None:
         """Revoke what the manifest below a prefix offers, by deleting it. Safe to repeat."""
         key = f"{prefix}/{MANIFEST}"
         with aws_errors(f"delete {self._uri(key)}"):

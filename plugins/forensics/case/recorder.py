@@ -186,7 +186,7 @@ class CaseRecorder:
         # Last: when S3 refuses this, the failure itself is on record.
         origin = evidence.origin
         if isinstance(origin, CommandOrigin) and origin.landing_prefix:
-            self.gateways.landing.withdraw(origin.landing_prefix)
+            self.gateways.landing.revoke(origin.landing_prefix)
         return failed
 
     def note(

@@ -6,6 +6,7 @@ Source: service authorization reference of Amazon EC2, EC2 Auto Scaling, Elastic
 from __future__ import annotations
 
 from forensics.models.containment import ApiCall, Permission
+from forensics.naming import instance_arn, role_arn
 
 # boto3's name of a service -> prefix of its actions
 PREFIXES = {"ec2": "ec2", "autoscaling": "autoscaling", "elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing"}
@@ -27,9 +28,9 @@ def permission(call: ApiCall, *, operation: str, account: str, region: str, inst
         case "elbv2":
             resource = str(params["TargetGroupArn"])
         case "iam":
-            resource = f"arn:aws:iam::{account}:role/{params['RoleName']}"
+            resource = role_arn(account, str(params["RoleName"]))
         case _:
-            resource = f"arn:aws:ec2:{region}:{account}:instance/{instance_id}"
+            resource = instance_arn(account, region, instance_id)
     return Permission(f"{PREFIXES.get(call.service, call.service)}:{operation}", resource)
 
 

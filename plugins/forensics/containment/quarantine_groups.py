@@ -75,7 +75,7 @@ def placeholder(purpose: str, vpc_id: str) -> str:
 def altered_groups(facts: InstanceFacts, *, groups: CaseGroups) -> list[OwnGroup]:
     """Quarantine groups of the case that somebody gave rules: they are not used again.
 
-    The rule that EC2 gives every new group (all egress) is no sign of that: a killed try leaves it.
+    The rule that EC2 gives every new group (all egress) is not a sign of that: a killed try leaves it.
     """
     found = (groups.find(facts, purpose=QUARANTINE, vpc_id=vpc) for vpc in {i.vpc_id for i in facts.interfaces})
     return [g for g in found if g and (g.ingress or any(not _is_default(r) for r in g.egress))]

@@ -30,7 +30,7 @@ from forensics.models.evidence import Outcome
 
 RELEASE, KEEP = "Release", "Keep it contained"
 # Who started the run; the form's field counts where Airflow does not know the user.
-REQUESTER = "{{ dag_run.triggering_user_name | default(params.requester, true) }}"
+REQUESTER = "{{ dag_run.triggering_user_name | default(params.requester, true) or '' }}"
 START_AGAIN = "What to do next: start forensic_release again"
 
 
@@ -59,7 +59,7 @@ class PlanReleaseOperator(_ReleaseOperator, _ApprovalOperator):
     def __init__(
         self,
         *,
-        reason: str = "{{ params.reason }}",
+        reason: str = "{{ params.reason or '' }}",
         requester: str = REQUESTER,
         show_only: bool | str = "{{ params.dry_run }}",
         **kwargs: Any,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
+from forensics.case.addresses import run_page
 from forensics.errors import AwsError
 from forensics.intake.write_back import FindingWriteBack, WriteBackStage
 from forensics.models.case import Case, CaseStatus, TimelineKind
@@ -57,5 +58,5 @@ def note_text(case: Case, *, ui_url: str) -> str:
         CaseStatus.CLOSED: "was investigated in forensic case",
         CaseStatus.CLOSED_WITH_GAPS: "was investigated, with gaps, in forensic case",
     }.get(case.status, "belongs to forensic case")
-    link = f" {ui_url}/dags/forensic_case/runs/{case.run_id}" if ui_url else ""
+    link = f" {run_page(ui_url, case.run_id)}" if ui_url and case.run_id else ""
     return f"This finding {state} {case.case_id} (instance {case.instance_id}).{link}"

@@ -98,7 +98,7 @@ class SymbolBuild:
 
     def revoke(self, job: BuildJob) -> None:
         """Delete the job's manifest, so that nobody who finds it can use its URLs."""
-        self._gateways.landing.withdraw(job.prefix)
+        self._gateways.landing.revoke(job.prefix)
 
     def store(self, job: BuildJob, *, package: str, sha256: str) -> SymbolTable:
         """Check the table that landed, sign it and put it into the library; returns the library's entry."""

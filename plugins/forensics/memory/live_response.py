@@ -59,7 +59,7 @@ class LiveResponse:
         """Remove the manifest and the upload of an earlier attempt: neither is of use any more."""
         if known and known.origin.landing_prefix:
             prefix = known.origin.landing_prefix
-            self._recorder.gateways.landing.withdraw(prefix)
+            self._recorder.gateways.landing.revoke(prefix)
             self._abort(known)
 
     def _abort(self, evidence: LiveResponseEvidence) -> None:
@@ -137,7 +137,7 @@ class LiveResponse:
         if evidence is None:
             msg = f"evidence {self._item} was never started"
             raise AcquisitionError(msg)
-        self._recorder.gateways.landing.withdraw(str(evidence.origin.landing_prefix))
+        self._recorder.gateways.landing.revoke(str(evidence.origin.landing_prefix))
         try:
             claims = self._claims(evidence)
             acquired = _acquired(evidence, claims, self._store(evidence, claims))

@@ -73,7 +73,7 @@ def describe(view: CaseView) -> ContainmentSummary:
         "bad",
         "no result",
         "Not contained as far as is recorded: isolation was planned but has no result.",
-        act="Check the target's security groups, isolate it by hand: planned isolation has no result.",
+        act="Check the target's security groups, isolate it manually: planned isolation has no result.",
     )
 
 
@@ -98,11 +98,11 @@ def _recorded(view: CaseView, result: ContainmentResult) -> ContainmentSummary:
             "FAILED",
             f"Containment FAILED: {reason}.",
             meaning,
-            "Isolate the instance by hand now, then clear the containment task in the Airflow UI.",
+            "Isolate the instance manually now, then clear the containment task in the Airflow UI.",
         )
     if result.state is ContainmentState.NOT_CONTAINED:
         wanted = view.plan is None or view.plan.isolate.wanted
-        act = "The target is not contained: decide whether to isolate it by hand." if wanted else None
+        act = "The target is not contained: decide whether to isolate it manually." if wanted else None
         return ContainmentSummary("bad" if wanted else "idle", "no", f"Not contained: {reason}.", meaning, act)
     if result.state is ContainmentState.ALL_FLOWS_VERIFIED:
         return ContainmentSummary(

@@ -101,7 +101,7 @@ def test_a_manifest_is_published_and_its_url_lives_as_long_as_asked(stub: Stubbe
 
 def test_what_a_manifest_offers_is_revoked_by_deleting_it(stub: Stubber) -> None:
     stub.add_response("delete_object", {}, {"Bucket": "landing", "Key": "case/try-1/manifest.txt"})
-    LandingGateway(stub.client, bucket="landing").withdraw("case/try-1")
+    LandingGateway(stub.client, bucket="landing").revoke("case/try-1")
 
 
 def test_sizes_of_parts_are_s3s_own_and_none_are_left_of_a_gone_upload(stub: Stubber) -> None:

@@ -62,7 +62,7 @@ def test_an_item_that_fails_is_recorded_everywhere_and_its_urls_are_revoked(reco
     event = recorder.ledger.last(CustodyAction.EVIDENCE_FAILED)
     assert (event.evidence_id, event.detail["outcome"]) == (MEMORY, "FAILED")
     assert recorder.notes[0].startswith(f"{MEMORY}: FAILED, the agent is gone")
-    assert recorder.landing.withdrawn == [f"{CASE_ID}/m"]
+    assert recorder.landing.revoked == [f"{CASE_ID}/m"]
 
 
 def test_evidence_without_a_landing_place_revokes_nothing(recorder: FakeRecorder) -> None:
@@ -74,7 +74,7 @@ def test_evidence_without_a_landing_place_revokes_nothing(recorder: FakeRecorder
         reason="not begun",
         outcome=Outcome.NOT_APPLICABLE,
     )
-    assert recorder.landing.withdrawn == []
+    assert recorder.landing.revoked == []
 
 
 def test_a_custody_event_says_who_why_with_what_and_what_its_detail_says(recorder: FakeRecorder) -> None:

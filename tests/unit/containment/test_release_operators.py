@@ -120,3 +120,12 @@ def test_the_runs_form_fills_the_arguments(run: object, requester: str) -> None:
     params = {"reason": "false {{ alarm }}", "requester": "alice", "dry_run": True}
     step.render_template_fields({"params": params, "dag_run": run})  # type: ignore[typeddict-item]
     assert (step.reason, step.requester, step.show_only) == ("false {{ alarm }}", requester, "True")
+
+
+def test_fields_that_the_form_leaves_empty_are_empty() -> None:
+    """Airflow's form sends null for an emptied optional field; Jinja would make "None" of it."""
+    with DAG("release_arguments_empty", schedule=None):
+        step = PlanReleaseOperator(task_id="plan_release", case_id=CASE_ID)
+    params = {"reason": None, "requester": None, "dry_run": False}
+    step.render_template_fields({"params": params, "dag_run": Run(None)})  # type: ignore[typeddict-item]
+    assert (step.reason, step.requester) == ("", "")

@@ -142,7 +142,7 @@ def test_on_another_instance_the_command_is_sent_anew_and_the_old_manifest_revok
     world.start()
     old = world.known().document.landing_prefix
     assert world.start("i-2") == [["command-2", "i-2"]]
-    assert world.recorder.landing.withdrawn == [old]
+    assert world.recorder.landing.revoked == [old]
     assert world.known().document.landing_prefix != old
 
 

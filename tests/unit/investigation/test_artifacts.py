@@ -97,7 +97,7 @@ def test_artifacts_are_stored_stated_in_the_ledger_and_recorded(recorder: FakeRe
     assert recorder.ledger.actions() == [CustodyAction.ARTIFACT_STORED] * 3
     detail = recorder.ledger.last(CustodyAction.ARTIFACT_STORED).detail
     assert detail.items() >= {"name": "raw", **made.artifacts["raw"].model_dump()}.items()
-    assert recorder.landing.withdrawn == [PREFIX], "the manifest is revoked"
+    assert recorder.landing.revoked == [PREFIX], "the manifest is revoked"
     assert recorder.notes == ["investigate_disk of disk-vol-1: 2 findings, 1 gaps"]
 
 
@@ -134,7 +134,7 @@ def test_a_repeated_import_enters_nothing_twice(recorder: FakeRecorder) -> None:
 def test_any_other_end_of_the_command_is_an_error(recorder: FakeRecorder, found: Invocation | None, why: str) -> None:
     with pytest.raises(InvestigationError, match=why):
         import_artifacts(recorder, record(), found)
-    assert recorder.landing.withdrawn == [PREFIX], "the manifest is revoked all the same"
+    assert recorder.landing.revoked == [PREFIX], "the manifest is revoked all the same"
 
 
 @pytest.mark.parametrize(
@@ -211,6 +211,6 @@ def test_only_what_is_pending_is_revoked_when_the_instance_goes(recorder: FakeRe
         )
         recorder.put(result_key(item.activity, item.evidence_id), item)
     revoke_unfinished(recorder)
-    assert recorder.landing.withdrawn == ["prefix-0"]
+    assert recorder.landing.revoked == ["prefix-0"]
     revoke_manifest(recorder, record(document=SentDocument()))
-    assert recorder.landing.withdrawn == ["prefix-0"], "nothing was published"
+    assert recorder.landing.revoked == ["prefix-0"], "nothing was published"

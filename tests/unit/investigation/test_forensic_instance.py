@@ -96,7 +96,7 @@ def test_termination_revokes_what_nobody_waits_for_any_more(ec2: Ec2InMemory) ->
     ec2.add("i-2", "shutting-down", **OF_CASE)
     assert terminate_instances(recorder, ACCOUNT) == ["i-1", "i-2"], "both are waited for"
     assert ec2.state("i-1") == "shutting-down"
-    assert recorder.landing.withdrawn == ["prefix-0"]
+    assert recorder.landing.revoked == ["prefix-0"]
     assert recorder.notes == ["forensic instance i-1 is terminated"]
     terminate_instances(recorder, ACCOUNT)
     assert recorder.notes == ["forensic instance i-1 is terminated"], "a repetition says nothing twice"

@@ -85,7 +85,7 @@ def test_the_command_is_pinned_and_may_fetch_the_package_only(world: World) -> N
     ]
     assert job.document_sha256 == document.sha256
     world.build.revoke(job)
-    assert world.recorder.landing.withdrawn == [job.prefix]
+    assert world.recorder.landing.revoked == [job.prefix]
 
 
 def test_without_a_running_builder_nothing_is_sent(world: World) -> None:

@@ -114,7 +114,7 @@ def test_a_complete_image_has_landed_with_what_the_target_claims(host: Host) -> 
     assert [(d.value, d.subject, d.source) for d in memory.digests] == [
         ("f" * 64, "the byte stream as the target sent it", "target")
     ]
-    assert host.recorder.landing.withdrawn[-1] == memory.origin.landing_prefix
+    assert host.recorder.landing.revoked[-1] == memory.origin.landing_prefix
     assert "memory captured by avml: 8000 bytes, 8000 as sent" in host.recorder.notes
     assert host.recorder.store.has(host.case.case_id, f"{case_keys.MILESTONE}{Milestone.MEMORY_COMPLETE.value}")
 
@@ -285,7 +285,7 @@ def test_giving_up_records_the_cause(host: Host) -> None:
     begun(host)
     give_up(host.recorder, "the target is gone")
     assert (state(host), host.memory.reason) == (CaptureState.FAILED, "the target is gone")
-    assert host.recorder.landing.withdrawn[-1] == host.memory.origin.landing_prefix
+    assert host.recorder.landing.revoked[-1] == host.memory.origin.landing_prefix
 
 
 @pytest.mark.parametrize(

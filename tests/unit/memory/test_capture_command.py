@@ -103,7 +103,7 @@ def test_the_next_command_continues_behind_what_landed(host: Host) -> None:
     assert (memory.origin.first_part, memory.origin.attempt_failed) == (3, False)
     assert memory.origin.attempts_without_data == 2
     assert (memory.started_at, memory.origin.first_started) == (first.started_at, first.origin.first_started)
-    assert host.recorder.landing.withdrawn == [first.origin.landing_prefix]
+    assert host.recorder.landing.revoked == [first.origin.landing_prefix]
     assert host.recorder.landing.aborted == []
     assert "(command command-2, resumes at part 3)" in "\n".join(host.recorder.notes)
 

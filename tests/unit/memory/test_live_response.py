@@ -91,7 +91,7 @@ def test_the_archive_becomes_evidence(host: Host) -> None:
     assert acquired.origin.claims is not None and acquired.origin.claims.items == 30
     assert host.recorder.ledger.actions()[1:] == [CustodyAction.EVIDENCE_ACQUIRED, CustodyAction.EVIDENCE_LOCKED]
     assert "live response taken: 30 items, 3000 bytes" in host.recorder.notes
-    assert host.recorder.landing.withdrawn == [acquired.origin.landing_prefix]
+    assert host.recorder.landing.revoked == [acquired.origin.landing_prefix]
 
 
 def test_what_is_missing_makes_it_partial_with_the_reason(host: Host) -> None:

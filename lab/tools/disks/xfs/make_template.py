@@ -20,7 +20,7 @@ from lab.tools.disks.xfs.template import MARK, TEMPLATES, nodes_of, shape
 
 SCENARIOS = Path(__file__).resolve().parents[1] / "scenarios"
 SIZE = 64 << 20
-# mkfs.xfs refuses less than 300 MiB unless it is told that a test asks (mkfs/xfs_mkfs.c, validate_supported).
+# mkfs.xfs refuses less than 300 MiB unless it is asked by a test (mkfs/xfs_mkfs.c, validate_supported).
 _SMALL = {"TEST_DIR": "/", "TEST_DEV": "/", "QA_CHECK_FS": "1"}
 _KINDS = {stat.S_IFREG: "-", stat.S_IFDIR: "d", stat.S_IFLNK: "l"}
 
