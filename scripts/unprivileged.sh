@@ -60,7 +60,7 @@ chown "$NOBODY:$NOBODY" "$COPY/checkout" "$COPY/home" # the states below .lab ar
 cd "$COPY/checkout"
 say "the sandbox's and the toolkit's tests, as uid $NOBODY"
 TESTS=()
-for name in tests/lab:test_sandbox.py tests/toolkit:test_confinement.py tests/toolkit:test_system_calls.py tests/toolkit:test_command_line.py; do
+for name in tests/lab/hosts/sandbox:test_runner.py tests/toolkit:test_confinement.py tests/toolkit:test_system_calls.py tests/toolkit:test_command_line.py; do
     found=$(find "${name%%:*}" -name "${name##*:}")
     if [ -z "$found" ]; then
         say "failed: ${name##*:} is not below ${name%%:*} any more; name its successor in this script"
