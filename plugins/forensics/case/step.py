@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypedDict
+from typing import Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 from airflow.sdk.exceptions import (
@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import (
 )
 
 from forensics.aws.hook import CaseSessions, ForensicsHook
-from forensics.aws.polling import PollTrigger
+from forensics.aws.polling import PollTrigger, Timing
 from forensics.case.links import CaseLink
 from forensics.case.recorder import CaseRecorder, open_recorder
 from forensics.correlation import case_context
@@ -30,14 +30,6 @@ from forensics.settings import Settings, get_settings
 CASE_ID = "{{ ti.xcom_pull(task_ids='open_case') }}"
 # What a step returns: small JSON, for XCom.
 Json = Mapping[str, object] | Sequence[object] | str | None
-
-
-class Timing(TypedDict):
-    """Arguments that every trigger takes: seconds between two looks, the end of the wait (POSIX time), who ends the task."""
-
-    poll: float
-    deadline: float
-    ends_task: bool
 
 
 class ForensicOperator(BaseOperator):
