@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from lab.accounts import ROOT_SECRET, root_access_key
+from lab.progress import wait_until
 from lab.stack.state import free_port
 from tests.containment.world import ACCOUNT, World
 
@@ -83,15 +83,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def _wait(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 40
-    while time.monotonic() < end and process.poll() is None:
+    def answers() -> bool:
+        if process.poll() is not None:
+            pytest.fail(f"the lab did not start:\n{log.read_text()[-3000:]}")
         try:
             urllib.request.urlopen(f"{endpoint}/_lab/health", timeout=2).close()
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail(f"the lab did not start:\n{log.read_text()[-3000:]}")
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+        return True
+
+    wait_until(answers, what="the lab to answer", pause=0.05)
 
 
 @pytest.fixture(scope="session")

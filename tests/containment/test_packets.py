@@ -18,6 +18,7 @@ from forensics.containment.network_steps import network_steps
 from forensics.containment.quarantine_groups import CaseGroups
 from forensics.containment.residuals import RESIDUAL_DNS, RESIDUAL_TRACKED, residuals
 from forensics.models.containment import ContainmentState, Stage
+from lab.progress import wait_until
 from tests.containment.world import LONG
 from tests.unit.containment.targets import eni, facts
 
@@ -42,12 +43,9 @@ class Machine:
         assert line, f"the hypervisor ended at {command}"
         return json.loads(line)
 
-    def open_session(self, host: str, name: str, ip: str, *, seconds: float = 20) -> None:
+    def open_session(self, host: str, name: str, ip: str) -> None:
         """A session with the target's service; neighbours are still being discovered when the machine is busy."""
-        end = time.monotonic() + seconds
-        while not self("on", host, "connect", name, ip, SERVICE):
-            assert time.monotonic() < end, f"no {name} session before isolation within {seconds:g} s"
-            time.sleep(0.2)
+        wait_until(lambda: self("on", host, "connect", name, ip, SERVICE), what=f"a {name} session before isolation")
 
     def flows(self) -> dict[str, bool]:
         """Which of the sessions are alive, and whether the resolver answers the target."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,6 +33,7 @@ from forensics.models.plan import Order
 from forensics.report.bundle_operators import ExportCaseOperator
 from forensics.web.reader import StoreReader
 from lab.accounts import REGION, SECURITY_ACCOUNT
+from lab.progress import wait_until
 from lab.scenarios import finding_events
 from lab.scenarios.driver import finding
 from tests.containment.test_operators import answer, context, plan_release
@@ -420,7 +420,7 @@ class Story:
         ec2, case_id = self.lab.client("ec2"), self.cases["full group"]
         held = [{"Name": "tag:forensics:case", "Values": [case_id]}, {"Name": "status", "Values": ["in-use"]}]
         ReapOrphansOperator(task_id="reap_orphans").execute({})
-        end = time.monotonic() + 20
-        while ec2.describe_volumes(Filters=held)["Volumes"] and time.monotonic() < end:
-            time.sleep(0.2)
+        wait_until(
+            lambda: not ec2.describe_volumes(Filters=held)["Volumes"], what="the orphan's volumes to be detached"
+        )
         ReapOrphansOperator(task_id="reap_orphans").execute({})
