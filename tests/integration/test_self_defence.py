@@ -16,7 +16,7 @@ import requests
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.aws.hook import ForensicsHook
-from forensics.intake.opening import case_from
+from forensics.intake.new_case import case_from
 from forensics.intake.readers import read_event
 from forensics.intake.readers.manual import signed_text
 from forensics.memory.capture_setup import lime_module

@@ -24,7 +24,7 @@ from forensics.aws.hook import ForensicsHook
 from forensics.intake.engine import IntakeEngine
 from forensics.intake.finding_handler import FindingHandler
 from forensics.intake.messages import RunOrder
-from forensics.intake.opening import case_from
+from forensics.intake.new_case import case_from
 from forensics.intake.run_orders import TriggeredDags
 from forensics.intake.sensors import URGENT_RANK
 from forensics.models.case import Case

@@ -12,7 +12,7 @@ from forensics.aws.session import AwsSession
 from forensics.aws.sns import Notifier
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import ForensicsError
-from forensics.intake.opening import case_from
+from forensics.intake.new_case import case_from
 from forensics.models.base import Model, Utc, format_utc
 from forensics.models.case import Case, StepFailure, TimelineKind
 from forensics.models.custody import CustodyAction

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from forensics.intake.opening import case_from
+from forensics.intake.new_case import case_from
 from forensics.models.case import CaseStatus
 from forensics.models.finding import CustomAction
 from tests.unit.builders import ACCOUNT, INSTANCE, NOW, REGION, finding
