@@ -1,4 +1,4 @@
-"""What must hold of the intake's answer to any text, told from the text alone, without the parsers' help.
+"""What must hold of the intake's answer to any text, judged by the text alone, without the parsers' help.
 
 The heart of it: an account, a Region or an instance may only come out of the intake when the text itself holds them, an
 envelope of AWS's own sources carried them, and every finding's place is one that nothing in the text contradicts.

@@ -70,7 +70,7 @@ class Play:
         """Questions since the last call."""
         return list(self.story.lab.control("iam-record", {})["asked"])
 
-    def told(self) -> str:
+    def shown(self) -> str:
         """Everything that people can read: the case store and the messages."""
         lab = self.story.lab
         pages = lab.client("dynamodb").get_paginator("scan").paginate(TableName=lab.facts["case_table"])
@@ -101,7 +101,7 @@ class Play:
 
     def _missing(self, step: Step, place: Place, policies: Policies) -> Verdict:
         """One statement away: the step must fail, or tell people what it was refused."""
-        before = self.told()
+        before = self.shown()
         self._put(place, without(policies, place)[place.policy])
         try:
             tried = self.attempt(step)
@@ -114,8 +114,8 @@ class Play:
         elif tried.error:
             verdict.how, verdict.words = "fails", tried.error
         else:
-            action, told = mine[0]["action"], self.told()
-            known = told.count(action) > before.count(action)
+            action, shown = mine[0]["action"], self.shown()
+            known = shown.count(action) > before.count(action)
             verdict.how = "says so" if known else "silent"
         if mine:
             verdict.denied = f"{mine[0]['action']} on {mine[0]['resource']}"

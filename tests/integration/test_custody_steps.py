@@ -112,7 +112,7 @@ def _rehash(lab: SmallLab, recorder: CaseRecorder) -> None:
 
 
 def _alarm(lab: SmallLab, case_id: str) -> str:
-    """The audit fails at once, without a retry, and people are told."""
+    """The audit fails at once, without a retry, and people are notified."""
     with pytest.raises(AirflowFailException) as caught:
         perform(AuditCaseOperator(task_id="audit_case"), case_id=case_id, try_number=1)
     assert any("FAILED: audit_case" in m["subject"] for m in lab.mail())

@@ -1,4 +1,4 @@
-"""Findings are told their case, each in the API of the service that sent it; what a service refuses stops nothing."""
+"""Findings get a note of their case, each in the API of the service that sent it; what a service refuses stops nothing."""
 
 from __future__ import annotations
 

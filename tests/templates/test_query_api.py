@@ -282,8 +282,8 @@ def test_progress_is_subscribed_to_by_those_who_may_see_the_case(api: Api, numbe
 
 def test_progress_is_told_by_the_rule_only(api: Api) -> None:
     said = {"pk": "CASE#fc-20260101-0000000001", "time": "2026-01-01T00:00:00Z", "kind": "case", "what": "case opened"}
-    told = api.query("progress", identity=THE_RULE, **said)
-    assert told == {"id": "fc-20260101-0000000001", "time": said["time"], "kind": "case", "what": "case opened"}
+    pushed = api.query("progress", identity=THE_RULE, **said)
+    assert pushed == {"id": "fc-20260101-0000000001", "time": said["time"], "kind": "case", "what": "case opened"}
     others = [
         {"accountId": FORENSIC, "userArn": f"arn:aws:sts::{FORENSIC}:assumed-role/admin/forensics-progress"},
         {"accountId": OTHER, "userArn": f"arn:aws:sts::{OTHER}:assumed-role/forensics-progress/rule"},

@@ -97,7 +97,7 @@ class AwsSession:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def client(self, service: str) -> BaseClient:
-        """Return the client of a service in this session's Region."""
+        """Return the client of a service in the Region of the session."""
         with self._lock:
             if service not in self._clients:
                 config = _CONFIG.merge(Config(signature_version="s3v4")) if service == "s3" else _CONFIG

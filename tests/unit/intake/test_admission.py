@@ -24,17 +24,17 @@ JOINING = finding(key="another-key", title="Port scan", severity=Severity.CRITIC
 
 
 class Mailbox:
-    """What people were told; ``broken`` keeps everybody from being told."""
+    """What people were sent; ``broken`` keeps every message from being sent."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.sent: list[str] = []
         self.broken = False
 
     def publish(self, *, case_id: str, event: str, subject: str, lines: list[str], facts: dict[str, Any]) -> None:
         """Keep the event."""
         if self.broken:
             raise ThrottledError("SNS is busy")
-        self.told.append(event)
+        self.sent.append(event)
 
 
 class Dies(RuntimeError):
@@ -62,7 +62,7 @@ class Mortal:
 
 @pytest.fixture
 def mailbox() -> Mailbox:
-    """What people were told in one test."""
+    """What people were sent in one test."""
     return Mailbox()
 
 
@@ -97,7 +97,7 @@ def test_a_joined_finding_leaves_record_timeline_ledger_and_one_notice(
     for how in ("joined", "exists", "exists"):
         assert admit(dynamodb, mailbox, JOINING) == (how, case_id)
         assert left(store, case_id) == JOINED
-    assert mailbox.told == ["finding_joined"]
+    assert mailbox.sent == ["finding_joined"]
 
 
 @pytest.mark.parametrize("writes", range(6))
@@ -112,14 +112,14 @@ def test_a_worker_killed_after_any_write_leaves_the_rest_to_its_successor(
         assert mortal.left < 0
     admit(dynamodb, mailbox, JOINING)
     assert left(store, case_id) == JOINED
-    assert 1 <= len(mailbox.told) <= 2, "people may be told twice, and never not at all"
+    assert 1 <= len(mailbox.sent) <= 2, "people may be notified twice, and never not at all"
 
 
 def test_the_opening_finding_delivered_again_leaves_nothing(store: CaseStore, dynamodb: Any, mailbox: Mailbox) -> None:
     _, case_id = admit(dynamodb, mailbox, finding())
     assert admit(dynamodb, mailbox, finding()) == ("exists", case_id)
     assert left(store, case_id) == Counter({"FINDING": 1})
-    assert mailbox.told == []
+    assert mailbox.sent == []
 
 
 def test_another_shape_of_the_opening_finding_joins(store: CaseStore, dynamodb: Any, mailbox: Mailbox) -> None:
@@ -147,9 +147,9 @@ def test_a_plan_that_came_while_the_worker_died_is_still_extended(
     assert [admission(dynamodb, mailbox).admit(JOINING, received_at=NOW).wants_more for _ in range(2)] == [True, True]
 
 
-@pytest.mark.parametrize(("later", "told"), [(timedelta(hours=-1), []), (timedelta(hours=1), ["active_again"])])
+@pytest.mark.parametrize(("later", "sent"), [(timedelta(hours=-1), []), (timedelta(hours=1), ["active_again"])])
 def test_a_closed_cases_finding_is_told_once_when_it_is_active_after_the_end(
-    store: CaseStore, dynamodb: Any, mailbox: Mailbox, later: timedelta, told: list[str]
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox, later: timedelta, sent: list[str]
 ) -> None:
     _, case_id = admit(dynamodb, mailbox, finding())
     closed = store.update_case(case_id, status=CaseStatus.CLOSED, closed_at=NOW)
@@ -157,7 +157,7 @@ def test_a_closed_cases_finding_is_told_once_when_it_is_active_after_the_end(
     for _ in range(2):
         admitted = admission(dynamodb, mailbox).admit(finding(updated_at=NOW + later), received_at=NOW)
         assert (admitted.outcome, admitted.case.case_id, admitted.needs_run) == ("closed", case_id, False)
-    assert mailbox.told == told
+    assert mailbox.sent == sent
 
 
 def test_a_closed_cases_finding_that_became_more_severe_opens_one_further_case(

@@ -1,4 +1,4 @@
-"""What each service is told about a finding, and through which detector."""
+"""What each service receives about a finding, and through which detector."""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ def test_no_tag_ever_suppresses_anything(
 
 
 @pytest.mark.parametrize("tag", SUPPRESSING)
-def test_a_tag_that_asks_to_be_left_alone_is_told(tag: str) -> None:
+def test_a_tag_that_asks_to_be_left_alone_is_reported(tag: str) -> None:
     assert tag in plan_for(on=target(tags={tag: "false"})).warnings[0]
     assert plan_for(on=target(tags={tag: "true"})).warnings == ()
 
@@ -324,7 +324,7 @@ def test_with_a_tampered_list_nobody_is_isolated_without_a_persons_word() -> Non
     assert asked.isolate.go and asked.approval.required and "signature" in asked.approval.reasons[0]
 
 
-def test_at_the_cap_isolation_waits_and_acquisition_goes_on() -> None:
+def test_at_the_cap_isolation_waits_and_acquisition_continues() -> None:
     plan = limited(plan_for(types=DOS), reason="11th isolation in 15 minutes")
     assert goes(plan) == (True, True, True)
     assert plan.approval.required and plan.order is Order.ACQUIRE_FIRST

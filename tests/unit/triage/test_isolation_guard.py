@@ -32,7 +32,7 @@ class Documents(SignedDocuments):
 
 
 class Limiter(IsolationRateLimiter):
-    """Keeps what it was asked, and refuses when told to."""
+    """Keeps what it was asked, and refuses when asked to."""
 
     def __init__(self, answer: str | None = None) -> None:
         self.answer = answer
