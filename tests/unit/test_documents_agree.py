@@ -15,7 +15,7 @@ from infra.deployment import templates
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = {5: "five", 10: "ten"}
-# Windows Server 2008 R2 is no requirement
+# Windows Server 2008 R2 is not a requirement
 REQUIREMENT = re.compile(r"(?<!2008 )(?<!2012 )\bR\d{1,3}\b")
 
 
@@ -109,3 +109,14 @@ def test_every_step_of_the_workflow_that_a_dag_names_is_listed(dag: Path) -> Non
     }
     named = re.findall(r"steps? (\d+[a-d]?)(?: (?:to|and) (\d+[a-d]?))?", dag.read_text("utf-8"))
     assert {step for pair in named for step in pair if step} <= listed | {"4"}
+
+
+def test_every_line_about_the_lab_names_tests_that_exist() -> None:
+    rows = [row for row in (ROOT / "docs" / "lab-fidelity.md").read_text("utf-8").splitlines() if "`test_" in row]
+    assert len(rows) >= 10
+    code = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests" / "lab").rglob("test_*.py"))
+    for row in rows:
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert len(cells) == 4 and cells[1], row
+        for name in re.findall(r"`(test_\w+)`", cells[3]):
+            assert f"def {name}(" in code, name

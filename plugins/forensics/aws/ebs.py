@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from forensics.aws.ec2 import instance_type_name
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
+from forensics.aws.visibility import when_visible
 from forensics.errors import ResourceGoneError, SnapshotError
 from forensics.models.base import Model
 from forensics.models.custody import AuditedSnapshot
@@ -16,7 +17,14 @@ from forensics.models.disk import SnapshotLock
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import FilterTypeDef, SnapshotInfoTypeDef, SnapshotTypeDef, TagTypeDef, VolumeTypeDef
+    from mypy_boto3_ec2.type_defs import (
+        FilterTypeDef,
+        LockSnapshotResultTypeDef,
+        SnapshotInfoTypeDef,
+        SnapshotTypeDef,
+        TagTypeDef,
+        VolumeTypeDef,
+    )
 
 
 class Snapshot(Model):
@@ -58,7 +66,10 @@ class EbsGateway:
             return [_snapshot(s) for page in pages for s in page["Snapshots"]]
 
     def snapshots(self, ids: Sequence[str]) -> list[Snapshot]:
-        """Describe snapshots by id."""
+        """Describe snapshots that the product made, by id; waits until EC2 knows them (:func:`when_visible`)."""
+        return when_visible(lambda: self._described(ids))
+
+    def _described(self, ids: Sequence[str]) -> list[Snapshot]:
         with aws_errors(f"describe snapshots {', '.join(ids)} {self._where}"):
             return [_snapshot(s) for s in self._ec2.describe_snapshots(SnapshotIds=list(ids))["Snapshots"]]
 
@@ -73,16 +84,23 @@ class EbsGateway:
         return [_snapshot(s) for s in answer["Snapshots"]]
 
     def lock(self, snapshot_id: str, *, days: int) -> SnapshotLock:
-        """Lock a snapshot in governance mode (LockSnapshot works while it is pending); returns the lock as read back."""
-        with aws_errors(f"lock snapshot {snapshot_id} {self._where}"):
-            answer = self._ec2.lock_snapshot(SnapshotId=snapshot_id, LockMode="governance", LockDuration=days)
+        """Lock a snapshot in governance mode (LockSnapshot works while it is pending); returns the lock as read back.
+
+        A snapshot that EC2 has just made may be unknown to LockSnapshot: it is asked again (:func:`when_visible`).
+        """
+
+        def lock() -> LockSnapshotResultTypeDef:
+            with aws_errors(f"lock snapshot {snapshot_id} {self._where}"):
+                return self._ec2.lock_snapshot(SnapshotId=snapshot_id, LockMode="governance", LockDuration=days)
+
+        answer = when_visible(lock)
         expires = answer.get("LockExpiresOn")
         return SnapshotLock(state=answer.get("LockState", ""), until=expires.isoformat() if expires else "")
 
     def audited(self, snapshot_id: str) -> AuditedSnapshot:
         """A snapshot's state, lock and public sharing as they are now; the state is None when it no longer exists."""
         try:
-            state = self.snapshots([snapshot_id])[0].state
+            state = self._described([snapshot_id])[0].state
         except ResourceGoneError:
             return AuditedSnapshot(snapshot_id=snapshot_id, account_id=self.account_id, state=None)
         with aws_errors(f"read lock and permissions of {snapshot_id} {self._where}"):
@@ -109,13 +127,17 @@ class EbsGateway:
 
     def share(self, snapshot_id: str, *, account_id: str) -> None:
         """Let another account copy the snapshot."""
-        with aws_errors(f"share snapshot {snapshot_id} with account {account_id} {self._where}"):
-            self._ec2.modify_snapshot_attribute(
-                SnapshotId=snapshot_id,
-                Attribute="createVolumePermission",
-                OperationType="add",
-                UserIds=[account_id],
-            )
+
+        def share() -> None:
+            with aws_errors(f"share snapshot {snapshot_id} with account {account_id} {self._where}"):
+                self._ec2.modify_snapshot_attribute(
+                    SnapshotId=snapshot_id,
+                    Attribute="createVolumePermission",
+                    OperationType="add",
+                    UserIds=[account_id],
+                )
+
+        when_visible(share)
 
     def copy(
         self,
@@ -140,15 +162,19 @@ class EbsGateway:
 
     def create_volume(self, snapshot_id: str, *, zone: str, token: str, tags: Sequence[TagTypeDef]) -> str:
         """Make a volume from a snapshot; the same token gives the same volume (CreateVolume ClientToken)."""
-        with aws_errors(f"create volume from {snapshot_id} in {zone} {self._where}"):
-            answer = self._ec2.create_volume(
-                SnapshotId=snapshot_id,
-                AvailabilityZone=zone,
-                VolumeType="gp3",
-                ClientToken=token[:64],
-                TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
-            )
-        return str(answer["VolumeId"])
+
+        def create() -> str:
+            with aws_errors(f"create volume from {snapshot_id} in {zone} {self._where}"):
+                answer = self._ec2.create_volume(
+                    SnapshotId=snapshot_id,
+                    AvailabilityZone=zone,
+                    VolumeType="gp3",
+                    ClientToken=token[:64],
+                    TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
+                )
+            return str(answer["VolumeId"])
+
+        return when_visible(create)
 
     def find_volumes(self, *, tags: dict[str, str]) -> list[VolumeTypeDef]:
         """Volumes with these tags, as DescribeVolumes shows them."""
@@ -157,14 +183,22 @@ class EbsGateway:
             return [v for page in pages for v in page["Volumes"]]
 
     def volumes(self, ids: Sequence[str]) -> list[VolumeTypeDef]:
-        """Describe volumes by id."""
-        with aws_errors(f"describe volumes {', '.join(ids)} {self._where}"):
-            return list(self._ec2.describe_volumes(VolumeIds=list(ids))["Volumes"])
+        """Describe volumes that the product made, by id; waits until EC2 knows them (:func:`when_visible`)."""
+
+        def describe() -> list[VolumeTypeDef]:
+            with aws_errors(f"describe volumes {', '.join(ids)} {self._where}"):
+                return list(self._ec2.describe_volumes(VolumeIds=list(ids))["Volumes"])
+
+        return when_visible(describe)
 
     def attach(self, volume_id: str, *, instance_id: str, device: str) -> None:
-        """Attach a volume."""
-        with aws_errors(f"attach volume {volume_id} to {instance_id} {self._where}"):
-            self._ec2.attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device=device)
+        """Attach a volume that the product made."""
+
+        def attach() -> None:
+            with aws_errors(f"attach volume {volume_id} to {instance_id} {self._where}"):
+                self._ec2.attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device=device)
+
+        when_visible(attach)
 
     def delete_volume(self, volume_id: str) -> None:
         """Delete an analysis volume (never evidence: evidence is the snapshot)."""

@@ -161,6 +161,34 @@ def test_an_audit_says_when_a_snapshot_is_gone(stub: Stubber, ebs: EbsGateway) -
     assert ebs.audited("snap-1").state is None
 
 
+@pytest.mark.parametrize(
+    ("call", "make"),
+    [
+        ("lock_snapshot", lambda ebs: ebs.lock("snap-1", days=1)),
+        ("describe_snapshots", lambda ebs: ebs.snapshots(["snap-1"])),
+        ("modify_snapshot_attribute", lambda ebs: ebs.share("snap-1", account_id="222233334444")),
+        ("create_volume", lambda ebs: ebs.create_volume("snap-1", zone="eu-central-1a", token="t", tags=TAGS)),
+        ("describe_volumes", lambda ebs: ebs.volumes(["vol-1"])),
+        ("attach_volume", lambda ebs: ebs.attach("vol-1", instance_id=INSTANCE, device="/dev/sdf")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_was_just_made_may_be_unknown_at_first(
+    stub: Stubber, ebs: EbsGateway, call: str, make: Callable[[EbsGateway], Any]
+) -> None:
+    """EC2 developer guide, "Eventual consistency in the Amazon EC2 API"."""
+    answers: dict[str, dict[str, Any]] = {
+        "describe_snapshots": {"Snapshots": []},
+        "describe_volumes": {"Volumes": []},
+        "create_volume": {"VolumeId": "vol-1"},
+    }
+    code = "InvalidVolume.NotFound" if call in ("describe_volumes", "attach_volume") else "InvalidSnapshot.NotFound"
+    stub.add_client_error(call, code)
+    stub.add_response(call, answers.get(call, {}))
+    make(ebs)
+    stub.assert_no_pending_responses()
+
+
 def test_one_create_snapshots_takes_every_volume(stub: Stubber, ebs: EbsGateway) -> None:
     made = {"Snapshots": [{"SnapshotId": "snap-1", "VolumeId": "vol-1", "State": "pending", "VolumeSize": 8}]}
     stub.add_response(

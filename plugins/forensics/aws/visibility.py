@@ -1,0 +1,33 @@
+"""What AWS does not know yet: a resource that was just made may be answered as not found for a while.
+
+Source: Amazon EC2 developer guide, "Eventual consistency in the Amazon EC2 API", which asks callers to try again with
+growing pauses; observed for snapshots up to 30 seconds after CreateSnapshots (mondoohq/mql#474, awslabs/coldsnap#43).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from forensics.errors import ResourceGoneError
+
+T = TypeVar("T")
+
+# How long "not found" means "not yet" for a resource of our own, in seconds: four times the longest that was observed.
+VISIBLE_WITHIN = 120.0
+
+
+def when_visible(call: Callable[[], T]) -> T:
+    """Return what ``call`` returns, asked again while it raises :class:`ResourceGoneError`, for :data:`VISIBLE_WITHIN` seconds.
+
+    For ids that this product has made. The last error is raised as it is.
+    """
+    again = Retrying(
+        retry=retry_if_exception_type(ResourceGoneError),
+        stop=stop_after_delay(VISIBLE_WITHIN),
+        wait=wait_exponential_jitter(initial=0.2, max=5.0, jitter=0.1),
+        reraise=True,
+    )
+    return again(call)
