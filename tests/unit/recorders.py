@@ -22,7 +22,7 @@ from forensics.aws.sns import Notifier
 from forensics.case.recorder import CaseGateways, CaseRecorder
 from forensics.custody.chain import GENESIS, next_event, stored_form
 from forensics.custody.ledger import CustodyLedger
-from forensics.errors import CaseError, EvidenceTransferError, ResourceGoneError
+from forensics.errors import AwsError, CaseError, EvidenceTransferError, ResourceGoneError
 from forensics.models.base import Model
 from forensics.models.case import Case, StepFailure
 from forensics.models.custody import CustodyAction, CustodyEvent, CustodyFacts
@@ -218,6 +218,7 @@ class LandingInMemory(LandingGateway):
         self.objects: dict[str, bytes] = {}
         self.uploads: dict[str, dict[int, int]] = {}
         self.revoked: list[str] = []
+        self.refusal: AwsError | None = None
         self.aborted: list[str] = []
 
     def start_upload(self, key: str) -> str:
@@ -239,7 +240,9 @@ class LandingInMemory(LandingGateway):
         return self.put_url(key)
 
     def revoke(self, prefix: str) -> None:
-        """Remove the manifest."""
+        """Remove the manifest, or refuse to."""
+        if self.refusal:
+            raise self.refusal
         self.revoked.append(prefix)
 
     def part_sizes(self, key: str, *, upload_id: str) -> dict[int, int]:

@@ -19,7 +19,7 @@ from forensics.case.messages import message
 from forensics.case.view import read_view
 from forensics.custody.chain import facts_of
 from forensics.custody.ledger import CustodyLedger
-from forensics.errors import CaseError, ForensicsError
+from forensics.errors import AwsError, CaseError, ForensicsError
 from forensics.models.base import Model
 from forensics.models.case import Case, CaseView, Milestone, Phase, StepFailure, TimelineKind
 from forensics.models.custody import CustodyAction, CustodyFacts
@@ -183,11 +183,26 @@ class CaseRecorder:
             kind=TimelineKind.EVIDENCE,
             evidence_id=evidence.evidence_id,
         )
-        # Last: when S3 refuses this, the failure itself is on record.
         origin = evidence.origin
-        if isinstance(origin, CommandOrigin) and origin.landing_prefix:
-            self.gateways.landing.revoke(origin.landing_prefix)
+        if isinstance(origin, CommandOrigin):
+            self.revoke_manifest(origin.landing_prefix)
         return failed
+
+    def revoke_manifest(self, prefix: str | None) -> None:
+        """Delete the manifest below a landing prefix, so that nobody who finds it can use its URLs. Safe to repeat.
+
+        A manifest that cannot be deleted is a remark on the timeline: its URLs expire by themselves, and what they brought
+        must not be lost for it.
+        """
+        if not prefix:
+            return
+        try:
+            self.gateways.landing.revoke(prefix)
+        except AwsError as error:
+            self.note(
+                f"the manifest below {prefix} was not deleted; its URLs end when they expire. {error}"[:1000],
+                kind=TimelineKind.EVIDENCE,
+            )
 
     def note(
         self,

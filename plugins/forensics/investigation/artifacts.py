@@ -42,8 +42,7 @@ def result_key(activity: str, item: str) -> str:
 
 def revoke_manifest(recorder: CaseRecorder, item: Investigation) -> None:
     """Delete a command's manifest, so that nobody who finds it can use its URLs. Safe to repeat."""
-    if prefix := item.document.landing_prefix:
-        recorder.gateways.landing.revoke(prefix)
+    recorder.revoke_manifest(item.document.landing_prefix)
 
 
 def revoke_unfinished(recorder: CaseRecorder) -> None:

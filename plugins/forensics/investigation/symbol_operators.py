@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from forensics.aws.hook import ForensicsHook
 from forensics.aws.triggers import SsmCommandsCompletedTrigger
-from forensics.errors import ForensicsError
+from forensics.errors import AwsError, ForensicsError
 from forensics.investigation.symbol_build import BUILD_SECONDS, BuildJob, SymbolBuild
 from forensics.investigation.triggers import ForensicInstanceOnlineTrigger, InstancesGoneTrigger
 from forensics.naming import SYMBOL_LIBRARY
@@ -90,7 +90,10 @@ class BuildSymbolsOperator(_LibraryOperator):
     def keep(self, context: Context, event: Event, job: dict[str, str]) -> dict[str, object]:
         """Check what landed, sign it, put it into the library."""
         build, sent = self._build(), BuildJob.model_validate(job)
-        build.revoke(sent)
+        try:
+            build.revoke(sent)
+        except AwsError as error:  # its URLs expire by themselves; the table must not be lost for it
+            self.log.warning("the manifest below %s was not deleted: %s", sent.prefix, error)
         self._raise_if_failed(event)
         try:
             table = build.store(sent, package=self.package, sha256=self.sha256)

@@ -123,7 +123,7 @@ class MemoryCapture:
         found = self._gateways.ssm.invocation(
             command_id=str(evidence.origin.command_id), instance_id=recorder.case.instance_id
         )
-        recorder.gateways.landing.revoke(str(evidence.origin.landing_prefix))
+        recorder.revoke_manifest(evidence.origin.landing_prefix)
         if found is None or found.status != "Success":
             raise self._interrupted(evidence, found)
         claims = read_status(found, CaptureStatus, error=MemoryCaptureError, next_action=_READ_OUTPUT)

@@ -38,8 +38,8 @@ def send_command(
     seconds: float,
 ) -> str:
     """Send the next command and return its id; it continues behind what an earlier one sent, where that is possible."""
-    if known and known.origin.landing_prefix:
-        recorder.gateways.landing.revoke(known.origin.landing_prefix)
+    if known:
+        recorder.revoke_manifest(known.origin.landing_prefix)
     upload = _upload(recorder, known)
     evidence = _prepare(recorder, settings, target, upload=upload, known=known, setup=setup)
     url = publish(recorder, settings, upload, setup)

@@ -58,8 +58,7 @@ class LiveResponse:
     def _drop(self, known: LiveResponseEvidence | None) -> None:
         """Remove the manifest and the upload of an earlier attempt: neither is of use any more."""
         if known and known.origin.landing_prefix:
-            prefix = known.origin.landing_prefix
-            self._recorder.gateways.landing.revoke(prefix)
+            self._recorder.revoke_manifest(known.origin.landing_prefix)
             self._abort(known)
 
     def _abort(self, evidence: LiveResponseEvidence) -> None:
@@ -137,7 +136,7 @@ class LiveResponse:
         if evidence is None:
             msg = f"evidence {self._item} was never started"
             raise AcquisitionError(msg)
-        self._recorder.gateways.landing.revoke(str(evidence.origin.landing_prefix))
+        self._recorder.revoke_manifest(evidence.origin.landing_prefix)
         try:
             claims = self._claims(evidence)
             acquired = _acquired(evidence, claims, self._store(evidence, claims))

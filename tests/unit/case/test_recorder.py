@@ -8,7 +8,7 @@ import pytest
 
 from forensics import case_keys
 from forensics.aws.request_log import take
-from forensics.errors import AwsError, CaseError
+from forensics.errors import AccessDeniedError, AwsError, CaseError
 from forensics.models.case import Milestone, Phase, StepFailure
 from forensics.models.custody import CustodyAction, CustodyFacts
 from forensics.models.evidence import (
@@ -63,6 +63,14 @@ def test_an_item_that_fails_is_recorded_everywhere_and_its_urls_are_revoked(reco
     assert (event.evidence_id, event.detail["outcome"]) == (MEMORY, "FAILED")
     assert recorder.notes[0].startswith(f"{MEMORY}: FAILED, the agent is gone")
     assert recorder.landing.revoked == [f"{CASE_ID}/m"]
+
+
+def test_a_manifest_that_cannot_be_deleted_is_a_remark(recorder: FakeRecorder) -> None:
+    """An S3 endpoint policy without DeleteObject lost every image that had landed; the manifest's URLs expire anyway."""
+    recorder.landing.refusal = AccessDeniedError("delete s3://landing/m: no VPC endpoint policy allows it")
+    recorder.revoke_manifest(f"{CASE_ID}/m")
+    (note,) = recorder.notes
+    assert "was not deleted; its URLs end when they expire" in note and "no VPC endpoint policy allows it" in note
 
 
 def test_evidence_without_a_landing_place_revokes_nothing(recorder: FakeRecorder) -> None:

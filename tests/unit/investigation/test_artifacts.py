@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from forensics.aws.ssm import Invocation
-from forensics.errors import DigestMismatchError, InvestigationError
+from forensics.errors import AccessDeniedError, DigestMismatchError, InvestigationError
 from forensics.investigation.artifacts import (
     OUTPUTS,
     import_artifacts,
@@ -99,6 +99,12 @@ def test_artifacts_are_stored_stated_in_the_ledger_and_recorded(recorder: FakeRe
     assert detail.items() >= {"name": "raw", **made.artifacts["raw"].model_dump()}.items()
     assert recorder.landing.revoked == [PREFIX], "the manifest is revoked"
     assert recorder.notes == ["investigate_disk of disk-vol-1: 2 findings, 1 gaps"]
+
+
+def test_artifacts_are_not_lost_because_their_manifest_stays(recorder: FakeRecorder) -> None:
+    recorder.landing.refusal = AccessDeniedError("no VPC endpoint policy allows the s3:DeleteObject action")
+    assert import_artifacts(recorder, record(), Upload(recorder).ended(reason="")) == 2
+    assert any("no VPC endpoint policy" in note for note in recorder.notes)
 
 
 def test_a_partial_run_keeps_its_reason(recorder: FakeRecorder) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from forensics import case_keys
-from forensics.errors import EvidenceTransferError, MemoryCaptureError
+from forensics.errors import AccessDeniedError, EvidenceTransferError, MemoryCaptureError
 from forensics.memory.capture import (
     LandedImage,
     MemoryCapture,
@@ -117,6 +117,14 @@ def test_a_complete_image_has_landed_with_what_the_target_claims(host: Host) -> 
     assert host.recorder.landing.revoked[-1] == memory.origin.landing_prefix
     assert "memory captured by avml: 8000 bytes, 8000 as sent" in host.recorder.notes
     assert host.recorder.store.has(host.case.case_id, f"{case_keys.MILESTONE}{Milestone.MEMORY_COMPLETE.value}")
+
+
+def test_an_image_that_landed_is_not_lost_because_its_manifest_stays(host: Host) -> None:
+    begun(host)
+    host.ssm.answer("command-1", status_line(host.landed(PARTS), 8000, sha256="f" * 64))
+    host.recorder.landing.refusal = AccessDeniedError("no VPC endpoint policy allows the s3:DeleteObject action")
+    assert capture(host).evaluate() == LandedImage(ITEM, 8000)
+    assert any("no VPC endpoint policy" in note for note in host.recorder.notes)
 
 
 def test_without_a_digest_of_the_stream_the_list_of_parts_is_claimed(host: Host) -> None:

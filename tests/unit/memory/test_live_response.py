@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from forensics.errors import AcquisitionError, DigestMismatchError, ThrottledError
+from forensics.errors import AccessDeniedError, AcquisitionError, DigestMismatchError, ThrottledError
 from forensics.memory.capture_state import CaptureState, state_of
 from forensics.memory.live_response import ARCHIVE, PARTS, LiveResponse, give_up, record_processes
 from forensics.models.custody import CustodyAction
@@ -92,6 +92,14 @@ def test_the_archive_becomes_evidence(host: Host) -> None:
     assert host.recorder.ledger.actions()[1:] == [CustodyAction.EVIDENCE_ACQUIRED, CustodyAction.EVIDENCE_LOCKED]
     assert "live response taken: 30 items, 3000 bytes" in host.recorder.notes
     assert host.recorder.landing.revoked == [acquired.origin.landing_prefix]
+
+
+def test_an_archive_that_landed_is_not_lost_because_its_manifest_stays(host: Host) -> None:
+    live_response(host).begin(target())
+    ended(host)
+    host.recorder.landing.refusal = AccessDeniedError("no VPC endpoint policy allows the s3:DeleteObject action")
+    assert live_response(host).evaluate().outcome is Outcome.ACQUIRED
+    assert any("no VPC endpoint policy" in note for note in host.recorder.notes)
 
 
 def test_what_is_missing_makes_it_partial_with_the_reason(host: Host) -> None:
