@@ -89,7 +89,7 @@ def recorder() -> FakeRecorder:
 
 def old_failure() -> StepFailure:
     """What an earlier run of the step left."""
-    return StepFailure(step="step", cause="earlier", next_action="mend", at=NOW)
+    return StepFailure(step="step", cause="earlier", next_action="fix the cause", at=NOW)
 
 
 @pytest.mark.parametrize("try_number", [1, 2])

@@ -25,7 +25,7 @@ from tests.unit.builders import CASE_ID
 from tests.unit.signing import signing_key
 
 
-class Shelf:
+class KeptObjects:
     """An evidence store that keeps what it gets."""
 
     def __init__(self) -> None:
@@ -115,9 +115,9 @@ def test_a_head_that_keeps_moving_is_contention_and_is_retried(
 def test_the_signed_head_can_be_checked_with_the_object_alone(ledger: CustodyLedger, store: CaseStore) -> None:
     ledger.append(CASE_ID, CustodyAction.CASE_OPENED)
     ledger.append(CASE_ID, CustodyAction.CASE_CLOSED)
-    shelf = Shelf()
-    answer = ledger.sign_head(CASE_ID, phase="close", evidence=shelf)  # type: ignore[arg-type]
-    ((key, body),) = shelf.objects.items()
+    kept = KeptObjects()
+    answer = ledger.sign_head(CASE_ID, phase="close", evidence=kept)  # type: ignore[arg-type]
+    ((key, body),) = kept.objects.items()
     assert key.startswith(f"cases/{CASE_ID}/custody/head-00000002-close-")
     signed = json.loads(body)
     public = serialization.load_der_public_key(base64.b64decode(signed["public_key_der"]))
@@ -143,16 +143,16 @@ def test_a_ledger_with_a_missing_event_is_never_signed(
     for _ in range(3):
         ledger.append(CASE_ID, CustodyAction.EVIDENCE_ACQUIRED)
     _delete(dynamodb, store, gone)
-    shelf = Shelf()
+    kept = KeptObjects()
     with pytest.raises(CustodyChainError, match=f"event {gone} is missing"):
-        ledger.sign_head(CASE_ID, phase="close", evidence=shelf)  # type: ignore[arg-type]
-    assert shelf.objects == {}
+        ledger.sign_head(CASE_ID, phase="close", evidence=kept)  # type: ignore[arg-type]
+    assert kept.objects == {}
 
 
 def test_a_signed_head_covers_the_events_before_it_and_no_later_one(ledger: CustodyLedger) -> None:
     ledger.append(CASE_ID, CustodyAction.CASE_OPENED)
     ledger.append(CASE_ID, CustodyAction.RESTORE_POINT_TAKEN)
-    ledger.sign_head(CASE_ID, phase="restore-point", evidence=Shelf())  # type: ignore[arg-type]
+    ledger.sign_head(CASE_ID, phase="restore-point", evidence=KeptObjects())  # type: ignore[arg-type]
     ledger.append(CASE_ID, CustodyAction.TARGET_CONTAINED)
     for covered in (1, 2):
         ledger.check_signature(CASE_ID, covers=covered)
@@ -162,7 +162,7 @@ def test_a_signed_head_covers_the_events_before_it_and_no_later_one(ledger: Cust
 
 def test_a_signature_of_another_key_covers_nothing(ledger: CustodyLedger) -> None:
     ledger.append(CASE_ID, CustodyAction.CASE_OPENED)
-    ledger.sign_head(CASE_ID, phase="close", evidence=Shelf())  # type: ignore[arg-type]
+    ledger.sign_head(CASE_ID, phase="close", evidence=KeptObjects())  # type: ignore[arg-type]
     ledger.key = signing_key()
     with pytest.raises(CustodyChainError, match="no valid signature covers event 1"):
         ledger.check_signature(CASE_ID, covers=1)

@@ -64,7 +64,7 @@ class Stored(FakeRecorder):
         return lines
 
 
-class Shelf:
+class OneCase:
     """The pages' reader on such a recorder."""
 
     def __init__(self, recorder: FakeRecorder) -> None:
@@ -93,7 +93,7 @@ def counts_on_pages(recorder: FakeRecorder) -> set[int]:
     page = render_html(view)
     listed = page.split('<section id="gaps">')[1].split("</section>")[0].split("Still pending")[0]
     document = json.loads(render_json(view))
-    client = TestClient(create_app(Shelf(recorder), authorize=lambda: None))
+    client = TestClient(create_app(OneCase(recorder), authorize=lambda: None))
     board = client.get("/").text.split("<tbody>")[1]
     tag = re.search(r"(\d+)&nbsp;gap|(\d+) gaps?</span>", board.replace("&nbsp;", " "))
     head = re.search(r"(\d+) gaps?[,<]", page.split("What is missing")[1])
