@@ -44,6 +44,7 @@ GONE = frozenset(
         "InvalidSnapshot.NotFound",
         "InvalidVolume.NotFound",
         "InvalidGroup.NotFound",
+        "InvalidGroupId.NotFound",
         "InvalidNetworkInterfaceID.NotFound",
         "NoSuchKey",
         "NoSuchBucket",

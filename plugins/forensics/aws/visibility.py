@@ -6,11 +6,12 @@ growing pauses; observed for snapshots up to 30 seconds after CreateSnapshots (m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
+from forensics.aws.error_map import error_code
 from forensics.errors import ResourceGoneError
 
 T = TypeVar("T")
@@ -19,14 +20,21 @@ T = TypeVar("T")
 VISIBLE_WITHIN = 120.0
 
 
-def when_visible(call: Callable[[], T]) -> T:
-    """Return what ``call`` returns, asked again while it raises :class:`ResourceGoneError`, for :data:`VISIBLE_WITHIN` seconds.
+def when_visible(call: Callable[[], T], *, codes: Collection[str] = (), seconds: float | None = None) -> T:
+    """Return what ``call`` returns, asked again while it raises :class:`ResourceGoneError`.
 
     For ids that this product has made. The last error is raised as it is.
+
+    :param codes: AWS's error codes that mean "not yet"; none: every one that means "gone"
+    :param seconds: for how long; :data:`VISIBLE_WITHIN` by default
     """
+
+    def not_yet(error: BaseException) -> bool:
+        return isinstance(error, ResourceGoneError) and (not codes or error_code(error) in codes)
+
     again = Retrying(
-        retry=retry_if_exception_type(ResourceGoneError),
-        stop=stop_after_delay(VISIBLE_WITHIN),
+        retry=retry_if_exception(not_yet),
+        stop=stop_after_delay(VISIBLE_WITHIN if seconds is None else seconds),
         wait=wait_exponential_jitter(initial=0.2, max=5.0, jitter=0.1),
         reraise=True,
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.session import AwsSession
+from forensics.aws.visibility import when_visible
 from forensics.containment.facts_reader import FactsReader
 from forensics.containment.quarantine_groups import CaseGroups
 from forensics.errors import AwsError, ContainmentError
@@ -59,6 +60,10 @@ ALREADY = {
     "revoke_security_group_ingress": frozenset({"InvalidPermission.NotFound"}),
     "revoke_security_group_egress": frozenset({"InvalidPermission.NotFound"}),
 }
+# What EC2 answers about a group that it has just made and does not know everywhere (EC2 developer guide, "Eventual
+# consistency"), and for how many seconds it is asked again: the target is open until then.
+NEW_GROUP = frozenset({"InvalidGroup.NotFound", "InvalidGroupId.NotFound"})
+GROUP_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -105,9 +110,15 @@ class ContainmentGateway:
             raise ContainmentError(msg, next_action="this is a defect of the plan: isolate the target manually")
         where = f"in account {self.facts.ec2.account_id}, {self.facts.ec2.region}"
         params = {name: _filled(value, ids) for name, value in call.params.items()}
-        try:
+
+        def send() -> Mapping[str, object]:
             with aws_errors(f"{call} {_short(params)} {where}"):
-                answer = getattr(self.clients[call.service], call.operation)(**params)
+                return cast("Mapping[str, object]", getattr(self.clients[call.service], call.operation)(**params))
+
+        # a placeholder stands for a group that an earlier step has just made
+        names_new_group = any(placeholder in str(call.params) for placeholder in ids)
+        try:
+            answer = when_visible(send, codes=NEW_GROUP, seconds=GROUP_SECONDS) if names_new_group else send()
         except AwsError as error:
             if error_code(error) in ALREADY.get(call.operation, ()):
                 return None

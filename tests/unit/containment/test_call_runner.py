@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 from forensics.containment import calls
 from forensics.containment.call_runner import ALLOWED, ContainmentGateway
 from forensics.containment.quarantine_groups import CaseGroups
-from forensics.errors import AccessDeniedError, ContainmentError
+from forensics.errors import AccessDeniedError, ContainmentError, ResourceGoneError
 from forensics.models.containment import ApiCall
 from forensics.models.target_facts import OwnGroup
 from tests.unit.builders import CASE_ID, INSTANCE
@@ -89,6 +89,26 @@ def test_any_other_refusal_is_an_error_that_names_call_and_account(ec2: Stubber)
     ec2.add_client_error("delete_security_group", "UnauthorizedOperation")
     with pytest.raises(AccessDeniedError, match=r"ec2.delete_security_group GroupId=sg-1 in account 333344445555"):
         gateway().perform(calls.delete_group("sg-1"), ids={})
+
+
+def test_a_group_that_ec2_does_not_know_yet_is_asked_for_again(ec2: Stubber) -> None:
+    """EC2 developer guide, "Eventual consistency in the Amazon EC2 API"; packer#1322: one in ten calls after CreateSecurityGroup."""
+    call = calls.interface_groups("eni-0", groups=["${quarantine:vpc-1}"])
+    for _ in range(2):
+        ec2.add_client_error("modify_network_interface_attribute", "InvalidGroup.NotFound")
+    ec2.add_response("modify_network_interface_attribute", {})
+    assert gateway().perform(call, ids={"${quarantine:vpc-1}": "sg-1"}) is None
+
+
+@pytest.mark.parametrize(
+    ("groups", "code"),
+    [(["sg-old"], "InvalidGroup.NotFound"), (["${quarantine:vpc-1}"], "InvalidNetworkInterfaceID.NotFound")],
+    ids=["somebody's group", "an interface that is gone"],
+)
+def test_what_is_not_of_our_making_is_not_waited_for(ec2: Stubber, groups: list[str], code: str) -> None:
+    ec2.add_client_error("modify_network_interface_attribute", code)
+    with pytest.raises(ResourceGoneError):
+        gateway().perform(calls.interface_groups("eni-0", groups=groups), ids={"${quarantine:vpc-1}": "sg-1"})
 
 
 def test_a_group_whose_creation_lost_its_answer_is_found_again(ec2: Stubber) -> None:
