@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
+from forensics.aws.visibility import when_visible
 from forensics.errors import AwsError, DigestMismatchError
 from forensics.models.disk import BLOCK_BYTES, GIB
 
 if TYPE_CHECKING:
     from mypy_boto3_ebs import EBSClient
-    from mypy_boto3_ebs.type_defs import ListSnapshotBlocksRequestTypeDef
+    from mypy_boto3_ebs.type_defs import ListSnapshotBlocksRequestTypeDef, ListSnapshotBlocksResponseTypeDef
 
 PAGE = 10_000  # ListSnapshotBlocks, MaxResults
 # 40 requests at a time are the quota of 1,000 GetSnapshotBlock a second at 40 ms each, and botocore slows down when EBS
 # says so; twice as many blocks (40 MiB) are in memory at most, whatever the volume's size.
 THREADS = 40
 TRIES = 3
+# EBS direct answers SNAPSHOT_NOT_FOUND for up to 67 s after EC2 has said "completed" (recorded by stackd,
+# testdata/aws/ebs/copy_data_failures.json, 2026-09): seconds until it is believed.
+READABLE_WITHIN = 180.0
 
 
 class Block(NamedTuple):
@@ -47,9 +51,17 @@ class EbsDirectGateway:
 
     def volume_bytes(self, snapshot_id: str) -> int:
         """Size of the volume that the snapshot is of."""
-        with aws_errors(f"list blocks of {snapshot_id} {self._where}"):
-            answer = self._ebs.list_snapshot_blocks(SnapshotId=snapshot_id, MaxResults=100)
+        answer = self._page({"SnapshotId": snapshot_id, "MaxResults": 100})
         return int(answer["VolumeSize"]) * GIB
+
+    def _page(self, request: ListSnapshotBlocksRequestTypeDef) -> ListSnapshotBlocksResponseTypeDef:
+        """One page of blocks; waits for a snapshot that EC2 calls completed and that EBS direct does not know yet."""
+
+        def page() -> ListSnapshotBlocksResponseTypeDef:
+            with aws_errors(f"list blocks of {request['SnapshotId']} {self._where}"):
+                return self._ebs.list_snapshot_blocks(**request)
+
+        return when_visible(page, seconds=READABLE_WITHIN)
 
     def tokens(self, snapshot_id: str, *, start: int = 0) -> Iterator[tuple[int, str]]:
         """(index, token) of every written block from ``start`` on, page by page."""
@@ -59,8 +71,7 @@ class EbsDirectGateway:
             "StartingBlockIndex": start,
         }
         while True:
-            with aws_errors(f"list blocks of {snapshot_id} from {start} {self._where}"):
-                page = self._ebs.list_snapshot_blocks(**request)
+            page = self._page(request)
             if int(page["BlockSize"]) != BLOCK_BYTES:
                 msg = f"{snapshot_id} {self._where} has blocks of {page['BlockSize']} bytes, {BLOCK_BYTES} are expected"
                 raise AwsError(msg, next_action="tell the maintainers: EBS has changed its block size")

@@ -79,7 +79,11 @@ def error_code(error: BaseException | None) -> str:
     return ""
 
 
-def _kind(code: str) -> type[AwsError]:
+def _kind(error: ClientError) -> type[AwsError]:
+    code = error_code(error)
+    # EBS direct, ResourceNotFoundException, Reason: the key that the snapshot is encrypted with is not usable
+    if error.response.get("Reason") == "DEPENDENCY_RESOURCE_NOT_FOUND":
+        return AccessDeniedError
     for codes, kind in (
         (DENIED, AccessDeniedError),
         (THROTTLED, ThrottledError),
@@ -99,7 +103,7 @@ def aws_errors(what: str) -> Iterator[None]:
     except ClientError as error:
         code = error_code(error)
         text = error.response.get("Error", {}).get("Message", "") or str(error)
-        mapped = _kind(code)(f"{what}: AWS answered {code or 'an error without a code'}: {text}")
+        mapped = _kind(error)(f"{what}: AWS answered {code or 'an error without a code'}: {text}")
         raise mapped from error
     except BotoCoreError as error:
         msg = f"{what}: AWS could not be reached: {error}"

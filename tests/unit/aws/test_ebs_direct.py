@@ -14,7 +14,7 @@ from botocore.stub import Stubber
 
 from forensics.aws import ebs_direct
 from forensics.aws.ebs_direct import PAGE, Block, EbsDirectGateway
-from forensics.errors import AwsError, DigestMismatchError
+from forensics.errors import AccessDeniedError, AwsError, DigestMismatchError
 from forensics.models.disk import BLOCK_BYTES, GIB
 from tests.unit.aws.conftest import Stub
 
@@ -116,3 +116,27 @@ def test_ending_early_reads_no_more_than_what_is_under_way() -> None:
     assert next(blocks).number == 0
     blocks.close()  # type: ignore[attr-defined]
     assert len(volume.asked) <= 4
+
+
+def test_a_completed_snapshot_that_ebs_direct_does_not_know_yet_is_waited_for(
+    stub: Stubber, ebs: EbsDirectGateway
+) -> None:
+    """Recorded by stackd, testdata/aws/ebs/copy_data_failures.json: up to 67 s of this answer after "completed"."""
+    for _ in range(2):
+        stub.add_client_error(
+            "list_snapshot_blocks", "ResourceNotFoundException", modeled_fields={"Reason": "SNAPSHOT_NOT_FOUND"}
+        )
+    stub.add_response("list_snapshot_blocks", page([0]))
+    assert ebs.volume_bytes(SNAPSHOT) == 8 * GIB
+
+
+def test_a_key_that_cannot_be_used_is_not_a_snapshot_that_is_gone(stub: Stubber, ebs: EbsDirectGateway) -> None:
+    """Recorded by stackd, sharing_data_contract.json: EBS direct says so with the code of a missing resource."""
+    stub.add_client_error(
+        "list_snapshot_blocks",
+        "ResourceNotFoundException",
+        "KMS key not found",
+        modeled_fields={"Reason": "DEPENDENCY_RESOURCE_NOT_FOUND"},
+    )
+    with pytest.raises(AccessDeniedError, match="KMS key not found"):
+        ebs.volume_bytes(SNAPSHOT)
