@@ -16,6 +16,8 @@ FUZZ_ARGS ?=
 # Importing Airflow makes files in AIRFLOW_HOME: keep them out of the home directory.
 export AIRFLOW_HOME ?= $(CURDIR)/.lab/airflow-home
 export LAB_STATE
+# Compiled modules are kept: without them every start of Python, and every test's rewritten assertions, cost twice as much.
+unexport PYTHONDONTWRITEBYTECODE
 
 ##@ Start here
 .PHONY: help setup setup-plaso demo
@@ -54,7 +56,7 @@ guest: .ready ## Capture the memory of a real guest under QEMU (GUEST_ARGS=--lim
 .PHONY: quick test test-e2e test-unprivileged coverage lint docs bench
 quick: .ready ## Rules, format and the tests that import neither Airflow nor boto3 nor the lab (seconds)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
-	@$(PYTHON_BIN) -m pytest -q -rs -p no:xdist $(PYTEST_ARGS) $$($(PYTHON_BIN) -m tests.pure)
+	@$(PYTHON_BIN) -m pytest -q -rs -n $(TEST_WORKERS) --dist loadfile -m "not thorough" $(PYTEST_ARGS) $$($(PYTHON_BIN) -m tests.pure)
 
 test: .ready ## Run all tests but the long proofs (PYTEST_ARGS="-k custody" for a part)
 	@echo "[test] 1 of 2: everything below the whole stack, $(TEST_WORKERS) files at a time; the long proofs are listed below"

@@ -8,6 +8,8 @@ a conftest.py imports inside its function counts only for tests that ask for the
 from __future__ import annotations
 
 import ast
+import gc
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -22,13 +24,18 @@ HEAVY = frozenset(
 )
 
 
-def _nodes(statements: Iterable[ast.stmt]) -> Iterator[ast.AST]:
-    """Every node below, without what only a type checker reads."""
+def _nodes(statements: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Every statement at any depth, without what only a type checker reads. Imports are statements: expressions are not
+    entered."""
     for node in statements:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             yield from _nodes(node.orelse)
         else:
-            yield from ast.walk(node)
+            yield node
+            for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+                below = getattr(node, block, None)
+                if isinstance(below, list):  # a lambda's body is an expression
+                    yield from _nodes(below)
 
 
 def _imports(file: Path, statements: Iterable[ast.stmt]) -> Iterator[str]:
@@ -74,15 +81,10 @@ def _reaches(file: Path) -> frozenset[Path | str]:
     return frozenset(_resolved(_imports(file, _tree(file).body)))
 
 
-def _asked(tree: ast.AST) -> set[str]:
-    """Names that may be those of fixtures: arguments, and texts (``usefixtures``)."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.arg):
-            found.add(node.arg)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.add(node.value)
-    return found
+def _asked(test: Path) -> set[str]:
+    """Names that may be those of fixtures: arguments of functions, and texts for ``usefixtures`` and ``getfixturevalue``."""
+    places = re.findall(r"(?:\bdef \w+|usefixtures|getfixturevalue)\(([^)]*)\)", test.read_text("utf-8"))
+    return {word for place in places for word in re.findall(r"\w+", place)}
 
 
 def _is_autouse(function: ast.FunctionDef) -> bool:
@@ -114,7 +116,7 @@ def _conftest_reaches(conftest: Path, run: frozenset[str]) -> frozenset[Path | s
 
 def heavy(test: Path) -> set[str]:
     """The heavy packages that a test file reaches, also by the conftest.py files of its folders."""
-    asked = _asked(_tree(test))
+    asked = _asked(test)
     waiting: list[Path | str] = [test]
     for folder in test.parents:
         if (conftest := folder / "conftest.py").is_file() and ROOT in folder.parents:
@@ -134,4 +136,5 @@ def pure() -> list[Path]:
 
 
 if __name__ == "__main__":
+    gc.disable()  # all trees are kept to the end: looking for garbage among them takes a third of the time
     sys.stdout.write("".join(f"{file.relative_to(ROOT)}\n" for file in pure()))

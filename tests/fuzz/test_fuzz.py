@@ -17,6 +17,7 @@ EVENTS = {name: json.dumps(event) for name, event in valid_events().items()}
 ACCEPTED = {name: text for name, text in EVENTS.items() if read(text).findings}
 
 
+@pytest.mark.thorough
 def test_a_thousand_mutations_get_a_verdict_and_never_a_wrong_account() -> None:
     mutator = Mutator(seed=4711)
     for number in range(1000):
@@ -32,6 +33,7 @@ def test_a_seed_gives_the_same_inputs_again() -> None:
     assert Mutator(7).body(1) != Mutator(8).body(1)
 
 
+@pytest.mark.thorough
 def test_the_mutations_are_not_all_rejected() -> None:
     mutator = Mutator(seed=1)
     verdicts = [read(mutator.body(n)[1]).verdict for n in range(400)]

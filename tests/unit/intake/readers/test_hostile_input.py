@@ -78,6 +78,7 @@ def test_any_json(value):
     check(json.dumps(value))
 
 
+@pytest.mark.thorough
 @settings(parent=QUICK, max_examples=400)
 @given(st.data())
 def test_valid_events_with_a_few_changes(data):
@@ -97,6 +98,7 @@ def test_valid_events_with_a_few_changes(data):
     check(json.dumps(body))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["guardduty_ec2_c2", "asff_action_isolate_two_findings", "ocsf_imported_guardduty_c2"])
 def test_every_single_field_replaced(name):
     original = json.loads((EVENTS / f"{name}.json").read_text())
@@ -142,6 +144,7 @@ def test_depth_inside_a_wrapped_message_counts():
     assert "nested deeper" in check(json.dumps({"Type": "Notification", "Message": inner})).reason
 
 
+@pytest.mark.thorough
 def test_a_list_of_all_instances_that_fit_is_read_in_time():
     body = json.loads((EVENTS / "guardduty_attack_sequence_instances.json").read_text())
     group = body["detail"]["service"]["detection"]["sequence"]["resources"][2]["data"]["autoscalingAutoScalingGroup"]
