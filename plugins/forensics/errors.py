@@ -11,7 +11,7 @@
     ├─ CustodyError                   DigestMismatchError, CustodyChainError, AuditError   (never retried)
     ├─ ContainmentError
     ├─ InvestigationError
-    └─ AwsError                       AccessDeniedError, ThrottledError, ResourceGoneError, ConflictError
+    └─ AwsError                       AccessDeniedError, ThrottledError, ResourceGoneError, ConflictError, UnreachableError
 """
 
 from __future__ import annotations
@@ -144,3 +144,12 @@ class ConflictError(AwsError):
     """A condition of the call was not met."""
 
     retryable = False
+
+
+class UnreachableError(AwsError):
+    """There is no way to the endpoint from where the call was made, or it does not answer."""
+
+    default_action = (
+        "open the network path from Airflow's subnets to the endpoint named above (VPC endpoint, route or proxy:"
+        " docs/deployment.md), then clear the task"
+    )

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
-from forensics.errors import AccessDeniedError, AwsError, ConflictError, ResourceGoneError, ThrottledError
+from forensics.aws.reachability import EndpointNotAsked
+from forensics.errors import (
+    AccessDeniedError,
+    AwsError,
+    ConflictError,
+    ResourceGoneError,
+    ThrottledError,
+    UnreachableError,
+)
 
 # Codes by meaning; sources: each service's API reference, "Common errors" and the operation's own list.
 DENIED = frozenset(
@@ -107,4 +115,6 @@ def aws_errors(what: str) -> Iterator[None]:
         raise mapped from error
     except BotoCoreError as error:
         msg = f"{what}: AWS could not be reached: {error}"
+        if isinstance(error, (ConnectionError, HTTPClientError, EndpointNotAsked)):
+            raise UnreachableError(msg) from error
         raise AwsError(msg, next_action="check the network path and the endpoint, then clear the task") from error

@@ -17,6 +17,7 @@ from botocore.credentials import AssumeRoleCredentialFetcher, RefreshableCredent
 from botocore.loaders import Loader
 from botocore.session import Session as CoreSession
 
+from forensics.aws import reachability
 from forensics.aws.error_map import aws_errors
 from forensics.aws.request_log import watch
 from forensics.aws.session_policy import Policy
@@ -47,8 +48,18 @@ _CONFIG = Config(
     user_agent_extra="ec2-forensics",
     s3={"addressing_style": "path"},
 )
+# Services whose answers nothing may wait for long: isolation of the network goes on without them. IAM has one Region for
+# the whole partition, so it is the first that a VPC cannot reach.
+_IMPATIENT = frozenset({"iam", "autoscaling", "elb", "elbv2"})
+_SHORT = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
 SESSION_SECONDS = 3600
 RENEW_BEFORE = 1800
+
+
+def _config(service: str) -> Config:
+    if service == "s3":
+        return _CONFIG.merge(Config(signature_version="s3v4"))
+    return _CONFIG.merge(_SHORT) if service in _IMPATIENT else _CONFIG
 
 
 @dataclass(frozen=True)
@@ -100,10 +111,12 @@ class AwsSession:
         """Return the client of a service in the Region of the session."""
         with self._lock:
             if service not in self._clients:
-                config = _CONFIG.merge(Config(signature_version="s3v4")) if service == "s3" else _CONFIG
+                config = _config(service)
                 # The stubs have an overload for each literal name; the name is a variable here.
                 made: BaseClient = self.boto.client(service, region_name=self.region, config=config)  # type: ignore[call-overload]
                 watch(made)
+                if service in _IMPATIENT:
+                    reachability.fail_fast(made)
                 self._clients[service] = made
             return self._clients[service]
 
@@ -293,3 +306,4 @@ def forget() -> None:
     with _cache_lock:
         _own.clear()
         _assumed.clear()
+    reachability.forget()

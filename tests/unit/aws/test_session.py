@@ -206,8 +206,9 @@ class SlowBoto:
     def client(self, service: str, *, region_name: str, config: Any) -> Any:
         time.sleep(0.05)
         self.made.append((service, region_name, config))
-        events = SimpleNamespace(register=lambda event, _: self.watched.append(event))
-        return SimpleNamespace(meta=SimpleNamespace(events=events), describe=lambda: service)
+        events = SimpleNamespace(register=lambda event, _: self.watched.append(event), register_first=lambda *_: None)
+        meta = SimpleNamespace(events=events, endpoint_url=f"https://{service}")
+        return SimpleNamespace(meta=meta, describe=lambda: service)
 
 
 @pytest.fixture
