@@ -5,15 +5,14 @@ All findings are collected: a person mends a file once, not one line at a time.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
-import botocore.loaders
-
-from infra.deployment import plan, settings, templates
+from infra.deployment import contradictions, plan, settings, templates
 from infra.deployment.configuration import Configuration, PlanError, Unquoted
+from infra.deployment.regions import partition_of_region, unknown
 
 ACCOUNT = re.compile(r"\d{12}")
 ROLE = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/(?:.*/)?([^/]+)")
@@ -36,12 +35,14 @@ def validate(config: Configuration) -> None:
     wrong = list(
         dict.fromkeys(
             [
+                *_unknown(config),
                 *_accounts(config),
                 *_regions(config),
                 *_groups(config),
                 *_values(config),
                 *_roles(config),
                 *_profiles(config),
+                *contradictions.found(config, partition=partition_of_region().get(str(config.region))),
                 *settings.problems(config.settings),
             ]
         )
@@ -51,31 +52,34 @@ def validate(config: Configuration) -> None:
         raise PlanError(f"the configuration cannot be deployed:\n{lines}")
 
 
-@cache
-def partition_of_region() -> dict[str, str]:
-    """Every Region that botocore knows, and its partition."""
-    data = botocore.loaders.Loader().load_data("partitions")
-    return {
-        region: partition["id"]
-        for partition in data["partitions"]
-        for region in partition["regions"]
-        if not region.endswith("-global")
-    }
+def _unknown(config: Configuration) -> Iterator[str]:
+    for name in plan.unknown_parameters(config.parameters, plan.entries(), templates.reading()):
+        yield f"parameters: no template knows {name}"
 
 
 def _accounts(config: Configuration) -> Iterator[str]:
+    kinds = list(dict.fromkeys(entry["account"] for entry in plan.entries()))
     seen: dict[str, str] = {}
     for kind, given in config.accounts.items():
+        if kind not in kinds:
+            near = difflib.get_close_matches(str(kind), kinds, 1)
+            yield f"accounts.{kind}: known are {', '.join(kinds)}" + (f" (did you mean {near[0]}?)" if near else "")
         found = given if isinstance(given, list) else [given]
-        if not found:
+        if not found or given is None:
             yield f"accounts.{kind} is empty"
+            continue
+        if isinstance(given, list) and kind != "members":
+            yield f"accounts.{kind}: one account is expected, not a list"
         for account in found:
-            if not ACCOUNT.fullmatch(str(account)):
+            if not ACCOUNT.fullmatch(str(account)) or str(account) == "0" * 12:
                 yield f"accounts.{kind}: {str(account)!r} is not an account id of 12 digits"
             elif isinstance(account, Unquoted) and account.startswith("0"):
                 yield f"accounts.{kind}: write {account} in quotes; other readers of YAML take it for an octal number, which is another account"
             yield from _twice(str(account), kind, seen)
             seen.setdefault(str(account), kind)
+    for kind in dict.fromkeys(e["account"] for e in plan.entries() if plan.wanted(e, config.parameters)):
+        if kind not in config.accounts:
+            yield f"accounts.{kind} is missing: stacks are deployed there"
     security, stated = config.accounts.get("security"), config.parameters.get("SecurityAccountId")
     if stated is not None and security is not None and str(stated) != str(security):
         yield f"parameters.SecurityAccountId is {stated}, accounts.security is {security}: both are the security account"
@@ -96,14 +100,19 @@ def _twice(account: str, kind: str, seen: Mapping[str, str]) -> Iterator[str]:
 
 def _regions(config: Configuration) -> Iterator[str]:
     known, home = partition_of_region(), str(config.region)
-    given = {"region": [home], "member_regions": config.member_regions}
+    given: dict[str, Any] = {"region": [home], "member_regions": config.member_regions}
+    if not config.member_regions:
+        yield "member_regions is empty: leave it out for the home Region, or name the Regions whose instances are in scope"
     listed = config.parameters.get("MemberRegions")
     if listed is not None:
         given["parameters.MemberRegions"] = listed if isinstance(listed, list) else str(listed).split(",")
     for where, regions in given.items():
-        for region in map(str, regions):
-            if region not in known:
-                yield f"{where}: AWS has no Region {region!r}"
+        names = [str(region).strip() for region in regions]
+        for region in sorted({r for r in names if names.count(r) > 1}):
+            yield f"{where} has {region} twice"
+        for region in names:
+            if said := unknown(region):
+                yield f"{where}: {said}"
             elif home in known and known[region] != known[home]:
                 yield f"{where}: {region} is in partition {known[region]}, {home} in {known[home]}: no call crosses partitions"
 
@@ -127,8 +136,14 @@ def _groups(config: Configuration) -> Iterator[str]:
 
 def _values(config: Configuration) -> Iterator[str]:
     """Each value against the patterns, lists and limits of every template that takes it."""
+    kinds = {entry["account"] for entry in plan.entries()}
     for where, given in _scopes(config):
         for name, value in given.items():
+            if name in kinds and where == "parameters":
+                yield f"{where}.{name}: names with values are expected, for the stacks of that account"
+            if value is None or str(value).strip() == "" or value == []:
+                yield f"{where}.{name} has no value: give one, or leave the line out for the default"
+                continue
             for parameter in _declarations(name):
                 problem = _problem(name, value, parameter)
                 if problem:
@@ -146,7 +161,7 @@ def _scopes(config: Configuration) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _declarations(name: str) -> list[Mapping[str, Any]]:
-    bodies = templates.committed().values()
+    bodies = templates.reading().values()
     return [body["Parameters"][name] for body in bodies if name in body.get("Parameters", {})]
 
 
@@ -155,11 +170,18 @@ def _problem(name: str, value: Any, parameter: Mapping[str, Any]) -> str | None:
     if kind == "CommaDelimitedList":
         items = value if isinstance(value, list) else str(value).split(",")
         form = LIST_FORMS.get(name)
+        texts = [str(i).strip() for i in items]
+        if twice := sorted({t for t in texts if texts.count(t) > 1}):
+            return f"{', '.join(twice)} is there twice"
         wrong = [str(i) for i in items if form and not re.fullmatch(form, str(i).strip())]
         return f"{', '.join(map(repr, wrong))} is not of the form {form}" if wrong else None
     if isinstance(value, list | dict):
         return "one value is expected"
     text = str(value)
+    if isinstance(value, bool):
+        return f"YAML reads this as {value}: write it in quotes, \"{'yes' if value else 'no'}\""
+    if text != text.strip():
+        return f"{text!r} has spaces around it"
     if kind == "Number":
         return _number(text, parameter)
     if "AllowedValues" in parameter and text not in map(str, parameter["AllowedValues"]):
@@ -206,9 +228,13 @@ def _profiles(config: Configuration) -> Iterator[str]:
     if not config.profiles:
         return
     known = {"release", *config.accounts, *(str(a) for v in config.accounts.values() for a in _list(v))}
-    for name in config.profiles:
+    for name, profile in config.profiles.items():
         if str(name) not in known:
-            yield f"profiles.{name}: there is no such account; known are {', '.join(sorted(known))}"
+            near = difflib.get_close_matches(str(name), known, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            yield f"profiles.{name}: there is no such account; known are {', '.join(sorted(known))}{hint}"
+        if not isinstance(profile, str) or not profile.strip():
+            yield f"profiles.{name}: the name of an AWS CLI profile is expected, not {profile!r}"
     kinds = dict.fromkeys(e["account"] for e in plan.entries() if plan.wanted(e, config.parameters))
     for kind in kinds:
         for account in map(str, _list(config.accounts.get(kind))):

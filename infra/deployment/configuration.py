@@ -35,7 +35,24 @@ def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
     return Unquoted(value) if node.style is None else value
 
 
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    """A mapping that says each name once: YAML's readers keep the last of two, which need not be the one that was meant."""
+    seen: dict[str, int] = {}
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            msg = f"line {key.start_mark.line + 1}: a name is expected, not a list or a mapping"
+            raise PlanError(msg)
+        line = key.start_mark.line + 1
+        if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+            msg = f"line {line}: {key.value} is there twice (first in line {seen[key.value]}): delete one of them"
+            raise PlanError(msg)
+        seen[key.value] = line
+    loader.flatten_mapping(node)
+    return dict(loader.construct_mapping(node, deep=True))
+
+
 _AsWritten.add_constructor("tag:yaml.org,2002:str", _text)
+_AsWritten.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 @dataclass(frozen=True)
@@ -72,7 +89,7 @@ def read(file: Path) -> Configuration:
     """Read a configuration file. Raises :class:`PlanError`."""
     try:
         given = yaml.load(file.read_text("utf-8"), Loader=_AsWritten)  # noqa: S506 - a SafeLoader that keeps numbers as text
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: not UTF-8, or a tag that does not fit
         msg = f"configuration {file} cannot be read: {error}; start from infra/deployment.example.yaml"
         raise PlanError(msg) from error
     if not isinstance(given, dict) or not {"region", "accounts", "parameters"} <= set(given):
@@ -83,12 +100,12 @@ def read(file: Path) -> Configuration:
         near = [f" (did you mean {n}?)" for name in unknown for n in difflib.get_close_matches(str(name), fields, 1)]
         msg = f"configuration {file} has fields that nothing reads: {', '.join(map(str, unknown))}{''.join(near)}"
         raise PlanError(msg)
-    for name in ("accounts", "parameters"):
-        if not isinstance(given[name], dict):
+    for name in ("accounts", "parameters", "profiles", "settings"):
+        optional = name in {"profiles", "settings"} and given.get(name) is None
+        if not (optional or isinstance(given[name], dict)):
             msg = f"configuration {file}: {name} has to be names with values; start from infra/deployment.example.yaml"
             raise PlanError(msg)
-    regions = given.pop("member_regions", None) or [given["region"]]
-    listed = regions if isinstance(regions, list) else [regions]
-    profiles = given.pop("profiles", None) or {}
-    settings = given.pop("settings", None) or {}
-    return Configuration(member_regions=tuple(map(str, listed)), profiles=profiles, settings=settings, **given)
+        given[name] = given.get(name) or {}
+    regions = given.pop("member_regions", None)
+    listed = regions if isinstance(regions, list) else [given["region"] if regions is None else regions]
+    return Configuration(member_regions=tuple(map(str, listed)), **given)

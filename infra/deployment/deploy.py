@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.deployment import archives, checks, configuration, package, plan, settings
+from infra.deployment import archives, checks, configuration, contradictions, package, plan, settings
 from infra.deployment.configuration import Configuration, PlanError
 from infra.deployment.plan import Step
 from infra.deployment.stacks import Clients, DeployError, Deployment
@@ -166,14 +166,18 @@ def main() -> int:
     given = parser.parse_args()
     try:
         config = configuration.read(given.config)
-        steps = plan.steps(config)
         checks.validate(config)
+        steps = plan.steps(config)
         if given.plan:
             print(plan.text(steps))
             print(plan.tool_upload(config), end="")
             for name, value in sorted(config.settings.items()):
                 print(f"setting forensics.{name} = {settings.text(value)}")
+            for line in contradictions.placeholders(config):
+                print(f"NOT READY to be deployed: {line}")
         else:
+            if left := contradictions.placeholders(config):
+                raise PlanError("; ".join(left))
             run(config, steps, release=given.release, clients=clients_of(config), dry_run=given.dry_run)
     except (PlanError, DeployError, BotoCoreError, ClientError) as error:
         print(f"Error: {error}", file=sys.stderr)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,7 @@ class Step:
 
 def steps(config: Configuration, *, order: Path = ORDER) -> list[Step]:
     """Every step in order. Raises :class:`PlanError` naming every parameter that has no source."""
-    known = templates.committed()
+    known = templates.reading()
     listed = entries(order)
     _refuse_unknown(config.parameters, listed, known)
     made: list[Step] = []
@@ -86,15 +88,25 @@ def steps(config: Configuration, *, order: Path = ORDER) -> list[Step]:
 
 
 def _refuse_unknown(given: Mapping[str, Any], listed: list[Any], known: Mapping[str, Any]) -> None:
-    names = {name for body in known.values() for name in body.get("Parameters", {})}
-    names |= {name for entry in listed for key in ("when", "unless") for name in entry.get(key, [])}
-    accounts = {entry["account"] for entry in listed}
-    scoped = {name for kind in accounts for name in (given.get(kind) or {}) if isinstance(given.get(kind), dict)}
-    if unknown := sorted((set(given) - accounts | scoped) - names):
+    if unknown := unknown_parameters(given, listed, known):
         msg = f"the configuration has parameters that no template knows: {', '.join(unknown)}"
         raise PlanError(msg)
 
 
+def unknown_parameters(given: Mapping[str, Any], listed: list[Any], known: Mapping[str, Any]) -> list[str]:
+    """Names of parameters that nothing reads, each with the one that it resembles."""
+    names = {name for body in known.values() for name in body.get("Parameters", {})}
+    names |= {name for entry in listed for key in ("when", "unless") for name in entry.get(key, [])}
+    accounts = {entry["account"] for entry in listed}
+    scoped = {name for kind in accounts for name in (given.get(kind) or {}) if isinstance(given.get(kind), dict)}
+    found = []
+    for name in sorted(map(str, (set(given) - accounts | scoped) - names)):
+        near = difflib.get_close_matches(name, names | accounts, 1)
+        found.append(f"{name} (did you mean {near[0]}?)" if near else name)
+    return found
+
+
+@cache
 def entries(order: Path = ORDER) -> list[dict[str, Any]]:
     """What goes where, as ``infra/deployment.yaml`` says it."""
     return list(yaml.safe_load(order.read_text("utf-8"))["stacks"])

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from forensics.settings import Settings
-from infra.deployment import templates
+from forensics.settings import Settings, names
+from infra.deployment import regions, templates
 
 TEMPLATE = "mwaa"
 SECTION = "forensics."
@@ -19,7 +19,7 @@ _MARK = "      AirflowConfigurationOptions:\n"
 
 def derived() -> dict[str, Any]:
     """Settings that the template itself sets, from stacks, parameters or the release: name → where the value comes from."""
-    options = templates.committed()[TEMPLATE]["Resources"]["Environment"]["Properties"]["AirflowConfigurationOptions"]
+    options = templates.reading()[TEMPLATE]["Resources"]["Environment"]["Properties"]["AirflowConfigurationOptions"]
     return {name.removeprefix(SECTION): value for name, value in options.items() if name.startswith(SECTION)}
 
 
@@ -44,6 +44,9 @@ def _source(value: Any) -> str:
 
 
 def _value(name: str, value: Any) -> Iterator[str]:
+    if value is None:
+        yield f"settings.{name} has no value: give one, or leave the line out for the default"
+        return
     if isinstance(value, list | dict):
         yield f"settings.{name}: one value is expected; lists are written with commas between their items"
         return
@@ -53,6 +56,8 @@ def _value(name: str, value: Any) -> Iterator[str]:
     except ValidationError as error:
         said = "; ".join(e["msg"] for e in error.errors(include_url=False))
         yield f"settings.{name}: {text(value)!r}: {said}" + (f" ({field.description})" if field.description else "")
+    if name == "cross_region_from" and text(value) != "*":
+        yield from (f"settings.{name}: {said}" for said in map(regions.unknown, names(text(value))) if said)
     if text(value) == "":
         yield f"settings.{name} is empty: MWAA refuses empty options; leave it out for the default"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,12 @@ def committed() -> dict[str, dict[str, Any]]:
     return {file.stem: load(file) for file in sorted(FOLDER.glob("*.yaml"))} | {
         name: parse(text, name=name) for name, text in generated().items()
     }
+
+
+@cache
+def reading() -> Mapping[str, Mapping[str, Any]]:
+    """The same as :func:`committed`, parsed once in a process: for those who only read."""
+    return committed()
 
 
 def generated() -> dict[str, str]:

@@ -15,6 +15,10 @@ FREE = sorted(set(Settings.model_fields) - set(settings.derived()))
 # Values that differ from the defaults, by the type of the setting or by its pattern.
 VALUES: dict[str, str] = {
     "winpmem_sha256": "a" * 64, "capture_tool_arm64_sha256": "b" * 64, "isolate_from_severity": "CRITICAL", "approval_default": "isolate",
+    "analysis_instance_types": "m7i.large, c5.xlarge", "capture_tool_key": "tools/other", "capture_tool_arm64_key": "tools/arm", "lime_list_key": "lime.json",
+    "winpmem_key": "tools/w.exe", "policy_key": "policy/policy.yaml", "never_isolate_key": "policy/never-isolate.yaml", "evidence_key_alias": "alias/mine",
+    "member_key_alias": "alias/theirs", "cross_region_from": "us-east-1, eu-west-1", "administrator_accounts": "111122223333",
+    "ui_url": "https://forensics.example.com/airflow",
 }  # fmt: skip
 
 
@@ -81,6 +85,17 @@ def test_booleans_of_yaml_are_read_as_such(tmp_path: Path, settings_environment:
         ("write_back", "perhaps", "valid boolean"),
         ("config_rules", ["a", "b"], "with commas"),
         ("policy_key", "", "MWAA refuses empty options"),
+        ("policy_key", "../policy.yaml", "should match pattern"),
+        ("never_isolate_key", "/policy/list.yaml", "should match pattern"),
+        ("never_isolate_key", "s3://bucket/list.yaml", "should match pattern"),
+        ("ui_url", "forensics.example.com", "should match pattern"),
+        ("member_key_alias", "forensics-member", "should match pattern"),
+        ("cross_region_from", "eu-central-1, us-east-9", "AWS has no Region 'us-east-9' (did you mean us-east-"),
+        ("analysis_instance_types", "large", "should match pattern"),
+        ("approval_timeout_seconds", "-1", "greater than or equal to 60"),
+        ("poll_seconds", "inf", "less than or equal to 300"),
+        ("orphan_after_hours", "1000000", "less than or equal to 720"),
+        ("write_back", None, "has no value"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: Any, said: str) -> None:
