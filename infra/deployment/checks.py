@@ -179,7 +179,7 @@ def _problem(name: str, value: Any, parameter: Mapping[str, Any]) -> str | None:
         return "one value is expected"
     text = str(value)
     if isinstance(value, bool):
-        return f"YAML reads this as {value}: write it in quotes, \"{'yes' if value else 'no'}\""
+        return f'YAML reads this as {value}: write it in quotes, "{"yes" if value else "no"}"'
     if text != text.strip():
         return f"{text!r} has spaces around it"
     if kind == "Number":

@@ -89,7 +89,12 @@ def read(file: Path) -> Configuration:
     """Read a configuration file. Raises :class:`PlanError`."""
     try:
         given = yaml.load(file.read_text("utf-8"), Loader=_AsWritten)  # noqa: S506 - a SafeLoader that keeps numbers as text
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: not UTF-8, or a tag that does not fit
+    except (
+        OSError,
+        ValueError,
+        yaml.YAMLError,
+        RecursionError,
+    ) as error:  # ValueError: not UTF-8, or a tag that does not fit
         msg = f"configuration {file} cannot be read: {error}; start from infra/deployment.example.yaml"
         raise PlanError(msg) from error
     if not isinstance(given, dict) or not {"region", "accounts", "parameters"} <= set(given):

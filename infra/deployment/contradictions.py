@@ -45,7 +45,9 @@ def placeholders(config: Configuration) -> list[str]:
     lines = []
     for name, value in config.parameters.items():
         if name.endswith("Sha256") and re.fullmatch(r"(.)\1{63}", str(value)):
-            lines.append(f"parameters.{name} is the example's placeholder: give the SHA-256 of the file that you upload")
+            lines.append(
+                f"parameters.{name} is the example's placeholder: give the SHA-256 of the file that you upload"
+            )
     return lines
 
 

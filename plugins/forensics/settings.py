@@ -47,7 +47,10 @@ class Settings(BaseModel):
     role_prefix: str = "forensics-"
     ami_parameter: str = Field(default="/forensics/ami/current", description="SSM parameter with the forensic AMI id")
     image_pipeline_arn: str = Field(
-        default="", pattern=r"^(arn:aws[a-z-]*:imagebuilder:[a-z0-9-]+:\d{12}:image-pipeline/[a-z0-9_-]+)?$", description="Image Builder pipeline of the forensic AMI")
+        default="",
+        pattern=r"^(arn:aws[a-z-]*:imagebuilder:[a-z0-9-]+:\d{12}:image-pipeline/[a-z0-9_-]+)?$",
+        description="Image Builder pipeline of the forensic AMI",
+    )
     analysis_subnet_id: str
     analysis_security_group_id: str
     analysis_instance_profile: str
@@ -56,18 +59,26 @@ class Settings(BaseModel):
         pattern=r"^[a-z0-9-]+\.[a-z0-9-]+(\s*,\s*[a-z0-9-]+\.[a-z0-9-]+)*$",
         description="in order of preference, with commas between them",
     )
-    capture_tool_key: str = Field(default="tools/avml", pattern=f"^{_KEY}$", description="object of the memory capture tool")
+    capture_tool_key: str = Field(
+        default="tools/avml", pattern=f"^{_KEY}$", description="object of the memory capture tool"
+    )
     capture_tool_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     capture_tool_arm64_key: str = Field(
-        default="tools/avml-aarch64", pattern=f"^{_KEY}$", description="object of the capture tool for Graviton instances"
+        default="tools/avml-aarch64",
+        pattern=f"^{_KEY}$",
+        description="object of the capture tool for Graviton instances",
     )
     capture_tool_arm64_sha256: str = Field(
         default="", pattern=r"^([0-9a-f]{64})?$", description="empty: there is no such tool, and other methods are used"
     )
     lime_list_key: str = Field(
-        default="", pattern=f"^({_KEY})?$", description="object of the tools bucket with the signed list of prebuilt LiME modules; empty: none"
+        default="",
+        pattern=f"^({_KEY})?$",
+        description="object of the tools bucket with the signed list of prebuilt LiME modules; empty: none",
     )
-    winpmem_key: str = Field(default="tools/winpmem.exe", pattern=f"^{_KEY}$", description="object of go-winpmem for Windows instances")
+    winpmem_key: str = Field(
+        default="tools/winpmem.exe", pattern=f"^{_KEY}$", description="object of go-winpmem for Windows instances"
+    )
     winpmem_sha256: str = Field(
         default="",
         pattern=r"^([0-9a-f]{64})?$",
@@ -88,10 +99,14 @@ class Settings(BaseModel):
         description="lowest severity at which a finding isolates, instead of the policy's threshold; empty: as the policy says",
     )
     policy_key: str = Field(
-        default="", pattern=f"^({_KEY})?$", description="object of the tools bucket with the signed policy; empty: the packaged policy"
+        default="",
+        pattern=f"^({_KEY})?$",
+        description="object of the tools bucket with the signed policy; empty: the packaged policy",
     )
     never_isolate_key: str = Field(
-        default="", pattern=f"^({_KEY})?$", description="object of the tools bucket with the signed never-isolate list; empty: no list"
+        default="",
+        pattern=f"^({_KEY})?$",
+        description="object of the tools bucket with the signed never-isolate list; empty: no list",
     )
     verify_findings: bool = Field(
         default=True,
@@ -126,7 +141,9 @@ class Settings(BaseModel):
     revoke_role_sessions: bool = False
     legal_hold: bool = Field(default=True, description="put a legal hold on every evidence object")
     evidence_key_alias: str = Field(
-        default="alias/forensics-evidence", pattern=_ALIAS, description="the forensic account's evidence key in other Regions"
+        default="alias/forensics-evidence",
+        pattern=_ALIAS,
+        description="the forensic account's evidence key in other Regions",
     )
     member_key_alias: str = Field(
         default="alias/forensics-member",
@@ -134,7 +151,9 @@ class Settings(BaseModel):
         description="a member account's forensic key, for disks under keys that cannot be shared",
     )
     cross_region_from: str = Field(
-        default="", pattern=r"^(\*|[a-z0-9-]+(\s*,\s*[a-z0-9-]+)*)?$", description="comma-separated Regions whose disks may be copied to the home Region; * for all"
+        default="",
+        pattern=r"^(\*|[a-z0-9-]+(\s*,\s*[a-z0-9-]+)*)?$",
+        description="comma-separated Regions whose disks may be copied to the home Region; * for all",
     )
     hash_source_snapshots: bool = Field(
         default=True, description="also hash the original snapshots and compare them with the copies"
@@ -144,7 +163,9 @@ class Settings(BaseModel):
     )
     accept_samples: bool = False
     administrator_accounts: str = Field(
-        default="", pattern=r"^(\d{12}(\s*,\s*\d{12})*)?$", description="comma-separated accounts that send findings for others (delegated administrators)"
+        default="",
+        pattern=r"^(\d{12}(\s*,\s*\d{12})*)?$",
+        description="comma-separated accounts that send findings for others (delegated administrators)",
     )
     config_rules: str = Field(default="", description="comma-separated Config rules that may open a case; empty: all")
     memory_limit_gib: int = Field(
@@ -155,7 +176,10 @@ class Settings(BaseModel):
     instance_timeout_seconds: int = Field(default=900, ge=60, le=_DAY)
     investigation_timeout_seconds: int = Field(default=7200, ge=60, le=_WEEK)
     orphan_after_hours: int = Field(
-        default=12, ge=1, le=720, description="age at which a forensic instance or analysis volume is removed, case or not"
+        default=12,
+        ge=1,
+        le=720,
+        description="age at which a forensic instance or analysis volume is removed, case or not",
     )
     poll_seconds: float = Field(default=5.0, ge=0.1, le=300, description="seconds between two looks of a wait at AWS")
     queue_poll_seconds: float = Field(default=1.0, ge=0.1, le=60)
@@ -163,8 +187,14 @@ class Settings(BaseModel):
     resolve_findings: bool = Field(default=True, description="a complete case resolves its findings")
     archive_guardduty: bool = Field(default=False, description="a complete case archives its GuardDuty findings")
     finding_visibility_seconds: int = Field(default=60, ge=10, le=43200)
-    routine_runs: int = Field(default=30, ge=1, le=1000, description="active cases up to which findings below HIGH are started")
-    ui_url: str = Field(default="", pattern=r"^(https?://[^\s/]+(/\S*)?)?$", description="address of the Airflow UI, for links in messages")
+    routine_runs: int = Field(
+        default=30, ge=1, le=1000, description="active cases up to which findings below HIGH are started"
+    )
+    ui_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/]+(/\S*)?)?$",
+        description="address of the Airflow UI, for links in messages",
+    )
 
 
 def names(value: str) -> tuple[str, ...]:
