@@ -15,6 +15,8 @@ TAG_PURPOSE = "forensics:purpose"
 TAG_EVIDENCE = "forensics:evidence"
 # Identity, tag and prefix of what the symbol library makes: it belongs to no case.
 SYMBOL_LIBRARY = "fc-symbols"
+# Identity, tag and prefix of what a preflight makes and removes: it is no case either.
+PREFLIGHT = "fc-preflight"
 
 
 class Tag(TypedDict, total=False):

@@ -20,6 +20,7 @@ from forensics.intake.messages import RunOrder
 from forensics.intake.priority_queue import PriorityQueue
 from forensics.models.finding import Finding, Severity
 from forensics.models.intake import AdmissionOutcome, IntakeRecord, IntakeResult, IntakeVerdict
+from forensics.models.preflight import Heartbeat
 from tests.unit.builders import finding
 
 URGENT = Severity.HIGH.rank
@@ -32,6 +33,7 @@ class Recorded:
     admitted: list[str] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
     records: list[IntakeRecord] = field(default_factory=list)
+    beats: list[Heartbeat] = field(default_factory=list)
     room: Callable[[], bool] = lambda: True
     slow: float = 0.0
     error: Exception | None = None
@@ -67,6 +69,10 @@ class Recorded:
     def record(self, record: IntakeRecord) -> None:
         """Keep the record."""
         self.records.append(record)
+
+    def heartbeat(self, beat: Heartbeat) -> None:
+        """Keep the test event."""
+        self.beats.append(beat)
 
     def failures(self, message_id: str, received_at: datetime) -> int:
         """How many tries of a message have failed."""

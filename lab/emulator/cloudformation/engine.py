@@ -29,6 +29,7 @@ UNSUPPORTED = {
     "AWS::Pipes::Pipe": "moto has EventBridge Pipes' names only",
     "AWS::Lambda::Function": "moto runs functions in containers only; tests run this one's text",
     "AWS::Rbin::Rule": "moto has no Recycle Bin",
+    "AWS::Scheduler::Schedule": "nothing runs by the clock in the lab; tests send the event",
     "AWS::Route53Resolver::FirewallDomainList": "moto has no DNS firewall",
     "AWS::Route53Resolver::FirewallRuleGroup": "moto has no DNS firewall",
     "AWS::Route53Resolver::FirewallRuleGroupAssociation": "moto has no DNS firewall",

@@ -210,6 +210,9 @@ class IntakeEngine:
         result = message.result
         if result.verdict is IntakeVerdict.QUARANTINE:
             self._quarantine(message, result.reason)
+        elif result.heartbeat is not None:
+            self._handler.heartbeat(result.heartbeat)
+            self._count("heartbeats")
         elif result.verdict is IntakeVerdict.IGNORE:
             self._record(message, MessageOutcome.IGNORED, result.reason)
         orders: list[RunOrder] = []

@@ -12,6 +12,7 @@ from typing import Self
 from forensics.aws.case_store import CaseStore
 from forensics.aws.hook import CaseSessions
 from forensics.aws.session import AwsSession, Scope
+from forensics.case_keys import HEARTBEAT
 from forensics.correlation import case_context
 from forensics.errors import ForensicsError
 from forensics.intake.admission import CaseAdmission
@@ -26,6 +27,8 @@ from forensics.intake.write_back import FindingWriteBack
 from forensics.models.case import Case
 from forensics.models.finding import CustomAction, Finding
 from forensics.models.intake import AdmissionOutcome, IntakeRecord, IntakeResult, IntakeVerdict, MessageOutcome
+from forensics.models.preflight import Heartbeat
+from forensics.naming import PREFLIGHT
 from forensics.settings import Settings, names
 
 log = logging.getLogger(__name__)
@@ -138,6 +141,10 @@ class FindingHandler:
     def record(self, record: IntakeRecord) -> None:
         """Record what became of an event that opened no case."""
         self._gateways.log.write(record)
+
+    def heartbeat(self, beat: Heartbeat) -> None:
+        """Record the last test event of the preflight; it opens no case and leaves no record of its own."""
+        self._gateways.store.put(PREFLIGHT, HEARTBEAT, beat)
 
     def failures(self, message_id: str, received_at: datetime) -> int:
         """How often processing this message has failed."""

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 from forensics.models.finding import Finding
 from forensics.models.intake import AdmissionOutcome, IntakeRecord, IntakeResult
+from forensics.models.preflight import Heartbeat
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,10 @@ class MessageHandler(Protocol):
 
     def record(self, record: IntakeRecord) -> None:
         """Record what became of an event that opened no case."""
+        ...
+
+    def heartbeat(self, beat: Heartbeat) -> None:
+        """Record that a test event has come all the way; called from several threads."""
         ...
 
     def failures(self, message_id: str, received_at: datetime) -> int:

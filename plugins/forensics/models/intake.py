@@ -8,6 +8,7 @@ from pydantic import Field
 
 from forensics.models.base import AccountId, Model, Region, Utc
 from forensics.models.finding import Finding
+from forensics.models.preflight import Heartbeat
 
 
 class AdmissionOutcome(StrEnum):
@@ -88,6 +89,7 @@ class IntakeResult(Model):
         default=(), description="keys of findings whose instance may be in another Region than the finding"
     )
     instance_state: InstanceState | None = None
+    heartbeat: Heartbeat | None = None
     event_id: str | None = None
     detail_type: str | None = None
 

@@ -14,6 +14,7 @@ from forensics.intake.engine import TRIES, IntakeEngine
 from forensics.intake.messages import RunOrder
 from forensics.models.finding import Finding, Severity
 from forensics.models.intake import AdmissionOutcome, IntakeRecord, IntakeResult, IntakeVerdict, MessageOutcome
+from forensics.models.preflight import Heartbeat
 from tests.unit.builders import NOW, finding
 
 URGENT = Severity.HIGH.rank
@@ -60,6 +61,7 @@ class Handler:
     received: list[datetime] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
     records: list[IntakeRecord] = field(default_factory=list)
+    beats: list[Heartbeat] = field(default_factory=list)
 
     def read(self, body: str, received_at: datetime) -> IntakeResult:
         self.received.append(received_at)
@@ -86,6 +88,10 @@ class Handler:
 
     def record(self, record: IntakeRecord) -> None:
         self.records.append(record)
+
+    def heartbeat(self, beat: Heartbeat) -> None:
+        """Keep the test event."""
+        self.beats.append(beat)
 
     def failures(self, message_id: str, received_at: datetime) -> int:
         return self.failed_before
@@ -192,3 +198,12 @@ def test_what_cannot_be_deleted_is_left_to_the_next_delivery() -> None:
     queue = QueueInMemory(["HIGH"], delete_error=AwsError("the connection broke"))
     assert run(queue, Handler()) == {"opened": 1}
     assert queue.deleted == [] and queue.hidden == []
+
+
+def test_a_test_event_is_dropped_and_remembered_but_leaves_no_record() -> None:
+    beat = Heartbeat(sent_at=NOW, received_at=NOW, account_id="111122223333")
+    handler = Handler(result=lambda _: IntakeResult(verdict=IntakeVerdict.IGNORE, reason="test event", heartbeat=beat))
+    queue = QueueInMemory(["beat"])
+    assert run(queue, handler) == {"heartbeats": 1}
+    assert (handler.beats, handler.records, handler.started) == ([beat], [], [])
+    assert queue.deleted == ["receipt of beat"]

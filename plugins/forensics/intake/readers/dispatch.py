@@ -12,18 +12,20 @@ from forensics.intake.readers.envelope import (
     CONFIG,
     CUSTOM_ACTION,
     GUARDDUTY,
+    HEARTBEAT_SOURCE,
     IMPORTED,
     IMPORTED_V2,
     Envelope,
     check_ids,
     open_body,
 )
-from forensics.intake.readers.fields import REASON_LENGTH, QuarantineError, clean, members, quarantine
+from forensics.intake.readers.fields import REASON_LENGTH, QuarantineError, clean, members, moment, quarantine
 from forensics.intake.readers.identifiers import parse_instance
 from forensics.intake.readers.parsed_finding import IntakeRules, ParsedFinding
 from forensics.intake.readers.validation import Validation, validate
 from forensics.models.finding import CustomAction, Finding, FindingSource
 from forensics.models.intake import InstanceState, IntakeResult, IntakeVerdict
+from forensics.models.preflight import Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +93,7 @@ def _result(
     ignored: Sequence[str] = (),
     quarantined: Sequence[str] = (),
     instance_state: InstanceState | None = None,
+    heartbeat: Heartbeat | None = None,
 ) -> IntakeResult:
     return IntakeResult(
         verdict=verdict,
@@ -101,12 +104,30 @@ def _result(
         unresolved=tuple(reference for validation in validations for reference in validation.unresolved),
         unplaced=tuple(key for validation in validations for key in validation.unplaced),
         instance_state=instance_state,
+        heartbeat=heartbeat,
         event_id=clean(envelope.event_id, limit=128) if envelope and envelope.event_id else None,
         detail_type=clean(envelope.detail_type, limit=128) if envelope else None,
     )
 
 
+def _heartbeat(envelope: Envelope, *, rules: IntakeRules) -> IntakeResult:
+    """The preflight's test event: it opens nothing, whatever else it says."""
+    check_ids(envelope)
+    if envelope.account is None:
+        raise quarantine("account", value=None, problem="a test event names no account")
+    received = rules.received_at
+    beat = Heartbeat(
+        sent_at=moment(envelope.time, received_at=received) or received,
+        received_at=received,
+        account_id=envelope.account,
+        region=envelope.region,
+    )
+    return _result(IntakeVerdict.IGNORE, reason="test event of the preflight", envelope=envelope, heartbeat=beat)
+
+
 def _read(envelope: Envelope, *, rules: IntakeRules) -> IntakeResult:
+    if envelope.source == HEARTBEAT_SOURCE:
+        return _heartbeat(envelope, rules=rules)
     if envelope.source != manual.SOURCE and envelope.detail_type not in _SOURCES:
         return _not_a_finding(envelope)
     expected = _SOURCES.get(envelope.detail_type)

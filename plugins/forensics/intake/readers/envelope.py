@@ -18,6 +18,8 @@ CUSTOM_ACTION = "Security Hub Findings - Custom Action"
 IMPORTED_V2 = "Findings Imported V2"
 GUARDDUTY = "GuardDuty Finding"
 CONFIG = "Config Rules Compliance Change"
+# Source of the test event that shows that the way from the security account to here is open; no service uses it.
+HEARTBEAT_SOURCE = "forensics.preflight"
 SNS_CONFIRMATION = "SNS subscription message"
 
 

@@ -69,3 +69,20 @@ def test_state_change_reports_the_state(event, read):
 def test_intake_survives_json(event, read):
     intake = read(event("asff_action_isolate_two_findings"))
     assert type(intake).model_validate_json(intake.model_dump_json()) == intake
+
+
+def test_the_test_event_of_the_preflight_opens_nothing_and_says_when_it_was_sent(read):
+    body = {
+        "version": "0", "id": "1", "detail-type": "Forensics Preflight", "source": "forensics.preflight", "account": "111122223333",
+        "time": "2026-10-05T09:00:00Z", "region": "eu-central-1", "resources": [], "detail": {"purpose": "preflight"},
+    }  # fmt: skip
+    intake = read(body)
+    assert (intake.verdict, intake.findings) == (IntakeVerdict.IGNORE, ())
+    assert intake.heartbeat is not None
+    assert intake.heartbeat.account_id == "111122223333"
+    assert intake.heartbeat.sent_at.isoformat() == "2026-10-05T09:00:00+00:00"
+
+
+def test_a_finding_cannot_hide_in_a_test_event(event, read):
+    body = event("asff_action_triage") | {"source": "forensics.preflight"}
+    assert read(body).findings == ()
