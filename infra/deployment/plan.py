@@ -156,6 +156,11 @@ def _source(
         return Source("output", outputs[name])
     if name == "ForensicAccountId":
         return Source("configuration", config.account_ids("forensic")[0])
+    # with StackSets there may be no list of members: then the preflight tries those that parameters.MemberAccounts names
+    if name == "MemberAccounts" and config.accounts.get("members"):
+        return Source("configuration", ",".join(config.account_ids("members")))
+    if name == "MemberRegions" and "Default" in parameter:
+        return Source("configuration", ",".join(map(str, config.member_regions)))
     if name == "HomeRegion":
         return Source("configuration", config.region)
     if name in MADE:

@@ -32,6 +32,7 @@ from lab.seed.member import controller, member_account, product_in_member_accoun
 LAB_SETTINGS = {
     # Security Hub's administrator sends the findings of the member account's instances
     "administrator_accounts": SECURITY_ACCOUNT,
+    "member_accounts": MEMBER_ACCOUNT,
     # the benchmark and the tests isolate more targets at once than the defaults let go without approval
     "isolation_cap_all": "200",
     "isolation_cap_account": "100",

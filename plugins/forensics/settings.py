@@ -167,6 +167,13 @@ class Settings(BaseModel):
         pattern=r"^(\d{12}(\s*,\s*\d{12})*)?$",
         description="comma-separated accounts that send findings for others (delegated administrators)",
     )
+    member_accounts: str = Field(
+        default="",
+        description="comma-separated member accounts that the preflight tries and whose readiness is looked at",
+    )
+    member_regions: str = Field(
+        default="", description="comma-separated Regions of targets, for the same; empty: the home Region"
+    )
     config_rules: str = Field(default="", description="comma-separated Config rules that may open a case; empty: all")
     memory_limit_gib: int = Field(
         default=256, ge=1, le=32_768, description="the largest memory image that the presigned parts can hold"

@@ -167,6 +167,16 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, the log and the SNS message name what is still running and costs money. "
         "Clearing is safe: it looks again."
     ),
+    "run_preflight": (
+        "Tries what a case needs, from where cases run: reach, roles, documents, stores, the way of findings. "
+        "When it fails, each broken line in the log and on the page Forensic cases → Preflight says what to repair. "
+        "Clearing is safe: everything is tried again, and no case is touched."
+    ),
+    "remove_leftovers": (
+        "Deletes the snapshots of earlier preflights whose lock has ended, and security groups of one that was killed. "
+        "When it fails, the log names the account; the role's line of `run_preflight` usually says why. "
+        "Clearing is safe: it looks again, and never at evidence."
+    ),
     "build_forensic_ami": (
         "Runs the Image Builder pipeline and publishes the new AMI only when all its tests passed. "
         "When it fails, cases continue to use the previous AMI; the log names the component and the step. "

@@ -160,6 +160,14 @@ class EbsGateway:
             )
         return str(answer["SnapshotId"])
 
+    def delete_snapshot(self, snapshot_id: str) -> None:
+        """Delete a snapshot that a preflight made, after its lock has ended; the role may delete no other."""
+        try:
+            with aws_errors(f"delete snapshot {snapshot_id} {self._where}"):
+                self._ec2.delete_snapshot(SnapshotId=snapshot_id)
+        except ResourceGoneError:
+            return
+
     def create_volume(self, snapshot_id: str, *, zone: str, token: str, tags: Sequence[TagTypeDef]) -> str:
         """Make a volume from a snapshot; the same token gives the same volume (CreateVolume ClientToken)."""
 

@@ -108,6 +108,20 @@ class Ec2Facts:
             )
             return sum(len(page["SecurityGroupRules"]) for page in pages)
 
+    def first_vpc(self) -> str | None:
+        """Id of some VPC of the account and Region; None when there is none."""
+        with aws_errors(f"describe VPCs {self._where}"):
+            found = self._ec2.describe_vpcs(MaxResults=5)["Vpcs"]
+        return next((v["VpcId"] for v in found), None)
+
+    def group_ids(self, *, case_id: str) -> tuple[str, ...]:
+        """Ids of all security groups that carry a case's tag."""
+        with aws_errors(f"look for security groups of {case_id} {self._where}"):
+            pages = self._ec2.get_paginator("describe_security_groups").paginate(
+                Filters=[{"Name": f"tag:{TAG_CASE}", "Values": [case_id]}]
+            )
+            return tuple(g["GroupId"] for page in pages for g in page["SecurityGroups"])
+
     def ipv6_vpcs(self, vpc_ids: Iterable[str]) -> tuple[str, ...]:
         """Those of the VPCs that have an IPv6 block."""
         with aws_errors(f"describe VPCs {self._where}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self
 
@@ -67,6 +68,11 @@ class LandingGateway:
     def revoke(self, prefix: str) -> None:
         """Revoke what the manifest below a prefix offers, by deleting it. Safe to repeat."""
         key = f"{prefix}/{MANIFEST}"
+        with aws_errors(f"delete {self._uri(key)}"):
+            self._s3.delete_object(Bucket=self.bucket, Key=key)
+
+    def delete(self, key: str) -> None:
+        """Delete a manifest; the role may delete nothing else (every key must end in ``/manifest.txt``)."""
         with aws_errors(f"delete {self._uri(key)}"):
             self._s3.delete_object(Bucket=self.bucket, Key=key)
 
@@ -162,3 +168,12 @@ class ToolsGateway:
                 "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=URL_SECONDS
             )
         )
+
+    def sha256(self, key: str) -> str:
+        """SHA-256 of a tool's bytes, computed here."""
+        digest = hashlib.sha256()
+        with aws_errors(f"read s3://{self.bucket}/{key}"):
+            body = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"]
+            for chunk in body.iter_chunks(chunk_size=MIB):
+                digest.update(chunk)
+        return digest.hexdigest()

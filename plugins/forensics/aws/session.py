@@ -24,6 +24,7 @@ from forensics.aws.session_policy import Policy
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ebs import EBSClient
     from mypy_boto3_ec2 import EC2Client
@@ -52,6 +53,8 @@ _CONFIG = Config(
 # the whole partition, so it is the first that a VPC cannot reach.
 _IMPATIENT = frozenset({"iam", "autoscaling", "elb", "elbv2"})
 _SHORT = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
+# For questions whose answer may be "nothing answers here": six tries of a time-out take minutes.
+_ONE_QUESTION = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
 SESSION_SECONDS = 3600
 RENEW_BEFORE = 1800
 
@@ -104,6 +107,7 @@ class AwsSession:
     region: str
     role_arn: str = ""
     case_id: str = ""
+    limits: Config | None = None
     _clients: dict[str, BaseClient] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -111,7 +115,7 @@ class AwsSession:
         """Return the client of a service in the Region of the session."""
         with self._lock:
             if service not in self._clients:
-                config = _config(service)
+                config = _config(service) if self.limits is None else _config(service).merge(self.limits)
                 # The stubs have an overload for each literal name; the name is a variable here.
                 made: BaseClient = self.boto.client(service, region_name=self.region, config=config)  # type: ignore[call-overload]
                 watch(made)
@@ -120,10 +124,37 @@ class AwsSession:
                 self._clients[service] = made
             return self._clients[service]
 
+    def impatient(self) -> AwsSession:
+        """The same identity with time-outs of seconds and one retry (:data:`_ONE_QUESTION`)."""
+        return AwsSession(
+            boto=self.boto,
+            account_id=self.account_id,
+            region=self.region,
+            role_arn=self.role_arn,
+            case_id=self.case_id,
+            limits=_ONE_QUESTION,
+            _lock=self._lock,
+        )
+
+    def seconds_left(self) -> float | None:
+        """Seconds until the credentials end, which is also when URLs signed with them end; None when they do not.
+
+        Source: Amazon S3 user guide, "Download and upload objects with presigned URLs".
+        """
+        credentials = self.boto.get_credentials()
+        if not isinstance(credentials, RefreshableCredentials):
+            return None
+        credentials.get_frozen_credentials()  # renewed now when they are due
+        return float(credentials._seconds_remaining())  # type: ignore[attr-defined]
+
     # What boto3-stubs knows each client as; the stubs are not installed where the product runs.
     @cached_property
     def autoscaling(self) -> AutoScalingClient:
         return cast("AutoScalingClient", LazyClient(self, "autoscaling"))
+
+    @cached_property
+    def cloudwatch(self) -> CloudWatchClient:
+        return cast("CloudWatchClient", LazyClient(self, "cloudwatch"))
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:

@@ -26,6 +26,12 @@ class Notifier:
         """The deployment's topic."""
         return cls(session.sns, topic_arn=settings.topic_arn)
 
+    def subscriptions(self) -> tuple[int, int]:
+        """How many subscriptions of the topic are confirmed, and how many wait for it (GetTopicAttributes)."""
+        with aws_errors(f"read the subscriptions of {self.topic_arn}"):
+            found = self._sns.get_topic_attributes(TopicArn=self.topic_arn)["Attributes"]
+        return int(found.get("SubscriptionsConfirmed", 0)), int(found.get("SubscriptionsPending", 0))
+
     def publish(self, *, case_id: str, event: str, subject: str, lines: list[str], facts: Mapping[str, object]) -> None:
         """Publish one message (SNS: subject at most 100 ASCII characters, no control characters)."""
         clean = "".join(c if " " <= c <= "~" else "?" for c in subject)[:100]

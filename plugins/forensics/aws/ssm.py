@@ -97,6 +97,12 @@ class SsmGateway:
         with aws_errors(f"describe SSM document {name} {self._where}"):
             return str(self._ssm.describe_document(Name=name)["Document"]["DocumentVersion"])
 
+    def document_hash(self, name: str) -> tuple[str, str]:
+        """SHA-256 of the content of a document's default version, and its status (``Active``)."""
+        with aws_errors(f"describe SSM document {name} {self._where}"):
+            found = self._ssm.describe_document(Name=name)["Document"]
+        return str(found.get("Hash", "")).lower(), str(found.get("Status", ""))
+
     def send(
         self,
         *,

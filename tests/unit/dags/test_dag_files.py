@@ -108,6 +108,7 @@ OPTIONAL = {
     "forensic_release": {"reason", "requester"},
     "case_export": {"requester"},
     "evidence_audit": {"case_id"},
+    "forensic_preflight": {"account_id", "region", "instance_id"},
 }
 
 

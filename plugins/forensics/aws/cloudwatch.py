@@ -1,0 +1,34 @@
+"""CloudWatch: the product's own numbers, for alarms and the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
+
+from forensics.aws.error_map import aws_errors
+from forensics.aws.session import AwsSession
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudwatch import CloudWatchClient
+
+NAMESPACE = "Forensics"
+
+
+class Metrics:
+    """Numbers without dimensions in the namespace ``Forensics`` (the role may write to no other)."""
+
+    def __init__(self, client: CloudWatchClient) -> None:
+        self._cloudwatch = client
+
+    @classmethod
+    def of(cls, session: AwsSession) -> Self:
+        """The metrics of a session's account and Region."""
+        return cls(session.cloudwatch)
+
+    def put(self, numbers: Mapping[str, float]) -> None:
+        """Put one value of each metric, as of now."""
+        with aws_errors(f"put metrics {', '.join(numbers)} of {NAMESPACE}"):
+            self._cloudwatch.put_metric_data(
+                Namespace=NAMESPACE,
+                MetricData=[{"MetricName": name, "Value": value, "Unit": "Count"} for name, value in numbers.items()],
+            )
