@@ -1,4 +1,4 @@
-"""The lab's three AWS accounts and the keys that act as their roots."""
+"""The lab's AWS accounts and the keys that act as their roots."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ REGION = "eu-central-1"
 SECURITY_ACCOUNT = "111122223333"
 FORENSIC_ACCOUNT = "222233334444"
 MEMBER_ACCOUNT = "333344445555"
+# Nothing runs there: it holds the organization and its policies.
+MANAGEMENT_ACCOUNT = "444455556666"
 # The secret of every root key. It opens nothing but an emulator on this machine.
 ROOT_SECRET = "lab-secret-of-every-root-key"
 

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from lab.emulator import images
+from lab.emulator.iam import organization
 from lab.emulator.iam.enforcement import policies
+from lab.emulator.network import network, places
+from lab.emulator.network.routes import NoPath
 from lab.emulator.patches import securityhub, ssm, state, sts
 from lab.hosts.usage import cpu_seconds_below
 
@@ -156,7 +159,37 @@ def _take_iam(control: Control, _body: Any, _query: dict[str, str]) -> Any:
 
 def _service_session(_control: Control, body: Any, _query: dict[str, str]) -> Any:
     given = _wanted(body)
-    return sts.service_session(given["role_arn"], service=given["service"], name=given["name"])
+    where = str(given.get("place", ""))
+    return sts.service_session(given["role_arn"], service=given["service"], name=given["name"], place=where)
+
+
+def _get_network(_control: Control, _body: Any, _query: dict[str, str]) -> Any:
+    return network.current().as_dict()
+
+
+def _set_network(_control: Control, body: Any, _query: dict[str, str]) -> Any:
+    try:
+        network.current().change(_wanted(body))
+    except network.FaultError as error:
+        raise RequestError(str(error)) from error
+    return network.current().as_dict()
+
+
+def _network_path(_control: Control, _body: Any, query: dict[str, str]) -> Any:
+    here = network.current()
+    if "instance" in query:
+        place = places.of_host(query["account"], query["region"], query["instance"])
+    else:
+        place = here.places[query["place"]]
+    try:
+        return {"path": here.path(place, query["service"], query["region"]).how}
+    except NoPath as error:
+        return {"path": None, "reason": str(error)}
+
+
+def _attach_policies(_control: Control, body: Any, _query: dict[str, str]) -> Any:
+    organization.attach(_wanted(body))
+    return {"attached": organization.attached()}
 
 
 def _advance_clock(_control: Control, body: Any, _query: dict[str, str]) -> Any:
@@ -194,4 +227,8 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "/_lab/iam"): _set_iam,
     ("POST", "/_lab/iam-record"): _take_iam,
     ("POST", "/_lab/service-session"): _service_session,
+    ("GET", "/_lab/network"): _get_network,
+    ("POST", "/_lab/network"): _set_network,
+    ("GET", "/_lab/network-path"): _network_path,
+    ("POST", "/_lab/service-control-policies"): _attach_policies,
 }

@@ -22,7 +22,8 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
-from lab.emulator.iam.enforcement import Enforcement
+from lab.emulator.judgement import Judgement, Silence
+from lab.emulator.network import silence
 from lab.emulator.patches import accounts, state
 
 log = logging.getLogger("lab")
@@ -128,7 +129,8 @@ class Gateway:
         self._rules: list[FaultRule] = []
         self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
         self.log: deque[dict[str, Any]] = deque(maxlen=FAULTS_KEPT)
-        self.iam = Enforcement()
+        self.judgement = Judgement()
+        self.iam = self.judgement.iam
 
     def set_rules(self, rules: list[dict[str, Any]]) -> None:
         """Replace all fault rules; an empty list removes them. Raises RuleError."""
@@ -172,9 +174,12 @@ class Gateway:
         try:
             if state.current().config.api_latency_seconds:
                 time.sleep(state.current().config.api_latency_seconds)
-            if words := self.iam.refusal(call, environ, body):
+            verdict = self.judgement.judge(call, environ, body)
+            if isinstance(verdict, Silence):
+                return silence.hold(start_response, seconds=state.current().config.network_silence_seconds)
+            if verdict is not None:
                 code = _DENIALS.get(call.service, "AccessDeniedException")
-                out, content_type = error_body(call.service, code=code, message=words)
+                out, content_type = error_body(call.service, code=code, message=verdict.message)
                 return _answer(started, status=403, body=out, content_type=content_type, code=code)
             rule = self._choose(call, body)
             if rule is None:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable
 from multiprocessing.util import Finalize
 from pathlib import Path
+from typing import Any
 
 log = logging.getLogger("lab")
 
@@ -52,14 +53,21 @@ def build_app(directory: Path) -> Callable[..., Iterable[bytes]]:
 def start_fleet(directory: Path, *, endpoint: str) -> None:
     """Start the SSM agents in this process; they end with it."""
     from lab.emulator.images import volume_path
+    from lab.emulator.network import network, places
     from lab.emulator.patches.ssm import pending_invocations
     from lab.emulator.patches.ssm_fleet import agent_reachable
     from lab.hosts.agent.fleet import Fleet
 
+    def reaching() -> list[Any]:
+        """Commands whose agents have a way to SSM; the others wait."""
+        here = network.current()
+        return [i for i in pending_invocations() if here.agent_path(i.account_id, i.region, i.instance_id)]
+
     fleet = Fleet(
         state=directory,
         endpoint=endpoint,
-        source=pending_invocations,
+        source=reaching,
+        address_of=places.address_of,
         reachable=agent_reachable,
         volume_path=volume_path,
     )

@@ -1,5 +1,4 @@
-"""Resources of the member account: its network, its roles, and two instances with traces of an intrusion.
-is then judged by the"""
+"""Resources of the member account: its network, its roles, and two instances with traces of an intrusion."""
 
 from __future__ import annotations
 
@@ -63,6 +62,7 @@ def _network(account: Account) -> dict[str, Any]:
         ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.20.{i}.0/24", AvailabilityZone=f"{account.region}{zone}")["Subnet"]
         for i, zone in enumerate("ab")
     ]
+    route_to_the_internet(ec2, vpc, zone=f"{account.region}a", cidr="10.20.255.0/24")
     web = ec2.create_security_group(GroupName="web", Description="web servers", VpcId=vpc)["GroupId"]
     anywhere = [{"CidrIp": "0.0.0.0/0"}]
     ec2.authorize_security_group_ingress(
@@ -82,6 +82,21 @@ def _network(account: Account) -> dict[str, Any]:
         "web_security_group_id": web,
         "database_security_group_id": database,
     }
+
+
+def route_to_the_internet(ec2: Any, vpc: str, *, zone: str, cidr: str) -> None:
+    """Private subnets reach AWS by a NAT gateway in a public one: without it nothing in the VPC reaches SSM or S3."""
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    public = ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone)["Subnet"]["SubnetId"]
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    ec2.associate_route_table(SubnetId=public, RouteTableId=table)
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    nat = ec2.create_nat_gateway(SubnetId=public, AllocationId=address)["NatGateway"]["NatGatewayId"]
+    main = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "association.main", "Values": ["true"]}]
+    (private,) = ec2.describe_route_tables(Filters=main)["RouteTables"]
+    ec2.create_route(RouteTableId=private["RouteTableId"], DestinationCidrBlock="0.0.0.0/0", NatGatewayId=nat)
 
 
 def _application_profile(account: Account) -> str:

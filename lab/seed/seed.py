@@ -75,8 +75,15 @@ def seed(
         with _Step("stacks of the three accounts", report=report):
             made |= seed_stacks.deploy(endpoint, external_id=external_id)
             role = {"role_arn": made["execution_role_arn"], "service": "airflow-env.amazonaws.com", "name": "airflow"}
-            identity = control("service-session", role)
+            identity = control("service-session", {**role, "place": "control"})
             control("iam", {"enforce": True})
+            # what MWAA's network configuration would say
+            airflow = {
+                "account": FORENSIC_ACCOUNT, "region": REGION,
+                "subnets": [made["control_subnet_id_a"], made["control_subnet_id_b"]],
+                "groups": [made["mwaa_security_group_id"]],
+            }  # fmt: skip
+            control("network", {"enforce": True, "places": {"control": airflow}})
     else:
         with _Step("forensic account", report=report):
             made |= forensic_account(forensic, external_id=external_id)

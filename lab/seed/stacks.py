@@ -1,4 +1,4 @@
-"""The lab's three accounts deployed as AWS would be: by the project's own templates and its own deployment program.
+"""The lab's accounts deployed as AWS would be: by the project's own templates and its own deployment program.
 
 ``LAB_DEPLOY=templates`` chooses this instead of :mod:`lab.seed.accounts`; every call of a role's session is then evaluated
 against the templates' policies (:mod:`lab.emulator.iam`).
@@ -13,7 +13,7 @@ from typing import Any
 from infra.deployment import plan
 from infra.deployment.configuration import Configuration
 from infra.deployment.stacks import Deployment
-from lab.accounts import FORENSIC_ACCOUNT, MEMBER_ACCOUNT, REGION, SECURITY_ACCOUNT
+from lab.accounts import FORENSIC_ACCOUNT, MANAGEMENT_ACCOUNT, MEMBER_ACCOUNT, REGION, SECURITY_ACCOUNT
 from lab.emulator.iam.sessions import ORGANIZATION
 from lab.seed.accounts import CAPTURE_TOOL, DOCUMENTS, Account
 
@@ -25,23 +25,26 @@ PARAMETERS = {
     "KeyAdministratorArn": f"arn:aws:iam::{FORENSIC_ACCOUNT}:role/KeyAdministrator",
     "ReleaseRoleArn": f"arn:aws:iam::{FORENSIC_ACCOUNT}:role/ReleasePipeline",
     "AlarmEmail": "alarms@forensics.invalid",
-    "S3PrefixListId": "pl-6ea54007",
-    "DynamoDbPrefixListId": "pl-66a5400f",
     "NoMwaa": "yes",
     "NoQueryApi": "yes",
 }
 
 
 def deploy(endpoint: str, *, external_id: str) -> dict[str, Any]:
-    """Deploy every stack of the three accounts; returns their part of ``lab.json``: outputs by the names of settings."""
+    """Deploy every stack of every account; returns their part of ``lab.json``: outputs by the names of settings."""
     forensic = Account(FORENSIC_ACCOUNT, endpoint)
     Account(SECURITY_ACCOUNT, endpoint).client("securityhub").enable_security_hub()
     image = _image(forensic)
     tool = CAPTURE_TOOL.read_bytes()
     config = Configuration(
         region=REGION,
-        accounts={"security": SECURITY_ACCOUNT, "forensic": FORENSIC_ACCOUNT, "members": [MEMBER_ACCOUNT]},
-        parameters={**PARAMETERS, "AmiId": image},
+        accounts={
+            "management": MANAGEMENT_ACCOUNT,
+            "security": SECURITY_ACCOUNT,
+            "forensic": FORENSIC_ACCOUNT,
+            "members": [MEMBER_ACCOUNT],
+        },
+        parameters={**PARAMETERS, **_prefix_lists(forensic), "AmiId": image, "TargetIds": _organization_root(endpoint)},
         member_regions=(REGION,),
     )
     deployment = Deployment(
@@ -63,6 +66,22 @@ def deploy(endpoint: str, *, external_id: str) -> dict[str, Any]:
         "capture_tool_sha256": hashlib.sha256(tool).hexdigest(),
         "documents": sorted(f"forensics-{file.stem}" for file in DOCUMENTS.glob("*_*.yaml")),
     }
+
+
+def _prefix_lists(account: Account) -> dict[str, str]:
+    """AWS's own lists of the Region, which a deployer looks up."""
+    names = {"S3PrefixListId": f"com.amazonaws.{REGION}.s3", "DynamoDbPrefixListId": f"com.amazonaws.{REGION}.dynamodb"}
+    found = account.client("ec2").describe_managed_prefix_lists()["PrefixLists"]
+    ids = {p["PrefixListName"]: p["PrefixListId"] for p in found}
+    return {parameter: ids[name] for parameter, name in names.items()}
+
+
+def _organization_root(endpoint: str) -> str:
+    """The organization, with every lab account under its root, to which the service control policies are attached."""
+    organizations = Account(MANAGEMENT_ACCOUNT, endpoint).client("organizations")
+    organizations.create_organization(FeatureSet="ALL")
+    root: str = organizations.list_roots()["Roots"][0]["Id"]
+    return root
 
 
 def _setting(output: str) -> str:

@@ -225,7 +225,17 @@ def action_target(place: Place, _name: str, given: dict[str, Any]) -> Made:
     return Made(place.client("securityhub").create_action_target(**wanted)["ActionTargetArn"], {})
 
 
+def organization_policy(place: Place, _name: str, given: dict[str, Any]) -> Made:
+    organizations = place.client("organizations")
+    wanted = {k: given[k] for k in ("Name", "Description", "Type")}
+    made = organizations.create_policy(**wanted, Content=json.dumps(given["Content"]))["Policy"]["PolicySummary"]
+    for target in given.get("TargetIds", []):
+        organizations.attach_policy(PolicyId=made["Id"], TargetId=target)
+    return Made(made["Id"], {"Id": made["Id"], "Arn": made["Arn"]})
+
+
 MAKERS: dict[str, Maker] = {
+    "AWS::Organizations::Policy": organization_policy,
     "AWS::EC2::VPC": vpc,
     "AWS::EC2::Subnet": subnet,
     "AWS::EC2::RouteTable": route_table,

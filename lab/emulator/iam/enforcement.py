@@ -13,9 +13,10 @@ from typing import Any
 
 from moto.iam.models import iam_backends
 
-from lab.emulator.iam import keys, requests, s3, sessions
+from lab.emulator.iam import keys, organization, s3
 from lab.emulator.iam.policy import Context, Decision, Request, decide
 from lab.emulator.iam.sessions import ORGANIZATION, Session
+from lab.emulator.network.routes import region_of
 
 KEPT = 200_000
 # A service role of AWS's own making carries these; for policies, calls to the lab count as TLS.
@@ -74,16 +75,29 @@ def _context(session: Session, request: Request) -> Context:
     }
 
 
-def evaluate(session: Session, request: Request) -> Decision:
-    """The role's policies, its session policy, and the policy of the bucket or key that the request is about."""
+def evaluate(session: Session, request: Request) -> tuple[Decision, str]:
+    """The decision of the first policy that does not allow the request, or of the role's own; and the kind of that policy.
+
+    Asked are the organization's policies, the role's, the session's, and those of the bucket or key that the request is about.
+    """
     full = Request(request.action, request.resource, _context(session, request))
+    above = organization.decision(session.account, session.role_arn, full)
+    if above is not None:
+        return above, "service control"
     decision = decide(policies_of(session.role_arn) or {}, full)
     if not decision.allowed:
-        return decision
+        return decision, "identity-based"
     if session.policy is not None and not (own := decide({"session policy": session.policy}, full)).allowed:
-        return own
+        return own, "session"
     resource = _resource_policy(session, full)
-    return decision if resource is None or resource.allowed else resource
+    return (decision, "identity-based") if resource is None or resource.allowed else (resource, "resource-based")
+
+
+def words(decision: Decision, kind: str, action: str) -> str:
+    """How AWS's message ends. IAM user guide, "Troubleshoot access denied error messages"."""
+    if decision.by.startswith("explicit deny"):
+        return f"with an explicit deny in {'an' if kind.startswith('i') else 'a'} {kind} policy"
+    return f"because no {kind} policy allows the {action} action"
 
 
 def _resource_policy(session: Session, request: Request) -> Decision | None:
@@ -107,26 +121,19 @@ class Enforcement:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # off until the is then evaluated against the are there: in a lab that is seeded through boto3 roles have none
+        # off until the templates are deployed: in a lab that is seeded through boto3 roles have no policies
         self.on = False
         self._asked: dict[tuple[Any, ...], Asked] = {}
 
-    def refusal(self, call: Any, environ: dict[str, Any], body: bytes) -> str | None:
-        """None when the call is allowed; else AWS's error message."""
-        session = sessions.find(call.access_key) if self.on else None
-        if session is None:
-            return None
-        given = requests.asked(call, environ, body)
-        for question in requests.authorizations(given):
-            where = {"aws:RequestedRegion": given.region, **question.context}
+    def refusal(self, session: Session, given: Any, questions: list[Request]) -> tuple[Request, str] | None:
+        """The question that is refused, and how AWS's message ends; None when the call is allowed."""
+        for question in questions:
+            where = {"aws:RequestedRegion": region_of(given.service, given.region), **question.context}
             request = Request(question.action, question.resource, where)
-            decision = evaluate(session, request)
+            decision, kind = evaluate(session, request)
             self._keep(session, given, request, decision)
             if not decision.allowed:
-                return (
-                    f"User: {session.arn} is not authorized to perform: {request.action} on resource: {request.resource} "
-                    f"({decision.by})"
-                )
+                return request, words(decision, kind, request.action)
         return None
 
     def _keep(self, session: Session, given: Any, request: Request, decision: Decision) -> None:

@@ -14,12 +14,13 @@ ORGANIZATION = "o-forensicslab"
 
 @dataclass(frozen=True)
 class Session:
-    """A role's session."""
+    """A role's session. ``place`` is where it was given, or where the session stands that assumed it ("": outside)."""
 
     role_arn: str
     name: str
     source_identity: str
     policy: Mapping[str, Any] | None
+    place: str = ""
 
     @property
     def account(self) -> str:
@@ -41,9 +42,17 @@ _lock = threading.Lock()
 _sessions: dict[str, Session] = {}
 
 
-def remember(access_key: str, *, role_arn: str, name: str, source_identity: str | None, policy: str | None) -> None:
+def remember(
+    access_key: str,
+    *,
+    role_arn: str,
+    name: str,
+    source_identity: str | None,
+    policy: str | None,
+    place: str = "",
+) -> None:
     """Note a session by its access key."""
-    made = Session(role_arn, name, source_identity or "", json.loads(policy) if policy else None)
+    made = Session(role_arn, name, source_identity or "", json.loads(policy) if policy else None, place)
     with _lock:
         _sessions[access_key] = made
 

@@ -10,6 +10,7 @@ from moto.core.responses import ActionResult
 from moto.ec2.models import ec2_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
+from lab.emulator.network import network
 from lab.emulator.patches import state
 from lab.emulator.patches.ec2_instances import running_since
 from lab.emulator.patches.patching import add
@@ -65,7 +66,10 @@ def ping_status(account: str, region: str, instance_id: str) -> str | None:
     since = running_since(instance) if instance is not None else None
     if since is None or state.monotonic() < since + here.config.agent_seconds:
         return None
-    return "Online" if agent_reachable(account, region, instance_id) else "ConnectionLost"
+    reaches = agent_reachable(account, region, instance_id) and network.current().agent_path(
+        account, region, instance_id
+    )
+    return "Online" if reaches else "ConnectionLost"
 
 
 def managed_instances(account: str, region: str) -> list[dict[str, Any]]:

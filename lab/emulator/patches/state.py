@@ -49,6 +49,8 @@ class Config:
     ssm_visible_seconds: float = 0.3
     ssm_delivery_seconds: float | None = None
     api_latency_seconds: float = 0.0
+    # how long a connection without a path is held before it ends: the connect time-out of the product's clients
+    network_silence_seconds: float = 10.0
     # how many of the first calls that name a new snapshot answer that there is no such snapshot (docs/lab-fidelity.md)
     snapshot_hidden_calls: int = 2
     # the share of messages that SQS delivers a second time although the first consumer still has them

@@ -160,6 +160,7 @@ def _assume_role(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         _check(self, self._get_param("RoleArn"))
         result = original(self)
         source_identity = self._get_param("SourceIdentity")
+        caller = sessions.find(self.get_access_key())
         # the service keeps who the session is; lab.emulator.iam evaluates its calls by that
         sessions.remember(
             result.result["Credentials"].access_key_id,
@@ -167,6 +168,7 @@ def _assume_role(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
             name=self._get_param("RoleSessionName"),
             source_identity=source_identity,
             policy=self._get_param("Policy"),
+            place=caller.place if caller else "",
         )
         if not source_identity:
             return result
@@ -175,10 +177,10 @@ def _assume_role(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return assume_role
 
 
-def service_session(role_arn: str, *, service: str, name: str) -> dict[str, str]:
+def service_session(role_arn: str, *, service: str, name: str, place: str = "") -> dict[str, str]:
     """A session as an AWS service gets it for a role that trusts the service (MWAA for its execution role).
 
-    Raises ``ValueError`` when the role does not exist or does not trust the service.
+    ``place`` is where the service uses it (:mod:`lab.emulator.network`). Raises ``ValueError`` when the role does not exist or does not trust the service.
     """
     account = role_arn.split(":")[4]
     role = _find_role(role_arn, "aws")
@@ -197,7 +199,7 @@ def service_session(role_arn: str, *, service: str, name: str) -> dict[str, str]
         region_name="us-east-1", role_session_name=name, role_arn=role_arn, policy=None,
         duration=int(role.max_session_duration or CHAINED_SECONDS), external_id="",
     )  # fmt: skip
-    sessions.remember(made.access_key_id, role_arn=role_arn, name=name, source_identity=None, policy=None)
+    sessions.remember(made.access_key_id, role_arn=role_arn, name=name, source_identity=None, policy=None, place=place)
     return {
         "access_key_id": made.access_key_id,
         "secret_access_key": made.secret_access_key,

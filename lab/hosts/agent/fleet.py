@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lab.hosts.agent import aws
 from lab.hosts.agent.machine import Machines
-from lab.hosts.agent.protocol import Attachments, InstanceState, Invocation, Reachable, Source, VolumePath
+from lab.hosts.agent.protocol import AddressOf, Attachments, InstanceState, Invocation, Reachable, Source, VolumePath
 from lab.hosts.agent.worker import Surroundings, Worker
 from lab.hosts.sandbox import capabilities
 
@@ -25,8 +25,9 @@ class Fleet:
     """The agents of every instance. An instance runs five commands at a time; the others stay Pending meanwhile.
 
     `state` is the lab's folder and `endpoint` the URL of its emulated AWS. `source` gives the commands that wait,
-    `reachable` says whether an instance's agent can talk to AWS, `volume_path` where a volume's image lies. What EC2
-    says about instances comes from moto in this process; tests give something else.
+    `reachable` says whether an instance's agent can talk to AWS, `volume_path` where a volume's image lies, `address_of`
+    from which loopback address a host's connections come. What EC2 says about instances comes from moto in this process;
+    tests give something else.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Fleet:
         volume_path: VolumePath,
         attachments: Attachments = aws.attachments,
         instance_state: InstanceState = aws.instance_state,
+        address_of: AddressOf = lambda *_: "",
         tools_python: Path | None = None,
     ) -> None:
         self._source = source
@@ -56,6 +58,7 @@ class Fleet:
             ),
             reachable=self._reachable,
             instance_state=instance_state,
+            address_of=address_of,
             stopping=self._stop.is_set,
             scratch=scratch,
         )

@@ -46,6 +46,9 @@ Source = Callable[[], list[Any]]
 Reachable = Callable[[str, str, str], bool]
 """account, Region, instance id → may the instance talk to AWS (security groups)?"""
 
+AddressOf = Callable[[str, str, str], str]
+"""account, Region, instance id → the loopback address that its connections come from, or "" for any."""
+
 InstanceState = Callable[[str, str, str], str | None]
 """account, Region, instance id → EC2's name of the instance's state, or None for an unknown instance."""
 

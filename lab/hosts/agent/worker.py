@@ -17,7 +17,7 @@ from lab.hosts.agent import aws, over_ssh
 from lab.hosts.agent.interpolation import DocumentError, environment, splice, unmet_precondition
 from lab.hosts.agent.machine import MachineError, Machines
 from lab.hosts.agent.output import STDERR_CHARACTERS, STDERR_MARK, STDOUT_CHARACTERS, STDOUT_MARK, Capture, cut
-from lab.hosts.agent.protocol import InstanceState, Invocation, Reachable
+from lab.hosts.agent.protocol import AddressOf, InstanceState, Invocation, Reachable
 from lab.hosts.agent.tools import ToolsError
 from lab.hosts.sandbox import Gate, capabilities, execute
 from lab.hosts.sandbox.runner import Outcome
@@ -52,6 +52,7 @@ class Surroundings:
     machines: Machines
     reachable: Reachable
     instance_state: InstanceState
+    address_of: AddressOf
     stopping: Callable[[], bool]
     scratch: Path
 
@@ -161,7 +162,8 @@ class Worker:
                 stop=self._reason_to_stop,
             )
             return self._ended(outcome, name=name, stdout=stdout, stderr=stderr)
-        gate = Gate((host, port), reachable=lambda: self.around.reachable(*self.where))
+        source = self.around.address_of(*self.where)
+        gate = Gate((host, port), reachable=lambda: self.around.reachable(*self.where), source=source)
         try:
             outcome = execute(
                 spec,

@@ -24,10 +24,14 @@ _CONNECT_SECONDS = 5.0
 
 
 class Gate:
-    """Carries one sandbox's connections to `endpoint` (host, port). `close` ends them all."""
+    """Carries one sandbox's connections to `endpoint` (host, port). `close` ends them all.
 
-    def __init__(self, endpoint: tuple[str, int], *, reachable: Callable[[], bool]) -> None:
+    `source` is the loopback address by which the lab knows the host; "" for any.
+    """
+
+    def __init__(self, endpoint: tuple[str, int], *, reachable: Callable[[], bool], source: str = "") -> None:
         self.endpoint = endpoint
+        self._source = (source, 0) if source else None
         self._reachable = reachable
         self._listener: socket.socket | None = None
         self._pairs: set[_Pair] = set()
@@ -86,7 +90,7 @@ class Gate:
 
     def _carry(self, inside: socket.socket) -> None:
         try:
-            outside = socket.create_connection(self.endpoint, timeout=_CONNECT_SECONDS)
+            outside = socket.create_connection(self.endpoint, _CONNECT_SECONDS, self._source)
         except OSError as error:
             log.warning(
                 "a sandbox tried to reach the lab's endpoint %s:%s, which does not answer: %s", *self.endpoint, error

@@ -1,0 +1,208 @@
+"""The network in front of the lab's services: does a request arrive, and does the endpoint let it through?"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from lab.emulator.iam.policy import Request, like
+from lab.emulator.iam.sessions import Session
+from lab.emulator.network import endpoint_policy, places, routes
+from lab.emulator.network.places import Place
+from lab.emulator.network.routes import NoPath, Path
+
+log = logging.getLogger("lab")
+
+KEPT = 1000
+FAULT_KINDS = ("no-path", "no-action", "deny-action")
+
+
+@dataclasses.dataclass(frozen=True)
+class StillOpen:
+    """A way that the deployed network does not have and the lab lets through nevertheless, until the templates have it."""
+
+    place: str
+    service: str
+    region: str
+    why: str
+
+
+# Empty when the templates give every way that the product needs: each entry is a row in docs/lab-fidelity.md.
+STILL_OPEN = (
+    StillOpen(places.CONTROL, "iam", "*", "the templates have no way to IAM yet"),
+    StillOpen(places.CONTROL, "*", "elsewhere", "the templates have no way to other Regions yet"),
+)
+
+
+class FaultError(ValueError):
+    """A fault of the network that cannot be understood."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkFault:
+    """Something that is wrong with the deployment, on demand."""
+
+    kind: str
+    service: str
+    action: str = ""
+    place: str = ""
+    region: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in FAULT_KINDS:
+            msg = f"a fault of the network is one of {', '.join(FAULT_KINDS)}, not {self.kind!r}"
+            raise FaultError(msg)
+        if (self.kind == "no-path") == bool(self.action):
+            msg = "a fault no-path names no action; the others name one (a pattern)"
+            raise FaultError(msg)
+
+    def is_about(self, place: Place, service: str, region: str) -> bool:
+        """Whether it concerns calls from there to the service in that Region."""
+        return self.service == service and self.place in ("", place.name) and self.region in ("", region)
+
+
+class Network:
+    """The network of one lab. Off until the templates are deployed: a lab that is seeded through boto3 has none."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.places: dict[str, Place] = {}
+        self.faults: list[NetworkFault] = []
+        self.exceptions_used: dict[StillOpen, int] = {}
+        self.log: deque[dict[str, str]] = deque(maxlen=KEPT)
+        self._said: set[str] = set()
+        self._lock = threading.Lock()
+
+    def stand(self, name: str, *, account: str, region: str, subnets: list[str], groups: list[str]) -> None:
+        """Say where sessions of a place stand: what MWAA's network configuration says about Airflow."""
+        self.places[name] = Place(name, account, region, tuple(subnets), tuple(groups))
+
+    def place_of(self, access_key: str, remote: str) -> Place:
+        """Where a request comes from."""
+        return places.place_of(access_key, remote, self.places)
+
+    def path(self, place: Place, service: str, region: str) -> Path:
+        """The way from a place to a service. Raises :class:`NoPath`."""
+        there = routes.region_of(service, region)
+        if any(f.kind == "no-path" and f.is_about(place, service, there) for f in self.faults):
+            msg = f"no path to {service} ({there}) from {place}: taken away by a fault of the lab"
+            raise NoPath(msg)
+        try:
+            return routes.find(place, service, there)
+        except NoPath:
+            exception = _still_open(place, service, there)
+            if exception is None:
+                raise
+            with self._lock:
+                self.exceptions_used[exception] = self.exceptions_used.get(exception, 0) + 1
+            return Path("exception")
+
+    def refusal(
+        self, path: Path, place: Place, session: Session | None, account: str, call: Any, questions: list[Request]
+    ) -> tuple[Request, str] | None:
+        """The question that the endpoint's policy refuses, and how AWS's message ends."""
+        if not path.endpoint:
+            return None
+        for question in questions:
+            if not endpoint_policy.is_about(call.service, question):
+                continue
+            words = self._fault(place, call, question) or endpoint_policy.refusal(path, session, account, question)
+            if words:
+                return question, words
+        return None
+
+    def _fault(self, place: Place, call: Any, question: Request) -> str | None:
+        for fault in self.faults:
+            if fault.kind == "no-path" or not fault.is_about(place, call.service, call.region):
+                continue
+            if like(question.action, fault.action, ignore_case=True):
+                if fault.kind == "deny-action":
+                    return "with an explicit deny in a VPC endpoint policy"
+                return f"because no VPC endpoint policy allows the {question.action} action"
+        return None
+
+    def note(self, place: Place, call: Any, reason: str) -> None:
+        """Remember what did not pass, and say each reason once in the lab's log."""
+        entry = {
+            "time": datetime.now(UTC).isoformat(), "place": place.name, "host": place.host, "service": call.service,
+            "region": call.region, "action": call.action, "reason": reason,
+        }  # fmt: skip
+        with self._lock:
+            self.log.append(entry)
+            new = reason not in self._said and len(self._said) < KEPT
+            if new:
+                self._said.add(reason)
+        if new:
+            log.warning("%s: %s", call.action, reason)
+
+    def agent_path(self, account: str, region: str, instance_id: str) -> bool:
+        """Whether an instance's SSM agent reaches SSM: the service itself and its messages (either of two services)."""
+        if not self.on:
+            return True
+        place = places.of_host(account, region, instance_id)
+        return self._has(place, "ssm", region) and (
+            self._has(place, "ssmmessages", region) or self._has(place, "ec2messages", region)
+        )
+
+    def _has(self, place: Place, service: str, region: str) -> bool:
+        try:
+            self.path(place, service, region)
+        except NoPath:
+            return False
+        return True
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        with self._lock:
+            used = [{**dataclasses.asdict(e), "used": n} for e, n in self.exceptions_used.items()]
+            noted = list(self.log)
+        return {
+            "enforce": self.on, "places": {n: dataclasses.asdict(p) for n, p in self.places.items()},
+            "faults": [dataclasses.asdict(f) for f in self.faults],
+            "exceptions": [dataclasses.asdict(e) for e in STILL_OPEN], "exceptions_used": used, "log": noted,
+        }  # fmt: skip
+
+    def change(self, given: dict[str, Any]) -> None:
+        """What ``POST /_lab/network`` asks for. Raises :class:`FaultError`, or TypeError for unknown fields."""
+        if unknown := sorted(set(given) - {"enforce", "places", "faults"}):
+            msg = f"the network has no {', '.join(unknown)}; known: enforce, places, faults"
+            raise FaultError(msg)
+        faults = [NetworkFault(**fault) for fault in given.get("faults", [])]
+        for name, where in given.get("places", {}).items():
+            self.stand(name, **where)
+        if "faults" in given:
+            self.faults = faults
+        if "enforce" in given:
+            self.on = bool(given["enforce"])
+
+
+def _still_open(place: Place, service: str, region: str) -> StillOpen | None:
+    tests: dict[str, Callable[[], bool]] = {"*": lambda: True, "elsewhere": lambda: region != place.region}
+    return next(
+        (
+            e
+            for e in STILL_OPEN
+            if e.place == place.name and e.service in ("*", service) and tests.get(e.region, lambda: False)()
+        ),
+        None,
+    )
+
+
+_current = Network()
+
+
+def current() -> Network:
+    """The network of this process's lab."""
+    return _current
+
+
+def renew() -> Network:
+    """A new one, for another lab in the same process."""
+    global _current
+    _current = Network()
+    return _current
