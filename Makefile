@@ -53,6 +53,10 @@ memory-check: .ready ## Validate 50 memory captures and time the sender
 guest: .ready ## Capture the memory of a real guest under QEMU (GUEST_ARGS=--lime: with a LiME module for its kernel)
 	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.scenarios.guest $(GUEST_ARGS)
 
+.PHONY: policy-table
+policy-table: .ready ## What the policy does by finding type, role and severity (POLICY=file for your own)
+	@PYTHONPATH=plugins $(PYTHON_BIN) -m forensics.triage.policy_table $(POLICY)
+
 .PHONY: quick test test-e2e test-unprivileged coverage lint docs bench
 quick: .ready ## Rules, format and the tests that import neither Airflow nor boto3 nor the lab (seconds)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

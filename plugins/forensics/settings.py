@@ -174,6 +174,11 @@ class Settings(BaseModel):
     member_regions: str = Field(
         default="", description="comma-separated Regions of targets, for the same; empty: the home Region"
     )
+    posture_cases: str = Field(
+        default="",
+        pattern=r"^(?:(?:controls|vulnerabilities|patches|exposures)(?:, *)?)*$",
+        description="comma-separated families of posture findings that open cases: controls, vulnerabilities, patches, exposures",
+    )
     config_rules: str = Field(default="", description="comma-separated Config rules that may open a case; empty: all")
     memory_limit_gib: int = Field(
         default=256, ge=1, le=32_768, description="the largest memory image that the presigned parts can hold"

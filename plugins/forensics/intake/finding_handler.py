@@ -25,7 +25,7 @@ from forensics.intake.readers import read_event
 from forensics.intake.run_orders import TriggeredDags, case_orders, release_order
 from forensics.intake.write_back import FindingWriteBack
 from forensics.models.case import Case
-from forensics.models.finding import CustomAction, Finding
+from forensics.models.finding import CustomAction, Finding, PostureFamily
 from forensics.models.intake import AdmissionOutcome, IntakeRecord, IntakeResult, IntakeVerdict, MessageOutcome
 from forensics.models.preflight import Heartbeat
 from forensics.naming import PREFLIGHT
@@ -85,6 +85,7 @@ class FindingHandler:
             own_account=settings.forensic_account_id,
             administrators=names(settings.administrator_accounts),
             rule_names=names(settings.config_rules) or None,
+            posture=[PostureFamily(name) for name in names(settings.posture_cases)],
         )
         try:
             return self._gateways.resolver.complete(result)

@@ -48,6 +48,16 @@ class CustomAction(StrEnum):
     RELEASE = "ForensicRelease"
 
 
+class PostureFamily(StrEnum):
+    """Kinds of findings that say nothing about an intrusion."""
+
+    CONTROL = "controls"
+    VULNERABILITY = "vulnerabilities"
+    PATCH = "patches"
+    EXPOSURE = "exposures"
+    CONFIG = "config"
+
+
 class RequestSignature(Model):
     """Proof that somebody who may use the signing key made a request: KMS signs the SHA-384 of ``message``."""
 
@@ -70,6 +80,9 @@ class Finding(Model):
     title: str = Field(max_length=1024)
     types: tuple[str, ...] = ()
     severity: Severity = Severity.INFORMATIONAL
+    severity_unread: bool = Field(
+        default=False, description="no severity could be read: taken as MEDIUM, said in the plan"
+    )
     account_id: AccountId
     region: Region
     instance_id: InstanceId

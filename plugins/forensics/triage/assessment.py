@@ -114,15 +114,25 @@ def _isolation_by_playbook(
         return ActionRequest(
             False, (match.reason, "the finding does not say that the instance is the source of the activity")
         )
+    if finding.severity_unread:
+        return _unread(match, isolates=True)
     # The deployment's setting overrides the policy file: people can change it in a hurry.
     threshold = floor or playbook.isolate_from or policy.thresholds.isolate_from
     return _by_severity(finding, threshold=threshold, match=match)
 
 
 def _by_severity(finding: Finding, *, threshold: Severity, match: PlaybookMatch) -> ActionRequest:
+    if finding.severity_unread:
+        return _unread(match)
     wanted = finding.severity.rank >= threshold.rank
     verdict = "is at or above" if wanted else "is below"
     return ActionRequest(wanted, (match.reason, f"severity {finding.severity.value} {verdict} {threshold.value}"))
+
+
+def _unread(match: PlaybookMatch, *, isolates: bool = False) -> ActionRequest:
+    if isolates:
+        return ActionRequest(False, (match.reason, "its severity cannot be read: it does not isolate by itself"))
+    return ActionRequest(True, (match.reason, "its severity cannot be read: evidence is acquired to be safe"))
 
 
 def _never(finding: Finding, *, match: PlaybookMatch) -> bool:

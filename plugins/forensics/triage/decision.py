@@ -51,7 +51,12 @@ def decide(
         policy_version=loaded.policy.version,
         policy_sha256=loaded.sha256,
         decided_at=now,
-        warnings=_unique(*_tag_warnings(target, rules=loaded.policy.tags), *context.doubts, *safeguards.warnings),
+        warnings=_unique(
+            *_tag_warnings(target, rules=loaded.policy.tags),
+            *_severity_warnings(findings),
+            *context.doubts,
+            *safeguards.warnings,
+        ),
         playbook=_leading(assessments).match.name,
         approval=ApprovalRequirement(required=bool(approval), reasons=approval),
         containment=_unique(*(m for a in assessments for m in a.match.playbook.containment)),
@@ -185,6 +190,14 @@ def _grow(old: Decision, new: Decision) -> Decision:
     if old.go or not new.wanted or (old.wanted and not new.possible):
         return old
     return new.model_copy(update={"reasons": _unique(*old.reasons, *new.reasons)})
+
+
+def _severity_warnings(findings: Sequence[Finding]) -> tuple[str, ...]:
+    return tuple(
+        f"the severity of finding {f.finding_id[-60:]} ({f.product or f.source.value}) cannot be read and is taken as MEDIUM"
+        for f in findings
+        if f.severity_unread
+    )
 
 
 def _tag_warnings(target: Target, *, rules: TagRules) -> tuple[str, ...]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -18,6 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from forensics.errors import ConfigurationError
+from forensics.finding_types import canonical_type
 from forensics.models.base import Model
 from forensics.models.finding import Finding, FindingSource
 from forensics.models.policy import Playbook, Policy
@@ -25,8 +25,6 @@ from forensics.models.policy import Playbook, Policy
 Shape = TypeVar("Shape", bound=Model)
 CONFIG_RULE = "Config rule/"
 MAXIMUM_BYTES = 256 * 1024
-# Purpose:Resource/Threat; in ASFF the slash is a hyphen and a taxonomy of slashes comes before it.
-_TYPE = re.compile(r"(?:^|/)([A-Za-z]+):([A-Za-z0-9]+)[/-]([^/]+)$")
 
 
 @dataclass(frozen=True)
@@ -99,12 +97,6 @@ class _UniqueKeys(_SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} {problem}", key_node.start_mark)
             seen.add(key)
         return dict(super().construct_mapping(node, deep=deep))
-
-
-def canonical_type(text: str) -> str:
-    """GuardDuty's own spelling of a type: ``TTPs/…/Backdoor:EC2-Spambot`` is ``Backdoor:EC2/Spambot``."""
-    match = _TYPE.search(text)
-    return f"{match[1]}:{match[2]}/{match[3]}" if match else text
 
 
 def choose(finding: Finding, *, policy: Policy) -> PlaybookMatch:

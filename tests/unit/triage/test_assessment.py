@@ -109,3 +109,10 @@ def test_a_finding_about_another_network_supports_none() -> None:
 )
 def test_what_never_isolates_by_itself_is_not_looked_up(changes: dict[str, Any], needed: bool) -> None:
     assert needs_confirmation(finding(**changes)) is needed
+
+
+def test_a_severity_that_cannot_be_read_acquires_and_does_not_isolate() -> None:
+    unread = finding(types=("Backdoor:EC2/C&CActivity.B",), severity=Severity.MEDIUM, severity_unread=True)
+    found = assess(unread, target=target(), policy=packaged().policy, context=TriageContext(isolate_from=Severity.LOW))
+    assert found.memory.wanted and found.disk.wanted and not found.isolate.wanted
+    assert "cannot be read" in found.memory.reasons[-1]

@@ -147,9 +147,11 @@ def test_an_attacked_instance_is_triaged_only(severity: Severity, types: tuple[s
         ("TARGET", C2, True),
         ("TARGET", ("CryptoCurrency:EC2/BitcoinTool.B!DNS",), True),
         ("TARGET", ("Unlisted:EC2/Thing",), False),
-        ("ACTOR", ("Impact:EC2/MaliciousDomainRequest.Reputation",), True),
-        ("TARGET", ("Impact:EC2/MaliciousDomainRequest.Reputation",), False),
-        (None, ("Impact:EC2/MaliciousDomainRequest.Reputation",), False),
+        ("ACTOR", ("Impact:EC2/AbusedDomainRequest.Reputation",), True),
+        ("TARGET", ("Impact:EC2/AbusedDomainRequest.Reputation",), False),
+        (None, ("Impact:EC2/AbusedDomainRequest.Reputation",), False),
+        # a name that is known to be malicious was asked for by a program of the instance
+        ("TARGET", ("Impact:EC2/MaliciousDomainRequest.Reputation",), True),
     ],
 )
 def test_the_role_counts_as_the_playbook_says(role: str | None, types: tuple[str, ...], isolate: bool) -> None:

@@ -39,16 +39,19 @@ TYPES = {
         "Trojan:EC2/BlackholeTraffic", "Trojan:EC2/BlackholeTraffic!DNS", "Trojan:EC2/DGADomainRequest.B",
         "Trojan:EC2/DGADomainRequest.C!DNS", "Trojan:EC2/DriveBySourceTraffic!DNS", "Trojan:EC2/DropPoint",
         "Trojan:EC2/DropPoint!DNS", "Trojan:EC2/PhishingDomainRequest!DNS", "Trojan:Runtime/DropPoint",
+        "Impact:EC2/MaliciousDomainRequest.Reputation", "Impact:EC2/MaliciousDomainRequest.Custom",
+        "Impact:Runtime/MaliciousDomainRequest.Reputation",
     ],
     "reputation": [
-        "Impact:EC2/AbusedDomainRequest.Reputation", "Impact:EC2/MaliciousDomainRequest.Reputation",
-        "Impact:EC2/MaliciousDomainRequest.Custom", "Impact:EC2/SuspiciousDomainRequest.Reputation",
+        "Impact:EC2/AbusedDomainRequest.Reputation", "Impact:EC2/SuspiciousDomainRequest.Reputation",
         "Impact:EC2/PortSweep", "Impact:EC2/WinRMBruteForce",
     ],
     "brute-force": [
-        "Recon:EC2/PortProbeUnprotectedPort", "Recon:EC2/PortProbeEMRUnprotectedPort", "Recon:EC2/Portscan",
+        "Recon:EC2/PortProbeUnprotectedPort", "Recon:EC2/PortProbeEMRUnprotectedPort",
         "UnauthorizedAccess:EC2/SSHBruteForce", "UnauthorizedAccess:EC2/RDPBruteForce",
     ],
+    "port-scan": ["Recon:EC2/Portscan"],
+    "instance-calls": ["Discovery:S3/MaliciousIPCaller", "UnauthorizedAccess:IAMUser/MaliciousIPCaller"],
     "evasion": [
         "DefenseEvasion:EC2/UnusualDNSResolver", "DefenseEvasion:EC2/UnusualDoHActivity",
         "DefenseEvasion:EC2/UnusualDoTActivity", "Behavior:EC2/NetworkPortUnusual", "Behavior:EC2/TrafficVolumeUnusual",
@@ -81,6 +84,7 @@ TYPES = {
     "stolen-credentials": [
         "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.InsideAWS",
         "UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.OutsideAWS",
+        "UnauthorizedAccess:IAMUser/ResourceCredentialExfiltration.OutsideAWS",
     ],
     "attack-sequence": [
         "AttackSequence:EC2/CompromisedInstanceGroup", "AttackSequence:EKS/CompromisedCluster",
@@ -108,11 +112,33 @@ def test_every_listed_type_has_its_playbook_in_every_spelling(kind: str, name: s
         ("Exfiltration:EC2/New", "anonymiser"),
         ("Recon:EC2/New", "brute-force"),
         ("DefenseEvasion:EC2/New", "evasion"),
+        ("CredentialAccess:EC2/UnsecuredCredentials", "control-plane"),
+        ("DefenseImpairment:EC2/DisableOrModifyTools", "control-plane"),
+        ("PenTest:EC2/New", "control-plane"),
     ],
 )
 def test_a_type_that_nobody_listed_gets_its_family(kind: str, name: str) -> None:
     match = choose(finding(types=(kind,)), policy=POLICY)
     assert match.name == name and "is not listed" in match.reason and "family" in match.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("TTPs/Command and Control", "command-and-control"),
+        ("TTPs/Execution/Malware", "runtime"),
+        ("TTPs/Lateral Movement", "attack-sequence"),
+        ("TTPs/Initial Access/Exploit", "attack-sequence"),
+        ("Effects/Resource Consumption", "crypto-mining"),
+        ("Effects/Data Exfiltration", "anonymiser"),
+        ("Effects/Data Destruction/Ransomware", "destruction"),
+        # brute force against sshd, as EDR products file it, is no theft of the instance's own credentials
+        ("TTPs/Credential Access/Brute Force", "general"),
+    ],
+)
+def test_another_products_namespace_has_its_playbook(kind: str, name: str) -> None:
+    """ASFF's namespaces: AWS Security Hub user guide, *Types taxonomy for ASFF*."""
+    assert choose(finding(types=(kind,)), policy=POLICY).name == name
 
 
 @pytest.mark.parametrize("types", [(), ("Unusual Behaviors/Process",), ("No such thing",), ("NewPurpose:EC2/X",)])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+from forensics.finding_types import names_intrusion
 from forensics.intake.readers.envelope import Envelope
 from forensics.intake.readers.fields import (
     Fields,
     Many,
     PascalCaseModel,
+    QuarantineError,
     clean,
     elements,
     members,
@@ -22,10 +26,12 @@ from forensics.intake.readers.fields import (
 from forensics.intake.readers.guardduty import instance_of_stolen_credentials, meaningful_role
 from forensics.intake.readers.identifiers import InstanceRef, is_instance, parse_instance
 from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample
-from forensics.models.finding import CustomAction, FindingSource, Severity
+from forensics.models.finding import CustomAction, FindingSource, PostureFamily, Severity
 
 _GUARDDUTY_FIELD = "aws/guardduty/service/"
-_POSTURE_TYPE = "software and configuration checks"
+_CHECKS = re.compile(r"software (?:and|&) configuration checks(?:/|$)", re.IGNORECASE)
+_VULNERABILITY = re.compile(r"/vulnerabilities(?:/|$)", re.IGNORECASE)
+_PATCH = re.compile(r"/patch management(?:/|$)", re.IGNORECASE)
 _CLOSED_WORKFLOW = frozenset({"SUPPRESSED", "RESOLVED"})
 
 
@@ -70,7 +76,7 @@ def read(
 ) -> ParsedFinding:
     """Read one ASFF finding; raises :class:`QuarantineError`."""
     asff = read_as(_AsffFinding, value=item, field=field)
-    instances = _instances(asff, field=field)
+    instances, unreadable = _instances(asff, field=field)
     types = types_of([*asff.types, *elements(asff.finding_provider_fields.get("Types"))])
     return ParsedFinding(
         source=source,
@@ -78,6 +84,7 @@ def read(
         account=asff.aws_account_id,
         region=asff.region,
         instances=instances,
+        unreadable=unreadable,
         title=title_of(asff.title, asff.description, *types),
         # In the delegated administrator's account and in the aggregation Region the envelope is the reader's.
         account_binding=Binding.CONFIRMED,
@@ -95,13 +102,16 @@ def read(
     )
 
 
-def _instances(asff: _AsffFinding, *, field: str) -> tuple[InstanceRef, ...]:
-    found = []
+def _instances(asff: _AsffFinding, *, field: str) -> tuple[tuple[InstanceRef, ...], tuple[str, ...]]:
+    """The instances among the resources, and why resources that are called instances cannot be read as such."""
+    found, unreadable = [], []
     for index, value in enumerate(asff.resources):
         where = f"{field}.Resources.{index}"
         resource = read_as(_AsffResource, value=value, field=where)
-        # Other products file instances under the type "Other".
-        if resource.type == "AwsEc2Instance" or is_instance(resource.id):
+        # Other products file instances under the type "Other", and hosts of their own under "AwsEc2Instance".
+        if resource.type != "AwsEc2Instance" and not is_instance(resource.id):
+            continue
+        try:
             found.append(
                 parse_instance(
                     resource.id,
@@ -111,7 +121,9 @@ def _instances(asff: _AsffFinding, *, field: str) -> tuple[InstanceRef, ...]:
                     vpc_id=members(resource.details.get("AwsEc2Instance")).get("VpcId"),
                 )
             )
-    return tuple(found) or _of_stolen_credentials(asff, field=field)
+        except QuarantineError as error:
+            unreadable.append(error.message)
+    return tuple(found) or _of_stolen_credentials(asff, field=field), tuple(unreadable)
 
 
 def _of_stolen_credentials(asff: _AsffFinding, *, field: str) -> tuple[InstanceRef, ...]:
@@ -135,28 +147,31 @@ def _product(asff: _AsffFinding) -> str:
     return clean(name, limit=256)
 
 
-def _severity(asff: _AsffFinding) -> Severity:
+def _severity(asff: _AsffFinding) -> Severity | None:
     provider = asff.finding_provider_fields.get("Severity")
+    by_product = severity_of_guardduty if _is_guardduty(asff) else severity_of_normalized
     for severity in (asff.severity, members(provider)):
-        by_product = severity_of_guardduty if _is_guardduty(asff) else severity_of_normalized
         found = (
             severity_of_label(severity.get("Label"))
             or severity_of_normalized(severity.get("Normalized"))
             or by_product(severity.get("Product"))
+            # The product's own word, in the product's own scale: read where it is one of the labels, or GuardDuty's number.
+            or severity_of_label(severity.get("Original"))
+            or (severity_of_guardduty(severity.get("Original")) if _is_guardduty(asff) else None)
         )
         if found is not None:
             return found
-    return severity_of_label(asff.product_fields.get("aws/securityhub/SeverityLabel")) or Severity.INFORMATIONAL
+    return severity_of_label(asff.product_fields.get("aws/securityhub/SeverityLabel"))
 
 
 def _closed(asff: _AsffFinding) -> str | None:
-    if asff.record_state == "ARCHIVED" or truth(asff.product_fields.get(f"{_GUARDDUTY_FIELD}archived")):
+    if (asff.record_state or "").upper() == "ARCHIVED" or truth(asff.product_fields.get(f"{_GUARDDUTY_FIELD}archived")):
         return "the finding is archived"
     # WorkflowState is the retired predecessor of Workflow.Status, still sent beside it.
     status = asff.workflow.get("Status") or asff.workflow_state
-    if isinstance(status, str) and status in _CLOSED_WORKFLOW:
-        return f"the finding's workflow status is {status}"
-    if asff.compliance.get("Status") == "PASSED":
+    if isinstance(status, str) and status.upper() in _CLOSED_WORKFLOW:
+        return f"the finding's workflow status is {status.upper()}"
+    if str(asff.compliance.get("Status")).upper() == "PASSED":
         return "the control passed"
     return None
 
@@ -166,8 +181,14 @@ def _sample(asff: _AsffFinding, *, instances: tuple[InstanceRef, ...]) -> bool:
     return is_sample(asff.sample, flag, title=asff.title, instances=instances)
 
 
-def _posture(asff: _AsffFinding, *, types: tuple[str, ...]) -> bool:
-    # GuardDuty has filed intrusions under the namespace of checks; a control has a compliance status.
-    if _is_guardduty(asff):
-        return False
-    return bool(asff.compliance) or any(t.lower().startswith(_POSTURE_TYPE) for t in types)
+def _posture(asff: _AsffFinding, *, types: tuple[str, ...]) -> PostureFamily | None:
+    # GuardDuty has filed intrusions under the namespace of checks; other products file a detection together with the
+    # vulnerability or the control behind it.
+    if _is_guardduty(asff) or names_intrusion(types):
+        return None
+    checks = [kind for kind in types if _CHECKS.match(kind)]
+    if not checks and not asff.compliance:
+        return None
+    if any(_VULNERABILITY.search(kind) for kind in checks):
+        return PostureFamily.VULNERABILITY
+    return PostureFamily.PATCH if any(_PATCH.search(kind) for kind in checks) else PostureFamily.CONTROL

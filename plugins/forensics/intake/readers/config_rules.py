@@ -21,7 +21,7 @@ from forensics.intake.readers.fields import (
 )
 from forensics.intake.readers.identifiers import parse_arn, parse_instance
 from forensics.intake.readers.parsed_finding import AttachedResource, Binding, IntakeRules, ParsedFinding
-from forensics.models.finding import FindingSource
+from forensics.models.finding import FindingSource, PostureFamily, Severity
 
 _INSTANCE = "AWS::EC2::Instance"
 # These are attached to an instance; which one, only a describe call in the account can tell.
@@ -75,7 +75,8 @@ def read(item: JsonObject, *, field: str, envelope: Envelope, rules: IntakeRules
         region_binding=Binding.SAME,
         types=types_of([f"Config rule/{rule_name}"]),
         closed=_closed(change, rules=rules),
-        posture=True,
+        posture=PostureFamily.CONFIG,
+        severity=Severity.INFORMATIONAL,  # Config knows none
         updated_at=moment(result.result_recorded_time if result else None, received_at=rules.received_at),
         product="Config",
         reason=clean(result.annotation, limit=1000) if result and result.annotation else None,

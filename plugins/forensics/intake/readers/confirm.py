@@ -7,7 +7,7 @@ from datetime import datetime
 
 from forensics.intake.readers.dispatch import read_event
 from forensics.intake.readers.fields import JsonObject
-from forensics.models.finding import Finding
+from forensics.models.finding import Finding, PostureFamily
 from forensics.models.intake import IntakeVerdict
 from forensics.models.verification import Standing, Verification
 
@@ -15,7 +15,7 @@ from forensics.models.verification import Standing, Verification
 def confirm(finding: Finding, record: JsonObject | None, *, asked: str, now: datetime) -> Verification:
     """Compare by reading the record with the parser that read the event.
 
-    ``asked`` names service and account for people. The record must be open and yield the same key: the same finding
+    ``asked`` names service and account for people. The record must be open, unless the finding is a person's order, and yield the same key: the same finding
     about the same instance in the same account and Region.
     """
     standing, reason = _compare(finding, record, now=now)
@@ -25,7 +25,14 @@ def confirm(finding: Finding, record: JsonObject | None, *, asked: str, now: dat
 def _compare(finding: Finding, record: JsonObject | None, *, now: datetime) -> tuple[Standing, str]:
     if record is None:
         return Standing.NOT_FOUND, "the service does not know the finding"
-    result = read_event(json.dumps(record, default=str), received_at=now, accept_samples=finding.sample)
+    result = read_event(
+        json.dumps(record, default=str),
+        received_at=now,
+        accept_samples=finding.sample,
+        # A person may order something about a finding that is resolved: it is asked whether it is this finding.
+        closed_too=finding.action is not None,
+        posture=tuple(PostureFamily),
+    )
     if result.verdict is IntakeVerdict.IGNORE:
         return Standing.CLOSED, result.reason
     if result.verdict is IntakeVerdict.QUARANTINE:

@@ -23,7 +23,7 @@ from forensics.intake.readers.fields import REASON_LENGTH, QuarantineError, clea
 from forensics.intake.readers.identifiers import parse_instance
 from forensics.intake.readers.parsed_finding import IntakeRules, ParsedFinding
 from forensics.intake.readers.validation import Validation, validate
-from forensics.models.finding import CustomAction, Finding, FindingSource
+from forensics.models.finding import CustomAction, Finding, FindingSource, PostureFamily
 from forensics.models.intake import InstanceState, IntakeResult, IntakeVerdict
 from forensics.models.preflight import Heartbeat
 
@@ -55,12 +55,15 @@ def read_event(
     own_account: str | None = None,
     administrators: Collection[str] = (),
     rule_names: Collection[str] | None = None,
+    posture: Collection[PostureFamily] = (),
+    closed_too: bool = False,
 ) -> IntakeResult:
     """Read the body of one queue message; every input gets a verdict, none raises.
 
     ``own_account``: findings about the forensic account are ignored. ``administrators``: accounts whose
     envelopes are believed when they carry a member's GuardDuty finding. ``rule_names``: Config rules that
-    open cases, None for all.
+    open cases, None for all. ``posture``: families of posture findings that open cases. ``closed_too``:
+    read findings that are over like open ones.
     """
     rules = IntakeRules(
         received_at=received_at if received_at.tzinfo else received_at.replace(tzinfo=UTC),
@@ -68,6 +71,8 @@ def read_event(
         own_account=own_account,
         administrators=frozenset(administrators),
         rule_names=None if rule_names is None else frozenset(rule_names),
+        posture=frozenset(posture),
+        closed_too=closed_too,
     )
     envelope: Envelope | None = None
     try:
@@ -220,6 +225,7 @@ def _validated(read: Reader, *, envelope: Envelope, rules: IntakeRules) -> Valid
 def _combine(validations: list[Validation], *, envelope: Envelope) -> IntakeResult:
     ignored = [v.reason for v in validations if v.verdict is IntakeVerdict.IGNORE]
     quarantined = [v.reason for v in validations if v.verdict is IntakeVerdict.QUARANTINE]
+    quarantined += [reason for v in validations for reason in v.rejected if v.verdict is not IntakeVerdict.QUARANTINE]
     findings = _newest(finding for validation in validations for finding in validation.findings)
     if findings:
         beside = {"quarantined": min(len(quarantined), _REASONS_KEPT), "ignored": min(len(ignored), _REASONS_KEPT)}

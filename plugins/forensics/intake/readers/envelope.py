@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from forensics.intake.readers.fields import JsonObject, clean, elements, members, quarantine
 from forensics.intake.readers.identifiers import check_account, check_region
 
-MAXIMUM_BYTES = 256 * 1024
+# One SQS message, and one EventBridge entry, may have 1 MiB (SQS developer guide, "Amazon SQS message quotas").
+MAXIMUM_BYTES = 1024 * 1024
 MAXIMUM_DEPTH = 60
 _MAXIMUM_WRAPPING = 3
 
@@ -72,9 +73,12 @@ def _parse(body: object) -> JsonObject:
         raise quarantine("body", value=body, problem="the message body is not text")
     size = len(body.encode("utf-8", "surrogatepass"))
     if size > MAXIMUM_BYTES:
-        raise quarantine("body", value=body, problem=f"{size} bytes are more than EventBridge sends ({MAXIMUM_BYTES})")
+        raise quarantine(
+            "body", value=body, problem=f"{size} bytes are more than a queue message may have ({MAXIMUM_BYTES})"
+        )
     try:
-        message = json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
+        # Some senders begin their files with a byte order mark (RFC 8259, section 8.1: a reader may ignore it).
+        message = json.loads(body.removeprefix("\ufeff"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError as error:
         raise quarantine("body", value=body, problem=f"nested deeper than {MAXIMUM_DEPTH}") from error
     except ValueError as error:

@@ -6,6 +6,7 @@ import math
 import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -21,6 +22,8 @@ _TYPE_COUNT = 32
 _VALUE_LENGTH = 80
 _EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
 _CLOCK_ERROR = timedelta(days=1)
+# Epoch numbers from here on are milliseconds: as seconds they would lie beyond the year 5000.
+_MILLISECONDS_FROM = 100_000_000_000
 
 # What the new Security Hub puts before the specific type: true of the finding, but not specific.
 _GENERIC_TYPES = frozenset({"threats", "posture management", "vulnerabilities", "sensitive data"})
@@ -139,7 +142,7 @@ def number(value: object) -> float | None:
 
 
 def moment(*candidates: object, received_at: datetime) -> datetime | None:
-    """Return the first believable time among ISO 8601 texts and epoch milliseconds, in UTC.
+    """Return the first believable time among ISO 8601 texts, RFC 5322 dates, epoch seconds and milliseconds, in UTC.
 
     Times before 2010 (samples carry 1970) or more than a day ahead of our clock are not believable. A text
     without a time zone is UTC: GuardDuty writes attack sequences that way.
@@ -154,13 +157,20 @@ def moment(*candidates: object, received_at: datetime) -> datetime | None:
 def _moment(value: object) -> datetime | None:
     try:
         if isinstance(value, str) and value.strip():
-            parsed = datetime.fromisoformat(value.strip())
+            parsed = _from_text(value.strip())
             return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value / 1000, tz=UTC)
+            return datetime.fromtimestamp(value / 1000 if abs(value) >= _MILLISECONDS_FROM else value, tz=UTC)
     except (ValueError, OverflowError, OSError):
         return None
     return None
+
+
+def _from_text(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return parsedate_to_datetime(text)
 
 
 def vpc_of(details: object, *, interfaces: str, name: str) -> object:

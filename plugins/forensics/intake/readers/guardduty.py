@@ -16,6 +16,7 @@ from forensics.intake.readers.fields import (
     quarantine,
     read_as,
     severity_of_guardduty,
+    severity_of_label,
     title_of,
     truth,
     types_of,
@@ -30,7 +31,7 @@ from forensics.intake.readers.identifiers import (
     underlying_id,
 )
 from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample
-from forensics.models.finding import FindingSource, Severity
+from forensics.models.finding import FindingSource
 
 # Resources that list their *compromised* instances; EKS and ECS clusters list all their nodes instead.
 _GROUPS = (
@@ -42,6 +43,9 @@ _GROUPS = (
     "cloudformationStack",
 )
 STOLEN = "InstanceCredentialExfiltration"
+_STOLEN = re.compile(r"(?:Instance|Resource)CredentialExfiltration")
+# Maps whose keys are written by whoever names a resource: two spellings of one key mean nothing there.
+_FREE_MAPS = frozenset({"labels", "annotations", "tags"})
 # For these types GuardDuty documents no role and still fills in TARGET.
 _ROLELESS_TYPE = re.compile(r"AttackSequence[:/]|:Runtime[/.-]|[:/]?MaliciousFile", re.IGNORECASE)
 
@@ -81,9 +85,7 @@ class _SequenceResource(CamelCaseModel):
 
 def read(item: JsonObject, *, field: str, envelope: Envelope, rules: IntakeRules) -> ParsedFinding:
     """Read one finding, in the spelling of events or of the API; raises :class:`QuarantineError`."""
-    spelled = members(_camel_case(item))
-    if len(spelled) != len(item):
-        raise quarantine(field, value=", ".join(sorted(item)), problem="a field occurs in two spellings")
+    spelled = members(_camel_case(item, field=field))
     finding = read_as(_GuardDutyFinding, value=spelled, field=field)
     instances = _instances(finding, field=field)
     types = types_of([finding.type])
@@ -103,7 +105,7 @@ def read(item: JsonObject, *, field: str, envelope: Envelope, rules: IntakeRules
         account_binding=Binding.CONFIRMED,
         region_binding=Binding.SAME,
         types=types,
-        severity=severity_of_guardduty(finding.severity) or Severity.INFORMATIONAL,
+        severity=severity_of_guardduty(finding.severity) or severity_of_label(finding.severity),
         closed="the finding is archived" if truth(finding.service.archived) else None,
         sample=_sample(finding, instances=instances),
         resource_role=meaningful_role(finding.service.resource_role, types=types),
@@ -122,7 +124,7 @@ def meaningful_role(role: object, *, types: tuple[str, ...]) -> str | None:
 
 def reports_stolen_credentials(text: object) -> bool:
     """Whether a type says that an instance's credentials are used somewhere else."""
-    return isinstance(text, str) and STOLEN in text
+    return isinstance(text, str) and bool(_STOLEN.search(text))
 
 
 def instance_of_stolen_credentials(principal: object, *, types: tuple[str, ...], field: str) -> list[InstanceRef]:
@@ -135,11 +137,22 @@ def instance_of_stolen_credentials(principal: object, *, types: tuple[str, ...],
     return [InstanceRef(instance_id=instance_id, field=field, placed=False)] if instance_id else []
 
 
-def _camel_case(value: object) -> object:
-    """Lower the first letter of every field name: the API says AccountId where events say accountId."""
-    if isinstance(value, dict):
-        return {name[:1].lower() + name[1:]: _camel_case(child) for name, child in value.items()}
-    return [_camel_case(child) for child in value] if isinstance(value, list) else value
+def _camel_case(value: object, *, field: str, free: bool = False) -> object:
+    """Lower the first letter of every field name: the API says AccountId where events say accountId.
+
+    Two spellings of one field, at any depth, are a contradiction: two readers could read two instances from them.
+    """
+    if isinstance(value, list):
+        return [_camel_case(child, field=f"{field}.{index}", free=free) for index, child in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    spelled: JsonObject = {}
+    for name, child in value.items():
+        lowered = name[:1].lower() + name[1:]
+        if lowered in spelled and not free:
+            raise quarantine(f"{field}.{lowered}", value=name, problem="a field occurs in two spellings")
+        spelled[lowered] = _camel_case(child, field=f"{field}.{lowered}", free=lowered in _FREE_MAPS)
+    return spelled
 
 
 def _finding_id(finding: _GuardDutyFinding, *, field: str) -> str:

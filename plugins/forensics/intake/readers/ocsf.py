@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+from forensics.finding_types import names_intrusion
 from forensics.intake.readers.envelope import Envelope
 from forensics.intake.readers.fields import (
     Fields,
     JsonObject,
     Many,
+    QuarantineError,
     ReceivedModel,
     clean,
     members,
@@ -22,14 +26,19 @@ from forensics.intake.readers.fields import (
 from forensics.intake.readers.guardduty import instance_of_stolen_credentials, meaningful_role
 from forensics.intake.readers.identifiers import InstanceRef, is_instance, parse_instance
 from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample
-from forensics.models.finding import CustomAction, FindingSource, Severity
+from forensics.models.finding import CustomAction, FindingSource, PostureFamily, Severity
 
 _COMPLIANCE, _VULNERABILITY, _DATA_SECURITY = 2003, 2002, 2006
 _CLASSES = frozenset({2004, _COMPLIANCE, _VULNERABILITY, _DATA_SECURITY})
-_POSTURE_CLASSES = frozenset({_COMPLIANCE, _VULNERABILITY})
+_POSTURE_CLASSES = {_COMPLIANCE: PostureFamily.CONTROL, _VULNERABILITY: PostureFamily.VULNERABILITY}
+# Types of findings about configuration: of Security Hub's own exposures, and of ASFF's namespace of checks.
+_CHECKS = re.compile(r"(?:software (?:and|&) configuration checks|exposure)(?:/|$)", re.IGNORECASE)
+# A scanner's verdict beside a detection class (OCSF, status_code: the source's own code).
+_CHECK_RESULTS = frozenset({"PASS", "PASSED", "FAIL", "FAILED", "MANUAL", "WARNING", "NOT_AVAILABLE"})
 _CLOSE_ACTIVITY = 3
-_CLOSED_STATUS = {3: "suppressed", 4: "resolved", 5: "archived"}
+_CLOSED_STATUS = {3: "suppressed", 4: "resolved", 5: "archived", 6: "deleted"}
 _COMPLIANCE_PASS = 1
+_PASSED = frozenset({"PASS", "PASSED"})
 _SEVERITIES = {
     1: Severity.INFORMATIONAL,
     2: Severity.LOW,
@@ -90,6 +99,7 @@ class _OcsfFinding(ReceivedModel):
     severity_id: object = None
     status: object = None
     status_id: object = None
+    status_code: object = None
     activity_id: object = None
     compliance: Fields = {}
     vendor_attributes: Fields = {}
@@ -111,7 +121,8 @@ def read(
     ocsf = read_as(_OcsfFinding, value=item, field=field)
     resources = [read_as(_OcsfResource, value=v, field=f"{field}.resources.{i}") for i, v in enumerate(ocsf.resources)]
     types = types_of(ocsf.finding_info.types)
-    instances = _instances(resources, field=field) or _of_stolen_credentials(resources, types=types, field=field)
+    named, unreadable = _instances(resources, field=field)
+    instances = named or _of_stolen_credentials(resources, types=types, field=field)
     info = ocsf.finding_info
     return ParsedFinding(
         source=source,
@@ -127,7 +138,8 @@ def read(
         severity=_severity(ocsf),
         closed=_closed(ocsf),
         sample=_sample(ocsf, instances=instances),
-        posture=number(ocsf.class_uid) in _POSTURE_CLASSES or any(t.lower().startswith("exposure") for t in types),
+        posture=_posture(ocsf, types=types),
+        unreadable=unreadable,
         resource_role=_role(ocsf, types=types),
         created_at=moment(info.created_time_dt, info.created_time, received_at=rules.received_at),
         updated_at=moment(info.modified_time_dt, info.modified_time, received_at=rules.received_at),
@@ -147,29 +159,32 @@ def _account(ocsf: _OcsfFinding, *, resources: list[_OcsfResource], field: str) 
     return account
 
 
-def _instances(resources: list[_OcsfResource], *, field: str) -> tuple[InstanceRef, ...]:
-    found = []
+def _instances(resources: list[_OcsfResource], *, field: str) -> tuple[tuple[InstanceRef, ...], tuple[str, ...]]:
+    """The instances among the resources, and why resources that are called instances cannot be read as such."""
+    found, unreadable = [], []
     for index, resource in enumerate(resources):
-        if resource.type not in _INSTANCE_TYPES and not is_instance(resource.uid):
-            continue
-        where = f"{field}.resources.{index}.uid"
-        instance = parse_instance(
-            resource.uid,
-            field=where,
-            account=resource.account,
-            region=resource.region,
-            partition=resource.cloud_partition,
-            vpc_id=vpc_of(resource.data, interfaces="network_interfaces", name="vpc_id"),
-        )
-        described = members(resource.data).get("instance_id")
-        if described and described != instance.instance_id:
-            raise quarantine(
-                where,
-                value=resource.uid,
-                problem=f"contradicts the resource's data.instance_id {described!r}",
-            )
-        found.append(instance)
-    return tuple(found)
+        if resource.type in _INSTANCE_TYPES or is_instance(resource.uid):
+            try:
+                found.append(_instance(resource, field=f"{field}.resources.{index}.uid"))
+            except QuarantineError as error:
+                unreadable.append(error.message)
+    return tuple(found), tuple(unreadable)
+
+
+def _instance(resource: _OcsfResource, *, field: str) -> InstanceRef:
+    instance = parse_instance(
+        resource.uid,
+        field=field,
+        account=resource.account,
+        region=resource.region,
+        partition=resource.cloud_partition,
+        vpc_id=vpc_of(resource.data, interfaces="network_interfaces", name="vpc_id"),
+    )
+    described = members(resource.data).get("instance_id")
+    if described and described != instance.instance_id:
+        problem = f"contradicts the resource's data.instance_id {described!r}"
+        raise quarantine(field, value=resource.uid, problem=problem)
+    return instance
 
 
 def _of_stolen_credentials(
@@ -183,7 +198,7 @@ def _of_stolen_credentials(
     return tuple(found)
 
 
-def _severity(ocsf: _OcsfFinding) -> Severity:
+def _severity(ocsf: _OcsfFinding) -> Severity | None:
     for identifier, label in (
         (ocsf.severity_id, ocsf.severity),
         (ocsf.vendor_attributes.get("severity_id"), ocsf.vendor_attributes.get("severity")),
@@ -192,7 +207,7 @@ def _severity(ocsf: _OcsfFinding) -> Severity:
         found = (_SEVERITIES.get(int(level)) if level is not None else None) or severity_of_label(label)
         if found is not None:
             return found
-    return Severity.INFORMATIONAL
+    return None
 
 
 def _closed(ocsf: _OcsfFinding) -> str | None:
@@ -210,9 +225,31 @@ def _closed(ocsf: _OcsfFinding) -> str | None:
         return "the finding was closed"
     if ocsf.unmapped.get("RecordState") == "ARCHIVED":
         return "the finding is archived"
-    if kind == _COMPLIANCE and number(ocsf.compliance.get("status_id")) == _COMPLIANCE_PASS:
+    compliance = number(ocsf.compliance.get("status_id")) == _COMPLIANCE_PASS
+    if (
+        compliance
+        or _check_result(ocsf.compliance.get("status")) in _PASSED
+        or _check_result(ocsf.status_code) in _PASSED
+    ):
         return "the control passed"
     return None
+
+
+def _check_result(value: object) -> str:
+    return value.strip().upper() if isinstance(value, str) else ""
+
+
+def _posture(ocsf: _OcsfFinding, *, types: tuple[str, ...]) -> PostureFamily | None:
+    """The family of a finding about configuration, by its class, and by what scanners write beside a detection class."""
+    if any(kind.lower().startswith("exposure") for kind in types):
+        return PostureFamily.EXPOSURE
+    by_class = _POSTURE_CLASSES.get(int(number(ocsf.class_uid) or 0))
+    if by_class is not None:
+        return by_class
+    if names_intrusion(types):
+        return None
+    checked = _check_result(ocsf.status_code) in _CHECK_RESULTS or any(_CHECKS.match(kind) for kind in types)
+    return PostureFamily.CONTROL if checked or ocsf.compliance else None
 
 
 def _sample(ocsf: _OcsfFinding, *, instances: tuple[InstanceRef, ...]) -> bool:

@@ -8,18 +8,24 @@ from enum import Enum
 
 from forensics.intake.readers.fields import truth
 from forensics.intake.readers.identifiers import SAMPLE_INSTANCE, InstanceRef
-from forensics.models.finding import CustomAction, FindingSource, RequestSignature, Severity
+from forensics.models.finding import CustomAction, FindingSource, PostureFamily, RequestSignature, Severity
 
 
 @dataclass(frozen=True)
 class IntakeRules:
-    """What the deployment configures for the intake; ``rule_names``: Config rules that open cases, None for all."""
+    """What the deployment configures for the intake.
+
+    ``rule_names``: Config rules that open cases, None for all. ``posture``: families of posture findings that open cases.
+    ``closed_too``: findings that are over are read like open ones.
+    """
 
     received_at: datetime
     accept_samples: bool = False
     own_account: str | None = None
     administrators: frozenset[str] = frozenset()
     rule_names: frozenset[str] | None = None
+    posture: frozenset[PostureFamily] = frozenset()
+    closed_too: bool = False
 
 
 class Binding(Enum):
@@ -41,7 +47,11 @@ class AttachedResource:
 
 @dataclass(frozen=True)
 class ParsedFinding:
-    """One finding as its source states it; ``closed`` is the reason why it is no longer open."""
+    """One finding as its source states it.
+
+    ``closed``: the reason why it is no longer open. ``severity``: None when none could be read. ``unreadable``: resources
+    that say they are instances and are not readable as such.
+    """
 
     source: FindingSource
     finding_id: str
@@ -53,11 +63,12 @@ class ParsedFinding:
     region_binding: Binding
     partition: str | None = None
     types: tuple[str, ...] = ()
-    severity: Severity = Severity.INFORMATIONAL
+    severity: Severity | None = None
     closed: str | None = None
     no_instance: str = "no EC2 instance among its resources"
     sample: bool = False
-    posture: bool = False
+    posture: PostureFamily | None = None
+    unreadable: tuple[str, ...] = ()
     resource_role: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None

@@ -17,7 +17,7 @@ from forensics.intake.readers.identifiers import (
     partition_of,
 )
 from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding
-from forensics.models.finding import CustomAction, Finding
+from forensics.models.finding import Finding, PostureFamily, Severity
 from forensics.models.intake import IntakeVerdict, UnresolvedFinding
 
 # The instance of a finding whose resource has not been resolved yet.
@@ -33,13 +33,15 @@ class Validation:
     findings: tuple[Finding, ...] = ()
     unresolved: tuple[UnresolvedFinding, ...] = ()
     unplaced: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
 
 
 def validate(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -> Validation:
-    """Validate one parsed finding, in order: malformed ids, closed, no instance, contradictions, sample, own account.
+    """Validate one parsed finding, in order: malformed ids, closed, no instance, posture, contradictions, sample, own account.
 
-    A finding without an instance is ignored before contradictions are looked for: without a target it can do no
-    harm. Raises :class:`QuarantineError`.
+    A finding without an instance is ignored before contradictions are looked for: without a target it can do no harm. Each
+    instance is judged by itself: one that contradicts the finding, or that cannot be read, is rejected with its reason and
+    does not take the others with it. Raises :class:`QuarantineError` when none is left.
     """
     check_finding_id(parsed.finding_id, field="finding id")
     check_account(parsed.account, field="finding account")
@@ -47,24 +49,46 @@ def validate(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -
         check_region(parsed.region, field="finding Region")
     if parsed.partition is not None:
         check_partition(parsed.partition, field="finding partition")
-    # A release comes last: it may be ordered on a finding that is resolved already.
-    if parsed.closed and parsed.action is not CustomAction.RELEASE:
+    # A person's order counts whatever the state of the finding: every finding that was worked is resolved.
+    if parsed.closed and parsed.action is None and not rules.closed_too:
         return Validation(IntakeVerdict.IGNORE, reason=parsed.closed)
+    if not parsed.instances and parsed.unreadable:
+        raise QuarantineError(parsed.unreadable[0])
     if not parsed.instances:
         unresolved = () if parsed.account == rules.own_account else _unresolved(parsed, envelope=envelope, rules=rules)
         return Validation(IntakeVerdict.IGNORE, reason=parsed.no_instance, unresolved=unresolved)
-    # One contradiction discredits the whole finding: its other resources come from the same sender.
-    findings, unplaced = {}, []
+    if parsed.posture is not None and parsed.action is None and not _opens_cases(parsed.posture, rules=rules):
+        return Validation(
+            IntakeVerdict.IGNORE,
+            reason=f"posture ({parsed.posture.value}): recorded, opens no case; the setting posture_cases brings it in",
+        )
+    findings, unplaced, rejected = {}, [], list(parsed.unreadable)
     for instance in parsed.instances:
-        finding = _finding(parsed, instance=instance, envelope=envelope, rules=rules)
+        try:
+            finding = _finding(parsed, instance=instance, envelope=envelope, rules=rules)
+        except QuarantineError as error:
+            rejected.append(error.message)
+            continue
         findings[finding.key] = finding
         if not instance.placed:
             unplaced.append(finding.key)
+    if not findings:
+        raise QuarantineError(rejected[0])
     if parsed.sample and not rules.accept_samples:
         return Validation(IntakeVerdict.IGNORE, reason="sample finding; the setting accept_samples is off")
     if parsed.account == rules.own_account:
         return Validation(IntakeVerdict.IGNORE, reason="finding about the forensic account itself")
-    return Validation(IntakeVerdict.ACCEPT, findings=tuple(findings.values()), unplaced=tuple(unplaced))
+    return Validation(
+        IntakeVerdict.ACCEPT,
+        findings=tuple(findings.values()),
+        unplaced=tuple(unplaced),
+        rejected=tuple(rejected),
+    )
+
+
+def _opens_cases(family: PostureFamily, *, rules: IntakeRules) -> bool:
+    # Config's rules have a list of their own: somebody chose them.
+    return family is PostureFamily.CONFIG or family in rules.posture
 
 
 def resolved(unresolved: UnresolvedFinding, *, instance_id: str) -> Finding:
@@ -101,7 +125,9 @@ def _finding(parsed: ParsedFinding, *, instance: InstanceRef, envelope: Envelope
         finding_id=parsed.finding_id,
         title=parsed.title,
         types=parsed.types,
-        severity=parsed.severity,
+        # A finding whose severity nobody can read falls on the side of acquiring.
+        severity=parsed.severity or Severity.MEDIUM,
+        severity_unread=parsed.severity is None,
         account_id=parsed.account,
         region=region,
         instance_id=instance.instance_id,
@@ -110,7 +136,7 @@ def _finding(parsed: ParsedFinding, *, instance: InstanceRef, envelope: Envelope
         updated_at=parsed.updated_at,
         action=parsed.action,
         sample=parsed.sample or instance.instance_id == SAMPLE_INSTANCE,
-        posture=parsed.posture,
+        posture=parsed.posture is not None,
         product=parsed.product,
         requester=parsed.requester,
         reason=parsed.reason,
@@ -146,7 +172,8 @@ def _place(parsed: ParsedFinding, *, instance: InstanceRef, envelope: Envelope, 
         name="region",
         envelope=envelope.region,
         of_finding=region,
-        confirmed=bool(instance.region),
+        # An administrator's aggregation Region holds findings of all Regions, some with bare ids.
+        confirmed=bool(instance.region) or (known and parsed.region is not None),
     )
     return region
 

@@ -17,8 +17,7 @@ from tests.unit.intake.readers.events import INSTANCE, only
         ({"Normalized": 90}, "CRITICAL"),
         ({"Normalized": 40, "Product": 9}, "MEDIUM"),
         ({"Product": 9.1}, "CRITICAL"),
-        ({"Label": "SEVERE"}, "INFORMATIONAL"),
-        ({}, "INFORMATIONAL"),
+        ({"Original": "8.2"}, "HIGH"),
     ],
 )
 def test_asff_severity(event, read, severity, expected):

@@ -31,26 +31,30 @@ def test_custom_action_that_says_two_things(event, read):
     assert "disagree: ForensicFull, ForensicTriage" in intake.reason
 
 
-def test_release_is_heard_on_a_resolved_finding_and_other_actions_are_not(event, read):
-    for action, verdict in ((CustomAction.RELEASE, IntakeVerdict.ACCEPT), (CustomAction.FULL, IntakeVerdict.IGNORE)):
+def test_every_order_is_heard_on_a_resolved_finding(event, read):
+    for action in CustomAction:
         body = event("asff_action_triage")
         body["detail"]["actionName"] = action.value
         body["resources"] = [arn.replace("ForensicTriage", action.value) for arn in body["resources"]]
         body["detail"]["findings"][0]["Workflow"] = {"Status": "RESOLVED"}
         intake = read(body)
-        assert intake.verdict is verdict, intake.reason
-        assert {finding.action for finding in intake.findings} <= {CustomAction.RELEASE}
+        assert intake.verdict is IntakeVerdict.ACCEPT, intake.reason
+        assert {finding.action for finding in intake.findings} == {action}
 
 
-def test_one_contradiction_spoils_its_finding_but_not_its_siblings(event, read):
+@pytest.mark.parametrize(
+    "foreign", ["arn:aws:ec2:eu-central-1:111122223333:instance/i-0ccccccccccccccc3", "web-1.example.com"]
+)
+def test_one_foreign_resource_spoils_neither_its_finding_nor_its_siblings(event, read, foreign):
     body = event("asff_action_isolate_two_findings")
     resource = body["detail"]["findings"][0]["Resources"][2]
-    resource["Id"] = resource["Id"].replace("333344445555", "111122223333")
+    before = {f.instance_id for f in read(body).findings}
+    resource["Id"] = foreign
     intake = read(body)
-    assert only(intake).instance_id == INSTANCE
-    assert len(intake.quarantined) == 1
-    assert len(intake.ignored) == 1
-    assert intake.reason == "1 accepted, 1 quarantined, 1 ignored"
+    left = {f.instance_id for f in intake.findings}
+    assert len(left) == 2 and left < before
+    assert len(intake.quarantined) == 1 and "Resources.2.Id" in intake.quarantined[0]
+    assert intake.reason == "2 accepted, 1 quarantined, 1 ignored"
 
 
 def test_the_same_finding_twice_keeps_the_newest(event, read):

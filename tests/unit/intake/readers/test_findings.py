@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from forensics.intake.readers.validation import placed
-from forensics.models.finding import FindingSource, Severity
+from forensics.models.finding import FindingSource, PostureFamily, Severity
 from forensics.models.intake import IntakeVerdict
 from tests.unit.intake.readers.events import FORMATS, INSTANCE, only, stolen
 
@@ -46,7 +46,8 @@ def test_security_hub_keeps_what_guardduty_said(event, read, name):
 
 @pytest.mark.parametrize("name", ["asff_bare_control", "ocsf_bare_vulnerability", "config_instance_noncompliant"])
 def test_controls_and_vulnerabilities_are_posture(event, read, name):
-    assert only(read(event(name))).posture
+    families = ["controls", "vulnerabilities"]
+    assert only(read(event(name), posture=[PostureFamily(family) for family in families])).posture
 
 
 @pytest.mark.parametrize("name", FORMATS)

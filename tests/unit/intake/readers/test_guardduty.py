@@ -46,8 +46,7 @@ def test_role_is_dropped_where_guardduty_does_not_mean_it(event, read, name):
         (1, "LOW"),
         (0, "INFORMATIONAL"),
         ("8", "HIGH"),
-        (None, "INFORMATIONAL"),
-        (True, "INFORMATIONAL"),
+        ("HIGH", "HIGH"),
     ],
 )
 def test_guardduty_severity(event, read, severity, expected):

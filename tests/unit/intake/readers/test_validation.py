@@ -56,9 +56,10 @@ def test_what_needs_no_case_is_ignored_with_the_reason(changes: dict[str, Any], 
     assert check(**changes) == Validation(IntakeVerdict.IGNORE, reason=reason)
 
 
-def test_a_release_may_be_ordered_on_a_closed_finding() -> None:
-    assert check(closed="resolved", action=CustomAction.RELEASE).verdict is IntakeVerdict.ACCEPT
-    assert check(closed="resolved", action=CustomAction.FULL).verdict is IntakeVerdict.IGNORE
+def test_an_order_on_a_closed_finding_counts() -> None:
+    for action in CustomAction:
+        assert check(closed="resolved", action=action).verdict is IntakeVerdict.ACCEPT
+    assert check(closed="resolved").verdict is IntakeVerdict.IGNORE
 
 
 @pytest.mark.parametrize(
