@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -322,9 +323,7 @@ def test_a_signed_policy_replaces_the_packaged_one(lab: SmallLab, monkeypatch: p
     from importlib import resources
 
     text = resources.files("forensics.triage").joinpath("policy.yaml").read_text("utf-8")
-    own = text.replace('version: "2026-11-24"', 'version: "ours-3"').replace(
-        "isolate_from: HIGH", "isolate_from: CRITICAL"
-    )
+    own = re.sub(r"(?m)^version: .*", 'version: "ours-3"', text).replace("isolate_from: HIGH", "isolate_from: CRITICAL")
     put_signed(lab, "policy/policy.yaml", own)
     setting(monkeypatch, policy_key="policy/policy.yaml")
     plan = triaged(confirmed_case(lab))
