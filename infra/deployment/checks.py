@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from infra.deployment import contradictions, plan, settings, templates
+from infra.deployment import contradictions, plan, reach, settings, templates
 from infra.deployment.configuration import Configuration, PlanError, Unquoted
 from infra.deployment.regions import partition_of_region, unknown
 
@@ -47,6 +47,8 @@ def validate(config: Configuration) -> None:
             ]
         )
     )
+    if not wrong:  # the names of Regions that exist
+        wrong = reach.problems(config)
     if wrong:
         lines = "\n".join(f"  - {line}" for line in wrong)
         raise PlanError(f"the configuration cannot be deployed:\n{lines}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from infra.deployment import templates
+from infra.deployment import reach, templates
 from infra.deployment.configuration import Configuration, PlanError
 
 ORDER = templates.ROOT / "infra" / "deployment.yaml"
@@ -163,6 +163,10 @@ def _source(
         return Source("configuration", ",".join(map(str, config.member_regions)))
     if name == "HomeRegion":
         return Source("configuration", config.region)
+    if name == "EgressNames":
+        return Source("configuration", ",".join(reach.egress_names(config)))
+    if name == "IamRegion":
+        return Source("configuration", reach.iam_region(config.region))
     if name in MADE:
         return Source("made", MADE[name])
     if "Default" in parameter:

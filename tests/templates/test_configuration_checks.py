@@ -80,7 +80,7 @@ def test_what_can_be_deployed_is_accepted(tmp_path: Path, text: str) -> None:
         (EXAMPLE.replace("region: eu-central-1", "region: us-east-9", 1), r"region: AWS has no Region 'us-east-9'"),
         (EXAMPLE.replace("member_regions: [eu-central-1]", "member_regions: [eu-central-1, eu-centra1-2]"), r"member_regions: AWS has no Region 'eu-centra1-2'"),
         (EXAMPLE.replace("member_regions: [eu-central-1]", "member_regions: [us-gov-west-1]"), r"us-gov-west-1 is in partition aws-us-gov"),
-        (with_line("VpcId: vpc-0123456789abcdef0"), r"VpcId without RouteTableId, AnalysisSubnetId"),
+        (with_line("VpcId: vpc-0123456789abcdef0"), r"VpcId without RouteTableId, ControlRouteTableId, AnalysisSubnetId"),
         (WITHOUT_AMI, r"give AmiId .* or BuildSubnetId and BuildSecurityGroupId"),
         (WITHOUT_AMI + "  BuildSubnetId: subnet-0123456789abcdef0\n", r"BuildSecurityGroupId"),
         (with_value("CaptureToolSha256", "zz"), r"CaptureToolSha256: 'zz' does not match"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.deployment import templates
-from lab.emulator.cloudformation.intrinsics import Resolver
+from infra.deployment.intrinsics import Resolver
 from lab.emulator.iam.policy import Request, decide, listed
 
 FORENSIC, MEMBER, REGION = "222233334444", "333344445555", "eu-central-1"

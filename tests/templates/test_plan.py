@@ -48,8 +48,8 @@ def test_outputs_come_from_stacks_that_are_deployed_before(config: configuration
 
 def test_existing_vpc_replaces_the_network_stack(config: configuration.Configuration) -> None:
     own = dict.fromkeys(
-        ["VpcId", "RouteTableId", "AnalysisSubnetId", "AnalysisSecurityGroupId", "ControlSubnetIdA", "ControlSubnetIdB",
-         "MwaaSecurityGroupId", "EndpointSecurityGroupId"], "mine",
+        ["VpcId", "RouteTableId", "ControlRouteTableId", "AnalysisSubnetId", "AnalysisSecurityGroupId", "ControlSubnetIdA", "ControlSubnetIdB",
+         "MwaaSecurityGroupId", "EndpointSecurityGroupId", "AgentEndpointSecurityGroupId"], "mine",
     )  # fmt: skip
     steps = plan.steps(changed(config, **own))
     assert "network" not in {s.template for s in steps}

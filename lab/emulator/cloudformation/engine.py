@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.deployment import templates
+from infra.deployment.intrinsics import Resolver, TemplateError, references
 from lab.emulator.cloudformation import makers, makers_data
-from lab.emulator.cloudformation.intrinsics import Resolver, TemplateError, references
 from lab.emulator.cloudformation.makers import Made, Place
 
 MAKERS = makers.MAKERS | makers_data.MAKERS

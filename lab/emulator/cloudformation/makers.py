@@ -63,6 +63,32 @@ def route_table_association(place: Place, _name: str, given: dict[str, Any]) -> 
     return Made(place.client("ec2").associate_route_table(**given)["AssociationId"], {})
 
 
+def internet_gateway(place: Place, _name: str, given: dict[str, Any]) -> Made:
+    made = place.client("ec2").create_internet_gateway(**_tagged("internet-gateway", given))["InternetGateway"]
+    return Made(made["InternetGatewayId"], {"InternetGatewayId": made["InternetGatewayId"]})
+
+
+def gateway_attachment(place: Place, name: str, given: dict[str, Any]) -> Made:
+    place.client("ec2").attach_internet_gateway(**given)
+    return Made(f"{place.stack}-{name}", {})
+
+
+def elastic_address(place: Place, _name: str, given: dict[str, Any]) -> Made:
+    made = place.client("ec2").allocate_address(Domain=given["Domain"], **_tagged("elastic-ip", given))
+    return Made(made["PublicIp"], {"AllocationId": made["AllocationId"], "PublicIp": made["PublicIp"]})
+
+
+def nat_gateway(place: Place, _name: str, given: dict[str, Any]) -> Made:
+    wanted = {k: given[k] for k in ("SubnetId", "AllocationId")}
+    made = place.client("ec2").create_nat_gateway(**wanted, **_tagged("natgateway", given))["NatGateway"]
+    return Made(made["NatGatewayId"], {"NatGatewayId": made["NatGatewayId"]})
+
+
+def route(place: Place, _name: str, given: dict[str, Any]) -> Made:
+    place.client("ec2").create_route(**given)
+    return Made(f"{given['RouteTableId']}|{given['DestinationCidrBlock']}", {})
+
+
 def _rule(given: dict[str, Any]) -> dict[str, Any]:
     rule: dict[str, Any] = {"IpProtocol": str(given["IpProtocol"])}
     rule |= {k: int(given[k]) for k in ("FromPort", "ToPort") if k in given}
@@ -240,6 +266,11 @@ MAKERS: dict[str, Maker] = {
     "AWS::EC2::Subnet": subnet,
     "AWS::EC2::RouteTable": route_table,
     "AWS::EC2::SubnetRouteTableAssociation": route_table_association,
+    "AWS::EC2::InternetGateway": internet_gateway,
+    "AWS::EC2::VPCGatewayAttachment": gateway_attachment,
+    "AWS::EC2::EIP": elastic_address,
+    "AWS::EC2::NatGateway": nat_gateway,
+    "AWS::EC2::Route": route,
     "AWS::EC2::SecurityGroup": security_group,
     "AWS::EC2::SecurityGroupIngress": security_group_rule("ingress"),
     "AWS::EC2::SecurityGroupEgress": security_group_rule("egress"),

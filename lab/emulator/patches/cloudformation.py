@@ -17,9 +17,9 @@ from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.responses import ActionResult, EmptyResult
 
+from infra.deployment.intrinsics import TemplateError
 from lab.accounts import ROOT_SECRET, root_access_key
 from lab.emulator.cloudformation.engine import Stack, StackFailed
-from lab.emulator.cloudformation.intrinsics import TemplateError
 from lab.emulator.patches.patching import replace
 
 

@@ -1,4 +1,4 @@
-"""Resolves a template's functions: Ref, GetAtt, Sub, Join, Select, Split, If and its conditions, GetAZs, Cidr."""
+"""Resolves a template's functions (for the lab, the cost table and tests): Ref, GetAtt, Sub, Join, Select, Split, If and its conditions, GetAZs, Cidr."""
 
 from __future__ import annotations
 

@@ -1,0 +1,190 @@
+"""Whether a call gets from a subnet of the rendered network to an API of AWS: name, endpoint and its policy, route, security group.
+
+Sources: AWS PrivateLink guide, "Access an AWS service using an interface VPC endpoint" (private DNS) and "Control access to VPC endpoints
+using endpoint policies"; Amazon VPC user guide, "Route tables" and "NAT gateways"; Route 53 developer guide, "DNS Firewall rule actions".
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from infra.deployment import reach
+from infra.deployment.rendering import Rendered, Resource
+
+# Subnets by who calls from them (logical ids of infra/cloudformation/network.yaml) and the security group that callers there have.
+AIRFLOW = {"ControlSubnetA": "MwaaSecurityGroup", "ControlSubnetB": "MwaaSecurityGroup"}
+ANALYSIS = {"AnalysisSubnet": "AnalysisSecurityGroup"}
+# What the conditions of the endpoints' policies are held against: a caller and a resource of the organization.
+ORGANIZATION_KEYS = ("aws:PrincipalOrgID", "aws:ResourceOrgID")
+ANYWHERE = "0.0.0.0/0"
+HTTPS = 443
+
+
+@dataclass(frozen=True)
+class Call:
+    """One API call: the IAM action that it needs, in which Region, on which resource."""
+
+    action: str
+    region: str
+    resource: str = "*"
+
+    @property
+    def service(self) -> str:
+        """Service by IAM's prefix, which is the endpoint's for every service that the product calls."""
+        return self.action.split(":")[0]
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network resources of the stacks, by logical id."""
+
+    home: str
+    organization: str
+    resources: Mapping[str, Resource]
+    _by_type: dict[str, list[tuple[str, Mapping[str, Any]]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, stacks: Sequence[Rendered], *, organization: str) -> Network:
+        """The network that these stacks make."""
+        chosen = [stack for stack in stacks if stack.step.template in ("network", "endpoints")]
+        resources = {name: resource for stack in chosen for name, resource in stack.resources.items()}
+        return cls(home=chosen[0].step.region, organization=organization, resources=resources)
+
+    def of_type(self, kind: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """Logical id and properties of every resource of a type."""
+        if kind not in self._by_type:
+            self._by_type[kind] = [(n, r.properties) for n, r in self.resources.items() if r.type == kind]
+        return self._by_type[kind]
+
+    def refusal(self, subnet: str, group: str, call: Call) -> str | None:
+        """Why a call from a subnet does not arrive; None when it does."""
+        name, region = reach.endpoint(call.service, call.region)
+        if not self._resolves(name):
+            return f"the DNS firewall lets {name} not resolve (network.yaml, HomeNames and parameter EgressNames)"
+        endpoint = self._endpoint(call.service, region)
+        if endpoint is not None:
+            return self._through(endpoint, subnet, group, call)
+        if not self._to_internet(subnet):
+            return f"there is no endpoint for {call.service} in {call.region} and no route to a NAT gateway (profile closed?)"
+        if not self._leaves(group, ANYWHERE):
+            return f"security group {group} lets https not out to {ANYWHERE}"
+        return None
+
+    def _resolves(self, name: str) -> bool:
+        lists = {n: p["Domains"] for n, p in self.of_type("AWS::Route53Resolver::FirewallDomainList")}
+        rules = [r for _, p in self.of_type("AWS::Route53Resolver::FirewallRuleGroup") for r in p["FirewallRules"]]
+        for rule in sorted(rules, key=lambda r: int(r["Priority"])):
+            if any(_is_under(name, domain) for domain in lists.get(rule["FirewallDomainListId"], [])):
+                return bool(rule["Action"] == "ALLOW")
+        return True
+
+    def _endpoint(self, service: str, region: str) -> tuple[str, Mapping[str, Any]] | None:
+        """The endpoint whose private name or route takes the service's traffic."""
+        wanted = {f"com.amazonaws.{region}.{service}"} | ({f"com.amazonaws.{service}"} if service == "iam" else set())
+        for name, properties in self.of_type("AWS::EC2::VPCEndpoint"):
+            if properties["ServiceName"] in wanted and properties.get("ServiceRegion", self.home) == region:
+                return name, properties
+        return None
+
+    def _through(self, endpoint: tuple[str, Mapping[str, Any]], subnet: str, group: str, call: Call) -> str | None:
+        name, properties = endpoint
+        if properties["VpcEndpointType"] == "Gateway":
+            if self._table(subnet) not in properties["RouteTableIds"]:
+                return f"{name} is not in the route table of {subnet}"
+            if not self._leaves_by_prefix_list(group):
+                return f"security group {group} has no rule to the prefix list of {name}"
+        else:
+            if not properties.get("PrivateDnsEnabled"):
+                return f"{name} has no private name: {call.service} still resolves to its public addresses"
+            closed = [g for g in properties["SecurityGroupIds"] if not self._enters(g, subnet, group)]
+            if closed:
+                return f"security group {closed[0]} of {name} lets https from {subnet} not in, or {group} not out"
+        if not self._allows(properties["PolicyDocument"], call):
+            return f"no VPC endpoint policy allows the {call.action} action (endpoints.yaml, {name}, resource {call.resource})"
+        return None
+
+    def _allows(self, policy: Mapping[str, Any], call: Call) -> bool:
+        def says(statement: Mapping[str, Any]) -> bool:
+            return (
+                any(fnmatchcase(call.action.lower(), a.lower()) for a in _listed(statement["Action"]))
+                and any(fnmatchcase(call.resource, r) for r in _listed(statement["Resource"]))
+                and self._holds(statement.get("Condition", {}))
+            )
+
+        given = [s for s in policy["Statement"] if says(s)]
+        return any(s["Effect"] == "Allow" for s in given) and not any(s["Effect"] == "Deny" for s in given)
+
+    def _holds(self, condition: Mapping[str, Any]) -> bool:
+        return all(
+            operator == "StringEquals" and key in ORGANIZATION_KEYS and self.organization in _listed(value)
+            for operator, keys in condition.items()
+            for key, value in keys.items()
+        )
+
+    def _table(self, subnet: str) -> str:
+        for _, properties in self.of_type("AWS::EC2::SubnetRouteTableAssociation"):
+            if properties["SubnetId"] == subnet:
+                return str(properties["RouteTableId"])
+        return ""
+
+    def _default_route(self, subnet: str) -> Mapping[str, Any]:
+        table = self._table(subnet)
+        for _, properties in self.of_type("AWS::EC2::Route"):
+            if properties["RouteTableId"] == table and properties["DestinationCidrBlock"] == ANYWHERE:
+                return properties
+        return {}
+
+    def _to_internet(self, subnet: str) -> bool:
+        nat = self._default_route(subnet).get("NatGatewayId")
+        place = self.resources[nat].properties["SubnetId"] if nat in self.resources else ""
+        gateway = self._default_route(place).get("GatewayId")
+        attached = {p.get("InternetGatewayId") for _, p in self.of_type("AWS::EC2::VPCGatewayAttachment")}
+        return gateway is not None and gateway in attached
+
+    def _rules(self, group: str, direction: str) -> Iterator[Mapping[str, Any]]:
+        yield from self.resources[group].properties.get(f"SecurityGroup{direction}", [])
+        for _, properties in self.of_type(f"AWS::EC2::SecurityGroup{direction}"):
+            if properties["GroupId"] == group:
+                yield properties
+
+    def _leaves(self, group: str, to: str, other: str = "") -> bool:
+        return any(
+            _is_https(rule)
+            and (rule.get("DestinationSecurityGroupId") == other or _within(to, str(rule.get("CidrIp", ""))))
+            for rule in self._rules(group, "Egress")
+        )
+
+    def _leaves_by_prefix_list(self, group: str) -> bool:
+        return any(_is_https(rule) and "DestinationPrefixListId" in rule for rule in self._rules(group, "Egress"))
+
+    def _enters(self, endpoint_group: str, subnet: str, group: str) -> bool:
+        block = str(self.resources[subnet].properties["CidrBlock"])
+        inside = any(
+            _is_https(rule)
+            and (rule.get("SourceSecurityGroupId") == group or _within(block, str(rule.get("CidrIp", ""))))
+            for rule in self._rules(endpoint_group, "Ingress")
+        )
+        return inside and self._leaves(group, block, endpoint_group)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _is_under(name: str, domain: str) -> bool:
+    """Route 53 developer guide, "DNS Firewall domain lists": `*` may only stand alone or as the first label."""
+    return domain == "*" or name == domain or (domain.startswith("*.") and name.endswith(domain[1:]))
+
+
+def _is_https(rule: Mapping[str, Any]) -> bool:
+    return str(rule["IpProtocol"]) == "-1" or (
+        str(rule["IpProtocol"]) == "tcp" and int(rule["FromPort"]) <= HTTPS <= int(rule["ToPort"])
+    )
+
+
+def _within(block: str, allowed: str) -> bool:
+    return bool(allowed) and ipaddress.ip_network(block).subnet_of(ipaddress.ip_network(allowed))  # type: ignore[arg-type]

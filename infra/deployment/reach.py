@@ -1,0 +1,81 @@
+"""Which names of AWS's APIs Airflow needs beyond its own Region's: IAM, and what the roles call in the Regions of targets."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import botocore.loaders
+import botocore.regions
+import yaml
+
+from infra.deployment import templates
+from infra.deployment.configuration import Configuration
+
+PERMISSIONS = templates.ROOT / "infra" / "permissions.yaml"
+# CloudFormation quotas: a parameter's value has at most 4,096 bytes.
+LONGEST_PARAMETER = 4096
+# The profile without a NAT gateway (infra/cloudformation/network.yaml, Profile).
+CLOSED = "closed"
+OWN_VPC = "VpcId"
+
+
+def services_abroad() -> list[str]:
+    """Services that a role calls in the Regions of targets (``abroad`` in infra/permissions.yaml)."""
+    roles = yaml.safe_load(PERMISSIONS.read_text("utf-8")).values()
+    return sorted({service for role in roles for service in role.get("abroad", [])})
+
+
+def regions_abroad(config: Configuration) -> list[str]:
+    """Member Regions other than home, those of StackSets (``parameters.MemberRegions``) included."""
+    listed = config.parameters.get("MemberRegions") or []
+    given = listed if isinstance(listed, list) else str(listed).split(",")
+    every = [*config.member_regions, *(str(region).strip() for region in given)]
+    return [region for region in dict.fromkeys(every) if region != config.region]
+
+
+@cache
+def _resolver() -> botocore.regions.EndpointResolver:
+    return botocore.regions.EndpointResolver(botocore.loaders.Loader().load_data("endpoints"))
+
+
+@cache
+def endpoint(service: str, region: str) -> tuple[str, str]:
+    """Host name of a service's API in a Region, and the Region that its requests are signed for (botocore's endpoint data).
+
+    Raises ``LookupError`` for a Region that botocore does not know.
+    """
+    found = _resolver().construct_endpoint(service, region)
+    if found is None:
+        msg = f"botocore knows no endpoint of {service} in {region}"
+        raise LookupError(msg)
+    return str(found["hostname"]), str(found.get("credentialScope", {}).get("region", region))
+
+
+def iam_region(region: str) -> str:
+    """Where IAM's control plane is, in the partition of a Region."""
+    return endpoint("iam", region)[1]
+
+
+def egress_names(config: Configuration) -> list[str]:
+    """Every name outside the home Region that the roles' permissions ask for; IAM's first."""
+    home = [endpoint("iam", config.region)[0]]
+    return home + [endpoint(service, region)[0] for region in regions_abroad(config) for service in services_abroad()]
+
+
+def problems(config: Configuration) -> list[str]:
+    """Why the network of this configuration does not reach what its Regions ask for."""
+    if OWN_VPC in config.parameters:
+        return []  # a VPC of one's own has routes that are not known here; the preflight tries them
+    abroad = regions_abroad(config)
+    if config.parameters.get("Profile") == CLOSED and abroad:
+        return [
+            f"parameters.Profile is closed, member_regions has {', '.join(abroad)} beside the home Region: without the NAT gateway "
+            "nothing leads to other Regions; choose Profile: standard, or a VPC of your own with endpoints there"
+        ]
+    length = len(",".join(egress_names(config)))
+    if length > LONGEST_PARAMETER:
+        return [
+            f"member_regions: the names of {len(abroad)} Regions have {length} bytes, a parameter of CloudFormation {LONGEST_PARAMETER}; "
+            "leave Regions without instances out"
+        ]
+    return []
