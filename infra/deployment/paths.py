@@ -139,7 +139,7 @@ class Network:
         return {}
 
     def _to_internet(self, subnet: str) -> bool:
-        nat = self._default_route(subnet).get("NatGatewayId")
+        nat = str(self._default_route(subnet).get("NatGatewayId", ""))
         place = self.resources[nat].properties["SubnetId"] if nat in self.resources else ""
         gateway = self._default_route(place).get("GatewayId")
         attached = {p.get("InternetGatewayId") for _, p in self.of_type("AWS::EC2::VPCGatewayAttachment")}

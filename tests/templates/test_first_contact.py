@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -150,3 +151,13 @@ def test_manifests_can_be_withdrawn_through_the_endpoint() -> None:
     statements = endpoint_of("s3")["PolicyDocument"]["Statement"]
     (deleting,) = [s for s in statements if allows(s, "s3:DeleteObject")]
     assert str(listed(deleting["Resource"])[0]).endswith("/manifest.txt'}"), "nothing but a manifest is ever deleted"
+
+
+def test_descriptions_of_groups_and_rules_have_only_the_characters_that_ec2_takes() -> None:
+    """EC2 API reference, CreateSecurityGroup and IpRange: a-z, A-Z, 0-9, spaces, and ._-:/()#,@[]+=&;{}!$* (no apostrophe)."""
+    texts = [p["GroupDescription"] for _, _, p in of_type("AWS::EC2::SecurityGroup")]
+    for kind in ("Ingress", "Egress"):
+        rules = [r for _, _, p in of_type("AWS::EC2::SecurityGroup") for r in p.get(f"SecurityGroup{kind}", [])]
+        texts += [r["Description"] for r in rules + [p for _, _, p in of_type(f"AWS::EC2::SecurityGroup{kind}")]]
+    assert len(texts) > 12
+    assert not [text for text in texts if not re.fullmatch(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}", text)]
