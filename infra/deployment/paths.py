@@ -21,6 +21,8 @@ ANALYSIS = {"AnalysisSubnet": "AnalysisSecurityGroup"}
 # What the conditions of the endpoints' policies are held against: a caller and a resource of the organization.
 ORGANIZATION_KEYS = ("aws:PrincipalOrgID", "aws:ResourceOrgID")
 ANYWHERE = "0.0.0.0/0"
+# Service authorization reference (prefix of the action) → endpoints and quotas (name of the endpoint), where they differ.
+ENDPOINT_NAMES = {"cloudwatch": "monitoring"}
 HTTPS = 443
 
 
@@ -34,8 +36,9 @@ class Call:
 
     @property
     def service(self) -> str:
-        """Service by IAM's prefix, which is the endpoint's for every service that the product calls."""
-        return self.action.split(":")[0]
+        """Service as its endpoint is named: IAM's prefix, but for CloudWatch."""
+        prefix = self.action.split(":")[0]
+        return ENDPOINT_NAMES.get(prefix, prefix)
 
 
 @dataclass(frozen=True)
