@@ -6,8 +6,13 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+from lab.emulator.contract import notes as answers
+from lab.emulator.contract.notes import VARIABLE
 
 for _name in [n for n in os.environ if n.startswith(("AWS_", "AIRFLOW__FORENSICS__"))]:
     del os.environ[_name]
@@ -16,6 +21,11 @@ os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.d
 # Airflow reads its home when it is imported, which is before any fixture runs.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="forensics-tests-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+# Every lab that a test starts notes here what is wrong with its answers (lab/emulator/contract). Workers, and sessions that a test
+# starts, use the folder of the session that judges it.
+_JUDGES = VARIABLE not in os.environ
+ANSWERS = os.environ.setdefault(VARIABLE, tempfile.mkdtemp(prefix="forensics-tests-answers-"))
 
 ENVIRONMENT = {
     "AIRFLOW__FORENSICS__FORENSIC_ACCOUNT_ID": "222233334444",
@@ -53,10 +63,24 @@ def pytest_make_collect_report(collector: pytest.Collector) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Leave Hypothesis' summary out where no test used it: its plugin would import it only to say nothing."""
+    """Fail the session for a wrong answer of the lab, and leave out Hypothesis' summary where no test used it.
+
+    Its plugin would import it only to say nothing.
+    """
     plugins = session.config.pluginmanager
+    if _JUDGES and answers.report(Path(ANSWERS))[1]:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if "hypothesis" not in sys.modules and plugins.hasplugin("hypothesispytest"):
         plugins.unregister(name="hypothesispytest")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name the answers of the lab that are not as botocore's models have them."""
+    problems = answers.report(Path(ANSWERS))[1] if _JUDGES else []
+    if problems:
+        terminalreporter.section("the lab answered otherwise than AWS (botocore's models, documented error codes)")
+        for problem in problems:
+            terminalreporter.line(str(problem))
 
 
 @pytest.fixture

@@ -203,6 +203,11 @@ def _activity(_control: Control, _body: Any, _query: dict[str, str]) -> Any:
     return {"commands": ssm.command_states(), "host_cpu_seconds": cpu_seconds_below(os.getpid())}
 
 
+def _answers(control: Control, _body: Any, _query: dict[str, str]) -> Any:
+    """What the watch over the answers noted (lab/emulator/contract)."""
+    return {"notes": control.recorder.watch.noted() if control.recorder.watch is not None else None}
+
+
 def _mail(_control: Control, _body: Any, _query: dict[str, str]) -> Any:
     return {"mail": list(state.current().mail)}
 
@@ -222,6 +227,7 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("DELETE", "/_lab/calls"): _clear_calls,
     ("GET", "/_lab/mail"): _mail,
     ("GET", "/_lab/activity"): _activity,
+    ("GET", "/_lab/answers"): _answers,
     ("POST", "/_lab/clock"): _advance_clock,
     ("GET", "/_lab/iam"): _iam,
     ("POST", "/_lab/iam"): _set_iam,

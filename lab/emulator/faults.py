@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
+from lab.emulator.contract import answers, watch
 from lab.emulator.judgement import Judgement, Silence
 from lab.emulator.network import silence
 from lab.emulator.patches import accounts, state
@@ -124,6 +125,7 @@ class Gateway:
 
     def __init__(self, app: Wsgi, *, control: Wsgi) -> None:
         self._app = app
+        self.watch = watch.of_environment()
         self._control = control
         self._lock = threading.Lock()
         self._rules: list[FaultRule] = []
@@ -160,7 +162,39 @@ class Gateway:
                 call.status = 501
                 self.calls.append(call)
                 return _answer(start_response, status=501, body=refusal, content_type="text/xml", code="NotImplemented")
-        return self._record(environ, start_response, call=call, body=body)
+        if self.watch is None:
+            return self._record(environ, start_response, call=call, body=body)
+        headers: list[tuple[str, str]] = []
+
+        def started(status: str, given: Any, *rest: Any) -> Any:
+            headers[:] = given
+            return start_response(status, given, *rest)
+
+        answer = self._record(environ, started, call=call, body=body)
+        # what a fault rule answers is a test's own, and silence (no status) is no answer
+        return (
+            answer
+            if call.fault or not call.status
+            else self._watched(answer, headers, call=call, environ=environ, body=body)
+        )
+
+    def _watched(
+        self, answer: Iterable[bytes], headers: list[tuple[str, str]], *, call: Call, environ: Environ, body: bytes
+    ) -> Iterable[bytes]:
+        """The answer, after it was held against the model of its operation (lab/emulator/contract)."""
+        assert self.watch is not None
+        try:
+            whole = b"".join(answer)
+        finally:
+            close = getattr(answer, "close", None)
+            if close is not None:
+                close()
+        version = ""
+        if call.service == "elasticloadbalancing":
+            version = "".join(parse_qs(body.decode("utf-8", "replace")).get("Version", []))
+        client = answers.client_name(call.service, version=version)
+        self.watch.answered(client, call.action, status=call.status, headers=headers, body=whole)
+        return [whole]
 
     def _record(
         self, environ: Environ, start_response: Callable[..., Any], *, call: Call, body: bytes

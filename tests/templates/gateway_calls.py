@@ -69,13 +69,31 @@ def calls() -> dict[str, str]:
     return found
 
 
-def _calls_in(node: ast.AST, *, clients: dict[str, str]) -> Iterator[tuple[str, str, int]]:
+# Two clients have one prefix in IAM.
+CLIENT_NAMES = {"ElasticLoadBalancingClient": "elb", "ElasticLoadBalancingv2Client": "elbv2"}
+
+
+def operations() -> dict[tuple[str, str], str]:
+    """(boto3's client, method) → the first place that calls it."""
+    names = CLIENTS | CLIENT_NAMES
+    found: dict[tuple[str, str], str] = {("sts", "assume_role"): "session.py: assume"}
+    for service, methods in ALLOWED.items():
+        found |= {(service, method): "call_runner.py: ALLOWED" for method in methods}
+    for file in sorted(GATEWAYS.rglob("*.py")):
+        for service, method, line in _calls_in(ast.parse(file.read_text("utf-8")), clients={}, names=names):
+            found.setdefault((service, method), f"{file.name}:{line}")
+    return found
+
+
+def _calls_in(
+    node: ast.AST, *, clients: dict[str, str], names: dict[str, str] = CLIENTS
+) -> Iterator[tuple[str, str, int]]:
     """Service, method and line of each call on a client; ``clients`` are the names that hold one, by their annotation."""
-    known = clients | (_held_by(node) if isinstance(node, ast.ClassDef) else {})
-    known |= _arguments(node) if isinstance(node, ast.FunctionDef) else {}
+    known = clients | (_held_by(node, names) if isinstance(node, ast.ClassDef) else {})
+    known |= _arguments(node, names) if isinstance(node, ast.FunctionDef) else {}
     for child in ast.iter_child_nodes(node):
         known |= _local(child, known)
-        yield from _calls_in(child, clients=known)
+        yield from _calls_in(child, clients=known, names=names)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         service = known.get(ast.unparse(node.func.value), "")
         yield from ((service, method, node.lineno) for method in _methods(node.func.attr, node.args) if service)
@@ -95,24 +113,24 @@ def _methods(method: str, arguments: list[ast.expr]) -> list[str]:
     return [] if method in NOT_CALLS else [method]
 
 
-def _client(annotation: ast.expr | None) -> str | None:
-    names = re.findall(r"\b\w+Client\b", ast.unparse(annotation)) if annotation else []
-    return next((CLIENTS[name] for name in names if name in CLIENTS), None)
+def _client(annotation: ast.expr | None, names: dict[str, str]) -> str | None:
+    types = re.findall(r"\b\w+Client\b", ast.unparse(annotation)) if annotation else []
+    return next((names[name] for name in types if name in names), None)
 
 
-def _arguments(function: ast.FunctionDef) -> dict[str, str]:
+def _arguments(function: ast.FunctionDef, names: dict[str, str]) -> dict[str, str]:
     given = [*function.args.args, *function.args.kwonlyargs]
-    return {a.arg: service for a in given if (service := _client(a.annotation))}
+    return {a.arg: service for a in given if (service := _client(a.annotation, names))}
 
 
-def _held_by(owner: ast.ClassDef) -> dict[str, str]:
+def _held_by(owner: ast.ClassDef, names: dict[str, str]) -> dict[str, str]:
     """Attributes of a class that hold a client, from the annotations of its fields and of ``__init__``."""
     held = {}
     for item in owner.body:
-        if isinstance(item, ast.AnnAssign) and (service := _client(item.annotation)):
+        if isinstance(item, ast.AnnAssign) and (service := _client(item.annotation, names)):
             held[f"self.{ast.unparse(item.target)}"] = service
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            given = _arguments(item)
+            given = _arguments(item, names)
             for line in ast.walk(item):
                 if isinstance(line, ast.Assign) and isinstance(line.value, ast.Name) and line.value.id in given:
                     held[ast.unparse(line.targets[0])] = given[line.value.id]

@@ -7,6 +7,7 @@ import importlib
 # in this order: later patches wrap what earlier ones have put in place
 PATCHES = (
     "speed",
+    "json_answers",
     "accounts",
     "sqs",
     "ec2_network",

@@ -33,7 +33,17 @@ def _create_image(original: Callable[..., Any]) -> Callable[..., Any]:
     return create_image
 
 
+def _initialise(original: Callable[..., None]) -> Callable[..., None]:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        # stock moto calls the device's type by the volume's
+        self.root_device_type = "ebs" if self.root_device_type == "standard" else self.root_device_type
+
+    return __init__
+
+
 def apply() -> None:
     """Install the patch."""
     add(Ami, "state", property(_get_state, _set_state))
+    replace(Ami, "__init__", _initialise)
     replace(AmiBackend, "create_image", _create_image)

@@ -11,7 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, utils
 from moto.core.exceptions import JsonRESTError
-from moto.kms.models import kms_backends
+from moto.kms.models import Key, kms_backends
 from moto.kms.responses import KmsResponse
 from moto.kms.utils import ECDSAPrivateKey, RSAPrivateKey
 
@@ -77,6 +77,15 @@ def _with_arn(original: Callable[[Any], str]) -> Callable[[Any], str]:
     return get_public_key
 
 
+def _with_defaults(original: Callable[..., None]) -> Callable[..., None]:
+    def __init__(self: Any, policy: Any, key_usage: str | None = None, *rest: Any, **named: Any) -> None:
+        # KMS API reference, CreateKey: what is not asked for is a symmetric key for encryption in one Region
+        original(self, policy, key_usage or "ENCRYPT_DECRYPT", *rest, **named)
+        self.multi_region = bool(self.multi_region)
+
+    return __init__
+
+
 def _backend(_original: Any) -> property:
     def kms_backend(self: Any) -> Any:
         try:
@@ -95,6 +104,7 @@ def apply() -> None:
     """Install the patch."""
     replace(RSAPrivateKey, "_RSAPrivateKey__padding_and_hash_algorithm", _rsa_algorithm)
     replace(ECDSAPrivateKey, "_ECDSAPrivateKey__hash_algorithm", _ecdsa_algorithm)
+    replace(Key, "__init__", _with_defaults)
     replace(KmsResponse, "sign", _with_message_type)
     replace(KmsResponse, "verify", _with_message_type)
     replace(KmsResponse, "get_public_key", _with_arn)

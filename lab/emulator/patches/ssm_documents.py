@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from typing import Any
 
 from moto.ssm.exceptions import InvalidDocument, InvalidDocumentVersion, SSMException
-from moto.ssm.models import SimpleSystemManagerBackend, ssm_backends
+from moto.ssm.models import Document, SimpleSystemManagerBackend, ssm_backends
 
 from lab.emulator.patches.patching import replace
 
@@ -49,6 +50,23 @@ class InvalidParameters(SSMException):
 
     def __init__(self, message: str) -> None:
         super().__init__("InvalidParameters", message)
+
+
+# SSM user guide, Command document plugin reference: the platforms on which each plugin runs
+_PLATFORMS = {"aws:runShellScript": ("Linux", "MacOS"), "aws:runPowerShellScript": ("Windows",)}
+
+
+def _platforms(content: dict[str, Any]) -> list[str]:
+    actions = [str(step.get("action")) for step in content.get("mainSteps", []) if isinstance(step, dict)]
+    return list(dict.fromkeys(platform for action in actions for platform in _PLATFORMS.get(action, ())))
+
+
+def _with_platforms(original: Callable[..., None]) -> Callable[..., None]:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        self.platform_types = _platforms(self.content_json)
+
+    return __init__
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,3 +167,4 @@ def apply() -> None:
         return _get_documents
 
     replace(SimpleSystemManagerBackend, "_get_documents", build)
+    replace(Document, "__init__", _with_platforms)
