@@ -11,19 +11,28 @@ UV=.venv-bootstrap/bin/uv
 
 WANTED=" $* "
 
+# Airflow's constraints are written for Python 3.12: their numpy (a need of tests alone) does not exist for 3.11.
+TESTED=$(mktemp)
+trap 'rm -f "$TESTED"' EXIT
+tested() {
+    if [ -f "$CONSTRAINTS" ]; then cat "$CONSTRAINTS"; else curl --fail --silent --show-error --location "$CONSTRAINTS"; fi |
+        sed '/^numpy==/d' >"$TESTED"
+}
+
 lock() { # name, further options
     local name=$1
     shift
     if [ "$WANTED" != "  " ] && [[ "$WANTED" != *" $name "* ]]; then return; fi
     echo "[lock] requirements/$name.lock"
     # no annotations: they would name the place of the constraints file
-    "$UV" pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+    "$UV" pip compile --quiet --system-certs --universal --python-version "${OLDEST:-3.11}" --generate-hashes --no-header --no-annotate \
         ${UPGRADE:+--upgrade} "$@" "requirements/$name.in" -o "requirements/$name.lock"
 }
 
 lock bootstrap
-lock runtime -c "$CONSTRAINTS"
-lock dev -c "$CONSTRAINTS"
+if [[ "${*:-runtime}" =~ runtime|dev ]]; then tested; fi
+lock runtime -c "$TESTED"
+lock dev -c "$TESTED"
 lock toolkit
 lock lint
 lock guard --no-deps
@@ -32,7 +41,7 @@ lock docs
 for file in requirements/mwaa-*.in; do
     name=$(basename "$file" .in)
     published=${MWAA_CONSTRAINTS:-https://raw.githubusercontent.com/apache/airflow/constraints-VERSION/constraints-3.12.txt}
-    lock "$name" -c "${published//VERSION/${name#mwaa-}}"
+    OLDEST=3.12 lock "$name" -c "${published//VERSION/${name#mwaa-}}"
 done
 lock plaso
 echo "[lock] done; 'make setup' installs what has changed"

@@ -1,8 +1,8 @@
 """``make mwaa-check``: would Amazon MWAA take this release? Unpacks it as MWAA does into a clean environment of MWAA's versions.
 
-For each Airflow version: the image's packages (``requirements/mwaa-<version>.lock``), then ``pip install`` of the release's
-requirements.txt without an index, then Airflow's own DAG bag with MWAA's configuration. ``--case`` also plays a whole case against the
-lab with that environment's Airflow and the unpacked release.
+For each Airflow version: the image's packages (``requirements/mwaa-<version>.lock``, which must equal the image's published list), then
+``pip install`` of the release's requirements.txt with the image's own constraints, then Airflow's own DAG bag with MWAA's configuration.
+``--case`` also plays a whole case against the lab with that environment's Airflow, Celery workers and the unpacked release.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.deployment import package, templates
+from infra.deployment import mwaa_image, package, templates
 
 ROOT = templates.ROOT
 # Amazon MWAA user guide, "Quotas": plugins.zip up to 1 GB, requirements.txt up to 32 KB are what reviews accept
 LARGEST_PLUGINS = 1_000_000_000
 LARGEST_REQUIREMENTS = 32_000
-# Options MWAA sets itself and does not let anybody change (user guide, "Airflow configuration options", blocked ones).
+# Options MWAA sets itself and does not let anybody change (user guide, "Airflow configuration options", blocked ones; its image's code).
 BLOCKED = re.compile(
-    r"^(database\.|logging\.remote|core\.(executor|dags_folder|plugins_folder|fernet_key)|webserver\.secret_key|celery\.broker)"
+    r"^(database\.|logging\.remote|core\.(dags_folder|plugins_folder|fernet_key)|webserver\.secret_key|celery\.broker|metrics\.)"
 )
 
 
@@ -81,16 +81,11 @@ def refused(release: Path) -> list[str]:
             wrong.append(f"requirements.txt: {line!r} is not pinned by version and digest")
         if re.match(r"^apache-airflow==", line):
             wrong.append("requirements.txt replaces Airflow itself")
-    return wrong + [f"mwaa.yaml sets {name}, which MWAA keeps to itself" for name in options() if BLOCKED.match(name)]
-
-
-def options() -> dict[str, str]:
-    """The configuration options of the MWAA template; intrinsic functions as their names."""
-    resource = templates.committed()["mwaa"]["Resources"]["Environment"]["Properties"]
-    return {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in resource["AirflowConfigurationOptions"].items()
-    }
+    return wrong + [
+        f"mwaa.yaml sets {name}, which MWAA keeps to itself"
+        for name, value in mwaa_image.options().items()
+        if BLOCKED.match(name) or mwaa_image.FORCED.get(mwaa_image.variable(name), value) != value
+    ]
 
 
 def environment(version: str) -> Path:
@@ -127,12 +122,13 @@ def unpack(release: Path, home: Path) -> Unpacked:
     return made
 
 
-def install(python: Path, unpacked: Unpacked) -> list[str]:
+def install(python: Path, unpacked: Unpacked, *, version: str) -> list[str]:
     """Install the requirements as MWAA does; returns what that changed in the image's own packages (nothing may)."""
     before = _packages(python)
     pip = str(ROOT / ".venv-bootstrap" / "bin" / "python")
-    _run([pip, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-          "--requirement", str(unpacked.requirements)], what="pip install -r requirements.txt")  # fmt: skip
+    _run([pip, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check",
+          "--constraint", str(mwaa_image.essential_constraints(version)), "-r", str(unpacked.requirements)],
+         what="pip install -r requirements.txt")  # fmt: skip
     after = _packages(python)
     return [
         f"requirements.txt changes {name} of MWAA's image: {before[name]} → {after.get(name)}"
@@ -148,21 +144,17 @@ def _packages(python: Path) -> dict[str, str]:
 
 def airflow_variables(unpacked: Unpacked) -> dict[str, str]:
     """What MWAA sets, and the template's options as MWAA hands them to Airflow."""
-    set_by_mwaa = {
+    given = mwaa_image.options()
+    return {
+        **mwaa_image.settings({mwaa_image.variable(name): value for name, value in given.items()}),
         "AIRFLOW_HOME": str(unpacked.home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(unpacked.dags),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(unpacked.plugins),
-        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "PYTHONPATH": str(unpacked.plugins),
         "AWS_DEFAULT_REGION": "eu-central-1",
         "AWS_EC2_METADATA_DISABLED": "true",
-        "CHECK_OPTIONS": json.dumps(sorted(options())),
+        "CHECK_OPTIONS": json.dumps(sorted(given)),
     }
-    for name, value in options().items():
-        section, option = name.split(".", 1)
-        set_by_mwaa[f"AIRFLOW__{section}__{option}".upper()] = value
-    return set_by_mwaa
 
 
 def inspect(python: Path, unpacked: Unpacked) -> dict[str, Any]:
@@ -185,6 +177,8 @@ def judge(found: dict[str, Any], unpacked: Unpacked, *, version: str) -> list[st
         wrong.append(f"the package was imported from {found['product']}, not from the release")
     if "forensics" not in found["plugins"]:
         wrong.append("Airflow did not load the UI plugin")
+    if found["auth_manager"] != "FabAuthManager":
+        wrong.append(f"the auth manager is {found['auth_manager']}, on MWAA it is FabAuthManager")
     return wrong + [
         f"Airflow {version} has no option {name}, which mwaa.yaml sets" for name in found["unknown_options"]
     ]
@@ -194,6 +188,7 @@ def play(python: Path, unpacked: Unpacked, *, state: Path) -> None:
     """A whole case with this Airflow and the unpacked release, against the lab. Raises :class:`CheckError`."""
     env = {
         **os.environ,
+        "LAB_EXECUTOR": "celery",
         "LAB_AIRFLOW_PYTHON": str(python),
         "LAB_DAGS": str(unpacked.dags),
         "LAB_PLUGINS": str(unpacked.plugins),
@@ -215,7 +210,10 @@ def check(release: Path, version: str, *, case: bool) -> list[str]:
     python = environment(version)
     with tempfile.TemporaryDirectory(prefix="mwaa-") as made:
         unpacked = unpack(release, Path(made))
-        wrong = install(python, unpacked)
+        wrong = [
+            f"requirements/mwaa-{version}.lock is not MWAA's image: {text}" for text in mwaa_image.differences(version)
+        ]
+        wrong += install(python, unpacked, version=version)
         found = inspect(python, unpacked)
         wrong += judge(found, unpacked, version=version)
         if not wrong and case:

@@ -39,6 +39,13 @@ def plugins() -> list[str]:
     return [str(plugin.name) for plugin in found]
 
 
+def auth_manager() -> str:
+    """Class of the auth manager that the API server would use."""
+    from airflow.configuration import conf
+
+    return str(conf.getimport("core", "auth_manager").__name__)
+
+
 def main() -> int:
     """Print the findings as one JSON line."""
     found = bag()
@@ -53,6 +60,7 @@ def main() -> int:
                 "errors": {Path(k).name: v for k, v in found.import_errors.items()},
                 "product": str(Path(str(forensics.__path__[0])).resolve()),
                 "plugins": plugins(),
+                "auth_manager": auth_manager(),
                 "unknown_options": unknown_options(),
             }
         )

@@ -22,7 +22,7 @@ from infra.deployment import archives, templates
 
 ROOT = templates.ROOT
 DIST = ROOT / "dist"
-# MWAA's image (Airflow 3.2.1 and 3.3.1) runs this Python; wheels are for it.
+# MWAA's images run this Python; wheels are for it.
 MWAA_PYTHON = "3.12"
 AIRFLOW_VERSIONS = ("3.2.1", "3.3.1")
 # Where MWAA unpacks plugins.zip (Amazon MWAA user guide, "Installing custom plugins"); there is no internet to install from.

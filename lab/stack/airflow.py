@@ -13,6 +13,7 @@ import os
 import secrets
 from pathlib import Path
 
+from infra.deployment import mwaa_image
 from lab.accounts import FORENSIC_ACCOUNT, REGION, ROOT_SECRET, root_access_key
 from lab.paths import ROOT, write_private
 
@@ -20,35 +21,25 @@ USER = "admin"
 # Who asked for a release may not approve it: a second person of the lab, with the same password.
 APPROVER = "approver"
 
-# The settings of every Airflow process of the lab, wherever it runs (this machine or compose). Why the tuned
-# values: a case is many short tasks, so the scheduler must not sleep, and dead processes must be noticed
-# within seconds.
+# Where the lab differs from the template's options, and why: one machine with two cores runs all of Airflow, AWS and the instances, so
+# that a living process may be silent for longer than MWAA's ever is.
+ONE_MACHINE = {
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "45",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "90",
+}
+# The settings of every Airflow process of the lab, wherever it runs (this machine or compose): the options of the MWAA template (why these
+# values: docs/configuration.md), and what MWAA brings itself or the lab alone needs.
 SETTINGS = {
+    **mwaa_image.airflow_options(),
+    **ONE_MACHINE,
     "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
     "AIRFLOW__CORE__PARALLELISM": "8",
-    "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
-    "AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG": "64",
-    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__CORE__LAZY_LOAD_PLUGINS": "False",
-    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     "AIRFLOW__CORE__DEFAULT_TIMEZONE": "utc",
     "AIRFLOW__CORE__AUTH_MANAGER": ("airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"),
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin,{APPROVER}:admin",
     "AIRFLOW__API__EXPOSE_CONFIG": "False",
     "AIRFLOW__API__WORKERS": "1",
     "AIRFLOW__API__AUTO_REFRESH_INTERVAL": "1",
-    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-    "AIRFLOW__SCHEDULER__MAX_TIS_PER_QUERY": "64",
-    "AIRFLOW__SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE": "60",
-    "AIRFLOW__SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": "60",
-    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "45",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "90",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",
-    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
-    "AIRFLOW__TRIGGERER__MAX_TRIGGER_TO_SELECT_PER_LOOP": "500",
-    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
     "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
     # An edited file is parsed at its next refresh; unchanged ones cost the two cores nothing.

@@ -9,7 +9,7 @@ from unittest.mock import create_autospec
 
 import pytest
 from airflow.providers.standard.operators import hitl
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput, TaskDeferred
 
 from forensics.case.recorder import CaseRecorder
 from forensics.containment.operators import ISOLATE, REFUSE, IsolateTargetOperator, PlanContainmentOperator
@@ -94,8 +94,15 @@ def plan_release(case_id: str, **arguments: str) -> PlanReleaseOperator:
 
 
 def deferred(step: Any) -> TaskDeferred:
-    """Execute until it waits."""
+    """Execute until it waits for AWS."""
     with pytest.raises(TaskDeferred) as caught:
+        step.execute(context(step))
+    return caught.value
+
+
+def waits_for_a_person(step: Any) -> TaskAwaitingInput:
+    """Execute until it has asked a person; no trigger and no triggerer take part in that."""
+    with pytest.raises(TaskAwaitingInput) as caught:
         step.execute(context(step))
     return caught.value
 
@@ -169,7 +176,7 @@ def test_plan_isolate_and_release_with_two_persons(lab: SmallLab, target: str, a
     assert actions.index(CustodyAction.RESTORE_POINT_TAKEN) < actions.index(CustodyAction.TARGET_CONTAINED)
 
     release = plan_release(case_id, reason="false alarm", requester="alice")
-    deferred(release)
+    waits_for_a_person(release)
     assert asked.call_count == 1 and "Release" in asked.call_args.kwargs["subject"]
     with pytest.raises(AirflowSkipException, match="alice requested it and may not approve"):
         release.execute_complete(context(release), answer(RELEASE, user="alice"))
@@ -177,7 +184,7 @@ def test_plan_isolate_and_release_with_two_persons(lab: SmallLab, target: str, a
         perform(ReleaseTargetOperator(task_id="release_target"), case_id=case_id)
     assert groups_of(lab, target) == [[result["group_id"]]]
 
-    deferred(release)
+    waits_for_a_person(release)
     release.execute_complete(context(release), answer(RELEASE))
     done = perform(ReleaseTargetOperator(task_id="release_target"), case_id=case_id)
     assert done["outcome"] == "DONE" and groups_of(lab, target) == before
@@ -195,7 +202,7 @@ def test_a_release_that_nobody_approves_changes_nothing(lab: SmallLab, target: s
     only_shown = plan_release(case_id, show_only="True")
     with pytest.raises(AirflowSkipException, match="dry run"):
         only_shown.execute(context(only_shown))
-    deferred(release)
+    waits_for_a_person(release)
     with pytest.raises(AirflowSkipException, match="nobody answered"):
         release.execute_complete(context(release), answer(KEEP, user=None))
     assert groups_of(lab, target) == contained
@@ -226,7 +233,7 @@ def test_approval_isolation_waits_and_acquisition_does_not(
     case_id = opened(lab, target)
     before = groups_of(lab, target)
     step = plan_step(case_id)
-    deferred(step)
+    waits_for_a_person(step)
     assert "isolation" in asked.call_args.kwargs["body"]
     with pytest.raises(AirflowSkipException, match="waits for a person"):
         isolate(case_id)
@@ -249,7 +256,7 @@ def test_approval_that_is_refused_leaves_the_target_and_says_so(
     case_id = opened(lab, target)
     before = groups_of(lab, target)
     step = plan_step(case_id)
-    deferred(step)
+    waits_for_a_person(step)
     assert step.execute_complete(context(step), answer(option, user=user))["approved"] is False
     with pytest.raises(AirflowSkipException, match="not approved"):
         isolate(case_id)
@@ -274,7 +281,7 @@ def test_approval_is_asked_for_an_isolation_that_a_later_finding_brought(
         isolate(case_id)
     assert groups_of(lab, target) == before
     again = plan_step(case_id)
-    deferred(again)
+    waits_for_a_person(again)
     assert "cap of 0 isolations" in asked.call_args.kwargs["body"]
     assert again.execute_complete(context(again), answer(ISOLATE))["outcome"] == "DONE"
 
@@ -285,7 +292,7 @@ def test_approval_does_not_cover_a_plan_that_changed(
 ) -> None:
     case_id = opened(lab, target)
     step = plan_step(case_id)
-    deferred(step)
+    waits_for_a_person(step)
     with pytest.raises(TaskDeferred):
         step.execute_complete(context(step), answer(ISOLATE))
     member = lab.client("ec2", "member")
@@ -343,7 +350,7 @@ def test_a_call_that_would_be_refused_is_announced_before_anybody_is_asked(
     rule = {"service": "ec2", "action": "ModifyInstanceMetadataOptions", "match": "DryRun=true"}
     lab.control("faults", [{**rule, "code": "UnauthorizedOperation", "status": 403}])
     try:
-        deferred(plan_step(case_id))
+        waits_for_a_person(plan_step(case_id))
     finally:
         lab.control("faults", [])
     answers = recorder(case_id).view().plan_preflight
@@ -454,7 +461,7 @@ def test_after_approval_a_failed_try_is_completed_by_the_retry_of_the_same_task(
 ) -> None:
     case_id = opened(lab, target)
     step = plan_step(case_id)
-    deferred(step)
+    waits_for_a_person(step)
     with pytest.raises(AirflowSkipException, match="waits for a person"):
         isolate(case_id)
     lab.control(

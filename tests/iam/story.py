@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.exceptions import TaskAwaitingInput, TaskDeferred
 
 from forensics.aws.hook import ForensicsHook
 from forensics.case.audit_operators import AuditCaseOperator
@@ -300,7 +300,7 @@ class Story:
             step = plan_release(self.cases[name], reason="false alarm", requester="alice")
             try:
                 step.execute(context(step))
-            except TaskDeferred:
+            except TaskAwaitingInput:
                 step.execute_complete(context(step), answer(RELEASE))
                 return
             msg = "the release did not ask for approval"

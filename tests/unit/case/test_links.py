@@ -65,7 +65,7 @@ def test_without_the_setting_a_link_is_a_path_below_airflows_own(
 def test_the_tasks_of_the_real_dags_keep_their_links_through_serialisation() -> None:
     from airflow.dag_processing.dagbag import DagBag
 
-    bag = DagBag(dag_folder=DAGS, include_examples=False)
+    bag = DagBag(dag_folder=DAGS)
     assert bag.import_errors == {}
     links = {
         (dag_id, task.task_id): {link.name: link.xcom_key for link in task.operator_extra_links}

@@ -8,7 +8,7 @@ from unittest.mock import create_autospec
 
 import pytest
 from airflow.providers.standard.operators import hitl
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput, TaskDeferred
 
 from forensics import case_keys
 from forensics.containment.operators import ISOLATE, REFUSE, IsolateTargetOperator, PlanContainmentOperator
@@ -54,8 +54,15 @@ def plan_step() -> PlanContainmentOperator:
 
 
 def deferred(step: Any) -> TaskDeferred:
-    """Execute until it waits."""
+    """Execute until it waits for AWS."""
     with pytest.raises(TaskDeferred) as caught:
+        step.execute(run_context())
+    return caught.value
+
+
+def waits_for_a_person(step: Any) -> TaskAwaitingInput:
+    """Execute until it has asked a person; no trigger and no triggerer take part in that."""
+    with pytest.raises(TaskAwaitingInput) as caught:
         step.execute(run_context())
     return caught.value
 
@@ -157,7 +164,7 @@ def test_where_isolation_is_not_possible_there_is_nothing_to_plan(airflow_side: 
 def test_a_person_is_asked_with_the_policys_default(airflow_side: World, asked: Any, default: str, option: str) -> None:
     require_approval(airflow_side)
     airflow_side.settings = airflow_side.settings.model_copy(update={"approval_default": default})
-    wait = deferred(plan_step())
+    wait = waits_for_a_person(plan_step())
     assert wait.method_name == "execute_complete"
     detail = asked.call_args.kwargs
     assert detail["defaults"] == [option] and "You are asked because production" in detail["body"]
@@ -168,7 +175,7 @@ def test_a_person_is_asked_with_the_policys_default(airflow_side: World, asked: 
 def test_an_approved_plan_is_isolated_when_the_capture_has_ended(airflow_side: World, asked: Any) -> None:
     require_approval(airflow_side)
     step = plan_step()
-    deferred(step)
+    waits_for_a_person(step)
     with pytest.raises(AirflowSkipException):
         isolate()
     assert step.execute_complete(run_context(), answer(ISOLATE))["outcome"] == "DONE"
@@ -179,7 +186,7 @@ def test_an_approved_plan_is_isolated_when_the_capture_has_ended(airflow_side: W
 def test_an_approval_before_the_capture_has_ended_watches_the_deadline(airflow_side: World, asked: Any) -> None:
     require_approval(airflow_side)
     step = plan_step()
-    deferred(step)
+    waits_for_a_person(step)
     with pytest.raises(TaskDeferred) as caught:
         step.execute_complete(run_context(), answer(ISOLATE))
     assert isinstance(caught.value.trigger, ContainmentWatchTrigger)
@@ -189,7 +196,7 @@ def test_an_approval_before_the_capture_has_ended_watches_the_deadline(airflow_s
 def test_a_refused_plan_ends_the_task(airflow_side: World, asked: Any) -> None:
     require_approval(airflow_side)
     step = plan_step()
-    deferred(step)
+    waits_for_a_person(step)
     assert step.execute_complete(run_context(), answer(REFUSE))["approved"] is False
     with pytest.raises(AirflowSkipException, match="not approved: refused by bob"):
         isolate()

@@ -14,7 +14,7 @@ from forensics.containment.release_operators import KEEP, RELEASE, PlanReleaseOp
 from forensics.models.containment import Approval, ReleasePlan
 from tests.unit.builders import CASE_ID
 from tests.unit.containment.case_world import World
-from tests.unit.containment.test_operators import answer, asked, deferred, isolate, run_context
+from tests.unit.containment.test_operators import answer, asked, isolate, run_context, waits_for_a_person
 
 __all__ = ["asked"]
 
@@ -41,7 +41,7 @@ def contained(airflow_side: World) -> World:
 
 def test_a_release_takes_a_second_person(contained: World, asked: Any) -> None:
     step = plan_release()
-    deferred(step)
+    waits_for_a_person(step)
     detail = asked.call_args.kwargs
     assert detail["defaults"] == [KEEP] and "requested by alice: false alarm" in detail["body"]
     assert contained.phases == ["release"]
@@ -49,7 +49,7 @@ def test_a_release_takes_a_second_person(contained: World, asked: Any) -> None:
         step.execute_complete(run_context(), answer(RELEASE, user="alice"))
     with pytest.raises(AirflowFailException, match="there is no approval of this release"):
         release()
-    deferred(step)
+    waits_for_a_person(step)
     approved = step.execute_complete(run_context(), answer(RELEASE))
     assert approved["approved_by"] == "bob" and contained.account.calls == []
     done = release()
@@ -60,7 +60,7 @@ def test_a_release_takes_a_second_person(contained: World, asked: Any) -> None:
 
 def test_nobodys_answer_keeps_the_target_contained(contained: World, asked: Any) -> None:
     step = plan_release()
-    deferred(step)
+    waits_for_a_person(step)
     with pytest.raises(AirflowSkipException, match="stays contained: nobody answered in time"):
         step.execute_complete(run_context(), answer(KEEP, user=None))
     approval = contained.recorder.get(case_keys.RELEASE_APPROVAL, Approval)
@@ -75,7 +75,7 @@ def test_a_dry_run_shows_the_calls_and_asks_nobody(contained: World, asked: Any)
 
 def test_a_target_that_changed_after_the_approval_is_refused(contained: World, asked: Any) -> None:
     step = plan_release()
-    deferred(step)
+    waits_for_a_person(step)
     step.execute_complete(run_context(), answer(RELEASE))
     known = contained.recorder.get(case_keys.RELEASE_PLAN, ReleasePlan)
     assert known is not None
@@ -88,7 +88,7 @@ def test_a_target_that_changed_after_the_approval_is_refused(contained: World, a
 
 def test_a_release_that_fails_says_what_to_do(contained: World, asked: Any) -> None:
     step = plan_release()
-    deferred(step)
+    waits_for_a_person(step)
     step.execute_complete(run_context(), answer(RELEASE))
     contained.account.refused = {"exit_standby"}
     with pytest.raises(AirflowFailException, match="fix the cause and clear the task: it continues where it stopped"):

@@ -15,4 +15,4 @@ def bag() -> Any:
     """The DAG bag."""
     from airflow.dag_processing.dagbag import DagBag
 
-    return DagBag(dag_folder=DAGS, include_examples=False, load_op_links=False)
+    return DagBag(dag_folder=DAGS, load_op_links=False)

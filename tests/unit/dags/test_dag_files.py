@@ -55,7 +55,7 @@ def test_loading_the_files_again_gives_the_same_versions(bag: Any) -> None:
     from airflow.serialization.serialized_objects import DagSerialization
 
     time.sleep(0.01)
-    again = DagBag(dag_folder=DAGS, include_examples=False, load_op_links=False)
+    again = DagBag(dag_folder=DAGS, load_op_links=False)
     for name, dag in bag.dags.items():
         assert DagSerialization.to_dict(dag) == DagSerialization.to_dict(again.dags[name]), name
 
