@@ -197,4 +197,10 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, the instance costs money until `orphan_reaper` removes it. "
         "Clearing is safe."
     ),
+    # ------------------------------------------------------------------ forensic_pulse
+    "measure_pulse": (
+        "Waits for some seconds in the triggerer, as the steps of a case do, and logs when the wait came back and which runs have not started. "
+        "When it fails, waits do not come back: no step that waits for AWS continues until the triggerer works again. "
+        "Clearing is safe: it waits once more."
+    ),
 }

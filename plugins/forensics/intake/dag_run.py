@@ -41,7 +41,16 @@ def trigger_run(dag_id: str, *, run_id: str, conf: Mapping[str, str], note: str 
 
 def active_runs(dag_id: str) -> int:
     """How many runs of a DAG are queued or running."""
-    question = GetDRCount(dag_id=dag_id, states=["queued", "running"])
+    return _count(dag_id, ["queued", "running"])
+
+
+def queued_runs(dag_id: str) -> int:
+    """How many runs of a DAG have not started: it is paused, at its limit of runs, or the scheduler does not get to it."""
+    return _count(dag_id, ["queued"])
+
+
+def _count(dag_id: str, states: list[str]) -> int:
+    question = GetDRCount(dag_id=dag_id, states=states)
     try:
         answer = task_runner.SUPERVISOR_COMMS.send(question)
     except AirflowRuntimeError as error:

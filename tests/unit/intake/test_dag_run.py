@@ -11,7 +11,7 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import DRCount, ErrorResponse, OKResponse
 
 from forensics.errors import ForensicsError
-from forensics.intake.dag_run import active_runs, trigger_run
+from forensics.intake.dag_run import active_runs, queued_runs, trigger_run
 
 
 @dataclass
@@ -75,3 +75,10 @@ def test_runs_that_cannot_be_counted_are_an_error(supervisor: Supervisor, answer
     supervisor.answer = answer
     with pytest.raises(ForensicsError, match="could not be counted"):
         active_runs("forensic_case")
+
+
+def test_queued_runs_are_those_that_have_not_started(supervisor: Supervisor) -> None:
+    supervisor.answer = DRCount(count=2)
+    assert queued_runs("forensic_case") == 2
+    (message,) = supervisor.sent
+    assert (message.dag_id, message.states) == ("forensic_case", ["queued"])

@@ -1,0 +1,36 @@
+"""Pulse of the pipeline.
+
+Every five minutes one short wait goes through scheduler, worker and triggerer, as every wait of a case does. Its log says
+when it came back, and which runs of cases, extensions and releases have not started. Two alarms count these lines:
+`forensics-triggerer-silent` (no wait comes back) and `forensics-runs-wait` (runs do not start).
+
+**Triage notes**: red or still deferred after a minute? Waits do not come back: see the runbook `triggerer-silent`. Cases
+that wait lose nothing meanwhile, but nothing of them continues.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG
+
+from forensics.intake.pulse_operators import PulseOperator
+from forensics.task_docs import TASKS
+
+with DAG(
+    dag_id="forensic_pulse",
+    dag_display_name="Forensic pulse",
+    description="Show that waits come back and that runs start",
+    schedule="*/5 * * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    tags=["forensics", "upkeep"],
+    doc_md=__doc__,
+    default_args={"owner": "forensics", "retries": 1, "retry_delay": timedelta(seconds=2)},
+):
+    PulseOperator(
+        task_id="measure_pulse",
+        doc_md=TASKS["measure_pulse"],
+        watched=["forensic_case", "forensic_extension", "forensic_release"],
+    )
