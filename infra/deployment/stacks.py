@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.deployment import settings, templates
+from infra.deployment import reach, settings, templates
 from infra.deployment.plan import Source, Step
 from infra.deployment.stack_states import STATES, Readiness
 
@@ -149,7 +149,8 @@ class Deployment:
         bucket, prefix = self.outputs.get("ReleaseBucket"), self.made.get("ReleasePrefix")
         if not (bucket and prefix):
             raise self._failed(step, "the template is too large to be given directly and no release is uploaded")
-        return {"TemplateURL": f"https://{bucket}.s3.amazonaws.com/{prefix}/{RELEASE_FOLDER}/{step.template}.yaml"}
+        host, _ = reach.endpoint("s3", step.region)
+        return {"TemplateURL": f"https://{bucket}.{host}/{prefix}/{RELEASE_FOLDER}/{step.template}.yaml"}
 
     def _settled(self, client: Any, step: Step, name: str) -> dict[str, Any] | None:
         """The change set when it is ready; None when it would change nothing."""

@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from forensics.models.evidence import EvidenceKind
 from forensics.models.finding import Finding
+from forensics.partitions import arn, global_arn
 
 TAG_CASE = "forensics:case"
 TAG_SOURCE = "forensics:source"
@@ -63,14 +64,19 @@ def artifact_key(case_id: str, *, tool: str, item: str, name: str) -> str:
     return f"{case_prefix(case_id)}artifacts/{tool}/{item}/{name}"
 
 
-def role_arn(account_id: str, name: str) -> str:
-    """ARN of an IAM role without a path."""
-    return f"arn:aws:iam::{account_id}:role/{name}"
+def role_arn(account_id: str, name: str, *, region: str) -> str:
+    """ARN of an IAM role without a path, in the partition of a Region."""
+    return global_arn("iam", f"role/{name}", region=region, account=account_id)
 
 
 def instance_arn(account_id: str, region: str, instance_id: str) -> str:
     """ARN of an EC2 instance."""
-    return f"arn:aws:ec2:{region}:{account_id}:instance/{instance_id}"
+    return arn("ec2", f"instance/{instance_id}", region=region, account=account_id)
+
+
+def snapshot_arn(account_id: str, region: str, snapshot_id: str) -> str:
+    """ARN of an EBS snapshot, with the account that owns it."""
+    return arn("ec2", f"snapshot/{snapshot_id}", region=region, account=account_id)
 
 
 def session_name(case_id: str, phase: str) -> str:

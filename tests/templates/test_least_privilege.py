@@ -19,7 +19,7 @@ KEY = f"arn:aws:kms:{REGION}:{FORENSIC}:key/evidence"
 NAMES = {
     "RolePrefix": "forensics-", "ForensicAccountId": FORENSIC, "OrganizationId": ORGANIZATION, "EvidenceBucketArn": BUCKET,
     "EvidenceKeyArn": KEY, "LandingBucketArn": "arn:aws:s3:::forensics-landing", "AnalysisSubnetId": "subnet-1",
-    "AnalysisSecurityGroupId": "sg-analysis", "AWS::Partition": "aws", "AWS::Region": REGION,
+    "AnalysisSecurityGroupId": "sg-analysis", "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com", "AWS::Region": REGION,
 }  # fmt: skip
 ROLES = {
     "triage": ("member-roles", "Triage", MEMBER), "acquire": ("member-roles", "Acquire", MEMBER),

@@ -26,10 +26,15 @@ NO_RESOURCE_LEVEL = {
 AGENT = ("ssmmessages:", "ec2messages:")
 PHASES = ("member-roles", "member-containment", "security-account", "roles-forensic")
 READING = re.compile(r":(Describe|Get|List|Head|Look)")
+# By condition of endpoints.yaml: in every profile, in standard and closed, in closed alone, and with Image Builder in closed.
 INTERFACE_ENDPOINTS = {
-    "ssm", "ssmmessages", "ec2messages", "ec2", "ebs", "kms", "sts", "logs", "monitoring", "sqs", "sns", "events", "secretsmanager",
-    "securityhub", "guardduty", "config", "imagebuilder", "ecr.api", "ecr.dkr", "airflow.api", "airflow.env", "autoscaling",
-    "elasticloadbalancing", "cloudtrail",
+    None: {"ssm", "ssmmessages"},
+    "CarriesEvidence": {"ec2", "ebs", "kms", "sts", "sqs", "logs"},
+    "IsClosed": {
+        "monitoring", "sns", "securityhub", "guardduty", "ecr.api", "ecr.dkr", "airflow.api", "airflow.env", "autoscaling",
+        "elasticloadbalancing", "iam",
+    },
+    "Builds": {"imagebuilder"},
 }  # fmt: skip
 
 
@@ -250,30 +255,49 @@ def test_every_alarm_has_an_action_and_a_runbook() -> None:
         assert anchor and anchor[1] in sections, f"{name}.{logical}: docs/runbooks.md has no section for it"
 
 
-def test_network_has_no_way_out() -> None:
+def test_the_only_way_out_is_the_nat_gateway_of_airflows_subnets() -> None:
+    """Decision 12. test_reach.py says which calls pass it, and that forensic instances have no way at all."""
     ways = {
-        "InternetGateway",
-        "NatGateway",
-        "EgressOnlyInternetGateway",
-        "TransitGatewayAttachment",
-        "VPCPeeringConnection",
-        "Route",
-        "EIP",
+        "InternetGateway", "NatGateway", "EgressOnlyInternetGateway", "TransitGatewayAttachment", "VPCPeeringConnection", "Route", "EIP",
+        "VPCGatewayAttachment",
+    }  # fmt: skip
+    found = {
+        f"{name}.{logical}": resource
+        for name, template in ALL.items()
+        for logical, resource in template["Resources"].items()
+        if resource["Type"] in {f"AWS::EC2::{way}" for way in ways}
     }
-    assert not [
-        r["Type"]
-        for t in ALL.values()
-        for r in t["Resources"].values()
-        if r["Type"] in {f"AWS::EC2::{w}" for w in ways}
-    ]
-    text = json.dumps(ALL["network"])
-    assert "0.0.0.0/0" not in text and "::/0" not in text
+    assert set(found) == {
+        f"network.{n}"
+        for n in (
+            "InternetGateway",
+            "InternetGatewayAttachment",
+            "EgressToInternet",
+            "EgressAddress",
+            "NatGateway",
+            "ControlToNat",
+        )
+    }
+    assert {resource.get("Condition") for resource in found.values()} == {"HasEgress"}
+    routes = {n: r["Properties"] for n, r in found.items() if r["Type"] == "AWS::EC2::Route"}
+    assert routes["network.ControlToNat"]["RouteTableId"] == {"Ref": "ControlRouteTable"}
+    analysis = ALL["network"]["Resources"]["AnalysisSubnetRoutes"]["Properties"]["RouteTableId"]
+    assert analysis not in [r["RouteTableId"] for r in routes.values()]
+    assert "::/0" not in json.dumps(ALL["network"])
 
 
 def test_endpoint_set() -> None:
-    found = {r["Properties"]["ServiceName"]["Fn::Sub"].removeprefix("com.amazonaws.${AWS::Region}."): r["Properties"]
-             for _, _, r in resources("AWS::EC2::VPCEndpoint")}  # fmt: skip
-    assert {s for s, p in found.items() if p["VpcEndpointType"] == "Interface"} == INTERFACE_ENDPOINTS
+    found = {}
+    by_condition: dict[str | None, set[str]] = {}
+    for _, _, resource in resources("AWS::EC2::VPCEndpoint"):
+        properties = resource["Properties"]
+        name = properties["ServiceName"]
+        service = (name["Fn::Sub"] if isinstance(name, dict) else name).removeprefix("com.amazonaws.")
+        service = service.removeprefix("${AWS::Region}.")
+        found[service] = properties
+        if properties["VpcEndpointType"] == "Interface":
+            by_condition.setdefault(resource.get("Condition"), set()).add(service)
+    assert by_condition == INTERFACE_ENDPOINTS
     assert {s for s, p in found.items() if p["VpcEndpointType"] == "Gateway"} == {"s3", "dynamodb"}
     for service, properties in found.items():
         for statement in properties["PolicyDocument"]["Statement"]:

@@ -81,6 +81,7 @@ def test_tags_carry_the_case() -> None:
 
 
 def test_arns_have_the_form_of_the_service_authorization_reference() -> None:
-    assert naming.role_arn("333344445555", "forensics-acquire") == "arn:aws:iam::333344445555:role/forensics-acquire"
+    role = naming.role_arn("333344445555", "forensics-acquire", region="eu-central-1")
+    assert role == "arn:aws:iam::333344445555:role/forensics-acquire"
     arn = f"arn:aws:ec2:eu-central-1:333344445555:instance/{INSTANCE}"
     assert naming.instance_arn("333344445555", "eu-central-1", INSTANCE) == arn

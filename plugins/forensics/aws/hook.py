@@ -77,7 +77,7 @@ class ForensicsHook(BaseHook):
 
     def role_arn(self, scope: Scope) -> str:
         """The role of a scope, as other accounts name it."""
-        return role_arn(scope.account_id, f"{self.settings.role_prefix}{scope.phase}")
+        return role_arn(scope.account_id, f"{self.settings.role_prefix}{scope.phase}", region=scope.region)
 
     def forensic_scope(self, case_id: str, phase: str = "analyse", *, region: str = "") -> Scope:
         """Scope of a phase in the forensic account, in the home Region unless another is named."""

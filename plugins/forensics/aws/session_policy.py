@@ -6,13 +6,12 @@ volumes are not named here: who holds the target could add one after the session
 
 from __future__ import annotations
 
+from forensics import partitions
 from forensics.naming import instance_arn
 
 # A policy document of IAM, as JSON
 Policy = dict[str, object]
 
-# IAM has one endpoint for all Regions, in this one (IAM user guide, "IAM endpoints").
-GLOBAL_REGION = "us-east-1"
 # What has no resource-level permissions (service authorization reference): a statement with NotResource may not be about it.
 UNBOUND = (
     "ec2:Describe*", "autoscaling:Describe*", "elasticloadbalancing:Describe*", "ssm:Describe*", "ssm:Get*", "ssm:List*",
@@ -21,12 +20,15 @@ UNBOUND = (
 
 
 def session_policy(*, account_id: str, region: str, instance_id: str) -> Policy:
-    """Only in this Region, and of all instances only this one; without an instance id only the Region is pinned."""
-    here = {"StringEquals": {"aws:RequestedRegion": sorted({region, GLOBAL_REGION})}}
+    """Only in this Region, and of all instances only this one; without an instance id only the Region is pinned.
+
+    IAM has one control plane for all Regions of a partition: its calls are requests of that Region.
+    """
+    here = {"StringEquals": {"aws:RequestedRegion": sorted({region, partitions.of(region).iam_region})}}
     if not instance_id:
         return _policy({"Sid": "Here", "Effect": "Allow", "Action": "*", "Resource": "*", "Condition": here})
     target = instance_arn(account_id, region, instance_id)
-    others = "arn:aws:ec2:*:*:instance/*"
+    others = partitions.any_region_arn("ec2", "instance/*", region=region)
     return _policy(
         {"Sid": "Look", "Effect": "Allow", "Action": list(UNBOUND), "Resource": "*", "Condition": here},
         {"Sid": "NoInstance", "Effect": "Allow", "Action": "*", "NotResource": others, "Condition": here},

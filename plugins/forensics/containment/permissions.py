@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from forensics.models.containment import ApiCall, Permission
 from forensics.naming import instance_arn, role_arn
+from forensics.partitions import arn
 
 # boto3's name of a service -> prefix of its actions
 PREFIXES = {"ec2": "ec2", "autoscaling": "autoscaling", "elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing"}
@@ -22,13 +23,14 @@ def permission(call: ApiCall, *, operation: str, account: str, region: str, inst
     match call.service:
         case "autoscaling":
             group = f"autoScalingGroup:*:autoScalingGroupName/{params['AutoScalingGroupName']}"
-            resource = f"arn:aws:autoscaling:{region}:{account}:{group}"
+            resource = arn("autoscaling", group, region=region, account=account)
         case "elb":
-            resource = f"arn:aws:elasticloadbalancing:{region}:{account}:loadbalancer/{params['LoadBalancerName']}"
+            balancer = f"loadbalancer/{params['LoadBalancerName']}"
+            resource = arn("elasticloadbalancing", balancer, region=region, account=account)
         case "elbv2":
             resource = str(params["TargetGroupArn"])
         case "iam":
-            resource = role_arn(account, str(params["RoleName"]))
+            resource = role_arn(account, str(params["RoleName"]), region=region)
         case _:
             resource = instance_arn(account, region, instance_id)
     return Permission(f"{PREFIXES.get(call.service, call.service)}:{operation}", resource)

@@ -11,6 +11,7 @@ from forensics.models.case import Milestone, TimelineKind
 from forensics.models.custody import CustodyAction, CustodyFacts
 from forensics.models.disk import SnapshotLock
 from forensics.models.evidence import DiskEvidence, Outcome
+from forensics.naming import snapshot_arn
 
 # What the custody ledger states of a disk's lineage when it is acquired.
 LINEAGE = frozenset({"volume_id", "snapshot_id", "member_copy_id", "copy_id", "device", "key_case", "route"})
@@ -40,7 +41,7 @@ def record_copied(recorder: CaseRecorder, complete: Collection[str], *, account_
 
 def _record(recorder: CaseRecorder, evidence: DiskEvidence, now: datetime, *, account_id: str) -> None:
     origin = evidence.origin
-    uri = f"arn:aws:ec2:{origin.copy_region}:{account_id}:snapshot/{origin.copy_id}"
+    uri = snapshot_arn(account_id, origin.copy_region or recorder.case.region, str(origin.copy_id))
     # The ledger first: a kill between the two repeats the step without a double entry.
     recorder.custody(
         CustodyAction.EVIDENCE_ACQUIRED,

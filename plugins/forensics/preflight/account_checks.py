@@ -42,11 +42,11 @@ class RoleCheck(Check):
         s = self._scope.settings
         if cause_of(error) is not Cause.ROLE_POLICY:
             return next_action_for(error)
-        arn = role_arn(self._account, f"{s.role_prefix}{self._phase}")
+        arn = role_arn(self._account, f"{s.role_prefix}{self._phase}", region=s.region)
         stack = self._stack()
         return (
             f"deploy stack {stack} in account {self._account} again: {arn} has to exist, trust "
-            f"{role_arn(s.forensic_account_id, s.role_prefix + 'execution')} and ask for the external id that setting "
+            f"{role_arn(s.forensic_account_id, s.role_prefix + 'execution', region=s.region)} and ask for the external id that setting "
             "forensics.external_id has; a service control policy that forbids sts:AssumeRole looks the same"
         )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from forensics import partitions
 from forensics.aws.denials import Cause
 from forensics.aws.reach import Answer, ReachGateway
 from forensics.aws.session import AwsSession
-from forensics.aws.session_policy import GLOBAL_REGION
 from forensics.errors import ForensicsError
 from forensics.preflight.check import BrokenError, Check, NotTriedError
 from forensics.preflight.explain import action_for
@@ -115,7 +115,7 @@ def member_questions(settings: Settings) -> Iterator[Question]:
         "contain",
         "list_role_policies",
         {"RoleName": role, "MaxItems": 1},
-        region=GLOBAL_REGION,
+        region=partitions.of(settings.region).iam_region,
         fine=frozenset({Cause.MISSING}),
     )
 

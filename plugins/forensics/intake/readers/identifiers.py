@@ -7,25 +7,17 @@ import re
 from dataclasses import dataclass
 
 from forensics.intake.readers.fields import quarantine
+from forensics.partitions import NAMES, find
 
 # ASCII on purpose: \d would accept digits of other scripts.
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _INSTANCE = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _VPC = re.compile(r"vpc-[0-9a-f]{8,17}")
 _GUARDDUTY_FINDING = re.compile(
-    r"(?:.*/)?arn:aws[a-z0-9-]*:guardduty:[a-z0-9-]+:[0-9]{12}:detector/[^/]+/finding/([0-9A-Za-z-]+)"
+    r"(?:.*/)?arn:(?:"
+    + "|".join(sorted(NAMES))
+    + r"):guardduty:[a-z0-9-]+:[0-9]{12}:detector/[^/]+/finding/([0-9A-Za-z-]+)"
 )
-_REGIONS = (
-    ("aws-cn", re.compile(r"cn-[a-z]+-[0-9]{1,2}")),
-    ("aws-us-gov", re.compile(r"us-gov-[a-z]+-[0-9]{1,2}")),
-    ("aws-iso", re.compile(r"us-iso-[a-z]+-[0-9]{1,2}")),
-    ("aws-iso-b", re.compile(r"us-isob-[a-z]+-[0-9]{1,2}")),
-    ("aws-iso-e", re.compile(r"eu-isoe-[a-z]+-[0-9]{1,2}")),
-    ("aws-iso-f", re.compile(r"us-isof-[a-z]+-[0-9]{1,2}")),
-    ("aws-eusc", re.compile(r"eusc-[a-z]+-[a-z]+-[0-9]{1,2}|eusc-[a-z]+-[0-9]{1,2}")),
-    ("aws", re.compile(r"(?:af|ap|ca|eu|il|me|mx|sa|us)-[a-z]+-[0-9]{1,2}")),
-)
-PARTITIONS = frozenset(name for name, _ in _REGIONS)
 _FINDING_ID_LENGTH = 2048
 
 # The instance that GuardDuty invents for its sample findings.
@@ -72,7 +64,7 @@ def check_region(value: object, *, field: str) -> str:
 
 def check_partition(value: object, *, field: str) -> str:
     """Return a known partition or raise :class:`QuarantineError`."""
-    if isinstance(value, str) and value in PARTITIONS:
+    if isinstance(value, str) and value in NAMES:
         return value
     raise quarantine(field, value=value, problem="not an AWS partition")
 
@@ -88,7 +80,8 @@ def check_finding_id(value: object, *, field: str) -> str:
 
 def partition_of(region: str) -> str | None:
     """Return the partition that a Region belongs to."""
-    return next((partition for partition, pattern in _REGIONS if pattern.fullmatch(region)), None)
+    found = find(region)
+    return found.name if found else None
 
 
 def parse_arn(value: object, *, field: str) -> Arn | None:
