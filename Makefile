@@ -12,6 +12,7 @@ PYTEST = $(PYTHON_BIN) -m pytest -q -rs --durations=10
 # pytest ends with 5 when PYTEST_ARGS leaves nothing of a part; without PYTEST_ARGS that is a failure
 NONE_IS_FINE = $(if $(PYTEST_ARGS),|| { code=$$?; [ $$code -eq 5 ]; })
 FUZZ_ARGS ?=
+STORM_ARGS ?=
 
 # Importing Airflow makes files in AIRFLOW_HOME: keep them out of the home directory.
 export AIRFLOW_HOME ?= $(CURDIR)/.lab/airflow-home
@@ -96,8 +97,10 @@ bench: .ready ## Measure the pipeline in the lab
 
 ##@ Long proofs
 .PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check
-storm: .ready ## Load test: 300 findings while AWS throttles and processes are killed (about seven minutes)
-	@$(PYTHON_BIN) -m lab.scenarios.load_test --state $(LAB_STATE)/storm
+EXECUTOR ?= local
+storm: .ready $(if $(filter celery,$(EXECUTOR)),package) ## Load test: 300 findings while processes are killed (EXECUTOR=celery: workers and disks too)
+	@$(if $(filter celery,$(EXECUTOR)),export LAB_AIRFLOW_PYTHON; LAB_AIRFLOW_PYTHON=$$($(PYTHON_BIN) -m infra.deployment.mwaa_check --python);) \
+		$(PYTHON_BIN) -m lab.scenarios.load_test --state $(LAB_STATE)/storm --executor $(EXECUTOR) $(STORM_ARGS)
 
 fuzz: .ready ## Feed 120,000 broken events to the intake (FUZZ_ARGS="--count 1000000 --seed 7"), about five minutes
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.fuzz $(FUZZ_ARGS)

@@ -224,14 +224,29 @@ def check(release: Path, version: str, *, case: bool) -> list[str]:
     return wrong
 
 
+def prepared(release: Path, version: str) -> Path:
+    """The Python of an environment as MWAA has it after the release's requirements are installed. Raises :class:`CheckError`."""
+    python = environment(version)
+    with tempfile.TemporaryDirectory(prefix="mwaa-") as made:
+        if wrong := install(python, unpack(release, Path(made)), version=version):
+            raise CheckError("; ".join(wrong))
+    return python
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m infra.deployment.mwaa_check", description=__doc__)
     parser.add_argument("--release", type=Path, default=package.DIST / f"ec2-forensics-{package.version()}")
     parser.add_argument("--version", action="append", choices=package.AIRFLOW_VERSIONS, help="one version only")
     parser.add_argument("--case", action="store_true", help="also play a whole case against the lab (minutes)")
+    parser.add_argument(
+        "--python", action="store_true", help="only prepare the default version's environment; prints its interpreter"
+    )
     given = parser.parse_args()
     try:
+        if given.python:
+            print(prepared(given.release, mwaa_image.DEFAULT))
+            return 0
         wrong = refused(given.release)
         for version in given.version or package.AIRFLOW_VERSIONS:
             wrong += [f"{version}: {text}" for text in check(given.release, version, case=given.case)]

@@ -28,7 +28,8 @@ from lab.paths import ROOT
 from lab.progress import StandstillError, wait_until
 from lab.scenarios.driver import DriverError, Lab, finding
 from lab.scenarios.finding_events import asff
-from lab.scenarios.load_test import all_cases, all_runs, api, load_stack, place, send
+from lab.scenarios.kills import api
+from lab.scenarios.load_test import all_cases, all_runs, load_stack, place, send
 from lab.stack import postgres
 from lab.stack.process import StackError
 

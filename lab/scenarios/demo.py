@@ -23,6 +23,7 @@ from lab.paths import ROOT
 from lab.progress import StandstillError
 from lab.scenarios import expected
 from lab.scenarios.driver import DriverError, Lab, finding
+from lab.stack import celery, postgres
 from lab.stack.process import StackError
 from lab.stack.stack import Stack
 
@@ -138,13 +139,13 @@ def check(lab: Lab, case_id: str) -> list[str]:
 
 
 def _refused(lab: Lab) -> list[str]:
-    """What the is then evaluated against the did not allow, in a lab that was deployed from them; in another nothing is evaluated."""
+    """What the templates' policies did not allow, in a lab that was deployed from them; in another nothing is evaluated."""
     record = lab.control("iam")
     if not record["enforce"]:
         return []
     asked, roles = record["asked"], {(a["account"], a["role"]) for a in record["asked"]}
     say(
-        f"\n== IAM: {len(asked)} different authorizations of {len(roles)} roles, evaluated against the is then evaluated against the"
+        f"\n== IAM: {len(asked)} different authorizations of {len(roles)} roles, evaluated against the templates' policies"
     )
     return [f"allowed to {check_iam.step_of(a)}: {a['by']}" for a in asked if not a["allowed"]]
 
@@ -184,7 +185,10 @@ def main() -> int:
     began = time.monotonic()
     say("== The lab (emulated AWS: three accounts) and Airflow start")
     try:
-        with Stack(given.state, latencies=LATENCIES, report=say) as stack:
+        with (
+            postgres.database("postgres" if celery.chosen(None) else "sqlite") as (_, url),
+            Stack(given.state, latencies=LATENCIES, database=url, report=say) as stack,
+        ):
             lab = Lab(stack)
             case_id = play(lab)
             view = lab.view(case_id)

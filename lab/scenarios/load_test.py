@@ -2,20 +2,19 @@
 
 Findings about few instances arrive in several forms, out of order, some of them twice, while AWS throttles and processes
 die by ``kill -9``. Afterwards each instance has exactly one case and one run, and every finding is in its case.
+With ``EXECUTOR=celery`` tasks run on three workers that share no disk, and workers are killed with their disks.
 The DAG ``finding_intake`` is the product's own; ``forensic_case`` is the stand-in ``lab/scenarios/load_test_case.py``.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
 import shutil
 import signal
 import sys
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -24,8 +23,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import requests
 
 from forensics.custody.chain import verify_chain
 from forensics.errors import ForensicsError
@@ -37,14 +34,16 @@ from lab.paths import ROOT
 from lab.progress import StandstillError, wait_until
 from lab.scenarios.driver import DriverError, Lab, finding
 from lab.scenarios.finding_events import SHAPES
-from lab.stack import postgres
-from lab.stack.health import log_sizes
+from lab.scenarios.kills import Killer, api
+from lab.scenarios.pulse_check import PulseCheck
+from lab.stack import celery, postgres
 from lab.stack.process import StackError
 from lab.stack.stack import Stack
 
 WAVES = 20
+# kill -9, and seconds: a worker that was killed needs a quarter of a minute to be back
+CELERY_LOAD = (25, 375.0)
 LABELS = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
-VICTIMS = ("worker", "triggerer", "scheduler", "api-server", "dag-processor")
 
 
 @dataclass(frozen=True)
@@ -106,11 +105,12 @@ class Figures:
     dead_letters: int = 0
     killed: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    pulse: PulseCheck | None = None
 
     @property
     def clean(self) -> bool:
         """Nothing lost, nothing doubled, every case traced."""
-        return not (self.lost or self.doubled or self.broken)
+        return not (self.lost or self.doubled or self.broken or (self.pulse and self.pulse.wrong))
 
     def text(self) -> str:
         """The figures for people."""
@@ -125,19 +125,23 @@ class Figures:
             f"  lost                   {len(self.lost)}",
             f"  doubled                {len(self.doubled)}",
             f"  in dead-letter queue   {self.dead_letters}",
+            f"  frozen triggerer       {self.pulse.text if self.pulse else 'not tried'}",
         ]
         return "\n".join([*lines, *[f"  WRONG: {w}" for w in (self.lost + self.doubled + self.broken)[:20]]])
 
 
 @contextmanager
-def load_stack(state: Path, *, report: Callable[[str], None] = print, database: str | None = None) -> Iterator[Lab]:
+def load_stack(
+    state: Path, *, report: Callable[[str], None] = print, database: str | None = None, executor: str | None = None
+) -> Iterator[Lab]:
     """The stack with the product's intake and the stand-in case."""
     dags = state.parent / f"{state.name}-dags"
     shutil.rmtree(dags, ignore_errors=True)
     dags.mkdir(parents=True)
     shutil.copy(ROOT / "dags" / "finding_intake.py", dags)
-    shutil.copy(ROOT / "lab" / "scenarios" / "load_test_case.py", dags / "forensic_case.py")
-    with Stack(state, dags=dags, database=database, report=report) as stack:
+    for stand_in in ("case", "pulse"):
+        shutil.copy(ROOT / "lab" / "scenarios" / f"load_test_{stand_in}.py", dags / f"forensic_{stand_in}.py")
+    with Stack(state, dags=dags, database=database, executor=executor, report=report) as stack:
         yield Lab(stack)
 
 
@@ -160,77 +164,6 @@ def throttle(lab: Lab, share: float, *, seed: int) -> None:
     lab.control("faults", rules)
 
 
-class Killer(threading.Thread):
-    """Kills processes at seeded moments and restarts them, as systemd or ECS would."""
-
-    def __init__(self, lab: Lab, load: Load, report: Callable[[str], None]) -> None:
-        super().__init__(name="killer", daemon=True)
-        self._lab, self._report = lab, report
-        dice = random.Random(load.seed + 1)
-        self._moments = sorted(dice.uniform(0.05, 1.0) * load.span_seconds for _ in range(load.kills))
-        names = [VICTIMS[n % len(VICTIMS)] for n in range(load.kills)]
-        dice.shuffle(names)
-        self._names = names
-        self.killed: Counter[str] = Counter()
-        self.error: Exception | None = None
-
-    def run(self) -> None:
-        """Kill at every moment; what went wrong is kept for the main thread."""
-        began = time.monotonic()
-        try:
-            for moment, name in zip(self._moments, self._names, strict=True):
-                time.sleep(max(0.0, began + moment - time.monotonic()))
-                victim = self._kill(name)
-                self.killed[victim] += 1
-                self._report(f"  {time.monotonic() - began:6.1f} s  kill -9 {victim}")
-        except Exception as error:  # handed to the thread that waits
-            self.error = error
-
-    def _kill(self, name: str) -> str:
-        if name == "worker":
-            if kill_task(self._lab, "finding_intake"):
-                return "worker"
-            name = "scheduler"  # no task was running: its workers go with the scheduler
-        self._lab.stack.kill_and_restart(name)
-        return name
-
-
-def kill_task(lab: Lab, dag_id: str, *, seconds: float = 15) -> bool:
-    """Kill -9 the process of the DAG's running task, which may be starting; False when none runs within ``seconds``."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        tasks = api(lab, f"dags/{dag_id}/dagRuns/~/taskInstances", limit=100, state="running")["task_instances"]
-        for task in tasks:
-            # a task that has not reported its pid yet, or is gone already
-            with contextlib.suppress(ProcessLookupError, TypeError):
-                os.kill(int(task["pid"]), signal.SIGKILL)
-                return True
-        time.sleep(0.3)
-    return False
-
-
-def api(lab: Lab, path: str, **parameters: Any) -> dict[str, Any]:
-    """GET from Airflow, patient with an API server that has just been killed. Raises StandstillError."""
-    refused = ""
-
-    def answer() -> dict[str, Any] | None:
-        nonlocal refused
-        try:
-            return lab.stack.api.get(path, **parameters)
-        except requests.RequestException as error:
-            refused = type(error).__name__
-            return None
-
-    got = wait_until(
-        answer,
-        what=f"Airflow's API to answer {path}",
-        progress=lambda: {"refused": refused, **log_sizes(lab.stack.state / "logs")},
-        pause=0.5,
-    )
-    assert got is not None  # what a wait returns is true
-    return got
-
-
 def run_load(lab: Lab, load: Load, *, report: Callable[[str], None] = print) -> Figures:
     """Send the load to a running stack, wait until all of it is processed, and count what is left."""
     messages = load.messages()
@@ -249,10 +182,13 @@ def run_load(lab: Lab, load: Load, *, report: Callable[[str], None] = print) -> 
     if killer.error is not None:
         raise killer.error
     _wait_processed(lab, report=report)
+    took = time.monotonic() - began
     throttled = sum(1 for call in lab.control("calls")["calls"] if call["fault"])
     lab.control("faults", [])
     figures = trace(lab, load, messages)
-    figures.seconds, figures.killed, figures.throttled = time.monotonic() - began, killer.killed, throttled
+    figures.seconds, figures.killed, figures.throttled = took, killer.killed, throttled
+    report("  the triggerer's loop is frozen, its heartbeat goes on")
+    figures.pulse = PulseCheck.of(lab)
     return figures
 
 
@@ -367,16 +303,32 @@ def main() -> int:
     )
     parser.add_argument("--state", type=Path, default=ROOT / ".lab" / "storm")
     parser.add_argument("--database", choices=postgres.KINDS, default="auto", help="Airflow's database")
-    for name, default in (("findings", 300), ("instances", 120), ("kills", 10), ("seed", Load.seed)):
+    parser.add_argument("--executor", choices=celery.EXECUTORS, default=os.environ.get("LAB_EXECUTOR") or "local")
+    for name, default in (("findings", 300), ("instances", 120), ("seed", Load.seed)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--span", type=float, default=Load.span_seconds, help="seconds over which findings arrive")
+    parser.add_argument("--kills", type=int, help="10; with Celery 25")
+    parser.add_argument("--span", type=float, help="seconds over which findings arrive: 150; with Celery 375")
     given = parser.parse_args()
+    kills, span = CELERY_LOAD if given.executor == "celery" else (Load.kills, Load.span_seconds)
     # `kill` and `timeout` must clear up as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    load = Load(given.findings, given.instances, kills=given.kills, seed=given.seed, span_seconds=given.span)
+    load = Load(
+        given.findings,
+        given.instances,
+        kills=kills if given.kills is None else given.kills,
+        seed=given.seed,
+        span_seconds=given.span or span,
+    )
     try:
-        with postgres.database(given.database) as (name, url), load_stack(given.state, database=url) as lab:
-            print(f"Airflow on {name}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}", flush=True)
+        with (
+            postgres.database(given.database) as (name, url),
+            load_stack(given.state, database=url, executor=given.executor) as lab,
+        ):
+            workers = f"{len(lab.stack.workers)} Celery workers" if lab.stack.workers else "one machine"
+            print(
+                f"Airflow on {name}, {workers}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}",
+                flush=True,
+            )
             figures = run_load(lab, load)
     except (StackError, DriverError, StandstillError) as error:
         print(f"The load test could not be measured: {error}", file=sys.stderr)

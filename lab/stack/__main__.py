@@ -2,6 +2,6 @@
 
 import sys
 
-from lab.stack.stack import main
+from lab.stack.commands import main
 
 sys.exit(main())

@@ -66,6 +66,11 @@ class AirflowApi:
         headers = {"Authorization": f"Bearer {self.token()}"}
         self._session.patch(f"{self.url}/api/v2/{path}", json=body, headers=headers, timeout=60).raise_for_status()
 
+    def post(self, path: str, body: dict[str, Any]) -> None:
+        """POST ``/api/v2/<path>``. Raises requests.HTTPError when it is refused."""
+        headers = {"Authorization": f"Bearer {self.token()}"}
+        self._session.post(f"{self.url}/api/v2/{path}", json=body, headers=headers, timeout=60).raise_for_status()
+
     def unhealthy(self) -> list[str]:
         """Return the parts that are not healthy (yet): metadatabase, scheduler, triggerer, dag_processor."""
         answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=30)

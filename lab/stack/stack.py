@@ -1,6 +1,6 @@
 """The whole stack on this machine: lab server, its resources, and Airflow's four processes.
 
-``python -m lab.stack up|down|status``, or from Python::
+``python -m lab.stack up|down|status`` (commands.py), or from Python::
 
     with Stack(state) as stack:
         requests.get(f"{stack.api_url}/api/v2/dags", headers={"Authorization": f"Bearer {stack.token()}"})
@@ -8,11 +8,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import time
@@ -26,7 +24,7 @@ from typing import Any, Self
 from lab.hosts.agent.machine import NICENESS
 from lab.paths import ROOT
 from lab.progress import StandstillError, wait_until
-from lab.stack import airflow
+from lab.stack import airflow, celery
 from lab.stack import state as stack_state
 from lab.stack.health import AirflowApi, missing_airflow, missing_api, missing_dags, missing_lab, wait
 from lab.stack.process import MARK, Member, StackError, born, cpu_seconds, end, kill, launch, tail
@@ -50,6 +48,7 @@ class Stack:
     :param dags: DAG folder; the project's own when not given
     :param required_dags: ids that must be parsed before the stack counts as started
     :param database: SQLAlchemy URL of Airflow's database; SQLite in ``state`` when not given
+    :param executor: ``local``, or ``celery``: workers without a common disk and MWAA's settings (celery.py); LAB_EXECUTOR when not given
     :param latencies: seconds the lab's slow operations take, passed to :func:`lab.seed.seed.seed`
     :param report: receives progress lines
     """
@@ -64,6 +63,7 @@ class Stack:
         required_dags: Collection[str] = REQUIRED_DAGS,
         database: str | None = None,
         latencies: dict[str, float] | None = None,
+        executor: str | None = None,
         report: Callable[[str], None] = print,
     ) -> None:
         self.state = state.resolve()
@@ -72,6 +72,7 @@ class Stack:
         self._lab_port, self._api_port = lab_port, api_port
         self._dags, self._database, self._latencies = dags, database, latencies
         self._report = report
+        self._celery = celery.Cluster(self.state, database) if celery.chosen(executor) else None
         self._id = secrets.token_hex(8)
         self._members: list[Member] = []
         self._children: list[subprocess.Popen[bytes]] = []
@@ -116,6 +117,7 @@ class Stack:
                 database=self._database,
                 dags=self._dags,
             ),
+            **(self._celery.settings() if self._celery else {}),
             **read_variables(self.state / "airflow.env"),
             MARK: self._id,
         }
@@ -169,7 +171,18 @@ class Stack:
         old = next(member for member in self._members if member.name == name)
         self._members.remove(old)
         kill(old)
-        self._launch(name, [*AIRFLOW, *airflow.PROCESSES[name]], environment=self.environment)
+        self._start_part(name)
+
+    @property
+    def workers(self) -> list[Member]:
+        """The Celery workers that run; none without Celery."""
+        return [member for member in self._members if self._celery and member.name in self._celery.workers]
+
+    def children(self, name: str) -> list[int]:
+        """Pids of the children of one of Airflow's processes."""
+        parent = next(member.pid for member in self._members if member.name == name)
+        found = [Path(f"/proc/{parent}/task/{task.name}/children") for task in Path(f"/proc/{parent}/task").iterdir()]
+        return [int(pid) for file in found for pid in file.read_text().split()]
 
     def check(self) -> None:
         """Raise :class:`StackError` with the end of its log when a process has died."""
@@ -230,13 +243,18 @@ class Stack:
     def _migrate(self) -> None:
         began = time.monotonic()
         self._run("migrate", [*AIRFLOW, "db", "migrate"], environment=self.environment)
+        if self._celery:
+            people = {celery.PEOPLE: json.dumps(dict.fromkeys((airflow.USER, airflow.APPROVER), self.password))}
+            self._run("users", [AIRFLOW[0], "-P", str(celery.FAB_USERS)], environment={**self.environment, **people})
+            self._launch(
+                "broker", self._celery.broker(), environment=airflow.clean(dict(os.environ)) | {MARK: self._id}
+            )
         self._step("Airflow's database", since=began)
 
     def _start_airflow(self) -> None:
         began = time.monotonic()
-        environment = self.environment
-        for name, arguments in airflow.PROCESSES.items():
-            self._launch(name, [*AIRFLOW, *arguments], environment=environment)
+        for name in (*airflow.PROCESSES, *(self._celery.workers if self._celery else ())):
+            self._start_part(name)
         hint = f"Read the logs in {self._logs}."
         api = self.api
         wait(
@@ -260,6 +278,15 @@ class Stack:
         self._step(f"DAGs ({', '.join(self.required_dags) or 'none required'})", since=began)
 
     # ---- tools of the steps
+
+    def _start_part(self, name: str) -> None:
+        """Start one of Airflow's processes; a worker gets a new, empty disk, as a new container does."""
+        if self._celery and name in self._celery.workers:
+            self._launch(
+                name, [*AIRFLOW, *self._celery.worker(name)], environment=self._celery.alone(name, self.environment)
+            )
+        else:
+            self._launch(name, [*AIRFLOW, *airflow.PROCESSES[name]], environment=self.environment)
 
     def _launch(self, name: str, command: list[str], *, environment: dict[str, str]) -> None:
         log = self._logs / f"{name}.log"
@@ -320,76 +347,3 @@ def read_variables(file: Path) -> dict[str, str]:
         return {}
     lines = (line.partition("=") for line in file.read_text().splitlines() if line and not line.startswith("#"))
     return {name: value for name, _, value in lines}
-
-
-# ---- command line
-
-
-def up(state: Path) -> None:
-    """Start the stack and leave it running; when it runs already, say so."""
-    running = stack_state.running(state)
-    if running and not running["dead"]:
-        print(f"The lab in {state} is running already.")
-        _introduce(state, record=running)
-        return
-    ports = {}
-    for use, wanted in (("lab", LAB_PORT), ("ui", UI_PORT)):
-        ports[use] = wanted if is_free(wanted) else free_port()
-        if ports[use] != wanted:
-            print(f"Port {wanted} is taken by another program; the {use} gets {ports[use]}.")
-    print(f"Starting the lab and Airflow in {state}:")
-    stack = Stack(state, lab_port=ports["lab"], api_port=ports["ui"])
-    stack.start()
-    _introduce(state, record=stack_state.read_record(state) or {})
-
-
-def down(state: Path) -> None:
-    """End the stack's processes, and nothing else."""
-    ended = stack_state.stop(state)
-    print(f"Ended {', '.join(ended)}." if ended else f"No lab is running in {state}.")
-
-
-def status(state: Path) -> int:
-    """Print what runs. Return 0 when all of it does, 3 when nothing does, 1 when a part has died."""
-    record = stack_state.running(state)
-    if not record:
-        print(f"No lab is running in {state}. Start it with `make up`.")
-        return 3
-    for member in stack_state.members(record):
-        word = "runs" if member.alive() else "DIED"
-        print(f"  {member.name:14} pid {member.pid:<8} {word}   log {member.log}")
-    _introduce(state, record=record)
-    return 1 if record["dead"] else 0
-
-
-def _introduce(state: Path, *, record: dict[str, Any]) -> None:
-    password = airflow.load_secrets(state)["password"]
-    print(f"  Airflow      {record['api_url']}   user {record['user']}   password {password}")
-    print(f"  AWS (lab)    {record['lab_endpoint']}   ids of everything in {state / 'lab.json'}")
-    print("  stop         make down        look   make status")
-
-
-def main() -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m lab.stack", description="Start, stop or look at the lab.")
-    parser.add_argument("command", choices=("up", "down", "status"))
-    default = Path(os.environ.get("LAB_STATE") or ROOT / ".lab")
-    parser.add_argument("--state", type=Path, default=default, help="state directory (LAB_STATE); %(default)s")
-    given = parser.parse_args()
-    # `kill` on a start must clear up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        match given.command:
-            case "up":
-                up(given.state)
-            case "down":
-                down(given.state)
-            case _:
-                return status(given.state)
-    except StackError as error:
-        print(f"\nError: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nStopped; nothing is left running.", file=sys.stderr)
-        return 130
-    return 0
