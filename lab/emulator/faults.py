@@ -26,6 +26,7 @@ from lab.emulator.contract import answers, watch
 from lab.emulator.judgement import Judgement, Silence
 from lab.emulator.network import silence
 from lab.emulator.patches import accounts, state
+from lab.emulator.visibility import Visibility
 
 log = logging.getLogger("lab")
 
@@ -133,6 +134,7 @@ class Gateway:
         self.log: deque[dict[str, Any]] = deque(maxlen=FAULTS_KEPT)
         self.judgement = Judgement()
         self.iam = self.judgement.iam
+        self.visibility = Visibility()
 
     def set_rules(self, rules: list[dict[str, Any]]) -> None:
         """Replace all fault rules; an empty list removes them. Raises RuleError."""
@@ -217,7 +219,7 @@ class Gateway:
                 return _answer(started, status=403, body=out, content_type=content_type, code=code)
             rule = self._choose(call, body)
             if rule is None:
-                return self._app(environ, started)
+                return self._serve(environ, started, call=call, body=body)
             return self._inject(environ, started, rule=rule, call=call)
         except Exception as error:
             # what the emulator cannot do must appear in its log, not only as a bare 500 at the caller
@@ -229,6 +231,22 @@ class Gateway:
             return _answer(started, status=status, body=out, content_type=content_type, code=code)
         finally:
             call.seconds = round(time.monotonic() - begun, 4)
+
+    def _serve(self, environ: Environ, started: Callable[..., Any], *, call: Call, body: bytes) -> Iterable[bytes]:
+        if unknown := self.visibility.refusal(call, body):
+            out, content_type = error_body(call.service, code=unknown[0], message=unknown[1])
+            number = 404 if call.service == "iam" else 400
+            return _answer(started, status=number, body=out, content_type=content_type, code=unknown[0])
+        if not self.visibility.watches(call):
+            return self._app(environ, started)
+        begun: list[tuple[str, list[tuple[str, str]]]] = []
+        answer = b"".join(self._app(environ, lambda status, headers, *_rest: begun.append((status, headers))))
+        status, headers = begun[0]
+        if status.startswith("200"):
+            answer = self.visibility.answer(call, request=body, answer=answer)
+        kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        started(status, [*kept, ("Content-Length", str(len(answer)))])
+        return [answer]
 
     def _choose(self, call: Call, body: bytes) -> FaultRule | None:
         with self._lock:

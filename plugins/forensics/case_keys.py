@@ -46,6 +46,7 @@ READINESS: Final = "READINESS"
 ISOLATING: Final = "ISOLATING#"
 RESTORE_SEAL: Final = "SEAL#restore"
 DISK_READ: Final = "DISKREAD#"
+REQUEST: Final = "REQUEST#"
 
 
 def finding(known: Finding) -> str:

@@ -26,6 +26,11 @@ def account_of(access_key: str) -> str:
     return found[0] if found else FORENSIC_ACCOUNT
 
 
+def is_root(access_key: str) -> bool:
+    """Whether this is a root key: of the lab's seed, or of a test that looks from outside."""
+    return bool(_ROOT_KEY.fullmatch(access_key))
+
+
 def find_key(access_key: str) -> tuple[str, Any] | None:
     """(account, moto's AccessKey) of a key that IAM or STS made, or None."""
     for account, partitions in list(iam_backends.items()):

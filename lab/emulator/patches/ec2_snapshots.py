@@ -32,7 +32,6 @@ def _initialise(original: Callable[..., None]) -> Callable[..., None]:
         self._lab_started = state.monotonic()
         self._lab_seconds = 0.0
         self._lab_failure = None
-        self._lab_hidden = 0
         self.lock = None
         original(self, *args, **kwargs)
 
@@ -88,21 +87,14 @@ def _shared_with(backend: Any) -> list[Any]:
 def _get_snapshot(_original: Callable[..., Any]) -> Callable[..., Any]:
     def get_snapshot(self: Any, snapshot_id: str) -> Any:
         snapshot = visible_snapshot(self, snapshot_id)
-        if snapshot is None or _hidden(snapshot):
+        if snapshot is None:
             raise EC2ClientError("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
         return snapshot
 
     return get_snapshot
 
 
-def _hidden(snapshot: Any) -> bool:
-    """Whether EC2 does not know a snapshot yet that it has just made (EC2 developer guide, "Eventual consistency")."""
-    snapshot._lab_hidden -= 1
-    return bool(snapshot._lab_hidden >= 0)
-
-
 def _start(snapshot: Any, *, seconds: float, copy: bool) -> None:
-    snapshot._lab_hidden = state.current().config.snapshot_hidden_calls
     snapshot._lab_seconds = float(seconds)
     snapshot._lab_failure = state.current().take_snapshot_failure(snapshot.volume.id, copy=copy)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +75,35 @@ def _create_volume(original: Callable[..., Any]) -> Callable[..., Any]:
         if snapshot is not None:
             images.restore_volume(snapshot.id, volume_id=volume.id)
         return volume
+
+    return create_volume
+
+
+_tokens: dict[tuple[str, str, str], tuple[str, str]] = {}
+
+
+def _create_once(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def create_volume(self: Any) -> Any:
+        # stock moto does not know client tokens of volumes
+        token = self._get_param("ClientToken")
+        if not token:
+            return original(self)
+        key = (self.current_account, self.region, token)
+        wanted = {name: value for name, value in self._get_params().items() if name != "ClientToken"}
+        digest = hashlib.sha256(json.dumps(wanted, sort_keys=True, default=str).encode()).hexdigest()
+        if key in _tokens:
+            volume_id, before = _tokens[key]
+            if before != digest:
+                raise EC2ClientError(
+                    "IdempotentParameterMismatch",
+                    "The client token you have provided is associated with a resource that is already created "
+                    "with different parameters",
+                )
+            if volume_id in self.ec2_backend.volumes:
+                return ActionResult(self.ec2_backend.get_volume(volume_id))
+        result = original(self)
+        _tokens[key] = (result.result.id, digest)
+        return result
 
     return create_volume
 
@@ -158,4 +189,5 @@ def apply() -> None:
     replace(EBSBackend, "delete_volume", _delete_volume)
     replace(EBSBackend, "attach_volume", _attach_volume)
     replace(EBSBackend, "detach_volume", _detach_volume)
+    replace(EC2Response, "create_volume", _create_once)
     replace(EC2Response, "describe_volume_attribute", _describe_attribute)

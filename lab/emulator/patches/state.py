@@ -51,8 +51,10 @@ class Config:
     api_latency_seconds: float = 0.0
     # how long a connection without a path is held before it ends: the connect time-out of the product's clients
     network_silence_seconds: float = 10.0
-    # how many of the first calls that name a new snapshot answer that there is no such snapshot (docs/lab-fidelity.md)
-    snapshot_hidden_calls: int = 2
+    # up to so many of the first calls do not find a new resource (lab/emulator/visibility.py); zero: all are known at once
+    hidden_calls: int = 2
+    hidden_seed: int = 0
+    hidden_from_root: int = 0
     # the share of messages that SQS delivers a second time although the first consumer still has them
     sqs_redelivered_share: float = 0.0
     forensic_ami_id: str | None = None

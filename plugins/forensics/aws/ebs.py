@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     )
 
 
+# A snapshot or volume that should be there is called gone only after so many seconds (see :mod:`forensics.aws.visibility`).
+GONE_AFTER = 10.0
+
+
 class Snapshot(Model):
     """A snapshot as EC2 describes it now."""
 
@@ -100,9 +104,12 @@ class EbsGateway:
     def audited(self, snapshot_id: str) -> AuditedSnapshot:
         """A snapshot's state, lock and public sharing as they are now; the state is None when it no longer exists."""
         try:
-            state = self._described([snapshot_id])[0].state
+            return when_visible(lambda: self._audited(snapshot_id), seconds=GONE_AFTER)
         except ResourceGoneError:
             return AuditedSnapshot(snapshot_id=snapshot_id, account_id=self.account_id, state=None)
+
+    def _audited(self, snapshot_id: str) -> AuditedSnapshot:
+        state = self._described([snapshot_id])[0].state
         with aws_errors(f"read lock and permissions of {snapshot_id} {self._where}"):
             locks = self._ec2.describe_locked_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]
             granted = self._ec2.describe_snapshot_attribute(
@@ -149,16 +156,20 @@ class EbsGateway:
         tags: Sequence[TagTypeDef],
     ) -> str:
         """Copy a shared snapshot here under our own key; returns the copy's id (it is pending)."""
-        with aws_errors(f"copy snapshot {snapshot_id} from {source_region} {self._where}"):
-            answer = self._ec2.copy_snapshot(
-                SourceSnapshotId=snapshot_id,
-                SourceRegion=source_region,
-                Encrypted=True,
-                KmsKeyId=kms_key_id,
-                Description=description,
-                TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}],
-            )
-        return str(answer["SnapshotId"])
+
+        def copy() -> str:
+            with aws_errors(f"copy snapshot {snapshot_id} from {source_region} {self._where}"):
+                answer = self._ec2.copy_snapshot(
+                    SourceSnapshotId=snapshot_id,
+                    SourceRegion=source_region,
+                    Encrypted=True,
+                    KmsKeyId=kms_key_id,
+                    Description=description,
+                    TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}],
+                )
+            return str(answer["SnapshotId"])
+
+        return when_visible(copy)
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         """Delete a snapshot that a preflight made, after its lock has ended; the role may delete no other."""
@@ -210,8 +221,12 @@ class EbsGateway:
 
     def delete_volume(self, volume_id: str) -> None:
         """Delete an analysis volume (never evidence: evidence is the snapshot)."""
-        with aws_errors(f"delete volume {volume_id} {self._where}"):
-            self._ec2.delete_volume(VolumeId=volume_id)
+
+        def delete() -> None:
+            with aws_errors(f"delete volume {volume_id} {self._where}"):
+                self._ec2.delete_volume(VolumeId=volume_id)
+
+        when_visible(delete, seconds=GONE_AFTER)
 
 
 def raise_if_failed(snapshots: Sequence[Snapshot], *, what: str) -> None:

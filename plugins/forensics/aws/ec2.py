@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.session import AwsSession
+from forensics.aws.visibility import when_visible
 from forensics.errors import AwsError, ResourceGoneError
 from forensics.models.target import NetworkInterface, Target, Volume
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     )
 
 
+# An instance that should be there is called gone only after so many seconds (see :mod:`forensics.aws.visibility`).
+GONE_AFTER = 10.0
 # What makes a launch try the next instance type.
 NEXT_TYPE = frozenset({"InsufficientInstanceCapacity", "Unsupported", "VcpuLimitExceeded"})
 
@@ -195,16 +198,20 @@ class Ec2Gateway:
             return "gone"
 
     def zone(self, instance_id: str) -> str:
-        """Availability Zone of an instance."""
-        return str(self.raw_instance(instance_id)["Placement"]["AvailabilityZone"])
+        """Availability Zone of an instance that the product made."""
+        return str(when_visible(lambda: self.raw_instance(instance_id))["Placement"]["AvailabilityZone"])
 
     def terminate(self, instance_ids: Sequence[str]) -> None:
-        """Terminate instances; instances that no longer exist are ignored."""
+        """Terminate instances; instances that no longer exist are ignored, those that EC2 does not know yet are not."""
         if not instance_ids:
             return
-        try:
+
+        def terminate() -> None:
             with aws_errors(f"terminate {', '.join(instance_ids)} {self._where}"):
                 self._ec2.terminate_instances(InstanceIds=list(instance_ids))
+
+        try:
+            when_visible(terminate, seconds=GONE_AFTER)
         except ResourceGoneError:
             return
 

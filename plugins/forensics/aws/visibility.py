@@ -6,18 +6,21 @@ growing pauses; observed for snapshots up to 30 seconds after CreateSnapshots (m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sized
 from typing import TypeVar
 
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, retry_if_result, stop_after_delay, wait_exponential_jitter
 
 from forensics.aws.error_map import error_code
 from forensics.errors import ResourceGoneError
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Sized | None)
 
 # How long "not found" means "not yet" for a resource of our own, in seconds: four times the longest that was observed.
 VISIBLE_WITHIN = 120.0
+# How long an empty list means "not yet", in seconds.
+LISTED_WITHIN = 20.0
 
 
 def when_visible(call: Callable[[], T], *, codes: Collection[str] = (), seconds: float | None = None) -> T:
@@ -39,3 +42,20 @@ def when_visible(call: Callable[[], T], *, codes: Collection[str] = (), seconds:
         reraise=True,
     )
     return again(call)
+
+
+def until_found(look: Callable[[], S], *, seconds: float | None = None) -> S:
+    """Return what ``look`` finds, asked again while it finds nothing (None, or an empty list).
+
+    For a list, by tag or by filter, of what this product is known to have made: EC2 may leave it out for some seconds.
+
+    :param seconds: for how long; :data:`LISTED_WITHIN` by default. After them nothing is what there is
+    """
+
+    again: Retrying = Retrying(
+        retry=retry_if_result(lambda found: not found),
+        stop=stop_after_delay(LISTED_WITHIN if seconds is None else seconds),
+        wait=wait_exponential_jitter(initial=0.2, max=5.0, jitter=0.1),
+        retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
+    )
+    return again(look)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.session import AwsSession
-from forensics.aws.visibility import when_visible
+from forensics.aws.visibility import until_found, when_visible
 from forensics.containment.facts_reader import FactsReader
 from forensics.containment.quarantine_groups import CaseGroups
 from forensics.errors import AwsError, ContainmentError
@@ -131,7 +131,7 @@ class ContainmentGateway:
         """The id of the group of exactly this name: an earlier call made it and its answer was lost."""
         name = str(params["GroupName"])
         groups = CaseGroups.named(name)
-        found = self.facts.facts.own_groups(case_id=groups.case_id, token=groups.token)
+        found = until_found(lambda: self.facts.facts.own_groups(case_id=groups.case_id, token=groups.token))
         for group in found:
             if group.name == name and group.vpc_id == params["VpcId"]:
                 return group.id

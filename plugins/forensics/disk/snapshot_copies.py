@@ -10,6 +10,7 @@ from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
 from forensics.aws.hook import CaseSessions
 from forensics.aws.kms import KeyGateway
 from forensics.case.recorder import CaseRecorder
+from forensics.case.requests import MadeBefore
 from forensics.disk.kms_rules import CopyRoute, destination, route_for
 from forensics.errors import AccessDeniedError, AwsError, SnapshotError, ThrottledError
 from forensics.models.case import Case, Milestone, TimelineKind
@@ -123,20 +124,32 @@ class SnapshotCopies:
     def _made(self, ebs: EbsGateway, purpose: str, original: Snapshot) -> list[Snapshot]:
         """Copies of a snapshot that this case has made in an account, failed ones included."""
         marks = {TAG_CASE: self._recorder.case_id, TAG_PURPOSE: purpose, TAG_SOURCE: original.id}
-        return ebs.find_snapshots(tags=marks)
+        return self._before(purpose, original).find(
+            lambda: ebs.find_snapshots(tags=marks),
+            described=lambda snapshot_id: ebs.snapshots([snapshot_id]),
+            name=lambda snapshot: snapshot.id,
+        )
+
+    def _before(self, purpose: str, original: Snapshot) -> MadeBefore:
+        return MadeBefore(self._recorder, f"{purpose}#{original.id}")
 
     def _copy(self, evidence: DiskEvidence, original: Snapshot, shared: Snapshot) -> Snapshot:
         """Share a snapshot (the original, or its re-encrypted copy) and copy it to the forensic account."""
         case, forensic = self._recorder.case, self._accounts.forensic
         self._accounts.source.share(shared.id, account_id=self._settings.forensic_account_id)
-        copy_id = forensic.copy(
-            shared.id,
-            source_region=case.region,
-            kms_key_id=self._evidence_key(),
-            description=f"Forensic evidence of case {case.case_id}: copy of {original.id}",
-            tags=tags(case.case_id, COPY_PURPOSE, source=original.id, volume=str(evidence.origin.volume_id)),
+        key, before = self._evidence_key(), self._before(COPY_PURPOSE, original)
+        before.make(
+            lambda: [
+                forensic.copy(
+                    shared.id,
+                    source_region=case.region,
+                    kms_key_id=key,
+                    description=f"Forensic evidence of case {case.case_id}: copy of {original.id}",
+                    tags=tags(case.case_id, COPY_PURPOSE, source=original.id, volume=str(evidence.origin.volume_id)),
+                )
+            ]
         )
-        return forensic.snapshots([copy_id])[0]
+        return forensic.snapshots(before.ids()[-1:])[0]
 
     def _lock_copy(self, evidence: DiskEvidence, copy: Snapshot, found: CopyRound) -> None:
         """Lock a copy (once) and record it; it is awaited unless it is complete."""
@@ -188,14 +201,19 @@ class SnapshotCopies:
         if usable:
             made = usable[0]
         else:
-            made_id = source.copy(
-                original.id,
-                source_region=source.region,
-                kms_key_id=key,
-                description=f"Forensic evidence of case {case_id}: {original.id} under the forensic key",
-                tags=tags(case_id, MEMBER_COPY_PURPOSE, source=original.id),
+            before = self._before(MEMBER_COPY_PURPOSE, original)
+            before.make(
+                lambda: [
+                    source.copy(
+                        original.id,
+                        source_region=source.region,
+                        kms_key_id=key,
+                        description=f"Forensic evidence of case {case_id}: {original.id} under the forensic key",
+                        tags=tags(case_id, MEMBER_COPY_PURPOSE, source=original.id),
+                    )
+                ]
             )
-            made = source.snapshots([made_id])[0]
+            made = source.snapshots(before.ids()[-1:])[0]
         known = self._recorder.disk(evidence.evidence_id) or evidence
         if known.origin.member_copy_id != made.id:
             lock = self._lock(source, made.id)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from forensics.aws.ebs import EbsGateway, Snapshot
 from forensics.case.recorder import CaseRecorder
+from forensics.case.requests import MadeBefore
 from forensics.errors import AwsError
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.custody import CustodyAction
@@ -21,24 +22,22 @@ SNAPSHOT_PURPOSE = "evidence-snapshot"
 class SnapshotSet:
     """The snapshots of one target, made by one CreateSnapshots.
 
-    A retry finds the set that an earlier try made, by its case tag; snapshots that ended in error are taken again.
+    A retry finds the set that an earlier try made, by its case tag and by its ids on record (:mod:`forensics.case.requests`);
+    snapshots that ended in error are taken again.
     """
 
     def __init__(self, recorder: CaseRecorder, ebs: EbsGateway, *, retention_days: int) -> None:
         self._recorder = recorder
         self._ebs = ebs
         self._retention_days = retention_days
+        self._before = MadeBefore(recorder, "snapshots")
 
     def take(self, target: Target) -> list[str]:
         """Start (or find) the set, lock and record it; returns the ids of its snapshots."""
         recorder = self._recorder
         found = self._earlier()
         if not {v.id for v in target.volumes} <= {s.volume_id for s in found}:
-            found = self._ebs.create_snapshots(
-                recorder.case.instance_id,
-                description=f"Forensic evidence of case {recorder.case_id}",
-                tags=tags(recorder.case_id, SNAPSHOT_PURPOSE, instance=recorder.case.instance_id),
-            )
+            found = self._create()
         recorder.milestone(Milestone.SNAPSHOTS_STARTED)
         # All are locked before anything else happens: recording may fail, an unlocked snapshot may be deleted.
         locks = {s.id: self._ebs.lock(s.id, days=self._retention_days) for s in found}
@@ -47,9 +46,31 @@ class SnapshotSet:
         self._record_instance_store(target)
         return sorted(s.id for s in found)
 
+    def _create(self) -> list[Snapshot]:
+        case, made = self._recorder.case, list[Snapshot]()
+
+        def create() -> list[str]:
+            made.extend(
+                self._ebs.create_snapshots(
+                    case.instance_id,
+                    description=f"Forensic evidence of case {case.case_id}",
+                    tags=tags(case.case_id, SNAPSHOT_PURPOSE, instance=case.instance_id),
+                )
+            )
+            return [s.id for s in made]
+
+        self._before.make(create)
+        return made
+
     def _earlier(self) -> list[Snapshot]:
         marks = {TAG_CASE: self._recorder.case_id, TAG_PURPOSE: SNAPSHOT_PURPOSE}
-        return newest_usable(self._ebs.find_snapshots(tags=marks))
+        return newest_usable(
+            self._before.find(
+                lambda: self._ebs.find_snapshots(tags=marks),
+                described=lambda snapshot_id: self._ebs.snapshots([snapshot_id]),
+                name=lambda snapshot: snapshot.id,
+            )
+        )
 
     def _record(self, target: Target, snapshot: Snapshot, lock: SnapshotLock) -> None:
         recorder, item = self._recorder, evidence_id(EvidenceKind.DISK, snapshot.volume_id)

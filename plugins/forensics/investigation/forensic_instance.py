@@ -8,6 +8,7 @@ from forensics.aws.ebs import EbsGateway
 from forensics.aws.ec2 import Ec2Gateway
 from forensics.aws.session import AwsSession
 from forensics.aws.ssm import SsmGateway
+from forensics.aws.visibility import until_found
 from forensics.case.recorder import CaseRecorder
 from forensics.errors import InvestigationError
 from forensics.investigation.artifacts import revoke_unfinished
@@ -39,13 +40,17 @@ class ForensicInstance:
         """State of each of the owner's instances that is not terminated, by id."""
         return dict(self._ec2.find_instances(tags={TAG_CASE: self._owner, TAG_PURPOSE: INSTANCE_PURPOSE}))
 
+    def lives(self, instance_id: str) -> bool:
+        """Whether an instance that was launched is starting or running, also when EC2 does not list it by its tags yet."""
+        return self._ec2.state(instance_id) in {"pending", "running"}
+
     def living(self) -> str | None:
         """The instance that is starting or running, or None."""
         return next((i for i, state in self._states().items() if state in {"pending", "running"}), None)
 
     def running(self) -> str | None:
-        """The instance that is running, or None."""
-        return next((i for i, state in self._states().items() if state == "running"), None)
+        """The instance that is running, or None. It is asked for where one was launched: an empty list means "not yet"."""
+        return until_found(lambda: next((i for i, state in self._states().items() if state == "running"), None))
 
     def launch(self, settings: Settings, *, token: str) -> str:
         """Launch an instance from the forensic AMI; the same token gives the same instance. Returns its id."""

@@ -9,6 +9,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics.case.recorder import CaseRecorder
+from forensics.case.requests import MadeBefore
 from forensics.case.step import ForensicOperator, Json
 from forensics.errors import ForensicsError, InvestigationError
 from forensics.investigation.evidence_selection import examinable, still_acquiring
@@ -23,6 +24,8 @@ from forensics.investigation.forensic_instance import (
 from forensics.investigation.triggers import ForensicInstanceOnlineTrigger, InstancesGoneTrigger, VolumesAttachedTrigger
 from forensics.models.case import Milestone, Phase, TimelineKind
 from forensics.models.evidence import EvidenceKind
+
+LAUNCH = "forensic-instance"  # the name of this request in the case (forensics.case.requests)
 
 
 class LaunchForensicInstanceOperator(ForensicOperator):
@@ -42,15 +45,25 @@ class LaunchForensicInstanceOperator(ForensicOperator):
         recorder.phase(Phase.INVESTIGATION)
         recorder.milestone(Milestone.INVESTIGATION_STARTED)
         instance = ForensicInstance.of(recorder.case_id, self.sessions.forensic())
-        instance_id = instance.living()
-        if instance_id is None:
-            token = f"{recorder.case_id}-{context['ti'].try_number}"
-            instance_id = instance.launch(self.settings, token=token)
-            recorder.note(f"forensic instance {instance_id} launched", kind=TimelineKind.INVESTIGATION)
+        instance_id = self._earlier(recorder, instance) or self._launch(recorder, instance)
         scope = self.sessions.forensic_scope().as_dict()
         timing = self.timing(self.settings.instance_timeout_seconds, ends_task=True)
         self.wait(ForensicInstanceOnlineTrigger(scope=scope, instance_id=instance_id, **timing))
         return None
+
+    def _earlier(self, recorder: CaseRecorder, instance: ForensicInstance) -> str | None:
+        """The instance of an earlier try, as EC2 lists it or as it is on record."""
+        on_record = reversed(MadeBefore(recorder, LAUNCH).ids())
+        return instance.living() or next((i for i in on_record if instance.lives(i)), None)
+
+    def _launch(self, recorder: CaseRecorder, instance: ForensicInstance) -> str:
+        """Launch; a try whose answer was lost gets the same instance, because its client token is the same."""
+        before = MadeBefore(recorder, LAUNCH)
+        token = f"{recorder.case_id}-{len(before.ids()) + 1}"
+        before.make(lambda: [instance.launch(self.settings, token=token)])
+        instance_id = before.ids()[-1]
+        recorder.note(f"forensic instance {instance_id} launched", kind=TimelineKind.INVESTIGATION)
+        return instance_id
 
     def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
         """The instance did not come up in time."""

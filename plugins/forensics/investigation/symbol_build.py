@@ -8,6 +8,7 @@ from typing import Self
 
 from forensics.aws.session import AwsSession
 from forensics.aws.ssm import Invocation, SsmGateway
+from forensics.aws.visibility import until_found
 from forensics.case.recorder import CaseGateways
 from forensics.case.status_line import read_status
 from forensics.document_registry import choose
@@ -69,7 +70,9 @@ class SymbolBuild:
         """Launch the builder (a repeated try finds the instance of the one before); returns its id."""
         run = hashlib.sha256(run_id.encode()).hexdigest()[:16]
         token = f"{SYMBOL_LIBRARY}-{run}-{try_number}"
-        return self._instance.living() or self._instance.launch(self._settings, token=token)
+        # what an earlier try launched may not be listed yet
+        earlier = until_found(self._instance.living) if try_number > 1 else self._instance.living()
+        return earlier or self._instance.launch(self._settings, token=token)
 
     def send(self, package: str, sha256: str) -> BuildJob:
         """Send the command that builds the table of a package of the tools bucket.

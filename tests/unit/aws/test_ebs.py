@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
+from forensics.aws import ebs as ebs_module
 from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
 from forensics.errors import SnapshotError
 from forensics.models.disk import SnapshotLock
@@ -156,9 +157,19 @@ def test_an_audit_says_when_a_snapshot_has_no_lock(stub: Stubber, ebs: EbsGatewa
     assert (seen.lock_state, seen.until, seen.public) == (None, None, False)
 
 
-def test_an_audit_says_when_a_snapshot_is_gone(stub: Stubber, ebs: EbsGateway) -> None:
+def test_an_audit_says_when_a_snapshot_is_gone(stub: Stubber, ebs: EbsGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ebs_module, "GONE_AFTER", 0.0)
     stub.add_client_error("describe_snapshots", "InvalidSnapshot.NotFound")
     assert ebs.audited("snap-1").state is None
+
+
+def test_an_audit_asks_again_before_it_calls_evidence_gone(stub: Stubber, ebs: EbsGateway) -> None:
+    """awslabs/coldsnap#43: not found again after a success."""
+    stub.add_client_error("describe_snapshots", "InvalidSnapshot.NotFound")
+    stub.add_response("describe_snapshots", {"Snapshots": [{"SnapshotId": "snap-1", "State": "completed"}]})
+    stub.add_response("describe_locked_snapshots", {"Snapshots": []})
+    stub.add_response("describe_snapshot_attribute", {})
+    assert ebs.audited("snap-1").state == "completed"
 
 
 @pytest.mark.parametrize(

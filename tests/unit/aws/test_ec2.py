@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
+from forensics.aws import ec2 as ec2_module
 from forensics.aws.ec2 import Ec2Gateway
 from forensics.errors import AwsError, ResourceGoneError
 from tests.unit.aws.conftest import Stub
@@ -169,10 +170,21 @@ def test_a_terminated_instance_is_not_found_again(stub: Stubber, ec2: Ec2Gateway
 
 
 @pytest.mark.parametrize("ids", [[], [INSTANCE]])
-def test_terminating_nothing_or_what_is_gone_is_fine(stub: Stubber, ec2: Ec2Gateway, ids: list[str]) -> None:
+def test_terminating_nothing_or_what_is_gone_is_fine(
+    stub: Stubber, ec2: Ec2Gateway, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ec2_module, "GONE_AFTER", 0.0)
     if ids:
         stub.add_client_error("terminate_instances", "InvalidInstanceID.NotFound")
     ec2.terminate(ids)
+
+
+def test_an_instance_that_ec2_does_not_know_yet_is_terminated_all_the_same(stub: Stubber, ec2: Ec2Gateway) -> None:
+    """EC2 developer guide, "Eventual consistency": RunInstances, then InvalidInstanceID.NotFound."""
+    stub.add_client_error("terminate_instances", "InvalidInstanceID.NotFound")
+    stub.add_response("terminate_instances", {"TerminatingInstances": []}, {"InstanceIds": [INSTANCE]})
+    ec2.terminate([INSTANCE])
+    stub.assert_no_pending_responses()
 
 
 # One line per call without a story of its own: botocore's model checks every parameter.

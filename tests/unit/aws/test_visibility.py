@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from forensics.aws import visibility
-from forensics.aws.visibility import when_visible
+from forensics.aws.visibility import until_found, when_visible
 from forensics.errors import AccessDeniedError, AwsError, ResourceGoneError
 
 
@@ -41,3 +41,15 @@ def test_what_stays_unknown_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(visibility, "VISIBLE_WITHIN", 0.0)
     with pytest.raises(ResourceGoneError, match="snap-1"):
         when_visible(Answers(*[ResourceGoneError("snap-1")] * 9))
+
+
+def test_an_empty_list_means_not_yet() -> None:
+    answers: list[list[str]] = [[], [], ["snap-1"]]
+    assert until_found(lambda: answers.pop(0)) == ["snap-1"]
+    assert answers == []
+
+
+def test_a_list_that_stays_empty_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visibility, "LISTED_WITHIN", 0.0)
+    assert until_found(list) == []
+    assert until_found(lambda: None) is None

@@ -72,6 +72,13 @@ def test_the_next_pass_finds_the_copy_and_makes_no_second_one() -> None:
     assert len(world.forensic.copied) == 1 and world.disk().origin.copy_id == copy
 
 
+def test_a_copy_that_no_list_shows_yet_is_not_made_twice() -> None:
+    world = World()
+    (copy,) = world.copies.advance().copies
+    world.forensic.known[copy] = world.forensic.known[copy].model_copy(update={"tags": {}})
+    assert world.copies.advance().copies == [copy] and len(world.forensic.copied) == 1
+
+
 def test_a_copy_that_a_lost_worker_made_is_locked_and_recorded() -> None:
     world = World()
     marks = {TAG_CASE: CASE_ID, TAG_PURPOSE: "evidence-copy", TAG_SOURCE: "snap-1"}

@@ -54,12 +54,30 @@ def test_the_launch_waits_for_the_agent(world: World) -> None:
     assert isinstance(trigger, ForensicInstanceOnlineTrigger) and trigger.ends_task
     assert trigger.scope["account_id"] == FORENSIC
     (asked,) = world.ec2.launched
-    assert asked["token"] == f"{CASE_ID}-2"
+    assert asked["token"] == f"{CASE_ID}-1"
     assert world.recorder.case_now().phase is Phase.INVESTIGATION
     assert "investigation_started" in world.recorder.view().milestones
     again = deferred(world.step(LaunchForensicInstanceOperator), world.recorder)
     assert isinstance(again, ForensicInstanceOnlineTrigger)
     assert again.instance_id == trigger.instance_id and len(world.ec2.launched) == 1
+
+
+def test_an_instance_that_no_list_shows_yet_is_not_launched_twice(world: World) -> None:
+    first = deferred(world.step(LaunchForensicInstanceOperator), world.recorder)
+    assert isinstance(first, ForensicInstanceOnlineTrigger)
+    world.ec2.records[first.instance_id]["Tags"] = []
+    again = deferred(world.step(LaunchForensicInstanceOperator), world.recorder, try_number=2)
+    assert isinstance(again, ForensicInstanceOnlineTrigger) and again.instance_id == first.instance_id
+    assert len(world.ec2.launched) == 1
+
+
+def test_after_an_instance_that_ended_another_is_launched(world: World) -> None:
+    first = deferred(world.step(LaunchForensicInstanceOperator), world.recorder)
+    assert isinstance(first, ForensicInstanceOnlineTrigger)
+    world.ec2.records[first.instance_id]["State"]["Name"] = "terminated"
+    again = deferred(world.step(LaunchForensicInstanceOperator), world.recorder, try_number=2)
+    assert isinstance(again, ForensicInstanceOnlineTrigger) and again.instance_id != first.instance_id
+    assert [asked["token"] for asked in world.ec2.launched] == [f"{CASE_ID}-1", f"{CASE_ID}-2"]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.NOT_APPLICABLE])

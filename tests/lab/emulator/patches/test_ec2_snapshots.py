@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,16 +24,6 @@ def taken(network: Network, disk: str | None = None) -> str:
     return str(network.ec2.create_snapshot(VolumeId=disk or volume(network))["SnapshotId"])
 
 
-@pytest.fixture(autouse=True)
-def known_at_once(request: pytest.FixtureRequest, lab: Lab) -> Iterator[None]:
-    """A friendlier AWS for what is tested here; the one test of new snapshots has AWS as it is."""
-    if request.function is test_a_new_snapshot_is_unknown_at_first:
-        yield
-    else:
-        with lab.config(snapshot_hidden_calls=0):
-            yield
-
-
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     """A sparse 8 MiB image with data in blocks 0, 3 and 10."""
@@ -45,16 +34,6 @@ def image(tmp_path: Path) -> Path:
             stream.seek(index * BLOCK)
             stream.write(bytes([index + 1]) * 4096)
     return path
-
-
-def test_a_new_snapshot_is_unknown_at_first(network: Network) -> None:
-    """EC2 developer guide, "Eventual consistency"; mondoohq/mql#474: NotFound after CreateSnapshot."""
-    disk = volume(network)
-    snapshot = taken(network, disk)
-    for _ in range(2):
-        with refused("InvalidSnapshot.NotFound"):
-            shown(network.ec2, snapshot)
-    assert shown(network.ec2, snapshot)["State"] == "completed"
 
 
 def test_a_snapshot_is_pending_with_progress_before_it_completes(lab: Lab, network: Network) -> None:
