@@ -9,6 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from forensics.disk import copy_operators as disk_copy
+from forensics.disk import snapshot_copies
 from forensics.disk.copy_operators import CopySnapshotsOperator
 from forensics.disk.snapshot_operators import SnapshotVolumesOperator
 from forensics.models.custody import CustodyAction
@@ -100,11 +101,30 @@ def test_a_copy_that_fails_after_the_call_is_recorded_with_awss_reason_and_made_
     assert disk.outcome is Outcome.ACQUIRED and disk.reason is None
 
 
-def test_a_failed_copy_that_cannot_be_made_again_is_not_called_acquired(lab: SmallLab) -> None:
+def test_a_copy_that_begins_before_its_share_has_spread_is_made_again_in_the_same_try(lab: SmallLab) -> None:
+    """radkawar/stackd, docs/ec2.md ("Independent snapshot copies"): CopySnapshot accepts it, and the copy ends in error."""
+    lab.control("config", {"share_spread_seconds": 3.0})
     case_id = open_case(lab, "db-server")
     triage(case_id)
     perform(SnapshotVolumesOperator(task_id="snapshot_volumes"), case_id=case_id)
-    lab.control("snapshot", {"match": {"copy": True}, "fail_at": 0.5, "message": "Client.InternalError"})
+    assert len(copy(case_id, try_number=1)["copies"]) == 1
+    marks = [{"Name": "tag:forensics:case", "Values": [case_id]}]
+    ec2 = lab.client("ec2", "forensic")
+    made = {s["SnapshotId"]: s["State"] for s in ec2.describe_snapshots(OwnerIds=["self"], Filters=marks)["Snapshots"]}
+    assert set(made.values()) == {"error", "completed"}, "the lab fails the first copy"
+    locked = {s["SnapshotId"] for s in ec2.describe_locked_snapshots()["Snapshots"]}
+    assert locked == {i for i, state in made.items() if state == "completed"}, "a failed copy does not stay locked"
+
+
+def test_a_failed_copy_that_cannot_be_made_again_is_not_called_acquired(
+    lab: SmallLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_copies, "SHARE_PAUSE", 0.0)
+    case_id = open_case(lab, "db-server")
+    triage(case_id)
+    perform(SnapshotVolumesOperator(task_id="snapshot_volumes"), case_id=case_id)
+    rule = {"match": {"copy": True}, "fail_at": 0.5, "message": "Client.InternalError"}
+    lab.control("snapshot", {**rule, "times": snapshot_copies.MOST_FAILED_COPIES})
     with pytest.raises(Exception, match=r"Client\.InternalError"):
         copy(case_id, try_number=1)
     (disk,) = disks(case_id).values()
@@ -135,7 +155,8 @@ def test_a_full_quota_is_waited_for_and_a_second_set_is_never_taken(
     assert any("waiting for room in a quota" in n and "ResourceLimitExceeded" in n for n in notes)
     marks = [{"Name": "tag:forensics:case", "Values": [case_id]}]
     for account in ("member", "forensic"):
-        assert len(lab.client("ec2", account).describe_snapshots(OwnerIds=["self"], Filters=marks)["Snapshots"]) == 1
+        found = lab.client("ec2", account).describe_snapshots(OwnerIds=["self"], Filters=marks)["Snapshots"]
+        assert len([s for s in found if s["State"] != "error"]) == 1
 
 
 ELSEWHERE = "eu-west-1"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
+import json
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,11 +18,41 @@ from moto.ebs.responses import EBSResponse
 from moto.ec2.models import ec2_backends
 
 from lab.emulator import images
-from lab.emulator.patches.ec2_snapshots import visible_snapshot
+from lab.emulator.patches import accounts, state
+from lab.emulator.patches.ec2_snapshots import key_problem, visible_snapshot
 from lab.emulator.patches.patching import replace
 
 TOKEN_LIFE = timedelta(days=7)
 PAGE_LIMITS = (100, 10_000)
+
+
+# what the lab remembers of each snapshot: calls after its completion; and the number of all calls, for throttling
+_asked: dict[tuple[str, str], int] = {}
+_calls = itertools.count(1)
+
+
+class EbsError(JsonRESTError):
+    """An error of EBS direct with the Reason that its model has (botocore, ebs 2019-11-02)."""
+
+    def __init__(self, code: str, message: str, reason: str, *, status: int = 400) -> None:
+        super().__init__(code, message)
+        self.code = status
+        self.description = json.dumps({"__type": code, "Message": message, "message": message, "Reason": reason})
+
+
+def _refuse(response: Any, snapshot: Any) -> None:
+    """What EBS direct answers although EC2 calls the snapshot completed; root keys look from outside and are not refused."""
+    if accounts.is_root(response.get_access_key()):
+        return
+    config, caller = state.current().config, response.current_account
+    if random.Random(f"{config.hidden_seed}:{next(_calls)}").random() < config.ebs_direct_throttled_share:
+        raise EbsError("RequestThrottledException", "Rate exceeded.", "ACCOUNT_THROTTLED")
+    seen = _asked[caller, snapshot.id] = _asked.get((caller, snapshot.id), 0) + 1
+    if seen <= config.ebs_direct_hidden_calls:
+        text = f"The snapshot '{snapshot.id}' does not exist."
+        raise EbsError("ResourceNotFoundException", text, "SNAPSHOT_NOT_FOUND", status=404)
+    if key_problem(snapshot, account=caller):
+        raise EbsError("ResourceNotFoundException", "KMS key not found", "DEPENDENCY_RESOURCE_NOT_FOUND", status=404)
 
 
 class _Reader:
@@ -29,12 +62,14 @@ class _Reader:
         backend = ec2_backends[response.current_account][response.region]
         self.snapshot = visible_snapshot(backend, snapshot_id)
         if self.snapshot is None:
-            raise JsonRESTError("ResourceNotFoundException", f"The snapshot '{snapshot_id}' does not exist.")
+            text = f"The snapshot '{snapshot_id}' does not exist."
+            raise EbsError("ResourceNotFoundException", text, "SNAPSHOT_NOT_FOUND", status=404)
         if self.snapshot.status != "completed":
             raise JsonRESTError(
                 "ValidationException",
                 f"Snapshot {snapshot_id} is not completed; it is {self.snapshot.status}",
             )
+        _refuse(response, self.snapshot)
         self.path = images.snapshot_path(snapshot_id)
         origin = self.snapshot
         while getattr(origin, "_lab_copied_from", None) is not None:

@@ -11,6 +11,7 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.elastic_block_store import EBSBackend
 from moto.ec2.responses import EC2Response
 
+from lab.emulator.patches import accounts, state
 from lab.emulator.patches.patching import add, replace
 
 
@@ -48,7 +49,8 @@ def _modify_attribute(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         if not change:
             return original(self)
         snapshot_id = self._get_param("SnapshotId")
-        _own_snapshot(self.ec2_backend, snapshot_id)
+        snapshot = _own_snapshot(self.ec2_backend, snapshot_id)
+        already = set(snapshot.create_volume_permission_userids)
         for name, call in (
             ("Add", self.ec2_backend.add_create_volume_permission),
             ("Remove", self.ec2_backend.remove_create_volume_permission),
@@ -58,6 +60,10 @@ def _modify_attribute(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
             groups = [entry["Group"] for entry in entries if "Group" in entry]
             if users or groups:
                 call(snapshot_id, user_ids=users, groups=groups)
+        # what root keys share (the seed, tests that look from outside) has been shared for long
+        if not accounts.is_root(self.get_access_key()) or state.current().config.hidden_from_root:
+            for user_id in set(snapshot.create_volume_permission_userids) - already:
+                snapshot.__dict__.setdefault("_lab_shared_at", {})[user_id] = state.monotonic()
         return EmptyResult()
 
     return modify_snapshot_attribute

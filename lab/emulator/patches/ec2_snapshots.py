@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -62,7 +63,36 @@ def _progress(_original: property) -> property:
 
 
 def _state_message(self: Any) -> str | None:
-    return self._lab_failure["message"] if _failed(self) else None
+    if _failed(self):
+        return str(self._lab_failure["message"])
+    return EARLY["message"] if _early(self) else None
+
+
+# what a copy shows while it is pending (recorded by radkawar/stackd, testdata/aws/ebs/copy_data.json)
+EARLY = {"message": "Metadata not updated", "key": "alias/aws/ebs"}
+EARLY_PART = 0.5
+
+
+def _early(snapshot: Any) -> bool:
+    return getattr(snapshot, "_lab_copied_from", None) is not None and fraction(snapshot) < EARLY_PART
+
+
+def _as_shown(snapshot: Any) -> Any:
+    """A snapshot as DescribeSnapshots shows it: a copy's size and key are not known at once."""
+    if not _early(snapshot) or _failed(snapshot):
+        return snapshot
+    shown = copy.copy(snapshot)
+    shown.__dict__["_lab_size"] = 0
+    shown.kms_key_id = EARLY["key"] if snapshot.encrypted else None
+    return shown
+
+
+def _volume_size(original: property) -> property:
+    def volume_size(self: Any) -> int:
+        size = self.__dict__.get("_lab_size")
+        return int(original.__get__(self) if size is None else size)
+
+    return property(volume_size)
 
 
 def visible_snapshot(backend: Any, snapshot_id: str) -> Any:
@@ -191,10 +221,10 @@ def _describe_response(_original: Callable[[Any], Any]) -> Callable[[Any], Any]:
             restorable_by=self._get_param("RestorableByUserIds", []),
         )
         if limit is None and token is None:
-            return ActionResult({"Snapshots": matches})
+            return ActionResult({"Snapshots": [_as_shown(s) for s in matches]})
         size = min(max(int(limit or PAGE_LIMITS[1]), PAGE_LIMITS[0]), PAGE_LIMITS[1])
         start = int(token or 0)
-        page: dict[str, Any] = {"Snapshots": matches[start : start + size]}
+        page: dict[str, Any] = {"Snapshots": [_as_shown(s) for s in matches[start : start + size]]}
         if start + size < len(matches):
             page["NextToken"] = str(start + size)
         return ActionResult(page)
@@ -203,6 +233,7 @@ def _describe_response(_original: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 NO_KEY = "Given key ID is not accessible"
+NOT_SHARED = "The source snapshot is not accessible"  # the text is the lab's own
 
 
 def _key(arn: str) -> Any:
@@ -210,7 +241,7 @@ def _key(arn: str) -> Any:
     return kms_backends[parts[4]][parts[3]].keys.get(parts[5].removeprefix("key/")) if len(parts) == 6 else None
 
 
-def _key_problem(source: Any, *, account: str) -> str | None:
+def key_problem(source: Any, *, account: str) -> str | None:
     """Why an account cannot decrypt a snapshot, or None. AWS says so only after CopySnapshot has answered."""
     if not source.encrypted or not source.kms_key_id:
         return None
@@ -219,6 +250,13 @@ def _key_problem(source: Any, *, account: str) -> str | None:
         return NO_KEY
     granted = any(f":{account}:" in grant.grantee_principal for grant in list(key.grants.values()))
     return None if key.account_id == account or granted or account in str(key.policy) else NO_KEY
+
+
+def _not_spread(source: Any, *, account: str) -> str | None:
+    """Why a copy fails that begins before its share has spread; CopySnapshot itself accepts it (radkawar/stackd, docs/ec2.md)."""
+    since = source.__dict__.get("_lab_shared_at", {}).get(account)
+    spread = state.current().config.share_spread_seconds
+    return NOT_SHARED if since is not None and state.monotonic() < since + spread else None
 
 
 def _default_key(original: Callable[..., str]) -> Callable[..., str]:
@@ -231,7 +269,7 @@ def _default_key(original: Callable[..., str]) -> Callable[..., str]:
     return create_default_encryption_key
 
 
-def _copy(_original: Callable[..., Any]) -> Callable[..., Any]:
+def _copy_snapshot(_original: Callable[..., Any]) -> Callable[..., Any]:
     def copy_snapshot(
         self: Any, source_snapshot_id: str, source_region: str, description: str, kms_key_id: str | None
     ) -> Any:
@@ -253,7 +291,9 @@ def _copy(_original: Callable[..., Any]) -> Callable[..., Any]:
         images.copy_snapshot(source.id, snapshot_id=copied.id)
         copied._lab_copied_from = source
         _start(copied, seconds=state.current().config.copy_seconds, copy=True)
-        if problem := _key_problem(source, account=self.account_id):
+        if (problem := key_problem(source, account=self.account_id)) or (
+            copied._lab_failure is None and (problem := _not_spread(source, account=self.account_id))
+        ):
             copied._lab_failure = {"fail_at": 0.0, "message": problem}
         self.snapshots[copied.id] = copied
         return copied
@@ -303,6 +343,7 @@ def apply() -> None:
     replace(Snapshot, "__init__", _initialise)
     replace(Snapshot, "progress", _progress)
     replace(Snapshot, "volume_id", _volume_id)
+    replace(Snapshot, "volume_size", _volume_size)
     add(Snapshot, "status", property(_get_status, _set_status))
     add(Snapshot, "state", property(_get_status))
     add(Snapshot, "state_message", property(_state_message))
@@ -310,7 +351,7 @@ def apply() -> None:
     replace(EBSBackend, "create_snapshot", _create_snapshot)
     replace(EBSBackend, "create_snapshots", _create_snapshots)
     replace(EBSBackend, "describe_snapshots", _describe)
-    replace(EBSBackend, "copy_snapshot", _copy)
+    replace(EBSBackend, "copy_snapshot", _copy_snapshot)
     replace(EBSBackend, "_create_default_encryption_key", _default_key)
     replace(EBSBackend, "delete_snapshot", _delete)
     replace(EC2Response, "describe_snapshots", _describe_response)

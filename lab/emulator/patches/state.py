@@ -39,7 +39,7 @@ class Config:
     """Times in seconds. Zero means at once."""
 
     snapshot_seconds: float = 0.0
-    copy_seconds: float = 0.0
+    copy_seconds: float = 0.2
     volume_seconds: float = 0.0
     instance_seconds: float = 0.0
     terminate_seconds: float = 0.0
@@ -55,6 +55,11 @@ class Config:
     hidden_calls: int = 2
     hidden_seed: int = 0
     hidden_from_root: int = 0
+    # how many of the first calls of EBS direct after "completed" answer SNAPSHOT_NOT_FOUND, and the share that it throttles
+    ebs_direct_hidden_calls: int = 2
+    ebs_direct_throttled_share: float = 0.02
+    # how long after a snapshot was shared another account's copy of it ends in "error"
+    share_spread_seconds: float = 0.3
     # the share of messages that SQS delivers a second time although the first consumer still has them
     sqs_redelivered_share: float = 0.0
     forensic_ami_id: str | None = None

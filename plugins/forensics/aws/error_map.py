@@ -36,6 +36,7 @@ THROTTLED = frozenset(
         "RequestLimitExceeded",
         "SlowDown",
         "TooManyRequestsException",
+        "RequestThrottledException",  # EBS direct
         "ProvisionedThroughputExceededException",
         "SnapshotCreationPerVolumeRateExceeded",
         "ConcurrentSnapshotLimitExceeded",

@@ -29,13 +29,16 @@ class CopySnapshotsOperator(ForensicOperator):
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Start or continue with every disk, then wait for what is under way."""
-        outcome = SnapshotCopies.of(recorder, self.sessions).advance()
-        self._wait_for(recorder, outcome)
-        return {"copies": record_copied(recorder, outcome.complete, account_id=self.settings.forensic_account_id)}
+        return self._pass(recorder, after_wait=False)
 
     def resume(self, recorder: CaseRecorder, payload: Mapping[str, object], context: Context) -> Json:
         """The wait is over: make another pass."""
-        return self.act(recorder, context)
+        return self._pass(recorder, after_wait=True)
+
+    def _pass(self, recorder: CaseRecorder, *, after_wait: bool) -> Json:
+        outcome = SnapshotCopies.of(recorder, self.sessions).advance(after_wait=after_wait)
+        self._wait_for(recorder, outcome)
+        return {"copies": record_copied(recorder, outcome.complete, account_id=self.settings.forensic_account_id)}
 
     def _wait_for(self, recorder: CaseRecorder, found: CopyRound) -> None:
         """Defer until something changes; returns when there is nothing to wait for."""
@@ -51,7 +54,9 @@ class CopySnapshotsOperator(ForensicOperator):
             self.wait(QuotaPauseTrigger(until=until, **timing))
         if found.copies:
             scope = self.sessions.forensic_scope(region=copy_region(recorder.case, self.settings)).as_dict()
-            self.wait(SnapshotsCompletedTrigger(scope=scope, snapshot_ids=sorted(found.copies), **timing))
+            self.wait(
+                SnapshotsCompletedTrigger(scope=scope, snapshot_ids=sorted(found.copies), until_ended=True, **timing)
+            )
 
     def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
         """A copy failed or did not complete in time."""

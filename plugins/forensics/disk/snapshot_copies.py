@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Self
 
 from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
@@ -21,6 +24,12 @@ from forensics.settings import Settings, names
 
 COPY_PURPOSE = "evidence-copy"
 MEMBER_COPY_PURPOSE = "evidence-member-copy"
+
+# A copy that begins before its share has spread is accepted and ends in error (recorded by radkawar/stackd, docs/ec2.md): what
+# failed so soon after the first copy of the same snapshot is made again without spending a try of the task, so many times.
+SHARE_SPREADS_WITHIN = timedelta(seconds=90)
+MOST_FAILED_COPIES = 4
+SHARE_PAUSE = 2.0  # seconds before such a copy is made again; twice as long each time
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +83,7 @@ class SnapshotCopies:
         self._recorder = recorder
         self._accounts = accounts
         self._settings = settings
+        self._paused = False
 
     @classmethod
     def of(cls, recorder: CaseRecorder, sessions: CaseSessions) -> Self:
@@ -81,8 +91,11 @@ class SnapshotCopies:
         region = copy_region(recorder.case, sessions.settings)
         return cls(recorder, CopyAccounts.of(sessions, region), sessions.settings)
 
-    def advance(self) -> CopyRound:
-        """Take every disk one step further. A disk that cannot be copied does not keep the others from being copied."""
+    def advance(self, *, after_wait: bool = False) -> CopyRound:
+        """Take every disk one step further. A disk that cannot be copied does not keep the others from being copied.
+
+        Raises :class:`SnapshotError` when a copy that was waited for (``after_wait``) ended in error.
+        """
         items = [e for e in self._recorder.disks() if e.origin.snapshot_id]
         if not items:
             raise SnapshotError("there is no snapshot to copy", next_action="clear disk.snapshot_volumes")
@@ -95,7 +108,7 @@ class SnapshotCopies:
             if evidence.outcome is Outcome.ACQUIRED:
                 continue
             try:
-                self._advance_disk(evidence, by_id[str(evidence.origin.snapshot_id)], found)
+                self._advance_disk(evidence, by_id[str(evidence.origin.snapshot_id)], found, after_wait=after_wait)
             except ThrottledError as error:
                 found.over_quota.append(f"{evidence.evidence_id}: {error}")
             except AwsError as error:
@@ -103,12 +116,16 @@ class SnapshotCopies:
                 log.warning("%s: %s", evidence.evidence_id, error)
         return found
 
-    def _advance_disk(self, evidence: DiskEvidence, original: Snapshot, found: CopyRound) -> None:
+    def _advance_disk(self, evidence: DiskEvidence, original: Snapshot, found: CopyRound, *, after_wait: bool) -> None:
         made = self._made(self._accounts.forensic, COPY_PURPOSE, original)
         usable = [s for s in made if s.state != "error"]
         if usable:
-            self._lock_copy(evidence, usable[0], found)
+            self._take_copy(evidence, usable[0], found)
             return
+        if after_wait and made:
+            if not may_be_share(made):
+                raise_if_failed(made, what="copy")
+            self._pause(len(made))
         route = self._choose_route(evidence, original, failed=made)
         if route.route is Route.BLOCKED:
             self._update(evidence.evidence_id, reason=route.reason, next_action=route.next_action)
@@ -119,7 +136,13 @@ class SnapshotCopies:
             if shared.state != "completed":
                 found.in_account.append(shared.id)
                 return
-        self._lock_copy(evidence, self._copy(evidence, original, shared), found)
+        self._take_copy(evidence, self._copy(evidence, original, shared), found)
+
+    def _pause(self, failed: int) -> None:
+        """Give shares time to spread, once in a pass: all disks were shared before it."""
+        if not self._paused:
+            time.sleep(SHARE_PAUSE * 2 ** (failed - 1))
+        self._paused = True
 
     def _made(self, ebs: EbsGateway, purpose: str, original: Snapshot) -> list[Snapshot]:
         """Copies of a snapshot that this case has made in an account, failed ones included."""
@@ -151,17 +174,21 @@ class SnapshotCopies:
         )
         return forensic.snapshots(before.ids()[-1:])[0]
 
-    def _lock_copy(self, evidence: DiskEvidence, copy: Snapshot, found: CopyRound) -> None:
-        """Lock a copy (once) and record it; it is awaited unless it is complete."""
-        forensic = self._accounts.forensic
+    def _take_copy(self, evidence: DiskEvidence, copy: Snapshot, found: CopyRound) -> None:
+        """Record a copy; lock it (once) as soon as it is complete, before anything is said of it. Until then it is awaited.
+
+        A copy is evidence when it is complete: until then the locked original is the only one. A copy that ends in error
+        must not stay behind locked, because nobody could delete it before its retention ends.
+        """
+        forensic, complete = self._accounts.forensic, copy.state == "completed"
         known = self._recorder.disk(evidence.evidence_id) or evidence
-        if known.origin.copy_id != copy.id or "copy" not in known.lock:
-            lock = self._lock(forensic, copy.id)
-            origin = known.origin.model_copy(update={"copy_id": copy.id, "copy_region": forensic.region})
-            self._recorder.save_evidence(
-                known.model_copy(update={"origin": origin, "lock": {**known.lock, "copy": lock}})
-            )
-        if copy.state == "completed":
+        origin = known.origin.model_copy(update={"copy_id": copy.id, "copy_region": forensic.region})
+        lock = known.lock if known.origin.copy_id == copy.id else {k: v for k, v in known.lock.items() if k != "copy"}
+        if complete and "copy" not in lock:
+            lock = {**lock, "copy": self._lock(forensic, copy.id)}
+        if (origin, lock) != (known.origin, known.lock):
+            self._recorder.save_evidence(known.model_copy(update={"origin": origin, "lock": lock}))
+        if complete:
             found.complete.add(evidence.evidence_id)
         else:
             found.copies.append(copy.id)
@@ -194,7 +221,7 @@ class SnapshotCopies:
         )
 
     def _copy_in_account(self, evidence: DiskEvidence, original: Snapshot) -> Snapshot:
-        """The copy in the target's own account under its forensic key: made once, locked while it is pending."""
+        """The copy in the target's own account under its forensic key: made once, locked when it is complete."""
         case_id, source = self._recorder.case_id, self._accounts.source
         key = self._accounts.source_keys.resolve(self._settings.member_key_alias)
         usable = [s for s in self._made(source, MEMBER_COPY_PURPOSE, original) if s.state != "error"]
@@ -215,7 +242,7 @@ class SnapshotCopies:
             )
             made = source.snapshots(before.ids()[-1:])[0]
         known = self._recorder.disk(evidence.evidence_id) or evidence
-        if known.origin.member_copy_id != made.id:
+        if made.state == "completed" and known.origin.member_copy_id != made.id:
             lock = self._lock(source, made.id)
             origin = known.origin.model_copy(update={"member_copy_id": made.id})
             self._recorder.save_evidence(
@@ -238,3 +265,11 @@ class SnapshotCopies:
         if known is not None:
             update = {"origin": known.origin.model_copy(update=origin), "reason": reason or known.reason}
             self._recorder.save_evidence(known.model_copy(update=update))
+
+
+def may_be_share(failed: Sequence[Snapshot]) -> bool:
+    """Whether copies of one snapshot may have failed only because its share had not spread when they began."""
+    started = [s.started_at for s in failed if s.started_at]
+    if len(failed) >= MOST_FAILED_COPIES or not started or any("key" in s.message.lower() for s in failed):
+        return False
+    return max(started) - min(started) < SHARE_SPREADS_WITHIN

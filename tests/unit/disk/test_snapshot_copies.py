@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
 import pytest
 
+from forensics.aws.ebs import Snapshot
+from forensics.disk import snapshot_copies
 from forensics.disk.snapshot_copies import CopyAccounts, SnapshotCopies, copy_region
 from forensics.errors import AccessDeniedError, SnapshotError, ThrottledError
 from forensics.models.disk import KeyCase, KeyFacts, Route
@@ -15,6 +20,7 @@ from tests.unit.recorders import FakeRecorder
 
 EVIDENCE_KEY = "arn:aws:kms:eu-central-1:222233334444:key/evidence"
 CUSTOMER_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/customer"
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 GRANTEE = f"arn:aws:iam::{FORENSIC}:role/forensics-analyse"
 
 
@@ -52,11 +58,11 @@ def test_an_unencrypted_snapshot_is_shared_copied_and_locked() -> None:
     assert (found.complete, found.in_account, found.over_quota) == (set(), [], [])
     assert world.member.shared == [("snap-1", FORENSIC)]
     assert world.forensic.copied == [{"of": "snap-1", "from": REGION, "key": EVIDENCE_KEY}]
-    assert world.forensic.locked == {copy: 365}
+    assert world.forensic.locked == {}, "a copy that may still end in error is not locked: nobody could delete it"
     disk = world.disk()
     assert (disk.origin.copy_id, disk.origin.copy_region) == (copy, REGION)
     assert (disk.origin.key_case, disk.origin.route) == (KeyCase.NONE, Route.SHARE)
-    assert disk.lock["copy"].state == "governance"
+    assert "copy" not in disk.lock
     assert world.forensic.known[copy].tags.items() >= {
         TAG_CASE: CASE_ID, TAG_PURPOSE: "evidence-copy", TAG_SOURCE: "snap-1"
     }.items()  # fmt: skip
@@ -69,6 +75,7 @@ def test_the_next_pass_finds_the_copy_and_makes_no_second_one() -> None:
     world.forensic.complete()
     found = world.copies.advance()
     assert (found.complete, found.copies) == ({"disk-vol-1"}, [])
+    assert world.forensic.locked == {copy: 365} and world.disk().lock["copy"].state == "governance"
     assert len(world.forensic.copied) == 1 and world.disk().origin.copy_id == copy
 
 
@@ -110,17 +117,16 @@ def test_a_key_that_cannot_be_granted_is_replaced_in_its_own_account() -> None:
     assert world.member.copied == [
         {"of": "snap-1", "from": REGION, "key": world.keys.resolve("alias/forensics-member")}
     ]
-    assert world.member.locked == {member_copy: 365}
-    disk = world.disk()
-    assert (disk.origin.route, disk.origin.member_copy_id) == (Route.REENCRYPT, member_copy)
-    assert disk.lock["member_copy"].state == "governance"
+    assert world.member.locked == {} and world.disk().origin.route is Route.REENCRYPT
 
     world.member.complete()
     (copy,) = world.copies.advance().copies
     assert len(world.member.copied) == 1, "the copy in the account is made once"
     assert world.member.shared == [(member_copy, FORENSIC)]
     assert world.forensic.copied[0]["of"] == member_copy
-    assert set(world.disk().lock) == {"member_copy", "copy"} and world.disk().origin.copy_id == copy
+    disk = world.disk()
+    assert world.member.locked == {member_copy: 365} and disk.lock["member_copy"].state == "governance"
+    assert (disk.origin.member_copy_id, disk.origin.copy_id) == (member_copy, copy)
 
 
 def test_a_blocked_disk_says_what_to_do_and_does_not_hold_up_the_others() -> None:
@@ -149,6 +155,59 @@ def test_a_failed_copy_is_made_again_by_another_route_when_the_key_was_the_cause
     assert world.disk().origin.route is route
     assert (len(found.in_account), len(found.copies)) == ((1, 0) if route is Route.REENCRYPT else (0, 1))
     assert any(f"copy {failed} ended in error: {message}" in note for note in world.recorder.notes)
+
+
+def fail_copies(world: World, *, seconds: float = 0.0, message: str = "not accessible") -> None:
+    """Every copy that is pending ends in error; the newest began so long after the first."""
+    for number, (name, made) in enumerate(list(world.forensic.known.items())):
+        started = NOON + timedelta(seconds=seconds * number)
+        world.forensic.known[name] = made.model_copy(
+            update={"state": "error", "message": message, "started_at": started}
+        )
+
+
+def test_a_copy_that_began_before_its_share_had_spread_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """radkawar/stackd, docs/ec2.md: the request succeeds, and the copy ends in error."""
+    paused: list[float] = []
+    monkeypatch.setattr(snapshot_copies, "time", SimpleNamespace(sleep=paused.append))
+    world = World()
+    (first,) = world.copies.advance().copies
+    fail_copies(world)
+    (second,) = world.copies.advance(after_wait=True).copies
+    assert second != first and world.disk().origin.copy_id == second
+    assert paused == [snapshot_copies.SHARE_PAUSE] and world.forensic.locked == {}
+
+
+def test_copies_that_go_on_failing_end_the_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot_copies, "SHARE_PAUSE", 0.0)
+    world = World()
+    world.copies.advance()
+    for _ in range(snapshot_copies.MOST_FAILED_COPIES - 1):
+        fail_copies(world)
+        world.copies.advance(after_wait=True)
+    fail_copies(world)
+    with pytest.raises(SnapshotError, match="copy ended in state error"):
+        world.copies.advance(after_wait=True)
+    assert len(world.forensic.copied) == snapshot_copies.MOST_FAILED_COPIES
+    world.copies.advance()
+    assert len(world.forensic.copied) == snapshot_copies.MOST_FAILED_COPIES + 1, "a new try makes another"
+
+
+@pytest.mark.parametrize(
+    ("failed", "again"),
+    [
+        ([(0, "not accessible")], True),
+        ([(0, "not accessible"), (200, "not accessible")], False),
+        ([(0, "Given key ID is not accessible")], False),
+        ([], False),
+    ],
+)
+def test_only_what_fails_soon_after_the_first_may_be_the_share(failed: list[tuple[int, str]], again: bool) -> None:
+    made = [
+        Snapshot(id="s", volume_id="v", state="error", message=text, started_at=NOON + timedelta(seconds=at))
+        for at, text in failed
+    ]
+    assert snapshot_copies.may_be_share(made) is again
 
 
 def test_a_full_quota_is_not_a_failure() -> None:

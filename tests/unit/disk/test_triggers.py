@@ -45,6 +45,17 @@ def test_snapshots_are_over_when_all_are_complete(ebs: EbsInMemory, states: dict
     assert outcome is None or (outcome.ok, outcome.payload) == (True, {"snapshots": states})
 
 
+def test_where_the_step_decides_a_failed_snapshot_has_ended_too(ebs: EbsInMemory) -> None:
+    ebs.add("snap-1", "error")
+    ebs.add("snap-2", "pending")
+    trigger = SnapshotsCompletedTrigger(
+        scope=SCOPE, snapshot_ids=["snap-1", "snap-2"], until_ended=True, poll=5.0, deadline=2e9
+    )
+    assert trigger.check() is None
+    ebs.add("snap-2", "completed")
+    assert trigger.check() is not None and trigger.arguments()["until_ended"] is True
+
+
 def test_a_failed_snapshot_ends_the_wait_with_its_reason(ebs: EbsInMemory) -> None:
     ebs.add("snap-1", "pending")
     ebs.add("snap-2", "error", message="no key")

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from tests.lab.conftest import FORENSIC, MEMBER, REGION, Lab, Network
 from tests.lab.emulator.patches.test_ec2 import refused, volume
+from tests.lab.emulator.patches.test_sts import assume, make_role
 
 BLOCK = 512 * 1024
 
@@ -217,7 +218,8 @@ def test_bytes_go_from_account_to_account_and_region(lab: Lab, network: Network,
         CreateVolumePermission={"Add": [{"UserId": FORENSIC}]},
     )
     far = lab.client("ec2", FORENSIC, region="eu-west-1")
-    copy = far.copy_snapshot(SourceSnapshotId=snapshot, SourceRegion=REGION)["SnapshotId"]
+    with lab.config(copy_seconds=0):
+        copy = far.copy_snapshot(SourceSnapshotId=snapshot, SourceRegion=REGION)["SnapshotId"]
     network.ec2.delete_snapshot(SnapshotId=snapshot)
     assert sorted(blocks(lab, FORENSIC, copy, region="eu-west-1")) == [0, 3, 10]
     made = far.create_volume(AvailabilityZone="eu-west-1a", SnapshotId=copy)["VolumeId"]
@@ -258,3 +260,87 @@ def test_a_foreign_snapshot_cannot_be_locked(lab: Lab, network: Network) -> None
     snapshot = taken(network)
     with pytest.raises(ClientError, match="NotFound"):
         lab.client("ec2", FORENSIC).lock_snapshot(SnapshotId=snapshot, LockMode="governance", LockDuration=1)
+
+
+def copied(lab: Lab, network: Network, **settings: float) -> tuple[str, str]:
+    """A snapshot of the member account and its copy in the forensic account, of which the lab knows right away."""
+    snapshot = taken(network)
+    with lab.config(**settings, hidden_from_root=1, hidden_calls=0):
+        change = {
+            "SnapshotId": snapshot,
+            "Attribute": "createVolumePermission",
+            "CreateVolumePermission": {"Add": [{"UserId": FORENSIC}]},
+        }
+        network.ec2.modify_snapshot_attribute(**change)
+        made = lab.client("ec2", FORENSIC).copy_snapshot(SourceSnapshotId=snapshot, SourceRegion=REGION)["SnapshotId"]
+    return snapshot, made
+
+
+def test_a_copy_that_begins_before_its_share_has_spread_ends_in_error(lab: Lab, network: Network) -> None:
+    """radkawar/stackd, docs/ec2.md, from captures: the request is accepted."""
+    _, made = copied(lab, network, share_spread_seconds=3600.0, copy_seconds=0.0)
+    assert shown(lab.client("ec2", FORENSIC), made)["State"] == "error"
+    _, again = copied(lab, network, share_spread_seconds=0.0, copy_seconds=0.0)
+    assert shown(lab.client("ec2", FORENSIC), again)["State"] == "completed"
+
+
+def test_a_copys_size_and_key_are_not_known_at_once(lab: Lab, network: Network) -> None:
+    """radkawar/stackd, testdata/aws/ebs/copy_data.json."""
+    snapshot = taken(network)
+    with lab.config(copy_seconds=3600):
+        made = network.ec2.copy_snapshot(SourceSnapshotId=snapshot, SourceRegion=REGION, Encrypted=True)["SnapshotId"]
+        early = shown(network.ec2, made)
+        lab.advance(3600)
+    assert (early["VolumeSize"], early["StateMessage"], early["KmsKeyId"]) == (
+        0, "Metadata not updated", "alias/aws/ebs"
+    )  # fmt: skip
+    late = shown(network.ec2, made)
+    assert late["VolumeSize"] > 0 and late["KmsKeyId"].startswith("arn:") and not late.get("StateMessage")
+
+
+def role_of(lab: Lab, account: str) -> dict[str, str]:
+    """Keys of a role's session: root keys look from outside and are not refused anything."""
+    role = make_role(lab, account, {"AWS": f"arn:aws:iam::{account}:root"})
+    return assume(lab, role, account=account)
+
+
+def reasons(ebs, snapshot: str, *, calls: int) -> list[str]:
+    found = []
+    for _ in range(calls):
+        try:
+            ebs.list_snapshot_blocks(SnapshotId=snapshot)
+        except ClientError as error:
+            found.append(f"{error.response['Error']['Code']} {error.response['Reason']}")
+        else:
+            found.append("")
+    return found
+
+
+def test_ebs_direct_does_not_know_a_snapshot_that_ec2_calls_completed(lab: Lab, network: Network) -> None:
+    """radkawar/stackd, testdata/aws/ebs/copy_data_failures.json: SNAPSHOT_NOT_FOUND for 57 to 67 s after completion."""
+    snapshot = taken(network)
+    assert shown(network.ec2, snapshot)["State"] == "completed"
+    ebs = lab.client("ebs", MEMBER, **role_of(lab, MEMBER))
+    with lab.config(ebs_direct_throttled_share=0):
+        answers = reasons(ebs, snapshot, calls=4)
+    assert answers == ["ResourceNotFoundException SNAPSHOT_NOT_FOUND"] * 2 + [""] * 2
+
+
+def test_ebs_direct_throttles_by_a_code_of_its_own(lab: Lab, network: Network) -> None:
+    """botocore's model of EBS direct: RequestThrottledException with a Reason."""
+    snapshot = taken(network)
+    ebs = lab.client("ebs", MEMBER, **role_of(lab, MEMBER))
+    with lab.config(ebs_direct_throttled_share=1):
+        assert reasons(ebs, snapshot, calls=1) == ["RequestThrottledException ACCOUNT_THROTTLED"]
+
+
+def test_ebs_direct_calls_a_key_that_cannot_be_used_not_found(lab: Lab, network: Network) -> None:
+    """radkawar/stackd, testdata/aws/ebs/sharing_data_contract.json: "KMS key not found"."""
+    kms = lab.client("kms", MEMBER)
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    snapshot = taken(network, volume(network, Encrypted=True, KmsKeyId=key))
+    kms.disable_key(KeyId=key)
+    ebs = lab.client("ebs", MEMBER, **role_of(lab, MEMBER))
+    with lab.config(ebs_direct_throttled_share=0, ebs_direct_hidden_calls=0):
+        (answer,) = reasons(ebs, snapshot, calls=1)
+    assert answer == "ResourceNotFoundException DEPENDENCY_RESOURCE_NOT_FOUND"
