@@ -192,6 +192,10 @@ def _attach_policies(_control: Control, body: Any, _query: dict[str, str]) -> An
     return {"attached": organization.attached()}
 
 
+def _container_credentials(_control: Control, _body: Any, query: dict[str, str]) -> Any:
+    return sts.container_credentials(query["role_arn"], service=query["service"], name=query["name"])
+
+
 def _advance_clock(_control: Control, body: Any, _query: dict[str, str]) -> Any:
     """Instances, volumes, snapshots and images take their time by the lab's clock: this lets it pass at once."""
     state.advance(float(_wanted(body)["advance"]))
@@ -237,4 +241,5 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "/_lab/network"): _set_network,
     ("GET", "/_lab/network-path"): _network_path,
     ("POST", "/_lab/service-control-policies"): _attach_policies,
+    ("GET", "/_lab/container-credentials"): _container_credentials,
 }

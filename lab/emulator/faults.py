@@ -23,6 +23,7 @@ from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from lab.emulator.contract import answers, watch
+from lab.emulator.iam import sessions
 from lab.emulator.judgement import Judgement, Silence
 from lab.emulator.network import silence
 from lab.emulator.patches import accounts, state
@@ -213,6 +214,10 @@ class Gateway:
             verdict = self.judgement.judge(call, environ, body)
             if isinstance(verdict, Silence):
                 return silence.hold(start_response, seconds=state.current().config.network_silence_seconds)
+            if sessions.ended(call.access_key, state.monotonic()):
+                code = "RequestExpired" if call.service == "ec2" else "ExpiredToken"
+                out, content_type = error_body(call.service, code=code, message="The provided token has expired.")
+                return _answer(started, status=403, body=out, content_type=content_type, code=code)
             if verdict is not None:
                 code = _DENIALS.get(call.service, "AccessDeniedException")
                 out, content_type = error_body(call.service, code=code, message=verdict.message)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import tarfile
 import threading
+import time
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,15 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
+from forensics.aws import session as aws_session
 from forensics.custody.chain import verify_chain
 from forensics.errors import MemoryCaptureError
+from forensics.manifest import CaptureSegment
+from forensics.memory import upload_manifest
 from forensics.memory.capture_operators import CaptureMemoryOperator
 from forensics.memory.live_response_operators import LiveResponseOperator
 from forensics.memory.probe_operators import ProbeTargetOperator
-from forensics.memory.upload_manifest import IMAGE, LIST
+from forensics.memory.upload_manifest import IMAGE, LIST, next_segment
 from forensics.memory.verify_operators import VerifyMemoryOperator
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
 from lab.progress import wait_until
@@ -89,6 +94,34 @@ def test_probe_capture_live_response_and_verdict(lab: SmallLab) -> None:
     assert found == [] and count > 20
     again = perform(LiveResponseOperator(task_id="live_response"), case_id=case_id)
     assert again["already"] is True
+
+
+def test_a_capture_under_credentials_that_end_soon(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The execution role's credentials may have minutes left: no command goes on beyond them (boto/botocore#2604)."""
+    service, iam = "airflow-env.amazonaws.com", lab.client("iam")
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}],
+    }
+    role = iam.create_role(RoleName="airflow", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    source = f"{lab.endpoint}/_lab/container-credentials?role_arn={role}&service={service}&name=airflow"
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", source)
+    aws_session.forget()
+    ends = time.time() + lab.control("config")["role_seconds_left"]
+    segments: list[CaptureSegment] = []
+
+    def spied(*args: Any, **kwargs: Any) -> CaptureSegment:
+        segments.append(next_segment(*args, **kwargs))
+        return segments[-1]
+
+    monkeypatch.setattr(upload_manifest, "next_segment", spied)
+    case_id = open_case(lab)
+    triage(case_id)
+    perform(ProbeTargetOperator(task_id="probe_target"), case_id=case_id)
+    perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id, try_number=1)
+    assert segments and all(s.stop_at is not None and s.stop_at < ends - 200 for s in segments)
 
 
 def case_with_memory(lab: SmallLab, folder: Path, *, mib: int, rate: int) -> tuple[str, dict[str, Path]]:

@@ -40,6 +40,7 @@ class Session:
 
 _lock = threading.Lock()
 _sessions: dict[str, Session] = {}
+_ends: dict[str, float] = {}
 
 
 def remember(
@@ -55,6 +56,17 @@ def remember(
     made = Session(role_arn, name, source_identity or "", json.loads(policy) if policy else None, place)
     with _lock:
         _sessions[access_key] = made
+
+
+def end_at(access_key: str, moment: float) -> None:
+    """Let a session's keys end, in seconds of the lab's clock."""
+    with _lock:
+        _ends[access_key] = moment
+
+
+def ended(access_key: str, now: float) -> bool:
+    """Whether a session's keys have ended. A presigned URL ends with them."""
+    return now >= _ends.get(access_key, float("inf"))
 
 
 def find(access_key: str) -> Session | None:

@@ -45,28 +45,30 @@ def _add_permission(original: Callable[..., None]) -> Callable[..., None]:
 def _modify_attribute(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def modify_snapshot_attribute(self: Any) -> Any:
         self.error_on_dryrun()
-        change = self._get_param("CreateVolumePermission")
-        if not change:
-            return original(self)
-        snapshot_id = self._get_param("SnapshotId")
-        snapshot = _own_snapshot(self.ec2_backend, snapshot_id)
+        snapshot = _own_snapshot(self.ec2_backend, self._get_param("SnapshotId"))
         already = set(snapshot.create_volume_permission_userids)
-        for name, call in (
-            ("Add", self.ec2_backend.add_create_volume_permission),
-            ("Remove", self.ec2_backend.remove_create_volume_permission),
-        ):
-            entries = change.get(name) or []
-            users = [entry["UserId"] for entry in entries if "UserId" in entry]
-            groups = [entry["Group"] for entry in entries if "Group" in entry]
-            if users or groups:
-                call(snapshot_id, user_ids=users, groups=groups)
+        change = self._get_param("CreateVolumePermission")
+        answer = _change_permissions(self.ec2_backend, snapshot.id, change) if change else original(self)
         # what root keys share (the seed, tests that look from outside) has been shared for long
         if not accounts.is_root(self.get_access_key()) or state.current().config.hidden_from_root:
             for user_id in set(snapshot.create_volume_permission_userids) - already:
                 snapshot.__dict__.setdefault("_lab_shared_at", {})[user_id] = state.monotonic()
-        return EmptyResult()
+        return answer
 
     return modify_snapshot_attribute
+
+
+def _change_permissions(backend: Any, snapshot_id: str, change: dict[str, Any]) -> EmptyResult:
+    for name, call in (
+        ("Add", backend.add_create_volume_permission),
+        ("Remove", backend.remove_create_volume_permission),
+    ):
+        entries = change.get(name) or []
+        users = [entry["UserId"] for entry in entries if "UserId" in entry]
+        groups = [entry["Group"] for entry in entries if "Group" in entry]
+        if users or groups:
+            call(snapshot_id, user_ids=users, groups=groups)
+    return EmptyResult()
 
 
 def _lock_snapshot(self: Any) -> ActionResult:

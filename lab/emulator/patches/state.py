@@ -60,6 +60,8 @@ class Config:
     ebs_direct_throttled_share: float = 0.02
     # how long after a snapshot was shared another account's copy of it ends in "error"
     share_spread_seconds: float = 0.3
+    # what is left of the credentials that an execution role's task gets first, in seconds
+    role_seconds_left: float = 720.0
     # the share of messages that SQS delivers a second time although the first consumer still has them
     sqs_redelivered_share: float = 0.0
     forensic_ami_id: str | None = None

@@ -7,6 +7,7 @@ import fnmatch
 import json
 import secrets
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -20,10 +21,11 @@ from moto.utilities.utils import get_partition
 from werkzeug.exceptions import HTTPException
 
 from lab.emulator.iam import sessions
-from lab.emulator.patches import accounts
+from lab.emulator.patches import accounts, state
 from lab.emulator.patches.patching import replace
 
 CHAINED_SECONDS = 3600
+ROLE_SECONDS = 6 * 3600
 TOKEN_BYTES = (1500, 4097)
 
 
@@ -204,6 +206,33 @@ def service_session(role_arn: str, *, service: str, name: str, place: str = "") 
         "access_key_id": made.access_key_id,
         "secret_access_key": made.secret_access_key,
         "session_token": made.session_token,
+    }
+
+
+_held: dict[str, tuple[dict[str, str], float]] = {}
+ROTATES_AT = 5 / 6
+
+
+def container_credentials(role_arn: str, *, service: str, name: str) -> dict[str, str]:
+    """What a task asks its agent for (Amazon ECS developer guide, "Task IAM role"): the set that the agent holds.
+
+    It is not made for the one who asks: the first has only ``role_seconds_left`` left. Asking again gives the same set until
+    a sixth of that has passed; then the agent has another, which lives for six hours.
+    """
+    now, left = state.monotonic(), state.current().config.role_seconds_left
+    made, ends = _held.get(role_arn, ({}, 0.0))
+    if not made or ends - now <= left * ROTATES_AT:
+        ends = now + (ROLE_SECONDS if made else left)
+        made = service_session(role_arn, service=service, name=name)
+        sessions.end_at(made["access_key_id"], ends)
+        _held[role_arn] = (made, ends)
+    end = datetime.now(UTC) + timedelta(seconds=ends - now)
+    return {
+        "RoleArn": role_arn,
+        "AccessKeyId": made["access_key_id"],
+        "SecretAccessKey": made["secret_access_key"],
+        "Token": made["session_token"],
+        "Expiration": end.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
@@ -19,16 +19,31 @@ if TYPE_CHECKING:
 
 
 class LandingGateway:
-    """Where hosts upload; nothing here is trusted. URLs are signed by the process's own role."""
+    """Where hosts upload; nothing here is trusted. URLs are signed by the process's own role.
 
-    def __init__(self, client: S3Client, *, bucket: str) -> None:
+    :param credential_seconds: how long what signs the URLs still lives (:meth:`AwsSession.renewed_seconds_left`)
+    """
+
+    def __init__(
+        self,
+        client: S3Client,
+        *,
+        bucket: str,
+        credential_seconds: Callable[[float], float | None] = lambda _wanted: None,
+    ) -> None:
         self._s3 = client
         self.bucket = bucket
+        self._credential_seconds = credential_seconds
 
     @classmethod
     def of(cls, session: AwsSession, settings: Settings) -> Self:
         """The deployment's landing bucket."""
-        return cls(session.s3, bucket=settings.landing_bucket)
+        return cls(session.s3, bucket=settings.landing_bucket, credential_seconds=session.renewed_seconds_left)
+
+    def url_life(self, wanted: int) -> int:
+        """For how many seconds URLs that are signed now really open: ``wanted``, or until their credentials end."""
+        left = self._credential_seconds(wanted)
+        return wanted if left is None else max(0, min(wanted, int(left)))
 
     def _uri(self, key: str) -> str:
         return f"s3://{self.bucket}/{key}"

@@ -147,6 +147,19 @@ class AwsSession:
         credentials.get_frozen_credentials()  # renewed now when they are due
         return float(credentials._seconds_remaining())  # type: ignore[attr-defined]
 
+    def renewed_seconds_left(self, wanted: float) -> float | None:
+        """:meth:`seconds_left`, after the credentials were renewed when they have less than ``wanted`` left.
+
+        botocore signs with what it has: the credentials of an execution role may have ten minutes left (boto/botocore#2604).
+        """
+        credentials = self.boto.get_credentials()
+        if isinstance(credentials, RefreshableCredentials):
+            # botocore renews by its own margins and has no public call that renews earlier
+            with credentials._refresh_lock:  # type: ignore[attr-defined]
+                if credentials.refresh_needed(refresh_in=int(wanted)):
+                    credentials._protected_refresh(is_mandatory=False)  # type: ignore[attr-defined]
+        return self.seconds_left()
+
     # What boto3-stubs knows each client as; the stubs are not installed where the product runs.
     @cached_property
     def autoscaling(self) -> AutoScalingClient:

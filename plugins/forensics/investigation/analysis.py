@@ -140,7 +140,14 @@ class Analysis:
         gateways = self._recorder.gateways
         offers = {name: (o.sha256, gateways.tools.get_url(o.key)) for name, o in document.offers.items()}
         # The results are uploaded when the tools have ended: their URLs have to outlive the command.
-        seconds = self._settings.investigation_timeout_seconds + 900
+        wanted = self._settings.investigation_timeout_seconds + 900
+        seconds = gateways.landing.url_life(wanted)
+        if seconds < wanted:
+            self._recorder.note(
+                f"the credentials that sign the upload of {document.name}'s results end in {seconds // 60} minutes: a run that "
+                "takes longer cannot upload them and is repeated",
+                kind=TimelineKind.INVESTIGATION,
+            )
         puts = {
             name: gateways.landing.put_url(f"{prefix}/{name}", seconds=seconds) for name in EXPECTED[document.output]
         }

@@ -26,6 +26,7 @@ ARCHIVE = "live-response.tar"
 PARTS = LARGEST_LIVE_RESPONSE // MIN_PART
 # The last item may begin at the last second and takes at most this long, and it is uploaded after that.
 LAST_ITEM_SECONDS = 90
+SHORTEST_SECONDS = 60  # of a collection whose credentials end soon
 _READ_OUTPUT = "look at the command's output in SSM; clear this task"
 
 
@@ -90,7 +91,7 @@ class LiveResponse:
         )
 
     def _send(self, evidence: LiveResponseEvidence) -> str:
-        recorder, origin, seconds = self._recorder, evidence.origin, self._settings.live_response_seconds
+        recorder, origin, seconds = self._recorder, evidence.origin, self._seconds()
         has_image = state_of(recorder.memory()).has_image
         command_id = self._ssm.send(
             document=str(origin.document),
@@ -116,6 +117,11 @@ class LiveResponse:
             once=f"touched-{command_id}",
         )
         return command_id
+
+    def _seconds(self) -> int:
+        """How long the collection may take: its URLs must still open when the last item is uploaded."""
+        life = self._recorder.gateways.landing.url_life(self._settings.url_seconds)
+        return max(SHORTEST_SECONDS, min(self._settings.live_response_seconds, life - 2 * LAST_ITEM_SECONDS))
 
     def _publish(self, origin: LiveResponseOrigin) -> str:
         """Write the manifest and return its URL."""

@@ -18,7 +18,8 @@ from forensics.settings import Settings
 
 KERNEL_FACTS = ("btf", "kallsyms", "version", "iomem")
 IMAGE, LIST = "memory.lime", "parts.txt"
-# A segment ends this long before its URLs do: a part on a slow line has to get through.
+# A segment ends this long before its URLs do: a part on a slow line has to get through. URLs whose credentials end soon leave
+# a third of their time.
 URL_MARGIN_SECONDS = 300
 DELIVERY_SECONDS = 180
 
@@ -76,8 +77,12 @@ def interrupted(recorder: CaseRecorder, evidence: MemoryEvidence | None) -> tupl
 
 
 def publish(recorder: CaseRecorder, settings: Settings, upload: Upload, setup: CaptureSetup) -> str:
-    """Write the manifest of one command and return its URL; every URL in it outlives the segment."""
-    landing, seconds = recorder.gateways.landing, settings.url_seconds
+    """Write the manifest of one command and return its URL; every URL in it outlives the segment.
+
+    The segment ends before the credentials that sign the URLs do (:meth:`LandingGateway.url_life`).
+    """
+    landing = recorder.gateways.landing
+    seconds = landing.url_life(settings.url_seconds)
     part_size, count = part_size_for(setup.memory_mib * MIB)
     segment = next_segment(upload, setup, compress=settings.memory_compression, seconds=seconds)
     gets = _programs(recorder.gateways.tools, settings, setup, methods=segment.methods)
@@ -102,7 +107,7 @@ def publish(recorder: CaseRecorder, settings: Settings, upload: Upload, setup: C
 
 def next_segment(upload: Upload, setup: CaptureSetup, *, compress: bool, seconds: int) -> CaptureSegment:
     """What the next command captures: all of the memory, or what is behind the parts that have landed, in their form."""
-    stop_at = int(time.time()) + seconds - URL_MARGIN_SECONDS
+    stop_at = int(time.time()) + seconds - min(URL_MARGIN_SECONDS, seconds // 3)
     landed = upload.landed
     if landed is None:
         methods = tuple(m.value for m in setup.choice.whole_image)

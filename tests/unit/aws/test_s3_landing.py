@@ -134,3 +134,10 @@ def test_aborting_what_is_gone_is_fine(stub: Stubber) -> None:
 def test_a_tool_is_fetched_from_the_tools_bucket_by_its_url(stub: Stubber) -> None:
     url = ToolsGateway(stub.client, bucket="bucket-of-tools").get_url("tools/avml")
     assert "bucket-of-tools" in url and urlsplit(url).path.endswith("/tools/avml")
+
+
+@pytest.mark.parametrize(("left", "life"), [(None, 3600), (9000.0, 3600), (725.5, 725), (-3.0, 0)])
+def test_urls_live_no_longer_than_what_signs_them(stub: Stubber, left: float | None, life: int) -> None:
+    """S3 user guide, "Download and upload objects with presigned URLs"."""
+    landing = LandingGateway(stub.client, bucket="landing", credential_seconds=lambda wanted: left)
+    assert landing.url_life(3600) == life

@@ -281,3 +281,41 @@ def test_a_process_that_forks_has_read_the_models_before(monkeypatch: pytest.Mon
     monkeypatch.setattr(sessions._MODELS, "file_loader", None)
     for service in sessions._PRELOADED:
         assert sessions._MODELS.load_service_model(service, "service-2")["metadata"]["uid"]
+
+
+def refreshable(seconds: float, *, renewed: float = 21_600.0) -> tuple[AwsSession, list[float]]:
+    """A session with the credentials of a container, which end in so many seconds; and the lives of those that were fetched."""
+    fetched: list[float] = []
+
+    def fetch() -> dict[str, str]:
+        fetched.append(renewed)
+        return metadata(renewed)
+
+    def metadata(life: float) -> dict[str, str]:
+        end = datetime.now(UTC) + timedelta(seconds=life)
+        return {
+            "access_key": "testing", "secret_key": "testing", "token": "testing", "expiry_time": end.isoformat()
+        }  # fmt: skip
+
+    core = sessions._core()
+    core._credentials = RefreshableCredentials.create_from_metadata(  # type: ignore[attr-defined]
+        metadata=metadata(seconds), refresh_using=fetch, method="container-role"
+    )
+    return AwsSession(boto=boto3.session.Session(botocore_session=core), account_id=ACCOUNT, region=REGION), fetched
+
+
+def test_credentials_that_end_too_soon_are_renewed_before_they_sign() -> None:
+    """boto/botocore#2604: a URL is signed with whatever life is left."""
+    session, fetched = refreshable(1200)
+    assert session.renewed_seconds_left(600) == pytest.approx(1200, abs=60) and fetched == []
+    assert session.renewed_seconds_left(3600) == pytest.approx(21_600, abs=60) and len(fetched) == 1
+
+
+def test_what_cannot_be_renewed_yet_says_what_is_left() -> None:
+    session, _ = refreshable(700, renewed=700)
+    assert session.renewed_seconds_left(3600) == pytest.approx(700, abs=60)
+
+
+def test_keys_that_do_not_end_have_no_seconds() -> None:
+    keys = AwsSession(boto=boto3.session.Session(**KEYS), account_id=ACCOUNT, region=REGION)
+    assert keys.renewed_seconds_left(3600) is None

@@ -94,6 +94,12 @@ def test_the_archive_becomes_evidence(host: Host) -> None:
     assert host.recorder.landing.revoked == [acquired.origin.landing_prefix]
 
 
+def test_the_collection_ends_before_the_credentials_that_sign_its_urls(host: Host) -> None:
+    host.recorder.landing.life = 300
+    live_response(host).begin(target())
+    assert host.ssm.sent[-1].parameters["Seconds"] == "120"
+
+
 def test_an_archive_that_landed_is_not_lost_because_its_manifest_stays(host: Host) -> None:
     live_response(host).begin(target())
     ended(host)

@@ -110,6 +110,15 @@ def test_the_first_segment_is_all_of_the_memory() -> None:
     assert next_segment(Upload(PREFIX, "u"), setup(), compress=False, seconds=3600).encoding == "none"
 
 
+def test_a_segment_ends_before_the_credentials_that_sign_its_urls() -> None:
+    """Execution-role credentials may have ten minutes left (botocore's refresh window; boto/botocore#2604)."""
+    recorder = FakeRecorder()
+    recorder.landing.life = 720
+    now = int(time.time())
+    (line,) = [text for text in manifest(recorder, Upload(PREFIX, "u"), setup()) if text.startswith("stop_at ")]
+    assert 0 <= int(line.split()[1]) - now - 480 <= 5, "a third of the time is left for the last part"
+
+
 def test_a_later_segment_keeps_method_encoding_and_boot_of_what_landed() -> None:
     segment = next_segment(Upload(PREFIX, "u", known()), setup(), compress=False, seconds=3600)
     assert (segment.methods, segment.encoding, segment.boot) == (("kcore",), "zstd", "8589f2d9")

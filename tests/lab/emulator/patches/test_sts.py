@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
+import requests
 from botocore.exceptions import ClientError
 
 from tests.lab.conftest import FORENSIC, MEMBER, Lab
@@ -83,3 +86,48 @@ def test_session_tokens_are_as_long_as_real_ones(lab: Lab) -> None:
     role = make_role(lab, MEMBER, {"AWS": FORENSIC})
     sizes = [len(assume(lab, role)["aws_session_token"]) for _ in range(8)]
     assert all(1500 <= size <= 4096 for size in sizes) and len(set(sizes)) > 1
+
+
+def agent(lab: Lab, *, service: str = "airflow-env.amazonaws.com") -> Callable[[], dict[str, str]]:
+    """What a task asks for the credentials of a role that trusts MWAA."""
+    iam, name = lab.client("iam", FORENSIC), f"role-{time.monotonic_ns()}"
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}],
+    }
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    return lambda: dict(lab.get(f"container-credentials?role_arn={role}&service={service}&name=airflow"))
+
+
+def life(given: dict[str, str]) -> float:
+    return (datetime.fromisoformat(given["Expiration"]) - datetime.now(UTC)).total_seconds()
+
+
+def test_a_roles_credentials_may_have_little_life_left(lab: Lab) -> None:
+    """botocore's refresh windows of 15 and 10 minutes; boto/botocore#2604: URLs are signed with whatever is left."""
+    ask = agent(lab)
+    first = ask()
+    assert 600 < life(first) < 900
+    assert ask()["AccessKeyId"] == first["AccessKeyId"], "asking does not renew them"
+    lab.advance(300)
+    assert life(ask()) > 3600
+
+
+def test_a_presigned_url_ends_with_the_credentials_that_signed_it(lab: Lab) -> None:
+    """S3 user guide, "Download and upload objects with presigned URLs": it expires when its credentials do."""
+    given = agent(lab)()
+    keys = {
+        "aws_access_key_id": given["AccessKeyId"],
+        "aws_secret_access_key": given["SecretAccessKey"],
+        "aws_session_token": given["Token"],
+    }
+    bucket = f"bucket-{time.monotonic_ns()}"
+    lab.client("s3", FORENSIC).create_bucket(
+        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+    )
+    s3 = lab.client("s3", **keys, config={"signature_version": "s3v4", "s3": {"addressing_style": "path"}})
+    url = s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "part"}, ExpiresIn=3600)
+    assert requests.put(url, data=b"x", timeout=60).status_code == 200
+    lab.advance(life(given) + 1)
+    refused_now = requests.put(url, data=b"x", timeout=60)
+    assert refused_now.status_code == 403 and "ExpiredToken" in refused_now.text
