@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import logging
 import random
 import re
@@ -20,7 +19,6 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
-from xml.sax.saxutils import escape
 
 from lab.emulator.contract import answers, watch
 from lab.emulator.iam import sessions
@@ -28,12 +26,12 @@ from lab.emulator.judgement import Judgement, Silence
 from lab.emulator.network import silence
 from lab.emulator.patches import accounts, state
 from lab.emulator.visibility import Visibility
+from lab.emulator.wire import QUERY_SERVICES, error_body, refuse_with
 
 log = logging.getLogger("lab")
 
 CALLS_KEPT = 20_000
 FAULTS_KEPT = 1000
-QUERY_SERVICES = frozenset({"ec2", "sns", "iam", "sts", "autoscaling", "elasticloadbalancing", "cloudformation"})
 # the error code by which each service reports a missing permission
 _DENIALS = {
     "ec2": "UnauthorizedOperation",
@@ -164,7 +162,9 @@ class Gateway:
             if refusal:
                 call.status = 501
                 self.calls.append(call)
-                return _answer(start_response, status=501, body=refusal, content_type="text/xml", code="NotImplemented")
+                return refuse_with(
+                    start_response, status=501, body=refusal, content_type="text/xml", code="NotImplemented"
+                )
         if self.watch is None:
             return self._record(environ, start_response, call=call, body=body)
         headers: list[tuple[str, str]] = []
@@ -217,14 +217,14 @@ class Gateway:
             if sessions.ended(call.access_key, state.monotonic()):
                 code = "RequestExpired" if call.service == "ec2" else "ExpiredToken"
                 out, content_type = error_body(call.service, code=code, message="The provided token has expired.")
-                return _answer(started, status=403, body=out, content_type=content_type, code=code)
+                return refuse_with(started, status=403, body=out, content_type=content_type, code=code)
             if verdict is not None:
                 code = _DENIALS.get(call.service, "AccessDeniedException")
                 out, content_type = error_body(call.service, code=code, message=verdict.message)
-                return _answer(started, status=403, body=out, content_type=content_type, code=code)
+                return refuse_with(started, status=403, body=out, content_type=content_type, code=code)
             rule = self._choose(call, body)
             if rule is None:
-                return self._serve(environ, started, call=call, body=body)
+                return self.visibility.serve(self._app, environ, started, call=call, body=body)
             return self._inject(environ, started, rule=rule, call=call)
         except Exception as error:
             # what the emulator cannot do must appear in its log, not only as a bare 500 at the caller
@@ -233,25 +233,9 @@ class Gateway:
             text = f"the lab failed in {call.service}.{call.action}: {error!r}"
             out, content_type = error_body(call.service, code=code, message=text)
             status = 501 if code == "NotImplemented" else 500
-            return _answer(started, status=status, body=out, content_type=content_type, code=code)
+            return refuse_with(started, status=status, body=out, content_type=content_type, code=code)
         finally:
             call.seconds = round(time.monotonic() - begun, 4)
-
-    def _serve(self, environ: Environ, started: Callable[..., Any], *, call: Call, body: bytes) -> Iterable[bytes]:
-        if unknown := self.visibility.refusal(call, body):
-            out, content_type = error_body(call.service, code=unknown[0], message=unknown[1])
-            number = 404 if call.service == "iam" else 400
-            return _answer(started, status=number, body=out, content_type=content_type, code=unknown[0])
-        if not self.visibility.watches(call):
-            return self._app(environ, started)
-        begun: list[tuple[str, list[tuple[str, str]]]] = []
-        answer = b"".join(self._app(environ, lambda status, headers, *_rest: begun.append((status, headers))))
-        status, headers = begun[0]
-        if status.startswith("200"):
-            answer = self.visibility.answer(call, request=body, answer=answer)
-        kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
-        started(status, [*kept, ("Content-Length", str(len(answer)))])
-        return [answer]
 
     def _choose(self, call: Call, body: bytes) -> FaultRule | None:
         with self._lock:
@@ -276,40 +260,13 @@ class Gateway:
         code = rule.code or "InternalFailure"
         default = 503 if call.service == "ec2" else 500 if rule.code is None else 400
         body, content_type = error_body(call.service, code=code, message=rule.message)
-        return _answer(started, status=rule.status or default, body=body, content_type=content_type, code=code)
+        return refuse_with(started, status=rule.status or default, body=body, content_type=content_type, code=code)
 
 
 def _broken_off() -> Iterator[bytes]:
     yield b"dropped"
     # granian closes the connection of a body that ends in an exception
     raise ConnectionAbortedError("dropped by a fault rule of the lab")
-
-
-def _answer(start_response: Any, *, status: int, body: bytes, content_type: str, code: str) -> Iterable[bytes]:
-    headers = [
-        ("Content-Type", content_type),
-        ("Content-Length", str(len(body))),
-        ("x-amzn-ErrorType", code),
-        ("x-amzn-RequestId", "lab"),
-    ]
-    start_response(f"{status} {code}", headers)
-    return [body]
-
-
-def error_body(service: str, *, code: str, message: str) -> tuple[bytes, str]:
-    """An error in the protocol of a service: (body, content type)."""
-    code_text, text = escape(code), escape(message)
-    error = f"<Code>{code_text}</Code><Message>{text}</Message>"
-    if service == "ec2":
-        xml = f"<Response><Errors><Error>{error}</Error></Errors><RequestID>lab</RequestID></Response>"
-    elif service == "s3":
-        xml = f"<Error>{error}<RequestId>lab</RequestId></Error>"
-    elif service in QUERY_SERVICES:
-        inner = f"<Error><Type>Sender</Type>{error}</Error><RequestId>lab</RequestId>"
-        xml = f"<ErrorResponse>{inner}</ErrorResponse>"
-    else:
-        return json.dumps({"__type": code, "message": message, "Message": message}).encode(), "application/json"
-    return f"<?xml version='1.0' encoding='UTF-8'?>{xml}".encode(), "text/xml"
 
 
 def _take_body(environ: Environ) -> bytes:

@@ -17,12 +17,14 @@ import random
 import re
 import threading
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 from lab.emulator.patches import accounts, state
+from lab.emulator.wire import error_body, refuse_with
 
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 SEEN_BETWEEN = (1, 3)  # calls that see a resource before it may vanish again
 _NOT_NAMES = ("Filter.", "TagSpecification.", "Tag.", "Description", "Policy")
 
@@ -99,6 +101,25 @@ class Visibility:
         self._made: dict[str, int] = {}
 
     # ------------------------------------------------------------------ what the gateway asks
+    def serve(
+        self, app: Wsgi, environ: dict[str, Any], started: Callable[..., Any], *, call: Any, body: bytes
+    ) -> Iterable[bytes]:
+        """The service's answer to a call, as far as the service knows everything yet."""
+        if unknown := self.refusal(call, body):
+            out, content_type = error_body(call.service, code=unknown[0], message=unknown[1])
+            number = 404 if call.service == "iam" else 400
+            return refuse_with(started, status=number, body=out, content_type=content_type, code=unknown[0])
+        if not self.watches(call):
+            return app(environ, started)
+        begun: list[tuple[str, list[tuple[str, str]]]] = []
+        answer = b"".join(app(environ, lambda status, headers, *_rest: begun.append((status, headers))))
+        status, headers = begun[0]
+        if status.startswith("200"):
+            answer = self.answer(call, request=body, answer=answer)
+        kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        started(status, [*kept, ("Content-Length", str(len(answer)))])
+        return [answer]
+
     def refusal(self, call: Any, body: bytes) -> tuple[str, str] | None:
         """AWS's error code and message when the call names something that is not known yet."""
         if not self._left or _from_outside(call):
