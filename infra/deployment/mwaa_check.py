@@ -90,6 +90,12 @@ def refused(release: Path) -> list[str]:
 
 def environment(version: str) -> Path:
     """The Python of a clean environment with MWAA's packages; made, or brought back to its lock. Raises :class:`CheckError`."""
+    if (ours := "{}.{}".format(*sys.version_info[:2])) != package.MWAA_PYTHON:
+        msg = (
+            f"MWAA's images run Python {package.MWAA_PYTHON}, this environment is Python {ours}: "
+            f"run `PYTHON=python{package.MWAA_PYTHON} make setup`, then this again"
+        )
+        raise CheckError(msg)
     folder, lock = ROOT / f".venv-mwaa-{version}", ROOT / "requirements" / f"mwaa-{version}.lock"
     python = folder / "bin" / "python"
     if not python.exists():

@@ -120,3 +120,9 @@ def test_an_option_that_mwaa_keeps_to_itself_is_refused(tmp_path: Path, monkeypa
         mwaa_image, "options", lambda: {"core.executor": "LocalExecutor", "core.load_examples": "False"}
     )
     assert mwaa_check.refused(tmp_path / "release") == ["mwaa.yaml sets core.executor, which MWAA keeps to itself"]
+
+
+def test_another_python_than_mwaas_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mwaa_check.sys, "version_info", (3, 13, 1, "final", 0))
+    with pytest.raises(mwaa_check.CheckError, match=r"PYTHON=python3\.12 make setup"):
+        mwaa_check.environment("3.3.1")
