@@ -96,7 +96,7 @@ bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.scenarios.bench_intake
 
 ##@ Long proofs
-.PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check
+.PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check contract-check
 EXECUTOR ?= local
 storm: .ready $(if $(filter celery,$(EXECUTOR)),package) ## Load test: 300 findings while processes are killed (EXECUTOR=celery: workers and disks too)
 	@$(if $(filter celery,$(EXECUTOR)),export LAB_AIRFLOW_PYTHON; LAB_AIRFLOW_PYTHON=$$($(PYTHON_BIN) -m infra.deployment.mwaa_check --python);) \
@@ -124,6 +124,10 @@ iam-check: .ready ## Prove least privilege: a case under the templates' policies
 	@LAB_DEPLOY=templates $(PYTHON_BIN) -m lab.scenarios.demo --state $(LAB_STATE)/iam
 	@echo "[iam-check] 2 of 2: step by step, each statement removed right before the step that first needs it"
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.iam --cache $(LAB_STATE)/cache
+
+contract-check: .ready ## Ask the lab and emulators that others built the same questions (Node.js; two minutes); differences are in docs/lab-fidelity.md
+	@scripts/setup.sh --quiet --judges
+	@CONTRACT_CHECK=full $(PYTHON_BIN) -m pytest -q -rxs $(PYTEST_ARGS) tests/contract
 
 ##@ Deployment
 .PHONY: lint-templates package mwaa-check deploy-plan

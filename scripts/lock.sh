@@ -37,6 +37,11 @@ lock toolkit
 lock lint
 lock guard --no-deps
 lock docs
+lock judges
+if [ "$WANTED" = "  " ] || [[ "$WANTED" = *" judges "* ]]; then
+    # without the addresses of the registry that it was made with
+    (cd requirements/judges && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund --silent)
+fi
 # what MWAA itself installs under; MWAA_CONSTRAINTS is a file or URL with VERSION in it
 for file in requirements/mwaa-*.in; do
     name=$(basename "$file" .in)

@@ -124,6 +124,22 @@ if [ "${*: -1}" = --docs ]; then
     environment .venv-docs requirements/docs.lock "the documents as a site"
     exit
 fi
+if [ "${*: -1}" = --judges ]; then
+    environment .venv-judges requirements/judges.lock "other emulators"
+    wanted=$(digest requirements/judges/package-lock.json)
+    if [ "$(cat .venv-judges-npm/.stamp 2>/dev/null)" != "$wanted" ]; then
+        command -v npm >/dev/null ||
+            fail "npm is not installed; the emulators dynalite, fauxqs and s3rver are programs for Node.js (20 or newer)." \
+                "Next: install Node.js with npm (Debian and Ubuntu: 'apt-get install nodejs npm'), then run 'make contract-check' again."
+        mkdir -p .venv-judges-npm
+        cp requirements/judges/package.json requirements/judges/package-lock.json .venv-judges-npm/
+        (cd .venv-judges-npm && npm ci --ignore-scripts --no-audit --no-fund --silent) ||
+            fail "the emulators of requirements/judges/package.json could not be installed." \
+                "Why: see npm's message above; usually the registry cannot be reached. Next: check the network, then run 'make contract-check' again."
+        echo "$wanted" >.venv-judges-npm/.stamp
+    fi
+    exit
+fi
 environment .venv requirements/dev.lock "Airflow, the lab, tests and linters"
 # Airflow puts plugins/ on the path by itself; the lab, the demo and the bench read the product's models too.
 checkout=$(echo .venv/lib/python3.*/site-packages)/forensics-checkout.pth

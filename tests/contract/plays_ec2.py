@@ -124,6 +124,7 @@ def _disks(network: Network, instance: str) -> None:
         ec2.describe_snapshot_attribute(SnapshotId=shared, Attribute="createVolumePermission")
         ec2.copy_snapshot(SourceRegion="eu-central-1", SourceSnapshotId=shared, TagSpecifications=tags)
     assert snapshot.startswith("snap-")
+    ec2.delete_snapshot(SnapshotId=shared)
     ec2.delete_volume(VolumeId=plain)
 
 

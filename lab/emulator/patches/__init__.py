@@ -31,6 +31,8 @@ PATCHES = (
     "finding_records",
     "sns",
     "kms",
+    "kms_use",
+    "s3_owner",
     "s3",
     "s3_multipart",
     "dynamodb",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from moto.s3.exceptions import NoSuchUpload
 from moto.s3.models import MultipartChecksumBuilder, S3Backend
 from moto.s3.responses import S3Response
 
@@ -83,8 +84,19 @@ def _build(original: Callable[..., Any]) -> Callable[..., Any]:
     return build
 
 
+def _part(original: Callable[..., Any]) -> Callable[..., Any]:
+    def upload_part(self: Any, bucket_name: str, multipart_id: str, *rest: Any, **named: Any) -> Any:
+        # a host goes on with the URLs of an upload that was aborted or completed: S3 answers 404, stock moto a KeyError
+        if multipart_id not in self.get_bucket(bucket_name).multiparts:
+            raise NoSuchUpload(upload_id=multipart_id)
+        return original(self, bucket_name, multipart_id, *rest, **named)
+
+    return upload_part
+
+
 def apply() -> None:
     """Install the patch."""
+    replace(S3Backend, "upload_part", _part)
     replace(MultipartChecksumBuilder, "__init__", _remember_algorithm)
     replace(MultipartChecksumBuilder, "addPart", _count_part)
     replace(MultipartChecksumBuilder, "build", _build)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from moto.core.utils import camelcase_to_underscores, unix_time_millis
+from moto.sqs.exceptions import SQSException
 from moto.sqs.models import Queue, SQSBackend
 
 from lab.emulator.patches import state
 from lab.emulator.patches.patching import replace
 
 _receive_lock = threading.RLock()
+# SQS API reference, SendMessage: the characters that a message may not have
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 POLL_SECONDS = 0.25
 REDELIVERED_AFTER_MS = 500
 
@@ -113,8 +117,20 @@ def _deliver_again(found: list[Any]) -> None:
             message.visible_at = unix_time_millis() + REDELIVERED_AFTER_MS
 
 
+def _send(original: Callable[..., Any]) -> Callable[..., Any]:
+    def send_message(self: Any, queue_name: str, message_body: str, *rest: Any, **named: Any) -> Any:
+        if _FORBIDDEN.search(message_body):
+            raise SQSException(
+                "InvalidMessageContents", "Invalid characters found: the message has characters that SQS does not take."
+            )
+        return original(self, queue_name, message_body, *rest, **named)
+
+    return send_message
+
+
 def apply() -> None:
     """Install the patch."""
+    replace(SQSBackend, "send_message", _send)
     replace(Queue, "attributes", _attributes)
     replace(SQSBackend, "get_queue_attributes", _get_queue_attributes)
     replace(SQSBackend, "receive_message", _receive)
