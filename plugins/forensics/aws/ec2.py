@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         NetworkInterfaceTypeDef,
         SecurityGroupTypeDef,
         TagTypeDef,
+        VolumeAttachmentTypeDef,
         VolumeTypeDef,
     )
 
@@ -236,7 +237,9 @@ def _interface(eni: NetworkInterfaceTypeDef) -> NetworkInterface:
 
 
 def _volume(volume: VolumeTypeDef, instance_id: str) -> Volume:
-    attachment = next(a for a in volume["Attachments"] if a["InstanceId"] == instance_id)
+    # EC2's filter is eventually consistent: a volume that is being detached is still found, and shows no attachment any more
+    none: VolumeAttachmentTypeDef = {}
+    attachment = next((a for a in volume.get("Attachments", []) if a.get("InstanceId") == instance_id), none)
     return Volume(
         id=volume["VolumeId"],
         device=attachment.get("Device", ""),
