@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ConnectionError, ReadTimeoutError
+from botocore.exceptions import BotoCoreError, ConnectionClosedError, ConnectionError, ReadTimeoutError
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -39,31 +39,33 @@ _outages: dict[str, _Outage] = {}
 def fail_fast(client: BaseClient) -> None:
     """Let this client's calls fail at once for :data:`HOLD_SECONDS` after one of them found no way to the endpoint.
 
-    Answers that are errors (throttling, refusals) do not count, and neither does a connection that AWS closed: both show
-    that the way is there.
+    Answers that are errors (throttling, refusals) do not count: the way is there. A connection that was closed counts when
+    the second try of a call meets it too: AWS closes idle ones.
     """
     endpoint = str(client.meta.endpoint_url)
+    key = f"{client.meta.service_model.service_name} {client.meta.region_name} {endpoint}"
 
     def check(**_: object) -> None:
-        if outage := _outage(endpoint):
+        if outage := _outage(key):
             left = max(1, round(outage.until - time.monotonic()))
             raise EndpointNotAsked(endpoint=endpoint, cause=outage.cause, seconds=left)
 
-    def learn(*, caught_exception: Exception | None = None, **_: object) -> None:
-        if isinstance(caught_exception, (ConnectionError, ReadTimeoutError)):
+    def learn(*, attempts: int, caught_exception: Exception | None = None, **_: object) -> None:
+        closed_again = isinstance(caught_exception, ConnectionClosedError) and attempts > 1
+        if closed_again or isinstance(caught_exception, (ConnectionError, ReadTimeoutError)):
             with _lock:
-                _outages[endpoint] = _Outage(str(caught_exception), time.monotonic() + HOLD_SECONDS)
+                _outages[key] = _Outage(str(caught_exception), time.monotonic() + HOLD_SECONDS)
 
     # before each call and before each of its tries: a call that has timed out is not tried again
     client.meta.events.register_first("before-send", check)
     client.meta.events.register_first("needs-retry", learn)
 
 
-def _outage(endpoint: str) -> _Outage | None:
+def _outage(key: str) -> _Outage | None:
     with _lock:
-        found = _outages.get(endpoint)
+        found = _outages.get(key)
         if found and found.until <= time.monotonic():
-            del _outages[endpoint]
+            del _outages[key]
             return None
         return found
 

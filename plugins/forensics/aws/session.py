@@ -52,7 +52,8 @@ _CONFIG = Config(
 # Services whose answers nothing may wait for long: isolation of the network goes on without them. IAM has one Region for
 # the whole partition, so it is the first that a VPC cannot reach.
 _IMPATIENT = frozenset({"iam", "autoscaling", "elb", "elbv2"})
-_SHORT = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
+_SHORT = Config(connect_timeout=3, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 4})
+_SHORTEST = _SHORT.merge(Config(read_timeout=5))
 # For questions whose answer may be "nothing answers here": six tries of a time-out take minutes.
 _ONE_QUESTION = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
 SESSION_SECONDS = 3600
@@ -62,7 +63,9 @@ RENEW_BEFORE = 1800
 def _config(service: str) -> Config:
     if service == "s3":
         return _CONFIG.merge(Config(signature_version="s3v4"))
-    return _CONFIG.merge(_SHORT) if service in _IMPATIENT else _CONFIG
+    if service in _IMPATIENT:
+        return _CONFIG.merge(_SHORTEST if service == "iam" else _SHORT)
+    return _CONFIG
 
 
 @dataclass(frozen=True)

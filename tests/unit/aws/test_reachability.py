@@ -15,10 +15,11 @@ import pytest
 from botocore.exceptions import ConnectionClosedError, ConnectTimeoutError, ReadTimeoutError
 
 from forensics.aws import reachability
+from forensics.aws.autoscaling import AutoScalingGateway
 from forensics.aws.iam import IamGateway
 from forensics.aws.session import AwsSession
 from forensics.errors import UnreachableError
-from tests.unit.builders import ACCOUNT, REGION
+from tests.unit.builders import ACCOUNT, INSTANCE, REGION
 from tests.unit.moto_store import KEYS
 
 
@@ -93,6 +94,18 @@ def test_another_client_of_the_same_endpoint_is_not_asked_either(
     assert tries.made == 0
 
 
+def test_another_service_behind_the_same_address_is_asked(monkeypatch: pytest.MonkeyPatch, nowhere: str) -> None:
+    """One proxy, or the lab, may stand for several services: what one of them does not answer says nothing of the others."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_AUTO_SCALING", nowhere)
+    made = session(monkeypatch, nowhere)
+    Tries(made.client("iam"), ConnectTimeoutError(endpoint_url=nowhere))
+    tries = Tries(made.client("autoscaling"))
+    for ask in (lambda: iam_of(made).profiles_of("app"), lambda: AutoScalingGateway.of(made).membership(INSTANCE)):
+        with pytest.raises(UnreachableError):
+            ask()
+    assert tries.made == 1
+
+
 def test_it_is_asked_again_after_a_while(monkeypatch: pytest.MonkeyPatch, nowhere: str) -> None:
     made = session(monkeypatch, nowhere)
     tries = Tries(made.client("iam"), ConnectTimeoutError(endpoint_url=nowhere))
@@ -105,19 +118,32 @@ def test_it_is_asked_again_after_a_while(monkeypatch: pytest.MonkeyPatch, nowher
     assert tries.made > 2, "with nothing to hold it, botocore repeats the call by itself"
 
 
-def test_a_connection_that_aws_closed_is_tried_again(monkeypatch: pytest.MonkeyPatch, nowhere: str) -> None:
+def test_a_connection_that_was_closed_is_tried_again_once(monkeypatch: pytest.MonkeyPatch, nowhere: str) -> None:
+    """AWS closes idle connections; a firewall that ends each of them is no way to the endpoint."""
     made = session(monkeypatch, nowhere)
     tries = Tries(made.client("iam"), ConnectionClosedError(endpoint_url=nowhere))
     with pytest.raises(UnreachableError):
         iam_of(made).profiles_of("app")
-    assert tries.made == 4
+    assert tries.made == 2
+    with pytest.raises(UnreachableError, match="did not answer a moment ago"):
+        iam_of(made).profiles_of("app")
+    assert tries.made == 2
 
 
-@pytest.mark.parametrize("service", ["iam", "autoscaling", "elb", "elbv2"])
-def test_what_isolation_does_not_wait_for_has_short_time_outs(service: str) -> None:
+def test_one_closed_connection_is_no_outage(monkeypatch: pytest.MonkeyPatch, nowhere: str) -> None:
+    made = session(monkeypatch, nowhere)
+    closed = ConnectionClosedError(endpoint_url=nowhere)
+    tries = Tries(made.client("iam"), closed, ConnectTimeoutError(endpoint_url=nowhere))
+    with pytest.raises(UnreachableError, match="Connect timeout"):
+        iam_of(made).profiles_of("app")
+    assert tries.made == 2
+
+
+@pytest.mark.parametrize(("service", "read"), [("iam", 5), ("autoscaling", 15), ("elb", 15), ("elbv2", 15)])
+def test_what_isolation_does_not_wait_for_has_short_time_outs(service: str, read: int) -> None:
     made = AwsSession(boto=boto3.session.Session(**KEYS), account_id=ACCOUNT, region=REGION)
     config: Any = made.client(service).meta.config
-    assert (config.connect_timeout, config.read_timeout) == (3, 5)
+    assert (config.connect_timeout, config.read_timeout) == (3, read)
 
 
 def test_everything_else_is_as_patient_as_before() -> None:

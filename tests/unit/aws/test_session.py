@@ -207,7 +207,8 @@ class SlowBoto:
         time.sleep(0.05)
         self.made.append((service, region_name, config))
         events = SimpleNamespace(register=lambda event, _: self.watched.append(event), register_first=lambda *_: None)
-        meta = SimpleNamespace(events=events, endpoint_url=f"https://{service}")
+        model = SimpleNamespace(service_name=service)
+        meta = SimpleNamespace(events=events, endpoint_url="https://aws", region_name=region_name, service_model=model)
         return SimpleNamespace(meta=meta, describe=lambda: service)
 
 
