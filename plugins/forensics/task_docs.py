@@ -64,7 +64,8 @@ TASKS: Final[dict[str, str]] = {
     ),
     "containment.isolate_target": (
         "Protects the target, cuts it off on every network interface, revokes its credentials where configured, "
-        "and reads the result back. When it fails, isolate the instance manually now: the case page lists each interface. "
+        "and reads the result back. When it fails, do what the message and the case page say: isolate the instance manually while "
+        "its network is open; where the network is closed, they name what else is open. "
         "Clearing is safe: it makes only the changes that are missing and never opens anything."
     ),
     "investigation.memory_ended": (
@@ -133,7 +134,7 @@ TASKS: Final[dict[str, str]] = {
     ),
     "isolate_target": (
         "Isolates the target because a later finding asks for it, with the same steps as in the case's own run. "
-        "When it fails, isolate the instance manually now. "
+        "When it fails, do what the message says: isolate the instance manually only while its network is open. "
         "Clearing is safe; an isolation that needs approval is not done here: "
         "clear `containment.plan_containment` in the case's run, which asks."
     ),

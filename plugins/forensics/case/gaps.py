@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from forensics.case.containment_advice import ISOLATE, next_action
 from forensics.models.case import CaseStatus, CaseView, Phase
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
 from forensics.models.finding import CustomAction
@@ -27,7 +28,6 @@ _SHORTEST_REASON = 8
 
 _AGAIN = "decide whether it can be acquired again; if so, clear the task that acquires it"
 _PLAN = "look at the log of triage.plan_response in the case's run, then clear it"
-_ISOLATE = "isolate the instance manually now, then clear containment.isolate_target in the case's run"
 _EXAMINE = "clear the investigation's tasks in the case's run, or examine the evidence with tools of your own"
 _READ = "conclude nothing from what was not read; examine it with tools of your own"
 _RELOAD = "check that the evidence store can be read, then load the page again"
@@ -172,7 +172,7 @@ def _ended_badly(view: CaseView) -> Iterator[Gap]:
             kind=GapKind.CONTAINMENT,
             subject=f"isolation ended {result.outcome.value}",
             why=result.reason or NO_REASON,
-            next_action=_ISOLATE,
+            next_action=next_action(result),
         )
     for run in view.investigations:
         # What a partial investigation left out is in its results; one that lists nothing is itself the gap.
@@ -193,7 +193,7 @@ def _not_there(view: CaseView) -> Iterator[Gap]:
     result = view.containment
     if view.plan.isolate.wanted and (result is None or result.outcome is Outcome.PENDING):
         why = (result.reason if result else None) or "it was wanted but has no result"
-        yield Gap(kind=GapKind.CONTAINMENT, subject="isolation", why=why, next_action=_ISOLATE)
+        yield Gap(kind=GapKind.CONTAINMENT, subject="isolation", why=why, next_action=ISOLATE)
     yield from _requests(view)
     yield from _not_examined(view)
 

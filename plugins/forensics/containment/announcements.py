@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from forensics.case.containment_advice import next_action
 from forensics.case.recorder import CaseRecorder
 from forensics.containment.plan_text import manual_lines
 from forensics.models.case import Milestone, TimelineKind
@@ -35,16 +36,26 @@ def announce_isolated(recorder: CaseRecorder, result: ContainmentResult) -> None
 
 
 def announce_incomplete(recorder: CaseRecorder, result: ContainmentResult) -> None:
-    """Isolation is incomplete; Airflow tries again."""
+    """Isolation is incomplete; Airflow tries again. Once for an open network, and once for what is open after that."""
+    event, headline = "containment_partial", f"Containment is PARTIAL: {result.state.value}"
+    if result.network_closed:
+        event, headline = "containment_open_items", "Network closed, containment is PARTIAL"
+        if result.credentials_open:
+            headline = "Network closed, credentials still valid: containment is PARTIAL"
     recorder.announce(
-        "containment_partial",
-        f"Containment is PARTIAL: {result.state.value}",
+        event,
+        headline,
         lines=[
             f"Open: {result.reason}",
-            "Changes that succeeded stay in place, and the step is tried again. If this persists, isolate the instance"
-            " manually.",
+            f"Changes that succeeded stay in place, and the step is tried again. If this persists: {next_action(result)}.",
         ],
-        facts={"state": result.state.value, "outcome": result.outcome.value},
+        facts={
+            "state": result.state.value,
+            "outcome": result.outcome.value,
+            "network_closed": result.network_closed,
+            "credentials_open": list(result.credentials_open),
+            "next_action": next_action(result),
+        },
     )
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Self, cast
 
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.session import AwsSession
-from forensics.aws.visibility import until_found, when_visible
+from forensics.aws.visibility import when_visible
 from forensics.containment.facts_reader import FactsReader
 from forensics.containment.quarantine_groups import CaseGroups
-from forensics.errors import AwsError, ContainmentError
+from forensics.errors import AwsError, ContainmentError, ResourceGoneError
 from forensics.models.containment import ApiCall
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class ContainmentGateway:
         return shape is not None and "DryRun" in shape.members
 
     def perform(self, call: ApiCall, *, ids: Mapping[str, str]) -> str | None:
-        """Carry out one call; ``ids`` are what placeholders stand for. Returns the id of a group that it made, else None.
+        """Carry out one call; ``ids`` are what placeholders stand for, and groups of the case. Returns the id of a group that it made, else None.
 
         Raises :class:`AwsError`. A change that is there already is not an error.
         """
@@ -115,10 +115,10 @@ class ContainmentGateway:
             with aws_errors(f"{call} {_short(params)} {where}"):
                 return cast("Mapping[str, object]", getattr(self.clients[call.service], call.operation)(**params))
 
-        # a placeholder stands for a group that an earlier step has just made
-        names_new_group = any(placeholder in str(call.params) for placeholder in ids)
+        # a placeholder or an id of ``ids`` stands for a group that this case made, a moment ago perhaps
+        of_a_new_group = call.operation != "delete_security_group" and any(name in str(call.params) for name in ids)
         try:
-            answer = when_visible(send, codes=NEW_GROUP, seconds=GROUP_SECONDS) if names_new_group else send()
+            answer = when_visible(send, codes=NEW_GROUP, seconds=GROUP_SECONDS) if of_a_new_group else send()
         except AwsError as error:
             if error_code(error) in ALREADY.get(call.operation, ()):
                 return None
@@ -128,15 +128,24 @@ class ContainmentGateway:
         return str(answer["GroupId"]) if call.operation == "create_security_group" else None
 
     def _made_before(self, params: Mapping[str, object]) -> str:
-        """The id of the group of exactly this name: an earlier call made it and its answer was lost."""
-        name = str(params["GroupName"])
+        """The id of the group of exactly this name: an earlier call made it and its answer was lost.
+
+        EC2 may show the group or its tags late; one without the case's tags is somebody else's.
+        """
+        name, vpc_id = str(params["GroupName"]), params["VpcId"]
         groups = CaseGroups.named(name)
-        found = until_found(lambda: self.facts.facts.own_groups(case_id=groups.case_id, token=groups.token))
-        for group in found:
-            if group.name == name and group.vpc_id == params["VpcId"]:
-                return group.id
-        msg = f"a security group {name} exists in {params['VpcId']} and was not made for this case: it is not used"
-        raise ContainmentError(msg)
+
+        def look() -> str:
+            for group in self.facts.facts.own_groups(case_id=groups.case_id, token=groups.token):
+                if group.name == name and group.vpc_id == vpc_id:
+                    return group.id
+            raise ResourceGoneError(f"no group of this case is called {name}")
+
+        try:
+            return when_visible(look, seconds=GROUP_SECONDS)
+        except ResourceGoneError as error:
+            msg = f"a security group {name} exists in {vpc_id} and was not made for this case: it is not used"
+            raise ContainmentError(msg) from error
 
 
 def _filled(value: object, ids: Mapping[str, str]) -> object:

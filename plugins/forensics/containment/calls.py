@@ -26,6 +26,7 @@ DEFAULT_EGRESS: list[dict[str, object]] = [{"IpProtocol": "-1", "IpRanges": [{"C
 V6_EGRESS: list[dict[str, object]] = [{"IpProtocol": "-1", "Ipv6Ranges": [{"CidrIpv6": ALL_V6}]}]
 # EC2's default of connection tracking for established TCP, in seconds (5 days; Nitro v6 types: 350).
 DEFAULT_IDLE_SECONDS = 432_000
+UNREAD_ROLE = "${role:"
 
 
 def ec2_call(operation: str, **params: object) -> ApiCall:
@@ -198,12 +199,22 @@ def revoke_role(case_id: str, *, profile: ProfileFacts, before: datetime) -> Api
     return _put_policy(profile, name=revoke_policy_name(case_id), statement=statement)
 
 
+def role_reference(profile: ProfileFacts) -> str:
+    """The role's name, or the placeholder that stands for it until IAM has said it."""
+    return profile.role or f"{UNREAD_ROLE}{profile.name}}}"
+
+
+def waits_for_role(call: ApiCall) -> bool:
+    """Whether the call cannot be made before IAM has said which role a profile holds."""
+    return str(call.params.get("RoleName", "")).startswith(UNREAD_ROLE)
+
+
 def _put_policy(profile: ProfileFacts, *, name: str, statement: Mapping[str, object]) -> ApiCall:
     document = json.dumps({"Version": "2012-10-17", "Statement": [dict(statement)]}, sort_keys=True)
     return ApiCall(
         service="iam",
         operation="put_role_policy",
-        params={"RoleName": profile.role, "PolicyName": name, "PolicyDocument": document},
+        params={"RoleName": role_reference(profile), "PolicyName": name, "PolicyDocument": document},
     )
 
 

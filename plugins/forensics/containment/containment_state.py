@@ -36,7 +36,10 @@ def assess(
 
 
 def unreadable(facts: InstanceFacts) -> list[str]:
-    """What could not be read and so may be open; each makes the outcome PARTIAL."""
+    """What could not be read and so may be open; each makes the outcome PARTIAL.
+
+    What IAM did not answer is not here: it is named by the credentials that it leaves open.
+    """
     return [f"not known: {what}" for what in facts.unknown]
 
 

@@ -29,7 +29,7 @@ def credential_steps(
             undo=(calls.metadata(instance, options=options),),
             reason="the host gets no new credentials (nor does the SSM agent: its work is done)",
         )
-    if profile and profile.role:
+    if profile and (profile.role or profile.role_unread):
         yield from _role(facts, profile, case_id=case_id, policy=policy, now=now, stage=stage)
     if facts.profile and profile and facts.profile.name != policy.deny_profile:
         yield _profile(facts, facts.profile, original=profile, deny_profile=policy.deny_profile, stage=stage)
@@ -44,23 +44,24 @@ def _role(
     now: datetime,
     stage: Stage,
 ) -> Iterator[PlanStep]:
-    role = str(profile.role)
+    role = calls.role_reference(profile)
     deny, revoke = calls.deny_policy_name(case_id), calls.revoke_policy_name(case_id)
     if deny not in facts.role_policies:
         yield PlanStep(
             id="credentials.deny",
             stage=stage,
-            target=role,
+            target=profile.role or f"the role of {profile.name}",
             call=calls.deny_instance(case_id, profile=profile, instance_id=facts.instance_id),
             undo=(calls.delete_policy(role, name=deny),),
-            reason="credentials that this instance already has stop working; other users of the role keep theirs",
+            reason="credentials that this instance already has are denied, which takes effect within seconds to a minute;"
+            " other users of the role keep theirs",
         )
     if policy.revoke_role and revoke not in facts.role_policies:
         users = others_use(profile)
         yield PlanStep(
             id="credentials.revoke",
             stage=stage,
-            target=role,
+            target=profile.role or f"the role of {profile.name}",
             call=calls.revoke_role(case_id, profile=profile, before=now),
             undo=(calls.delete_policy(role, name=revoke),),
             reason="policy asks for every older session of the role to be revoked",

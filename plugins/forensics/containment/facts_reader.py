@@ -1,4 +1,8 @@
-"""Describes the target for containment: all services are read at once, and what cannot be read is named."""
+"""Describes the target for containment: all services are read at once, and what cannot be read is named.
+
+The network's side (EC2, Auto Scaling, load balancers) and IAM's are read by calls of their own: isolation waits for the first
+alone.
+"""
 
 from __future__ import annotations
 
@@ -62,10 +66,23 @@ class FactsReader:
         original: InstanceFacts | None = None,
         endpoints: bool = False,
     ) -> InstanceFacts:
-        """Describe the target now; raises :class:`AwsError` when the instance or its interfaces cannot be read.
+        """Describe the target now, with what IAM says; see :meth:`network` and :meth:`with_identity`."""
+        facts = self.network(instance_id, case_id=case_id, token=token, original=original, endpoints=endpoints)
+        return self.with_identity(facts, deny_profile=deny_profile, original=original, fresh=True)
 
-        ``original`` is the target before containment: its role and group are read also when the target no longer has
-        them. ``endpoints`` reads the VPCs' endpoints too.
+    def network(
+        self,
+        instance_id: str,
+        *,
+        case_id: str,
+        token: str = "",
+        original: InstanceFacts | None = None,
+        endpoints: bool = False,
+    ) -> InstanceFacts:
+        """Describe the target now without asking IAM; raises :class:`AwsError` when instance or interfaces cannot be read.
+
+        The instance profile is there, its role is not. ``original`` is the target before containment: its group is read
+        also when the target has left it. ``endpoints`` reads the VPCs' endpoints too.
         """
         record = self._record(instance_id)
         interfaces = self.facts.interfaces(instance_id)
@@ -74,9 +91,8 @@ class FactsReader:
                 **self._attributes(reads, instance_id),
                 **self._network(reads, interfaces, case_id=case_id, token=token, endpoints=endpoints),
                 **self._memberships(reads, instance_id, interfaces, original),
+                "profile": reads.one(lambda: self._association(instance_id)),
             }
-            denying = reads.one(lambda: self.iam.profile_role(deny_profile) if deny_profile else None)
-            identity = self._identity(reads, instance_id, original)
         return InstanceFacts.model_validate(
             {
                 "account_id": self.ec2.account_id,
@@ -85,8 +101,6 @@ class FactsReader:
                 "interfaces": interfaces,
                 **record,
                 **{field: answer() for field, answer in pending.items()},
-                **identity,
-                "deny_profile_exists": denying() is not None,
                 "unknown": tuple(sorted(reads.unanswered)),
                 "read_at": datetime.now(UTC),
             }
@@ -136,37 +150,76 @@ class FactsReader:
             "memberships": reads.many(balancers),
         }
 
-    def _identity(self, reads: ParallelReads, instance_id: str, original: InstanceFacts | None) -> dict[str, object]:
-        """Instance profile, and the policies of this product on the role that the target had before containment."""
-        before = original.profile.role if original and original.profile else None
-        profile = reads.one(lambda: self._profile(instance_id))()
-        role = before or (profile.role if profile else None)
-        policies = reads.many(lambda: self.iam.own_policies(role) if role else ())
-        return {"profile": profile, "role_policies": policies()}
-
-    def _profile(self, instance_id: str) -> ProfileFacts | None:
+    def _association(self, instance_id: str) -> ProfileFacts | None:
+        """The instance profile as EC2 knows it: its role is IAM's to say."""
         own = self.facts.profile_associations(instance_id=instance_id)
         if not own:
             return None
         arn = str(own[0]["IamInstanceProfile"]["Arn"])
         name = arn.rsplit("/", 1)[-1]
-        role = self.iam.profile_role(name)
+        return ProfileFacts(association_id=own[0]["AssociationId"], name=name, arn=arn, role_unread=True)
+
+    # ------------------------------------------------------------------ what IAM knows
+    def with_identity(
+        self, facts: InstanceFacts, *, deny_profile: str, original: InstanceFacts | None, fresh: bool = False
+    ) -> InstanceFacts:
+        """The target with its profile's role and this product's policies on the role that it had before containment.
+
+        What IAM does not answer is in ``iam_unknown``. The role that ``original`` names is not asked for again, unless
+        ``fresh``.
+        """
+        before = original.profile if original else None
+        known = None if before is None or before.role_unread or fresh else before
+        with ParallelReads() as reads:
+            denying = reads.one(lambda: self.iam.profile_role(deny_profile) if deny_profile else None)
+            profile = _same_role(facts.profile, known) if known else reads.one(partial(self._resolved, facts))()
+            role = _role_of(before, profile)
+            policies = reads.many(lambda: self.iam.own_policies(role) if role else ())
+        return facts.model_copy(
+            update={
+                "profile": profile or facts.profile,
+                "role_policies": policies(),
+                "deny_profile_exists": denying() is not None,
+                "iam_unknown": tuple(sorted(set(reads.unanswered))),
+            }
+        )
+
+    def _resolved(self, facts: InstanceFacts) -> ProfileFacts | None:
+        return facts.profile and self.resolve(facts.profile, instance_id=facts.instance_id)
+
+    def resolve(self, profile: ProfileFacts, *, instance_id: str) -> ProfileFacts:
+        """The profile with its role and who else uses that; raises :class:`AwsError` when IAM or EC2 does not answer."""
+        role = self.iam.profile_role(profile.name)
         if role is None:
-            return ProfileFacts(association_id=own[0]["AssociationId"], name=name, arn=arn)
+            return profile.model_copy(update={"role": None, "role_unread": False})
         names = set(self.iam.profiles_of(role["RoleName"]))
         users = {
             a["InstanceId"]
             for a in self.facts.profile_associations()
             if str(a["IamInstanceProfile"]["Arn"]).rsplit("/", 1)[-1] in names
         }
-        return ProfileFacts(
-            association_id=own[0]["AssociationId"],
-            name=name,
-            arn=arn,
-            role=role["RoleName"],
-            shared_with=tuple(sorted(users - {instance_id})),
-            other_principals=principals_besides_ec2(role.get("AssumeRolePolicyDocument")),
+        return profile.model_copy(
+            update={
+                "role": role["RoleName"],
+                "role_unread": False,
+                "shared_with": tuple(sorted(users - {instance_id})),
+                "other_principals": principals_besides_ec2(role.get("AssumeRolePolicyDocument")),
+            }
         )
+
+
+def _role_of(before: ProfileFacts | None, now: ProfileFacts | None) -> str | None:
+    """The role that the target had before containment, as far as it is known."""
+    if before is not None and not before.role_unread:
+        return before.role
+    return now.role if now and (before is None or before.name == now.name) else None
+
+
+def _same_role(profile: ProfileFacts | None, known: ProfileFacts | None) -> ProfileFacts | None:
+    """The profile with the role that is known of it; None when it is another one, or none is known."""
+    if profile is None or known is None or profile.name != known.name:
+        return None
+    return known.model_copy(update={"association_id": profile.association_id})
 
 
 class ParallelReads:

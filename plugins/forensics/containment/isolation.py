@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from forensics import case_keys
@@ -12,6 +13,7 @@ from forensics.containment.announcements import announce_altered_groups, announc
 from forensics.containment.approval import Withheld, withheld
 from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.containment_state import has_ended
+from forensics.containment.credential_end import CredentialEnd
 from forensics.containment.network_steps import network_steps
 from forensics.containment.plan_runner import PlanRunner
 from forensics.containment.planner import ContainmentPlanner, new_token
@@ -29,7 +31,7 @@ from forensics.models.containment import (
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from forensics.models.plan import Decision, ResponsePlan
-from forensics.models.target_facts import InstanceFacts
+from forensics.models.target_facts import InstanceFacts, OwnGroup
 from forensics.settings import Settings
 
 LEASE = "ISOLATING"
@@ -48,24 +50,64 @@ class TargetIsolation:
         self._read_back = ReadBack(gateway, self._planner)
 
     def isolate(self) -> ContainmentResult:
-        """Carry out what is still open, read everything back and record the result, complete or not."""
+        """Carry out what is still open, read everything back and record the result, complete or not.
+
+        The network comes first: IAM is asked and the restore point sealed when it has been closed, or beside it where the
+        playbook wants the credentials first. Neither can keep the target open.
+        """
         recorded, restore = self._planner.prepare()
-        plan = self._with_untouched_groups(recorded, restore)
+        plan, altered = self._with_untouched_groups(recorded, restore)
         facts = self._read(plan, restore)
         if facts is None or has_ended(facts):
             return self._gone(facts)
-        remaining = self._planner.remaining(facts, restore=restore, token=plan.token)
+        network = self._planner.remaining(facts, restore=restore, token=plan.token).network
         approval = self._recorder.get(case_keys.APPROVAL, Approval)
-        if reason := withheld(recorded, remaining=remaining, approval=approval):
+        if reason := withheld(recorded, remaining=network, approval=approval):
             return self._withheld(reason)
+        if altered:
+            self._recorder.put(case_keys.CONTAINMENT_PLAN, plan)
         with self._lease():
-            steps = PlanRunner(self._gateway, remaining, facts=facts).run()
+            asked = bool(recorded.approval or network.approval)
+            steps, restore = self._carry_out(plan, network, facts=facts, restore=restore, asked=asked)
+            if altered:
+                announce_altered_groups(self._recorder, altered, token=plan.token)
             try:
                 result = self._read_back.result(plan, restore, steps=self._with_earlier(steps))
             except ResourceGoneError:
                 return self._gone(self._read(plan, restore))
             self._recorder.put(case_keys.CONTAINMENT, result)
+            result = self._sealed(result)
         self._log(result)
+        return result
+
+    def _carry_out(
+        self,
+        plan: ContainmentPlan,
+        network: ContainmentPlan,
+        *,
+        facts: InstanceFacts,
+        restore: RestorePoint,
+        asked: bool,
+    ) -> tuple[list[ContainmentStep], RestorePoint]:
+        """Close the network and end the credentials; neither waits for the other where credentials come first."""
+        credentials = CredentialEnd(self._gateway, self._planner, plan=plan, restore=restore, only_planned=asked)
+        run = PlanRunner(self._gateway, network, facts=facts).run
+        if not self._planner.policy.credentials_first:
+            steps = run()
+            return [*steps, *credentials.run(facts)], credentials.restore
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            beside = pool.submit(credentials.run, facts)
+            steps = run()
+            return [*beside.result(), *steps], credentials.restore
+
+    def _sealed(self, result: ContainmentResult) -> ContainmentResult:
+        """The result with what became of the restore point's seal: without it the outcome is PARTIAL."""
+        why = self._planner.try_to_seal()
+        if why is None:
+            return result
+        changes = {"unsealed": why, "outcome": Outcome.PARTIAL, "reason": "; ".join(filter(None, (result.reason, why)))}
+        result = result.model_copy(update=changes)
+        self._recorder.put(case_keys.CONTAINMENT, result)
         return result
 
     def restrict_to_endpoints(self) -> list[str]:
@@ -99,19 +141,19 @@ class TargetIsolation:
         except ResourceGoneError:
             return None
 
-    def _with_untouched_groups(self, plan: ContainmentPlan, restore: RestorePoint) -> ContainmentPlan:
-        """The plan, with a new token when somebody gave rules to its quarantine groups: new groups are made then."""
+    def _with_untouched_groups(
+        self, plan: ContainmentPlan, restore: RestorePoint
+    ) -> tuple[ContainmentPlan, list[OwnGroup]]:
+        """The plan, with a new token when somebody gave rules to its quarantine groups, and those groups.
+
+        New groups are made for a new token; it is recorded only when the plan may be carried out.
+        """
         found = self._gateway.facts.facts.own_groups(case_id=plan.case_id, token=plan.token)
         if restore.facts is None or not found:
-            return plan
+            return plan, []
         facts = restore.facts.model_copy(update={"own_groups": found})
         altered = altered_groups(facts, groups=CaseGroups(plan.case_id, plan.token))
-        if not altered:
-            return plan
-        announce_altered_groups(self._recorder, altered, token=plan.token)
-        fresh = plan.model_copy(update={"token": new_token()})
-        self._recorder.put(case_keys.CONTAINMENT_PLAN, fresh)
-        return fresh
+        return (plan.model_copy(update={"token": new_token()}), altered) if altered else (plan, [])
 
     @contextmanager
     def _lease(self) -> Iterator[None]:
@@ -161,7 +203,13 @@ class TargetIsolation:
         return result
 
     def _withheld(self, why: Withheld) -> ContainmentResult:
-        result = ContainmentResult(outcome=why.outcome, state=ContainmentState.NOT_CONTAINED, reason=why.reason)
+        """Nothing is changed; what an earlier try closed stays on record as closed."""
+        before = self._recorder.get(case_keys.CONTAINMENT, ContainmentResult)
+        if before is not None and before.network_closed:
+            reason = f"network closed; what is left is withheld: {why.reason}"
+            result = before.model_copy(update={"outcome": Outcome.PARTIAL, "reason": reason})
+        else:
+            result = ContainmentResult(outcome=why.outcome, state=ContainmentState.NOT_CONTAINED, reason=why.reason)
         self._recorder.put(case_keys.CONTAINMENT, result)
         note(self._recorder, f"not isolated: {why.reason}")
         return result

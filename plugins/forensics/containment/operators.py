@@ -9,6 +9,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from forensics import case_keys
+from forensics.case.containment_advice import next_action
 from forensics.case.links import CaseLink, ReleaseRunLink
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
@@ -30,13 +31,18 @@ from forensics.containment.plan_text import plan_lines
 from forensics.containment.planner import ContainmentPlanner, recorded_plan
 from forensics.containment.policy import ContainmentPolicy, isolation_due
 from forensics.containment.triggers import ContainmentWatchTrigger
-from forensics.errors import ContainmentError
+from forensics.errors import ContainmentError, ForensicsError
 from forensics.models.case import Phase
 from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, PlanPreflight
 from forensics.models.evidence import Outcome
 from forensics.models.plan import ResponsePlan
 
 ISOLATE, REFUSE = "Isolate", "Do not isolate"
+# The step whose failure an isolation by any task makes good.
+ISOLATE_TASK = "containment.isolate_target"
+# How an incomplete isolation is tried again beside the case's run, in seconds.
+TRY_AGAIN_SECONDS = 60
+OPEN_SECONDS, CLOSED_SECONDS = 1800, 900
 _UNFINISHED = frozenset({Outcome.PENDING, Outcome.PARTIAL, Outcome.FAILED})
 
 
@@ -58,6 +64,8 @@ class _ContainmentOperator(ForensicOperator):
         """Isolate and announce; raises when isolation is incomplete, so that Airflow tries again."""
         result = TargetIsolation(recorder, self.gateway(), self.settings, response=response).isolate()
         if result.outcome is Outcome.DONE:
+            # whichever task isolated: the one that failed to has nothing left to do
+            recorder.clear_failed(ISOLATE_TASK)
             announce_isolated(recorder, result)
             return {"state": result.state.value, "outcome": result.outcome.value, "group_id": result.group_id}
         if result.outcome is Outcome.PENDING:
@@ -67,11 +75,12 @@ class _ContainmentOperator(ForensicOperator):
             raise AirflowSkipException(f"the target is not isolated: {result.reason}")
         announce_incomplete(recorder, result)
         raise ContainmentError(
-            f"containment of {recorder.case.instance_id} is incomplete ({result.state.value}): {result.reason}"
+            f"containment of {recorder.case.instance_id} is incomplete ({result.state.value}): {result.reason}",
+            next_action=next_action(result),
         )
 
     def on_final_failure(self, recorder: CaseRecorder, cause: str) -> None:
-        """The case says that the target may be reachable."""
+        """The case says what is open: the target may be reachable, unless its network is known to be closed."""
         record_failure(recorder, cause)
 
 
@@ -97,8 +106,9 @@ class PlanContainmentOperator(_ContainmentOperator, _ApprovalOperator):
     """Plan the containment beside the acquisition, ask a person where policy says so, and watch the deadline.
 
     The plan is recorded before anything is changed, also when the target is not to be isolated: then it is a dry run.
-    Contain-first moves the target into the forensic-access group here. When the deadline passes while the memory capture
-    still runs, this task isolates. It ends by itself as soon as ``isolate_target`` has a result.
+    Contain-first moves the target into the forensic-access group here, before IAM is asked anything. When the deadline
+    passes while the memory capture still runs, this task isolates. It ends by itself as soon as the target is isolated; while
+    ``isolate_target`` has a result that is not complete it tries again, until half an hour after the deadline.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -110,7 +120,12 @@ class PlanContainmentOperator(_ContainmentOperator, _ApprovalOperator):
         if not response.isolate.possible:
             raise AirflowSkipException(f"nothing to plan: {'; '.join(response.isolate.reasons)}")
         gateway = self.gateway()
-        plan, _ = ContainmentPlanner(recorder, gateway, self.settings, response=response).prepare()
+        planner = ContainmentPlanner(recorder, gateway, self.settings, response=response)
+        plan, restore = planner.prepare()
+        if response.isolate.wanted and not self._as_decided(plan, response).approval:
+            self._contain_first(recorder, response)
+        plan = planner.complete(plan, restore)
+        planner.try_to_seal()
         preflight = preflight_once(recorder, gateway, plan)
         if not response.isolate.wanted:
             note(recorder, "isolation is not wanted; the containment plan is a dry run")
@@ -153,28 +168,75 @@ class PlanContainmentOperator(_ContainmentOperator, _ApprovalOperator):
 
     def _proceed(self, recorder: CaseRecorder, response: ResponsePlan, plan: ContainmentPlan) -> Json:
         result = recorder.get(case_keys.CONTAINMENT, ContainmentResult)
-        due = isolation_due(response.decided_at, seconds=self.settings.isolation_deadline_seconds)
-        overdue = datetime.now(UTC).timestamp() >= due
+        due = self._due(response)
+        overdue = _now() >= due
         if result is not None and result.outcome in _UNFINISHED and (plan.approval or overdue):
             # isolate_target left it to this task, or this task started it at the deadline and did not finish
-            return self.isolate(recorder, response)
+            return self._isolate_or_watch(recorder, response)
         approval = recorder.get(case_keys.APPROVAL, Approval)
         if plan.approval and not (approval and approval.granted):
             return {"steps": len(plan.steps), "approved": False}
-        if ContainmentPolicy.of(self.settings, response).contain_first and result is None:
-            isolation = TargetIsolation(recorder, self.gateway(), self.settings, response=response)
-            announce_contain_first(recorder, isolation.restrict_to_endpoints())
-        timing = {**self.timing(0, ends_task=True), "deadline": due + 3600}
-        self.wait(ContainmentWatchTrigger(case_id=recorder.case_id, due=due, **timing))
+        if plan.approval:
+            self._contain_first(recorder, response)
+        self._watch(recorder, due=due)
         return {"steps": len(plan.steps)}
 
+    def _contain_first(self, recorder: CaseRecorder, response: ResponsePlan) -> None:
+        """Leave the target only the endpoints that the acquisition needs, where the playbook contains first."""
+        policy = ContainmentPolicy.of(self.settings, response)
+        if policy.contain_first and recorder.get(case_keys.CONTAINMENT, ContainmentResult) is None:
+            isolation = TargetIsolation(recorder, self.gateway(), self.settings, response=response)
+            announce_contain_first(recorder, isolation.restrict_to_endpoints())
+
+    # ------------------------------------------------------------------ the deadline
+    def _due(self, response: ResponsePlan) -> float:
+        return isolation_due(response.decided_at, seconds=self.settings.isolation_deadline_seconds)
+
+    def _watch(self, recorder: CaseRecorder, *, due: float) -> None:
+        """Wait for the result of isolation; go on here at ``due``, or when the result stays incomplete."""
+        timing = {**self.timing(0, ends_task=True), "deadline": due + 3600}
+        self.wait(ContainmentWatchTrigger(case_id=recorder.case_id, due=due, **timing))
+
     def resume_after_wait(self, context: Context, event: dict[str, object]) -> Json:
-        """The deadline has passed and the capture still runs: isolate now."""
+        """The deadline has passed while the capture still runs, or isolation is not complete: isolate now."""
         if event.get("due"):
-            return self._guarded(context, self._isolate_overdue)
+            return self._guarded(context, self._isolate_now)
         return super().resume_after_wait(context, event)
 
-    def _isolate_overdue(self, recorder: CaseRecorder) -> Json:
-        seconds = self.settings.isolation_deadline_seconds
-        note(recorder, f"{seconds} s after triage the memory capture still runs: isolating now")
-        return self.isolate(recorder, self.response_plan(recorder))
+    def _isolate_now(self, recorder: CaseRecorder) -> Json:
+        result = recorder.get(case_keys.CONTAINMENT, ContainmentResult)
+        if result is None:
+            seconds = self.settings.isolation_deadline_seconds
+            note(recorder, f"{seconds} s after triage the memory capture still runs: isolating now")
+        else:
+            note(recorder, f"isolation is {result.outcome.value}: this task tries it again")
+        return self._isolate_or_watch(recorder, self.response_plan(recorder))
+
+    def _isolate_or_watch(self, recorder: CaseRecorder, response: ResponsePlan) -> Json:
+        """Isolate; when that fails, try again after a pause until the end of the tries, then fail for good."""
+        try:
+            return self.isolate(recorder, response)
+        except ForensicsError as error:
+            result = recorder.get(case_keys.CONTAINMENT, ContainmentResult)
+            until = last_try(result, due=self._due(response))
+            if _now() >= until:
+                raise
+            until_text = f"{datetime.fromtimestamp(until, UTC):%H:%M:%SZ}"
+            note(recorder, f"isolation is tried again in {TRY_AGAIN_SECONDS} s, until {until_text}: {str(error)[:600]}")
+        self._watch(recorder, due=_now() + TRY_AGAIN_SECONDS)
+        return None
+
+
+def last_try(result: ContainmentResult | None, *, due: float) -> float:
+    """Unix time after which an incomplete isolation is not tried again by itself.
+
+    While the network is open that is half an hour after the deadline; once it is closed, a quarter of an hour for the rest,
+    so that the report does not wait for what a person has to mend.
+    """
+    if result is not None and result.network_closed and result.contained_at:
+        return min(due, result.contained_at.timestamp()) + CLOSED_SECONDS
+    return due + OPEN_SECONDS
+
+
+def _now() -> float:
+    return datetime.now(UTC).timestamp()

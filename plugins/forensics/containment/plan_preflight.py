@@ -17,6 +17,7 @@ from forensics.aws.error_map import error_code
 from forensics.case.recorder import CaseRecorder
 from forensics.containment.announcements import announce_refused_steps
 from forensics.containment.call_runner import ContainmentGateway
+from forensics.containment.calls import waits_for_role
 from forensics.containment.permissions import given_profile, passing, permission
 from forensics.containment.plan_text import preflight_lines
 from forensics.errors import AwsError, ContainmentError, ThrottledError
@@ -51,6 +52,9 @@ def preflight(gateway: ContainmentGateway, plan: ContainmentPlan) -> PlanPreflig
     """AWS's answer to every step of the plan, in the plan's order; nothing is changed."""
 
     def ask(step: PlanStep) -> PreflightStep:
+        if waits_for_role(step.call):
+            why = "IAM has not said which role the instance profile holds"
+            return PreflightStep(name=step.id, answer=PreflightAnswer.NOT_ASKED, detail=why)
         if gateway.has_dry_run(step.call):
             return _dry_run(gateway, step)
         return _simulated(gateway, step, instance_id=plan.instance_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from forensics.containment import calls
@@ -14,9 +14,11 @@ from forensics.models.containment import STAGES, ContainmentPlan, ContainmentSte
 from forensics.models.target_facts import InstanceFacts, OwnGroup
 
 PARALLEL = 6
-# A new group is not always visible at once (EC2 is eventually consistent).
-LOOKS = 5
-LOOK_SECONDS = 0.4
+# A new group is not always visible at once (EC2 is eventually consistent): pauses between looks, in seconds; 30 in all.
+LOOK_PAUSES = (0.3, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 8.2)
+# So many looks does a group get that another try made and that is not as it should be.
+FEW_LOOKS = 3
+DENIED = "the deny is on the role: it takes effect on sessions that exist within seconds to about a minute"
 _MOVES = frozenset({Stage.OPEN, Stage.CLOSE})
 
 
@@ -29,6 +31,8 @@ class PlanRunner:
         self._facts = facts
         self._groups = CaseGroups(plan.case_id, plan.token)
         self._ids: dict[str, str] = {}
+        # groups that an earlier try made, seconds ago perhaps: EC2 may not know them everywhere yet
+        self._earlier = {g.id: g.id for g in facts.own_groups}
         self._done: set[str] = set()
         self._unusable: dict[str, str] = {}
         self._stripped: set[str] = set()
@@ -54,14 +58,17 @@ class PlanRunner:
             return _record(step, f"not tried: {', '.join(missing)} did not succeed", done=False)
         try:
             self._refuse_unusable(step)
-            made = self._gateway.perform(step.call, ids=self._ids)
+            made = self._gateway.perform(step.call, ids=self._earlier | self._ids)
         except (AwsError, ContainmentError) as error:
             return _record(step, str(error)[:500], done=False)
         if step.gives and made:
             self._ids[step.gives] = made
-        return _record(step, made or "done", done=True)
+        return _record(step, made or (DENIED if step.call.operation == "put_role_policy" else "done"), done=True)
 
     def _refuse_unusable(self, step: PlanStep) -> None:
+        if calls.waits_for_role(step.call):
+            why = "; ".join(self._facts.iam_unknown) or "IAM was not asked"
+            raise ContainmentError(f"it is not known which role the instance profile holds: {why}")
         for group in step.call.group_ids:
             group_id = self._ids.get(group, group)
             if group_id in self._unusable:
@@ -81,7 +88,7 @@ class PlanRunner:
     def _look(self, wanted: set[str]) -> dict[str, OwnGroup | None]:
         """The groups as EC2 shows them now, once it shows all of them as they should be, or after a few looks."""
         found: dict[str, OwnGroup | None] = dict.fromkeys(wanted)
-        for attempt in range(LOOKS):
+        for number, pause in enumerate((*LOOK_PAUSES, None)):
             try:
                 seen = self._gateway.facts.facts.own_groups(case_id=self._plan.case_id, token=self._plan.token)
             except AwsError as error:
@@ -92,9 +99,15 @@ class PlanRunner:
                 continue
             if not any(self._problem(g) for g in found.values()):
                 break
-            if attempt < LOOKS - 1:
-                time.sleep(LOOK_SECONDS)
+            if pause is None or (number >= FEW_LOOKS and not self._may_appear(found)):
+                break
+            time.sleep(pause)
         return found
+
+    def _may_appear(self, found: Mapping[str, OwnGroup | None]) -> bool:
+        """Whether a group that this run made, or that EC2 does not show, is not as it should be yet."""
+        new = set(self._ids.values())
+        return any(group is None or (group_id in new and self._problem(group)) for group_id, group in found.items())
 
     def _problem(self, group: OwnGroup | None) -> str:
         return self._groups.problem_of(group, endpoints=self._facts.endpoints)

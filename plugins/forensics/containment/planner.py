@@ -1,4 +1,8 @@
-"""Makes the containment plan of a case: reads the target, takes the restore point, records the plan once."""
+"""Makes the containment plan of a case: reads the target, takes the restore point, records the plan once.
+
+The network's side comes first and needs EC2 and the case store alone. IAM completes the plan afterwards; until it has answered,
+steps that need a role's name carry a placeholder for it.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,14 @@ from forensics import case_keys
 from forensics.case.recorder import CaseRecorder
 from forensics.containment.announcements import note
 from forensics.containment.call_runner import ContainmentGateway
+from forensics.containment.calls import waits_for_role
 from forensics.containment.plan import assemble_plan, make_plan
 from forensics.containment.policy import ContainmentPolicy
 from forensics.containment.restore_points import RestorePoints
-from forensics.models.containment import ContainmentPlan, PlanStep, RestorePoint
+from forensics.errors import AwsError
+from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, PlanStep, RestorePoint
 from forensics.models.plan import ResponsePlan
-from forensics.models.target_facts import InstanceFacts
+from forensics.models.target_facts import InstanceFacts, ProfileFacts
 from forensics.settings import Settings
 
 
@@ -30,31 +36,77 @@ class ContainmentPlanner:
         self.policy = ContainmentPolicy.of(settings, response)
 
     def prepare(self) -> tuple[ContainmentPlan, RestorePoint]:
-        """Plan and restore point, each written once, before any change. A retry gets the ones that exist."""
+        """Plan and restore point, each written once, before any change. A retry gets the ones that exist.
+
+        Nothing that is not the network's is asked: no IAM, no seal.
+        """
         plan, restore = recorded_plan(self._recorder), self._restore_points.get()
         if plan and restore:
-            self._restore_points.seal(restore)
             return plan, restore
         token = new_token()
         facts = self.read(token=token, original=restore.facts if restore else None)
         if restore is None:
             restore = self._restore_points.take(facts)
-        self._restore_points.seal(restore)
         plan = self.remaining(facts, restore=restore, token=token)
         if self._recorder.put_once(case_keys.CONTAINMENT_PLAN, plan):
             note(self._recorder, f"containment planned: {len(plan.steps)} changes (plan {plan.digest[:12]})")
         return recorded_plan(self._recorder) or plan, restore
 
+    def complete(self, plan: ContainmentPlan, restore: RestorePoint) -> ContainmentPlan:
+        """Ask IAM what the plan does not know yet and record the plan with it, before anybody is asked to approve it.
+
+        A plan that somebody has answered to stays as it is. What IAM does not say is noted, and the plan says what that
+        leaves open.
+        """
+        answered = self._recorder.get(case_keys.APPROVAL, Approval) is not None
+        result = self._recorder.get(case_keys.CONTAINMENT, ContainmentResult)
+        ended = result is not None and result.network_closed and not result.credentials_open
+        if answered or ended or not _waits_for_iam(plan, restore):
+            return plan
+        facts, restore = self.identity(self.read(token=plan.token, original=restore.facts), restore)
+        if facts.iam_unknown:
+            note(self._recorder, f"the plan does without IAM: {'; '.join(facts.iam_unknown)[:800]}")
+        known = self.remaining(facts, restore=restore, token=plan.token)
+        completed = self.assemble(facts, steps=[*plan.network.steps, *known.credentials.steps], token=plan.token)
+        self._recorder.put(case_keys.CONTAINMENT_PLAN, completed)
+        return completed
+
+    def try_to_seal(self) -> str | None:
+        """Seal the restore point where it is not sealed yet; why not, when that fails."""
+        return self._restore_points.try_to_seal()
+
     def read(self, *, token: str, original: InstanceFacts | None) -> InstanceFacts:
-        """The target as it is now."""
-        return self._gateway.facts.read(
+        """The target as it is now, without what IAM knows of it."""
+        return self._gateway.facts.network(
             self._recorder.case.instance_id,
             case_id=self._recorder.case_id,
             token=token,
-            deny_profile=self.policy.deny_profile,
             original=original,
             endpoints=self.policy.contain_first,
         )
+
+    def identity(self, facts: InstanceFacts, restore: RestorePoint) -> tuple[InstanceFacts, RestorePoint]:
+        """The target with what IAM says of it now; what it said first is recorded as part of the restore point."""
+        known = self.with_identity(facts, restore)
+        before, now = _profile_before(restore), known.profile
+        if before is None or not before.role_unread:
+            return known, restore
+        if now is not None and now.name == before.name:
+            # the target still has the profile: what IAM said of it, or did not say, is in the facts
+            return known, restore if now.role_unread else self._with_origin(restore, now, known.role_policies)
+        try:
+            resolved = self._gateway.facts.resolve(before, instance_id=facts.instance_id)
+        except AwsError as error:
+            return known.model_copy(update={"iam_unknown": (*known.iam_unknown, str(error))}), restore
+        restore = self._with_origin(restore, resolved, known.role_policies)
+        return self.with_identity(facts, restore), restore
+
+    def _with_origin(self, restore: RestorePoint, profile: ProfileFacts, policies: tuple[str, ...]) -> RestorePoint:
+        return self._restore_points.add_identity(restore, profile=profile, role_policies=policies)
+
+    def with_identity(self, facts: InstanceFacts, restore: RestorePoint) -> InstanceFacts:
+        """The target with what IAM says of it now."""
+        return self._gateway.facts.with_identity(facts, deny_profile=self.policy.deny_profile, original=restore.facts)
 
     def remaining(self, facts: InstanceFacts, *, restore: RestorePoint, token: str) -> ContainmentPlan:
         """What is still to be done on the target as it is."""
@@ -77,6 +129,16 @@ class ContainmentPlanner:
             policy=self.policy,
             now=datetime.now(UTC),
         )
+
+
+def _waits_for_iam(plan: ContainmentPlan, restore: RestorePoint) -> bool:
+    before = _profile_before(restore)
+    unread = before is not None and before.role_unread
+    return unread or any(waits_for_role(s.call) for s in plan.steps)
+
+
+def _profile_before(restore: RestorePoint) -> ProfileFacts | None:
+    return restore.facts.profile if restore.facts else None
 
 
 def recorded_plan(recorder: CaseRecorder) -> ContainmentPlan | None:

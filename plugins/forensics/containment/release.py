@@ -45,8 +45,11 @@ class TargetRelease:
         calls = release_calls(self._original, facts=facts, case_id=self._recorder.case_id)
         return PendingRelease(facts, tuple(calls))
 
-    def plan(self, *, requester: str) -> ReleasePlan:
-        """Record what a release would change; an approval is bound to the digest of its calls."""
+    def plan(self, *, requester: str, warnings: Sequence[str] = ()) -> ReleasePlan:
+        """Record what a release would change; an approval is bound to the digest of its calls.
+
+        ``warnings`` are shown to whoever approves it.
+        """
         pending = self.pending()
         plan = ReleasePlan(
             calls=pending.calls,
@@ -54,6 +57,7 @@ class TargetRelease:
             digest=release_digest(pending.calls),
             requester=requester,
             made_at=datetime.now(UTC),
+            warnings=tuple(warnings),
         )
         self._recorder.put(case_keys.RELEASE_PLAN, plan)
         note(self._recorder, f"release planned: {len(plan.calls)} calls (plan {plan.digest[:12]})")
@@ -86,8 +90,8 @@ class TargetRelease:
             deny_profile=self._settings.containment_profile,
             original=self._original,
         )
-        if facts.unknown:
-            msg = f"the target cannot be read completely: {'; '.join(facts.unknown)}"
+        if unread := (*facts.unknown, *facts.iam_unknown):
+            msg = f"the target cannot be read completely: {'; '.join(unread)}"
             raise ContainmentError(msg, next_action="give the release role these reads, then clear the task")
         return facts
 
@@ -146,6 +150,7 @@ def announce_release_approval(recorder: CaseRecorder, plan: ReleasePlan, *, reas
         "Approval needed: release the target?",
         lines=[
             f"Requested by {plan.requester}: {reason[:500]}",
+            *[f"Attention: {warning}" for warning in plan.warnings],
             f"{len(plan.calls)} calls; no answer means: {default}",
         ],
         facts={"plan_digest": plan.digest},
@@ -159,6 +164,7 @@ def approval_text(plan: ReleasePlan, *, reason: str) -> str:
         [
             f"**Plan {plan.digest}**, requested by {plan.requester}: {reason[:500]}",
             "",
+            *[f"**Attention:** {warning}" for warning in plan.warnings],
             "The target gets its network, addresses and credentials back. Calls, in this order:",
             "",
             *call_lines(plan.calls),

@@ -72,7 +72,8 @@ class PlanReleaseOperator(_ReleaseOperator, _ApprovalOperator):
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Plan, record, ask."""
         requester = self.requester or "the Airflow user who started the run"
-        plan = self.release(recorder).plan(requester=requester)
+        warnings = RestorePoints(recorder).warnings()
+        plan = self.release(recorder).plan(requester=requester, warnings=warnings)
         if not plan.calls:
             raise AirflowSkipException("nothing is changed: nothing differs from the restore point")
         if str(self.show_only) == "True":

@@ -151,19 +151,28 @@ def _protections(original: InstanceFacts, facts: InstanceFacts) -> Iterator[ApiC
 _NOT_COMPARED = frozenset(
     {
         "association_id", "others", "shared_with", "read_at", "endpoints", "deny_profile_exists", "unknown",
-        "desired", "minimum", "maximum",
+        "iam_unknown", "role_unread", "desired", "minimum", "maximum",
     }
 )  # fmt: skip
 
 
 def differences(original: InstanceFacts, *, facts: InstanceFacts) -> list[str]:
     """What is not as it was, by field; empty after a complete release."""
-    was, now = (_flat(f.model_dump(mode="json")) for f in (original, facts))
+    was, now = (_flat(f.model_dump(mode="json")) for f in (_comparable(original, facts), facts))
     return [
         f"{name}: was {was.get(name)!r}, is {now.get(name)!r}"
         for name in sorted(was.keys() | now.keys())
         if was.get(name) != now.get(name)
     ]
+
+
+def _comparable(original: InstanceFacts, facts: InstanceFacts) -> InstanceFacts:
+    """The restore point without what IAM never said of it, which cannot be compared: the profile's name counts then."""
+    was, now = original.profile, facts.profile
+    if was is None or now is None or not was.role_unread:
+        return original
+    said = {"role": now.role, "other_principals": now.other_principals}
+    return original.model_copy(update={"profile": was.model_copy(update=said)})
 
 
 def _flat(value: object, name: str = "") -> dict[str, object]:

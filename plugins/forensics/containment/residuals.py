@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from forensics.models.plan import Measure
-from forensics.models.target_facts import InstanceFacts
+from forensics.models.target_facts import InstanceFacts, ProfileFacts
 
 RESIDUAL_TRACKED = (
     "connections that were open and tracked before the change may continue until they end or time out "
     "(always so through NAT gateways, load balancers and PrivateLink)"
 )
 RESIDUAL_DNS = "DNS queries to the VPC's Route 53 Resolver are not stopped by security groups"
-RESIDUAL_SPREAD = "the end of credentials takes minutes to reach all of AWS (IAM is eventually consistent)"
-RESIDUAL_ROLE = "the role could not be read: credentials that the instance profile has issued are not revoked"
+RESIDUAL_SPREAD = (
+    "the deny on the role takes effect within seconds to about a minute (IAM is eventually consistent): until then sessions"
+    " that were issued before go on"
+)
+RESIDUAL_ROLE = (
+    "IAM has not said which role the instance profile holds: the credentials that it has issued are not denied"
+)
 
 
 def residuals(facts: InstanceFacts, *, deny_profile: str = "") -> tuple[str, ...]:
@@ -22,7 +27,7 @@ def residuals(facts: InstanceFacts, *, deny_profile: str = "") -> tuple[str, ...
     if facts.state == "running":
         found += [RESIDUAL_TRACKED, RESIDUAL_DNS]
     if facts.profile and facts.profile.name != deny_profile:
-        found.append(RESIDUAL_SPREAD if facts.profile.role else RESIDUAL_ROLE)
+        found += _of_role(facts.profile)
     found += [
         f"{i.id} has the public address {i.public_ip}, which is not an Elastic IP: it stays on the interface"
         for i in facts.interfaces
@@ -42,6 +47,12 @@ def residuals(facts: InstanceFacts, *, deny_profile: str = "") -> tuple[str, ...
         if i.kind == "trunk"
     ]
     return tuple(found)
+
+
+def _of_role(profile: ProfileFacts) -> tuple[str, ...]:
+    if profile.role_unread:
+        return (RESIDUAL_ROLE,)
+    return (RESIDUAL_SPREAD,) if profile.role else ()
 
 
 def hardening_options(facts: InstanceFacts, *, measures: Sequence[Measure] = ()) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pydantic import AliasChoices, Field
 from forensics.models.base import CaseId, InstanceId, Model, Utc
 from forensics.models.evidence import Outcome
 from forensics.models.plan import Order
-from forensics.models.target_facts import InstanceFacts
+from forensics.models.target_facts import InstanceFacts, ProfileFacts
 
 
 class ContainmentState(StrEnum):
@@ -21,6 +21,9 @@ class ContainmentState(StrEnum):
     NEW_FLOWS_BLOCKED = "NEW_FLOWS_BLOCKED"
     ALL_FLOWS_VERIFIED = "ALL_FLOWS_VERIFIED"
     FAILED = "FAILED"
+
+
+NETWORK_CLOSED = frozenset({ContainmentState.NEW_FLOWS_BLOCKED, ContainmentState.ALL_FLOWS_VERIFIED})
 
 
 class Stage(StrEnum):
@@ -41,6 +44,7 @@ class Stage(StrEnum):
 
 
 STAGES = tuple(Stage)
+CREDENTIAL_STAGES = frozenset({Stage.CREDENTIALS_FIRST, Stage.CREDENTIALS})
 
 
 class ApiCall(Model):
@@ -150,6 +154,20 @@ class ContainmentPlan(Model):
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
     made_at: Utc
 
+    @property
+    def network(self) -> ContainmentPlan:
+        """The part that closes the network and protects the target; it needs nothing that IAM knows."""
+        return self.with_steps(tuple(s for s in self.steps if s.stage not in CREDENTIAL_STAGES))
+
+    @property
+    def credentials(self) -> ContainmentPlan:
+        """The part that ends credentials."""
+        return self.with_steps(tuple(s for s in self.steps if s.stage in CREDENTIAL_STAGES))
+
+    def with_steps(self, steps: tuple[PlanStep, ...]) -> ContainmentPlan:
+        """The plan with some of its steps; its digest stays the one of the whole plan."""
+        return self.model_copy(update={"steps": steps})
+
 
 class Approval(Model):
     """A person's answer, or its absence, to one plan."""
@@ -180,6 +198,17 @@ class RestorePoint(Model):
     taken_at: Utc
 
 
+class RestoreIdentity(Model):
+    """What IAM said of the target before containment: written before the first change of credentials, never replaced.
+
+    It is a part of the restore point of its own, because the network is closed before IAM is asked.
+    """
+
+    profile: ProfileFacts
+    role_policies: tuple[str, ...] = Field(default=(), description="inline policies of this product on the role")
+    taken_at: Utc
+
+
 class ContainmentStep(Model):
     """One change of the plan and how it ended."""
 
@@ -203,6 +232,13 @@ class ContainmentResult(Model):
     manual_steps: ManualSteps = ()
     plan_digest: str | None = None
     contained_at: Utc | None = None
+    credentials_open: tuple[str, ...] = Field(default=(), description="credentials that may still work, and why")
+    unsealed: str | None = Field(default=None, description="why the restore point is not sealed yet")
+
+    @property
+    def network_closed(self) -> bool:
+        """Whether every interface was read back in the empty group of its VPC."""
+        return self.state in NETWORK_CLOSED
 
 
 class ReleasePlan(Model):
@@ -213,6 +249,7 @@ class ReleasePlan(Model):
     digest: str
     requester: str
     made_at: Utc
+    warnings: tuple[str, ...] = Field(default=(), description="what whoever approves has to look at first")
 
 
 class ReleaseResult(Model):

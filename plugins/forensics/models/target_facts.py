@@ -59,6 +59,9 @@ class ProfileFacts(Model):
     name: str
     arn: str
     role: str | None = None
+    role_unread: bool = Field(
+        default=False, description="IAM has not said yet which role it holds, or whether it holds one"
+    )
     shared_with: tuple[str, ...] = Field(default=(), description="other instances of the Region with this role")
     other_principals: tuple[str, ...] = Field(default=(), description="who but EC2 may assume the role")
 
@@ -108,7 +111,10 @@ class EndpointFacts(Model):
 
 
 class InstanceFacts(Model):
-    """The target before, during or after containment. ``unknown`` says what could not be read, and why."""
+    """The target before, during or after containment. ``unknown`` says what could not be read, and why.
+
+    What IAM knows (the profile's role and its policies) is asked for separately: the network does not wait for it.
+    """
 
     account_id: AccountId
     region: Region
@@ -135,4 +141,5 @@ class InstanceFacts(Model):
         default=(), description="inline policies of this product on the role that the target had before containment"
     )
     unknown: tuple[str, ...] = ()
+    iam_unknown: tuple[str, ...] = Field(default=(), description="what IAM did not answer, and why")
     read_at: Utc

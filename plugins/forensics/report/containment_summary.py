@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from forensics.case.containment_advice import next_action
 from forensics.models.case import CaseStatus, CaseView, Milestone
 from forensics.models.containment import ContainmentResult, ContainmentState, ReleaseResult
+from forensics.models.evidence import Outcome
 from forensics.report.text import NOT_RECORDED, utc
 
 STATE_WORDS = {
@@ -98,18 +100,35 @@ def _recorded(view: CaseView, result: ContainmentResult) -> ContainmentSummary:
             "FAILED",
             f"Containment FAILED: {reason}.",
             meaning,
-            "Isolate the instance manually now, then clear the containment task in the Airflow UI.",
+            _sentence(next_action(result)),
         )
     if result.state is ContainmentState.NOT_CONTAINED:
         wanted = view.plan is None or view.plan.isolate.wanted
         act = "The target is not contained: decide whether to isolate it manually." if wanted else None
         return ContainmentSummary("bad" if wanted else "idle", "no", f"Not contained: {reason}.", meaning, act)
+    if result.credentials_open:
+        return _credentials_open(result, when=when, meaning=meaning)
+    left = f" Not complete: {reason}." if result.outcome is Outcome.PARTIAL else ""
     if result.state is ContainmentState.ALL_FLOWS_VERIFIED:
         return ContainmentSummary(
-            "good",
+            "warn" if left else "good",
             "yes, no flow left",
-            f"Contained {when}: the instance is stopped and closed, no flow is left.",
+            f"Contained {when}: the instance is stopped and closed, no flow is left.{left}",
             meaning,
         )
-    sentence = f"New connections are blocked {when}. Connections that were already open may go on."
+    sentence = f"New connections are blocked {when}. Connections that were already open may go on.{left}"
     return ContainmentSummary("warn", "new flows blocked", sentence, meaning)
+
+
+def _credentials_open(result: ContainmentResult, *, when: str, meaning: str) -> ContainmentSummary:
+    """The network is closed and the target's credentials still work: whose, and what a person does about it."""
+    sentence = (
+        f"The network is closed {when}, but credentials of the target still work: {'; '.join(result.credentials_open)}."
+    )
+    return ContainmentSummary(
+        "bad", "network closed, credentials open", sentence, meaning, _sentence(next_action(result))
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

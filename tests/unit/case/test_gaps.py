@@ -188,6 +188,21 @@ def test_a_volume_without_a_record_is_a_gap() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "manually"),
+    [
+        ({"state": ContainmentState.FAILED}, True),
+        ({"state": ContainmentState.NEW_FLOWS_BLOCKED, "credentials_open": ("role app",)}, False),
+        ({"state": ContainmentState.NEW_FLOWS_BLOCKED}, False),
+    ],
+    ids=["network open", "credentials open", "a protection open"],
+)
+def test_the_next_action_of_an_incomplete_isolation_fits_what_is_open(changes: dict[str, Any], manually: bool) -> None:
+    incomplete = contained(Outcome.PARTIAL).model_copy(update=changes)
+    (gap,) = [g for g in gaps(complete(containment=incomplete)) if g.kind is GapKind.CONTAINMENT]
+    assert ("isolate the instance manually" in gap.next_action) is manually
+
+
+@pytest.mark.parametrize(
     ("order", "named"),
     [
         ({"action": CustomAction.ISOLATE}, True),

@@ -10,7 +10,7 @@ from typing import Any
 from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.calls import ALL_V4, DEFAULT_EGRESS
 from forensics.containment.facts_reader import FactsReader
-from forensics.errors import AccessDeniedError, ResourceGoneError
+from forensics.errors import AccessDeniedError, ResourceGoneError, UnreachableError
 from forensics.models.containment import ApiCall, Permission
 from forensics.models.target_facts import InstanceFacts, InterfaceFacts, MetadataFacts, OwnGroup, ProfileFacts
 from tests.unit.builders import ACCOUNT, REGION
@@ -28,6 +28,10 @@ class Account:
         self.refused: set[str] = set()
         self.calls: list[ApiCall] = []
         self.gone = False
+        # why IAM does not answer; None: it does
+        self.iam_down: str | None = None
+        # what was asked and changed, in order: "iam" for each question to IAM, else the operation
+        self.order: list[str] = []
         self.reads = 0
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -65,6 +69,9 @@ class Account:
         with self._lock:
             if call.operation in self.refused:
                 raise AccessDeniedError(f"{call}: refused by the test")
+            self.order.append(call.operation)
+            if call.service == "iam" and self.iam_down:
+                raise UnreachableError(self.iam_down)
             self.calls.append(call)
             made: str | None = getattr(self, f"_{call.operation}")(params)
             return made
@@ -236,14 +243,57 @@ class ReaderInMemory(FactsReader):
         for name, value in {"ec2": ec2, "facts": ec2, "iam": IamInMemory(), "_account": account}.items():
             object.__setattr__(self, name, value)
 
-    def read(self, instance_id: str, *, case_id: str, token: str = "", **_: Any) -> InstanceFacts:
-        """The target as it is now."""
+    def read(self, instance_id: str, *, case_id: str, token: str = "", **given: Any) -> InstanceFacts:
+        """The target as it is now, with what IAM says."""
+        facts = self.network(instance_id, case_id=case_id, token=token)
+        original = given.get("original")
+        return self.with_identity(facts, deny_profile=str(given.get("deny_profile", "")), original=original)
+
+    def network(self, instance_id: str, *, case_id: str, token: str = "", **_: Any) -> InstanceFacts:
+        """The target as EC2 knows it now."""
         account: Account = self._account  # type: ignore[attr-defined]
         account.reads += 1
         if account.gone:
             raise ResourceGoneError(f"{instance_id} does not exist")
         assert instance_id == account.target.instance_id
-        return account.target.model_copy(update={"own_groups": self.facts.own_groups(case_id=case_id, token=token)})
+        account.order.append("network")
+        profile = account.target.profile
+        unread = profile and profile.model_copy(update={"role": None, "role_unread": True, "shared_with": ()})
+        groups = self.facts.own_groups(case_id=case_id, token=token)
+        return account.target.model_copy(
+            update={"own_groups": groups, "profile": unread, "role_policies": (), "deny_profile_exists": False}
+        )
+
+    def with_identity(
+        self, facts: InstanceFacts, *, deny_profile: str, original: InstanceFacts | None, fresh: bool = False
+    ) -> InstanceFacts:
+        """The target with what IAM says of it, or does not say."""
+        account: Account = self._account  # type: ignore[attr-defined]
+        account.order.append("iam")
+        if account.iam_down:
+            before = original.profile if original else None
+            known = before if before and facts.profile and before.name == facts.profile.name else facts.profile
+            return facts.model_copy(update={"profile": known, "iam_unknown": (account.iam_down,)})
+        now, target = facts.profile, account.target
+        return facts.model_copy(
+            update={
+                "profile": now and self.resolve(now, instance_id=facts.instance_id),
+                "role_policies": target.role_policies,
+                "deny_profile_exists": target.deny_profile_exists,
+                "iam_unknown": target.iam_unknown,
+            }
+        )
+
+    def resolve(self, profile: ProfileFacts, *, instance_id: str) -> ProfileFacts:
+        """The profile with its role, which in this account has the profile's name."""
+        account: Account = self._account  # type: ignore[attr-defined]
+        account.order.append("iam")
+        if account.iam_down:
+            raise UnreachableError(account.iam_down)
+        known = next(
+            (p for p in (account.target.profile, account.original.profile) if p and p.name == profile.name), None
+        )
+        return known.model_copy(update={"association_id": profile.association_id}) if known else profile
 
 
 class GatewayInMemory(ContainmentGateway):

@@ -38,11 +38,30 @@ def test_an_isolated_target_is_announced_with_what_is_not_proven_and_what_is_lef
 
 def test_an_incomplete_isolation_is_announced_once() -> None:
     recorder = FakeRecorder()
-    open_result = RESULT.model_copy(update={"outcome": Outcome.PARTIAL, "reason": "credentials.deny is open"})
+    changes = {
+        "outcome": Outcome.PARTIAL,
+        "state": ContainmentState.FAILED,
+        "reason": "interface eni-0 still has groups",
+    }
+    open_result = RESULT.model_copy(update=changes)
     announcements.announce_incomplete(recorder, open_result)
     announcements.announce_incomplete(recorder, open_result)
     (mail,) = recorder.mailbox.mail
-    assert mail.event == "containment_partial" and "Open: credentials.deny is open" in mail.lines
+    assert mail.event == "containment_partial" and "Open: interface eni-0 still has groups" in mail.lines
+    assert "isolate the instance manually now" in mail.lines[-1]
+
+
+def test_a_closed_network_is_never_to_be_isolated_manually() -> None:
+    recorder = FakeRecorder()
+    line = "credentials of role app that the instance was issued are still valid: IAM is not reachable"
+    changes = {"outcome": Outcome.PARTIAL, "reason": f"network closed; {line}", "credentials_open": (line,)}
+    announcements.announce_incomplete(recorder, RESULT.model_copy(update=changes))
+    (mail,) = recorder.mailbox.mail
+    assert mail.subject.endswith("Network closed, credentials still valid: containment is PARTIAL")
+    assert f"Open: network closed; {line}" in mail.lines
+    assert "isolate the instance manually" not in " ".join(mail.lines)
+    assert "leave the network as it is, it is closed; end the credentials" in mail.lines[-1]
+    assert (mail.facts["network_closed"], mail.facts["credentials_open"]) == (True, [line])
 
 
 def test_an_altered_group_is_an_alert_for_each_token() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from forensics.containment import calls
+from forensics.containment import call_runner, calls
 from forensics.containment.call_runner import ALLOWED, ContainmentGateway
 from forensics.containment.quarantine_groups import CaseGroups
 from forensics.errors import AccessDeniedError, ContainmentError, ResourceGoneError
@@ -117,7 +117,35 @@ def test_a_group_whose_creation_lost_its_answer_is_found_again(ec2: Stubber) -> 
     assert gateway(Account(everything(own_groups=(mine,)))).perform(CREATE, ids={}) == "sg-mine"
 
 
-def test_somebodys_group_of_this_name_is_not_used(ec2: Stubber) -> None:
+def test_a_group_whose_tags_ec2_shows_late_is_waited_for(ec2: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EC2 developer guide, "Eventual consistency in the Amazon EC2 API": a new group may not be listed yet."""
+    ec2.add_client_error("create_security_group", "InvalidGroup.Duplicate")
+    account = Account(everything(own_groups=()))
+    mine = OwnGroup(id="sg-mine", name=NAME, vpc_id="vpc-1")
+    looks: list[int] = []
+
+    def shown_late(self: object, **_: object) -> tuple[OwnGroup, ...]:
+        looks.append(1)
+        return (mine,) if len(looks) > 2 else ()
+
+    monkeypatch.setattr("tests.unit.containment.account.Ec2InMemory.own_groups", shown_late)
+    assert gateway(account).perform(CREATE, ids={}) == "sg-mine"
+
+
+def test_a_group_that_an_earlier_try_made_is_asked_for_again(ec2: Stubber) -> None:
+    """A try that was killed after CreateSecurityGroup leaves a group that EC2 may not know everywhere for its successor."""
+    ec2.add_client_error("modify_network_interface_attribute", "InvalidGroup.NotFound")
+    ec2.add_response("modify_network_interface_attribute", {})
+    assert gateway().perform(calls.interface_groups("eni-0", groups=["sg-1"]), ids={"sg-1": "sg-1"}) is None
+
+
+def test_a_group_that_is_gone_when_it_is_deleted_is_not_waited_for(ec2: Stubber) -> None:
+    ec2.add_client_error("delete_security_group", "InvalidGroup.NotFound")
+    assert gateway().perform(calls.delete_group("sg-1"), ids={"sg-1": "sg-1"}) is None
+
+
+def test_somebodys_group_of_this_name_is_not_used(ec2: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_runner, "GROUP_SECONDS", 0.0)
     ec2.add_client_error("create_security_group", "InvalidGroup.Duplicate")
     elsewhere = OwnGroup(id="sg-other", name=NAME, vpc_id="vpc-2")
     with pytest.raises(ContainmentError, match="was not made for this case"):

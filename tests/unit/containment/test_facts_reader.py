@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from forensics.containment.facts_reader import FactsReader, ParallelReads
-from forensics.errors import AccessDeniedError, ResourceGoneError
+from forensics.errors import AccessDeniedError, ResourceGoneError, UnreachableError
 from forensics.models.target_facts import InstanceFacts, ProfileFacts
 from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, REGION
 from tests.unit.containment.targets import eni, everything
@@ -130,3 +130,58 @@ def test_only_errors_of_aws_count_as_no_answer() -> None:
         answer = reads.one(broken)
     with pytest.raises(KeyError):
         answer()
+
+
+def network(answers: Answers, **arguments: Any) -> InstanceFacts:
+    """Read the target's network side."""
+    given: Any = answers
+    reader = FactsReader(ec2=given, facts=given, scaling=given, balancers=given, iam=given)
+    return reader.network(INSTANCE, case_id=CASE_ID, token="t", **arguments)
+
+
+IAM_READS = {"profile_role", "profiles_of", "own_policies"}
+UNREAD = ProfileFacts(
+    association_id=f"iip-{INSTANCE}",
+    name="app",
+    arn=f"arn:aws:iam::{ACCOUNT}:instance-profile/app",
+    role_unread=True,
+)
+
+
+def test_the_network_side_asks_iam_nothing_and_knows_the_profile_by_its_association() -> None:
+    """EC2 API reference, DescribeIamInstanceProfileAssociations: the association is EC2's, the role behind it IAM's."""
+    answers = Answers()
+    found = network(answers, original=everything())
+    assert not {name for name, _ in answers.made} & IAM_READS
+    assert found.profile == UNREAD
+
+
+@pytest.mark.parametrize("name", ["profile_role", "profiles_of"])
+def test_what_iam_does_not_answer_costs_the_role_and_nothing_else(name: str) -> None:
+    out = UnreachableError("AWS could not be reached")
+    found = read(Answers(**{name: out}), deny_profile="isolated")
+    assert found.profile == UNREAD and found.interfaces == (eni(),) and found.unknown == ()
+    assert found.iam_unknown == ("AWS could not be reached",)
+
+
+def test_a_profile_without_a_role_is_known_to_have_none() -> None:
+    profile = read(Answers(profile_role=None)).profile
+    assert profile is not None and (profile.role, profile.role_unread) == (None, False)
+
+
+def test_the_role_of_the_restore_point_is_not_asked_for_again() -> None:
+    answers = Answers(own_policies=("forensics-deny-x",))
+    given: Any = answers
+    reader = FactsReader(ec2=given, facts=given, scaling=given, balancers=given, iam=given)
+    found = reader.with_identity(network(answers), deny_profile="", original=everything())
+    assert found.profile is not None and (found.profile.role, found.profile.association_id) == (
+        "app",
+        f"iip-{INSTANCE}",
+    )
+    assert {name for name, _ in answers.made} & IAM_READS == {"own_policies"}
+
+
+def test_the_policies_of_another_profiles_role_are_not_taken_for_those_of_the_target() -> None:
+    before = everything(profile=UNREAD.model_copy(update={"name": "before"}))
+    answers = Answers(own_policies=("forensics-deny-x",))
+    assert read(answers, original=before).role_policies == ()

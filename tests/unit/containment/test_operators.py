@@ -11,10 +11,26 @@ from airflow.providers.standard.operators import hitl
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput, TaskDeferred
 
 from forensics import case_keys
-from forensics.containment.operators import ISOLATE, REFUSE, IsolateTargetOperator, PlanContainmentOperator
+from forensics.containment.operators import (
+    CLOSED_SECONDS,
+    ISOLATE,
+    OPEN_SECONDS,
+    REFUSE,
+    TRY_AGAIN_SECONDS,
+    IsolateTargetOperator,
+    PlanContainmentOperator,
+    last_try,
+)
 from forensics.containment.triggers import ContainmentWatchTrigger
+from forensics.errors import UnreachableError
 from forensics.models.case import Milestone, Phase
-from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, PlanPreflight
+from forensics.models.containment import (
+    Approval,
+    ContainmentPlan,
+    ContainmentResult,
+    ContainmentState,
+    PlanPreflight,
+)
 from forensics.models.evidence import Outcome
 from forensics.models.plan import Action, Order
 from tests.unit.builders import CASE_ID, decision
@@ -109,10 +125,12 @@ def test_without_a_response_plan_the_task_skips(airflow_side: World) -> None:
 
 def test_an_incomplete_isolation_fails_and_is_announced(airflow_side: World) -> None:
     airflow_side.account.refused = {"put_role_policy"}
-    with pytest.raises(AirflowFailException, match=r"incomplete \(NEW_FLOWS_BLOCKED\): credentials\.deny is open"):
+    with pytest.raises(AirflowFailException, match=r"\(NEW_FLOWS_BLOCKED\): network closed; credentials of") as caught:
         isolate()
+    assert "leave the network as it is, it is closed; end the credentials" in str(caught.value)
+    assert "manually" not in str(caught.value)
     assert result_of(airflow_side).outcome is Outcome.PARTIAL
-    assert any(s.endswith("Containment is PARTIAL: NEW_FLOWS_BLOCKED") for s in airflow_side.recorder.subjects)
+    assert any("Network closed, credentials still valid" in s for s in airflow_side.recorder.subjects)
     assert airflow_side.recorder.store.failures()
     airflow_side.account.refused.clear()
     assert isolate()["outcome"] == "DONE"
@@ -224,6 +242,87 @@ def test_a_try_after_a_failed_isolation_at_the_deadline_isolates(airflow_side: W
         isolate()
     airflow_side.account.refused.clear()
     assert plan_step().execute(run_context())["outcome"] == "DONE"
+    assert airflow_side.recorder.store.failures() == {}, "the step that failed has nothing left to do"
+
+
+def resume(step: PlanContainmentOperator) -> Any:
+    """The trigger has fired."""
+    return step.resume_after_wait(run_context(), {"ok": False, "due": True, "cause": "isolation is FAILED"})
+
+
+def test_an_isolation_that_fails_is_tried_until_half_an_hour_after_the_deadline(airflow_side: World) -> None:
+    airflow_side.decide(decided_at=datetime.now(UTC))
+    step = plan_step()
+    deferred(step)
+    airflow_side.account.refused = {"create_security_group", "modify_network_interface_attribute"}
+    with pytest.raises(AirflowFailException):
+        isolate()
+    for _ in range(5):
+        with pytest.raises(TaskDeferred) as caught:
+            resume(step)
+        again = caught.value.trigger
+        assert isinstance(again, ContainmentWatchTrigger)
+        assert 0 < again.due - datetime.now(UTC).timestamp() <= TRY_AGAIN_SECONDS
+    assert sum("this task tries it again" in note for note in airflow_side.recorder.notes) == 5
+    airflow_side.account.refused.clear()
+    assert resume(step)["outcome"] == "DONE"
+    assert airflow_side.recorder.store.failures() == {}, "the failure of the case's own step is made good"
+
+
+def test_the_last_try_ends_as_a_failure_that_people_hear_of(airflow_side: World) -> None:
+    seconds = airflow_side.settings.isolation_deadline_seconds + OPEN_SECONDS
+    airflow_side.decide(decided_at=datetime.now(UTC) - timedelta(seconds=seconds))
+    step = plan_step()
+    deferred(step)
+    airflow_side.account.refused = {"create_security_group", "modify_network_interface_attribute"}
+    with pytest.raises(AirflowFailException, match="isolate the instance manually now"):
+        resume(step)
+    assert result_of(airflow_side).outcome is Outcome.PARTIAL
+    assert any("FAILED: containment.plan_containment" in s for s in airflow_side.recorder.subjects)
+
+
+def test_what_aws_does_not_answer_at_the_deadline_is_asked_again(airflow_side: World, monkeypatch: Any) -> None:
+    airflow_side.decide(decided_at=datetime.now(UTC))
+    step = plan_step()
+    deferred(step)
+
+    def out(*_: Any, **__: Any) -> None:
+        raise UnreachableError("describe i-0123456789abcdef0: AWS could not be reached")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.unit.containment.account.ReaderInMemory.network", out)
+        with pytest.raises(TaskDeferred):
+            resume(step)
+    assert resume(step)["outcome"] == "DONE"
+
+
+def test_when_tries_end() -> None:
+    due = 1_000_000.0
+    closed = ContainmentResult(
+        outcome=Outcome.PARTIAL,
+        state=ContainmentState.NEW_FLOWS_BLOCKED,
+        contained_at=datetime.fromtimestamp(due - 3000, UTC),
+    )
+    assert last_try(None, due=due) == due + OPEN_SECONDS
+    assert last_try(closed.model_copy(update={"state": ContainmentState.FAILED}), due=due) == due + OPEN_SECONDS
+    assert last_try(closed, due=due) == due - 3000 + CLOSED_SECONDS
+
+
+def test_contain_first_changes_the_network_before_iam_is_asked(airflow_side: World) -> None:
+    airflow_side.decide(order=Order.CONTAIN_FIRST)
+    airflow_side.account.change(endpoints=ENDPOINTS)
+    deferred(plan_step())
+    order = airflow_side.account.order
+    assert order.index("modify_network_interface_attribute") < order.index("iam")
+
+
+def test_planning_without_kms_goes_on_and_the_missing_seal_is_a_gap(airflow_side: World, monkeypatch: Any) -> None:
+    def out(phase: str) -> dict[str, str]:
+        raise UnreachableError("sign the ledger head: AWS could not be reached")
+
+    monkeypatch.setattr(airflow_side.recorder, "sign_ledger", out)
+    deferred(plan_step())
+    assert list(airflow_side.recorder.store.failures()) == ["containment.restore_point"]
 
 
 def test_contain_first_moves_the_target_before_the_acquisition_ends(airflow_side: World) -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from forensics.containment.plan_runner import PlanRunner
 from forensics.models.containment import ContainmentPlan, ContainmentStep
-from forensics.models.target_facts import OwnGroup
+from forensics.models.target_facts import OwnGroup, ProfileFacts
 from tests.unit.builders import CASE_ID
-from tests.unit.containment.account import EVERYWHERE, Account, GatewayInMemory
+from tests.unit.containment.account import EVERYWHERE, Account, Ec2InMemory, GatewayInMemory
 from tests.unit.containment.targets import TOKEN, everything, planned
 
 
@@ -111,3 +111,50 @@ def test_a_group_with_somebodys_rules_is_not_used() -> None:
     details = {s.name: s.detail for s in run(account) if not s.done}
     assert details["isolate.close.eni-0"] == "group sg-planted is not used: it has rules and must have none"
     assert "sg-planted" not in {g for i in account.target.interfaces for g in i.group_ids}
+
+
+def shown_after(monkeypatch: pytest.MonkeyPatch, looks: int) -> list[float]:
+    """EC2 lists new groups only after so many looks; returns the pauses that were made."""
+    real = Ec2InMemory.own_groups
+    made, pauses = [0], []
+
+    def late(self: Ec2InMemory, *, case_id: str, token: str) -> tuple[OwnGroup, ...]:
+        made[0] += 1
+        return real(self, case_id=case_id, token=token) if made[0] > looks else ()
+
+    monkeypatch.setattr(Ec2InMemory, "own_groups", late)
+    monkeypatch.setattr("time.sleep", pauses.append)
+    return pauses
+
+
+def test_a_new_group_that_ec2_lists_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EC2 developer guide, "Eventual consistency in the Amazon EC2 API"; packer#1322, #6843: for longer than two seconds."""
+    account = Account()
+    plan = plan_now(account)
+    pauses = shown_after(monkeypatch, 6)
+    steps = PlanRunner(GatewayInMemory(account), plan, facts=account.target).run()
+    assert failed(steps) == []
+    assert len(pauses) == 6 and sum(pauses) > 10
+
+
+def test_what_becomes_of_the_wait_for_a_group_that_never_appears(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = Account()
+    plan = plan_now(account)
+    pauses = shown_after(monkeypatch, 1000)
+    steps = PlanRunner(GatewayInMemory(account), plan, facts=account.target).run()
+    assert "isolate.close.eni-0" in failed(steps)
+    assert sum(pauses) == pytest.approx(30.0)
+
+
+def test_a_denial_says_that_it_takes_a_moment() -> None:
+    """An inline deny took several polls to bite an existing session (a native recording: radkawar/stackd, role-after-deny)."""
+    steps = {s.name: s for s in run(Account())}
+    assert "within seconds to about a minute" in steps["credentials.deny"].detail
+
+
+def test_a_step_that_needs_the_role_says_why_it_is_not_known() -> None:
+    unread = ProfileFacts(association_id="iip-1", name="app", arn="arn", role_unread=True)
+    account = Account(everything(profile=unread, deny_profile_exists=False, iam_unknown=("IAM is not reachable",)))
+    steps = {s.name: s for s in run(account)}
+    assert not steps["credentials.deny"].done and steps["credentials.deny"].detail.endswith("IAM is not reachable")
+    assert steps["credentials.profile"].done, "EC2 takes the profile off without IAM"

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from forensics import case_keys
 from forensics.containment.planner import ContainmentPlanner, new_token, recorded_plan
+from forensics.containment.residuals import RESIDUAL_ROLE
 from forensics.containment.restore_points import RestorePoints, RestoreSeal
+from forensics.models.containment import Approval, ContainmentResult, ContainmentState
 from forensics.models.custody import CustodyAction
+from forensics.models.evidence import Outcome
+from tests.unit.builders import NOW
 from tests.unit.containment.case_world import World
 from tests.unit.containment.targets import everything
 
@@ -36,10 +42,67 @@ def test_a_try_that_was_killed_before_the_plan_keeps_its_restore_point(world: Wo
 
 def test_a_try_that_was_killed_before_the_seal_seals_it(world: World) -> None:
     planner(world).prepare()
-    world.recorder.store.held.pop((world.recorder.case_id, case_keys.RESTORE_SEAL))
-    planner(world).prepare()
+    assert world.recorder.get(case_keys.RESTORE_SEAL, RestoreSeal) is None
+    assert planner(world).try_to_seal() is None
     assert world.recorder.get(case_keys.RESTORE_SEAL, RestoreSeal) is not None
-    assert world.recorder.ledger.actions() == [CustodyAction.RESTORE_POINT_TAKEN]
+    assert world.recorder.ledger.actions() == [CustodyAction.RESTORE_POINT_TAKEN, CustodyAction.RESTORE_POINT_SEALED]
+
+
+def test_a_plan_is_made_without_a_question_to_iam(world: World) -> None:
+    """Requirement R125: network facts first. What needs the role's name is planned all the same."""
+    world.account.iam_down = "IAM is not reachable"
+    plan, restore = planner(world).prepare()
+    assert "iam" not in world.account.order
+    assert restore.facts is not None and restore.facts.profile is not None
+    assert (restore.facts.profile.association_id, restore.facts.profile.role_unread) == ("iip-1", True)
+    steps = {s.id: s for s in plan.steps}
+    assert steps["credentials.profile"].call.operation == "disassociate_iam_instance_profile"
+    assert steps["credentials.deny"].call.params["RoleName"] == "${role:app}"
+    assert RESIDUAL_ROLE in plan.residuals
+
+
+def test_iam_completes_the_plan_and_the_restore_point(world: World) -> None:
+    first, restore = planner(world).prepare()
+    completed = planner(world).complete(first, restore)
+    assert completed == recorded_plan(world.recorder) != first
+    assert (completed.token, completed.network.steps) == (first.token, first.network.steps)
+    steps = {s.id: s for s in completed.steps}
+    assert steps["credentials.deny"].call.params["RoleName"] == "app"
+    assert steps["credentials.profile"].call.operation == "replace_iam_instance_profile_association"
+    _, restore = planner(world).prepare()
+    assert restore.facts is not None and restore.facts.profile == everything().profile
+    reads = world.account.reads
+    assert planner(world).complete(completed, restore) == completed
+    assert world.account.reads == reads, "it is complete"
+
+
+def test_a_plan_that_iam_does_not_complete_says_so(world: World) -> None:
+    world.account.iam_down = "IAM is not reachable"
+    first, restore = planner(world).prepare()
+    assert planner(world).complete(first, restore).steps == first.steps
+    assert any("the plan does without IAM: IAM is not reachable" in note for note in world.recorder.notes)
+
+
+@pytest.mark.parametrize("why", ["answered", "isolated"])
+def test_a_plan_that_was_answered_or_carried_out_stays_as_it_is(world: World, why: str) -> None:
+    first, restore = planner(world).prepare()
+    if why == "answered":
+        answer = Approval(digest=first.digest, granted=True, by="bob", at=NOW, reason="approved by bob")
+        world.recorder.put(case_keys.APPROVAL, answer)
+    else:
+        done = ContainmentResult(outcome=Outcome.DONE, state=ContainmentState.NEW_FLOWS_BLOCKED)
+        world.recorder.put(case_keys.CONTAINMENT, done)
+    assert planner(world).complete(first, restore) == first == recorded_plan(world.recorder)
+
+
+def test_the_role_is_found_by_the_profile_that_was_taken_off_meanwhile(world: World) -> None:
+    """IAM comes back after EC2 took the profile off: the restore point still learns whose role it was."""
+    made = planner(world)
+    plan, restore = made.prepare()
+    world.account.change(profile=None)
+    facts, restore = made.identity(made.read(token=plan.token, original=restore.facts), restore)
+    assert facts.profile is None
+    assert restore.facts is not None and restore.facts.profile == everything().profile
 
 
 def test_nobody_guesses_a_token() -> None:

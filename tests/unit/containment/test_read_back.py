@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
 from forensics.containment import read_back
@@ -9,23 +12,36 @@ from forensics.containment.plan_runner import PlanRunner
 from forensics.containment.planner import ContainmentPlanner
 from forensics.containment.read_back import SETTLE_LOOKS, ReadBack
 from forensics.errors import AwsError, ResourceGoneError
-from forensics.models.containment import ContainmentResult, ContainmentState, ContainmentStep
+from forensics.models.containment import (
+    ContainmentPlan,
+    ContainmentResult,
+    ContainmentState,
+    ContainmentStep,
+    RestorePoint,
+)
 from forensics.models.evidence import Outcome
+from forensics.models.target_facts import InstanceFacts
+from tests.unit.containment.account import ReaderInMemory
 from tests.unit.containment.case_world import World
 from tests.unit.containment.targets import facts
 
 
+def prepared(world: World) -> tuple[ContainmentPlanner, ContainmentPlan, RestorePoint]:
+    """Planner, plan and restore point, after IAM was asked."""
+    planner = ContainmentPlanner(world.recorder, world.gateway, world.settings, response=world.response)
+    planner.complete(*planner.prepare())
+    return planner, *planner.prepare()
+
+
 def result_of(world: World, *steps: ContainmentStep) -> ContainmentResult:
     """Read the target back."""
-    planner = ContainmentPlanner(world.recorder, world.gateway, world.settings, response=world.response)
-    plan, restore = planner.prepare()
+    planner, plan, restore = prepared(world)
     return ReadBack(world.gateway, planner).result(plan, restore, steps=steps)
 
 
 def contain(world: World) -> None:
     """Carry out the plan."""
-    planner = ContainmentPlanner(world.recorder, world.gateway, world.settings, response=world.response)
-    plan, _ = planner.prepare()
+    _, plan, _ = prepared(world)
     PlanRunner(world.gateway, plan, facts=world.account.target).run()
 
 
@@ -43,7 +59,7 @@ def test_whatever_a_new_plan_would_still_do_is_open(world: World) -> None:
     world.account.change(stop_protected=False)
     result = result_of(world)
     assert (result.outcome, result.state) == (Outcome.PARTIAL, ContainmentState.NEW_FLOWS_BLOCKED)
-    assert result.reason == "protect.DisableApiStop is open (ec2.modify_instance_attribute)"
+    assert result.reason == "network closed; protect.DisableApiStop is open (ec2.modify_instance_attribute)"
 
 
 def test_a_stopped_target_has_no_flow_and_no_option_left(world: World) -> None:
@@ -113,4 +129,40 @@ def test_what_could_not_be_read_makes_it_partial(world: World) -> None:
     contain(world)
     world.account.change(unknown=("balancers: denied",))
     result = result_of(world)
-    assert (result.outcome, result.reason) == (Outcome.PARTIAL, "not known: balancers: denied")
+    assert (result.outcome, result.reason) == (Outcome.PARTIAL, "network closed; not known: balancers: denied")
+
+
+def test_what_iam_does_not_say_is_named_by_the_credentials_that_it_leaves_open(world: World) -> None:
+    """IAM has one Region for the whole partition (IAM user guide, "Create a VPC endpoint for IAM"): a VPC may not reach it."""
+    contain(world)
+    world.account.iam_down = "list inline policies of role app: AWS could not be reached"
+    reads = world.account.reads
+    result = result_of(world)
+    assert (result.outcome, result.state) == (Outcome.PARTIAL, ContainmentState.NEW_FLOWS_BLOCKED)
+    (line,) = result.credentials_open
+    assert line.startswith("credentials of role app") and line.endswith("AWS could not be reached")
+    assert result.reason == f"network closed; {line}"
+    assert world.account.reads == reads + 1, "it does not look again for an answer that does not come"
+
+
+def test_the_network_is_read_back_before_iam_is_asked(world: World) -> None:
+    contain(world)
+    _, plan, restore = prepared(world)
+    world.account.order.clear()
+    planner = ContainmentPlanner(world.recorder, world.gateway, world.settings, response=world.response)
+    ReadBack(world.gateway, planner).result(plan, restore, steps=())
+    assert world.account.order[0] == "network" and "iam" in world.account.order
+
+
+def test_the_time_of_closing_is_the_look_at_the_network(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    contain(world)
+    moments: list[datetime] = []
+    real = ReaderInMemory.with_identity
+
+    def slow(self: ReaderInMemory, *given: Any, **named: Any) -> InstanceFacts:
+        moments.append(datetime.now(UTC))
+        return real(self, *given, **named)
+
+    monkeypatch.setattr(ReaderInMemory, "with_identity", slow)
+    result = result_of(world)
+    assert result.contained_at is not None and result.contained_at <= moments[-1]

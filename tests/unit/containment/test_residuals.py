@@ -14,8 +14,10 @@ def test_what_stays_open_is_said() -> None:
     assert residuals(facts()) == (RESIDUAL_TRACKED, RESIDUAL_DNS)
     assert residuals(facts(state="stopped")) == ()
     known = ProfileFacts(association_id="a", name="app", arn="arn", role="app")
-    assert "minutes" in residuals(facts(profile=known))[-1]
-    assert "could not be read" in residuals(facts(profile=known.model_copy(update={"role": None})))[-1]
+    assert "within seconds to about a minute" in residuals(facts(profile=known))[-1]
+    unread = known.model_copy(update={"role": None, "role_unread": True})
+    assert "IAM has not said which role" in residuals(facts(profile=unread))[-1]
+    assert residuals(facts(profile=known.model_copy(update={"role": None}))) == (RESIDUAL_TRACKED, RESIDUAL_DNS)
     special = residuals(
         facts(spot=True, instance_store=True, eks_cluster="shop", interfaces=(eni(public_ip="198.51.100.1"),))
     )

@@ -8,6 +8,7 @@ import pytest
 
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
+from forensics.containment import triggers
 from forensics.containment.triggers import ContainmentWatchTrigger
 from forensics.models.case import CaseStatus
 from forensics.models.containment import ContainmentResult, ContainmentState
@@ -48,3 +49,28 @@ def test_a_closed_case_is_not_watched_any_longer(recorder: FakeRecorder) -> None
     recorder.store.update_case(CASE_ID, status=CaseStatus.CLOSED)
     found = watch(time.time() - 1).check()
     assert found is not None and found.ok and found.payload == {"outcome": "case closed"}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.PARTIAL, Outcome.PENDING])
+def test_a_result_that_stays_incomplete_wakes_the_task_and_does_not_end_the_watch(
+    recorder: FakeRecorder, monkeypatch: pytest.MonkeyPatch, outcome: Outcome
+) -> None:
+    """The step that recorded it has its own tries first; then nobody else would go on."""
+    incomplete = ContainmentResult(outcome=outcome, state=ContainmentState.FAILED, reason="eni-0 still has groups")
+    recorder.put(case_keys.CONTAINMENT, incomplete)
+    waiting = watch(time.time() + 3600)
+    assert waiting.check() is None, "not at once"
+    monkeypatch.setattr(triggers, "PATIENCE_SECONDS", 0.0)
+    woken = waiting.check()
+    assert woken is not None and not woken.ok and woken.payload["due"] is True
+    assert woken.payload["cause"] == f"isolation is {outcome.value}: eni-0 still has groups"
+
+
+def test_a_result_that_is_completed_meanwhile_ends_the_task(recorder: FakeRecorder) -> None:
+    incomplete = ContainmentResult(outcome=Outcome.PARTIAL, state=ContainmentState.NEW_FLOWS_BLOCKED)
+    recorder.put(case_keys.CONTAINMENT, incomplete)
+    waiting = watch(time.time() + 3600)
+    assert waiting.check() is None
+    recorder.put(case_keys.CONTAINMENT, incomplete.model_copy(update={"outcome": Outcome.DONE}))
+    ended = waiting.check()
+    assert ended is not None and ended.ok

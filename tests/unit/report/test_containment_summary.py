@@ -50,3 +50,25 @@ def test_without_containment_record(decision: Decision, status: CaseStatus, shor
     plan = sample.plan().model_copy(update={"isolate": decision})
     view = sample.rich_view(plan=plan, containment=None, case=sample.case(status=status))
     assert containment.describe(view).short == short
+
+
+def test_open_credentials_behind_a_closed_network_are_named_and_the_network_is_left_alone() -> None:
+    line = "credentials of role app that the instance was issued are still valid: IAM is not reachable"
+    result = ContainmentResult(
+        outcome=Outcome.PARTIAL,
+        state=ContainmentState.NEW_FLOWS_BLOCKED,
+        reason=f"network closed; {line}",
+        credentials_open=(line,),
+    )
+    said = containment.describe(sample.rich_view(containment=result))
+    assert (said.level, said.short) == ("bad", "network closed, credentials open")
+    assert line in said.sentence and said.sentence.startswith("The network is closed since")
+    assert said.act is not None and said.act.startswith("Leave the network as it is, it is closed; end the credentials")
+
+
+@pytest.mark.parametrize("state", [ContainmentState.NEW_FLOWS_BLOCKED, ContainmentState.ALL_FLOWS_VERIFIED])
+def test_what_is_not_complete_behind_a_closed_network_is_said(state: ContainmentState) -> None:
+    result = ContainmentResult(outcome=Outcome.PARTIAL, state=state, reason="network closed; a protection is open")
+    said = containment.describe(sample.rich_view(containment=result))
+    assert said.sentence.endswith("Not complete: network closed; a protection is open.")
+    assert (said.level, said.act) == ("warn", None)
