@@ -9,6 +9,7 @@ from moto.ec2.exceptions import EC2ClientError, InvalidSecurityGroupNotFoundErro
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.models.security_groups import SecurityGroupBackend
+from moto.ec2.models.subnets import Subnet
 
 from lab.emulator.patches.patching import add, replace
 
@@ -124,6 +125,15 @@ def _delete_group(original: Callable[..., Any]) -> Callable[..., Any]:
     return delete_security_group
 
 
+def _ipv6_blocks(original: property) -> property:
+    def ipv6_cidr_block_association_set(self: Any) -> list[dict[str, Any]]:
+        """The blocks; stock moto puts the state, which is a structure already, into another one."""
+        blocks = original.__get__(self)
+        return [{**block, "ipv6CidrBlockState": {"state": "associated"}} for block in blocks]
+
+    return property(ipv6_cidr_block_association_set)
+
+
 def apply() -> None:
     """Install the patch."""
     replace(NetworkInterface, "group_set", lambda _original: property(lambda self: list(self._group_set)))
@@ -132,4 +142,5 @@ def apply() -> None:
     replace(InstanceBackend, "modify_instance_security_groups", _modify_instance_groups)
     replace(NetworkInterfaceBackend, "modify_network_interface_attribute", _modify_interface)
     replace(NetworkInterfaceBackend, "create_network_interface", _create_interface)
+    replace(Subnet, "ipv6_cidr_block_association_set", _ipv6_blocks)
     replace(SecurityGroupBackend, "delete_security_group", _delete_group)

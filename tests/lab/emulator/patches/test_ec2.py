@@ -91,6 +91,14 @@ def test_two_attributes_in_one_call_are_refused(network: Network) -> None:
         )
 
 
+def test_a_subnets_ipv6_block_has_a_state(network: Network) -> None:
+    """botocore's model of EC2, SubnetCidrBlockState: a structure with one of the named states."""
+    vpc = network.ec2.create_vpc(CidrBlock="10.66.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]["VpcId"]
+    subnet = network.ec2.create_subnet(VpcId=vpc, CidrBlock="10.66.0.0/20", Ipv6CidrBlock="2001:db8:66::/64")["Subnet"]
+    (block,) = subnet["Ipv6CidrBlockAssociationSet"]
+    assert block["Ipv6CidrBlockState"] == {"State": "associated"}
+
+
 def test_instance_ids_are_checked(network: Network) -> None:
     with refused("InvalidInstanceID.Malformed"):
         network.ec2.describe_instances(InstanceIds=["i-nonsense"])
