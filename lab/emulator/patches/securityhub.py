@@ -28,6 +28,8 @@ _UPDATABLE = (
     "Workflow",
     "RelatedFindings",
 )
+# what BatchImportFindings cannot change once a finding exists
+_CUSTOMERS = ("Note", "UserDefinedFields", "VerificationState", "Workflow")
 # filters whose field in a finding has another name
 _FIELDS = {
     "SeverityLabel": "Severity.Label",
@@ -96,16 +98,34 @@ def _import(original: Callable[..., Any]) -> Callable[..., Any]:
                 "InvalidAccessException", f"Account {self.account_id} is not subscribed to AWS Security Hub"
             )
         for finding in findings:
-            finding.setdefault("Workflow", {"Status": "NEW"})
             finding.setdefault("RecordState", "ACTIVE")
+            _keep_what_customers_set(_stored(self, finding), finding)
         result = original(self, findings)
         refused = {failure["Id"] for failure in result[2]}
         for finding in findings:
             if finding.get("Id") not in refused:
-                _emit_finding(self.account_id, self.region_name, finding)
+                _emit_finding(self.account_id, self.region_name, _stored(self, finding))
         return result
 
     return batch_import_findings
+
+
+def _stored(backend: Any, finding: dict[str, Any]) -> dict[str, Any]:
+    return next((f.data for f in backend.findings if f.id == finding.get("Id")), {})
+
+
+def _keep_what_customers_set(known: dict[str, Any], finding: dict[str, Any]) -> None:
+    """An import creates these fields and never changes them; it resets the workflow of what is a problem again."""
+    if not known:
+        finding.setdefault("Workflow", {"Status": "NEW"})
+        return
+    for name in _CUSTOMERS:
+        finding.pop(name, None)
+    back = known.get("RecordState") == "ARCHIVED" and finding["RecordState"] == "ACTIVE"
+    before, now = (f.get("Compliance", {}).get("Status") for f in (known, finding))
+    failed = before == "PASSED" and now in ("FAILED", "WARNING", "NOT_AVAILABLE")
+    if (back or failed) and known.get("Workflow", {}).get("Status") in ("NOTIFIED", "RESOLVED"):
+        finding["Workflow"] = {"Status": "NEW"}
 
 
 def _emit_finding(account: str, region: str, finding: dict[str, Any]) -> None:
@@ -137,7 +157,7 @@ def _update(self: Any) -> str:
         for name in _UPDATABLE:
             if name in body:
                 data[name] = body[name] | {"UpdatedAt": now} if name == "Note" else body[name]
-        data["UpdatedAt"] = now
+        # the finding's own UpdatedAt stays (BatchUpdateFindings)
         done.append(identifier)
         _emit_finding(self.current_account, self.region, data)
     return json.dumps({"ProcessedFindings": done, "UnprocessedFindings": failed})

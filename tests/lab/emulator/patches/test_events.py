@@ -222,6 +222,50 @@ def test_findings_are_updated(hub) -> None:
     assert (found["Workflow"]["Status"], found["Note"]["Text"]) == ("NOTIFIED", "case-1")
 
 
+def stored(hub, identity: str) -> dict[str, Any]:
+    found = hub.get_findings(Filters={"Id": [{"Value": identity, "Comparison": "EQUALS"}]})["Findings"]
+    return dict(found[0])
+
+
+def test_an_update_does_not_move_the_time_of_a_finding(hub) -> None:
+    """Security Hub API reference, BatchUpdateFindings: updates do not affect the value of UpdatedAt."""
+    identity = f"f-{time.monotonic_ns()}"
+    hub.batch_import_findings(Findings=[finding(identity)])
+    hub.batch_update_findings(
+        FindingIdentifiers=[{"Id": identity, "ProductArn": PRODUCT}], Workflow={"Status": "RESOLVED"}
+    )
+    assert stored(hub, identity)["UpdatedAt"] == "2026-01-01T00:00:00Z"
+    hub.batch_import_findings(Findings=[finding(identity) | {"UpdatedAt": "2026-01-02T00:00:00Z"}])
+    assert stored(hub, identity)["UpdatedAt"] == "2026-01-02T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "status"),
+    [
+        ({}, {}, "RESOLVED"),
+        ({}, {"RecordState": "ARCHIVED"}, "RESOLVED"),
+        ({"RecordState": "ARCHIVED"}, {"RecordState": "ACTIVE"}, "NEW"),
+        ({"Compliance": {"Status": "PASSED"}}, {"Compliance": {"Status": "FAILED"}}, "NEW"),
+        ({"Compliance": {"Status": "FAILED"}}, {"Compliance": {"Status": "FAILED"}}, "RESOLVED"),
+    ],
+)
+def test_an_import_resets_a_workflow_only_when_the_problem_is_back(
+    hub, before: dict[str, Any], after: dict[str, Any], status: str
+) -> None:
+    """Security Hub API reference, BatchImportFindings (what it cannot update); user guide, "Setting the workflow status of
+    findings" (when RESOLVED goes back to NEW)."""
+    identity = f"f-{time.monotonic_ns()}"
+    hub.batch_import_findings(Findings=[finding(identity) | before])
+    hub.batch_update_findings(
+        FindingIdentifiers=[{"Id": identity, "ProductArn": PRODUCT}],
+        Workflow={"Status": "RESOLVED"},
+        Note={"Text": "case-1", "UpdatedBy": "forensics"},
+    )
+    hub.batch_import_findings(Findings=[finding(identity) | after | {"Workflow": {"Status": "NOTIFIED"}}])
+    found = stored(hub, identity)
+    assert (found["Workflow"]["Status"], found["Note"]["Text"]) == (status, "case-1")
+
+
 def test_a_custom_action_is_an_event(lab: Lab, hub) -> None:
     identity, queue = f"f-{time.monotonic_ns()}", Queue(lab, SECURITY)
     name = f"Act{time.monotonic_ns() % 10**12}"
