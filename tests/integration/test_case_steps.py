@@ -78,7 +78,8 @@ def test_disks_are_snapshotted_once_locked_and_copied(lab: SmallLab) -> None:
     assert {d.outcome for d in disks} == {Outcome.ACQUIRED}
     marks = [{"Name": "tag:forensics:case", "Values": [case_id]}]
     originals = lab.client("ec2", "member").describe_snapshots(OwnerIds=["self"], Filters=marks)["Snapshots"]
-    copies = lab.client("ec2").describe_snapshots(OwnerIds=["self"], Filters=marks)["Snapshots"]
+    made = lab.client("ec2").describe_snapshots(OwnerIds=["self"], Filters=marks)["Snapshots"]
+    copies = [s for s in made if s["State"] != "error"]  # what began before its share had spread was made again
     assert len(originals) == len(copies) == len(volumes)
     locked = lab.client("ec2").describe_locked_snapshots()["Snapshots"]
     assert {s["SnapshotId"] for s in locked} == {s["SnapshotId"] for s in copies}
