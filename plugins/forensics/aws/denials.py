@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from forensics.aws.error_map import DENIED, GONE, THROTTLED, error_code
+from forensics.aws.error_codes import DENIED, GONE, THROTTLED, error_code
 
 
 class Cause(StrEnum):

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
+from forensics.aws import remedies
+from forensics.aws.error_codes import CONFLICT, DENIED, GONE, THROTTLED, error_code
 from forensics.aws.reachability import EndpointNotAsked
+from forensics.aws.request_log import forget_call, last_call
 from forensics.errors import (
     AccessDeniedError,
     AwsError,
@@ -16,76 +19,6 @@ from forensics.errors import (
     ThrottledError,
     UnreachableError,
 )
-
-# Codes by meaning; sources: each service's API reference, "Common errors" and the operation's own list.
-DENIED = frozenset(
-    {
-        "AccessDenied",
-        "AccessDeniedException",
-        "UnauthorizedOperation",
-        "AuthFailure",
-        "ExpiredToken",
-        "403",
-        "OptInRequired",
-    }
-)
-THROTTLED = frozenset(
-    {
-        "Throttling",
-        "ThrottlingException",
-        "RequestLimitExceeded",
-        "SlowDown",
-        "TooManyRequestsException",
-        "RequestThrottledException",  # EBS direct
-        "ProvisionedThroughputExceededException",
-        "SnapshotCreationPerVolumeRateExceeded",
-        "ConcurrentSnapshotLimitExceeded",
-        "ResourceLimitExceeded",
-        "InsufficientInstanceCapacity",
-        "503",
-    }
-)
-GONE = frozenset(
-    {
-        "InvalidInstanceID.NotFound",
-        "InvalidInstanceID.Malformed",
-        "InvalidInstanceId",
-        "InvalidSnapshot.NotFound",
-        "InvalidVolume.NotFound",
-        "InvalidGroup.NotFound",
-        "InvalidGroupId.NotFound",
-        "InvalidNetworkInterfaceID.NotFound",
-        "NoSuchKey",
-        "NoSuchBucket",
-        "NoSuchUpload",
-        "404",
-        "ResourceNotFoundException",
-        "ParameterNotFound",
-        "InvalidDocument",
-        "NotFound",
-        "NotFoundException",  # KMS
-        "NoSuchEntity",
-    }
-)
-# S3's 409 ConditionalRequestConflict is not here: another write was under way, and S3 says to try again.
-CONFLICT = frozenset(
-    {
-        "ConditionalCheckFailedException",
-        "TransactionCanceledException",
-        "PreconditionFailed",
-        "412",
-        "InvalidGroup.Duplicate",
-    }
-)
-
-
-def error_code(error: BaseException | None) -> str:
-    """AWS's error code behind one of our errors or a botocore error; empty when there is none."""
-    while error is not None:
-        if isinstance(error, ClientError):
-            return str(error.response.get("Error", {}).get("Code", ""))
-        error = error.__cause__
-    return ""
 
 
 def _kind(error: ClientError) -> type[AwsError]:
@@ -106,16 +39,27 @@ def _kind(error: ClientError) -> type[AwsError]:
 
 @contextmanager
 def aws_errors(what: str) -> Iterator[None]:
-    """Map errors of the AWS calls inside; ``what`` says what was being done, to what and where."""
+    """Map errors of the AWS calls inside; ``what`` says what was being done, to what and where.
+
+    The message names the call and the way that it took, the next action the line of the deployment file that opens it
+    (:mod:`forensics.aws.remedies`).
+    """
+    forget_call()
     try:
         yield
     except ClientError as error:
         code = error_code(error)
         text = error.response.get("Error", {}).get("Message", "") or str(error)
-        mapped = _kind(error)(f"{what}: AWS answered {code or 'an error without a code'}: {text}")
-        raise mapped from error
+        remedy = remedies.of(error, last_call())
+        msg = f"{what}: AWS answered {code or 'an error without a code'}: {text}{remedy.path}"
+        raise _kind(error)(msg, next_action=remedy.next_action) from error
     except BotoCoreError as error:
-        msg = f"{what}: AWS could not be reached: {error}"
         if isinstance(error, (ConnectionError, HTTPClientError, EndpointNotAsked)):
-            raise UnreachableError(msg) from error
-        raise AwsError(msg, next_action="check the network path and the endpoint, then clear the task") from error
+            remedy = remedies.of(error, last_call())
+            msg = f"{what}: AWS could not be reached: {error}{remedy.path}"
+            raise UnreachableError(msg, next_action=remedy.next_action) from error
+        msg = f"{what}: the call could not be made: {error}"
+        raise AwsError(msg, next_action="read what botocore says above, then clear the task") from error
+
+
+__all__ = ["CONFLICT", "DENIED", "GONE", "THROTTLED", "aws_errors", "error_code"]

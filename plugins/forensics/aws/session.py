@@ -56,6 +56,10 @@ _SHORT = Config(connect_timeout=3, read_timeout=15, retries={"mode": "standard",
 _SHORTEST = _SHORT.merge(Config(read_timeout=5))
 # For questions whose answer may be "nothing answers here": six tries of a time-out take minutes.
 _ONE_QUESTION = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
+# Another Region than home has a way of its own (docs/decisions/0012-reach.md), which may be missing: that is seen in seconds.
+_ABROAD = Config(connect_timeout=3)
+# Forty connections at a time read a snapshot; one of them that fails does not say that there is no way.
+_PARALLEL = "ebs"
 SESSION_SECONDS = 3600
 RENEW_BEFORE = 1800
 
@@ -102,7 +106,7 @@ class AwsSession:
     """One identity in one account and Region, as boto3 clients that are made on first use and reused; thread-safe.
 
     Rooms build their gateways from it (``Ec2Gateway.of(session)``). ``role_arn`` is empty for the process's own
-    identity; ``case_id`` is the source identity that CloudTrail shows.
+    identity; ``case_id`` is the source identity that CloudTrail shows. ``abroad``: not in the home Region.
     """
 
     boto: boto3.session.Session
@@ -111,6 +115,7 @@ class AwsSession:
     role_arn: str = ""
     case_id: str = ""
     limits: Config | None = None
+    abroad: bool = False
     _clients: dict[str, BaseClient] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -118,11 +123,12 @@ class AwsSession:
         """Return the client of a service in the Region of the session."""
         with self._lock:
             if service not in self._clients:
-                config = _config(service) if self.limits is None else _config(service).merge(self.limits)
+                config = _config(service).merge(_ABROAD) if self.abroad else _config(service)
+                config = config if self.limits is None else config.merge(self.limits)
                 # The stubs have an overload for each literal name; the name is a variable here.
                 made: BaseClient = self.boto.client(service, region_name=self.region, config=config)  # type: ignore[call-overload]
-                watch(made)
-                if service in _IMPATIENT:
+                watch(made, region=self.region)
+                if service in _IMPATIENT or (self.abroad and service != _PARALLEL):
                     reachability.fail_fast(made)
                 self._clients[service] = made
             return self._clients[service]
@@ -136,6 +142,7 @@ class AwsSession:
             role_arn=self.role_arn,
             case_id=self.case_id,
             limits=_ONE_QUESTION,
+            abroad=self.abroad,
             _lock=self._lock,
         )
 
@@ -289,7 +296,10 @@ def assume(
     session_name: str,
     policy: Policy | None = None,
 ) -> AwsSession:
-    """Assume the phase's role in the scope's account, from the identity of ``source``.
+    """Assume the phase's role in the scope's account, from the identity of ``source`` and by STS in its Region.
+
+    STS is asked at home whatever the Region of the target: its answer is good for all Regions of the partition (AWS STS API
+    reference, "Regions and endpoints"), and only at home there is an endpoint for it.
 
     The call always carries ExternalId, SourceIdentity = case id and a session name that CloudTrail shows.
     Sessions last one hour (role chaining's limit, STS AssumeRole) and renew themselves.
@@ -314,6 +324,7 @@ def assume(
         region=scope.region,
         role_arn=role_arn,
         case_id=scope.case_id,
+        abroad=scope.region != source.region,
     )
     with _cache_lock:
         if len(_assumed) > 256:

@@ -78,7 +78,8 @@ def test_the_first_failure_is_not_repeated_and_the_next_calls_are_not_sent(
     assert tries.made == 1
     for error in (first.value, second.value):
         assert nowhere in str(error), "the path is named"
-        assert "open the network path from Airflow's subnets" in error.next_action
+        assert "no way from Airflow's subnets to iam" in error.message
+        assert "parameters.Profile in deployment.yaml opens the way to IAM" in error.next_action
 
 
 @pytest.mark.parametrize("kind", [ConnectTimeoutError, ReadTimeoutError])

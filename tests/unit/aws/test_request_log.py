@@ -79,7 +79,7 @@ def test_what_was_taken_is_not_taken_twice(ask: Ask) -> None:
 
 def test_a_watched_client_notes_its_own_changes() -> None:
     client = make_client("sns")
-    request_log.watch(client)
+    request_log.watch(client, region="eu-central-1")
 
     def publish() -> tuple[str, ...]:
         with Stubber(client) as stub:

@@ -14,11 +14,12 @@ import boto3
 import botocore.credentials
 import pytest
 from botocore.credentials import RefreshableCredentials
+from botocore.exceptions import ConnectTimeoutError
 from botocore.stub import ANY, Stubber
 
 from forensics.aws import session as sessions
 from forensics.aws.session import AwsSession, LazyClient, Scope, assume, forget, own_session, preload_models
-from forensics.errors import AccessDeniedError
+from forensics.errors import AccessDeniedError, UnreachableError
 from tests.unit.aws.conftest import Stub
 from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, REGION
 from tests.unit.moto_store import KEYS
@@ -230,7 +231,7 @@ def test_a_client_is_made_when_it_is_used_and_watched(slow: SlowBoto, lazy: AwsS
     assert client.describe() == "ec2"
     ((service, region, config),) = slow.made
     assert (service, region, config.retries["mode"]) == ("ec2", "eu-west-3", "standard")
-    assert slow.watched == ["after-call"]
+    assert slow.watched == ["after-call", "before-parameter-build"]
 
 
 def test_threads_that_ask_at_once_share_one_client(slow: SlowBoto, lazy: AwsSession) -> None:
@@ -320,3 +321,22 @@ def test_what_cannot_be_renewed_yet_says_what_is_left() -> None:
 def test_keys_that_do_not_end_have_no_seconds() -> None:
     keys = AwsSession(boto=boto3.session.Session(**KEYS), account_id=ACCOUNT, region=REGION)
     assert keys.renewed_seconds_left(3600) is None
+
+
+def test_sts_is_asked_at_home_whatever_the_targets_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the home Region has an endpoint for STS (infra/cloudformation/endpoints.yaml)."""
+    asked: list[str] = []
+    source = AwsSession(boto=boto3.session.Session(**KEYS), account_id="222233334444", region="eu-central-1")
+
+    def answer(**_: Any) -> None:
+        asked.append(str(source.client("sts").meta.endpoint_url))
+        raise ConnectTimeoutError(endpoint_url=asked[-1])
+
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
+    source.client("sts").meta.events.register_last("before-send", answer)
+    scope = Scope("333344445555", "ap-southeast-2", phase="triage", case_id="fc-1")
+    with pytest.raises(UnreachableError):
+        assume(
+            scope, source=source, role_arn="arn:aws:iam::333344445555:role/t", external_id="x" * 16, session_name="fc-1"
+        )
+    assert set(asked) == {"https://sts.eu-central-1.amazonaws.com"}
