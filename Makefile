@@ -145,6 +145,10 @@ mwaa-check: .ready package ## Unpack the release as MWAA does and load it on bot
 deploy-plan: .ready ## Show what goes to which account, and where each parameter comes from (CONFIG=your.yaml)
 	@$(PYTHON_BIN) -m infra.deployment.deploy --plan $(CONFIG)
 
+.PHONY: cost
+cost: .ready ## Show what an idle month costs in each profile, and what a case costs (CONFIG=your.yaml)
+	@$(PYTHON_BIN) -m infra.deployment.cost $(CONFIG)
+
 ##@ Upkeep
 .PHONY: documents lock hooks clean .ready
 documents: .ready ## Pin names and hashes of ssm_documents/ again, after a document has changed
