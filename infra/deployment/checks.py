@@ -177,9 +177,12 @@ def _problem(name: str, value: Any, parameter: Mapping[str, Any]) -> str | None:
             return f"{', '.join(twice)} is there twice"
         wrong = [str(i) for i in items if form and not re.fullmatch(form, str(i).strip())]
         return f"{', '.join(map(repr, wrong))} is not of the form {form}" if wrong else None
-    if isinstance(value, list | dict):
+    joined = ",".join(map(str, value)) if isinstance(value, list) else ""
+    if isinstance(value, dict) or (
+        isinstance(value, list) and not re.fullmatch(parameter.get("AllowedPattern", "$"), joined)
+    ):
         return "one value is expected"
-    text = str(value)
+    text = joined or str(value)
     if isinstance(value, bool):
         return f'YAML reads this as {value}: write it in quotes, "{"yes" if value else "no"}"'
     if text != text.strip():

@@ -137,8 +137,8 @@ def profiled(config: configuration.Configuration, profile: str) -> configuration
     given: dict[str, Any] = {**config.parameters, "Profile": profile}
     if profile == "economy":
         given["NoQueryApi"] = "yes"
-    home_only = {"member_regions": (config.region,)} if profile == "closed" else {}
-    return replace(config, parameters=given, **home_only)
+    regions = (config.region,) if profile == "closed" else config.member_regions
+    return replace(config, parameters=given, member_regions=regions)
 
 
 def highest_price(lines: Sequence[Line], goal: float) -> float:
