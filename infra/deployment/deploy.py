@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.deployment import archives, checks, configuration, contradictions, package, plan, settings
+from infra.deployment import archives, checks, configuration, contradictions, package, paths, plan, settings
 from infra.deployment.configuration import Configuration, PlanError
 from infra.deployment.plan import Step
 from infra.deployment.stacks import Clients, DeployError, Deployment
@@ -171,6 +171,7 @@ def main() -> int:
         if given.plan:
             print(plan.text(steps))
             print(plan.tool_upload(config), end="")
+            print(paths.text(config), end="")
             for name, value in sorted(config.settings.items()):
                 print(f"setting forensics.{name} = {settings.text(value)}")
             for line in contradictions.placeholders(config):

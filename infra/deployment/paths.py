@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from infra.deployment import reach
+import yaml
+
+from infra.deployment import reach, rendering
+from infra.deployment.configuration import Configuration
 from infra.deployment.rendering import Rendered, Resource
 
 # Subnets by who calls from them (logical ids of infra/cloudformation/network.yaml) and the security group that callers there have.
@@ -21,6 +24,11 @@ ANALYSIS = {"AnalysisSubnet": "AnalysisSecurityGroup"}
 # What the conditions of the endpoints' policies are held against: a caller and a resource of the organization.
 ORGANIZATION_KEYS = ("aws:PrincipalOrgID", "aws:ResourceOrgID")
 ANYWHERE = "0.0.0.0/0"
+# A permission that is no call of its own: it is asked when a role is handed to EC2.
+NO_CALLS = frozenset({"iam:PassRole"})
+# What a call is about, where an endpoint's policy tells objects apart (bucket and key of S3).
+OBJECTS = {"s3:DeleteObject": "forensics-landing-1/cases/fc-1/manifest.txt"}
+ANY_OBJECT = "forensics-evidence-1/cases/fc-1/x"
 # Service authorization reference (prefix of the action) → endpoints and quotas (name of the endpoint), where they differ.
 ENDPOINT_NAMES = {"cloudwatch": "monitoring"}
 HTTPS = 443
@@ -191,3 +199,45 @@ def _is_https(rule: Mapping[str, Any]) -> bool:
 
 def _within(block: str, allowed: str) -> bool:
     return bool(allowed) and ipaddress.ip_network(block).subnet_of(ipaddress.ip_network(allowed))  # type: ignore[arg-type]
+
+
+def resource_of(action: str, region: str) -> str:
+    """A resource that a call of the product is about."""
+    if not action.startswith("s3:"):
+        return "*"
+    return f"arn:{rendering.partition_of(region)[0]}:s3:::{OBJECTS.get(action, ANY_OBJECT)}"
+
+
+def calls(config: Configuration) -> list[tuple[str, Call]]:
+    """(role, call) for every permission: at home, and in the members' Regions for the services that go there."""
+    abroad, found = reach.regions_abroad(config), []
+    for role, entry in yaml.safe_load(reach.PERMISSIONS.read_text("utf-8")).items():
+        for action in [*entry["calls"], *entry.get("implied", {})]:
+            service = action.split(":")[0]
+            if action in NO_CALLS or (service == "imagebuilder" and "BuildSubnetId" not in config.parameters):
+                continue
+            regions = [config.region, *(abroad if service in entry.get("abroad", []) else ())]
+            found += [(role, Call(action, region, resource_of(action, region))) for region in regions]
+    return found
+
+
+def closed_ways(config: Configuration, stacks: Sequence[Rendered]) -> list[str]:
+    """Every call of :func:`calls` that does not get from each of Airflow's subnets to its API, with the reason."""
+    network = Network.of(stacks, organization=str(config.parameters["OrganizationId"]))
+    return [
+        f"no way from {subnet} to {call.service} in {call.region} ({role}, {call.action}): {refusal}"
+        for role, call in calls(config)
+        for subnet, group in AIRFLOW.items()
+        if (refusal := network.refusal(subnet, group, call))
+    ]
+
+
+def text(config: Configuration) -> str:
+    """What Airflow reaches, for the person who reads the plan."""
+    if reach.OWN_VPC in config.parameters or "EndpointsExist" in config.parameters:
+        return "Reach: network or endpoints are your own; the preflight tries every way (docs/preflight.md).\n"
+    asked = calls(config)
+    closed = closed_ways(config, rendering.render(config))
+    regions = ", ".join(dict.fromkeys(call.region for _, call in asked))
+    lines = [f"Reach: {len(asked)} calls of the roles in {regions}, {len(closed) or 'none'} without a way.", *closed]
+    return "\n".join(lines) + "\n"

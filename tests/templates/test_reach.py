@@ -13,42 +13,17 @@ from functools import cache
 from typing import Any
 
 import pytest
-import yaml
 
 from infra.deployment import configuration, reach, rendering, templates
 from infra.deployment.checks import validate
-from infra.deployment.paths import AIRFLOW, ANALYSIS, Call, Network
+from infra.deployment.paths import ANALYSIS, Call, Network, calls, closed_ways, resource_of, text
 from infra.deployment.plan import PlanError
 from infra.deployment.regions import partition_of_region
 
 EXAMPLE = configuration.read(templates.ROOT / "infra" / "deployment.example.yaml")
-ROLES: dict[str, dict[str, Any]] = yaml.safe_load(reach.PERMISSIONS.read_text("utf-8"))
 ORGANIZATION = str(EXAMPLE.parameters["OrganizationId"])
 ABROAD = ("eu-central-1", "eu-west-1", "us-east-1")
-# A permission that is no call of its own: it is asked when a role is handed to EC2.
-NO_CALLS = {"iam:PassRole"}
-OBJECTS = {"s3:DeleteObject": "forensics-landing-1/cases/fc-1/manifest.txt"}
-
 Templates = dict[str, dict[str, Any]]
-
-
-def resource_of(action: str, region: str) -> str:
-    if not action.startswith("s3:"):
-        return "*"
-    return f"arn:{rendering.partition_of(region)[0]}:s3:::{OBJECTS.get(action, 'forensics-evidence-1/cases/fc-1/x')}"
-
-
-def calls(home: str, abroad: tuple[str, ...]) -> list[tuple[str, Call]]:
-    """(role, call) for every permission: at home, and in the members' Regions for the services that go there."""
-    found = []
-    for role, entry in ROLES.items():
-        for action in [*entry["calls"], *entry.get("implied", {})]:
-            if action in NO_CALLS:
-                continue
-            service = action.split(":")[0]
-            regions = [home, *(abroad if service in entry.get("abroad", []) else ())]
-            found += [(role, Call(action, region, resource_of(action, region))) for region in dict.fromkeys(regions)]
-    return found
 
 
 def configured(
@@ -64,15 +39,6 @@ def network(profile: str, home: str = "eu-central-1", members: tuple[str, ...] =
     return Network.of(stacks, organization=ORGANIZATION)
 
 
-def without_way(found: Network, home: str, abroad: tuple[str, ...] = ()) -> list[str]:
-    return [
-        f"no way from {subnet} to {call.service} in {call.region} ({role}, {call.action}): {refusal}"
-        for role, call in calls(home, abroad)
-        for subnet, group in AIRFLOW.items()
-        if (refusal := found.refusal(subnet, group, call))
-    ]
-
-
 @pytest.mark.parametrize(
     ("profile", "home", "members"),
     [
@@ -86,20 +52,21 @@ def without_way(found: Network, home: str, abroad: tuple[str, ...] = ()) -> list
     ],
 )
 def test_every_permission_has_a_way(profile: str, home: str, members: tuple[str, ...]) -> None:
-    missing = without_way(network(profile, home, members), home, members)
+    config = configured(profile, home=home, members=members)
+    missing = closed_ways(config, rendering.render(config))
     assert not missing, "\n".join(missing[:20])
 
 
 def test_the_calls_are_of_every_kind() -> None:
     """The test above cannot be green because it asks nothing."""
-    asked = {(call.service, call.region) for _, call in calls("eu-central-1", ABROAD)}
+    asked = {(call.service, call.region) for _, call in calls(configured("standard", members=ABROAD))}
     assert {
         ("iam", "eu-central-1"),
         ("ebs", "eu-west-1"),
         ("s3", "eu-central-1"),
         ("securityhub", "us-east-1"),
     } <= asked
-    assert len(calls("eu-central-1", ABROAD)) > 250
+    assert len(calls(configured("standard", members=ABROAD))) > 250
 
 
 @pytest.mark.parametrize("profile", ["economy", "standard", "closed"])
@@ -107,7 +74,7 @@ def test_forensic_instances_reach_their_agent_and_s3_and_nothing_else(profile: s
     """Malware may run there: neither the NAT gateway nor any other endpoint."""
     found = network(profile, members=() if profile == "closed" else ABROAD)
     ((subnet, group),) = ANALYSIS.items()
-    services = {call.service for _, call in calls("eu-central-1", ABROAD)} | {"ssmmessages"}
+    services = {call.service for _, call in calls(configured("standard", members=ABROAD))} | {"ssmmessages"}
     open_to = {
         service
         for service in services
@@ -137,8 +104,8 @@ def test_only_names_of_apis_resolve() -> None:
 def render_changed(profile: str, change: Callable[[Templates], None], members: tuple[str, ...] = ()) -> list[str]:
     known = copy.deepcopy(templates.committed())
     change(known)
-    stacks = rendering.render(configured(profile, members=members), known)
-    return without_way(Network.of(stacks, organization=ORGANIZATION), "eu-central-1", members)
+    config = configured(profile, members=members)
+    return closed_ways(config, rendering.render(config, known))
 
 
 def no_deletion(known: Templates) -> None:
@@ -195,8 +162,7 @@ def test_a_missing_way_is_named(profile: str, change: Callable[[Templates], None
 
 def test_another_region_needs_its_names() -> None:
     """Yesterday's network for a target abroad: no name, no route."""
-    found = network("standard", members=())
-    missing = without_way(found, "eu-central-1", ("eu-west-1",))
+    missing = closed_ways(configured("standard", members=("eu-west-1",)), rendering.render(configured("standard")))
     assert {line.split(" in ")[0].split()[-1] for line in missing} == set(reach.services_abroad())
 
 
@@ -240,3 +206,15 @@ def test_iam_is_known_in_every_partition(region: str, name: str, control_plane: 
 def test_a_region_that_does_not_exist_is_said_before_its_names_are_made() -> None:
     with pytest.raises(PlanError, match="no Region"):
         validate(replace(EXAMPLE, member_regions=("eu-nowhere-1",)))
+
+
+def test_the_plan_says_what_airflow_reaches() -> None:
+    said = text(configured("standard", members=("eu-west-1",)))
+    assert "eu-central-1, eu-west-1, none without a way" in said
+    own = replace(EXAMPLE, parameters={**EXAMPLE.parameters, "VpcId": "vpc-0123456789abcdef0"})
+    assert "the preflight tries every way" in text(own)
+
+
+def test_image_builder_is_reached_where_it_makes_the_ami() -> None:
+    assert "imagebuilder" not in {call.service for _, call in calls(EXAMPLE)}
+    assert "imagebuilder" in {call.service for _, call in calls(configured("closed"))}
