@@ -108,7 +108,7 @@ def _disks(network: Network, instance: str) -> None:
     tags = [{"ResourceType": "snapshot", "Tags": [{"Key": "case", "Value": "1"}]}]
     made = ec2.create_snapshots(InstanceSpecification={"InstanceId": instance}, TagSpecifications=tags)["Snapshots"]
     snapshot = made[0]["SnapshotId"]
-    with network.lab.config(snapshot_hidden_calls=0):
+    with network.lab.config(hidden_calls=0, ebs_direct_hidden_calls=0):
         own = ec2.create_snapshots(InstanceSpecification={"InstanceId": instance}, TagSpecifications=tags)["Snapshots"][
             0
         ]["SnapshotId"]
@@ -137,6 +137,6 @@ def _blocks(lab: Lab, network: Network) -> None:
         SnapshotId=snapshot, BlockIndex=0, BlockData=data, DataLength=BLOCK, Checksum=digest, ChecksumAlgorithm="SHA256"
     )
     ebs.complete_snapshot(SnapshotId=snapshot, ChangedBlocksCount=1)
-    with lab.config(snapshot_hidden_calls=0):
+    with lab.config(hidden_calls=0, ebs_direct_hidden_calls=0):
         block = ebs.list_snapshot_blocks(SnapshotId=snapshot)["Blocks"][0]
         ebs.get_snapshot_block(SnapshotId=snapshot, BlockIndex=block["BlockIndex"], BlockToken=block["BlockToken"])
