@@ -36,6 +36,7 @@ TIMELINE: Final = "TIMELINE#"
 MILESTONE: Final = "MILESTONE#"
 NOTICE: Final = "NOTICE#"
 JOINED: Final = "JOINED#"
+SEEN_AGAIN: Final = "SEENAGAIN#"
 VERIFICATION: Final = "VERIFIED#"
 WRITE_BACK: Final = "WRITEBACK#"
 LEASE: Final = "LEASE#"
@@ -52,5 +53,5 @@ REQUEST: Final = "REQUEST#"
 
 
 def finding(known: Finding) -> str:
-    """A finding in its case: one item for each shape and each person's action."""
-    return f"{FINDING}{known.key}#{known.source.value}" + (f"#{known.action.value}" if known.action else "")
+    """A finding in its case: one item for each shape and each press of a person's action."""
+    return f"{FINDING}{known.key}#{known.source.value}" + (f"#{known.order}" if known.order else "")

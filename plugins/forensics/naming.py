@@ -31,11 +31,11 @@ def case_id_for(finding: Finding, *, received_at: datetime, after: str | None = 
     """Return the id of the case that this finding opens; the same finding always gives the same id.
 
     The day is the finding's own (its creation time when it has one), so that a re-delivery after midnight does not
-    change the id. A person's custom action on the finding counts as a finding of its own: it opens a case even when
-    the case that the finding opened is closed. ``after``: the closed case of the same finding, which has become more
+    change the id. A person's custom action on the finding counts as a finding of its own, each time it is pressed: it
+    opens a case even when the case that the finding or an earlier press opened is closed. ``after``: the closed case of the same finding, which has become more
     severe since.
     """
-    order = f"|{finding.action.value}" if finding.action else ""
+    order = f"|{finding.order}" if finding.order else ""
     order += f"|after {after}" if after else ""
     day = (finding.created_at or received_at).astimezone(UTC).strftime("%Y%m%d")
     digest = hashlib.sha256(

@@ -161,6 +161,9 @@ class Settings(BaseModel):
     export_raw_disks: bool = Field(
         default=False, description="store the written blocks of every disk in the evidence store"
     )
+    guardduty_feedback: bool = Field(
+        default=False, description="mark GuardDuty's findings as useful, with the case's id as comment"
+    )
     accept_samples: bool = False
     administrator_accounts: str = Field(
         default="",
@@ -173,6 +176,17 @@ class Settings(BaseModel):
     )
     member_regions: str = Field(
         default="", description="comma-separated Regions of targets, for the same; empty: the home Region"
+    )
+    recurrence_quiet_days: int = Field(
+        default=7,
+        ge=1,
+        le=365,
+        description="a finding of a closed case that was quiet for so many days, or whose target was released, is a new wave",
+    )
+    recurrence_opens_from: str = Field(
+        default="MEDIUM",
+        pattern="^(LOW|MEDIUM|HIGH|CRITICAL)$",
+        description="a new wave of this severity or above opens a case; below, people are told",
     )
     posture_cases: str = Field(
         default="",

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from forensics import case_keys
 from forensics.intake.annotation import annotate
 from forensics.intake.readers import read_event
 from forensics.models.case import Case, CaseStatus
+from forensics.models.containment import ContainmentResult, ContainmentState
+from forensics.models.evidence import Outcome
 from forensics.settings import get_settings
 from lab.accounts import MEMBER_ACCOUNT, REGION, SECURITY_ACCOUNT
 from lab.scenarios.driver import finding
@@ -31,6 +34,9 @@ class Opened:
         (self.finding,) = intake.findings
         admitted = admit(self.finding, received_at=datetime.now(UTC))
         self.case: Case = admitted.case
+        # only what was contained is resolved
+        contained = ContainmentResult(outcome=Outcome.DONE, state=ContainmentState.NEW_FLOWS_BLOCKED)
+        case_store().put(self.case.case_id, case_keys.CONTAINMENT, contained)
 
     def annotate(self, status: CaseStatus = CaseStatus.OPEN) -> None:
         """As the first or the last step of the case does."""
@@ -90,7 +96,8 @@ def test_each_service_shows_the_case_and_its_state(lab: SmallLab, monkeypatch: p
         (found,) = lab.client("securityhub", "security").get_findings_v2()["Findings"]
         seen.append(found["status_id"])
     assert seen == [2, 4] and opened.timeline() == []
-    # GuardDuty: a comment, and archived only when asked
+    # GuardDuty: feedback and archiving only when asked
+    monkeypatch.setenv("AIRFLOW__FORENSICS__GUARDDUTY_FEEDBACK", "True")
     for archive in (False, True):
         monkeypatch.setenv("AIRFLOW__FORENSICS__ARCHIVE_GUARDDUTY", str(archive))
         get_settings.cache_clear()

@@ -18,7 +18,7 @@ VALUES: dict[str, str] = {
     "analysis_instance_types": "m7i.large, c5.xlarge", "capture_tool_key": "tools/other", "capture_tool_arm64_key": "tools/arm", "lime_list_key": "lime.json",
     "winpmem_key": "tools/w.exe", "policy_key": "policy/policy.yaml", "never_isolate_key": "policy/never-isolate.yaml", "evidence_key_alias": "alias/mine",
     "member_key_alias": "alias/theirs", "cross_region_from": "us-east-1, eu-west-1", "administrator_accounts": "111122223333",
-    "ui_url": "https://forensics.example.com/airflow", "posture_cases": "controls, patches",
+    "ui_url": "https://forensics.example.com/airflow", "posture_cases": "controls, patches", "recurrence_opens_from": "HIGH",
 }  # fmt: skip
 
 

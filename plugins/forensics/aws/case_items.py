@@ -33,8 +33,8 @@ def lock_key(case: Case) -> Attributes:
 
 def finding_key(finding: Finding) -> Attributes:
     """Key of the item that says which case a finding belongs to."""
-    # A person's custom action on a finding is an order of its own.
-    order = f"#{finding.action.value}" if finding.action else ""
+    # A person's custom action on a finding is an order of its own, each time it is pressed.
+    order = f"#{finding.order}" if finding.order else ""
     return {"PK": {"S": f"FINDING#{finding.key}{order}"}, "SK": {"S": "CASE"}}
 
 

@@ -38,11 +38,14 @@ class GuardDutyGateway:
                     return dict(found[0])
         return None
 
-    def comment(self, finding_id: str, *, detector: str, text: str, archive: bool = False) -> None:
-        """Mark a finding as useful with a comment (UpdateFindingsFeedback); ``archive`` it as well (ArchiveFindings)."""
+    def comment(self, finding_id: str, *, detector: str, text: str) -> None:
+        """Mark a finding as useful with a comment (UpdateFindingsFeedback)."""
         with aws_errors(f"comment on finding {finding_id} in GuardDuty of account {self.account_id}"):
             self._guardduty.update_findings_feedback(
                 DetectorId=detector, FindingIds=[finding_id], Feedback="USEFUL", Comments=text
             )
-            if archive:
-                self._guardduty.archive_findings(DetectorId=detector, FindingIds=[finding_id])
+
+    def archive(self, finding_id: str, *, detector: str) -> None:
+        """Archive a finding (ArchiveFindings)."""
+        with aws_errors(f"archive finding {finding_id} in GuardDuty of account {self.account_id}"):
+            self._guardduty.archive_findings(DetectorId=detector, FindingIds=[finding_id])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from forensics import case_keys
@@ -13,10 +13,12 @@ from forensics.aws.sns import Notifier
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import ForensicsError
 from forensics.intake.new_case import case_from
+from forensics.intake.recurrence import Recurrence, SeenAgain, recurrence
 from forensics.models.base import Model, Utc, format_utc
 from forensics.models.case import Case, StepFailure, TimelineKind
+from forensics.models.containment import ReleaseResult
 from forensics.models.custody import CustodyAction
-from forensics.models.finding import Finding
+from forensics.models.finding import Finding, Severity
 from forensics.models.intake import AdmissionOutcome
 from forensics.settings import Settings
 
@@ -48,10 +50,11 @@ class _Joined(Model):
 class CaseAdmission:
     """Admits findings one at a time; safe to use from several threads and processes at once."""
 
-    def __init__(self, *, store: CaseStore, ledger: CustodyLedger, notifier: Notifier) -> None:
+    def __init__(self, *, store: CaseStore, ledger: CustodyLedger, notifier: Notifier, settings: Settings) -> None:
         self._store = store
         self._ledger = ledger
         self._notifier = notifier
+        self._settings = settings
 
     @classmethod
     def of(cls, own: AwsSession, settings: Settings) -> Self:
@@ -62,6 +65,7 @@ class CaseAdmission:
                 own, own, settings, actor=f"finding intake in account {settings.forensic_account_id}"
             ),
             notifier=Notifier.of(own, settings),
+            settings=settings,
         )
 
     def admit(self, finding: Finding, *, received_at: datetime, run_id: str | None = None) -> Admission:
@@ -71,14 +75,21 @@ class CaseAdmission:
         """
         own = case = case_from(finding, received_at=received_at, run_id=run_id)
         outcome, holder = self._store.open_case(case, finding=finding)
-        if outcome is AdmissionOutcome.ESCALATED:
-            own = case = case_from(finding, received_at=received_at, after=holder)
+        again = None
+        if outcome is AdmissionOutcome.CLOSED:
+            again = self._after_the_end(self._store.case(holder), finding, received_at=received_at)
+        if outcome is AdmissionOutcome.ESCALATED or (again is not None and again.reopen):
+            before, own = holder, case_from(finding, received_at=received_at, after=holder)
+            case = own
             outcome, holder = self._store.open_case(case, finding=finding, after=holder)
+            if outcome is AdmissionOutcome.OPENED:
+                why = again.why if again else "it is more severe than ever in that case"
+                note = f"the finding is active again after case {before} had closed: {why}"
+                self._store.note(case.case_id, note, kind=TimelineKind.FINDING, source=SOURCE, at=received_at)
         if outcome is AdmissionOutcome.OPENED:
             return Admission(outcome, case, finding)
         case = self._store.case(holder)
         if outcome is AdmissionOutcome.CLOSED:
-            self._after_the_end(case, finding)
             return Admission(outcome, case, finding)
         wants_more = False
         opened_it = own.case_id == case.case_id and finding.source.value == case.source
@@ -113,22 +124,41 @@ class CaseAdmission:
             once=key,
         )
         self._notify_once(
-            case, f"finding_joined:{finding.key}:{finding.severity.value}", f"Another finding joined: {description}"
+            case,
+            f"finding_joined:{finding.key}:{finding.severity.value}" + (f":{finding.order}" if finding.order else ""),
+            f"Another finding joined: {description}",
         )
         joined = _Joined(at=datetime.now(UTC), planned=self._store.has(case.case_id, case_keys.PLAN))
         self._store.put_once(case.case_id, key, joined)
         return joined.planned
 
-    def _after_the_end(self, case: Case, finding: Finding) -> None:
-        """The finding's case is closed: no new case; people are notified once when the activity continues after its end."""
-        if case.closed_at is None or finding.updated_at is None or finding.updated_at <= case.closed_at:
-            return
-        self._notify_once(
-            case,
-            f"active_again:{finding.key}",
-            f"A finding of the closed case is still active: {finding.title[:200]} (updated {format_utc(finding.updated_at)})",
-            "Look at the target's containment; a custom action on the finding opens a new case.",
+    def _after_the_end(self, case: Case, finding: Finding, *, received_at: datetime) -> Recurrence | None:
+        """The finding's case is closed: a new wave opens a case, or people are told of it once."""
+        if case.closed_at is None or finding.action is not None:
+            return None
+        key = f"{case_keys.SEEN_AGAIN}{finding.key}"
+        release = self._store.get(case.case_id, case_keys.RELEASE, ReleaseResult)
+        updated = finding.updated_at or received_at
+        again = recurrence(
+            self._store.get(case.case_id, key, SeenAgain),
+            updated=updated,
+            closed_at=case.closed_at,
+            released_at=release.released_at if release else None,
+            severity=finding.severity,
+            quiet=timedelta(days=self._settings.recurrence_quiet_days),
+            opens_from=Severity(self._settings.recurrence_opens_from),
         )
+        if again is None or again.reopen:  # the new case is the record of a wave that opens one
+            return again
+        if again.announce:
+            self._notify_once(
+                case,
+                f"active_again:{finding.key}:{format_utc(again.seen.wave)}",
+                f"A finding of the closed case is still active: {finding.title[:200]} (updated {format_utc(updated)})",
+                "Look at the target's containment; a custom action on the finding opens a new case.",
+            )
+        self._store.put(case.case_id, key, again.seen)
+        return again
 
     def _notify_once(self, case: Case, event: str, *lines: str) -> None:
         """Notify people once for each event. A notification that fails does not stop the intake: it is a failure of the case."""

@@ -10,9 +10,11 @@ from forensics.case.addresses import run_page
 from forensics.errors import AwsError
 from forensics.intake.write_back import FindingWriteBack, WriteBackStage
 from forensics.models.case import Case, CaseStatus, TimelineKind
+from forensics.models.containment import ContainmentResult, ContainmentState
 from forensics.models.finding import Finding, FindingSource
 from forensics.settings import Settings
 
+_CLOSED_NETWORK = frozenset({ContainmentState.NEW_FLOWS_BLOCKED, ContainmentState.ALL_FLOWS_VERIFIED})
 # Config has no findings to write to, and a person's request is not a finding of a service.
 NOT_ANNOTATED = frozenset({FindingSource.MANUAL, FindingSource.CONFIG})
 
@@ -28,15 +30,17 @@ def annotate(
 ) -> None:
     """Write the case's id and state into findings that do not show them yet; failures are timeline entries.
 
-    A complete case resolves its findings; one that closed with gaps leaves them in progress.
+    A complete case whose target is contained resolves its findings; otherwise they stay in progress: nothing was done about
+    what they report, and Security Hub never opens a resolved finding again when its product updates it. Posture is left alone:
+    a control is mended where it failed.
     """
     if not settings.write_back:
         return
-    resolved = case.status is CaseStatus.CLOSED and settings.resolve_findings
+    resolved = case.status is CaseStatus.CLOSED and settings.resolve_findings and _contained(case, store)
     stage = WriteBackStage.RESOLVED if resolved else WriteBackStage.IN_PROGRESS
     for finding in findings:
         key = f"{case_keys.WRITE_BACK}{case_keys.finding(finding)}#{case.status.value}"
-        if finding.source in NOT_ANNOTATED or store.has(case.case_id, key):
+        if finding.source in NOT_ANNOTATED or finding.posture or store.has(case.case_id, key):
             continue
         try:
             write_back().annotate(finding, text=note_text(case, ui_url=settings.ui_url), stage=stage)
@@ -49,6 +53,12 @@ def annotate(
             )
         # Tried once for each state of the case: a service that refuses is not asked at every retry.
         store.put_once(case.case_id, key, {"stage": stage.value})
+
+
+def _contained(case: Case, store: CaseStore) -> bool:
+    """Whether the target's network was closed by this case, and has not been opened again."""
+    result = store.get(case.case_id, case_keys.CONTAINMENT, ContainmentResult)
+    return result is not None and result.state in _CLOSED_NETWORK and not store.has(case.case_id, case_keys.RELEASE)
 
 
 def note_text(case: Case, *, ui_url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,7 +42,7 @@ def case_orders(dags: TriggeredDags, case: Case, finding: Finding, *, wants_more
         orders.append(
             RunOrder(
                 dag_id=dags.extension,
-                run_id=f"{case.case_id}-{finding.key[:12]}-{finding.severity.value.lower()}",
+                run_id=_extension_id(case, finding),
                 conf={"case_id": case.case_id},
                 note=f"joined: {note}",
                 rank=finding.intake_rank,
@@ -50,10 +51,19 @@ def case_orders(dags: TriggeredDags, case: Case, finding: Finding, *, wants_more
     return orders
 
 
+def _press(finding: Finding) -> str:
+    return f"-{hashlib.sha256(finding.press.encode()).hexdigest()[:8]}" if finding.press else ""
+
+
+def _extension_id(case: Case, finding: Finding) -> str:
+    order = f"-{hashlib.sha256(finding.order.encode()).hexdigest()[:8]}" if finding.order else ""
+    return f"{case.case_id}-{finding.key[:12]}-{finding.severity.value.lower()}{order}"
+
+
 def release_order(dag_id: str, finding: Finding, *, case: Case | None, received_at: datetime) -> RunOrder:
     """The release of the case that contained the finding's instance; another person approves it.
 
-    It opens no case. Pressed or delivered twice within a minute, it is one run. Raises :class:`FindingError` when no
+    It opens no case. Each press is a run; delivered again, it is the same run. Raises :class:`FindingError` when no
     case has contained the instance.
     """
     if case is None:
@@ -64,7 +74,7 @@ def release_order(dag_id: str, finding: Finding, *, case: Case | None, received_
     reason = (finding.reason or f"ordered on the finding {finding.title}")[:500]
     return RunOrder(
         dag_id=dag_id,
-        run_id=f"{case.case_id}-release-{received_at:%Y%m%dT%H%MZ}",
+        run_id=f"{case.case_id}-release-{received_at:%Y%m%dT%H%MZ}{_press(finding)}",
         conf={"case_id": case.case_id, "requester": requester[:100], "reason": reason},
         note=f"{requester}: {case.instance_id}",
         rank=PERSONS_RANK,

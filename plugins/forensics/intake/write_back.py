@@ -1,7 +1,8 @@
 """Writing back to the finding in the service that sent it: the case's id and the state of the investigation.
 
 Security Hub takes a note of 512 characters and a workflow status (NOTIFIED or RESOLVED), the new Security Hub a comment
-of 512 characters and a status (2 in progress, 4 resolved); GuardDuty takes a comment, and knows no state but archived.
+of 512 characters and a status (2 in progress, 4 resolved); GuardDuty takes feedback with a comment, and knows no state but archived. Its
+feedback says that the finding was useful and trains nobody but AWS: a person's word, given only when the deployment asks for it.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from forensics.errors import ResourceGoneError
 from forensics.intake.finding_lookup import FindingLookup, lookups_of
 from forensics.intake.readers.fields import JsonObject, members
 from forensics.intake.readers.identifiers import underlying_id
-from forensics.models.finding import Finding, FindingSource
+from forensics.models.finding import NOTE_AUTHOR, Finding, FindingSource
 
 if TYPE_CHECKING:
     from mypy_boto3_securityhub.literals import WorkflowStatusType
 
 NOTE_LENGTH = 512
-AUTHOR = "ec2-forensics"
 
 
 class WriteBackStage(StrEnum):
@@ -49,11 +49,13 @@ class FindingWriteBack:
         security_hub: SecurityHubGateway,
         guardduty: GuardDutyGateway,
         archive_guardduty: bool = False,
+        guardduty_feedback: bool = False,
     ) -> None:
         self._lookup = lookup
         self._hub_gateway = security_hub
         self._guardduty_gateway = guardduty
         self._archive = archive_guardduty
+        self._feedback = guardduty_feedback
         self.account_id = lookup.account_id
 
     @classmethod
@@ -66,6 +68,7 @@ class FindingWriteBack:
             security_hub=SecurityHubGateway.of(session),
             guardduty=GuardDutyGateway.of(session),
             archive_guardduty=sessions.settings.archive_guardduty,
+            guardduty_feedback=sessions.settings.guardduty_feedback,
         )
 
     def annotate(self, finding: Finding, *, text: str, stage: WriteBackStage) -> None:
@@ -84,7 +87,7 @@ class FindingWriteBack:
             finding.finding_id,
             product_arn=str(record["ProductArn"]),
             note=note,
-            author=AUTHOR,
+            author=NOTE_AUTHOR,
             workflow=WORKFLOW[stage],
         )
 
@@ -96,18 +99,23 @@ class FindingWriteBack:
         )
 
     def _in_guardduty(self, finding: Finding, note: str, stage: WriteBackStage) -> None:
+        archive = stage is WriteBackStage.RESOLVED and self._archive
+        if not (self._feedback or archive):
+            return
         record = self._known(finding, self._lookup.guardduty(finding.finding_id))
-        self._guardduty_gateway.comment(
-            underlying_id(finding.finding_id).rpartition("/")[2],
-            detector=self._detector(record),
-            text=note,
-            archive=stage is WriteBackStage.RESOLVED and self._archive,
-        )
+        own_id, detector = underlying_id(finding.finding_id).rpartition("/")[2], self._detector(finding, record)
+        if self._feedback:
+            self._guardduty_gateway.comment(own_id, detector=detector, text=note)
+        if archive:
+            self._guardduty_gateway.archive(own_id, detector=detector)
 
-    def _detector(self, record: JsonObject) -> str:
+    def _detector(self, finding: Finding, record: JsonObject) -> str:
         """The record's detector is the member's own; an administrator writes through the one of its account."""
         known = self._guardduty_gateway.detectors()
         own = str(members(record.get("Service")).get("DetectorId") or "")
+        if not known:
+            msg = f"account {self.account_id} has no GuardDuty detector to write to finding {finding.finding_id[-80:]}"
+            raise ResourceGoneError(msg, next_action="turn GuardDuty on there, or write_back off")
         return own if own in known else known[0]
 
     def _known(self, finding: Finding, record: JsonObject | None) -> JsonObject:

@@ -35,6 +35,8 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
+# Who notes are written by in Security Hub.
+NOTE_AUTHOR = "ec2-forensics"
 # What a person orders is processed before every severity.
 PERSONS_RANK = len(Severity)
 
@@ -91,6 +93,9 @@ class Finding(Model):
     created_at: Utc | None = None
     updated_at: Utc | None = None
     action: CustomAction | None = None
+    press: str | None = Field(
+        default=None, max_length=64, description="which press of the custom action: EventBridge's id of the event"
+    )
     sample: bool = False
     posture: bool = Field(default=False, description="a control or vulnerability: it says nothing about an intrusion")
     product: str = ""
@@ -99,6 +104,13 @@ class Finding(Model):
     reason: str | None = None
     requested: dict[str, bool] | None = None
     signature: RequestSignature | None = Field(default=None, description="of a person's request that came as an event")
+
+    @property
+    def order(self) -> str:
+        """What tells a person's order on this finding from the finding and from other orders; empty for a finding."""
+        if self.action is None:
+            return ""
+        return self.action.value if self.press is None else f"{self.action.value}#{self.press}"
 
     @property
     def intake_rank(self) -> int:

@@ -59,12 +59,11 @@ def test_detectors_are_listed_and_a_refusal_says_where(stub: Stubber, gateway: G
         gateway.detectors()
 
 
-@pytest.mark.parametrize("archive", [False, True])
-def test_a_comment_marks_the_finding_as_useful_and_archives_it_when_asked(
-    stub: Stubber, gateway: GuardDutyGateway, archive: bool
+def test_a_comment_marks_the_finding_as_useful_and_another_call_archives_it(
+    stub: Stubber, gateway: GuardDutyGateway
 ) -> None:
     where = {"DetectorId": "d-1", "FindingIds": ["f-1"]}
     stub.add_response("update_findings_feedback", {}, {**where, "Feedback": "USEFUL", "Comments": "case fc-1"})
-    if archive:
-        stub.add_response("archive_findings", {}, where)
-    gateway.comment("f-1", detector="d-1", text="case fc-1", archive=archive)
+    stub.add_response("archive_findings", {}, where)
+    gateway.comment("f-1", detector="d-1", text="case fc-1")
+    gateway.archive("f-1", detector="d-1")

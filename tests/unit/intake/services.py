@@ -46,6 +46,7 @@ class GuardDutyInMemory(GuardDutyGateway):
     records: dict[str, dict[str, object]] = field(default_factory=dict)
     known_detectors: tuple[str, ...] = ("own-detector",)
     comments: list[dict[str, object]] = field(default_factory=list)
+    archived: list[dict[str, object]] = field(default_factory=list)
 
     def detectors(self) -> list[str]:
         return list(self.known_detectors)
@@ -55,3 +56,6 @@ class GuardDutyInMemory(GuardDutyGateway):
 
     def comment(self, finding_id: str, **changes: object) -> None:
         self.comments.append({"finding_id": finding_id, **changes})
+
+    def archive(self, finding_id: str, **changes: object) -> None:
+        self.archived.append({"finding_id": finding_id, **changes})

@@ -15,8 +15,11 @@ from forensics.custody.ledger import CustodyLedger
 from forensics.errors import ThrottledError
 from forensics.intake.admission import CaseAdmission
 from forensics.models.case import CaseStatus
+from forensics.models.containment import ReleaseResult
 from forensics.models.custody import CustodyAction, CustodyEvent
+from forensics.models.evidence import Outcome
 from forensics.models.finding import CustomAction, Finding, FindingSource, Severity
+from tests.unit.accounts import settings
 from tests.unit.builders import NOW, finding, plan
 from tests.unit.moto_store import TABLE
 
@@ -70,7 +73,7 @@ def admission(client: Any, mailbox: Mailbox) -> CaseAdmission:
     """Admission to a store."""
     store = CaseStore(client, table=TABLE)
     ledger = CustodyLedger(client, key=SigningKeyGateway(None, key_id="none"), store=store, actor="test")  # type: ignore[arg-type]
-    return CaseAdmission(store=store, ledger=ledger, notifier=mailbox)  # type: ignore[arg-type]
+    return CaseAdmission(store=store, ledger=ledger, notifier=mailbox, settings=settings())  # type: ignore[arg-type]
 
 
 def admit(client: Any, mailbox: Mailbox, item: Finding) -> tuple[str, str]:
@@ -180,6 +183,82 @@ def test_a_custom_action_on_a_closed_cases_finding_opens_a_case(
     how, second = admit(dynamodb, mailbox, order)
     assert how == "opened" and second != first
     assert admit(dynamodb, mailbox, order) == ("exists", second)
+
+
+def _press(number: int) -> Finding:
+    return finding(
+        source=FindingSource.SECURITY_HUB_ACTION,
+        action=CustomAction.FULL,
+        press=f"event-{number}",
+        severity=Severity.LOW,
+    )
+
+
+@pytest.mark.parametrize("end", [CaseStatus.CLOSED, CaseStatus.CLOSED_WITH_GAPS])
+def test_an_order_pressed_again_after_the_end_opens_a_case(
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox, end: CaseStatus
+) -> None:
+    seen = []
+    for number in range(3):
+        how, case_id = admit(dynamodb, mailbox, _press(number))
+        assert how == "opened"
+        assert admit(dynamodb, mailbox, _press(number)) == ("exists", case_id), "delivered again, it is the same press"
+        store.release_lock(store.update_case(case_id, status=end, closed_at=NOW))
+        assert admit(dynamodb, mailbox, _press(number)) == ("closed", case_id)
+        seen.append(case_id)
+    assert len(set(seen)) == 3
+
+
+def test_an_order_pressed_again_on_an_open_case_joins_it_each_time(
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox
+) -> None:
+    _, case_id = admit(dynamodb, mailbox, finding())
+    for number in range(2):
+        assert admit(dynamodb, mailbox, _press(number)) == ("joined", case_id)
+    assert mailbox.sent == ["finding_joined", "finding_joined"], "two presses are two orders"
+
+
+def _closed(store: CaseStore, dynamodb: Any, mailbox: Mailbox, item: Finding | None = None) -> str:
+    _, case_id = admit(dynamodb, mailbox, item or finding())
+    store.release_lock(store.update_case(case_id, status=CaseStatus.CLOSED, closed_at=NOW))
+    return case_id
+
+
+def test_an_activity_that_goes_on_is_told_once_however_long(store: CaseStore, dynamodb: Any, mailbox: Mailbox) -> None:
+    """GuardDuty puts new occurrences into the same finding: updates every six hours, for four weeks."""
+    case_id = _closed(store, dynamodb, mailbox)
+    for number in range(1, 113):
+        again = finding(updated_at=NOW + timedelta(hours=6 * number))
+        assert admit(dynamodb, mailbox, again) == ("closed", case_id)
+    assert mailbox.sent == ["active_again"]
+
+
+def test_an_activity_that_had_ceased_and_comes_back_opens_a_case(
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox
+) -> None:
+    first = _closed(store, dynamodb, mailbox)
+    assert admit(dynamodb, mailbox, finding(updated_at=NOW + timedelta(days=2))) == ("closed", first)
+    again = finding(updated_at=NOW + timedelta(days=10))
+    how, second = admit(dynamodb, mailbox, again)
+    assert how == "opened" and second != first
+    assert admit(dynamodb, mailbox, again) == ("exists", second)
+    assert any("quiet for 8 days" in str(data["what"]) for _, data in store.items(second, "TIMELINE#"))
+
+
+def test_an_activity_after_the_targets_release_opens_a_case(store: CaseStore, dynamodb: Any, mailbox: Mailbox) -> None:
+    first = _closed(store, dynamodb, mailbox)
+    store.put(first, "RELEASE", ReleaseResult(outcome=Outcome.DONE, released_at=NOW + timedelta(days=1)))
+    assert admit(dynamodb, mailbox, finding(updated_at=NOW + timedelta(hours=3))) == ("closed", first)
+    how, second = admit(dynamodb, mailbox, finding(updated_at=NOW + timedelta(days=2)))
+    assert how == "opened" and second != first
+
+
+def test_a_new_wave_below_the_settings_severity_is_told(store: CaseStore, dynamodb: Any, mailbox: Mailbox) -> None:
+    case_id = _closed(store, dynamodb, mailbox, finding(severity=Severity.LOW))
+    for days in (1, 20, 21, 40):
+        low = finding(severity=Severity.LOW, updated_at=NOW + timedelta(days=days))
+        assert admit(dynamodb, mailbox, low) == ("closed", case_id)
+    assert mailbox.sent == ["active_again"] * 3, "once for each wave: at the end, after 19 days, after another 19"
 
 
 def test_nobody_being_told_is_a_failure_of_the_case_and_stops_nothing(

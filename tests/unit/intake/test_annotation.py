@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from forensics import case_keys
 from forensics.errors import AccessDeniedError
 from forensics.intake.annotation import annotate, note_text
 from forensics.intake.write_back import FindingWriteBack, WriteBackStage
 from forensics.models.case import CaseStatus
+from forensics.models.containment import ContainmentResult, ContainmentState, ReleaseResult
+from forensics.models.evidence import Outcome
 from forensics.models.finding import Finding, FindingSource
 from forensics.settings import Settings, get_settings
 from tests.unit.builders import CASE_ID, INSTANCE, case, finding
@@ -43,6 +46,35 @@ def write(
     annotate([item], case=opened, store=store, write_back=lambda: target, settings=settings, step="close_case")
 
 
+def contained(state: ContainmentState = ContainmentState.NEW_FLOWS_BLOCKED) -> StoreInMemory:
+    store = StoreInMemory()
+    store.put(CASE_ID, case_keys.CONTAINMENT, ContainmentResult(outcome=Outcome.DONE, state=state))
+    return store
+
+
+@pytest.mark.parametrize("how", ["never", "failed", "released"])
+def test_a_target_that_is_not_contained_keeps_its_findings_open(settings: Settings, how: str) -> None:
+    """Security Hub never opens a resolved finding again when its product updates it (BatchImportFindings cannot change
+    Workflow; AWS Security Hub user guide, *Setting the workflow status of findings*)."""
+    store = (
+        StoreInMemory()
+        if how == "never"
+        else contained(ContainmentState.FAILED if how == "failed" else ContainmentState.NEW_FLOWS_BLOCKED)
+    )
+    if how == "released":
+        store.put(CASE_ID, case_keys.RELEASE, ReleaseResult(outcome=Outcome.DONE))
+    target = WriteBack()
+    write(target, store, settings, item=finding(), status=CaseStatus.CLOSED)
+    assert [stage for _, stage in target.written] == [WriteBackStage.IN_PROGRESS]
+
+
+@pytest.mark.parametrize("status", [CaseStatus.OPEN, CaseStatus.CLOSED])
+def test_posture_is_never_written_to(settings: Settings, status: CaseStatus) -> None:
+    target = WriteBack()
+    write(target, contained(), settings, item=finding(posture=True, source=FindingSource.SECURITY_HUB), status=status)
+    assert target.written == []
+
+
 @pytest.mark.parametrize(
     ("status", "resolve", "stage"),
     [
@@ -57,7 +89,7 @@ def test_only_a_complete_case_resolves_its_findings(
 ) -> None:
     target = WriteBack()
     changed = settings.model_copy(update={"resolve_findings": resolve})
-    write(target, StoreInMemory(), changed, item=finding(), status=status)
+    write(target, contained(), changed, item=finding(), status=status)
     assert [written for _, written in target.written] == [stage]
 
 

@@ -20,7 +20,7 @@ NATIVE = finding(finding_id=ARN)
 class Services:
     """One account's services that know the finding, and a write-back to them."""
 
-    def __init__(self, *, archive: bool = False, detector: str = "members-detector") -> None:
+    def __init__(self, *, archive: bool = False, feedback: bool = True, detector: str = "members-detector") -> None:
         self.hub = HubInMemory(
             records={ARN: {"AwsAccountId": ACCOUNT, "ProductArn": "arn:product"}},
             ocsf_records={ARN: {"metadata": {"uid": "m-1"}}},
@@ -31,6 +31,7 @@ class Services:
             security_hub=self.hub,
             guardduty=self.guardduty,
             archive_guardduty=archive,
+            guardduty_feedback=feedback,
         )
 
 
@@ -60,19 +61,25 @@ def test_the_new_security_hub_gets_a_comment_and_the_status(stage: WriteBackStag
     ]
 
 
+@pytest.mark.parametrize("feedback", [False, True])
 @pytest.mark.parametrize("archive", [False, True])
 @pytest.mark.parametrize("stage", WriteBackStage)
-def test_guardduty_gets_a_comment_and_archives_only_what_is_resolved(stage: WriteBackStage, archive: bool) -> None:
-    services = Services(archive=archive)
+def test_guardduty_gets_feedback_only_when_asked_and_archives_only_what_is_resolved(
+    stage: WriteBackStage, archive: bool, feedback: bool
+) -> None:
+    services = Services(archive=archive, feedback=feedback)
     services.write_back.annotate(NATIVE, text="case fc-1", stage=stage)
-    assert services.guardduty.comments == [
-        {
-            "finding_id": "f1",
-            "detector": "own-detector",
-            "text": "case fc-1",
-            "archive": archive and stage is WriteBackStage.RESOLVED,
-        }
-    ]
+    where = {"finding_id": "f1", "detector": "own-detector"}
+    assert services.guardduty.comments == ([{**where, "text": "case fc-1"}] if feedback else [])
+    assert services.guardduty.archived == ([where] if archive and stage is WriteBackStage.RESOLVED else [])
+
+
+def test_an_account_without_a_detector_is_an_error_with_a_next_step() -> None:
+    services = Services()
+    services.guardduty.known_detectors = ()
+    with pytest.raises(ResourceGoneError, match="has no GuardDuty detector") as caught:
+        services.write_back.annotate(NATIVE, text="x", stage=WriteBackStage.IN_PROGRESS)
+    assert "GuardDuty" in caught.value.next_action
 
 
 def test_the_records_own_detector_is_used_where_the_account_has_it() -> None:

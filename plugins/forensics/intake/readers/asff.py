@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from forensics.finding_types import names_intrusion
 from forensics.intake.readers.envelope import Envelope
@@ -26,7 +27,7 @@ from forensics.intake.readers.fields import (
 from forensics.intake.readers.guardduty import instance_of_stolen_credentials, meaningful_role
 from forensics.intake.readers.identifiers import InstanceRef, is_instance, parse_instance
 from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample
-from forensics.models.finding import CustomAction, FindingSource, PostureFamily, Severity
+from forensics.models.finding import NOTE_AUTHOR, CustomAction, FindingSource, PostureFamily, Severity
 
 _GUARDDUTY_FIELD = "aws/guardduty/service/"
 _CHECKS = re.compile(r"software (?:and|&) configuration checks(?:/|$)", re.IGNORECASE)
@@ -57,6 +58,7 @@ class _AsffFinding(PascalCaseModel):
     product_fields: Fields = {}
     record_state: str | None = None
     workflow: Fields = {}
+    note: Fields = {}
     workflow_state: str | None = None
     compliance: Fields = {}
     resources: Many = []
@@ -91,7 +93,7 @@ def read(
         region_binding=Binding.CONFIRMED,
         types=types,
         severity=_severity(asff),
-        closed=_closed(asff),
+        closed=_closed(asff, received_at=rules.received_at),
         sample=_sample(asff, instances=instances),
         posture=_posture(asff, types=types),
         resource_role=meaningful_role(asff.product_fields.get(f"{_GUARDDUTY_FIELD}resourceRole"), types=types),
@@ -164,16 +166,28 @@ def _severity(asff: _AsffFinding) -> Severity | None:
     return severity_of_label(asff.product_fields.get("aws/securityhub/SeverityLabel"))
 
 
-def _closed(asff: _AsffFinding) -> str | None:
+def _closed(asff: _AsffFinding, *, received_at: datetime) -> str | None:
     if (asff.record_state or "").upper() == "ARCHIVED" or truth(asff.product_fields.get(f"{_GUARDDUTY_FIELD}archived")):
         return "the finding is archived"
     # WorkflowState is the retired predecessor of Workflow.Status, still sent beside it.
     status = asff.workflow.get("Status") or asff.workflow_state
-    if isinstance(status, str) and status.upper() in _CLOSED_WORKFLOW:
+    if isinstance(status, str) and status.upper() in _CLOSED_WORKFLOW and not _resolved_by_us(asff, received_at):
         return f"the finding's workflow status is {status.upper()}"
     if str(asff.compliance.get("Status")).upper() == "PASSED":
         return "the control passed"
     return None
+
+
+def _resolved_by_us(asff: _AsffFinding, received_at: datetime) -> bool:
+    """Whether this product resolved the finding and its provider has updated it since: then it is active again.
+
+    A provider's update (BatchImportFindings) changes neither Workflow nor Note, and an update by BatchUpdateFindings leaves
+    UpdatedAt alone (AWS Security Hub user guide, *BatchImportFindings* and *BatchUpdateFindings*).
+    """
+    noted = moment(asff.note.get("UpdatedAt"), received_at=received_at)
+    updated = moment(asff.updated_at, received_at=received_at)
+    mine = asff.note.get("UpdatedBy") == NOTE_AUTHOR and asff.workflow.get("Status") == "RESOLVED"
+    return mine and noted is not None and updated is not None and updated > noted
 
 
 def _sample(asff: _AsffFinding, *, instances: tuple[InstanceRef, ...]) -> bool:

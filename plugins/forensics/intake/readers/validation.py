@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from forensics.intake.readers.envelope import Envelope
-from forensics.intake.readers.fields import QuarantineError, quarantine
+from forensics.intake.readers.fields import QuarantineError, clean, quarantine
 from forensics.intake.readers.identifiers import (
     SAMPLE_INSTANCE,
     InstanceRef,
@@ -17,7 +17,7 @@ from forensics.intake.readers.identifiers import (
     partition_of,
 )
 from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding
-from forensics.models.finding import Finding, PostureFamily, Severity
+from forensics.models.finding import Finding, FindingSource, PostureFamily, Severity
 from forensics.models.intake import IntakeVerdict, UnresolvedFinding
 
 # The instance of a finding whose resource has not been resolved yet.
@@ -135,6 +135,7 @@ def _finding(parsed: ParsedFinding, *, instance: InstanceRef, envelope: Envelope
         created_at=parsed.created_at,
         updated_at=parsed.updated_at,
         action=parsed.action,
+        press=_press(parsed, envelope=envelope),
         sample=parsed.sample or instance.instance_id == SAMPLE_INSTANCE,
         posture=parsed.posture is not None,
         product=parsed.product,
@@ -145,6 +146,13 @@ def _finding(parsed: ParsedFinding, *, instance: InstanceRef, envelope: Envelope
         ocsf=parsed.ocsf,
         vpc_id=instance.vpc_id,
     )
+
+
+def _press(parsed: ParsedFinding, *, envelope: Envelope) -> str | None:
+    """EventBridge gives each press of a custom action an event of its own, and a repeated delivery the same one again."""
+    if parsed.source is not FindingSource.SECURITY_HUB_ACTION:
+        return None
+    return clean(envelope.event_id or envelope.time or "", limit=64) or None
 
 
 def _place(parsed: ParsedFinding, *, instance: InstanceRef, envelope: Envelope, rules: IntakeRules) -> str:

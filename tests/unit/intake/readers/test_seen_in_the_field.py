@@ -99,6 +99,25 @@ def test_a_persons_order_counts_whatever_the_findings_state(event, read, state, 
     assert only(read(body)).action is CustomAction.TRIAGE
 
 
+@pytest.mark.parametrize(
+    ("author", "noted", "workflow", "verdict"),
+    [
+        ("ec2-forensics", "2026-10-04T00:00:00.000Z", "RESOLVED", IntakeVerdict.ACCEPT),
+        ("ec2-forensics", "2026-10-05T08:10:00.000Z", "RESOLVED", IntakeVerdict.IGNORE),
+        ("ec2-forensics", "2026-10-04T00:00:00.000Z", "SUPPRESSED", IntakeVerdict.IGNORE),
+        ("alice@example.com", "2026-10-04T00:00:00.000Z", "RESOLVED", IntakeVerdict.IGNORE),
+        (None, None, "RESOLVED", IntakeVerdict.IGNORE),
+    ],
+)
+def test_what_this_product_resolved_is_heard_when_its_provider_updates_it(
+    event, read, author, noted, workflow, verdict
+):
+    """Workflow stays RESOLVED when a provider updates a finding (AWS Security Hub user guide, *BatchImportFindings*)."""
+    note = {"Text": "was investigated", "UpdatedBy": author, "UpdatedAt": noted}
+    body = _asff(event, Workflow={"Status": workflow}, Note=note, UpdatedAt="2026-10-05T08:00:00.000Z")
+    assert read(body).verdict is verdict
+
+
 @pytest.mark.parametrize("severity", [None, True, "unheard-of", "1e400", {}])
 def test_a_severity_that_cannot_be_read_acquires_and_is_said(event, read, severity):
     body = event("guardduty_ec2_c2")
