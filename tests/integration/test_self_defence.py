@@ -180,10 +180,10 @@ def test_an_ocsf_finding_is_looked_up_in_the_new_security_hub(lab: SmallLab) -> 
     record = {
         "class_uid": 2004, "activity_id": 1, "status_id": 1, "severity_id": 4,
         "cloud": {**owner, "region": REGION, "cloud_partition": "aws"},
-        "finding_info": {"uid": f"arn:aws:guardduty:{REGION}:{instance['account']}:detector/d/finding/{uuid.uuid4().hex}",
+        "finding_info": {"uid": f"vendor/finding/{uuid.uuid4().hex}",
                          "title": "C2", "types": ["Threats", "Backdoor:EC2/C&CActivity.B"]},
         "resources": [{"type": "AWS::EC2::Instance", "uid": instance["instance_id"], "region": REGION, "owner": owner}],
-        "metadata": {"version": "1.8.0", "product": {"name": "GuardDuty"}},
+        "metadata": {"version": "1.8.0", "product": {"name": "EDR"}},
     }  # fmt: skip
     event = {"source": "aws.securityhub", "detail-type": "Findings Imported V2", "detail": {"findings": [record]}}
     send(lab, event)

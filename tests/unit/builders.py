@@ -30,6 +30,8 @@ def finding(**changes: Any) -> Finding:
         "region": REGION,
         "instance_id": INSTANCE,
         "created_at": NOW,
+        "product_arn": f"arn:aws:securityhub:{REGION}::product/aws/guardduty",
+        "from_administrator": True,
     }
     return Finding(**{**values, **changes})
 

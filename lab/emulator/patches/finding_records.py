@@ -24,6 +24,8 @@ from lab.emulator.patches.patching import add, replace
 
 ADMINISTRATOR = "111122223333"
 DETECTOR = "12abc34d567e8fa901bc2d34e56789f0"
+_SEVERITY = {"INFORMATIONAL": 0, "LOW": 2, "MEDIUM": 5, "HIGH": 8, "CRITICAL": 9.5}
+_TYPE = "Backdoor:EC2/C&CActivity.B"
 _lock = threading.Lock()
 _guardduty: dict[tuple[str, str], dict[str, Any]] = {}
 _ocsf: dict[tuple[str, str], dict[str, Any]] = {}
@@ -55,6 +57,7 @@ def _remember(event: dict[str, Any], *, region: str) -> None:
 
 
 def _remember_in_hub(finding: dict[str, Any], *, region: str, imported: bool) -> None:
+    remember_original(finding)
     if "finding_info" in finding:
         with _lock:
             _ocsf[region, finding["finding_info"]["uid"]] = finding
@@ -62,6 +65,72 @@ def _remember_in_hub(finding: dict[str, Any], *, region: str, imported: bool) ->
     hub = securityhub_backends[ADMINISTRATOR][region]
     if imported and "Id" in finding and all(known.id != finding["Id"] for known in hub.findings):
         hub.findings.append(Finding(finding_id=finding["Id"], finding_data=finding))
+
+
+def remember_original(finding: dict[str, Any]) -> None:
+    """What Security Hub has of GuardDuty, GuardDuty has: nobody else may send findings under its ARN.
+
+    (AWS Security Hub user guide, *BatchImportFindings*, requirements on ``ProductArn``.)
+    """
+    original = _of_ocsf(finding) if "finding_info" in finding else _of_asff(finding)
+    if original is None:
+        return
+    key = original["region"], original["id"]
+    with _lock:
+        before = _guardduty.get(key, {})
+        archived = original["service"]["archived"] or before.get("service", {}).get("archived", False)
+        _guardduty[key] = {
+            **before,
+            **original,
+            "service": {**before.get("service", {}), **original["service"], "archived": archived},
+        }
+
+
+def _of_asff(finding: dict[str, Any]) -> dict[str, Any] | None:
+    if not str(finding.get("ProductArn")).endswith(":product/aws/guardduty"):
+        return None
+    named = [r for r in finding.get("Resources", []) if r.get("Type") == "AwsEc2Instance"]
+    return _original(
+        finding["Id"],
+        account=finding["AwsAccountId"],
+        region=finding.get("Region") or (named[0].get("Region", "") if named else ""),
+        kind=str((finding.get("Types") or [_TYPE])[0]),
+        severity=_SEVERITY.get(str(finding.get("Severity", {}).get("Label")), 0),
+        instance=str(named[0]["Id"]).rpartition("/")[2] if named else "",
+        archived=finding.get("RecordState") == "ARCHIVED",
+    )
+
+
+def _of_ocsf(finding: dict[str, Any]) -> dict[str, Any] | None:
+    if not str(finding.get("metadata", {}).get("product", {}).get("uid")).endswith("/aws/guardduty"):
+        return None
+    named = [r for r in finding.get("resources", []) if r.get("type") == "AWS::EC2::Instance"]
+    return _original(
+        finding["finding_info"]["uid"],
+        account=finding["cloud"]["account"]["uid"],
+        region=finding["cloud"]["region"],
+        kind=str((finding["finding_info"].get("types") or [_TYPE])[-1]),
+        severity=_SEVERITY.get(str(finding.get("severity")).upper(), 0),
+        instance=str(named[0]["uid"]).rpartition("/")[2] if named else "",
+        archived=finding.get("status_id") == 5,
+    )
+
+
+def _original(
+    arn: str, *, account: str, region: str, kind: str, severity: float, instance: str, archived: bool
+) -> dict[str, Any]:
+    return {
+        "schemaVersion": "2.0",
+        "accountId": account,
+        "region": region,
+        "partition": "aws",
+        "id": arn.rpartition("/")[2],
+        "arn": arn,
+        "type": kind,
+        "resource": {"resourceType": "Instance", "instanceDetails": {"instanceId": instance}},
+        "service": {"serviceName": "guardduty", "archived": archived},
+        "severity": severity,
+    }
 
 
 def _visible(account: str, owner: Any) -> bool:

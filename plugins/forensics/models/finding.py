@@ -96,9 +96,16 @@ class Finding(Model):
     press: str | None = Field(
         default=None, max_length=64, description="which press of the custom action: EventBridge's id of the event"
     )
+    from_administrator: bool = Field(
+        default=False,
+        description="the custom action was pressed in an account that the deployment names as administrator",
+    )
     sample: bool = False
     posture: bool = Field(default=False, description="a control or vulnerability: it says nothing about an intrusion")
     product: str = ""
+    product_arn: str | None = Field(
+        default=None, max_length=2048, description="Security Hub's ARN of the product that made the finding"
+    )
     ocsf: bool = Field(default=False, description="it came in OCSF: the new Security Hub holds its record")
     requester: str | None = None
     reason: str | None = None

@@ -79,6 +79,17 @@ class Thresholds(Model):
     isolate_from: Severity = Severity.HIGH
 
 
+class TrustedProduct(Model):
+    """A product whose findings may isolate without a person's word.
+
+    ``product``: company and product of its ARN in Security Hub (``aws/guardduty``; a product of one's own is
+    ``<account>/default``). ``accounts``: the accounts that its findings may be about; ``*`` for all.
+    """
+
+    product: str = Field(pattern=r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")
+    accounts: tuple[str, ...] = ("*",)
+
+
 class TagRules(Model):
     """Tags may ask for more. A tag that asks for less is reported and ignored."""
 
@@ -93,6 +104,7 @@ class Policy(Model):
     schema_name: str = Field(alias="schema", pattern="^forensics.policy/1$")
     version: str = Field(min_length=1, max_length=40)
     thresholds: Thresholds = Thresholds()
+    trusted: tuple[TrustedProduct, ...] = ()
     tags: TagRules
     actions: dict[CustomAction, ActionRule]
     questions: dict[str, Question]

@@ -11,6 +11,7 @@ class Standing(StrEnum):
     """What the finding's own service answered."""
 
     CONFIRMED = "confirmed"
+    DISPUTED = "disputed"
     CLOSED = "closed"
     NOT_FOUND = "not-found"
     CONTRADICTED = "contradicted"
@@ -19,7 +20,11 @@ class Standing(StrEnum):
 
 
 class Verification(Model):
-    """The answer for one finding: only ``CONFIRMED`` supports an isolation, and ``FORGED`` supports nothing at all."""
+    """The answer for one finding.
+
+    Only ``CONFIRMED`` supports an isolation. ``DISPUTED``: its own service has it open while another record of it is closed; a
+    person decides. ``FORGED`` supports nothing at all.
+    """
 
     finding_key: str
     standing: Standing

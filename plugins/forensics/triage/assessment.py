@@ -8,9 +8,9 @@ from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.models.plan import Action
 from forensics.models.policy import Isolation, Policy, WhenTarget
 from forensics.models.target import Target
-from forensics.models.verification import Standing
+from forensics.models.verification import Standing, Verification
 from forensics.triage.context import TriageContext
-from forensics.triage.policy import PlaybookMatch, choose, is_posture
+from forensics.triage.policy import PlaybookMatch, choose, distrust, is_posture
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class FindingAssessment:
     """What one finding asks for.
 
     ``doubt``: why the finding cannot support an isolation; empty when it can. ``asked``: a person asked for the isolation
-    by name. ``against``: what the playbook says against it.
+    by name. ``against``: what the playbook says against it. ``approval``: why a person has to approve the isolation.
     """
 
     finding: Finding
@@ -37,6 +37,7 @@ class FindingAssessment:
     doubt: str = ""
     asked: bool = False
     against: str = ""
+    approval: tuple[str, ...] = ()
 
     @property
     def asks(self) -> bool:
@@ -53,6 +54,8 @@ def assess(finding: Finding, *, target: Target, policy: Policy, context: TriageC
         return FindingAssessment(finding, match, memory=nothing, disk=nothing, isolate=nothing, doubt=known.reason)
     by_playbook = _isolation_by_playbook(finding, match=match, policy=policy, floor=context.isolate_from)
     person = _person(finding, action=Action.ISOLATE, policy=policy)
+    asked = person is not None and person.wanted
+    against = "" if by_playbook.wanted or not _never(finding, match=match) else by_playbook.reasons[-1]
     return FindingAssessment(
         finding=finding,
         match=match,
@@ -60,9 +63,31 @@ def assess(finding: Finding, *, target: Target, policy: Policy, context: TriageC
         disk=_acquisition(finding, action=Action.DISK, match=match, target=target, policy=policy),
         isolate=person or by_playbook,
         doubt=_doubt(finding, target=target, context=context),
-        asked=person is not None and person.wanted,
-        against="" if by_playbook.wanted or not _never(finding, match=match) else by_playbook.reasons[-1],
+        asked=asked,
+        against=against,
+        approval=_of_order(finding, person, against=against) if asked else _of_playbook(finding, match, policy, known),
     )
+
+
+def _of_order(finding: Finding, person: ActionRequest | None, *, against: str) -> tuple[str, ...]:
+    """Why a person's order needs a second person; one that the playbook allows does not."""
+    said = person.reasons[0] if person else ""
+    reasons = [f"{said}, against the playbook: {against}"] if against else []
+    if finding.action is not None and not finding.from_administrator:
+        reasons.append(
+            f"{said} was pressed in an account that is not named as administrator: anybody there may have done it"
+        )
+    return tuple(reasons)
+
+
+def _of_playbook(finding: Finding, match: PlaybookMatch, policy: Policy, known: Verification | None) -> tuple[str, ...]:
+    """Why an isolation that nobody ordered waits for a person."""
+    reasons = [f"{match.name}: {match.playbook.approval}"] if match.playbook.approval else []
+    if finding.source is not FindingSource.MANUAL and (why := distrust(finding, policy=policy)):
+        reasons.append(why)
+    if known is not None and known.standing is Standing.DISPUTED:
+        reasons.append(f"{finding.title[:120]}: {known.reason}")
+    return tuple(reasons)
 
 
 def _person(finding: Finding, *, action: Action, policy: Policy) -> ActionRequest | None:
@@ -159,7 +184,12 @@ def _doubt(finding: Finding, *, target: Target, context: TriageContext) -> str:
     known = context.verifications.get(finding.key)
     if known is None:
         return "the finding was not looked up in the service that sent it"
-    return "" if known.confirmed else f"the finding could not be confirmed ({known.standing.value}): {known.reason}"
+    # What is disputed waits for a person, who sees why.
+    return (
+        ""
+        if known.confirmed or known.standing is Standing.DISPUTED
+        else f"the finding could not be confirmed ({known.standing.value}): {known.reason}"
+    )
 
 
 def needs_confirmation(finding: Finding) -> bool:

@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import dataclass
 from datetime import datetime
 
 from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.errors import AwsError
 from forensics.intake.finding_lookup import FindingLookup
 from forensics.intake.readers.confirm import confirm
+from forensics.intake.readers.fields import JsonObject
+from forensics.intake.readers.identifiers import guardduty_id
 from forensics.intake.readers.manual import SIGNED_FIELDS
 from forensics.models.finding import Finding, FindingSource
 from forensics.models.verification import Standing, Verification
@@ -26,6 +29,27 @@ AT_MOST = 12
 # An event may arrive before the service's own index knows it: seconds between two look-ups.
 AGAIN_SECONDS = 1.0
 _PARALLEL = 4
+
+
+@dataclass(frozen=True)
+class _Service:
+    """A service that keeps findings, by the name that people know."""
+
+    name: str
+    record: Callable[[FindingLookup, Finding], JsonObject | None]
+
+
+_GUARDDUTY = _Service("GuardDuty", lambda lookup, finding: lookup.guardduty(finding.finding_id))
+_HUB = _Service(
+    "Security Hub", lambda lookup, finding: lookup.security_hub(finding.finding_id, account_id=finding.account_id)
+)
+_HUB_V2 = _Service("Security Hub (OCSF)", lambda lookup, finding: lookup.security_hub_v2(finding.finding_id))
+
+
+def _sender(finding: Finding) -> _Service:
+    if finding.source is FindingSource.GUARDDUTY:
+        return _GUARDDUTY
+    return _HUB_V2 if finding.source is FindingSource.SECURITY_HUB_V2 or finding.ocsf else _HUB
 
 
 class FindingVerifier:
@@ -72,21 +96,39 @@ class FindingVerifier:
             return _answer(finding, Standing.UNREACHABLE, f"{error}. What to do next: {error.next_action}", now=now)
 
     def _look_up(self, finding: Finding, now: datetime) -> Verification:
-        """Ask the administrators first: a member account cannot forge what its administrator sees."""
-        answers = []
-        for lookup in self._lookups():
-            if finding.source is FindingSource.GUARDDUTY:
-                service, record = "GuardDuty", lookup.guardduty(finding.finding_id)
-            elif finding.source is FindingSource.SECURITY_HUB_V2 or finding.ocsf:
-                service, record = "Security Hub (OCSF)", lookup.security_hub_v2(finding.finding_id)
-            else:
-                record = lookup.security_hub(finding.finding_id, account_id=finding.account_id)
-                service = "Security Hub"
-            asked = f"{service}, account {lookup.account_id}, {lookup.region}"
-            answers.append(confirm(finding, record, asked=asked, now=now))
+        """Ask the service that made the finding first, then the one that sent it.
+
+        Security Hub's record of a GuardDuty finding is a copy whose workflow the target's own account may set: a copy that is
+        closed does not outweigh an original that is open, and a person decides.
+        """
+        lookups = self._lookups()
+        original = guardduty_id(finding.finding_id) is not None
+        if not original:
+            return self._ask(finding, lookups, _sender(finding), now)
+        answer = self._ask(finding, lookups, _GUARDDUTY, now)
+        if finding.source is FindingSource.GUARDDUTY or answer.standing not in {Standing.CONFIRMED, Standing.NOT_FOUND}:
+            return answer
+        copy = self._ask(finding, lookups, _sender(finding), now)
+        if answer.confirmed and copy.standing is Standing.CLOSED:
+            reason = f"GuardDuty has it open, and Security Hub's copy says: {copy.reason} ({copy.asked})"
+        elif not answer.confirmed and copy.confirmed:
+            reason = f"Security Hub has it, and GuardDuty does not know it ({answer.asked})"
+        else:
+            return answer
+        return _answer(finding, Standing.DISPUTED, reason, now=now)
+
+    def _ask(
+        self, finding: Finding, lookups: Sequence[FindingLookup], service: _Service, now: datetime
+    ) -> Verification:
+        """The first account that knows the finding; administrators come first: a member cannot forge what they see."""
+        answer = None
+        for lookup in lookups:
+            record = service.record(lookup, finding)
+            asked = f"{service.name}, account {lookup.account_id}, {lookup.region}"
+            answer = confirm(finding, record, asked=asked, now=now)
             if record is not None:
                 break
-        return answers[-1]
+        return answer or _answer(finding, Standing.NOT_FOUND, "there is no account to ask", now=now)
 
     def _request(self, finding: Finding, now: datetime) -> Verification:
         signature = finding.signature

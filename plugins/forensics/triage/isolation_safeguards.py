@@ -50,10 +50,6 @@ def _approval(
 ) -> tuple[str, ...]:
     """Why a person has to approve. One finding that isolates without approval is enough for the case."""
     reasons = list(context.doubts)
-    if not any(not a.asked and a.match.playbook.approval is None for a in confirmed):
-        # A person's order against the playbook needs a second person; one that the playbook allows does not.
-        if ordered and all(a.against for a in ordered):
-            reasons += [f"{a.isolate.reasons[0]}, against the playbook: {a.against}" for a in ordered]
-        elif not ordered:
-            reasons += [f"{a.match.name}: {a.match.playbook.approval}" for a in confirmed]
+    if all(a.approval for a in confirmed):
+        reasons += [reason for a in ordered or confirmed for reason in a.approval]
     return tuple(dict.fromkeys(reasons))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -24,6 +25,7 @@ from forensics.models.policy import Playbook, Policy
 
 Shape = TypeVar("Shape", bound=Model)
 CONFIG_RULE = "Config rule/"
+_PRODUCT = re.compile(r":product(?:v2)?/([^/]+/[^/]+)$")
 MAXIMUM_BYTES = 256 * 1024
 
 
@@ -141,6 +143,17 @@ def _by_family(types: Sequence[str], *, policy: Policy) -> PlaybookMatch:
 def is_posture(finding: Finding) -> bool:
     """Whether the finding is about configuration; such a finding never isolates."""
     return finding.posture or finding.source is FindingSource.CONFIG
+
+
+def distrust(finding: Finding, *, policy: Policy) -> str | None:
+    """Why this finding's product may not isolate by itself; None when the policy trusts it."""
+    match = _PRODUCT.search(finding.product_arn or "")
+    product = match[1] if match else None
+    for entry in policy.trusted:
+        if entry.product == product and ("*" in entry.accounts or finding.account_id in entry.accounts):
+            return None
+    shown = product or finding.product or finding.source.value
+    return f"the policy does not trust {shown} to isolate by itself (account {finding.account_id})"
 
 
 def _match(policy: Policy, name: str, why: str) -> PlaybookMatch:

@@ -63,6 +63,7 @@ def _finding(kind: str, *, role: str, severity: Severity) -> Finding:
         account_id=_ACCOUNT,
         region=_REGION,
         instance_id=_INSTANCE,
+        product_arn=f"arn:aws:securityhub:{_REGION}::product/aws/guardduty",
         resource_role=meaningful_role(role, types=(kind,)),
     )
 

@@ -267,15 +267,56 @@ def test_the_deployment_sets_the_isolation_threshold(threshold: Severity, severi
         assert plan.isolate.wanted is (severity.rank >= threshold.rank)
 
 
+# ---------------------------------------------------------------------- who may speak
+FOREIGN = [
+    None,
+    "arn:aws:securityhub:eu-central-1:333344445555:product/333344445555/default",
+    "arn:aws:securityhub:eu-central-1::product/examplevendor/edr",
+    "arn:aws:securityhub:eu-central-1::product/aws/inspector",
+]
+
+
+@pytest.mark.parametrize("arn", FOREIGN)
+def test_a_product_that_the_policy_does_not_name_acquires_and_asks(arn: str | None) -> None:
+    """A member account may import findings of any type under its own product (BatchImportFindings, *Requirements*)."""
+    plan = plan_for(types=C2, severity=Severity.CRITICAL, source=FindingSource.SECURITY_HUB, product_arn=arn)
+    assert goes(plan) == (True, True, True)
+    assert plan.approval.required and "does not trust" in plan.approval.reasons[0]
+
+
+@pytest.mark.parametrize("path", ["product", "productv2"])
+@pytest.mark.parametrize("place", ["aws:securityhub:eu-central-1", "aws-us-gov:securityhub:us-gov-west-1"])
+def test_guarddutys_own_arn_isolates(path: str, place: str) -> None:
+    plan = plan_for(types=C2, source=FindingSource.SECURITY_HUB, product_arn=f"arn:{place}::{path}/aws/guardduty")
+    assert plan.isolate.go and not plan.approval.required
+
+
+def test_a_trusted_finding_beside_an_untrusted_one_isolates() -> None:
+    foreign = finding(key="f" * 16, types=C2, product_arn=FOREIGN[1])
+    assert plan_for(foreign).approval.required
+    assert not plan_for(foreign, finding(types=C2)).approval.required
+
+
+@pytest.mark.parametrize("order", [CustomAction.ISOLATE, CustomAction.FULL])
+def test_an_order_from_no_administrators_account_waits_for_a_person(order: CustomAction) -> None:
+    changes: dict[str, Any] = {"types": C2, "source": FindingSource.SECURITY_HUB_ACTION, "action": order}
+    assert not plan_for(finding(**changes)).approval.required
+    plan = plan_for(finding(**changes, from_administrator=False))
+    assert plan.isolate.go and "administrator" in plan.approval.reasons[0]
+
+
 # ---------------------------------------------------------------------- self-defence
 @pytest.mark.parametrize("standing", Standing)
 def test_only_a_confirmed_finding_isolates_and_evidence_is_taken_anyway(standing: Standing) -> None:
     plan = plan_for(types=C2, context=verified(standing))
-    assert plan.isolate.go is (standing is Standing.CONFIRMED)
+    assert plan.isolate.go is (standing in {Standing.CONFIRMED, Standing.DISPUTED})
+    assert plan.approval.required is (standing is Standing.DISPUTED)
     assert plan.memory.go is plan.disk.go is (standing is not Standing.FORGED)
     assert plan.verifications[0].standing is standing
     if standing is Standing.FORGED:
         assert "not genuine" in plan.memory.reasons[0]
+    elif standing is Standing.DISPUTED:
+        assert "said so" in plan.approval.reasons[0]
     elif standing is not Standing.CONFIRMED:
         assert plan.isolate.wanted and "said so" in plan.isolate.reasons[-1]
         assert any("not isolated" in w and standing.value in w for w in plan.warnings)
@@ -410,6 +451,8 @@ def test_extending_is_monotone_and_settles(first: list[Finding], later: list[Fin
 def test_nothing_unconfirmed_ever_isolates(findings: list[Finding], standing: Standing) -> None:
     known = {f.key: Verification(finding_key=f.key, standing=standing, reason="r", at=NOW) for f in findings}
     plan = plan_for(*findings, context=TriageContext(verify=True, verifications=known))
-    assert plan.isolate.go <= (standing is Standing.CONFIRMED)
+    assert plan.isolate.go <= (standing in {Standing.CONFIRMED, Standing.DISPUTED})
+    if standing is Standing.DISPUTED and not any(f.action or f.requested for f in findings):
+        assert plan.isolate.go <= plan.approval.required, "what is disputed waits for a person"
     for decision in (plan.memory, plan.disk, plan.isolate):
         assert decision.reasons

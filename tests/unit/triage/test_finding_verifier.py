@@ -91,15 +91,59 @@ def test_what_no_account_knows_is_not_found() -> None:
 @pytest.mark.parametrize(
     ("changes", "service"),
     [
-        ({"source": FindingSource.SECURITY_HUB}, "Security Hub"),
-        ({"source": FindingSource.SECURITY_HUB_V2}, "Security Hub (OCSF)"),
-        ({"source": FindingSource.SECURITY_HUB_ACTION, "ocsf": True}, "Security Hub (OCSF)"),
+        ({"source": FindingSource.SECURITY_HUB, "finding_id": "vendor/1"}, "Security Hub"),
+        ({"source": FindingSource.SECURITY_HUB_V2, "finding_id": "vendor/1"}, "Security Hub (OCSF)"),
+        ({"source": FindingSource.SECURITY_HUB_ACTION, "ocsf": True, "finding_id": "vendor/1"}, "Security Hub (OCSF)"),
+        ({"source": FindingSource.SECURITY_HUB}, "GuardDuty"),
         ({}, "GuardDuty"),
     ],
 )
-def test_each_finding_is_looked_up_where_it_came_from(changes: dict[str, Any], service: str) -> None:
+def test_each_finding_is_looked_up_where_it_was_made(changes: dict[str, Any], service: str) -> None:
     (answer,) = World(account(known=False)).verify(native(**changes))
     assert answer.asked == f"{service}, account 111122223333, {REGION}"
+
+
+OPEN = {"Id": ARN, "AwsAccountId": ACCOUNT, "Region": REGION, "Severity": {"Label": "HIGH"}, "Types": [],
+        "ProductArn": f"arn:aws:securityhub:{REGION}::product/aws/guardduty", "RecordState": "ACTIVE",
+        "Resources": [{"Type": "AwsEc2Instance", "Id": f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{INSTANCE}"}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("original", "copy", "standing"),
+    [
+        (True, {}, Standing.CONFIRMED),
+        (True, {"Workflow": {"Status": "RESOLVED"}}, Standing.DISPUTED),
+        (True, {"Workflow": {"Status": "SUPPRESSED"}}, Standing.DISPUTED),
+        (True, {"RecordState": "ARCHIVED"}, Standing.DISPUTED),
+        (True, None, Standing.CONFIRMED),
+        (False, {}, Standing.DISPUTED),
+        (False, {"Workflow": {"Status": "RESOLVED"}}, Standing.NOT_FOUND),
+        (False, None, Standing.NOT_FOUND),
+    ],
+)
+def test_a_copys_state_does_not_outweigh_the_original(
+    original: bool, copy: dict[str, Any] | None, standing: Standing
+) -> None:
+    """Workflow is set by whoever may call BatchUpdateFindings, the target's own account among them."""
+    lookup = account(known=original, records={} if copy is None else {ARN: OPEN | copy})
+    (answer,) = World(lookup).verify(native(source=FindingSource.SECURITY_HUB))
+    assert answer.standing is standing
+    if standing is Standing.DISPUTED:
+        assert "GuardDuty" in answer.reason and "Security Hub" in answer.reason
+
+
+def test_a_guardduty_event_is_not_doubted_for_a_copys_sake() -> None:
+    lookup = account(records={ARN: OPEN | {"Workflow": {"Status": "SUPPRESSED"}}})
+    (answer,) = World(lookup).verify(native())
+    assert answer.standing is Standing.CONFIRMED
+
+
+@pytest.mark.parametrize("record", [{"Severity": 2}, {"Type": "Recon:EC2/PortProbeUnprotectedPort"}])
+def test_an_event_that_claims_more_than_the_record_is_contradicted(record: dict[str, Any]) -> None:
+    lookup = account()
+    lookup._guardduty_gateway.records["f1"] = {**RECORD, **record}  # type: ignore[attr-defined]
+    (answer,) = World(lookup).verify(native(types=("TTPs/Command and Control/Backdoor:EC2-C&CActivity.B",)))
+    assert answer.standing is Standing.CONTRADICTED and "record" in answer.reason
 
 
 def test_a_refusal_is_an_answer_that_confirms_nothing() -> None:

@@ -14,13 +14,13 @@ from tests.unit.builders import ACCOUNT, finding, target
 
 YES, NO = ActionRequest(True, ("ordered by Ada",)), ActionRequest(False, ("severity LOW is below HIGH",))
 PLAYBOOK = packaged().policy.playbooks["command-and-control"]
-WITH_APPROVAL = PLAYBOOK.model_copy(update={"approval": "an analyst looks at it first"})
+ANALYST = "c2: an analyst looks at it first"
 
 
-def assessment(*, approval: bool = False, isolate: ActionRequest = YES, **changes: Any) -> FindingAssessment:
+def assessment(*approval: str, isolate: ActionRequest = YES, **changes: Any) -> FindingAssessment:
     """A finding that asks for an isolation."""
-    match = PlaybookMatch("c2", WITH_APPROVAL if approval else PLAYBOOK, "playbook c2: finding type X")
-    return FindingAssessment(finding(), match, memory=NO, disk=NO, isolate=isolate, **changes)
+    match = PlaybookMatch("c2", PLAYBOOK, "playbook c2: finding type X")
+    return FindingAssessment(finding(), match, memory=NO, disk=NO, isolate=isolate, approval=approval, **changes)
 
 
 def safeguards(*assessments: FindingAssessment, **context: Any) -> IsolationSafeguards:
@@ -60,11 +60,12 @@ def test_with_a_doubt_only_a_persons_order_isolates_after_approval() -> None:
 
 
 def test_an_analyst_approves_unless_one_finding_needs_no_approval() -> None:
-    assert safeguards(assessment(approval=True)).approval == ("c2: an analyst looks at it first",)
-    assert safeguards(assessment(approval=True), assessment()).approval == ()
+    assert safeguards(assessment(ANALYST)).approval == (ANALYST,)
+    assert safeguards(assessment(ANALYST), assessment()).approval == ()
 
 
 def test_an_order_against_the_playbook_needs_a_second_person() -> None:
-    against = assessment(asked=True, against="it never isolates")
-    assert safeguards(against).approval == ("ordered by Ada, against the playbook: it never isolates",)
-    assert safeguards(against, assessment(asked=True)).approval == ()
+    against = "ordered by Ada, against the playbook: it never isolates"
+    assert safeguards(assessment(against, asked=True)).approval == (against,)
+    assert safeguards(assessment(against, asked=True), assessment(asked=True)).approval == ()
+    assert safeguards(assessment(against, asked=True), assessment(ANALYST)).approval == (against,)

@@ -26,7 +26,7 @@ from forensics.intake.readers.fields import (
 )
 from forensics.intake.readers.guardduty import instance_of_stolen_credentials, meaningful_role
 from forensics.intake.readers.identifiers import InstanceRef, is_instance, parse_instance
-from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample
+from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample, product_arn
 from forensics.models.finding import NOTE_AUTHOR, CustomAction, FindingSource, PostureFamily, Severity
 
 _GUARDDUTY_FIELD = "aws/guardduty/service/"
@@ -100,6 +100,7 @@ def read(
         created_at=moment(asff.created_at, received_at=rules.received_at),
         updated_at=moment(asff.updated_at, received_at=rules.received_at),
         product=_product(asff),
+        product_arn=product_arn(asff.product_arn),
         action=action,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
+from forensics.finding_types import canonical_type
 from forensics.intake.readers.dispatch import read_event
 from forensics.intake.readers.fields import JsonObject
 from forensics.models.finding import Finding, PostureFamily
@@ -43,4 +44,17 @@ def _compare(finding: Finding, record: JsonObject | None, *, now: datetime) -> t
         return Standing.CONTRADICTED, f"the service's record is about {about}"
     if finding.vpc_id and same[0].vpc_id and finding.vpc_id != same[0].vpc_id:
         return Standing.CONTRADICTED, f"the service's record names {same[0].vpc_id}, the event {finding.vpc_id}"
+    if (claimed := _claims_more(finding, same[0])) is not None:
+        return Standing.CONTRADICTED, claimed
     return Standing.CONFIRMED, "the service has it, open, about this instance"
+
+
+def _claims_more(finding: Finding, record: Finding) -> str | None:
+    """An event that says more than the service's record: a real finding's id borrowed for another claim."""
+    if record.severity.rank < finding.severity.rank:
+        return f"the service's record says {record.severity.value}, the event {finding.severity.value}"
+    claimed = {canonical_type(kind) for kind in finding.types}
+    known = {canonical_type(kind) for kind in record.types}
+    if claimed and known and not claimed & known:
+        return f"the service's record is of type {sorted(known)[0]}, the event of type {sorted(claimed)[0]}"
+    return None

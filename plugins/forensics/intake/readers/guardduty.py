@@ -28,6 +28,7 @@ from forensics.intake.readers.identifiers import (
     is_instance,
     parse_arn,
     parse_instance,
+    partition_of,
     underlying_id,
 )
 from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample
@@ -112,6 +113,8 @@ def read(item: JsonObject, *, field: str, envelope: Envelope, rules: IntakeRules
         created_at=moment(finding.created_at, received_at=rules.received_at),
         updated_at=moment(finding.updated_at, received_at=rules.received_at),
         product="GuardDuty",
+        # only GuardDuty itself sends events of source aws.guardduty: EventBridge keeps that name for AWS
+        product_arn=f"arn:{partition_of(finding.region) or 'aws'}:securityhub:{finding.region}::product/aws/guardduty",
     )
 
 

@@ -25,7 +25,7 @@ from forensics.intake.readers.fields import (
 )
 from forensics.intake.readers.guardduty import instance_of_stolen_credentials, meaningful_role
 from forensics.intake.readers.identifiers import InstanceRef, is_instance, parse_instance
-from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample
+from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample, product_arn
 from forensics.models.finding import CustomAction, FindingSource, PostureFamily, Severity
 
 _COMPLIANCE, _VULNERABILITY, _DATA_SECURITY = 2003, 2002, 2006
@@ -144,6 +144,7 @@ def read(
         created_at=moment(info.created_time_dt, info.created_time, received_at=rules.received_at),
         updated_at=moment(info.modified_time_dt, info.modified_time, received_at=rules.received_at),
         product=_product(ocsf),
+        product_arn=product_arn(members(ocsf.metadata.get("product")).get("uid")),
         action=action,
         ocsf=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -9,6 +10,12 @@ from enum import Enum
 from forensics.intake.readers.fields import truth
 from forensics.intake.readers.identifiers import SAMPLE_INSTANCE, InstanceRef
 from forensics.models.finding import CustomAction, FindingSource, PostureFamily, RequestSignature, Severity
+
+# arn:aws:securityhub:eu-central-1::product/aws/guardduty, arn:aws:securityhub:eu-central-1:111122223333:product/111122223333/default,
+# and productv2 in the new Security Hub.
+PRODUCT_ARN = re.compile(
+    r"arn:aws[a-z0-9-]*:securityhub:[a-z0-9-]+:[0-9]{0,12}:product(?:v2)?/[A-Za-z0-9._-]{1,64}/[A-Za-z0-9._-]{1,64}"
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ class ParsedFinding:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     product: str = ""
+    product_arn: str | None = None
     action: CustomAction | None = None
     requester: str | None = None
     reason: str | None = None
@@ -80,6 +88,11 @@ class ParsedFinding:
     signature: RequestSignature | None = None
     ocsf: bool = False
     attached: AttachedResource | None = None
+
+
+def product_arn(value: object) -> str | None:
+    """Security Hub's ARN of a product; None for anything else."""
+    return value if isinstance(value, str) and PRODUCT_ARN.fullmatch(value) else None
 
 
 def is_sample(*flags: object, title: str | None, instances: tuple[InstanceRef, ...]) -> bool:

@@ -50,6 +50,8 @@ def validate(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -
     if parsed.partition is not None:
         check_partition(parsed.partition, field="finding partition")
     # A person's order counts whatever the state of the finding: every finding that was worked is resolved.
+    if parsed.source is FindingSource.SECURITY_HUB_ACTION and rules.administrators:
+        _check_order(envelope, rules=rules)
     if parsed.closed and parsed.action is None and not rules.closed_too:
         return Validation(IntakeVerdict.IGNORE, reason=parsed.closed)
     if not parsed.instances and parsed.unreadable:
@@ -84,6 +86,14 @@ def validate(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -
         unplaced=tuple(unplaced),
         rejected=tuple(rejected),
     )
+
+
+def _check_order(envelope: Envelope, *, rules: IntakeRules) -> None:
+    """A custom action of a member account is not an order: who took the account over could give it."""
+    if envelope.account not in rules.administrators:
+        known = ", ".join(sorted(rules.administrators))
+        problem = f"custom actions count only from administrator accounts ({known}): press it there"
+        raise quarantine("account", value=envelope.account, problem=problem)
 
 
 def _opens_cases(family: PostureFamily, *, rules: IntakeRules) -> bool:
@@ -139,6 +149,8 @@ def _finding(parsed: ParsedFinding, *, instance: InstanceRef, envelope: Envelope
         sample=parsed.sample or instance.instance_id == SAMPLE_INSTANCE,
         posture=parsed.posture is not None,
         product=parsed.product,
+        product_arn=parsed.product_arn,
+        from_administrator=parsed.action is not None and envelope.account in rules.administrators,
         requester=parsed.requester,
         reason=parsed.reason,
         requested=parsed.requested,

@@ -99,6 +99,26 @@ def test_a_persons_order_counts_whatever_the_findings_state(event, read, state, 
     assert only(read(body)).action is CustomAction.TRIAGE
 
 
+def test_a_custom_action_counts_only_from_an_administrators_account(event, read):
+    body = event("asff_action_triage")
+    assert only(read(body, administrators=[body["account"]])).from_administrator
+    refused = read(body, administrators=["999988887777"])
+    assert refused.verdict is IntakeVerdict.QUARANTINE and "999988887777" in refused.reason
+    assert not only(read(body)).from_administrator
+
+
+@pytest.mark.parametrize("name", ["guardduty_ec2_c2", "asff_imported_guardduty_c2", "ocsf_imported_guardduty_c2"])
+def test_guarddutys_findings_carry_its_own_arn(event, read, name):
+    assert only(read(event(name))).product_arn.endswith("/aws/guardduty")
+
+
+@pytest.mark.parametrize("arn", ["aws/guardduty", "arn:aws:iam::111122223333:role/product/aws/guardduty", 7, ""])
+def test_what_is_no_arn_of_a_product_is_none(event, read, arn):
+    body = _asff(event, ProductName="GuardDuty")
+    body["detail"]["findings"][0]["ProductArn"] = arn if isinstance(arn, str) else None
+    assert only(read(body)).product_arn is None
+
+
 @pytest.mark.parametrize(
     ("author", "noted", "workflow", "verdict"),
     [
