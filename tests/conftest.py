@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "AIRFLOW__FORENSICS__TOPIC_ARN": "arn:aws:sns:eu-central-1:222233334444:forensics",
     "AIRFLOW__FORENSICS__EVIDENCE_KEY_ARN": "arn:aws:kms:eu-central-1:222233334444:key/evidence",
     "AIRFLOW__FORENSICS__SIGNING_KEY_ID": "arn:aws:kms:eu-central-1:222233334444:key/signing",
+    "AIRFLOW__FORENSICS__DOCUMENT_KEY_ID": "arn:aws:kms:eu-central-1:222233334444:key/documents",
     "AIRFLOW__FORENSICS__EXTERNAL_ID": "forensics-test",
     "AIRFLOW__FORENSICS__ANALYSIS_SUBNET_ID": "subnet-0123456789abcdef0",
     "AIRFLOW__FORENSICS__ANALYSIS_SECURITY_GROUP_ID": "sg-0123456789abcdef0",

@@ -20,9 +20,12 @@ DIFFERENT = (
     ("AnalysisSecurityGroupId", "MwaaSecurityGroupId", "forensic instances do not share a group with Airflow"),
     ("S3PrefixListId", "DynamoDbPrefixListId", "each service has a prefix list of its own"),
     ("KeyAdministratorArn", "ReleaseRoleArn", "whoever releases code does not administer the keys of evidence"),
+    ("DocumentSignerRoleArn", "ReleaseRoleArn", "whoever uploads documents does not sign them"),
+    ("DocumentSignerRoleArn", "KeyAdministratorArn", "whoever administers keys does not use them"),
 )
 # Values that stand in an example, or that no file has.
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+SIGNED_DOCUMENTS = ("policy_key", "never_isolate_key", "lime_list_key")
 SWITCHES = ("EndpointsExist", "NoMwaa", "NoQueryApi")
 
 
@@ -35,6 +38,7 @@ def found(config: Configuration, *, partition: str | None) -> Iterator[str]:
     yield from _arns(config, partition)
     yield from _networks(config)
     yield from _digests(config)
+    yield from _signed(config)
     url = config.parameters.get("RunbookUrl")
     if url is not None and not re.match(r"https?://[^/]+", str(url)):
         yield f"parameters.RunbookUrl: {url!r} is not an address that a person can open from an alarm: begin with https://"
@@ -153,6 +157,19 @@ def _digests(config: Configuration) -> Iterator[str]:
             yield f"{where} is the SHA-256 of an empty file: the file that was hashed had nothing in it"
         elif re.fullmatch(r"[0-9A-Fa-f]{64}", str(value)) and str(value) != str(value).lower():
             yield f"{where}: write the digest in small letters, as sha256sum does"
+
+
+def _signed(config: Configuration) -> Iterator[str]:
+    signer = str(config.parameters.get("DocumentSignerRoleArn", ""))
+    for name in SIGNED_DOCUMENTS:
+        if name in config.settings and not signer:
+            yield (
+                f"settings.{name} names a document that nobody could sign: give parameters.DocumentSignerRoleArn, the role of the "
+                "people who sign it"
+            )
+    prefix = str(config.parameters.get("RolePrefix", "forensics-"))
+    if signer.rpartition("/")[2].startswith(prefix):
+        yield f"parameters.DocumentSignerRoleArn: {signer} is named like a role of the product ({prefix}…), which must not sign"
 
 
 def _list(value: Any) -> list[Any]:

@@ -39,7 +39,7 @@ def offer_lime(lab: dict[str, Any], work: Path) -> None:
     listed = json.dumps({"version": 1, "modules": [fields]}).encode()
     account = Account(lab["accounts"]["forensic"], lab["endpoint"])
     signature = account.client("kms").sign(
-        KeyId=lab["signing_key_id"], Message=hashlib.sha384(listed).digest(), MessageType="DIGEST",
+        KeyId=lab["document_key_id"], Message=hashlib.sha384(listed).digest(), MessageType="DIGEST",
         SigningAlgorithm="ECDSA_SHA_384",
     )["Signature"]  # fmt: skip
     for key, body in ((LIME_KEY, module), (LIME_LIST, listed), (f"{LIME_LIST}.sig", base64.b64encode(signature))):

@@ -139,9 +139,17 @@ def _keys(account: Account) -> dict[str, Any]:
     signing = kms.create_key(Description="custody ledger", KeySpec="ECC_NIST_P384", KeyUsage="SIGN_VERIFY")[
         "KeyMetadata"
     ]
+    documents = kms.create_key(Description="people's documents", KeySpec="ECC_NIST_P384", KeyUsage="SIGN_VERIFY")[
+        "KeyMetadata"
+    ]
+    kms.create_alias(AliasName="alias/forensics-documents", TargetKeyId=documents["KeyId"])
     kms.create_alias(AliasName="alias/forensics-evidence", TargetKeyId=evidence["KeyId"])
     kms.create_alias(AliasName="alias/forensics-signing", TargetKeyId=signing["KeyId"])
-    return {"evidence_key_arn": evidence["Arn"], "signing_key_id": signing["KeyId"]}
+    return {
+        "evidence_key_arn": evidence["Arn"],
+        "signing_key_id": signing["KeyId"],
+        "document_key_id": documents["KeyId"],
+    }
 
 
 def _bucket(account: Account, purpose: str, *, lock: bool = False) -> str:

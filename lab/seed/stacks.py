@@ -24,6 +24,7 @@ PARAMETERS = {
     "SecurityAccountId": SECURITY_ACCOUNT,
     "KeyAdministratorArn": f"arn:aws:iam::{FORENSIC_ACCOUNT}:role/KeyAdministrator",
     "ReleaseRoleArn": f"arn:aws:iam::{FORENSIC_ACCOUNT}:role/ReleasePipeline",
+    "DocumentSignerRoleArn": f"arn:aws:iam::{FORENSIC_ACCOUNT}:role/DocumentSigner",
     "AlarmEmail": "alarms@forensics.invalid",
     "NoMwaa": "yes",
     "NoQueryApi": "yes",

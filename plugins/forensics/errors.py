@@ -96,6 +96,12 @@ class CustodyError(ForensicsError):
     default_action = "treat the evidence as damaged; do not clear the task before an examiner has looked at the ledger"
 
 
+class RetentionError(ForensicsError):
+    """A part of the evidence could not be kept as long as it has to be."""
+
+    default_action = "remove the cause; the DAG evidence_retention tries again every day, or start it now"
+
+
 class DigestMismatchError(CustodyError):
     """Two digests of the same bytes differ."""
 

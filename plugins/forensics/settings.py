@@ -39,6 +39,9 @@ class Settings(BaseModel):
     topic_arn: str
     evidence_key_arn: str = Field(description="KMS key of evidence objects and snapshot copies")
     signing_key_id: str = Field(description="asymmetric KMS key that signs the custody ledger's head")
+    document_key_id: str = Field(
+        description="asymmetric KMS key that people sign documents and requests with; the pipeline can only verify"
+    )
     external_id: str
     aws_conn_id: str = Field(
         default="",
@@ -93,6 +96,9 @@ class Settings(BaseModel):
     live_response_seconds: int = Field(default=180, ge=30, le=3600)
     retention_days: int = Field(default=365, ge=1, le=36_500, description="Object Lock and snapshot lock, in days")
     lock_mode: LockMode = "GOVERNANCE"
+    snapshot_cool_off_hours: int = Field(
+        default=0, ge=0, le=72, description="COMPLIANCE: hours in which a snapshot's lock can still be undone; 0: none"
+    )
     isolate_from_severity: str = Field(
         default="",
         pattern="^(LOW|MEDIUM|HIGH|CRITICAL)?$",

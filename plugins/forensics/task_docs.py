@@ -158,6 +158,16 @@ TASKS: Final[dict[str, str]] = {
         "Red is an alarm: treat the evidence as damaged and find out in CloudTrail who wrote. "
         "Do not clear it before an examiner has looked; clearing repeats the audit and changes no evidence."
     ),
+    "list_due_cases": (
+        "Lists the cases whose retention has to be seen to: open ones whose locks end too early, closed ones whose retention does not yet "
+        "count from the closing. When it fails, the case store could not be read. "
+        "Clearing is safe: it only reads."
+    ),
+    "keep_evidence": (
+        "Extends the retention of a case's objects and the locks of its snapshots, and puts legal holds back while the case is open. "
+        "When it fails, the log names each object or snapshot and AWS's reason; everything else is done. "
+        "Clearing is safe: only what is missing is changed."
+    ),
     "export_case": (
         "Writes the case bundle, which `forensics-verify` can check without access to AWS, into the evidence store. "
         "When a digest differs from the ledger, run `evidence_audit` for the case first. "

@@ -221,13 +221,13 @@ def request_event(lab: SmallLab) -> Callable[..., dict[str, Any]]:
             "nonce": uuid.uuid4().hex, "expires_at": (datetime.now(UTC) + timedelta(minutes=10)).isoformat(),
         }  # fmt: skip
         signature = lab.client("kms").sign(
-            KeyId=lab.facts["signing_key_id"],
+            KeyId=lab.facts["document_key_id"],
             Message=hashlib.sha384(signed_text(detail).encode()).digest(),
             MessageType="DIGEST",
             SigningAlgorithm="ECDSA_SHA_384",
         )["Signature"]
         detail |= {
-            "signature": {"key_id": lab.facts["signing_key_id"], "value": base64.b64encode(signature).decode()}
+            "signature": {"key_id": lab.facts["document_key_id"], "value": base64.b64encode(signature).decode()}
         } | changes
         return {"source": "forensics.manual", "detail-type": "Forensics Requested", "account": "222233334444",
                 "region": REGION, "id": str(uuid.uuid4()), "detail": detail}  # fmt: skip
@@ -265,7 +265,7 @@ def put_signed(lab: SmallLab, key: str, text: str) -> None:
     """Put a document and its signature into the tools bucket, as docs/policy.md says."""
     s3, body = lab.client("s3"), text.encode()
     signature = lab.client("kms").sign(
-        KeyId=lab.facts["signing_key_id"],
+        KeyId=lab.facts["document_key_id"],
         Message=hashlib.sha384(body).digest(),
         MessageType="DIGEST",
         SigningAlgorithm="ECDSA_SHA_384",

@@ -44,6 +44,7 @@ def with_value(name: str, value: str) -> str:
 
 
 WITHOUT_AMI = re.sub(r"(?m)^  AmiId: .*\n", "", EXAMPLE)
+WITHOUT_SIGNER = re.sub(r"(?m)^  DocumentSignerRoleArn: .*\n", "", EXAMPLE)
 ORGANIZATION = (
     "OrganizationalUnitIds: [ou-ab12-cdef3456]\n  MemberRegions: [eu-central-1]\n  TargetIds: [ou-ab12-cdef3456]"
 )
@@ -54,12 +55,21 @@ ORGANIZATION = (
     [
         EXAMPLE,
         with_line(ORGANIZATION),
+        WITHOUT_SIGNER,
         with_value("members", "[333344445555]"),
         with_line("MonthlyBudget: 100"),
         WITHOUT_AMI + "  BuildSubnetId: subnet-0123456789abcdef0\n  BuildSecurityGroupId: sg-0123456789abcdef0\n",
         with_line("security: {AlarmTopicArn: 'arn:aws:sns:eu-central-1:111122223333:alarms'}"),
     ],
-    ids=["example", "organization", "an unquoted account", "budget", "a built AMI", "a value of one account"],
+    ids=[
+        "example",
+        "organization",
+        "nobody signs",
+        "an unquoted account",
+        "budget",
+        "a built AMI",
+        "a value of one account",
+    ],
 )
 def test_what_can_be_deployed_is_accepted(tmp_path: Path, text: str) -> None:
     assert accepted(tmp_path, text).account_ids("forensic") == ["222233334444"]
@@ -142,6 +152,10 @@ def test_what_can_be_deployed_is_accepted(tmp_path: Path, text: str) -> None:
         (with_value("ReleaseRoleArn", "arn:aws:iam::222233334444:user/release"), r"ReleaseRoleArn: .* does not match"),
         (with_value("CaptureToolSha256", "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"), r"SHA-256 of an empty file"),
         (with_value("CaptureToolSha256", "A" * 64), r"in small letters"),
+        (with_value("DocumentSignerRoleArn", "arn:aws:iam::222233334444:role/ReleasePipeline"), r"whoever uploads documents does not sign"),
+        (with_value("DocumentSignerRoleArn", "arn:aws:iam::222233334444:role/forensics-custodian"), r"named like a role of the product"),
+        (with_value("DocumentSignerRoleArn", "arn:aws:iam::111122223333:role/Signer"), r"DocumentSignerRoleArn is a role of account 111122223333"),
+        (WITHOUT_SIGNER.replace("settings:\n", "settings:\n  policy_key: policy/policy.yaml\n", 1), r"policy_key names a document that nobody could sign"),
         (with_value("RunbookUrl", "wiki/forensics"), r"RunbookUrl: .*begin with https"),
         (EXAMPLE.replace("security: security-admin", "securty: security-admin"), r"profiles.securty: .*did you mean security"),
         (EXAMPLE.replace("security: security-admin", "security: [a, b]"), r"profiles.security: the name of an AWS CLI profile is expected"),

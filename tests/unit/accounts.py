@@ -21,7 +21,7 @@ from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
 from forensics.errors import ForensicsError
 from forensics.models.disk import KeyFacts, SnapshotLock
-from forensics.settings import Settings
+from forensics.settings import LockMode, Settings
 from tests.conftest import ENVIRONMENT
 from tests.unit.builders import ACCOUNT, REGION
 from tests.unit.recorders import context
@@ -112,7 +112,9 @@ class EbsInMemory(EbsGateway):
             for v in self.volumes_of_instance
         ]
 
-    def lock(self, snapshot_id: str, *, days: int) -> SnapshotLock:
+    def lock(
+        self, snapshot_id: str, *, days: int, mode: LockMode = "GOVERNANCE", cool_off_hours: int = 0
+    ) -> SnapshotLock:
         """Lock it."""
         self._called("lock")
         self.locked[snapshot_id] = days

@@ -77,6 +77,9 @@ def _lock_snapshot(self: Any) -> ActionResult:
     days, expires = self._get_param("LockDuration"), self._get_param("ExpirationDate")
     if mode not in ("governance", "compliance"):
         raise EC2ClientError("InvalidParameterValue", f"Value ({mode}) for parameter lockMode is invalid")
+    before = _lock_now(snapshot)
+    if cool_off is not None:
+        _check_cool_off(int(cool_off), mode=mode, before=before)
     if (days is None) == (expires is None):
         raise EC2ClientError(
             "InvalidParameterCombination", "Specify either a lock duration or an expiration date, not both"
@@ -84,7 +87,6 @@ def _lock_snapshot(self: Any) -> ActionResult:
     self.error_on_dryrun()
     now = datetime.now(UTC)
     until = _as_utc(expires) if expires is not None else now + timedelta(days=int(days))
-    before = snapshot.lock
     if before and before["LockState"] == "compliance" and (mode != "compliance" or until < before["LockExpiresOn"]):
         raise EC2ClientError(
             "OperationNotPermitted",
@@ -106,6 +108,30 @@ def _lock_snapshot(self: Any) -> ActionResult:
     return ActionResult(snapshot.lock)
 
 
+def _check_cool_off(hours: int, *, mode: str, before: Any) -> None:
+    """EC2 API reference, LockSnapshot, CoolOffPeriod: 1 to 72 hours, compliance mode, not in an extension after it has ended."""
+    if mode == "governance":
+        raise EC2ClientError("InvalidParameterCombination", "CoolOffPeriod cannot be specified in governance mode")
+    if not 1 <= hours <= 72:
+        raise EC2ClientError("InvalidParameterValue", f"Value ({hours}) for parameter coolOffPeriod is invalid")
+    if before and before["LockState"] == "compliance":
+        raise EC2ClientError(
+            "InvalidParameterCombination", "CoolOffPeriod cannot be specified after the cooling-off period"
+        )
+
+
+def _lock_now(snapshot: Any) -> Any:
+    """The lock as it is at this moment: a cooling-off period ends, a lock expires."""
+    lock, now = snapshot.lock, datetime.now(UTC)
+    if not lock:
+        return None
+    if lock["LockState"] == "compliance-cooloff" and lock["CoolOffPeriodExpiresOn"] <= now:
+        lock["LockState"] = "compliance"
+    if lock["LockExpiresOn"] <= now:
+        lock["LockState"] = "expired"
+    return lock
+
+
 def _as_utc(value: Any) -> datetime:
     parsed = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
@@ -113,7 +139,7 @@ def _as_utc(value: Any) -> datetime:
 
 def _unlock_snapshot(self: Any) -> ActionResult:
     snapshot = _own_snapshot(self.ec2_backend, self._get_param("SnapshotId"))
-    if snapshot.lock is None:
+    if _lock_now(snapshot) is None:
         raise EC2ClientError("InvalidSnapshot.NotLocked", f"Snapshot {snapshot.id} is not locked")
     if snapshot.lock["LockState"] == "compliance":
         raise EC2ClientError(
@@ -127,7 +153,7 @@ def _unlock_snapshot(self: Any) -> ActionResult:
 
 def _describe_locked(self: Any) -> ActionResult:
     wanted = self._get_param("SnapshotIds", [])
-    locks = [s.lock for s in self.ec2_backend.snapshots.values() if s.lock and (not wanted or s.id in wanted)]
+    locks = [_lock_now(s) for s in self.ec2_backend.snapshots.values() if s.lock and (not wanted or s.id in wanted)]
     for name, values in self._filters_from_querystring().items():
         if name == "lock-state":
             locks = [lock for lock in locks if lock["LockState"] in values]

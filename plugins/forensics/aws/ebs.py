@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from forensics.aws.ec2 import instance_type_name
 from forensics.aws.error_map import aws_errors
@@ -14,17 +14,26 @@ from forensics.errors import ResourceGoneError, SnapshotError
 from forensics.models.base import Model
 from forensics.models.custody import AuditedSnapshot
 from forensics.models.disk import SnapshotLock
+from forensics.settings import LockMode
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import (
         FilterTypeDef,
+        LockedSnapshotsInfoTypeDef,
+        LockSnapshotRequestTypeDef,
         LockSnapshotResultTypeDef,
         SnapshotInfoTypeDef,
         SnapshotTypeDef,
         TagTypeDef,
         VolumeTypeDef,
     )
+
+# The modes of a lock, as S3 writes them (and the settings) → as EC2 writes them.
+LOCK_MODES: dict[LockMode, Literal["governance", "compliance"]] = {
+    "GOVERNANCE": "governance",
+    "COMPLIANCE": "compliance",
+}
 
 
 # A snapshot or volume that should be there is called gone only after so many seconds (see :mod:`forensics.aws.visibility`).
@@ -87,19 +96,53 @@ class EbsGateway:
             )
         return [_snapshot(s) for s in answer["Snapshots"]]
 
-    def lock(self, snapshot_id: str, *, days: int) -> SnapshotLock:
-        """Lock a snapshot in governance mode (LockSnapshot works while it is pending); returns the lock as read back.
+    def lock(
+        self, snapshot_id: str, *, days: int, mode: LockMode = "GOVERNANCE", cool_off_hours: int = 0
+    ) -> SnapshotLock:
+        """Lock a snapshot (LockSnapshot works while it is pending); returns the lock as read back.
 
-        A snapshot that EC2 has just made may be unknown to LockSnapshot: it is asked again (:func:`when_visible`).
+        ``cool_off_hours`` (0 to 72) counts for a first lock in compliance mode only: EC2 refuses a cooling-off period in a
+        request that extends such a lock (EC2 API reference, LockSnapshot). A snapshot that EC2 has just made may be
+        unknown to LockSnapshot: it is asked again (:func:`when_visible`).
         """
+        request: LockSnapshotRequestTypeDef = {
+            "SnapshotId": snapshot_id,
+            "LockMode": LOCK_MODES[mode],
+            "LockDuration": days,
+        }
+        if mode == "COMPLIANCE" and cool_off_hours and not self._is_locked(snapshot_id):
+            request["CoolOffPeriod"] = cool_off_hours
+        return _read_lock(when_visible(lambda: self._lock(request)))
 
-        def lock() -> LockSnapshotResultTypeDef:
-            with aws_errors(f"lock snapshot {snapshot_id} {self._where}"):
-                return self._ec2.lock_snapshot(SnapshotId=snapshot_id, LockMode="governance", LockDuration=days)
+    def extend_lock(self, snapshot_id: str, *, until: datetime, mode: LockMode = "GOVERNANCE") -> SnapshotLock:
+        """Let a snapshot's lock last at least until then; a lock that lasts longer, or is stricter, stays as it is.
 
-        answer = when_visible(lock)
-        expires = answer.get("LockExpiresOn")
-        return SnapshotLock(state=answer.get("LockState", ""), until=expires.isoformat() if expires else "")
+        A snapshot without a lock gets one. Raises :class:`ResourceGoneError` when the snapshot no longer exists.
+        """
+        known = self._locks(snapshot_id)
+        if known and (expires := known[0].get("LockExpiresOn")) and expires >= until and _is_active(known[0]):
+            return _read_lock(known[0])
+        strict = mode == "COMPLIANCE" or bool(known and known[0].get("LockState", "").startswith("compliance"))
+        return _read_lock(
+            self._lock(
+                {
+                    "SnapshotId": snapshot_id,
+                    "LockMode": "compliance" if strict else "governance",
+                    "ExpirationDate": until,
+                }
+            )
+        )
+
+    def _lock(self, request: LockSnapshotRequestTypeDef) -> LockSnapshotResultTypeDef:
+        with aws_errors(f"lock snapshot {request['SnapshotId']} {self._where}"):
+            return self._ec2.lock_snapshot(**request)
+
+    def _is_locked(self, snapshot_id: str) -> bool:
+        return any(map(_is_active, when_visible(lambda: self._locks(snapshot_id))))
+
+    def _locks(self, snapshot_id: str) -> list[LockedSnapshotsInfoTypeDef]:
+        with aws_errors(f"read the lock of {snapshot_id} {self._where}"):
+            return list(self._ec2.describe_locked_snapshots(SnapshotIds=[snapshot_id])["Snapshots"])
 
     def audited(self, snapshot_id: str) -> AuditedSnapshot:
         """A snapshot's state, lock and public sharing as they are now; the state is None when it no longer exists."""
@@ -110,8 +153,8 @@ class EbsGateway:
 
     def _audited(self, snapshot_id: str) -> AuditedSnapshot:
         state = self._described([snapshot_id])[0].state
-        with aws_errors(f"read lock and permissions of {snapshot_id} {self._where}"):
-            locks = self._ec2.describe_locked_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]
+        locks = self._locks(snapshot_id)
+        with aws_errors(f"read the permissions of {snapshot_id} {self._where}"):
             granted = self._ec2.describe_snapshot_attribute(
                 SnapshotId=snapshot_id, Attribute="createVolumePermission"
             ).get("CreateVolumePermissions", [])
@@ -239,6 +282,15 @@ def raise_if_failed(snapshots: Sequence[Snapshot], *, what: str) -> None:
             msg,
             next_action="check the volume's KMS key and quotas; clear the task to take the failed snapshots again",
         )
+
+
+def _read_lock(answer: LockSnapshotResultTypeDef | LockedSnapshotsInfoTypeDef) -> SnapshotLock:
+    expires = answer.get("LockExpiresOn")
+    return SnapshotLock(state=answer.get("LockState", ""), until=expires.isoformat() if expires else "")
+
+
+def _is_active(lock: LockedSnapshotsInfoTypeDef) -> bool:
+    return lock.get("LockState") not in {None, "expired"}
 
 
 def _tagged(tags: Mapping[str, str]) -> list[FilterTypeDef]:

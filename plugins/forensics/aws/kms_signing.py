@@ -1,4 +1,4 @@
-"""The deployment's signing key in KMS: an asymmetric key over SHA-384 digests."""
+"""The deployment's signing keys in KMS, one for the ledger and one for people's documents: asymmetric, over SHA-384 digests."""
 
 from __future__ import annotations
 
@@ -28,8 +28,13 @@ class SigningKeyGateway:
 
     @classmethod
     def of(cls, session: AwsSession, settings: Settings) -> Self:
-        """The deployment's signing key under a session's role."""
+        """The key of the custody ledger under a session's role: the custodian signs with it."""
         return cls(session.kms, key_id=settings.signing_key_id)
+
+    @classmethod
+    def of_documents(cls, session: AwsSession, settings: Settings) -> Self:
+        """The key of people's documents and requests: no role of the product may sign with it, the custodian verifies."""
+        return cls(session.kms, key_id=settings.document_key_id)
 
     def sign(self, message: bytes, *, what: str) -> Signature:
         """Sign the SHA-384 digest of ``message``; ``what`` names it in errors."""

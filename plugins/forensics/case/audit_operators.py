@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 
+from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.aws.ebs import EbsGateway
 from forensics.aws.hook import ForensicsHook
@@ -13,8 +14,10 @@ from forensics.aws.s3_archive import EvidenceArchive
 from forensics.case.audit_record import list_case_ids, record_audit
 from forensics.case.parameters import optional_case_id
 from forensics.case.recorder import CaseRecorder
+from forensics.case.retention import lifted
 from forensics.case.step import ForensicOperator, Json
 from forensics.custody.audit import CaseAudit
+from forensics.models.custody import Retention
 
 
 class ListCasesOperator(BaseOperator):
@@ -49,7 +52,8 @@ class AuditCaseOperator(ForensicOperator):
             accounts=lambda name, region: EbsGateway.of(
                 sessions.target("acquire") if name == "target" else sessions.forensic(region=region)
             ),
-            legal_hold=settings.legal_hold,
+            legal_hold=settings.legal_hold and not lifted(recorder),
+            retention=recorder.get(case_keys.RETENTION, Retention),
             progress=self.log.info,
         )
         report = audit.run(recorder.evidence())

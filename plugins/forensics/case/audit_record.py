@@ -7,21 +7,26 @@ from forensics.aws.case_store import CaseStore
 from forensics.case.recorder import CaseRecorder
 from forensics.custody.audit_rules import AuditReport
 from forensics.errors import AuditError, ForensicsError
-from forensics.models.case import TimelineKind
+from forensics.models.case import Case, TimelineKind
 from forensics.models.custody import CustodyAction
 
 _PAGE = 100
 
 
-def list_case_ids(store: CaseStore) -> list[str]:
-    """The ids of all cases, newest first."""
-    found: list[str] = []
+def list_cases(store: CaseStore) -> list[Case]:
+    """All cases, newest first."""
+    found: list[Case] = []
     cursor: str | None = None
     while True:
         cases, cursor = store.list_cases(limit=_PAGE, cursor=cursor)
-        found += [case.case_id for case in cases]
+        found += cases
         if cursor is None:
             return found
+
+
+def list_case_ids(store: CaseStore) -> list[str]:
+    """The ids of all cases, newest first."""
+    return [case.case_id for case in list_cases(store)]
 
 
 def record_audit(recorder: CaseRecorder, report: AuditReport) -> None:

@@ -18,9 +18,10 @@ from forensics.custody.audit_rules import (  # fmt: skip
     snapshot_differences,
 )
 from forensics.custody.chain import stored_form
+from forensics.custody.holding import snapshots_of
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import CustodyError
-from forensics.models.custody import AuditedSnapshot
+from forensics.models.custody import AuditedSnapshot, Retention
 from forensics.models.evidence import DiskEvidence, Evidence
 from forensics.naming import case_prefix
 
@@ -36,6 +37,7 @@ class CaseAudit:
         archive: EvidenceArchive,
         accounts: Callable[[str, str], EbsGateway],
         legal_hold: bool,
+        retention: Retention | None = None,
         progress: Callable[[str], None],
     ) -> None:
         self._case_id = case_id
@@ -43,6 +45,9 @@ class CaseAudit:
         self._archive = archive
         self._accounts = accounts
         self._legal_hold = legal_hold
+        self._kept_until = (
+            retention.until if retention and retention.basis == "closed" and not retention.failures else None
+        )
         self._progress = progress
         self._wrong: list[Difference] = []
 
@@ -51,11 +56,13 @@ class CaseAudit:
         now = datetime.now(UTC)
         events = self._events()
         objects = self._objects()
-        self._wrong += object_differences(objects, events=events, now=now, legal_hold=self._legal_hold)
+        self._wrong += object_differences(
+            objects, events=events, now=now, legal_hold=self._legal_hold, kept_until=self._kept_until
+        )
         heads = self._ledger.signed_heads(self._case_id)
         self._wrong += head_differences(heads, key=self._ledger.key.public_key(), stored={o.uri for o in objects})
         snapshots, recorded = self._snapshots(evidence)
-        self._wrong += snapshot_differences(snapshots, recorded=recorded, now=now)
+        self._wrong += snapshot_differences(snapshots, recorded=recorded, now=now, kept_until=self._kept_until)
         return AuditReport(
             case_id=self._case_id,
             at=now,
@@ -105,17 +112,10 @@ class CaseAudit:
         found: list[AuditedSnapshot] = []
         recorded: dict[str, str] = {}
         for item in (e for e in evidence if isinstance(e, DiskEvidence)):
-            origin = item.origin
-            for lock_name, snapshot_id, account, region in (
-                ("snapshot", origin.snapshot_id, "target", ""),
-                ("member_copy", origin.member_copy_id, "target", ""),
-                ("copy", origin.copy_id, "forensic", origin.copy_region or ""),
-            ):
-                if not snapshot_id:
-                    continue
-                lock = item.lock.get(lock_name)
+            for held in snapshots_of(item):
+                lock = item.lock.get(held.name)
                 if lock and lock.until:
-                    recorded[snapshot_id] = lock.until
-                self._progress(f"snapshot {snapshot_id}")
-                found.append(self._accounts(account, region).audited(snapshot_id))
+                    recorded[held.snapshot_id] = lock.until
+                self._progress(f"snapshot {held.snapshot_id}")
+                found.append(self._accounts(held.account, held.region).audited(held.snapshot_id))
         return found, recorded

@@ -51,13 +51,22 @@ class AuditReport(Model):
 
 
 def object_differences(
-    found: Sequence[AuditedObject], *, events: Sequence[Mapping[str, object]], now: datetime, legal_hold: bool
+    found: Sequence[AuditedObject],
+    *,
+    events: Sequence[Mapping[str, object]],
+    now: datetime,
+    legal_hold: bool,
+    kept_until: datetime | None = None,
 ) -> list[Difference]:
-    """Objects that changed, are gone, were replaced or hidden, or have lost their protection."""
+    """Objects that changed, are gone, were replaced or hidden, or have lost their protection.
+
+    ``kept_until`` is the end of a closed case's retention; what ends earlier was shortened, after it nothing need be locked.
+    """
     stated = {uri: (sha256, str(event["seq"])) for event in events for uri, sha256 in stated_digests(dict(event))}
     wrong = []
     for item in found:
-        wrong += [Difference(part=item.uri, what=what) for what in _object(item, stated, now=now, hold=legal_hold)]
+        wrong += [Difference(part=item.uri, what=what) for what in _object(item, stated, hold=legal_hold)]
+        wrong += [Difference(part=item.uri, what=what) for what in _lock(item, now=now, kept_until=kept_until)]
     there = {item.uri for item in found}
     wrong += [
         Difference(part=uri, what=f"is gone; ledger event {seq} says that it was stored with SHA-256 {sha256}")
@@ -67,7 +76,7 @@ def object_differences(
     return wrong
 
 
-def _object(item: AuditedObject, stated: dict[str, tuple[str, str]], *, now: datetime, hold: bool) -> list[str]:
+def _object(item: AuditedObject, stated: dict[str, tuple[str, str]], *, hold: bool) -> list[str]:
     wrong = []
     if item.uri in stated and stated[item.uri][0] != item.sha256:
         sha256, seq = stated[item.uri]
@@ -76,11 +85,21 @@ def _object(item: AuditedObject, stated: dict[str, tuple[str, str]], *, now: dat
         wrong.append(f"has {item.versions} versions: somebody wrote over evidence (the first version is still there)")
     if item.hidden:
         wrong.append("is hidden by a delete marker: somebody deleted evidence (its version is still there)")
-    if item.mode not in {"GOVERNANCE", "COMPLIANCE"} or item.until is None or item.until <= now:
-        wrong.append(f"is not locked (mode {item.mode}, until {item.until})")
     if hold and not item.legal_hold:
         wrong.append("has no legal hold: it was removed, or the object was stored without one")
     return wrong
+
+
+def _lock(item: AuditedObject, *, now: datetime, kept_until: datetime | None) -> list[str]:
+    if kept_until is not None and kept_until <= now:
+        return []
+    if item.mode not in {"GOVERNANCE", "COMPLIANCE"} or item.until is None or item.until <= now:
+        return [f"is not locked (mode {item.mode}, until {item.until})"]
+    if kept_until is not None and item.until < kept_until:
+        return [
+            f"is locked until {item.until.isoformat()}, not until {kept_until.isoformat()} as the case's retention says"
+        ]
+    return []
 
 
 def head_differences(heads: Sequence[SignedHead], *, key: SigningKey, stored: Collection[str]) -> list[Difference]:
@@ -102,12 +121,22 @@ def head_differences(heads: Sequence[SignedHead], *, key: SigningKey, stored: Co
 
 
 def snapshot_differences(
-    found: Sequence[AuditedSnapshot], *, recorded: Mapping[str, str], now: datetime
+    found: Sequence[AuditedSnapshot],
+    *,
+    recorded: Mapping[str, str],
+    now: datetime,
+    kept_until: datetime | None = None,
 ) -> list[Difference]:
-    """Snapshots that are gone, unlocked, public, or whose lock ends earlier than recorded (``recorded``: id → ISO time)."""
+    """Snapshots that are gone, unlocked, public, or whose lock ends earlier than recorded (``recorded``: id → ISO time).
+
+    After ``kept_until`` the retention of the case has ended: they may be unlocked, and deleted.
+    """
     wrong = []
+    over = kept_until is not None and kept_until <= now
     for item in found:
         part = f"snapshot {item.snapshot_id} in account {item.account_id}"
+        if over and item.state is None:
+            continue
         if item.state is None:
             wrong.append(Difference(part=part, what="is gone"))
             continue
@@ -115,6 +144,8 @@ def snapshot_differences(
             wrong.append(Difference(part=part, what="is in state error"))
         if item.public:
             wrong.append(Difference(part=part, what="is public: everybody can read it"))
+        if over:
+            continue
         if item.lock_state is None or item.until is None or item.until <= now:
             wrong.append(Difference(part=part, what=f"is not locked (state {item.lock_state}, until {item.until})"))
         elif (before := _moment(recorded.get(item.snapshot_id))) and (before - item.until).total_seconds() > 1:

@@ -1,4 +1,4 @@
-"""Documents that people sign with the KMS key: the policy and the never-isolate list."""
+"""Documents that people sign with a KMS key of their own: the policy, the never-isolate list, the list of LiME modules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAXIMUM_BYTES = 256 * 1024
 class SignatureError(CustodyError):
     """A signed document is missing, unsigned or altered."""
 
-    default_action = "find out who changed the document, then upload it and its signature again (docs/policy.md)"
+    default_action = "find out who changed the document, then sign it with `python -m infra.deployment.sign` and upload both (docs/policy.md)"
 
 
 class SignedDocuments:

@@ -251,7 +251,13 @@ class SnapshotCopies:
         return made
 
     def _lock(self, ebs: EbsGateway, snapshot_id: str) -> SnapshotLock:
-        return ebs.lock(snapshot_id, days=self._settings.retention_days)
+        settings = self._settings
+        return ebs.lock(
+            snapshot_id,
+            days=settings.retention_days,
+            mode=settings.lock_mode,
+            cool_off_hours=settings.snapshot_cool_off_hours,
+        )
 
     def _evidence_key(self) -> str:
         """The forensic account's evidence key in the Region that the copies go to."""

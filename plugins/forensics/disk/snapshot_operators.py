@@ -28,7 +28,14 @@ class SnapshotVolumesOperator(ForensicOperator):
             reason = record_not_acquired(recorder, plan.disk, target)
             raise AirflowSkipException(f"disks are not acquired: {reason}")
         ebs = EbsGateway.of(self.sessions.target("acquire"))
-        ids = SnapshotSet(recorder, ebs, retention_days=self.settings.retention_days).take(target)
+        settings = self.settings
+        ids = SnapshotSet(
+            recorder,
+            ebs,
+            retention_days=settings.retention_days,
+            lock_mode=settings.lock_mode,
+            cool_off_hours=settings.snapshot_cool_off_hours,
+        ).take(target)
         scope = self.sessions.target_scope("acquire").as_dict()
         timing = self.timing(self.settings.snapshot_timeout_seconds, ends_task=True)
         self.wait(SnapshotsCompletedTrigger(scope=scope, snapshot_ids=ids, **timing))

@@ -15,6 +15,7 @@ from forensics.models.evidence import DiskEvidence, DiskOrigin, EvidenceKind, Ou
 from forensics.models.plan import Decision
 from forensics.models.target import Target
 from forensics.naming import TAG_CASE, TAG_PURPOSE, evidence_id, tags
+from forensics.settings import LockMode
 
 SNAPSHOT_PURPOSE = "evidence-snapshot"
 
@@ -26,11 +27,21 @@ class SnapshotSet:
     snapshots that ended in error are taken again.
     """
 
-    def __init__(self, recorder: CaseRecorder, ebs: EbsGateway, *, retention_days: int) -> None:
+    def __init__(
+        self,
+        recorder: CaseRecorder,
+        ebs: EbsGateway,
+        *,
+        retention_days: int,
+        lock_mode: LockMode = "GOVERNANCE",
+        cool_off_hours: int = 0,
+    ) -> None:
         self._recorder = recorder
         self._ebs = ebs
         self._retention_days = retention_days
         self._before = MadeBefore(recorder, "snapshots")
+        self._lock_mode: LockMode = lock_mode
+        self._cool_off_hours = cool_off_hours
 
     def take(self, target: Target) -> list[str]:
         """Start (or find) the set, lock and record it; returns the ids of its snapshots."""
@@ -40,7 +51,7 @@ class SnapshotSet:
             found = self._create()
         recorder.milestone(Milestone.SNAPSHOTS_STARTED)
         # All are locked before anything else happens: recording may fail, an unlocked snapshot may be deleted.
-        locks = {s.id: self._ebs.lock(s.id, days=self._retention_days) for s in found}
+        locks = {s.id: self._lock(s.id) for s in found}
         for snapshot in found:
             self._record(target, snapshot, locks[snapshot.id])
         self._record_instance_store(target)
@@ -61,6 +72,11 @@ class SnapshotSet:
 
         self._before.make(create)
         return made
+
+    def _lock(self, snapshot_id: str) -> SnapshotLock:
+        return self._ebs.lock(
+            snapshot_id, days=self._retention_days, mode=self._lock_mode, cool_off_hours=self._cool_off_hours
+        )
 
     def _earlier(self) -> list[Snapshot]:
         marks = {TAG_CASE: self._recorder.case_id, TAG_PURPOSE: SNAPSHOT_PURPOSE}

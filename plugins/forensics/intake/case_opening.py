@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
+from forensics import case_keys
 from forensics.aws.sns import Notifier
 from forensics.case.recorder import CaseRecorder
+from forensics.case.retention import Holding, kept_until, retain
 from forensics.errors import CaseConflictError, ForensicsError
 from forensics.intake.admission import CaseAdmission
 from forensics.intake.manual_request import ManualRequest
 from forensics.models.case import CaseStatus, Milestone, TimelineKind
-from forensics.models.custody import CustodyAction
+from forensics.models.custody import CustodyAction, HoldLift
+from forensics.settings import Settings
+
+# The part of opening that is a gap of the case when it fails.
+REOPENED = "open_case:retention"
 
 
 def open_requested_case(
@@ -61,6 +67,23 @@ def record_opening(recorder: CaseRecorder, *, run_id: str) -> None:
         f"Case opened: {case.title[:60]}",
         lines=[f"Severity {case.severity}, from {case.source}"],
     )
+
+
+def hold_again(recorder: CaseRecorder, holding: Holding, settings: Settings) -> None:
+    """Hold the evidence of a case that was closed and is open again; retention counts from the next closing.
+
+    A failure is a gap of the case until the daily run of ``evidence_retention`` has mended it; it stops nothing here.
+    """
+    until = kept_until(datetime.now(UTC), days=settings.retention_days)
+    lift = recorder.get(case_keys.HOLD_LIFT, HoldLift)
+    if lift and lift.lifted_at:
+        recorder.put(case_keys.HOLD_LIFT, lift.model_copy(update={"lifted_at": None}))
+    try:
+        retain(recorder, holding, until=until, closed=False, hold=settings.legal_hold)
+    except ForensicsError as error:
+        recorder.mark_failed(REOPENED, error)
+        return
+    recorder.clear_failed(REOPENED)
 
 
 def announce_refusal(notifier: Notifier, request: ManualRequest, error: ForensicsError) -> None:

@@ -12,10 +12,11 @@ from forensics.aws.hook import ForensicsHook
 from forensics.aws.sns import Notifier
 from forensics.case.recorder import open_recorder
 from forensics.correlation import case_context
+from forensics.custody.holding import EvidenceHolding
 from forensics.errors import ForensicsError
 from forensics.intake.admission import CaseAdmission
 from forensics.intake.annotation import annotate
-from forensics.intake.case_opening import announce_refusal, open_requested_case, record_opening
+from forensics.intake.case_opening import announce_refusal, hold_again, open_requested_case, record_opening
 from forensics.intake.manual_request import ManualRequest
 from forensics.intake.write_back import FindingWriteBack
 
@@ -87,6 +88,7 @@ class OpenCaseOperator(BaseOperator):
         with case_context(case_id, step=self.task_id):
             recorder = open_recorder(hook, case_id, step=self.task_id)
             request.check_same_instance(recorder.case)
+            reopened = recorder.case.closed
             record_opening(recorder, run_id=run.run_id)
             annotate(
                 recorder.findings(),
@@ -96,4 +98,6 @@ class OpenCaseOperator(BaseOperator):
                 settings=hook.settings,
                 step=self.task_id,
             )
+            if reopened:
+                hold_again(recorder, EvidenceHolding.of(hook.for_case(recorder.case)), hook.settings)
         return case_id

@@ -21,7 +21,7 @@ class LimeModuleStore:
     def of(cls, sessions: CaseSessions) -> Self:
         """The deployment's list, its signature checked under the case's custodian role."""
         settings = sessions.settings
-        signing_key = SigningKeyGateway.of(sessions.forensic("custodian"), settings)
+        signing_key = SigningKeyGateway.of_documents(sessions.forensic("custodian"), settings)
         documents = SignedDocuments.of(sessions.own(), settings, key=signing_key)
         return cls(documents, key=settings.lime_list_key)
 

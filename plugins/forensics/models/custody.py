@@ -42,6 +42,10 @@ class CustodyAction(StrEnum):
     CASE_EXPORTED = "CASE_EXPORTED"
     AUDIT_FAILED = "AUDIT_FAILED"
     CASE_CLOSED = "CASE_CLOSED"
+    RETENTION_SET = "RETENTION_SET"
+    HOLD_LIFT_APPROVED = "HOLD_LIFT_APPROVED"
+    HOLD_LIFT_REFUSED = "HOLD_LIFT_REFUSED"
+    HOLDS_LIFTED = "HOLDS_LIFTED"
 
 
 class CustodyFacts(Model):
@@ -111,6 +115,32 @@ class SignedHead(Model):
     algorithm: str
     key_arn: str
     public_key_der: str
+
+
+class Retention(Model):
+    """Until when the evidence of a case is kept, and how far that is carried out.
+
+    ``basis``: ``open`` while the case is processed (renewed again and again), ``closed`` once it counts from the closing.
+    """
+
+    basis: Literal["open", "closed"]
+    until: Utc
+    at: Utc
+    objects: int = 0
+    snapshots: int = 0
+    held: int = Field(default=0, description="objects that got a legal hold again")
+    failures: tuple[str, ...] = ()
+
+
+class HoldLift(Model):
+    """A request to lift the legal holds of a case, bound to exactly the versions that were held; ``digest`` covers them."""
+
+    digest: str
+    objects: int
+    requester: str
+    reason: str
+    at: Utc
+    lifted_at: Utc | None = None
 
 
 class AuditedSnapshot(Model):

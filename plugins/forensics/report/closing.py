@@ -16,23 +16,31 @@ from forensics.report.headline import gap_lines
 from forensics.report.text import count
 
 # Parts of closing that are gaps of the case when they fail; the step itself continues.
-INSTANCE, REPORT, SIGNATURE = "close:forensic_instance", "close:report", "close:signature"
+INSTANCE, REPORT, RETENTION, SIGNATURE = (
+    "close:forensic_instance",
+    "close:report",
+    "close:retention",
+    "close:signature",
+)
 
 
 def close_case(
     recorder: CaseRecorder,
     *,
     remove_forensic_resources: Callable[[], None],
+    keep_evidence: Callable[[datetime], object],
     annotate_findings: Callable[[Case], None],
 ) -> list[Gap]:
     """Close the case and return its gaps; without any it is complete.
 
+    From now on the retention of the evidence counts: ``keep_evidence`` gets the time of the closing.
     No forensic instance of the case outlives it, whatever became of the teardown. ``annotate_findings`` gets the closed case.
     """
     now = datetime.now(UTC)
     recorder.phase(Phase.REPORT)
     _part(recorder, INSTANCE, remove_forensic_resources)
     _part(recorder, REPORT, lambda: _need_report(recorder))
+    _part(recorder, RETENTION, lambda: keep_evidence(now))
     found = gaps(recorder.view())
     status = _status(found)
     recorder.milestone(Milestone.CLOSED, now)

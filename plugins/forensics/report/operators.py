@@ -9,7 +9,9 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from forensics.case.links import CaseLink, ReportLink
 from forensics.case.recorder import CaseRecorder
+from forensics.case.retention import kept_until, retain
 from forensics.case.step import ForensicOperator, Json
+from forensics.custody.holding import EvidenceHolding
 from forensics.intake.annotation import annotate
 from forensics.intake.write_back import FindingWriteBack
 from forensics.investigation.forensic_instance import remove_forensic_resources
@@ -60,6 +62,13 @@ class CloseCaseOperator(ForensicOperator):
         found = close_case(
             recorder,
             remove_forensic_resources=lambda: remove_forensic_resources(recorder, self.sessions.forensic()),
+            keep_evidence=lambda closed_at: retain(
+                recorder,
+                EvidenceHolding.of(self.sessions),
+                until=kept_until(closed_at, days=self.settings.retention_days),
+                closed=True,
+                hold=False,
+            ),
             annotate_findings=annotate_findings,
         )
         if found:

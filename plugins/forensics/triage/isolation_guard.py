@@ -44,7 +44,7 @@ class IsolationGuard:
     def of(cls, sessions: CaseSessions) -> Self:
         """By the deployment's settings, for one case."""
         settings, own = sessions.settings, sessions.own()
-        key = SigningKeyGateway.of(sessions.forensic("custodian"), settings)
+        key = SigningKeyGateway.of_documents(sessions.forensic("custodian"), settings)
         return cls(
             verifier=FindingVerifier(
                 sessions.case.case_id,

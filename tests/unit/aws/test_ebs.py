@@ -18,6 +18,7 @@ from tests.unit.builders import INSTANCE
 
 TAGS = [{"Key": "forensics:case", "Value": "fc-1"}]
 LOCKED_UNTIL = datetime(2027, 1, 1, tzinfo=UTC)
+LATER = datetime(2028, 1, 1, tzinfo=UTC)
 MARKED = [{"Name": "tag:forensics:case", "Values": ["fc-1"]}]
 
 
@@ -170,6 +171,50 @@ def test_an_audit_asks_again_before_it_calls_evidence_gone(stub: Stubber, ebs: E
     stub.add_response("describe_locked_snapshots", {"Snapshots": []})
     stub.add_response("describe_snapshot_attribute", {})
     assert ebs.audited("snap-1").state == "completed"
+
+
+def locked(state: str, until: datetime) -> dict[str, Any]:
+    return {"Snapshots": [{"SnapshotId": "snap-1", "LockState": state, "LockExpiresOn": until}]}
+
+
+@pytest.mark.parametrize(
+    ("before", "cool_off"),
+    [({"Snapshots": []}, {"CoolOffPeriod": 24}), (locked("compliance", LOCKED_UNTIL), {}), (locked("expired", LOCKED_UNTIL), {"CoolOffPeriod": 24})],
+    ids=["first", "again", "after it expired"],
+)  # fmt: skip
+def test_a_compliance_lock_cools_off_once(
+    stub: Stubber, ebs: EbsGateway, before: dict[str, Any], cool_off: dict[str, int]
+) -> None:
+    """EC2 API reference, LockSnapshot: a cooling-off period in a request that extends such a lock is refused."""
+    stub.add_response("describe_locked_snapshots", before, {"SnapshotIds": ["snap-1"]})
+    asked = {"SnapshotId": "snap-1", "LockMode": "compliance", "LockDuration": 30, **cool_off}
+    stub.add_response("lock_snapshot", {"LockState": "compliance", "LockExpiresOn": LOCKED_UNTIL}, asked)
+    assert ebs.lock("snap-1", days=30, mode="COMPLIANCE", cool_off_hours=24).state == "compliance"
+
+
+@pytest.mark.parametrize(
+    ("before", "mode", "asked"),
+    [
+        (locked("governance", LOCKED_UNTIL), "GOVERNANCE", "governance"),
+        (locked("governance", LOCKED_UNTIL), "COMPLIANCE", "compliance"),
+        (locked("compliance", LOCKED_UNTIL), "GOVERNANCE", "compliance"),
+        (locked("expired", LATER), "GOVERNANCE", "governance"),
+        ({"Snapshots": []}, "GOVERNANCE", "governance"),
+    ],
+)
+def test_a_lock_is_extended_and_never_made_weaker(
+    stub: Stubber, ebs: EbsGateway, before: dict[str, Any], mode: Any, asked: str
+) -> None:
+    stub.add_response("describe_locked_snapshots", before, {"SnapshotIds": ["snap-1"]})
+    request = {"SnapshotId": "snap-1", "LockMode": asked, "ExpirationDate": LATER}
+    stub.add_response("lock_snapshot", {"LockState": asked, "LockExpiresOn": LATER}, request)
+    assert ebs.extend_lock("snap-1", until=LATER, mode=mode) == SnapshotLock(state=asked, until=LATER.isoformat())
+
+
+def test_a_lock_that_lasts_longer_stays(stub: Stubber, ebs: EbsGateway) -> None:
+    stub.add_response("describe_locked_snapshots", locked("governance", LATER), {"SnapshotIds": ["snap-1"]})
+    kept = ebs.extend_lock("snap-1", until=LOCKED_UNTIL)
+    assert kept == SnapshotLock(state="governance", until=LATER.isoformat())
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ OPTIONAL = {
     "case_export": {"requester"},
     "evidence_audit": {"case_id"},
     "forensic_preflight": {"account_id", "region", "instance_id"},
+    "evidence_retention": {"case_id"},
 }
 
 

@@ -7,15 +7,24 @@ from datetime import datetime
 import pytest
 
 from forensics import case_keys
+from forensics.case.retention import lifted
 from forensics.errors import CaseConflictError, InvalidCaseError
 from forensics.intake.admission import Admission, CaseAdmission
-from forensics.intake.case_opening import announce_refusal, open_requested_case, record_opening
+from forensics.intake.case_opening import (
+    REOPENED,
+    announce_refusal,
+    hold_again,
+    open_requested_case,
+    record_opening,
+)
 from forensics.intake.manual_request import ManualRequest
 from forensics.models.case import Case, CaseStatus, Milestone
-from forensics.models.custody import CustodyAction
+from forensics.models.custody import CustodyAction, HoldLift, Retention
 from forensics.models.finding import Finding
 from forensics.models.intake import AdmissionOutcome
+from forensics.settings import load
 from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, NOW, REGION, case, finding
+from tests.unit.case.test_retention import Keeping
 from tests.unit.recorders import FakeRecorder, Mailbox
 
 REQUEST = ManualRequest(ACCOUNT, REGION, INSTANCE, reason="ticket 4711")
@@ -84,6 +93,21 @@ def test_the_findings_own_time_is_a_milestone_where_it_has_one(dated: bool) -> N
     names = {sk.removeprefix(case_keys.MILESTONE) for sk, _ in made.store.items(CASE_ID, case_keys.MILESTONE)}
     expected = {Milestone.RECEIVED, Milestone.OPENED, *([Milestone.FINDING_EVENT] if dated else [])}
     assert names == {milestone.value for milestone in expected}
+
+
+@pytest.mark.parametrize("failures", [(), ("snap-1 is gone",)])
+def test_evidence_of_a_case_that_is_open_again_is_held_again(
+    failures: tuple[str, ...], settings_environment: dict[str, str]
+) -> None:
+    made, keeping = recorder(finding()), Keeping(*failures)
+    lift = HoldLift(digest="0" * 64, objects=1, requester="a", reason="b", at=NOW, lifted_at=NOW)
+    made.put(case_keys.HOLD_LIFT, lift)
+    hold_again(made, keeping, load(settings_environment))
+    assert keeping.asked[0][1], "also what two people had lifted"
+    assert not lifted(made)
+    known = made.get(case_keys.RETENTION, Retention)
+    assert known and known.basis == "open"
+    assert (REOPENED in made.store.failures(CASE_ID)) is bool(failures)
 
 
 def test_a_refusal_is_announced_with_the_reason_and_the_next_action() -> None:

@@ -38,7 +38,7 @@ def settings(**changes: Any) -> Settings:
     """Small valid settings."""
     names = (
         "case_table", "evidence_bucket", "landing_bucket", "tools_bucket", "queue_url", "dead_letter_queue_url", "topic_arn",
-        "evidence_key_arn", "signing_key_id", "external_id", "analysis_subnet_id", "analysis_security_group_id",
+        "evidence_key_arn", "signing_key_id", "document_key_id", "external_id", "analysis_subnet_id", "analysis_security_group_id",
         "analysis_instance_profile",
     )  # fmt: skip
     values: dict[str, Any] = dict.fromkeys(names, "x") | {

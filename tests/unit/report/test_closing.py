@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
-from forensics.errors import AwsError, CustodyChainError
+from forensics.errors import AwsError, CustodyChainError, RetentionError
 from forensics.models.case import Case, CaseStatus, Milestone, Phase
 from forensics.models.custody import CustodyAction
-from forensics.report.closing import INSTANCE, REPORT, SIGNATURE, close_case
+from forensics.report.closing import INSTANCE, REPORT, RETENTION, SIGNATURE, close_case
 from tests.unit.recorders import FakeRecorder
 from tests.unit.report import sample
 from tests.unit.report.test_gap_counts import Stored
@@ -16,16 +18,28 @@ from tests.unit.report.test_gap_counts import Stored
 class Closing:
     """Closes a case and keeps the closed one that its findings are annotated with."""
 
-    def __init__(self, recorder: FakeRecorder, *, broken: Exception | None = None) -> None:
+    def __init__(
+        self, recorder: FakeRecorder, *, broken: Exception | None = None, unkept: Exception | None = None
+    ) -> None:
         self.annotated: list[Case] = []
+        self.kept_from: list[datetime] = []
+        self.unkept = unkept
         self.broken = broken
         recorder.store.hold_lock(recorder.case)
         self.gaps = [
             str(gap)
             for gap in close_case(
-                recorder, remove_forensic_resources=self._remove, annotate_findings=self.annotated.append
+                recorder,
+                remove_forensic_resources=self._remove,
+                keep_evidence=self._keep,
+                annotate_findings=self.annotated.append,
             )
         ]
+
+    def _keep(self, closed_at: datetime) -> None:
+        if self.unkept:
+            raise self.unkept
+        self.kept_from.append(closed_at)
 
     def _remove(self) -> None:
         if self.broken:
@@ -63,6 +77,16 @@ def test_a_forensic_instance_that_is_still_there_is_a_gap_until_it_is_gone(recor
     assert recorder.case_now().status is CaseStatus.CLOSED_WITH_GAPS
     assert recorder.subjects == [f"[{recorder.case_id}] Case closed WITH GAPS: 1 gap"]
     assert Closing(recorder).gaps == [] and recorder.case_now().status is CaseStatus.CLOSED
+
+
+def test_retention_counts_from_the_closing_and_what_is_not_kept_is_a_gap(recorder: Stored) -> None:
+    closing = Closing(recorder)
+    assert closing.kept_from == [recorder.case_now().closed_at]
+    failed = Closing(recorder, unkept=RetentionError("1 of 9 pieces of evidence is not kept"))
+    assert failed.gaps == [f"{RETENTION}: 1 of 9 pieces of evidence is not kept"]
+    assert recorder.case_now().status is CaseStatus.CLOSED_WITH_GAPS
+    assert "evidence_retention tries again" in recorder.store.failures(recorder.case_id)[RETENTION].next_action
+    assert Closing(recorder).gaps == []
 
 
 def test_a_case_without_a_report_has_a_gap(recorder: Stored) -> None:

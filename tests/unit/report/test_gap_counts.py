@@ -119,7 +119,12 @@ def test_messages_say_the_pages_number_when_the_work_has_ended(name: str) -> Non
     write_report(recorder, task_states={})
     counted = {recorder.facts("report")} | counts_on_pages(recorder)
     assert len(counted) == 1
-    found = close_case(recorder, remove_forensic_resources=lambda: None, annotate_findings=lambda _: None)
+    found = close_case(
+        recorder,
+        remove_forensic_resources=lambda: None,
+        keep_evidence=lambda _: None,
+        annotate_findings=lambda _: None,
+    )
     assert {recorder.facts("case_closed"), len(found)} | counts_on_pages(recorder) == counted
     expected = CaseStatus.CLOSED_WITH_GAPS if found else CaseStatus.CLOSED
     assert recorder.case_now().status is expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,12 +11,22 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from forensics.case.step import ForensicOperator
+from forensics.custody.holding import Kept
+from forensics.models.evidence import DiskEvidence
 from forensics.report import operators
 from forensics.report.assets import CASE_REPORT
 from forensics.report.operators import CloseCaseOperator, WriteReportOperator
 from tests.unit.recorders import FakeRecorder, context
 from tests.unit.report import sample
 from tests.unit.report.test_gap_counts import Stored
+
+
+class Keeping:
+    """Keeps everything at once."""
+
+    def keep(self, disks: list[DiskEvidence], *, until: datetime, hold: bool) -> Kept:
+        """Nothing fails."""
+        return Kept(objects=3)
 
 
 def run(task: ForensicOperator, recorder: FakeRecorder, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Any:
@@ -51,7 +62,8 @@ def test_closing_fails_with_the_gaps_and_succeeds_without(
     monkeypatch.setattr(operators, "remove_forensic_resources", lambda *_: None)
     monkeypatch.setattr(operators, "annotate", lambda *_, **__: None)
     task._sessions = SimpleNamespace(forensic=lambda: None)  # type: ignore[assignment]
-    monkeypatch.setattr(CloseCaseOperator, "settings", None)
+    monkeypatch.setattr(CloseCaseOperator, "settings", SimpleNamespace(retention_days=30))
+    monkeypatch.setattr(operators.EvidenceHolding, "of", lambda _: Keeping())
     if words is None:
         assert run(task, recorder, monkeypatch) == "CLOSED"
     else:

@@ -155,6 +155,23 @@ def test_a_compliance_lock_cannot_be_removed(network: Network) -> None:
         network.ec2.lock_snapshot(SnapshotId=snapshot, LockMode="governance", LockDuration=9)
 
 
+def test_a_cooling_off_period_is_for_a_first_lock_in_compliance_mode(network: Network) -> None:
+    """EC2 API reference, LockSnapshot, CoolOffPeriod: 1 to 72 hours, omitted in governance mode and in extensions."""
+    snapshot = taken(network)
+    with refused("InvalidParameterCombination"):
+        network.ec2.lock_snapshot(SnapshotId=snapshot, LockMode="governance", LockDuration=3, CoolOffPeriod=1)
+    with refused("InvalidParameterValue"):
+        network.ec2.lock_snapshot(SnapshotId=snapshot, LockMode="compliance", LockDuration=3, CoolOffPeriod=73)
+    first = network.ec2.lock_snapshot(SnapshotId=snapshot, LockMode="compliance", LockDuration=9, CoolOffPeriod=72)
+    assert first["LockState"] == "compliance-cooloff" and first["CoolOffPeriodExpiresOn"] < first["LockExpiresOn"]
+    network.ec2.unlock_snapshot(SnapshotId=snapshot)
+    network.ec2.lock_snapshot(SnapshotId=snapshot, LockMode="compliance", LockDuration=3)
+    with refused("InvalidParameterCombination"):
+        network.ec2.lock_snapshot(SnapshotId=snapshot, LockMode="compliance", LockDuration=9, CoolOffPeriod=1)
+    longer = network.ec2.lock_snapshot(SnapshotId=snapshot, LockMode="compliance", LockDuration=9)
+    assert longer["LockState"] == "compliance" and longer["LockDuration"] == 9
+
+
 def test_a_pending_snapshot_is_not_copied(lab: Lab, network: Network) -> None:
     with lab.config(snapshot_seconds=3600):
         snapshot = taken(network)

@@ -70,6 +70,21 @@ def test_retention_is_read_and_never_shortened(s3, bucket: str) -> None:
         s3.delete_object(Bucket=bucket, Key="k", VersionId=version)
 
 
+def test_a_governance_lock_is_extended_and_not_shortened_without_the_bypass(s3, bucket: str) -> None:
+    """Amazon S3 user guide, "Object Lock considerations": shortening takes s3:BypassGovernanceRetention."""
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x", ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=until)
+    for retention in (
+        {"Mode": "GOVERNANCE", "RetainUntilDate": until - timedelta(days=1)},
+        {"Mode": "COMPLIANCE", "RetainUntilDate": until + timedelta(days=1)},
+    ):
+        with refused("AccessDenied"):
+            s3.put_object_retention(Bucket=bucket, Key="k", Retention=retention)
+    longer = {"Mode": "GOVERNANCE", "RetainUntilDate": until + timedelta(days=1)}
+    s3.put_object_retention(Bucket=bucket, Key="k", Retention=longer)
+    assert s3.get_object_retention(Bucket=bucket, Key="k")["Retention"]["RetainUntilDate"] == until + timedelta(days=1)
+
+
 def test_an_object_without_retention(s3, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     with refused("NoSuchObjectLockConfiguration"):
