@@ -27,7 +27,7 @@ LIST_FORMS = {
     "TargetIds": r"ou-[0-9a-z]{4,32}-[a-z0-9]{8,32}|r-[0-9a-z]{4,32}|\d{12}",
 }
 # Roles that have to be in the forensic account.
-FORENSIC_ROLES = ("KeyAdministratorArn", "ReleaseRoleArn", "DocumentSignerRoleArn")
+FORENSIC_ROLES = ("KeyAdministratorArn", "ReleaseRoleArn", "DocumentSignerRoleArn", "RemovalRoleArn")
 
 
 def validate(config: Configuration) -> None:

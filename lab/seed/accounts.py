@@ -127,7 +127,7 @@ def forensic_account(account: Account, *, external_id: str) -> dict[str, Any]:
         made |= step(account)
     made |= _evidence_buckets(account, key=made["evidence_key_arn"])
     made |= _bus(account, queue=made["queue_arn"], dead=made["target_dead_letter_queue_arn"])
-    phase_roles(account, phases=("custodian", "reader", "analyse"), external_id=external_id)
+    phase_roles(account, phases=("custodian", "holds", "reader", "analyse"), external_id=external_id)
     made |= _instance_profile(account)
     made["documents"] = documents(account)
     return made

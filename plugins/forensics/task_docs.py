@@ -158,6 +158,16 @@ TASKS: Final[dict[str, str]] = {
         "Red is an alarm: treat the evidence as damaged and find out in CloudTrail who wrote. "
         "Do not clear it before an examiner has looked; clearing repeats the audit and changes no evidence."
     ),
+    "plan_hold_lift": (
+        "Lists the objects of a closed case that have a legal hold and asks a second person under **Browse → Required Actions**. "
+        "Without an answer, or with a refusal, the holds stay. "
+        "Clearing lists and asks again."
+    ),
+    "lift_holds": (
+        "Lifts the approved legal holds and records both people in the custody ledger; the objects' retention stays. "
+        "When it fails, the log names the objects that are still held and AWS's reason. "
+        "Clearing continues with those; if new objects are held since the approval, start the DAG again."
+    ),
     "list_due_cases": (
         "Lists the cases whose retention has to be seen to: open ones whose locks end too early, closed ones whose retention does not yet "
         "count from the closing. When it fails, the case store could not be read. "

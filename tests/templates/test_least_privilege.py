@@ -24,7 +24,7 @@ NAMES = {
 ROLES = {
     "triage": ("member-roles", "Triage", MEMBER), "acquire": ("member-roles", "Acquire", MEMBER),
     "contain": ("member-containment", "Contain", MEMBER), "release": ("member-containment", "Release", MEMBER),
-    "custodian": ("roles-forensic", "Custodian", FORENSIC), "analyse": ("roles-forensic", "Analyse", FORENSIC),
+    "custodian": ("roles-forensic", "Custodian", FORENSIC), "holds": ("roles-forensic", "Holds", FORENSIC), "analyse": ("roles-forensic", "Analyse", FORENSIC),
     "execution": ("execution-role", "Execution", FORENSIC),
 }  # fmt: skip
 
@@ -114,6 +114,83 @@ def test_custodian_writes_its_own_case_and_deletes_nothing() -> None:
         "ec2:DescribeInstances",
     ):
         assert not may("custodian", action, f"{BUCKET}/cases/{CASE}/x")
+
+
+def test_the_role_for_holds_lifts_holds_of_its_case_and_does_nothing_else() -> None:
+    off, on = {"s3__object-lock-legal-hold": "OFF"}, {"s3__object-lock-legal-hold": "ON"}
+    assert may("holds", "s3:PutObjectLegalHold", f"{BUCKET}/cases/{CASE}/x", **off)
+    assert not may("holds", "s3:PutObjectLegalHold", f"{BUCKET}/cases/{OTHER}/x", **off)
+    assert not may("holds", "s3:PutObjectLegalHold", f"{BUCKET}/cases/{CASE}/x", **on)
+    for action in (
+        "s3:GetObject",
+        "s3:PutObject",
+        "s3:PutObjectRetention",
+        "s3:DeleteObjectVersion",
+        "s3:BypassGovernanceRetention",
+    ):
+        assert not may("holds", action, f"{BUCKET}/cases/{CASE}/x")
+
+
+@pytest.mark.parametrize("removal", ["", f"arn:aws:iam::{FORENSIC}:role/Removal"], ids=["in use", "being removed"])
+@pytest.mark.parametrize(
+    ("template", "policy"),
+    [
+        ("evidence-store", "EvidenceBucketPolicy"),
+        ("evidence-store", "AccessLogBucketPolicy"),
+        ("ledger-archive", "ArchiveBucketPolicy"),
+    ],
+)
+def test_versions_are_deleted_by_the_role_of_a_removal_alone(template: str, policy: str, removal: str) -> None:
+    for role in ("Removal", "Admin", "forensics-custodian", "forensics-holds", "forensics-execution"):
+        arn_of_role = f"arn:aws:iam::{FORENSIC}:role/{role}"
+        may_delete = not denied(template, policy, arn_of_role, "s3:DeleteObjectVersion", removal=removal)
+        assert may_delete is (arn_of_role == removal), role
+        for action in ("s3:DeleteObject", "s3:BypassGovernanceRetention"):
+            if (policy, action) != ("AccessLogBucketPolicy", "s3:BypassGovernanceRetention"):
+                assert denied(template, policy, arn_of_role, action, removal=removal), f"{role} {action}"
+
+
+@pytest.mark.parametrize(
+    ("role", "status", "expected"),
+    [
+        ("forensics-custodian", "ON", True),
+        ("forensics-custodian", "OFF", False),
+        ("forensics-holds", "OFF", True),
+        ("Admin", "ON", False),
+        ("Admin", "OFF", False),
+    ],
+)
+def test_a_hold_is_put_on_by_the_custodian_and_lifted_by_one_role(role: str, status: str, expected: bool) -> None:
+    """Service authorization reference, Amazon S3: PutObjectLegalHold knows the condition key s3:object-lock-legal-hold."""
+    arn_of_role = f"arn:aws:iam::{FORENSIC}:role/{role}"
+    refused = denied(
+        "evidence-store",
+        "EvidenceBucketPolicy",
+        arn_of_role,
+        "s3:PutObjectLegalHold",
+        **{"s3:object-lock-legal-hold": status},
+    )
+    assert refused is not expected
+
+
+def denied(template: str, policy: str, role: str, action: str, *, removal: str = "", **context: str) -> bool:
+    """Whether a bucket's policy denies it to a role of the forensic account."""
+    body = templates.committed()[template]
+    unknown = {name: f"arn:none:{name}" for name in body["Parameters"] if name not in NAMES}
+    resolver = Resolver(
+        names={**NAMES, **unknown, "RemovalRoleArn": removal, "AWS::AccountId": FORENSIC}, conditions={"Removal": bool(removal)},
+        ref=lambda name: name, attribute=lambda name, attribute: f"arn:aws:s3:::{name}",
+    )  # fmt: skip
+    document = resolver.value(body["Resources"][policy]["Properties"]["PolicyDocument"])
+    bucket = policy.removesuffix("Policy")
+    keys = {
+        "aws:PrincipalArn": role, "aws:PrincipalOrgID": ORGANIZATION, "aws:PrincipalIsAWSService": "false",
+        "aws:SecureTransport": "true", "s3:TlsVersion": "1.3", "aws:PrincipalAccount": FORENSIC, **context,
+    }  # fmt: skip
+    answer = decide(
+        {policy: document}, Request(action, f"arn:aws:s3:::{bucket}/cases/{CASE}/x", keys), principals=[role]
+    )
+    return answer.by.startswith("explicit deny")
 
 
 def test_acquire_role_shares_with_the_forensic_account_only_and_snapshots_under_its_case_only() -> None:

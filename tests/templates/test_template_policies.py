@@ -174,7 +174,15 @@ def test_evidence_bucket_is_locked_and_closed() -> None:
     rules = [r for r in rules if r.get("Prefix") != "cases/fc-preflight/"]
     assert not [r for r in rules if any(key.startswith(("Expiration", "NoncurrentVersion")) for key in r)]
     denied = {s["Sid"]: s for s in store["EvidenceBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]}
-    assert {"TlsOnly", "Tls12", "OnlyTheCustodianWrites", "OnlyUnderTheEvidenceKey", "NobodyDeletes"} <= set(denied)
+    assert {
+        "TlsOnly",
+        "Tls12",
+        "OnlyTheCustodianWrites",
+        "OnlyUnderTheEvidenceKey",
+        "NobodyDeletes",
+        "OnlyTheRoleForHoldsLiftsThem",
+        "OnlyARemovalDeletesVersions",
+    } <= set(denied)
     assert {s["Effect"] for s in denied.values()} == {"Deny"}
 
 

@@ -31,6 +31,7 @@ class Asked:
     headers: dict[str, str]
     path: str
     method: str
+    body: bytes = b""
 
     def arn(self, service: str, resource: str, *, region: bool = True) -> str:
         """An ARN in the caller's account."""
@@ -55,6 +56,8 @@ def asked(call: Any, environ: dict[str, Any], body: bytes) -> Asked:
         headers={k[5:].replace("_", "-").lower(): v for k, v in environ.items() if k.startswith("HTTP_")},
         path=unquote(environ.get("PATH_INFO", "/")),
         method=environ.get("REQUEST_METHOD", "GET"),
+        # the one request whose body an authorization is about
+        body=body if call.action == "PutObjectLegalHold" else b"",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +37,15 @@ def _buckets(account: str) -> Iterator[Any]:
         yield backend.buckets
 
 
+def _hold(given: Any) -> dict[str, Any]:
+    """``s3:object-lock-legal-hold`` of a request (service authorization reference, Amazon S3: PutObject, PutObjectLegalHold)."""
+    if given.action == "PutObjectLegalHold":
+        found = re.search(rb"<Status>\s*(ON|OFF)\s*</Status>", given.body)
+        return {"s3:object-lock-legal-hold": found[1].decode()} if found else {}
+    status = given.headers.get("x-amz-object-lock-legal-hold")
+    return {"s3:object-lock-legal-hold": status} if status else {}
+
+
 def policy_of(account: str, bucket: str) -> str | None:
     """The bucket's policy."""
     for buckets in _buckets(account):
@@ -58,12 +68,12 @@ def authorizations(given: Any) -> Iterator[Request]:
         return
     resource = f"arn:aws:s3:::{bucket}/{key}"
     sse = "x-amz-server-side-encryption-aws-kms-key-id"
-    yield Request(f"s3:{action}", resource, {f"s3:{sse}": given.headers[sse]} if sse in given.headers else {})
+    yield Request(f"s3:{action}", resource, {f"s3:{sse}": given.headers[sse]} if sse in given.headers else _hold(given))
     if given.action in _WRITES:
         if "x-amz-object-lock-mode" in given.headers:
             yield Request("s3:PutObjectRetention", resource)
         if "x-amz-object-lock-legal-hold" in given.headers:
-            yield Request("s3:PutObjectLegalHold", resource)
+            yield Request("s3:PutObjectLegalHold", resource, _hold(given))
     for kms in _key_of(given, bucket):
         if given.action in _WRITES:
             yield keys.request("kms:GenerateDataKey", kms, via=f"s3.{given.region}")

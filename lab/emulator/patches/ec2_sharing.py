@@ -122,7 +122,7 @@ def _check_cool_off(hours: int, *, mode: str, before: Any) -> None:
 
 def _lock_now(snapshot: Any) -> Any:
     """The lock as it is at this moment: a cooling-off period ends, a lock expires."""
-    lock, now = snapshot.lock, datetime.now(UTC)
+    lock, now = snapshot.lock, datetime.now(UTC) + timedelta(seconds=state.ahead())
     if not lock:
         return None
     if lock["LockState"] == "compliance-cooloff" and lock["CoolOffPeriodExpiresOn"] <= now:

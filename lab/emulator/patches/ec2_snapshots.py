@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.core.responses import ActionResult
@@ -327,7 +327,7 @@ def _delete(original: Callable[..., Any]) -> Callable[..., Any]:
         snapshot = self.snapshots.get(snapshot_id)
         if snapshot is None:
             raise EC2ClientError("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
-        if snapshot.lock and snapshot.lock["LockExpiresOn"] > datetime.now(UTC):
+        if snapshot.lock and snapshot.lock["LockExpiresOn"] > datetime.now(UTC) + timedelta(seconds=state.ahead()):
             raise EC2ClientError(
                 "SnapshotLocked",
                 f"The snapshot {snapshot_id} is locked and cannot be deleted until its lock ends",

@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl, quote
 
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.exceptions import S3ClientError
-from moto.s3.models import FakeBucket, S3Backend
+from moto.s3.models import FakeBucket, FakeKey, S3Backend
 from moto.s3.responses import S3Response
 
-from lab.emulator.patches import accounts
+from lab.emulator.patches import accounts, state
 from lab.emulator.patches.patching import replace
 
 _LOCKED_MESSAGE = "Access Denied because object protected by object lock."
@@ -66,6 +66,18 @@ def _get_key(original: Callable[..., Any]) -> Callable[..., Any]:
         )
 
     return _key_response_get
+
+
+def _is_locked(_original: Callable[..., Any]) -> Callable[..., Any]:
+    def is_locked(self: Any, governance_bypass: bool) -> bool:
+        """By the lab's clock, so that a retention can end in a test."""
+        if self.lock_legal_status == "ON":
+            return True
+        if not self.lock_mode or (self.lock_mode == "GOVERNANCE" and governance_bypass):
+            return False
+        return _time(self.lock_until) > datetime.now(UTC) + timedelta(seconds=state.ahead())
+
+    return is_locked
 
 
 def _put_retention(original: Callable[..., None]) -> Callable[..., None]:
@@ -228,4 +240,5 @@ def apply() -> None:
     replace(S3Response, "_key_response_post", _post_key)
     replace(S3Response, "_get_checksum", _checksum)
     replace(S3Backend, "complete_multipart_upload", _complete)
+    replace(FakeKey, "is_locked", _is_locked)
     replace(S3Backend, "put_object_retention", _put_retention)

@@ -193,6 +193,11 @@ def monotonic() -> float:
     return time.monotonic() + _advanced
 
 
+def ahead() -> float:
+    """Seconds by which the lab's clock is ahead of the machine's."""
+    return _advanced
+
+
 def advance(seconds: float) -> None:
     """Put the lab's clock forward, so that what takes time is further on. Raises ConfigError for a negative number."""
     global _advanced

@@ -137,6 +137,7 @@ class HoldLift(Model):
 
     digest: str
     objects: int
+    versions: tuple[str, ...] = ()
     requester: str
     reason: str
     at: Utc
