@@ -21,7 +21,7 @@ from forensics.task_docs import TASKS
 
 with DAG(
     dag_id="evidence_hold_lift",
-    dag_display_name="Lift legal holds",
+    dag_display_name="Evidence hold lift",
     description="Lift the legal holds of one closed case, with approval",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),

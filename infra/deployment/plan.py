@@ -125,7 +125,9 @@ def _upload(config: Configuration) -> Step:
 
 
 def _everywhere(entry: Mapping[str, Any], config: Configuration, sources: dict[str, Source]) -> list[Step]:
-    regions = config.member_regions if entry.get("regions") == "all" else (config.region,)
+    regions = {"all": config.member_regions, "others": other_regions(config)}.get(
+        str(entry.get("regions")), (config.region,)
+    )
     return [
         Step(
             account=entry["account"],
@@ -138,6 +140,15 @@ def _everywhere(entry: Mapping[str, Any], config: Configuration, sources: dict[s
         for account_id in config.account_ids(entry["account"])
         for region in regions
     ]
+
+
+def other_regions(config: Configuration) -> tuple[str, ...]:
+    """The Regions besides the home Region that targets are in, or that disks are copied from: each has an evidence key of its own."""
+    listed = config.parameters.get("MemberRegions") or []
+    named = listed if isinstance(listed, list) else str(listed).split(",")
+    across = str(config.settings.get("cross_region_from") or "").split(",")
+    found = [str(r).strip() for r in (*config.member_regions, *named, *across)]
+    return tuple(dict.fromkeys(r for r in found if r not in {"", "*", config.region}))
 
 
 def _source(

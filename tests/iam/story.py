@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import TaskAwaitingInput, TaskDeferred
 
 from forensics.aws.hook import ForensicsHook
 from forensics.case.audit_operators import AuditCaseOperator
+from forensics.case.retention_operators import KeepEvidenceOperator
 from forensics.containment.operators import IsolateTargetOperator, PlanContainmentOperator
 from forensics.containment.release_operators import RELEASE, ReleaseTargetOperator
 from forensics.disk.copy_operators import CopySnapshotsOperator
@@ -31,6 +32,7 @@ from forensics.investigation.reaper_operators import ReapOrphansOperator
 from forensics.models.case import CaseStatus
 from forensics.models.plan import Order
 from forensics.report.bundle_operators import ExportCaseOperator
+from forensics.report.hold_operators import LIFT, LiftHoldsOperator, PlanHoldLiftOperator
 from forensics.web.reader import StoreReader
 from lab.accounts import REGION, SECURITY_ACCOUNT
 from lab.progress import wait_until
@@ -308,6 +310,21 @@ class Story:
 
         return plan
 
+    def _plan_hold_lift(self, name: str) -> Callable[[], None]:
+        def plan() -> None:
+            step = PlanHoldLiftOperator(
+                task_id="plan_hold_lift", case_id=self.cases[name], reason="the matter is over", requester="alice"
+            )
+            try:
+                step.execute(context(step))
+            except TaskDeferred:
+                step.execute_complete(context(step), answer(LIFT))
+                return
+            msg = "lifting the holds did not ask for approval"
+            raise StepFailed(msg)
+
+        return plan
+
     # ------------------------------------------------------------------ what goes on beside cases
     def _upkeep(self) -> Iterator[Step]:
         yield Step("finding_intake.instance_of_a_resource", self._resolve)
@@ -315,6 +332,9 @@ class Story:
         yield Step("finding_intake.quarantine", self._quarantine)
         yield Step("finding_redrive.redrive_findings", self._redrive, renew=self._dead_letter)
         yield Step("evidence_audit.audit_case", self._on("finding", "audit_case", AuditCaseOperator))
+        yield Step("evidence_retention.keep_evidence", self._on("finding", "keep_evidence", KeepEvidenceOperator))
+        yield Step("evidence_hold_lift.plan_hold_lift", self._plan_hold_lift("finding"))
+        yield Step("evidence_hold_lift.lift_holds", self._on("finding", "lift_holds", LiftHoldsOperator))
         yield Step("case_export.export_case", self._on("finding", "export_case", ExportCaseOperator))
         yield Step("orphan_reaper.reap_orphans", self._reap, self._orphan)
         # last: the lab's machines start from the AMI that it was seeded with

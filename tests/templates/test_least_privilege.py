@@ -24,7 +24,7 @@ NAMES = {
 ROLES = {
     "triage": ("member-roles", "Triage", MEMBER), "acquire": ("member-roles", "Acquire", MEMBER),
     "contain": ("member-containment", "Contain", MEMBER), "release": ("member-containment", "Release", MEMBER),
-    "custodian": ("roles-forensic", "Custodian", FORENSIC), "holds": ("roles-forensic", "Holds", FORENSIC), "analyse": ("roles-forensic", "Analyse", FORENSIC),
+    "custodian": ("roles-forensic", "Custodian", FORENSIC), "holds": ("hold-role", "Holds", FORENSIC), "analyse": ("roles-forensic", "Analyse", FORENSIC),
     "execution": ("execution-role", "Execution", FORENSIC),
 }  # fmt: skip
 

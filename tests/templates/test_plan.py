@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from forensics.settings import Settings
 from infra.deployment import configuration, plan, templates
 
 EXAMPLE = templates.ROOT / "infra" / "deployment.example.yaml"
@@ -34,6 +35,7 @@ def test_every_template_is_deployed_by_somebody(config: configuration.Configurat
         config, drop="AmiId", OrganizationalUnitIds=["ou-ab12-cdef3456"], MemberRegions=["eu-central-1"], TargetIds=["r-ab12"],
         BuildSubnetId="subnet-0123456789abcdef0", BuildSecurityGroupId="sg-0123456789abcdef0",
     )  # fmt: skip
+    everything = replace(everything, member_regions=("eu-central-1", "us-east-1"))
     deployed = {s.template for c in (config, everything) for s in plan.steps(c)}
     assert deployed - {""} == set(templates.committed())
 
@@ -67,6 +69,30 @@ def test_member_regions_get_regional_stacks_and_roles_once(config: configuration
         "member-region": ["eu-central-1", "us-east-1"],
         "documents-acquire": ["eu-central-1", "us-east-1"],
     }
+
+
+@pytest.mark.parametrize(
+    ("member_regions", "parameters", "settings", "expected"),
+    [
+        (("eu-central-1",), {}, {}, []),
+        (("eu-central-1", "us-east-1"), {}, {}, ["us-east-1"]),
+        (("eu-central-1",), {"MemberRegions": ["eu-west-1", "eu-central-1"]}, {}, ["eu-west-1"]),
+        (("us-east-1",), {"MemberRegions": "us-east-1,us-west-2"}, {}, ["us-east-1", "us-west-2"]),
+        (("eu-central-1",), {}, {"cross_region_from": "eu-west-3, eu-central-1"}, ["eu-west-3"]),
+        (("eu-central-1",), {}, {"cross_region_from": "*"}, []),
+    ],
+)
+def test_every_other_region_has_an_evidence_key_and_its_alias(
+    config: configuration.Configuration,
+    member_regions: tuple[str, ...],
+    parameters: dict[str, Any],
+    settings: dict[str, str],
+    expected: list[str],
+) -> None:
+    steps = plan.steps(replace(changed(config, **parameters), member_regions=member_regions, settings=settings))
+    assert [s.region for s in steps if s.template == "regional-key"] == expected
+    resources = templates.committed()["regional-key"]["Resources"]
+    assert resources["EvidenceAlias"]["Properties"]["AliasName"] == Settings.model_fields["evidence_key_alias"].default
 
 
 def test_missing_value_is_named_with_stack_and_meaning(config: configuration.Configuration) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from forensics.triage.policy import packaged
 from infra.deployment import sign, templates
-from lab.emulator.cloudformation.intrinsics import Resolver
+from infra.deployment.intrinsics import Resolver
 from lab.emulator.iam.policy import Request, decide
 from tests.unit.signing import ARN, SigningKms, signing_key
 
