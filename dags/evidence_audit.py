@@ -1,11 +1,12 @@
 """Audit of all stored evidence, daily and on request.
 
-For every case: each object is read and hashed again and compared with the custody ledger; the ledger's chain and the
-signatures of its heads are checked; Object Lock, legal hold and snapshot locks are read from AWS and must be as
-recorded. One task for each case.
+For every case the ledger's chain, the signatures of its heads, the objects' versions and the snapshots with their locks are
+checked; objects are read and hashed again, with their Object Lock and legal hold, within a budget (`audit_gib`,
+`audit_requests`): new ones at once, each at least once in `audit_every_days`, and a sample of the rest. One task for each
+case; the page **Evidence audit** shows what was read, what is due and how far the evidence is covered.
 
 **Triage notes**: a red task is an alarm and is not retried: it names each part that differs, and the same was sent by SNS.
-Do not clear it before an examiner has looked (CloudTrail says who wrote). A case id as parameter audits that case only.
+Do not clear it before an examiner has looked (CloudTrail says who wrote). A case id as parameter reads that case only, as a whole.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param
 
-from forensics.case.audit_operators import AuditCaseOperator, ListCasesOperator
+from forensics.case.audit_operators import AuditCaseOperator, ListCasesOperator, SummarizeAuditOperator
 from forensics.task_docs import TASKS
 
 with DAG(
@@ -39,6 +40,8 @@ with DAG(
     default_args={"owner": "forensics", "retries": 3, "retry_delay": timedelta(minutes=1)},
 ):
     cases = ListCasesOperator(task_id="list_cases", case_id="{{ params.case_id or '' }}", doc_md=TASKS["list_cases"])
-    AuditCaseOperator.partial(task_id="audit_case", doc_md=TASKS["audit_case"], max_active_tis_per_dagrun=4).expand(
-        case_id=cases.output
-    )
+    audited = AuditCaseOperator.partial(
+        task_id="audit_case", doc_md=TASKS["audit_case"], max_active_tis_per_dagrun=4
+    ).expand(case_id=cases.output)
+    # a teardown: it runs whatever became of the cases, and the run is as red as they are
+    audited >> SummarizeAuditOperator(task_id="summarize_audit", doc_md=TASKS["summarize_audit"]).as_teardown()

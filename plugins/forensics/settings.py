@@ -99,6 +99,16 @@ class Settings(BaseModel):
     snapshot_cool_off_hours: int = Field(
         default=0, ge=0, le=72, description="COMPLIANCE: hours in which a snapshot's lock can still be undone; 0: none"
     )
+    audit_every_days: int = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        description="each evidence object is read and hashed again at least once in so many days",
+    )
+    audit_gib: int = Field(default=200, ge=1, le=1_000_000, description="GiB of evidence that one audit run may read")
+    audit_requests: int = Field(
+        default=20_000, ge=100, le=100_000_000, description="requests that one audit run may make"
+    )
     isolate_from_severity: str = Field(
         default="",
         pattern="^(LOW|MEDIUM|HIGH|CRITICAL)?$",

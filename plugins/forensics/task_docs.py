@@ -149,14 +149,19 @@ TASKS: Final[dict[str, str]] = {
         "Clearing continues from there; if the target has changed since the approval, start the DAG again."
     ),
     "list_cases": (
-        "Lists the cases to audit: all of them, or the one that the parameter names. "
-        "When it fails, the case store could not be read. "
-        "Clearing is safe: it only reads."
+        "Lists the cases to audit and decides what is read of each within the day's budget, or takes the one that the parameter names. "
+        "When it fails, the case store or the evidence bucket could not be read. "
+        "Clearing is safe: it decides again."
     ),
     "audit_case": (
-        "Reads and hashes all stored evidence of one case again, and checks ledger, signatures and locks. "
+        "Checks ledger, signatures, versions and snapshots of one case, and reads and hashes the objects whose turn it is. "
         "Red is an alarm: treat the evidence as damaged and find out in CloudTrail who wrote. "
         "Do not clear it before an examiner has looked; clearing repeats the audit and changes no evidence."
+    ),
+    "summarize_audit": (
+        "Sums up what the run read and what is due, for the page on the audit. "
+        "When it fails, the case store could not be read or written; the cases' own results are there. "
+        "Clearing is safe: it counts again."
     ),
     "plan_hold_lift": (
         "Lists the objects of a closed case that have a legal hold and asks a second person under **Browse → Required Actions**. "

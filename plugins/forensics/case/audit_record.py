@@ -5,10 +5,13 @@ from __future__ import annotations
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.case.recorder import CaseRecorder
+from forensics.custody.audit import CaseAudit
+from forensics.custody.audit_plan import AuditState, candidate, coverage, day_of
 from forensics.custody.audit_rules import AuditReport
 from forensics.errors import AuditError, ForensicsError
 from forensics.models.case import Case, TimelineKind
 from forensics.models.custody import CustodyAction
+from forensics.settings import Settings
 
 _PAGE = 100
 
@@ -24,9 +27,24 @@ def list_cases(store: CaseStore) -> list[Case]:
             return found
 
 
-def list_case_ids(store: CaseStore) -> list[str]:
-    """The ids of all cases, newest first."""
-    return [case.case_id for case in list_cases(store)]
+def remember(
+    recorder: CaseRecorder, audit: CaseAudit, report: AuditReport, *, run_id: str, settings: Settings
+) -> AuditReport:
+    """Note which versions were read and found as recorded; returns the report with the case's coverage.
+
+    What differs is not noted: it stays due, and every run reads it again until somebody has looked.
+    """
+    state = recorder.get(case_keys.AUDIT_STATE, AuditState) or AuditState()
+    wrong, today = {d.part for d in report.differences}, day_of(report.at)
+    read = {m: day for m, day in state.read.items() if m in audit.versions}
+    read |= {m: today for m in audit.read if audit.versions[m].uri not in wrong}
+    recorder.put(case_keys.AUDIT_STATE, AuditState(read=read))
+    found = [
+        candidate(recorder.case_id, m, size_bytes=v.size_bytes, written_at=v.written_at, read=read)
+        for m, v in audit.versions.items()
+    ]
+    seen = coverage(found, today=today, every_days=settings.audit_every_days)
+    return report.model_copy(update={"run_id": run_id, "coverage": seen})
 
 
 def record_audit(recorder: CaseRecorder, report: AuditReport) -> None:

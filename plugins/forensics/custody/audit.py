@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
@@ -18,6 +18,7 @@ from forensics.custody.audit_rules import (  # fmt: skip
     snapshot_differences,
 )
 from forensics.custody.chain import stored_form
+from forensics.custody.hold_lift import mark
 from forensics.custody.holding import snapshots_of
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import CustodyError
@@ -27,7 +28,11 @@ from forensics.naming import case_prefix
 
 
 class CaseAudit:
-    """One audit; every difference is collected, none ends it early. ``progress`` gets what is being read."""
+    """One audit; every difference is collected, none ends it early. ``progress`` gets what is being read.
+
+    ``only``: marks of the versions that are read and hashed (:mod:`forensics.custody.audit_plan`); without it all are. Ledger,
+    signatures, what is gone, hidden or written over, and snapshots are always checked.
+    """
 
     def __init__(
         self,
@@ -38,6 +43,7 @@ class CaseAudit:
         accounts: Callable[[str, str], EbsGateway],
         legal_hold: bool,
         retention: Retention | None = None,
+        only: Collection[str] | None = None,
         progress: Callable[[str], None],
     ) -> None:
         self._case_id = case_id
@@ -45,6 +51,10 @@ class CaseAudit:
         self._archive = archive
         self._accounts = accounts
         self._legal_hold = legal_hold
+        self._only = only
+        # by mark: what there is, and what of it was read
+        self.versions: dict[str, StoredVersion] = {}
+        self.read: set[str] = set()
         self._kept_until = (
             retention.until if retention and retention.basis == "closed" and not retention.failures else None
         )
@@ -71,6 +81,9 @@ class CaseAudit:
             objects=len(objects),
             size_bytes=sum(o.size_bytes for o in objects),
             snapshots=len(snapshots),
+            read=sum(o.read for o in objects),
+            read_bytes=sum(o.size_bytes for o in objects if o.read),
+            requests=2 * (1 + len(objects) // 1000) + 2 * sum(o.read for o in objects) + 3 * len(snapshots),
             differences=tuple(self._wrong),
         )
 
@@ -91,19 +104,30 @@ class CaseAudit:
         found = []
         for number, (key, versions) in enumerate(by_key.items(), start=1):
             first = versions[0]
+            self.versions[mark(first)] = first
+            known = AuditedObject(
+                uri=first.uri,
+                key=key,
+                versions=len(versions),
+                size_bytes=first.size_bytes,
+                hidden=key in hidden,
+                read=False,
+            )
+            if self._only is not None and mark(first) not in self._only:
+                found.append(known)
+                continue
             self._progress(f"object {number} of {len(by_key)}: {first.uri}, {first.size_bytes} bytes")
+            self.read.add(mark(first))
             lock = self._archive.lock(first)
             found.append(
-                AuditedObject(
-                    uri=first.uri,
-                    key=key,
-                    versions=len(versions),
-                    sha256=self._archive.sha256(first),
-                    size_bytes=first.size_bytes,
-                    mode=lock.mode,
-                    until=lock.until,
-                    legal_hold=lock.legal_hold,
-                    hidden=key in hidden,
+                known.model_copy(
+                    update={
+                        "sha256": self._archive.sha256(first),
+                        "mode": lock.mode,
+                        "until": lock.until,
+                        "legal_hold": lock.legal_hold,
+                        "read": True,
+                    }
                 )
             )
         return found

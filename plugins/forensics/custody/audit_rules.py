@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from forensics.custody import signatures
+from forensics.custody.audit_plan import Coverage
 from forensics.custody.chain import stated_digests
 from forensics.models.base import Model, Utc
 from forensics.models.custody import AuditedSnapshot, SignedHead, SigningKey
@@ -24,17 +25,18 @@ class Difference(Model):
 
 
 class AuditedObject(Model):
-    """One object of the evidence store as S3 shows it now."""
+    """One object of the evidence store as S3 shows it now; when it was not ``read``, its digest and lock are not known."""
 
     uri: str
     key: str
     versions: int
-    sha256: str
     size_bytes: int
-    mode: str | None
-    until: Utc | None
-    legal_hold: bool
+    sha256: str = ""
+    mode: str | None = None
+    until: Utc | None = None
+    legal_hold: bool = False
     hidden: bool = False
+    read: bool = True
 
 
 class AuditReport(Model):
@@ -48,6 +50,11 @@ class AuditReport(Model):
     size_bytes: int
     snapshots: int
     differences: tuple[Difference, ...] = ()
+    run_id: str = ""
+    read: int = 0
+    read_bytes: int = 0
+    requests: int = 0
+    coverage: Coverage = Coverage()
 
 
 def object_differences(
@@ -78,20 +85,20 @@ def object_differences(
 
 def _object(item: AuditedObject, stated: dict[str, tuple[str, str]], *, hold: bool) -> list[str]:
     wrong = []
-    if item.uri in stated and stated[item.uri][0] != item.sha256:
+    if item.read and item.uri in stated and stated[item.uri][0] != item.sha256:
         sha256, seq = stated[item.uri]
         wrong.append(f"has SHA-256 {item.sha256}; ledger event {seq} says {sha256}")
     if item.versions > 1:
         wrong.append(f"has {item.versions} versions: somebody wrote over evidence (the first version is still there)")
     if item.hidden:
         wrong.append("is hidden by a delete marker: somebody deleted evidence (its version is still there)")
-    if hold and not item.legal_hold:
+    if item.read and hold and not item.legal_hold:
         wrong.append("has no legal hold: it was removed, or the object was stored without one")
     return wrong
 
 
 def _lock(item: AuditedObject, *, now: datetime, kept_until: datetime | None) -> list[str]:
-    if kept_until is not None and kept_until <= now:
+    if not item.read or (kept_until is not None and kept_until <= now):
         return []
     if item.mode not in {"GOVERNANCE", "COMPLIANCE"} or item.until is None or item.until <= now:
         return [f"is not locked (mode {item.mode}, until {item.until})"]

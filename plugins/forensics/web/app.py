@@ -21,6 +21,7 @@ from forensics.report.chronology import Moment, merged
 from forensics.report.document import to_json
 from forensics.web.access import Access
 from forensics.web.answers import Problem, install, site_of
+from forensics.web.audit import AuditReader, add_audit
 from forensics.web.intake import IntakeReader, add_intake
 from forensics.web.pages import BoardRow, Site, board_page, board_row
 from forensics.web.reader import CaseReader
@@ -36,13 +37,18 @@ RunId = Annotated[str, Query(min_length=1, max_length=250)]
 
 
 def create_app(
-    reader: CaseReader, *, authorize: Access, airflow_path: str = "", intake: IntakeReader | None = None
+    reader: CaseReader,
+    *,
+    authorize: Access,
+    airflow_path: str = "",
+    intake: IntakeReader | None = None,
+    audit: AuditReader | None = None,
 ) -> FastAPI:
     """Make the app.
 
     ``authorize`` is a FastAPI dependency that raises 401 or 403; every route depends on it.
     ``airflow_path`` is the path of Airflow's own UI, without a closing slash. With ``intake`` there are also the pages on
-    messages that opened no case.
+    messages that opened no case, with ``audit`` the one on the audit of the evidence.
     """
     app = FastAPI(
         title="Forensic cases",
@@ -52,7 +58,7 @@ def create_app(
         dependencies=[Depends(authorize)],
     )
     install(app, airflow=airflow_path)
-    pages = _Pages(reader, airflow=airflow_path, with_intake=intake is not None)
+    pages = _Pages(reader, airflow=airflow_path, with_intake=intake is not None, with_audit=audit is not None)
     routes: list[tuple[str, Callable[..., Response]]] = [
         ("/", pages.board),
         ("/case/{case_id}", pages.case),
@@ -65,6 +71,8 @@ def create_app(
         app.add_api_route(path, endpoint, methods=["GET"], response_model=None)
     if intake is not None:
         add_intake(app, intake, airflow=airflow_path)
+    if audit is not None:
+        add_audit(app, audit, airflow=airflow_path)
     return app
 
 
@@ -96,9 +104,10 @@ def _utc(moment: datetime) -> datetime:
 class _Pages:
     """The routes; plain functions, so that FastAPI runs them in threads while they wait for AWS."""
 
-    def __init__(self, reader: CaseReader, *, airflow: str, with_intake: bool) -> None:
+    def __init__(self, reader: CaseReader, *, airflow: str, with_intake: bool, with_audit: bool = False) -> None:
         self._reader = reader
         self._with_intake = with_intake
+        self._with_audit = with_audit
         self._airflow = airflow
 
     def board(self, request: Request, limit: Limit = 20, cursor: Cursor = None) -> Response:
@@ -112,6 +121,7 @@ class _Pages:
             newest=site.board() if cursor else None,
             refresh=REFRESH_SECONDS,
             intake=site.intake() if self._with_intake else "",
+            audit=site.audit() if self._with_audit else "",
         )
         return HTMLResponse(page)
 

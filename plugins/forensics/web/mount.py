@@ -18,11 +18,16 @@ def build() -> ASGIApp:
     """Make the app with Airflow's sign-in and the case store of the settings."""
     from forensics.web.access import airflow_access
     from forensics.web.app import create_app
+    from forensics.web.audit import StoreAuditReader
     from forensics.web.intake import StoreIntakeReader
     from forensics.web.reader import StoreReader
 
     return create_app(
-        StoreReader(), authorize=airflow_access(), airflow_path=airflow_path(), intake=StoreIntakeReader()
+        StoreReader(),
+        authorize=airflow_access(),
+        airflow_path=airflow_path(),
+        intake=StoreIntakeReader(),
+        audit=StoreAuditReader(),
     )
 
 

@@ -36,6 +36,10 @@ class Site:
         """Address of the page on the intake."""
         return f"{self.root}/intake"
 
+    def audit(self) -> str:
+        """Address of the page on the audit."""
+        return f"{self.root}/audit"
+
     def case(self, case_id: str) -> str:
         """Address of a case's page."""
         return case_page(self.root, case_id)
@@ -99,10 +103,16 @@ def render(template: str, **values: object) -> str:
 
 
 def board_page(
-    rows: Sequence[BoardRow], *, older: str | None, newest: str | None, refresh: int, intake: str = ""
+    rows: Sequence[BoardRow],
+    *,
+    older: str | None,
+    newest: str | None,
+    refresh: int,
+    intake: str = "",
+    audit: str = "",
 ) -> str:
     """The case board; ``older`` and ``newest`` are addresses of other pages, ``refresh`` is in seconds."""
-    return render("board.html.j2", rows=rows, older=older, newest=newest, refresh=refresh, intake=intake)
+    return render("board.html.j2", rows=rows, older=older, newest=newest, refresh=refresh, intake=intake, audit=audit)
 
 
 def message_page(title: str, *, what: str, why: str, next_action: str, links: Sequence[Link] = ()) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from forensics import case_keys
-from forensics.case.audit_record import list_case_ids, record_audit
+from forensics.case.audit_record import list_cases, record_audit, remember
+from forensics.custody.audit_plan import AuditState, day_of
 from forensics.custody.audit_rules import AuditReport, Difference
+from forensics.custody.hold_lift import mark
 from forensics.errors import AuditError, CaseError
 from forensics.models.case import Case
 from forensics.models.custody import CustodyAction
 from tests.unit.builders import CASE_ID, NOW, case
+from tests.unit.custody.archive import ArchiveInMemory
 from tests.unit.recorders import FakeRecorder, StoreInMemory
 
 
@@ -59,4 +64,18 @@ def test_all_cases_are_listed_over_all_pages() -> None:
             name, following = pages[cursor]
             return [case(case_id=f"fc-20261124-{name * 10}")], following
 
-    assert list_case_ids(Store()) == [f"fc-20261124-{name * 10}" for name in "ba"]
+    assert [c.case_id for c in list_cases(Store())] == [f"fc-20261124-{name * 10}" for name in "ba"]
+
+
+def test_what_was_read_is_remembered_and_what_differs_stays_due() -> None:
+    recorder, archive = FakeRecorder(), ArchiveInMemory()
+    good, bad = (archive.put(f"cases/{CASE_ID}/{name}", b"x") for name in ("good", "bad"))
+    marks = {v.uri: mark(v) for v in archive.versions("")}
+    audit = SimpleNamespace(versions={mark(v): v for v in archive.versions("")}, read=set(marks.values()))
+    recorder.put(case_keys.AUDIT_STATE, AuditState(read={"gone": 1, marks[bad]: 5}))
+    found = report().model_copy(update={"differences": (Difference(part=bad, what="changed"),)})
+    settings = SimpleNamespace(audit_every_days=90)
+    kept = remember(recorder, audit, found, run_id="run-1", settings=settings)  # type: ignore[arg-type]
+    state = recorder.get(case_keys.AUDIT_STATE, AuditState)
+    assert state and state.read == {marks[good]: day_of(NOW), marks[bad]: 5}
+    assert kept.run_id == "run-1" and (kept.coverage.objects, kept.coverage.due) == (2, 1)

@@ -59,7 +59,7 @@ class Case:
         )
         self.store.put_once(CASE_ID, case_keys.LEDGER_HEAD, {"seq": 1, "digest": self.ledger.head(CASE_ID)[1]})
 
-    def audit(self) -> AuditReport:
+    def audit(self, *, only: set[str] | None = None) -> AuditReport:
         """Audit it now."""
 
         def account(name: str, region: str) -> Any:
@@ -68,7 +68,7 @@ class Case:
 
         return CaseAudit(
             CASE_ID, ledger=self.ledger, archive=self.archive, accounts=account, legal_hold=True,
-            progress=self.progress.append,
+            only=only, progress=self.progress.append,
         ).run([DISK])  # fmt: skip
 
 
@@ -79,6 +79,17 @@ def test_a_case_that_is_as_it_was_has_no_difference() -> None:
     assert (report.events, report.objects, report.size_bytes, report.snapshots, report.heads) == (1, 1, 3, 2, 0)
     assert case.accounts == [("target", ""), ("forensic", "eu-west-1")], "each snapshot is asked for where it lies"
     assert case.progress == [f"object 1 of 1: {case.uri}, 3 bytes", "snapshot snap-1", "snapshot snap-2"]
+
+
+def test_only_what_is_asked_for_is_read_and_everything_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case()
+    key = f"cases/{CASE_ID}/evidence/b"
+    case.archive.put(key, b"changed, and not read today")
+    case.archive.hidden.add(key)
+    monkeypatch.setattr(case.archive, "sha256", lambda version, **_: pytest.fail(f"{version.uri} was read"))
+    report = case.audit(only=set())
+    assert (report.objects, report.read, report.read_bytes) == (2, 0, 0)
+    assert [d.what.split(":")[0] for d in report.differences] == ["is hidden by a delete marker"]
 
 
 def test_all_differences_are_collected() -> None:
