@@ -146,8 +146,12 @@ def _values(config: Configuration) -> Iterator[str]:
             if value is None or str(value).strip() == "" or value == []:
                 yield f"{where}.{name} has no value: give one, or leave the line out for the default"
                 continue
-            for parameter in _declarations(name):
-                problem = _problem(name, value, parameter)
+            known = _declarations(name)
+            # one template may take as a list what another takes as text with commas
+            listed = isinstance(value, list) and any(p["Type"] == "CommaDelimitedList" for p in known)
+            joined = ",".join(map(str, value)) if listed else value
+            for parameter in known:
+                problem = _problem(name, value if parameter["Type"] == "CommaDelimitedList" else joined, parameter)
                 if problem:
                     yield f"{where}.{name}: {problem} ({parameter['Description']})"
                     break

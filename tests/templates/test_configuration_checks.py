@@ -145,6 +145,7 @@ def test_what_can_be_deployed_is_accepted(tmp_path: Path, text: str) -> None:
         (with_line("VpcCidr: 8.8.0.0/22"), r"VpcCidr: 8.8.0.0/22 is not a private network"),
         (with_line("BuildSubnetId: subnet-0123456789abcdef0"), r"AmiId and BuildSubnetId exclude each other"),
         (with_line("CallAs: SELF"), r"CallAs is read by no stack of this deployment"),
+        (with_line("BaseImage: amazon-linux-2023-x86"), r"BaseImage is read by no stack of this deployment"),
         (with_line(ORGANIZATION.replace("[ou-ab12-cdef3456]", "[ou-ab12-cdef3456, ou-ab12-cdef3456]", 1)), r"ou-ab12-cdef3456 is there twice"),
         (with_line(ORGANIZATION.replace("[ou-ab12-cdef3456]", "[]", 1)), r"OrganizationalUnitIds has no value"),
         (with_value("DynamoDbPrefixListId", "pl-6ea54007"), r"S3PrefixListId and parameters.DynamoDbPrefixListId are both pl-6ea54007"),
