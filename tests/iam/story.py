@@ -317,7 +317,7 @@ class Story:
             )
             try:
                 step.execute(context(step))
-            except TaskDeferred:
+            except TaskAwaitingInput:
                 step.execute_complete(context(step), answer(LIFT))
                 return
             msg = "lifting the holds did not ask for approval"

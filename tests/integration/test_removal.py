@@ -9,7 +9,7 @@ from unittest.mock import create_autospec
 
 import pytest
 from airflow.providers.standard.operators import hitl
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
 
 from forensics.case.audit_operators import AuditCaseOperator
 from forensics.case.retention_operators import KeepEvidenceOperator
@@ -52,7 +52,7 @@ def ask(case_id: str, *, option: str = LIFT, by: str = "bob", requester: str = "
     )
     ti = WithId(step.task_id)
     context: Any = {"ti": ti, "task_instance": ti}
-    with pytest.raises(TaskDeferred):
+    with pytest.raises(TaskAwaitingInput):
         step.execute(context)
     who = {"id": by, "name": by}
     return step.execute_complete(

@@ -117,8 +117,12 @@ class EbsGateway:
     def extend_lock(self, snapshot_id: str, *, until: datetime, mode: LockMode = "GOVERNANCE") -> SnapshotLock:
         """Let a snapshot's lock last at least until then; a lock that lasts longer, or is stricter, stays as it is.
 
-        A snapshot without a lock gets one. Raises :class:`ResourceGoneError` when the snapshot no longer exists.
+        A snapshot without a lock gets one. Raises :class:`ResourceGoneError` when the snapshot no longer exists: EC2 is asked
+        for :data:`GONE_AFTER` seconds before that is believed.
         """
+        return when_visible(lambda: self._extend(snapshot_id, until=until, mode=mode), seconds=GONE_AFTER)
+
+    def _extend(self, snapshot_id: str, *, until: datetime, mode: LockMode) -> SnapshotLock:
         known = self._locks(snapshot_id)
         if known and (expires := known[0].get("LockExpiresOn")) and expires >= until and _is_active(known[0]):
             return _read_lock(known[0])

@@ -80,7 +80,7 @@ def retain(recorder: CaseRecorder, holding: Holding, *, until: datetime, closed:
     )
     if kept.failures:
         named = "; ".join(kept.failures[:5])
-        msg = f"{len(kept.failures)} of {kept.objects + kept.snapshots} pieces of evidence are not kept until {until:%Y-%m-%d}: {named}"
+        msg = f"{len(kept.failures)} pieces of evidence are not kept until {until:%Y-%m-%d}: {named}"
         raise RetentionError(msg)
     return retention
 

@@ -86,7 +86,7 @@ def test_what_is_kept_is_recorded_in_case_ledger_and_evidence() -> None:
 
 def test_what_cannot_be_kept_is_recorded_and_raised_and_due_again() -> None:
     recorder, until = FakeRecorder(), NOW + timedelta(days=DAYS)
-    with pytest.raises(RetentionError, match=r"2 of 7 pieces .*a is denied; b is gone") as caught:
+    with pytest.raises(RetentionError, match=r"2 pieces .*a is denied; b is gone") as caught:
         retain(recorder, Keeping("a is denied", "b is gone"), until=until, closed=True, hold=False)
     assert caught.value.retryable and "evidence_retention" in caught.value.next_action
     assert due_cases(recorder.store, [case(**CLOSED)], days=DAYS, now=NOW) == [CASE_ID]
