@@ -213,7 +213,8 @@ class Gateway:
                 time.sleep(state.current().config.api_latency_seconds)
             verdict = self.judgement.judge(call, environ, body)
             if isinstance(verdict, Silence):
-                return silence.hold(start_response, seconds=state.current().config.network_silence_seconds)
+                seconds = 0.0 if verdict.at_once else state.current().config.network_silence_seconds
+                return silence.hold(start_response, seconds=seconds)
             if sessions.ended(call.access_key, state.monotonic()):
                 code = "RequestExpired" if call.service == "ec2" else "ExpiredToken"
                 out, content_type = error_body(call.service, code=code, message="The provided token has expired.")

@@ -16,9 +16,10 @@ from lab.emulator.network.routes import NoPath
 
 @dataclass(frozen=True)
 class Silence:
-    """Nothing answers: there is no way from the caller to the service."""
+    """Nothing answers: there is no way from the caller to the service. ``at_once``: and the caller's resolver says so."""
 
     reason: str
+    at_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Judgement:
             except NoPath as error:
                 self.network.note(place, call, str(error))
                 call.fault = "no path"
-                return Silence(str(error))
+                return Silence(str(error), error.at_once)
         if held is None and (path is None or not path.endpoint):
             return None
         given = requests.asked(call, environ, body)

@@ -10,14 +10,14 @@ from typing import Any
 
 from infra.deployment import templates
 from infra.deployment.intrinsics import Resolver, TemplateError, references
-from lab.emulator.cloudformation import makers, makers_data
+from lab.emulator.cloudformation import makers, makers_data, makers_names
 from lab.emulator.cloudformation.makers import Made, Place
 
-MAKERS = makers.MAKERS | makers_data.MAKERS
+MAKERS = makers.MAKERS | makers_data.MAKERS | makers_names.MAKERS
 # Types of the templates that the lab does not have, and why; they are part of a stack with this as their status.
 UNSUPPORTED = {
     "AWS::Budgets::Budget": "the lab costs nothing",
-    "AWS::CloudFormation::StackSet": "the lab has no organization; member stacks are deployed one by one",
+    "AWS::CloudFormation::StackSet": "member stacks are deployed one by one",
     "AWS::CloudWatch::Alarm": "moto evaluates no alarms",
     "AWS::CloudWatch::Dashboard": "there is no console to look at it",
     "AWS::Config::ConfigRule": "moto evaluates no rules; events of Config are sent by the tests",
@@ -30,9 +30,6 @@ UNSUPPORTED = {
     "AWS::Lambda::Function": "moto runs functions in containers only; tests run this one's text",
     "AWS::Rbin::Rule": "moto has no Recycle Bin",
     "AWS::Scheduler::Schedule": "nothing runs by the clock in the lab; tests send the event",
-    "AWS::Route53Resolver::FirewallDomainList": "moto has no DNS firewall",
-    "AWS::Route53Resolver::FirewallRuleGroup": "moto has no DNS firewall",
-    "AWS::Route53Resolver::FirewallRuleGroupAssociation": "moto has no DNS firewall",
 }
 
 

@@ -5,14 +5,14 @@ instance's subnet (``target``), or ``outside`` (people, deployments, AWS's own s
 a host's sandbox comes from an address that only the lab hands out, and a session stands where the lab gave it, or where the session
 stands that assumed it.
 
-A request from inside a VPC passes (:mod:`.routes`) when every subnet of its place has an interface endpoint for the service and Region
-with private DNS whose security group admits it, a gateway endpoint in its route table, or a default route to the internet; all of it as
-EC2 has it at that moment, made by the deployed CloudFormation. Else the connection is held without an answer for
+A request from inside a VPC passes (:mod:`.routes`) when the DNS firewall lets the service's name resolve (:mod:`.names`) and every subnet
+of its place has an interface endpoint for the service and Region with private DNS whose security group admits it, a gateway endpoint in
+its route table, or a default route to the internet; all of it as EC2 has it at that moment, made by the deployed CloudFormation. Else the connection is held without an answer for
 ``network_silence_seconds`` (``/_lab/config``) and dropped. Then the endpoint's policy decides (:mod:`.endpoint_policy`), with AWS's words.
 
 Control routes::
 
-    GET  /_lab/network   whether it is on, places, faults, the exceptions in use, and a log of what did not pass, each with its reason
+    GET  /_lab/network   whether it is on, places, faults, and a log of what did not pass, each with its reason
     POST /_lab/network   any of
         {"enforce": true}
         {"places": {"control": {"account": …, "region": …, "subnets": […], "groups": […]}}}

@@ -6,13 +6,13 @@ import dataclasses
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from lab.emulator.iam import organization
 from lab.emulator.iam.policy import Request, like
 from lab.emulator.iam.sessions import Session
-from lab.emulator.network import endpoint_policy, places, routes
+from lab.emulator.network import endpoint_policy, names, places, routes
 from lab.emulator.network.places import Place
 from lab.emulator.network.routes import NoPath, Path
 
@@ -20,23 +20,6 @@ log = logging.getLogger("lab")
 
 KEPT = 1000
 FAULT_KINDS = ("no-path", "no-action", "deny-action")
-
-
-@dataclasses.dataclass(frozen=True)
-class StillOpen:
-    """A way that the deployed network does not have and the lab lets through nevertheless, until the templates have it."""
-
-    place: str
-    service: str
-    region: str
-    why: str
-
-
-# Empty when the templates give every way that the product needs: each entry is a row in docs/lab-fidelity.md.
-STILL_OPEN = (
-    StillOpen(places.CONTROL, "iam", "*", "the templates have no way to IAM yet"),
-    StillOpen(places.CONTROL, "*", "elsewhere", "the templates have no way to other Regions yet"),
-)
 
 
 class FaultError(ValueError):
@@ -73,7 +56,6 @@ class Network:
         self.on = False
         self.places: dict[str, Place] = {}
         self.faults: list[NetworkFault] = []
-        self.exceptions_used: dict[StillOpen, int] = {}
         self.log: deque[dict[str, str]] = deque(maxlen=KEPT)
         self._said: set[str] = set()
         self._lock = threading.Lock()
@@ -92,15 +74,7 @@ class Network:
         if any(f.kind == "no-path" and f.is_about(place, service, there) for f in self.faults):
             msg = f"no path to {service} ({there}) from {place}: taken away by a fault of the lab"
             raise NoPath(msg)
-        try:
-            return routes.find(place, service, there)
-        except NoPath:
-            exception = _still_open(place, service, there)
-            if exception is None:
-                raise
-            with self._lock:
-                self.exceptions_used[exception] = self.exceptions_used.get(exception, 0) + 1
-            return Path("exception")
+        return routes.find(place, service, there)
 
     def refusal(
         self, path: Path, place: Place, session: Session | None, account: str, call: Any, questions: list[Request]
@@ -159,12 +133,10 @@ class Network:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         with self._lock:
-            used = [{**dataclasses.asdict(e), "used": n} for e, n in self.exceptions_used.items()]
             noted = list(self.log)
         return {
             "enforce": self.on, "places": {n: dataclasses.asdict(p) for n, p in self.places.items()},
-            "faults": [dataclasses.asdict(f) for f in self.faults],
-            "exceptions": [dataclasses.asdict(e) for e in STILL_OPEN], "exceptions_used": used, "log": noted,
+            "faults": [dataclasses.asdict(f) for f in self.faults], "log": noted,
         }  # fmt: skip
 
     def change(self, given: dict[str, Any]) -> None:
@@ -181,18 +153,6 @@ class Network:
             self.on = bool(given["enforce"])
 
 
-def _still_open(place: Place, service: str, region: str) -> StillOpen | None:
-    tests: dict[str, Callable[[], bool]] = {"*": lambda: True, "elsewhere": lambda: region != place.region}
-    return next(
-        (
-            e
-            for e in STILL_OPEN
-            if e.place == place.name and e.service in ("*", service) and tests.get(e.region, lambda: False)()
-        ),
-        None,
-    )
-
-
 _current = Network()
 
 
@@ -204,5 +164,7 @@ def current() -> Network:
 def renew() -> Network:
     """A new one, for another lab in the same process."""
     global _current
+    names.forget()
+    organization.attach({})
     _current = Network()
     return _current

@@ -15,13 +15,13 @@ from typing import Any
 
 from moto.ec2.models import ec2_backends
 
+from lab.emulator.network import names
 from lab.emulator.network.places import Place
 
 HTTPS = 443
 ANYWHERE = "0.0.0.0/0"
-# Services with one endpoint for all Regions, by partition (AWS General Reference, "Service endpoints and quotas").
+# Services with one endpoint for a partition; its name has no Region (AWS PrivateLink guide, "Cross-region enabled AWS services").
 GLOBAL_SERVICES = frozenset({"iam", "organizations"})
-_GLOBAL_REGIONS = {"cn-": "cn-north-1", "us-gov-": "us-gov-west-1"}
 # Endpoints whose name differs from the name in the signature
 _NAMES = {
     "airflow": ("airflow.api", "airflow.env", "airflow.ops"),
@@ -41,14 +41,20 @@ class Path:
 
 
 class NoPath(Exception):
-    """There is no way; the message says from where to what, and what is missing."""
+    """There is no way; the message says from where to what, and what is missing. ``at_once``: the client is told, there is no such name."""
+
+    at_once = False
+
+
+class NoName(NoPath):
+    """The service's name does not resolve."""
+
+    at_once = True
 
 
 def region_of(service: str, region: str) -> str:
     """The Region whose endpoint answers: a global service has one in its partition."""
-    if service not in GLOBAL_SERVICES:
-        return region
-    return next((home for prefix, home in _GLOBAL_REGIONS.items() if region.startswith(prefix)), "us-east-1")
+    return names.endpoint(service, region)[1]
 
 
 def endpoint_names(service: str, region: str) -> tuple[str, ...]:
@@ -73,12 +79,16 @@ def find(place: Place, service: str, region: str) -> Path:
 def _from_subnet(place: Place, subnet_id: str, service: str, region: str) -> Path:
     backend: Any = ec2_backends[place.account][place.region]
     subnet = backend.get_subnet(subnet_id)
-    names, problems = endpoint_names(service, region), []
+    host = names.endpoint(service, region)[0]
+    if not names.resolves(str(subnet.vpc_id), host):
+        msg = f"no path to {service} ({region}) from {place}: the DNS firewall of {subnet.vpc_id} does not let {host} resolve"
+        raise NoName(msg)
+    wanted, problems = endpoint_names(service, region), []
     table = _route_table(backend, subnet)
     endpoints = [
         e
         for e in list(backend.vpc_end_points.values())
-        if e.service_name in names and e.vpc_id == subnet.vpc_id and e.state == "available"
+        if e.service_name in wanted and e.vpc_id == subnet.vpc_id and e.state == "available"
     ]
     for endpoint in endpoints:
         problem = _problem(backend, endpoint, place, subnet, table)
@@ -93,7 +103,7 @@ def _from_subnet(place: Place, subnet_id: str, service: str, region: str) -> Pat
         problem = _internet_problem(backend, place, table)
         if not problem:
             return Path("internet")
-        problems = [*(problems or [f"there is no endpoint {' or '.join(names)}"]), problem]
+        problems = [*(problems or [f"there is no endpoint {' or '.join(wanted)}"]), problem]
     msg = f"no path to {service} ({region}) from {place}: in {subnet_id} {'; '.join(problems)}"
     raise NoPath(msg)
 

@@ -65,16 +65,50 @@ def endpoints_for(*services: str) -> Body:
     return {**found, "Resources": kept, "Outputs": {}}
 
 
-def make(clients: Clients, account: str, region: str, **bodies: Body) -> Deployed:
-    """Make stacks in order, each with the outputs of those before as its parameters."""
-    known = {"LogKeyArn": KEY, "OrganizationId": ORGANIZATION, **_prefix_lists(clients, region)}
+def make(
+    clients: Clients,
+    account: str,
+    region: str,
+    *,
+    profile: str = "closed",
+    over_http: bool = False,
+    more: dict[str, str] | None = None,
+    **bodies: Body,
+) -> Deployed:
+    """Make stacks in order, each with the outputs of those before as its parameters; over HTTP by the lab's CloudFormation."""
+    known = {
+        "LogKeyArn": KEY,
+        "OrganizationId": ORGANIZATION,
+        "Profile": profile,
+        **_prefix_lists(clients, region),
+        **(more or {}),
+    }
     for name, template in bodies.items():
         declared = template.get("Parameters", {})
         given = {p: v for p, v in known.items() if p in declared}
-        stack = Stack(name=f"forensics-{name}", account=account, region=region, text=yaml.safe_dump(template), parameters=given)  # fmt: skip
-        stack.create(clients)
-        known |= stack.outputs
+        known |= (_asked if over_http else _in_this_process)(
+            clients, account, region, f"forensics-{name}", yaml.safe_dump(template), given
+        )
     return Deployed(known, account, region)
+
+
+def _in_this_process(
+    clients: Clients, account: str, region: str, name: str, text: str, given: dict[str, str]
+) -> dict[str, str]:
+    stack = Stack(name=name, account=account, region=region, text=text, parameters=given)
+    stack.create(clients)
+    return stack.outputs
+
+
+def _asked(
+    clients: Clients, _account: str, _region: str, name: str, text: str, given: dict[str, str]
+) -> dict[str, str]:
+    cloudformation = clients("cloudformation")
+    parameters = [{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()]
+    cloudformation.create_stack(StackName=name, TemplateBody=text, Parameters=parameters)
+    (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE", stack.get("StackStatusReason")
+    return {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]}
 
 
 def _prefix_lists(clients: Clients, region: str) -> dict[str, str]:

@@ -41,7 +41,12 @@ class Airflow:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.deployed: Deployed = make(
-            lab.client, FORENSIC, REGION, network=body("network"), endpoints=endpoints_for("s3", "ssm", "sts")
+            lab.client,
+            FORENSIC,
+            REGION,
+            over_http=True,
+            network=body("network"),
+            endpoints=endpoints_for("s3", "ssm", "sts"),
         )
         iam = lab.client("iam")
         self.role = iam.create_role(RoleName="airflow", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
@@ -235,11 +240,17 @@ def test_a_policy_of_the_organization_is_in_the_way_of_members(airflow: Airflow)
         airflow.lab.post("iam", {"enforce": False})
 
 
-def test_ways_that_are_open_by_exception_are_listed_when_used(airflow: Airflow) -> None:
-    airflow.client("iam").list_roles()
-    network = airflow.lab.get("network")
-    assert [e["service"] for e in network["exceptions_used"]] == ["iam"]
-    assert {(e["service"], e["region"]) for e in network["exceptions"]} == {("iam", "*"), ("*", "elsewhere")}
+def test_a_name_that_does_not_resolve_is_told_at_once(airflow: Airflow) -> None:
+    with airflow.lab.config(network_silence_seconds=3600), pytest.raises(botocore.exceptions.ConnectionClosedError):
+        airflow.client("lambda").list_functions()
+    assert "does not let lambda.eu-central-1.amazonaws.com resolve" in airflow.reasons[-1]
+
+
+def test_without_a_way_to_iam_the_product_meets_silence(airflow: Airflow) -> None:
+    """Fault A2: yesterday's templates had neither an endpoint for IAM nor another way out, as here."""
+    with pytest.raises(botocore.exceptions.ConnectionClosedError):
+        airflow.client("iam").list_roles()
+    assert airflow.reasons[-1].startswith("no path to iam (us-east-1) from the control subnets: in subnet-")
 
 
 def test_an_agent_without_a_way_to_ssm_is_lost(airflow: Airflow) -> None:

@@ -8,6 +8,8 @@ with AWS PrivateLink"); IAM user guide, "Create a VPC endpoint for IAM" (only in
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import boto3
@@ -23,6 +25,7 @@ ACCOUNT, REGION = "123456789012", "eu-central-1"
 Fixture = tuple[Deployed, Any]
 
 
+@cache
 def client(service: str) -> Any:
     make_client: Any = boto3.client
     return make_client(service, region_name=REGION)
@@ -31,8 +34,16 @@ def client(service: str) -> Any:
 @pytest.fixture
 def closed() -> Iterator[Fixture]:
     """The committed VPC, with endpoints for four services; and EC2."""
+    with deployed("closed", "s3", "dynamodb", "ssm", "sts") as made:
+        yield made
+
+
+@contextmanager
+def deployed(profile: str, *services: str, names: str = "iam.amazonaws.com") -> Iterator[Fixture]:
+    """The committed VPC with endpoints for some services, the names that resolve beside the home Region's; and EC2."""
     with mock_aws():
-        yield make(client, ACCOUNT, REGION, network=body("network"), endpoints=endpoints_for("s3", "dynamodb", "ssm", "sts")), client("ec2")  # fmt: skip
+        templates = {"network": body("network"), "endpoints": endpoints_for(*services)}
+        yield make(client, ACCOUNT, REGION, profile=profile, more={"EgressNames": names}, **templates), client("ec2")
 
 
 def way(place: Place, service: str, region: str = REGION) -> str:
@@ -62,59 +73,85 @@ def test_airflow_reaches_what_the_endpoints_are_for_and_nothing_else(closed: Fix
     )
 
 
-def test_an_endpoint_serves_its_own_region_only(closed: Fixture) -> None:
-    assert way(closed[0].place(CONTROL), "ssm", "eu-west-1").startswith("no path to ssm (eu-west-1)")
+def test_an_endpoint_serves_its_own_region_only() -> None:
+    with deployed("closed", "ssm", names="iam.amazonaws.com,ssm.eu-west-1.amazonaws.com") as (made, _):
+        reason = way(made.place(CONTROL), "ssm", "eu-west-1")
+        assert reason.startswith("no path to ssm (eu-west-1)") and "com.amazonaws.eu-west-1.ssm" in reason
+
+
+def test_a_name_that_the_dns_firewall_does_not_list_leads_nowhere() -> None:
+    """Route 53 developer guide, "How Route 53 Resolver DNS Firewall works": the first list that has the name decides."""
+    with deployed("standard", names="iam.amazonaws.com,ec2.eu-west-1.amazonaws.com") as (made, _):
+        control = made.place(CONTROL)
+        assert way(control, "ec2", "eu-west-1") == "internet"
+        reason = way(control, "ec2", "eu-west-2")
+        assert reason.endswith(
+            f"the DNS firewall of {made.outputs['VpcId']} does not let ec2.eu-west-2.amazonaws.com resolve"
+        )
 
 
 def test_iam_is_in_one_region_and_has_an_endpoint_there_only(closed: Fixture) -> None:
+    """Fault A2: the templates of November 2026 had no endpoint for IAM, and no other way out."""
     reason = way(closed[0].place(CONTROL), "iam", routes.region_of("iam", REGION))
     assert reason.startswith("no path to iam (us-east-1) from the control subnets")
     assert "there is no endpoint com.amazonaws.iam;" in reason
-    assert [routes.region_of("iam", r) for r in ("cn-north-1", "us-gov-east-1")] == ["cn-north-1", "us-gov-west-1"]
+    assert [routes.region_of("iam", r) for r in ("cn-northwest-1", "us-gov-east-1")] == ["cn-north-1", "us-gov-west-1"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"), [("closed", "endpoint"), ("standard", "internet"), ("economy", "internet")]
+)
+def test_every_profile_leads_airflow_to_iam_and_forensic_instances_nowhere(profile: str, expected: str) -> None:
+    with deployed(profile, "iam", "ssm") as (made, _):
+        assert way(made.place(CONTROL), "iam", "us-east-1") == expected
+        assert way(made.place(ANALYSIS), "iam", "us-east-1").startswith(
+            "no path to iam (us-east-1) from the analysis subnet"
+        )
+        assert way(made.place(ANALYSIS), "ssm") == "endpoint"
 
 
 def test_a_forensic_instance_is_let_out_to_s3_and_not_to_the_case_table(closed: Fixture) -> None:
-    """Both are in the one route table; the analysis group names the prefix list of S3 only."""
+    """Both are in its route table; the analysis group names the prefix list of S3 only."""
     analysis = closed[0].place(ANALYSIS)
     assert [way(analysis, s) for s in ("s3", "ssm")] == ["endpoint", "endpoint"]
     assert f"is not let out to by the caller's groups {analysis.groups[0]}" in way(analysis, "dynamodb")
 
 
 def test_an_endpoint_that_admits_nobody_is_no_way(closed: Fixture) -> None:
-    deployed, ec2 = closed
-    group = deployed.outputs["EndpointSecurityGroupId"]
+    made, ec2 = closed
+    group = made.outputs["EndpointSecurityGroupId"]
     rules = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"]
     ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=rules)
-    assert "does not admit 10.80.0.64/26 on port 443" in way(deployed.place(CONTROL), "ssm")
+    assert "does not admit 10.80.0.64/26 on port 443" in way(made.place(CONTROL), "sts")
 
 
 def test_a_gateway_endpoint_serves_the_subnets_whose_table_has_it(closed: Fixture) -> None:
-    deployed, ec2 = closed
+    made, ec2 = closed
     association = next(
         a["RouteTableAssociationId"]
-        for t in ec2.describe_route_tables(RouteTableIds=[deployed.outputs["RouteTableId"]])["RouteTables"]
+        for t in ec2.describe_route_tables(RouteTableIds=[made.outputs["ControlRouteTableId"]])["RouteTables"]
         for a in t["Associations"]
-        if a.get("SubnetId") == deployed.outputs["ControlSubnetIdB"]
+        if a.get("SubnetId") == made.outputs["ControlSubnetIdB"]
     )
     ec2.disassociate_route_table(AssociationId=association)
-    reason = way(deployed.place(CONTROL), "s3")
-    assert f"in {deployed.outputs['ControlSubnetIdB']}" in reason and "is not in the route table" in reason
+    reason = way(made.place(CONTROL), "s3")
+    assert f"in {made.outputs['ControlSubnetIdB']}" in reason and "is not in the route table" in reason
 
 
 def test_a_deleted_endpoint_is_gone_for_the_next_request(closed: Fixture) -> None:
-    deployed, ec2 = closed
+    made, ec2 = closed
     ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint(ec2, "ssm")])
-    assert "there is no endpoint com.amazonaws.eu-central-1.ssm" in way(deployed.place(CONTROL), "ssm")
+    assert "there is no endpoint com.amazonaws.eu-central-1.ssm" in way(made.place(CONTROL), "ssm")
 
 
 def test_without_private_dns_the_services_name_leads_past_the_endpoint(closed: Fixture) -> None:
-    deployed, ec2 = closed
+    made, ec2 = closed
     ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint(ec2, "ssm")])
     ec2.create_vpc_endpoint(
-        VpcId=deployed.outputs["VpcId"], VpcEndpointType="Interface", ServiceName=f"com.amazonaws.{REGION}.ssm",
-        SubnetIds=[deployed.outputs["ControlSubnetIdA"]], PrivateDnsEnabled=False,
+        VpcId=made.outputs["VpcId"], VpcEndpointType="Interface", ServiceName=f"com.amazonaws.{REGION}.ssm",
+        SubnetIds=[made.outputs["ControlSubnetIdA"]], PrivateDnsEnabled=False,
     )  # fmt: skip
-    assert "has no private DNS name" in way(deployed.place(CONTROL), "ssm")
+    assert "has no private DNS name" in way(made.place(CONTROL), "ssm")
 
 
 def own_vpc(ec2: Any, *, nat: bool, beyond: bool) -> Place:
