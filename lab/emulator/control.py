@@ -187,6 +187,10 @@ def _network_path(_control: Control, _body: Any, query: dict[str, str]) -> Any:
         return {"path": None, "reason": str(error)}
 
 
+def _host_address(_control: Control, _body: Any, query: dict[str, str]) -> Any:
+    return {"address": places.address_of(query["account"], query["region"], query["instance"])}
+
+
 def _attach_policies(_control: Control, body: Any, _query: dict[str, str]) -> Any:
     organization.attach(_wanted(body))
     return {"attached": organization.attached()}
@@ -240,6 +244,7 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/_lab/network"): _get_network,
     ("POST", "/_lab/network"): _set_network,
     ("GET", "/_lab/network-path"): _network_path,
+    ("GET", "/_lab/host-address"): _host_address,
     ("POST", "/_lab/service-control-policies"): _attach_policies,
     ("GET", "/_lab/container-credentials"): _container_credentials,
 }

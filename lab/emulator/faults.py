@@ -237,6 +237,7 @@ class Gateway:
             return refuse_with(started, status=status, body=out, content_type=content_type, code=code)
         finally:
             call.seconds = round(time.monotonic() - begun, 4)
+            self.judgement.done(call)
 
     def _choose(self, call: Call, body: bytes) -> FaultRule | None:
         with self._lock:

@@ -67,6 +67,11 @@ class Judgement:
         refused = self.iam.refusal(held, given, questions) if held else None
         return _denial(session, call, *refused) if refused else None
 
+    def done(self, call: Any) -> None:
+        """A call has been carried out: the network may be another now."""
+        if call.service in ("ec2", "cloudformation") and not call.action.startswith(("Describe", "Get", "List")):
+            self.network.changed()
+
 
 def _denial(session: Session | None, call: Any, request: Request, words: str) -> Denial:
     who = (

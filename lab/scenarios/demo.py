@@ -135,7 +135,7 @@ def check(lab: Lab, case_id: str) -> list[str]:
         not lab.forensic.client("ec2").describe_instances(Filters=states)["Reservations"],
         "the forensic instance is still there",
     )
-    return missing + _refused(lab) + _planted(lab, view)
+    return missing + _refused(lab) + _unreached(lab) + _planted(lab, view)
 
 
 def _refused(lab: Lab) -> list[str]:
@@ -148,6 +148,15 @@ def _refused(lab: Lab) -> list[str]:
         f"\n== IAM: {len(asked)} different authorizations of {len(roles)} roles, evaluated against the templates' policies"
     )
     return [f"allowed to {check_iam.step_of(a)}: {a['by']}" for a in asked if not a["allowed"]]
+
+
+def _unreached(lab: Lab) -> list[str]:
+    """What found no way through the templates' network, or was not let through by an endpoint."""
+    network = lab.control("network")
+    if not network["enforce"]:
+        return []
+    say(f"== Network: {len(network['log'])} calls did not pass the routes, endpoints and names of the templates")
+    return [f"{entry['action']} of {entry['service']}: {entry['reason']}" for entry in network["log"]]
 
 
 def _planted(lab: Lab, view: CaseView) -> list[str]:

@@ -22,6 +22,7 @@ Control routes::
     GET  /_lab/network-path?place=control&service=iam&region=us-east-1      which path there is, or why there is none
     POST /_lab/service-control-policies   {"name": {"Statement": […]}}      replaces the policies that a test attaches to every member
                                                                             account, beside those that are deployed; {} removes them
+    GET  /_lab/host-address?account=…&region=…&instance=…                    from which loopback address a host's connections come
 
 ``place`` and ``region`` of a fault may be left out: everywhere. In the server's process the same is :func:`.network.current` and
 ``lab.emulator.iam.organization.attach``. What can be broken in EC2 itself (ModifyVpcEndpoint, DeleteVpcEndpoints, DeleteRoute, a revoked

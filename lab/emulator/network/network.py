@@ -58,6 +58,8 @@ class Network:
         self.faults: list[NetworkFault] = []
         self.log: deque[dict[str, str]] = deque(maxlen=KEPT)
         self._said: set[str] = set()
+        # ways of places without a host, until EC2 changes: (place, service, Region) → the way, or why there is none
+        self._ways: dict[tuple[Place, str, str], Path | NoPath] = {}
         self._lock = threading.Lock()
 
     def stand(self, name: str, *, account: str, region: str, subnets: list[str], groups: list[str]) -> None:
@@ -74,7 +76,23 @@ class Network:
         if any(f.kind == "no-path" and f.is_about(place, service, there) for f in self.faults):
             msg = f"no path to {service} ({there}) from {place}: taken away by a fault of the lab"
             raise NoPath(msg)
-        return routes.find(place, service, there)
+        if place.host:
+            return routes.find(place, service, there)  # an instance's groups are changed by what is not a call
+        asked, known = (place, service, there), self._ways
+        found = known.get(asked)
+        if found is None:
+            try:
+                found = routes.find(place, service, there)
+            except NoPath as error:
+                found = error
+            known[asked] = found
+        if isinstance(found, NoPath):
+            raise type(found)(str(found))
+        return found
+
+    def changed(self) -> None:
+        """Something of EC2 is not what it was: ways are looked for again. What was being looked for meanwhile is dropped."""
+        self._ways = {}
 
     def refusal(
         self, path: Path, place: Place, session: Session | None, account: str, call: Any, questions: list[Request]
@@ -136,7 +154,7 @@ class Network:
             noted = list(self.log)
         return {
             "enforce": self.on, "places": {n: dataclasses.asdict(p) for n, p in self.places.items()},
-            "faults": [dataclasses.asdict(f) for f in self.faults], "log": noted,
+            "hosts": places.hosts(), "faults": [dataclasses.asdict(f) for f in self.faults], "log": noted,
         }  # fmt: skip
 
     def change(self, given: dict[str, Any]) -> None:

@@ -56,6 +56,12 @@ def address_of(account: str, region: str, instance_id: str) -> str:
         return _hosts[host]
 
 
+def hosts() -> dict[str, str]:
+    """Address → instance, of the hosts that have one."""
+    with _lock:
+        return {address: host[2] for address, host in _addresses.items()}
+
+
 def of_host(account: str, region: str, instance_id: str) -> Place:
     """Where an instance stands now: its interfaces' subnets and groups. An instance that EC2 does not know stands outside."""
     instance: Any = ec2_backends[account][region].get_instance_by_id(instance_id)

@@ -157,10 +157,14 @@ def _group_of(rule: Any) -> str:
     return str((rule.source_group or {}).get("GroupId", ""))
 
 
+@lru_cache(maxsize=512)
+def _network(cidr: str) -> ipaddress.IPv4Network:
+    return ipaddress.IPv4Network(cidr, strict=False)
+
+
 def _covers(rule: Any, blocks: Iterable[str]) -> bool:
     cidr = (rule.ip_range or {}).get("CidrIp")
-    network = ipaddress.IPv4Network(cidr, strict=False) if cidr else None
-    return network is not None and any(ipaddress.IPv4Network(b, strict=False).subnet_of(network) for b in blocks)
+    return bool(cidr) and any(_network(b).subnet_of(_network(cidr)) for b in blocks)
 
 
 def _lets_out(

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 import boto3
@@ -216,6 +217,28 @@ def test_a_presigned_url_passes_the_endpoint_as_who_signed_it(airflow: Airflow) 
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request, timeout=30)
     assert b"assumed-role/airflow/task is not authorized to perform: s3:PutObject" in caught.value.read()
+
+
+def test_a_host_stands_in_its_own_subnet_whoever_signed_its_url(airflow: Airflow) -> None:
+    """What comes from a host's address is the host's, though Airflow's role signed it; here the host's VPC has no way out."""
+    network = Network(airflow.lab)
+    instance = network.managed(network.instance())
+    address = airflow.lab.get(f"host-address?account={MEMBER}&region={REGION}&instance={instance}")["address"]
+    url = airflow.client("s3").generate_presigned_url("put_object", Params={"Bucket": "landing", "Key": "memory"})
+    path = url.removeprefix(airflow.lab.endpoint)
+
+    def put() -> int:
+        connection = HTTPConnection("127.0.0.1", airflow.lab.port, source_address=(address, 0), timeout=30)
+        connection.request("PUT", path, body=b"x", headers={"Content-Type": "application/octet-stream"})
+        return connection.getresponse().status
+
+    with pytest.raises(HTTPException):
+        put()
+    assert airflow.reasons[-1].startswith(
+        f"no path to s3 ({REGION}) from the target subnet ({instance}): in {network.subnet} "
+    )
+    route_to_the_internet(network.ec2, network.vpc, zone=network.zone, cidr="10.7.250.0/24")
+    assert put() == 200
 
 
 def test_the_control_route_says_which_way_there_is(airflow: Airflow) -> None:
