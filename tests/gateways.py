@@ -63,7 +63,8 @@ def isolation_guard(case: Case) -> IsolationGuard:
 
 def instance_resolver() -> InstanceResolver:
     """From a resource to its instance."""
-    return InstanceResolver.of(ForensicsHook().session)
+    hook = ForensicsHook()
+    return InstanceResolver.of(hook.session, home=hook.settings.region)
 
 
 def case_gateways(case_id: str) -> CaseGateways:

@@ -59,7 +59,7 @@ class IntakeGateways:
         return cls(
             store=CaseStore.of(own, settings),
             admission=CaseAdmission.of(own, settings),
-            resolver=InstanceResolver.of(session),
+            resolver=InstanceResolver.of(session, home=settings.region),
             log=IntakeLog.of(own, settings),
             write_back=lambda case: FindingWriteBack.of(for_case(case)),
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from forensics.aws.error_map import aws_errors
 from forensics.aws.hook import INTAKE
 from forensics.aws.session import AwsSession, Scope
-from forensics.errors import AccessDeniedError, ResourceGoneError
+from forensics.errors import AccessDeniedError, ResourceGoneError, UnreachableError
 from forensics.intake.readers.identifiers import partition_of
 from forensics.intake.readers.validation import placed, resolved
 from forensics.models.finding import Finding
@@ -24,15 +24,21 @@ MOST_INSTANCES = 20
 
 
 class InstanceResolver:
-    """Describe calls in the account of a finding; ``ec2`` gives a client for an account and Region."""
+    """Describe calls in the account of a finding; ``ec2`` gives a client for an account and Region.
 
-    def __init__(self, ec2: Callable[[str, str], EC2Client]) -> None:
+    ``home`` is the pipeline's own Region: always in reach, and the first that is searched after the finding's.
+    """
+
+    def __init__(self, ec2: Callable[[str, str], EC2Client], *, home: str = "") -> None:
         self._ec2 = ec2
+        self._home = home
 
     @classmethod
-    def of(cls, session: Callable[[Scope], AwsSession]) -> Self:
+    def of(cls, session: Callable[[Scope], AwsSession], *, home: str = "") -> Self:
         """Asks under the triage role of each account; there is no case yet."""
-        return cls(lambda account, region: session(Scope(account, region, phase="triage", case_id=INTAKE)).ec2)
+        return cls(
+            lambda account, region: session(Scope(account, region, phase="triage", case_id=INTAKE)).ec2, home=home
+        )
 
     def complete(self, result: IntakeResult) -> IntakeResult:
         """The result with every finding about an instance that exists.
@@ -82,13 +88,20 @@ class InstanceResolver:
         return placed(finding, region=region) if region and region != finding.region else finding
 
     def _region_of(self, finding: Finding) -> str | None:
-        if self._is_in(finding, finding.region):
-            return finding.region
-        client = self._ec2(finding.account_id, finding.region)
+        reached = True
+        try:
+            if self._is_in(finding, finding.region):
+                return finding.region
+        except UnreachableError as error:
+            # Stolen credentials may be used where the pipeline has no way to, and no instance of ours.
+            log.warning("Region %s of a finding is out of reach, others are searched: %s", finding.region, error)
+            reached = False
+        client = self._ec2(finding.account_id, finding.region if reached or not self._home else self._home)
         with aws_errors(f"list the Regions of account {finding.account_id}"):
-            regions = sorted(r["RegionName"] for r in client.describe_regions()["Regions"])
+            regions = [r["RegionName"] for r in client.describe_regions()["Regions"]]
         others = [r for r in regions if r != finding.region and partition_of(r) == partition_of(finding.region)]
-        return next((r for r in others if self._may_be_in(finding, r)), None)
+        ordered = sorted(others, key=lambda region: (region != self._home, region))
+        return next((r for r in ordered if self._may_be_in(finding, r)), None)
 
     def _may_be_in(self, finding: Finding, region: str) -> bool:
         try:
@@ -96,7 +109,10 @@ class InstanceResolver:
         except AccessDeniedError as error:
             # Organizations deny Regions that they do not use: none of their instances runs there.
             log.info("access to Region %s is denied; not searched for %s: %s", region, finding.instance_id, error)
-            return False
+        except UnreachableError as error:
+            # The network leads to the Regions of targets only (deployment file, member_regions).
+            log.warning("Region %s is out of reach; not searched for %s: %s", region, finding.instance_id, error)
+        return False
 
     def _is_in(self, finding: Finding, region: str) -> bool:
         client = self._ec2(finding.account_id, region)

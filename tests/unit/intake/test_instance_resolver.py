@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 
 from forensics.errors import AccessDeniedError
@@ -98,11 +99,19 @@ def test_an_ordinary_result_costs_no_call(ec2: Stubber) -> None:
     assert resolver(ec2).complete(result) is result
 
 
-class Regions:
-    """EC2 per Region: answers where the instance is; ``denied`` Regions refuse."""
+class Far:
+    """EC2 of a Region whose name leads nowhere from the pipeline's network."""
 
-    def __init__(self, *, at: str | None, denied: tuple[str, ...] = ()) -> None:
-        self._at, self._denied = at, denied
+    def describe_instances(self, **_: object) -> object:
+        """What botocore raises."""
+        raise EndpointConnectionError(endpoint_url="https://ec2.us-east-1.amazonaws.com/")
+
+
+class Regions:
+    """EC2 per Region: answers where the instance is; ``denied`` Regions refuse, to ``far`` ones there is no way."""
+
+    def __init__(self, *, at: str | None, denied: tuple[str, ...] = (), far: tuple[str, ...] = ()) -> None:
+        self._at, self._denied, self._far = at, denied, far
         self.asked: list[str] = []
 
     def client(self, account: str, region: str) -> object:
@@ -111,6 +120,8 @@ class Regions:
         client = boto3.session.Session(**KEYS).client("ec2")
         stub = Stubber(client)
         self.asked.append(region)
+        if region in self._far:
+            return Far()
         names = ("eu-central-1", "eu-west-1", "us-east-1")
         if len(self.asked) == 2:
             stub.add_response("describe_regions", {"Regions": [{"RegionName": name} for name in names]}, {})
@@ -139,4 +150,18 @@ def test_stolen_credentials_lead_to_the_region_of_their_instance() -> None:
 def test_an_instance_that_is_nowhere_keeps_the_findings_region() -> None:
     regions = Regions(at=None)
     (found,) = InstanceResolver(regions.client).complete(stolen()).findings  # type: ignore[arg-type]
+    assert found.region == "us-east-1"
+
+
+def test_a_region_out_of_reach_does_not_hide_the_instance_at_home() -> None:
+    """Credentials of an instance at home are used from a Region that the network does not lead to (not among member_regions)."""
+    regions = Regions(at="eu-central-1", far=("us-east-1",))
+    (found,) = InstanceResolver(regions.client, home="eu-central-1").complete(stolen()).findings  # type: ignore[arg-type]
+    assert found.region == "eu-central-1"
+    assert regions.asked == ["us-east-1", "eu-central-1", "eu-central-1"]
+
+
+def test_an_instance_that_is_in_no_region_in_reach_keeps_the_findings_region() -> None:
+    regions = Regions(at=None, far=("us-east-1", "eu-west-1"))
+    (found,) = InstanceResolver(regions.client, home="eu-central-1").complete(stolen()).findings  # type: ignore[arg-type]
     assert found.region == "us-east-1"
