@@ -38,6 +38,7 @@ FINDING_PATTERNS = {
     "guardduty": {"source": ["aws.guardduty"], "detail-type": ["GuardDuty Finding"]},
     "config": {"source": ["aws.config"], "detail-type": ["Config Rules Compliance Change"]},
     "manual": {"source": ["forensics.manual"]},
+    "preflight": {"source": ["forensics.preflight"]},
 }
 # Names of the product's custom actions (forensics.models.finding.CustomAction) and their descriptions.
 ACTION_TARGETS = {
@@ -223,8 +224,16 @@ def _topic(account: Account) -> dict[str, Any]:
 
 
 def _queue(account: Account, name: str, **attributes: str) -> tuple[str, str]:
+    """A queue that EventBridge may send to."""
     sqs = account.client("sqs")
-    url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    service = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": "*",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [service]})
+    url = sqs.create_queue(QueueName=name, Attributes={**attributes, "Policy": policy})["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     return url, arn
 
@@ -336,7 +345,7 @@ def security_account(account: Account, *, bus_arn: str, external_id: str) -> dic
     )["Role"]["Arn"]
     events = account.client("events")
     rule = "forensics-forward-findings"
-    pattern = {"source": ["aws.securityhub", "aws.guardduty", "aws.config", "forensics.manual"]}
+    pattern = {"source": ["aws.securityhub", "aws.guardduty", "aws.config", "forensics.manual", "forensics.preflight"]}
     events.put_rule(Name=rule, EventPattern=json.dumps(pattern), State="ENABLED")
     target = {"Id": "forensic-bus", "Arn": bus_arn, "RoleArn": role}
     _accepted(events.put_targets(Rule=rule, Targets=[target]), rule=rule)

@@ -28,6 +28,8 @@ def request(action: str, key: str, *, via: str, grant: bool = False) -> Request:
 def arn_of(account: str, region: str, name: str) -> str:
     """ARN of a key by its id or alias."""
     backend = kms_backends[account][region]
+    if name.startswith("alias/") and backend.get_key_id_from_alias(name) is None:
+        return f"arn:aws:kms:{region}:{account}:{name}"  # KMS says that there is no such alias
     key_id = backend.get_key_id(backend.any_id_to_key_id(name)) if name.startswith("alias/") else name
     return f"arn:aws:kms:{region}:{account}:key/{key_id}"
 
@@ -35,8 +37,19 @@ def arn_of(account: str, region: str, name: str) -> str:
 def policy_of(arn: str) -> str | None:
     """The key's policy, or None when the lab has no such key."""
     _, _, _, region, account, resource = arn.split(":", 5)
+    if not resource.startswith("key/"):
+        return None
     key = kms_backends[account][region].keys.get(resource.removeprefix("key/"))
     return None if key is None else str(key.policy)
+
+
+def key_of(name: str | None, account: str, region: str) -> Any | None:
+    """The lab's key behind an ARN, id or alias; None for AWS's own keys and where there is none."""
+    if not name or name.startswith("alias/aws/"):
+        return None
+    arn = name if name.startswith("arn:") else arn_of(account, region, name)
+    _, _, _, key_region, owner, resource = arn.split(":", 5)
+    return kms_backends[owner][key_region].keys.get(resource.removeprefix("key/"))
 
 
 def _full(account: str, region: str, key: str | None) -> list[str]:

@@ -15,10 +15,12 @@ from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 from moto.utilities.arns import parse_arn
 
+from lab.emulator.iam import keys
 from lab.emulator.iam.policy import Request, decide
 from lab.emulator.iam.sessions import ORGANIZATION
 from lab.emulator.patches.patching import replace
 
+SERVICE = "events.amazonaws.com"
 log = logging.getLogger("lab")
 _items = EventPattern(None, {})
 _PLACEHOLDER = re.compile(r"<([^<>\s]+)>")
@@ -112,6 +114,26 @@ def _to_queue(arn: Any, body: str, *, group: str | None, attributes: dict[str, A
     backend.send_message(queue_name=arn.resource_id, message_body=body, group_id=group, message_attributes=attributes)
 
 
+def _may_send(queue: Any, rule_arn: str) -> None:
+    """EventBridge sends as the service: the queue's policy must let it, and the key's where the queue has one.
+
+    Amazon EventBridge user guide, "Using resource-based policies for Amazon EventBridge" (Amazon SQS permissions), and "Amazon SQS
+    targets encrypted with a customer managed key".
+    """
+    document = json.loads(queue.policy) if queue.policy else {"Statement": []}
+    asked = Request("sqs:SendMessage", queue.queue_arn, {"aws:SourceArn": rule_arn, "aws:SecureTransport": "true"})
+    if not decide({"queue": document}, asked, principals=[SERVICE]).allowed:
+        raise DeliveryError(f"the policy of queue {queue.queue_arn} does not let {SERVICE} send for rule {rule_arn}")
+    key = keys.key_of(getattr(queue, "kms_master_key_id", None), queue.account_id, queue.region)
+    if key is None:
+        return
+    if key.key_state != "Enabled":
+        raise DeliveryError(f"{key.arn} is {key.key_state}")
+    for action in ("kms:GenerateDataKey", "kms:Decrypt"):
+        if not decide({"key": json.loads(key.policy)}, Request(action, key.arn, {}), principals=[SERVICE]).allowed:
+            raise DeliveryError(f"the policy of key {key.arn} does not let {SERVICE} use {action}")
+
+
 def _to_bus(rule: Any, arn: Any, event: dict[str, Any], *, role: str) -> None:
     bus = events_backends[arn.account][arn.region].describe_event_bus(arn.resource_id)
     if arn.account != rule.account_id and not _may_put(bus, rule.account_id, role):
@@ -136,6 +158,7 @@ def _deliver(rule: Any, target: dict[str, Any], event: dict[str, Any]) -> None:
     seen = _seen_by_targets(event)
     body = transform(rule, target, seen)
     if arn.service == "sqs":
+        _may_send(sqs_backends[arn.account][arn.region].get_queue(arn.resource_id), rule.arn)
         _to_queue(arn, body, group=target.get("SqsParameters", {}).get("MessageGroupId"))
     elif arn.service == "events" and arn.resource_type == "event-bus":
         _to_bus(rule, arn, event, role=target.get("RoleArn", ""))
@@ -176,7 +199,9 @@ def _to_dead_letters(rule: Any, target: dict[str, Any], event: dict[str, Any], e
     }
     attributes = {k: {"DataType": "String", "StringValue": v} for k, v in texts.items()}
     try:
-        _to_queue(parse_arn(queue), json.dumps(_seen_by_targets(event)), group=None, attributes=attributes)
+        arn = parse_arn(queue)
+        _may_send(sqs_backends[arn.account][arn.region].get_queue(arn.resource_id), rule.arn)
+        _to_queue(arn, json.dumps(_seen_by_targets(event)), group=None, attributes=attributes)
     except Exception as second:
         log.error("dead-letter queue %s of rule %s cannot be reached either: %s", queue, rule.name, second)
 

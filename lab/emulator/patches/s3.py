@@ -16,6 +16,7 @@ from moto.s3.exceptions import S3ClientError
 from moto.s3.models import FakeBucket, FakeKey, S3Backend
 from moto.s3.responses import S3Response
 
+from lab.emulator.iam import keys
 from lab.emulator.patches import accounts, state
 from lab.emulator.patches.patching import replace
 
@@ -38,6 +39,23 @@ class NoRetention(S3ClientError):
 
     code = "NoSuchObjectLockConfiguration"
     status_code = 404
+
+
+class KeyNotUsable(S3ClientError):
+    """400: the key that the object is encrypted with cannot be used."""
+
+    status_code = 400
+
+    def __init__(self, key: Any) -> None:
+        self.code = "KMS.DisabledException" if key.key_state == "Disabled" else "KMS.KMSInvalidStateException"
+        super().__init__(f"{key.arn} is {'disabled' if key.key_state == 'Disabled' else key.key_state}.")
+
+
+class NoObjectLock(S3ClientError):
+    """400: a lock was asked for in a bucket without Object Lock."""
+
+    code = "InvalidRequest"
+    status_code = 400
 
 
 class BadDigest(S3ClientError):
@@ -110,10 +128,27 @@ def _check_digests(response: Any) -> None:
         raise BadDigest("The Content-MD5 you specified did not match what we received.")
 
 
+def _check_new_object(response: Any, bucket_name: str) -> None:
+    """What S3 refuses before it takes an object: a key that cannot be used, a lock where the bucket has none.
+
+    AWS KMS developer guide, "Key states of AWS KMS keys"; S3 API reference, *PutObject*, ``x-amz-object-lock-mode``.
+    """
+    bucket = response.backend.get_bucket(bucket_name)
+    default = ((bucket.encryption or {}).get("Rule") or {}).get("ApplyServerSideEncryptionByDefault", {})
+    name = response.headers.get("x-amz-server-side-encryption-aws-kms-key-id") or default.get("KMSMasterKeyID")
+    key = keys.key_of(name, bucket.account_id, bucket.region_name)
+    if key is not None and key.key_state != "Enabled":
+        raise KeyNotUsable(key)
+    if response.headers.get("x-amz-object-lock-mode") and not bucket.object_lock_enabled:
+        raise NoObjectLock("Bucket is missing Object Lock Configuration")
+
+
 def _put_key(original: Callable[..., Any]) -> Callable[..., Any]:
     def _key_response_put(self: Any, query: dict[str, Any], key_name: str) -> Any:
         if "x-amz-copy-source" not in self.headers:
             _check_digests(self)
+        if set(query) <= {"partNumber", "uploadId"}:
+            _check_new_object(self, self.bucket_name)
         return original(self, query, key_name)
 
     return _key_response_put
@@ -149,6 +184,8 @@ def _post_key(original: Callable[..., Any]) -> Callable[..., Any]:
     def _key_response_post(
         self: Any, request: Any, body: bytes, bucket_name: str, query: dict[str, Any], key_name: str
     ) -> Any:
+        if "uploads" in query:
+            _check_new_object(self, bucket_name)
         status, headers, answer = original(self, request, body, bucket_name, query, key_name)
         key = self.backend.get_object(bucket_name, key_name) if query.get("uploadId") else None
         if status != 200 or key is None or not key.checksum_value or not key.checksum_algorithm:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from moto.sns.models import Subscription, Topic
+from moto.sns.responses import SNSResponse
 from moto.utilities.arns import parse_arn
 
 from lab.emulator.patches import state
@@ -45,7 +46,20 @@ def _publish(original: Callable[..., str]) -> Callable[..., str]:
     return publish
 
 
+def _topic_attributes(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def get_topic_attributes(self: Any) -> Any:
+        arn = self._get_param("TopicArn")
+        topic = self.backend.topics.get(arn)
+        if topic is not None:
+            # stock moto counts none; every subscription of the lab is confirmed at once
+            topic.subscriptions_confimed = sum(s.topic.arn == arn for s in self.backend.subscriptions.values())
+        return original(self)
+
+    return get_topic_attributes
+
+
 def apply() -> None:
     """Install the patch."""
     replace(Subscription, "publish", _deliver)
     replace(Topic, "publish", _publish)
+    replace(SNSResponse, "get_topic_attributes", _topic_attributes)

@@ -17,9 +17,12 @@ PRODUCT = f"arn:aws:securityhub:{REGION}:{SECURITY}:product/{SECURITY}/default"
 class Queue:
     """A queue and what arrived in it."""
 
-    def __init__(self, lab: Lab, account: str = FORENSIC) -> None:
+    def __init__(self, lab: Lab, account: str = FORENSIC, *, open_: bool = True) -> None:
         self.sqs = lab.client("sqs", account)
-        self.url = self.sqs.create_queue(QueueName=f"q-{time.monotonic_ns()}")["QueueUrl"]
+        service = {"Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **service}] if open_ else []})
+        made = self.sqs.create_queue(QueueName=f"q-{time.monotonic_ns()}", Attributes={"Policy": policy})
+        self.url = made["QueueUrl"]
         wanted = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
         self.arn = wanted["Attributes"]["QueueArn"]
 
@@ -319,3 +322,22 @@ def test_a_long_poll_wakes_up(lab: Lab) -> None:
     begun = time.monotonic()
     found = queue.sqs.receive_message(QueueUrl=queue.url, WaitTimeSeconds=20)["Messages"]
     assert found[0]["Body"] == "late" and time.monotonic() - begun < 15
+
+
+def test_a_queue_whose_policy_does_not_name_eventbridge_gets_nothing(lab: Lab, source: str) -> None:
+    """Amazon EventBridge user guide, "Using resource-based policies for Amazon EventBridge": Amazon SQS permissions."""
+    closed, dead = Queue(lab, open_=False), Queue(lab)
+    events = lab.client("events", FORENSIC)
+    rule(events, {"source": [source]}, {"Arn": closed.arn, "DeadLetterConfig": {"Arn": dead.arn}})
+    assert put(events, source, {})["FailedEntryCount"] == 0
+    assert closed.messages() == []
+    assert len(dead.messages()) == 1
+
+
+def test_a_topic_says_how_many_subscriptions_it_has(lab: Lab) -> None:
+    """Amazon SNS API reference, *GetTopicAttributes*: SubscriptionsConfirmed."""
+    sns = lab.client("sns", FORENSIC)
+    topic = sns.create_topic(Name=f"t-{time.monotonic_ns()}")["TopicArn"]
+    before = sns.get_topic_attributes(TopicArn=topic)["Attributes"]["SubscriptionsConfirmed"]
+    sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="a@forensics.invalid")
+    assert (before, sns.get_topic_attributes(TopicArn=topic)["Attributes"]["SubscriptionsConfirmed"]) == ("0", "1")

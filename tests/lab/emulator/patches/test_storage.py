@@ -372,3 +372,25 @@ def test_a_key_of_another_account_by_its_arn(lab: Lab) -> None:
     member = lab.client("kms", MEMBER)
     sealed = member.encrypt(KeyId=arn, Plaintext=b"x")["CiphertextBlob"]
     assert member.decrypt(KeyId=arn, CiphertextBlob=sealed)["Plaintext"] == b"x"
+
+
+def test_a_disabled_key_is_of_no_use(lab: Lab, s3, bucket: str) -> None:
+    """AWS KMS developer guide, "Key states of AWS KMS keys"."""
+    kms = lab.client("kms")
+    key = kms.create_key(KeySpec="ECC_NIST_P384", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    kms.disable_key(KeyId=key)
+    with refused("DisabledException"):
+        kms.sign(KeyId=key, Message=b"x", SigningAlgorithm="ECDSA_SHA_384")
+    with refused("KMS.DisabledException"):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
+    kms.enable_key(KeyId=key)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
+
+
+def test_a_lock_needs_a_bucket_with_object_lock(s3) -> None:
+    """Amazon S3 API reference, *PutObject*: Object Lock parameters need a bucket that has Object Lock."""
+    name = f"plain-{time.monotonic_ns()}"
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    until = datetime.now(UTC) + timedelta(days=2)
+    with refused("InvalidRequest"):
+        s3.put_object(Bucket=name, Key="k", Body=b"x", ObjectLockMode="GOVERNANCE", ObjectLockRetainUntilDate=until)
