@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param
 
-from forensics.preflight.operators import RemoveLeftoversOperator, RunPreflightOperator
+from forensics.preflight.operators import ListReadinessOperator, RemoveLeftoversOperator, RunPreflightOperator
 from forensics.task_docs import TASKS
 
 with DAG(
@@ -64,4 +64,5 @@ with DAG(
     },
 ):
     RunPreflightOperator(task_id="run_preflight", doc_md=TASKS["run_preflight"])
+    ListReadinessOperator(task_id="list_readiness", doc_md=TASKS["list_readiness"])
     RemoveLeftoversOperator(task_id="remove_leftovers", doc_md=TASKS["remove_leftovers"])

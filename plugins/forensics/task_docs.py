@@ -198,6 +198,11 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, each broken line in the log and on the page Forensic cases → Preflight says what to repair. "
         "Clearing is safe: everything is tried again, and no case is touched."
     ),
+    "list_readiness": (
+        "Lists the running instances of the member accounts that could not be captured today, with the reason of each. "
+        "When it fails, no account could be looked at: the log names the role that was refused. "
+        "Clearing is safe: it only reads."
+    ),
     "remove_leftovers": (
         "Deletes the snapshots of earlier preflights whose lock has ended, and security groups of one that was killed. "
         "When it fails, the log names the account; the role's line of `run_preflight` usually says why. "

@@ -13,6 +13,7 @@ from forensics.errors import ConfigurationError
 from forensics.models.preflight import CheckResult, CheckStatus
 from forensics.preflight.leftovers import Leftovers
 from forensics.preflight.plan import run_preflight
+from forensics.preflight.readiness import readiness, record_readiness
 from forensics.preflight.record import announce, record_report
 from forensics.preflight.scope import PreflightScope, Target
 
@@ -72,6 +73,24 @@ class RunPreflightOperator(BaseOperator):
             self.log.info("%s: %s %s (%s s): %s%s", *words)
         else:
             self.log.warning("%s: %s %s (%s s): %s. What to do next: %s", *words)
+
+
+class ListReadinessOperator(BaseOperator):
+    """List the running instances of the member accounts that could not be captured today, and count them for CloudWatch."""
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Return the numbers."""
+        hook = ForensicsHook()
+        report = readiness(PreflightScope(hook, run=run_name()))
+        record_readiness(hook, report)
+        for item in report.unready:
+            why = "; ".join([*item.memory, *item.disk])
+            self.log.info("%s of %s, %s could not be captured: %s", item.instance_id, item.account_id, item.region, why)
+        for problem in report.problems:
+            self.log.warning("not looked at: %s", problem)
+        if report.problems and not report.instances:
+            raise AirflowFailException(f"no account could be looked at: {report.problems[0]}")
+        return {"instances": report.instances, "not_capturable": report.unready_count}
 
 
 class RemoveLeftoversOperator(BaseOperator):

@@ -1,0 +1,27 @@
+"""A running instance as the control plane shows it, with what decides whether it could be captured today."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from forensics.models.base import AccountId, Model, Region
+from forensics.models.disk import KeyFacts
+from forensics.models.target import SsmStatus
+
+
+class RunningInstance(Model):
+    """Facts of one running instance."""
+
+    account_id: AccountId
+    region: Region
+    instance_id: str
+    name: str = ""
+    instance_type: str = ""
+    architecture: str = "x86_64"
+    windows: bool = False
+    vpc_id: str = ""
+    subnet_id: str = ""
+    ssm: SsmStatus = SsmStatus()
+    memory_mib: int | None = Field(default=None, description="of its type; None when it is not known")
+    way_to_s3: bool = Field(default=True, description="its subnet has a default route, or its VPC an S3 endpoint")
+    keys: tuple[KeyFacts, ...] = Field(default=(), description="the keys that its volumes are encrypted with")
