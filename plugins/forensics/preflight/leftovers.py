@@ -48,7 +48,9 @@ class Leftovers:
         gone = []
         for snapshot in ebs.find_snapshots(tags={TAG_CASE: PREFLIGHT}):
             lock = ebs.audited(snapshot.id)
-            if lock.until is not None and lock.until > self._now:
+            locked = lock.lock_state not in {None, "expired"} and (lock.until is None or lock.until > self._now)
+            # one that a list shows and a look at it does not is new: its lock is not known yet
+            if locked or lock.state is None:
                 continue
             ebs.delete_snapshot(snapshot.id)
             gone.append(snapshot.id)

@@ -41,7 +41,7 @@ MEMBER_QUESTIONS = (
         "acquire",
         "list_snapshot_blocks",
         {"SnapshotId": NO_SNAPSHOT, "MaxResults": 100},
-        fine=frozenset({Cause.MISSING, Cause.ROLE_POLICY}),
+        fine=frozenset({Cause.ROLE_POLICY}),
     ),
 )
 SECURITY_QUESTIONS = (
@@ -57,7 +57,7 @@ class ReachCheck(Check):
     limit = 30.0
 
     def __init__(self, question: Question, *, region: str, session: Callable[[], AwsSession], who: str) -> None:
-        super().__init__(f"{question.service} in {region}")
+        super().__init__(f"{question.service} in {region}, {question.phase or 'execution'}")
         self._question = question
         self._session = session
         self._who = who
@@ -71,7 +71,8 @@ class ReachCheck(Check):
             why = f"{self._who} could not be assumed, so {q.service} was not asked"
             raise NotTriedError(why, next_action="repair what the lines of `roles` say, then run it again") from error
         answer = ReachGateway.of(session).ask(q.service, q.operation, q.params)
-        if answer.cause is None or answer.cause in q.fine:
+        # "it does not exist" is an answer; the line that owns the thing says so
+        if answer.cause is None or answer.cause is Cause.MISSING or answer.cause in q.fine:
             return f"{q.service} answers {self._who}"
         raise self._broken(answer)
 
@@ -91,9 +92,9 @@ def own_questions(settings: Settings) -> Iterator[Question]:
     yield Question("dynamodb", "", "get_item", {"TableName": settings.case_table, "Key": key})
     yield Question("sqs", "", "get_queue_attributes", {"QueueUrl": settings.queue_url, "AttributeNames": ["QueueArn"]})
     yield Question("sns", "", "get_topic_attributes", {"TopicArn": settings.topic_arn})
-    # HeadObject of what is not there: S3 says 404, or 403 to who may not list
-    head = {"Bucket": settings.tools_bucket, "Key": settings.capture_tool_key}
-    yield Question("s3", "", "head_object", head, fine=frozenset({Cause.MISSING}))
+    # S3 does not say "not there" to who may not list; a HEAD would not say whose policy refused
+    get = {"Bucket": settings.tools_bucket, "Key": settings.capture_tool_key, "Range": "bytes=0-0"}
+    yield Question("s3", "", "get_object", get, fine=frozenset({Cause.ROLE_POLICY, Cause.KEY}))
 
 
 def forensic_questions(settings: Settings) -> Iterator[Question]:
@@ -107,7 +108,7 @@ def member_questions(settings: Settings) -> Iterator[Question]:
     """What the member accounts' roles need in each Region, and IAM in its one Region."""
     yield from MEMBER_QUESTIONS
     # any answer about the alias shows the way; the line of `keys` says whether the key is there
-    fine = frozenset({Cause.MISSING, Cause.ROLE_POLICY, Cause.RESOURCE_POLICY, Cause.KEY})
+    fine = frozenset({Cause.ROLE_POLICY, Cause.RESOURCE_POLICY, Cause.KEY})
     yield Question("kms", "acquire", "describe_key", {"KeyId": settings.member_key_alias}, fine=fine)
     role = f"{settings.role_prefix}contain"
     yield Question(
@@ -116,12 +117,11 @@ def member_questions(settings: Settings) -> Iterator[Question]:
         "list_role_policies",
         {"RoleName": role, "MaxItems": 1},
         region=partitions.of(settings.region).iam_region,
-        fine=frozenset({Cause.MISSING}),
     )
 
 
 def reach_checks(scope: PreflightScope) -> Iterator[ReachCheck]:
-    """Every (service, Region) once, in the name of the first account that needs it."""
+    """Every (service, Region) once for each role that needs it, in the first account that has the role."""
     s = scope.settings
     seen: set[str] = set()
     places = [("", s.region, q) for q in [*own_questions(s), *forensic_questions(s)]]
@@ -130,7 +130,7 @@ def reach_checks(scope: PreflightScope) -> Iterator[ReachCheck]:
     for account, region, question in places:
         where = question.region or region
         who = f"role {s.role_prefix}{question.phase or 'execution'} of {account or s.forensic_account_id}"
-        subject = f"{question.service} {where}"
+        subject = f"{question.service} {where} {question.phase}"
         if subject in seen:
             continue
         seen.add(subject)

@@ -24,6 +24,7 @@ from forensics.web.answers import Problem, install, site_of
 from forensics.web.audit import AuditReader, add_audit
 from forensics.web.intake import IntakeReader, add_intake
 from forensics.web.pages import BoardRow, Site, board_page, board_row
+from forensics.web.preflight import PreflightReader, add_preflight, headline
 from forensics.web.reader import CaseReader
 
 REFRESH_SECONDS = 30
@@ -43,12 +44,14 @@ def create_app(
     airflow_path: str = "",
     intake: IntakeReader | None = None,
     audit: AuditReader | None = None,
+    preflight: PreflightReader | None = None,
 ) -> FastAPI:
     """Make the app.
 
     ``authorize`` is a FastAPI dependency that raises 401 or 403; every route depends on it.
     ``airflow_path`` is the path of Airflow's own UI, without a closing slash. With ``intake`` there are also the pages on
-    messages that opened no case, with ``audit`` the one on the audit of the evidence.
+    messages that opened no case, with ``audit`` the one on the audit of the evidence, with ``preflight`` those on whether a
+    case would succeed.
     """
     app = FastAPI(
         title="Forensic cases",
@@ -58,7 +61,13 @@ def create_app(
         dependencies=[Depends(authorize)],
     )
     install(app, airflow=airflow_path)
-    pages = _Pages(reader, airflow=airflow_path, with_intake=intake is not None, with_audit=audit is not None)
+    pages = _Pages(
+        reader,
+        airflow=airflow_path,
+        with_intake=intake is not None,
+        with_audit=audit is not None,
+        preflight=preflight,
+    )
     routes: list[tuple[str, Callable[..., Response]]] = [
         ("/", pages.board),
         ("/case/{case_id}", pages.case),
@@ -73,6 +82,8 @@ def create_app(
         add_intake(app, intake, airflow=airflow_path)
     if audit is not None:
         add_audit(app, audit, airflow=airflow_path)
+    if preflight is not None:
+        add_preflight(app, preflight, airflow=airflow_path)
     return app
 
 
@@ -104,8 +115,17 @@ def _utc(moment: datetime) -> datetime:
 class _Pages:
     """The routes; plain functions, so that FastAPI runs them in threads while they wait for AWS."""
 
-    def __init__(self, reader: CaseReader, *, airflow: str, with_intake: bool, with_audit: bool = False) -> None:
+    def __init__(
+        self,
+        reader: CaseReader,
+        *,
+        airflow: str,
+        with_intake: bool,
+        with_audit: bool = False,
+        preflight: PreflightReader | None = None,
+    ) -> None:
         self._reader = reader
+        self._preflight = preflight
         self._with_intake = with_intake
         self._with_audit = with_audit
         self._airflow = airflow
@@ -122,6 +142,7 @@ class _Pages:
             refresh=REFRESH_SECONDS,
             intake=site.intake() if self._with_intake else "",
             audit=site.audit() if self._with_audit else "",
+            preflight=(site.preflight(), *headline(self._preflight)) if self._preflight else None,
         )
         return HTMLResponse(page)
 

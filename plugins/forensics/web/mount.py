@@ -20,6 +20,7 @@ def build() -> ASGIApp:
     from forensics.web.app import create_app
     from forensics.web.audit import StoreAuditReader
     from forensics.web.intake import StoreIntakeReader
+    from forensics.web.preflight import StorePreflightReader
     from forensics.web.reader import StoreReader
 
     return create_app(
@@ -28,6 +29,7 @@ def build() -> ASGIApp:
         airflow_path=airflow_path(),
         intake=StoreIntakeReader(),
         audit=StoreAuditReader(),
+        preflight=StorePreflightReader(),
     )
 
 

@@ -40,6 +40,10 @@ class Site:
         """Address of the page on the audit."""
         return f"{self.root}/audit"
 
+    def preflight(self) -> str:
+        """Address of the preflight's page."""
+        return f"{self.root}/preflight"
+
     def case(self, case_id: str) -> str:
         """Address of a case's page."""
         return case_page(self.root, case_id)
@@ -110,9 +114,22 @@ def board_page(
     refresh: int,
     intake: str = "",
     audit: str = "",
+    preflight: tuple[str, str, str] | None = None,
 ) -> str:
-    """The case board; ``older`` and ``newest`` are addresses of other pages, ``refresh`` is in seconds."""
-    return render("board.html.j2", rows=rows, older=older, newest=newest, refresh=refresh, intake=intake, audit=audit)
+    """The case board; ``older`` and ``newest`` are addresses of other pages, ``refresh`` is in seconds.
+
+    ``preflight``: address of its page, level and words of its last result.
+    """
+    return render(
+        "board.html.j2",
+        rows=rows,
+        older=older,
+        newest=newest,
+        refresh=refresh,
+        intake=intake,
+        audit=audit,
+        preflight=preflight,
+    )
 
 
 def message_page(title: str, *, what: str, why: str, next_action: str, links: Sequence[Link] = ()) -> str:
