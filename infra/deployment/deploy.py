@@ -180,6 +180,10 @@ def main() -> int:
             if left := contradictions.placeholders(config):
                 raise PlanError("; ".join(left))
             run(config, steps, release=given.release, clients=clients_of(config), dry_run=given.dry_run)
+            if not given.dry_run:
+                print(
+                    f"Next: python -m infra.deployment.preflight {given.config} --heartbeat --run   # would a case succeed?"
+                )
     except (PlanError, DeployError, BotoCoreError, ClientError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
