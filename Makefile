@@ -96,7 +96,7 @@ bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.scenarios.bench_intake
 
 ##@ Long proofs
-.PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check contract-check
+.PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check contract-check preflight-check
 EXECUTOR ?= local
 storm: .ready $(if $(filter celery,$(EXECUTOR)),package) ## Load test: 300 findings while processes are killed (EXECUTOR=celery: workers and disks too)
 	@$(if $(filter celery,$(EXECUTOR)),export LAB_AIRFLOW_PYTHON; LAB_AIRFLOW_PYTHON=$$($(PYTHON_BIN) -m infra.deployment.mwaa_check --python);) \
@@ -128,6 +128,9 @@ iam-check: .ready ## Prove least privilege: a case under the templates' policies
 contract-check: .ready ## Ask the lab and emulators that others built the same questions (Node.js; two minutes); differences are in docs/lab-fidelity.md
 	@scripts/setup.sh --quiet --judges
 	@CONTRACT_CHECK=full $(PYTHON_BIN) -m pytest -q -rxs $(PYTEST_ARGS) tests/contract
+
+preflight-check: .ready ## Prove the preflight: 56 faults of a deployment named by the line that owns them, no false alarm on ten clean ones
+	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m lab.scenarios.preflight_check $(PREFLIGHT_CHECK_ARGS)
 
 ##@ Deployment
 .PHONY: lint-templates package mwaa-check deploy-plan
