@@ -12,6 +12,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskAwaitingInput, TaskDeferred
 
+from forensics.aws import session as aws_session
 from forensics.aws.hook import ForensicsHook
 from forensics.case.audit_operators import AuditCaseOperator
 from forensics.case.retention_operators import KeepEvidenceOperator
@@ -31,6 +32,9 @@ from forensics.investigation.instance_operators import (
 from forensics.investigation.reaper_operators import ReapOrphansOperator
 from forensics.models.case import CaseStatus
 from forensics.models.plan import Order
+from forensics.preflight.operators import RunPreflightOperator
+from forensics.preflight.readiness import readiness
+from forensics.preflight.scope import PreflightScope
 from forensics.report.bundle_operators import ExportCaseOperator
 from forensics.report.hold_operators import LIFT, LiftHoldsOperator, PlanHoldLiftOperator
 from forensics.web.reader import StoreReader
@@ -38,6 +42,7 @@ from lab.accounts import REGION, SECURITY_ACCOUNT
 from lab.progress import wait_until
 from lab.scenarios import finding_events
 from lab.scenarios.driver import finding
+from lab.scenarios.preflight_lab import Deployment, prepared
 from tests.containment.test_operators import answer, context, plan_release
 from tests.containment.world import Cell, Made, World
 from tests.gateways import admit, case_store, finding_queue, write_back
@@ -339,6 +344,8 @@ class Story:
         yield Step("orphan_reaper.reap_orphans", self._reap, self._orphan)
         # last: the lab's machines start from the AMI that it was seeded with
         yield Step("forensic_ami_build.build_forensic_ami", self._build_ami)
+        yield Step("forensic_preflight.run_preflight", self._preflight, self._deployment_is_ready)
+        yield Step("forensic_preflight.list_readiness", self._readiness)
 
     def _resolve(self) -> None:
         web = self.lab.facts["instances"]["web-server"]
@@ -426,6 +433,20 @@ class Story:
 
     def _build_ami(self) -> None:
         perform(BuildForensicAmiOperator(task_id="build_forensic_ami"), run_id="manual__iam")
+
+    def _deployment_is_ready(self) -> None:
+        """What a person does after a deployment, and a test event that has come."""
+        prepared(Deployment(self.lab.endpoint, self.lab.facts))
+
+    def _preflight(self) -> None:
+        aws_session.forget()
+        perform(RunPreflightOperator(task_id="run_preflight", part="quick", account_id="", region="", instance_id=""))
+
+    def _readiness(self) -> None:
+        """An account that could not be looked at is named, not raised."""
+        report = readiness(PreflightScope(ForensicsHook(), run="iam"))
+        if report.problems:
+            raise StepFailed("; ".join(report.problems))
 
     def _orphan(self) -> None:
         """An instance and a volume of a case that has ended."""
