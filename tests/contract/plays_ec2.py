@@ -71,6 +71,7 @@ def _network(network: Network, instance: str, group: str) -> None:
     ec2.describe_vpcs(VpcIds=[network.vpc])
     ec2.create_vpc_endpoint(VpcId=network.vpc, ServiceName="com.amazonaws.eu-central-1.s3")
     ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [network.vpc]}])
+    ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [network.vpc]}])
     ec2.describe_managed_prefix_lists()
     ec2.create_flow_logs(
         ResourceType="VPC", ResourceIds=[network.vpc], TrafficType="ALL", LogDestinationType="s3",
