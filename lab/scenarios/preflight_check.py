@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import random
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -135,6 +136,8 @@ def main() -> int:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     given = parser.parse_args()
     began = now()
+    # ended by `kill`, the lab ends as well
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     def say(text: str) -> None:
         print(f"[{now() - began:6.1f} s] {text}", flush=True)

@@ -98,7 +98,7 @@ QUICK: tuple[Fault, ...] = (
     Fault("the queue's key does not know EventBridge", message_key_without_eventbridge, "intake", "", "policy and key of the queue"),
     Fault("finding_intake is paused", intake_stands_still, "intake", "", "unpause"),
     Fault("the queue does not exist", setting("queue_url", lambda lab: lab.facts["queue_url"] + "-old"), "intake", "", "forensics-intake"),
-    Fault("nothing answers for IAM", network("no-path", "iam"), "reach", "iam in us-east-1", "way there"),
+    Fault("nothing answers for IAM", network("no-path", "iam"), "reach", "iam in us-east-1", "Profile: standard"),
     Fault("nothing answers for STS", network("no-path", "sts"), "reach", "sts in", "way there"),
     Fault("no way to KMS", network("no-path", "kms"), "reach", "kms in", "endpoints.yaml"),
     Fault("no way to DynamoDB", network("no-path", "dynamodb"), "reach", "dynamodb in", "endpoints.yaml"),

@@ -6,8 +6,8 @@ from forensics.aws.denials import Cause, cause_of
 from forensics.errors import ForensicsError
 
 ACTIONS = {
-    Cause.UNREACHABLE: "give the control subnets a way there: the service's endpoint in infra/cloudformation/endpoints.yaml (stack "
-    "forensics-endpoints), its security group, private DNS; another Region or IAM needs the route that docs/deployment.md describes",
+    Cause.UNREACHABLE: "give the control subnets a way there and deploy forensics-endpoints: the service's endpoint in "
+    "infra/cloudformation/endpoints.yaml, its security group, private DNS",
     Cause.ENDPOINT_POLICY: "add the action that the message names to the endpoint's policy (infra/cloudformation/endpoints.yaml) and deploy "
     "forensics-endpoints again",
     Cause.ORGANIZATION: "exempt the product's roles in the service control policy that forbids this, in the management account "

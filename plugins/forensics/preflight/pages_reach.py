@@ -24,11 +24,11 @@ def pages_checks(scope: PreflightScope) -> Iterator[Check]:
     who = f"role {s.role_prefix}execution of {s.forensic_account_id}"
     for question in own_questions(s):
         if question.service in NEEDED:
-            yield ReachCheck(question, region=s.region, session=scope.own, who=who)
+            yield ReachCheck(question, region=s.region, home=s.region, session=scope.own, who=who)
     listing = {"Bucket": s.evidence_bucket, "Prefix": "cases/", "MaxKeys": 1}
     reader = f"role {s.role_prefix}reader of {s.forensic_account_id}"
     question = Question("s3", "reader", "list_objects_v2", listing)
-    yield ReachCheck(question, region=s.region, session=lambda: scope.phase("reader"), who=reader)
+    yield ReachCheck(question, region=s.region, home=s.region, session=lambda: scope.phase("reader"), who=reader)
 
 
 def reach_of_pages(hook: ForensicsHook) -> PagesReach:

@@ -19,6 +19,13 @@ from forensics.settings import Settings
 NO_SNAPSHOT = "snap-00000000000000000"
 
 
+# The way out of the home Region (infra/cloudformation/network.yaml, Profile; infra/deployment/reach.py makes the list of names).
+ABROAD = (
+    "open a way to {service} in {region}: in the deployment file `parameters: {{Profile: standard}}` (or economy; closed leads nowhere) and, for "
+    "a Region of targets, {region} under `member_regions`, then deploy forensics-network; in a VPC of your own, its NAT gateway or firewall"
+)
+
+
 @dataclass(frozen=True)
 class Question:
     """A call that reads next to nothing and that a phase has for its work; ``fine`` are refusals that show the way is open."""
@@ -56,9 +63,13 @@ class ReachCheck(Check):
     name = "reach"
     limit = 30.0
 
-    def __init__(self, question: Question, *, region: str, session: Callable[[], AwsSession], who: str) -> None:
+    def __init__(
+        self, question: Question, *, region: str, home: str, session: Callable[[], AwsSession], who: str
+    ) -> None:
         super().__init__(f"{question.service} in {region}, {question.phase or 'execution'}")
         self._question = question
+        self._region = region
+        self._home = home
         self._session = session
         self._who = who
 
@@ -80,8 +91,8 @@ class ReachCheck(Check):
         q = self._question
         what = f"{q.service}:{q.operation} as {self._who}: {answer.cause}: {answer.code} {answer.text}".strip()
         action = action_for(answer.cause) if answer.cause else ""
-        if answer.cause is Cause.UNREACHABLE:
-            action = f"{self.subject}: {action}"
+        if answer.cause is Cause.UNREACHABLE and self._region != self._home:
+            action = ABROAD.format(service=q.service, region=self._region)
         return BrokenError(what, next_action=action)
 
 
@@ -134,7 +145,8 @@ def reach_checks(scope: PreflightScope) -> Iterator[ReachCheck]:
         if subject in seen:
             continue
         seen.add(subject)
-        yield ReachCheck(question, region=where, session=_session(scope, account, region, question.phase), who=who)
+        session = _session(scope, account, region, question.phase)
+        yield ReachCheck(question, region=where, home=s.region, session=session, who=who)
 
 
 def _session(scope: PreflightScope, account: str, region: str, phase: str) -> Callable[[], AwsSession]:

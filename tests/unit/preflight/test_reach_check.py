@@ -50,10 +50,18 @@ def test_every_member_region_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     }  # fmt: skip
 
 
+def test_the_way_out_of_the_home_region_is_a_line_of_the_deployment_file(
+    scope: PreflightScope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = lines(scope, monkeypatch, Answer(cause=Cause.UNREACHABLE))
+    assert "Profile: standard" in found["iam in us-east-1, contain"].next_action
+    assert "endpoints.yaml" in found["kms in eu-central-1, custodian"].next_action
+
+
 @pytest.mark.parametrize(
     ("cause", "advice"),
     [
-        (Cause.UNREACHABLE, "endpoints.yaml"),
+        (Cause.UNREACHABLE, "deploy"),
         (Cause.ENDPOINT_POLICY, "endpoint's policy"),
         (Cause.ORGANIZATION, "service control policy"),
         (Cause.REGION, "enable the Region"),
