@@ -34,5 +34,8 @@ def error_body(service: str, *, code: str, message: str) -> tuple[bytes, str]:
         inner = f"<Error><Type>Sender</Type>{error}</Error><RequestId>lab</RequestId>"
         xml = f"<ErrorResponse>{inner}</ErrorResponse>"
     else:
-        return json.dumps({"__type": code, "message": message, "Message": message}).encode(), "application/json"
+        # EBS direct says with each refusal whose it is (botocore's model, AccessDeniedException)
+        more = {"Reason": "UNAUTHORIZED_ACCOUNT"} if (service, code) == ("ebs", "AccessDeniedException") else {}
+        body = {"__type": code, "message": message, "Message": message, **more}
+        return json.dumps(body).encode(), "application/json"
     return f"<?xml version='1.0' encoding='UTF-8'?>{xml}".encode(), "text/xml"

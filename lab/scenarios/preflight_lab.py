@@ -38,6 +38,8 @@ from lab.stack.stack import read_variables
 from lab.stack.state import free_port
 
 SOURCE = "forensics.preflight"
+# The lab shares its machine with others: what AWS answers within seconds may take it longer. Without a way it does not answer at all.
+PATIENCE = 20.0
 HEARTBEAT = {"PK": {"S": "CASE#fc-preflight"}, "SK": {"S": "HEARTBEAT"}}
 
 
@@ -93,7 +95,9 @@ class Deployment:
         """One preflight with fresh sessions."""
         aws_session.forget()
         self.runs += 1
-        scope = PreflightScope(ForensicsHook(), run=f"run-{self.runs}", full=full, target=self.target if full else None)
+        scope = PreflightScope(
+            ForensicsHook(), run=f"run-{self.runs}", full=full, target=self.target if full else None, patience=PATIENCE
+        )
         return run_preflight(scope)
 
     def checks(self, name: str, *, full: bool = False) -> list[CheckResult]:

@@ -48,18 +48,8 @@ def _ecdsa_algorithm(_original: Any) -> Any:
     return hash_algorithm
 
 
-def _usable(key: Any) -> None:
-    """AWS KMS developer guide, "Key states of AWS KMS keys": which error a key that cannot be used gives."""
-    if key.key_state == "Disabled":
-        raise JsonRESTError("DisabledException", f"{key.arn} is disabled.")
-    if key.key_state != "Enabled":
-        state = {"PendingDeletion": "pending deletion"}.get(key.key_state, f"in state {key.key_state}")
-        raise JsonRESTError("KMSInvalidStateException", f"{key.arn} is {state}.")
-
-
 def _with_message_type(original: Callable[[Any], str]) -> Callable[[Any], str]:
     def call(self: Any) -> str:
-        _usable(self.kms_backend.describe_key(self._get_param("KeyId")))
         digest = self._get_param("MessageType") == "DIGEST"
         if digest:
             expected = _HASHES[self._get_param("SigningAlgorithm")[-3:]].digest_size

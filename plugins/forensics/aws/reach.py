@@ -29,8 +29,8 @@ class ReachGateway:
 
     @classmethod
     def of(cls, session: AwsSession) -> Self:
-        """The session's account and Region, with short time-outs."""
-        return cls(session.impatient())
+        """The session's account and Region; give one with short time-outs (:meth:`AwsSession.impatient`)."""
+        return cls(session)
 
     def ask(self, service: str, operation: str, params: Mapping[str, object]) -> Answer:
         """Make the call; whatever AWS says is an answer, not an error."""

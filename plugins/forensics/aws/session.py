@@ -55,7 +55,7 @@ _IMPATIENT = frozenset({"iam", "autoscaling", "elb", "elbv2"})
 _SHORT = Config(connect_timeout=3, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 4})
 _SHORTEST = _SHORT.merge(Config(read_timeout=5))
 # For questions whose answer may be "nothing answers here": six tries of a time-out take minutes.
-_ONE_QUESTION = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
+_CONNECT_SECONDS, _READ_SECONDS = 3, 10
 # Another Region than home has a way of its own (docs/decisions/0012-reach.md), which may be missing: that is seen in seconds.
 _ABROAD = Config(connect_timeout=3)
 # Forty connections at a time read a snapshot; one of them that fails does not say that there is no way.
@@ -133,15 +133,19 @@ class AwsSession:
                 self._clients[service] = made
             return self._clients[service]
 
-    def impatient(self) -> AwsSession:
-        """The same identity with time-outs of seconds and one retry (:data:`_ONE_QUESTION`)."""
+    def impatient(self, factor: float = 1.0) -> AwsSession:
+        """The same identity with time-outs of seconds (times ``factor``) and one retry."""
         return AwsSession(
             boto=self.boto,
             account_id=self.account_id,
             region=self.region,
             role_arn=self.role_arn,
             case_id=self.case_id,
-            limits=_ONE_QUESTION,
+            limits=Config(
+                connect_timeout=_CONNECT_SECONDS * factor,
+                read_timeout=_READ_SECONDS * factor,
+                retries={"mode": "standard", "total_max_attempts": 2},
+            ),
             abroad=self.abroad,
             _lock=self._lock,
         )

@@ -120,13 +120,15 @@ def full_checks(scope: PreflightScope) -> Iterator[Check]:
 def run_preflight(scope: PreflightScope, *, say: Say = lambda _: None) -> PreflightReport:
     """Make all checks and return the report; nothing of it is left behind but what a lock keeps."""
     began = datetime.now(UTC)
-    results = run_checks(reach_checks(scope), say=say)
+    results = run_checks(reach_checks(scope), patience=scope.patience, say=say)
     if any(r.subject.startswith(STS) and r.status is CheckStatus.BROKEN for r in results):
         results += _not_tried(_rest(scope), say)
     else:
         # the roles first, alone: what they answer is kept for all others
-        results += run_checks(role_checks(scope), say=say)
-        results += run_checks([*quick_checks(scope), *(full_checks(scope) if scope.full else ())], say=say)
+        results += run_checks(role_checks(scope), patience=scope.patience, say=say)
+        results += run_checks(
+            [*quick_checks(scope), *(full_checks(scope) if scope.full else ())], patience=scope.patience, say=say
+        )
     if not scope.full or scope.target is None:
         results += _left_out(scope)
     return PreflightReport.of(

@@ -20,10 +20,10 @@ TOO_LATE = (
 class _Job(threading.Thread):
     """One check in a thread of its own; one that never ends is left behind, and ends with the process."""
 
-    def __init__(self, check: Check, done: queue.SimpleQueue[tuple[_Job, CheckResult]]) -> None:
+    def __init__(self, check: Check, done: queue.SimpleQueue[tuple[_Job, CheckResult]], *, patience: float) -> None:
         super().__init__(name=f"preflight-{check.name}", daemon=True)
         self.check = check
-        self.deadline = time.monotonic() + check.limit
+        self.deadline = time.monotonic() + check.limit * patience
         self._done = done
 
     def run(self) -> None:
@@ -32,9 +32,13 @@ class _Job(threading.Thread):
 
 
 def run_checks(
-    checks: Iterable[Check], *, threads: int = THREADS, say: Callable[[CheckResult], None] = lambda _: None
+    checks: Iterable[Check],
+    *,
+    threads: int = THREADS,
+    patience: float = 1.0,
+    say: Callable[[CheckResult], None] = lambda _: None,
 ) -> list[CheckResult]:
-    """The lines of all checks, in the order in which they ended; ``say`` gets each one then."""
+    """The lines of all checks, in the order in which they ended; ``say`` gets each one then. ``patience``: factor on limits."""
     waiting, running = deque(checks), set[_Job]()
     done: queue.SimpleQueue[tuple[_Job, CheckResult]] = queue.SimpleQueue()
     results: list[CheckResult] = []
@@ -45,7 +49,7 @@ def run_checks(
 
     while waiting or running:
         while waiting and len(running) < threads:
-            job = _Job(waiting.popleft(), done)
+            job = _Job(waiting.popleft(), done, patience=patience)
             running.add(job)
             job.start()
         try:

@@ -25,12 +25,13 @@ class Target:
 
 @dataclass(frozen=True)
 class PreflightScope:
-    """One preflight. ``run`` names it in keys and tags."""
+    """One preflight. ``run`` names it in keys and tags; ``patience`` is a factor on all time-outs, 1 on AWS."""
 
     hook: ForensicsHook
     run: str
     full: bool = False
     target: Target | None = None
+    patience: float = 1.0
 
     @property
     def settings(self) -> Settings:
@@ -55,7 +56,7 @@ class PreflightScope:
 
     def own(self) -> AwsSession:
         """The base identity, with short time-outs."""
-        return self.hook.own().impatient()
+        return self.hook.own().impatient(self.patience)
 
     def phase(self, phase: str, *, account_id: str = "", region: str = "") -> AwsSession:
         """A session of a phase (in the forensic account at home unless others are named), with short time-outs."""
@@ -66,4 +67,4 @@ class PreflightScope:
             phase=phase,
             case_id=PAGES if phase == "reader" else PREFLIGHT,
         )
-        return self.hook.session(scope).impatient()
+        return self.hook.session(scope).impatient(self.patience)

@@ -124,7 +124,7 @@ class ContainmentCheck(Check):
         """Plan it as a case does, and ask."""
         t = self._target
         where = Scope(t.account_id, t.region, phase="contain", case_id=DRY_RUN, instance_id=t.instance_id)
-        gateway = ContainmentGateway.of(self._scope.hook.session(where).impatient())
+        gateway = ContainmentGateway.of(self._scope.hook.session(where).impatient(self._scope.patience))
         s, token = self._scope.settings, secrets.token_hex(6)
         policy = ContainmentPolicy(
             break_flows=s.break_tracked_flows, idle_seconds=s.idle_flow_seconds, deny_profile=s.containment_profile

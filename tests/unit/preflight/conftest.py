@@ -22,7 +22,7 @@ FORENSIC, MEMBER, SECURITY, REGION = "222233334444", "333344445555", "1111222233
 class QuietSession(AwsSession):
     """A session without credentials."""
 
-    def impatient(self) -> AwsSession:
+    def impatient(self, factor: float = 1.0) -> AwsSession:
         return self
 
     def seconds_left(self) -> float | None:

@@ -26,6 +26,13 @@ def test_one_that_never_answers_does_not_hold_the_others_up() -> None:
     assert [found[str(n)].status for n in range(3)] == [CheckStatus.OK] * 3
 
 
+def test_patience_is_a_factor_on_the_limit() -> None:
+    never = threading.Event()
+    (line,) = run_checks([Made(waits(never), "late", limit=0.01)], patience=2.0)
+    never.set()
+    assert line.status is CheckStatus.BROKEN
+
+
 def test_checks_run_at_the_same_time() -> None:
     both = threading.Barrier(2)
 
