@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from forensics import partitions
 from forensics.errors import ForensicsError
 from forensics.intake.readers.guardduty import meaningful_role
 from forensics.models.finding import Finding, FindingSource, Severity
@@ -63,7 +64,7 @@ def _finding(kind: str, *, role: str, severity: Severity) -> Finding:
         account_id=_ACCOUNT,
         region=_REGION,
         instance_id=_INSTANCE,
-        product_arn=f"arn:aws:securityhub:{_REGION}::product/aws/guardduty",
+        product_arn=partitions.arn("securityhub", "product/aws/guardduty", region=_REGION),
         resource_role=meaningful_role(role, types=(kind,)),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from forensics import partitions
 from forensics.intake.readers.envelope import Envelope
 from forensics.intake.readers.fields import (
     CamelCaseModel,
@@ -28,7 +29,6 @@ from forensics.intake.readers.identifiers import (
     is_instance,
     parse_arn,
     parse_instance,
-    partition_of,
     underlying_id,
 )
 from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample
@@ -114,8 +114,15 @@ def read(item: JsonObject, *, field: str, envelope: Envelope, rules: IntakeRules
         updated_at=moment(finding.updated_at, received_at=rules.received_at),
         product="GuardDuty",
         # only GuardDuty itself sends events of source aws.guardduty: EventBridge keeps that name for AWS
-        product_arn=f"arn:{partition_of(finding.region) or 'aws'}:securityhub:{finding.region}::product/aws/guardduty",
+        product_arn=_own_arn(finding.region),
     )
+
+
+def _own_arn(region: str) -> str | None:
+    """GuardDuty's ARN as a product of Security Hub; None for what is no Region, which is quarantined anyway."""
+    if partitions.find(region) is None:
+        return None
+    return partitions.arn("securityhub", "product/aws/guardduty", region=region)
 
 
 def meaningful_role(role: object, *, types: tuple[str, ...]) -> str | None:

@@ -11,8 +11,8 @@ from forensics.intake.readers.fields import truth
 from forensics.intake.readers.identifiers import SAMPLE_INSTANCE, InstanceRef
 from forensics.models.finding import CustomAction, FindingSource, PostureFamily, RequestSignature, Severity
 
-# arn:aws:securityhub:eu-central-1::product/aws/guardduty, arn:aws:securityhub:eu-central-1:111122223333:product/111122223333/default,
-# and productv2 in the new Security Hub.
+# …:securityhub:eu-central-1::product/aws/guardduty, …:securityhub:eu-central-1:111122223333:product/111122223333/default, and
+# productv2 in the new Security Hub.
 PRODUCT_ARN = re.compile(
     r"arn:aws[a-z0-9-]*:securityhub:[a-z0-9-]+:[0-9]{0,12}:product(?:v2)?/[A-Za-z0-9._-]{1,64}/[A-Za-z0-9._-]{1,64}"
 )
