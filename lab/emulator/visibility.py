@@ -4,7 +4,7 @@ One mechanism for all kinds, in front of the services: ids are taken from the an
 and what a later call names or lists is looked up here. Sources: EC2 developer guide, "Eventual consistency in the
 Amazon EC2 API"; IAM user guide, "Changes that I make are not always immediately visible"; awslabs/coldsnap#43 (not found,
 found, and not found again). How often is drawn from ``hidden_seed``, the resource's kind and its number: the same seed
-gives the same answers. ``hidden_calls`` 0 makes everything known at once.
+gives the same answers. After ``hidden_seconds`` everything is known, however few calls asked. ``hidden_calls`` 0 makes everything known at once.
 
 Root keys are the lab's own hands (its seed, and tests that look from outside): what they make has existed for years, and they
 see everything, unless ``hidden_from_root`` is 1.
@@ -16,6 +16,7 @@ import dataclasses
 import random
 import re
 import threading
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -99,6 +100,7 @@ class Visibility:
         self._lock = threading.Lock()
         self._left: dict[str, list[bool]] = {}
         self._made: dict[str, int] = {}
+        self._since: dict[str, float] = {}
 
     # ------------------------------------------------------------------ what the gateway asks
     def serve(
@@ -163,12 +165,15 @@ class Visibility:
                 # a repeated call with the same client token makes nothing new, and a policy may be put again
                 if plan := schedule(int(config.hidden_seed), kind, number, int(config.hidden_calls)):
                     self._left.setdefault(resource_id, plan)
+                    self._since.setdefault(resource_id, time.monotonic())
 
     def _hidden(self, resource_id: str) -> bool:
         """Whether this call does not find it; counts the call."""
         with self._lock:
-            left = self._left.get(resource_id)
-            return bool(left and left.pop(0)) and int(state.current().config.hidden_calls) > 0
+            left, config = self._left.get(resource_id), state.current().config
+            if left and time.monotonic() - self._since[resource_id] > float(config.hidden_seconds):
+                left.clear()
+            return bool(left and left.pop(0)) and int(config.hidden_calls) > 0
 
     def _ec2_refusal(self, form: Mapping[str, str]) -> tuple[str, str] | None:
         named = [v for name, v in form.items() if not name.startswith(_NOT_NAMES) and v in self._left]

@@ -53,6 +53,7 @@ class Config:
     network_silence_seconds: float = 10.0
     # up to so many of the first calls do not find a new resource (lab/emulator/visibility.py); zero: all are known at once
     hidden_calls: int = 2
+    hidden_seconds: float = 20.0  # and no longer than this, however few calls asked
     hidden_seed: int = 0
     hidden_from_root: int = 0
     # how many of the first calls of EBS direct after "completed" answer SNAPSHOT_NOT_FOUND, and the share that it throttles

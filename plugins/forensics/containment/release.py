@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from forensics.case.recorder import CaseRecorder
 from forensics.containment.announcements import note
 from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.plan_text import call_lines
+from forensics.containment.read_back import SETTLE_PAUSES
 from forensics.containment.release_plan import differences, release_calls, release_digest
 from forensics.errors import AwsError, ContainmentError
 from forensics.models.containment import ApiCall, Approval, ContainmentStep, ReleasePlan, ReleaseResult
@@ -65,8 +67,7 @@ class TargetRelease:
 
     def carry_out(self, calls: Sequence[ApiCall], *, approval: Approval) -> ReleaseResult:
         """Make the calls until one fails, read the target back, record and announce the result."""
-        steps = self._perform(calls)
-        left = differences(self._original, facts=self._read())
+        steps, left = self._settled(calls)
         failed = [s.detail for s in steps if not s.done]
         complete = not left and not failed
         result = ReleaseResult(
@@ -81,6 +82,22 @@ class TargetRelease:
         self._log(result, approval)
         self._announce(result)
         return result
+
+    def _settled(self, calls: Sequence[ApiCall]) -> tuple[list[ContainmentStep], list[str]]:
+        """The steps, and what still differs after some seconds.
+
+        AWS may not show everywhere at once what it has just changed, or call gone what it has just made (EC2 developer guide,
+        *Eventual consistency*): approved calls that are still wanted are made again.
+        """
+        steps = self._perform(calls)
+        for pause in (*SETTLE_PAUSES, None):
+            seen = self.pending()
+            left = differences(self._original, facts=seen.facts)
+            if not left or pause is None or not all(step.done for step in steps):
+                break
+            time.sleep(pause)
+            steps += self._perform([call for call in self.pending().calls if call in calls])
+        return steps, left
 
     def _read(self) -> InstanceFacts:
         """The target as it is now; what cannot be read stops a release, because it could not be restored."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from forensics import case_keys
+from forensics.containment import release
 from forensics.containment.isolation import TargetIsolation
 from forensics.containment.release import TargetRelease, approval_text, approved_release
 from forensics.containment.release_plan import release_digest
 from forensics.errors import ContainmentError
-from forensics.models.containment import Approval, ReleasePlan, ReleaseResult
+from forensics.models.containment import ApiCall, Approval, ReleasePlan, ReleaseResult
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from tests.unit.builders import NOW
+from tests.unit.containment.account import Account
 from tests.unit.containment.case_world import World
 
 
@@ -95,3 +99,22 @@ def test_the_question_shows_who_asks_and_every_call(contained: World) -> None:
     text = approval_text(plan, reason="false alarm")
     assert f"**Plan {plan.digest}**, requested by alice: false alarm" in text
     assert text.count("\n") == len(plan.calls) + 3
+
+
+def test_a_call_that_took_no_effect_yet_is_made_again(contained: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id that EC2 or IAM does not know everywhere yet is answered like one that is gone (EC2 developer guide,
+    *Eventual consistency in the Amazon EC2 API*)."""
+    lost, pauses, real = list[ApiCall](), list[float](), Account.carry_out
+
+    def carry_out(self: Account, call: ApiCall, params: Mapping[str, object]) -> str | None:
+        if call.operation == "delete_role_policy" and not lost:
+            lost.append(call)
+            return None
+        return real(self, call, params)
+
+    monkeypatch.setattr(Account, "carry_out", carry_out)
+    monkeypatch.setattr(release.time, "sleep", pauses.append)
+    plan = release_of(contained).plan(requester="alice")
+    result = release_of(contained).carry_out(plan.calls, approval=approve(contained, plan))
+    assert result.outcome is Outcome.DONE and result.differences == ()
+    assert len(lost) == 1 and len(pauses) == 1
