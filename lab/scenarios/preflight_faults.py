@@ -106,7 +106,7 @@ QUICK: tuple[Fault, ...] = (
     Fault("an endpoint's policy lost parts of uploads", network("no-action", "s3", "s3:ListMultipartUploadParts"), "landing", "", "endpoint's policy"),
     Fault("the organization forbids describing instances", organization_denies("ec2:Describe*"), "reach", "ec2 in", "service control policy"),
     Fault("nothing answers for Auto Scaling", network("no-path", "autoscaling"), "reach", "autoscaling in", "endpoints.yaml"),
-    Fault("an endpoint's policy forbids load balancers", network("deny-action", "elasticloadbalancing", "elasticloadbalancing:*"), "reach", "elbv2 in", "endpoint's policy"),
+    Fault("an endpoint's policy forbids the queue", network("deny-action", "sqs", "sqs:GetQueueAttributes"), "reach", "sqs in", "endpoint's policy"),
     Fault("the organization forbids SSM", organization_denies("ssm:DescribeInstanceInformation"), "reach", "ssm in", "service control policy"),
     Fault("triage may not describe volumes", without("forensics-triage", MEMBER, "ec2:DescribeVolumes"), "reach", "ec2 in", "drift"),
     Fault("the security account's triage may not see findings", without("forensics-triage", SECURITY, "securityhub:GetFindings"), "reach", "securityhub in", "drift"),

@@ -68,6 +68,8 @@ def _of_answer(error: ClientError) -> Cause:
         return Cause.REGION
     if code in DENIED or "denied" in code.lower() or code == "AuthorizationError":
         named = next((cause for pattern, cause in _MESSAGES if pattern.search(message)), None)
+        if named is Cause.RESOURCE_POLICY and " kms:" in message:
+            return Cause.KEY  # the resource is a key
         if named:
             return named
         return Cause.KEY if re.search(r"\bkms:|\bciphertext\b|:key/", message) else Cause.ROLE_POLICY

@@ -120,15 +120,18 @@ def full_checks(scope: PreflightScope) -> Iterator[Check]:
 def run_preflight(scope: PreflightScope, *, say: Say = lambda _: None) -> PreflightReport:
     """Make all checks and return the report; nothing of it is left behind but what a lock keeps."""
     began = datetime.now(UTC)
-    results = run_checks(reach_checks(scope), patience=scope.patience, say=say)
-    if any(r.subject.startswith(STS) and r.status is CheckStatus.BROKEN for r in results):
-        results += _not_tried(_rest(scope), say)
+    reach = list(reach_checks(scope))
+    # STS first, alone: without it no role can be assumed, and each of the others would wait for it
+    results = run_checks([c for c in reach if c.subject.startswith(STS)], patience=scope.patience, say=say)
+    others = [c for c in reach if not c.subject.startswith(STS)]
+    if any(r.status is CheckStatus.BROKEN for r in results):
+        results += _not_tried([*others, *_rest(scope)], say)
     else:
-        # the roles first, alone: what they answer is kept for all others
+        results += run_checks(others, patience=scope.patience, say=say)
+        # the roles next, alone: what they answer is kept for all others
         results += run_checks(role_checks(scope), patience=scope.patience, say=say)
-        results += run_checks(
-            [*quick_checks(scope), *(full_checks(scope) if scope.full else ())], patience=scope.patience, say=say
-        )
+        rest = [*quick_checks(scope), *(full_checks(scope) if scope.full else ())]
+        results += run_checks(rest, patience=scope.patience, say=say)
     if not scope.full or scope.target is None:
         results += _left_out(scope)
     return PreflightReport.of(

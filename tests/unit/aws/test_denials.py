@@ -53,6 +53,11 @@ def answered(code: str, message: str, **more: str) -> ClientError:
             "is not authorized to perform: kms:GenerateDataKey on resource: arn:aws:kms:x:1:key/2",
             Cause.KEY,
         ),
+        (
+            "UnauthorizedOperation",
+            f"{WHO.replace('s3:DeleteObject', 'kms:ReEncryptTo')} {ON} because no resource-based policy allows the kms:ReEncryptTo action",
+            Cause.KEY,
+        ),
         ("DisabledException", "arn:aws:kms:eu-central-1:1:key/2 is disabled.", Cause.KEY),
         ("KMS.DisabledException", "arn:aws:kms:eu-central-1:1:key/2 is disabled.", Cause.KEY),
         ("KMSInvalidStateException", "is pending deletion.", Cause.KEY),
