@@ -40,6 +40,8 @@ from lab.stack.state import free_port
 SOURCE = "forensics.preflight"
 # The lab shares its machine with others: what AWS answers within seconds may take it longer. Without a way it does not answer at all.
 PATIENCE = 20.0
+AWAITED = {"PK": {"S": "CASE#fc-preflight"}, "SK": {"S": "HEARTBEATSINCE"}}
+LONG_AGO = "2026-01-01T00:00:00.000000Z"
 HEARTBEAT = {"PK": {"S": "CASE#fc-preflight"}, "SK": {"S": "HEARTBEAT"}}
 
 
@@ -70,7 +72,10 @@ class Deployment:
 
     def heartbeat(self, *, taken: bool = True) -> None:
         """Forget the last test event, send another one as the schedule does, and (``taken``) let the intake take it."""
-        self.client("dynamodb").delete_item(TableName=self.facts["case_table"], Key=HEARTBEAT)
+        table = self.client("dynamodb")
+        table.delete_item(TableName=self.facts["case_table"], Key=HEARTBEAT)
+        # the deployment is not new: a test event that does not come is a fault
+        table.put_item(TableName=self.facts["case_table"], Item={**AWAITED, "data": {"M": {"at": {"S": LONG_AGO}}}})
         entry = {"Source": SOURCE, "DetailType": "Forensics Preflight", "Detail": json.dumps({"purpose": "preflight"})}
         self.client("events", "security").put_events(Entries=[entry])
         if taken:

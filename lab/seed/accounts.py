@@ -220,7 +220,10 @@ def _table(account: Account) -> dict[str, Any]:
 
 
 def _topic(account: Account) -> dict[str, Any]:
-    return {"topic_arn": account.client("sns").create_topic(Name="forensics-notices")["TopicArn"]}
+    sns = account.client("sns")
+    arn = sns.create_topic(Name="forensics-notices")["TopicArn"]
+    sns.subscribe(TopicArn=arn, Protocol="email", Endpoint="soc@forensics.invalid")
+    return {"topic_arn": arn}
 
 
 def _queue(account: Account, name: str, **attributes: str) -> tuple[str, str]:

@@ -26,6 +26,7 @@ PARAMETERS = {
     "ReleaseRoleArn": f"arn:aws:iam::{FORENSIC_ACCOUNT}:role/ReleasePipeline",
     "DocumentSignerRoleArn": f"arn:aws:iam::{FORENSIC_ACCOUNT}:role/DocumentSigner",
     "AlarmEmail": "alarms@forensics.invalid",
+    "NoticeEmail": "soc@forensics.invalid",
     "NoMwaa": "yes",
     "NoQueryApi": "yes",
 }

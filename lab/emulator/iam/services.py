@@ -19,6 +19,12 @@ def anything(given: Any) -> Iterator[Request]:
     yield Request(f"{given.service}:{given.action}", "*")
 
 
+def cloudwatch(given: Any) -> Iterator[Request]:
+    """Metrics have no resource; their namespace is a condition (service authorization reference, Amazon CloudWatch)."""
+    namespace = given.query.get("Namespace") or given.document.get("Namespace")
+    yield Request(f"cloudwatch:{given.action}", "*", {"cloudwatch:namespace": namespace})
+
+
 def ebs(given: Any) -> Iterator[Request]:
     """EBS direct APIs: the snapshot, and its key in the caller's name when it is encrypted."""
     match = re.search(r"snap-[0-9a-f]+", given.path)

@@ -87,6 +87,12 @@ class Heartbeat(Model):
     region: Region | None = None
 
 
+class WaitingSince(Model):
+    """When a preflight first looked for a test event and none had ever come."""
+
+    at: Utc
+
+
 class PagesReach(Model):
     """What the web server itself reached when somebody last opened the preflight's page."""
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from forensics.aws.case_store import CaseStore
 from forensics.aws.sns import Notifier
 from forensics.aws.sqs import FindingQueue
-from forensics.case_keys import HEARTBEAT, PREFLIGHT_PAGES
+from forensics.case_keys import HEARTBEAT, HEARTBEAT_AWAITED, PREFLIGHT_PAGES
 from forensics.errors import ForensicsError
-from forensics.models.preflight import CheckStatus, Heartbeat, PagesReach
+from forensics.models.preflight import CheckStatus, Heartbeat, PagesReach, WaitingSince
 from forensics.naming import PREFLIGHT
 from forensics.preflight.check import BrokenError, Check, NotTriedError
 from forensics.preflight.explain import next_action_for
@@ -39,15 +39,27 @@ class IntakeCheck(Check):
         own, s = self._scope.own(), self._scope.settings
         queue = FindingQueue.of(own, s)
         waiting, dead = queue.depth(), queue.dead_letters()
-        beat = CaseStore.of(own, s).get(PREFLIGHT, HEARTBEAT, Heartbeat)
-        age = self._now - beat.received_at if beat else None
-        if beat is None or age is None or age > STALE:
+        store = CaseStore.of(own, s)
+        beat = store.get(PREFLIGHT, HEARTBEAT, Heartbeat)
+        if beat is None and self._is_new(store):
+            msg = "no test event of the security account has come yet; the first comes within 15 minutes of the deployment"
+            raise NotTriedError(
+                msg, next_action="wait 15 minutes, run it again (or send one: infra.deployment.preflight --heartbeat)"
+            )
+        age = self._now - beat.received_at if beat else STALE
+        if beat is None or age > STALE:
             raise self._missing(beat, waiting=waiting)
         way = (beat.received_at - beat.sent_at).total_seconds()
         return (
             f"test event of {beat.account_id} {age.total_seconds() / 60:.0f} minutes ago, {max(way, 0):.0f} s on its way; "
             f"{waiting} findings wait, {dead} dead letters"
         )
+
+    def _is_new(self, store: CaseStore) -> bool:
+        """Whether it is less than three quarters of an hour since the first preflight of this deployment looked for one."""
+        store.put_once(PREFLIGHT, HEARTBEAT_AWAITED, WaitingSince(at=self._now))
+        since = store.get(PREFLIGHT, HEARTBEAT_AWAITED, WaitingSince)
+        return since is not None and self._now - since.at < STALE
 
     def _missing(self, beat: Heartbeat | None, *, waiting: int) -> BrokenError:
         since = f"since {beat.received_at:%Y-%m-%d %H:%M}Z" if beat else "ever"
@@ -62,7 +74,7 @@ class IntakeCheck(Check):
             next_action="in the order of the way: schedule forensics-heartbeat (stack forensics-heartbeat) "
             "and rule forensics-preflight (stack forensics-security), both enabled, policy of the bus forensics, its rule forensics-preflight, policy and key of the queue "
             "forensics-findings (stack forensics-intake); the queues forensics-undelivered of both accounts hold EventBridge's "
-            "reason. Right after a deployment: wait 15 minutes, run it again",
+            "reason",
         )
 
     def repair(self, error: ForensicsError) -> str:

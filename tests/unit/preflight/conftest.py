@@ -65,6 +65,12 @@ class Items:
     def put(self, case_id: str, sk: str, value: Model) -> None:
         self.held[sk] = value
 
+    def put_once(self, case_id: str, sk: str, value: Model) -> bool:
+        if sk in self.held:
+            return False
+        self.held[sk] = value
+        return True
+
     def list_cases(self, *, limit: int) -> tuple[list[Any], None]:
         return [], None
 

@@ -11,7 +11,7 @@ import pytest
 from forensics.aws.case_store import CaseStore
 from forensics.aws.sns import Notifier
 from forensics.aws.sqs import FindingQueue
-from forensics.models.preflight import CheckResult, CheckStatus, Heartbeat, PagesReach
+from forensics.models.preflight import CheckResult, CheckStatus, Heartbeat, PagesReach, WaitingSince
 from forensics.preflight.intake_check import EVERY, PAGES_STALE, STALE, IntakeCheck, NoticesCheck, PagesCheck
 from forensics.preflight.scope import PreflightScope
 from tests.unit.preflight.conftest import SECURITY, Items
@@ -37,9 +37,17 @@ def beat(age: timedelta) -> Heartbeat:
     return Heartbeat(sent_at=NOW - age - timedelta(seconds=2), received_at=NOW - age, account_id=SECURITY)
 
 
-def intake(scope: PreflightScope, answering: Answering, *, waiting: int, last: Heartbeat | None) -> CheckResult:
+def intake(
+    scope: PreflightScope,
+    answering: Answering,
+    *,
+    waiting: int,
+    last: Heartbeat | None,
+    since: timedelta = timedelta(days=3),
+) -> CheckResult:
     answering(FindingQueue, Queue(waiting))
-    answering(CaseStore, Items(**({"HEARTBEAT": last} if last else {})))
+    awaited = WaitingSince(at=NOW - since)
+    answering(CaseStore, Items(HEARTBEATSINCE=awaited, **({"HEARTBEAT": last} if last else {})))
     return IntakeCheck(scope, now=NOW).run()
 
 
@@ -55,6 +63,11 @@ def test_without_one_the_queue_says_where_to_look(
 ) -> None:
     line = intake(scope, answering, waiting=waiting, last=last)
     assert (line.status, advice in line.next_action) == (CheckStatus.BROKEN, True)
+
+
+def test_a_new_deployment_is_not_born_broken(scope: PreflightScope, answering: Answering) -> None:
+    for since, status in ((timedelta(), CheckStatus.NOT_TRIED), (STALE, CheckStatus.BROKEN)):
+        assert intake(scope, answering, waiting=0, last=None, since=since).status is status
 
 
 @pytest.mark.parametrize(("confirmed", "status"), [(1, CheckStatus.OK), (0, CheckStatus.BROKEN)])

@@ -44,6 +44,7 @@ def aws() -> Iterator[None]:
         ("elasticloadbalancing", "DescribeTargetGroups", {}, ("elasticloadbalancing:DescribeTargetGroups", "*")),
         ("elasticloadbalancing", "DeregisterTargets", {"TargetGroupArn": "arn:t"}, ("elasticloadbalancing:DeregisterTargets", "arn:t")),
         ("imagebuilder", "StartImagePipelineExecution", {"imagePipelineArn": "arn:p"}, ("imagebuilder:StartImagePipelineExecution", "arn:p")),
+        ("monitoring", "PutMetricData", {"Namespace": "Forensics"}, ("cloudwatch:PutMetricData", "*")),
         ("ssm", "PutParameter", {"Name": "/a/b"}, ("ssm:PutParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/a/b")),
     ],
 )  # fmt: skip
