@@ -8,7 +8,7 @@
     ├─ CaseError                      InvalidCaseError, CaseConflictError
     ├─ UnsupportedTargetError         no document for this platform
     ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError
-    ├─ CustodyError                   DigestMismatchError, CustodyChainError, AuditError   (never retried)
+    ├─ CustodyError                   DigestMismatchError, CustodyChainError, AuditError   (never retried); RetentionError
     ├─ ContainmentError
     ├─ InvestigationError
     └─ AwsError                       AccessDeniedError, ThrottledError, ResourceGoneError, ConflictError, UnreachableError

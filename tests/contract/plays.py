@@ -107,6 +107,9 @@ def _objects(lab: Lab) -> None:
     locked: Any = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
     s3.put_object(Bucket=bucket, Key="a", Body=b"x", ChecksumAlgorithm="SHA256", IfNoneMatch="*", **locked)
     s3.head_object(Bucket=bucket, Key="a", ChecksumMode="ENABLED")
+    until = datetime.now(UTC) + timedelta(days=2)
+    s3.put_object_retention(Bucket=bucket, Key="a", Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until})
+    s3.put_object_legal_hold(Bucket=bucket, Key="a", LegalHold={"Status": "ON"})
     s3.get_object(Bucket=bucket, Key="a")["Body"].read()
     s3.get_object(Bucket=bucket, Key="a", Range="bytes=0-0")["Body"].read()
     upload = s3.create_multipart_upload(Bucket=bucket, Key="m", Metadata={"case": "1"})["UploadId"]

@@ -151,6 +151,15 @@ def test_an_unknown_topic_is_not_found(aws: Running) -> None:
 def test_a_rule_delivers_the_whole_event_and_nothing_else(aws: Running, name: str, queue: FindingQueue) -> None:
     events, sqs = aws.client("events"), aws.client("sqs")
     arn = sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    # EventBridge user guide, "Using resource-based policies for EventBridge": a queue lets events.amazonaws.com in, or gets nothing
+    let_in = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [let_in]})
+    sqs.set_queue_attributes(QueueUrl=queue.url, Attributes={"Policy": policy})
     pattern = {"source": [name], "detail": {"findings": {"Severity": {"Label": ["HIGH"]}}}}
     events.put_rule(Name=name, EventPattern=json.dumps(pattern))
     events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": arn}])

@@ -53,7 +53,7 @@ def test_a_signed_document_is_read() -> None:
 def test_an_altered_or_unsigned_document_is_refused(beside: bytes, why: str) -> None:
     with pytest.raises(SignatureError, match=why) as caught:
         documents(policy=POLICY, policy_sig=beside).read("policy")
-    assert "s3://tools/policy" in str(caught.value) and "upload it and its signature" in caught.value.next_action
+    assert "s3://tools/policy" in str(caught.value) and "upload both" in caught.value.next_action
 
 
 def test_a_document_has_a_largest_size() -> None:

@@ -53,7 +53,7 @@ def with_pipeline(monkeypatch: pytest.MonkeyPatch, arn: str) -> None:
 
 
 def test_the_build_is_awaited_and_published(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_pipeline(monkeypatch, "arn:pipeline")
+    with_pipeline(monkeypatch, "arn:aws:imagebuilder:eu-central-1:222233334444:image-pipeline/forensics")
     step = BuildForensicAmiOperator(task_id="build_forensic_ami")
     with pytest.raises(TaskDeferred) as caught:
         step.execute(CONTEXT)
