@@ -25,7 +25,7 @@ from forensics.models.policy import Playbook, Policy
 
 Shape = TypeVar("Shape", bound=Model)
 CONFIG_RULE = "Config rule/"
-_PRODUCT = re.compile(r":product(?:v2)?/([^/]+/[^/]+)$")
+_PRODUCT = re.compile(r":securityhub:[^:]*:([0-9]*):product(?:v2)?/([^/]+/[^/]+)$")
 MAXIMUM_BYTES = 256 * 1024
 
 
@@ -148,7 +148,8 @@ def is_posture(finding: Finding) -> bool:
 def distrust(finding: Finding, *, policy: Policy) -> str | None:
     """Why this finding's product may not isolate by itself; None when the policy trusts it."""
     match = _PRODUCT.search(finding.product_arn or "")
-    product = match[1] if match else None
+    # A product that belongs to an account is called after it: another name under an account's ARN is somebody's imitation.
+    product = match[2] if match and (not match[1] or match[2].startswith(f"{match[1]}/")) else None
     for entry in policy.trusted:
         if entry.product == product and ("*" in entry.accounts or finding.account_id in entry.accounts):
             return None

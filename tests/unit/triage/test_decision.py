@@ -273,6 +273,7 @@ FOREIGN = [
     "arn:aws:securityhub:eu-central-1:333344445555:product/333344445555/default",
     "arn:aws:securityhub:eu-central-1::product/examplevendor/edr",
     "arn:aws:securityhub:eu-central-1::product/aws/inspector",
+    "arn:aws:securityhub:eu-central-1:333344445555:product/aws/guardduty",
 ]
 
 
