@@ -147,7 +147,7 @@ def _refused(lab: Lab) -> list[str]:
     say(
         f"\n== IAM: {len(asked)} different authorizations of {len(roles)} roles, evaluated against the templates' policies"
     )
-    return [f"allowed to {check_iam.step_of(a)}: {a['by']}" for a in asked if not a["allowed"]]
+    return [f"allowed to {check_iam.step_of(a)}: {a['by']}" for a in check_iam.refusals(asked)]
 
 
 def _unreached(lab: Lab) -> list[str]:

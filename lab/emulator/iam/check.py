@@ -6,11 +6,18 @@ Works on what ``GET /_lab/iam`` answers: every different question of every sessi
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from forensics.aws.denials import Cause
+from forensics.preflight.reach_check import MEMBER_QUESTIONS
 from lab.emulator.iam.policy import Request, applies, listed
+
+# What the preflight asks about a thing that cannot be: a refusal there shows that the way is open.
+PROBES = frozenset(
+    f"{q.service}:{q.operation.replace('_', '')}" for q in MEMBER_QUESTIONS if Cause.ROLE_POLICY in q.fine
+)
 
 # Roles that the product itself becomes; the others are for AWS's services.
 PHASES = (
@@ -36,6 +43,14 @@ def _request(item: Mapping[str, Any]) -> Request:
 def step_of(item: Mapping[str, Any]) -> str:
     """A question as a person reads it: whose session, which call, what it asked for."""
     return f"{item['session']}: {item['call']} ({item['action']} on {item['resource']})"
+
+
+def refusals(asked: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """What was not allowed and should have been: not the preflight's own probes, which a refusal answers."""
+    for item in asked:
+        probe = item["session"].startswith("fc-preflight-") and item["call"].lower() in PROBES
+        if not item["allowed"] and not probe:
+            yield item
 
 
 @dataclass(frozen=True, order=True)
@@ -77,7 +92,7 @@ def check(answer: Mapping[str, Any], *, skip_policies: frozenset[str] = frozense
     """Check a record. ``skip_policies`` are used by AWS's services themselves, which the lab does not have."""
     report = Report()
     asked = answer["asked"]
-    report.denied = [f"{step_of(item)}: {item['by']}" for item in asked if not item["allowed"]]
+    report.denied = [f"{step_of(item)}: {item['by']}" for item in refusals(asked)]
     for role, policies in sorted(answer["policies"].items()):
         mine = [i for i in asked if f"{i['account']}/{i['role']}" == role and i["allowed"]]
         if not role.endswith(PHASES):

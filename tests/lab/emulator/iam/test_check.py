@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.emulator.iam.check import check
+from lab.emulator.iam.check import check, refusals
 
 LOOK = {"Sid": "Look", "Effect": "Allow", "Action": ["ec2:DescribeInstances", "ec2:DescribeVolumes"], "Resource": "*"}
 STOP = {"Sid": "Stop", "Effect": "Allow", "Action": "ec2:StopInstances", "Resource": "*"}
@@ -49,3 +49,10 @@ def test_denials_and_roles_that_did_nothing_are_reported_except_those_of_service
     report = check(answer)
     assert len(report.denied) == 1 and "RunInstances" in report.denied[0]
     assert (report.needed, report.unused) == ({}, ["1/forensics-release.p.Stop"])
+
+
+def test_a_refusal_that_answers_the_preflights_question_is_no_fault_and_a_cases_same_refusal_is() -> None:
+    blocks = {**asked("ebs:ListSnapshotBlocks", allowed=False), "session": "fc-preflight-acquire"}
+    more = {**asked("ec2:CreateSnapshots", allowed=False), "session": "fc-preflight-acquire"}
+    case = {**blocks, "session": "fc-1-acquire"}
+    assert list(refusals([blocks, more, case])) == [more, case]
