@@ -61,7 +61,7 @@ policy-table: .ready ## What the policy does by finding type, role and severity 
 .PHONY: quick test test-e2e test-unprivileged coverage lint docs bench
 quick: .ready ## Rules, format and the tests that import neither Airflow nor boto3 nor the lab (seconds)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
-	@$(PYTHON_BIN) -m pytest -q -rs -n $(TEST_WORKERS) --dist loadfile -m "not thorough" $(PYTEST_ARGS) $$($(PYTHON_BIN) -m tests.pure)
+	@files=$$($(PYTHON_BIN) -m tests.pure) && $(PYTHON_BIN) -m pytest -q -rs -n $(TEST_WORKERS) --dist loadfile -m "not thorough" $(PYTEST_ARGS) $$files
 
 test: .ready ## Run all tests but the long proofs (PYTEST_ARGS="-k custody" for a part)
 	@echo "[test] 1 of 2: everything below the whole stack, $(TEST_WORKERS) files at a time; the long proofs are listed below"

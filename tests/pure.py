@@ -1,5 +1,5 @@
-"""Which test files are pure: what they import, followed to its end, holds neither Airflow nor boto3 nor the lab,
-and starts neither a program nor a server.
+"""Which test files are pure: what they import, followed to its end, holds neither Airflow nor boto3 nor moto,
+and starts neither a program nor a server (so nothing of the lab but its few plain files).
 
 ``python -m tests.pure`` prints them, one a line; `make quick` runs them. Nothing is imported to find out. What a fixture of
 a conftest.py imports inside its function counts only for tests that ask for the fixture.
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # where pytest looks for modules (`pythonpath` in pyproject.toml)
 SOURCES = tuple(ROOT / folder for folder in ("plugins", "ami/toolkit/src", "verifier", "."))
 HEAVY = frozenset(
-    {"airflow", "boto3", "botocore", "aiobotocore", "moto", "fastapi", "lab"}
+    {"airflow", "boto3", "botocore", "aiobotocore", "moto", "fastapi"}
     | {"subprocess", "multiprocessing", "socket", "http", "case_utils"}
 )
 
@@ -137,4 +137,6 @@ def pure() -> list[Path]:
 
 if __name__ == "__main__":
     gc.disable()  # all trees are kept to the end: looking for garbage among them takes a third of the time
-    sys.stdout.write("".join(f"{file.relative_to(ROOT)}\n" for file in pure()))
+    if not (found := pure()):
+        sys.exit("no test file is pure: something that every test imports (tests/conftest.py) reaches a heavy package")
+    sys.stdout.write("".join(f"{file.relative_to(ROOT)}\n" for file in found))
