@@ -157,6 +157,8 @@ class Gateway:
             return self._app(environ, start_response)
         body = _take_body(environ)
         call = describe_call(environ, body=body)
+        if len(body) < int(environ.get("CONTENT_LENGTH") or 0):
+            return self._incomplete(start_response, call)
         if call.service == "s3":
             refusal = _prepare_upload(environ)
             if refusal:
@@ -238,6 +240,14 @@ class Gateway:
         finally:
             call.seconds = round(time.monotonic() - begun, 4)
             self.judgement.done(call)
+
+    def _incomplete(self, start_response: Callable[..., Any], call: Call) -> Iterable[bytes]:
+        """A caller that went away within its request: nothing is done with the part that came (S3, *IncompleteBody*)."""
+        call.status = 400
+        self.calls.append(call)
+        text = "You did not provide the number of bytes specified by the Content-Length HTTP header."
+        out, content_type = error_body(call.service, code="IncompleteBody", message=text)
+        return refuse_with(start_response, status=400, body=out, content_type=content_type, code="IncompleteBody")
 
     def _choose(self, call: Call, body: bytes) -> FaultRule | None:
         with self._lock:
@@ -359,7 +369,12 @@ def _s3_action(environ: Environ, query: dict[str, list[str]]) -> str:
     if "uploads" in query:
         return "CreateMultipartUpload" if method == "POST" else "ListMultipartUploads"
     if "uploadId" in query:
-        names = {"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload"}
+        names = {
+            "HEAD": "HeadObject",
+            "PUT": "UploadPart",
+            "POST": "CompleteMultipartUpload",
+            "DELETE": "AbortMultipartUpload",
+        }
         return names.get(method, "ListParts")
     verb = method.capitalize()
     for name, subject in _S3_SUBRESOURCES.items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import moto.guardduty.urls
@@ -26,6 +27,8 @@ ADMINISTRATOR = "111122223333"
 DETECTOR = "12abc34d567e8fa901bc2d34e56789f0"
 _SEVERITY = {"INFORMATIONAL": 0, "LOW": 2, "MEDIUM": 5, "HIGH": 8, "CRITICAL": 9.5}
 _TYPE = "Backdoor:EC2/C&CActivity.B"
+# when a finding was made that came without its times; GuardDuty's own always have them (API reference, *Finding*)
+_UNTOLD = "2026-01-01T00:00:00.000Z"
 _lock = threading.Lock()
 _guardduty: dict[tuple[str, str], dict[str, Any]] = {}
 _ocsf: dict[tuple[str, str], dict[str, Any]] = {}
@@ -50,7 +53,11 @@ def _remember(event: dict[str, Any], *, region: str) -> None:
         return
     if source == "aws.guardduty" and isinstance(detail.get("id"), str):
         with _lock:
-            _guardduty[detail.get("region", region), detail["id"]] = detail
+            _guardduty[detail.get("region", region), detail["id"]] = {
+                "createdAt": _UNTOLD,
+                "updatedAt": _UNTOLD,
+                **detail,
+            }
     elif source == "aws.securityhub":
         for finding in detail.get("findings") or []:
             _remember_in_hub(finding, region=region, imported=kind == "Security Hub Findings - Imported")
@@ -98,6 +105,7 @@ def _of_asff(finding: dict[str, Any]) -> dict[str, Any] | None:
         severity=_SEVERITY.get(str(finding.get("Severity", {}).get("Label")), 0),
         instance=str(named[0]["Id"]).rpartition("/")[2] if named else "",
         archived=finding.get("RecordState") == "ARCHIVED",
+        times=(finding.get("CreatedAt"), finding.get("UpdatedAt")),
     )
 
 
@@ -113,12 +121,29 @@ def _of_ocsf(finding: dict[str, Any]) -> dict[str, Any] | None:
         severity=_SEVERITY.get(str(finding.get("severity")).upper(), 0),
         instance=str(named[0]["uid"]).rpartition("/")[2] if named else "",
         archived=finding.get("status_id") == 5,
+        times=tuple(_moment(finding["finding_info"].get(f"{name}_time")) for name in ("created", "modified")),
     )
 
 
+def _moment(milliseconds: Any) -> str | None:
+    """OCSF's ``timestamp_t`` as GuardDuty writes it."""
+    if not isinstance(milliseconds, int):
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _original(
-    arn: str, *, account: str, region: str, kind: str, severity: float, instance: str, archived: bool
+    arn: str,
+    *,
+    account: str,
+    region: str,
+    kind: str,
+    severity: float,
+    instance: str,
+    archived: bool,
+    times: tuple[str | None, ...],
 ) -> dict[str, Any]:
+    created, updated = (time or _UNTOLD for time in times)
     return {
         "schemaVersion": "2.0",
         "accountId": account,
@@ -130,6 +155,8 @@ def _original(
         "resource": {"resourceType": "Instance", "instanceDetails": {"instanceId": instance}},
         "service": {"serviceName": "guardduty", "archived": archived},
         "severity": severity,
+        "createdAt": created,
+        "updatedAt": updated,
     }
 
 

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 from forensics.aws.denials import Cause, cause_of
@@ -20,6 +21,7 @@ from forensics.containment.plan import make_plan
 from forensics.containment.plan_preflight import preflight
 from forensics.containment.policy import ContainmentPolicy
 from forensics.disk.kms_rules import route_for
+from forensics.disk.snapshot_copies import SHARE_PAUSE, may_be_share
 from forensics.errors import AwsError, ForensicsError, SnapshotError
 from forensics.models.containment import PreflightAnswer
 from forensics.models.disk import Route
@@ -210,27 +212,41 @@ class DiskCheck(Check):
         analyse = self._scope.phase("analyse", region=region)
         forensic = EbsGateway.of(analyse)
         key = s.evidence_key_arn if region == s.region else KeyGateway.of(analyse).resolve(s.evidence_key_alias)
-        copy_id = watch.time(
-            "copy request",
-            lambda: forensic.copy(
+
+        def copy() -> str:
+            return forensic.copy(
                 shared.id,
                 source_region=region,
                 kms_key_id=key,
                 description="Forensics preflight",
                 tags=tags(PREFLIGHT, PURPOSE, source=shared.id),
-            ),
-        )
-        watch.time("lock copy", lambda: forensic.lock(copy_id, days=LOCK_DAYS))
-        watch.time("copy", lambda: self._completed(forensic, copy_id))
+            )
+
+        failed: list[Snapshot] = []
+        while True:
+            copy_id = watch.time("copy request", copy)
+            watch.time("lock copy", partial(forensic.lock, copy_id, days=LOCK_DAYS))
+            ended = watch.time("copy", partial(self._ended, forensic, copy_id))
+            if ended.state == "completed":
+                break
+            failed.append(ended)
+            # as a case does: a copy that began before its share had spread is made again
+            if not may_be_share(failed):
+                raise_if_failed([ended], what=f"snapshot {copy_id}")
+            time.sleep(SHARE_PAUSE * 2 ** (len(failed) - 1))
         watch.time("read blocks", lambda: next(EbsDirectGateway.of(analyse).tokens(copy_id), None))
 
     def _completed(self, ebs: EbsGateway, snapshot_id: str) -> Snapshot:
-        """Wait for a snapshot; the check's own limit ends a wait that leads nowhere."""
+        found = self._ended(ebs, snapshot_id)
+        raise_if_failed([found], what=f"snapshot {snapshot_id}")
+        return found
+
+    def _ended(self, ebs: EbsGateway, snapshot_id: str) -> Snapshot:
+        """Wait until a snapshot is complete or in error; the check's own limit ends a wait that leads nowhere."""
         until = time.monotonic() + self.limit
         while time.monotonic() < until:
             (found,) = ebs.snapshots([snapshot_id])
-            raise_if_failed([found], what=f"snapshot {snapshot_id}")
-            if found.state == "completed":
+            if found.state in {"completed", "error"}:
                 return found
             time.sleep(self._scope.settings.poll_seconds)
         raise SnapshotError(f"snapshot {snapshot_id} is not complete after {self.limit:.0f} s")

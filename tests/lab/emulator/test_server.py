@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from urllib.parse import urlsplit
 
 import botocore.exceptions
 import moto
@@ -11,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lab.emulator.patches import patching
+from lab.progress import wait_until
 from tests.lab.conftest import FORENSIC, MEMBER, REGION, SECURITY, Lab, Network
 
 
@@ -177,3 +180,17 @@ def test_the_clock_goes_forward_only(lab: Lab) -> None:
     assert lab.post("clock", {"advance": 7200})["monotonic"] >= before + 7200
     with pytest.raises(AssertionError, match=r"cannot be put forward by -1\.0 s"):
         lab.post("clock", {"advance": -1})
+
+
+def test_a_request_that_its_caller_broke_off_does_nothing(lab: Lab) -> None:
+    """A worker that was killed while it wrote: S3 answers IncompleteBody and stores no part of the object."""
+    s3 = lab.client("s3")
+    s3.create_bucket(Bucket="broken-off", CreateBucketConfiguration={"LocationConstraint": REGION})
+    url = urlsplit(s3.generate_presigned_url("put_object", Params={"Bucket": "broken-off", "Key": "k"}))
+    with socket.create_connection((url.hostname, url.port), timeout=20) as caller:
+        caller.sendall(
+            f"PUT {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: 10\r\n\r\nhalf".encode()
+        )
+    refused = lambda: [c for c in lab.get("calls?service=s3&action=PutObject")["calls"] if c["status"] == 400]  # noqa: E731
+    wait_until(refused, what="the broken request in the lab's record")
+    assert s3.list_objects_v2(Bucket="broken-off")["KeyCount"] == 0
