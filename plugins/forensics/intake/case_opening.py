@@ -11,7 +11,7 @@ from forensics.case.retention import Holding, kept_until, retain
 from forensics.errors import CaseConflictError, ForensicsError
 from forensics.intake.admission import CaseAdmission
 from forensics.intake.manual_request import ManualRequest
-from forensics.models.case import CaseStatus, Milestone, TimelineKind
+from forensics.models.case import Milestone, TimelineKind
 from forensics.models.custody import CustodyAction, HoldLift
 from forensics.settings import Settings
 
@@ -39,8 +39,7 @@ def open_requested_case(
 def record_opening(recorder: CaseRecorder, *, run_id: str) -> None:
     """Record that the run has the case: lock, milestones, ledger, timeline, one notification."""
     case, store = recorder.case, recorder.gateways.store
-    store.hold_lock(case)
-    store.update_case(case.case_id, run_id=run_id, status=CaseStatus.OPEN)
+    store.begin_case(case.case_id, run_id=run_id)
     finding = recorder.findings()[0]
     recorder.milestone(Milestone.RECEIVED, case.received_at or case.opened_at)
     recorder.milestone(Milestone.OPENED, case.opened_at)
