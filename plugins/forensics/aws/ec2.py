@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.session import AwsSession
-from forensics.aws.visibility import when_visible
+from forensics.aws.visibility import GONE_AFTER, when_visible
 from forensics.errors import AwsError, ResourceGoneError
 from forensics.models.target import NetworkInterface, Target, Volume
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     )
 
 
-# An instance that should be there is called gone only after so many seconds (see :mod:`forensics.aws.visibility`).
-GONE_AFTER = 10.0
 # What makes a launch try the next instance type.
 NEXT_TYPE = frozenset({"InsufficientInstanceCapacity", "Unsupported", "VcpuLimitExceeded"})
 
