@@ -57,6 +57,7 @@ RESTORE_SEAL: Final = "SEAL#restore"
 IDENTITY_SEAL: Final = "SEAL#identity"
 DISK_READ: Final = "DISKREAD#"
 REQUEST: Final = "REQUEST#"
+RESUMED: Final = "RESUMED"
 
 
 def finding(known: Finding) -> str:

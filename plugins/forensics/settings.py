@@ -224,6 +224,12 @@ class Settings(BaseModel):
         description="age at which a forensic instance or analysis volume is removed, case or not",
     )
     poll_seconds: float = Field(default=5.0, ge=0.1, le=300, description="seconds between two looks of a wait at AWS")
+    case_restarts: int = Field(
+        default=2,
+        ge=0,
+        le=10,
+        description="how often a case whose run ended or was deleted before the case was closed is started again; 0: never",
+    )
     queue_poll_seconds: float = Field(default=1.0, ge=0.1, le=60)
     write_back: bool = Field(default=True, description="annotate findings with the id and state of their case")
     resolve_findings: bool = Field(default=True, description="a complete case resolves its findings")

@@ -234,4 +234,10 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, waits do not come back: no step that waits for AWS continues until the triggerer works again. "
         "Clearing is safe: it waits once more."
     ),
+    # ------------------------------------------------------------------ case_watchdog
+    "resume_cases": (
+        "Finds open cases whose run has ended, was deleted or never started, tells people, and starts each again a few times. "
+        "When it fails, the log names the cases that could not be seen to; the others were. "
+        "Clearing is safe: a case whose run is alive is left alone."
+    ),
 }
