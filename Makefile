@@ -164,12 +164,15 @@ cost: .ready ## Show what an idle month costs in each profile, and what a case c
 	@$(PYTHON_BIN) -m infra.deployment.cost $(CONFIG)
 
 ##@ Upkeep
-.PHONY: documents lock hooks clean .ready
+.PHONY: documents lock compose-pin hooks clean .ready
 documents: .ready ## Pin names and hashes of ssm_documents/ again, after a document has changed
 	@$(PYTHON_BIN) scripts/documents_manifest.py
 
 lock: .ready ## Write requirements/*.lock again (UPGRADE=1 for newer versions, CONSTRAINTS=file-or-URL)
 	@scripts/lock.sh
+
+compose-pin: .ready ## Write the digests of the images that docker-compose.yml and lab/Dockerfile use behind their tags (asks the registry)
+	@$(PYTHON_BIN) scripts/compose_pin.py
 
 hooks: .ready ## Run the linters before every commit (.pre-commit-config.yaml)
 	@.venv/bin/pre-commit install

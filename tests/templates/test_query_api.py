@@ -265,7 +265,9 @@ def test_limit_of_lists(api: Api, limit: int) -> None:
 
 
 def test_no_resolver_believes_an_attribute() -> None:
-    claims = {c for file in RESOLVERS.glob("*.js") for c in re.findall(r"claims\[?'?\.?([\w:]+)", file.read_text("utf-8"))}
+    claims = {
+        c for file in RESOLVERS.glob("*.js") for c in re.findall(r"claims\[?'?\.?([\w:]+)", file.read_text("utf-8"))
+    }
     assert claims == {"cognito:groups"}
 
 
@@ -281,7 +283,12 @@ def test_resolvers_use_only_what_appsync_js_has(file: str) -> None:
 def test_progress_is_subscribed_to_by_those_who_may_see_the_case(api: Api, number: int) -> None:
     asked = case(number, account=MEMBER).case_id
     assert api.query("onProgress", id=asked, identity=OF_MEMBER) is None, "a subscription begins with nothing"
-    for identity in ({"accountId": OTHER}, {"claims": {"cognito:groups": [f"forensics-account-{OTHER}"]}}, SELF_MADE, {}):
+    for identity in (
+        {"accountId": OTHER},
+        {"claims": {"cognito:groups": [f"forensics-account-{OTHER}"]}},
+        SELF_MADE,
+        {},
+    ):
         with pytest.raises(Refused) as refused:
             api.query("onProgress", id=asked, identity=identity)
         assert refused.value.type == "NotFound"

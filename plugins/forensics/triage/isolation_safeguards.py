@@ -49,7 +49,10 @@ def _approval(
     confirmed: list[FindingAssessment], *, ordered: list[FindingAssessment], context: TriageContext
 ) -> tuple[str, ...]:
     """Why a person has to approve. One finding that isolates without approval is enough for the case."""
-    reasons = [*context.doubts, *(f"the never-isolate list asks to spare the target: {entry}" for entry in context.spared)]
+    reasons = [
+        *context.doubts,
+        *(f"the never-isolate list asks to spare the target: {entry}" for entry in context.spared),
+    ]
     if all(a.approval for a in confirmed):
         reasons += [reason for a in ordered or confirmed for reason in a.approval]
     return tuple(dict.fromkeys(reasons))
