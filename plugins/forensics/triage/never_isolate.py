@@ -30,7 +30,8 @@ def parse_never_isolate(body: bytes, *, origin: str) -> NeverIsolateList:
 
 def protecting(listed: NeverIsolateList, *, target: Target, now: datetime) -> Protection:
     """The entries that name the target."""
-    vetoes, requests = [], []
+    vetoes: list[str] = []
+    requests: list[str] = []
     for entry in listed.entries:
         if not _valid(entry, target=target, now=now) or not _names(entry, target=target):
             continue
