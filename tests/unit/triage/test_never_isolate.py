@@ -130,7 +130,7 @@ def test_an_id_that_is_there_twice_is_refused() -> None:
 
 def test_the_documented_list_is_a_valid_one() -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text("utf-8")
-    example = page.split("```yaml\n")[1].split("```")[0]
+    example = page.split("```yaml\n# policy/never-isolate.yaml\n")[1].split("```")[0]
     listed = parse_never_isolate(example.encode(), origin="docs/policy.md")
     assert [entry.id for entry in listed.entries] == ["dc", "nat", "migration"]
     assert protecting(listed, target=DC, now=NOW).requests[0].startswith("dc (tag forensics:never-isolate)")
