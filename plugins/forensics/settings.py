@@ -147,6 +147,11 @@ class Settings(BaseModel):
         default="refuse", pattern="^(refuse|isolate)$", description="what happens when nobody answers"
     )
     approval_two_persons: bool = Field(default=True, description="the person who asked for a change may not approve it")
+    drift_response: str = Field(
+        default="announce",
+        pattern="^(announce|close)$",
+        description="what happens when a contained target is changed by others: people are told, or it is closed again as well",
+    )
     containment_profile: str = Field(
         default="forensics-isolated",
         pattern=r"^[A-Za-z0-9+=,.@_-]{0,128}$",

@@ -240,4 +240,9 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, the log names the cases that could not be seen to; the others were. "
         "Clearing is safe: a case whose run is alive is left alone."
     ),
+    "look_at_contained": (
+        "Looks at every contained target and tells people, once, what others have opened on it since; closes it again where `forensics.drift_response` says so. "
+        "When it fails, the log names the cases that could not be read; a target that cannot be looked at is a gap of its case. "
+        "Clearing is safe: it looks again."
+    ),
 }

@@ -93,6 +93,10 @@ class StoreInMemory(CaseStore):
             (sk, data) for (owner, sk), data in self.held.items() if owner == case_id and sk[: len(prefix)] == prefix
         )
 
+    def remove(self, case_id: str, sk: str) -> None:
+        """Delete an item."""
+        self.held.pop((case_id, sk), None)
+
     def clear_failure(self, case_id: str, step: str) -> None:
         """Forget a step's failure."""
         self.held.pop((case_id, f"{case_keys.FAILURE}{step}"), None)

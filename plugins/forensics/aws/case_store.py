@@ -286,8 +286,12 @@ class CaseStore:
 
     def release_lease(self, case_id: str, name: str) -> None:
         """Release a lease."""
-        with aws_errors(f"release lease {name} of case {case_id} in table {self.table}"):
-            self._db.delete_item(TableName=self.table, Key=item_key(case_id, f"{case_keys.LEASE}{name}"))
+        self.remove(case_id, f"{case_keys.LEASE}{name}")
+
+    def remove(self, case_id: str, sk: str) -> None:
+        """Delete one item, if it exists."""
+        with aws_errors(f"delete {sk} of case {case_id} in table {self.table}"):
+            self._db.delete_item(TableName=self.table, Key=item_key(case_id, sk))
 
     def items(self, case_id: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """(sort key, data) of all items of a case whose sort key starts with ``prefix``, in order; all pages.
@@ -340,8 +344,7 @@ class CaseStore:
 
     def clear_failure(self, case_id: str, step: str) -> None:
         """Remove the failure of a step that has succeeded since."""
-        with aws_errors(f"clear failure of {step} in case {case_id}"):
-            self._db.delete_item(TableName=self.table, Key=item_key(case_id, f"{case_keys.FAILURE}{step}"))
+        self.remove(case_id, f"{case_keys.FAILURE}{step}")
 
     def list_cases(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Case], str | None]:
         """Newest cases first over all statuses; ``cursor`` continues after the last one shown."""
