@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from forensics.aws import session as aws_session
-from lab.emulator.iam.check import Place, Policies, allowing, without
+from lab.emulator.iam.check import Place, Policies, allowing, refusals, without
 from lab.seed.accounts import Account
 from tests.iam.story import Step, Story
 
@@ -27,7 +27,7 @@ class Attempt:
     @property
     def denied(self) -> list[dict[str, Any]]:
         """What was refused."""
-        return [a for a in self.asked if not a["allowed"]]
+        return [dict(a) for a in refusals(self.asked)]
 
 
 @dataclass

@@ -16,11 +16,24 @@ from forensics.containment.read_back import SETTLE_PAUSES
 from forensics.containment.release_plan import differences, release_calls, release_digest
 from forensics.containment.watch_list import unwatch
 from forensics.errors import AwsError, ContainmentError
-from forensics.models.containment import ApiCall, Approval, ContainmentStep, ReleasePlan, ReleaseResult
+from forensics.models.containment import (
+    ApiCall,
+    Approval,
+    ContainmentPlan,
+    ContainmentResult,
+    ContainmentStep,
+    ReleasePlan,
+    ReleaseResult,
+)
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from forensics.models.target_facts import InstanceFacts
 from forensics.settings import Settings
+
+# Calls of a release that follow from what EC2 and IAM may show some seconds late.
+SHOWN_LATE = frozenset(
+    {"modify_network_interface_attribute", "replace_iam_instance_profile_association", "delete_role_policy"}
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,7 @@ class TargetRelease:
 
         ``warnings`` are shown to whoever approves it.
         """
-        pending = self.pending()
+        pending = self._shown()
         plan = ReleasePlan(
             calls=pending.calls,
             differences=tuple(differences(self._original, facts=pending.facts)[:200]),
@@ -65,6 +78,30 @@ class TargetRelease:
         self._recorder.put(case_keys.RELEASE_PLAN, plan)
         note(self._recorder, f"release planned: {len(plan.calls)} calls (plan {plan.digest[:12]})")
         return plan
+
+    def _shown(self) -> PendingRelease:
+        """What differs, once AWS shows what containment is known to have done.
+
+        A release that is planned within seconds would leave out what is not listed yet, and then be refused or partial.
+        What is still not shown after the pauses has been undone by somebody else.
+        """
+        done = self._undone_by()
+        pending = self.pending()
+        for pause in SETTLE_PAUSES:
+            if done <= {call.operation for call in pending.calls}:
+                break
+            time.sleep(pause)
+            pending = self.pending()
+        return pending
+
+    def _undone_by(self) -> set[str]:
+        """Operations that undo what containment did; none when a release has been tried already."""
+        plan = self._recorder.get(case_keys.CONTAINMENT_PLAN, ContainmentPlan)
+        result = self._recorder.get(case_keys.CONTAINMENT, ContainmentResult)
+        if plan is None or result is None or self._recorder.get(case_keys.RELEASE, ReleaseResult):
+            return set()
+        done = {step.name for step in result.steps if step.done}
+        return {undo.operation for step in plan.steps if step.id in done for undo in step.undo} & SHOWN_LATE
 
     def carry_out(self, calls: Sequence[ApiCall], *, approval: Approval) -> ReleaseResult:
         """Make the calls until one fails, read the target back, record and announce the result."""

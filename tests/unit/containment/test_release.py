@@ -55,6 +55,33 @@ def test_a_contained_target_comes_back_as_it_was(contained: World) -> None:
     assert contained.recorder.subjects[-1].endswith("Target released")
 
 
+def test_a_release_planned_before_aws_shows_the_containment_waits_for_it(
+    contained: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IAM user guide, "Changes that I make are not always immediately visible": ListRolePolicies leaves a new policy out."""
+    policies, pauses = contained.account.target.role_policies, list[float]()
+    contained.account.change(role_policies=())
+
+    def visible_later(seconds: float) -> None:
+        pauses.append(seconds)
+        contained.account.change(role_policies=policies)
+
+    monkeypatch.setattr(release.time, "sleep", visible_later)
+    plan = release_of(contained).plan(requester="alice")
+    assert "delete_role_policy" in {call.operation for call in plan.calls} and len(pauses) == 1
+    assert release_of(contained).carry_out(plan.calls, approval=approve(contained, plan)).outcome is Outcome.DONE
+
+
+def test_what_somebody_has_undone_is_not_waited_for_without_end(
+    contained: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(release.time, "sleep", pauses.append)
+    contained.account.change(role_policies=())
+    plan = release_of(contained).plan(requester="alice")
+    assert "delete_role_policy" not in {call.operation for call in plan.calls} and sum(pauses) < 20
+
+
 def test_a_release_twice_has_nothing_left_to_do(contained: World) -> None:
     plan = release_of(contained).plan(requester="alice")
     release_of(contained).carry_out(plan.calls, approval=approve(contained, plan))
