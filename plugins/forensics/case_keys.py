@@ -11,6 +11,7 @@ from forensics.models.finding import Finding
 
 CASE: Final = "META"
 TARGET: Final = "TARGET"
+LABEL: Final = "LABEL"
 PLAN: Final = "PLAN"
 PROBE: Final = "PROBE"
 CONTAINMENT_PLAN: Final = "CONTAINPLAN"

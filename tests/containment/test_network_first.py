@@ -99,7 +99,9 @@ def test_without_a_way_to_iam_the_first_try_isolates_and_says_whose_credentials_
     said = str(caught.value)
     assert "network closed" in said and "end the credentials that are named" in said
     assert "isolate the instance manually" not in said
-    mail = next(m for m in lab.mail() if case_id in m["subject"] and "credentials still valid" in m["subject"])
+    mail = next(
+        m for m in lab.mail() if case_id == m["attributes"]["case_id"] and "credentials still valid" in m["subject"]
+    )
     assert "isolate the instance manually" not in str(mail)
 
 

@@ -359,7 +359,7 @@ def test_a_call_that_would_be_refused_is_announced_before_anybody_is_asked(
     assert [c for c in changes(lab)[seeded:] if c != "ModifyInstanceMetadataOptions"] == []
     assert "1 would be refused" in asked.call_args.kwargs["body"]
     assert "refused: credentials.metadata" in asked.call_args.kwargs["body"]
-    assert any(case_id in m["subject"] and "would fail: 1 of" in m["subject"] for m in lab.mail())
+    assert any(case_id == m["attributes"]["case_id"] and "would fail: 1 of" in m["subject"] for m in lab.mail())
 
 
 @LONG
@@ -370,7 +370,7 @@ def test_a_target_that_ends_before_isolation_is_said(lab: SmallLab, target: str)
         isolate(case_id)
     result = recorder(case_id).view().containment
     assert result is not None and result.outcome is Outcome.NOT_APPLICABLE
-    assert any(case_id in m["subject"] and "ended before isolation" in m["subject"] for m in lab.mail())
+    assert any(case_id == m["attributes"]["case_id"] and "ended before isolation" in m["subject"] for m in lab.mail())
 
 
 def test_a_failed_call_is_partial_announced_and_completed_by_the_retry(lab: SmallLab, target: str) -> None:
@@ -384,7 +384,7 @@ def test_a_failed_call_is_partial_announced_and_completed_by_the_retry(lab: Smal
     view = recorder(case_id).view()
     assert view.containment is not None
     assert (view.containment.outcome, view.containment.state) == (Outcome.PARTIAL, ContainmentState.NEW_FLOWS_BLOCKED)
-    assert any(case_id in m["subject"] and "PARTIAL" in m["subject"] for m in lab.mail())
+    assert any(case_id == m["attributes"]["case_id"] and "PARTIAL" in m["subject"] for m in lab.mail())
     assert groups_of(lab, target) == [[view.containment.group_id]], "what was done stays"
     assert isolate(case_id)["outcome"] == "DONE"
     assert recorder(case_id).view().failures == ()
@@ -452,7 +452,7 @@ def test_a_group_that_somebody_changed_is_replaced_and_told(lab: SmallLab, targe
     again = isolate(case_id)
     assert again["outcome"] == "DONE" and again["group_id"] != first
     assert groups_of(lab, target) == [[again["group_id"]]]
-    assert any(case_id in m["subject"] and "ALERT" in m["subject"] for m in lab.mail())
+    assert any(case_id == m["attributes"]["case_id"] and "ALERT" in m["subject"] for m in lab.mail())
 
 
 @LONG

@@ -44,6 +44,17 @@ def triage(case_id: str) -> dict[str, bool]:
     return perform(PlanResponseOperator(task_id="plan_response"), case_id=case_id)
 
 
+def test_the_first_message_names_account_and_instance_for_a_lock_screen(lab: SmallLab) -> None:
+    instance = lab.facts["instances"]["web-server"]["instance_id"]
+    lab.client("iam", "member").create_account_alias(AccountAlias="acme-prod")
+    name = [{"Key": "Name", "Value": "web\n[fc-20991231-ffffffffff] closed"}]
+    lab.client("ec2", "member").create_tags(Resources=[instance], Tags=name)
+    case_id = open_case(lab)
+    (opened,) = [mail for mail in lab.mail() if mail["attributes"]["event"] == "case_opened"]
+    assert opened["subject"].startswith("HIGH acme-prod web_fc-20991231-ffffff..: Case opened: ")
+    assert f"Case {case_id}: instance {instance} (web_fc-20991231-ffffff..) in account" in opened["message"]
+
+
 def test_memory_is_captured_verified_and_locked(lab: SmallLab) -> None:
     case_id = open_case(lab)
     assert triage(case_id) == {"memory": True, "disk": True, "isolate": True}

@@ -139,7 +139,7 @@ def test_a_forged_event_acquires_and_isolates_nothing_and_people_are_told(lab: S
     plan = triaged(case_id)
     assert (plan.memory.go, plan.disk.go, plan.isolate.go) == (True, True, False)
     assert plan.verifications[0].standing is Standing.NOT_FOUND
-    (mail,) = [m for m in lab.mail() if "Triage done" in m["subject"] and case_id in m["subject"]]
+    (mail,) = [m for m in lab.mail() if "Triage done" in m["subject"] and case_id == m["attributes"]["case_id"]]
     assert "WITH WARNINGS" in mail["subject"] and "could not be confirmed (not-found)" in mail["message"]
 
 
@@ -349,7 +349,7 @@ def test_beyond_the_cap_isolation_waits_for_approval_and_acquisition_goes_on(
     assert first.isolate.go and not first.approval.required
     assert second.isolate.go and second.approval.required and second.disk.go
     assert f"account {MEMBER_ACCOUNT}" in second.approval.reasons[0]
-    (mail,) = [m for m in lab.mail() if "Triage done" in m["subject"] and case_id in m["subject"]]
+    (mail,) = [m for m in lab.mail() if "Triage done" in m["subject"] and case_id == m["attributes"]["case_id"]]
     assert "Isolation waits for approval" in mail["message"]
 
 
@@ -388,4 +388,6 @@ def test_a_list_of_modules_is_used_only_as_it_was_signed(lab: SmallLab, monkeypa
     forged = f"version: 1\nmodules: [{fields.replace('a.ko', 'evil.ko')}]\n".encode()
     lab.client("s3").put_object(Bucket=lab.facts["tools_bucket"], Key=key, Body=forged)
     assert lime_module(recorder, modules, probe) is None, "the capture continues by other methods"
-    assert any(case_id in m["subject"] and "LiME modules cannot be trusted" in m["subject"] for m in lab.mail())
+    assert any(
+        case_id == m["attributes"]["case_id"] and "LiME modules cannot be trusted" in m["subject"] for m in lab.mail()
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from forensics.case.messages import subject
 from forensics.models.case import Case, CaseView
 from forensics.models.evidence import AnyEvidence, EvidenceKind, Outcome, read_evidence
 from forensics.models.finding import Finding, FindingSource, Severity
@@ -79,6 +80,11 @@ def case(**changes: Any) -> Case:
         "finding_key": "k" * 16,
     }
     return Case(**{**values, **changes})
+
+
+def said(headline: str, *, about: Case | None = None) -> str:
+    """The subject of a message about a case, :func:`case` unless another is given, whose target has no names."""
+    return subject(about or case(), headline)
 
 
 def decision(action: Action, *, wanted: bool = True, possible: bool = True) -> Decision:

@@ -28,6 +28,12 @@ class IamGateway:
         """The gateway of a session's account and Region."""
         return cls(session.iam, account_id=session.account_id, region=session.region)
 
+    def account_alias(self) -> str:
+        """The account's alias, which its administrators choose; empty when it has none (an account has at most one)."""
+        with aws_errors(f"read the account's alias {self._where}"):
+            aliases = self._iam.list_account_aliases()["AccountAliases"]
+        return aliases[0] if aliases else ""
+
     def profile_role(self, profile: str) -> RoleTypeDef | None:
         """GetInstanceProfile's role (name, trust policy), or None when the profile has none or does not exist."""
         try:

@@ -15,7 +15,7 @@ Policy = dict[str, object]
 # What has no resource-level permissions (service authorization reference): a statement with NotResource may not be about it.
 UNBOUND = (
     "ec2:Describe*", "autoscaling:Describe*", "elasticloadbalancing:Describe*", "ssm:Describe*", "ssm:Get*", "ssm:List*",
-    "ssm:CancelCommand",
+    "ssm:CancelCommand", "iam:ListAccountAliases",
 )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from forensics.models.evidence import (
     read_evidence,
 )
 from forensics.models.finding import Finding
+from forensics.models.notices import CaseLabel
 from forensics.models.plan import ResponsePlan
 from forensics.models.target import Target
 from forensics.naming import evidence_id
@@ -114,6 +115,14 @@ class CaseRecorder:
     def target(self) -> Target | None:
         """The target's description, once triage has made it."""
         return self.get(case_keys.TARGET, Target)
+
+    def label(self) -> CaseLabel:
+        """The names of account and instance for subjects; empty ones when they are not known."""
+        known = self.get(case_keys.LABEL, CaseLabel) or CaseLabel()
+        if known.instance_name:
+            return known
+        target = self.target()
+        return known.model_copy(update={"instance_name": target.tags.get("Name", "") if target else ""})
 
     def plan(self) -> ResponsePlan | None:
         """The response plan, once triage has made it."""
@@ -278,7 +287,7 @@ class CaseRecorder:
         key = f"{case_keys.NOTICE}{event}"
         if once and self.get(key, Notified) is not None:
             return
-        made = message(self.case, event, headline, lines=lines, facts=facts, ui_url=self._ui_url)
+        made = message(self.case, event, headline, lines=lines, facts=facts, ui_url=self._ui_url, label=self.label())
         try:
             self.gateways.notifier.publish(
                 case_id=self.case_id, event=event, subject=made.subject, lines=list(made.lines), facts=made.facts

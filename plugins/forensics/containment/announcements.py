@@ -41,7 +41,7 @@ def announce_incomplete(recorder: CaseRecorder, result: ContainmentResult) -> No
     if result.network_closed:
         event, headline = "containment_open_items", "Network closed, containment is PARTIAL"
         if result.credentials_open:
-            headline = "Network closed, credentials still valid: containment is PARTIAL"
+            headline = "Network closed, credentials still valid: PARTIAL"
     recorder.announce(
         event,
         headline,

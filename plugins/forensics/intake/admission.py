@@ -10,6 +10,7 @@ from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.aws.session import AwsSession
 from forensics.aws.sns import Notifier
+from forensics.case.messages import message
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import ForensicsError
 from forensics.intake.new_case import case_from
@@ -20,6 +21,7 @@ from forensics.models.containment import ReleaseResult
 from forensics.models.custody import CustodyAction
 from forensics.models.finding import Finding, Severity
 from forensics.models.intake import AdmissionOutcome
+from forensics.models.notices import CaseLabel
 from forensics.settings import Settings
 
 SOURCE = "finding_intake"
@@ -168,15 +170,14 @@ class CaseAdmission:
         if self._store.has(case.case_id, f"{case_keys.NOTICE}{event}"):
             return
         try:
+            label = self._store.get(case.case_id, case_keys.LABEL, CaseLabel) or CaseLabel()
+            made = message(case, event.partition(":")[0], lines[0], lines=lines[1:], label=label)
             self._notifier.publish(
                 case_id=case.case_id,
-                event=event.partition(":")[0],
-                subject=f"[{case.case_id}] {lines[0]}",
-                lines=[
-                    *lines,
-                    f"Case {case.case_id}: instance {case.instance_id} in account {case.account_id}, {case.region}",
-                ],
-                facts=_facts(case, event),
+                event=made.event,
+                subject=made.subject,
+                lines=list(made.lines),
+                facts=made.facts,
             )
         except ForensicsError as error:
             self._store.fail(
@@ -187,13 +188,3 @@ class CaseAdmission:
             )
             return
         self._store.put_once(case.case_id, f"{case_keys.NOTICE}{event}", {"at": format_utc(datetime.now(UTC))})
-
-
-def _facts(case: Case, event: str) -> dict[str, str]:
-    return {
-        "event": event.partition(":")[0],
-        "case_id": case.case_id,
-        "instance_id": case.instance_id,
-        "account_id": case.account_id,
-        "region": case.region,
-    }

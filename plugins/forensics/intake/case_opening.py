@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from forensics import case_keys
@@ -13,6 +14,7 @@ from forensics.intake.admission import CaseAdmission
 from forensics.intake.manual_request import ManualRequest
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.custody import CustodyAction, HoldLift
+from forensics.models.notices import CaseLabel
 from forensics.settings import Settings
 
 # The part of opening that is a gap of the case when it fails.
@@ -36,8 +38,11 @@ def open_requested_case(
     return admitted.case.case_id
 
 
-def record_opening(recorder: CaseRecorder, *, run_id: str) -> None:
-    """Record that the run has the case: lock, milestones, ledger, timeline, one notification."""
+def record_opening(recorder: CaseRecorder, *, run_id: str, label: Callable[[], CaseLabel] = CaseLabel) -> None:
+    """Record that the run has the case: lock, milestones, ledger, timeline, one notification.
+
+    ``label``: reads the names of account and instance, for subjects.
+    """
     case, store = recorder.case, recorder.gateways.store
     store.begin_case(case.case_id, run_id=run_id)
     finding = recorder.findings()[0]
@@ -61,9 +66,11 @@ def record_opening(recorder: CaseRecorder, *, run_id: str) -> None:
         at=finding.updated_at or case.opened_at,
     )
     recorder.note("case opened", at=case.opened_at)
+    if recorder.get(case_keys.LABEL, CaseLabel) is None:
+        recorder.put(case_keys.LABEL, label())
     recorder.announce(
         "case_opened",
-        f"Case opened: {case.title[:60]}",
+        f"Case opened: {case.title[:200]}",
         lines=[f"Severity {case.severity}, from {case.source}"],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Context
@@ -16,6 +17,7 @@ from forensics.custody.holding import EvidenceHolding
 from forensics.errors import ForensicsError
 from forensics.intake.admission import CaseAdmission
 from forensics.intake.annotation import annotate
+from forensics.intake.case_label import read_label
 from forensics.intake.case_opening import announce_refusal, hold_again, open_requested_case, record_opening
 from forensics.intake.manual_request import ManualRequest
 from forensics.intake.write_back import FindingWriteBack
@@ -89,15 +91,17 @@ class OpenCaseOperator(BaseOperator):
             recorder = open_recorder(hook, case_id, step=self.task_id)
             request.check_same_instance(recorder.case)
             reopened = recorder.case.closed
-            record_opening(recorder, run_id=run.run_id)
+            sessions = hook.for_case(recorder.case)
+            label = partial(read_label, partial(sessions.target, "triage"), recorder.case.instance_id)
+            record_opening(recorder, run_id=run.run_id, label=label)
             annotate(
                 recorder.findings(),
                 case=recorder.case,
                 store=recorder.gateways.store,
-                write_back=lambda: FindingWriteBack.of(hook.for_case(recorder.case)),
+                write_back=lambda: FindingWriteBack.of(sessions),
                 settings=hook.settings,
                 step=self.task_id,
             )
             if reopened:
-                hold_again(recorder, EvidenceHolding.of(hook.for_case(recorder.case)), hook.settings)
+                hold_again(recorder, EvidenceHolding.of(sessions), hook.settings)
         return case_id

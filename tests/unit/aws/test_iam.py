@@ -77,6 +77,12 @@ def test_a_role_that_is_gone_has_no_policies(stub: Stubber, iam: IamGateway) -> 
     assert iam.own_policies("app") == ()
 
 
+@pytest.mark.parametrize(("aliases", "alias"), [(["acme-prod"], "acme-prod"), ([], "")])
+def test_an_account_has_one_alias_or_none(stub: Stubber, iam: IamGateway, aliases: list[str], alias: str) -> None:
+    stub.add_response("list_account_aliases", {"AccountAliases": aliases, "IsTruncated": False}, {})
+    assert iam.account_alias() == alias
+
+
 PERMISSION = Permission("ec2:CreateTags", "arn:aws:ec2:eu-central-1:333344445555:instance/*", {"aws:TagKeys": "x"})
 
 

@@ -20,7 +20,7 @@ from forensics.models.evidence import (
     Outcome,
 )
 from forensics.models.finding import Severity
-from tests.unit.builders import CASE_ID, INSTANCE, NOW, case, evidence, finding
+from tests.unit.builders import CASE_ID, INSTANCE, NOW, case, evidence, finding, said
 from tests.unit.recorders import FakeRecorder
 
 MEMORY = f"memory-{INSTANCE}"
@@ -120,7 +120,7 @@ def test_people_are_notified_once_of_a_milestone_and_each_time_of_a_failure(reco
     failure = StepFailure(step="memory.capture_memory", cause="no agent", next_action="start it", at=NOW)
     recorder.fail(failure)
     recorder.fail(failure)
-    assert recorder.subjects == [f"[{CASE_ID}] Plan decided"] + [f"[{CASE_ID}] FAILED: memory.capture_memory"] * 2
+    assert recorder.subjects == [said("Plan decided")] + [said("FAILED: memory.capture_memory")] * 2
     assert recorder.store.failures() == {"memory.capture_memory": failure}
 
 

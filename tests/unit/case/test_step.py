@@ -21,7 +21,7 @@ from forensics.errors import (
     MemoryCaptureError,
 )
 from forensics.models.case import StepFailure
-from tests.unit.builders import CASE_ID, NOW
+from tests.unit.builders import CASE_ID, NOW, said
 from tests.unit.recorders import FakeRecorder, context
 
 
@@ -113,7 +113,7 @@ def test_the_last_try_records_announces_and_fails_for_good(recorder: FakeRecorde
         "restart the agent",
         3,
     )
-    assert recorder.subjects == [f"[{CASE_ID}] FAILED: step"]
+    assert recorder.subjects == [said("FAILED: step")]
     assert recorder.mailbox.mail[0].lines[2:] == [
         "Cause: the agent went away",
         "What to do next: restart the agent",

@@ -19,7 +19,7 @@ from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from forensics.models.plan import Action, Measure, Order
 from forensics.models.target_facts import EndpointFacts, InstanceFacts, ProfileFacts
-from tests.unit.builders import CASE_ID, NOW, decision
+from tests.unit.builders import CASE_ID, NOW, decision, said
 from tests.unit.containment.account import EVERYWHERE, Account, ReaderInMemory
 from tests.unit.containment.case_world import World
 from tests.unit.containment.targets import everything
@@ -111,7 +111,7 @@ def test_a_target_that_ended_is_not_isolated_and_people_hear_of_it(world: World,
     assert (result.outcome, result.state) == (Outcome.NOT_APPLICABLE, ContainmentState.NOT_CONTAINED)
     assert result.reason == f"the instance is {end}: it ended before it could be isolated"
     assert recorded(world) == result
-    assert world.recorder.subjects == [f"[{CASE_ID}] The target is {end}: it ended before isolation"]
+    assert world.recorder.subjects == [said(f"The target is {end}: it ended before isolation")]
 
 
 def test_a_target_that_ends_during_the_change_has_no_containment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ from forensics.models.containment import (
 )
 from forensics.models.evidence import Outcome
 from forensics.models.plan import Action, Order
-from tests.unit.builders import CASE_ID, decision
+from tests.unit.builders import CASE_ID, decision, said
 from tests.unit.containment.case_world import World
 from tests.unit.containment.test_isolation import ENDPOINTS, require_approval
 from tests.unit.recorders import TaskInstance, context
@@ -105,7 +105,7 @@ def test_the_target_is_isolated_under_the_contain_role(airflow_side: World) -> N
     recorder = airflow_side.recorder
     assert recorder.case_now().phase is Phase.CONTAINMENT
     assert recorder.store.has(CASE_ID, f"{case_keys.MILESTONE}{Milestone.CONTAINED.value}")
-    assert recorder.subjects == [f"[{CASE_ID}] Target isolated: NEW_FLOWS_BLOCKED"]
+    assert recorder.subjects == [said("Target isolated: NEW_FLOWS_BLOCKED")]
     assert recorder.ledger.signed == ["restore-point", "containment"]
 
 
@@ -337,5 +337,5 @@ def test_contain_first_moves_the_target_before_the_acquisition_ends(airflow_side
 def test_contain_first_without_endpoints_says_so(airflow_side: World) -> None:
     airflow_side.decide(order=Order.CONTAIN_FIRST)
     deferred(plan_step())
-    assert airflow_side.recorder.subjects == [f"[{CASE_ID}] The target could not be contained first"]
+    assert airflow_side.recorder.subjects == [said("The target could not be contained first")]
     assert airflow_side.account.calls == []

@@ -52,7 +52,7 @@ def test_a_contained_target_comes_back_as_it_was(contained: World) -> None:
     logged = contained.recorder.ledger.last(CustodyAction.TARGET_RELEASED).detail
     assert (logged["plan"], logged["by"], logged["outcome"]) == (plan.digest, "bob", "DONE")
     assert contained.recorder.ledger.signed[-1] == "release"
-    assert contained.recorder.subjects[-1].endswith("Target released")
+    assert "Target released" in contained.recorder.subjects[-1]
 
 
 def test_a_release_planned_before_aws_shows_the_containment_waits_for_it(
@@ -96,7 +96,7 @@ def test_a_release_stops_at_the_first_call_that_fails_and_continues_there(contai
     assert [s.done for s in result.steps].count(False) == 1 and not result.steps[-1].done
     assert len(result.steps) < len(plan.calls)
     assert result.reason is not None and "scaling.lifecycle: was 'InService', is 'Standby'" in result.reason
-    assert contained.recorder.subjects[-1].endswith("Release is PARTIAL")
+    assert "Release is PARTIAL" in contained.recorder.subjects[-1]
     assert "release" not in contained.recorder.ledger.signed
     contained.account.refused.clear()
     left = release_of(contained).pending().calls

@@ -23,7 +23,7 @@ from forensics.models.custody import CustodyAction, HoldLift, Retention
 from forensics.models.finding import Finding
 from forensics.models.intake import AdmissionOutcome
 from forensics.settings import load
-from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, NOW, REGION, case, finding
+from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, NOW, REGION, case, finding, said
 from tests.unit.case.test_retention import Keeping
 from tests.unit.recorders import FakeRecorder, Mailbox
 
@@ -83,7 +83,7 @@ def test_the_opening_is_recorded_once_however_often_the_step_is_repeated() -> No
     assert made.ledger.actions() == [CustodyAction.CASE_OPENED]
     assert made.ledger.last(CustodyAction.CASE_OPENED).detail["run_id"] == "run-1"
     assert sorted(made.notes) == ["case opened", "finding: C2 traffic (HIGH, guardduty)"]
-    assert made.subjects == [f"[{CASE_ID}] Case opened: C2 traffic"]
+    assert made.subjects == [said("Case opened: C2 traffic")]
 
 
 @pytest.mark.parametrize("dated", [True, False])

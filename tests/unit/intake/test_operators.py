@@ -14,6 +14,7 @@ from forensics.intake import operators
 from forensics.intake.manual_request import ManualRequest
 from forensics.intake.operators import OpenCaseOperator
 from forensics.models.custody import CustodyAction
+from forensics.models.notices import CaseLabel
 from tests.integration.steps import DagRun
 from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, NOW, REGION, case, finding
 from tests.unit.recorders import FakeRecorder, Mailbox, TaskInstance
@@ -32,6 +33,7 @@ class World:
         self.error: Exception | None = None
         self.annotated: list[str] = []
         monkeypatch.setattr(operators, "open_requested_case", self._open)
+        monkeypatch.setattr(operators, "read_label", lambda session, instance_id: CaseLabel(instance_name="web-1"))
         monkeypatch.setattr(operators, "open_recorder", lambda hook, case_id, step: self.recorder)
         monkeypatch.setattr(operators, "annotate", lambda findings, **_: self.annotated.extend(f.key for f in findings))
         monkeypatch.setattr(operators.Notifier, "of", lambda session, settings: self.mailbox)
@@ -71,6 +73,7 @@ def test_a_run_that_the_intake_started_continues_its_case(world: World) -> None:
     assert world.run({"case_id": CASE_ID, **PLACE}) == CASE_ID
     assert world.requests == []
     assert world.recorder.case_now().run_id == "manual__1"
+    assert world.recorder.subjects == [f"HIGH {ACCOUNT} web-1: Case opened: C2 traffic [{CASE_ID}]"]
 
 
 def test_another_instance_than_the_cases_is_refused_before_anything_is_recorded(world: World) -> None:

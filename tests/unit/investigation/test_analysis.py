@@ -18,7 +18,7 @@ from forensics.models.documents import Document, OfferedFile
 from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.models.results import Investigation
 from tests.unit.accounts import SsmInMemory, settings
-from tests.unit.builders import CASE_ID, evidence
+from tests.unit.builders import CASE_ID, evidence, said
 from tests.unit.recorders import FakeRecorder
 
 ITEM, KEY = "disk-vol-1", result_key("investigate_disk", "disk-vol-1")
@@ -187,7 +187,7 @@ def test_results_are_imported_and_announced(world: World) -> None:
     world.upload("command-1", findings=3)
     assert world.analysis.import_results() == {f"investigate_disk of {ITEM}": 3}
     assert world.known().outcome is Outcome.DONE
-    assert world.recorder.subjects == [f"[{CASE_ID}] Investigation of disk done: 3 findings"]
+    assert world.recorder.subjects == [said("Investigation of disk done: 3 findings")]
     assert world.recorder.mailbox.mail[0].facts["findings"] == {f"investigate_disk of {ITEM}": 3}
 
 

@@ -20,7 +20,7 @@ from forensics.investigation.triggers import ForensicInstanceOnlineTrigger, Inst
 from forensics.models.case import Phase
 from forensics.models.evidence import EvidenceKind, Outcome
 from tests.unit.accounts import FORENSIC, EbsInMemory, Ec2InMemory, SsmInMemory, act, deferred, prepare
-from tests.unit.builders import CASE_ID, REGION, evidence, plan
+from tests.unit.builders import CASE_ID, REGION, evidence, plan, said
 from tests.unit.recorders import FakeRecorder, context
 
 pytestmark = pytest.mark.usefixtures("settings_environment")
@@ -107,7 +107,7 @@ def test_volumes_are_made_and_attached(world: World) -> None:
     assert (trigger.instance_id, trigger.volumes) == ("i-1", [["disk-vol-1", volume, "/dev/sdf"]])
     world.ebs.records[volume] |= {"State": "in-use", "Attachments": [{"InstanceId": "i-1", "State": "attached"}]}
     assert act(step, world.recorder) == {"disk-vol-1": volume}, "a cleared task"
-    assert world.recorder.subjects == [f"[{CASE_ID}] Acquisition ended, investigation starts"]
+    assert world.recorder.subjects == [said("Acquisition ended, investigation starts")]
     assert world.recorder.mailbox.mail[0].facts["evidence"] == ["disk-vol-1"]
 
 

@@ -107,7 +107,7 @@ def test_an_image_that_misses_a_check_is_partial_and_says_so_to_people() -> None
     assert str(verified.reason).startswith("RAM map: the target gave no RAM map")
     assert verified.origin.checks_passed is False
     (mail,) = host.recorder.mailbox.mail
-    assert mail.subject.endswith("Memory acquired, PARTIAL")
+    assert "Memory acquired, PARTIAL" in mail.subject
     assert any(line.startswith("RAM map: ") for line in mail.lines)
 
 

@@ -10,6 +10,7 @@ from forensics.errors import AwsError, CustodyChainError, RetentionError
 from forensics.models.case import Case, CaseStatus, Milestone, Phase
 from forensics.models.custody import CustodyAction
 from forensics.report.closing import INSTANCE, REPORT, RETENTION, SIGNATURE, close_case
+from tests.unit.builders import said
 from tests.unit.recorders import FakeRecorder
 from tests.unit.report import sample
 from tests.unit.report.test_gap_counts import Stored
@@ -68,14 +69,14 @@ def test_a_complete_case_is_closed_signed_and_unlocked(recorder: Stored) -> None
         recorder.mailbox.mail[-1].facts | {"status": "CLOSED", "gaps": [], "gap_count": 0}
         == recorder.mailbox.mail[-1].facts
     )
-    assert recorder.subjects == [f"[{recorder.case_id}] Case closed: complete"]
+    assert recorder.subjects == [said("Case closed: complete", about=recorder.case)]
 
 
 def test_a_forensic_instance_that_is_still_there_is_a_gap_until_it_is_gone(recorder: Stored) -> None:
     closing = Closing(recorder, broken=AwsError("i-1 could not be terminated", next_action="terminate it"))
     assert closing.gaps == [f"{INSTANCE}: i-1 could not be terminated"]
     assert recorder.case_now().status is CaseStatus.CLOSED_WITH_GAPS
-    assert recorder.subjects == [f"[{recorder.case_id}] Case closed WITH GAPS: 1 gap"]
+    assert recorder.subjects == [said("Case closed WITH GAPS: 1 gap", about=recorder.case)]
     assert Closing(recorder).gaps == [] and recorder.case_now().status is CaseStatus.CLOSED
 
 

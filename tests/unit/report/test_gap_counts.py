@@ -58,7 +58,7 @@ class Stored(FakeRecorder):
         """The count in the newest message of an event; its lines, its subject and its facts must agree."""
         mail = [m for m in self.mailbox.mail if m.event == event][-1]
         lines = sum(line.startswith("Gap: ") for line in mail.lines)
-        named = re.search(r"(\d+) gaps?$", mail.subject)
+        named = re.search(r"(\d+) gaps? \[", mail.subject)
         assert mail.facts["gap_count"] == lines == (int(named.group(1)) if named else 0)
         assert len(mail.facts.get("gaps", [None] * lines)) == lines
         return lines

@@ -7,6 +7,7 @@ import json
 from forensics.models.case import Milestone, Phase
 from forensics.models.custody import CustodyAction
 from forensics.report.writer import write_report
+from tests.unit.builders import said
 from tests.unit.report import sample
 from tests.unit.report.test_gap_counts import Stored
 
@@ -27,7 +28,7 @@ def test_a_report_is_stored_with_its_exports_and_recorded() -> None:
     assert view.milestones[Milestone.INVESTIGATION_COMPLETE] == sample.at(795)
     assert recorder.ledger.signed == ["report"]
     assert recorder.mailbox.mail[-1].lines[2] == f"Report: {uris['html']}"
-    assert recorder.subjects == [f"[{recorder.case_id}] Report written"]
+    assert recorder.subjects == [said("Report written", about=recorder.case)]
 
 
 def test_a_second_report_leaves_the_first() -> None:
@@ -42,4 +43,4 @@ def test_a_step_that_airflow_ended_is_in_the_report() -> None:
     uris = write_report(recorder, task_states={"disk.copy_snapshots": "failed", "triage.plan_response": "success"})
     document = json.loads(recorder.evidence_store.objects[uris["json"].removeprefix("s3://evidence/")])
     assert [gap["subject"] for gap in document["gaps"]] == ["disk.copy_snapshots"]
-    assert recorder.subjects[-1] == f"[{recorder.case_id}] Report written, with 1 gap"
+    assert recorder.subjects[-1] == said("Report written, with 1 gap", about=recorder.case)

@@ -17,7 +17,7 @@ from forensics.models.verification import Standing, Verification
 from forensics.triage import operators
 from forensics.triage.isolation_guard import IsolationGuard
 from forensics.triage.operators import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
-from tests.unit.builders import CASE_ID, NOW, case, plan, target
+from tests.unit.builders import NOW, case, plan, said, target
 from tests.unit.recorders import FakeRecorder, context
 
 pytestmark = pytest.mark.usefixtures("settings_environment")
@@ -89,7 +89,7 @@ def test_the_plan_is_announced(
     monkeypatch.setattr(operators, "plan_response", lambda recorder, guard, settings: decided)
     result = act(PlanResponseOperator(task_id="plan_response"), recorder)
     assert result == {"memory": True, "disk": False, "isolate": True}
-    assert recorder.subjects == [f"[{CASE_ID}] {headline}"]
+    assert recorder.subjects == [said(f"{headline}")]
     assert recorder.mailbox.mail[0].facts["disk"] is False
     assert recorder.case_now().phase is Phase.ACQUISITION
 
@@ -120,7 +120,7 @@ def test_an_isolation_that_is_new_is_carried_out_by_this_run(
     (mail,) = recorder.mailbox.mail
     assert (mail.event, mail.subject) == (
         "plan_extended:2",
-        f"[{CASE_ID}] Response plan extended: disk, isolate",
+        said("Response plan extended: disk, isolate"),
     )
     assert mail.facts["added"] == ["disk", "isolate"]
     assert "If disk.snapshot_volumes of run run-1 has already ended" in mail.lines[-1]
