@@ -62,6 +62,8 @@ def sent(lab: SmallLab) -> list[str]:
 def test_a_command_whose_sender_was_lost_is_found_and_not_sent_again(
     lab: SmallLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # how many commands there are is the question here: SSM loses none of them
+    lab.control("config", {"ssm_first_lost_share": 0, "ssm_late_answer_share": 0})
     case_id = attached(lab)
     with monkeypatch.context() as patch:
         die_after(patch, SsmGateway, "send")

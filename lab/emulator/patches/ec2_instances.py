@@ -7,6 +7,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
@@ -16,7 +17,7 @@ from moto.ec2.exceptions import EC2ClientError, InvalidParameterCombination
 from moto.ec2.models.instances import Instance, InstanceBackend, InstanceState
 from moto.ec2.responses import EC2Response
 
-from lab.emulator.patches import state
+from lab.emulator.patches import accounts, state
 from lab.emulator.patches.patching import add, replace
 
 # a well-formed 8 x 8 grey JPEG, as a screenshot of a console with nothing on it
@@ -125,13 +126,16 @@ def _run(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
             _launches[key] = (reservation.id, digest)
         for instance in reservation.instances:
             instance.disable_api_termination = bool(self._get_param("DisableApiTermination", False))
-            _register_forensic(instance, account=self.current_account, region=self.region)
+            by_root = accounts.is_root(self.get_access_key()) and not state.current().config.hidden_from_root
+            if by_root:  # the lab's own instances have been running for long
+                instance.launch_time = utcnow() - timedelta(days=30)
+            _register_forensic(instance, account=self.current_account, region=self.region, fresh=not by_root)
         return result
 
     return run_instances
 
 
-def _register_forensic(instance: Any, *, account: str, region: str) -> None:
+def _register_forensic(instance: Any, *, account: str, region: str, fresh: bool) -> None:
     here = state.current()
     if here.config.forensic_ami_id and instance.image_id == here.config.forensic_ami_id:
         here.register_instance(
@@ -140,6 +144,7 @@ def _register_forensic(instance: Any, *, account: str, region: str) -> None:
                 "account": account,
                 "region": region,
                 "kind": "forensic",
+                "fresh": fresh,
                 "hostname": instance.private_dns_name.split(".")[0],
             }
         )

@@ -6,6 +6,7 @@ The fleet of agents asks `pending_invocations()` and reports with `Invocation.up
 from __future__ import annotations
 
 import dataclasses
+import random
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2.models import ec2_backends
 from moto.ssm.responses import SimpleSystemManagerResponse
 
-from lab.emulator.patches import ssm_fleet, state
+from lab.emulator.patches import accounts, ssm_fleet, state
 from lab.emulator.patches.patching import add, replace
 from lab.emulator.patches.ssm_documents import ResolvedDocument, check_parameters, resolve
 
@@ -26,13 +27,20 @@ TIMEOUT_LIMITS = (30, 2_592_000)
 DEFAULT_TIMEOUT = 3600
 TERMINAL = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})
 STATUSES = TERMINAL | {"Pending", "InProgress", "Delayed", "Cancelling"}
-DELIVERY_TIMED_OUT = "Delivery Timed Out"
+# as AWS writes them in answers: without blanks (radkawar/stackd, testdata/aws/ssm/managed_execution_timeouts_current.json)
+DELIVERY_TIMED_OUT = "DeliveryTimedOut"
+EXECUTION_TIMED_OUT = "ExecutionTimedOut"
+WAITING = frozenset({"Pending", "Delayed"})
 _lock = threading.RLock()
+_draws: dict[str, int] = {}
 
 
 @dataclasses.dataclass
 class Invocation:
-    """A command on one instance. `timeout_seconds` is how long it may wait for its agent. Times are UTC."""
+    """A command on one instance. `timeout_seconds` is how long it may wait for its agent. Times are UTC.
+
+    A `lost` one never reaches its agent; of one whose `answer_lost` is true the agent does the work and SSM hears nothing of it.
+    """
 
     command_id: str
     account_id: str
@@ -47,6 +55,8 @@ class Invocation:
     requested_at: datetime
     document_name: str = ""
     document_version: str = ""
+    lost: bool = False
+    answer_lost: bool = False
     status: str = "Pending"
     status_details: str = "Pending"
     cancel_requested: bool = False
@@ -73,9 +83,11 @@ class Invocation:
         if status is not None and status not in STATUSES:
             raise ValueError(f"{status!r} is not a status of an invocation; known: {', '.join(sorted(STATUSES))}")
         with _lock:
+            if self.answer_lost and status in TERMINAL - {"Cancelled"}:
+                status, status_details, response_code, stdout, stderr = "TimedOut", DELIVERY_TIMED_OUT, -1, "", ""
             if status is not None and self.status not in TERMINAL:
                 self.status = status
-                default = "Execution Timed Out" if status == "TimedOut" else status
+                default = EXECUTION_TIMED_OUT if status == "TimedOut" else status
                 self.status_details = status_details or default
             if response_code is not None:
                 self.response_code = response_code
@@ -92,13 +104,22 @@ class Invocation:
     def expire(self) -> None:
         """Give up on an agent that never took the command."""
         with _lock:
-            deadline = self.requested_at + timedelta(seconds=self.timeout_seconds)
-            if self.status == "Pending" and datetime.now(UTC) >= deadline:
+            deadline, now = self.requested_at + timedelta(seconds=self.timeout_seconds), datetime.now(UTC)
+            if self.status in WAITING and now >= deadline:
                 self.status, self.status_details, self.ended = "TimedOut", DELIVERY_TIMED_OUT, deadline
+            elif (
+                self.lost and self.status == "Pending" and now >= deadline - timedelta(seconds=self.timeout_seconds / 2)
+            ):
+                self.status = self.status_details = "Delayed"
 
 
 def _cut(text: str, limit: int, mark: str) -> str:
     return text if len(text) <= limit else text[: limit - len(mark)] + mark
+
+
+def _of_command(invocation: Invocation) -> str:
+    """An invocation as its command counts it: what ran too long has failed, what was not delivered has timed out (stackd)."""
+    return "Failed" if invocation.status_details == EXECUTION_TIMED_OUT else invocation.status
 
 
 @dataclasses.dataclass
@@ -115,18 +136,18 @@ class Command:
 
     def status(self) -> str:
         """The status of the whole command."""
-        states = {invocation.status for invocation in self.invocations}
+        states = {_of_command(invocation) for invocation in self.invocations}
         if not states:
             return "Success"
         if not states <= TERMINAL:
             if self.cancelled:
                 return "Cancelling"
-            return "Pending" if states == {"Pending"} else "InProgress"
+            return "Pending" if states <= WAITING else "InProgress"
         return next(name for name in ("Cancelled", "TimedOut", "Failed", "Success") if name in states)
 
     def view(self) -> dict[str, Any]:
         """The command as the API shows it."""
-        states = [invocation.status for invocation in self.invocations]
+        states = [_of_command(invocation) for invocation in self.invocations]
         status = self.status()
         return {
             "CommandId": self.command_id,
@@ -139,14 +160,14 @@ class Command:
             "Targets": self.request["Targets"],
             "RequestedDateTime": self.requested_at,
             "Status": status,
-            "StatusDetails": status,
+            "StatusDetails": DELIVERY_TIMED_OUT if status == "TimedOut" else status,
             "OutputS3BucketName": self.request["OutputS3BucketName"],
             "OutputS3KeyPrefix": self.request["OutputS3KeyPrefix"],
             "MaxConcurrency": self.request["MaxConcurrency"] or "50",
             "MaxErrors": self.request["MaxErrors"] or "0",
             "TargetCount": len(states),
             "CompletedCount": sum(s in TERMINAL for s in states),
-            "ErrorCount": sum(s in ("Failed", "TimedOut") for s in states),
+            "ErrorCount": states.count("Failed"),
             "DeliveryTimedOutCount": sum(i.status_details == DELIVERY_TIMED_OUT for i in self.invocations),
             "TimeoutSeconds": int(self.timeout_seconds),
         }
@@ -159,6 +180,8 @@ def forget_commands() -> None:
     """Drop every command; used when a new state folder is opened."""
     with _lock:
         _commands.clear()
+        _draws.clear()
+    ssm_fleet.forget()
 
 
 def commands_of(account: str, region: str) -> list[Command]:
@@ -192,7 +215,7 @@ def pending_invocations() -> list[Invocation]:
     ready = []
     for invocation in waiting:
         invocation.expire()
-        if invocation.status != "Pending" or datetime.now(UTC) < invocation.requested_at + start:
+        if invocation.status != "Pending" or invocation.lost or datetime.now(UTC) < invocation.requested_at + start:
             continue
         place = (invocation.account_id, invocation.region, invocation.instance_id)
         if ssm_fleet.ping_status(*place) == "Online":
@@ -283,7 +306,25 @@ def _make_command(response: Any, *, document: ResolvedDocument, values: dict[str
                 document_version=document.version,
             )
         )
+        _mishap(command.invocations[-1], by_root=accounts.is_root(response.get_access_key()))
     return command
+
+
+def _mishap(invocation: Invocation, *, by_root: bool) -> None:
+    """What may befall a command, drawn from the lab's seed: a fresh instance loses its first one, an answer is lost."""
+    config = state.current().config
+    if ssm_fleet.is_first(invocation.instance_id) and _drawn("first lost", config.ssm_first_lost_share):
+        invocation.lost = True
+        invocation.timeout_seconds = min(invocation.timeout_seconds, config.ssm_lost_seconds)
+    elif (not by_root or config.hidden_from_root) and _drawn("answer", config.ssm_late_answer_share):
+        invocation.answer_lost = True
+
+
+def _drawn(what: str, share: float) -> bool:
+    """Whether it happens this time: the same seed gives the same answers in the same order."""
+    with _lock:
+        number = _draws[what] = _draws.get(what, 0) + 1
+    return random.Random(f"{int(state.current().config.hidden_seed)}:{what}:{number}").random() < share
 
 
 def find_command(response: Any, command_id: str) -> Command:
@@ -304,7 +345,7 @@ def _cancel(self: Any) -> EmptyResult:
         if invocation.instance_id not in wanted or invocation.status in TERMINAL:
             continue
         invocation.cancel_requested = True
-        if invocation.status == "Pending":
+        if invocation.status in WAITING:
             invocation.update(status="Cancelled")
         else:
             invocation.update(status="Cancelling")

@@ -7,10 +7,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from moto.core.responses import ActionResult
 from moto.ssm.exceptions import InvalidDocument, InvalidDocumentVersion, SSMException
 from moto.ssm.models import Document, SimpleSystemManagerBackend, ssm_backends
+from moto.ssm.responses import SimpleSystemManagerResponse
 
-from lab.emulator.patches.patching import replace
+from lab.emulator.patches import accounts, state
+from lab.emulator.patches.patching import add, replace
 
 _ARN = re.compile(r"arn:aws[\w-]*:ssm:([\w-]+):(\d{12}):document/([\w.-]+)")
 _SHELL_PARAMETERS = {
@@ -105,6 +108,9 @@ def resolve(
         document = documents.find_by_version(version)
     if document is None:
         raise InvalidDocumentVersion(f"Version {version} of document {name} does not exist.")
+    if document.status != "Active":
+        # the code is AWS's, the message the lab's own
+        raise InvalidDocument(f"Document {name} is {document.status}: it is not active.")
     if document.document_type != "Command":
         raise InvalidDocument(f"Document {name} is of type {document.document_type}; a command needs type Command.")
     if digest:
@@ -157,8 +163,34 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _status(self: Any) -> str:
+    """Creating or Updating at first, then Active; recorded by radkawar/stackd, testdata/aws/ssm/managed_execution_documents.json."""
+    name, until = self.__dict__.get("_lab_becoming", ("", 0.0))
+    return name if state.monotonic() < until else self.__dict__["_lab_status"]
+
+
+def _set_status(self: Any, value: str) -> None:
+    self.__dict__["_lab_status"] = value
+
+
+def _becoming(name: str, *, answered: str) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    def build(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def call(self: Any) -> Any:
+            answer = original(self)
+            config = state.current().config
+            if accounts.is_root(self.get_access_key()) and not config.hidden_from_root:
+                return answer
+            version = self.ssm_backend._get_documents(self._get_param("Name")).get_latest_version()
+            version.__dict__["_lab_becoming"] = (name, state.monotonic() + config.ssm_document_seconds)
+            return ActionResult({answered: {**answer.result[answered], "Status": version.status}})
+
+        return call
+
+    return build
+
+
 def apply() -> None:
-    """Let the document calls find shared documents by their ARN."""
+    """Let the document calls find shared documents by their ARN; documents take a moment to become active."""
 
     def build(_original: Any) -> Any:
         def _get_documents(self: Any, name: str) -> Any:
@@ -167,4 +199,7 @@ def apply() -> None:
         return _get_documents
 
     replace(SimpleSystemManagerBackend, "_get_documents", build)
+    add(Document, "status", property(_status, _set_status))
     replace(Document, "__init__", _with_platforms)
+    replace(SimpleSystemManagerResponse, "create_document", _becoming("Creating", answered="DocumentDescription"))
+    replace(SimpleSystemManagerResponse, "update_document", _becoming("Updating", answered="DocumentDescription"))

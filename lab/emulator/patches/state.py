@@ -61,6 +61,19 @@ class Config:
     ebs_direct_throttled_share: float = 0.02
     # how long after a snapshot was shared another account's copy of it ends in "error"
     share_spread_seconds: float = 0.3
+    # SSM as it is for callers other than root keys, whose own instances and documents have existed for years:
+    # how long a changed PingStatus is not shown yet (AWS: minutes)
+    ssm_ping_seconds: float = 1.0
+    # the share of fresh instances that lose their first command, and when SSM gives it up (AWS: after its TimeoutSeconds)
+    ssm_first_lost_share: float = 0.3
+    ssm_lost_seconds: float = 2.0
+    # the share of commands whose work is done and whose answer is lost, so that they end as DeliveryTimedOut
+    ssm_late_answer_share: float = 0.02
+    # how long a new document is Creating, and a new version of one Updating
+    ssm_document_seconds: float = 0.3
+    # how long at most a policy that was put, changed or deleted, and a new grant, are not in effect yet (drawn from hidden_seed)
+    iam_policy_seconds: float = 0.5
+    kms_grant_seconds: float = 0.5
     # what is left of the credentials that an execution role's task gets first, in seconds
     role_seconds_left: float = 720.0
     # the share of messages that SQS delivers a second time although the first consumer still has them

@@ -112,7 +112,7 @@ class Fleet:
         if invocation.status != "Pending" or key in self._busy or busy >= WORKERS:
             return
         if _overdue(invocation):
-            invocation.update(status="TimedOut", status_details="Delivery Timed Out", ended=datetime.now(UTC))
+            invocation.update(status="TimedOut", status_details="DeliveryTimedOut", ended=datetime.now(UTC))
             return
         if not self._reachable(invocation.account_id, invocation.region, invocation.instance_id):
             return

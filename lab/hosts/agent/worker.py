@@ -129,12 +129,26 @@ class Worker:
             self.stdout.append(f"Step {name} was skipped, its precondition does not hold here ({unmet}).\n")
             return StepResult("Success", 0)
         invocation.update(step_name=name)
+        if full := self.around.machines.facts(invocation.instance_id).get("disk_full"):
+            return self._without_plugin(name, skips=full == "skips")
         inputs = step.get("inputs") or {}
         commands = splice(inputs.get("runCommand") or [], **context, script=True)
         script = "\n".join(str(line) for line in (commands if isinstance(commands, list) else [commands]))
         directory = str(splice(inputs.get("workingDirectory") or "", **context))
         seconds = _seconds(splice(inputs.get("timeoutSeconds"), **context), step=name)
         return self._script(script + "\n", name=name, directory=directory, seconds=seconds)
+
+    def _without_plugin(self, name: str, *, skips: bool) -> StepResult:
+        """An agent whose root volume is full or read-only cannot set up its plugins and says that there are none.
+
+        aws/amazon-ssm-agent#90. Newer agents skip such a step of a document of schema 2.2, and the command succeeds
+        (agent/framework/runpluginutil/runpluginutil.go).
+        """
+        if skips:
+            self.stdout.append(f"Step execution skipped due to unsupported plugin: {ACTION}. Step name: {name}\n")
+            return StepResult("Success", 0)
+        self.stderr.append(f"Plugin with name {ACTION} not found. Step name: {name}\n")
+        return StepResult("Failed", 1)
 
     def _script(self, script: str, *, name: str, directory: str, seconds: float) -> StepResult:
         invocation = self.invocation
@@ -189,7 +203,7 @@ class Worker:
             return StepResult("Success" if outcome.code == 0 else "Failed", outcome.code)
         self.stderr.append(f"step {name}: {outcome.reason}\n")
         if outcome.how == "timed-out":
-            return StepResult("TimedOut", TIMEOUT_CODE, "Execution Timed Out")
+            return StepResult("TimedOut", TIMEOUT_CODE, "ExecutionTimedOut")
         if outcome.how == "stopped":
             if invocation.cancel_requested:
                 return StepResult("Cancelled", TIMEOUT_CODE)

@@ -9,16 +9,37 @@ from typing import TYPE_CHECKING, Any, Self
 
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.session import AwsSession
+from forensics.aws.visibility import until
 from forensics.errors import AwsError
 from forensics.models.base import Model
 from forensics.models.target import SsmStatus
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_ssm.type_defs import DocumentDescriptionTypeDef
 
 # The query of a presigned URL is a credential; what a host prints goes into the case and to people.
 _SIGNED = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*X-Amz-[^\s\"':]*")
 TERMINAL = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})
+# StatusDetails of what no agent has answered; the user guide writes them with blanks, the API without.
+_UNDELIVERED = frozenset({"DeliveryTimedOut", "Undeliverable"})
+# An agent whose root volume is full or read-only cannot set up its plugins: it says that there are none, or skips the step
+# (aws/amazon-ssm-agent#90; agent/framework/runpluginutil/runpluginutil.go).
+_NO_PLUGIN = re.compile(r"Plugin with name \S+ (?:is )?not found\.|skipped due to unsupported plugin: \S+")
+_FULL_DISK = (
+    "the root volume of the instance is probably full or read-only: its agent could not set up the document's plugin"
+)
+FREE_THE_DISK = (
+    "look at the free space and inodes of the instance's root volume (console output, CloudWatch agent) and at its mount options; "
+    "making room changes evidence, so wait until the disks are acquired, then clear this task"
+)
+ASK_THE_AGENT = (
+    "the agent took the command and did not answer, or never saw it (PingStatus may be minutes old): see in EC2 whether the instance "
+    "runs, and in Session Manager whether it is connected; then clear this task"
+)
+# A new document is Creating, a new version of one Updating, for a moment: so long, in seconds, is it waited for.
+ACTIVE_WITHIN = 30.0
+_BECOMING = frozenset({"Creating", "Updating"})
 
 
 class Invocation(Model):
@@ -39,6 +60,31 @@ class Invocation(Model):
         """Whether SSM will not change this any more."""
         return self.status in TERMINAL
 
+    @property
+    def waiting(self) -> bool:
+        """Whether no agent has taken it yet."""
+        return self.status in {"Pending", "Delayed"}
+
+    @property
+    def undelivered(self) -> bool:
+        """Whether it ended without any answer of the host.
+
+        Then it has nearly always not run, as on a host that has just booted; but the answer alone may be lost. Whoever asks again
+        looks first at what landed.
+        """
+        return self.finished and self.detail.replace(" ", "") in _UNDELIVERED and self.exit_code == -1
+
+    @property
+    def without_plugin(self) -> bool:
+        """Whether the agent could not start the document at all, which is how a full root volume shows."""
+        return bool(_NO_PLUGIN.search(f"{self.stdout}\n{self.stderr}")) and not self.status_line()
+
+    def next_action(self, default: str) -> str:
+        """What a person does about a command that did not end well; ``default`` where its output says why."""
+        if self.without_plugin:
+            return FREE_THE_DISK
+        return ASK_THE_AGENT if self.undelivered else default
+
     def status_line(self) -> dict[str, Any]:
         """The JSON object on the last line of stdout; empty when there is none (never trusted blindly)."""
         for line in reversed(self.stdout.strip().splitlines()):
@@ -56,6 +102,8 @@ class Invocation(Model):
         reason = str(self.status_line().get("reason") or "").strip()
         last_error = next((line for line in reversed(self.stderr.strip().splitlines()) if line.strip()), "")
         said = _SIGNED.sub(r"\1", reason or last_error or "no output")
+        if self.without_plugin:
+            said = f"{_FULL_DISK} ({said})"
         return f"command {self.command_id} on {self.instance_id} ended {self.detail or self.status} (exit {self.exit_code}): {said[:500]}"
 
 
@@ -93,15 +141,39 @@ class SsmGateway:
         )
 
     def document_version(self, name: str) -> str:
-        """The explicit version number of the document's default version (never sent as $DEFAULT)."""
-        with aws_errors(f"describe SSM document {name} {self._where}"):
-            return str(self._ssm.describe_document(Name=name)["Document"]["DocumentVersion"])
+        """The explicit version number of the document's default version (never sent as $DEFAULT), once that is active.
+
+        Raises :class:`AwsError` when it does not become active: SSM would refuse the command as InvalidDocument.
+        """
+        found = self._settled_document(name)
+        state = str(found.get("Status") or "Active")
+        if state != "Active":
+            msg = (
+                f"SSM document {name} {self._where} is {state}: {found.get('StatusInformation') or 'SSM says no more'}"
+            )
+            raise AwsError(msg, next_action=f"deploy the stack that has {name} again, then clear this task")
+        return str(found["DocumentVersion"])
 
     def document_hash(self, name: str) -> tuple[str, str]:
         """SHA-256 of the content of a document's default version, and its status (``Active``)."""
-        with aws_errors(f"describe SSM document {name} {self._where}"):
-            found = self._ssm.describe_document(Name=name)["Document"]
+        found = self._settled_document(name)
         return str(found.get("Hash", "")).lower(), str(found.get("Status", ""))
+
+    def _settled_document(self, name: str) -> DocumentDescriptionTypeDef:
+        """The document as it is when it is no longer becoming something, or after :data:`ACTIVE_WITHIN`."""
+
+        def describe() -> DocumentDescriptionTypeDef:
+            with aws_errors(f"describe SSM document {name} {self._where}"):
+                return self._ssm.describe_document(Name=name)["Document"]
+
+        return until(describe, lambda found: found.get("Status") not in _BECOMING, seconds=ACTIVE_WITHIN)
+
+    def settled_status(self, instance_id: str, *, seconds: float) -> SsmStatus:
+        """As :meth:`status`, asked again while the agent is not online: PingStatus follows a host that has just come back late.
+
+        :param seconds: for how long
+        """
+        return until(lambda: self.status(instance_id), lambda found: found.online, seconds=seconds)
 
     def send(
         self,
@@ -160,6 +232,12 @@ class SsmGateway:
             started=_text(answer.get("ExecutionStartDateTime")),
             ended=_text(answer.get("ExecutionEndDateTime")),
         )
+
+    def is_busy(self, instance_id: str) -> bool:
+        """Whether any command runs on the instance now; while some do, others may have to wait for their turn."""
+        with aws_errors(f"list commands on {instance_id} {self._where}"):
+            pages = self._ssm.get_paginator("list_commands").paginate(InstanceId=instance_id)
+            return any(c.get("Status") in {"InProgress", "Cancelling"} for page in pages for c in page["Commands"])
 
     def cancel(self, *, command_id: str, instance_id: str) -> None:
         """Cancel a command on the instance."""

@@ -16,11 +16,10 @@ from forensics.errors import ResourceGoneError
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Sized | None)
+R = TypeVar("R")
 
 # How long "not found" means "not yet" for a resource of our own, in seconds: four times the longest that was observed.
 VISIBLE_WITHIN = 120.0
-# Something that should be there is called gone only after so many seconds.
-GONE_AFTER = 10.0
 # How long an empty list means "not yet", in seconds.
 LISTED_WITHIN = 20.0
 
@@ -54,9 +53,15 @@ def until_found(look: Callable[[], S], *, seconds: float | None = None) -> S:
     :param seconds: for how long; :data:`LISTED_WITHIN` by default. After them nothing is what there is
     """
 
+    return until(look, bool, seconds=LISTED_WITHIN if seconds is None else seconds)
+
+
+def until(look: Callable[[], R], good: Callable[[R], bool], *, seconds: float) -> R:
+    """Return what ``look`` finds, asked again while it is not ``good``; after ``seconds`` it is what it is."""
+
     again: Retrying = Retrying(
-        retry=retry_if_result(lambda found: not found),
-        stop=stop_after_delay(LISTED_WITHIN if seconds is None else seconds),
+        retry=retry_if_result(lambda found: not good(found)),
+        stop=stop_after_delay(seconds),
         wait=wait_exponential_jitter(initial=0.2, max=5.0, jitter=0.1),
         retry_error_callback=lambda last: last.outcome.result() if last.outcome else None,
     )

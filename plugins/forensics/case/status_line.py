@@ -21,6 +21,8 @@ def read_status(
     try:
         return model.model_validate(invocation.status_line())
     except ValidationError as invalid:
+        if invocation.without_plugin:
+            raise error(invocation.cause(), next_action=invocation.next_action("")) from None
         wrong = ", ".join(dict.fromkeys(_field(problem) for problem in invalid.errors()))
         msg = f"command {invocation.command_id} succeeded without a valid status line ({wrong}): {invocation.stdout[-300:]!r}"
         raise error(msg, next_action=next_action) from None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from forensics import case_keys
-from forensics.aws.ssm import SsmGateway
+from forensics.aws.ssm import ASK_THE_AGENT, FREE_THE_DISK, SsmGateway
 from forensics.case.recorder import CaseRecorder
 from forensics.document_registry import Selection, select
 from forensics.errors import ForensicsError, InvestigationError
@@ -20,6 +21,10 @@ from forensics.models.documents import Document
 from forensics.models.evidence import Outcome
 from forensics.models.results import Investigation, SentDocument
 from forensics.settings import Settings
+
+_LOOK = "look at the command's output in SSM and at the forensic AMI's tools, then clear the investigation tasks to run it again"
+# Commands that nobody took are sent again so many times, each a delivery time-out apart at most.
+MOST_SENT_AGAIN = 3
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,7 @@ class Analysis:
         return [[self._send(job, instance_id), instance_id] for job in jobs]
 
     def _send(self, job: Job, instance_id: str) -> str:
-        comment = f"{self._recorder.case_id} {job.document.activity} {job.item}"
-        running = self._ssm.find_command(instance_id=instance_id, comment=comment)
+        running = self._ssm.find_command(instance_id=instance_id, comment=self._comment(job))
         known = self._recorder.get(job.key, Investigation)
         if known and known.outcome is Outcome.PENDING and known.instance_id == instance_id:
             if known.command_id:
@@ -89,13 +93,50 @@ class Analysis:
                 return running
         if known:
             revoke_manifest(self._recorder, known)
+        return self._new_command(job, instance_id)
+
+    def _new_command(self, job: Job, instance_id: str, *, sent_again: int = 0) -> str:
         given = self._inputs.find(job.item, instance_id=instance_id)
-        record = self._pending_record(job, instance_id)
+        record = self._pending_record(job, instance_id).model_copy(update={"sent_again": sent_again})
         # Recorded first: if this process is lost, the manifest's place is known and it can be revoked.
         self._recorder.put(job.key, record)
+        comment = self._comment(job)
         command_id = self._send_document(job, record, gets=given.gets, parameters=given.parameters, comment=comment)
         self._record_sent(record.model_copy(update={"command_id": command_id}))
         return command_id
+
+    def _comment(self, job: Job) -> str:
+        return f"{self._recorder.case_id} {job.document.activity} {job.item}"
+
+    def send_again(self, lost: Collection[str] = ()) -> list[list[str]]:
+        """Send what no agent took once more, as a host that has just booted may lose its first commands.
+
+        The tools only read and each command has uploads of its own, so that a run whose answer alone was lost does no harm.
+
+        :param lost: ids of commands that the wait has cancelled because their agent took nothing
+        :return: pairs of command id and instance id of all commands that are open now; empty when nothing was sent
+        """
+        pending, sent = self._pending(), False
+        documents = {d.activity: d for d in self._select().chosen}
+        for item in pending:
+            document, command_id, instance_id = (
+                documents.get(item.activity),
+                str(item.command_id),
+                str(item.instance_id),
+            )
+            found = self._ssm.invocation(command_id=command_id, instance_id=instance_id)
+            untaken = command_id in lost or (found is not None and found.undelivered)
+            if document is None or not untaken or item.sent_again >= MOST_SENT_AGAIN:
+                continue
+            revoke_manifest(self._recorder, item)
+            job = Job(document, item.evidence_id)
+            what = (
+                f"command {command_id} ({item.activity} of {job.item}) was not taken by {instance_id}: it is sent again"
+            )
+            self._recorder.note(what, kind=TimelineKind.INVESTIGATION, evidence_id=job.item)
+            self._new_command(job, instance_id, sent_again=item.sent_again + 1)
+            sent = True
+        return [[str(i.command_id), str(i.instance_id)] for i in self._pending()] if sent else []
 
     def _pending_record(self, job: Job, instance_id: str) -> Investigation:
         document, now = job.document, datetime.now(UTC)
@@ -175,7 +216,8 @@ class Analysis:
         Every result is imported before :class:`InvestigationError` names the commands that failed.
         """
         done: dict[str, int] = {}
-        failed = []
+        failed: list[str] = []
+        actions: list[str] = []
         for item in self._pending():
             name = f"{item.activity} of {item.evidence_id}"
             try:
@@ -183,13 +225,13 @@ class Analysis:
                 done[name] = import_artifacts(self._recorder, item, found)
             except ForensicsError as error:
                 failed.append(f"{name}: {error}")
+                actions.append(error.next_action)
                 update = {"outcome": Outcome.FAILED, "reason": str(error)[:1500], "ended_at": datetime.now(UTC)}
                 self._recorder.put(result_key(item.activity, item.evidence_id), item.model_copy(update=update))
         if failed:
             raise InvestigationError(
                 f"investigation failed: {'; '.join(failed)}",
-                next_action="look at the command's output in SSM and at the forensic AMI's tools, "
-                "then clear the investigation tasks to run it again",
+                next_action=next((a for a in actions if a in {FREE_THE_DISK, ASK_THE_AGENT}), _LOOK),
             )
         self._announce(done)
         return done

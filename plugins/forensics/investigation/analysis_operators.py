@@ -23,6 +23,9 @@ from forensics.investigation.forensic_instance import running_instance
 from forensics.investigation.symbol_store import SymbolStore
 from forensics.models.evidence import EvidenceKind
 
+# Seconds in which an agent that is free takes a command, many times over.
+LOST_AFTER = 120.0
+
 
 class _AnalyseOperator(ForensicOperator):
     """Every selected document on every acquired item of one kind of evidence, each by one pinned command."""
@@ -47,15 +50,23 @@ class _AnalyseOperator(ForensicOperator):
         if not jobs:
             return {"already": True}
         instance_id = running_instance(recorder, self.sessions.forensic())
-        commands = analysis.start(jobs, items, instance_id=instance_id)
-        scope = self.sessions.forensic_scope().as_dict()
-        seconds = self.settings.investigation_timeout_seconds + 180
-        self.wait(SsmCommandsCompletedTrigger(scope=scope, commands=commands, **self.timing(seconds)))
+        self._wait_for(analysis.start(jobs, items, instance_id=instance_id))
         return None
 
+    def _wait_for(self, commands: list[list[str]]) -> None:
+        scope = self.sessions.forensic_scope().as_dict()
+        timing = self.timing(self.settings.investigation_timeout_seconds + 180)
+        self.wait(SsmCommandsCompletedTrigger(scope=scope, commands=commands, lost_after=LOST_AFTER, **timing))
+
     def resume(self, recorder: CaseRecorder, payload: Mapping[str, Any], context: Context) -> Json:
-        """Import the artifacts of every command; one that failed does not hide the others' results."""
-        return dict(self._analysis(recorder).import_results())
+        """Import the artifacts of every command; one that failed does not hide the others' results.
+
+        What the agent never took is sent again before that, and waited for.
+        """
+        analysis = self._analysis(recorder)
+        if commands := analysis.send_again(payload.get("lost", ())):
+            self._wait_for(commands)
+        return dict(analysis.import_results())
 
     def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
         """A command did not end in time."""

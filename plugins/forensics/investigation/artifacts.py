@@ -56,7 +56,8 @@ def revoke_unfinished(recorder: CaseRecorder) -> None:
 def succeeded(item: Investigation, found: Invocation | None) -> Invocation:
     """The command of an analysis, which ended well; raises :class:`InvestigationError` for any other end."""
     if found is None or found.status != "Success":
-        raise InvestigationError(found.cause() if found else f"command {item.command_id} has vanished from SSM")
+        cause = found.cause() if found else f"command {item.command_id} has vanished from SSM"
+        raise InvestigationError(cause, next_action=found.next_action("") if found else None)
     return found
 
 

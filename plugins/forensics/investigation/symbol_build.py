@@ -99,6 +99,11 @@ class SymbolBuild:
         )
         return BuildJob(command_id=command_id, instance_id=instance_id, prefix=prefix, document_sha256=document.sha256)
 
+    def was_not_taken(self, job: BuildJob) -> bool:
+        """Whether no agent answered: a builder that has just booted may lose its first command."""
+        found = self._ssm.invocation(command_id=job.command_id, instance_id=job.instance_id)
+        return found is not None and found.undelivered
+
     def revoke(self, job: BuildJob) -> None:
         """Delete the job's manifest, so that nobody who finds it can use its URLs."""
         self._gateways.landing.revoke(job.prefix)
@@ -129,9 +134,9 @@ def build_status(found: Invocation | None) -> SymbolsStatus:
     line = found.status_line() if found else {}
     if found is None or found.status != "Success" or line.get("status") != "ok":
         cause = line.get("reason") or (found.cause() if found else "the command has vanished from SSM")
+        action = "put the kernel's own debug package into the tools bucket and trigger symbol_library with its digest"
         raise InvestigationError(
-            f"no symbol table was built: {cause}",
-            next_action="put the kernel's own debug package into the tools bucket and trigger symbol_library with its digest",
+            f"no symbol table was built: {cause}", next_action=found.next_action(action) if found else action
         )
     return read_status(found, SymbolsStatus, error=InvestigationError)
 

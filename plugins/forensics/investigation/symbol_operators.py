@@ -81,13 +81,17 @@ class BuildSymbolsOperator(_LibraryOperator):
 
     def execute(self, context: Context) -> None:
         """Send the command and wait for it."""
+        self._send(last=False)
+
+    def _send(self, *, last: bool) -> None:
         job = self._build().send(self.package, self.sha256)
         timing = self._timing(BUILD_SECONDS + 180)
         trigger = SsmCommandsCompletedTrigger(commands=[[job.command_id, job.instance_id]], **timing)
         limit = timedelta(seconds=BUILD_SECONDS + 300)
-        self.defer(trigger=trigger, method_name="keep", kwargs={"job": job.model_dump()}, timeout=limit)
+        given = {"job": job.model_dump(), "last": last}
+        self.defer(trigger=trigger, method_name="keep", kwargs=given, timeout=limit)
 
-    def keep(self, context: Context, event: Event, job: dict[str, str]) -> dict[str, object]:
+    def keep(self, context: Context, event: Event, job: dict[str, str], last: bool = True) -> dict[str, object]:
         """Check what landed, sign it, put it into the library."""
         build, sent = self._build(), BuildJob.model_validate(job)
         try:
@@ -95,6 +99,9 @@ class BuildSymbolsOperator(_LibraryOperator):
         except AwsError as error:  # its URLs expire by themselves; the table must not be lost for it
             self.log.warning("the manifest below %s was not deleted: %s", sent.prefix, error)
         self._raise_if_failed(event)
+        if not last and build.was_not_taken(sent):
+            self.log.warning("command %s was not taken by %s: it is sent again", sent.command_id, sent.instance_id)
+            self._send(last=True)
         try:
             table = build.store(sent, package=self.package, sha256=self.sha256)
         except ForensicsError as error:

@@ -12,6 +12,7 @@ from forensics.errors import EvidenceTransferError, MemoryCaptureError
 from forensics.memory.capture_command import command_comment, record_touch, send_command
 from forensics.memory.capture_setup import CaptureGateways, capture_setup
 from forensics.memory.capture_state import CaptureEvent, CaptureState, advance, allows, replaced, state_of
+from forensics.memory.landed_status import as_landed, status_key
 from forensics.memory.upload_manifest import LIST, Upload, interrupted
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.evidence import LIST_SUBJECT, Digest, EvidenceKind, MemoryEvidence, Outcome
@@ -120,14 +121,28 @@ class MemoryCapture:
         if evidence is None:
             msg = f"evidence {self._item} was never started"
             raise MemoryCaptureError(msg)
-        found = self._gateways.ssm.invocation(
-            command_id=str(evidence.origin.command_id), instance_id=recorder.case.instance_id
-        )
+        found = self._answer(evidence)
         recorder.revoke_manifest(evidence.origin.landing_prefix)
         if found is None or found.status != "Success":
-            raise self._interrupted(evidence, found)
+            return self._ended_badly(evidence, found)
         claims = read_status(found, CaptureStatus, error=MemoryCaptureError, next_action=_READ_OUTPUT)
         return self._next_segment(evidence) if claims.status == "more" else self._complete(evidence, claims)
+
+    def _answer(self, evidence: MemoryEvidence) -> Invocation | None:
+        """How the command ended: as SSM says, or as the status line says that landed although SSM calls it lost."""
+        recorder, origin = self._recorder, evidence.origin
+        command_id, landing = str(origin.command_id), recorder.gateways.landing
+        found = self._gateways.ssm.invocation(command_id=command_id, instance_id=recorder.case.instance_id)
+        key = status_key(str(origin.landing_prefix), first_part=origin.first_part)
+        told = as_landed(landing, found, key=key, command_id=command_id)
+        if told and told.status == "Success" and (found is None or found.status != "Success"):
+            how = found.detail or found.status if found else "unknown"
+            recorder.note(
+                f"SSM calls command {command_id} {how}; its work was done: the status line that landed beside it is used",
+                kind=TimelineKind.EVIDENCE,
+                evidence_id=self._item,
+            )
+        return told
 
     # ------------------------------------------------------------------ beginning
     def _send(self, target: Target, known: MemoryEvidence | None, left: float) -> RunningCommand:
@@ -167,6 +182,18 @@ class MemoryCapture:
         return error
 
     # ------------------------------------------------------------------ evaluating
+    def _ended_badly(self, evidence: MemoryEvidence, found: Invocation | None) -> RunningCommand:
+        """Ask once more where no agent answered, because a host that has just booted loses its first command; else raise."""
+        error = self._interrupted(evidence, found)
+        known, target = self._recorder.memory(), self._recorder.target()
+        left = self._seconds_left(known)
+        if not (found and found.undelivered and error.retryable and target) or left <= 0:
+            raise error
+        self._recorder.note(
+            f"{error.message}; the command is sent again", kind=TimelineKind.EVIDENCE, evidence_id=self._item
+        )
+        return self._send(target, known, left)
+
     def _interrupted(self, evidence: MemoryEvidence, found: Invocation | None) -> MemoryCaptureError:
         """Record that the attempt failed; what has landed stays where the next attempt finds it."""
         origin = evidence.origin
@@ -176,11 +203,12 @@ class MemoryCapture:
         without_data = 0 if progressed else origin.attempts_without_data + 1
         changes: dict[str, object] = {"attempts_without_data": without_data}
         cause = found.cause() if found else f"command {origin.command_id} has vanished from SSM"
-        if origin.first_part > 1 and not progressed:
+        if origin.first_part > 1 and not progressed and not (found and found.undelivered):
             changes["no_resume"] = f"resuming at part {origin.first_part} failed: {cause[:200]}"
         self._recorder.save_evidence(advance(evidence, CaptureEvent.INTERRUPT, origin=changes))
         resumes = f"; {reached} parts have landed, the next attempt resumes there" if progressed else ""
-        error = MemoryCaptureError(f"memory capture failed: {cause}{resumes}", next_action=_READ_OUTPUT)
+        action = found.next_action(_READ_OUTPUT) if found else _READ_OUTPUT
+        error = MemoryCaptureError(f"memory capture failed: {cause}{resumes}", next_action=action)
         error.retryable = without_data < MAX_ATTEMPTS_WITHOUT_DATA
         return error
 

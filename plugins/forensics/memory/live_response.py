@@ -12,6 +12,7 @@ from forensics.document_registry import choose
 from forensics.errors import AcquisitionError, AwsError, DigestMismatchError, ForensicsError
 from forensics.manifest import MANIFEST, MIN_PART, render
 from forensics.memory.capture_state import CaptureEvent, advance, allows, state_of
+from forensics.memory.landed_status import STATUS, as_landed, status_key
 from forensics.memory.upload_manifest import DELIVERY_SECONDS
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
@@ -132,7 +133,8 @@ class LiveResponse:
             count=PARTS,
             seconds=self._settings.url_seconds,
         )
-        manifest = render(parts=urls, part_size=MIN_PART)
+        status = landing.put_url(status_key(str(origin.landing_prefix)), seconds=self._settings.url_seconds)
+        manifest = render(puts={STATUS: status}, parts=urls, part_size=MIN_PART)
         return landing.publish(f"{origin.landing_prefix}/{MANIFEST}", text=manifest, seconds=DELIVERY_SECONDS + 120)
 
     # ------------------------------------------------------------------ evaluating
@@ -156,11 +158,14 @@ class LiveResponse:
 
     def _claims(self, evidence: LiveResponseEvidence) -> LiveResponseStatus:
         command_id = str(evidence.origin.command_id)
-        found = self._ssm.invocation(command_id=command_id, instance_id=self._recorder.case.instance_id)
+        answered = self._ssm.invocation(command_id=command_id, instance_id=self._recorder.case.instance_id)
+        landing, key = self._recorder.gateways.landing, status_key(str(evidence.origin.landing_prefix))
+        found = as_landed(landing, answered, key=key, command_id=command_id)
         if found is None or found.status != "Success":
             self._abort(evidence)
             cause = found.cause() if found else f"command {command_id} has vanished from SSM"
-            raise AcquisitionError(f"live response failed: {cause}", next_action=_READ_OUTPUT)
+            action = found.next_action(_READ_OUTPUT) if found else _READ_OUTPUT
+            raise AcquisitionError(f"live response failed: {cause}", next_action=action)
         return read_status(found, LiveResponseStatus, error=AcquisitionError, next_action=_READ_OUTPUT)
 
     def _store(self, evidence: LiveResponseEvidence, claims: LiveResponseStatus) -> StoredObject:

@@ -11,6 +11,7 @@ from forensics.case.recorder import CaseRecorder
 from forensics.errors import EvidenceTransferError
 from forensics.manifest import MANIFEST, MIB, CaptureSegment, part_size_for, render
 from forensics.memory.capture_setup import CaptureSetup
+from forensics.memory.landed_status import STATUS, status_key
 from forensics.memory.method import Method
 from forensics.memory.parts import LIST_LIMIT, PartList, parse_part_list
 from forensics.models.evidence import MemoryEvidence
@@ -94,7 +95,8 @@ def publish(recorder: CaseRecorder, settings: Settings, upload: Upload, setup: C
     manifest = render(
         gets=gets,
         puts={n: landing.put_url(f"{upload.prefix}/{n}", seconds=seconds) for n in KERNEL_FACTS}
-        | {"list": landing.put_url(f"{upload.prefix}/{LIST}", seconds=seconds)},
+        | {"list": landing.put_url(f"{upload.prefix}/{LIST}", seconds=seconds)}
+        | {STATUS: landing.put_url(status_key(upload.prefix, first_part=upload.first_part), seconds=seconds)},
         parts=landing.part_urls(
             upload.key, upload_id=upload.upload_id, first=upload.first_part, count=count, seconds=seconds
         ),

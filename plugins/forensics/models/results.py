@@ -138,6 +138,7 @@ class Investigation(Model):
     output: Output = Output.RESULTS
     command_id: str | None = None
     instance_id: str | None = None
+    sent_again: int = Field(default=0, description="commands before this one that no agent took")
     document: SentDocument = SentDocument()
     artifacts: dict[str, StoredArtifact] = Field(default_factory=dict)
     started_at: Utc | None = None

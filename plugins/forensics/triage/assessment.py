@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.models.plan import Action
@@ -15,11 +15,10 @@ from forensics.triage.policy import PlaybookMatch, choose, distrust, is_posture
 
 @dataclass(frozen=True)
 class ActionRequest:
-    """Whether an action is wanted, and why. ``ordered``: by a person, or by a tag of the protected namespace."""
+    """Whether an action is wanted, and why."""
 
     wanted: bool
     reasons: tuple[str, ...]
-    ordered: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def _person(finding: Finding, *, action: Action, policy: Policy) -> ActionReques
     requested = (finding.requested or {}).get(action.value)
     if requested is not None:
         who = finding.requester or "the requester"
-        return ActionRequest(requested, (f"{'asked for' if requested else 'declined'} by {who}",), ordered=requested)
+        return ActionRequest(requested, (f"{'asked for' if requested else 'declined'} by {who}",))
     if finding.action is None:
         return None
     rule = policy.actions[finding.action]
@@ -104,8 +103,7 @@ def _person(finding: Finding, *, action: Action, policy: Policy) -> ActionReques
     said = f"custom action {finding.action.value}"
     if rule.release:
         return ActionRequest(False, (f"{said} asks to release the target: it acquires and isolates nothing",))
-    reason = said if wanted else f"{said} does not ask for {action.value}"
-    return ActionRequest(wanted, (reason,), ordered=wanted)
+    return ActionRequest(wanted, (said if wanted else f"{said} does not ask for {action.value}",))
 
 
 def _acquisition(
@@ -122,14 +120,9 @@ def _acquisition(
         request = ActionRequest(False, (match.reason, "the instance is the target of the activity: triage only"))
     else:
         request = _by_severity(finding, threshold=threshold, match=match)
-    tagged = target.tags.get(policy.tags.acquire, "").lower() in {action.value, "all"}
-    if tagged and request.wanted:
-        return replace(request, ordered=True)
-    if tagged:
-        reasons = (*request.reasons, f"but the instance's tag {policy.tags.acquire} asks for it")
-        return ActionRequest(True, reasons, ordered=True)
-    # Whoever asks for a case by hand asks for its evidence, also when the policy is to say which.
-    return replace(request, ordered=finding.source is FindingSource.MANUAL)
+    if not request.wanted and target.tags.get(policy.tags.acquire, "").lower() in {action.value, "all"}:
+        return ActionRequest(True, (*request.reasons, f"but the instance's tag {policy.tags.acquire} asks for it"))
+    return request
 
 
 def _isolation_by_playbook(

@@ -145,8 +145,7 @@ def _context(
         own_account=settings.forensic_account_id,
         verify=settings.verify_findings,
         verifications=known,
-        protected=protected.vetoes,
-        spared=protected.requests,
+        protected=protected,
         doubts=(*doubts, *more),
         isolate_from=Severity(floor) if floor else None,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from forensics import case_keys
@@ -19,6 +19,10 @@ from forensics.models.evidence import ControlPlaneEvidence, Digest, EvidenceKind
 from forensics.models.target import SsmStatus, Target
 from forensics.naming import evidence_id, evidence_key
 from forensics.triage.control_plane_snapshot import ControlPlaneSnapshot
+
+# An agent registers within a minute or two after the boot; one that is back is shown after its next heartbeat at the latest.
+FRESH = timedelta(minutes=3)
+PING_SETTLES_WITHIN = 30.0  # seconds; isolation waits for the description
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class TargetDescriber:
                 str(error), next_action=f"{error.next_action}; nothing was changed in AWS"
             ) from error
         notes: list[str] = []
-        status = self._ssm_status(instance_id, notes)
+        status = self._ssm_status(target, notes)
         console = self._console_output(instance_id, notes)
         more, missing = self.snapshot.gather(instance_id, vpc_id=target.vpc_id, now=datetime.now(UTC))
         facts = {**raw, "console_output": console, "ssm": status.model_dump(mode="json"), **more}
@@ -57,13 +61,23 @@ class TargetDescriber:
         recorder.put(case_keys.TARGET, target)
         return target
 
-    def _ssm_status(self, instance_id: str, notes: list[str]) -> SsmStatus:
-        """SSM is optional here: without an answer, disk acquisition and containment continue."""
+    def _ssm_status(self, target: Target, notes: list[str]) -> SsmStatus:
+        """SSM is optional here: without an answer, disk acquisition and containment continue.
+
+        PingStatus is late: a running instance whose agent is said to be lost, or that was launched a moment ago, is asked
+        about for some seconds more, because memory that is not captured for it is lost for good.
+        """
         try:
-            return self.ssm.status(instance_id)
+            first = self.ssm.status(target.instance_id)
+            if not _may_be_late(first, target):
+                return first
+            status = self.ssm.settled_status(target.instance_id, seconds=PING_SETTLES_WITHIN)
         except AwsError as error:
             notes.append(f"SSM could not be asked: {error}")
             return SsmStatus()
+        if status.online:
+            notes.append(f"SSM said {first.ping or 'that it does not manage the instance'} at first, then Online")
+        return status
 
     def _console_output(self, instance_id: str, notes: list[str]) -> str | None:
         try:
@@ -71,6 +85,14 @@ class TargetDescriber:
         except AwsError as error:
             notes.append(f"console output is missing: {error}")
             return None
+
+
+def _may_be_late(status: SsmStatus, target: Target) -> bool:
+    """Whether what SSM says of a running instance may be overtaken."""
+    if status.online or target.state != "running":
+        return False
+    fresh = target.launched_at is not None and datetime.now(UTC) - target.launched_at < FRESH
+    return status.managed or fresh
 
 
 def store_facts(recorder: CaseRecorder, facts: Mapping[str, object]) -> dict[str, str]:

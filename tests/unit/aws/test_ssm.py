@@ -187,3 +187,62 @@ def test_a_missing_parameter_is_named(stub: Stubber, ssm: SsmGateway) -> None:
     stub.add_client_error("get_parameter", "ParameterNotFound")
     with pytest.raises(ResourceGoneError, match="/forensics/ami/current"):
         ssm.parameter("/forensics/ami/current")
+
+
+# ---------------------------------------------------------------------- documents that are becoming, commands that nobody took
+def described(stub: Stubber, *states: str) -> None:
+    for state in states:
+        shown = {"Document": {"DocumentVersion": "3", "Hash": "AB", "Status": state, "StatusInformation": "because"}}
+        stub.add_response("describe_document", shown, {"Name": "forensics-x"})
+
+
+def test_a_document_is_waited_for_until_it_is_active(stub: Stubber, ssm: SsmGateway) -> None:
+    """Creating for some hundred milliseconds: radkawar/stackd, testdata/aws/ssm/managed_execution_documents.json."""
+    described(stub, "Creating", "Updating", "Active")
+    assert ssm.document_version("forensics-x") == "3"
+
+
+def test_the_wait_for_a_document_has_an_end(stub: Stubber, ssm: SsmGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("forensics.aws.ssm.ACTIVE_WITHIN", 0.0)
+    described(stub, "Creating")
+    with pytest.raises(AwsError, match=r"forensics-x .* is Creating: because") as error:
+        ssm.document_version("forensics-x")
+    assert "deploy the stack" in error.value.next_action and error.value.retryable
+
+
+def test_a_document_that_failed_is_not_waited_for(stub: Stubber, ssm: SsmGateway) -> None:
+    described(stub, "Failed")
+    with pytest.raises(AwsError, match="is Failed"):
+        ssm.document_version("forensics-x")
+
+
+@pytest.mark.parametrize(
+    ("shown", "undelivered"),
+    [
+        ({"status": "TimedOut", "detail": "DeliveryTimedOut"}, True),
+        ({"status": "TimedOut", "detail": "Delivery Timed Out"}, True),
+        ({"status": "Failed", "detail": "Undeliverable"}, True),
+        ({"status": "TimedOut", "detail": "ExecutionTimedOut", "exit_code": 137}, False),
+        ({"status": "Failed", "detail": "Undeliverable", "exit_code": 137}, False),
+        ({"status": "Delayed", "detail": "Delayed"}, False),
+        ({"status": "Cancelled", "detail": "Cancelled"}, False),
+    ],
+)
+def test_only_what_no_agent_answered_is_undelivered(shown: dict[str, Any], undelivered: bool) -> None:
+    assert Invocation(command_id="c", instance_id=INSTANCE, **shown).undelivered is undelivered
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"stderr": "Plugin with name aws:runShellScript not found. Step name: probe"},
+        {"stderr": "Plugin with name aws:runPowerShellScript is not found. Step name: probe"},
+        {"stdout": "Step execution skipped due to unsupported plugin: aws:runShellScript. Step name: probe"},
+    ],
+)
+def test_an_agent_without_plugins_means_a_full_disk(said: dict[str, str]) -> None:
+    found = Invocation(command_id="c", instance_id=INSTANCE, status="Failed", detail="Failed", exit_code=1, **said)
+    assert found.without_plugin and "full or read-only" in found.cause()
+    assert "free space" in found.next_action("look at the output")
+    told = found.model_copy(update={"stdout": '{"status":"failed","reason":"other"}'})
+    assert not told.without_plugin, "a script that ran and printed the words has run"

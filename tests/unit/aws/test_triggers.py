@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 from botocore.stub import Stubber
 
@@ -65,6 +68,50 @@ def test_a_command_that_must_succeed_fails_the_wait_with_what_the_host_said(ssm:
     assert outcome is not None and not outcome.ok
     assert "no space left" in str(outcome.payload["cause"])
     assert "clear this task" in str(outcome.payload["next_action"])
+
+
+def listed(ssm: Stubber, *statuses: str) -> None:
+    """What runs on the instance."""
+    moment = datetime(2026, 11, 29, tzinfo=UTC)
+    commands = [
+        {"CommandId": c[0], "Status": s, "RequestedDateTime": moment} for c, s in zip(COMMANDS, statuses, strict=True)
+    ]
+    ssm.add_response("list_commands", {"Commands": commands}, {"InstanceId": INSTANCE})
+
+
+def patient(**more: Any) -> SsmCommandsCompletedTrigger:
+    return SsmCommandsCompletedTrigger(scope=SCOPE, commands=COMMANDS, lost_after=0.0, poll=5.0, deadline=2e9, **more)
+
+
+def test_commands_that_an_idle_agent_does_not_take_are_cancelled_and_named(ssm: Stubber) -> None:
+    """A host that has just booted may lose its first command: radkawar/stackd, managed_execution_native.json."""
+    wait = patient()
+    answer(ssm, "Success", "Delayed")
+    listed(ssm, "Success", "Pending")
+    ssm.add_response("cancel_command", {}, {"CommandId": COMMANDS[1][0], "InstanceIds": [INSTANCE]})
+    assert wait.check() is None
+    answer(ssm, "Success", "Cancelled")
+    assert wait.check() == WaitResult(ok=True, payload={"commands": COMMANDS, "lost": [COMMANDS[1][0]]})
+
+
+@pytest.mark.parametrize("running", ["InProgress", "Cancelling"])
+def test_commands_may_wait_while_their_agent_is_busy(ssm: Stubber, running: str) -> None:
+    answer(ssm, "Success", "Pending")
+    listed(ssm, running, "Pending")
+    assert patient().check() is None
+
+
+def test_commands_that_moved_a_moment_ago_are_not_lost(ssm: Stubber) -> None:
+    wait = patient()
+    wait.lost_after = 600.0
+    answer(ssm, "InProgress", "Pending")
+    assert wait.check() is None
+    answer(ssm, "Success", "Pending")
+    assert wait.check() is None
+
+
+def test_a_restarted_triggerer_waits_as_long_for_lost_commands() -> None:
+    assert patient().serialize()[1]["lost_after"] == 0.0
 
 
 def test_no_command_at_all_can_never_look_like_success() -> None:

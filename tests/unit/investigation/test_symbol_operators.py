@@ -35,6 +35,7 @@ class Builds(SymbolBuild):
         self.calls: list[tuple[Any, ...]] = []
         self.ending = ["i-1"]
         self.error: InvestigationError | None = None
+        self.untaken = 0
 
     def launch(self, run_id: str, try_number: int) -> str:
         self.calls.append(("launch", run_id, try_number))
@@ -43,6 +44,10 @@ class Builds(SymbolBuild):
     def send(self, package: str, sha256: str) -> BuildJob:
         self.calls.append(("send", package, sha256))
         return JOB
+
+    def was_not_taken(self, job: BuildJob) -> bool:
+        self.untaken -= 1
+        return self.untaken >= 0
 
     def revoke(self, job: BuildJob) -> None:
         self.calls.append(("revoke", job.prefix))
@@ -108,6 +113,16 @@ def test_a_build_that_failed_is_revoked_and_not_repeated(builds: Builds) -> None
     builds.error = InvestigationError("no symbol table was built: no vmlinux", next_action="put another package")
     with pytest.raises(AirflowFailException, match=r"no vmlinux\. What to do next: put another package"):
         getattr(step, found.method_name)(CONTEXT, {"ok": True}, **found.kwargs)
+
+
+def test_a_command_that_the_builder_never_took_is_sent_once_more(builds: Builds) -> None:
+    builds.untaken = 2
+    step, found = build(builds)
+    with pytest.raises(TaskDeferred) as again:
+        getattr(step, found.method_name)(CONTEXT, {"ok": True}, **found.kwargs)
+    assert [name for name, *_ in builds.calls] == ["send", "revoke", "send"]
+    getattr(step, again.value.method_name)(CONTEXT, {"ok": True}, **again.value.kwargs)
+    assert [name for name, *_ in builds.calls] == ["send", "revoke", "send", "revoke", "store"]
 
 
 def test_package_and_digest_come_from_the_runs_parameters() -> None:

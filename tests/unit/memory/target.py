@@ -106,6 +106,12 @@ class SsmOfTarget(SsmGateway):
             command_id=command_id, instance_id=INSTANCE, status=status, stdout=f"{json.dumps(line)}\n"
         )
 
+    def lose(self, command_id: str) -> None:
+        """SSM gives a command up, as radkawar/stackd recorded it (managed_execution_timeouts_current.json)."""
+        self.answers[command_id] = Invocation(
+            command_id=command_id, instance_id=INSTANCE, status="TimedOut", detail="DeliveryTimedOut", exit_code=-1
+        )
+
 
 class Ec2OfTarget(Ec2Gateway):
     """EC2 that knows how much memory every type has."""

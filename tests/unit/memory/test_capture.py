@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from forensics import case_keys
+from forensics.aws.ssm import Invocation
 from forensics.errors import AccessDeniedError, EvidenceTransferError, MemoryCaptureError
 from forensics.memory.capture import (
     LandedImage,
@@ -304,3 +306,85 @@ def test_there_is_nothing_left_to_capture_when_an_image_landed_that_was_not_reje
 ) -> None:
     host.recorder.save_evidence(acquired(outcome))
     assert is_done(host.recorder) is done
+
+
+# ---------------------------------------------------------------------- what SSM lost
+def test_an_image_that_landed_is_not_lost_because_ssm_lost_the_answer(host: Host) -> None:
+    """API reference, Command, ExpiresAfter: also an invocation in progress becomes DeliveryTimedOut."""
+    begun(host)
+    text = host.landed(PARTS)
+    line = json.dumps(status_line(text, 8000, sha256="f" * 64))
+    host.recorder.landing.objects[f"{host.memory.origin.landing_prefix}/status-1.json"] = line.encode()
+    host.ssm.lose("command-1")
+    assert capture(host).evaluate() == LandedImage(ITEM, 8000)
+    assert len(host.ssm.sent) == 1
+    assert any("SSM calls command command-1 DeliveryTimedOut" in note for note in host.recorder.notes)
+
+
+def test_a_line_that_landed_names_the_cause_that_ssm_lost(host: Host) -> None:
+    begun(host)
+    line = json.dumps({"status": "failed", "reason": "zstd is gone"}).encode()
+    host.recorder.landing.objects[f"{host.memory.origin.landing_prefix}/status-1.json"] = line
+    host.ssm.answers["command-1"] = Invocation(
+        command_id="command-1", instance_id=INSTANCE, status="Failed", detail="Failed", exit_code=1
+    )
+    with pytest.raises(MemoryCaptureError, match="zstd is gone"):
+        capture(host).evaluate()
+
+
+@pytest.mark.parametrize("landed", [b"", b"not JSON", b"x" * 20000, b'{"status":"who knows"}'])
+def test_what_is_no_status_line_is_not_believed(host: Host, landed: bytes) -> None:
+    begun(host)
+    host.landed(PARTS)
+    host.recorder.landing.objects[f"{host.memory.origin.landing_prefix}/status-1.json"] = landed
+    host.ssm.answers["command-1"] = Invocation(
+        command_id="command-1", instance_id=INSTANCE, status="Failed", detail="Failed", exit_code=1
+    )
+    with pytest.raises(MemoryCaptureError, match="ended Failed"):
+        capture(host).evaluate()
+
+
+def test_a_command_that_no_agent_took_is_sent_again_within_the_same_try(host: Host) -> None:
+    begun(host)
+    host.ssm.lose("command-1")
+    again = capture(host).evaluate()
+    assert isinstance(again, RunningCommand) and again.command_id == "command-2"
+    first, second = host.ssm.sent
+    assert first.comment == second.comment
+    assert state(host) is CaptureState.RUNNING
+
+
+def test_a_host_that_never_answers_is_given_up(host: Host) -> None:
+    begun(host)
+    for number in (1, 2):
+        host.ssm.lose(f"command-{number}")
+        assert isinstance(capture(host).evaluate(), RunningCommand)
+    host.ssm.lose("command-3")
+    with pytest.raises(MemoryCaptureError, match="DeliveryTimedOut") as error:
+        capture(host).evaluate()
+    assert not error.value.retryable and "whether it is connected" in error.value.next_action
+    assert len(host.ssm.sent) == 3
+
+
+def test_a_full_disk_is_named_as_the_cause(host: Host) -> None:
+    """aws/amazon-ssm-agent#90."""
+    begun(host)
+    host.ssm.answers["command-1"] = Invocation(
+        command_id="command-1", instance_id=INSTANCE, status="Failed", detail="Failed", exit_code=1,
+        stderr="Plugin with name aws:runShellScript not found. Step name: acquireMemory\n",
+    )  # fmt: skip
+    with pytest.raises(MemoryCaptureError, match="full or read-only") as error:
+        capture(host).evaluate()
+    assert "free space and inodes" in error.value.next_action
+
+
+def test_a_step_that_was_skipped_for_a_full_disk_is_no_success(host: Host) -> None:
+    """agent/framework/runpluginutil/runpluginutil.go: the command succeeds."""
+    begun(host)
+    host.ssm.answers["command-1"] = Invocation(
+        command_id="command-1", instance_id=INSTANCE, status="Success", detail="Success", exit_code=0,
+        stdout="Step execution skipped due to unsupported plugin: aws:runShellScript. Step name: acquireMemory\n",
+    )  # fmt: skip
+    with pytest.raises(MemoryCaptureError, match="full or read-only") as error:
+        capture(host).evaluate()
+    assert "free space and inodes" in error.value.next_action

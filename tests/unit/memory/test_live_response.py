@@ -65,7 +65,8 @@ def test_the_command_is_given_the_urls_of_its_parts(host: Host) -> None:
     }
     lines = host.recorder.landing.objects[f"{prefix}/manifest.txt"].decode().splitlines()
     assert lines[:2] == ["forensics-manifest 1", "part_size 16777216"]
-    assert (len(lines) - 2, PARTS) == (32, 32)
+    assert lines[2].startswith(f"put status https://landing.invalid/{prefix}/status-1.json")
+    assert (len(lines) - 3, PARTS) == (32, 32)
     detail = host.recorder.ledger.last(CustodyAction.HOST_TOUCHED).detail
     assert detail["command_id"] == "command-1" and "upload_id" not in detail
 
@@ -92,6 +93,25 @@ def test_the_archive_becomes_evidence(host: Host) -> None:
     assert host.recorder.ledger.actions()[1:] == [CustodyAction.EVIDENCE_ACQUIRED, CustodyAction.EVIDENCE_LOCKED]
     assert "live response taken: 30 items, 3000 bytes" in host.recorder.notes
     assert host.recorder.landing.revoked == [acquired.origin.landing_prefix]
+
+
+def test_an_archive_that_landed_is_not_lost_because_ssm_lost_the_answer(host: Host) -> None:
+    """API reference, Command, ExpiresAfter: also an invocation in progress becomes DeliveryTimedOut."""
+    live_response(host).begin(target())
+    ended(host)
+    line = host.ssm.answers["command-1"].stdout
+    host.recorder.landing.objects[f"{item(host).origin.landing_prefix}/status-1.json"] = line.encode()
+    host.ssm.lose("command-1")
+    assert live_response(host).evaluate().outcome is Outcome.ACQUIRED
+
+
+def test_without_an_answer_and_without_a_landed_line_the_live_response_has_failed(host: Host) -> None:
+    live_response(host).begin(target())
+    ended(host)
+    host.ssm.lose("command-1")
+    with pytest.raises(AcquisitionError, match="DeliveryTimedOut") as error:
+        live_response(host).evaluate()
+    assert "PingStatus may be minutes old" in error.value.next_action and error.value.retryable
 
 
 def test_the_collection_ends_before_the_credentials_that_sign_its_urls(host: Host) -> None:

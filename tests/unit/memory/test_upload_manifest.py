@@ -141,7 +141,9 @@ def test_the_manifest_of_a_first_command() -> None:
         "version",
         "iomem",
         "list",
+        "status",
     ]
+    assert any(line.startswith(f"put status https://landing.invalid/{PREFIX}/status-1.json") for line in lines)
     parts = [line.split() for line in lines if line.startswith("part ")]
     assert [int(p[1]) for p in parts] == list(range(1, 9)), "100 MiB and 5 % in parts of 16 MiB, and one to spare"
 

@@ -26,7 +26,7 @@ class Closing:
         self.kept_from: list[datetime] = []
         self.unkept = unkept
         self.broken = broken
-        recorder.store.locks.add(recorder.case_id)
+        recorder.store.hold_lock(recorder.case)
         self.gaps = [
             str(gap)
             for gap in close_case(

@@ -50,7 +50,6 @@ def test_programs_get_it_as_facts() -> None:
         "playbook": "",
         "order": "acquire_first",
         "approval": False,
-        "waiting": [],
     }
 
 

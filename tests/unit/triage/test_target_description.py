@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from forensics.errors import AccessDeniedError, AwsError, InvalidCaseError, Reso
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.models.target import SsmStatus, Target
+from forensics.triage import target_description
 from forensics.triage.control_plane_snapshot import ControlPlaneSnapshot
 from forensics.triage.target_description import TargetDescriber
 from tests.unit.builders import INSTANCE, NOW, target
@@ -96,3 +97,47 @@ def test_an_instance_that_does_not_exist_ends_the_case_and_stores_nothing() -> N
         TargetDescriber(Ec2(gone=True), Ssm(), Snapshot()).describe(recorder)
     assert caught.value.next_action == "check the id; nothing was changed in AWS"
     assert recorder.evidence_store.objects == {} and recorder.target() is None
+
+
+class SsmThatComesBack(Ssm):
+    """SSM that shows the agent online after some looks."""
+
+    def __init__(self, *answers: SsmStatus) -> None:
+        self.answers = list(answers)
+
+    def status(self, instance_id: str) -> SsmStatus:
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+LOST = SsmStatus(managed=True, ping="ConnectionLost")
+
+
+def described(ssm: Ssm, **facts: Any) -> Target:
+    class Fresh(Ec2):
+        def describe_target(self, instance_id: str) -> tuple[Target, dict[str, Any]]:
+            return target(vpc_id="vpc-1", ssm=SsmStatus(), **facts), {}
+
+    return TargetDescriber(ec2=Fresh(), ssm=ssm, snapshot=Snapshot()).describe(FakeRecorder())
+
+
+def test_an_agent_that_is_said_to_be_lost_is_asked_about_again() -> None:
+    """PingStatus is late: radkawar/stackd, testdata/aws/ssm/managed_execution_timeouts_current.json."""
+    found = described(SsmThatComesBack(LOST, LOST, ONLINE))
+    assert found.ssm.online
+    assert "SSM said ConnectionLost at first, then Online" in found.notes
+
+
+def test_an_instance_that_was_just_launched_may_not_have_registered_yet() -> None:
+    found = described(SsmThatComesBack(SsmStatus(), ONLINE), launched_at=datetime.now(UTC))
+    assert found.ssm.online
+
+
+def test_the_wait_for_an_agent_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target_description, "PING_SETTLES_WITHIN", 0.5)
+    assert described(SsmThatComesBack(LOST)).ssm == LOST
+
+
+@pytest.mark.parametrize("facts", [{"state": "stopped"}, {"launched_at": NOW}])
+def test_what_cannot_change_is_asked_once(facts: dict[str, Any]) -> None:
+    ssm = SsmThatComesBack(SsmStatus(), ONLINE)
+    assert not described(ssm, **facts).ssm.online

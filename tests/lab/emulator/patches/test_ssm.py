@@ -182,7 +182,7 @@ def test_a_command_that_no_agent_takes_times_out(lab: Lab, ssm, document: str, t
         command = send(ssm, document, target)
     time.sleep(0.5)
     shown = invocation(ssm, command, target)
-    assert (shown["Status"], shown["StatusDetails"]) == ("TimedOut", "Delivery Timed Out")
+    assert (shown["Status"], shown["StatusDetails"]) == ("TimedOut", "DeliveryTimedOut")
     assert ssm.list_commands(CommandId=command)["Commands"][0]["DeliveryTimedOutCount"] == 1
 
 

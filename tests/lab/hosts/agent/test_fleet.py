@@ -189,7 +189,7 @@ def test_an_instance_without_a_record_fails_with_the_reason(world: World) -> Non
 def test_a_step_that_takes_too_long_times_out(world: World) -> None:
     done = world.run(Command(document(step("echo begun; sleep 600 & sleep 600", timeoutSeconds="1"))))
     assert (done.status, done.reported["response_code"]) == ("TimedOut", 137)
-    assert done.reported["status_details"] == "Execution Timed Out"
+    assert done.reported["status_details"] == "ExecutionTimedOut"
     assert (done.out, "longer than 1 s" in done.err) == ("begun\n", True)
 
 
@@ -255,7 +255,7 @@ def test_a_command_waits_for_its_instance_only_so_long(world: World) -> None:
     with world.fleet():
         wait_for(lambda: late.status in DONE, "the late command to end")
         assert waiting.status == "Pending"
-    assert (late.status, late.reported["status_details"]) == ("TimedOut", "Delivery Timed Out")
+    assert (late.status, late.reported["status_details"]) == ("TimedOut", "DeliveryTimedOut")
 
 
 @pytest.fixture
