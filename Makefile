@@ -96,7 +96,7 @@ bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.scenarios.bench_intake
 
 ##@ Long proofs
-.PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check contract-check preflight-check
+.PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check contract-check preflight-check aws-check
 EXECUTOR ?= local
 storm: .ready $(if $(filter celery,$(EXECUTOR)),package) ## Load test: 300 findings while processes are killed (EXECUTOR=celery: workers and disks too)
 	@$(if $(filter celery,$(EXECUTOR)),export LAB_AIRFLOW_PYTHON; LAB_AIRFLOW_PYTHON=$$($(PYTHON_BIN) -m infra.deployment.mwaa_check --python);) \
@@ -132,6 +132,17 @@ contract-check: .ready ## Ask the lab and emulators that others built the same q
 preflight-check: .ready ## Prove the preflight: 58 faults of a deployment named by the line that owns them, no false alarm on ten clean ones (a quarter of an hour)
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m lab.scenarios.preflight_check $(PREFLIGHT_CHECK_ARGS)
 
+# What first contact with a real account needs: the lab answers as AWS, the product copes with it, the preflight says what is wrong.
+aws-check: .ready ## Lab against AWS's models and other emulators, product and templates on the strict lab, preflight (half an hour)
+	@echo "[aws-check] 1 of 3: the lab tells the truth: models, recorded shapes, judges, behaviours"
+	@$(MAKE) contract-check
+	@$(PYTHON_BIN) -m pytest -q -rs -n $(TEST_WORKERS) --dist loadfile tests/lab
+	@echo "[aws-check] 2 of 3: the product copes, the templates reach, come up and refuse"
+	@CONTAINMENT_TESTS=full $(PYTHON_BIN) -m pytest -q -rs -n $(TEST_WORKERS) --dist loadfile \
+		tests/containment tests/integration tests/templates tests/unit/aws tests/unit/disk tests/unit/memory
+	@echo "[aws-check] 3 of 3: the preflight"
+	@$(MAKE) preflight-check
+
 ##@ Deployment
 .PHONY: lint-templates package mwaa-check deploy-plan
 lint-templates: .ready ## Lint the CloudFormation templates: cfn-lint, checkov and cfn-guard, every finding explained
@@ -153,12 +164,15 @@ cost: .ready ## Show what an idle month costs in each profile, and what a case c
 	@$(PYTHON_BIN) -m infra.deployment.cost $(CONFIG)
 
 ##@ Upkeep
-.PHONY: documents lock hooks clean .ready
+.PHONY: documents lock compose-pin hooks clean .ready
 documents: .ready ## Pin names and hashes of ssm_documents/ again, after a document has changed
 	@$(PYTHON_BIN) scripts/documents_manifest.py
 
 lock: .ready ## Write requirements/*.lock again (UPGRADE=1 for newer versions, CONSTRAINTS=file-or-URL)
 	@scripts/lock.sh
+
+compose-pin: .ready ## Write the digests of the images that docker-compose.yml and lab/Dockerfile use behind their tags (asks the registry)
+	@$(PYTHON_BIN) scripts/compose_pin.py
 
 hooks: .ready ## Run the linters before every commit (.pre-commit-config.yaml)
 	@.venv/bin/pre-commit install

@@ -11,9 +11,9 @@ function mayRead(ctx, account) {
     return false;
   }
   if (identity.claims) {
+    // groups only: people may write attributes of their own (custom:...), but only an administrator puts them into a group
     const groups = identity.claims['cognito:groups'] || [];
-    const accounts = (identity.claims['custom:accounts'] || '').split(' ');
-    return groups.includes('forensics-all-accounts') || accounts.includes(account);
+    return groups.includes('forensics-all-accounts') || groups.includes(`forensics-account-${account}`);
   }
   // IAM: people and programs of the forensic account see all, those of a member account their own account's cases
   return identity.accountId === account || identity.accountId === ctx.env.FORENSIC_ACCOUNT_ID;

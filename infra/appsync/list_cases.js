@@ -6,6 +6,7 @@ import { util } from '@aws-appsync/utils';
 const STATUSES = ['OPEN', 'CLOSED', 'CLOSED_WITH_GAPS', 'FAILED'];
 const DEFAULT_LIMIT = 20;
 const HIGHEST_LIMIT = 100;
+const OF_ACCOUNT = 'forensics-account-';
 
 // null: all accounts
 function accountsOf(ctx) {
@@ -18,7 +19,8 @@ function accountsOf(ctx) {
     if (groups.includes('forensics-all-accounts')) {
       return null;
     }
-    return (identity.claims['custom:accounts'] || '').split(' ').filter((account) => account !== '');
+    // groups only: people may write attributes of their own (custom:...), but only an administrator puts them into a group
+    return groups.filter((group) => group.startsWith(OF_ACCOUNT)).map((group) => group.slice(OF_ACCOUNT.length));
   }
   return identity.accountId === ctx.env.FORENSIC_ACCOUNT_ID ? null : [identity.accountId];
 }

@@ -58,6 +58,10 @@ RESTORE_SEAL: Final = "SEAL#restore"
 IDENTITY_SEAL: Final = "SEAL#identity"
 DISK_READ: Final = "DISKREAD#"
 REQUEST: Final = "REQUEST#"
+RESUMED: Final = "RESUMED"
+DRIFT: Final = "DRIFT"
+CONTAINED: Final = "CONTAINED#"
+WATCH_LIST_COMPLETE: Final = "WATCHLISTCOMPLETE"
 
 
 def finding(known: Finding) -> str:

@@ -156,6 +156,7 @@ class UnreachableError(AwsError):
     """There is no way to the endpoint from where the call was made, or it does not answer."""
 
     default_action = (
-        "open the network path from Airflow's subnets to the endpoint named above (VPC endpoint, route or proxy:"
-        " docs/deployment.md), then clear the task"
+        "open the network path from Airflow's subnets to the endpoint named above: parameters.Profile in deployment.yaml decides"
+        " which ways stacks forensics-network and forensics-endpoints make (with a VPC of your own: docs/deployment.md);"
+        " then clear the task"
     )

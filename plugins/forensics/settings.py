@@ -147,6 +147,11 @@ class Settings(BaseModel):
         default="refuse", pattern="^(refuse|isolate)$", description="what happens when nobody answers"
     )
     approval_two_persons: bool = Field(default=True, description="the person who asked for a change may not approve it")
+    drift_response: str = Field(
+        default="announce",
+        pattern="^(announce|close)$",
+        description="what happens when a contained target is changed by others: people are told, or it is closed again as well",
+    )
     containment_profile: str = Field(
         default="forensics-isolated",
         pattern=r"^[A-Za-z0-9+=,.@_-]{0,128}$",
@@ -224,6 +229,12 @@ class Settings(BaseModel):
         description="age at which a forensic instance or analysis volume is removed, case or not",
     )
     poll_seconds: float = Field(default=5.0, ge=0.1, le=300, description="seconds between two looks of a wait at AWS")
+    case_restarts: int = Field(
+        default=2,
+        ge=0,
+        le=10,
+        description="how often a case whose run ended or was deleted before the case was closed is started again; 0: never",
+    )
     queue_poll_seconds: float = Field(default=1.0, ge=0.1, le=60)
     write_back: bool = Field(default=True, description="annotate findings with the id and state of their case")
     resolve_findings: bool = Field(default=True, description="a complete case resolves its findings")

@@ -234,4 +234,15 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, waits do not come back: no step that waits for AWS continues until the triggerer works again. "
         "Clearing is safe: it waits once more."
     ),
+    # ------------------------------------------------------------------ case_watchdog
+    "resume_cases": (
+        "Finds open cases whose run has ended, was deleted or never started, tells people, and starts each again a few times. "
+        "When it fails, the log names the cases that could not be seen to; the others were. "
+        "Clearing is safe: a case whose run is alive is left alone."
+    ),
+    "look_at_contained": (
+        "Looks at every contained target and tells people, once, what others have opened on it since; closes it again where `forensics.drift_response` says so. "
+        "When it fails, the log names the cases that could not be read; a target that cannot be looked at is a gap of its case. "
+        "Clearing is safe: it looks again."
+    ),
 }

@@ -37,7 +37,6 @@ def _groups(ec2: Any, network: Network, group: str) -> None:
     ec2.authorize_security_group_egress(GroupId=made, IpPermissions=ANYONE)
     ec2.revoke_security_group_egress(GroupId=made, IpPermissions=ANYONE)
     ec2.describe_security_groups(GroupIds=[made])
-    ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [made]}])
     ec2.delete_security_group(GroupId=made)
 
 

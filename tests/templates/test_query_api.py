@@ -28,8 +28,10 @@ RESOLVERS = ROOT / "infra" / "appsync"
 RUNTIME = Path(__file__).with_name("appsync_runtime.mjs")
 FORENSIC, MEMBER, OTHER = "222233334444", "333344445555", "444455556666"
 EVERYBODY = {"claims": {"cognito:groups": ["forensics-all-accounts"]}}
-OF_MEMBER = {"claims": {"custom:accounts": f"{MEMBER} 999988887777"}}
+OF_MEMBER = {"claims": {"cognito:groups": [f"forensics-account-{MEMBER}", "forensics-account-999988887777", "staff"]}}
 ENVIRONMENT = {"FORENSIC_ACCOUNT_ID": FORENSIC, "PARTITION": "aws", "PROGRESS_ROLE": "forensics-progress"}
+# What people may write about themselves: an app client allows it unless its WriteAttributes say otherwise (Cognito developer guide).
+SELF_MADE = {"claims": {f"custom:{name}": f"{MEMBER} {OTHER}" for name in ("accounts", "groups", "cognito:groups")}}
 THE_RULE = {"accountId": FORENSIC, "userArn": f"arn:aws:sts::{FORENSIC}:assumed-role/forensics-progress/rule"}
 NODE = shutil.which("node") or shutil.which("nodejs")
 
@@ -197,7 +199,7 @@ def test_cases_of_other_accounts_are_not_listed(api: Api) -> None:
     assert len(api.query("cases", identity={"accountId": OTHER}, status="OPEN")["items"]) == 2
 
 
-@pytest.mark.parametrize("identity", [{"claims": {}}, {"claims": {"custom:accounts": ""}}])
+@pytest.mark.parametrize("identity", [{"claims": {}}, {"claims": {"cognito:groups": ["staff"]}}, SELF_MADE])
 def test_who_has_no_account_lists_nothing(api: Api, identity: dict[str, Any]) -> None:
     with pytest.raises(Refused) as refused:
         api.query("cases", identity=identity, status="OPEN")
@@ -224,7 +226,7 @@ def test_one_case(api: Api) -> None:
 @pytest.mark.parametrize("field", ["case", "timeline", "evidence", "custody"])
 def test_missing_case_and_foreign_case_give_the_same_answer(api: Api, field: str) -> None:
     answers = []
-    for number, identity in ((99, OF_MEMBER), (3, OF_MEMBER), (3, {"accountId": MEMBER}), (3, {})):
+    for number, identity in ((99, OF_MEMBER), (3, OF_MEMBER), (3, {"accountId": MEMBER}), (3, SELF_MADE), (3, {})):
         asked = case(number, account=OTHER).case_id
         with pytest.raises(Refused) as refused:
             api.query(field, id=asked, identity=identity)
@@ -262,6 +264,13 @@ def test_limit_of_lists(api: Api, limit: int) -> None:
         api.query("timeline", id=case(1, account=MEMBER).case_id, limit=limit)
 
 
+def test_no_resolver_believes_an_attribute() -> None:
+    claims = {
+        c for file in RESOLVERS.glob("*.js") for c in re.findall(r"claims\[?'?\.?([\w:]+)", file.read_text("utf-8"))
+    }
+    assert claims == {"cognito:groups"}
+
+
 @pytest.mark.parametrize("file", sorted(f.name for f in RESOLVERS.glob("*.js")))
 def test_resolvers_use_only_what_appsync_js_has(file: str) -> None:
     """AWS AppSync developer guide, "JavaScript runtime features": none of these exist there."""
@@ -274,7 +283,12 @@ def test_resolvers_use_only_what_appsync_js_has(file: str) -> None:
 def test_progress_is_subscribed_to_by_those_who_may_see_the_case(api: Api, number: int) -> None:
     asked = case(number, account=MEMBER).case_id
     assert api.query("onProgress", id=asked, identity=OF_MEMBER) is None, "a subscription begins with nothing"
-    for identity in ({"accountId": OTHER}, {"claims": {"custom:accounts": OTHER}}, {}):
+    for identity in (
+        {"accountId": OTHER},
+        {"claims": {"cognito:groups": [f"forensics-account-{OTHER}"]}},
+        SELF_MADE,
+        {},
+    ):
         with pytest.raises(Refused) as refused:
             api.query("onProgress", id=asked, identity=identity)
         assert refused.value.type == "NotFound"

@@ -14,7 +14,7 @@ EXAMPLE = (templates.ROOT / "infra" / "deployment.example.yaml").read_text("utf-
 FREE = sorted(set(Settings.model_fields) - set(settings.derived()))
 # Values that differ from the defaults, by the type of the setting or by its pattern.
 VALUES: dict[str, str] = {
-    "winpmem_sha256": "a" * 64, "capture_tool_arm64_sha256": "b" * 64, "isolate_from_severity": "CRITICAL", "approval_default": "isolate",
+    "winpmem_sha256": "a" * 64, "capture_tool_arm64_sha256": "b" * 64, "isolate_from_severity": "CRITICAL", "approval_default": "isolate", "drift_response": "close",
     "analysis_instance_types": "m7i.large, c5.xlarge", "capture_tool_key": "tools/other", "capture_tool_arm64_key": "tools/arm", "lime_list_key": "lime.json",
     "winpmem_key": "tools/w.exe", "policy_key": "policy/policy.yaml", "never_isolate_key": "policy/never-isolate.yaml", "evidence_key_alias": "alias/mine",
     "member_key_alias": "alias/theirs", "cross_region_from": "us-east-1, eu-west-1", "administrator_accounts": "111122223333",

@@ -24,7 +24,7 @@ from forensics.custody.chain import GENESIS, next_event, stored_form
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import AwsError, CaseError, EvidenceTransferError, ResourceGoneError
 from forensics.models.base import Model
-from forensics.models.case import Case, StepFailure
+from forensics.models.case import Case, CaseStatus, StepFailure
 from forensics.models.custody import CustodyAction, CustodyEvent, CustodyFacts
 from tests.unit.builders import CASE_ID, case
 from tests.unit.signing import signing_key
@@ -65,13 +65,15 @@ class StoreInMemory(CaseStore):
         self.put(case_id, case_keys.CASE, changed)
         return changed
 
-    def hold_lock(self, case: Case) -> None:
-        """Hold the instance's lock."""
-        self.locks.add(case.case_id)
+    def begin_case(self, case_id: str, *, run_id: str) -> Case:
+        """A run has the case, and the case its instance."""
+        self.locks.add(case_id)
+        return self.update_case(case_id, run_id=run_id, status=CaseStatus.OPEN)
 
-    def release_lock(self, case: Case) -> None:
-        """Give it back."""
-        self.locks.discard(case.case_id)
+    def end_case(self, case_id: str, *, status: CaseStatus, **changes: Any) -> Case:
+        """The case has ended and holds its instance no more."""
+        self.locks.discard(case_id)
+        return self.update_case(case_id, status=status, **changes)
 
     def lease(self, case_id: str, name: str, *, holder: str, seconds: int) -> bool:
         """Take or renew a lease."""
@@ -90,6 +92,10 @@ class StoreInMemory(CaseStore):
         yield from sorted(
             (sk, data) for (owner, sk), data in self.held.items() if owner == case_id and sk[: len(prefix)] == prefix
         )
+
+    def remove(self, case_id: str, sk: str) -> None:
+        """Delete an item."""
+        self.held.pop((case_id, sk), None)
 
     def clear_failure(self, case_id: str, step: str) -> None:
         """Forget a step's failure."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from forensics import case_keys
 from forensics.aws.attributes import from_item, to_item
 from forensics.aws.case_items import case_pk, finding_item, finding_key, indexes, item_key, lock_key
+from forensics.aws.case_locks import CaseLocks
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.errors import CaseError, ConflictError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         PutTypeDef,
         QueryInputTypeDef,
         TransactWriteItemTypeDef,
+        UpdateTypeDef,
     )
 
     from forensics.aws.case_items import Attributes
@@ -44,6 +46,7 @@ class CaseStore:
     def __init__(self, client: DynamoDBClient, *, table: str) -> None:
         self._db = client
         self.table = table
+        self._locks = CaseLocks(client, table=table)
 
     @classmethod
     def of(cls, session: AwsSession, settings: Settings) -> Self:
@@ -68,7 +71,12 @@ class CaseStore:
                 return self._known_finding(known, finding)
             if self.data(case.case_id, case_keys.CASE) is not None:
                 return self._known_finding(case.case_id, finding)
-            holder = self._lock_holder(case)
+            holder = self._locks.holder(case)
+            if holder is not None and self.case(holder).ended:
+                # its end was written and its lock was not freed (earlier releases did that in two steps)
+                free = [self._locks.ended(holder), self._locks.freed(case, holder=holder)]
+                self._transact(free, f"free {case.instance_id} of case {holder}, which has ended")
+                continue
             if holder is not None and self._try_join(holder, case, finding):
                 return AdmissionOutcome.JOINED, holder
             # The holder closed meanwhile, or DynamoDB saw another transaction on the same items.
@@ -125,7 +133,7 @@ class CaseStore:
 
     def _known_finding(self, holder: str, finding: Finding) -> tuple[AdmissionOutcome, str]:
         """The outcome for a finding whose case is known."""
-        if self.case(holder).closed:
+        if self.case(holder).ended:
             seen = [Finding.model_validate(d) for _, d in self.items(holder, f"{case_keys.FINDING}{finding.key}#")]
             raised = seen and finding.severity.rank > max(f.severity.rank for f in seen)
             return (AdmissionOutcome.ESCALATED if raised else AdmissionOutcome.CLOSED), holder
@@ -140,35 +148,34 @@ class CaseStore:
             item = self._db.get_item(TableName=self.table, Key=finding_key(finding), ConsistentRead=True).get("Item")
         return str(item["case_id"]["S"]) if item else None
 
-    def _lock_holder(self, case: Case) -> str | None:
-        with aws_errors(f"read the open-case lock of {case.instance_id} in table {self.table}"):
-            lock = self._db.get_item(TableName=self.table, Key=lock_key(case), ConsistentRead=True).get("Item")
-        return str(lock["case_id"]["S"]) if lock else None
+    def begin_case(self, case_id: str, *, run_id: str) -> Case:
+        """A run has the case: it is open and holds its instance, both or neither. Another holder keeps the instance."""
+        case = self.case(case_id)
 
-    def hold_lock(self, case: Case) -> None:
-        """Take the instance's lock again for a closed case whose run is repeated; another holder keeps it."""
-        try:
-            with aws_errors(f"take the lock of {case.instance_id} in table {self.table}"):
-                self._db.put_item(
-                    TableName=self.table,
-                    Item={**lock_key(case), "case_id": {"S": case.case_id}},
-                    ConditionExpression=NEW_ITEM,
-                )
-        except ConflictError:
-            return
+        def lock() -> list[TransactWriteItemTypeDef]:
+            holder = self._locks.holder(case)
+            return [self._locks.taken(case)] if holder in {None, case_id} else []
 
-    def release_lock(self, case: Case) -> None:
-        """Let a new finding on the instance open a new case; a lock of another case is left alone."""
-        try:
-            with aws_errors(f"release the lock of {case.instance_id} in table {self.table}"):
-                self._db.delete_item(
-                    TableName=self.table,
-                    Key=lock_key(case),
-                    ConditionExpression="case_id = :c",
-                    ExpressionAttributeValues={":c": {"S": case.case_id}},
-                )
-        except ConflictError:
-            return
+        return self._with_lock(case_id, lock, run_id=run_id, status=CaseStatus.OPEN)
+
+    def end_case(self, case_id: str, *, status: CaseStatus, **changes: object) -> Case:
+        """The case has ended and holds its instance no more, both or neither; a lock of another case is left alone."""
+        case = self.case(case_id)
+
+        def lock() -> list[TransactWriteItemTypeDef]:
+            held = self._locks.holder(case) == case_id
+            return [self._locks.freed(case, holder=case_id)] if held else []
+
+        return self._with_lock(case_id, lock, status=status, **changes)
+
+    def _with_lock(self, case_id: str, lock: Callable[[], list[TransactWriteItemTypeDef]], **changes: object) -> Case:
+        for attempt in range(OPEN_TRIES):
+            update: TransactWriteItemTypeDef = {"Update": self._case_update(case_id, changes)}
+            if self._transact([update, *lock()], f"update case {case_id} and its lock"):
+                return self.case(case_id)
+            time.sleep(random.uniform(0.01, 0.05) * (attempt + 1))
+        msg = f"case {case_id} could not be updated: the lock of its instance kept changing hands"
+        raise CaseError(msg, next_action="nothing: the step is tried again")
 
     def add_finding(self, case_id: str, finding: Finding) -> bool:
         """Record a finding in a case; returns whether it was new there, or more severe than before."""
@@ -193,7 +200,12 @@ class CaseStore:
         return Case.model_validate(data)
 
     def update_case(self, case_id: str, **changes: object) -> Case:
-        """Change fields of the head record (status, phase, run id, closing time); each field on its own, in one atomic update."""
+        """Change fields of the head record (phase, run id, status); each field on its own, in one atomic update."""
+        with aws_errors(f"update case {case_id} in table {self.table}"):
+            answer = self._db.update_item(**self._case_update(case_id, changes), ReturnValues="ALL_NEW")
+        return Case.model_validate(from_item(answer["Attributes"]["data"]))
+
+    def _case_update(self, case_id: str, changes: Mapping[str, object]) -> UpdateTypeDef:
         plain = Case.model_validate({**self.case(case_id).model_dump(), **changes}).model_dump(mode="json")
         names, sets = {"#d": "data"}, []
         values: Attributes = {}
@@ -203,17 +215,14 @@ class CaseStore:
         if "status" in changes:
             values[":s"] = {"S": f"STATUS#{plain['status']}"}
             sets.append("GSI2PK = :s")
-        with aws_errors(f"update case {case_id} in table {self.table}"):
-            answer = self._db.update_item(
-                TableName=self.table,
-                Key=item_key(case_id, case_keys.CASE),
-                UpdateExpression="SET " + ", ".join(sets),
-                ConditionExpression="attribute_exists(PK)",
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
-                ReturnValues="ALL_NEW",
-            )
-        return Case.model_validate(from_item(answer["Attributes"]["data"]))
+        return {
+            "TableName": self.table,
+            "Key": item_key(case_id, case_keys.CASE),
+            "UpdateExpression": "SET " + ", ".join(sets),
+            "ConditionExpression": "attribute_exists(PK)",
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+        }
 
     # ------------------------------------------------------------------ items
     def data(self, case_id: str, sk: str) -> JsonValue:
@@ -277,8 +286,12 @@ class CaseStore:
 
     def release_lease(self, case_id: str, name: str) -> None:
         """Release a lease."""
-        with aws_errors(f"release lease {name} of case {case_id} in table {self.table}"):
-            self._db.delete_item(TableName=self.table, Key=item_key(case_id, f"{case_keys.LEASE}{name}"))
+        self.remove(case_id, f"{case_keys.LEASE}{name}")
+
+    def remove(self, case_id: str, sk: str) -> None:
+        """Delete one item, if it exists."""
+        with aws_errors(f"delete {sk} of case {case_id} in table {self.table}"):
+            self._db.delete_item(TableName=self.table, Key=item_key(case_id, sk))
 
     def items(self, case_id: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """(sort key, data) of all items of a case whose sort key starts with ``prefix``, in order; all pages.
@@ -331,8 +344,7 @@ class CaseStore:
 
     def clear_failure(self, case_id: str, step: str) -> None:
         """Remove the failure of a step that has succeeded since."""
-        with aws_errors(f"clear failure of {step} in case {case_id}"):
-            self._db.delete_item(TableName=self.table, Key=item_key(case_id, f"{case_keys.FAILURE}{step}"))
+        self.remove(case_id, f"{case_keys.FAILURE}{step}")
 
     def list_cases(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Case], str | None]:
         """Newest cases first over all statuses; ``cursor`` continues after the last one shown."""
@@ -355,6 +367,17 @@ class CaseStore:
         found.sort(key=lambda pair: pair[0], reverse=True)
         page_items = found[:limit]
         return [case for _, case in page_items], (page_items[-1][0] if len(found) > limit else None)
+
+    def open_cases(self) -> Iterator[str]:
+        """Ids of all open cases, oldest first. An index says so: what a case is now, its record says."""
+        with aws_errors(f"list open cases in table {self.table}"):
+            pages = self._db.get_paginator("query").paginate(
+                TableName=self.table,
+                IndexName="GSI2",
+                KeyConditionExpression="GSI2PK = :p",
+                ExpressionAttributeValues={":p": {"S": f"STATUS#{CaseStatus.OPEN.value}"}},
+            )
+            yield from (Case.model_validate(from_item(i["data"])).case_id for page in pages for i in page["Items"])
 
     def contained_case(self, account_id: str, region: str, instance_id: str) -> Case | None:
         """The newest case of an instance that has a restore point: the one whose containment a release undoes."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from forensics.aws.ec2 import instance_type_name
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
-from forensics.aws.visibility import when_visible
+from forensics.aws.visibility import GONE_AFTER, when_visible
 from forensics.errors import ResourceGoneError, SnapshotError
 from forensics.models.base import Model
 from forensics.models.custody import AuditedSnapshot
@@ -34,10 +34,6 @@ LOCK_MODES: dict[LockMode, Literal["governance", "compliance"]] = {
     "GOVERNANCE": "governance",
     "COMPLIANCE": "compliance",
 }
-
-
-# A snapshot or volume that should be there is called gone only after so many seconds (see :mod:`forensics.aws.visibility`).
-GONE_AFTER = 10.0
 
 
 class Snapshot(Model):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.session import AwsSession
-from forensics.aws.visibility import when_visible
+from forensics.aws.visibility import GONE_AFTER, when_visible
 from forensics.errors import AwsError, ResourceGoneError
 from forensics.models.target import NetworkInterface, Target, Volume
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     )
 
 
-# An instance that should be there is called gone only after so many seconds (see :mod:`forensics.aws.visibility`).
-GONE_AFTER = 10.0
 # What makes a launch try the next instance type.
 NEXT_TYPE = frozenset({"InsufficientInstanceCapacity", "Unsupported", "VcpuLimitExceeded"})
 
@@ -82,6 +80,7 @@ class Ec2Gateway:
         raw = self.raw_instance(instance_id)
         interfaces = self.interfaces(instance_id)
         volumes = self.volumes(instance_id)
+        groups = self._groups_of(interfaces)
         target = Target(
             account_id=self.account_id,
             region=self.region,
@@ -103,12 +102,13 @@ class Ec2Gateway:
             interfaces=interfaces,
             volumes=tuple(_volume(v, instance_id) for v in volumes),
             tags={t["Key"]: t["Value"] for t in raw.get("Tags", [])},
+            group_tags={g["GroupId"]: {t["Key"]: t["Value"] for t in g["Tags"]} for g in groups if g.get("Tags")},
             auto_scaling_group=next(
                 (t["Value"] for t in raw.get("Tags", []) if t["Key"] == "aws:autoscaling:groupName"), None
             ),
             described_at=datetime.now(UTC),
         )
-        return target, {"instance": raw, "volumes": volumes, "security_groups": self._groups_of(interfaces)}
+        return target, {"instance": raw, "volumes": volumes, "security_groups": groups}
 
     def _groups_of(self, interfaces: Iterable[NetworkInterface]) -> list[SecurityGroupTypeDef]:
         ids = sorted({g for i in interfaces for g in i.group_ids})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
+from forensics.aws.visibility import when_visible
 from forensics.models.target_facts import (
     AddressFacts,
     EndpointFacts,
@@ -26,9 +27,17 @@ if TYPE_CHECKING:
         InstanceTypeDef,
         IpPermissionOutputTypeDef,
         NetworkInterfaceTypeDef,
+        SecurityGroupTypeDef,
     )
 
 
+# Where a rule of a security group names who may talk (EC2 API reference, *IpPermission*).
+PEERS: tuple[Literal["IpRanges", "Ipv6Ranges", "PrefixListIds", "UserIdGroupPairs"], ...] = (
+    "IpRanges",
+    "Ipv6Ranges",
+    "PrefixListIds",
+    "UserIdGroupPairs",
+)
 AttributeName: TypeAlias = Literal["disableApiTermination", "disableApiStop", "instanceInitiatedShutdownBehavior"]
 
 
@@ -101,12 +110,19 @@ class Ec2Facts:
         )
 
     def rule_count(self, group_id: str) -> int:
-        """Number of rules that a group has now: both directions, IPv4 and IPv6 (DescribeSecurityGroupRules)."""
-        with aws_errors(f"read rules of security group {group_id} {self._where}"):
-            pages = self._ec2.get_paginator("describe_security_group_rules").paginate(
-                Filters=[{"Name": "group-id", "Values": [group_id]}]
-            )
-            return sum(len(page["SecurityGroupRules"]) for page in pages)
+        """Number of rules that a group has now: both directions, each peer of a rule counted.
+
+        Read from the group itself: an empty list by a filter could also mean that EC2 does not know the group yet
+        (EC2 developer guide, *Eventual consistency*), and an open group must not look closed.
+        """
+
+        def read() -> SecurityGroupTypeDef:
+            with aws_errors(f"read rules of security group {group_id} {self._where}"):
+                return self._ec2.describe_security_groups(GroupIds=[group_id])["SecurityGroups"][0]
+
+        group = when_visible(read)
+        rules = [*group.get("IpPermissions", []), *group.get("IpPermissionsEgress", [])]
+        return sum(max(1, sum(len(rule.get(peers) or ()) for peers in PEERS)) for rule in rules)
 
     def first_vpc(self) -> str | None:
         """Id of some VPC of the account and Region; None when there is none."""

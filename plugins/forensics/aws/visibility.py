@@ -20,6 +20,8 @@ R = TypeVar("R")
 
 # How long "not found" means "not yet" for a resource of our own, in seconds: four times the longest that was observed.
 VISIBLE_WITHIN = 120.0
+# Something that should be there is called gone only after so many seconds.
+GONE_AFTER = 10.0
 # How long an empty list means "not yet", in seconds.
 LISTED_WITHIN = 20.0
 

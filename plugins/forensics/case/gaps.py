@@ -27,6 +27,7 @@ _NOT_BAD = frozenset({Outcome.PENDING, Outcome.ACQUIRED})
 _SHORTEST_REASON = 8
 
 _AGAIN = "decide whether it can be acquired again; if so, clear the task that acquires it"
+ORDER = "decide whether it is to be done, and order it by a custom action on the finding or the DAG forensic_case"
 _PLAN = "look at the log of triage.plan_response in the case's run, then clear it"
 _EXAMINE = "clear the investigation's tasks in the case's run, or examine the evidence with tools of your own"
 _READ = "conclude nothing from what was not read; examine it with tools of your own"
@@ -148,9 +149,11 @@ def _failed_steps(view: CaseView, found: list[Gap]) -> Iterator[Gap]:
 
 def _with_next_actions(view: CaseView, found: list[Gap]) -> Iterator[Gap]:
     """The gaps, with the next action of the step that failed for the same reason."""
+    waiting = [d for d in view.plan.decisions if d.waits] if view.plan else []
     for gap in found:
-        actions = (f.next_action for f in view.failures if _repeats(f.cause, gap))
-        yield gap.model_copy(update={"next_action": next(actions, gap.next_action)})
+        actions = [f.next_action for f in view.failures if _repeats(f.cause, gap)]
+        actions += [ORDER for d in waiting if d.reasons[-1] in gap.why]
+        yield gap.model_copy(update={"next_action": (actions or [gap.next_action])[0]})
 
 
 def _repeats(cause: str, gap: Gap) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.session import AwsSession
-from forensics.aws.visibility import when_visible
+from forensics.aws.visibility import GONE_AFTER, when_visible
 from forensics.containment.facts_reader import FactsReader
 from forensics.containment.quarantine_groups import CaseGroups
 from forensics.errors import AwsError, ContainmentError, ResourceGoneError
@@ -116,9 +116,11 @@ class ContainmentGateway:
                 return cast("Mapping[str, object]", getattr(self.clients[call.service], call.operation)(**params))
 
         # a placeholder or an id of ``ids`` stands for a group that this case made, a moment ago perhaps
-        of_a_new_group = call.operation != "delete_security_group" and any(name in str(call.params) for name in ids)
+        of_a_new_group = any(name in str(call.params) for name in ids)
+        # one that is deleted may also be gone by an earlier try: it is not waited for as long
+        patience = GONE_AFTER if call.operation == "delete_security_group" else GROUP_SECONDS
         try:
-            answer = when_visible(send, codes=NEW_GROUP, seconds=GROUP_SECONDS) if of_a_new_group else send()
+            answer = when_visible(send, codes=NEW_GROUP, seconds=patience) if of_a_new_group else send()
         except AwsError as error:
             if error_code(error) in ALREADY.get(call.operation, ()):
                 return None

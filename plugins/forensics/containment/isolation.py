@@ -19,6 +19,7 @@ from forensics.containment.plan_runner import PlanRunner
 from forensics.containment.planner import ContainmentPlanner, new_token
 from forensics.containment.quarantine_groups import ACCESS, CaseGroups, altered_groups, missing_endpoints
 from forensics.containment.read_back import ReadBack
+from forensics.containment.watch_list import watch
 from forensics.errors import ContainmentError, ResourceGoneError
 from forensics.models.containment import (
     Approval,
@@ -76,6 +77,7 @@ class TargetIsolation:
             except ResourceGoneError:
                 return self._gone(self._read(plan, restore))
             self._recorder.put(case_keys.CONTAINMENT, result)
+            watch(self._recorder.gateways.store, self._recorder.case_id, result)
             result = self._sealed(result)
         self._log(result)
         return result

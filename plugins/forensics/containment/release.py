@@ -14,6 +14,7 @@ from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.plan_text import call_lines
 from forensics.containment.read_back import SETTLE_PAUSES
 from forensics.containment.release_plan import differences, release_calls, release_digest
+from forensics.containment.watch_list import unwatch
 from forensics.errors import AwsError, ContainmentError
 from forensics.models.containment import (
     ApiCall,
@@ -104,6 +105,7 @@ class TargetRelease:
 
     def carry_out(self, calls: Sequence[ApiCall], *, approval: Approval) -> ReleaseResult:
         """Make the calls until one fails, read the target back, record and announce the result."""
+        unwatch(self._recorder.gateways.store, self._recorder.case_id)
         steps, left = self._settled(calls)
         failed = [s.detail for s in steps if not s.done]
         complete = not left and not failed

@@ -16,7 +16,7 @@ from forensics.errors import ForensicsError
 from forensics.intake.new_case import case_from
 from forensics.intake.recurrence import Recurrence, SeenAgain, recurrence
 from forensics.models.base import Model, Utc, format_utc
-from forensics.models.case import Case, StepFailure, TimelineKind
+from forensics.models.case import Case, CaseStatus, StepFailure, TimelineKind
 from forensics.models.containment import ReleaseResult
 from forensics.models.custody import CustodyAction
 from forensics.models.finding import Finding, Severity
@@ -141,6 +141,9 @@ class CaseAdmission:
         key = f"{case_keys.SEEN_AGAIN}{finding.key}"
         release = self._store.get(case.case_id, case_keys.RELEASE, ReleaseResult)
         updated = finding.updated_at or received_at
+        if case.status is CaseStatus.FAILED and updated > case.closed_at:
+            seen = SeenAgain(wave=updated, last=updated)
+            return Recurrence(seen, announce=True, reopen=True, why="that case could not be brought to its end")
         again = recurrence(
             self._store.get(case.case_id, key, SeenAgain),
             updated=updated,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
@@ -39,18 +40,33 @@ def trigger_run(dag_id: str, *, run_id: str, conf: Mapping[str, str], note: str 
     return True
 
 
+class RunState(StrEnum):
+    """Whether a DAG run will still do something: it is queued or running, has ended, or is not there (any more)."""
+
+    LIVE = "live"
+    ENDED = "ended"
+    MISSING = "missing"
+
+
+def run_state(dag_id: str, run_id: str) -> RunState:
+    """What has become of a run."""
+    if _count(dag_id, states=["queued", "running"], run_id=run_id):
+        return RunState.LIVE
+    return RunState.ENDED if _count(dag_id, run_id=run_id) else RunState.MISSING
+
+
 def active_runs(dag_id: str) -> int:
     """How many runs of a DAG are queued or running."""
-    return _count(dag_id, ["queued", "running"])
+    return _count(dag_id, states=["queued", "running"])
 
 
 def queued_runs(dag_id: str) -> int:
     """How many runs of a DAG have not started: it is paused, at its limit of runs, or the scheduler does not get to it."""
-    return _count(dag_id, ["queued"])
+    return _count(dag_id, states=["queued"])
 
 
-def _count(dag_id: str, states: list[str]) -> int:
-    question = GetDRCount(dag_id=dag_id, states=states)
+def _count(dag_id: str, *, states: list[str] | None = None, run_id: str | None = None) -> int:
+    question = GetDRCount(dag_id=dag_id, states=states, run_ids=[run_id] if run_id else None)
     try:
         answer = task_runner.SUPERVISOR_COMMS.send(question)
     except AirflowRuntimeError as error:

@@ -26,18 +26,33 @@ MOST_INSTANCES = 20
 class InstanceResolver:
     """Describe calls in the account of a finding; ``ec2`` gives a client for an account and Region.
 
-    ``home`` is the pipeline's own Region: always in reach, and the first that is searched after the finding's.
+    ``home`` is the pipeline's own Region: always in reach, and the first that is searched after the finding's. ``search``
+    gives the client for Regions that may be out of reach: it gives up within seconds, so that twenty closed Regions do
+    not hold up the intake.
     """
 
-    def __init__(self, ec2: Callable[[str, str], EC2Client], *, home: str = "") -> None:
+    def __init__(
+        self,
+        ec2: Callable[[str, str], EC2Client],
+        *,
+        home: str = "",
+        search: Callable[[str, str], EC2Client] | None = None,
+    ) -> None:
         self._ec2 = ec2
+        self._search = search or ec2
         self._home = home
 
     @classmethod
     def of(cls, session: Callable[[Scope], AwsSession], *, home: str = "") -> Self:
         """Asks under the triage role of each account; there is no case yet."""
+
+        def triage(account: str, region: str) -> AwsSession:
+            return session(Scope(account, region, phase="triage", case_id=INTAKE))
+
         return cls(
-            lambda account, region: session(Scope(account, region, phase="triage", case_id=INTAKE)).ec2, home=home
+            lambda account, region: triage(account, region).ec2,
+            home=home,
+            search=lambda account, region: triage(account, region).impatient().ec2,
         )
 
     def complete(self, result: IntakeResult) -> IntakeResult:
@@ -115,7 +130,7 @@ class InstanceResolver:
         return False
 
     def _is_in(self, finding: Finding, region: str) -> bool:
-        client = self._ec2(finding.account_id, region)
+        client = self._search(finding.account_id, region)
         with aws_errors(f"look for {finding.instance_id} in account {finding.account_id}, {region}"):
             # A filter, not InstanceIds: an unknown id gives an empty answer instead of an error.
             answer = client.describe_instances(Filters=[{"Name": "instance-id", "Values": [finding.instance_id]}])

@@ -28,12 +28,11 @@ def case_orders(dags: TriggeredDags, case: Case, finding: Finding, *, wants_more
     existed.
     """
     note = f"{finding.severity.value}, {finding.source.value}, {case.instance_id}: {finding.title[:200]}"
-    place = {"account_id": case.account_id, "region": case.region, "instance_id": case.instance_id}
     orders = [
         RunOrder(
             dag_id=dags.case,
             run_id=case.run_id or case.case_id,
-            conf={"case_id": case.case_id, **place},
+            conf=_conf(case),
             note=f"finding_intake: {note}",
             rank=finding.intake_rank,
         )
@@ -49,6 +48,17 @@ def case_orders(dags: TriggeredDags, case: Case, finding: Finding, *, wants_more
             )
         )
     return orders
+
+
+def resume_order(dag_id: str, case: Case, *, run_id: str, why: str) -> RunOrder:
+    """A run that continues a case whose own run will do nothing more."""
+    note = f"case_watchdog: {why}"
+    return RunOrder(dag_id=dag_id, run_id=run_id, conf=_conf(case), note=note, rank=PERSONS_RANK)
+
+
+def _conf(case: Case) -> dict[str, str]:
+    place = {"account_id": case.account_id, "region": case.region, "instance_id": case.instance_id}
+    return {"case_id": case.case_id, **place}
 
 
 def _press(finding: Finding) -> str:

@@ -32,6 +32,10 @@ class CaseStatus(StrEnum):
     FAILED = "FAILED"
 
 
+# Statuses in which a case holds no instance: a new finding on it opens a new case.
+ENDED = (CaseStatus.CLOSED, CaseStatus.CLOSED_WITH_GAPS, CaseStatus.FAILED)
+
+
 class Phase(StrEnum):
     """Which part of its run a case has reached."""
 
@@ -88,6 +92,11 @@ class Case(Model):
     def closed(self) -> bool:
         """Whether the case was closed, with or without gaps."""
         return self.status in {CaseStatus.CLOSED, CaseStatus.CLOSED_WITH_GAPS}
+
+    @property
+    def ended(self) -> bool:
+        """Whether the case holds its instance no more: it was closed, or its run could not be brought to its end."""
+        return self.status in ENDED
 
 
 class TimelineKind(StrEnum):

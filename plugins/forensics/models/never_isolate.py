@@ -23,6 +23,17 @@ class NeverIsolateKind(StrEnum):
     IMAGE = "image"
     TAG = "tag"
 
+    @property
+    def changeable(self) -> bool:
+        """Whether principals of the target's account can make a running instance match, or match no more.
+
+        ``ec2:CreateTags``, ``autoscaling:AttachInstances`` and ``ec2:AssociateIamInstanceProfile`` work on running instances.
+        The SCP on the namespace of tags does not bind service-linked roles: Auto Scaling's puts the group's tags on the
+        instances that it launches (AWS Organizations user guide, *Service control policies*; EC2 Auto Scaling user guide,
+        *Tag Auto Scaling groups and instances*).
+        """
+        return self in {NeverIsolateKind.TAG, NeverIsolateKind.AUTO_SCALING_GROUP, NeverIsolateKind.ROLE}
+
 
 class NeverIsolateEntry(Model):
     """One line of the list."""

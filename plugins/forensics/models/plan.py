@@ -59,11 +59,15 @@ class Question(Model):
 
 
 class Decision(Model):
-    """Yes or no to one action, with every reason that led there."""
+    """Yes or no to one action, with every reason that led there.
+
+    ``waits``: it is not possible only because the target is outside the policy's scope: a person's order does it.
+    """
 
     action: Action
     wanted: bool
     possible: bool = True
+    waits: bool = False
     reasons: tuple[str, ...] = Field(min_length=1)
 
     @property
@@ -97,6 +101,11 @@ class ResponsePlan(Model):
     questions: tuple[Question, ...] = ()
     verifications: tuple[Verification, ...] = ()
     revision: int = Field(default=1, ge=1, description="grows when later findings extend the plan")
+
+    @property
+    def waiting(self) -> tuple[Action, ...]:
+        """What only a person's order is missing for."""
+        return tuple(decision.action for decision in self.decisions if decision.waits)
 
     @property
     def decisions(self) -> tuple[Decision, Decision, Decision]:

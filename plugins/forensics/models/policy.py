@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, StringConstraints, model_validator
 
-from forensics.models.base import Model
+from forensics.models.base import AccountId, Model
 from forensics.models.finding import CustomAction, Severity
 from forensics.models.plan import Action, Lane, Measure, Order, Question
 
@@ -98,6 +99,59 @@ class TagRules(Model):
     harmless: tuple[str, ...] = ("true", "yes", "required")
 
 
+class ScopeKind(StrEnum):
+    """How a line of the scope names targets. Tags are those that EC2 shows for the instance and its security groups."""
+
+    INSTANCE_TAG = "instance_tag"
+    SECURITY_GROUP_TAG = "security_group_tag"
+    ACCOUNT = "account"
+    ACCOUNT_GROUP = "account_group"
+
+
+class ScopeEntry(Model):
+    """One line of the scope: a target that it names is acquired or isolated without a person's order."""
+
+    kind: ScopeKind
+    value: str = Field(
+        min_length=1, max_length=256, description="account id, name of a group; for a tag key or key=value"
+    )
+
+    @model_validator(mode="after")
+    def _names_what_it_says(self) -> Self:
+        tag = self.kind in {ScopeKind.INSTANCE_TAG, ScopeKind.SECURITY_GROUP_TAG}
+        if tag and not (self.value.startswith(PROTECTED_PREFIX) and self.value.partition("=")[0] != PROTECTED_PREFIX):
+            # Whoever may remove a tag, an intruder included, could otherwise take an instance out of the scope.
+            msg = f"a tag of the scope must be in the namespace {PROTECTED_PREFIX} that the SCP protects"
+            raise ValueError(msg)
+        if self.kind is ScopeKind.ACCOUNT and not re.fullmatch(r"[0-9]{12}", self.value):
+            msg = f"{self.value!r} is not the 12 digits of an account"
+            raise ValueError(msg)
+        return self
+
+
+InScope: TypeAlias = Literal["all"] | Annotated[tuple[ScopeEntry, ...], Field(min_length=1)]
+
+
+class Scope(Model):
+    """Which targets are acquired and isolated without a person's order: all, or those that one of the lines names.
+
+    ``account_groups``: names for lists of accounts (the accounts of an organizational unit, for instance).
+    """
+
+    acquire: InScope = "all"
+    isolate: InScope = "all"
+    account_groups: dict[Name, tuple[AccountId, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _groups_are_defined(self) -> Self:
+        lines = [*(self.acquire if self.acquire != "all" else ()), *(self.isolate if self.isolate != "all" else ())]
+        used = [line.value for line in lines if line.kind is ScopeKind.ACCOUNT_GROUP]
+        if unknown := sorted({name for name in used if name not in self.account_groups}):
+            msg = f"account group {unknown[0]} is used but not defined in account_groups"
+            raise ValueError(msg)
+        return self
+
+
 class Policy(Model):
     """One version of the policy; names that it uses are all defined in it."""
 
@@ -105,6 +159,7 @@ class Policy(Model):
     version: str = Field(min_length=1, max_length=40)
     thresholds: Thresholds = Thresholds()
     trusted: tuple[TrustedProduct, ...] = ()
+    scope: Scope = Scope()
     tags: TagRules
     actions: dict[CustomAction, ActionRule]
     questions: dict[str, Question]

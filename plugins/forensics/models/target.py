@@ -72,6 +72,9 @@ class Target(Model):
     instance_store: bool = False
     auto_scaling_group: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)
+    group_tags: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="tags of the security groups on its interfaces, by the groups' ids"
+    )
     ssm: SsmStatus = SsmStatus()
     described_at: Utc
     notes: tuple[str, ...] = ()

@@ -31,6 +31,7 @@ def action_for(cause: Cause) -> str:
 
 
 def next_action_for(error: ForensicsError) -> str:
-    """What a person does about one of our errors."""
+    """What a person does about one of our errors: what the error itself knows of the way (``aws/remedies.py``), else by its cause."""
     cause = cause_of(error)
-    return error.next_action if cause is Cause.OTHER else action_for(cause)
+    knows = error.next_action != type(error).default_action
+    return error.next_action if knows or cause is Cause.OTHER else action_for(cause)

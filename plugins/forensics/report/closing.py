@@ -52,9 +52,9 @@ def close_case(
     if not _part(recorder, SIGNATURE, lambda: recorder.sign_ledger("close")):
         found = gaps(recorder.view())
         status = _status(found)
-    recorder.gateways.store.update_case(recorder.case_id, status=status, phase=Phase.DONE, closed_at=now)
-    recorder.gateways.store.release_lock(recorder.case)
-    annotate_findings(recorder.gateways.store.case(recorder.case_id))
+    annotate_findings(
+        recorder.gateways.store.end_case(recorder.case_id, status=status, phase=Phase.DONE, closed_at=now)
+    )
     _announce(recorder, status, found)
     return found
 

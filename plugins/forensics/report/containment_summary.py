@@ -8,6 +8,7 @@ from forensics.case.containment_advice import next_action
 from forensics.models.case import CaseStatus, CaseView, Milestone
 from forensics.models.containment import ContainmentResult, ContainmentState, ReleaseResult
 from forensics.models.evidence import Outcome
+from forensics.models.plan import Decision
 from forensics.report.text import NOT_RECORDED, utc
 
 STATE_WORDS = {
@@ -48,6 +49,9 @@ def describe(view: CaseView) -> ContainmentSummary:
     result = view.containment
     if view.release is not None and view.release.released_at:
         return _released(view.release)
+    untouched = result is None or result.state is ContainmentState.NOT_CONTAINED
+    if view.plan is not None and view.plan.isolate.waits and untouched:
+        return _waits_for_an_order(view.plan.isolate)
     if result is not None:
         return _recorded(view, result)
     if view.plan is None:
@@ -76,6 +80,15 @@ def describe(view: CaseView) -> ContainmentSummary:
         "no result",
         "Not contained as far as is recorded: isolation was planned but has no result.",
         act="Check the target's security groups, isolate it manually: planned isolation has no result.",
+    )
+
+
+def _waits_for_an_order(decision: Decision) -> ContainmentSummary:
+    return ContainmentSummary(
+        "warn",
+        "no, waits for an order",
+        f"Not contained: isolation waits for a person's order ({'; '.join(decision.reasons)}).",
+        act="Decide whether the target is to be isolated, and order it: the policy leaves this target to a person.",
     )
 
 

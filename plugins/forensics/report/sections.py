@@ -96,6 +96,8 @@ def plan_rows(view: CaseView) -> list[PlanRow]:
 def _plan_row(decision: Decision) -> PlanRow:
     if decision.go:
         answer, level = "yes", "good"
+    elif decision.waits:
+        answer, level = "waits for a person's order", "warn"
     elif decision.wanted:
         answer, level = "wanted but NOT POSSIBLE", "bad"
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.models.plan import Action
@@ -15,10 +15,11 @@ from forensics.triage.policy import PlaybookMatch, choose, distrust, is_posture
 
 @dataclass(frozen=True)
 class ActionRequest:
-    """Whether an action is wanted, and why."""
+    """Whether an action is wanted, and why. ``ordered``: by a person, or by a tag of the protected namespace."""
 
     wanted: bool
     reasons: tuple[str, ...]
+    ordered: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _person(finding: Finding, *, action: Action, policy: Policy) -> ActionReques
     requested = (finding.requested or {}).get(action.value)
     if requested is not None:
         who = finding.requester or "the requester"
-        return ActionRequest(requested, (f"{'asked for' if requested else 'declined'} by {who}",))
+        return ActionRequest(requested, (f"{'asked for' if requested else 'declined'} by {who}",), ordered=requested)
     if finding.action is None:
         return None
     rule = policy.actions[finding.action]
@@ -103,7 +104,8 @@ def _person(finding: Finding, *, action: Action, policy: Policy) -> ActionReques
     said = f"custom action {finding.action.value}"
     if rule.release:
         return ActionRequest(False, (f"{said} asks to release the target: it acquires and isolates nothing",))
-    return ActionRequest(wanted, (said if wanted else f"{said} does not ask for {action.value}",))
+    reason = said if wanted else f"{said} does not ask for {action.value}"
+    return ActionRequest(wanted, (reason,), ordered=wanted)
 
 
 def _acquisition(
@@ -120,9 +122,14 @@ def _acquisition(
         request = ActionRequest(False, (match.reason, "the instance is the target of the activity: triage only"))
     else:
         request = _by_severity(finding, threshold=threshold, match=match)
-    if not request.wanted and target.tags.get(policy.tags.acquire, "").lower() in {action.value, "all"}:
-        return ActionRequest(True, (*request.reasons, f"but the instance's tag {policy.tags.acquire} asks for it"))
-    return request
+    tagged = target.tags.get(policy.tags.acquire, "").lower() in {action.value, "all"}
+    if tagged and request.wanted:
+        return replace(request, ordered=True)
+    if tagged:
+        reasons = (*request.reasons, f"but the instance's tag {policy.tags.acquire} asks for it")
+        return ActionRequest(True, reasons, ordered=True)
+    # Whoever asks for a case by hand asks for its evidence, also when the policy is to say which.
+    return replace(request, ordered=finding.source is FindingSource.MANUAL)
 
 
 def _isolation_by_playbook(

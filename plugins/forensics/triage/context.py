@@ -14,7 +14,8 @@ class TriageContext:
     """Further input of a decision.
 
     ``verify``: findings must be confirmed live. ``protected``: entries of the never-isolate list that name the target,
-    as sentences. ``doubts``: why nothing is isolated without a person's order (a list that is not signed, for instance).
+    as sentences; ``spared``: those that name it by what its own account can change. ``doubts``: why nothing is isolated
+    without a person's order (a list that is not signed, for instance).
     ``isolate_from``: the deployment's own severity threshold.
     """
 
@@ -22,5 +23,6 @@ class TriageContext:
     verify: bool = False
     verifications: Mapping[str, Verification] = field(default_factory=dict)
     protected: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     isolate_from: Severity | None = None

@@ -12,8 +12,9 @@ from forensics.models.policy import TagRules
 from forensics.models.target import Target
 from forensics.triage.assessment import ActionRequest, FindingAssessment, assess
 from forensics.triage.context import TriageContext
-from forensics.triage.isolation_safeguards import isolation_safeguards
+from forensics.triage.isolation_safeguards import IsolationSafeguards, isolation_safeguards
 from forensics.triage.policy import LoadedPolicy
+from forensics.triage.scope import outside_acquisition, outside_isolation
 
 T = TypeVar("T")
 LIVE_STATES = frozenset({"running"})
@@ -37,12 +38,14 @@ def decide(
     opening, *joined = findings
     asked = [opening, *(f.model_copy(update={"requested": _only_yes(f.requested)}) for f in joined)]
     assessments = [assess(f, target=target, policy=loaded.policy, context=context) for f in asked]
-    memory = _acquisition(Action.MEMORY, [a.memory for a in assessments], why_not=_no_memory(target))
-    disk = _acquisition(
-        Action.DISK, [a.disk for a in assessments], why_not="" if target.volumes else "the instance has no EBS volume"
+    outside = outside_acquisition(loaded.policy.scope, target=target)
+    memory = _acquisition(Action.MEMORY, [a.memory for a in assessments], why_not=_no_memory(target), outside=outside)
+    no_disk = "" if target.volumes else "the instance has no EBS volume"
+    disk = _acquisition(Action.DISK, [a.disk for a in assessments], why_not=no_disk, outside=outside)
+    safeguards = isolation_safeguards(
+        assessments, target=target, context=context, outside=outside_isolation(loaded.policy.scope, target=target)
     )
-    safeguards = isolation_safeguards(assessments, target=target, context=context)
-    isolate = _isolation(assessments, target=target, blocked=safeguards.blocked)
+    isolate = _isolation(assessments, target=target, safeguards=safeguards)
     approval = safeguards.approval if isolate.go else ()
     plan = ResponsePlan(
         memory=memory,
@@ -56,6 +59,7 @@ def decide(
             *_severity_warnings(findings),
             *context.doubts,
             *safeguards.warnings,
+            *_waiting(memory, disk, isolate),
         ),
         playbook=_leading(assessments).match.name,
         approval=ApprovalRequirement(required=bool(approval), reasons=approval),
@@ -144,11 +148,12 @@ def _merge(requests: list[ActionRequest]) -> tuple[bool, tuple[str, ...]]:
     return True, _unique(*first.reasons, *(f"another finding of the case: {r}" for r in wanting.reasons))
 
 
-def _acquisition(action: Action, requests: list[ActionRequest], *, why_not: str) -> Decision:
+def _acquisition(action: Action, requests: list[ActionRequest], *, why_not: str, outside: str) -> Decision:
     wanted, reasons = _merge(requests)
-    return Decision(
-        action=action, wanted=wanted, possible=not why_not, reasons=(*reasons, why_not) if why_not else reasons
-    )
+    ordered = any(r.wanted and r.ordered for r in requests)
+    waits = outside if wanted and not ordered and not why_not else ""
+    against = tuple(reason for reason in (why_not, waits) if reason)
+    return Decision(action=action, wanted=wanted, possible=not against, waits=bool(waits), reasons=(*reasons, *against))
 
 
 def _no_memory(target: Target) -> str:
@@ -163,12 +168,26 @@ def _no_memory(target: Target) -> str:
     return ""
 
 
-def _isolation(assessments: list[FindingAssessment], *, target: Target, blocked: tuple[str, ...]) -> Decision:
+def _isolation(assessments: list[FindingAssessment], *, target: Target, safeguards: IsolationSafeguards) -> Decision:
     wanted, reasons = _merge([a.isolate for a in assessments])
-    why_not = list(blocked) if wanted else []
+    why_not = list(safeguards.blocked) if wanted else []
     if target.state not in ISOLATABLE_STATES or not target.interfaces:
         why_not.append(f"the instance is {target.state} and has {len(target.interfaces)} network interfaces")
-    return Decision(action=Action.ISOLATE, wanted=wanted, possible=not why_not, reasons=_unique(*reasons, *why_not))
+    waits = safeguards.waits if wanted and not why_not else ""
+    against = [*why_not, waits] if waits else why_not
+    return Decision(
+        action=Action.ISOLATE,
+        wanted=wanted,
+        possible=not against,
+        waits=bool(waits),
+        reasons=_unique(*reasons, *against),
+    )
+
+
+def _waiting(*decisions: Decision) -> tuple[str, ...]:
+    waiting = [decision for decision in decisions if decision.waits]
+    names = ", ".join(decision.action.value for decision in waiting)
+    return (f"{names} waits for a person's order: {waiting[0].reasons[-1]}",) if waiting else ()
 
 
 def _leading(assessments: list[FindingAssessment]) -> FindingAssessment:

@@ -15,7 +15,7 @@ from forensics.intake.finding_lookup import lookups_of
 from forensics.models.target import Target
 from forensics.triage.finding_verifier import FindingVerifier
 from forensics.triage.isolation_rate_limiter import IsolationCap, IsolationRateLimiter
-from forensics.triage.never_isolate import parse_never_isolate, protecting
+from forensics.triage.never_isolate import Protection, parse_never_isolate, protecting
 from forensics.triage.nonces import NonceStore
 from forensics.triage.policy import LoadedPolicy, packaged, parse_policy
 
@@ -71,16 +71,16 @@ class IsolationGuard:
         except ForensicsError as error:
             return packaged(), (f"the policy is not used, the packaged one is: {error}",)
 
-    def protected(self, target: Target, *, now: datetime) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def protected(self, target: Target, *, now: datetime) -> tuple[Protection, tuple[str, ...]]:
         """Entries of the never-isolate list that name the target, and a doubt when the list cannot be trusted."""
         if not self.list_key:
-            return (), ()
+            return Protection(), ()
         try:
             listed = parse_never_isolate(
                 self.documents.read(self.list_key), origin=self.documents.origin(self.list_key)
             )
         except ForensicsError as error:
-            return (), (f"the never-isolate list cannot be trusted: {error}",)
+            return Protection(), (f"the never-isolate list cannot be trusted: {error}",)
         return protecting(listed, target=target, now=now), ()
 
     def over_cap(self, case_id: str, target: Target, *, now: datetime) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from forensics.models.never_isolate import NeverIsolateEntry, NeverIsolateKind, NeverIsolateList
@@ -10,18 +11,33 @@ from forensics.naming import instance_arn
 from forensics.triage.policy import read_document
 
 
+@dataclass(frozen=True)
+class Protection:
+    """Entries that name a target, as sentences for people.
+
+    ``vetoes`` name it by what its account cannot change: nobody isolates it. ``requests`` name it by what the account's own
+    principals can change (a tag, a group, a role, a further interface), an intruder among them: a person decides.
+    """
+
+    vetoes: tuple[str, ...] = ()
+    requests: tuple[str, ...] = ()
+
+
 def parse_never_isolate(body: bytes, *, origin: str) -> NeverIsolateList:
     """Read a list (YAML or JSON); :class:`ConfigurationError` names every field that is wrong."""
     return read_document(body, shape=NeverIsolateList, origin=origin)
 
 
-def protecting(listed: NeverIsolateList, *, target: Target, now: datetime) -> tuple[str, ...]:
-    """The entries that name the target, as sentences for people."""
-    return tuple(
-        f"{entry.id} ({entry.kind.value} {entry.value}): {entry.reason}"
-        for entry in listed.entries
-        if _valid(entry, target=target, now=now) and _names(entry, target=target)
-    )
+def protecting(listed: NeverIsolateList, *, target: Target, now: datetime) -> Protection:
+    """The entries that name the target."""
+    vetoes: list[str] = []
+    requests: list[str] = []
+    for entry in listed.entries:
+        if not _valid(entry, target=target, now=now) or not _names(entry, target=target):
+            continue
+        decides = not entry.kind.changeable and _names_by_primary(entry, target=target)
+        (vetoes if decides else requests).append(f"{entry.id} ({entry.kind.value} {entry.value}): {entry.reason}")
+    return Protection(tuple(vetoes), tuple(requests))
 
 
 def _valid(entry: NeverIsolateEntry, *, target: Target, now: datetime) -> bool:
@@ -42,6 +58,12 @@ def _names(entry: NeverIsolateEntry, *, target: Target) -> bool:
         NeverIsolateKind.IMAGE: {target.image_id},
     }
     return entry.value in known[entry.kind]
+
+
+def _names_by_primary(entry: NeverIsolateEntry, *, target: Target) -> bool:
+    """Whether the entry names the target also without its further interfaces: those can be attached at any time."""
+    primary = tuple(interface for interface in target.interfaces if interface.device_index == 0)
+    return _names(entry, target=target.model_copy(update={"interfaces": primary}))
 
 
 def _arn(target: Target) -> str:

@@ -17,7 +17,7 @@ from forensics.models.case import Phase
 from forensics.models.plan import Action
 from forensics.models.verification import Verification
 from forensics.triage.isolation_guard import IsolationGuard
-from forensics.triage.plan_text import left_to_people, plan_facts, plan_lines
+from forensics.triage.plan_text import headline, left_to_people, plan_facts, plan_lines
 from forensics.triage.planning import SETTLE_SECONDS, extend_plan, look_up, plan_response
 from forensics.triage.target_description import TargetDescriber
 
@@ -63,7 +63,7 @@ class PlanResponseOperator(ForensicOperator):
         recorder.phase(Phase.ACQUISITION)
         recorder.announce(
             "triage",
-            "Triage done" if not plan.warnings else "Triage done, WITH WARNINGS",
+            headline(plan),
             lines=plan_lines(plan),
             facts=plan_facts(plan),
         )

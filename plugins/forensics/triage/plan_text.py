@@ -11,8 +11,17 @@ from forensics.models.plan import Action, Decision, ResponsePlan
 
 def decision_text(decision: Decision) -> str:
     """One decision with its reasons."""
-    verdict = "yes" if decision.go else ("wanted but not possible" if decision.wanted else "no")
+    verdict = "yes" if decision.go else "no"
+    if decision.wanted and not decision.go:
+        verdict = "waits for a person's order" if decision.waits else "wanted but not possible"
     return f"{decision.action.value}: {verdict} ({'; '.join(decision.reasons)})"
+
+
+def headline(plan: ResponsePlan) -> str:
+    """What triage came to, for the subject of its message."""
+    if plan.waiting:
+        return f"YOUR ORDER IS NEEDED: {', '.join(action.value for action in plan.waiting)}"
+    return "Triage done, WITH WARNINGS" if plan.warnings else "Triage done"
 
 
 def plan_lines(plan: ResponsePlan) -> list[str]:
@@ -32,6 +41,7 @@ def plan_facts(plan: ResponsePlan) -> dict[str, JsonValue]:
         "playbook": plan.playbook,
         "order": plan.order.value,
         "approval": plan.approval.required,
+        "waiting": [action.value for action in plan.waiting],
     }
 
 

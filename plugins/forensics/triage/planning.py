@@ -145,7 +145,8 @@ def _context(
         own_account=settings.forensic_account_id,
         verify=settings.verify_findings,
         verifications=known,
-        protected=protected,
+        protected=protected.vetoes,
+        spared=protected.requests,
         doubts=(*doubts, *more),
         isolate_from=Severity(floor) if floor else None,
     )

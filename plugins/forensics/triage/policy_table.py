@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from forensics.errors import ForensicsError
 from forensics.intake.readers.guardduty import meaningful_role
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.models.plan import Order, ResponsePlan
+from forensics.models.policy import Scope
 from forensics.models.target import NetworkInterface, SsmStatus, Target, Volume
 from forensics.triage.context import TriageContext
 from forensics.triage.decision import decide
 from forensics.triage.policy import LoadedPolicy, choose, packaged, parse_policy
+from forensics.triage.scope import scope_lines
 
 ROLES = ("ACTOR", "TARGET")
 SEVERITIES = (Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
@@ -43,7 +46,10 @@ _TARGET = Target(
 
 
 def table(kinds: Iterable[str], *, loaded: LoadedPolicy) -> Iterator[str]:
-    """The lines of the table."""
+    """The lines of the table: for a target in the policy's scope, which is named first when it is not all targets."""
+    for line in scope_lines(loaded.policy.scope):
+        yield f"{line} (the table is that of a target in scope; any other waits for a person's order)"
+    loaded = replace(loaded, policy=loaded.policy.model_copy(update={"scope": Scope()}))
     yield f"{'type':68} {'role':6} " + " ".join(f"{severity.value:8}" for severity in SEVERITIES) + " playbook"
     for kind in kinds:
         for role in ROLES:

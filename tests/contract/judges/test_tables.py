@@ -52,12 +52,14 @@ def test_one_case_is_opened_for_one_instance(store: CaseStore) -> None:
 @pytest.mark.services("dynamodb", "transactions")
 def test_a_case_that_is_closed_lets_the_next_one_open(store: CaseStore) -> None:
     store.open_case(case(), finding=finding())
-    store.update_case(CASE_ID, status=CaseStatus.CLOSED)
-    store.release_lock(case())
+    store.end_case(CASE_ID, status=CaseStatus.CLOSED)
     other = case(case_id="fc-20261124-00000000aa")
     assert store.open_case(other, finding=finding(key="another" * 3))[0] == "opened"
-    store.release_lock(case())  # of another holder: left alone
-    assert store._lock_holder(case()) == other.case_id
+    store.end_case(CASE_ID, status=CaseStatus.CLOSED)  # the lock of another holder is left alone
+    assert store.open_case(case(case_id="fc-20261124-00000000ab"), finding=finding(key="third" * 3)) == (
+        "joined",
+        other.case_id,
+    )
 
 
 @pytest.mark.services("dynamodb")

@@ -75,20 +75,67 @@ def test_another_finding_joins_the_open_case(store: CaseStore) -> None:
 
 def close(store: CaseStore, item: Case) -> None:
     """Close a case as the last step does."""
-    store.update_case(item.case_id, status=CaseStatus.CLOSED, closed_at=NOW)
-    store.release_lock(item)
+    store.end_case(item.case_id, status=CaseStatus.CLOSED, closed_at=NOW)
 
 
-def test_only_the_holder_releases_its_lock(store: CaseStore) -> None:
+def test_only_the_holder_frees_its_instance(store: CaseStore) -> None:
     store.open_case(case(), finding=finding())
-    store.release_lock(other(1))
-    assert store.open_case(other(1), finding=finding(key="another-key"))[0] == "joined"
+    close(store, case())
+    store.open_case(other(1), finding=finding(key="another-key"))
+    close(store, case())
+    assert store.open_case(other(2), finding=finding(key="third-key"))[0] == "joined"
+
+
+def test_the_end_and_the_lock_are_one_write(store: CaseStore, dynamodb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is killed at any moment leaves both or neither (field/security.md, A9)."""
+    store.open_case(case(), finding=finding())
+    sent: list[list[str]] = []
+    really = dynamodb.transact_write_items
+
+    def transact(*, TransactItems: list[dict[str, Any]]) -> Any:
+        sent.append([next(iter(item)) for item in TransactItems])
+        return really(TransactItems=TransactItems)
+
+    monkeypatch.setattr(dynamodb, "transact_write_items", transact)
+    monkeypatch.setattr(dynamodb, "update_item", None)
+    monkeypatch.setattr(dynamodb, "delete_item", None)
+    ended = store.end_case(CASE_ID, status=CaseStatus.CLOSED, closed_at=NOW)
+    assert sent == [["Update", "Delete"]] and ended == store.case(CASE_ID) == case(status="CLOSED", closed_at=NOW)
+    assert store.begin_case(CASE_ID, run_id="again").status is CaseStatus.OPEN
+    assert sent[1:] == [["Update", "Put"]]
+
+
+@pytest.mark.parametrize("status", [CaseStatus.CLOSED, CaseStatus.CLOSED_WITH_GAPS, CaseStatus.FAILED])
+def test_a_holder_that_has_ended_is_no_holder(store: CaseStore, status: CaseStatus) -> None:
+    store.open_case(case(), finding=finding())
+    store.update_case(CASE_ID, status=status, closed_at=NOW)  # as earlier releases left it when killed here
+    assert store.open_case(other(1), finding=finding(key="another-key")) == ("opened", other(1).case_id)
+    assert store.open_case(other(2), finding=finding(key="third-key")) == ("joined", other(1).case_id)
+
+
+def test_a_case_that_is_opened_again_leaves_another_holder_its_instance(store: CaseStore) -> None:
+    store.open_case(case(), finding=finding())
+    close(store, case())
+    store.open_case(other(1), finding=finding(key="another-key"))
+    assert store.begin_case(CASE_ID, run_id="again").status is CaseStatus.OPEN
+    assert store.open_case(other(2), finding=finding(key="third-key")) == ("joined", other(1).case_id)
+
+
+def test_open_cases_are_listed_oldest_first(store: CaseStore) -> None:
+    cases = [
+        case(case_id=f"fc-20261124-{n:010x}", instance_id=f"i-{n:017x}", opened_at=NOW + timedelta(minutes=n))
+        for n in range(4)
+    ]
+    for item in reversed(cases):
+        store.open_case(item, finding=finding(key=f"finding-{item.case_id}"))
+    close(store, cases[2])
+    assert list(store.open_cases()) == [cases[n].case_id for n in (0, 1, 3)]
 
 
 def test_a_new_finding_on_a_closed_cases_instance_opens_a_case(store: CaseStore) -> None:
     store.open_case(case(), finding=finding())
     close(store, case())
-    store.release_lock(case())
+    close(store, case())
     assert store.open_case(other(1), finding=finding(key="another-key")) == ("opened", other(1).case_id)
 
 
@@ -264,7 +311,7 @@ def test_the_case_to_release_is_the_newest_that_contained_the_instance(store: Ca
     for days in range(3):
         mine = case(case_id=f"fc-20261124-{days:010x}", opened_at=NOW + timedelta(days=days))
         store.open_case(mine, finding=finding(key=f"{days:016d}"))
-        store.release_lock(mine)
+        close(store, mine)
         if days < 2:
             store.put_once(mine.case_id, "RESTORE#original", {"facts": "kept"})
     found = store.contained_case(*place)

@@ -163,11 +163,27 @@ def test_rules_of_an_own_group_can_be_sent_back(stub: Stubber, facts: Ec2Facts) 
     )
 
 
-def test_rules_are_counted_over_all_pages(stub: Stubber, facts: Ec2Facts) -> None:
-    asked = {"Filters": [{"Name": "group-id", "Values": ["sg-1"]}]}
-    stub.add_response("describe_security_group_rules", {"SecurityGroupRules": [{}, {}], "NextToken": "more"}, asked)
-    stub.add_response("describe_security_group_rules", {"SecurityGroupRules": [{}]}, {**asked, "NextToken": "more"})
+def test_every_peer_of_a_rule_is_counted_and_a_rule_without_peers_is_one(stub: Stubber, facts: Ec2Facts) -> None:
+    ranges = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}], "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
+    answer = {
+        "SecurityGroups": [
+            {"GroupId": "sg-1", "IpPermissions": [{"IpProtocol": "-1"}], "IpPermissionsEgress": [ranges]}
+        ]
+    }
+    stub.add_response("describe_security_groups", answer, {"GroupIds": ["sg-1"]})
     assert facts.rule_count("sg-1") == 3
+
+
+def test_a_group_that_is_not_known_yet_is_asked_again_and_never_looks_closed(stub: Stubber, facts: Ec2Facts) -> None:
+    """EC2 developer guide, "Eventual consistency in the Amazon EC2 API": a list by filter would be empty."""
+    asked = {"GroupIds": ["sg-1"]}
+    stub.add_client_error(
+        "describe_security_groups", "InvalidGroup.NotFound", "does not exist", 400, expected_params=asked
+    )
+    rule = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    answer = {"SecurityGroups": [{"GroupId": "sg-1", "IpPermissions": [], "IpPermissionsEgress": [rule]}]}
+    stub.add_response("describe_security_groups", answer, asked)
+    assert facts.rule_count("sg-1") == 1
 
 
 def test_vpcs_with_an_ipv6_block_are_told_from_the_others(stub: Stubber, facts: Ec2Facts) -> None:

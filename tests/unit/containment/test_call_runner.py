@@ -139,9 +139,18 @@ def test_a_group_that_an_earlier_try_made_is_asked_for_again(ec2: Stubber) -> No
     assert gateway().perform(calls.interface_groups("eni-0", groups=["sg-1"]), ids={"sg-1": "sg-1"}) is None
 
 
-def test_a_group_that_is_gone_when_it_is_deleted_is_not_waited_for(ec2: Stubber) -> None:
+def test_a_group_that_stays_unknown_when_it_is_deleted_is_gone(ec2: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_runner, "GONE_AFTER", 0.0)
     ec2.add_client_error("delete_security_group", "InvalidGroup.NotFound")
     assert gateway().perform(calls.delete_group("sg-1"), ids={"sg-1": "sg-1"}) is None
+
+
+def test_a_group_made_a_moment_ago_is_deleted_when_ec2_knows_it(ec2: Stubber) -> None:
+    """One "not found" right after the creation would leave it behind (EC2 developer guide, "Eventual consistency")."""
+    ec2.add_client_error("delete_security_group", "InvalidGroup.NotFound")
+    ec2.add_response("delete_security_group", {"Return": True, "GroupId": "sg-1"})
+    assert gateway().perform(calls.delete_group("sg-1"), ids={"sg-1": "sg-1"}) is None
+    ec2.assert_no_pending_responses()
 
 
 def test_somebodys_group_of_this_name_is_not_used(ec2: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,13 +150,22 @@ def test_a_plan_that_came_while_the_worker_died_is_still_extended(
     assert [admission(dynamodb, mailbox).admit(JOINING, received_at=NOW).wants_more for _ in range(2)] == [True, True]
 
 
+@pytest.mark.parametrize(("later", "outcome"), [(timedelta(hours=-1), "closed"), (timedelta(hours=1), "opened")])
+def test_a_case_that_could_not_be_processed_swallows_no_later_news(
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox, later: timedelta, outcome: str
+) -> None:
+    _, case_id = admit(dynamodb, mailbox, finding())
+    store.end_case(case_id, status=CaseStatus.FAILED, closed_at=NOW)
+    admitted = admission(dynamodb, mailbox).admit(finding(updated_at=NOW + later), received_at=NOW)
+    assert admitted.outcome == outcome and (admitted.case.case_id == case_id) is (outcome == "closed")
+
+
 @pytest.mark.parametrize(("later", "sent"), [(timedelta(hours=-1), []), (timedelta(hours=1), ["active_again"])])
 def test_a_closed_cases_finding_is_told_once_when_it_is_active_after_the_end(
     store: CaseStore, dynamodb: Any, mailbox: Mailbox, later: timedelta, sent: list[str]
 ) -> None:
     _, case_id = admit(dynamodb, mailbox, finding())
-    closed = store.update_case(case_id, status=CaseStatus.CLOSED, closed_at=NOW)
-    store.release_lock(closed)
+    store.end_case(case_id, status=CaseStatus.CLOSED, closed_at=NOW)
     for _ in range(2):
         admitted = admission(dynamodb, mailbox).admit(finding(updated_at=NOW + later), received_at=NOW)
         assert (admitted.outcome, admitted.case.case_id, admitted.needs_run) == ("closed", case_id, False)
@@ -167,7 +176,7 @@ def test_a_closed_cases_finding_that_became_more_severe_opens_one_further_case(
     store: CaseStore, dynamodb: Any, mailbox: Mailbox
 ) -> None:
     _, first = admit(dynamodb, mailbox, finding(severity=Severity.LOW))
-    store.release_lock(store.update_case(first, status=CaseStatus.CLOSED, closed_at=NOW))
+    store.end_case(first, status=CaseStatus.CLOSED, closed_at=NOW)
     how, second = admit(dynamodb, mailbox, finding(severity=Severity.CRITICAL))
     assert how == "opened" and second != first
     assert admit(dynamodb, mailbox, finding(severity=Severity.CRITICAL)) == ("exists", second)
@@ -178,7 +187,7 @@ def test_a_custom_action_on_a_closed_cases_finding_opens_a_case(
     store: CaseStore, dynamodb: Any, mailbox: Mailbox
 ) -> None:
     _, first = admit(dynamodb, mailbox, finding())
-    store.release_lock(store.update_case(first, status=CaseStatus.CLOSED, closed_at=NOW))
+    store.end_case(first, status=CaseStatus.CLOSED, closed_at=NOW)
     order = finding(source=FindingSource.SECURITY_HUB_ACTION, action=CustomAction.ISOLATE)
     how, second = admit(dynamodb, mailbox, order)
     assert how == "opened" and second != first
@@ -203,7 +212,7 @@ def test_an_order_pressed_again_after_the_end_opens_a_case(
         how, case_id = admit(dynamodb, mailbox, _press(number))
         assert how == "opened"
         assert admit(dynamodb, mailbox, _press(number)) == ("exists", case_id), "delivered again, it is the same press"
-        store.release_lock(store.update_case(case_id, status=end, closed_at=NOW))
+        store.end_case(case_id, status=end, closed_at=NOW)
         assert admit(dynamodb, mailbox, _press(number)) == ("closed", case_id)
         seen.append(case_id)
     assert len(set(seen)) == 3
@@ -220,7 +229,7 @@ def test_an_order_pressed_again_on_an_open_case_joins_it_each_time(
 
 def _closed(store: CaseStore, dynamodb: Any, mailbox: Mailbox, item: Finding | None = None) -> str:
     _, case_id = admit(dynamodb, mailbox, item or finding())
-    store.release_lock(store.update_case(case_id, status=CaseStatus.CLOSED, closed_at=NOW))
+    store.end_case(case_id, status=CaseStatus.CLOSED, closed_at=NOW)
     return case_id
 
 

@@ -11,7 +11,7 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import DRCount, ErrorResponse, OKResponse
 
 from forensics.errors import ForensicsError
-from forensics.intake.dag_run import active_runs, queued_runs, trigger_run
+from forensics.intake.dag_run import RunState, active_runs, queued_runs, run_state, trigger_run
 
 
 @dataclass
@@ -82,3 +82,24 @@ def test_queued_runs_are_those_that_have_not_started(supervisor: Supervisor) -> 
     assert queued_runs("forensic_case") == 2
     (message,) = supervisor.sent
     assert (message.dag_id, message.states) == ("forensic_case", ["queued"])
+
+
+@pytest.mark.parametrize(
+    ("counts", "state"),
+    [([1], RunState.LIVE), ([0, 1], RunState.ENDED), ([0, 0], RunState.MISSING)],
+)
+def test_a_run_is_alive_has_ended_or_is_not_there(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, counts: list[int], state: RunState
+) -> None:
+    answers = iter(counts)
+
+    def send(message: Any) -> DRCount:
+        supervisor.sent.append(message)
+        return DRCount(count=next(answers))
+
+    monkeypatch.setattr(supervisor, "send", send)
+    assert run_state("forensic_case", "fc-1") is state
+    asked = [(m.dag_id, m.run_ids, m.states) for m in supervisor.sent]
+    assert (
+        asked == [("forensic_case", ["fc-1"], ["queued", "running"]), ("forensic_case", ["fc-1"], None)][: len(counts)]
+    )

@@ -26,7 +26,7 @@ class Closing:
         self.kept_from: list[datetime] = []
         self.unkept = unkept
         self.broken = broken
-        recorder.store.hold_lock(recorder.case)
+        recorder.store.locks.add(recorder.case_id)
         self.gaps = [
             str(gap)
             for gap in close_case(

@@ -361,6 +361,13 @@ def test_the_never_isolate_list_beats_everybody(changes: dict[str, Any]) -> None
     assert plan.memory.go and plan.disk.go
 
 
+@pytest.mark.parametrize("changes", [{}, {"action": CustomAction.FULL}, {"requested": {"isolate": True}}])
+def test_a_tag_that_auto_scaling_may_have_planted_asks_and_forbids_nothing(changes: dict[str, Any]) -> None:
+    plan = plan_for(types=C2, context=TriageContext(spared=("dc (tag forensics:never-isolate): why",)), **changes)
+    assert goes(plan) == (True, True, True) and plan.approval.required
+    assert any("dc (tag forensics:never-isolate): why" in reason for reason in plan.approval.reasons)
+
+
 def test_with_a_tampered_list_nobody_is_isolated_without_a_persons_word() -> None:
     doubtful = TriageContext(doubts=("the never-isolate list's signature is wrong",))
     assert not plan_for(types=C2, context=doubtful).isolate.go

@@ -12,6 +12,7 @@ from forensics.custody.signed_documents import SignatureError, SignedDocuments
 from forensics.triage.finding_verifier import FindingVerifier
 from forensics.triage.isolation_guard import IsolationGuard, IsolationLimits
 from forensics.triage.isolation_rate_limiter import IsolationCap, IsolationRateLimiter
+from forensics.triage.never_isolate import Protection
 from forensics.triage.policy import packaged
 from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, NOW, REGION, target
 
@@ -94,15 +95,15 @@ def test_a_policy_that_cannot_be_trusted_is_replaced_with_a_doubt(documents: Doc
 
 def test_the_signed_list_protects_its_targets() -> None:
     protected, doubts = guard(Documents(list=LIST), list_key="list").protected(target(), now=NOW)
-    assert (protected, doubts) == ((f"dc (instance {INSTANCE}): domain controller",), ())
+    assert (protected, doubts) == (Protection(vetoes=(f"dc (instance {INSTANCE}): domain controller",)), ())
     other = target(instance_id="i-0fffffffffffffff9")
-    assert guard(Documents(list=LIST), list_key="list").protected(other, now=NOW) == ((), ())
-    assert guard().protected(target(), now=NOW) == ((), ())
+    assert guard(Documents(list=LIST), list_key="list").protected(other, now=NOW) == (Protection(), ())
+    assert guard().protected(target(), now=NOW) == (Protection(), ())
 
 
 def test_a_list_that_cannot_be_trusted_is_a_doubt() -> None:
     protected, doubts = guard(list_key="list").protected(target(), now=NOW)
-    assert (protected, doubts) == ((), ("the never-isolate list cannot be trusted: list is not signed",))
+    assert (protected, doubts) == (Protection(), ("the never-isolate list cannot be trusted: list is not signed",))
 
 
 @pytest.mark.parametrize("group", [None, "web"])

@@ -48,6 +48,16 @@ def test_the_list_beats_also_a_persons_order() -> None:
     assert found.approval == ()
 
 
+def test_an_entry_that_the_account_can_make_fit_is_a_question() -> None:
+    asked = "the never-isolate list asks to spare the target: dc (tag forensics:never-isolate): domain controller"
+    spared = ("dc (tag forensics:never-isolate): domain controller",)
+    assert safeguards(assessment(), spared=spared) == IsolationSafeguards(approval=(asked,))
+    assert safeguards(assessment(asked=True), spared=spared).approval == (asked,)
+    assert safeguards(assessment(), spared=spared, protected=("dc (account 1): x",)).blocked
+    assert safeguards(assessment(doubt="not found"), spared=spared).blocked == ("not found",)
+    assert safeguards(assessment(isolate=NO), spared=spared) == IsolationSafeguards()
+
+
 def test_findings_that_nobody_confirmed_isolate_nothing() -> None:
     found = safeguards(assessment(doubt="not found"), assessment(doubt="not found"))
     assert (found.blocked, found.warnings) == (("not found",), ("not isolated: not found",))

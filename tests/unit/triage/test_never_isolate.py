@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from forensics.errors import ConfigurationError
-from forensics.triage.never_isolate import parse_never_isolate, protecting
+from forensics.triage.never_isolate import Protection, parse_never_isolate, protecting
 from tests.unit.builders import ACCOUNT, INSTANCE, NOW, REGION, interface, target
 
 DC = target(
@@ -30,7 +30,11 @@ def document(**entry: Any) -> bytes:
 
 
 def named(**entry: Any) -> bool:
-    return bool(protecting(parse_never_isolate(document(**entry), origin="list"), target=DC, now=NOW))
+    return found(**entry) != Protection()
+
+
+def found(**entry: Any) -> Protection:
+    return protecting(parse_never_isolate(document(**entry), origin="list"), target=DC, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -69,12 +73,34 @@ def test_an_instance_without_group_profile_or_image_is_not_named_by_nothing() ->
     bare = target()
     for kind in ("auto_scaling_group", "role", "image", "vpc"):
         listed = parse_never_isolate(document(kind=kind, value="x"), origin="list")
-        assert protecting(listed, target=bare, now=NOW) == ()
+        assert protecting(listed, target=bare, now=NOW) == Protection()
 
 
 def test_the_entry_is_told_in_words() -> None:
-    (words,) = protecting(parse_never_isolate(document(), origin="list"), target=DC, now=NOW)
-    assert words == f"e-1 (instance {INSTANCE}): domain controller"
+    assert found() == Protection(vetoes=(f"e-1 (instance {INSTANCE}): domain controller",))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "veto"),
+    [
+        ("instance", INSTANCE, True),
+        ("account", ACCOUNT, True),
+        ("image", "ami-1", True),
+        ("vpc", "vpc-1", True),
+        ("subnet", "subnet-1", True),
+        ("vpc", "vpc-2", False),
+        ("subnet", "subnet-2", False),
+        ("tag", "forensics:never-isolate", False),
+        ("tag", "forensics:never-isolate=yes", False),
+        ("auto_scaling_group", "licences", False),
+        ("role", "domain-controller", False),
+    ],
+)
+def test_what_the_account_itself_can_change_on_a_running_instance_is_no_veto(kind: str, value: str, veto: bool) -> None:
+    """Auto Scaling's service-linked role puts a group's tags on what it launches, and no SCP binds it; interfaces, groups and
+    profiles are attached to running instances (``AttachNetworkInterface``, ``AttachInstances``, ``AssociateIamInstanceProfile``)."""
+    words = (f"e-1 ({kind} {value}): domain controller",)
+    assert found(kind=kind, value=value) == (Protection(vetoes=words) if veto else Protection(requests=words))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +130,7 @@ def test_an_id_that_is_there_twice_is_refused() -> None:
 
 def test_the_documented_list_is_a_valid_one() -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text("utf-8")
-    example = page.split("```yaml\n")[1].split("```")[0]
+    example = page.split("```yaml\n# policy/never-isolate.yaml\n")[1].split("```")[0]
     listed = parse_never_isolate(example.encode(), origin="docs/policy.md")
     assert [entry.id for entry in listed.entries] == ["dc", "nat", "migration"]
-    assert protecting(listed, target=DC, now=NOW)[0].startswith("dc (tag forensics:never-isolate)")
+    assert protecting(listed, target=DC, now=NOW).requests[0].startswith("dc (tag forensics:never-isolate)")

@@ -50,6 +50,7 @@ def test_programs_get_it_as_facts() -> None:
         "playbook": "",
         "order": "acquire_first",
         "approval": False,
+        "waiting": [],
     }
 
 

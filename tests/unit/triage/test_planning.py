@@ -20,6 +20,7 @@ from forensics.settings import Settings, get_settings
 from forensics.triage import planning
 from forensics.triage.finding_verifier import FindingVerifier
 from forensics.triage.isolation_guard import IsolationGuard
+from forensics.triage.never_isolate import Protection
 from forensics.triage.planning import extend_plan, known_verifications, look_up, make_plan, plan_response
 from forensics.triage.policy import LoadedPolicy, packaged
 from tests.unit.builders import CASE_ID, NOW, finding, plan, target
@@ -53,8 +54,8 @@ class Guard(IsolationGuard):
     def policy(self) -> tuple[LoadedPolicy, tuple[str, ...]]:
         return packaged(), ()
 
-    def protected(self, target: Target, *, now: datetime) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        return (), ()
+    def protected(self, target: Target, *, now: datetime) -> tuple[Protection, tuple[str, ...]]:
+        return Protection(), ()
 
     def over_cap(self, case_id: str, target: Target, *, now: datetime) -> str | None:
         self.reserved.append(case_id)  # type: ignore[attr-defined]
