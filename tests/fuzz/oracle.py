@@ -28,7 +28,7 @@ def check(text: str, intake: IntakeResult) -> None:
     _require(0 < len(intake.reason) <= 300 and intake.reason.isprintable(), "the reason cannot be shown")
     _require(bool(intake.findings) == (intake.verdict is IntakeVerdict.ACCEPT), "verdict and findings disagree")
     _require(type(intake).model_validate_json(intake.model_dump_json()) == intake, "it does not survive JSON")
-    if not intake.findings and not intake.unresolved:
+    if not intake.findings and not intake.unresolved and not intake.without_instance:
         return
     document = json.loads(text)
     strings = _strings(document)
@@ -37,8 +37,13 @@ def check(text: str, intake: IntakeResult) -> None:
     keys = [finding.key for finding in intake.findings]
     _require(len(set(keys)) == len(keys), "two findings have one key")
     for reference in intake.unresolved:
-        _require(reference.account_id in strings and reference.resource_id in strings, "the resource is made up")
+        _require(reference.account_id in strings, "the account of a resource is made up")
+        _require(any(reference.resource_id in s for s in strings), "the resource is made up")
         _require(reference.account_id != OWN_ACCOUNT, "a resource of the forensic account is looked up")
+    for item in intake.without_instance:
+        _require(any(item.account_id in s for s in strings), "people are told of an account that is not in the event")
+        _require(all(any(node in s for s in strings) for node in item.nodes), "a node is made up")
+        _require(item.title.isprintable() and item.resource.isprintable(), "text that cannot be shown")
 
 
 def _check_finding(finding: Finding, *, document: Any, strings: set[str]) -> None:

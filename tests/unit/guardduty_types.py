@@ -20,6 +20,8 @@ BY_ASFF: dict[str, str] = {
     },
     **_DATA["irregular"],
 }
+# the types that are about something else than an instance
+WITHOUT_INSTANCE: list[str] = sorted({kind for kinds in _DATA["without_instance"].values() for kind in kinds})
 # every type that can name an instance, once
 ALL: list[str] = sorted({*BY_ASFF.values(), *_DATA["events_only"]})
 

@@ -213,7 +213,7 @@ class IntakeEngine:
         elif result.heartbeat is not None:
             self._handler.heartbeat(result.heartbeat)
             self._count("heartbeats")
-        elif result.verdict is IntakeVerdict.IGNORE:
+        elif result.verdict is IntakeVerdict.IGNORE and not result.without_instance:
             self._record(message, MessageOutcome.IGNORED, result.reason)
         orders: list[RunOrder] = []
         rejected = list(result.quarantined)
@@ -225,6 +225,7 @@ class IntakeEngine:
                 continue
             self._count(outcome.value)
             orders += wanted
+        rejected += self._answer(message)
         if rejected:
             # Some findings of the event are good and some are not: the good ones are processed, the event is kept.
             self._quarantine(message, "; ".join(rejected))
@@ -234,6 +235,30 @@ class IntakeEngine:
             self._orders.put((message, order), rank=order.rank)
         if not orders:
             self._finish(message)
+
+    def _answer(self, message: InFlightMessage) -> list[str]:
+        """Answer the message's findings that name no instance; returns what failed beside findings that have a case.
+
+        Those must not wait for a message to people: the event is kept in the dead-letter queue, and told when it comes again.
+        """
+        items = message.result.without_instance
+        if not items:
+            return []
+        try:
+            answers = [self._handler.answer(item, message.received.received_at) for item in items]
+        except ForensicsError as error:
+            if not message.result.findings:
+                raise
+            return [f"people could not be told of findings without an instance: {error}. {error.next_action}"]
+        announced = [a for a in answers if a.outcome is MessageOutcome.ANNOUNCED]
+        shown = announced or answers
+        self._record(
+            message,
+            shown[0].outcome,
+            "; ".join(dict.fromkeys(a.reason for a in shown)),
+            next_action="; ".join(dict.fromkeys(a.next_action for a in shown)),
+        )
+        return []
 
     def _order_done(self, message: InFlightMessage) -> None:
         with message.lock:

@@ -20,13 +20,21 @@ from forensics.intake.annotation import annotate
 from forensics.intake.dag_run import active_runs, trigger_run
 from forensics.intake.instance_resolver import InstanceResolver
 from forensics.intake.intake_log import IntakeLog
-from forensics.intake.messages import RunOrder
+from forensics.intake.messages import Answer, RunOrder
 from forensics.intake.readers import read_event
 from forensics.intake.run_orders import TriggeredDags, case_orders, release_order
+from forensics.intake.without_instance_announcer import WithoutInstanceAnnouncer
 from forensics.intake.write_back import FindingWriteBack
 from forensics.models.case import Case
 from forensics.models.finding import CustomAction, Finding, PostureFamily
-from forensics.models.intake import AdmissionOutcome, IntakeRecord, IntakeResult, IntakeVerdict, MessageOutcome
+from forensics.models.intake import (
+    AdmissionOutcome,
+    FindingWithoutInstance,
+    IntakeRecord,
+    IntakeResult,
+    IntakeVerdict,
+    MessageOutcome,
+)
 from forensics.models.preflight import Heartbeat
 from forensics.naming import PREFLIGHT
 from forensics.settings import Settings, names
@@ -44,6 +52,7 @@ class IntakeGateways:
     admission: CaseAdmission
     resolver: InstanceResolver
     log: IntakeLog
+    announcer: WithoutInstanceAnnouncer
     write_back: Callable[[Case], FindingWriteBack]
 
     @classmethod
@@ -61,6 +70,7 @@ class IntakeGateways:
             admission=CaseAdmission.of(own, settings),
             resolver=InstanceResolver.of(session, home=settings.region),
             log=IntakeLog.of(own, settings),
+            announcer=WithoutInstanceAnnouncer.of(own, settings),
             write_back=lambda case: FindingWriteBack.of(for_case(case)),
         )
 
@@ -116,6 +126,10 @@ class FindingHandler:
         if not admitted.needs_run:
             return admitted.outcome, ()
         return admitted.outcome, case_orders(self._dags, admitted.case, finding, wants_more=admitted.wants_more)
+
+    def answer(self, item: FindingWithoutInstance, received_at: datetime) -> Answer:
+        """Tell people of a finding without an instance when they must know."""
+        return self._gateways.announcer.answer(item, at=received_at)
 
     def start(self, order: RunOrder) -> bool:
         """Make the run exist; returns whether it was created now."""

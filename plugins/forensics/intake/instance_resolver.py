@@ -1,4 +1,4 @@
-"""Which instance a finding is about when it names a volume, an interface or a security group; and in which Region."""
+"""Which instance a finding is about when it names a volume, an interface, a security group or a node; and in which Region."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from forensics.aws.error_map import aws_errors
 from forensics.aws.hook import INTAKE
 from forensics.aws.session import AwsSession, Scope
 from forensics.errors import AccessDeniedError, ResourceGoneError, UnreachableError
+from forensics.intake.readers.fields import clean
 from forensics.intake.readers.identifiers import partition_of
+from forensics.intake.readers.subjects import NODE
 from forensics.intake.readers.validation import placed, resolved
 from forensics.models.finding import Finding
-from forensics.models.intake import IntakeResult, IntakeVerdict, UnresolvedFinding
+from forensics.models.intake import FindingWithoutInstance, IntakeResult, IntakeVerdict, UnresolvedFinding
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 log = logging.getLogger(__name__)
 # A resource that is attached to more instances than this says something about configuration, not about one instance.
@@ -64,12 +67,18 @@ class InstanceResolver:
             return result
         findings = {f.key: f for f in (self._placed(f, result) for f in result.findings)}
         reasons = []
+        told: dict[str, FindingWithoutInstance | None] = {}
         for reference in result.unresolved:
             instances = self.instances(reference)
+            sentence = _sentence(reference, instances)
+            reasons.append(sentence)
+            order = f"{reference.template.finding_id} {reference.template.order}"
             if 0 < len(instances) <= MOST_INSTANCES:
                 made = [resolved(reference, instance_id=instance) for instance in instances]
                 findings |= {f.key: f for f in made}
-            reasons.append(_sentence(reference, instances))
+                told[order] = None
+            elif reference.otherwise is not None:
+                told.setdefault(order, reference.otherwise.model_copy(update={"why": clean(sentence, limit=300)}))
         reason = "; ".join([*([result.reason] if result.findings or not reasons else []), *reasons])[:300]
         return result.model_copy(
             update={
@@ -77,6 +86,7 @@ class InstanceResolver:
                 "reason": reason,
                 "findings": tuple(findings.values()),
                 "unresolved": (),
+                "without_instance": (*result.without_instance, *(item for item in told.values() if item is not None)),
                 "unplaced": (),
             }
         )
@@ -84,14 +94,13 @@ class InstanceResolver:
     def instances(self, reference: UnresolvedFinding) -> list[str]:
         """The instances that the resource is attached to, sorted; none when it is not attached or gone."""
         client = self._ec2(reference.account_id, reference.region)
-        ask = {"AWS::EC2::Volume": _of_volume, "AWS::EC2::NetworkInterface": _of_interface}.get(
-            reference.resource_type, _of_group
-        )
+        asks = {"AWS::EC2::Volume": _of_volume, "AWS::EC2::NetworkInterface": _of_interface, NODE: _of_node}
+        ask = asks.get(reference.resource_type, _of_group)
         try:
             with aws_errors(
                 f"find the instance of {reference.resource_id} in account {reference.account_id}, {reference.region}"
             ):
-                return sorted(set(ask(client, reference.resource_id)))
+                return sorted(set(ask(client, reference)))
         except ResourceGoneError:
             return []
 
@@ -137,29 +146,42 @@ class InstanceResolver:
         return bool(answer["Reservations"])
 
 
-def _of_volume(client: EC2Client, identifier: str) -> list[str]:
-    volumes = client.describe_volumes(VolumeIds=[identifier])["Volumes"]
+def _of_volume(client: EC2Client, reference: UnresolvedFinding) -> list[str]:
+    volumes = client.describe_volumes(VolumeIds=[reference.resource_id])["Volumes"]
     return [a["InstanceId"] for volume in volumes for a in volume.get("Attachments", []) if a.get("InstanceId")]
 
 
-def _of_interface(client: EC2Client, identifier: str) -> list[str]:
-    interfaces = client.describe_network_interfaces(NetworkInterfaceIds=[identifier])["NetworkInterfaces"]
+def _of_interface(client: EC2Client, reference: UnresolvedFinding) -> list[str]:
+    found = client.describe_network_interfaces(NetworkInterfaceIds=[reference.resource_id])
+    interfaces = found["NetworkInterfaces"]
     return [i["Attachment"]["InstanceId"] for i in interfaces if i.get("Attachment", {}).get("InstanceId")]
 
 
-def _of_group(client: EC2Client, identifier: str) -> list[str]:
+def _of_node(client: EC2Client, reference: UnresolvedFinding) -> list[str]:
+    """By the private DNS name that EKS calls a node by, in the cluster's VPC: another VPC may use the same name."""
+    filters: list[FilterTypeDef] = [{"Name": "private-dns-name", "Values": [reference.resource_id]}]
+    if reference.template.vpc_id:
+        filters.append({"Name": "vpc-id", "Values": [reference.template.vpc_id]})
+    pages = client.get_paginator("describe_instances").paginate(Filters=filters)
+    return [i["InstanceId"] for page in pages for r in page["Reservations"] for i in r.get("Instances", [])]
+
+
+def _of_group(client: EC2Client, reference: UnresolvedFinding) -> list[str]:
     # By interface: DescribeInstances' instance.group-id sees only the primary one.
     pages = client.get_paginator("describe_network_interfaces").paginate(
-        Filters=[{"Name": "group-id", "Values": [identifier]}]
+        Filters=[{"Name": "group-id", "Values": [reference.resource_id]}]
     )
     found = [i for page in pages for i in page["NetworkInterfaces"]]
     return [i["Attachment"]["InstanceId"] for i in found if i.get("Attachment", {}).get("InstanceId")]
 
 
 def _sentence(reference: UnresolvedFinding, instances: list[str]) -> str:
-    what = f"{reference.resource_type} {reference.resource_id}"
+    what = reference.resource
     if not instances:
-        return f"{what} is not attached to an instance"
+        gone = "is no instance that EC2 knows" if reference.resource_type == NODE else "is not attached to an instance"
+        return f"{what} {gone}"
+    if reference.resource_type == NODE and len(instances) <= MOST_INSTANCES:
+        return f"{what} is {', '.join(instances)}"
     if len(instances) > MOST_INSTANCES:
         return f"{what} is attached to {len(instances)} instances: a matter of configuration, not of one instance"
     return f"{what} is attached to {', '.join(instances)}"

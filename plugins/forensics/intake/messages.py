@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Protocol, Self
 
 from forensics.models.finding import Finding
-from forensics.models.intake import AdmissionOutcome, IntakeRecord, IntakeResult
+from forensics.models.intake import AdmissionOutcome, FindingWithoutInstance, IntakeRecord, IntakeResult, MessageOutcome
 from forensics.models.preflight import Heartbeat
 
 
@@ -22,6 +22,15 @@ class RunOrder:
     conf: dict[str, str]
     note: str
     rank: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a finding that names no instance: ``outcome`` is announced or ignored."""
+
+    outcome: MessageOutcome
+    reason: str
+    next_action: str
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,10 @@ class MessageHandler(Protocol):
 
         Raises :class:`FindingError` for a finding that can never be processed: it goes to the dead-letter queue at once.
         """
+        ...
+
+    def answer(self, item: FindingWithoutInstance, received_at: datetime) -> Answer:
+        """Tell people of a finding without an instance when they must know; called from several threads, safe to repeat."""
         ...
 
     def start(self, order: RunOrder) -> bool:

@@ -89,6 +89,11 @@ class Finding(Model):
     region: Region
     instance_id: InstanceId
     vpc_id: str | None = Field(default=None, description="the VPC that the finding names for the instance")
+    found_by: str | None = Field(
+        default=None,
+        max_length=300,
+        description="the resource that led to the instance, when it is not the finding's own",
+    )
     resource_role: str | None = None
     created_at: Utc | None = None
     updated_at: Utc | None = None

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from forensics.models.base import AccountId, Model, Region, Utc
-from forensics.models.finding import Finding
+from forensics.models.finding import CustomAction, Finding, Severity
 from forensics.models.preflight import Heartbeat
 
 
@@ -40,17 +40,75 @@ class MessageOutcome(StrEnum):
     """What became of a message that opened no case, or not yet."""
 
     IGNORED = "ignored"
+    ANNOUNCED = "announced"
     QUARANTINED = "quarantined"
     FAILED = "failed"
     DEAD = "dead"
 
 
+class SubjectKind(StrEnum):
+    """What a finding without an instance is about; the one that says most about where to look comes first."""
+
+    RECOVERY_POINT = "recovery point"
+    IMAGE = "machine image"
+    SNAPSHOT = "snapshot"
+    FARGATE_TASK = "Fargate task"
+    TASK = "ECS task"
+    POD = "Kubernetes workload"
+    CONTAINER = "container"
+    ECS_CLUSTER = "ECS cluster"
+    EKS_CLUSTER = "EKS cluster"
+    FUNCTION = "Lambda function"
+    DATABASE = "database"
+    STORAGE = "S3 bucket or object"
+    IDENTITY = "identity"
+    OTHER = "resource"
+
+    @property
+    def phrase(self) -> str:
+        """With its article."""
+        return f"{'an' if self.value.startswith(('E', 'S3', 'i')) else 'a'} {self.value}"
+
+
+class FindingWithoutInstance(Model):
+    """An intrusion that names no EC2 instance: no case can be opened, so that people are told what they can do.
+
+    ``resource``: ARN or name of what it is about. ``nodes``: instances of its cluster, of which none is known to be the one.
+    ``sent_by``: the account that the event came from, when nothing confirms the finding's account.
+    """
+
+    finding_id: str = Field(max_length=2048)
+    title: str = Field(max_length=1024)
+    types: tuple[str, ...] = ()
+    severity: Severity
+    severity_unread: bool = False
+    account_id: AccountId
+    region: str = Field(default="", max_length=40)
+    product: str = ""
+    kind: SubjectKind = SubjectKind.OTHER
+    resource: str = Field(default="", max_length=512)
+    nodes: tuple[str, ...] = ()
+    sent_by: str | None = None
+    action: CustomAction | None = None
+    press: str | None = Field(default=None, max_length=64)
+    why: str = Field(default="", max_length=300, description="why its instance was not found, when one was looked for")
+
+
 class UnresolvedFinding(Model):
-    """A finding about a resource that is attached to an instance; only a describe call can tell to which one."""
+    """A finding about a resource that is attached to an instance; only a describe call can tell to which one.
+
+    ``otherwise``: what people are told when it is attached to none.
+    """
 
     resource_type: str = Field(description="as CloudFormation names it: AWS::EC2::Volume")
     resource_id: str = Field(max_length=256)
     template: Finding = Field(description="the finding about a placeholder instance, until the instance is known")
+    otherwise: FindingWithoutInstance | None = None
+
+    @property
+    def resource(self) -> str:
+        """Type and id of the resource."""
+        return f"{self.resource_type} {self.resource_id}"
 
     @property
     def account_id(self) -> AccountId:
@@ -88,6 +146,7 @@ class IntakeResult(Model):
     unplaced: tuple[str, ...] = Field(
         default=(), description="keys of findings whose instance may be in another Region than the finding"
     )
+    without_instance: tuple[FindingWithoutInstance, ...] = ()
     instance_state: InstanceState | None = None
     heartbeat: Heartbeat | None = None
     event_id: str | None = None
@@ -96,7 +155,8 @@ class IntakeResult(Model):
     @property
     def rank(self) -> int:
         """Processing order of the message: that of its most urgent finding."""
-        return max((finding.intake_rank for finding in self.findings), default=0)
+        ranks = [finding.intake_rank for finding in self.findings]
+        return max([*ranks, *(item.severity.rank for item in self.without_instance)], default=0)
 
 
 class IntakeRecord(Model):

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from forensics.aws.sqs import FindingQueue
     from forensics.intake.intake_log import IntakeLog
 
-LEVELS = {"ignored": "idle", "failed": "warn", "quarantined": "bad", "dead": "bad"}
+LEVELS = {"ignored": "idle", "announced": "warn", "failed": "warn", "quarantined": "bad", "dead": "bad"}
 # The order in which the day's numbers are shown; others follow.
-COLUMNS = ("opened", "joined", "raised", "exists", "closed", "ignored", "quarantined", "failed", "dead")
-Verdict = Annotated[str | None, Query(pattern=r"^(ignored|quarantined|failed|dead)$")]
+COLUMNS = ("opened", "joined", "raised", "exists", "closed", "announced", "ignored", "quarantined", "failed", "dead")
+Verdict = Annotated[str | None, Query(pattern=r"^(ignored|announced|quarantined|failed|dead)$")]
 Limit = Annotated[int, Query(ge=1, le=500)]
 
 

@@ -11,9 +11,16 @@ import pytest
 from forensics.errors import AwsError, FindingError, ForensicsError, ThrottledError
 from forensics.intake import engine as engine_module
 from forensics.intake.engine import TRIES, IntakeEngine
-from forensics.intake.messages import RunOrder
+from forensics.intake.messages import Answer, RunOrder
 from forensics.models.finding import Finding, Severity
-from forensics.models.intake import AdmissionOutcome, IntakeRecord, IntakeResult, IntakeVerdict, MessageOutcome
+from forensics.models.intake import (
+    AdmissionOutcome,
+    FindingWithoutInstance,
+    IntakeRecord,
+    IntakeResult,
+    IntakeVerdict,
+    MessageOutcome,
+)
 from forensics.models.preflight import Heartbeat
 from tests.unit.builders import NOW, finding
 
@@ -62,6 +69,8 @@ class Handler:
     started: list[str] = field(default_factory=list)
     records: list[IntakeRecord] = field(default_factory=list)
     beats: list[Heartbeat] = field(default_factory=list)
+    answer_error: ForensicsError | None = None
+    answered: list[str] = field(default_factory=list)
 
     def read(self, body: str, received_at: datetime) -> IntakeResult:
         self.received.append(received_at)
@@ -76,6 +85,14 @@ class Handler:
             raise self.error
         orders = [RunOrder("forensic_case", f"{item.title}-{n}", {}, "", item.intake_rank) for n in range(self.orders)]
         return AdmissionOutcome.OPENED, orders
+
+    def answer(self, item: FindingWithoutInstance, received_at: datetime) -> Answer:
+        if self.answer_error:
+            raise self.answer_error
+        self.answered.append(item.finding_id)
+        told = item.severity.rank >= Severity.HIGH.rank
+        outcome = MessageOutcome.ANNOUNCED if told else MessageOutcome.IGNORED
+        return Answer(outcome, f"why {item.finding_id}", f"do {item.finding_id}")
 
     def start(self, order: RunOrder) -> bool:
         if self.start_error:
@@ -207,3 +224,53 @@ def test_a_test_event_is_dropped_and_remembered_but_leaves_no_record() -> None:
     assert run(queue, handler) == {"heartbeats": 1}
     assert (handler.beats, handler.records, handler.started) == ([beat], [], [])
     assert queue.deleted == ["receipt of beat"]
+
+
+def without_instance(*severities: Severity, accepted: int = 0) -> Callable[[str], IntakeResult]:
+    """An event with findings that name no instance, and findings that do."""
+    items = tuple(
+        FindingWithoutInstance(finding_id=f"f-{n}", title="t", severity=severity, account_id="111122223333")
+        for n, severity in enumerate(severities)
+    )
+    verdict = IntakeVerdict.ACCEPT if accepted else IntakeVerdict.IGNORE
+    findings = tuple(finding(title=f"run-{n}") for n in range(accepted))
+    return lambda _: IntakeResult(verdict=verdict, reason="x", findings=findings, without_instance=items)
+
+
+def test_findings_without_an_instance_are_answered_and_recorded_with_what_to_do() -> None:
+    queue, handler = (
+        QueueInMemory(["a"]),
+        Handler(result=without_instance(Severity.LOW, Severity.HIGH, Severity.CRITICAL)),
+    )
+    assert run(queue, handler) == {"announced": 1}
+    (record,) = handler.records
+    assert (record.verdict, record.reason) == (MessageOutcome.ANNOUNCED, "why f-1; why f-2")
+    assert record.next_action == "do f-1; do f-2"
+    assert handler.answered == ["f-0", "f-1", "f-2"] and queue.deleted == ["receipt of a"] and queue.dead == []
+
+
+def test_a_minor_finding_without_an_instance_is_ignored_with_what_to_do() -> None:
+    queue, handler = QueueInMemory(["a"]), Handler(result=without_instance(Severity.MEDIUM))
+    assert run(queue, handler) == {"ignored": 1}
+    assert (handler.records[0].reason, handler.records[0].next_action) == ("why f-0", "do f-0")
+
+
+def test_a_message_to_people_that_fails_is_tried_again() -> None:
+    queue = QueueInMemory(["a"])
+    handler = Handler(result=without_instance(Severity.HIGH), answer_error=ThrottledError("slow down"))
+    assert run(queue, handler) == {"failed": 1}
+    assert queue.deleted == [] and queue.hidden[0] == ("receipt of a", engine_module.BACKOFF[1])
+
+
+def test_cases_do_not_wait_for_a_message_to_people_and_the_event_is_kept() -> None:
+    queue = QueueInMemory(["a"])
+    handler = Handler(result=without_instance(Severity.HIGH, accepted=1), answer_error=AwsError("SNS is down"))
+    assert run(queue, handler) == {"opened": 1, "quarantined": 1}
+    assert handler.started == ["run-0-0"] and queue.deleted == ["receipt of a"]
+    ((body, reason, verdict),) = queue.dead
+    assert (body, verdict) == ("a", "quarantine") and "SNS is down" in reason
+
+
+def test_a_severe_finding_without_an_instance_is_answered_before_minor_ones() -> None:
+    low, high = without_instance(Severity.LOW)("x"), without_instance(Severity.CRITICAL)("x")
+    assert (low.rank, high.rank) == (Severity.LOW.rank, Severity.CRITICAL.rank)

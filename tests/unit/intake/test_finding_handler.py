@@ -14,13 +14,15 @@ from forensics.intake.instance_resolver import InstanceResolver
 from forensics.intake.intake_log import IntakeLog
 from forensics.intake.messages import RunOrder
 from forensics.intake.run_orders import TriggeredDags
+from forensics.intake.without_instance_announcer import WithoutInstanceAnnouncer
 from forensics.intake.write_back import FindingWriteBack, WriteBackStage
 from forensics.models.case import Case
 from forensics.models.finding import CustomAction, Finding
 from forensics.models.intake import AdmissionOutcome, IntakeRecord, IntakeResult, IntakeVerdict, MessageOutcome
 from forensics.settings import get_settings
 from tests.unit.builders import CASE_ID, INSTANCE, NOW, case, finding
-from tests.unit.recorders import StoreInMemory
+from tests.unit.intake.test_without_instance import item
+from tests.unit.recorders import Mailbox, StoreInMemory
 
 pytestmark = pytest.mark.usefixtures("settings_environment")
 
@@ -86,12 +88,13 @@ class World:
     def __init__(
         self, outcome: AdmissionOutcome = AdmissionOutcome.OPENED, *, resolver_error: AwsError | None = None
     ) -> None:
-        self.store, self.log, self.write_back = Store(), Log(), WriteBack()
+        self.store, self.log, self.write_back, self.notifier = Store(), Log(), WriteBack(), Mailbox()
         gateways = IntakeGateways(
             store=self.store,
             admission=Admitting(outcome),
             resolver=Resolver(resolver_error),
             log=self.log,
+            announcer=WithoutInstanceAnnouncer(self.notifier, self.log, quiet_days=7),
             write_back=lambda _: self.write_back,
         )
         dags = TriggeredDags(extension="forensic_extension", release="forensic_release")
@@ -187,6 +190,18 @@ def test_room_is_what_routine_runs_leaves(monkeypatch: pytest.MonkeyPatch, activ
     handler._room = (float("-inf"), True)
     assert [handler.has_room(), handler.has_room()] == [room, room]
     assert asked == ["forensic_case"], "it is asked once a second at most"
+
+
+def test_a_finding_without_an_instance_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    monkeypatch.setattr(world.log, "told_before", lambda *_, **__: False)
+    monkeypatch.setattr(world.log, "told", lambda *_, **__: None)
+    monkeypatch.setattr(world.log, "claim_telling", lambda *_, **__: True)
+    monkeypatch.setattr(world.log, "tally", lambda *_, **__: 1)
+    answer = world.handler.answer(item(), NOW)
+    assert answer.outcome is MessageOutcome.ANNOUNCED and [m.event for m in world.notifier.mail] == [
+        "finding_without_instance"
+    ]
 
 
 @pytest.mark.parametrize(("outcome", "failures"), [(MessageOutcome.FAILED, 3), (MessageOutcome.IGNORED, 0)])

@@ -11,8 +11,10 @@ from botocore.stub import Stubber
 
 from forensics.errors import AccessDeniedError
 from forensics.intake.instance_resolver import MOST_INSTANCES, InstanceResolver
+from forensics.intake.readers.subjects import NODE
 from forensics.models.intake import IntakeResult, IntakeVerdict, UnresolvedFinding
 from tests.unit.builders import ACCOUNT, INSTANCE, REGION, finding
+from tests.unit.intake.test_without_instance import item
 from tests.unit.moto_store import KEYS, make_client
 
 OTHER = "i-0bbbbbbbbbbbbbbb2"
@@ -86,6 +88,55 @@ def test_what_is_not_attached_or_gone_is_ignored_with_the_reason(ec2: Stubber, g
     result = resolver(ec2).complete(unresolved("AWS::EC2::Volume", VOLUME))
     assert (result.verdict, result.findings) == (IntakeVerdict.IGNORE, ())
     assert result.reason == f"AWS::EC2::Volume {VOLUME} is not attached to an instance"
+
+
+NODE_NAME = "ip-192-0-2-17.eu-central-1.compute.internal"
+
+
+@pytest.mark.parametrize("vpc", ["vpc-0123456789abcdef0", None])
+def test_a_nodes_name_leads_to_its_instance_in_the_clusters_vpc(ec2: Stubber, vpc: str | None) -> None:
+    filters = [{"Name": "private-dns-name", "Values": [NODE_NAME]}]
+    filters += [{"Name": "vpc-id", "Values": [vpc]}] if vpc else []
+    ec2.add_response(
+        "describe_instances", {"Reservations": [{"Instances": [{"InstanceId": INSTANCE}]}]}, {"Filters": filters}
+    )
+    asked = unresolved(NODE, NODE_NAME)
+    template = asked.unresolved[0].template.model_copy(update={"vpc_id": vpc})
+    reference = asked.unresolved[0].model_copy(update={"template": template})
+    result = resolver(ec2).complete(asked.model_copy(update={"unresolved": (reference,)}))
+    assert [f.instance_id for f in result.findings] == [INSTANCE]
+    assert result.reason == f"{NODE} {NODE_NAME} is {INSTANCE}"
+
+
+def with_answer(*volumes: str) -> IntakeResult:
+    """A finding about volumes, with what people are told when none is attached."""
+    reference = unresolved("AWS::EC2::Volume", VOLUME).unresolved[0].model_copy(update={"otherwise": item()})
+    references = tuple(reference.model_copy(update={"resource_id": volume}) for volume in volumes)
+    return IntakeResult(verdict=IntakeVerdict.IGNORE, reason="no instance", unresolved=references)
+
+
+def test_what_leads_nowhere_is_answered_once_with_the_reason(ec2: Stubber) -> None:
+    for _ in range(2):
+        ec2.add_response("describe_volumes", {"Volumes": [{"Attachments": []}]})
+    result = resolver(ec2).complete(with_answer(VOLUME, "vol-0fedcba9876543210"))
+    (told,) = result.without_instance
+    assert (result.verdict, result.findings) == (IntakeVerdict.IGNORE, ())
+    assert told.why == f"AWS::EC2::Volume {VOLUME} is not attached to an instance"
+
+
+def test_what_leads_to_an_instance_needs_no_answer(ec2: Stubber) -> None:
+    for attachments in ([], [{"InstanceId": INSTANCE}], []):
+        ec2.add_response("describe_volumes", {"Volumes": [{"Attachments": attachments}]})
+    result = resolver(ec2).complete(with_answer(VOLUME, "vol-0fedcba9876543210", "vol-0fedcba9876543211"))
+    assert [f.instance_id for f in result.findings] == [INSTANCE] and result.without_instance == ()
+
+
+def test_a_node_that_is_gone_is_answered(ec2: Stubber) -> None:
+    ec2.add_response("describe_instances", {"Reservations": []})
+    reference = unresolved(NODE, NODE_NAME).unresolved[0].model_copy(update={"otherwise": item()})
+    asked = IntakeResult(verdict=IntakeVerdict.IGNORE, reason="no instance", unresolved=(reference,))
+    (told,) = resolver(ec2).complete(asked).without_instance
+    assert told.why == f"{NODE} {NODE_NAME} is no instance that EC2 knows"
 
 
 def test_a_refusal_is_raised_so_that_the_message_is_processed_again(ec2: Stubber) -> None:

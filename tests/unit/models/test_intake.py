@@ -27,7 +27,7 @@ def test_stored_values_do_not_change() -> None:
         "escalated",
         "release",
     ]
-    assert [o.value for o in MessageOutcome] == ["ignored", "quarantined", "failed", "dead"]
+    assert [o.value for o in MessageOutcome] == ["ignored", "announced", "quarantined", "failed", "dead"]
     assert [v.value for v in IntakeVerdict] == ["accept", "ignore", "quarantine"]
 
 

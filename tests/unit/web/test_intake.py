@@ -33,6 +33,7 @@ class Reader:
         records = (
             record("quarantined", "account='<script>alert(1)</script>': not an account"),
             record("ignored", "no EC2 instance among its resources", detail_type="GuardDuty Finding"),
+            record("announced", "it is about a snapshot", next_action="Keep it (EC2 LockSnapshot)"),
             record("dead", "the table is gone", tries=5, next_action="restore the table; then run finding_redrive"),
         )
         days = (IntakeCounts(day="2026-11-24", numbers={"opened": 12, "joined": 3, "quarantined": 1}),)
@@ -64,6 +65,8 @@ def test_the_verdict_filters_page_and_json(client: TestClient) -> None:
     assert "no EC2 instance" not in client.get("/intake", params={"verdict": "dead"}).text
     found = client.get("/api/intake", params={"verdict": "ignored"}).json()
     assert [r["verdict"] for r in found["records"]] == ["ignored"]
+    told = client.get("/intake", params={"verdict": "announced"}).text
+    assert "it is about a snapshot" in told and "What to do next: Keep it" in told and "no EC2 instance" not in told
     assert found["days"][0]["numbers"]["opened"] == 12 and found["dead_letters"] == 2
     assert client.get("/api/intake", params={"verdict": "nonsense"}).status_code == 422
 

@@ -27,6 +27,7 @@ from forensics.intake.readers.fields import (
 from forensics.intake.readers.guardduty import instance_of_stolen_credentials, meaningful_role
 from forensics.intake.readers.identifiers import InstanceRef, is_instance, parse_instance
 from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample, product_arn
+from forensics.intake.readers.subjects import attached_of, subject_of
 from forensics.models.finding import NOTE_AUTHOR, CustomAction, FindingSource, PostureFamily, Severity
 
 _GUARDDUTY_FIELD = "aws/guardduty/service/"
@@ -80,6 +81,7 @@ def read(
     asff = read_as(_AsffFinding, value=item, field=field)
     instances, unreadable = _instances(asff, field=field)
     types = types_of([*asff.types, *elements(asff.finding_provider_fields.get("Types"))])
+    named = [(members(value).get("Type"), members(value).get("Id")) for value in asff.resources]
     return ParsedFinding(
         source=source,
         finding_id=asff.id,
@@ -87,6 +89,8 @@ def read(
         region=asff.region,
         instances=instances,
         unreadable=unreadable,
+        attached=attached_of(named, field=f"{field}.Resources"),
+        subject=subject_of(named),
         title=title_of(asff.title, asff.description, *types),
         # In the delegated administrator's account and in the aggregation Region the envelope is the reader's.
         account_binding=Binding.CONFIRMED,

@@ -80,7 +80,7 @@ def read(item: JsonObject, *, field: str, envelope: Envelope, rules: IntakeRules
         updated_at=moment(result.result_recorded_time if result else None, received_at=rules.received_at),
         product="Config",
         reason=clean(result.annotation, limit=1000) if result and result.annotation else None,
-        attached=attached,
+        attached=(attached,) if attached else (),
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from forensics.finding_types import canonical_type
 from forensics.intake.readers.dispatch import read_event
 from forensics.intake.readers.fields import JsonObject
+from forensics.intake.readers.validation import resolved
 from forensics.models.finding import Finding, PostureFamily
 from forensics.models.intake import IntakeVerdict
 from forensics.models.verification import Standing, Verification
@@ -34,11 +35,18 @@ def _compare(finding: Finding, record: JsonObject | None, *, now: datetime) -> t
         closed_too=finding.action is not None,
         posture=tuple(PostureFamily),
     )
-    if result.verdict is IntakeVerdict.IGNORE:
+    # What led to the instance is looked up by describe calls: the record must name the same resource.
+    led = [resolved(r, instance_id=finding.instance_id) for r in result.unresolved if r.resource == finding.found_by]
+    if result.verdict is IntakeVerdict.IGNORE and not led:
+        if result.unresolved or (finding.found_by and result.without_instance):
+            return (
+                Standing.CONTRADICTED,
+                f"the service's record does not name {finding.found_by or finding.instance_id}",
+            )
         return Standing.CLOSED, result.reason
     if result.verdict is IntakeVerdict.QUARANTINE:
         return Standing.CONTRADICTED, f"the service's own record is not consistent: {result.reason}"
-    same = [f for f in result.findings if f.key == finding.key]
+    same = [f for f in [*result.findings, *led] if f.key == finding.key]
     if not same:
         about = ", ".join(f"{f.instance_id} in {f.account_id}, {f.region}" for f in result.findings[:3])
         return Standing.CONTRADICTED, f"the service's record is about {about}"

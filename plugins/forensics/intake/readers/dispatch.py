@@ -108,6 +108,7 @@ def _result(
         quarantined=tuple(quarantined[:_REASONS_KEPT]),
         unresolved=tuple(reference for validation in validations for reference in validation.unresolved),
         unplaced=tuple(key for validation in validations for key in validation.unplaced),
+        without_instance=tuple(item for validation in validations for item in validation.without_instance),
         instance_state=instance_state,
         heartbeat=heartbeat,
         event_id=clean(envelope.event_id, limit=128) if envelope and envelope.event_id else None,

@@ -32,6 +32,14 @@ from forensics.intake.readers.identifiers import (
     underlying_id,
 )
 from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample
+from forensics.intake.readers.subjects import (
+    attached_of,
+    named_by_guardduty,
+    named_by_sequence,
+    node_of,
+    nodes_of_sequence,
+    subject_of,
+)
 from forensics.models.finding import FindingSource
 
 # Resources that list their *compromised* instances; EKS and ECS clusters list all their nodes instead.
@@ -88,8 +96,11 @@ def read(item: JsonObject, *, field: str, envelope: Envelope, rules: IntakeRules
     """Read one finding, in the spelling of events or of the API; raises :class:`QuarantineError`."""
     spelled = members(_camel_case(item, field=field))
     finding = read_as(_GuardDutyFinding, value=spelled, field=field)
-    instances = _instances(finding, field=field)
+    node, node_by_name = node_of(finding.resource, field=f"{field}.resource")
+    instances = _instances(finding, field=field) or tuple(node)
     types = types_of([finding.type])
+    sequence = members(finding.service.detection.get("sequence"))
+    named = [*named_by_guardduty(finding.resource), *named_by_sequence(sequence)]
     return ParsedFinding(
         source=FindingSource.GUARDDUTY,
         finding_id=_finding_id(finding, field=field),
@@ -113,6 +124,8 @@ def read(item: JsonObject, *, field: str, envelope: Envelope, rules: IntakeRules
         created_at=moment(finding.created_at, received_at=rules.received_at),
         updated_at=moment(finding.updated_at, received_at=rules.received_at),
         product="GuardDuty",
+        attached=attached_of(named, field=f"{field}.resource") or node_by_name,
+        subject=subject_of(named, nodes=nodes_of_sequence(sequence)),
         # only GuardDuty itself sends events of source aws.guardduty: EventBridge keeps that name for AWS
         product_arn=_own_arn(finding.region),
     )

@@ -26,6 +26,7 @@ from forensics.intake.readers.fields import (
 from forensics.intake.readers.guardduty import instance_of_stolen_credentials, meaningful_role
 from forensics.intake.readers.identifiers import InstanceRef, is_instance, parse_instance
 from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding, is_sample, product_arn
+from forensics.intake.readers.subjects import attached_of, subject_of
 from forensics.models.finding import CustomAction, FindingSource, PostureFamily, Severity
 
 _COMPLIANCE, _VULNERABILITY, _DATA_SECURITY = 2003, 2002, 2006
@@ -124,6 +125,7 @@ def read(
     named, unreadable = _instances(resources, field=field)
     instances = named or _of_stolen_credentials(resources, types=types, field=field)
     info = ocsf.finding_info
+    others = [(resource.type, resource.uid) for resource in resources]
     return ParsedFinding(
         source=source,
         finding_id=info.uid,
@@ -140,6 +142,8 @@ def read(
         sample=_sample(ocsf, instances=instances),
         posture=_posture(ocsf, types=types),
         unreadable=unreadable,
+        attached=attached_of(others, field=f"{field}.resources"),
+        subject=subject_of(others),
         resource_role=_role(ocsf, types=types),
         created_at=moment(info.created_time_dt, info.created_time, received_at=rules.received_at),
         updated_at=moment(info.modified_time_dt, info.modified_time, received_at=rules.received_at),

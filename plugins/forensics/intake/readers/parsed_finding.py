@@ -10,6 +10,7 @@ from enum import Enum
 from forensics.intake.readers.fields import truth
 from forensics.intake.readers.identifiers import SAMPLE_INSTANCE, InstanceRef
 from forensics.models.finding import CustomAction, FindingSource, PostureFamily, RequestSignature, Severity
+from forensics.models.intake import SubjectKind
 
 # …:securityhub:eu-central-1::product/aws/guardduty, …:securityhub:eu-central-1:111122223333:product/111122223333/default, and
 # productv2 in the new Security Hub.
@@ -45,11 +46,26 @@ class Binding(Enum):
 
 @dataclass(frozen=True)
 class AttachedResource:
-    """A resource that is attached to an instance, by CloudFormation's type name."""
+    """A resource that is attached to an instance, by CloudFormation's type name, with what its ARN says about its place.
+
+    ``vpc_id``: the VPC that the instance must be in.
+    """
 
     type: str
     id: str
     field: str
+    account: str | None = None
+    region: str | None = None
+    vpc_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a finding without an instance is about; ``nodes``: instances of its cluster."""
+
+    kind: SubjectKind = SubjectKind.OTHER
+    resource: str = ""
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,8 @@ class ParsedFinding:
     requested: dict[str, bool] | None = None
     signature: RequestSignature | None = None
     ocsf: bool = False
-    attached: AttachedResource | None = None
+    attached: tuple[AttachedResource, ...] = ()
+    subject: Subject = Subject()
 
 
 def product_arn(value: object) -> str | None:

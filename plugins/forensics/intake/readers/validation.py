@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from forensics.intake.readers.envelope import Envelope
@@ -18,7 +19,7 @@ from forensics.intake.readers.identifiers import (
 )
 from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding
 from forensics.models.finding import Finding, FindingSource, PostureFamily, Severity
-from forensics.models.intake import IntakeVerdict, UnresolvedFinding
+from forensics.models.intake import FindingWithoutInstance, IntakeVerdict, UnresolvedFinding
 
 # The instance of a finding whose resource has not been resolved yet.
 PLACEHOLDER_INSTANCE = "i-00000000"
@@ -33,13 +34,14 @@ class Validation:
     findings: tuple[Finding, ...] = ()
     unresolved: tuple[UnresolvedFinding, ...] = ()
     unplaced: tuple[str, ...] = ()
+    without_instance: tuple[FindingWithoutInstance, ...] = ()
     rejected: tuple[str, ...] = ()
 
 
 def validate(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -> Validation:
     """Validate one parsed finding, in order: malformed ids, closed, no instance, posture, contradictions, sample, own account.
 
-    A finding without an instance is ignored before contradictions are looked for: without a target it can do no harm. Each
+    A finding without an instance is judged before contradictions are looked for: without a target it can do no harm. Each
     instance is judged by itself: one that contradicts the finding, or that cannot be read, is rejected with its reason and
     does not take the others with it. Raises :class:`QuarantineError` when none is left.
     """
@@ -57,8 +59,7 @@ def validate(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -
     if not parsed.instances and parsed.unreadable:
         raise QuarantineError(parsed.unreadable[0])
     if not parsed.instances:
-        unresolved = () if parsed.account == rules.own_account else _unresolved(parsed, envelope=envelope, rules=rules)
-        return Validation(IntakeVerdict.IGNORE, reason=parsed.no_instance, unresolved=unresolved)
+        return _without_instance(parsed, envelope=envelope, rules=rules)
     if parsed.posture is not None and parsed.action is None and not _opens_cases(parsed.posture, rules=rules):
         return Validation(
             IntakeVerdict.IGNORE,
@@ -88,6 +89,44 @@ def validate(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -
     )
 
 
+def _without_instance(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -> Validation:
+    """Posture is counted; a resource that is attached to an instance is looked up; of the rest people are told."""
+    if parsed.account == rules.own_account or (parsed.source is FindingSource.CONFIG and not parsed.attached):
+        return Validation(IntakeVerdict.IGNORE, reason=parsed.no_instance)
+    if parsed.posture not in {None, PostureFamily.CONFIG} and parsed.action is None:
+        reason = f"{parsed.no_instance}; posture ({parsed.posture}): recorded, opens no case"
+        return Validation(IntakeVerdict.IGNORE, reason=reason)
+    if parsed.sample and not rules.accept_samples:
+        return Validation(IntakeVerdict.IGNORE, reason="sample finding; the setting accept_samples is off")
+    told = None if parsed.posture is PostureFamily.CONFIG else _told(parsed, envelope=envelope, rules=rules)
+    if parsed.attached:
+        unresolved = tuple(_unresolved(parsed, otherwise=told, envelope=envelope, rules=rules))
+        return Validation(IntakeVerdict.IGNORE, reason=parsed.no_instance, unresolved=unresolved)
+    subject = clean(f"{parsed.subject.kind.phrase} {parsed.subject.resource}", limit=200)
+    reason = f"{parsed.no_instance}: it is about {subject}"
+    return Validation(IntakeVerdict.IGNORE, reason=reason, without_instance=(told,) if told else ())
+
+
+def _told(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -> FindingWithoutInstance:
+    stranger = envelope.account not in {None, parsed.account, *rules.administrators}
+    return FindingWithoutInstance(
+        finding_id=parsed.finding_id,
+        title=parsed.title,
+        types=parsed.types,
+        severity=parsed.severity or Severity.MEDIUM,
+        severity_unread=parsed.severity is None,
+        account_id=parsed.account,
+        region=parsed.region or envelope.region or "",
+        product=parsed.product,
+        kind=parsed.subject.kind,
+        resource=clean(parsed.subject.resource, limit=512),
+        nodes=parsed.subject.nodes,
+        sent_by=envelope.account if stranger else None,
+        action=parsed.action,
+        press=_press(parsed, envelope=envelope),
+    )
+
+
 def _check_order(envelope: Envelope, *, rules: IntakeRules) -> None:
     """A custom action of a member account is not an order: who took the account over could give it."""
     if envelope.account not in rules.administrators:
@@ -103,7 +142,8 @@ def _opens_cases(family: PostureFamily, *, rules: IntakeRules) -> bool:
 
 def resolved(unresolved: UnresolvedFinding, *, instance_id: str) -> Finding:
     """The finding about the instance that its resource is attached to."""
-    return _moved(unresolved.template, region=unresolved.region, instance_id=instance_id)
+    found = _moved(unresolved.template, region=unresolved.region, instance_id=instance_id)
+    return found.model_copy(update={"found_by": unresolved.resource})
 
 
 def placed(finding: Finding, *, region: str) -> Finding:
@@ -117,14 +157,18 @@ def _moved(finding: Finding, *, region: str, instance_id: str) -> Finding:
     return Finding.model_validate({**finding.model_dump(), **changes})
 
 
-def _unresolved(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -> tuple[UnresolvedFinding, ...]:
-    attached = parsed.attached
-    if attached is None:
-        return ()
-    # The place is checked as for an instance.
-    placeholder = InstanceRef(instance_id=PLACEHOLDER_INSTANCE, field=attached.field)
-    template = _finding(parsed, instance=placeholder, envelope=envelope, rules=rules)
-    return (UnresolvedFinding(resource_type=attached.type, resource_id=attached.id, template=template),)
+def _unresolved(
+    parsed: ParsedFinding, *, otherwise: FindingWithoutInstance | None, envelope: Envelope, rules: IntakeRules
+) -> Iterator[UnresolvedFinding]:
+    for attached in parsed.attached:
+        # The place is checked as for an instance.
+        placeholder = InstanceRef(
+            PLACEHOLDER_INSTANCE, attached.field, attached.account, attached.region, vpc_id=attached.vpc_id
+        )
+        template = _finding(parsed, instance=placeholder, envelope=envelope, rules=rules)
+        yield UnresolvedFinding(
+            resource_type=attached.type, resource_id=attached.id, template=template, otherwise=otherwise
+        )
 
 
 def _finding(parsed: ParsedFinding, *, instance: InstanceRef, envelope: Envelope, rules: IntakeRules) -> Finding:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from forensics.intake.readers.confirm import confirm
+from forensics.intake.readers.validation import resolved
 from forensics.models.verification import Standing
 from tests.unit.intake.conftest import RECEIVED_AT
 from tests.unit.intake.readers.events import OTHER, only
@@ -64,3 +65,30 @@ def test_a_record_that_names_another_network_contradicts(event: Event, read: Cal
 def test_without_a_record_it_is_not_found(event: Event, read: Callable[..., Any]) -> None:
     answer = confirm(only(read(event("guardduty_ec2_c2"))), None, asked="GuardDuty", now=RECEIVED_AT)
     assert (answer.standing, answer.confirmed) == (Standing.NOT_FOUND, False)
+
+
+@pytest.mark.parametrize("name", ["guardduty_malware_ecs", "guardduty_eks_node"])
+def test_a_finding_whose_resource_led_to_the_instance_is_confirmed_by_the_same_resource(
+    event: Event, read: Callable[..., Any], name: str
+) -> None:
+    body = event(name)
+    (reference,) = read(body).unresolved
+    finding = resolved(reference, instance_id=OTHER)
+    assert finding.found_by == f"{reference.resource_type} {reference.resource_id}"
+    record = body["detail"]
+    assert confirm(finding, record, asked="GuardDuty", now=RECEIVED_AT).standing is Standing.CONFIRMED
+    archived = {**record, "service": {**record["service"], "archived": True}}
+    assert confirm(finding, archived, asked="GuardDuty", now=RECEIVED_AT).standing is Standing.CLOSED
+
+
+def test_a_record_about_another_resource_contradicts(event: Event, read: Callable[..., Any]) -> None:
+    body = event("guardduty_malware_ecs")
+    (reference,) = read(body).unresolved
+    finding = resolved(reference, instance_id=OTHER)
+    volumes = body["detail"]["resource"]["ebsVolumeDetails"]["scannedVolumeDetails"]
+    volumes[0]["volumeArn"] = volumes[0]["volumeArn"].replace("0123456789abcdef0", "0fedcba9876543210")
+    answer = confirm(finding, body["detail"], asked="GuardDuty", now=RECEIVED_AT)
+    assert (answer.standing, finding.found_by in answer.reason) == (Standing.CONTRADICTED, True)
+    body["detail"]["resource"] = {"resourceType": "ECSCluster"}
+    answer = confirm(finding, body["detail"], asked="GuardDuty", now=RECEIVED_AT)
+    assert answer.standing is Standing.CONTRADICTED

@@ -10,10 +10,10 @@ import pytest
 from forensics.intake.readers.envelope import Envelope
 from forensics.intake.readers.fields import QuarantineError
 from forensics.intake.readers.identifiers import InstanceRef
-from forensics.intake.readers.parsed_finding import AttachedResource, Binding, IntakeRules, ParsedFinding
+from forensics.intake.readers.parsed_finding import AttachedResource, Binding, IntakeRules, ParsedFinding, Subject
 from forensics.intake.readers.validation import PLACEHOLDER_INSTANCE, Validation, placed, resolved, validate
-from forensics.models.finding import CustomAction, FindingSource
-from forensics.models.intake import IntakeVerdict
+from forensics.models.finding import CustomAction, FindingSource, PostureFamily, Severity
+from forensics.models.intake import IntakeVerdict, SubjectKind
 from tests.unit.builders import ACCOUNT, INSTANCE, NOW, REGION, finding
 
 RULES = IntakeRules(received_at=NOW, own_account="222233334444", administrators=frozenset({"111122223333"}))
@@ -47,7 +47,12 @@ def test_a_finding_that_agrees_is_accepted() -> None:
     ("changes", "reason"),
     [
         ({"closed": "the finding is archived"}, "the finding is archived"),
-        ({"instances": ()}, "no EC2 instance among its resources"),
+        (
+            {"instances": (), "posture": PostureFamily.CONTROL},
+            "no EC2 instance among its resources; posture (controls): recorded, opens no case",
+        ),
+        ({"instances": (), "sample": True}, "sample finding; the setting accept_samples is off"),
+        ({"instances": (), "account": "222233334444"}, "no EC2 instance among its resources"),
         ({"sample": True}, "sample finding; the setting accept_samples is off"),
         ({"account": "222233334444", "account_binding": Binding.FREE}, "finding about the forensic account itself"),
     ],
@@ -104,7 +109,7 @@ VOLUME = AttachedResource(type="AWS::EC2::Volume", id="vol-0123456789abcdef0", f
 
 
 def test_an_attached_resource_is_left_to_the_resolver() -> None:
-    validation = check(instances=(), attached=VOLUME, title="not encrypted")
+    validation = check(instances=(), attached=(VOLUME,), title="not encrypted")
     (reference,) = validation.unresolved
     assert validation.verdict is IntakeVerdict.IGNORE
     assert (reference.account_id, reference.region, reference.resource_id) == (ACCOUNT, REGION, VOLUME.id)
@@ -114,8 +119,50 @@ def test_an_attached_resource_is_left_to_the_resolver() -> None:
     assert made.key == check().findings[0].key != reference.template.key
 
 
+def test_of_what_names_no_instance_people_can_be_told() -> None:
+    snapshot = Subject(SubjectKind.SNAPSHOT, "arn:aws:ec2:eu-central-1:333344445555:snapshot/snap-1")
+    validation = check(instances=(), subject=snapshot, severity=Severity.HIGH, title="malware")
+    (told,) = validation.without_instance
+    assert (validation.verdict, validation.unresolved) == (IntakeVerdict.IGNORE, ())
+    assert (told.kind, told.resource, told.severity, told.title) == (
+        *(snapshot.kind, snapshot.resource),
+        Severity.HIGH,
+        "malware",
+    )
+    assert (told.account_id, told.region, told.sent_by, told.severity_unread) == (ACCOUNT, REGION, None, False)
+    assert check(instances=()).without_instance[0].severity_unread
+
+
+def test_whom_nothing_confirms_is_named_with_the_account_that_sent_the_event() -> None:
+    (told,) = check({"account": "999988887777"}, instances=()).without_instance
+    assert told.sent_by == "999988887777"
+    (told,) = check({"account": "111122223333"}, instances=()).without_instance
+    assert told.sent_by is None, "an administrator sends its members' findings"
+
+
+def test_an_order_on_posture_without_an_instance_is_told() -> None:
+    order = check(instances=(), posture=PostureFamily.CONTROL, action=CustomAction.FULL)
+    assert order.without_instance[0].action is CustomAction.FULL
+
+
+def test_what_is_not_attached_in_the_end_has_its_answer_with_it() -> None:
+    (reference,) = check(instances=(), attached=(VOLUME,), severity=Severity.HIGH).unresolved
+    assert reference.otherwise is not None and reference.otherwise.severity is Severity.HIGH
+    (of_config,) = check(instances=(), attached=(VOLUME,), posture=PostureFamily.CONFIG).unresolved
+    assert of_config.otherwise is None
+
+
+def test_the_resources_arn_binds_its_place_and_its_vpc() -> None:
+    foreign = replace(VOLUME, account="999988887777", region=REGION)
+    with pytest.raises(QuarantineError, match="999988887777"):
+        check(instances=(), attached=(foreign,))
+    own = replace(VOLUME, account=ACCOUNT, region=REGION, vpc_id="vpc-0123456789abcdef0")
+    (reference,) = check({"account": "999988887777"}, instances=(), attached=(own,)).unresolved
+    assert reference.template.vpc_id == "vpc-0123456789abcdef0"
+
+
 def test_the_forensic_accounts_own_resources_are_not_looked_up() -> None:
-    validation = check(instances=(), attached=VOLUME, account="222233334444", account_binding=Binding.FREE)
+    validation = check(instances=(), attached=(VOLUME,), account="222233334444", account_binding=Binding.FREE)
     assert validation.unresolved == ()
 
 
