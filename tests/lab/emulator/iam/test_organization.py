@@ -76,7 +76,7 @@ def test_groups_of_a_case_are_changed_by_containment_and_release_only(
     found = decide(role, action, GROUP, **CASE)
     assert (found is not None) is denied
     if found:
-        assert found.by == "explicit deny by forensics-protect-evidence.QuarantineStays"
+        assert found.by == "explicit deny by forensics-containment-stays.QuarantineStays"
         assert words(found, "service control", action) == "with an explicit deny in a service control policy"
 
 
