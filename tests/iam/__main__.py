@@ -26,6 +26,7 @@ from lab.accounts import MEMBER_ACCOUNT, ROOT_SECRET, root_access_key
 from lab.emulator.iam.check import Place, check
 from lab.evidence.images import Images
 from tests.containment.world import World
+from tests.iam import recording
 from tests.iam.removal import Play, Say, first_needs
 from tests.iam.story import PIPELINE, Story
 from tests.integration.conftest import running_lab
@@ -64,12 +65,16 @@ def timed(began: float) -> Callable[[str], None]:
     return say
 
 
-def needs_of(cache: Path, say: Say, *, until: str) -> tuple[dict[str, list[Place]], list[str], list[str]]:
+def needs_of(
+    cache: Path, say: Say, *, until: str, record: bool = False
+) -> tuple[dict[str, list[Place]], list[str], list[str]]:
     """Play with every statement in place: who first needs which, what nothing needed, and what did not pass."""
     with played(cache, say) as play:
         policies = play.story.lab.control("iam")["policies"]
         play.through({}, policies, until=until)
         asked = [item for _, items in play.records for item in items]
+        if record:
+            say(f"{recording.write(asked)} questions of the member account's roles are in {recording.FILE.name}")
         report = check({"asked": asked, "policies": policies})
     return first_needs(play.records, policies), [*report.unused, *report.unused_actions], play.problems
 
@@ -94,10 +99,13 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, default=Path(".lab/cache"), help="where evidence images are kept")
     parser.add_argument("--once", action="store_true", help="play with every statement in place, and stop")
     parser.add_argument("--until", default="", help="the last step to play; what later steps need is then not judged")
+    parser.add_argument(
+        "--record", action="store_true", help="write what the service control policies are held against"
+    )
     given = parser.parse_args()
     say = timed(time.monotonic())
     say("first: every step with every statement in place")
-    needs, unused, problems = needs_of(given.cache, say, until=given.until)
+    needs, unused, problems = needs_of(given.cache, say, until=given.until, record=given.record)
     wrong = problems + ([] if given.until else unexplained(unused))
     say(f"{sum(map(len, needs.values()))} statements are needed, {len(unused)} statements and actions are not")
     for line in wrong:

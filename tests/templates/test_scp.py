@@ -17,7 +17,18 @@ from infra.deployment import templates
 from tests.templates.scp import MEMBER, denied, rendered
 
 CALLS = yaml.safe_load((templates.ROOT / "tests" / "templates" / "scp_calls.yaml").read_text("utf-8"))
+RECORDED = json.loads((templates.ROOT / "tests" / "templates" / "product_calls.json").read_text("utf-8"))
 POLICIES = rendered()
+EVERYTHING = [
+    "*",
+    "arn:aws:ec2:eu-central-1::snapshot/snap-0123456789abcdef0",
+    *(
+        f"arn:aws:ec2:eu-central-1:{MEMBER}:{kind}/x-0123456789abcdef0"
+        for kind in ("instance", "network-interface", "security-group", "volume", "elastic-ip")
+    ),
+    f"arn:aws:iam::{MEMBER}:role/web-server",
+    f"arn:aws:kms:eu-central-1:{MEMBER}:key/11111111-2222-3333-4444-555555555555",
+]
 LONGEST = {
     "RolePrefix": "f" * 30 + "-",
     "DeploymentRoleName": "d" * 63 + "*",
@@ -48,6 +59,36 @@ def test_a_hostile_call_is_denied_by_the_statement_that_is_meant(row: dict[str, 
 @pytest.mark.parametrize("row", CALLS["honest"], ids=name)
 def test_an_honest_call_is_not_denied(row: dict[str, Any]) -> None:
     assert said(row) == "", row["why"]
+
+
+@pytest.mark.parametrize("call", RECORDED, ids=lambda c: f"{c['role']}-{c['action']}")
+def test_what_the_product_asked_in_a_whole_story_is_not_denied(call: dict[str, Any]) -> None:
+    """Recorded by ``python -m tests.iam --once --record``: cases, containment, release, audit and upkeep on the lab."""
+    assert said({**call, "role": f"role/{call['role']}"}) == ""
+
+
+def test_the_recording_has_what_containment_and_release_change() -> None:
+    seen = {(call["role"], call["action"]) for call in RECORDED}
+    assert {
+        ("forensics-contain", "ec2:AuthorizeSecurityGroupEgress"),
+        ("forensics-contain", "ec2:DeleteSecurityGroup"),
+        ("forensics-contain", "ec2:ModifyNetworkInterfaceAttribute"),
+        ("forensics-release", "ec2:ReplaceIamInstanceProfileAssociation"),
+        ("forensics-acquire", "ec2:LockSnapshot"),
+        ("forensics-acquire", "ssm:SendCommand"),
+    } <= seen
+
+
+@pytest.mark.parametrize("role", ["triage", "acquire", "contain", "release"])
+def test_no_permission_of_a_role_is_denied_on_what_carries_every_tag(role: str) -> None:
+    """``infra/permissions.yaml``, each call on each kind of resource, tagged as evidence and as contained."""
+    listed = yaml.safe_load((templates.ROOT / "infra" / "permissions.yaml").read_text("utf-8"))[role]
+    tags = {f"aws:ResourceTag/forensics:{key}": "fc-20261124-0123456789" for key in ("case", "contained")}
+    context = {**tags, "aws:TagKeys": ["forensics:case"], "kms:ResourceAliases": ["alias/forensics-member"]}
+    for action in [*listed["calls"], *listed.get("implied", {})]:
+        for resource in EVERYTHING:
+            by = said({"role": f"role/forensics-{role}", "action": action, "resource": resource, "context": context})
+            assert by == "", f"{action} on {resource}"
 
 
 def test_every_statement_is_needed_by_a_hostile_call() -> None:
