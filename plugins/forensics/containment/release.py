@@ -129,13 +129,16 @@ class TargetRelease:
         *Eventual consistency*): approved calls that are still wanted are made again.
         """
         steps = self._perform(calls)
+        # what AWS did not show at the beginning is approved as well: the plan was made when it was visible
+        plan = self._recorder.get(case_keys.RELEASE_PLAN, ReleasePlan)
+        approved = {call.operation for call in (*calls, *(plan.calls if plan else ()))}
         for pause in (*SETTLE_PAUSES, None):
             seen = self.pending()
             left = differences(self._original, facts=seen.facts)
             if not left or pause is None or not all(step.done for step in steps):
                 break
             time.sleep(pause)
-            steps += self._perform([call for call in self.pending().calls if call in calls])
+            steps += self._perform([call for call in self.pending().calls if call.operation in approved])
         return steps, left
 
     def _read(self) -> InstanceFacts:

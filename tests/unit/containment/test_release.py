@@ -72,6 +72,21 @@ def test_a_release_planned_before_aws_shows_the_containment_waits_for_it(
     assert release_of(contained).carry_out(plan.calls, approval=approve(contained, plan)).outcome is Outcome.DONE
 
 
+def test_what_aws_hides_again_when_the_release_begins_is_released_all_the_same(
+    contained: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reads are not monotonic: the plan saw the deny policy, the first look of the release does not."""
+    plan = release_of(contained).plan(requester="alice")
+    policies = contained.account.target.role_policies
+    contained.account.change(role_policies=())
+    first = release_of(contained).pending().calls
+    assert "delete_role_policy" not in {call.operation for call in first}
+    contained.account.change(role_policies=policies)
+    result = release_of(contained).carry_out(first, approval=approve(contained, plan))
+    assert (result.outcome, result.differences) == (Outcome.DONE, ())
+    assert contained.account.target.role_policies == ()
+
+
 def test_what_somebody_has_undone_is_not_waited_for_without_end(
     contained: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
