@@ -211,7 +211,7 @@ class Visibility:
 
 
 def _from_outside(call: Any) -> bool:
-    return accounts.is_root(call.access_key) and not state.current().config.hidden_from_root
+    return accounts.from_outside(call.access_key)
 
 
 def _form(body: bytes) -> dict[str, str]:

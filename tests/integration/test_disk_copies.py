@@ -13,6 +13,7 @@ from forensics.disk import snapshot_copies
 from forensics.disk.copy_operators import CopySnapshotsOperator
 from forensics.disk.snapshot_operators import SnapshotVolumesOperator
 from forensics.models.custody import CustodyAction
+from forensics.models.disk import Route
 from forensics.models.evidence import Evidence, EvidenceKind, Outcome
 from forensics.settings import get_settings
 from lab.seed.accounts import Account
@@ -114,6 +115,23 @@ def test_a_copy_that_begins_before_its_share_has_spread_is_made_again_in_the_sam
     assert set(made.values()) == {"error", "completed"}, "the lab fails the first copy"
     locked = {s["SnapshotId"] for s in ec2.describe_locked_snapshots()["Snapshots"]}
     assert locked == {i for i, state in made.items() if state == "completed"}, "a failed copy does not stay locked"
+
+
+def test_a_copy_waits_until_its_grant_is_in_effect(lab: SmallLab) -> None:
+    """KMS developer guide, "Using a grant token": seconds, at times minutes. A copy that begins before ends in error."""
+    customer = new_key(lab, "member")
+    volume = add_volume(lab, "/dev/sdf", Encrypted=True, KmsKeyId=customer)
+    lab.control("config", {"kms_grant_seconds": 6.0, "share_spread_seconds": 0})
+    case_id = open_case(lab, "db-server")
+    triage(case_id)
+    perform(SnapshotVolumesOperator(task_id="snapshot_volumes"), case_id=case_id)
+    copy(case_id, try_number=1)
+    disk = disks(case_id)[volume]
+    assert (disk.outcome, disk.origin.route) == (Outcome.ACQUIRED, Route.GRANT), "not re-encrypted in its own account"
+    assert disk.origin.member_copy_id is None
+    marks = [{"Name": "tag:forensics:case", "Values": [case_id]}]
+    made = lab.client("ec2", "forensic").describe_snapshots(OwnerIds=["self"], Filters=marks)["Snapshots"]
+    assert {s["State"] for s in made} == {"completed"}
 
 
 def test_a_failed_copy_that_cannot_be_made_again_is_not_called_acquired(

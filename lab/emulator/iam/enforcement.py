@@ -17,6 +17,7 @@ from lab.emulator.iam import keys, organization, s3
 from lab.emulator.iam.policy import Context, Decision, Request, decide
 from lab.emulator.iam.sessions import ORGANIZATION, Session
 from lab.emulator.network.routes import region_of
+from lab.emulator.patches.spreading import policies_in_effect
 
 KEPT = 200_000
 # A service role of AWS's own making carries these; for policies, calls to the lab count as TLS.
@@ -44,13 +45,14 @@ class Asked:
         }  # fmt: skip
 
 
-def policies_of(role_arn: str) -> dict[str, Mapping[str, Any]] | None:
-    """The role's inline policies by name, as IAM holds them now; None when there is no such role."""
+def policies_of(role_arn: str, *, in_effect: bool = False) -> dict[str, Mapping[str, Any]] | None:
+    """The role's inline policies by name, as IAM holds them or as AWS acts by them now; None when there is no such role."""
     backend = iam_backends[role_arn.split(":")[4]]["aws"]
     role = next((r for r in backend.roles.values() if r.arn == role_arn), None)
     if role is None:
         return None
-    return {name: json.loads(text) if isinstance(text, str) else text for name, text in role.policies.items()}
+    held = policies_in_effect(role) if in_effect else role.policies
+    return {name: json.loads(text) if isinstance(text, str) else text for name, text in held.items()}
 
 
 def policies() -> dict[str, dict[str, Any]]:
@@ -84,11 +86,14 @@ def evaluate(session: Session, request: Request) -> tuple[Decision, str]:
     above = organization.decision(session.account, session.role_arn, full)
     if above is not None:
         return above, "service control"
-    decision = decide(policies_of(session.role_arn) or {}, full)
-    if not decision.allowed:
+    decision = decide(policies_of(session.role_arn, in_effect=True) or {}, full)
+    granted = not decision.by.startswith("explicit deny") and keys.granted(full, session.role_arn)
+    if not decision.allowed and not granted:
         return decision, "identity-based"
     if session.policy is not None and not (own := decide({"session policy": session.policy}, full)).allowed:
         return own, "session"
+    if granted:
+        return Decision(True, "grant of the key"), "grant"
     resource = _resource_policy(session, full)
     return (decision, "identity-based") if resource is None or resource.allowed else (resource, "resource-based")
 

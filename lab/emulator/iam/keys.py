@@ -11,6 +11,7 @@ from moto.sqs.models import sqs_backends
 
 from lab.emulator.iam.policy import Request
 from lab.emulator.iam.sessions import ORGANIZATION
+from lab.emulator.patches.spreading import grants_in_effect
 
 
 def request(action: str, key: str, *, via: str, grant: bool = False) -> Request:
@@ -41,6 +42,17 @@ def policy_of(arn: str) -> str | None:
         return None
     key = kms_backends[account][region].keys.get(resource.removeprefix("key/"))
     return None if key is None else str(key.policy)
+
+
+def granted(request: Request, role_arn: str) -> bool:
+    """Whether a grant that is in effect lets the role do this with a key (KMS developer guide, *Grants in AWS KMS*)."""
+    if not request.action.startswith("kms:") or ":key/" not in request.resource:
+        return False
+    _, _, _, region, account, resource = request.resource.split(":", 5)
+    key = kms_backends[account][region].keys.get(resource.removeprefix("key/"))
+    operation = request.action.removeprefix("kms:")
+    grants = grants_in_effect(key) if key is not None else []
+    return any(g.grantee_principal == role_arn and operation in g.operations for g in grants)
 
 
 def key_of(name: str | None, account: str, region: str) -> Any | None:

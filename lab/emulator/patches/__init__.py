@@ -32,6 +32,7 @@ PATCHES = (
     "sns",
     "kms",
     "kms_use",
+    "kms_grants",
     "s3_owner",
     "s3",
     "s3_multipart",

@@ -12,6 +12,7 @@ import moto.iam.models
 from moto.iam.models import iam_backends
 
 from lab.accounts import FORENSIC_ACCOUNT, ROOT_SECRET
+from lab.emulator.patches import state
 from lab.emulator.patches.patching import PatchError, replace
 
 _ROOT_KEY = re.compile(r"AKIA(\d{12})ROOT")
@@ -29,6 +30,11 @@ def account_of(access_key: str) -> str:
 def is_root(access_key: str) -> bool:
     """Whether this is a root key: of the lab's seed, or of a test that looks from outside."""
     return bool(_ROOT_KEY.fullmatch(access_key))
+
+
+def from_outside(access_key: str) -> bool:
+    """Whether a call is the lab's own hand, for which everything has existed for long (``lab/emulator/visibility.py``)."""
+    return is_root(access_key) and not state.current().config.hidden_from_root
 
 
 def find_key(access_key: str) -> tuple[str, Any] | None:

@@ -126,7 +126,7 @@ def _run(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
             _launches[key] = (reservation.id, digest)
         for instance in reservation.instances:
             instance.disable_api_termination = bool(self._get_param("DisableApiTermination", False))
-            by_root = accounts.is_root(self.get_access_key()) and not state.current().config.hidden_from_root
+            by_root = accounts.from_outside(self.get_access_key())
             if by_root:  # the lab's own instances have been running for long
                 instance.launch_time = utcnow() - timedelta(days=30)
             _register_forensic(instance, account=self.current_account, region=self.region, fresh=not by_root)

@@ -18,6 +18,7 @@ from moto.kms.models import kms_backends
 from lab.emulator import images
 from lab.emulator.patches import state
 from lab.emulator.patches.patching import add, replace
+from lab.emulator.patches.spreading import grants_in_effect
 
 PAGE_LIMITS = (5, 1000)
 
@@ -249,7 +250,7 @@ def key_problem(source: Any, *, account: str) -> str | None:
     key = _key(source.kms_key_id)
     if key is None or key.key_state != "Enabled":
         return NO_KEY
-    granted = any(f":{account}:" in grant.grantee_principal for grant in list(key.grants.values()))
+    granted = any(f":{account}:" in grant.grantee_principal for grant in grants_in_effect(key))
     return None if key.account_id == account or granted or account in str(key.policy) else NO_KEY
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.iam.exceptions import NoSuchEntity
+from moto.iam.models import iam_backends
 from moto.iam.responses import IamResponse
 
 from lab.emulator.iam.enforcement import policies_of
 from lab.emulator.iam.policy import Request, about, decide, listed
-from lab.emulator.patches.patching import add
+from lab.emulator.patches import state
+from lab.emulator.patches.patching import add, replace
+from lab.emulator.patches.spreading import in_effect_at, policy_changed
 
 
 def _missing(policies: Mapping[str, Mapping[str, Any]], request: Request) -> list[str]:
@@ -57,6 +60,25 @@ def simulate_principal_policy(self: Any) -> ActionResult:
     return ActionResult({"EvaluationResults": results, "IsTruncated": False})
 
 
+def _spreading(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A policy that is put or deleted is in effect after a moment (``spreading.py``)."""
+
+    def call(self: Any) -> Any:
+        role_name, name = self._get_param("RoleName"), self._get_param("PolicyName")
+        roles = list(iam_backends[self.current_account]["aws"].roles.values())
+        role = next((r for r in roles if r.name == role_name), None)
+        before = role.policies.get(name) if role is not None else None
+        answer = original(self)
+        until = in_effect_at("policy", state.current().config.iam_policy_seconds, access_key=self.get_access_key())
+        if role is not None and until:
+            policy_changed(role, name, before=before, until=until)
+        return answer
+
+    return call
+
+
 def apply() -> None:
     """Install the patch."""
+    replace(IamResponse, "put_role_policy", _spreading)
+    replace(IamResponse, "delete_role_policy", _spreading)
     add(IamResponse, "simulate_principal_policy", simulate_principal_policy)

@@ -306,17 +306,17 @@ def _make_command(response: Any, *, document: ResolvedDocument, values: dict[str
                 document_version=document.version,
             )
         )
-        _mishap(command.invocations[-1], by_root=accounts.is_root(response.get_access_key()))
+        _mishap(command.invocations[-1], from_outside=accounts.from_outside(response.get_access_key()))
     return command
 
 
-def _mishap(invocation: Invocation, *, by_root: bool) -> None:
+def _mishap(invocation: Invocation, *, from_outside: bool) -> None:
     """What may befall a command, drawn from the lab's seed: a fresh instance loses its first one, an answer is lost."""
     config = state.current().config
     if ssm_fleet.is_first(invocation.instance_id) and _drawn("first lost", config.ssm_first_lost_share):
         invocation.lost = True
         invocation.timeout_seconds = min(invocation.timeout_seconds, config.ssm_lost_seconds)
-    elif (not by_root or config.hidden_from_root) and _drawn("answer", config.ssm_late_answer_share):
+    elif not from_outside and _drawn("answer", config.ssm_late_answer_share):
         invocation.answer_lost = True
 
 

@@ -167,7 +167,7 @@ _FILTER_FIELDS = {
 
 def _describe(self: Any) -> ActionResult:
     # root keys are tests that look from outside: they see what is true
-    sees_all = accounts.is_root(self.get_access_key()) and not state.current().config.hidden_from_root
+    sees_all = accounts.from_outside(self.get_access_key())
     status_of = ping_status if sees_all else shown_status
     matches = managed_instances(self.current_account, self.region, status_of=status_of)
     old_style = self._get_param("InstanceInformationFilterList") or []

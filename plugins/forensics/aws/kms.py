@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
+from forensics.aws.visibility import until
 from forensics.errors import AccessDeniedError, ResourceGoneError
 from forensics.models.disk import KeyFacts
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_kms.literals import GrantOperationType
 
+# KMS developer guide, "Using a grant token": less than a few seconds typically, minutes at times.
+GRANTED_WITHIN = 60.0
 # What CopySnapshot needs of the source's key (EBS User Guide, "Share a KMS key").
 OPERATIONS: tuple[GrantOperationType, ...] = ("DescribeKey", "Decrypt", "CreateGrant", "ReEncryptFrom")
 
@@ -50,6 +53,17 @@ class KeyGateway:
                 KeyId=arn, GranteePrincipal=principal, Operations=list(OPERATIONS), Name=name
             )
         return str(answer["GrantId"])
+
+    def wait_until_granted(self, arn: str, *, seconds: float | None = None) -> bool:
+        """Whether this principal can use a key that was granted to it, asked again while KMS refuses it.
+
+        A copy that begins before a new grant is in effect ends in error, and CopySnapshot takes no grant token. DescribeKey is
+        one of the operations that are granted, and costs nothing.
+
+        :param seconds: for how long; :data:`GRANTED_WITHIN` by default
+        """
+        limit = GRANTED_WITHIN if seconds is None else seconds
+        return not until(lambda: self.describe(arn), lambda found: not found.problem, seconds=limit).problem
 
     def resolve(self, alias: str) -> str:
         """The ARN of the key behind an alias."""

@@ -62,6 +62,7 @@ class CopyAccounts:
     forensic: EbsGateway
     forensic_keys: KeyGateway
     grantee: str  # ARN of the forensic account's role that copies
+    granted_keys: KeyGateway  # that role, where the source's keys are
 
     @classmethod
     def of(cls, sessions: CaseSessions, region: str) -> Self:
@@ -73,6 +74,7 @@ class CopyAccounts:
             forensic=EbsGateway.of(forensic),
             forensic_keys=KeyGateway.of(forensic),
             grantee=sessions.role_arn(sessions.forensic_scope()),
+            granted_keys=KeyGateway.of(sessions.forensic(region=sessions.case.region)),
         )
 
 
@@ -84,6 +86,7 @@ class SnapshotCopies:
         self._accounts = accounts
         self._settings = settings
         self._paused = False
+        self._waited: set[str] = set()
 
     @classmethod
     def of(cls, recorder: CaseRecorder, sessions: CaseSessions) -> Self:
@@ -202,6 +205,7 @@ class SnapshotCopies:
         if route.route is Route.GRANT and key:
             try:
                 keys.grant(key.arn, principal=self._accounts.grantee, name=self._recorder.case_id)
+                self._wait_for_grant(key.arn)
             except AccessDeniedError as error:
                 log.warning("%s", error)
                 route = self._route(original, key, failed_before=True)
@@ -210,6 +214,16 @@ class SnapshotCopies:
         line = "; ".join([f"{original.id} → {route.route.value}: {route.reason}", *messages])
         self._recorder.note(line[:900], kind=TimelineKind.EVIDENCE, evidence_id=evidence.evidence_id)
         return route
+
+    def _wait_for_grant(self, arn: str) -> None:
+        """Wait, once for each key, until the grant is in effect; where that cannot be seen the copy is tried all the same."""
+        if arn in self._waited:
+            return
+        self._waited.add(arn)
+        if not self._accounts.granted_keys.wait_until_granted(arn):
+            log.warning(
+                "the grant of %s to %s is not seen to be in effect; copying all the same", arn, self._accounts.grantee
+            )
 
     def _route(self, original: Snapshot, key: KeyFacts | None, *, failed_before: bool) -> CopyRoute:
         return route_for(

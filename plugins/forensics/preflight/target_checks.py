@@ -206,6 +206,7 @@ class DiskCheck(Check):
         if route.route is Route.GRANT and key:
             scope = self._scope.hook.forensic_scope(PREFLIGHT)
             keys.grant(key.arn, principal=self._scope.hook.role_arn(scope), name=PREFLIGHT)
+            KeyGateway.of(self._scope.phase("analyse", region=self._target.region)).wait_until_granted(key.arn)
 
     def _copy(self, shared: Snapshot, watch: Stopwatch) -> None:
         s, region = self._scope.settings, self._target.region

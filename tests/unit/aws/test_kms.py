@@ -70,3 +70,16 @@ def test_an_alias_is_resolved_or_the_refusal_names_it(stub: Stubber, keys: KeyGa
     stub.add_client_error("describe_key", "AccessDeniedException")
     with pytest.raises(AccessDeniedError, match="look up key alias/forensics-member"):
         keys.resolve("alias/forensics-member")
+
+
+# ---------------------------------------------------------------------- a grant that is not in effect yet
+def test_a_grant_is_waited_for_until_the_key_can_be_described(stub: Stubber, keys: KeyGateway) -> None:
+    """KMS developer guide, "Using a grant token": until then AccessDeniedException."""
+    stub.add_client_error("describe_key", "AccessDeniedException", "no resource-based policy allows it")
+    stub.add_response("describe_key", {"KeyMetadata": {"KeyId": "k", "Arn": KEY}}, {"KeyId": KEY})
+    assert keys.wait_until_granted(KEY) is True
+
+
+def test_the_wait_for_a_grant_has_an_end(stub: Stubber, keys: KeyGateway) -> None:
+    stub.add_client_error("describe_key", "AccessDeniedException", "no resource-based policy allows it")
+    assert keys.wait_until_granted(KEY, seconds=0) is False

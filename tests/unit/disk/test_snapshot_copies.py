@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from forensics.aws import kms
 from forensics.aws.ebs import Snapshot
 from forensics.disk import snapshot_copies
 from forensics.disk.snapshot_copies import CopyAccounts, SnapshotCopies, copy_region
@@ -24,13 +25,26 @@ NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 GRANTEE = f"arn:aws:iam::{FORENSIC}:role/forensics-analyse"
 
 
+class GrantedKeys(KeysInMemory):
+    """The member's keys as the role sees them to which they are granted: after some looks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = 0
+        self.looks: list[str] = []
+
+    def describe(self, arn: str) -> KeyFacts:
+        self.looks.append(arn)
+        return KeyFacts(arn=arn, problem="not authorized") if len(self.looks) <= self.hidden else super().describe(arn)
+
+
 class World:
     """A case with one disk, and both accounts."""
 
     def __init__(self, *, region: str = REGION, **changes: object) -> None:
         self.recorder = FakeRecorder()
         self.member, self.forensic = EbsInMemory(account_id=ACCOUNT), EbsInMemory(region=region)
-        self.keys, self.forensic_keys = KeysInMemory(), KeysInMemory(FORENSIC)
+        self.keys, self.forensic_keys, self.granted_keys = KeysInMemory(), KeysInMemory(FORENSIC), GrantedKeys()
         self.settings = settings(**changes)
         self.add_disk("vol-1", "snap-1")
 
@@ -42,7 +56,7 @@ class World:
 
     @property
     def copies(self) -> SnapshotCopies:
-        accounts = CopyAccounts(self.member, self.keys, self.forensic, self.forensic_keys, GRANTEE)
+        accounts = CopyAccounts(self.member, self.keys, self.forensic, self.forensic_keys, GRANTEE, self.granted_keys)
         return SnapshotCopies(self.recorder, accounts, self.settings)
 
     def disk(self, volume: str = "vol-1") -> DiskEvidence:
@@ -105,6 +119,25 @@ def test_a_customer_key_is_granted_to_the_role_that_copies() -> None:
     world.copies.advance()
     assert world.keys.grants == [(CUSTOMER_KEY, GRANTEE, CASE_ID)]
     assert (world.disk().origin.key_case, world.disk().origin.route) == (KeyCase.CUSTOMER, Route.GRANT)
+
+
+def test_a_copy_waits_for_its_grant_once_for_each_key() -> None:
+    world = World()
+    encrypted(world)
+    world.add_disk("vol-2", "snap-2", encrypted=True, kms_key_id=CUSTOMER_KEY)
+    world.granted_keys.hidden = 2
+    world.copies.advance()
+    assert world.granted_keys.looks == [CUSTOMER_KEY] * 3
+    assert len(world.forensic.copied) == 2
+
+
+def test_a_grant_that_is_never_seen_does_not_keep_the_copy_from_being_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kms, "GRANTED_WITHIN", 0.0)
+    world = World()
+    encrypted(world)
+    world.granted_keys.hidden = 99
+    world.copies.advance()
+    assert len(world.forensic.copied) == 1 and world.disk().origin.route == Route.GRANT
 
 
 def test_a_key_that_cannot_be_granted_is_replaced_in_its_own_account() -> None:
