@@ -100,6 +100,23 @@ def test_a_nodes_credentials_open_a_case_of_the_node(lab: SmallLab, monkeypatch:
 
 
 @pytest.mark.usefixtures("mail")
+def test_the_message_about_a_snapshot_names_the_instance_that_it_comes_from(
+    lab: SmallLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web, ec2 = lab.facts["instances"]["web-server"], lab.client("ec2", "member")
+    snapshot = ec2.create_snapshot(VolumeId=f"vol-{volume_of(lab, 'web-server')}")["SnapshotId"]
+    body = json.dumps(event(lab, "guardduty_malware_snapshot")).replace("snap-0123456789abcdef0", snapshot)
+    counts, (message,) = arrive(lab, monkeypatch, json.loads(body))
+    assert counts == {"announced": 1}
+    assert f"which is attached now; instances to look at: {web['instance_id']}" in message["Message"]
+    (described,) = ec2.describe_instances(InstanceIds=[web["instance_id"]])["Reservations"]
+    image = described["Instances"][0]["ImageId"]
+    body = json.dumps(event(lab, "guardduty_malware_ami")).replace("ami-0123456789abcdef0", image)
+    _, (message,) = arrive(lab, monkeypatch, json.loads(body))
+    assert web["instance_id"] in message["Message"] and "were launched from it" in message["Message"]
+
+
+@pytest.mark.usefixtures("mail")
 def test_what_has_no_instance_is_told_once_and_is_on_the_page(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["guardduty_malware_snapshot", "guardduty_malware_ami", "guardduty_malware_recovery_point",
              "guardduty_runtime_fargate", "guardduty_sequence_eks", "guardduty_sequence_ecs"]  # fmt: skip

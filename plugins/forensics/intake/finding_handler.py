@@ -70,7 +70,7 @@ class IntakeGateways:
             admission=CaseAdmission.of(own, settings),
             resolver=InstanceResolver.of(session, home=settings.region),
             log=IntakeLog.of(own, settings),
-            announcer=WithoutInstanceAnnouncer.of(own, settings),
+            announcer=WithoutInstanceAnnouncer.of(own, settings, session=session),
             write_back=lambda case: FindingWriteBack.of(for_case(case)),
         )
 

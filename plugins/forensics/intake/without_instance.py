@@ -11,6 +11,7 @@ from forensics.models.intake import FindingWithoutInstance, SubjectKind
 
 # From here on people are told; below, the Intake page lists it.
 TOLD_FROM = Severity.HIGH
+_ARTIFACTS = frozenset({SubjectKind.SNAPSHOT, SubjectKind.IMAGE, SubjectKind.RECOVERY_POINT})
 _START = "start the DAG forensic_case for it"
 _DO: Mapping[SubjectKind, str] = {
     SubjectKind.SNAPSHOT: "Keep it (EC2 LockSnapshot) and restore nothing from it. DescribeSnapshots names its volume, DescribeVolumes the instance "
@@ -65,8 +66,9 @@ def reason(item: FindingWithoutInstance) -> str:
     """Why there is no case."""
     order = f"{item.action.value} cannot be carried out: " if item.action else ""
     about = f"{order}it names no EC2 instance: it is about {item.kind.phrase} {item.resource}".rstrip()
-    nodes = f"; nodes of the cluster, all of them: {', '.join(item.nodes)}" if item.nodes else ""
-    return f"{about}{nodes}" + (f"; {item.why}" if item.why else "")
+    named = "instances to look at" if item.kind in _ARTIFACTS else "nodes of the cluster, all of them"
+    nodes = f"; {named}: {', '.join(item.nodes)}" if item.nodes else ""
+    return about + (f"; {item.why}" if item.why else "") + nodes
 
 
 def next_action(item: FindingWithoutInstance) -> str:
@@ -109,6 +111,7 @@ def facts(item: FindingWithoutInstance) -> dict[str, object]:
         "kind": item.kind.value,
         "resource": item.resource,
         "finding": item.finding_id,
+        "instances": list(item.nodes),
     }
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Self
 
-from forensics.aws.session import AwsSession
+from forensics.aws.session import AwsSession, Scope
 from forensics.aws.sns import Notifier
 from forensics.errors import ForensicsError
 from forensics.intake import without_instance as words
+from forensics.intake.artifact_origins import ArtifactOrigins
 from forensics.intake.intake_log import IntakeLog
 from forensics.intake.messages import Answer
 from forensics.models.intake import FindingWithoutInstance, MessageOutcome
@@ -21,15 +23,21 @@ MOST_IN_AN_HOUR = 10
 class WithoutInstanceAnnouncer:
     """Answers findings without an instance; safe to use from several threads and to repeat."""
 
-    def __init__(self, notifier: Notifier, log: IntakeLog, *, quiet_days: int) -> None:
+    def __init__(self, notifier: Notifier, log: IntakeLog, origins: ArtifactOrigins, *, quiet_days: int) -> None:
         self._notifier = notifier
         self._log = log
+        self._origins = origins
         self._quiet = timedelta(days=quiet_days)
 
     @classmethod
-    def of(cls, own: AwsSession, settings: Settings) -> Self:
-        """The deployment's topic and table."""
-        return cls(Notifier.of(own, settings), IntakeLog.of(own, settings), quiet_days=settings.recurrence_quiet_days)
+    def of(cls, own: AwsSession, settings: Settings, *, session: Callable[[Scope], AwsSession]) -> Self:
+        """The deployment's topic and table; look-ups in the findings' accounts."""
+        return cls(
+            Notifier.of(own, settings),
+            IntakeLog.of(own, settings),
+            ArtifactOrigins.of(session),
+            quiet_days=settings.recurrence_quiet_days,
+        )
 
     def answer(self, item: FindingWithoutInstance, *, at: datetime) -> Answer:
         """Tell people when they must know; returns what the Intake page shows.
@@ -49,21 +57,22 @@ class WithoutInstanceAnnouncer:
                 MessageOutcome.ANNOUNCED, f"{reason}; people are told by another message of the same wave", action
             )
         try:
-            note = self._tell(item, key, at=at)
+            return Answer(MessageOutcome.ANNOUNCED, self._tell(item, key, at=at), action)
         except ForensicsError:
             self._log.not_told(key)
             raise
-        return Answer(MessageOutcome.ANNOUNCED, f"{reason}{note}", action)
 
     def _tell(self, item: FindingWithoutInstance, key: str, *, at: datetime) -> str:
-        """Send the message, unless there were too many in the hour; returns what is to be added to the record."""
+        """Send the message, unless there were too many in the hour; returns the record's reason."""
         number = 0 if item.action else self._log.tally(f"{item.account_id}#{item.kind.name}", at=at)
         if number > MOST_IN_AN_HOUR:
             self._log.not_told(key)
-            return f"; no message of its own: more than {MOST_IN_AN_HOUR} of this kind in the account within the hour"
-        self._publish(item, last=number == MOST_IN_AN_HOUR)
+            note = f"no message of its own: more than {MOST_IN_AN_HOUR} of this kind in the account within the hour"
+            return f"{words.reason(item)}; {note}"
+        found = self._origins.related(item)
+        self._publish(found, last=number == MOST_IN_AN_HOUR)
         self._log.told(key, at=at, quiet=self._quiet)
-        return ""
+        return words.reason(found)
 
     def _publish(self, item: FindingWithoutInstance, *, last: bool) -> None:
         more = (

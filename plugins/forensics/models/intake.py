@@ -73,7 +73,8 @@ class SubjectKind(StrEnum):
 class FindingWithoutInstance(Model):
     """An intrusion that names no EC2 instance: no case can be opened, so that people are told what they can do.
 
-    ``resource``: ARN or name of what it is about. ``nodes``: instances of its cluster, of which none is known to be the one.
+    ``resource``: ARN or name of what it is about. ``nodes``: instances of its cluster, of which none is known to be the one, or
+    instances that a snapshot or an image was made of or that were launched from it.
     ``sent_by``: the account that the event came from, when nothing confirms the finding's account.
     """
 

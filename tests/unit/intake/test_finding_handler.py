@@ -22,6 +22,7 @@ from forensics.models.intake import AdmissionOutcome, IntakeRecord, IntakeResult
 from forensics.settings import get_settings
 from tests.unit.builders import CASE_ID, INSTANCE, NOW, case, finding
 from tests.unit.intake.test_without_instance import item
+from tests.unit.intake.test_without_instance_announcer import Origins
 from tests.unit.recorders import Mailbox, StoreInMemory
 
 pytestmark = pytest.mark.usefixtures("settings_environment")
@@ -94,7 +95,7 @@ class World:
             admission=Admitting(outcome),
             resolver=Resolver(resolver_error),
             log=self.log,
-            announcer=WithoutInstanceAnnouncer(self.notifier, self.log, quiet_days=7),
+            announcer=WithoutInstanceAnnouncer(self.notifier, self.log, Origins(), quiet_days=7),
             write_back=lambda _: self.write_back,
         )
         dags = TriggeredDags(extension="forensic_extension", release="forensic_release")

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from forensics.errors import AwsError
+from forensics.intake.artifact_origins import ArtifactOrigins
 from forensics.intake.intake_log import IntakeLog
 from forensics.intake.without_instance_announcer import MOST_IN_AN_HOUR, WithoutInstanceAnnouncer
 from forensics.models.finding import CustomAction, Severity
-from forensics.models.intake import MessageOutcome
-from tests.unit.builders import NOW
+from forensics.models.intake import FindingWithoutInstance, MessageOutcome
+from tests.unit.builders import INSTANCE, NOW
 from tests.unit.intake.test_without_instance import item
 from tests.unit.moto_store import TABLE
 from tests.unit.recorders import Mailbox
@@ -20,12 +21,24 @@ from tests.unit.recorders import Mailbox
 ANNOUNCED, IGNORED = MessageOutcome.ANNOUNCED, MessageOutcome.IGNORED
 
 
+class Origins(ArtifactOrigins):
+    """Every artifact comes from one instance."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def related(self, item: FindingWithoutInstance) -> FindingWithoutInstance:
+        """Name it."""
+        self.asked += 1
+        return item.model_copy(update={"nodes": (INSTANCE,), "why": "it was made of vol-1, which is attached now"})
+
+
 class World:
     """An announcer on a real table's emulator, and the mail that it sends."""
 
     def __init__(self, dynamodb: Any) -> None:
         self.box = Mailbox()
-        self.announcer = WithoutInstanceAnnouncer(self.box, IntakeLog(dynamodb, table=TABLE), quiet_days=7)
+        self.announcer = WithoutInstanceAnnouncer(self.box, IntakeLog(dynamodb, table=TABLE), Origins(), quiet_days=7)
 
     def outcome(self, *, at: datetime = NOW, **changes: Any) -> MessageOutcome:
         return self.announcer.answer(item(**changes), at=at).outcome
@@ -61,6 +74,13 @@ def test_a_hundred_snapshots_are_not_a_hundred_messages(world: World) -> None:
     world.outcome(account_id="444455556666")
     world.outcome(resource="snap-100", at=NOW + timedelta(hours=1))
     assert len(world.box.mail) == MOST_IN_AN_HOUR + 2
+
+
+def test_the_message_and_the_page_name_the_instances_to_look_at(world: World) -> None:
+    answer = world.announcer.answer(item(), at=NOW)
+    told = f"it was made of vol-1, which is attached now; instances to look at: {INSTANCE}"
+    assert told in answer.reason and told in "\n".join(world.box.mail[0].lines)
+    assert world.box.mail[0].facts["instances"] == [INSTANCE]
 
 
 def test_a_persons_order_is_always_answered(world: World) -> None:
