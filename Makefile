@@ -96,7 +96,7 @@ bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.scenarios.bench_intake
 
 ##@ Long proofs
-.PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check contract-check preflight-check aws-check
+.PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check contract-check preflight-check aws-check authority-check
 EXECUTOR ?= local
 storm: .ready $(if $(filter celery,$(EXECUTOR)),package) ## Load test: 300 findings while processes are killed (EXECUTOR=celery: workers and disks too)
 	@$(if $(filter celery,$(EXECUTOR)),export LAB_AIRFLOW_PYTHON; LAB_AIRFLOW_PYTHON=$$($(PYTHON_BIN) -m infra.deployment.mwaa_check --python);) \
@@ -142,6 +142,11 @@ aws-check: .ready ## Lab against AWS's models and other emulators, product and t
 		tests/containment tests/integration tests/templates tests/unit/aws tests/unit/disk tests/unit/memory
 	@echo "[aws-check] 3 of 3: the preflight"
 	@$(MAKE) preflight-check
+
+# Who may speak, who may approve, what happens after the first case. AUTHORITY_SEED and AUTHORITY_COUNT vary the hostile events.
+authority-check: .ready ## Hostile and honest events, orders, approvals, policies of the organization, event against ASFF (AUTHORITY_COUNT=50 events a kind)
+	@AUTHORITY_COUNT=$(or $(AUTHORITY_COUNT),50) $(PYTHON_BIN) -m pytest -q -rs -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS) \
+		tests/authority tests/templates/test_scp.py tests/unit/triage tests/unit/containment tests/unit/intake tests/containment/test_operators.py
 
 ##@ Deployment
 .PHONY: lint-templates package mwaa-check deploy-plan
