@@ -6,12 +6,14 @@ Exit status 0 only when the run succeeded, every step of the case left its recor
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from forensics.custody.chain import verify_chain
 from forensics.models.base import format_utc
@@ -46,6 +48,12 @@ EXPECTED_MAIL = (
     "report",
     "case_closed",
 )
+
+
+def told(mail: dict[str, Any]) -> set[str]:
+    """The events that a message tells of: its own, and those of the digest in it (its last line is JSON for programs)."""
+    facts = json.loads(mail["message"].rpartition("\n")[2])
+    return {str(mail["attributes"].get("event")), *facts.get("digest", [])}
 
 
 def say(text: str = "") -> None:
@@ -123,7 +131,7 @@ def check(lab: Lab, case_id: str) -> list[str]:
         "the target is not isolated",
     )
     need({"memory", "disk"} <= {r.tool for r in view.results}, "results of memory and disk tools")
-    sent = {m["attributes"].get("event") for m in lab.mail()}
+    sent = {event for m in lab.mail() for event in told(m)}
     need(set(EXPECTED_MAIL) <= sent, f"SNS messages missing: {', '.join(sorted(set(EXPECTED_MAIL) - sent))}")
     need(verify_chain(view.custody) == view.custody_head, "the custody chain does not end at its head")
     need(any(uri.endswith("report.html") for uri in view.objects), "the report")

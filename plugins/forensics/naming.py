@@ -18,6 +18,8 @@ TAG_EVIDENCE = "forensics:evidence"
 SYMBOL_LIBRARY = "fc-symbols"
 # Identity, tag and prefix of what a preflight makes and removes: it is no case either.
 PREFLIGHT = "fc-preflight"
+# The same for what waits for a digest or for a person, of all cases.
+NOTICES = "fc-notices"
 # Partition of what the watchdog keeps about all cases.
 WATCHDOG = "fc-watchdog"
 

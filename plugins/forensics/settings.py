@@ -243,6 +243,24 @@ class Settings(BaseModel):
     routine_runs: int = Field(
         default=30, ge=1, le=1000, description="active cases up to which findings below HIGH are started"
     )
+    digest_minutes: int = Field(
+        default=60,
+        ge=0,
+        le=1440,
+        description="how long findings that join a case and steps that end well wait for others, to be one message; 0: each is one",
+    )
+    reminder_minutes: int = Field(
+        default=20,
+        ge=5,
+        le=1440,
+        description="a question that waits for an answer is brought back to mind so often, until it is answered or its time is over",
+    )
+    reminder_hours: int = Field(
+        default=24,
+        ge=1,
+        le=720,
+        description="the same for quarantined messages and cases without their seal",
+    )
     ui_url: str = Field(
         default="",
         pattern=r"^(https?://[^\s/]+(/\S*)?)?$",

@@ -234,6 +234,11 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, waits do not come back: no step that waits for AWS continues until the triggerer works again. "
         "Clearing is safe: it waits once more."
     ),
+    "send_notices": (
+        "Sends the digests that are due and the reminders of what waits for a person. "
+        "When it fails, the log names what could not be sent; the rest was, and what is due is tried again in five minutes. "
+        "Clearing is safe: what was sent is not sent again."
+    ),
     # ------------------------------------------------------------------ case_watchdog
     "resume_cases": (
         "Finds open cases whose run has ended, was deleted or never started, tells people, and starts each again a few times. "

@@ -75,9 +75,9 @@ class StoreInMemory(CaseStore):
         self.locks.discard(case_id)
         return self.update_case(case_id, status=status, **changes)
 
-    def lease(self, case_id: str, name: str, *, holder: str, seconds: int) -> bool:
+    def lease(self, case_id: str, name: str, *, holder: str, seconds: int, now: datetime | None = None) -> bool:
         """Take or renew a lease."""
-        now, known = datetime.now(UTC), self.leases.get((case_id, name))
+        now, known = now or datetime.now(UTC), self.leases.get((case_id, name))
         if known and known[0] != holder and known[1] > now:
             return False
         self.leases[case_id, name] = (holder, now + timedelta(seconds=seconds))

@@ -264,9 +264,9 @@ class CaseStore:
             return False
         return True
 
-    def lease(self, case_id: str, name: str, *, holder: str, seconds: int) -> bool:
+    def lease(self, case_id: str, name: str, *, holder: str, seconds: int, now: datetime | None = None) -> bool:
         """Take or renew a lease; False while another holder has it. It expires by itself when its holder was killed."""
-        now = int(datetime.now(UTC).timestamp())
+        began = int((now or datetime.now(UTC)).timestamp())
         try:
             with aws_errors(f"take lease {name} of case {case_id} in table {self.table}"):
                 self._db.put_item(
@@ -274,11 +274,11 @@ class CaseStore:
                     Item={
                         **item_key(case_id, f"{case_keys.LEASE}{name}"),
                         "holder": {"S": holder},
-                        "until": {"N": str(now + seconds)},
+                        "until": {"N": str(began + seconds)},
                     },
                     ConditionExpression=f"{NEW_ITEM} OR holder = :h OR #u < :n",
                     ExpressionAttributeNames={"#u": "until"},
-                    ExpressionAttributeValues={":h": {"S": holder}, ":n": {"N": str(now)}},
+                    ExpressionAttributeValues={":h": {"S": holder}, ":n": {"N": str(began)}},
                 )
         except ConflictError:
             return False

@@ -15,7 +15,7 @@ from forensics.aws.s3 import EvidenceStore
 from forensics.aws.s3_landing import LandingGateway, ToolsGateway
 from forensics.aws.session import AwsSession
 from forensics.aws.sns import Notifier
-from forensics.case.messages import message
+from forensics.case.notices import CaseNotices
 from forensics.case.view import read_view
 from forensics.custody.chain import facts_of
 from forensics.custody.ledger import CustodyLedger
@@ -35,7 +35,6 @@ from forensics.models.evidence import (
     read_evidence,
 )
 from forensics.models.finding import Finding
-from forensics.models.notices import CaseLabel
 from forensics.models.plan import ResponsePlan
 from forensics.models.target import Target
 from forensics.naming import evidence_id
@@ -43,12 +42,6 @@ from forensics.settings import Settings
 
 M = TypeVar("M", bound=Model)
 E = TypeVar("E", bound=Evidence)
-
-
-class Notified(Model):
-    """That people were notified of a milestone."""
-
-    at: str
 
 
 @dataclass(frozen=True)
@@ -86,13 +79,19 @@ class CaseGateways:
 
 
 class CaseRecorder:
-    """What is known about one case, and how a step adds to it; ``ui_url`` is the address of Airflow's UI for links in messages."""
+    """What is known about one case, and how a step adds to it.
 
-    def __init__(self, case: Case, gateways: CaseGateways, *, step: str, ui_url: str = "") -> None:
+    ``ui_url``: address of Airflow's UI for links in messages. ``digest_minutes``: how long routine messages wait for others.
+    """
+
+    def __init__(
+        self, case: Case, gateways: CaseGateways, *, step: str, ui_url: str = "", digest_minutes: int = 0
+    ) -> None:
         self.case = case
         self.gateways = gateways
         self.step = step
         self._ui_url = ui_url
+        self.notices = CaseNotices(gateways.store, gateways.notifier, ui_url=ui_url, digest_minutes=digest_minutes)
 
     @property
     def case_id(self) -> str:
@@ -115,14 +114,6 @@ class CaseRecorder:
     def target(self) -> Target | None:
         """The target's description, once triage has made it."""
         return self.get(case_keys.TARGET, Target)
-
-    def label(self) -> CaseLabel:
-        """The names of account and instance for subjects; empty ones when they are not known."""
-        known = self.get(case_keys.LABEL, CaseLabel) or CaseLabel()
-        if known.instance_name:
-            return known
-        target = self.target()
-        return known.model_copy(update={"instance_name": target.tags.get("Name", "") if target else ""})
 
     def plan(self) -> ResponsePlan | None:
         """The response plan, once triage has made it."""
@@ -282,22 +273,24 @@ class CaseRecorder:
         lines: Sequence[str] = (),
         facts: Mapping[str, object] | None = None,
         once: bool = True,
+        routine: bool = False,
+        with_held: bool = False,
     ) -> None:
-        """Notify people of a milestone, by default once per case."""
-        key = f"{case_keys.NOTICE}{event}"
-        if once and self.get(key, Notified) is not None:
+        """Notify people of a milestone, by default once per case.
+
+        ``routine``: nobody has to act on it, it is a line of the case's next digest. ``with_held``: the lines that wait for
+        one go with this message.
+        """
+        notices = self.notices
+        if routine and notices.hold(self.case, event, headline, once=once):
             return
-        made = message(self.case, event, headline, lines=lines, facts=facts, ui_url=self._ui_url, label=self.label())
         try:
-            self.gateways.notifier.publish(
-                case_id=self.case_id, event=event, subject=made.subject, lines=list(made.lines), facts=made.facts
-            )
+            notices.tell(self.case, event, headline, lines=lines, facts=facts, once=once, with_held=with_held)
         except ForensicsError as error:
             # A message that cannot be sent must not stop the acquisition; it makes the case incomplete instead.
             self.mark_failed(f"notify:{event}", error)
             return
         self.clear_failed(f"notify:{event}")
-        self.put_once(key, Notified(at=datetime.now(UTC).isoformat()))
 
     def mark_failed(self, step: str, error: ForensicsError) -> None:
         """Record that a part of a step failed, without a message; it is a gap of the case until it is cleared."""
@@ -324,7 +317,14 @@ class CaseRecorder:
 def open_recorder(hook: ForensicsHook, case_id: str, *, step: str) -> CaseRecorder:
     """The recorder of a case for one of its steps, evidence under the custodian's role."""
     gateways = CaseGateways.of(hook.own(), hook.forensic(case_id, "custodian"), hook.settings)
-    return CaseRecorder(gateways.store.case(case_id), gateways, step=step, ui_url=hook.settings.ui_url)
+    settings = hook.settings
+    return CaseRecorder(
+        gateways.store.case(case_id),
+        gateways,
+        step=step,
+        ui_url=settings.ui_url,
+        digest_minutes=settings.digest_minutes,
+    )
 
 
 def page_gateways() -> CaseGateways:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from forensics import case_keys
 from forensics.case.recorder import CaseRecorder
+from forensics.case.waiting import seal_waits
 from forensics.containment.announcements import announce_altered_groups, announce_gone, note
 from forensics.containment.approval import Withheld, withheld
 from forensics.containment.call_runner import ContainmentGateway
@@ -105,6 +106,7 @@ class TargetIsolation:
     def _sealed(self, result: ContainmentResult) -> ContainmentResult:
         """The result with what became of the restore point's seal: without it the outcome is PARTIAL."""
         why = self._planner.try_to_seal()
+        seal_waits(self._recorder, "restore point", why)
         if why is None:
             return result
         changes = {"unsealed": why, "outcome": Outcome.PARTIAL, "reason": "; ".join(filter(None, (result.reason, why)))}

@@ -78,6 +78,7 @@ def _announce(recorder: CaseRecorder, items: list[DiskEvidence]) -> None:
             for e in items
         ],
         facts={"copies": [e.origin.copy_id for e in items]},
+        routine=True,
     )
 
 

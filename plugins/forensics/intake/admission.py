@@ -10,7 +10,7 @@ from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.aws.session import AwsSession
 from forensics.aws.sns import Notifier
-from forensics.case.messages import message
+from forensics.case.notices import CaseNotices
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import ForensicsError
 from forensics.intake.new_case import case_from
@@ -21,7 +21,6 @@ from forensics.models.containment import ReleaseResult
 from forensics.models.custody import CustodyAction
 from forensics.models.finding import Finding, Severity
 from forensics.models.intake import AdmissionOutcome
-from forensics.models.notices import CaseLabel
 from forensics.settings import Settings
 
 SOURCE = "finding_intake"
@@ -55,7 +54,7 @@ class CaseAdmission:
     def __init__(self, *, store: CaseStore, ledger: CustodyLedger, notifier: Notifier, settings: Settings) -> None:
         self._store = store
         self._ledger = ledger
-        self._notifier = notifier
+        self._notices = CaseNotices(store, notifier, ui_url=settings.ui_url, digest_minutes=settings.digest_minutes)
         self._settings = settings
 
     @classmethod
@@ -125,14 +124,25 @@ class CaseAdmission:
             },
             once=key,
         )
-        self._notify_once(
-            case,
-            f"finding_joined:{finding.key}:{finding.severity.value}" + (f":{finding.order}" if finding.order else ""),
-            f"Another finding joined: {description}",
-        )
+        self._announce_joined(case, finding, f"Another finding joined: {description}")
         joined = _Joined(at=datetime.now(UTC), planned=self._store.has(case.case_id, case_keys.PLAN))
         self._store.put_once(case.case_id, key, joined)
         return joined.planned
+
+    def _announce_joined(self, case: Case, finding: Finding, headline: str) -> None:
+        """In the case's next digest; at once when a person ordered it, or when it is more severe than all before, HIGH or above."""
+        event = f"finding_joined:{finding.key}:{finding.severity.value}" + (
+            f":{finding.order}" if finding.order else ""
+        )
+        risen = f"severity_raised:{finding.severity.value}"
+        new_height = finding.severity.rank >= max(Severity(case.severity).rank + 1, Severity.HIGH.rank)
+        if finding.action is not None:
+            self._tell(case, event, headline)
+        elif new_height and not self._notices.told(case.case_id, risen):
+            said = f"Severity is {finding.severity.value} now: {finding.title[:200]}"
+            self._tell(case, risen, said, headline, severity=finding.severity.value)
+        elif not self._notices.hold(case, event, headline, finding=True):
+            self._tell(case, event, headline)
 
     def _after_the_end(self, case: Case, finding: Finding, *, received_at: datetime) -> Recurrence | None:
         """The finding's case is closed: a new wave opens a case, or people are told of it once."""
@@ -156,7 +166,7 @@ class CaseAdmission:
         if again is None or again.reopen:  # the new case is the record of a wave that opens one
             return again
         if again.announce:
-            self._notify_once(
+            self._tell(
                 case,
                 f"active_again:{finding.key}:{format_utc(again.seen.wave)}",
                 f"A finding of the closed case is still active: {finding.title[:200]} (updated {format_utc(updated)})",
@@ -165,20 +175,10 @@ class CaseAdmission:
         self._store.put(case.case_id, key, again.seen)
         return again
 
-    def _notify_once(self, case: Case, event: str, *lines: str) -> None:
-        """Notify people once for each event. A notification that fails does not stop the intake: it is a failure of the case."""
-        if self._store.has(case.case_id, f"{case_keys.NOTICE}{event}"):
-            return
+    def _tell(self, case: Case, event: str, *lines: str, severity: str = "") -> None:
+        """Tell people once of each event. A message that is not sent does not stop the intake: it is a failure of the case."""
         try:
-            label = self._store.get(case.case_id, case_keys.LABEL, CaseLabel) or CaseLabel()
-            made = message(case, event.partition(":")[0], lines[0], lines=lines[1:], label=label)
-            self._notifier.publish(
-                case_id=case.case_id,
-                event=made.event,
-                subject=made.subject,
-                lines=list(made.lines),
-                facts=made.facts,
-            )
+            self._notices.tell(case, event, lines[0], lines=lines[1:], severity=severity, name=event.partition(":")[0])
         except ForensicsError as error:
             self._store.fail(
                 case.case_id,
@@ -186,5 +186,3 @@ class CaseAdmission:
                     step=f"notify:{event}", cause=str(error), next_action=error.next_action, at=datetime.now(UTC)
                 ),
             )
-            return
-        self._store.put_once(case.case_id, f"{case_keys.NOTICE}{event}", {"at": format_utc(datetime.now(UTC))})

@@ -250,4 +250,5 @@ class Analysis:
             lines=[f"{name}: {count} findings" for name, count in done.items()],
             facts={"findings": done},
             once=False,
+            routine=True,
         )

@@ -104,6 +104,7 @@ class AttachEvidenceVolumesOperator(ForensicOperator):
             "Acquisition ended, investigation starts",
             lines=[f"Evidence: {', '.join(evidence) or 'none'}"],
             facts={"evidence": evidence},
+            routine=True,
         )
 
 

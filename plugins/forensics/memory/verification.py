@@ -170,6 +170,7 @@ class MemoryVerification:
             "Memory acquired" if passed else "Memory acquired, PARTIAL",
             lines=[f"{evidence.size_bytes} bytes, SHA-256 {sha256}", f"Stored at {evidence.uri}", *problems],
             facts={"evidence_id": item, "uri": evidence.uri, "sha256": sha256},
+            routine=passed,
         )
 
 

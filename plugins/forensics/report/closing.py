@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from forensics.case.gaps import gaps
 from forensics.case.recorder import CaseRecorder
+from forensics.case.waiting import seal_waits
 from forensics.errors import ForensicsError
 from forensics.models.case import Case, CaseStatus, Milestone, Phase
 from forensics.models.custody import CustodyAction
@@ -49,7 +50,9 @@ def close_case(
     )
     recorder.note(f"case closed: {status.value}")
     # A broken ledger is a gap; it does not keep the case, and its lock on the instance, open for ever.
-    if not _part(recorder, SIGNATURE, lambda: recorder.sign_ledger("close")):
+    sealed = _part(recorder, SIGNATURE, lambda: recorder.sign_ledger("close"))
+    seal_waits(recorder, "custody ledger", None if sealed else "its head could not be signed when the case was closed")
+    if not sealed:
         found = gaps(recorder.view())
         status = _status(found)
     annotate_findings(
@@ -86,4 +89,5 @@ def _announce(recorder: CaseRecorder, status: CaseStatus, found: list[Gap]) -> N
         lines=gap_lines(found) or ["Everything that the plan wanted was done and verified."],
         facts={"status": status.value, "gaps": [str(gap) for gap in found[:50]], "gap_count": len(found)},
         once=False,
+        with_held=True,
     )

@@ -63,4 +63,5 @@ def _announce(recorder: CaseRecorder, uris: dict[str, str], found: list[Gap]) ->
         lines=[f"Report: {uris['html']}", *gap_lines(found)],
         facts={"report": uris, "gap_count": len(found)},
         once=False,
+        routine=True,
     )

@@ -66,6 +66,7 @@ class PlanResponseOperator(ForensicOperator):
             headline(plan),
             lines=plan_lines(plan),
             facts=plan_facts(plan),
+            routine=not (plan.warnings or plan.approval.required or plan.waiting),
         )
         return {"memory": plan.memory.go, "disk": plan.disk.go, "isolate": plan.isolate.go}
 

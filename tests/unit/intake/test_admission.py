@@ -100,7 +100,7 @@ def test_a_joined_finding_leaves_record_timeline_ledger_and_one_notice(
     for how in ("joined", "exists", "exists"):
         assert admit(dynamodb, mailbox, JOINING) == (how, case_id)
         assert left(store, case_id) == JOINED
-    assert mailbox.sent == ["finding_joined"]
+    assert mailbox.sent == ["severity_raised"]
 
 
 @pytest.mark.parametrize("writes", range(6))
