@@ -56,6 +56,7 @@ def _identity(lab: Lab) -> None:
     iam.get_instance_profile(InstanceProfileName=name)
     iam.list_instance_profiles_for_role(RoleName=name)
     iam.list_role_policies(RoleName=name)
+    iam.list_account_aliases()
     iam.simulate_principal_policy(PolicySourceArn=role, ActionNames=["ec2:DescribeInstances"])
     iam.delete_role_policy(RoleName=name, PolicyName="deny")
     lab.client("sts", FORENSIC).assume_role(RoleArn=role, RoleSessionName="case-1", SourceIdentity="case-1")

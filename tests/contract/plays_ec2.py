@@ -41,7 +41,8 @@ def _groups(ec2: Any, network: Network, group: str) -> None:
 
 
 def _instances(ec2: Any, instance: str) -> None:
-    ec2.describe_instances(InstanceIds=[instance])
+    found = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    ec2.describe_images(Filters=[{"Name": "image-id", "Values": [found["ImageId"]]}])
     for name in ("disableApiTermination", "instanceInitiatedShutdownBehavior", "userData", "disableApiStop"):
         ec2.describe_instance_attribute(InstanceId=instance, Attribute=name)
     ec2.modify_instance_attribute(InstanceId=instance, DisableApiTermination={"Value": True})

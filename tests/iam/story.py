@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,8 @@ from forensics.investigation.instance_operators import (
 )
 from forensics.investigation.reaper_operators import ReapOrphansOperator
 from forensics.models.case import CaseStatus
+from forensics.models.finding import CustomAction, Severity
+from forensics.models.intake import FindingWithoutInstance, SubjectKind
 from forensics.models.plan import Order
 from forensics.preflight.operators import RunPreflightOperator
 from forensics.preflight.readiness import readiness
@@ -45,7 +48,7 @@ from lab.scenarios.driver import finding
 from lab.scenarios.preflight_lab import Deployment, prepared
 from tests.containment.test_operators import answer, context, plan_release
 from tests.containment.world import Cell, Made, World
-from tests.gateways import admit, case_store, finding_queue, write_back
+from tests.gateways import admit, case_store, finding_queue, intake_gateways, write_back
 from tests.iam.flow import CASE, DISKS, TRIAGE
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
@@ -83,6 +86,7 @@ class Story:
     cases: dict[str, str] = field(default_factory=dict)
     targets: dict[str, Made] = field(default_factory=dict)
     findings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    artifact: str = ""
 
     def steps(self) -> Iterator[Step]:
         """Every step of the product that calls AWS."""
@@ -333,6 +337,7 @@ class Story:
     # ------------------------------------------------------------------ what goes on beside cases
     def _upkeep(self) -> Iterator[Step]:
         yield Step("finding_intake.instance_of_a_resource", self._resolve)
+        yield Step("finding_intake.answers_what_names_no_instance", self._tell, self._snapshot)
         yield Step("finding_intake.keeps_findings_hidden", self._keep_hidden)
         yield Step("finding_intake.quarantine", self._quarantine)
         yield Step("finding_redrive.redrive_findings", self._redrive, renew=self._dead_letter)
@@ -357,6 +362,28 @@ class Story:
             config(self.lab, kind, resource)
         # credentials of the instance that are used elsewhere: its Region has to be found
         test_credentials_used_in_another_region_lead_to_the_region_of_their_instance(self.lab)
+
+    def _snapshot(self) -> None:
+        web = self.lab.facts["instances"]["web-server"]
+        volume = next(iter(web["volumes"].values()))
+        made = self.lab.client("ec2", "member").create_snapshot(VolumeId=volume)
+        self.artifact = str(made["SnapshotId"])
+
+    def _tell(self) -> None:
+        """People are told of a snapshot and an image; a look-up that is refused is said in the message and stops nothing."""
+        web = self.lab.facts["instances"]["web-server"]
+        (described,) = self.lab.client("ec2", "member").describe_instances(InstanceIds=[web["instance_id"]])[
+            "Reservations"
+        ]
+        for kind, name in (("snapshot", self.artifact), ("image", described["Instances"][0]["ImageId"])):
+            item = FindingWithoutInstance(
+                finding_id=name, title="Malware", severity=Severity.HIGH, account_id=web["account"], region="eu-central-1",
+                kind=SubjectKind.SNAPSHOT, resource=f"arn:aws:ec2:eu-central-1:{web['account']}:{kind}/{name}",
+                action=CustomAction.TRIAGE, press=uuid.uuid4().hex,
+            )  # fmt: skip
+            told = intake_gateways().announcer.answer(item, at=datetime.now(UTC))
+            if web["instance_id"] not in told.reason:
+                raise StepFailed(told.reason)
 
     def _event(self, shape: str, account: str) -> Callable[[], None]:
         """A finding of another service about an instance of its own, known to that service, with its case."""
