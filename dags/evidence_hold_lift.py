@@ -1,11 +1,11 @@
-"""Lift the legal holds of one closed case, after a second person's approval.
+"""Lift the legal holds of one closed case, after another person's approval.
 
 Evidence has a legal hold beside its retention: a hold has no end. When the matter is over, one person asks here and another
 answers under **Browse → Required Actions**; without an answer the holds stay. The retention of the objects is not touched: what
 is locked until a date stays locked until then. A case that is opened again is held again.
 
-**Triage notes.** *plan_hold_lift* refuses an open case. *lift_holds* lifts what was approved and nothing else: objects that were held
-since then are refused, start again. When it fails it names the objects that are still held; clearing continues with those. Both
+**Triage notes.** *plan_hold_lift* refuses an open case. *lift_holds* lifts what was approved and nothing else: where other objects are
+held, or the approval was used or has ended, it asks again. When it fails it names the objects that are still held; clearing continues with those. Both
 people, the reason and the number of objects are in the custody ledger (`HOLDS_LIFTED`), signed.
 """
 

@@ -1,9 +1,9 @@
-"""Release a contained target: from its signed restore point, after a second person's approval.
+"""Release a contained target: from its signed restore point, after another person's approval.
 
 **Triage notes.** *plan_release* shows every call and asks under **Browse → Required Actions**; without an answer the target stays
 contained. With `dry_run` it only shows. *release_target* stops at the first call that fails, and what is not released stays
-contained: fix the cause that it names, then clear it. A target that changed after the approval is refused: start again. Releasing
-twice, or after a containment that was never finished, is safe: only what differs from the restore point is changed.
+contained: fix the cause that it names, then clear it. Where the approval was used or has ended, or the target has changed, it asks
+again. Releasing twice is safe: only what differs from the restore point is changed.
 """
 
 from __future__ import annotations

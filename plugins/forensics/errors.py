@@ -9,7 +9,7 @@
     ├─ UnsupportedTargetError         no document for this platform
     ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError
     ├─ CustodyError                   DigestMismatchError, CustodyChainError, AuditError   (never retried); RetentionError
-    ├─ ContainmentError
+    ├─ ContainmentError               ApprovalError
     ├─ InvestigationError
     └─ AwsError                       AccessDeniedError, ThrottledError, ResourceGoneError, ConflictError, UnreachableError
 """
@@ -118,6 +118,12 @@ class ContainmentError(ForensicsError):
     """Containment is not complete."""
 
     default_action = "isolate the instance manually now, then clear the containment task"
+
+
+class ApprovalError(ContainmentError):
+    """A question to people, or its approval, is not the one on record any more."""
+
+    retryable = False
 
 
 class InvestigationError(ForensicsError):

@@ -143,10 +143,16 @@ class Settings(BaseModel):
     approval_timeout_seconds: int = Field(
         default=3600, ge=60, le=_WEEK, description="how long a request for approval waits for an answer"
     )
+    approval_valid_seconds: int = Field(
+        default=4 * 3600,
+        ge=300,
+        le=_WEEK,
+        description="how long an approval counts; it is used up when it was carried out",
+    )
     approval_default: str = Field(
         default="refuse", pattern="^(refuse|isolate)$", description="what happens when nobody answers"
     )
-    approval_two_persons: bool = Field(default=True, description="the person who asked for a change may not approve it")
+    approval_two_persons: bool = Field(default=True, description="nobody approves what they asked for")
     drift_response: str = Field(
         default="announce",
         pattern="^(announce|close)$",

@@ -60,7 +60,8 @@ TASKS: Final[dict[str, str]] = {
     "containment.plan_containment": (
         "Records every change that containment would make, asks a person when the policy says so, and watches the deadline. "
         "When it waits, answer under **Browse → Required Actions**; without an answer `forensics.approval_default` applies. "
-        "Clearing plans again and asks again; it never undoes a change."
+        "Whoever asked cannot approve: their answer leaves the question open, and the task fails when nobody else answers. "
+        "Clearing plans again, and asks again unless an approval of this run still counts; it never undoes a change."
     ),
     "containment.isolate_target": (
         "Protects the target, cuts it off on every network interface, revokes its credentials where configured, "
@@ -139,14 +140,14 @@ TASKS: Final[dict[str, str]] = {
         "clear `containment.plan_containment` in the case's run, which asks."
     ),
     "plan_release": (
-        "Shows every call that the release would make and asks a second person under **Browse → Required Actions**. "
-        "Without an answer, or with a refusal, the target stays contained. "
+        "Shows every call that the release would make and asks another person under **Browse → Required Actions**. "
+        "Without an answer, or with a refusal, the target stays contained; it fails when only people answered who may not approve. "
         "Clearing plans and asks again."
     ),
     "release_target": (
         "Carries out the approved calls and compares the target with its restore point. "
         "It stops at the first call that fails, and what is not released stays contained: fix the cause that the log names. "
-        "Clearing continues from there; if the target has changed since the approval, start the DAG again."
+        "Clearing continues from there, and asks again when the approval was used or has ended, or the target has changed."
     ),
     "list_cases": (
         "Lists the cases to audit and decides what is read of each within the day's budget, or takes the one that the parameter names. "
@@ -164,14 +165,14 @@ TASKS: Final[dict[str, str]] = {
         "Clearing is safe: it counts again."
     ),
     "plan_hold_lift": (
-        "Lists the objects of a closed case that have a legal hold and asks a second person under **Browse → Required Actions**. "
-        "Without an answer, or with a refusal, the holds stay. "
+        "Lists the objects of a closed case that have a legal hold and asks another person under **Browse → Required Actions**. "
+        "Without an answer, or with a refusal, the holds stay; it fails when only people answered who may not approve. "
         "Clearing lists and asks again."
     ),
     "lift_holds": (
         "Lifts the approved legal holds and records both people in the custody ledger; the objects' retention stays. "
         "When it fails, the log names the objects that are still held and AWS's reason. "
-        "Clearing continues with those; if new objects are held since the approval, start the DAG again."
+        "Clearing continues with those, and asks again when the approval was used or has ended, or other objects are held."
     ),
     "list_due_cases": (
         "Lists the cases whose retention has to be seen to: open ones whose locks end too early, closed ones whose retention does not yet "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -59,17 +60,19 @@ class TaskInstanceWithId(TaskInstance):
     id = "01234567-89ab-7def-8123-456789abcdef"
 
 
-def context(operator: Any) -> dict[str, Any]:
-    """What Airflow hands to an operator."""
+def context(operator: Any, *, user: str | None = "alice", run_id: str = "manual__test") -> dict[str, Any]:
+    """What Airflow hands to an operator, in a run that alice has started."""
     ti = TaskInstanceWithId(operator.task_id)
-    return {"ti": ti, "task_instance": ti, "params": {}, "dag_run": DagRun("manual__test")}
+    run = DagRun(run_id, triggering_user_name=user)
+    return {"ti": ti, "task_instance": ti, "params": {}, "dag_run": run}
 
 
 def opened(lab: SmallLab, target: str, **params: str) -> str:
     """A case after triage."""
     given = {"account_id": lab.facts["accounts"]["member"], "region": "eu-central-1", "instance_id": target}
     asked = {"actions": "by-policy", "reason": "test", "requester": "alice", **given, **params}
-    case_id = str(perform(OpenCaseOperator(task_id="open_case"), params=asked, run_id=f"manual__{target}"))
+    step, run_id = OpenCaseOperator(task_id="open_case"), f"manual__{target}"
+    case_id = str(perform(step, params=asked, run_id=run_id, user="alice"))
     perform(DescribeTargetOperator(task_id="describe_target"), case_id=case_id)
     perform(PlanResponseOperator(task_id="plan_response"), case_id=case_id)
     return case_id
@@ -107,12 +110,17 @@ def waits_for_a_person(step: Any) -> TaskAwaitingInput:
     return caught.value
 
 
-def answer(option: str, *, user: str | None = "bob") -> dict[str, Any]:
-    """A person's answer as the trigger hands it on."""
+def answer(option: str, *, user: str | None = "bob", name: str | None = None) -> dict[str, Any]:
+    """A person's answer as Airflow hands it on: the user's id, and the name that they have now."""
     return {
         "chosen_options": [option], "params_input": {}, "responded_at": datetime.now(UTC),
-        "responded_by_user": {"id": user, "name": user} if user else None, "timedout": user is None,
+        "responded_by_user": {"id": user, "name": name or user} if user else None, "timedout": user is None,
     }  # fmt: skip
+
+
+def release_step(case_id: str) -> ReleaseTargetOperator:
+    """The releasing task of a case."""
+    return ReleaseTargetOperator(task_id="release_target", case_id=case_id)
 
 
 @pytest.fixture
@@ -178,13 +186,12 @@ def test_plan_isolate_and_release_with_two_persons(lab: SmallLab, target: str, a
     release = plan_release(case_id, reason="false alarm", requester="alice")
     waits_for_a_person(release)
     assert asked.call_count == 1 and "Release" in asked.call_args.kwargs["subject"]
-    with pytest.raises(AirflowSkipException, match="alice requested it and may not approve"):
-        release.execute_complete(context(release), answer(RELEASE, user="alice"))
-    with pytest.raises(AirflowFailException, match="no approval"):
+    with pytest.raises(TaskAwaitingInput):
+        release.execute_complete(context(release), answer(RELEASE, user="alice", name="Alice L."))
+    with pytest.raises(AirflowFailException, match="open in plan_release"):
         perform(ReleaseTargetOperator(task_id="release_target"), case_id=case_id)
     assert groups_of(lab, target) == [[result["group_id"]]]
 
-    waits_for_a_person(release)
     release.execute_complete(context(release), answer(RELEASE))
     done = perform(ReleaseTargetOperator(task_id="release_target"), case_id=case_id)
     assert done["outcome"] == "DONE" and groups_of(lab, target) == before
@@ -248,8 +255,77 @@ def test_approval_isolation_waits_and_acquisition_does_not(
     )
 
 
+def test_contained_again_an_old_release_asks_again(lab: SmallLab, target: str, asked: Any) -> None:
+    """Contain, release, contain, and clear the step of the old release: the approval was used and counts once."""
+    case_id = opened(lab, target)
+    isolate(case_id)
+    release = plan_release(case_id, reason="false alarm", requester="alice")
+    waits_for_a_person(release)
+    release.execute_complete(context(release), answer(RELEASE))
+    perform(release_step(case_id), case_id=case_id)
+    isolate(case_id)
+    contained = groups_of(lab, target)
+    again = release_step(case_id)
+    before = asked.call_count
+    waits_for_a_person(again)
+    assert asked.call_count == before + 1 and groups_of(lab, target) == contained
+    with pytest.raises(TaskAwaitingInput):
+        again.execute_complete(context(again), answer(RELEASE, user="7", name="bob"))
+    assert groups_of(lab, target) == contained, "who cleared the step is not known: two have to approve"
+    assert again.execute_complete(context(again), answer(RELEASE, user="8", name="carol"))["outcome"] == "DONE"
+    approvals = [e for e in recorder(case_id).view().custody if e.action is CustodyAction.RELEASE_APPROVED]
+    releases = [e for e in recorder(case_id).view().custody if e.action is CustodyAction.TARGET_RELEASED]
+    assert len(approvals) == len(releases) == 2
+
+
 @LONG
-@pytest.mark.parametrize(("option", "user"), [(REFUSE, "bob"), (REFUSE, None), (ISOLATE, "alice")])
+def test_of_two_answers_at_the_same_moment_one_counts(lab: SmallLab, target: str, asked: Any) -> None:
+    """On DynamoDB's conditional writes: a yes and a no, many times, and always one decision in store and ledger."""
+    case_id = opened(lab, target)
+    isolate(case_id)
+    release = plan_release(case_id, reason="false alarm", requester="alice")
+    for number in range(5):
+        waits_for_a_person(release)
+        ends: list[str] = []
+
+        def one(option: str, user: str, ends: list[str] = ends) -> None:
+            step = plan_release(case_id)
+            try:
+                step.execute_complete(context(step), answer(option, user=user))
+                ends.append("approved")
+            except AirflowSkipException:
+                ends.append("refused")
+
+        threads = [threading.Thread(target=one, args=given) for given in ((RELEASE, "bob"), (KEEP, "carol"))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert ends in (["approved"] * 2, ["refused"] * 2), "both see the one decision"
+        events = [e.action for e in recorder(case_id).view().custody]
+        decided = [a for a in events if a in {CustodyAction.RELEASE_APPROVED, CustodyAction.RELEASE_REFUSED}]
+        assert len(decided) == number + 1
+
+
+@LONG
+def test_the_asker_of_an_isolation_never_ends_it_green(
+    lab: SmallLab, target: str, asked: Any, approval_needed: None
+) -> None:
+    case_id = opened(lab, target)
+    before = groups_of(lab, target)
+    step = plan_step(case_id)
+    with pytest.raises(TaskAwaitingInput):
+        step.execute(context(step, user=None))
+    with pytest.raises(TaskAwaitingInput):
+        step.execute_complete(context(step, user=None), answer(ISOLATE, user="alice", name="Alice L."))
+    with pytest.raises(AirflowFailException, match="nobody else answered in time"):
+        step.execute_complete(context(step, user=None), answer(REFUSE, user=None))
+    assert groups_of(lab, target) == before
+    assert any(f.step == "containment.plan_containment" for f in recorder(case_id).view().failures)
+
+
+@LONG
+@pytest.mark.parametrize(("option", "user"), [(REFUSE, "bob"), (REFUSE, None)])
 def test_approval_that_is_refused_leaves_the_target_and_says_so(
     lab: SmallLab, target: str, asked: Any, approval_needed: None, option: str, user: str | None
 ) -> None:
@@ -305,6 +381,10 @@ def test_approval_does_not_cover_a_plan_that_changed(
     with pytest.raises(AirflowSkipException, match="the plan changed after approval"):
         isolate(case_id)
     assert groups_of(lab, target) == before
+    with pytest.raises(TaskAwaitingInput):
+        step.resume_after_wait(context(step), {"ok": False, "due": True, "cause": "isolation is PENDING"})
+    assert "address" in asked.call_args.kwargs["body"]
+    assert step.execute_complete(context(step), answer(ISOLATE))["outcome"] == "DONE"
 
 
 @LONG

@@ -14,6 +14,8 @@ from forensics.models.custody import CustodyAction
 from lab.progress import wait_until
 from lab.scenarios.driver import Lab, finding
 from lab.scenarios.finding_events import asff
+from lab.stack import airflow
+from lab.stack.health import AirflowApi
 from tests.e2e.conftest import LIMIT_SECONDS, Started
 from tests.e2e.test_case import isolated, view_of
 
@@ -26,11 +28,24 @@ def runs_of(lab: Lab, dag_id: str, view: CaseView) -> list[dict[str, Any]]:
     return [run for run in found if run["conf"].get("case_id") == view.case.case_id]
 
 
-def answer(lab: Lab, run_id: str, choice: str) -> None:
+def answer(lab: Lab, run_id: str, choice: str, *, user: str) -> None:
     """Answer the question of ``plan_release`` as a person does in the UI."""
+    token = AirflowApi(url=lab.stack.api_url, user=user, password=lab.stack.password).token()
     url = f"{lab.stack.api_url}/api/v2/dags/forensic_release/dagRuns/{run_id}/taskInstances/plan_release/-1/hitlDetails"
-    headers = {"Authorization": f"Bearer {lab.stack.token()}"}
+    headers = {"Authorization": f"Bearer {token}"}
     requests.patch(url, json={"chosen_options": [choice]}, headers=headers, timeout=60).raise_for_status()
+
+
+def answered_again(lab: Lab, run_id: str, choice: str, *, user: str) -> None:
+    """Answer once Airflow has taken the answer before off the question, which is open again."""
+    url = f"dags/forensic_release/dagRuns/{run_id}/taskInstances/plan_release/-1/hitlDetails"
+    wait_until(
+        lambda: not lab.stack.api.get(url)["response_received"],
+        what="the question to be open again",
+        progress=lab.progress,
+    )
+    lab.wait_task("forensic_release", run_id, "plan_release", "deferred", "awaiting_input")
+    answer(lab, run_id, choice, user=user)
 
 
 def test_a_more_severe_finding_lets_the_open_case_isolate(lab: Lab, cases: dict[str, Started]) -> None:
@@ -44,7 +59,7 @@ def test_a_more_severe_finding_lets_the_open_case_isolate(lab: Lab, cases: dict[
     assert isolated(lab, raised), "the plan grew while the case was open"
 
 
-def test_a_custom_action_releases_the_target_after_a_person_said_yes(lab: Lab, cases: dict[str, Started]) -> None:
+def test_a_custom_action_releases_the_target_after_two_people_said_yes(lab: Lab, cases: dict[str, Started]) -> None:
     item = cases["raised"]
     assert isolated(lab, item)
     event = asff(finding(item.instance, title="It was us"))
@@ -58,7 +73,11 @@ def test_a_custom_action_releases_the_target_after_a_person_said_yes(lab: Lab, c
     run_id = runs[0]["dag_run_id"]
     lab.wait_task("forensic_release", run_id, "plan_release", "deferred", "awaiting_input")
     assert isolated(lab, item), "nothing is released before a person has answered"
-    answer(lab, run_id, RELEASE)
+    answer(lab, run_id, RELEASE, user=airflow.USER)
+    # nobody is known to have pressed it: the first yes leaves the question open, and the same person's second as well
+    answered_again(lab, run_id, RELEASE, user=airflow.USER)
+    assert isolated(lab, item), "one person alone releases nothing"
+    answered_again(lab, run_id, RELEASE, user=airflow.APPROVER)
     assert lab.wait_task("forensic_release", run_id, "release_target", "success", "failed", "skipped") == "success"
     assert not isolated(lab, item)
     actions = [event.action for event in view_of(lab, item).custody]

@@ -58,6 +58,7 @@ def perform(
     case_id: str | None = None,
     params: dict[str, Any] | None = None,
     run_id: str = "manual__test",
+    user: str | None = None,
     try_number: int = 3,
 ) -> Any:
     """Execute an operator as its last try, following every deferral to the end; returns the task's result."""
@@ -66,7 +67,7 @@ def perform(
     context = {
         "ti": TaskInstance(operator.task_id, try_number=try_number),
         "params": params or {},
-        "dag_run": DagRun(run_id),
+        "dag_run": DagRun(run_id, triggering_user_name=user),
         "outlet_events": OutletEventAccessors(),
     }
     operator.render_template_fields(context)

@@ -23,7 +23,7 @@ from forensics.case.recorder import CaseGateways, CaseRecorder
 from forensics.custody.chain import GENESIS, next_event, stored_form
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import AwsError, CaseError, EvidenceTransferError, ResourceGoneError
-from forensics.models.base import Model
+from forensics.models.base import Model, VersionedModel
 from forensics.models.case import Case, CaseStatus, StepFailure
 from forensics.models.custody import CustodyAction, CustodyEvent, CustodyFacts
 from tests.unit.builders import CASE_ID, case
@@ -50,6 +50,14 @@ class StoreInMemory(CaseStore):
     def put(self, case_id: str, sk: str, value: Model) -> None:
         """Write an item."""
         self.held[case_id, sk] = json.loads(value.model_dump_json(by_alias=True))
+
+    def swap(self, case_id: str, sk: str, value: VersionedModel) -> bool:
+        """Write an item whose version follows the one that is held."""
+        held = self.held.get((case_id, sk))
+        if value.version != (held or {}).get("version", 0) + 1:
+            return False
+        self.put(case_id, sk, value)
+        return True
 
     def put_once(self, case_id: str, sk: str, value: Model | dict[str, Any]) -> bool:
         """Write an item only if it does not exist."""

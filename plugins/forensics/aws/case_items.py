@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from forensics import case_keys
 from forensics.aws.attributes import to_item
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
     Attributes: TypeAlias = dict[str, AttributeValueTypeDef]
+
+    class WriteCondition(TypedDict, total=False):
+        """Arguments of PutItem that say when an item may be written."""
+
+        ConditionExpression: str
+        ExpressionAttributeNames: dict[str, str]
+        ExpressionAttributeValues: Attributes
 
 
 def case_pk(case_id: str) -> str:
@@ -55,4 +62,16 @@ def indexes(case: Case) -> Attributes:
         "GSI1SK": {"S": f"{opened}#{case.case_id}"},
         "GSI2PK": {"S": f"STATUS#{case.status.value}"},
         "GSI2SK": {"S": f"{opened}#{case.case_id}"},
+    }
+
+
+def follows(version: int) -> WriteCondition:
+    """The condition that an item's stored version is the one before this; 1 is the first, of an item with or without data."""
+    names = {"#v": "version"}
+    if version <= 1:
+        return {"ConditionExpression": "attribute_not_exists(#v)", "ExpressionAttributeNames": names}
+    return {
+        "ConditionExpression": "#v = :before",
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": {":before": {"N": str(version - 1)}},
     }

@@ -13,12 +13,12 @@ from pydantic import JsonValue
 
 from forensics import case_keys
 from forensics.aws.attributes import from_item, to_item
-from forensics.aws.case_items import case_pk, finding_item, finding_key, indexes, item_key, lock_key
+from forensics.aws.case_items import case_pk, finding_item, finding_key, follows, indexes, item_key, lock_key
 from forensics.aws.case_locks import CaseLocks
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.errors import CaseError, ConflictError
-from forensics.models.base import Model, format_utc
+from forensics.models.base import Model, VersionedModel, format_utc
 from forensics.models.case import Case, CaseStatus, Milestone, StepFailure, TimelineEntry, TimelineKind
 from forensics.models.finding import Finding
 from forensics.models.intake import AdmissionOutcome
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         UpdateTypeDef,
     )
 
-    from forensics.aws.case_items import Attributes
+    from forensics.aws.case_items import Attributes, WriteCondition
 
 OPEN_TRIES = 6
 NEW_ITEM = "attribute_not_exists(PK)"
@@ -250,16 +250,25 @@ class CaseStore:
         with aws_errors(f"write {sk} of case {case_id} in table {self.table}"):
             self._db.put_item(TableName=self.table, Item=item)
 
+    def swap(self, case_id: str, sk: str, value: VersionedModel) -> bool:
+        """Write an item whose version follows the one that is stored; of several who read the same version one wins.
+
+        ``value.version`` is 1 for an item that does not exist, or that was written without a version.
+        """
+        data = to_item(value.model_dump(mode="json", by_alias=True))
+        item: Attributes = {**item_key(case_id, sk), "data": data, "version": {"N": str(value.version)}}
+        return self._put_if(item, follows(value.version), what=f"write {sk} of case {case_id}")
+
     def put_once(self, case_id: str, sk: str, value: Model | Mapping[str, JsonValue]) -> bool:
         """Write an item only if it does not exist; returns whether this call wrote it."""
         data = value.model_dump(mode="json", by_alias=True) if isinstance(value, Model) else dict(value)
+        item = {**item_key(case_id, sk), "data": to_item(data)}
+        return self._put_if(item, {"ConditionExpression": NEW_ITEM}, what=f"write {sk} of case {case_id}")
+
+    def _put_if(self, item: Attributes, condition: WriteCondition, *, what: str) -> bool:
         try:
-            with aws_errors(f"write {sk} of case {case_id} in table {self.table}"):
-                self._db.put_item(
-                    TableName=self.table,
-                    Item={**item_key(case_id, sk), "data": to_item(data)},
-                    ConditionExpression=NEW_ITEM,
-                )
+            with aws_errors(f"{what} in table {self.table}"):
+                self._db.put_item(TableName=self.table, Item=item, **condition)
         except ConflictError:
             return False
         return True
@@ -267,22 +276,17 @@ class CaseStore:
     def lease(self, case_id: str, name: str, *, holder: str, seconds: int, now: datetime | None = None) -> bool:
         """Take or renew a lease; False while another holder has it. It expires by itself when its holder was killed."""
         began = int((now or datetime.now(UTC)).timestamp())
-        try:
-            with aws_errors(f"take lease {name} of case {case_id} in table {self.table}"):
-                self._db.put_item(
-                    TableName=self.table,
-                    Item={
-                        **item_key(case_id, f"{case_keys.LEASE}{name}"),
-                        "holder": {"S": holder},
-                        "until": {"N": str(began + seconds)},
-                    },
-                    ConditionExpression=f"{NEW_ITEM} OR holder = :h OR #u < :n",
-                    ExpressionAttributeNames={"#u": "until"},
-                    ExpressionAttributeValues={":h": {"S": holder}, ":n": {"N": str(began)}},
-                )
-        except ConflictError:
-            return False
-        return True
+        item: Attributes = {
+            **item_key(case_id, f"{case_keys.LEASE}{name}"),
+            "holder": {"S": holder},
+            "until": {"N": str(began + seconds)},
+        }
+        condition: WriteCondition = {
+            "ConditionExpression": f"{NEW_ITEM} OR holder = :h OR #u < :n",
+            "ExpressionAttributeNames": {"#u": "until"},
+            "ExpressionAttributeValues": {":h": {"S": holder}, ":n": {"N": str(began)}},
+        }
+        return self._put_if(item, condition, what=f"take lease {name} of case {case_id}")
 
     def release_lease(self, case_id: str, name: str) -> None:
         """Release a lease."""

@@ -22,6 +22,11 @@ def run_page(airflow: str, run_id: str) -> str:
     return f"{airflow}/dags/{CASE_DAG}/runs/{quote(run_id, safe='')}"
 
 
+def question_page(airflow: str, *, dag_id: str, run_id: str, task_id: str) -> str:
+    """Where a task's question is answered (Airflow's own link, ``HITLOperator.generate_link_to_ui``)."""
+    return f"{airflow}/dags/{dag_id}/runs/{quote(run_id, safe='')}/tasks/{quote(task_id, safe='')}/required_actions"
+
+
 def release_runs(airflow: str, case_id: str) -> str:
     """The runs that release the case's target: those with the case's id in their configuration."""
     return f"{airflow}/dags/{RELEASE_DAG}/runs?conf_contains={quote(case_id, safe='')}"

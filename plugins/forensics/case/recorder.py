@@ -16,11 +16,12 @@ from forensics.aws.s3_landing import LandingGateway, ToolsGateway
 from forensics.aws.session import AwsSession
 from forensics.aws.sns import Notifier
 from forensics.case.notices import CaseNotices
+from forensics.case.persons import StepRun
 from forensics.case.view import read_view
 from forensics.custody.chain import facts_of
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import AwsError, CaseError, ForensicsError
-from forensics.models.base import Model
+from forensics.models.base import Model, VersionedModel
 from forensics.models.case import Case, CaseView, Milestone, Phase, StepFailure, TimelineKind
 from forensics.models.custody import CustodyAction, CustodyFacts
 from forensics.models.evidence import (
@@ -90,8 +91,14 @@ class CaseRecorder:
         self.case = case
         self.gateways = gateways
         self.step = step
+        self.run = StepRun()
         self._ui_url = ui_url
         self.notices = CaseNotices(gateways.store, gateways.notifier, ui_url=ui_url, digest_minutes=digest_minutes)
+
+    @property
+    def ui_url(self) -> str:
+        """The address of Airflow's UI without a closing slash; empty where the setting is."""
+        return self._ui_url.rstrip("/")
 
     @property
     def case_id(self) -> str:
@@ -110,6 +117,10 @@ class CaseRecorder:
     def put_once(self, key: str, value: Model) -> bool:
         """Write one item of the case unless it is there; whether it was written."""
         return self.gateways.store.put_once(self.case_id, key, value)
+
+    def swap(self, key: str, value: VersionedModel) -> bool:
+        """Write one item of the case on the condition that it is still the one that was read; whether it was written."""
+        return self.gateways.store.swap(self.case_id, key, value)
 
     def target(self) -> Target | None:
         """The target's description, once triage has made it."""

@@ -20,6 +20,7 @@ from airflow.sdk.exceptions import (
 from forensics.aws.hook import CaseSessions, ForensicsHook
 from forensics.aws.polling import PollTrigger, Timing
 from forensics.case.links import CaseLink
+from forensics.case.persons import step_run
 from forensics.case.recorder import CaseRecorder, open_recorder
 from forensics.correlation import case_context
 from forensics.errors import CaseError, ForensicsError
@@ -128,6 +129,7 @@ class ForensicOperator(BaseOperator):
             raise AirflowFailException(msg)
         with case_context(self.case_id, step=self.task_id):
             recorder = self._bind()
+            recorder.run = step_run(context)
             try:
                 result = work(recorder)
             except TaskDeferred as deferral:

@@ -13,10 +13,10 @@ from forensics.aws.case_store import CaseStore
 from forensics.aws.s3 import EvidenceStore
 from forensics.custody.ledger import LedgerHead
 from forensics.errors import ForensicsError
+from forensics.models.approval import Approval
 from forensics.models.base import Model, Utc
 from forensics.models.case import Case, CaseView, StepFailure, TimelineEntry, TimelineKind
 from forensics.models.containment import (
-    Approval,
     ContainmentPlan,
     ContainmentResult,
     PlanPreflight,

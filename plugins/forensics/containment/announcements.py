@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from forensics.case.addresses import question_page
 from forensics.case.containment_advice import next_action
 from forensics.case.recorder import CaseRecorder
 from forensics.containment.plan_text import manual_lines
+from forensics.containment.question_text import QuestionText, clock, said_lines, who_may
+from forensics.models.approval import Approval
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.containment import ContainmentPlan, ContainmentResult, PlanPreflight, PreflightAnswer
 from forensics.models.target_facts import OwnGroup
+from forensics.printable import defanged
 
 
 def note(recorder: CaseRecorder, what: str, *, at: datetime | None = None) -> None:
@@ -89,19 +93,63 @@ def announce_refused_steps(recorder: CaseRecorder, plan: ContainmentPlan, prefli
     )
 
 
-def announce_approval_needed(recorder: CaseRecorder, plan: ContainmentPlan, *, until: datetime, default: str) -> None:
-    """Isolation waits for a person's answer until a time, after which the default counts."""
-    note(recorder, f"approval requested for plan {plan.digest[:12]}: {'; '.join(plan.approval)}")
+def announce_question(
+    recorder: CaseRecorder,
+    event: str,
+    headline: str,
+    question: Approval,
+    *,
+    text: QuestionText,
+    why: Sequence[str] = (),
+) -> None:
+    """A question waits for people: what, why, who may answer, where and until when."""
+    note(recorder, f"approval requested until {clock(question.until)} for plan {question.digest[:12]}: {headline}")
     recorder.announce(
-        f"approval:{plan.digest[:12]}",
-        "Approval needed: isolate the target?",
+        event,
+        f"Approval needed: {headline}",
         lines=[
-            *[f"Why: {reason}" for reason in plan.approval],
-            f"Answer in Airflow, task containment.plan_containment, until {until:%Y-%m-%d %H:%M:%SZ};"
-            f" no answer means: {default}. Acquisition continues meanwhile.",
+            *[f"Why: {defanged(reason)}" for reason in why],
+            *said_lines(text),
+            *[f"{defanged(line)}." for line in who_may(question, accept=text.accept, two_persons=text.two_persons)],
+            *([f"{len(text.calls)} calls, each with what it opens or closes, are shown there"] if text.calls else []),
+            f"{where_to_answer(recorder, question)}; no answer means: {text.default}",
         ],
-        facts={"plan_digest": plan.digest, "until": until.isoformat()},
+        facts={"plan_digest": question.digest, **_facts(recorder, question)},
+        once=False,
     )
+
+
+def announce_not_counted(recorder: CaseRecorder, question: Approval) -> None:
+    """An answer did not count, or not alone: the others hear that the question is still theirs."""
+    recorder.announce(
+        "approval_still_open",
+        "Still open: another person has to answer",
+        lines=[f"{defanged(question.reason)}.", where_to_answer(recorder, question)],
+        facts={"plan_digest": question.digest, "reason": question.reason[:500], **_facts(recorder, question)},
+        once=False,
+    )
+
+
+def where_to_answer(recorder: CaseRecorder, question: Approval) -> str:
+    """Where and until when a question is answered."""
+    if url := _question_url(recorder, question):
+        return f"Answer until {clock(question.until)} here: {url}"
+    run = f"run {question.run_id} of {recorder.run.dag_id or 'the DAG'}"
+    return (
+        f"Answer until {clock(question.until)} in Airflow under Browse, Required Actions: task {question.step} of {run}"
+    )
+
+
+def _question_url(recorder: CaseRecorder, question: Approval) -> str:
+    run = recorder.run
+    if not (recorder.ui_url and run.dag_id and question.run_id):
+        return ""
+    return question_page(recorder.ui_url, dag_id=run.dag_id, run_id=question.run_id, task_id=question.step)
+
+
+def _facts(recorder: CaseRecorder, question: Approval) -> dict[str, str]:
+    until = question.until.isoformat() if question.until else ""
+    return {"until": until, "answer_at": _question_url(recorder, question), "run_id": question.run_id}
 
 
 def announce_contain_first(recorder: CaseRecorder, open_items: Sequence[str]) -> None:

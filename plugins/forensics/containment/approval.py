@@ -1,15 +1,19 @@
-"""A person's answer to a plan, and whether a plan may be carried out under it. Pure."""
+"""Questions to people and their answers: who may approve, what an answer counts, what may be carried out under it. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
 from forensics.containment.plan import unapproved_steps
-from forensics.models.containment import Approval, ContainmentPlan
+from forensics.models.approval import Approval, Askers, Person
+from forensics.models.containment import ContainmentPlan
 from forensics.models.evidence import Outcome
+from forensics.models.finding import CustomAction, Finding, FindingSource
+from forensics.models.plan import Action
 
 
 class Responder(BaseModel):
@@ -32,33 +36,122 @@ class HumanResponse(BaseModel):
     error: str | None = None
 
     @property
-    def name(self) -> str | None:
-        """Name of the person, or the id where there is no name."""
+    def person(self) -> Person | None:
+        """Who answered; None when nobody did."""
         user = self.responded_by_user
-        return (user.name or user.id or None) if user else None
+        if self.timedout or user is None or not (user.id or user.name):
+            return None
+        return Person(id=user.id or None, login=user.name or None)
 
 
-def approval_of(
-    response: HumanResponse, *, digest: str, accept: str, requester: str | None, two_persons: bool, at: datetime
-) -> Approval:
-    """The approval that a response gives or denies, bound to the plan's digest; ``accept`` is the option that grants it.
+@dataclass(frozen=True)
+class AnswerRules:
+    """``accept``: the option that approves. ``two_persons``: nobody approves what they asked for. ``valid``: how long it counts."""
 
-    With ``two_persons``, whoever requested the action may not approve it. When nobody answers, policy's default counts.
-    """
+    accept: str
+    two_persons: bool
+    valid: timedelta
 
-    def answered(reason: str, *, granted: bool, by: str | None = None) -> Approval:
-        return Approval(digest=digest, granted=granted, by=by, at=at, reason=reason)
 
+def approvers_needed(askers: Askers, *, two_persons: bool) -> int:
+    """How many different people have to approve: two where it is not known who asked, so that one of them did not."""
+    return 2 if two_persons and askers.unknown else 1
+
+
+def after_answer(question: Approval, response: HumanResponse, *, rules: AnswerRules, at: datetime) -> Approval:
+    """The question after an answer: granted, refused, or still open because the answer does not count (alone)."""
+    chosen = rules.accept in response.chosen_options
     if response.error is not None:
-        return answered(f"no valid answer: {response.error}", granted=False)
-    chosen, name = accept in response.chosen_options, response.name
-    if response.timedout or name is None:
-        return answered("nobody answered in time; policy's default counts", granted=chosen)
-    if chosen and two_persons and requester and name.casefold() == requester.casefold():
-        return answered(f"{name} requested it and may not approve it", granted=False, by=name)
-    return answered(f"{'approved' if chosen else 'refused'} by {name}", granted=chosen, by=name)
+        return _closed(question, f"no valid answer: {response.error}", at=at)
+    person = response.person
+    if person is None:
+        return _nobody(question, granted=chosen, rules=rules, at=at)
+    if not chosen:
+        return _closed(question, f"refused by {person}", by=str(person), at=at)
+    if rules.two_persons and question.askers.include(person):
+        return _not_counted(question, person, f"{person} asked for it and may not approve it", at=at)
+    if any(person.is_same_as(known) for known in question.approvers):
+        return _not_counted(question, person, f"{person} has approved it already", at=at)
+    approvers = (*question.approvers, person)
+    names = " and ".join(str(known) for known in approvers)
+    if len(approvers) < question.needed:
+        missing = question.needed - len(approvers)
+        reason = f"approved by {names}; {missing} other person has to approve it too"
+        return _next(question, approvers=approvers, reason=reason, at=at)
+    return _next(
+        question,
+        open=False,
+        granted=True,
+        approvers=approvers,
+        by=names,
+        reason=f"approved by {names}",
+        at=at,
+        expires_at=at + rules.valid,
+    )
 
 
+def _nobody(question: Approval, *, granted: bool, rules: AnswerRules, at: datetime) -> Approval:
+    reason = "nobody answered in time; policy's default counts"
+    if question.not_counted or question.approvers:
+        said = "; ".join(question.not_counted) or question.reason
+        reason = f"nobody else answered in time ({said}); policy's default counts"
+    end = at + rules.valid if granted else None
+    return _next(question, open=False, granted=granted, reason=reason, at=at, expires_at=end)
+
+
+def _closed(question: Approval, reason: str, *, at: datetime, by: str | None = None) -> Approval:
+    return _next(question, open=False, granted=False, reason=reason, by=by, at=at)
+
+
+def _not_counted(question: Approval, person: Person, why: str, *, at: datetime) -> Approval:
+    """The question stays open. Who asked is known by id from now on, whatever name they answer under next."""
+    known = question.askers.known
+    if question.askers.include(person) and person not in known:
+        known = (*known, person)
+    askers = question.askers.model_copy(update={"known": known})
+    return _next(
+        question, not_counted=(*question.not_counted, why)[-20:], askers=askers, reason=f"{why}: still open", at=at
+    )
+
+
+def _next(question: Approval, **changes: object) -> Approval:
+    return question.model_copy(update={**changes, "version": question.version + 1})
+
+
+def abandoned(approval: Approval) -> bool:
+    """Whether the question ended without a decision although somebody had answered: that is no regular end."""
+    return not approval.granted and approval.by is None and bool(approval.not_counted or approval.approvers)
+
+
+# ---------------------------------------------------------------------- who asked
+def isolation_askers(findings: Sequence[Finding], *, run: Askers) -> Askers:
+    """Who asked for the isolation of a case: the persons of all its findings, and whoever started the run.
+
+    An order without a known person counts as unknown when it asks for isolation. A run that the intake started for a
+    finding has no user, and nobody asked for it.
+    """
+    known = [*run.known, *(f.asked_by for f in findings if f.asked_by is not None)]
+    unknown = [_whose(f) for f in findings if _asks_to_isolate(f) and (f.asked_by is None or not f.asked_by.unique)]
+    return Askers(known=tuple(known), unknown=tuple(dict.fromkeys(unknown)))
+
+
+def _asks_to_isolate(finding: Finding) -> bool:
+    if finding.action is not None:
+        return finding.action in {CustomAction.ISOLATE, CustomAction.FULL}
+    if finding.source is not FindingSource.MANUAL or (finding.signature and finding.requested is None):
+        return False
+    return finding.requested is None or bool(finding.requested.get(Action.ISOLATE.value))
+
+
+def _whose(finding: Finding) -> str:
+    if finding.action is not None:
+        return f"Security Hub does not say who pressed {finding.action.value}"
+    if finding.signature is not None:
+        return "a signed request names its requester in words only"
+    return "Airflow does not say who asked for the case"
+
+
+# ---------------------------------------------------------------------- what may be carried out
 @dataclass(frozen=True)
 class Withheld:
     """Why a plan is not carried out (yet)."""
@@ -67,18 +160,29 @@ class Withheld:
     reason: str
 
 
-def withheld(plan: ContainmentPlan, *, remaining: ContainmentPlan, approval: Approval | None) -> Withheld | None:
-    """None when the ``remaining`` steps of a plan may be carried out, otherwise why not."""
+def withheld(
+    plan: ContainmentPlan, *, remaining: ContainmentPlan, approval: Approval | None, run_id: str, now: datetime
+) -> Withheld | None:
+    """None when the ``remaining`` steps of a plan may be carried out, otherwise why not.
+
+    What is PENDING is asked again by ``plan_containment``; what a person refused is SKIPPED.
+    """
     if not plan.approval and not remaining.approval:
         return None
-    if approval is None:
+    if approval is None or approval.open:
         return Withheld(Outcome.PENDING, "isolation waits for a person's approval")
     if not approval.granted:
         return Withheld(Outcome.SKIPPED, f"not approved: {approval.reason}")
-    changed = "the plan changed after approval"
-    if approval.digest != plan.digest:
-        reason = f"{changed} (approved {approval.digest[:12]}, now {plan.digest[:12]}): refused"
-        return Withheld(Outcome.SKIPPED, reason)
+    if finished(approval, remaining=remaining, run_id=run_id):
+        return None
+    if problem := approval.why_not_usable(digest=plan.digest, run_id=run_id, now=now):
+        return Withheld(Outcome.PENDING, f"{problem}: isolation waits for another approval")
     if new := unapproved_steps(remaining, approved=plan):
-        return Withheld(Outcome.SKIPPED, f"{changed}, these steps are new: {', '.join(new[:5])}: refused")
+        reason = f"the plan changed after approval, these steps are new: {', '.join(new[:5])}"
+        return Withheld(Outcome.PENDING, f"{reason}: isolation waits for another approval")
     return None
+
+
+def finished(approval: Approval, *, remaining: ContainmentPlan, run_id: str) -> bool:
+    """Whether what was approved has been carried out and nothing is left to change: looking at it again needs no approval."""
+    return approval.spent_at is not None and approval.run_id == run_id and not remaining.steps

@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from forensics import case_keys
 from forensics.case.recorder import CaseRecorder
 from forensics.case.waiting import seal_waits
 from forensics.containment.announcements import announce_altered_groups, announce_gone, note
-from forensics.containment.approval import Withheld, withheld
+from forensics.containment.approval import Withheld, finished, withheld
+from forensics.containment.approval_record import Approvals
 from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.containment_state import has_ended
 from forensics.containment.credential_end import CredentialEnd
@@ -22,12 +24,13 @@ from forensics.containment.quarantine_groups import ACCESS, CaseGroups, altered_
 from forensics.containment.read_back import ReadBack
 from forensics.containment.watch_list import watch
 from forensics.errors import ContainmentError, ResourceGoneError
+from forensics.models.approval import ApprovalSubject
 from forensics.models.containment import (
-    Approval,
     ContainmentPlan,
     ContainmentResult,
     ContainmentState,
     ContainmentStep,
+    ReleaseResult,
     RestorePoint,
 )
 from forensics.models.custody import CustodyAction
@@ -50,6 +53,7 @@ class TargetIsolation:
         self._gateway = gateway
         self._planner = ContainmentPlanner(recorder, gateway, settings, response=response)
         self._read_back = ReadBack(gateway, self._planner)
+        self._approvals = Approvals(recorder, ApprovalSubject.CONTAINMENT)
 
     def isolate(self) -> ContainmentResult:
         """Carry out what is still open, read everything back and record the result, complete or not.
@@ -63,8 +67,7 @@ class TargetIsolation:
         if facts is None or has_ended(facts):
             return self._gone(facts)
         network = self._planner.remaining(facts, restore=restore, token=plan.token).network
-        approval = self._recorder.get(case_keys.APPROVAL, Approval)
-        if reason := withheld(recorded, remaining=network, approval=approval):
+        if reason := self._not_approved(recorded, network):
             return self._withheld(reason)
         if altered:
             self._recorder.put(case_keys.CONTAINMENT_PLAN, plan)
@@ -80,8 +83,23 @@ class TargetIsolation:
             self._recorder.put(case_keys.CONTAINMENT, result)
             watch(self._recorder.gateways.store, self._recorder.case_id, result)
             result = self._sealed(result)
+            if asked and result.outcome is Outcome.DONE:
+                self._approvals.spend()
         self._log(result)
         return result
+
+    def _not_approved(self, recorded: ContainmentPlan, network: ContainmentPlan) -> Withheld | None:
+        """Why the plan may not be carried out now; when it may, its approval is in use, and no release's counts any more."""
+        recorder, approval = self._recorder, self._approvals.current()
+        run_id = recorder.run.run_id
+        if why := withheld(recorded, remaining=network, approval=approval, run_id=run_id, now=datetime.now(UTC)):
+            return why
+        done = approval is not None and finished(approval, remaining=network, run_id=run_id)
+        if (recorded.approval or network.approval) and not done and (why_not := self._approvals.use(recorded.digest)):
+            return Withheld(Outcome.PENDING, f"{why_not}: isolation waits for another approval")
+        if network.steps:
+            Approvals(recorder, ApprovalSubject.RELEASE).withdraw("the target was contained again")
+        return None
 
     def _carry_out(
         self,
@@ -209,7 +227,8 @@ class TargetIsolation:
     def _withheld(self, why: Withheld) -> ContainmentResult:
         """Nothing is changed; what an earlier try closed stays on record as closed."""
         before = self._recorder.get(case_keys.CONTAINMENT, ContainmentResult)
-        if before is not None and before.network_closed:
+        release = self._recorder.get(case_keys.RELEASE, ReleaseResult)
+        if before is not None and before.network_closed and not (release and release.undoes(before)):
             reason = f"network closed; what is left is withheld: {why.reason}"
             result = before.model_copy(update={"outcome": Outcome.PARTIAL, "reason": reason})
         else:

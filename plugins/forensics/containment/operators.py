@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import Context
@@ -14,26 +14,25 @@ from forensics.case.links import CaseLink, ReleaseRunLink
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
 from forensics.containment.announcements import (
-    announce_approval_needed,
     announce_contain_first,
     announce_incomplete,
     announce_isolated,
     note,
 )
-from forensics.containment.approval import HumanResponse, approval_of
-from forensics.containment.approval_operators import _ApprovalOperator
-from forensics.containment.approval_record import ApprovalSubject, record_approval
+from forensics.containment.approval import isolation_askers, withheld
+from forensics.containment.approval_operators import Question, _ApprovalOperator, case_address
 from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.isolation import TargetIsolation, record_failure, record_not_isolated
 from forensics.containment.plan import with_requested_approval
 from forensics.containment.plan_preflight import preflight_once
-from forensics.containment.plan_text import plan_lines
 from forensics.containment.planner import ContainmentPlanner, recorded_plan
 from forensics.containment.policy import ContainmentPolicy, isolation_due
+from forensics.containment.question_text import isolation_text
 from forensics.containment.triggers import ContainmentWatchTrigger
-from forensics.errors import ContainmentError, ForensicsError
+from forensics.errors import ContainmentError, ForensicsError, ResourceGoneError
+from forensics.models.approval import Approval, ApprovalSubject
 from forensics.models.case import Phase
-from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, PlanPreflight
+from forensics.models.containment import ContainmentPlan, ContainmentResult, PlanPreflight
 from forensics.models.evidence import Outcome
 from forensics.models.plan import ResponsePlan
 
@@ -111,6 +110,8 @@ class PlanContainmentOperator(_ContainmentOperator, _ApprovalOperator):
     ``isolate_target`` has a result that is not complete it tries again, until half an hour after the deadline.
     """
 
+    about = ApprovalSubject.CONTAINMENT
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(subject="Isolate the target?", options=[ISOLATE, REFUSE], defaults=[REFUSE], **kwargs)
 
@@ -126,54 +127,84 @@ class PlanContainmentOperator(_ContainmentOperator, _ApprovalOperator):
             self._contain_first(recorder, response)
         plan = planner.complete(plan, restore)
         planner.try_to_seal()
-        preflight = preflight_once(recorder, gateway, plan)
+        preflight_once(recorder, gateway, plan)
         if not response.isolate.wanted:
             note(recorder, "isolation is not wanted; the containment plan is a dry run")
             return {"steps": len(plan.steps), "carried_out": False}
-        plan = self._as_decided(plan, response)
-        if plan.approval and recorder.get(case_keys.APPROVAL, Approval) is None:
-            self._ask(recorder, plan, preflight, context)
-        return self._proceed(recorder, response, plan)
+        if self._as_decided(plan, response).approval:
+            self._ask_where_needed(recorder, response, context, again=True)
+        return self._proceed(recorder, response, context)
 
     def _as_decided(self, plan: ContainmentPlan, response: ResponsePlan) -> ContainmentPlan:
         return with_requested_approval(plan, policy=ContainmentPolicy.of(self.settings, response))
 
-    def _ask(self, recorder: CaseRecorder, plan: ContainmentPlan, preflight: PlanPreflight, context: Context) -> None:
-        settings = self.settings
-        default = ISOLATE if settings.approval_default == "isolate" else REFUSE
-        until = datetime.now(UTC) + timedelta(seconds=settings.approval_timeout_seconds)
-        announce_approval_needed(recorder, plan, until=until, default=default)
-        self.ask(
-            f"Isolate {plan.instance_id}? (case {recorder.case_id})",
-            "\n".join(plan_lines(plan, preflight=preflight)),
-            default=default,
-            context=context,
-        )
-
-    def answered(self, recorder: CaseRecorder, response: HumanResponse) -> Json:
-        """Record the answer; isolate when the memory capture has ended by now, else watch the deadline."""
-        decided, plan = self.response_plan(recorder), recorded_plan(recorder)
+    def _decided_plan(self, recorder: CaseRecorder, response: ResponsePlan) -> ContainmentPlan:
+        plan = recorded_plan(recorder)
         if plan is None:
             raise ContainmentError(f"the containment plan of case {recorder.case_id} is gone from the case store")
-        approval = approval_of(
-            response,
-            digest=plan.digest,
-            accept=ISOLATE,
-            requester=recorder.case.requester,
-            two_persons=self.settings.approval_two_persons,
-            at=datetime.now(UTC),
-        )
-        record_approval(recorder, ApprovalSubject.CONTAINMENT, approval)
-        return self._proceed(recorder, decided, self._as_decided(plan, decided))
+        return self._as_decided(plan, response)
 
-    def _proceed(self, recorder: CaseRecorder, response: ResponsePlan, plan: ContainmentPlan) -> Json:
+    def _ask_where_needed(
+        self, recorder: CaseRecorder, response: ResponsePlan, context: Context, *, again: bool = False
+    ) -> None:
+        """Ask when no approval covers what is still to be done: none was given, it ended or was used, or the target changed.
+
+        With ``again`` also after a refusal: somebody has cleared the task.
+        """
+        plan = self._decided_plan(recorder, response)
+        if not plan.approval:
+            return
+        gateway = self.gateway()
+        planner = ContainmentPlanner(recorder, gateway, self.settings, response=response)
+        try:
+            plan, remaining = planner.renewed(plan)
+        except ResourceGoneError:
+            return
+        why = withheld(
+            plan,
+            remaining=remaining,
+            approval=self.approvals(recorder).current(),
+            run_id=recorder.run.run_id,
+            now=datetime.now(UTC),
+        )
+        if why is None or (why.outcome is Outcome.SKIPPED and not again):
+            return
+        self._ask(recorder, plan, preflight_once(recorder, gateway, plan), context)
+
+    def _ask(self, recorder: CaseRecorder, plan: ContainmentPlan, preflight: PlanPreflight, context: Context) -> None:
+        text = isolation_text(plan, preflight=preflight, page=case_address(recorder))
+        question = Question(
+            digest=plan.digest,
+            askers=isolation_askers(recorder.findings(), run=recorder.run.askers),
+            headline=f"Isolate {plan.instance_id}?",
+            text=text,
+            event=f"approval:{plan.digest[:12]}",
+            why=plan.approval,
+        )
+        self.ask(recorder, question, context)
+
+    @property
+    def default_option(self) -> str:
+        """What policy says when nobody answers."""
+        return ISOLATE if self.settings.approval_default == "isolate" else REFUSE
+
+    def asked_digest(self, recorder: CaseRecorder) -> str:
+        """Digest of the recorded plan."""
+        return self._decided_plan(recorder, self.response_plan(recorder)).digest
+
+    def decided(self, recorder: CaseRecorder, approval: Approval, context: Context) -> Json:
+        """Isolate when the memory capture has ended by now, else watch the deadline."""
+        return self._proceed(recorder, self.response_plan(recorder), context)
+
+    def _proceed(self, recorder: CaseRecorder, response: ResponsePlan, context: Context) -> Json:
+        plan = self._decided_plan(recorder, response)
         result = recorder.get(case_keys.CONTAINMENT, ContainmentResult)
         due = self._due(response)
         overdue = _now() >= due
         if result is not None and result.outcome in _UNFINISHED and (plan.approval or overdue):
             # isolate_target left it to this task, or this task started it at the deadline and did not finish
-            return self._isolate_or_watch(recorder, response)
-        approval = recorder.get(case_keys.APPROVAL, Approval)
+            return self._isolate_or_watch(recorder, response, context)
+        approval = self.approvals(recorder).current()
         if plan.approval and not (approval and approval.granted):
             return {"steps": len(plan.steps), "approved": False}
         if plan.approval:
@@ -200,21 +231,22 @@ class PlanContainmentOperator(_ContainmentOperator, _ApprovalOperator):
     def resume_after_wait(self, context: Context, event: dict[str, object]) -> Json:
         """The deadline has passed while the capture still runs, or isolation is not complete: isolate now."""
         if event.get("due"):
-            return self._guarded(context, self._isolate_now)
+            return self._guarded(context, lambda recorder: self._isolate_now(recorder, context))
         return super().resume_after_wait(context, event)
 
-    def _isolate_now(self, recorder: CaseRecorder) -> Json:
+    def _isolate_now(self, recorder: CaseRecorder, context: Context) -> Json:
         result = recorder.get(case_keys.CONTAINMENT, ContainmentResult)
         if result is None:
             seconds = self.settings.isolation_deadline_seconds
             note(recorder, f"{seconds} s after triage the memory capture still runs: isolating now")
         else:
             note(recorder, f"isolation is {result.outcome.value}: this task tries it again")
-        return self._isolate_or_watch(recorder, self.response_plan(recorder))
+        return self._isolate_or_watch(recorder, self.response_plan(recorder), context)
 
-    def _isolate_or_watch(self, recorder: CaseRecorder, response: ResponsePlan) -> Json:
+    def _isolate_or_watch(self, recorder: CaseRecorder, response: ResponsePlan, context: Context) -> Json:
         """Isolate; when that fails, try again after a pause until the end of the tries, then fail for good."""
         try:
+            self._ask_where_needed(recorder, response, context)
             return self.isolate(recorder, response)
         except ForensicsError as error:
             result = recorder.get(case_keys.CONTAINMENT, ContainmentResult)

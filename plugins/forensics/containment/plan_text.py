@@ -1,35 +1,13 @@
-"""Containment and release plans as people read them: in the approval, in messages, in a dry run. Pure."""
+"""Parts of containment and release plans as people read them: in messages, in a dry run. Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 
-from forensics.models.containment import ApiCall, ContainmentPlan, ManualStep, PlanPreflight, PreflightAnswer
+from forensics.models.containment import ApiCall, ManualStep, PlanPreflight, PreflightAnswer
 
 MOST_LINES = 80
-
-
-def plan_lines(plan: ContainmentPlan, *, preflight: PlanPreflight | None = None) -> list[str]:
-    """Markdown: why a person is asked, AWS's answers, every change with its side effects and undo, what stays open."""
-    lines = [f"**Plan {plan.digest}** for `{plan.instance_id}`, case {plan.case_id}, order {plan.order}", ""]
-    lines += [f"* You are asked because {reason}" for reason in plan.approval]
-    if preflight is not None:
-        lines += ["", *preflight_lines(preflight)]
-    lines += ["", f"**{len(plan.steps)} changes, in this order:**", ""]
-    for number, step in enumerate(plan.steps, 1):
-        also = f" **Also affected: {'; '.join(step.side_effects)}.**" if step.side_effects else ""
-        undo = ", ".join(str(c) for c in step.undo) or "it goes with its group"
-        lines.append(f"{number}. `{step.call}` on `{step.target}`: {step.reason}.{also} Undo: {undo}")
-    lines += [
-        "",
-        "**What stays open:**",
-        "",
-        *[f"* {residual}" for residual in plan.residuals or ("nothing known",)],
-    ]
-    if plan.manual_steps:
-        lines += ["", "**Manual steps:**", "", *[f"* {line}" for line in manual_lines(plan.manual_steps)]]
-    return lines[:MOST_LINES]
 
 
 def preflight_lines(preflight: PlanPreflight) -> list[str]:

@@ -14,11 +14,12 @@ from forensics.case.recorder import CaseRecorder
 from forensics.containment.announcements import note
 from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.calls import waits_for_role
-from forensics.containment.plan import assemble_plan, make_plan
+from forensics.containment.plan import assemble_plan, make_plan, unapproved_steps
 from forensics.containment.policy import ContainmentPolicy
 from forensics.containment.restore_points import RestorePoints
 from forensics.errors import AwsError
-from forensics.models.containment import Approval, ContainmentPlan, ContainmentResult, PlanStep, RestorePoint
+from forensics.models.approval import Approval
+from forensics.models.containment import ContainmentPlan, ContainmentResult, PlanStep, RestorePoint
 from forensics.models.plan import ResponsePlan
 from forensics.models.target_facts import InstanceFacts, ProfileFacts
 from forensics.settings import Settings
@@ -58,7 +59,8 @@ class ContainmentPlanner:
         A plan that somebody has answered to stays as it is. What IAM does not say is noted, and the plan says what that
         leaves open.
         """
-        answered = self._recorder.get(case_keys.APPROVAL, Approval) is not None
+        approval = self._recorder.get(case_keys.APPROVAL, Approval)
+        answered = approval is not None and not approval.open
         result = self._recorder.get(case_keys.CONTAINMENT, ContainmentResult)
         ended = result is not None and result.network_closed and not result.credentials_open
         if answered or ended or not _waits_for_iam(plan, restore):
@@ -70,6 +72,31 @@ class ContainmentPlanner:
         completed = self.assemble(facts, steps=[*plan.network.steps, *known.credentials.steps], token=plan.token)
         self._recorder.put(case_keys.CONTAINMENT_PLAN, completed)
         return completed
+
+    def renewed(self, plan: ContainmentPlan) -> tuple[ContainmentPlan, ContainmentPlan]:
+        """The plan for the target as it is, and what of its network side is still to be done; nothing is changed.
+
+        When the target needs steps that the plan does not have, the plan is recorded with them: it has another digest then,
+        and no approval that was given before. Raises :class:`ResourceGoneError` when EC2 no longer knows the target.
+        """
+        restore = self._restore_points.get()
+        facts = self.read(token=plan.token, original=restore.facts if restore else None)
+        if restore is None:
+            restore = self._restore_points.take(facts)
+        remaining = self.remaining(facts, restore=restore, token=plan.token).network
+        new = unapproved_steps(remaining, approved=plan)
+        if not new:
+            return plan, remaining
+        known = {s.id for s in remaining.steps}
+        steps = [*(s for s in plan.steps if s.id not in known), *remaining.steps]
+        changed = self.assemble(facts, steps=steps, token=plan.token)
+        changed = changed.model_copy(update={"approval": plan.approval})
+        self._recorder.put(case_keys.CONTAINMENT_PLAN, changed)
+        note(
+            self._recorder,
+            f"the target has changed; the plan {changed.digest[:12]} has new steps: {', '.join(new[:5])}",
+        )
+        return changed, remaining
 
     def try_to_seal(self) -> str | None:
         """Seal the restore point where it is not sealed yet; why not, when that fails."""

@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from forensics import case_keys
 from forensics.case.recorder import CaseRecorder
 from forensics.containment.announcements import note
+from forensics.containment.approval_record import Approvals
 from forensics.containment.call_runner import ContainmentGateway
-from forensics.containment.plan_text import call_lines
 from forensics.containment.read_back import SETTLE_PAUSES
 from forensics.containment.release_plan import differences, release_calls, release_digest
 from forensics.containment.watch_list import unwatch
 from forensics.errors import AwsError, ContainmentError
+from forensics.models.approval import Approval, ApprovalSubject
 from forensics.models.containment import (
     ApiCall,
-    Approval,
     ContainmentPlan,
     ContainmentResult,
     ContainmentStep,
@@ -28,6 +28,7 @@ from forensics.models.containment import (
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from forensics.models.target_facts import InstanceFacts
+from forensics.printable import one_line
 from forensics.settings import Settings
 
 # Calls of a release that follow from what EC2 and IAM may show some seconds late.
@@ -61,17 +62,32 @@ class TargetRelease:
         calls = release_calls(self._original, facts=facts, case_id=self._recorder.case_id)
         return PendingRelease(facts, tuple(calls))
 
-    def plan(self, *, requester: str, warnings: Sequence[str] = ()) -> ReleasePlan:
+    def settled(self) -> PendingRelease:
+        """What differs, once AWS shows what containment is known to have done and two looks in a row agree.
+
+        A release that is planned within seconds would leave out what is not listed yet, and people would be asked about it
+        twice. What is still not shown after the pauses has been undone by somebody else.
+        """
+        done, seen = self._undone_by(), self.pending()
+        for pause in SETTLE_PAUSES:
+            time.sleep(pause)
+            before, seen = seen, self.pending()
+            if seen.calls == before.calls and done <= {call.operation for call in seen.calls}:
+                break
+        return seen
+
+    def plan(self, *, requester: str, reason: str = "", warnings: Sequence[str] = ()) -> ReleasePlan:
         """Record what a release would change; an approval is bound to the digest of its calls.
 
         ``warnings`` are shown to whoever approves it.
         """
-        pending = self._shown()
+        pending = self.settled()
         plan = ReleasePlan(
             calls=pending.calls,
             differences=tuple(differences(self._original, facts=pending.facts)[:200]),
             digest=release_digest(pending.calls),
-            requester=requester,
+            requester=one_line(requester, limit=200),
+            reason=one_line(reason),
             made_at=datetime.now(UTC),
             warnings=tuple(warnings),
         )
@@ -79,26 +95,12 @@ class TargetRelease:
         note(self._recorder, f"release planned: {len(plan.calls)} calls (plan {plan.digest[:12]})")
         return plan
 
-    def _shown(self) -> PendingRelease:
-        """What differs, once AWS shows what containment is known to have done.
-
-        A release that is planned within seconds would leave out what is not listed yet, and then be refused or partial.
-        What is still not shown after the pauses has been undone by somebody else.
-        """
-        done = self._undone_by()
-        pending = self.pending()
-        for pause in SETTLE_PAUSES:
-            if done <= {call.operation for call in pending.calls}:
-                break
-            time.sleep(pause)
-            pending = self.pending()
-        return pending
-
     def _undone_by(self) -> set[str]:
         """Operations that undo what containment did; none when a release has been tried already."""
         plan = self._recorder.get(case_keys.CONTAINMENT_PLAN, ContainmentPlan)
         result = self._recorder.get(case_keys.CONTAINMENT, ContainmentResult)
-        if plan is None or result is None or self._recorder.get(case_keys.RELEASE, ReleaseResult):
+        release = self._recorder.get(case_keys.RELEASE, ReleaseResult)
+        if plan is None or result is None or (release is not None and not release.is_before(result)):
             return set()
         done = {step.name for step in result.steps if step.done}
         return {undo.operation for step in plan.steps if step.id in done for undo in step.undo} & SHOWN_LATE
@@ -106,6 +108,7 @@ class TargetRelease:
     def carry_out(self, calls: Sequence[ApiCall], *, approval: Approval) -> ReleaseResult:
         """Make the calls until one fails, read the target back, record and announce the result."""
         unwatch(self._recorder.gateways.store, self._recorder.case_id)
+        Approvals(self._recorder, ApprovalSubject.CONTAINMENT).withdraw("the target was released")
         steps, left = self._settled(calls)
         failed = [s.detail for s in steps if not s.done]
         complete = not left and not failed
@@ -128,17 +131,21 @@ class TargetRelease:
         AWS may not show everywhere at once what it has just changed, or call gone what it has just made (EC2 developer guide,
         *Eventual consistency*): approved calls that are still wanted are made again.
         """
-        steps = self._perform(calls)
+        steps, refused = self._perform(calls), list[ContainmentStep]()
         # what AWS did not show at the beginning is approved as well: the plan was made when it was visible
         plan = self._recorder.get(case_keys.RELEASE_PLAN, ReleasePlan)
-        approved = {call.operation for call in (*calls, *(plan.calls if plan else ()))}
+        approved = [*calls, *(plan.calls if plan else ())]
         for pause in (*SETTLE_PAUSES, None):
             seen = self.pending()
             left = differences(self._original, facts=seen.facts)
             if not left or pause is None or not all(step.done for step in steps):
                 break
             time.sleep(pause)
-            steps += self._perform([call for call in self.pending().calls if call.operation in approved])
+            again = self._perform([call for call in self.pending().calls if call in approved])
+            # one that AWS refuses now may have taken effect before it was shown: the next look says
+            refused = [step for step in again if not step.done]
+            steps += [step for step in again if step.done]
+        steps += refused if left else []
         return steps, left
 
     def _read(self) -> InstanceFacts:
@@ -191,41 +198,3 @@ class TargetRelease:
         )
         if done:
             recorder.sign_ledger("release")
-
-
-def approved_release(recorder: CaseRecorder) -> tuple[ReleasePlan, Approval] | None:
-    """The release plan and its approval; None unless the approval was granted for this very plan."""
-    approval = recorder.get(case_keys.RELEASE_APPROVAL, Approval)
-    plan = recorder.get(case_keys.RELEASE_PLAN, ReleasePlan)
-    if approval is None or plan is None or not approval.granted or approval.digest != plan.digest:
-        return None
-    return plan, approval
-
-
-def announce_release_approval(recorder: CaseRecorder, plan: ReleasePlan, *, reason: str, default: str) -> None:
-    """A release waits for a second person's answer."""
-    recorder.announce(
-        f"release:{plan.digest[:12]}",
-        "Approval needed: release the target?",
-        lines=[
-            f"Requested by {plan.requester}: {reason[:500]}",
-            *[f"Attention: {warning}" for warning in plan.warnings],
-            f"{len(plan.calls)} calls; no answer means: {default}",
-        ],
-        facts={"plan_digest": plan.digest},
-        once=False,
-    )
-
-
-def approval_text(plan: ReleasePlan, *, reason: str) -> str:
-    """Markdown: who requests the release and why, and every call."""
-    return "\n".join(
-        [
-            f"**Plan {plan.digest}**, requested by {plan.requester}: {reason[:500]}",
-            "",
-            *[f"**Attention:** {warning}" for warning in plan.warnings],
-            "The target gets its network, addresses and credentials back. Calls, in this order:",
-            "",
-            *call_lines(plan.calls),
-        ]
-    )

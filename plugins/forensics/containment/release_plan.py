@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from forensics.containment import calls
 from forensics.containment.plan import plan_digest
 from forensics.containment.protection_steps import OUT_OF_GROUP
+from forensics.custody.chain import canonical
 from forensics.models.containment import ApiCall, PlanStep, ReleasePlan, Stage
 from forensics.models.target_facts import InstanceFacts, InterfaceFacts, MembershipFacts
 
@@ -39,9 +40,13 @@ def release_digest(calls_in_order: Sequence[ApiCall]) -> str:
 
 
 def unapproved_calls(calls_now: Sequence[ApiCall], *, approved: ReleasePlan) -> list[str]:
-    """Calls of a kind that the approved plan does not have."""
-    known = {call.operation for call in approved.calls}
-    return [str(call) for call in calls_now if call.operation not in known]
+    """Calls that the approved plan does not have exactly so: the same call with other parameters was not approved."""
+    known = [_exact(call) for call in approved.calls]
+    return [str(call) for call in calls_now if _exact(call) not in known]
+
+
+def _exact(call: ApiCall) -> bytes:
+    return canonical(call.model_dump(mode="json"))
 
 
 def _credentials(original: InstanceFacts, facts: InstanceFacts, *, case_id: str) -> Iterator[ApiCall]:

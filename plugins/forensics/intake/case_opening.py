@@ -12,6 +12,7 @@ from forensics.case.retention import Holding, kept_until, retain
 from forensics.errors import CaseConflictError, ForensicsError
 from forensics.intake.admission import CaseAdmission
 from forensics.intake.manual_request import ManualRequest
+from forensics.models.approval import Person
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.custody import CustodyAction, HoldLift
 from forensics.models.notices import CaseLabel
@@ -22,7 +23,7 @@ REOPENED = "open_case:retention"
 
 
 def open_requested_case(
-    admission: CaseAdmission, request: ManualRequest, *, run_id: str, requested_at: datetime, user: str | None
+    admission: CaseAdmission, request: ManualRequest, *, run_id: str, requested_at: datetime, user: Person | None
 ) -> str:
     """Open the case that a person asked for; returns its id.
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from forensics.errors import InvalidCaseError
+from forensics.models.approval import Person
 from forensics.models.case import Case
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.models.plan import Action
@@ -27,7 +28,7 @@ class ManualRequest:
     reason: str = ""
     requester: str = ""
 
-    def finding(self, *, run_id: str, requested_at: datetime, user: str | None = None) -> Finding:
+    def finding(self, *, run_id: str, requested_at: datetime, user: Person | None = None) -> Finding:
         """The finding; ``user`` is who Airflow says started the run.
 
         Its key follows from the run, so that a repeated try finds the case that the first one opened. Raises
@@ -44,7 +45,8 @@ class ManualRequest:
                 region=self.region,
                 instance_id=self.instance_id,
                 created_at=requested_at,
-                requester=self._requester(user),
+                requester=self._requester(user.login if user else None),
+                asked_by=user,
                 reason=self.reason or None,
                 requested=self._requested(),
             )

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from forensics.aws.hook import ForensicsHook
 from forensics.aws.sns import Notifier
+from forensics.case.persons import person_of
 from forensics.case.recorder import open_recorder
 from forensics.correlation import case_context
 from forensics.custody.holding import EvidenceHolding
@@ -85,7 +86,7 @@ class OpenCaseOperator(BaseOperator):
             run_id=run.run_id,
             requested_at=run.run_after or datetime.now(UTC),
             # Airflow names the user of runs that a person started in the UI or by the API, and of no others.
-            user=run.triggering_user_name,
+            user=person_of(run.triggering_user_name),
         )
         with case_context(case_id, step=self.task_id):
             recorder = open_recorder(hook, case_id, step=self.task_id)

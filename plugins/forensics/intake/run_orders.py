@@ -85,7 +85,8 @@ def release_order(dag_id: str, finding: Finding, *, case: Case | None, received_
     return RunOrder(
         dag_id=dag_id,
         run_id=f"{case.case_id}-release-{received_at:%Y%m%dT%H%MZ}{_press(finding)}",
-        conf={"case_id": case.case_id, "requester": requester[:100], "reason": reason},
+        # who pressed it is not in the event: two people have to approve (forensics.case.persons)
+        conf={"case_id": case.case_id, "requester": requester[:100], "reason": reason, "ordered_by": requester[:200]},
         note=f"{requester}: {case.instance_id}",
         rank=PERSONS_RANK,
     )

@@ -35,3 +35,9 @@ class Model(BaseModel):
     """An immutable value; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_enum_values=False)
+
+
+class VersionedModel(Model):
+    """A value whose item is changed on the condition that nobody else has changed it since it was read."""
+
+    version: int = 0

@@ -6,9 +6,9 @@ from enum import StrEnum
 
 from pydantic import AliasChoices, Field
 
+from forensics.models.approval import Approval
 from forensics.models.base import AccountId, CaseId, InstanceId, Model, Region, Utc
 from forensics.models.containment import (
-    Approval,
     ContainmentPlan,
     ContainmentResult,
     PlanPreflight,

@@ -169,16 +169,6 @@ class ContainmentPlan(Model):
         return self.model_copy(update={"steps": steps})
 
 
-class Approval(Model):
-    """A person's answer, or its absence, to one plan."""
-
-    digest: str
-    granted: bool
-    by: str | None = None
-    at: Utc
-    reason: str
-
-
 class InterfaceRestorePoint(Model):
     """The groups an interface had before isolation."""
 
@@ -250,6 +240,7 @@ class ReleasePlan(Model):
     requester: str
     made_at: Utc
     warnings: tuple[str, ...] = Field(default=(), description="what whoever approves has to look at first")
+    reason: str = Field(default="", description="why it is asked for, in the words of who asked")
 
 
 class ReleaseResult(Model):
@@ -261,6 +252,15 @@ class ReleaseResult(Model):
     differences: tuple[str, ...] = Field(default=(), description="what is not as it was before containment")
     approved_by: str | None = None
     released_at: Utc | None = None
+
+    def is_before(self, containment: ContainmentResult) -> bool:
+        """Whether the target was closed after this release, which then says nothing of the target as it is."""
+        ended, closed = self.released_at, containment.contained_at
+        return ended is not None and closed is not None and ended < closed
+
+    def undoes(self, containment: ContainmentResult) -> bool:
+        """Whether this containment was released, and the target not closed again later."""
+        return self.released_at is not None and not self.is_before(containment)
 
 
 @dataclass(frozen=True)

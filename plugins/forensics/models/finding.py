@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from forensics.models.approval import Person
 from forensics.models.base import AccountId, InstanceId, Model, Region, Utc
 
 
@@ -112,7 +113,8 @@ class Finding(Model):
         default=None, max_length=2048, description="Security Hub's ARN of the product that made the finding"
     )
     ocsf: bool = Field(default=False, description="it came in OCSF: the new Security Hub holds its record")
-    requester: str | None = None
+    requester: str | None = Field(default=None, description="as text; who it is, where that is known, is asked_by")
+    asked_by: Person | None = Field(default=None, description="the person behind a request that was made in Airflow")
     reason: str | None = None
     requested: dict[str, bool] | None = None
     signature: RequestSignature | None = Field(default=None, description="of a person's request that came as an event")

@@ -47,7 +47,7 @@ class ContainmentSummary:
 def describe(view: CaseView) -> ContainmentSummary:
     """Say whether the target is contained, since when, and if not, why not."""
     result = view.containment
-    if view.release is not None and view.release.released_at:
+    if view.release is not None and view.release.released_at and (result is None or view.release.undoes(result)):
         return _released(view.release)
     untouched = result is None or result.state is ContainmentState.NOT_CONTAINED
     if view.plan is not None and view.plan.isolate.waits and untouched:

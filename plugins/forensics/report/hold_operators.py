@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,17 +11,18 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from forensics import case_keys
 from forensics.aws.s3 import EvidenceStore
-from forensics.aws.s3_archive import EvidenceArchive
+from forensics.aws.s3_archive import EvidenceArchive, StoredVersion
 from forensics.aws.s3_locks import EvidenceLocks
 from forensics.case.recorder import CaseRecorder
-from forensics.case.step import ForensicOperator, Json
-from forensics.containment.approval import HumanResponse, approval_of
-from forensics.containment.approval_operators import _ApprovalOperator
+from forensics.case.step import Json
+from forensics.containment.approval_operators import Question, _ApprovalOperator, case_address
+from forensics.containment.question_text import QuestionText
 from forensics.custody.hold_lift import digest, held, lift, mark
-from forensics.errors import RetentionError
+from forensics.errors import ApprovalError, RetentionError
+from forensics.models.approval import Approval, ApprovalSubject
 from forensics.models.case import TimelineKind
-from forensics.models.containment import Approval
 from forensics.models.custody import CustodyAction, HoldLift
+from forensics.printable import defanged, one_line
 
 LIFT, KEEP = "Lift the holds", "Keep them"
 # Who started the run; the form's field counts where Airflow does not know the user.
@@ -28,17 +30,79 @@ REQUESTER = "{{ dag_run.triggering_user_name | default(params.requester, true) o
 START_AGAIN = "What to do next: start evidence_hold_lift again"
 
 
-class PlanHoldLiftOperator(_ApprovalOperator):
-    """List the held versions of a closed case and ask a second person, whatever ``approval_two_persons`` says.
+class _HoldLiftOperator(_ApprovalOperator):
+    """What both steps share: what is held now, and the question whether to lift it."""
+
+    about = ApprovalSubject.HOLD_LIFT
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(subject="Lift the legal holds?", options=[LIFT, KEEP], defaults=[KEEP], **kwargs)
+
+    def held_now(self, recorder: CaseRecorder) -> list[StoredVersion]:
+        """The case's versions under a legal hold."""
+        return held(recorder.case_id, EvidenceArchive.of(self.sessions.forensic("custodian"), self.settings))
+
+    def ask_for(
+        self,
+        recorder: CaseRecorder,
+        versions: Sequence[StoredVersion],
+        *,
+        requester: str,
+        reason: str,
+        context: Context,
+    ) -> None:
+        """Record what is asked, and ask another person, whatever ``approval_two_persons`` says."""
+        marks = tuple(mark(version) for version in versions)
+        asked = HoldLift(
+            digest=digest(recorder.case_id, marks),
+            objects=len(marks),
+            versions=marks,
+            requester=one_line(requester, limit=100)[:100],
+            reason=one_line(reason)[:500],
+            at=datetime.now(UTC),
+        )
+        recorder.put(case_keys.HOLD_LIFT, asked)
+        size = sum(version.size_bytes for version in versions)
+        text = QuestionText(
+            effects=(
+                f"{len(versions)} objects ({size} bytes) of case {recorder.case_id} lose their legal hold.",
+                "Their retention stays as it is: after its end whoever may delete can delete them.",
+            ),
+            said=(("Requested by", asked.requester), ("Reason", asked.reason)),
+            page=case_address(recorder),
+        )
+        question = Question(
+            digest=asked.digest,
+            askers=recorder.run.askers,
+            headline=f"Lift {len(versions)} legal holds?",
+            text=text,
+            event="hold_lift_asked",
+        )
+        self.ask(recorder, question, context)
+
+    def recorded(self, recorder: CaseRecorder) -> HoldLift:
+        """What was asked."""
+        asked = recorder.get(case_keys.HOLD_LIFT, HoldLift)
+        if asked is None:
+            raise AirflowFailException(f"the request is gone from the case store. {START_AGAIN}")
+        return asked
+
+    def asked_digest(self, recorder: CaseRecorder) -> str:
+        """Digest of the versions that were asked about."""
+        return self.recorded(recorder).digest
+
+
+class PlanHoldLiftOperator(_HoldLiftOperator):
+    """List the held versions of a closed case and ask another person.
 
     :param reason: why the holds are lifted; required
-    :param requester: who requests it, and so may not approve it
+    :param requester: who requests it, as text; who may approve follows from the run itself
     """
 
     template_fields = ("case_id", "reason", "requester")
 
     def __init__(self, *, reason: str = "{{ params.reason or '' }}", requester: str = REQUESTER, **kwargs: Any) -> None:
-        super().__init__(subject="Lift the legal holds?", options=[LIFT, KEEP], defaults=[KEEP], **kwargs)
+        super().__init__(**kwargs)
         self.reason = reason
         self.requester = requester
 
@@ -48,74 +112,60 @@ class PlanHoldLiftOperator(_ApprovalOperator):
             raise AirflowFailException("the case is open: its evidence is held until it is closed. Close it first")
         if not (self.requester.strip() and self.reason.strip()):
             raise AirflowFailException(f"a requester and a reason are needed, for the ledger. {START_AGAIN} with both")
-        versions = held(recorder.case_id, EvidenceArchive.of(self.sessions.forensic("custodian"), self.settings))
+        versions = self.held_now(recorder)
         if not versions:
             raise AirflowSkipException("nothing is changed: no object of the case has a legal hold")
-        marks = tuple(mark(version) for version in versions)
-        asked = HoldLift(
-            digest=digest(recorder.case_id, marks),
-            objects=len(marks),
-            versions=marks,
-            requester=self.requester.strip()[:100],
-            reason=self.reason.strip()[:500],
-            at=datetime.now(UTC),
-        )
-        recorder.put(case_keys.HOLD_LIFT, asked)
-        size = sum(version.size_bytes for version in versions)
-        body = (
-            f"{asked.requester} asks to lift the legal holds of {len(versions)} objects ({size} bytes) of case "
-            f"{recorder.case_id}: {asked.reason}\n\nTheir retention stays as it is. Without an answer they stay held."
-        )
-        recorder.announce("hold_lift_asked", "Approval needed: lift legal holds", lines=body.split("\n\n"), once=False)
-        self.ask(f"Lift the legal holds of {recorder.case_id}?", body, default=KEEP, context=context)
+        self.ask_for(recorder, versions, requester=self.requester, reason=self.reason, context=context)
         return None
 
-    def answered(self, recorder: CaseRecorder, response: HumanResponse) -> Json:
-        """Record the answer; skips when the holds stay."""
-        asked = recorder.get(case_keys.HOLD_LIFT, HoldLift)
-        if asked is None:
-            raise AirflowFailException(f"the request is gone from the case store. {START_AGAIN}")
-        approval = approval_of(
-            response,
-            digest=asked.digest,
-            accept=LIFT,
-            requester=asked.requester,
-            two_persons=True,
-            at=datetime.now(UTC),
-        )
-        recorder.put(case_keys.HOLD_LIFT_APPROVAL, approval)
-        recorder.custody(
-            CustodyAction.HOLD_LIFT_APPROVED if approval.granted else CustodyAction.HOLD_LIFT_REFUSED,
-            detail={
-                "plan": asked.digest,
-                "requester": asked.requester,
-                "by": approval.by or "nobody",
-                "reason": approval.reason,
-            },
-        )
-        recorder.note(f"lifting the legal holds: {approval.reason}", kind=TimelineKind.CUSTODY)
+    def decided(self, recorder: CaseRecorder, approval: Approval, context: Context) -> Json:
+        """Skips when the holds stay."""
+        asked = self.recorded(recorder)
         if not approval.granted:
             raise AirflowSkipException(f"the holds stay: {approval.reason}")
         return {"plan": asked.digest, "objects": asked.objects, "approved_by": approval.by}
 
 
-class LiftHoldsOperator(ForensicOperator):
-    """Lift the approved holds under the role ``holds``, record it, sign the ledger. Safe to repeat."""
+class LiftHoldsOperator(_HoldLiftOperator):
+    """Lift the approved holds under the role ``holds``, record it, sign the ledger. Safe to repeat.
+
+    When the approval was used or has ended, or other objects are held now, this step asks itself.
+    """
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Check the approval against what is held now, lift, record."""
-        asked = recorder.get(case_keys.HOLD_LIFT, HoldLift)
-        approval = recorder.get(case_keys.HOLD_LIFT_APPROVAL, Approval)
-        if asked is None or approval is None or not approval.granted or approval.digest != asked.digest:
-            raise AirflowFailException(f"there is no approval of this request. {START_AGAIN}")
         if not recorder.case.closed:
             raise AirflowFailException("the case was opened again: its evidence stays held")
+        asked, approvals, versions = self.recorded(recorder), self.approvals(recorder), self.held_now(recorder)
+        if self._not_approved(recorder, asked, versions):
+            if not versions:
+                raise AirflowSkipException("nothing is changed: no object of the case has a legal hold")
+            known = approvals.current()
+            if known is not None and known.open and (known.run_id, known.step) != (recorder.run.run_id, self.task_id):
+                msg = f"a question about these holds is open in {known.step} of run {known.run_id}: answer it there"
+                raise AirflowFailException(msg)
+            self.ask_for(recorder, versions, requester=asked.requester, reason=asked.reason, context=context)
+        refused, approval = approvals.use(asked.digest), approvals.current()
+        if refused or approval is None:
+            raise ApprovalError(f"nothing was lifted: {refused}", next_action="clear the task: it asks again")
+        return self._lift(recorder, asked, approval, versions)
+
+    def decided(self, recorder: CaseRecorder, approval: Approval, context: Context) -> Json:
+        """The answer to this step's own question."""
+        if not approval.granted:
+            raise AirflowSkipException(f"the holds stay: {approval.reason}")
+        return self.act(recorder, context)
+
+    def _not_approved(self, recorder: CaseRecorder, asked: HoldLift, versions: Sequence[StoredVersion]) -> str | None:
+        if why := self.approvals(recorder).why_not_usable(asked.digest):
+            return why
+        new = [v.uri for v in versions if mark(v) not in asked.versions]
+        return f"{len(new)} objects were held after the approval ({', '.join(new[:3])})" if new else None
+
+    def _lift(
+        self, recorder: CaseRecorder, asked: HoldLift, approval: Approval, versions: Sequence[StoredVersion]
+    ) -> Json:
         custodian, settings = self.sessions.forensic("custodian"), self.settings
-        versions = held(recorder.case_id, EvidenceArchive.of(custodian, settings))
-        if new := [v.uri for v in versions if mark(v) not in asked.versions]:
-            raise AirflowFailException(
-                f"{len(new)} objects were held after the approval ({', '.join(new[:3])}): refused. {START_AGAIN}"
-            )
         failures = lift(versions, EvidenceLocks.of(self.sessions.forensic("holds"), settings))
         recorder.custody(
             CustodyAction.HOLDS_LIFTED,
@@ -134,6 +184,7 @@ class LiftHoldsOperator(ForensicOperator):
         if failures:
             msg = f"{len(failures)} of {len(versions)} holds were not lifted: {'; '.join(failures[:5])}"
             raise RetentionError(msg, next_action="remove the cause and clear lift_holds: it lifts only what is left")
+        self.approvals(recorder).spend()
         recorder.put(case_keys.HOLD_LIFT, asked.model_copy(update={"lifted_at": datetime.now(UTC)}))
         # the signed head of this is not held itself, or nothing could ever be removed
         unheld = EvidenceStore.of(custodian, settings.model_copy(update={"legal_hold": False}))
@@ -141,7 +192,7 @@ class LiftHoldsOperator(ForensicOperator):
         recorder.announce(
             "holds_lifted",
             f"Legal holds lifted: {len(versions)} objects",
-            lines=[f"Requested by {asked.requester}: {asked.reason}", f"Approved by {approval.by}"],
+            lines=[defanged(f"Requested by {asked.requester}: {asked.reason}"), defanged(f"Approved by {approval.by}")],
             once=False,
         )
         return {"objects": len(versions), "requester": asked.requester, "approved_by": approval.by}

@@ -14,6 +14,7 @@ from forensics.case.gaps import gaps, pending
 from forensics.investigation.answers import State, answers
 from forensics.models.base import format_utc
 from forensics.models.case import CaseView
+from forensics.printable import visible
 from forensics.report import chronology, document, headline, sections, text
 from forensics.report import containment_summary as containment
 from forensics.report.completeness import completeness
@@ -37,7 +38,7 @@ def _finalize(value: object) -> str:
         return value
     if value is None:
         return text.NOT_RECORDED
-    return text.visible(text.cut(str(value)))
+    return visible(text.cut(str(value)))
 
 
 def environment(*folders: Path) -> Environment:

@@ -1,8 +1,7 @@
-"""Words for people: hostile characters made visible, long text cut, sizes, times and durations."""
+"""Words for people: long text cut, sizes, times and durations."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -10,39 +9,7 @@ from forensics.models.base import Model
 
 NOT_RECORDED = "not recorded"
 MAX_TEXT = 4000
-_MAX_MARKS = 4
-# Letters by category, blank by looks.
-_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
-
-
-def visible(text: str) -> str:
-    """Show every character that could hide, reorder or fake text; line feeds stay, with a mark."""
-    if text.isascii() and text.isprintable():
-        return text
-    shown: list[str] = []
-    marks = 0
-    for char in text:
-        category = unicodedata.category(char)
-        marks = marks + 1 if category in {"Mn", "Me"} else 0
-        shown.append(_code(char) if marks > _MAX_MARKS else _shown(char, category))
-    return "".join(shown)
-
-
-def _shown(char: str, category: str) -> str:
-    if char == "\n":
-        return "⏎\n"
-    if char < " ":
-        return chr(0x2400 + ord(char))
-    if char == "\x7f":
-        return "␡"
-    odd_space = category == "Zs" and char != " "
-    return _code(char) if category in _HIDDEN or odd_space or char in _BLANK_LETTERS else char
-
-
-def _code(char: str) -> str:
-    return f"[U+{ord(char):04X}]"
 
 
 def cut(text: str, limit: int = MAX_TEXT) -> str:

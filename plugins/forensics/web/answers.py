@@ -12,8 +12,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from forensics.errors import ForensicsError
+from forensics.printable import visible
 from forensics.report.page import Link
-from forensics.report.text import visible
 from forensics.web.pages import Site, message_page
 
 SECURITY_HEADERS = {

@@ -16,6 +16,7 @@ from forensics.aws.case_items import case_pk
 from forensics.aws.case_store import CaseStore
 from forensics.custody.chain import canonical
 from forensics.errors import AwsError, CaseError
+from forensics.models.base import VersionedModel
 from forensics.models.case import Case, CaseStatus, Milestone, Phase, StepFailure, TimelineKind
 from forensics.models.evidence import EvidenceKind, read_evidence
 from forensics.models.finding import CustomAction, Finding, FindingSource, Severity
@@ -344,3 +345,33 @@ def test_a_failure_is_replaced_and_cleared(store: CaseStore) -> None:
     store.clear_failure(CASE_ID, "disk.copy")
     store.clear_failure(CASE_ID, "disk.copy")
     assert list(store.items(CASE_ID, "FAILURE#")) == []
+
+
+class Counted(VersionedModel):
+    """A value of which one writer at a time changes the item."""
+
+    who: str = ""
+
+
+def test_of_many_who_change_the_same_version_one_wins(store: CaseStore) -> None:
+    assert not store.swap(CASE_ID, "X", Counted(version=2)), "there is no first version yet"
+    won = Counter[bool]()
+
+    def write(number: int) -> None:
+        won[store.swap(CASE_ID, "X", Counted(version=1, who=str(number)))] += 1
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert won == {True: 1, False: 7}
+    first = store.get(CASE_ID, "X", Counted)
+    assert first is not None and first.version == 1
+    assert store.swap(CASE_ID, "X", Counted(version=2, who="next")) and not store.swap(CASE_ID, "X", Counted(version=2))
+
+
+def test_an_item_written_without_a_version_counts_as_none(store: CaseStore) -> None:
+    store.put(CASE_ID, "X", Counted(who="an earlier release"))
+    assert store.swap(CASE_ID, "X", Counted(version=1, who="this one"))
+    assert store.get(CASE_ID, "X", Counted) == Counted(version=1, who="this one")

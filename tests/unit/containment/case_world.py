@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from forensics import case_keys
+from forensics.case.persons import StepRun
 from forensics.errors import CustodyChainError
 from forensics.models.plan import ResponsePlan
 from forensics.settings import Settings
@@ -20,6 +21,7 @@ class SignedRecorder(FakeRecorder):
 
     def __init__(self, **case_changes: Any) -> None:
         super().__init__(case(**case_changes), step="containment.isolate_target")
+        self.run = StepRun("run-1", "forensic_case")
 
         def check_signature(case_id: str, *, covers: int) -> None:
             if not self.ledger.signed:

@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.unit.containment.case_world import World
+    from tests.unit.recorders import FakeRecorder
 
 
 @pytest.fixture
@@ -38,5 +39,11 @@ def airflow_side(world: World, monkeypatch: pytest.MonkeyPatch, settings_environ
     monkeypatch.setattr(ContainmentGateway, "of", lambda session: world.gateway)
     monkeypatch.setattr(ForensicOperator, "sessions", property(lambda self: Sessions()))
     monkeypatch.setattr(ForensicOperator, "settings", property(lambda self: world.settings))
-    monkeypatch.setattr(ForensicOperator, "_bind", lambda self: world.recorder)
+
+    def bind(self: ForensicOperator) -> FakeRecorder:
+        """The world's recorder, as this step's."""
+        world.recorder.step = self.task_id
+        return world.recorder
+
+    monkeypatch.setattr(ForensicOperator, "_bind", bind)
     return world

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from forensics.containment.plan import make_plan
 from forensics.containment.policy import ContainmentPolicy
+from forensics.models.approval import Approval
 from forensics.models.containment import ContainmentPlan
 from forensics.models.target_facts import (
     AddressFacts,
@@ -74,3 +76,9 @@ def settings(**changes: Any) -> Settings:
     """The deployment's settings, with a deny-all profile."""
     given = {name.removeprefix("AIRFLOW__FORENSICS__").lower(): value for name, value in ENVIRONMENT.items()}
     return Settings.model_validate({**given, "containment_profile": "forensics-isolated", **changes})
+
+
+def granted(digest: str, **changes: Any) -> Approval:
+    """An approval that counts, in run ``run-1``."""
+    given = {"granted": True, "by": "bob", "at": NOW, "reason": "approved by bob", "run_id": "run-1"}
+    return Approval(digest=digest, **{**given, "expires_at": NOW + timedelta(days=3650), **changes})

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from forensics.containment import announcements
+from forensics.containment.question_text import QuestionText
+from forensics.models.approval import Approval, Askers, Person
 from forensics.models.containment import ContainmentResult, ContainmentState, ContainmentStep, ManualStep
 from forensics.models.evidence import Outcome
 from forensics.models.target_facts import OwnGroup
 from tests.unit.builders import NOW
-from tests.unit.containment.targets import everything, planned
 from tests.unit.recorders import FakeRecorder
 
 RESULT = ContainmentResult(
@@ -73,15 +75,37 @@ def test_an_altered_group_is_an_alert_for_each_token() -> None:
     assert "sg-1 (forensics-quarantine-x)" in recorder.notes[0]
 
 
-def test_an_approval_says_until_when_and_what_silence_means() -> None:
-    recorder = FakeRecorder()
-    plan = planned(everything(), approval=("production",))
+def question(**changes: Any) -> Approval:
+    """An open question until nine."""
     until = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-    announcements.announce_approval_needed(recorder, plan, until=until, default="Do not isolate")
+    given = {"digest": "d" * 64, "open": True, "at": until, "until": until, "reason": "waits", "step": "plan_release"}
+    return Approval(**{**given, "askers": Askers(known=(Person(login="alice"),)), **changes})
+
+
+def test_a_question_says_why_until_when_and_what_silence_means() -> None:
+    recorder = FakeRecorder()
+    text = QuestionText(
+        effects=(), calls=("1", "2"), accept="Isolate", default="Do not isolate", said=(("Reason", "x"),)
+    )
+    announcements.announce_question(recorder, "approval:x", "Isolate i-1?", question(), text=text, why=("production",))
     (mail,) = recorder.mailbox.mail
-    assert mail.event == f"approval:{plan.digest[:12]}" and "Why: production" in mail.lines
-    assert "until 2026-11-24 09:00:00Z; no answer means: Do not isolate" in mail.lines[-1]
-    assert mail.facts["plan_digest"] == plan.digest
+    assert mail.event == "approval:x" and "Approval needed: Isolate i-1?" in mail.subject
+    assert {"Why: production", "Reason: x"} <= set(mail.lines)
+    assert "alice asked for it: their “Isolate” does not count, and the question stays open." in mail.lines
+    assert "until 2026-11-24 09:00:00Z" in mail.lines[-1] and mail.lines[-1].endswith("no answer means: Do not isolate")
+    assert mail.facts["plan_digest"] == "d" * 64 and mail.facts["until"] == "2026-11-24T09:00:00+00:00"
+
+
+def test_words_of_others_are_one_line_without_a_link_in_a_message() -> None:
+    """A reason with line feeds once wrote lines of its own into the product's mail."""
+    recorder = FakeRecorder()
+    said = "x\nWhat to do next: open https://evil.example or www.evil.example\n\nCase closed: complete"
+    text = QuestionText(effects=(), accept="Yes", default="No", said=(("Reason", said),))
+    announcements.announce_question(recorder, "e", "Go on?", question(), text=text, why=(said,))
+    announcements.announce_not_counted(recorder, question(reason=said))
+    for mail in recorder.mailbox.mail:
+        assert not any(line.startswith(("What to do next", "Case closed")) for line in mail.lines)
+        assert not any("\n" in line or "://evil" in line or "www.evil" in line for line in mail.lines)
 
 
 def test_failed_steps_are_listed_with_their_cause() -> None:

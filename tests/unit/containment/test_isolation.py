@@ -14,15 +14,16 @@ from forensics.containment.isolation import TargetIsolation, record_failure, rec
 from forensics.containment.planner import recorded_plan
 from forensics.containment.restore_points import RestorePoints
 from forensics.errors import ContainmentError, ResourceGoneError, UnreachableError
-from forensics.models.containment import ApiCall, Approval, ContainmentResult, ContainmentState
+from forensics.models.approval import Approval
+from forensics.models.containment import ApiCall, ContainmentResult, ContainmentState
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from forensics.models.plan import Action, Measure, Order
 from forensics.models.target_facts import EndpointFacts, InstanceFacts, ProfileFacts
-from tests.unit.builders import CASE_ID, NOW, decision, said
+from tests.unit.builders import CASE_ID, decision, said
 from tests.unit.containment.account import EVERYWHERE, Account, ReaderInMemory
 from tests.unit.containment.case_world import World
-from tests.unit.containment.targets import everything
+from tests.unit.containment.targets import eni, everything, granted
 
 TAKEN, SEALED = CustodyAction.RESTORE_POINT_TAKEN, CustodyAction.RESTORE_POINT_SEALED
 # the target as EC2 knows it, then what IAM says of it; both are sealed when the network has been closed
@@ -82,12 +83,62 @@ def test_without_the_approval_that_policy_wants_nothing_is_changed(world: World)
     assert (result.outcome, result.state) == (Outcome.PENDING, ContainmentState.NOT_CONTAINED)
     plan = recorded_plan(world.recorder)
     assert plan is not None
-    refused = Approval(digest=plan.digest, granted=False, by="bob", at=NOW, reason="refused by bob")
-    world.recorder.put(case_keys.APPROVAL, refused)
+    world.recorder.put(case_keys.APPROVAL, granted(plan.digest, granted=False, reason="refused by bob"))
     assert isolation_of(world).isolate().outcome is Outcome.SKIPPED
     assert world.account.calls == []
-    world.recorder.put(case_keys.APPROVAL, refused.model_copy(update={"granted": True}))
+    world.recorder.put(case_keys.APPROVAL, granted(plan.digest))
     assert isolation_of(world).isolate().outcome is Outcome.DONE
+
+
+def test_an_approval_is_used_up_by_the_isolation_and_an_isolated_target_looked_at_again(world: World) -> None:
+    require_approval(world)
+    plan, _ = isolation_of(world)._planner.prepare()
+    world.recorder.put(case_keys.APPROVAL, granted(plan.digest))
+    assert isolation_of(world).isolate().outcome is Outcome.DONE
+    used = world.recorder.get(case_keys.APPROVAL, Approval)
+    assert used is not None and used.used_at and used.spent_at
+    assert isolation_of(world).isolate().outcome is Outcome.DONE, "nothing is left to change"
+    world.account.change(interfaces=(eni(0), eni(1)))
+    world.account.calls.clear()
+    again = isolation_of(world).isolate()
+    assert again.reason is not None and "the approval was used at" in again.reason
+    assert world.account.calls == []
+
+
+def test_an_isolation_that_is_not_complete_goes_on_under_its_approval(world: World) -> None:
+    require_approval(world)
+    plan, _ = isolation_of(world)._planner.prepare()
+    world.recorder.put(case_keys.APPROVAL, granted(plan.digest))
+    world.account.refused = {"disassociate_address"}
+    assert isolation_of(world).isolate().outcome is Outcome.PARTIAL
+    world.account.refused.clear()
+    assert isolation_of(world).isolate().outcome is Outcome.DONE
+
+
+def test_an_approval_that_another_task_took_meanwhile_is_not_used(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_approval(world)
+    plan, _ = isolation_of(world)._planner.prepare()
+    world.recorder.put(case_keys.APPROVAL, granted(plan.digest))
+    real = world.recorder.swap
+
+    def first_another(key: str, value: Any) -> bool:
+        monkeypatch.setattr(world.recorder, "swap", real)
+        assert real(key, value.model_copy(update={"void": "the target was released", "used_at": None}))
+        return real(key, value)
+
+    monkeypatch.setattr(world.recorder, "swap", first_another)
+    result = isolation_of(world).isolate()
+    assert result.outcome is Outcome.PENDING and world.account.calls == []
+    assert result.reason is not None and "the target was released" in result.reason
+
+
+def test_an_isolation_ends_the_approval_of_a_release(world: World) -> None:
+    world.recorder.put(case_keys.RELEASE_APPROVAL, granted("d" * 64))
+    isolation_of(world).isolate()
+    found = world.recorder.get(case_keys.RELEASE_APPROVAL, Approval)
+    assert found is not None and found.void == "the target was contained again"
 
 
 def test_a_group_that_somebody_opened_is_replaced_and_announced(world: World) -> None:
@@ -265,8 +316,7 @@ def test_an_approved_plan_is_carried_out_when_iam_has_gone_or_come_back(world: W
     planner = isolation_of(world)._planner
     world.account.iam_down = IAM_OUT
     plan = planner.complete(*planner.prepare())
-    granted = Approval(digest=plan.digest, granted=True, by="bob", at=NOW, reason="approved by bob")
-    world.recorder.put(case_keys.APPROVAL, granted)
+    world.recorder.put(case_keys.APPROVAL, granted(plan.digest))
     world.account.iam_down = None
     assert isolation_of(world).isolate().outcome is Outcome.DONE
     assert "disassociate_iam_instance_profile" in world.account.operations, "as the plan says"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import create_autospec
@@ -23,18 +24,22 @@ from forensics.containment.operators import (
 )
 from forensics.containment.triggers import ContainmentWatchTrigger
 from forensics.errors import UnreachableError
+from forensics.models.approval import Approval, Person
 from forensics.models.case import Milestone, Phase
 from forensics.models.containment import (
-    Approval,
     ContainmentPlan,
     ContainmentResult,
     ContainmentState,
     PlanPreflight,
+    ReleaseResult,
 )
+from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
+from forensics.models.finding import CustomAction, FindingSource
 from forensics.models.plan import Action, Order
-from tests.unit.builders import CASE_ID, decision, said
+from tests.unit.builders import CASE_ID, decision, finding, said
 from tests.unit.containment.case_world import World
+from tests.unit.containment.targets import eni
 from tests.unit.containment.test_isolation import ENDPOINTS, require_approval
 from tests.unit.recorders import TaskInstance, context
 
@@ -45,10 +50,20 @@ class TaskInstanceWithId(TaskInstance):
     id = "01234567-89ab-7def-8123-456789abcdef"
 
 
-def run_context() -> Any:
-    """The last try's context."""
+@dataclass
+class Run:
+    """What is read of a run."""
+
+    run_id: str = "run-1"
+    dag_id: str = "forensic_case"
+    triggering_user_name: str | None = None
+    conf: dict[str, Any] = field(default_factory=dict)
+
+
+def run_context(user: str | None = None, **run: Any) -> Any:
+    """The last try's context, in a run that a person started or that the intake did."""
     ti = TaskInstanceWithId(try_number=3, max_tries=2)
-    return {**context(), "ti": ti, "task_instance": ti}
+    return {**context(), "ti": ti, "task_instance": ti, "dag_run": Run(triggering_user_name=user, **run)}
 
 
 @pytest.fixture
@@ -83,9 +98,9 @@ def waits_for_a_person(step: Any) -> TaskAwaitingInput:
     return caught.value
 
 
-def answer(option: str, *, user: str | None = "bob") -> dict[str, Any]:
-    """A person's answer as the trigger hands it on."""
-    who = {"id": user, "name": user} if user else None
+def answer(option: str, *, user: str | None = "bob", name: str | None = None) -> dict[str, Any]:
+    """A person's answer as Airflow hands it on: the user's id, and the name that they have now."""
+    who = {"id": user, "name": name or user} if user else None
     return {"chosen_options": [option], "params_input": {}, "responded_by_user": who, "timedout": user is None}
 
 
@@ -185,7 +200,7 @@ def test_a_person_is_asked_with_the_policys_default(airflow_side: World, asked: 
     wait = waits_for_a_person(plan_step())
     assert wait.method_name == "execute_complete"
     detail = asked.call_args.kwargs
-    assert detail["defaults"] == [option] and "You are asked because production" in detail["body"]
+    assert detail["defaults"] == [option] and "**You are asked because:**\n\n* production" in detail["body"]
     (mail,) = airflow_side.recorder.mailbox.mail
     assert mail.event.startswith("approval:") and f"no answer means: {option}" in mail.lines[-1]
 
@@ -208,6 +223,123 @@ def test_an_approval_before_the_capture_has_ended_watches_the_deadline(airflow_s
     with pytest.raises(TaskDeferred) as caught:
         step.execute_complete(run_context(), answer(ISOLATE))
     assert isinstance(caught.value.trigger, ContainmentWatchTrigger)
+    assert airflow_side.account.calls == []
+
+
+def still_asked(step: Any, answered: dict[str, Any], **run: Any) -> TaskAwaitingInput:
+    """Answer, and find the question open again."""
+    with pytest.raises(TaskAwaitingInput) as caught:
+        step.execute_complete(run_context(**run), answered)
+    return caught.value
+
+
+def add_request(world: World, **changes: Any) -> None:
+    """A person's request is a finding of the case."""
+    found = finding(source=FindingSource.MANUAL, key="manual-1", **changes)
+    world.recorder.put(case_keys.finding(found), found)
+
+
+def test_whoever_asked_for_the_isolation_does_not_approve_it(airflow_side: World, asked: Any) -> None:
+    """The request joined the case later, and its person answers under another display name."""
+    require_approval(airflow_side)
+    add_request(airflow_side, asked_by=Person(login="alice"))
+    step = plan_step()
+    waits_for_a_person(step)
+    until = airflow_side.recorder.get(case_keys.APPROVAL, Approval)
+    wait = still_asked(step, answer(ISOLATE, user="alice", name="Alice Liddell"))
+    assert until is not None and until.until is not None
+    assert wait.timeout is not None and timedelta(0) < wait.timeout <= until.until - until.at
+    assert asked.call_count == 2, "Airflow takes the answer off the question"
+    (_, told) = airflow_side.recorder.mailbox.mail
+    assert told.event == "approval_still_open" and "alice" in told.lines[2] and "may not approve it" in told.lines[2]
+    assert "Answer until" in told.lines[3]
+    with pytest.raises(AirflowSkipException, match="not isolated yet: isolation waits for a person's approval"):
+        isolate()
+    assert airflow_side.account.calls == []
+    assert step.execute_complete(run_context(), answer(ISOLATE, user="bob"))["outcome"] == "DONE"
+
+
+def test_an_isolation_that_only_its_asker_approved_ends_red(airflow_side: World, asked: Any) -> None:
+    require_approval(airflow_side)
+    step = plan_step()
+    with pytest.raises(TaskAwaitingInput):
+        step.execute(run_context("alice"))
+    still_asked(step, answer(ISOLATE, user="alice"), user="alice")
+    with pytest.raises(AirflowFailException, match=r"nobody else answered in time .alice asked for it.*it asks again"):
+        step.execute_complete(run_context("alice"), answer(REFUSE, user=None))
+    assert "containment.plan_containment" in airflow_side.recorder.store.failures()
+    assert airflow_side.account.calls == []
+
+
+def test_an_order_that_nobody_is_known_to_have_given_takes_two_people(airflow_side: World, asked: Any) -> None:
+    require_approval(airflow_side)
+    pressed = finding(action=CustomAction.ISOLATE, press="event-1")
+    airflow_side.recorder.put(case_keys.finding(pressed), pressed)
+    step = plan_step()
+    waits_for_a_person(step)
+    assert "Two different people have to choose “Isolate”" in asked.call_args.kwargs["body"]
+    still_asked(step, answer(ISOLATE, user="7", name="bob"))
+    still_asked(step, answer(ISOLATE, user="7", name="robert"))
+    with pytest.raises(TaskDeferred):
+        step.execute_complete(run_context(), answer(ISOLATE, user="8", name="carol"))
+    found = airflow_side.recorder.get(case_keys.APPROVAL, Approval)
+    assert found is not None and [p.id for p in found.approvers] == ["7", "8"]
+    event = airflow_side.recorder.ledger.last(CustodyAction.CONTAINMENT_APPROVED)
+    assert [p["id"] for p in event.detail["approvers"]] == ["7", "8"]  # type: ignore[attr-defined, index]
+
+
+def test_an_approval_that_has_ended_is_asked_for_again(airflow_side: World, asked: Any) -> None:
+    require_approval(airflow_side)
+    step = plan_step()
+    waits_for_a_person(step)
+    with pytest.raises(TaskDeferred):
+        step.execute_complete(run_context(), answer(ISOLATE))
+    known = airflow_side.recorder.get(case_keys.APPROVAL, Approval)
+    assert known is not None and known.expires_at is not None
+    assert known.expires_at - known.at == timedelta(seconds=airflow_side.settings.approval_valid_seconds)
+    airflow_side.recorder.put(case_keys.APPROVAL, known.model_copy(update={"expires_at": datetime.now(UTC)}))
+    with pytest.raises(AirflowSkipException, match=r"the approval ended at .*waits for another approval"):
+        isolate()
+    with pytest.raises(TaskAwaitingInput):
+        resume(step)
+    assert asked.call_count == 2 and airflow_side.account.calls == []
+    assert step.execute_complete(run_context(), answer(ISOLATE))["outcome"] == "DONE"
+
+
+def test_a_target_that_changed_after_the_approval_is_asked_about_again(airflow_side: World, asked: Any) -> None:
+    require_approval(airflow_side)
+    step = plan_step()
+    waits_for_a_person(step)
+    with pytest.raises(TaskDeferred):
+        step.execute_complete(run_context(), answer(ISOLATE))
+    airflow_side.account.change(interfaces=(*airflow_side.account.target.interfaces, eni(2)))
+    with pytest.raises(AirflowSkipException, match="the plan changed after approval, these steps are new"):
+        isolate()
+    with pytest.raises(TaskAwaitingInput):
+        resume(step)
+    assert "`eni-2`" in asked.call_args.kwargs["body"] and airflow_side.account.calls == []
+    assert step.execute_complete(run_context(), answer(ISOLATE))["outcome"] == "DONE"
+
+
+def test_a_used_approval_is_asked_for_again_and_whoever_cleared_the_step_is_not_known(
+    airflow_side: World, asked: Any
+) -> None:
+    require_approval(airflow_side)
+    step = plan_step()
+    waits_for_a_person(step)
+    with pytest.raises(AirflowSkipException):
+        isolate()
+    step.execute_complete(run_context(), answer(ISOLATE))
+    airflow_side.account.change(interfaces=(eni(0), eni(1)))
+    airflow_side.account.calls.clear()
+    released = ReleaseResult(outcome=Outcome.DONE, released_at=datetime.now(UTC))
+    airflow_side.recorder.put(case_keys.RELEASE, released)
+    with pytest.raises(AirflowSkipException, match="the approval was used at"):
+        isolate()
+    assert result_of(airflow_side).state is ContainmentState.NOT_CONTAINED
+    waits_for_a_person(plan_step())
+    found = airflow_side.recorder.get(case_keys.APPROVAL, Approval)
+    assert found is not None and found.open and found.needed == 2
     assert airflow_side.account.calls == []
 
 

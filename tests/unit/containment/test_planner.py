@@ -8,12 +8,11 @@ from forensics import case_keys
 from forensics.containment.planner import ContainmentPlanner, new_token, recorded_plan
 from forensics.containment.residuals import RESIDUAL_ROLE
 from forensics.containment.restore_points import RestorePoints, RestoreSeal
-from forensics.models.containment import Approval, ContainmentResult, ContainmentState
+from forensics.models.containment import ContainmentResult, ContainmentState
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
-from tests.unit.builders import NOW
 from tests.unit.containment.case_world import World
-from tests.unit.containment.targets import everything
+from tests.unit.containment.targets import everything, granted
 
 
 def planner(world: World) -> ContainmentPlanner:
@@ -87,8 +86,7 @@ def test_a_plan_that_iam_does_not_complete_says_so(world: World) -> None:
 def test_a_plan_that_was_answered_or_carried_out_stays_as_it_is(world: World, why: str) -> None:
     first, restore = planner(world).prepare()
     if why == "answered":
-        answer = Approval(digest=first.digest, granted=True, by="bob", at=NOW, reason="approved by bob")
-        world.recorder.put(case_keys.APPROVAL, answer)
+        world.recorder.put(case_keys.APPROVAL, granted(first.digest))
     else:
         done = ContainmentResult(outcome=Outcome.DONE, state=ContainmentState.NEW_FLOWS_BLOCKED)
         world.recorder.put(case_keys.CONTAINMENT, done)

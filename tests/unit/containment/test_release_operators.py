@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
 
 from forensics import case_keys
 from forensics.containment.release_operators import KEEP, RELEASE, PlanReleaseOperator, ReleaseTargetOperator
-from forensics.models.containment import Approval, ReleasePlan
+from forensics.models.approval import Approval
+from forensics.models.containment import ReleasePlan
+from forensics.models.custody import CustodyAction
 from tests.unit.builders import CASE_ID
 from tests.unit.containment.case_world import World
-from tests.unit.containment.test_operators import answer, asked, isolate, run_context, waits_for_a_person
+from tests.unit.containment.targets import eni
+from tests.unit.containment.test_operators import answer, asked, isolate, run_context
 
 __all__ = ["asked"]
 
@@ -25,9 +28,37 @@ def plan_release(**arguments: Any) -> PlanReleaseOperator:
     return PlanReleaseOperator(task_id="plan_release", case_id=CASE_ID, **given)
 
 
-def release() -> Any:
+def in_run(user: str | None = "alice", **run: Any) -> Any:
+    """The context of a task of a release that alice has started."""
+    return run_context(user, **{"run_id": "release-1", "dag_id": "forensic_release", **run})
+
+
+def release_step() -> ReleaseTargetOperator:
+    """The releasing task."""
+    return ReleaseTargetOperator(task_id="release_target", case_id=CASE_ID)
+
+
+def release(**run: Any) -> Any:
     """Run the releasing task."""
-    return ReleaseTargetOperator(task_id="release_target", case_id=CASE_ID).execute(run_context())
+    return release_step().execute(in_run(**run))
+
+
+def asks(step: Any, **run: Any) -> None:
+    """Execute until people are asked."""
+    with pytest.raises(TaskAwaitingInput):
+        step.execute(in_run(**run))
+
+
+def answered(step: Any, option: str = RELEASE, *, user: str | None = "bob", name: str | None = None, **run: Any) -> Any:
+    """Hand an answer to the step."""
+    return step.execute_complete(in_run(**run), answer(option, user=user, name=name))
+
+
+def approval_of(world: World) -> Approval:
+    """The release's approval on record."""
+    found = world.recorder.get(case_keys.RELEASE_APPROVAL, Approval)
+    assert found is not None
+    return found
 
 
 @pytest.fixture
@@ -39,57 +70,158 @@ def contained(airflow_side: World) -> World:
     return airflow_side
 
 
-def test_a_release_takes_a_second_person(contained: World, asked: Any) -> None:
+def test_a_release_takes_another_person_whatever_name_the_asker_answers_under(contained: World, asked: Any) -> None:
     step = plan_release()
-    waits_for_a_person(step)
+    asks(step)
     detail = asked.call_args.kwargs
-    assert detail["defaults"] == [KEEP] and "requested by alice: false alarm" in detail["body"]
+    assert detail["defaults"] == [KEEP] and "Requested by: `alice`" in detail["body"]
     assert contained.phases == ["release"]
-    with pytest.raises(AirflowSkipException, match="alice requested it and may not approve it"):
-        step.execute_complete(run_context(), answer(RELEASE, user="alice"))
-    with pytest.raises(AirflowFailException, match="there is no approval of this release"):
+    with pytest.raises(TaskAwaitingInput):
+        answered(step, user="alice", name="Alice L.")
+    with pytest.raises(AirflowFailException, match="is open in plan_release of run release-1: answer it there"):
         release()
-    waits_for_a_person(step)
-    approved = step.execute_complete(run_context(), answer(RELEASE))
+    approved = answered(step)
     assert approved["approved_by"] == "bob" and contained.account.calls == []
-    done = release()
-    assert done == {"outcome": "DONE", "calls": approved["calls"]}
+    assert contained.recorder.ledger.last(CustodyAction.RELEASE_APPROVED).detail["not_counted"] == [
+        "Alice L. (user id alice) asked for it and may not approve it"
+    ]
+    assert release() == {"outcome": "DONE", "calls": approved["calls"]}
     with pytest.raises(AirflowSkipException, match="nothing differs"):
-        plan_release().execute(run_context())
+        plan_release().execute(in_run())
+
+
+def test_contained_again_the_old_release_asks_again(contained: World, asked: Any) -> None:
+    """Contain, release, contain, and clear the step of the old release: nothing is released without another answer."""
+    step = plan_release()
+    asks(step)
+    answered(step)
+    release()
+    isolate()
+    closed = [i.group_ids for i in contained.account.target.interfaces]
+    contained.account.calls.clear()
+    asks(release_step())
+    assert asked.call_count == 2 and "asked again: the approval was used at" in asked.call_args.kwargs["body"]
+    assert contained.account.calls == [] and [i.group_ids for i in contained.account.target.interfaces] == closed
+    again = release_step()
+    with pytest.raises(TaskAwaitingInput):
+        answered(again)
+    assert approval_of(contained).needed == 2, "Airflow does not say who cleared the step"
+    assert answered(again, user="carol")["outcome"] == "DONE"
+
+
+def test_an_approval_counts_for_its_own_run_alone(contained: World, asked: Any) -> None:
+    step = plan_release()
+    asks(step)
+    answered(step)
+    asks(release_step(), run_id="release-2")
+    assert "is for run release-1, this is release-2" in asked.call_args.kwargs["body"]
+    assert contained.account.calls == []
+
+
+def test_an_approval_that_has_ended_asks_again(contained: World, asked: Any) -> None:
+    step = plan_release()
+    asks(step)
+    answered(step)
+    known = approval_of(contained)
+    contained.recorder.put(case_keys.RELEASE_APPROVAL, known.model_copy(update={"expires_at": known.at}))
+    again = release_step()
+    asks(again)
+    assert approval_of(contained).needed == 1
+    assert answered(again)["outcome"] == "DONE"
+
+
+def test_a_release_after_the_target_was_contained_once_more_asks_again(contained: World, asked: Any) -> None:
+    step = plan_release()
+    asks(step)
+    answered(step)
+    contained.account.change(interfaces=(eni(0), *contained.account.target.interfaces[1:]))
+    isolate()
+    assert approval_of(contained).void == "the target was contained again"
+    contained.account.calls.clear()
+    asks(release_step())
+    assert contained.account.calls == []
+
+
+def test_an_order_that_does_not_say_by_whom_takes_two(contained: World, asked: Any) -> None:
+    """A custom action's event has no principal; the run's user is whoever started the intake."""
+    order = {"conf": {"case_id": CASE_ID, "ordered_by": "custom action ForensicRelease"}, "user": "operator"}
+    step = plan_release()
+    asks(step, **order)
+    with pytest.raises(TaskAwaitingInput):
+        answered(step, user="bob", conf=order["conf"])
+    assert "1 other person has to approve it too" in approval_of(contained).reason
+    granted = step.execute_complete(in_run("operator", conf=order["conf"]), answer(RELEASE, user="carol"))
+    assert granted["approved_by"] == "bob and carol"
+
+
+def test_a_question_that_another_run_has_taken_over_takes_no_answer(contained: World, asked: Any) -> None:
+    first, second = plan_release(), plan_release()
+    asks(first)
+    asks(second, run_id="release-2")
+    with pytest.raises(AirflowFailException, match=r"not the one on record any more .release-2 asks"):
+        answered(first)
+    assert answered(second, run_id="release-2")["approved_by"] == "bob"
 
 
 def test_nobodys_answer_keeps_the_target_contained(contained: World, asked: Any) -> None:
     step = plan_release()
-    waits_for_a_person(step)
+    asks(step)
     with pytest.raises(AirflowSkipException, match="stays contained: nobody answered in time"):
-        step.execute_complete(run_context(), answer(KEEP, user=None))
-    approval = contained.recorder.get(case_keys.RELEASE_APPROVAL, Approval)
-    assert approval is not None and not approval.granted
+        answered(step, KEEP, user=None)
+    assert not approval_of(contained).granted and not approval_of(contained).open
+
+
+def test_a_release_that_only_its_asker_approved_ends_red(contained: World, asked: Any) -> None:
+    step = plan_release()
+    asks(step)
+    with pytest.raises(TaskAwaitingInput):
+        answered(step, user="alice")
+    with pytest.raises(AirflowFailException, match="nobody else answered in time"):
+        answered(step, KEEP, user=None)
 
 
 def test_a_dry_run_shows_the_calls_and_asks_nobody(contained: World, asked: Any) -> None:
     with pytest.raises(AirflowSkipException, match=r"dry run: 1\. `iam\.delete_role_policy`"):
-        plan_release(show_only="True").execute(run_context())
+        plan_release(show_only="True").execute(in_run())
     assert asked.call_count == 0 and contained.account.calls == []
 
 
-def test_a_target_that_changed_after_the_approval_is_refused(contained: World, asked: Any) -> None:
+@pytest.mark.parametrize("change", ["other parameters", "another call"])
+def test_a_target_that_changed_after_the_approval_is_asked_about_again(
+    contained: World, asked: Any, change: str
+) -> None:
     step = plan_release()
-    waits_for_a_person(step)
-    step.execute_complete(run_context(), answer(RELEASE))
+    asks(step)
+    answered(step)
     known = contained.recorder.get(case_keys.RELEASE_PLAN, ReleasePlan)
     assert known is not None
-    fewer = tuple(c for c in known.calls if c.service != "iam")
-    contained.recorder.put(case_keys.RELEASE_PLAN, known.model_copy(update={"calls": fewer}))
-    with pytest.raises(AirflowFailException, match=r"these calls are new: iam\.delete_role_policy: refused"):
-        release()
+    calls = tuple(c for c in known.calls if c.service != "iam")
+    if change == "other parameters":
+        calls = tuple(
+            c.model_copy(update={"params": {**c.params, "RoleName": "another"}}) if c.service == "iam" else c
+            for c in known.calls
+        )
+    contained.recorder.put(case_keys.RELEASE_PLAN, known.model_copy(update={"calls": calls}))
+    again = release_step()
+    asks(again)
+    assert r"these calls are new: iam.delete\_role\_policy" in asked.call_args.kwargs["body"]
+    assert contained.account.calls == []
+    assert answered(again)["outcome"] == "DONE"
+
+
+def test_a_refusal_in_the_releasing_step_keeps_the_target_contained(contained: World, asked: Any) -> None:
+    again = release_step()
+    asks(again)
+    assert "nobody was asked yet" in asked.call_args.kwargs["body"] or "no plan" in asked.call_args.kwargs["body"]
+    with pytest.raises(AirflowSkipException, match="stays contained: refused by bob"):
+        answered(again, KEEP)
     assert contained.account.calls == []
 
 
 def test_a_release_that_fails_says_what_to_do(contained: World, asked: Any) -> None:
     step = plan_release()
-    waits_for_a_person(step)
-    step.execute_complete(run_context(), answer(RELEASE))
+    asks(step)
+    answered(step)
     contained.account.refused = {"exit_standby"}
     with pytest.raises(AirflowFailException, match="fix the cause and clear the task: it continues where it stopped"):
         release()
@@ -99,7 +231,7 @@ def test_a_release_that_fails_says_what_to_do(contained: World, asked: Any) -> N
 
 def test_an_answer_to_a_plan_that_is_gone_is_an_error(airflow_side: World) -> None:
     with pytest.raises(AirflowFailException, match=r"release plan of case .* is gone"):
-        plan_release().execute_complete(run_context(), answer(RELEASE))
+        answered(plan_release())
 
 
 @dataclass

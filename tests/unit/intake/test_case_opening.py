@@ -18,6 +18,7 @@ from forensics.intake.case_opening import (
     record_opening,
 )
 from forensics.intake.manual_request import ManualRequest
+from forensics.models.approval import Person
 from forensics.models.case import Case, CaseStatus, Milestone
 from forensics.models.custody import CustodyAction, HoldLift, Retention
 from forensics.models.finding import Finding
@@ -44,7 +45,7 @@ class AdmissionWith(CaseAdmission):
 
 
 def opened(admission: CaseAdmission) -> str:
-    return open_requested_case(admission, REQUEST, run_id="manual__1", requested_at=NOW, user="ada.l")
+    return open_requested_case(admission, REQUEST, run_id="manual__1", requested_at=NOW, user=Person(login="ada.l"))
 
 
 @pytest.mark.parametrize("outcome", [AdmissionOutcome.OPENED, AdmissionOutcome.EXISTS])

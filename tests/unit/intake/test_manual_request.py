@@ -6,6 +6,7 @@ import pytest
 
 from forensics.errors import InvalidCaseError
 from forensics.intake.manual_request import ManualRequest
+from forensics.models.approval import Person
 from forensics.models.finding import FindingSource
 from tests.unit.builders import ACCOUNT, INSTANCE, NOW, REGION, case
 
@@ -14,12 +15,12 @@ PLACE = {"account_id": ACCOUNT, "region": REGION, "instance_id": INSTANCE}
 
 def test_the_finding_says_who_asked_for_what_and_why() -> None:
     request = ManualRequest(**PLACE, actions="memory+isolate", reason="ticket 4711", requester="Ada")
-    finding = request.finding(run_id="manual__1", requested_at=NOW, user="ada.l")
+    finding = request.finding(run_id="manual__1", requested_at=NOW, user=Person(login="ada.l"))
     assert finding.source is FindingSource.MANUAL and finding.finding_id == "manual:manual__1"
     assert finding.title == "Manual request: ticket 4711" and finding.reason == "ticket 4711"
     assert finding.requester == "Ada (Airflow user ada.l)"
     assert finding.requested == {"memory": True, "disk": False, "isolate": True}
-    assert finding.created_at == NOW
+    assert finding.created_at == NOW and finding.asked_by == Person(login="ada.l")
 
 
 @pytest.mark.parametrize("actions", ["by-policy", ""])
@@ -39,7 +40,9 @@ def test_by_policy_asks_for_nothing_by_name(actions: str) -> None:
 )
 def test_whoever_is_known_is_named(typed: str, user: str | None, requester: str) -> None:
     request = ManualRequest(**PLACE, requester=typed)
-    assert request.finding(run_id="r", requested_at=NOW, user=user).requester == requester
+    assert (
+        request.finding(run_id="r", requested_at=NOW, user=Person(login=user) if user else None).requester == requester
+    )
 
 
 def test_the_key_follows_from_run_and_instance() -> None:

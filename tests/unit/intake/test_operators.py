@@ -13,6 +13,7 @@ from forensics.errors import CaseConflictError, ThrottledError
 from forensics.intake import operators
 from forensics.intake.manual_request import ManualRequest
 from forensics.intake.operators import OpenCaseOperator
+from forensics.models.approval import Person
 from forensics.models.custody import CustodyAction
 from forensics.models.notices import CaseLabel
 from tests.integration.steps import DagRun
@@ -64,7 +65,7 @@ def test_a_persons_parameters_become_a_request(world: World) -> None:
     asked = {**PLACE, "actions": "memory", "reason": "ticket {{ 7*7 }}", "requester": "Ada", "case_id": None}
     assert world.run(asked) == CASE_ID
     request = ManualRequest(**PLACE, actions="memory", reason="ticket {{ 7*7 }}", requester="Ada")
-    assert world.requests == [(request, "manual__1", NOW, "ada.l")]
+    assert world.requests == [(request, "manual__1", NOW, Person(login="ada.l"))]
     assert world.recorder.ledger.actions() == [CustodyAction.CASE_OPENED]
     assert world.annotated == [finding().key]
 

@@ -54,6 +54,7 @@ def test_a_release_is_one_run_a_minute_and_comes_first() -> None:
         "case_id": CASE_ID,
         "requester": "custom action ForensicRelease",
         "reason": "ordered on the finding C2 traffic",
+        "ordered_by": "custom action ForensicRelease",
     }
 
 

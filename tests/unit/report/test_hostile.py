@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forensics.printable import visible
 from forensics.report import render_html
-from forensics.report.text import cut, visible
+from forensics.report.text import cut
 from tests.unit.report import sample
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}

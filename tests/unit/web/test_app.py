@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 
 from forensics.errors import AwsError, ForensicsError
 from forensics.models.case import Case, CaseStatus, CaseView
+from forensics.printable import visible
 from forensics.report import render_json
-from forensics.report.text import visible
 from forensics.web.access import refuse_everyone
 from forensics.web.app import create_app
 from tests.unit.report import sample

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 
 from forensics.models.case import CaseStatus, CaseView
 from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
-from forensics.report.text import cut, visible
+from forensics.printable import visible
+from forensics.report.text import cut
 
 Node = dict[str, object]
 VERSION = "1.3.0"

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from forensics.custody.chain import canonical
 from forensics.models.case import CaseView
 from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
-from forensics.report.text import cut, visible
+from forensics.printable import visible
+from forensics.report.text import cut
 
 # STIX 2.1, section 2.9: namespace of deterministic ids of cyber-observable objects.
 SCO_NAMESPACE = uuid.UUID("00abedb4-aa42-466c-9c01-fed23315a9b7")

@@ -9,8 +9,8 @@ import json
 from datetime import UTC, datetime
 
 from forensics.models.case import CaseView, TimelineKind
+from forensics.printable import visible
 from forensics.report.chronology import TOOL_KIND, Moment, merged
-from forensics.report.text import visible
 
 # OpenSearch does not index longer keywords; Timesketch's guide names the limit.
 MAX_BYTES = 32_766
