@@ -16,6 +16,7 @@ from forensics import document_registry as documents
 from forensics.errors import AcquisitionError, InvestigationError, MemoryCaptureError
 from forensics.investigation import analysis_operators
 from forensics.investigation.analysis_operators import AnalyseDiskOperator
+from forensics.memory import capture_operators
 from forensics.memory.capture_operators import CaptureMemoryOperator
 from forensics.memory.live_response_operators import LiveResponseOperator
 from forensics.memory.probe_operators import ProbeTargetOperator
@@ -92,6 +93,18 @@ def test_a_target_that_takes_no_command_is_given_up_with_its_cause(lab: SmallLab
     assert "PingStatus may be minutes old" in str(error.value)
     assert len(sent(lab, "member", "memory")) == 3
     assert evidence(case_id, EvidenceKind.MEMORY).outcome is Outcome.FAILED
+
+
+def test_a_capture_whose_command_stays_delayed_is_not_waited_for(
+    lab: SmallLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Isolation waits for the capture: an agent that takes nothing must not hold it back until the capture's time is over."""
+    monkeypatch.setattr(capture_operators, "DELIVERY_SECONDS", 1.5)
+    change_target(lab, fresh=True)
+    case_id = triaged(lab)
+    lab.control("config", {"ssm_first_lost_share": 1, "ssm_lost_seconds": 3600})
+    perform(CAPTURE, case_id=case_id, try_number=1)
+    assert [c["Status"] for c in sent(lab, "member", "memory")] == ["Cancelled", "Success"]
 
 
 @pytest.fixture

@@ -280,10 +280,17 @@ class SsmInMemory(SsmGateway):
         """A command that is still running."""
         return self.live.get(comment)
 
-    def end(self, command_id: str, stdout: str, *, status: str = "Success") -> None:
+    def end(
+        self, command_id: str, stdout: str, *, status: str = "Success", detail: str = "", exit_code: int = 0
+    ) -> None:
         """End a command with this output."""
         self.ended[command_id] = Invocation(
-            command_id=command_id, instance_id="i-1", status=status, exit_code=0, stdout=stdout
+            command_id=command_id,
+            instance_id="i-1",
+            status=status,
+            detail=detail,
+            exit_code=exit_code,
+            stdout=stdout,
         )
 
     def invocation(self, *, command_id: str, instance_id: str) -> Invocation | None:

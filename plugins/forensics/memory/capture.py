@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from forensics.aws.ssm import Invocation
+from forensics.aws.ssm import ASK_THE_AGENT, Invocation
 from forensics.case.recorder import CaseRecorder
 from forensics.case.status_line import read_status
 from forensics.errors import EvidenceTransferError, MemoryCaptureError
@@ -112,9 +112,10 @@ class MemoryCapture:
             return RunningCommand(command_id, left)
         return self._send(target, known, left)
 
-    def evaluate(self) -> RunningCommand | LandedImage:
+    def evaluate(self, *, lost: bool = False) -> RunningCommand | LandedImage:
         """Read how the command ended: the image has landed, or another command continues.
 
+        ``lost``: the wait has cancelled the command, because its agent took nothing.
         Raises :class:`MemoryCaptureError` for a command that failed; what it sent stays for the next attempt.
         """
         recorder, evidence = self._recorder, self._recorder.memory()
@@ -124,7 +125,7 @@ class MemoryCapture:
         found = self._answer(evidence)
         recorder.revoke_manifest(evidence.origin.landing_prefix)
         if found is None or found.status != "Success":
-            return self._ended_badly(evidence, found)
+            return self._ended_badly(evidence, found, untaken=lost or bool(found and found.undelivered))
         claims = read_status(found, CaptureStatus, error=MemoryCaptureError, next_action=_READ_OUTPUT)
         return self._next_segment(evidence) if claims.status == "more" else self._complete(evidence, claims)
 
@@ -182,19 +183,19 @@ class MemoryCapture:
         return error
 
     # ------------------------------------------------------------------ evaluating
-    def _ended_badly(self, evidence: MemoryEvidence, found: Invocation | None) -> RunningCommand:
+    def _ended_badly(self, evidence: MemoryEvidence, found: Invocation | None, *, untaken: bool) -> RunningCommand:
         """Ask once more where no agent answered, because a host that has just booted loses its first command; else raise."""
-        error = self._interrupted(evidence, found)
+        error = self._interrupted(evidence, found, untaken=untaken)
         known, target = self._recorder.memory(), self._recorder.target()
         left = self._seconds_left(known)
-        if not (found and found.undelivered and error.retryable and target) or left <= 0:
+        if not (untaken and error.retryable and target) or left <= 0:
             raise error
         self._recorder.note(
             f"{error.message}; the command is sent again", kind=TimelineKind.EVIDENCE, evidence_id=self._item
         )
         return self._send(target, known, left)
 
-    def _interrupted(self, evidence: MemoryEvidence, found: Invocation | None) -> MemoryCaptureError:
+    def _interrupted(self, evidence: MemoryEvidence, found: Invocation | None, *, untaken: bool) -> MemoryCaptureError:
         """Record that the attempt failed; what has landed stays where the next attempt finds it."""
         origin = evidence.origin
         upload, _ = interrupted(self._recorder, evidence)
@@ -203,11 +204,11 @@ class MemoryCapture:
         without_data = 0 if progressed else origin.attempts_without_data + 1
         changes: dict[str, object] = {"attempts_without_data": without_data}
         cause = found.cause() if found else f"command {origin.command_id} has vanished from SSM"
-        if origin.first_part > 1 and not progressed and not (found and found.undelivered):
+        if origin.first_part > 1 and not progressed and not untaken:
             changes["no_resume"] = f"resuming at part {origin.first_part} failed: {cause[:200]}"
         self._recorder.save_evidence(advance(evidence, CaptureEvent.INTERRUPT, origin=changes))
         resumes = f"; {reached} parts have landed, the next attempt resumes there" if progressed else ""
-        action = found.next_action(_READ_OUTPUT) if found else _READ_OUTPUT
+        action = ASK_THE_AGENT if untaken else found.next_action(_READ_OUTPUT) if found else _READ_OUTPUT
         error = MemoryCaptureError(f"memory capture failed: {cause}{resumes}", next_action=action)
         error.retryable = without_data < MAX_ATTEMPTS_WITHOUT_DATA
         return error

@@ -53,7 +53,7 @@ class CaptureMemoryOperator(ForensicOperator):
     def resume(self, recorder: CaseRecorder, payload: Mapping[str, object], context: Context) -> Json:
         """Read how the command ended; complete the upload, or wait for the next command."""
         with _skipping():
-            found = self._capture(recorder).evaluate()
+            found = self._capture(recorder).evaluate(lost=bool(payload.get("lost")))
         if isinstance(found, LandedImage):
             return {"evidence_id": found.evidence_id, "bytes": found.bytes}
         self._wait_for(recorder, found)
@@ -67,6 +67,7 @@ class CaptureMemoryOperator(ForensicOperator):
             SsmCommandsCompletedTrigger(
                 scope=self.sessions.target_scope("acquire").as_dict(),
                 commands=[[command.command_id, recorder.case.instance_id]],
+                lost_after=DELIVERY_SECONDS,  # a command that stays Delayed must not hold isolation back for the whole capture
                 **self.timing(command.seconds_left + DELIVERY_SECONDS),
             )
         )

@@ -40,6 +40,7 @@ class LiveResponseOperator(ForensicOperator):
             SsmCommandsCompletedTrigger(
                 scope=self.sessions.target_scope("acquire").as_dict(),
                 commands=[[command_id, recorder.case.instance_id]],
+                lost_after=DELIVERY_SECONDS,
                 **self.timing(seconds),
             )
         )

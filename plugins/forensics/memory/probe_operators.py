@@ -34,6 +34,7 @@ class ProbeTargetOperator(ForensicOperator):
                 scope=self.sessions.target_scope("acquire").as_dict(),
                 commands=[[record.command_id, record.instance_id]],
                 must_succeed=True,
+                lost_after=2 * PROBE_DELIVERY_SECONDS,
                 **self.timing(PROBE_SECONDS + PROBE_DELIVERY_SECONDS, ends_task=True),
             )
         )

@@ -10,7 +10,7 @@ import pytest
 
 from forensics import document_registry
 from forensics.errors import InvestigationError, ThrottledError
-from forensics.investigation.analysis import Analysis, Job
+from forensics.investigation.analysis import MOST_SENT_AGAIN, Analysis, Job
 from forensics.investigation.analysis_inputs import AnalysisInputs, ToolInput
 from forensics.investigation.artifacts import result_key
 from forensics.models.custody import CustodyAction
@@ -201,3 +201,43 @@ def test_one_failed_command_does_not_hide_the_others_results(monkeypatch: pytest
     assert world.known().outcome is Outcome.FAILED and "ended Failed" in str(world.known().reason)
     assert world.known(result_key("investigate_scan", ITEM)).outcome is Outcome.DONE
     assert world.recorder.mailbox.mail == []
+
+
+# ---------------------------------------------------------------------- commands that no agent took
+def lose(world: World, command_id: str) -> None:
+    """SSM gives it up: radkawar/stackd, testdata/aws/ssm/managed_execution_native.json."""
+    world.ssm.end(command_id, "", status="TimedOut", detail="DeliveryTimedOut", exit_code=-1)
+
+
+def test_a_command_that_no_agent_took_is_sent_again_with_uploads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, document(), document("investigate_scan"))
+    world.start()
+    first = world.known().document.landing_prefix
+    lose(world, "command-1")
+    world.upload("command-2", "investigate_scan")
+    assert world.analysis.send_again() == [["command-3", "i-1"], ["command-2", "i-1"]]
+    assert (world.known().command_id, world.known().sent_again) == ("command-3", 1)
+    assert world.known().document.landing_prefix != first and first in world.recorder.landing.revoked
+    assert any("was not taken by i-1: it is sent again" in note for note in world.recorder.notes)
+    world.upload("command-3")
+    assert world.analysis.send_again() == [], "nothing is lost any more"
+    assert len(world.analysis.import_results()) == 2
+
+
+def test_a_command_that_the_wait_gave_up_is_sent_again_and_one_that_a_person_cancelled_is_not(world: World) -> None:
+    world.start()
+    world.ssm.end("command-1", "", status="Cancelled", detail="Cancelled", exit_code=-1)
+    assert world.analysis.send_again() == []
+    assert world.analysis.send_again(["command-1"]) == [["command-2", "i-1"]]
+
+
+def test_an_instance_that_takes_nothing_is_given_up_with_its_cause(world: World) -> None:
+    world.start()
+    for number in range(1, MOST_SENT_AGAIN + 1):
+        lose(world, f"command-{number}")
+        assert world.analysis.send_again() == [[f"command-{number + 1}", "i-1"]]
+    lose(world, f"command-{MOST_SENT_AGAIN + 1}")
+    assert world.analysis.send_again() == []
+    with pytest.raises(InvestigationError, match="DeliveryTimedOut") as error:
+        world.analysis.import_results()
+    assert "PingStatus may be minutes old" in error.value.next_action

@@ -354,6 +354,25 @@ def test_a_command_that_no_agent_took_is_sent_again_within_the_same_try(host: Ho
     assert state(host) is CaptureState.RUNNING
 
 
+def test_a_command_that_the_wait_gave_up_is_sent_again(host: Host) -> None:
+    """User guide, *Understanding command statuses*: Delayed, which SSM goes on with; the wait does not."""
+    begun(host)
+    host.ssm.answers["command-1"] = Invocation(
+        command_id="command-1", instance_id=INSTANCE, status="Cancelled", detail="Cancelled", exit_code=-1
+    )
+    assert capture(host).evaluate(lost=True) == RunningCommand("command-2", pytest.approx(3600, abs=60))
+
+
+def test_a_command_that_a_person_cancelled_is_not_sent_again_at_once(host: Host) -> None:
+    begun(host)
+    host.ssm.answers["command-1"] = Invocation(
+        command_id="command-1", instance_id=INSTANCE, status="Cancelled", detail="Cancelled", exit_code=-1
+    )
+    with pytest.raises(MemoryCaptureError, match="ended Cancelled"):
+        capture(host).evaluate()
+    assert len(host.ssm.sent) == 1
+
+
 def test_a_host_that_never_answers_is_given_up(host: Host) -> None:
     begun(host)
     for number in (1, 2):
