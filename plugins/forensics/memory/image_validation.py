@@ -3,7 +3,8 @@
 The image is validated by what is in it, never by what the target says of it: its ranges against the RAM map, its kernel banner
 against the probe's, the kernel's page tables, its text, and the pages that the kernel's own records call in use. ``iomem`` and
 ``kallsyms`` come from the target; a lie in them makes a check fail; it cannot make one pass that the image does not support,
-with one exception: another table named as ``shmem_aops`` would exclude the zero pages of up to 64 files.
+with one exception: another table named as ``shmem_aops`` would exclude the zero pages of up to 64 files. Nor can it make one
+endless: every walk has a limit (``limits``), and a check that meets it says so.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from forensics.memory.kernel_pages import (
     zero_text_pages,
 )
 from forensics.memory.lime import LimeWalker
+from forensics.memory.limits import Budget, OverBudgetError
 from forensics.models.base import Model
 from forensics.models.evidence import Outcome
 
@@ -77,14 +79,19 @@ class KernelClaims:
     memory_bytes: int = 0
 
 
-def validate_image(walker: LimeWalker, *, claims: KernelClaims, read_at: ReadAt) -> ImageReport:
-    """Validate a walked image; ``read_at(offset, size)`` reads pieces of the stored image again (a few MiB in all)."""
+def validate_image(
+    walker: LimeWalker, *, claims: KernelClaims, read_at: ReadAt, budget: Budget | None = None
+) -> ImageReport:
+    """Validate a walked image; ``read_at(offset, size)`` reads pieces of the stored image again (a few MiB in all).
+
+    ``budget``: what reading again may use; a check that would need more is PARTIAL.
+    """
     walker.close()
     if walker.raw:
         return _report(_windows(walker, claims))
     checks = [_structure(walker), _ram_map(walker, claims), _banner(walker, claims)]
     if checks[0].result is not CheckResult.FAILED:
-        checks += _kernel(walker, claims, read_at)
+        checks += _kernel(walker, claims, PhysicalMemory(walker.ranges, read_at, budget or Budget()))
     proven = any(c.name == "pages in use" and c.result is CheckResult.PASSED for c in checks)
     checks.insert(2, _content(walker, proven=proven))
     return _report(checks)
@@ -132,6 +139,8 @@ def _structure(walker: LimeWalker) -> ImageCheck:
     name = "LiME structure"
     if not walker.ranges:
         return _failed(name, walker.error or "the image is empty")
+    if walker.error and walker.error == walker.exceeded:
+        return _failed(name, f"{walker.error}: the rest was stored, but not examined; expect a forged image")
     if walker.error:
         return _partial(name, f"{walker.error}; what follows cannot be read")
     if walker.missing_bytes:
@@ -141,7 +150,10 @@ def _structure(walker: LimeWalker) -> ImageCheck:
 
 def _ram_map(walker: LimeWalker, claims: KernelClaims) -> ImageCheck:
     name = "RAM map"
-    ram = ram_map.system_ram(claims.iomem or "")
+    try:
+        ram = ram_map.system_ram(claims.iomem or "")
+    except OverBudgetError as error:
+        return _partial(name, f"not compared: {error}")
     if not ram:
         return _not_checked(name, "the target gave no RAM map (/proc/iomem): what is missing cannot be determined")
     if gone := ram_map.missing(ram, walker.covered):
@@ -169,17 +181,19 @@ def _content(walker: LimeWalker, *, proven: bool) -> ImageCheck:
 
 def _banner(walker: LimeWalker, claims: KernelClaims) -> ImageCheck:
     name, in_image = "kernel banner", (walker.banner or "")[:200]
+    expected = (claims.banner or "").strip()
+    if expected and expected in walker.banners:
+        return _passed(name, expected[:200])
+    if walker.exceeded and walker.exceeded != walker.error:
+        return _partial(name, f"the search was stopped: {walker.exceeded}")
     if not walker.banners:
         return _failed(name, "no kernel banner was found in the image")
-    expected = (claims.banner or "").strip()
     if not expected:
         return _not_checked(name, f"the target did not state its kernel; the image says: {in_image}")
-    if expected not in walker.banners:
-        return _failed(name, f"the image holds another kernel than the target's ({expected[:120]}): {in_image}")
-    return _passed(name, expected[:200])
+    return _failed(name, f"the image holds another kernel than the target's ({expected[:120]}): {in_image}")
 
 
-def _kernel(walker: LimeWalker, claims: KernelClaims, read_at: ReadAt) -> list[ImageCheck]:
+def _kernel(walker: LimeWalker, claims: KernelClaims, memory: PhysicalMemory) -> list[ImageCheck]:
     """Page tables, text, pages in use: only where the kernel can be found at all."""
     name = "page tables"
     if claims.architecture != "x86_64":
@@ -188,12 +202,13 @@ def _kernel(walker: LimeWalker, claims: KernelClaims, read_at: ReadAt) -> list[I
     if not known:
         hidden = "the target gave no symbol addresses (kallsyms): neither this check nor Volatility can walk its tables"
         return [_not_checked(name, hidden)]
-    memory = PhysicalMemory(walker.ranges, read_at)
     places = walker.banners.get((claims.banner or "").strip(), set())
     try:
         tables = find_tables(memory, known, places or set().union(*walker.banners.values()))
     except UnreachableError as error:
         return [_partial(name, f"not reachable: {error}")]
+    except OverBudgetError as error:
+        return [_partial(name, f"the walk was stopped: {error}")]
     walked = _passed(name, f"root at {tables.root:#x}, {tables.levels} levels")
     return [walked, _text(tables, known, walker), _in_use(tables, known, walker)]
 
@@ -204,6 +219,8 @@ def _text(tables: PageTables, known: dict[str, int], walker: LimeWalker) -> Imag
         zero, total = zero_text_pages(tables, known, walker)
     except UnreachableError as error:
         return _partial(name, f"not reachable: {error}")
+    except OverBudgetError as error:
+        return _partial(name, f"the walk was stopped: {error}")
     if not total:
         return _not_checked(name, "the symbol list does not say where the text ends")
     # Its last pages are padding up to the next section and may be zero.
@@ -218,6 +235,8 @@ def _in_use(tables: PageTables, known: dict[str, int], walker: LimeWalker) -> Im
         seen = frames_in_use(tables, known, walker)
     except UnreachableError as error:
         return _partial(name, f"the kernel's page records are not reachable: {error}")
+    except OverBudgetError as error:
+        return _partial(name, f"the walk was stopped: {error}")
     if seen.blank_records:
         return _partial(name, f"{seen.blank_records} pages of the kernel's page records are zero")
     if seen.frames < FEW_FRAMES:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import re
 import struct
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from forensics.memory.lime import PAGE, LimeWalker, MemoryRange
+from forensics.memory.limits import KERNEL_TEXT, MIB, Budget, OverBudgetError
 
 TEXT_MAPPING = 0xFFFF_FFFF_8000_0000
 KERNEL_HALF = 0xFFFF_8000_0000_0000
@@ -44,29 +46,36 @@ class UnreachableError(Exception):
 def symbols(kallsyms: bytes) -> dict[str, int]:
     """Addresses of the few symbols that are needed here; the first of each name. Empty when addresses are hidden."""
     found: dict[str, int] = {}
-    for address, name in _SYMBOL.findall(kallsyms):
-        if int(address, 16):
-            found.setdefault(name.decode(), int(address, 16))
+    # One match at a time: a list of all of them would take ten times the target's text in memory.
+    for match in _SYMBOL.finditer(kallsyms):
+        if address := int(match[1], 16):
+            found.setdefault(match[2].decode(), address)
     return found
 
 
 @dataclass
 class PhysicalMemory:
-    """Reads physical addresses out of an image of which any piece can be read at an offset."""
+    """Reads physical addresses out of an image of which any piece can be read at an offset, within a budget.
+
+    ``ranges``: in ascending order of addresses, as :class:`LimeWalker` keeps them.
+    """
 
     ranges: list[MemoryRange]
     read_at: ReadAt
+    budget: Budget = field(default_factory=Budget)
 
     def __post_init__(self) -> None:
         self._cache: dict[int, bytes] = {}
+        self._firsts = [known.first for known in self.ranges]
 
     def read(self, address: int, size: int) -> bytes:
-        """Bytes at a physical address. Raises :class:`UnreachableError`."""
-        for known in self.ranges:
-            if known.first <= address and address + size - 1 <= known.last:
-                data = self.read_at(known.offset + address - known.first, size)
-                if len(data) == size:
-                    return data
+        """Bytes at a physical address. Raises :class:`UnreachableError` and :class:`OverBudgetError`."""
+        place = bisect_right(self._firsts, address) - 1
+        if place >= 0 and address + size - 1 <= (known := self.ranges[place]).last:
+            self.budget.spend(size)
+            data = self.read_at(known.offset + address - known.first, size)
+            if len(data) == size:
+                return data
         msg = f"physical address {address:#x} is not in the image"
         raise UnreachableError(msg)
 
@@ -136,10 +145,14 @@ def find_tables(memory: PhysicalMemory, known: dict[str, int], banner_places: It
 
 
 def zero_text_pages(tables: PageTables, known: dict[str, int], walker: LimeWalker) -> tuple[int, int]:
-    """Pages of the kernel's text that hold only zeros, and all its pages. Raises UnreachableError."""
+    """Pages of the kernel's text that hold only zeros, and all its pages. Raises UnreachableError, OverBudgetError."""
     first, past = known.get("_text", 0), known.get("_etext", 0)
+    if past - first > KERNEL_TEXT:
+        msg = f"the symbol list says {(past - first) // MIB} MiB of kernel text; more than {KERNEL_TEXT // MIB} MiB is not walked"
+        raise OverBudgetError(msg)
     zero = total = 0
     for address in range(first, past - PAGE, PAGE):
+        tables.memory.budget.alive()
         total += 1
         zero += walker.zeros.is_zero(tables.translate(address)[0])
     return zero, total
@@ -165,7 +178,7 @@ class InUse:
 
 
 def frames_in_use(tables: PageTables, known: dict[str, int], walker: LimeWalker) -> InUse:
-    """Compare the kernel's page records with the pages themselves. Raises UnreachableError."""
+    """Compare the kernel's page records with the pages themselves. Raises UnreachableError, OverBudgetError."""
     if "vmemmap_base" not in known:
         msg = "the symbol list does not name vmemmap_base"
         raise UnreachableError(msg)
@@ -173,6 +186,7 @@ def frames_in_use(tables: PageTables, known: dict[str, int], walker: LimeWalker)
     in_memory = _FilesInMemory(tables, known.get("shmem_aops"))
     frames = zero = blank = run = longest = 0
     for first, past in _groups(walker.covered):
+        tables.memory.budget.alive()
         block = tables.read(records + first * _STRUCT_PAGE.size, (past - first) * _STRUCT_PAGE.size)
         blank += sum(block[at : at + PAGE].count(0) == PAGE for at in range(0, len(block) - PAGE + 1, PAGE))
         for number, (mapping, references) in enumerate(_STRUCT_PAGE.iter_unpack(block), start=first):

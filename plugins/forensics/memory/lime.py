@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import re
 import struct
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+from forensics.memory.limits import BANNER_CANDIDATES, RANGES
 
 MAGIC = 0x4C694D45
 HEADER = struct.Struct("<IIQQ8x")
 PAGE = 4096
 _ZERO = bytes(PAGE)
-_BANNER = re.compile(rb"Linux version \d+\.\d+[^\n\0]{10,400}\n")
+# Bounded and without going back: digits without end would cost 400 steps a byte.
+_BANNER = re.compile(rb"Linux version \d{1,3}\.\d{1,3}+[^\n\0]{10,400}+\n")
+_BANNER_BEGINS = re.compile(rb"Linux version \d")
 # The name of the Windows kernel's symbol file stands in its debug directory (and nowhere in a wiped image).
 _WINDOWS_KERNEL = re.compile(rb"ntkr(?:nlmp|nlpa|pamp)\.pdb")
 _BANNER_LIMIT = 512
@@ -36,12 +42,14 @@ class ZeroMap:
     """Which pages hold only zeros: one bit a page, so 8 MiB for 256 GiB of memory."""
 
     def __init__(self) -> None:
+        self._firsts: list[int] = []
         self._ranges: list[tuple[MemoryRange, bytearray]] = []
         self._waiting = ""
 
     def open(self, memory_range: MemoryRange) -> None:
-        """Begin the next range."""
+        """Begin the next range; ranges ascend."""
         self.flush()
+        self._firsts.append(memory_range.first)
         self._ranges.append((memory_range, bytearray()))
 
     def add(self, flags: str) -> None:
@@ -59,11 +67,12 @@ class ZeroMap:
 
     def is_zero(self, address: int) -> bool:
         """Whether the page at a physical address was seen and holds only zeros."""
-        for known, bits in self._ranges:
-            if known.first <= address <= known.last:
-                page = (address - known.first) // PAGE
-                return page // 8 < len(bits) and bool(bits[page // 8] >> (7 - page % 8) & 1)
-        return False
+        place = bisect_right(self._firsts, address) - 1
+        if place < 0 or address > self._ranges[place][0].last:
+            return False
+        known, bits = self._ranges[place]
+        page = (address - known.first) // PAGE
+        return page // 8 < len(bits) and bool(bits[page // 8] >> (7 - page % 8) & 1)
 
 
 @dataclass
@@ -71,6 +80,7 @@ class LimeWalker:
     """Feed it the image's bytes in order with :meth:`feed`, then call :meth:`close` and look at what it saw.
 
     ``raw``: the image has no headers, its bytes are physical memory from address 0 on (go-winpmem's raw form).
+    ``exceeded``: what of the limits the image exceeds; from there on it is only counted, not looked at.
     """
 
     raw: bool = False
@@ -81,6 +91,8 @@ class LimeWalker:
     zeros: ZeroMap = field(default_factory=ZeroMap)
     banners: dict[str, set[int]] = field(default_factory=dict)
     error: str | None = None
+    exceeded: str | None = None
+    _candidates: int = 0
     _left: int = 0
     _head: bytes = b""
     _page: bytes = b""
@@ -127,6 +139,8 @@ class LimeWalker:
             self.error = f"range {len(self.ranges) + 1} ({first:#x}-{last:#x}) is not ascending"
         elif first % PAGE:
             self.error = f"range {len(self.ranges) + 1} begins at {first:#x}, inside a page"
+        elif len(self.ranges) == RANGES:
+            self.error = self.exceeded = f"the image has more than {RANGES} ranges (a real one has tens)"
         else:
             self.ranges.append(MemoryRange(first, last, self.total))
             self.zeros.open(self.ranges[-1])
@@ -162,12 +176,21 @@ class LimeWalker:
         self._tail = (seam if len(data) < _BANNER_LIMIT else data)[-_BANNER_LIMIT:]
 
     def _keep_banners(self, window: bytes, address: int) -> None:
-        for found in (_WINDOWS_KERNEL if self.raw else _BANNER).finditer(window):
+        for found in _WINDOWS_KERNEL.finditer(window) if self.raw else self._banners_in(window):
             text = found.group().decode("ascii", "replace").strip()
             if text in self.banners or len(self.banners) < _KEPT_BANNERS:
                 places = self.banners.setdefault(text, set())
                 if len(places) < _KEPT_PLACES:
                     places.add(address + found.start())
+
+    def _banners_in(self, window: bytes) -> Iterator[re.Match[bytes]]:
+        for begins in _BANNER_BEGINS.finditer(window):
+            if self._candidates == BANNER_CANDIDATES:
+                self.exceeded = f"more than {BANNER_CANDIDATES} places begin like a kernel banner"
+                return
+            self._candidates += 1
+            if found := _BANNER.match(window, begins.start()):
+                yield found
 
     @property
     def banner(self) -> str | None:

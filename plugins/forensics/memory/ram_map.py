@@ -6,6 +6,9 @@ Source of the format: the kernel's Documentation/filesystems/proc.rst; addresses
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+
+from forensics.memory.limits import RANGES, OverBudgetError
 
 PAGE = 4096
 # Capture tools leave out a few pages at a range's edges (the first page, firmware tables that share a page with RAM).
@@ -16,13 +19,19 @@ Ranges = list[tuple[int, int]]
 
 
 def system_ram(iomem: str) -> Ranges:
-    """Ranges of RAM as (first, one past the last) physical address in whole pages; empty when none is named."""
+    """Ranges of RAM as (first, one past the last) physical address in whole pages; empty when none is named.
+
+    Ranges that overlap are one. Raises :class:`OverBudgetError` for a map that no machine has.
+    """
     found = []
-    for first, last in _RAM.findall(iomem):
-        start, end = -(-int(first, 16) // PAGE) * PAGE, (int(last, 16) + 1) // PAGE * PAGE
+    for count, line in enumerate(_RAM.finditer(iomem), start=1):
+        if count > RANGES:
+            msg = f"the target's RAM map has more than {RANGES} ranges (a real one has tens)"
+            raise OverBudgetError(msg)
+        start, end = -(-int(line[1], 16) // PAGE) * PAGE, (int(line[2], 16) + 1) // PAGE * PAGE
         if end > start:
             found.append((start, end))
-    return sorted(found)
+    return _merged(found, touching=False)
 
 
 def size(ranges: Ranges) -> int:
@@ -33,18 +42,39 @@ def size(ranges: Ranges) -> int:
 def missing(ram: Ranges, covered: Ranges) -> Ranges:
     """What of the RAM map no range of the image covers; thin edges that capture tools leave out do not count."""
     found = []
+    pieces = _merged(covered, touching=True)
+    ends = [past for _, past in pieces]
     for start, end in ram:
-        inside = sorted((max(a, start), min(b, end)) for a, b in covered if a < end and b > start)
-        at = start
-        for first, past in [*inside, (end, end)]:
+        at, place = start, bisect_right(ends, start)
+        while at < end:
+            first, past = pieces[place] if place < len(pieces) else (end, end)
+            first, past = min(first, end), min(past, end)
             gap = first - at
             edge = at == start or first == end
             if gap > (EDGE if edge else 0):
                 found.append((at, first))
-            at = max(at, past)
+            at, place = max(at, past), place + 1
     return found
 
 
 def outside(ram: Ranges, covered: Ranges) -> Ranges:
     """Ranges of the image that touch no RAM at all."""
-    return [(a, b) for a, b in covered if not any(a < end and b > start for start, end in ram)]
+    pieces = _merged(ram, touching=True)
+    ends = [past for _, past in pieces]
+
+    def touches(first: int, past: int) -> bool:
+        place = bisect_right(ends, first)
+        return place < len(pieces) and pieces[place][0] < past
+
+    return [(a, b) for a, b in covered if not touches(a, b)]
+
+
+def _merged(ranges: Ranges, *, touching: bool) -> Ranges:
+    """The same addresses in ascending ranges, none of which overlap (with ``touching``: none of which touch either)."""
+    made: Ranges = []
+    for start, end in sorted(ranges):
+        if made and (start < made[-1][1] or (touching and start == made[-1][1])):
+            made[-1] = (made[-1][0], max(made[-1][1], end))
+        else:
+            made.append((start, end))
+    return made
