@@ -80,6 +80,11 @@ def names_intrusion(types: tuple[str, ...]) -> bool:
     return any(kind.lower().startswith(_INTRUSION_NAMESPACES) or _is_of_guardduty(kind) for kind in types)
 
 
+def identifies_data(types: tuple[str, ...]) -> bool:
+    """Whether a type says that sensitive data lies somewhere (ASFF's namespace, and the new Security Hub's type of Macie)."""
+    return any(kind.lower().startswith("sensitive data") for kind in types)
+
+
 def _is_of_guardduty(kind: str) -> bool:
     purpose, colon, rest = canonical_type(kind).partition(":")
     return bool(colon) and purpose in PURPOSES and purpose != "Policy" and rest.partition("/")[0] in RESOURCES

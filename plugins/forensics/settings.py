@@ -217,8 +217,8 @@ class Settings(BaseModel):
     )
     posture_cases: str = Field(
         default="",
-        pattern=r"^(?:(?:controls|vulnerabilities|patches|exposures)(?:, *)?)*$",
-        description="comma-separated families of posture findings that open cases: controls, vulnerabilities, patches, exposures",
+        pattern=r"^(?:(?:controls|vulnerabilities|patches|exposures|data)(?:, *)?)*$",
+        description="comma-separated families of posture findings that open cases: controls, vulnerabilities, patches, exposures, data",
     )
     config_rules: str = Field(default="", description="comma-separated Config rules that may open a case; empty: all")
     memory_limit_gib: int = Field(

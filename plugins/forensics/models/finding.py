@@ -58,6 +58,7 @@ class PostureFamily(StrEnum):
     VULNERABILITY = "vulnerabilities"
     PATCH = "patches"
     EXPOSURE = "exposures"
+    DATA = "data"
     CONFIG = "config"
 
 

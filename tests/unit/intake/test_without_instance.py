@@ -109,6 +109,23 @@ def test_each_end(event: Any, read: Any, name: str, end: str) -> None:
     assert ends(read(event(name))) == [end]
 
 
+def test_sensitive_data_that_lies_somewhere_is_counted_and_told_to_nobody(event: Any, read: Any) -> None:
+    """Macie (Security Hub user guide, *Types taxonomy for ASFF*: ``Sensitive Data Identifications``; OCSF 1.x class 2006)."""
+    body = event("asff_malware_snapshot")
+    finding = body["detail"]["findings"][0]
+    finding["ProductArn"] = finding["ProductArn"].replace("guardduty", "macie")
+    finding["Types"] = ["Sensitive Data Identifications/Passwords/SensitiveData:S3Object-Credentials"]
+    finding["Resources"] = [{"Type": "AwsS3Bucket", "Id": "arn:aws:s3:::files", "Partition": "aws", "Region": REGION}]
+    assert ends(read(body)) == ["posture"]
+    body = event("ocsf_malware_ami")
+    finding = body["detail"]["findings"][0]
+    finding |= {"class_uid": 2006, "class_name": "Data Security Finding"}
+    finding["finding_info"]["types"] = ["Sensitive Data", "SensitiveData:S3Object/Credentials"]
+    assert ends(read(body)) == ["posture"]
+    finding["finding_info"]["types"] = ["Sensitive Data", "Exfiltration:S3/AnomalousBehavior"]
+    assert ends(read(body)) == ["answer"]
+
+
 def test_what_is_over_made_up_or_our_own_is_told_to_nobody(event: Any, read: Any) -> None:
     body = event("guardduty_malware_snapshot")
     body["detail"]["service"]["archived"] = True

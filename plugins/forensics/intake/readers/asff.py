@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from forensics.finding_types import names_intrusion
+from forensics.finding_types import identifies_data, names_intrusion
 from forensics.intake.readers.envelope import Envelope
 from forensics.intake.readers.fields import (
     Fields,
@@ -205,6 +205,8 @@ def _posture(asff: _AsffFinding, *, types: tuple[str, ...]) -> PostureFamily | N
     # vulnerability or the control behind it.
     if _is_guardduty(asff) or names_intrusion(types):
         return None
+    if identifies_data(types):
+        return PostureFamily.DATA
     checks = [kind for kind in types if _CHECKS.match(kind)]
     if not checks and not asff.compliance:
         return None

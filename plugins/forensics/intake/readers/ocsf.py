@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from forensics.finding_types import names_intrusion
+from forensics.finding_types import identifies_data, names_intrusion
 from forensics.intake.readers.envelope import Envelope
 from forensics.intake.readers.fields import (
     Fields,
@@ -253,6 +253,8 @@ def _posture(ocsf: _OcsfFinding, *, types: tuple[str, ...]) -> PostureFamily | N
         return by_class
     if names_intrusion(types):
         return None
+    if identifies_data(types):
+        return PostureFamily.DATA
     checked = _check_result(ocsf.status_code) in _CHECK_RESULTS or any(_CHECKS.match(kind) for kind in types)
     return PostureFamily.CONTROL if checked or ocsf.compliance else None
 

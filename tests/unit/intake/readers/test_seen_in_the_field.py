@@ -34,6 +34,7 @@ def _asff(event: Any, **changes: Any) -> dict[str, Any]:
         {"Types": ["TTPs/Execution/Malware", CVE]},
         {"Types": [CVE, "Effects/Data Exfiltration"], "Compliance": {"Status": "WARNING"}},
         {"Types": ["Software and Configuration Checks/Backdoor:EC2.C&CActivity.B"]},
+        {"Types": ["Sensitive Data Identifications/PII", "Effects/Data Exfiltration"]},
     ],
 )
 def test_a_detection_is_an_intrusion_whatever_stands_beside_it(event, read, changes):
@@ -48,6 +49,7 @@ def test_a_detection_is_an_intrusion_whatever_stands_beside_it(event, read, chan
         ({"Types": ["Software & Configuration Checks/Patch Management/Compliance"]}, PostureFamily.PATCH),
         ({"Types": ["software and configuration checks/AWS Security Best Practices"]}, PostureFamily.CONTROL),
         ({"Types": [], "Compliance": {"Status": "FAILED"}}, PostureFamily.CONTROL),
+        ({"Types": ["Sensitive Data Identifications/PII/SensitiveData:S3Object-Personal"]}, PostureFamily.DATA),
     ],
 )
 def test_posture_opens_no_case_unless_its_family_is_brought_in(event, read, changes, family):
