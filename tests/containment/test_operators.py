@@ -12,7 +12,11 @@ import pytest
 from airflow.providers.standard.operators import hitl
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput, TaskDeferred
 
+from forensics.aws.hook import ForensicsHook
+from forensics.aws.sns import Notifier
+from forensics.case.notices import CaseNotices
 from forensics.case.recorder import CaseRecorder
+from forensics.case.waiting import Reminders
 from forensics.containment.operators import ISOLATE, REFUSE, IsolateTargetOperator, PlanContainmentOperator
 from forensics.containment.release_operators import KEEP, RELEASE, PlanReleaseOperator, ReleaseTargetOperator
 from forensics.containment.triggers import ContainmentWatchTrigger
@@ -26,7 +30,7 @@ from forensics.models.plan import Order
 from forensics.settings import get_settings
 from forensics.triage.operators import DescribeTargetOperator, ExtendPlanOperator, PlanResponseOperator
 from tests.containment.world import LONG
-from tests.gateways import recorder_of
+from tests.gateways import case_store, recorder_of
 from tests.integration.conftest import SmallLab, running_lab
 from tests.integration.steps import DagRun, TaskInstance, perform
 from tests.unit.builders import finding
@@ -200,6 +204,16 @@ def test_plan_isolate_and_release_with_two_persons(lab: SmallLab, target: str, a
     assert CustodyAction.TARGET_RELEASED in [e.action for e in recorder(case_id).view().custody]
 
 
+def reminded(lab: SmallLab, *, after_minutes: float) -> list[str]:
+    """The bodies of the reminders that the schedule sends when it runs so long from now."""
+    hook = ForensicsHook()
+    notices = CaseNotices(case_store(), Notifier.of(hook.own(), hook.settings))
+    sent = len(lab.mail())
+    _, failed = Reminders(notices, hook.settings).send(datetime.now(UTC) + timedelta(minutes=after_minutes))
+    assert failed == []
+    return [mail["message"] for mail in lab.mail()[sent:] if "Release" in mail["subject"]]
+
+
 @LONG
 def test_a_release_that_nobody_approves_changes_nothing(lab: SmallLab, target: str, asked: Any) -> None:
     case_id = opened(lab, target)
@@ -210,9 +224,13 @@ def test_a_release_that_nobody_approves_changes_nothing(lab: SmallLab, target: s
     with pytest.raises(AirflowSkipException, match="dry run"):
         only_shown.execute(context(only_shown))
     waits_for_a_person(release)
+    assert reminded(lab, after_minutes=19) == []
+    assert [case_id in said for said in reminded(lab, after_minutes=21)] == [True]
+    assert reminded(lab, after_minutes=22) == [], "not more often than reminder_minutes"
     with pytest.raises(AirflowSkipException, match="nobody answered"):
         release.execute_complete(context(release), answer(KEEP, user=None))
     assert groups_of(lab, target) == contained
+    assert reminded(lab, after_minutes=45) == []
 
 
 @LONG

@@ -17,6 +17,7 @@ from forensics.case.messages import plain_text
 from forensics.case.notices import CaseNotices
 from forensics.case.recorder import CaseRecorder
 from forensics.errors import ForensicsError
+from forensics.models.approval import Approval
 from forensics.models.notices import Waiting, WaitingKind
 from forensics.naming import NOTICES
 from forensics.settings import Settings
@@ -62,6 +63,23 @@ def seal_waits(recorder: CaseRecorder, part: str, why: str | None) -> None:
     )
 
 
+def question_waits(recorder: CaseRecorder, question: Approval, *, item: str, what: str, next_action: str) -> None:
+    """A question is open: people are reminded of it until it is answered or its time is over. ``item``: where it is kept."""
+    begin_waiting(
+        recorder.gateways.store,
+        Waiting(
+            kind=WaitingKind.QUESTION,
+            name=f"{recorder.case_id}/{item}",
+            case_id=recorder.case_id,
+            what=what[:500],
+            next_action=next_action[:1000],
+            since=datetime.now(UTC),
+            until=question.until,
+            item=item,
+        ),
+    )
+
+
 @dataclass(frozen=True)
 class Reminders:
     """Reminds people through the topic of the case messages."""
@@ -82,7 +100,7 @@ class Reminders:
 
     def _remind(self, waiting: Waiting, *, now: datetime) -> bool:
         store, interval = self.notices.store, self._interval(waiting.kind)
-        if waiting.until is not None and now >= waiting.until:
+        if self._over(waiting, now=now):
             end_waiting(store, waiting.kind, waiting.name)
             return False
         if now - waiting.since < interval:
@@ -97,6 +115,14 @@ class Reminders:
             store.release_lease(NOTICES, lease)
             raise
         return True
+
+    def _over(self, waiting: Waiting, *, now: datetime) -> bool:
+        if waiting.until is not None and now >= waiting.until:
+            return True
+        if not waiting.item:
+            return False
+        question = self.notices.store.get(waiting.case_id, waiting.item, Approval)
+        return question is None or not question.open
 
     def _interval(self, kind: WaitingKind) -> timedelta:
         if kind is WaitingKind.QUESTION:

@@ -13,7 +13,8 @@ from airflow.sdk import Context
 from forensics.case.addresses import PAGES_PATH, case_page
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
-from forensics.containment.announcements import announce_not_counted, announce_question
+from forensics.case.waiting import question_waits
+from forensics.containment.announcements import announce_not_counted, announce_question, where_to_answer
 from forensics.containment.approval import AnswerRules, HumanResponse, abandoned
 from forensics.containment.approval_record import Approvals
 from forensics.containment.question_text import QuestionText, question_body
@@ -76,6 +77,9 @@ class _ApprovalOperator(ForensicOperator, HITLOperator):
         )
         text = replace(question.text, accept=self.options[0], default=self.default_option, two_persons=self.two_persons)
         announce_question(recorder, question.event, question.headline, opened, text=text, why=question.why)
+        next_action = f"{where_to_answer(recorder, opened)}; no answer means: {text.default}"
+        item = self.approvals(recorder).item
+        question_waits(recorder, opened, item=item, what=question.headline, next_action=next_action)
         self.subject, self.body = f"{question.headline} (case {recorder.case_id})", question_body(opened, text)
         self._wait_for_people(wait, context)
 

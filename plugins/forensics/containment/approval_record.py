@@ -47,6 +47,11 @@ class Approvals:
         self._subject = subject
         self._key, self._approved, self._refused, self._kind = _RECORDS[subject]
 
+    @property
+    def item(self) -> str:
+        """Sort key of the case's item that is the question and then the approval."""
+        return self._key
+
     def current(self) -> Approval | None:
         """The question or approval on record, of whatever run and plan."""
         return self._recorder.get(self._key, Approval)

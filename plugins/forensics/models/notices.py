@@ -48,7 +48,10 @@ class WaitingKind(StrEnum):
 
 
 class Waiting(Model):
-    """Something that waits for a person: ``what`` it is, ``next_action`` to end it, ``until`` when it can be ended (None: always)."""
+    """Something that waits for a person: ``what`` it is, ``next_action`` to end it, ``until`` when it can be ended (None: always).
+
+    A question is the item of its case that says whether it is still open: the approval's sort key is in ``item``.
+    """
 
     kind: WaitingKind
     name: str = Field(description="tells it from others of its kind")
@@ -57,3 +60,4 @@ class Waiting(Model):
     next_action: str = Field(max_length=1000)
     since: Utc
     until: Utc | None = None
+    item: str = ""

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.case.notices import CaseNotices
 from forensics.case.waiting import Reminders, all_waiting, begin_waiting, end_waiting, seal_waits
 from forensics.errors import ThrottledError
 from forensics.intake.notice_operators import DEAD_LETTERS, look_at_dead_letters
+from forensics.models.approval import Approval
 from forensics.models.notices import Waiting, WaitingKind
 from tests.unit.accounts import settings
 from tests.unit.builders import CASE_ID, NOW, case, finding, said
@@ -92,6 +94,19 @@ def test_a_reminder_stops_when_the_question_is_answered(store: CaseStore, remind
     end_waiting(store, QUESTION.kind, QUESTION.name)
     assert sent_at(reminders, *range(25, 60, 5)) == []
     end_waiting(store, QUESTION.kind, QUESTION.name)
+
+
+def test_a_reminder_stops_with_the_answer_on_record_whatever_became_of_the_run(
+    store: CaseStore, reminders: Reminders
+) -> None:
+    asked = Approval(digest="0" * 64, at=NOW, reason="waits for an answer", open=True, until=at(60))
+    store.put(CASE_ID, case_keys.RELEASE_APPROVAL, asked)
+    waiting = QUESTION.model_copy(update={"item": case_keys.RELEASE_APPROVAL})
+    begin_waiting(store, waiting)
+    assert sent_at(reminders, 21) == [21]
+    answered = asked.model_copy(update={"open": False, "granted": True, "version": 1})
+    store.put(CASE_ID, case_keys.RELEASE_APPROVAL, answered)
+    assert sent_at(reminders, 42) == [] and list(all_waiting(store)) == []
 
 
 def test_a_reminder_that_was_not_sent_is_sent_once_by_the_retry(

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 from forensics import case_keys
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import Json
+from forensics.case.waiting import Reminders, all_waiting
 from forensics.containment.approval_operators import Question, _ApprovalOperator
 from forensics.containment.question_text import QuestionText
 from forensics.models.approval import Approval, ApprovalSubject
@@ -83,6 +84,25 @@ def test_without_the_uis_address_the_message_names_the_task(step: Asking, airflo
     assert any(
         "Required Actions: task question of run run-1 of forensic_case; no answer" in line for line in mail.lines
     )
+
+
+def test_people_are_reminded_of_the_question_until_it_is_answered(
+    step: Asking, airflow_side: World, asked: Any
+) -> None:
+    recorder = airflow_side.recorder
+    with pytest.raises(TaskAwaitingInput):
+        step.execute(run_context("alice"))
+    (waiting,) = all_waiting(recorder.store)
+    known = recorder.get(case_keys.RELEASE_APPROVAL, Approval)
+    assert known is not None and (waiting.what, waiting.until) == ("Proceed?", known.until)
+    assert "/tasks/question/required_actions; no answer means: No" in waiting.next_action
+    reminders = Reminders(recorder.notices, airflow_side.settings)
+    assert reminders.send(waiting.since + timedelta(minutes=19)) == ([], [])
+    assert reminders.send(waiting.since + timedelta(minutes=21)) == (["Proceed?"], [])
+    assert "Proceed?" in recorder.subjects[-1] and recorder.subjects[-1].startswith("HIGH ")
+    step.execute_complete(run_context("alice"), answer("No", user="bob"))
+    assert reminders.send(waiting.since + timedelta(minutes=42)) == ([], [])
+    assert list(all_waiting(recorder.store)) == []
 
 
 def test_the_answer_reaches_the_step_with_its_case(step: Asking, asked: Any) -> None:
