@@ -49,7 +49,12 @@ with DAG(
             description="larger objects are listed by their digest and handed over separately; 0: everything goes in",
         ),
     },
-    default_args={"owner": "forensics", "retries": 2, "retry_delay": timedelta(seconds=10)},
+    default_args={
+        "owner": "forensics",
+        "retries": 2,
+        "retry_delay": timedelta(seconds=10),
+        "execution_timeout": timedelta(hours=12),
+    },
 ):
     ExportCaseOperator(
         task_id="export_case",

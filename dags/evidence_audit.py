@@ -37,7 +37,12 @@ with DAG(
             description="optional: audit one case; empty: all cases",
         )
     },
-    default_args={"owner": "forensics", "retries": 3, "retry_delay": timedelta(minutes=1)},
+    default_args={
+        "owner": "forensics",
+        "retries": 3,
+        "retry_delay": timedelta(minutes=1),
+        "execution_timeout": timedelta(hours=12),
+    },
 ):
     cases = ListCasesOperator(task_id="list_cases", case_id="{{ params.case_id or '' }}", doc_md=TASKS["list_cases"])
     audited = AuditCaseOperator.partial(

@@ -36,7 +36,12 @@ with DAG(
             description="optional: one case; empty: all whose retention has to be seen to",
         )
     },
-    default_args={"owner": "forensics", "retries": 3, "retry_delay": timedelta(minutes=1)},
+    default_args={
+        "owner": "forensics",
+        "retries": 3,
+        "retry_delay": timedelta(minutes=1),
+        "execution_timeout": timedelta(hours=2),
+    },
 ):
     due = ListDueCasesOperator(
         task_id="list_due_cases", case_id="{{ params.case_id or '' }}", doc_md=TASKS["list_due_cases"]

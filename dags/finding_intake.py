@@ -26,7 +26,12 @@ with DAG(
     max_active_runs=1,
     tags=["forensics", "intake"],
     doc_md=__doc__,
-    default_args={"owner": "forensics", "retries": 10, "retry_delay": timedelta(seconds=2)},
+    default_args={
+        "owner": "forensics",
+        "retries": 10,
+        "retry_delay": timedelta(seconds=2),
+        "execution_timeout": timedelta(hours=6),
+    },
 ):
     FindingQueueSensor(
         task_id="receive_findings",

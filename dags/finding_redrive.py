@@ -37,6 +37,11 @@ with DAG(
             1000, type="integer", minimum=1, maximum=100_000, title="At most", description="number of messages"
         ),
     },
-    default_args={"owner": "forensics", "retries": 3, "retry_delay": timedelta(seconds=10)},
+    default_args={
+        "owner": "forensics",
+        "retries": 3,
+        "retry_delay": timedelta(seconds=10),
+        "execution_timeout": timedelta(hours=1),
+    },
 ):
     RedriveFindingsOperator(task_id="redrive_findings", doc_md=TASKS["redrive_findings"])

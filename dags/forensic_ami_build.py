@@ -26,6 +26,11 @@ with DAG(
     max_active_runs=1,
     tags=["forensics", "upkeep"],
     doc_md=__doc__,
-    default_args={"owner": "forensics", "retries": 2, "retry_delay": timedelta(minutes=1)},
+    default_args={
+        "owner": "forensics",
+        "retries": 2,
+        "retry_delay": timedelta(minutes=1),
+        "execution_timeout": timedelta(hours=1),
+    },
 ):
     BuildForensicAmiOperator(task_id="build_forensic_ami", doc_md=TASKS["build_forensic_ami"])

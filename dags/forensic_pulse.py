@@ -31,7 +31,12 @@ with DAG(
     max_active_runs=1,
     tags=["forensics", "upkeep"],
     doc_md=__doc__,
-    default_args={"owner": "forensics", "retries": 1, "retry_delay": timedelta(seconds=2)},
+    default_args={
+        "owner": "forensics",
+        "retries": 1,
+        "retry_delay": timedelta(seconds=2),
+        "execution_timeout": timedelta(minutes=10),
+    },
 ):
     PulseOperator(
         task_id="measure_pulse",

@@ -44,7 +44,12 @@ with DAG(
             description="64 hexadecimal digits, as the distribution publishes them for the package",
         ),
     },
-    default_args={"owner": "forensics", "retries": 1, "retry_delay": timedelta(seconds=30)},
+    default_args={
+        "owner": "forensics",
+        "retries": 1,
+        "retry_delay": timedelta(seconds=30),
+        "execution_timeout": timedelta(hours=2),
+    },
 ):
     launch = LaunchBuilderOperator(task_id="launch_builder", doc_md=TASKS["launch_builder"])
     remove = RemoveBuilderOperator(task_id="remove_builder", doc_md=TASKS["remove_builder"])

@@ -25,6 +25,7 @@ from forensics.memory.live_response_operators import LiveResponseOperator
 from forensics.memory.probe_operators import ProbeTargetOperator
 from forensics.memory.verify_operators import VerifyMemoryOperator
 from forensics.report.operators import CloseCaseOperator, WriteReportOperator
+from forensics.task_defaults import DIGEST_TIME, READ_TIME
 from forensics.task_docs import TASKS
 from forensics.triage.operators import DescribeTargetOperator, PlanResponseOperator
 
@@ -76,7 +77,7 @@ def memory() -> MemoryFlow:
         # A probe that fails or is skipped does not keep the capture from being tried (or from saying why not).
         probe = ProbeTargetOperator(task_id="probe_target", retries=1, retry_delay=timedelta(seconds=1))
         capture = CaptureMemoryOperator(task_id="capture_memory", trigger_rule=TriggerRule.ALL_DONE, retries=4)
-        verify = VerifyMemoryOperator(task_id="verify_memory")
+        verify = VerifyMemoryOperator(task_id="verify_memory", execution_timeout=READ_TIME)
         # As the capture's: a try that a busy scheduler lost finds its command and sends no second one.
         live = LiveResponseOperator(task_id="live_response", trigger_rule=TriggerRule.ALL_DONE, retries=4)
         probe >> capture >> [verify, live]
@@ -98,7 +99,9 @@ def disk() -> DiskFlow:
         snapshot = SnapshotVolumesOperator(task_id="snapshot_volumes")
         copy = CopySnapshotsOperator(task_id="copy_snapshots")
         # Disks that were copied get their digest also when others were not.
-        digest = DigestDisksOperator(task_id="digest_disks", trigger_rule=TriggerRule.ALL_DONE)
+        digest = DigestDisksOperator(
+            task_id="digest_disks", trigger_rule=TriggerRule.ALL_DONE, execution_timeout=DIGEST_TIME
+        )
         snapshot >> copy >> digest
     return DiskFlow(snapshot, copy, digest)
 

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
+    AirflowTaskTimeout,
     TaskDeferralError,
     TaskDeferralTimeout,
     TaskDeferred,
@@ -144,6 +145,10 @@ class ForensicOperator(BaseOperator):
                 raise
             except AirflowException:
                 raise
+            except AirflowTaskTimeout:
+                # Not an Exception: Airflow raises it wherever the step was when its execution_timeout had passed.
+                self._failed(recorder, self._out_of_time(), context)
+                raise
             except Exception as error:
                 # The operator's edge is one of two places that may catch everything: whatever failed, the case records it.
                 self._failed(recorder, error, context)
@@ -156,6 +161,12 @@ class ForensicOperator(BaseOperator):
         recorder = open_recorder(hook, self.case_id, step=self.task_id)
         self._sessions = hook.for_case(recorder.case)
         return recorder
+
+    def _out_of_time(self) -> ForensicsError:
+        return ForensicsError(
+            f"{self.task_id} was stopped: it was at work longer than its execution_timeout of {self.execution_timeout}",
+            next_action="read the task's log for what it was doing, remove the cause, then clear the task",
+        )
 
     def _store_links(self, context: Context) -> None:
         for link in self.operator_extra_links:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context
@@ -46,6 +46,10 @@ class _ApprovalOperator(ForensicOperator, HITLOperator):
 
     template_fields: tuple[str, ...] = ("case_id",)
     about: ClassVar[ApprovalSubject]
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Each question sets its own time. Without one here, HITLOperator takes the execution_timeout for it and removes that.
+        super().__init__(response_timeout=timedelta(days=1), **kwargs)
 
     @abstractmethod
     def asked_digest(self, recorder: CaseRecorder) -> str:

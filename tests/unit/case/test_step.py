@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, AirflowTaskTimeout, TaskDeferred
+from airflow.sdk.execution_time.timeout import timeout as alarm
 
 import forensics
 from forensics.aws.polling import PollTrigger, WaitResult
@@ -140,6 +143,27 @@ def test_an_unforeseen_error_is_retried_and_then_recorded_with_its_kind(recorder
     with pytest.raises(AirflowFailException):
         make(raising(KeyError("Output")), recorder).execute(context(3))
     assert recorder.store.failures()["step"].cause == "KeyError: 'Output'"
+
+
+def at_work_for_ever(_: Any) -> Json:
+    """A loop that only Airflow's alarm ends, with what catches everything but that inside."""
+    while True:
+        with contextlib.suppress(Exception):
+            time.sleep(0.01)
+
+
+def test_a_step_that_airflow_stops_at_its_time_limit_is_retried_then_recorded_and_announced(
+    recorder: FakeRecorder,
+) -> None:
+    """As the task runner does: the alarm raises AirflowTaskTimeout, which is no Exception, inside the step."""
+    step = make(at_work_for_ever, recorder)
+    with pytest.raises(AirflowTaskTimeout), alarm(0.2):
+        step.execute(context(1))
+    assert recorder.store.failures() == {}
+    with pytest.raises(AirflowFailException, match="longer than its execution_timeout"), alarm(0.2):
+        step.execute(context(3))
+    assert recorder.store.failures()["step"].cause.startswith("step was stopped: it was at work longer")
+    assert len(recorder.subjects) == 1 and step.meant, "announced, and the evidence item says so"
 
 
 def test_a_skip_passes_and_clears_an_earlier_failure(recorder: FakeRecorder) -> None:

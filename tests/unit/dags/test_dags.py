@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,14 @@ def test_every_dag_says_what_it_is(bag: Any, file: Path) -> None:
     for task in dag.tasks:
         assert task.owner == "forensics"
         assert task.retries >= 1, f"{task.task_id}: a deferred task without retries is lost to a race in Airflow"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_no_task_may_stay_on_a_worker_for_ever(bag: Any, file: Path) -> None:
+    """Also those that ask people: HITLOperator removes the limit of a task that has no time for the answer."""
+    for task in bag.dags[file.stem].tasks:
+        assert task.execution_timeout is not None, task.task_id
+        assert timedelta(0) < task.execution_timeout <= timedelta(days=1), task.task_id
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
