@@ -46,11 +46,21 @@ def step_of(item: Mapping[str, Any]) -> str:
 
 
 def refusals(asked: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """What was not allowed and should have been: not the preflight's own probes, which a refusal answers."""
-    for item in asked:
+    """What was not allowed and should have been.
+
+    Not the preflight's own probes, which a refusal answers, and not what was allowed when it was asked again: a grant or a
+    policy that the product waits for takes a while (KMS developer guide, *Grants*, eventual consistency).
+    """
+    items = list(asked)
+    allowed_at = {_question(item): place for place, item in enumerate(items) if item["allowed"]}
+    for place, item in enumerate(items):
         probe = item["session"].startswith("fc-preflight-") and item["call"].lower() in PROBES
-        if not item["allowed"] and not probe:
+        if not item["allowed"] and not probe and allowed_at.get(_question(item), -1) < place:
             yield item
+
+
+def _question(item: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(item[name]) for name in ("account", "role", "session", "action", "resource"))
 
 
 @dataclass(frozen=True, order=True)

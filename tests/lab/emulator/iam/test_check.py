@@ -56,3 +56,9 @@ def test_a_refusal_that_answers_the_preflights_question_is_no_fault_and_a_cases_
     more = {**asked("ec2:CreateSnapshots", allowed=False), "session": "fc-preflight-acquire"}
     case = {**blocks, "session": "fc-1-acquire"}
     assert list(refusals([blocks, more, case])) == [more, case]
+
+
+def test_what_is_allowed_when_it_is_asked_again_was_waited_for() -> None:
+    before, after = asked("kms:DescribeKey", allowed=False), asked("kms:DescribeKey")
+    assert list(refusals([before, after])) == []
+    assert list(refusals([after, before])) == [before]
