@@ -14,6 +14,8 @@ TAG_CASE = "forensics:case"
 TAG_SOURCE = "forensics:source"
 TAG_PURPOSE = "forensics:purpose"
 TAG_EVIDENCE = "forensics:evidence"
+# On a contained instance and its interfaces, with the case: service control policies deny changes of what carries it.
+TAG_CONTAINED = "forensics:contained"
 # Identity, tag and prefix of what the symbol library makes: it belongs to no case.
 SYMBOL_LIBRARY = "fc-symbols"
 # Identity, tag and prefix of what a preflight makes and removes: it is no case either.

@@ -61,15 +61,23 @@ def look() -> dict[str, int]:
     return LookAtContainedOperator(task_id="look_at_contained").execute({})  # type: ignore[typeddict-item]
 
 
-def mail(lab: SmallLab, case_id: str, word: str = "drift") -> list[str]:
-    """Subjects about drifts of a case."""
-    found = (m["subject"].partition("] ")[2] for m in lab.mail() if case_id in m["subject"])
-    return [subject for subject in found if word in subject.lower()]
+def mail(lab: SmallLab, case_id: str, prefix: str = "drift") -> list[str]:
+    """Events of the messages about a case that begin so."""
+    found = [m["attributes"]["event"] for m in lab.mail() if m["attributes"]["case_id"] == case_id]
+    return [event for event in found if event.startswith(prefix)]
 
 
 def what(case_id: str) -> list[str]:
     drift = recorder(case_id).get(case_keys.DRIFT, Drift)
     return [item.what for item in drift.items] if drift else []
+
+
+def looks_until_nothing_is_open(case_id: str) -> None:
+    """AWS may not show for some reads what was put back: what was told stays open until it is seen closed."""
+    for _ in range(6):
+        look()
+        if not what(case_id):
+            return
 
 
 def interface(lab: SmallLab, instance: str) -> str:
@@ -146,7 +154,13 @@ def protection(lab: SmallLab, case_id: str, instance: str) -> str:
     return f"{instance} lacks what containment set"
 
 
-WAYS = [other_group, rules, address, new_interface, profile, deny_policy, metadata, protection]
+def tag(lab: SmallLab, case_id: str, instance: str) -> str:
+    eni = interface(lab, instance)
+    lab.client("ec2", "member").delete_tags(Resources=[eni], Tags=[{"Key": "forensics:contained"}])
+    return f"the tag forensics:contained is missing on {eni}"
+
+
+WAYS = [tag, other_group, rules, address, new_interface, profile, deny_policy, metadata, protection]
 SHORT = {other_group, new_interface, deny_policy}
 
 
@@ -169,14 +183,14 @@ def test_a_way_back_is_told_once_and_is_a_gap_until_it_is_closed(
     said = way(lab, contained, target)
     for _ in range(2):
         assert look()["drifted"] >= 1
-    (found,) = what(contained)
-    assert said in found and mail(lab, contained) == ["DRIFT: the contained target was changed (1)"]
+    assert any(said in item for item in what(contained)) and len(what(contained)) == (2 if way is new_interface else 1)
+    assert mail(lab, contained) == ["drift"]
     view = recorder(contained).view()
     assert [e.action for e in view.custody].count(CustodyAction.CONTAINMENT_DRIFTED) == 1
     assert [f.step for f in view.failures] == [DRIFTED]
     assert groups_of(lab, target) is not None and recorder(contained).view().containment is not None
     assert isolate(contained)["outcome"] == "DONE", "a person clears isolate_target"
-    look()
+    looks_until_nothing_is_open(contained)
     assert what(contained) == [] and recorder(contained).view().failures == ()
     assert len(mail(lab, contained)) == 1, "that it is over is no second alarm"
     recorder(contained).gateways.store.remove("fc-watchdog", f"CONTAINED#{contained}")
@@ -190,11 +204,8 @@ def test_all_at_once_is_one_message_and_is_closed_again_where_the_policy_says_so
     for way in ways:
         way(lab, contained, target)
     look()
-    assert mail(lab, contained) == [
-        f"DRIFT: the contained target was changed ({len(ways)})",
-        "The contained target is closed again after a drift",
-    ]
-    look()
+    assert mail(lab, contained) == ["drift", "drift_closed"]
+    looks_until_nothing_is_open(contained)
     assert what(contained) == [] and groups_of(lab, target) == [[quarantine(contained)]]
     result = recorder(contained).view().containment
     assert result is not None and result.outcome is Outcome.DONE
@@ -219,10 +230,7 @@ def test_what_cannot_be_closed_is_tried_a_few_times_and_told_once(lab: SmallLab,
             look()
     finally:
         lab.control("faults", [])
-    assert mail(lab, contained) == [
-        "DRIFT: the contained target was changed (1)",
-        "The drift of the contained target is NOT closed",
-    ]
+    assert mail(lab, contained) == ["drift", "drift_open"]
     drift = recorder(contained).get(case_keys.DRIFT, Drift)
     assert drift is not None and drift.tries == drift_rules.CLOSING_TRIES
 
@@ -237,7 +245,7 @@ def test_a_target_that_is_started_again_is_told(lab: SmallLab, target: str, cont
     ec2.start_instances(InstanceIds=[target])
     look()
     assert what(contained) == ["the instance was started again: what ran on it runs again"]
-    assert mail(lab, contained) == ["DRIFT: the contained target was changed (1)"]
+    assert mail(lab, contained) == ["drift"]
 
 
 @LONG
@@ -247,7 +255,7 @@ def test_a_target_that_is_terminated_is_told_and_looked_at_no_more(lab: SmallLab
         ec2.modify_instance_attribute(InstanceId=target, **{attribute: {"Value": False}})
     ec2.terminate_instances(InstanceIds=[target])
     look()
-    assert mail(lab, contained) == ["DRIFT: the contained target was changed (1)"]
+    assert mail(lab, contained) == ["drift"]
     assert not is_watched(case_store(), contained)
 
 
@@ -277,7 +285,7 @@ def test_a_target_that_cannot_be_looked_at_is_told_once(lab: SmallLab, target: s
             assert look()["unseen"] >= 1
     finally:
         lab.control("faults", [])
-    assert mail(lab, contained, "failed") == [f"FAILED: {STEP}"]
+    assert mail(lab, contained, "failed") == [f"failed:{STEP}"]
     failure = recorder(contained).get(f"{case_keys.FAILURE}{STEP}", StepFailure)
     assert failure is not None and "cannot be looked at" in failure.cause
     look()

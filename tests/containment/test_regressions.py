@@ -173,7 +173,7 @@ def test_18_containment_can_touch_no_key_and_delete_nothing_but_its_own() -> Non
     deleting = {
         f"{s}.{o}" for s, names in ALLOWED.items() for o in names if o.startswith(("delete", "terminate", "schedule"))
     }
-    assert deleting == {"ec2.delete_security_group", "iam.delete_role_policy"}
+    assert deleting == {"ec2.delete_security_group", "ec2.delete_tags", "iam.delete_role_policy"}
     assert calls.deny_policy_name(CASE_ID).startswith("forensics-") and calls.revoke_policy_name(CASE_ID).startswith(
         "forensics-"
     )

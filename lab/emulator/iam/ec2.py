@@ -67,7 +67,7 @@ def authorizations(given: Any) -> Iterator[Request]:
         yield Request(f"ec2:{action}", "*")
         return
     special = {"RunInstances": _run, "CreateSnapshots": _snapshots, "CopySnapshot": _copy, "ModifySnapshotAttribute": _share,
-               "CreateTags": _tag, "DisassociateAddress": _address, "AssociateIamInstanceProfile": _profile,
+               "CreateTags": _tag, "DeleteTags": _tag, "DisassociateAddress": _address, "AssociateIamInstanceProfile": _profile,
                "DisassociateIamInstanceProfile": _profile, "ReplaceIamInstanceProfileAssociation": _profile}  # fmt: skip
     if action in special:
         yield from special[action](given)

@@ -16,7 +16,7 @@ from forensics.models.target_facts import (
     OwnGroup,
     VolumeFacts,
 )
-from forensics.naming import TAG_CASE
+from forensics.naming import TAG_CASE, TAG_CONTAINED
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -206,6 +206,7 @@ def _interface(eni: NetworkInterfaceTypeDef, addresses: list[AddressTypeDef]) ->
         attachment_id=attachment.get("AttachmentId"),
         delete_on_termination=bool(attachment.get("DeleteOnTermination")),
         idle_timeout=eni.get("ConnectionTrackingConfiguration", {}).get("TcpEstablishedTimeout"),
+        contained=next((t.get("Value") for t in eni.get("TagSet", []) if t.get("Key") == TAG_CONTAINED), None),
     )
 
 

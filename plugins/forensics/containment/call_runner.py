@@ -32,7 +32,7 @@ ALLOWED = {
             "revoke_security_group_ingress", "revoke_security_group_egress",
             "associate_address", "disassociate_address",
             "associate_iam_instance_profile", "disassociate_iam_instance_profile",
-            "replace_iam_instance_profile_association",
+            "replace_iam_instance_profile_association", "create_tags", "delete_tags",
         }
     ),
     "autoscaling": frozenset(

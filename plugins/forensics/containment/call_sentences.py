@@ -92,6 +92,10 @@ _SENTENCES: dict[str, Callable[[_Params], str]] = {
     "ec2.modify_instance_maintenance_options": (
         lambda p: f"Automatic recovery of {p['InstanceId']} (a move to another host) is {p['AutoRecovery']}"
     ),
+    "ec2.create_tags": lambda p: (
+        f"Marks {_list(p['Resources'])} as contained: the organization denies others to change it"
+    ),
+    "ec2.delete_tags": lambda p: f"Takes that mark from {_list(p['Resources'])}: its account may change it again",
     "ec2.create_security_group": lambda p: f"Makes the security group {p['GroupName']} in {p['VpcId']} for this case",
     "ec2.delete_security_group": lambda p: f"Deletes the security group {p['GroupId']}, which this product made",
     "ec2.authorize_security_group_ingress": _rules("Adds incoming"),

@@ -16,7 +16,7 @@ from forensics.models.target_facts import (
     ProfileFacts,
     ScalingFacts,
 )
-from forensics.naming import tags
+from forensics.naming import TAG_CONTAINED, tags
 
 ALL_V4, ALL_V6 = "0.0.0.0/0", "::/0"
 EVERYTHING: list[dict[str, object]] = [
@@ -37,6 +37,16 @@ def ec2_call(operation: str, **params: object) -> ApiCall:
 def protection(instance_id: str, *, attribute: str, value: bool) -> ApiCall:
     """``DisableApiTermination`` or ``DisableApiStop``; EC2 takes one attribute per call."""
     return ec2_call("modify_instance_attribute", InstanceId=instance_id, **{attribute: {"Value": value}})
+
+
+def mark(case_id: str, *, ids: Sequence[str]) -> ApiCall:
+    """Tag instance and interfaces as contained by this case."""
+    return ec2_call("create_tags", Resources=list(ids), Tags=[{"Key": TAG_CONTAINED, "Value": case_id}])
+
+
+def unmark(case_id: str, *, ids: Sequence[str]) -> ApiCall:
+    """Take this case's tag off again; one of another case stays."""
+    return ec2_call("delete_tags", Resources=list(ids), Tags=[{"Key": TAG_CONTAINED, "Value": case_id}])
 
 
 def shutdown_behavior(instance_id: str, *, value: str) -> ApiCall:

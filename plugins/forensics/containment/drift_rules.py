@@ -10,6 +10,7 @@ from forensics.containment.containment_state import has_ended
 from forensics.models.base import Model, Utc
 from forensics.models.containment import ContainmentResult, PlanStep, Stage
 from forensics.models.target_facts import InstanceFacts, InterfaceFacts
+from forensics.naming import TAG_CONTAINED
 
 # AWS may still show what was before for so long after a change.
 SETTLING: Final = timedelta(minutes=2)
@@ -106,6 +107,8 @@ def _steps(facts: InstanceFacts, left: Sequence[PlanStep]) -> Iterator[DriftItem
     for step in left:
         if step.id in _WHAT and not (facts.iam_unknown and step.id != "credentials.metadata"):
             yield DriftItem(key=step.id, what=_WHAT[step.id].format(target=step.target))
+        elif step.id == "protect.mark":
+            yield DriftItem(key=step.id, what=f"the tag {TAG_CONTAINED} is missing on {step.target}")
         elif step.stage in _KEPT:
             yield DriftItem(key=step.id, what=f"{step.target} lacks what containment set ({step.call}): {step.reason}")
 

@@ -31,7 +31,7 @@ def make_plan(
 ) -> ContainmentPlan:
     """Plan the whole containment from the target as it is; ``original`` is what the undo goes back to."""
     steps = [
-        *protection_steps(facts, original=original),
+        *protection_steps(facts, original=original, case_id=case_id),
         *network_steps(
             facts,
             original=original,

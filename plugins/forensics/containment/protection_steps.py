@@ -13,8 +13,9 @@ from forensics.models.target_facts import InstanceFacts, ScalingFacts
 OUT_OF_GROUP = frozenset({"Standby", "EnteringStandby", "Detached", "Detaching"})
 
 
-def protection_steps(facts: InstanceFacts, *, original: InstanceFacts) -> Iterator[PlanStep]:
+def protection_steps(facts: InstanceFacts, *, original: InstanceFacts, case_id: str) -> Iterator[PlanStep]:
     """Everything that keeps the target and its evidence, before anything isolates it; in the order of the stages."""
+    yield from _mark(facts, case_id)
     yield from _attributes(facts, original)
     yield from _attachments(facts)
     yield from _scaling(facts)
@@ -23,6 +24,15 @@ def protection_steps(facts: InstanceFacts, *, original: InstanceFacts) -> Iterat
 
 def _step(name: str, call: ApiCall, undo: ApiCall, *, target: str, reason: str) -> PlanStep:
     return PlanStep(id=f"protect.{name}", stage=Stage.PROTECT, target=target, call=call, undo=(undo,), reason=reason)
+
+
+def _mark(facts: InstanceFacts, case_id: str) -> Iterator[PlanStep]:
+    """Instance and interfaces carry the tag on which service control policies deny that others change them."""
+    ids = [facts.instance_id] if facts.contained != case_id else []
+    ids += [interface.id for interface in facts.interfaces if interface.contained != case_id]
+    if ids:
+        put, undo = calls.mark(case_id, ids=ids), calls.unmark(case_id, ids=ids)
+        yield _step("mark", put, undo, target=", ".join(ids), reason="nobody in its account may undo the containment")
 
 
 def _attributes(facts: InstanceFacts, original: InstanceFacts) -> Iterator[PlanStep]:

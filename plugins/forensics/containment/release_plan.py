@@ -26,6 +26,7 @@ def release_calls(original: InstanceFacts, *, facts: InstanceFacts, case_id: str
         *_balancers(original, facts),
         *_protections(original, facts),
         *[calls.delete_group(g.id) for g in facts.own_groups],
+        *_marks(facts, case_id=case_id),
     ]
 
 
@@ -47,6 +48,14 @@ def unapproved_calls(calls_now: Sequence[ApiCall], *, approved: ReleasePlan) -> 
 
 def _exact(call: ApiCall) -> bytes:
     return canonical(call.model_dump(mode="json"))
+
+
+def _marks(facts: InstanceFacts, *, case_id: str) -> Iterator[ApiCall]:
+    """The tag goes last: until then nobody else may change the target."""
+    ids = [facts.instance_id] if facts.contained == case_id else []
+    ids += [interface.id for interface in facts.interfaces if interface.contained == case_id]
+    if ids:
+        yield calls.unmark(case_id, ids=ids)
 
 
 def _credentials(original: InstanceFacts, facts: InstanceFacts, *, case_id: str) -> Iterator[ApiCall]:
@@ -151,12 +160,13 @@ def _protections(original: InstanceFacts, facts: InstanceFacts) -> Iterator[ApiC
             yield calls.protection(instance, attribute=attribute, value=was)
 
 
-# Ids that AWS makes anew when something is given back, and facts that say when and how the target was read.
+# Ids that AWS makes anew when something is given back, and facts that say when and how the target was read. The tag of a containment
+# is no part of what the target was: a call takes it away, or fails.
 # The size of the Auto Scaling group is the group's own business: it may have grown since.
 _NOT_COMPARED = frozenset(
     {
         "association_id", "others", "shared_with", "read_at", "endpoints", "deny_profile_exists", "unknown",
-        "iam_unknown", "role_unread", "desired", "minimum", "maximum",
+        "iam_unknown", "role_unread", "contained", "desired", "minimum", "maximum",
     }
 )  # fmt: skip
 

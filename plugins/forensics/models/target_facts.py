@@ -32,6 +32,7 @@ class InterfaceFacts(Model):
     attachment_id: str | None = None
     delete_on_termination: bool = False
     idle_timeout: int | None = Field(default=None, description="TcpEstablishedTimeout of connection tracking, seconds")
+    contained: str | None = Field(default=None, description="the case that has contained it, by its tag")
 
 
 class VolumeFacts(Model):
@@ -120,6 +121,7 @@ class InstanceFacts(Model):
     region: Region
     instance_id: InstanceId
     state: str
+    contained: str | None = Field(default=None, description="the case that has contained it, by its tag")
     spot: bool = False
     instance_store: bool = False
     eks_cluster: str | None = None

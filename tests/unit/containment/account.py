@@ -109,6 +109,20 @@ class Account:
             changes["idle_timeout"] = params["ConnectionTrackingSpecification"]["TcpEstablishedTimeout"]
         self.change_interface(params["NetworkInterfaceId"], **changes)
 
+    def _tag(self, params: Mapping[str, Any], value: str | None) -> None:
+        ids = params["Resources"]
+        if self.target.instance_id in ids:
+            self.change(contained=value)
+        for interface in self.target.interfaces:
+            if interface.id in ids:
+                self.change_interface(interface.id, contained=value)
+
+    def _create_tags(self, params: Mapping[str, Any]) -> None:
+        self._tag(params, params["Tags"][0]["Value"])
+
+    def _delete_tags(self, params: Mapping[str, Any]) -> None:
+        self._tag(params, None)
+
     def _modify_instance_maintenance_options(self, params: Mapping[str, Any]) -> None:
         self.change(auto_recovery=params["AutoRecovery"])
 

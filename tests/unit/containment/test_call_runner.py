@@ -68,7 +68,7 @@ def test_containment_deletes_nothing_but_its_own() -> None:
     deleting = {
         f"{s}.{o}" for s, names in ALLOWED.items() for o in names if o.startswith(("delete", "terminate", "schedule"))
     }
-    assert deleting == {"ec2.delete_security_group", "iam.delete_role_policy"}
+    assert deleting == {"ec2.delete_security_group", "ec2.delete_tags", "iam.delete_role_policy"}
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,17 @@ def test_protections_come_off_last() -> None:
     )
 
 
+def test_the_tag_of_this_case_goes_last_and_one_of_another_case_stays() -> None:
+    marked = (eni(0, contained=CASE_ID), eni(1, contained="fc-20261124-ffffffffff"))
+    facts = everything(interfaces=marked, contained=CASE_ID, termination_protected=True)
+    *_, last = release_calls(everything(), facts=facts, case_id=CASE_ID)
+    assert last.operation == "delete_tags"
+    assert last.params == {
+        "Resources": [facts.instance_id, "eni-0"],
+        "Tags": [{"Key": "forensics:contained", "Value": CASE_ID}],
+    }
+
+
 def contained(**changes: Any) -> InstanceFacts:
     """A target that containment has changed."""
     return everything(termination_protected=True, interfaces=(eni(0, group_ids=("sg-q",)), eni(1)), **changes)
