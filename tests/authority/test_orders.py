@@ -17,6 +17,7 @@ from forensics.aws.case_store import CaseStore
 from forensics.intake.readers.dispatch import read_event
 from forensics.models.case import CaseStatus
 from forensics.models.finding import Finding
+from forensics.models.intake import IntakeVerdict
 from lab.scenarios.finding_events import asff
 from tests.authority.court import changed
 from tests.unit.conftest import _moto, dynamodb, store
@@ -113,3 +114,14 @@ def test_each_press_opens_or_joins_a_case(
     again = admit(dynamodb, mailbox, _read(_pressed(now, action)))
     assert again == ("joined", case_id), "a second press is an order of its own"
     assert mailbox.sent, "and people hear of it"
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_press_that_opens_no_case_is_answered(action: str) -> None:
+    """A sample finding opens none: who pressed hears why, by the quarantine's message."""
+    event = _pressed(changed(_imported(), Title="[SAMPLE] Command and control", Sample=True), action)
+    result = read_event(
+        json.dumps(event), received_at=datetime.now(UTC), own_account="222233334444", administrators=[ADMINISTRATOR]
+    )
+    assert result.verdict is IntakeVerdict.QUARANTINE
+    assert action in result.reason and "accept_samples" in result.reason

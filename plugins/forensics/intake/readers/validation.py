@@ -23,6 +23,7 @@ from forensics.models.intake import FindingWithoutInstance, IntakeVerdict, Unres
 
 # The instance of a finding whose resource has not been resolved yet.
 PLACEHOLDER_INSTANCE = "i-00000000"
+SAMPLE = "sample finding; the setting accept_samples is off"
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,9 @@ def validate(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -
     if not findings:
         raise QuarantineError(rejected[0])
     if parsed.sample and not rules.accept_samples:
-        return Validation(IntakeVerdict.IGNORE, reason="sample finding; the setting accept_samples is off")
+        return _no_case(parsed, SAMPLE)
     if parsed.account == rules.own_account:
-        return Validation(IntakeVerdict.IGNORE, reason="finding about the forensic account itself")
+        return _no_case(parsed, "finding about the forensic account itself")
     return Validation(
         IntakeVerdict.ACCEPT,
         findings=tuple(findings.values()),
@@ -89,15 +90,23 @@ def validate(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -
     )
 
 
+def _no_case(parsed: ParsedFinding, reason: str) -> Validation:
+    """No case for this; a person who pressed a button hears why: the quarantine is announced, an ignored event is not."""
+    if parsed.action is not None:
+        msg = f"custom action {parsed.action.value} opens no case: {reason}"
+        raise QuarantineError(msg)
+    return Validation(IntakeVerdict.IGNORE, reason=reason)
+
+
 def _without_instance(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -> Validation:
     """Posture is counted; a resource that is attached to an instance is looked up; of the rest people are told."""
     if parsed.account == rules.own_account or (parsed.source is FindingSource.CONFIG and not parsed.attached):
-        return Validation(IntakeVerdict.IGNORE, reason=parsed.no_instance)
+        return _no_case(parsed, parsed.no_instance)
     if parsed.posture not in {None, PostureFamily.CONFIG} and parsed.action is None:
         reason = f"{parsed.no_instance}; posture ({parsed.posture}): recorded, opens no case"
         return Validation(IntakeVerdict.IGNORE, reason=reason)
     if parsed.sample and not rules.accept_samples:
-        return Validation(IntakeVerdict.IGNORE, reason="sample finding; the setting accept_samples is off")
+        return _no_case(parsed, SAMPLE)
     told = None if parsed.posture is PostureFamily.CONFIG else _told(parsed, envelope=envelope, rules=rules)
     if parsed.attached:
         unresolved = tuple(_unresolved(parsed, otherwise=told, envelope=envelope, rules=rules))
