@@ -7,7 +7,7 @@
     ├─ FindingError                   a finding or request that cannot be processed
     ├─ CaseError                      InvalidCaseError, CaseConflictError
     ├─ UnsupportedTargetError         no document for this platform
-    ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError
+    ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError (EvidenceSizeError)
     ├─ CustodyError                   DigestMismatchError, CustodyChainError, AuditError   (never retried); RetentionError
     ├─ ContainmentError               ApprovalError
     ├─ InvestigationError
@@ -87,6 +87,12 @@ class SnapshotError(AcquisitionError):
 
 class EvidenceTransferError(AcquisitionError):
     """Evidence could not be stored."""
+
+
+class EvidenceSizeError(EvidenceTransferError):
+    """More landed, or is said to have landed, than what it claims to be can have."""
+
+    retryable = False
 
 
 class CustodyError(ForensicsError):

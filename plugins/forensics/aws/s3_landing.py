@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from forensics.aws.error_map import aws_errors
 from forensics.aws.s3 import CHUNK, MIB, URL_SECONDS
 from forensics.aws.session import AwsSession
-from forensics.errors import EvidenceTransferError, ResourceGoneError
+from forensics.errors import EvidenceSizeError, EvidenceTransferError, ResourceGoneError
 from forensics.manifest import MANIFEST
 from forensics.settings import Settings
 
@@ -98,15 +98,19 @@ class LandingGateway:
         except ResourceGoneError:
             return {}
 
-    def complete_upload(self, key: str, *, upload_id: str) -> int:
-        """Complete the upload from the parts that S3 itself lists; returns the size in bytes."""
+    def complete_upload(self, key: str, *, upload_id: str, limit: int) -> int:
+        """Complete the upload from the parts that S3 itself lists; returns the size in bytes.
+
+        Raises :class:`EvidenceSizeError`, and completes nothing, where those are more than ``limit`` bytes together: S3 takes
+        5 GiB for each part that was offered, whatever size was meant.
+        """
         try:
             parts = self._parts(key, upload_id)
         except ResourceGoneError:
             size = self.size(key)
             if size is None:
                 raise
-            return size  # an earlier try has completed it
+            return self._within(key, size, limit)  # an earlier try has completed it
         if not parts:
             msg = f"no part of {self._uri(key)} arrived"
             raise EvidenceTransferError(msg, next_action="check the target's network path to S3, then clear the task")
@@ -114,6 +118,7 @@ class LandingGateway:
         if numbers != list(range(1, len(parts) + 1)):
             msg = f"parts of {self._uri(key)} are missing: {len(parts)} arrived, the last is number {numbers[-1]}"
             raise EvidenceTransferError(msg, next_action="clear the task to capture again")
+        size = self._within(key, sum(int(p["Size"]) for p in parts), limit)
         with aws_errors(f"complete upload of {self._uri(key)}"):
             self._s3.complete_multipart_upload(
                 Bucket=self.bucket,
@@ -121,7 +126,15 @@ class LandingGateway:
                 UploadId=upload_id,
                 MultipartUpload={"Parts": [{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in parts]},
             )
-        return sum(int(p["Size"]) for p in parts)
+        return size
+
+    def _within(self, key: str, size: int, limit: int) -> int:
+        if size > limit:
+            msg = f"{size} bytes landed at {self._uri(key)}, more than the {limit} that it can have"
+            raise EvidenceSizeError(
+                msg, next_action="take it for an attack on the pipeline; isolate the target, continue with its disks"
+            )
+        return size
 
     def _parts(self, key: str, upload_id: str) -> list[PartTypeDef]:
         with aws_errors(f"list parts of {self._uri(key)}"):

@@ -92,7 +92,7 @@ class Invocation(Model):
             if text.startswith("{"):
                 try:
                     found = json.loads(text)
-                except ValueError:
+                except (ValueError, RecursionError):  # the host decides how deep it nests
                     return {}
                 return found if isinstance(found, dict) else {}
         return {}

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from forensics.aws.ssm import ASK_THE_AGENT, Invocation
 from forensics.case.recorder import CaseRecorder
 from forensics.case.status_line import read_status
-from forensics.errors import EvidenceTransferError, MemoryCaptureError
+from forensics.errors import EvidenceSizeError, EvidenceTransferError, MemoryCaptureError
 from forensics.memory.capture_command import command_comment, record_touch, send_command
 from forensics.memory.capture_setup import CaptureGateways, capture_setup
 from forensics.memory.capture_state import CaptureEvent, CaptureState, advance, allows, replaced, state_of
 from forensics.memory.landed_status import as_landed, status_key
+from forensics.memory.limits import MIB, image_limit
 from forensics.memory.upload_manifest import LIST, Upload, interrupted
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.evidence import LIST_SUBJECT, Digest, EvidenceKind, MemoryEvidence, Outcome
@@ -224,7 +225,8 @@ class MemoryCapture:
     def _complete(self, evidence: MemoryEvidence, claims: CaptureStatus) -> LandedImage:
         recorder, landing = self._recorder, self._recorder.gateways.landing
         upload = Upload(str(evidence.origin.landing_prefix), str(evidence.origin.upload_id))
-        size = landing.complete_upload(upload.key, upload_id=upload.upload_id)
+        limit = self._limit(claims)
+        size = landing.complete_upload(upload.key, upload_id=upload.upload_id, limit=limit)
         if claims.encoding == "none" and size != claims.bytes:
             msg = f"{size} bytes landed but the target reports that it sent {claims.bytes}"
             raise EvidenceTransferError(msg, next_action=_RECAPTURE)
@@ -250,6 +252,23 @@ class MemoryCapture:
             evidence_id=self._item,
         )
         return LandedImage(self._item, claims.bytes)
+
+    def _limit(self, claims: CaptureStatus) -> int:
+        """The largest image that the target's instance type can have; raises :class:`EvidenceSizeError` for a claim above it.
+
+        The claim bounds what the parts may unfold to when they are decompressed, so it is compared before anything is kept.
+        """
+        target = self._recorder.target()
+        known = (
+            self._gateways.ec2.memory_mib(target.instance_type) if target else self._settings.memory_limit_gib * 1024
+        )
+        limit = image_limit(known * MIB)
+        if claims.bytes > limit:
+            msg = f"the target says that its memory has {claims.bytes} bytes; EC2 gives it {known} MiB"
+            raise EvidenceSizeError(
+                msg, next_action="take it for an attack on the pipeline; isolate the target, continue with its disks"
+            )
+        return limit
 
 
 def _claimed_digest(claims: CaptureStatus) -> Digest:

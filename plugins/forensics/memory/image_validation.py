@@ -70,13 +70,17 @@ class ImageReport(Model):
 
 @dataclass(frozen=True)
 class KernelClaims:
-    """What the target says about its kernel; None or empty where it says nothing. ``memory_bytes``: of all its memory."""
+    """What the target says about its kernel; None or empty where it says nothing. ``memory_bytes``: of all its memory.
+
+    ``refused``: what it sent and nobody looks at, with the reason.
+    """
 
     banner: str | None = None
     iomem: str | None = None
     kallsyms: bytes | None = None
     architecture: str = "x86_64"
     memory_bytes: int = 0
+    refused: tuple[str, ...] = ()
 
 
 def validate_image(
@@ -94,6 +98,8 @@ def validate_image(
         checks += _kernel(walker, claims, PhysicalMemory(walker.ranges, read_at, budget or Budget()))
     proven = any(c.name == "pages in use" and c.result is CheckResult.PASSED for c in checks)
     checks.insert(2, _content(walker, proven=proven))
+    if claims.refused:
+        checks.append(_partial("kernel facts", "; ".join(claims.refused)))
     return _report(checks)
 
 

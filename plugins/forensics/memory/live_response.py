@@ -9,7 +9,13 @@ from forensics.aws.ssm import SsmGateway
 from forensics.case.recorder import CaseRecorder
 from forensics.case.status_line import read_status
 from forensics.document_registry import choose
-from forensics.errors import AcquisitionError, AwsError, DigestMismatchError, ForensicsError
+from forensics.errors import (
+    AcquisitionError,
+    AwsError,
+    DigestMismatchError,
+    EvidenceTransferError,
+    ForensicsError,
+)
 from forensics.manifest import MANIFEST, MIN_PART, render
 from forensics.memory.capture_state import CaptureEvent, advance, allows, state_of
 from forensics.memory.landed_status import STATUS, as_landed, status_key
@@ -169,9 +175,17 @@ class LiveResponse:
         return read_status(found, LiveResponseStatus, error=AcquisitionError, next_action=_READ_OUTPUT)
 
     def _store(self, evidence: LiveResponseEvidence, claims: LiveResponseStatus) -> StoredObject:
-        """Complete the upload and write the archive to the evidence store; raises :class:`DigestMismatchError`."""
+        """Complete the upload and write the archive to the evidence store; raises :class:`DigestMismatchError`.
+
+        Its size is that of S3's own list of parts: nothing larger than an archive can be is stored and locked.
+        """
         gateways, prefix = self._recorder.gateways, str(evidence.origin.landing_prefix)
-        gateways.landing.complete_upload(f"{prefix}/{ARCHIVE}", upload_id=str(evidence.origin.upload_id))
+        size = gateways.landing.complete_upload(
+            f"{prefix}/{ARCHIVE}", upload_id=str(evidence.origin.upload_id), limit=LARGEST_LIVE_RESPONSE
+        )
+        if size != claims.bytes:
+            msg = f"{self._item}: {size} bytes landed, the target reports that it sent {claims.bytes}"
+            raise EvidenceTransferError(msg, next_action="clear this task to collect again")
         name = f"{prefix.rsplit('/', 1)[1]}/{ARCHIVE}"
         key = evidence_key(self._recorder.case_id, EvidenceKind.LIVE_RESPONSE, item=self._item, name=name)
         stored = gateways.evidence.put_stream(key, gateways.landing.stream(f"{prefix}/{ARCHIVE}"))

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _HEAD = re.compile(r"forensics-parts 1 (avml|lime|kcore|winpmem) (none|zstd) ([0-9a-f-]{0,40})")
 _LINE = re.compile(r"([1-9]\d{0,4}) ([1-9]\d{0,15}) ([1-9]\d{0,11}) ([0-9a-f]{64})")
-LIST_LIMIT = 4 * 1024 * 1024
+PARTS = 10_000  # S3 has no more in one upload
+LIST_LIMIT = 2 * 1024 * 1024
 _OUT = 16 * 1024 * 1024
 _IN = 1024 * 1024
 
@@ -66,6 +67,8 @@ class PartList:
 def parse_part_list(text: bytes) -> PartList:
     """Read a list. Raises :class:`EvidenceTransferError` for anything that is not of the form."""
     lines = text.decode("ascii", "replace").splitlines()
+    if len(lines) > PARTS + 1:
+        raise EvidenceTransferError(f"the target's list has more than the {PARTS} parts that S3 allows")
     head = _HEAD.fullmatch(lines[0]) if lines else None
     rows = [_LINE.fullmatch(line) for line in lines[1:]]
     if head is None or not all(rows) or (text and not text.endswith(b"\n")):

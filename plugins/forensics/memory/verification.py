@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from forensics.aws.s3 import StoredObject
 from forensics.case.recorder import CaseRecorder
 from forensics.errors import DigestMismatchError, EvidenceTransferError, MemoryCaptureError
-from forensics.manifest import MIB
 from forensics.memory.capture_state import CaptureEvent, CaptureStateError, advance, allows, state_of
 from forensics.memory.image_validation import CheckResult, ImageReport, KernelClaims, validate_image
 from forensics.memory.lime import LimeWalker
+from forensics.memory.limits import FACTS
 from forensics.memory.method import Method
 from forensics.memory.parts import LIST_LIMIT, PartList, checked, decoded, parse_part_list
 from forensics.memory.upload_manifest import IMAGE, KERNEL_FACTS, LIST
@@ -21,7 +21,7 @@ from forensics.models.evidence import Digest, EvidenceKind, MemoryEvidence, Outc
 from forensics.models.status_lines import CaptureStatus, Probe
 from forensics.naming import evidence_key
 
-FACT_LIMIT = 64 * MIB
+_VALIDATED = frozenset({"version", "iomem", "kallsyms"})
 _EVENTS = {
     Outcome.ACQUIRED: CaptureEvent.PASS,
     Outcome.PARTIAL: CaptureEvent.QUALIFY,
@@ -31,11 +31,15 @@ _EVENTS = {
 
 @dataclass(frozen=True)
 class KernelFacts:
-    """Kernel facts in the evidence store, their bytes for the validation, and the names of those that are missing."""
+    """Kernel facts in the evidence store, their bytes for the validation, and the names of those that are missing.
+
+    ``refused``: why some that landed are not stored.
+    """
 
     stored: dict[str, StoredFact] = field(default_factory=dict)
     bodies: dict[str, bytes] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -116,10 +120,13 @@ class MemoryVerification:
         """Store what validation and investigation need: BTF, symbol addresses, banner, RAM map."""
         facts, gateways = KernelFacts(), self._recorder.gateways
         for name in KERNEL_FACTS:
-            if gateways.landing.size(f"{self._prefix}/{name}") in {None, 0}:
+            size, limit = gateways.landing.size(f"{self._prefix}/{name}") or 0, FACTS[name]
+            if not 0 < size <= limit:
                 facts.missing.append(name)
+                if size:
+                    facts.refused.append(f"{name} has {size} bytes, more than {limit} are not read")
                 continue
-            body = gateways.landing.read(f"{self._prefix}/{name}", limit=FACT_LIMIT)
+            body = gateways.landing.read(f"{self._prefix}/{name}", limit=limit)
             key = self._key(name)
             stored = gateways.evidence.put(key, body)
             claim = self._claims.symbols.get(name)
@@ -127,7 +134,8 @@ class MemoryVerification:
                 msg = f"{self._evidence.evidence_id}: kernel fact {name} has SHA-256 {stored.sha256}, the target reports {claim.sha256}"
                 raise DigestMismatchError(msg)
             facts.stored[name] = StoredFact(key=key, sha256=stored.sha256, bytes=stored.size_bytes)
-            facts.bodies[name] = body
+            if name in _VALIDATED:
+                facts.bodies[name] = body
         return facts
 
     # ------------------------------------------------------------------ recording
@@ -191,6 +199,7 @@ def _kernel_claims(evidence: MemoryEvidence, facts: KernelFacts) -> KernelClaims
         kallsyms=facts.bodies.get("kallsyms"),
         architecture=probe.architecture or "x86_64",
         memory_bytes=probe.memory_kib * 1024,
+        refused=tuple(facts.refused),
     )
 
 

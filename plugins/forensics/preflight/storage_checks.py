@@ -77,7 +77,7 @@ class LandingCheck(Check):
             raise BrokenError(
                 f"S3 lists the parts {sizes} of one that was put", next_action="run it again; tell the maintainers"
             )
-        landing.complete_upload(self._upload_key, upload_id=self._upload_id)
+        landing.complete_upload(self._upload_key, upload_id=self._upload_id, limit=len(BODY))
         self._completed = True
         manifest = landing.publish(f"{self._prefix}/{MANIFEST}", text=BODY.decode(), seconds=300)
         if _http("GET", manifest) != BODY:

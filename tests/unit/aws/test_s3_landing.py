@@ -12,7 +12,7 @@ from botocore.stub import Stubber
 
 from forensics.aws.s3_landing import LandingGateway, ToolsGateway
 from forensics.aws.session import AwsSession
-from forensics.errors import EvidenceTransferError, ResourceGoneError
+from forensics.errors import EvidenceSizeError, EvidenceTransferError, ResourceGoneError
 from tests.unit.aws.conftest import Stub
 
 
@@ -67,7 +67,7 @@ def test_an_upload_is_completed_from_what_s3_lists(stub: Stubber) -> None:
             },
         },
     )
-    assert LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1") == 19
+    assert LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1", limit=100) == 19
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_an_upload_is_completed_from_what_s3_lists(stub: Stubber) -> None:
 def test_an_upload_with_holes_is_refused(stub: Stubber, parts: list[tuple[int, int]], words: str) -> None:
     _list_parts(stub, parts)
     with pytest.raises(EvidenceTransferError, match=words):
-        LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1")
+        LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1", limit=100)
 
 
 def test_an_object_that_did_not_land_has_no_size(stub: Stubber) -> None:
@@ -115,14 +115,14 @@ def test_sizes_of_parts_are_s3s_own_and_none_are_left_of_a_gone_upload(stub: Stu
 def test_an_upload_that_an_earlier_try_completed_has_its_size(stub: Stubber) -> None:
     stub.add_client_error("list_parts", "NoSuchUpload")
     stub.add_response("head_object", {"ContentLength": 19}, {"Bucket": "landing", "Key": "k"})
-    assert LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1") == 19
+    assert LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1", limit=100) == 19
 
 
 def test_an_upload_that_is_nowhere_is_an_error(stub: Stubber) -> None:
     stub.add_client_error("list_parts", "NoSuchUpload")
     stub.add_client_error("head_object", "404", http_status_code=404)
     with pytest.raises(ResourceGoneError, match="list parts of s3://landing/k"):
-        LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1")
+        LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1", limit=100)
 
 
 def test_aborting_what_is_gone_is_fine(stub: Stubber) -> None:
@@ -141,3 +141,20 @@ def test_urls_live_no_longer_than_what_signs_them(stub: Stubber, left: float | N
     """S3 user guide, "Download and upload objects with presigned URLs"."""
     landing = LandingGateway(stub.client, bucket="landing", credential_seconds=lambda wanted: left)
     assert landing.url_life(3600) == life
+
+
+def test_parts_that_are_larger_than_what_is_expected_are_not_made_an_object(stub: Stubber) -> None:
+    """A presigned UploadPart URL takes up to 5 GiB (S3 user guide, multipart upload limits); completing is not stubbed: it is not called."""
+    _list_parts(stub, [(1, 5 * 1024**3), (2, 5 * 1024**3)])
+    with pytest.raises(
+        EvidenceSizeError, match="10737418240 bytes landed at s3://landing/k, more than the 100"
+    ) as caught:
+        LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1", limit=100)
+    assert not caught.value.retryable and "isolate the target" in caught.value.next_action
+
+
+def test_an_upload_that_somebody_else_completed_is_held_to_the_same_limit(stub: Stubber) -> None:
+    stub.add_client_error("list_parts", "NoSuchUpload")
+    stub.add_response("head_object", {"ContentLength": 101}, {"Bucket": "landing", "Key": "k"})
+    with pytest.raises(EvidenceSizeError, match="101 bytes landed"):
+        LandingGateway(stub.client, bucket="landing").complete_upload("k", upload_id="u1", limit=100)

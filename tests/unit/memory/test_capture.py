@@ -10,7 +10,7 @@ import pytest
 
 from forensics import case_keys
 from forensics.aws.ssm import Invocation
-from forensics.errors import AccessDeniedError, EvidenceTransferError, MemoryCaptureError
+from forensics.errors import AccessDeniedError, EvidenceSizeError, EvidenceTransferError, MemoryCaptureError
 from forensics.memory.capture import (
     LandedImage,
     MemoryCapture,
@@ -22,7 +22,7 @@ from forensics.memory.capture import (
     not_wanted,
 )
 from forensics.memory.capture_state import CaptureState, state_of
-from forensics.memory.upload_manifest import LIST
+from forensics.memory.upload_manifest import IMAGE, LIST
 from forensics.models.case import Milestone
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import LIST_SUBJECT, MemoryEvidence, MemoryOrigin, Outcome
@@ -407,3 +407,28 @@ def test_a_step_that_was_skipped_for_a_full_disk_is_no_success(host: Host) -> No
     with pytest.raises(MemoryCaptureError, match="full or read-only") as error:
         capture(host).evaluate()
     assert "free space and inodes" in error.value.next_action
+
+
+@pytest.mark.parametrize("claimed", [2**50, 6 * 1024**3], ids=["160 TiB of zeros are 5 GiB as sent", "5 GiB too many"])
+def test_an_image_larger_than_the_instance_types_memory_is_refused_before_anything_is_kept(
+    host: Host, claimed: int
+) -> None:
+    """The type has 1 GiB: EC2 says so, whatever the host claims."""
+    begun(host)
+    host.ssm.answer("command-1", status_line(host.landed(PARTS), claimed, encoding="zstd"))
+    with pytest.raises(
+        EvidenceSizeError, match=f"says that its memory has {claimed} bytes; EC2 gives it 1024 MiB"
+    ) as caught:
+        capture(host).evaluate()
+    assert not caught.value.retryable and state(host) is CaptureState.RUNNING
+    give_up(host.recorder, str(caught.value))
+    assert state(host) is CaptureState.FAILED and host.memory.reason == str(caught.value)
+
+
+def test_parts_larger_than_the_instance_types_memory_are_refused_by_s3s_own_list(host: Host) -> None:
+    begun(host)
+    text = host.landed(PARTS)
+    host.recorder.landing.uploads[f"{host.memory.origin.landing_prefix}/{IMAGE}"] = {1: 5 * 1024**3, 2: 4000}
+    host.ssm.answer("command-1", status_line(text, 8000, encoding="zstd"))
+    with pytest.raises(EvidenceSizeError, match="5368713120 bytes landed"):
+        capture(host).evaluate()

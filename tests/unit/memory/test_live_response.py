@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from forensics.errors import AccessDeniedError, AcquisitionError, DigestMismatchError, ThrottledError
+from forensics.errors import (
+    AccessDeniedError,
+    AcquisitionError,
+    DigestMismatchError,
+    EvidenceTransferError,
+    ThrottledError,
+)
 from forensics.memory.capture_state import CaptureState, state_of
 from forensics.memory.live_response import ARCHIVE, PARTS, LiveResponse, give_up, record_processes
 from forensics.models.custody import CustodyAction
@@ -167,7 +173,7 @@ def test_a_bucket_that_does_not_answer_leaves_the_command_for_the_next_attempt(
     live_response(host).begin(target())
     ended(host)
 
-    def throttled(key: str, *, upload_id: str) -> int:
+    def throttled(key: str, *, upload_id: str, limit: int) -> int:
         raise ThrottledError("complete upload: SlowDown")
 
     with monkeypatch.context() as patch:
@@ -222,3 +228,20 @@ def test_giving_up_records_the_cause_unless_the_archive_is_there(host: Host) -> 
     acquired = live_response(host).evaluate()
     give_up(host.recorder, "the ledger could not be signed")
     assert item(host) == acquired
+
+
+@pytest.mark.parametrize(
+    ("landed", "said"),
+    [
+        ({1: len(BODY) + 1}, "the target reports that it sent 3000"),
+        (dict.fromkeys(range(1, 33), 5 * 1024**3), "bytes landed"),
+    ],
+    ids=["another size", "32 parts of 5 GiB"],
+)
+def test_an_archive_of_another_size_than_was_sent_is_not_stored(host: Host, landed: dict[int, int], said: str) -> None:
+    live_response(host).begin(target())
+    ended(host)
+    host.recorder.landing.uploads[f"{item(host).origin.landing_prefix}/{ARCHIVE}"] = landed
+    with pytest.raises(EvidenceTransferError, match=said):
+        live_response(host).evaluate()
+    assert host.recorder.evidence_store.objects == {} and item(host).origin.attempt_failed

@@ -118,3 +118,8 @@ def test_a_bomb_is_refused_before_it_fills_the_memory() -> None:
 def test_damage_is_an_error_and_not_a_short_image(bad: bytes) -> None:
     with pytest.raises(EvidenceTransferError):
         list(decoded(iter([bad]), encoding="zstd", limit=10**6))
+
+
+def test_a_list_of_more_parts_than_s3_allows_is_refused_before_its_lines_are_read() -> None:
+    with pytest.raises(EvidenceTransferError, match="more than the 10000 parts"):
+        parse_part_list(b"forensics-parts 1 avml none 8589f2d9\n" + b"\n" * 10_001)

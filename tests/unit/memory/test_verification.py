@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import zstandard
 from forensics.errors import DigestMismatchError, EvidenceTransferError, MemoryCaptureError
 from forensics.memory.capture import MemoryCapture
 from forensics.memory.capture_state import CaptureState, CaptureStateError, state_of
+from forensics.memory.limits import FACTS
 from forensics.memory.upload_manifest import IMAGE, LIST
 from forensics.memory.verification import MemoryVerification, reject
 from forensics.models.custody import CustodyAction
@@ -194,3 +196,25 @@ def test_where_no_image_landed_a_rejection_changes_nothing() -> None:
     )
     reject(host.recorder, "no image")
     assert host.memory == known
+
+
+def test_a_kernel_fact_that_is_larger_than_any_real_one_is_not_read_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = landed()
+    host.recorder.landing.objects[f"{host.memory.origin.landing_prefix}/iomem"] = bytes(FACTS["iomem"] + 1)
+    monkeypatch.setattr(host.recorder.landing, "read", reading_all_but(host, "iomem"))
+    verified = verify(host)
+    assert verified.outcome is Outcome.PARTIAL
+    assert "kernel facts: iomem has 1048577 bytes, more than 1048576 are not read" in str(verified.reason)
+    assert verified.origin.kernel_facts_missing == ("btf", "iomem")
+    (mail,) = host.recorder.mailbox.mail
+    assert "Memory acquired, PARTIAL" in mail.subject
+
+
+def reading_all_but(host: Host, name: str) -> Callable[..., bytes]:
+    """The landing bucket, of which one object must not be read."""
+
+    def read(key: str, *, limit: int) -> bytes:
+        assert not key.endswith(f"/{name}")
+        return host.recorder.landing.objects[key]
+
+    return read

@@ -56,7 +56,7 @@ class Landing:
     def part_sizes(self, key: str, *, upload_id: str) -> dict[int, int]:
         return self.parts
 
-    def complete_upload(self, key: str, *, upload_id: str) -> int:
+    def complete_upload(self, key: str, *, upload_id: str, limit: int) -> int:
         self.objects[key] = BODY
         return len(BODY)
 
