@@ -20,6 +20,7 @@ from forensics.models.containment import (
     ContainmentPlan,
     ContainmentResult,
     PlanPreflight,
+    ReleasePlan,
     ReleaseResult,
     RestorePoint,
 )
@@ -49,6 +50,8 @@ _SINGLES: dict[str, tuple[str, Reader]] = {
     case_keys.PLAN_PREFLIGHT: ("plan_preflight", PlanPreflight.model_validate),
     case_keys.APPROVAL: ("approval", Approval.model_validate),
     case_keys.RELEASE: ("release", ReleaseResult.model_validate),
+    case_keys.RELEASE_PLAN: ("release_plan", ReleasePlan.model_validate),
+    case_keys.RELEASE_APPROVAL: ("release_approval", Approval.model_validate),
 }
 # What the board shows of a case, and what its gaps are counted from.
 _BOARD_LISTS = (case_keys.EVIDENCE, case_keys.RESULT, case_keys.FAILURE, case_keys.FINDING)

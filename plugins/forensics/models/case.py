@@ -12,6 +12,7 @@ from forensics.models.containment import (
     ContainmentPlan,
     ContainmentResult,
     PlanPreflight,
+    ReleasePlan,
     ReleaseResult,
     RestorePoint,
 )
@@ -148,6 +149,8 @@ class CaseView(Model):
         description="exported under the name that earlier releases gave it",
     )
     approval: Approval | None = None
+    release_plan: ReleasePlan | None = None
+    release_approval: Approval | None = None
     restore_point: RestorePoint | None = None
     release: ReleaseResult | None = None
     investigations: tuple[Investigation, ...] = ()

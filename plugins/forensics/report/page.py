@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,9 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from forensics.case.gaps import gaps, pending
+from forensics.containment.call_sentences import call_sentence
 from forensics.investigation.answers import State, answers
 from forensics.models.base import format_utc
 from forensics.models.case import CaseView
+from forensics.models.containment import ApiCall
 from forensics.printable import visible
 from forensics.report import chronology, document, headline, sections, text
 from forensics.report import containment_summary as containment
@@ -41,6 +44,11 @@ def _finalize(value: object) -> str:
     return visible(text.cut(str(value)))
 
 
+def _parameters(call: ApiCall) -> str:
+    """The parameters of a call as they are made."""
+    return json.dumps(call.params, sort_keys=True)
+
+
 def environment(*folders: Path) -> Environment:
     """An environment that escapes everything, shows hidden characters and refuses undefined names."""
     made = Environment(
@@ -62,6 +70,8 @@ def environment(*folders: Path) -> Environment:
         "plain": text.plain,
         "cut": text.cut,
         "count_of": text.count,
+        "sentence": call_sentence,
+        "parameters": _parameters,
     }
     made.globals |= {"NOT_RECORDED": text.NOT_RECORDED}
     return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from forensics.models.case import CaseView
@@ -10,13 +12,16 @@ from forensics.models.containment import (
     ApiCall,
     ContainmentPlan,
     ContainmentResult,
+    ContainmentState,
     ManualStep,
     Permission,
     PlanPreflight,
     PreflightAnswer,
     PreflightStep,
+    ReleaseResult,
     Stage,
 )
+from forensics.models.evidence import Outcome
 from tests.unit.builders import CASE_ID, INSTANCE, NOW, view
 
 STEP = {"id": "eks.cordon", "what": "cordon", "command": None, "reason": "no pods"}
@@ -67,3 +72,14 @@ def test_the_groups_that_a_call_puts_an_interface_into(params: dict[str, object]
 
 def test_a_permission_says_what_on_what() -> None:
     assert str(Permission("iam:PassRole", "arn:role")) == "iam:PassRole on arn:role"
+
+
+@pytest.mark.parametrize(
+    ("closed", "undone"),
+    [(None, True), (timedelta(minutes=-5), True), (timedelta(0), True), (timedelta(minutes=5), False)],
+)
+def test_a_release_says_nothing_of_a_target_that_was_contained_again(closed: timedelta | None, undone: bool) -> None:
+    at = NOW + closed if closed is not None else None
+    contained = ContainmentResult(outcome=Outcome.DONE, state=ContainmentState.NEW_FLOWS_BLOCKED, contained_at=at)
+    assert ReleaseResult(outcome=Outcome.DONE, released_at=NOW).undoes(contained) is undone
+    assert not ReleaseResult(outcome=Outcome.PARTIAL).undoes(contained)

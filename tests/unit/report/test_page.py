@@ -6,8 +6,12 @@ import re
 
 import pytest
 
+from forensics.models.approval import Approval
 from forensics.models.case import CaseStatus, CaseView, Milestone, Phase
+from forensics.models.containment import ApiCall, ReleasePlan
 from forensics.report import chronology, render_html
+from tests.unit.builders import NOW
+from tests.unit.containment.targets import everything, granted, planned
 from tests.unit.report import sample
 from tests.unit.report.test_hostile import check
 
@@ -110,3 +114,50 @@ def test_what_is_pending_is_listed_apart_from_gaps() -> None:
     page = re.sub(r"\s+", " ", check(render_html(sample.running_view())).text)
     assert "1 gap, 2 items pending" in page
     assert "Still pending isolation: it was wanted but has no result" in page
+
+
+HOSTILE = "x <!-- \u202e <script>alert(1)</script> [a](https://evil.example)"
+
+
+def test_a_question_is_on_the_page_with_every_call_folded(view: CaseView) -> None:
+    """Where Airflow's text cannot fold, the page does: one line for each call, its parameters below."""
+    made = planned(everything(), approval=("production",))
+    call = ApiCall(service="iam", operation="delete_role_policy", params={"RoleName": HOSTILE, "PolicyName": "p"})
+    asked = Approval(
+        digest="d" * 64,
+        open=True,
+        at=NOW,
+        until=NOW,
+        reason="waits",
+        run_id="r",
+        step="plan_release",
+        not_counted=(HOSTILE,),
+    )
+    release = ReleasePlan(calls=(call,), digest="d" * 64, requester=HOSTILE, reason=HOSTILE, made_at=NOW)
+    changes = {
+        "containment_plan": made,
+        "release_plan": release,
+        "release_approval": asked,
+        "approval": granted("e" * 64),
+    }
+    page = render_html(view.model_copy(update=changes))
+    text = re.sub(r"\s+", " ", check(page).text)
+    assert "open question release: waits" in text and "run r, task plan_release" in text
+    assert "did not count: x <!-- [U+202E] <script>" in text
+    assert page.count("<details><summary><span") == len(made.steps) + 1
+    assert "Opens: credentials of role x" in text and '"PolicyName": "p"' in text
+    assert "isolation: approved by bob" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "; ends "),
+        ({"spent_at": NOW}, "; used up"),
+        ({"void": "the target was released"}, "no longer counts: the target"),
+    ],
+)
+def test_what_became_of_an_approval_is_said(view: CaseView, changes: dict[str, object], said: str) -> None:
+    given = granted("e" * 64).model_copy(update=changes)
+    text = re.sub(r"\s+", " ", check(render_html(view.model_copy(update={"approval": given}))).text)
+    assert said in text
