@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from forensics.aws.ebs import EbsGateway
 from forensics.aws.s3_archive import EvidenceArchive
+from forensics.aws.visibility import until_found
 from forensics.case.recorder import CaseRecorder
 from forensics.case.rehash import rehash
 from forensics.custody.signed_documents import SignatureError
@@ -115,7 +116,8 @@ class DiskInputs(AnalysisInputs):
     def find(self, item: str, *, instance_id: str) -> ToolInput:
         """The attached volume of a disk."""
         marks = {TAG_CASE: self._recorder.case_id, TAG_EVIDENCE: item}
-        attached = [v for v in self._ebs.find_volumes(tags=marks) if v["State"] == "in-use"]
+        # attached a moment ago: a list may leave it out, or show it as it was before
+        attached = until_found(lambda: [v for v in self._ebs.find_volumes(tags=marks) if v["State"] == "in-use"])
         if not attached:
             msg = f"no volume of {item} is attached to the forensic instance"
             raise InvestigationError(msg, next_action="clear investigation.attach_evidence_volumes")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from forensics.aws import visibility
 from forensics.custody.signed_documents import SignatureError
 from forensics.errors import InvestigationError
 from forensics.investigation import analysis_inputs
@@ -126,7 +127,25 @@ def test_stored_images_are_hashed_again_first(recorder: FakeRecorder, monkeypatc
     assert hashed == [MEMORY]
 
 
-def test_a_disk_is_found_by_its_attached_volume() -> None:
+def test_a_volume_that_no_list_shows_yet_is_waited_for() -> None:
+    """EC2 developer guide, "Eventual consistency": found in an end-to-end run, it cost the step a try."""
+
+    class Late(EbsInMemory):
+        looks = 0
+
+        def find_volumes(self, *, tags: dict[str, str]) -> Any:
+            self.looks += 1
+            return super().find_volumes(tags=tags) if self.looks > 1 else []
+
+    ebs = Late()
+    marks = {"forensics_case": CASE_ID, "forensics_evidence": "disk-vol-1"}
+    ebs.add_volume("vol-7", "in-use", holder="i-1", **marks)
+    found = DiskInputs(FakeRecorder(), ebs).find("disk-vol-1", instance_id="i-1")
+    assert found == ToolInput(parameters={"VolumeId": "vol-7"}) and ebs.looks == 2
+
+
+def test_a_disk_is_found_by_its_attached_volume(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visibility, "LISTED_WITHIN", 0.0)
     ebs, recorder = EbsInMemory(), FakeRecorder()
     marks = {"forensics_case": CASE_ID, "forensics_evidence": "disk-vol-1"}
     disks = DiskInputs(recorder, ebs)
