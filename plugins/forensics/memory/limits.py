@@ -24,6 +24,9 @@ FACTS = {
 # A raw image also holds the addresses below 4 GiB that are devices, not memory: at most these on EC2.
 HOLE = 2 * GIB
 
+# Memory that a zstd frame may ask for to be decompressed (8 MiB up to level 19; without a limit of ours 128 MiB).
+WINDOW = 32 * MIB
+
 KERNEL_READS = 20_000  # reads of the stored image, one request each (hundreds)
 KERNEL_BYTES = 512 * MIB  # (70 MiB)
 KERNEL_SECONDS = 900.0

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
-from forensics.errors import DigestMismatchError, EvidenceTransferError
+from forensics.errors import DigestMismatchError, EvidenceSizeError, EvidenceTransferError
+from forensics.memory.limits import WINDOW
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -130,20 +131,22 @@ class _ChunkReader(io.RawIOBase):
 def decoded(stream: Iterator[bytes], *, encoding: str, limit: int) -> Iterator[bytes]:
     """The image's bytes; memory stays bounded and a stream that decompresses to more than ``limit`` bytes is refused.
 
-    Raises :class:`EvidenceTransferError` for a stream that is damaged or too large.
+    Raises :class:`EvidenceTransferError` for a stream that is damaged, :class:`EvidenceSizeError` for one that is too large.
     """
     total = 0
     for piece in _decompressed(stream) if encoding == "zstd" else stream:
         total += len(piece)
         if total > limit:
             msg = f"the landed image decompresses to more than the {limit} bytes that were announced"
-            raise EvidenceTransferError(msg)
+            raise EvidenceSizeError(
+                msg, next_action="take it for an attack on the pipeline; isolate the target, continue with its disks"
+            )
         yield piece
 
 
 def _decompressed(stream: Iterator[bytes]) -> Iterator[bytes]:
     source = io.BufferedReader(_ChunkReader(stream), buffer_size=_IN)
-    reader = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True)
+    reader = zstandard.ZstdDecompressor(max_window_size=WINDOW).stream_reader(source, read_across_frames=True)
     try:
         while piece := reader.read(_OUT):
             yield piece

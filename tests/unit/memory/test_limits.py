@@ -6,7 +6,6 @@ images of one-byte ranges, RAM maps whose comparison was quadratic.
 
 from __future__ import annotations
 
-import struct
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,29 +30,7 @@ from forensics.memory.limits import (
     image_limit,
 )
 from forensics.models.evidence import Outcome
-
-BANNER = b"Linux version 6.1.0-13-amd64 (debian-kernel@example.com) #1 SMP PREEMPT_DYNAMIC Debian 6.1.55-1\n"
-BASE = 0x200000
-BANNER_VIRTUAL, TOP_VIRTUAL = TEXT_MAPPING + BASE + 4 * PAGE + 0x100, TEXT_MAPPING + BASE
-
-
-def looped_image() -> bytes:
-    """20 KiB: four page tables, each of whose 512 entries names the next one, and a page with the banner.
-
-    Every kernel address translates to that page.
-    """
-
-    def table(to: int) -> bytes:
-        return struct.pack("<Q", to | 1) * 512
-
-    page = (b"\x11" * 0x100 + BANNER).ljust(PAGE, b"\x11")
-    body = b"".join(table(BASE + n * PAGE) for n in range(1, 5)) + page
-    return HEADER.pack(MAGIC, 1, BASE, BASE + len(body) - 1) + body
-
-
-def symbol_list(**addresses: int) -> bytes:
-    known = {"linux_banner": BANNER_VIRTUAL, "init_top_pgt": TOP_VIRTUAL, **addresses}
-    return "".join(f"{address:016x} T {name}\n" for name, address in known.items()).encode()
+from tests.hostile_memory import BANNER, BANNER_VIRTUAL, BASE, TOP_VIRTUAL, looped_image, ram_map_of, symbol_list
 
 
 def validated(
@@ -93,9 +70,7 @@ def at_most(limit: int) -> Iterator[None]:
 # ------------------------------------------------------------------ the kernel's text
 def test_a_symbol_list_that_names_two_to_the_52_pages_of_text_is_not_walked() -> None:
     kallsyms = symbol_list(_text=0x1000, _etext=0xFFFF_FFFF_FFFF_FFF0)
-    report, reads = validated(
-        looped_image(), kallsyms=kallsyms, iomem=f"{BASE:08x}-{BASE + 5 * PAGE - 1:08x} : System RAM\n"
-    )
+    report, reads = validated(looped_image(), kallsyms=kallsyms, iomem=ram_map_of(looped_image()).decode())
     assert report.outcome is Outcome.PARTIAL
     result, said = found(report, "kernel text")
     assert result is CheckResult.PARTIAL

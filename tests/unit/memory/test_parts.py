@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensics.errors import DigestMismatchError, EvidenceTransferError
+from forensics.errors import DigestMismatchError, EvidenceSizeError, EvidenceTransferError
 from forensics.memory.parts import Part, checked, decoded, parse_part_list
 
 HEAD = "forensics-parts 1 avml none 8589f2d9-e721-4f3b-9889-f26b53b03b3e"
@@ -123,3 +123,23 @@ def test_damage_is_an_error_and_not_a_short_image(bad: bytes) -> None:
 def test_a_list_of_more_parts_than_s3_allows_is_refused_before_its_lines_are_read() -> None:
     with pytest.raises(EvidenceTransferError, match="more than the 10000 parts"):
         parse_part_list(b"forensics-parts 1 avml none 8589f2d9\n" + b"\n" * 10_001)
+
+
+def test_a_stream_that_wants_more_memory_than_any_level_of_zstd_is_refused() -> None:
+    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=27)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    stream = compressor.compress(bytes(1 << 20)) + compressor.flush()
+    with pytest.raises(EvidenceTransferError, match=r"cannot be decompressed: .*too much memory"):
+        list(decoded(iter([stream]), encoding="zstd", limit=1 << 30))
+
+
+def test_a_few_bytes_that_unfold_without_end_take_neither_memory_nor_the_store() -> None:
+    """256 MiB of zeros are 8 KiB as sent; what follows the announced size is never handed on."""
+    compressor = zstandard.ZstdCompressor(level=3)
+    frame = compressor.compress(bytes(64 << 20))
+    handed, largest = 0, 0
+    with pytest.raises(EvidenceSizeError, match="more than the 100000000 bytes that were announced") as caught:
+        for piece in decoded(itertools.repeat(frame), encoding="zstd", limit=100_000_000):
+            handed, largest = handed + len(piece), max(largest, len(piece))
+    assert handed <= 100_000_000 and largest <= 16 << 20
+    assert not caught.value.retryable
