@@ -94,7 +94,7 @@ class Invocation(Model):
                     found = json.loads(text)
                 except (ValueError, RecursionError):  # the host decides how deep it nests
                     return {}
-                return found if isinstance(found, dict) else {}
+                return found if isinstance(found, dict) and not _nests_deeply(found) else {}
         return {}
 
     def cause(self) -> str:
@@ -105,6 +105,21 @@ class Invocation(Model):
         if self.without_plugin:
             said = f"{_FULL_DISK} ({said})"
         return f"command {self.command_id} on {self.instance_id} ended {self.detail or self.status} (exit {self.exit_code}): {said[:500]}"
+
+
+def _nests_deeply(value: object) -> bool:
+    """Whether a JSON value has more than ten levels; what is written of it later (text, JSON) would end in RecursionError."""
+    level = [value]
+    for _ in range(10):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 class SsmGateway:
