@@ -146,7 +146,7 @@ aws-check: .ready ## Lab against AWS's models and other emulators, product and t
 # Who may speak, who may approve, what happens after the first case. AUTHORITY_SEED and AUTHORITY_COUNT vary the hostile events.
 authority-check: .ready ## Hostile and honest events, orders, approvals, policies of the organization, event against ASFF (AUTHORITY_COUNT=50 events a kind)
 	@AUTHORITY_COUNT=$(or $(AUTHORITY_COUNT),50) $(PYTHON_BIN) -m pytest -q -rs -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS) \
-		tests/authority tests/templates/test_scp.py tests/unit/triage tests/unit/containment tests/unit/intake tests/containment/test_operators.py
+		tests/authority tests/templates/test_scp.py tests/unit/triage tests/unit/containment tests/unit/intake tests/containment/test_operators.py tests/containment/test_approvals.py
 
 ##@ Deployment
 .PHONY: lint-templates package mwaa-check deploy-plan

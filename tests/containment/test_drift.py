@@ -20,7 +20,7 @@ from forensics.models.containment import ContainmentResult
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from forensics.settings import get_settings
-from tests.containment.test_operators import (
+from tests.containment.steps import (
     answer,
     asked,
     context,

@@ -25,7 +25,7 @@ from forensics.errors import ForensicsError
 from forensics.models.containment import ContainmentResult, ContainmentState
 from forensics.models.evidence import Outcome
 from tests.containment.drive import Driver, verify_contained
-from tests.containment.test_operators import (
+from tests.containment.steps import (
     context,
     groups_of,
     isolate,

@@ -46,7 +46,7 @@ from lab.progress import wait_until
 from lab.scenarios import finding_events
 from lab.scenarios.driver import finding
 from lab.scenarios.preflight_lab import Deployment, prepared
-from tests.containment.test_operators import answer, context, plan_release
+from tests.containment.steps import answer, context, plan_release
 from tests.containment.world import Cell, Made, World
 from tests.gateways import admit, case_store, finding_queue, intake_gateways, write_back
 from tests.iam.flow import CASE, DISKS, TRIAGE
