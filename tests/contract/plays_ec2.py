@@ -37,6 +37,8 @@ def _groups(ec2: Any, network: Network, group: str) -> None:
     ec2.authorize_security_group_egress(GroupId=made, IpPermissions=ANYONE)
     ec2.revoke_security_group_egress(GroupId=made, IpPermissions=ANYONE)
     ec2.describe_security_groups(GroupIds=[made])
+    ec2.create_tags(Resources=[made], Tags=[{"Key": "contained", "Value": "1"}])
+    ec2.delete_tags(Resources=[made], Tags=[{"Key": "contained"}])
     ec2.delete_security_group(GroupId=made)
 
 

@@ -42,6 +42,7 @@ def test_an_order_starts_one_release_of_the_case_and_opens_none(lab: SmallLab) -
     assert release.conf == {
         "case_id": first.run_id,
         "requester": "custom action ForensicRelease",
+        "ordered_by": "custom action ForensicRelease",
         "reason": "ordered on the finding C2 traffic",
     }
     _, (again,) = work.admit(order(instance), AT + timedelta(seconds=30))

@@ -22,6 +22,7 @@ KINDS = sorted(set(_kinds()), key=lambda k: k.__name__)
 FINAL = {
     "ApprovalError",
     "ConfigurationError",
+    "EvidenceSizeError",
     "FindingError",
     "InvalidCaseError",
     "CaseConflictError",
