@@ -44,8 +44,8 @@ def of(error: ClientError | BotoCoreError, asked: Asked | None) -> Remedy:
     texts = {
         Cause.ENDPOINT_POLICY: (
             f" (path: the VPC endpoint's policy refuses {call})",
-            f"allow the action in the policy of that endpoint in infra/cloudformation/endpoints.yaml and deploy stack forensics-endpoints "
-            f"again; parameters.OrganizationId in {FILE} has to be the organization of the caller and of the resource",
+            f"allow the action in the endpoint's policy (infra/cloudformation/endpoints.yaml) and deploy stack forensics-endpoints again;"
+            f" parameters.OrganizationId in {FILE} has to be the organization of the caller and of the resource",
         ),
         Cause.EXPIRED: (
             f" (path: the credentials that sign {call} have ended)",
@@ -58,7 +58,7 @@ def of(error: ClientError | BotoCoreError, asked: Asked | None) -> Remedy:
         ),
         Cause.ORGANIZATION: (
             f" (path: a policy of the organization refuses {call})",
-            "exempt the product's roles from that policy, as infra/cloudformation/organization-policies.yaml does; parameters.TargetIds in "
+            "exempt the product's roles from that service control policy, as infra/cloudformation/organization-policies.yaml does; parameters.TargetIds in "
             f"{FILE} says where the product's own policies are attached",
         ),
     }
