@@ -78,9 +78,11 @@ class Cluster:
             "AIRFLOW__OPERATORS__DEFAULT_QUEUE": QUEUE,
         }
 
-    def worker(self, name: str) -> list[str]:
-        """Airflow's arguments for one worker. Logs are not served: the workers share this machine's ports."""
-        return ["celery", "worker", "--skip-serve-logs", "--celery-hostname", f"{name}@%h", "--queues", QUEUE]
+    def worker(self) -> list[str]:
+        """Airflow's arguments for a worker. Logs are not served: the workers share this machine's ports."""
+        # without --celery-hostname: Airflow would ask the broker who has the name, and a connection that still waits for answers
+        # is inherited by the worker's children, which then hang in it (kombu's _after_fork_cleanup_resource)
+        return ["celery", "worker", "--skip-serve-logs", "--queues", QUEUE]
 
     def disk(self, name: str) -> Path:
         """The only folder that this worker writes to."""

@@ -283,7 +283,7 @@ class Stack:
         """Start one of Airflow's processes; a worker gets a new, empty disk, as a new container does."""
         if self._celery and name in self._celery.workers:
             self._launch(
-                name, [*AIRFLOW, *self._celery.worker(name)], environment=self._celery.alone(name, self.environment)
+                name, [*AIRFLOW, *self._celery.worker()], environment=self._celery.alone(name, self.environment)
             )
         else:
             self._launch(name, [*AIRFLOW, *airflow.PROCESSES[name]], environment=self.environment)
