@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _FAULTS: list[int] = []
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _no_agent_to_wait_for() -> Iterator[None]:
     """The targets here are new and have no agent: triage would look for each one's for half a minute, for nothing."""
     with pytest.MonkeyPatch.context() as change:
