@@ -22,7 +22,7 @@ from forensics.triage.control_plane_snapshot import ControlPlaneSnapshot
 
 # An agent registers within a minute or two after the boot; one that is back is shown after its next heartbeat at the latest.
 FRESH = timedelta(minutes=3)
-PING_SETTLES_WITHIN = 30.0  # seconds; isolation waits for the description
+PING_SETTLES_WITHIN = 10.0  # seconds; isolation waits for the description, so no longer than it takes itself
 
 
 @dataclass(frozen=True)
