@@ -24,6 +24,7 @@ class Contents:
 
     by_inode: dict[int, bytes] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    current: bool = True
     partition: Partition = field(default_factory=lambda: Partition(1, 0, 0, "root"))
 
     def read(self, inode: int, *, limit: int, offset: int = 0) -> bytes:

@@ -16,7 +16,8 @@ from lab.tools.disks import build as lab_disk
 from lab.tools.disks.build import WEB_SERVER, Layout
 from lab.tools.disks.population import populate
 from lab.tools.disks.scenario import load
-from tests.toolkit.examined import NO_TOOLS, PLASO, TOOLS, answered, examine, moment
+from tests.toolkit import dirty_twins
+from tests.toolkit.examined import NO_TOOLS, PLASO, TOOLS, answered, examine, moment, run
 
 pytestmark = pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
 QUICK = (Layout.LVM_EXT4, Layout.GPT_XFS)
@@ -166,3 +167,97 @@ def test_journalctl_accepts_the_journal_and_reads_what_the_toolkit_reads(tmp_pat
     lines = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout.splitlines()
     account = next(item for item in examine(image)["coverage"] if item["path"] == path)
     assert account["parsed"] == account["lines"] == len(lines) > 40
+
+
+def _dirty(image: Path, facts: list[dict[str, Any]], layout: Layout, folder: Path) -> None:
+    """Turn the image into its dirty twin: the inodes of the planted files are in the journal alone."""
+    pieces = _pieces(image, layout)
+    part = folder / "part"
+    content = image.read_bytes()
+    part.write_bytes(b"".join(content[start : start + size] for start, size in pieces))
+    planted = {fact["path"]: fact["inode"] for fact in facts if fact["path"] and not fact.get("deleted")}
+    if layout.filesystem == "xfs":
+        found = json.loads(run(_INODES, str(image), *planted))
+        dirty_twins.xfs(part, [number for number in found.values() if number])
+    else:
+        dirty_twins.ext4(part, list(planted))
+    changed, at = part.read_bytes(), 0
+    with image.open("r+b") as file:
+        for start, size in pieces:
+            file.seek(start)
+            file.write(changed[at : at + size])
+            at += size
+
+
+_INODES = """
+import json, sys
+from pathlib import Path
+from forensic_toolkit.filesystems.volumes import Disk
+from forensic_toolkit.results import Results
+from forensic_toolkit.times import now
+
+found = {}
+for opened, _ in Disk(Path(sys.argv[1])).file_systems(Results("fc-20260101-0123456789", "d", "disk", started=now())):
+    found |= {entry.path: entry.inode for entry in opened.walk() if not entry.deleted and entry.path in sys.argv[2:]}
+print(json.dumps(found))
+"""
+_PIECES = """
+import json, sys
+from pathlib import Path
+from forensic_toolkit.filesystems.storage import Joined, Stored
+from forensic_toolkit.filesystems.volumes import Disk
+from forensic_toolkit.results import Results
+from forensic_toolkit.times import now
+
+
+def pieces(storage, offset, length):
+    if isinstance(storage, Stored):
+        return [[offset, min(length, storage.size - offset)]]
+    found, at = [], 0
+    for part, start, size in storage.pieces:
+        first, last = max(offset, at), min(offset + length, at + size)
+        if first < last:
+            found += pieces(storage.parts[part], start + first - at, last - first)
+        at += size
+    return found
+
+
+disk = Disk(Path(sys.argv[1]))
+opened = [one for one, _ in disk.file_systems(Results("fc-20260101-0123456789", "d", "disk", started=now()))]
+contents = opened[0].partition.contents()
+print(json.dumps(pieces(contents, 0, contents.size)))
+"""
+
+
+def _pieces(image: Path, layout: Layout) -> list[list[int]]:
+    """Where the file system lies on the disk, as (offset, length) in bytes."""
+    found: list[list[int]] = json.loads(run(_PIECES, str(image)))
+    return found
+
+
+@pytest.mark.investigate
+@pytest.mark.parametrize("layout", ISSUE)
+def test_the_dirty_twin_of_every_layout_gives_the_same_answers(layout: Layout, tmp_path: Path) -> None:
+    if layout.filesystem == "ext4" and (why := dirty_twins.tools()):
+        pytest.skip(why)
+    image, facts = build(tmp_path, layout)
+    clean = {fact["id"] for fact in facts if answered(fact, examine(image))}
+    _dirty(image, facts, layout, tmp_path)
+    before = digest(image)
+    results = examine(image)
+    found = {fact["id"] for fact in facts if answered(fact, results)}
+    print(f"\n[investigate] dirty twin of {layout}: {len(found)} of {len(facts)}")
+    assert any("was replayed on an overlay" in note["why"] for note in results["notes"])
+    assert results["gaps"] == []
+    assert found == clean
+    assert digest(image) == before
+    blind = examine(image, before=_NO_REPLAY)
+    assert len({fact["id"] for fact in facts if answered(fact, blind)}) < len(found)
+
+
+_NO_REPLAY = """
+from forensic_toolkit.filesystems import prepared
+from forensic_toolkit.filesystems.ext4_journal import Replay
+from forensic_toolkit.filesystems.overlay import Overlay
+prepared.ext4_journal.replay = prepared.xfs_replay.replay = lambda volume, head: (Overlay(volume, block=4096), Replay())
+"""

@@ -141,13 +141,13 @@ def nothing_in_the_file_system(image: Path, manifest: lab_disk.Manifest) -> None
 
 
 NO_DATES = """
-from forensic_toolkit.readers import system_logs
-system_logs.parse_syslog = lambda row, *, not_after, zone: None
+from forensic_toolkit.readers import log_times
+log_times.stamp = lambda line: None
 """
 NO_ZEROS = """
-import re
-from forensic_toolkit import times
-times._SYSLOG = re.compile(r"^([A-Z][a-z]{2})\\s+([1-9]\\d?) (\\d{2}):(\\d{2}):(\\d{2})")
+from forensic_toolkit.readers import log_times
+known = log_times.stamp
+log_times.stamp = lambda line: None if line[4:5] == "0" else known(line)
 """
 NO_PROGRAM = """
 from forensic_toolkit import errors
@@ -170,7 +170,7 @@ SEEDS = (
     Seed("log-in records cut off", "an incomplete record", records_cut_off),
     Seed("web log of another form", "0 of 50 lines", web_log_of_another_form),
     Seed("folder destroyed", "inodes in use were reached", image=folder_destroyed),
-    Seed("no log at all", "secure and the journal are all missing or empty", no_log_at_all),
+    Seed("no log at all", "the journal and the audit log are all missing or empty", no_log_at_all),
     Seed("a tool that ends well and says nothing", "target-query succeeded but gave 0", whole=True),
 )
 QUICK = ("journal cut off", "wrong time zone")

@@ -47,6 +47,14 @@ with tempfile.TemporaryDirectory() as folder:
 runs = {run.argv[0]: run.error for run in found.runs}
 print(json.dumps({"rows": found.rows, "errors": runs}))
 """
+# The same program, Volatility as it is: only that it takes this toolkit's tables for those of dwarf2json.
+_UNCHANGED = """
+import sys
+from forensic_toolkit.runners import volatility_runner, volatility_shortcuts
+
+volatility_shortcuts.apply = lambda _symbols: volatility_shortcuts.accept_own_tables()
+sys.exit(volatility_runner.main(["", sys.argv[1]]))
+"""
 _TABLE = """
 import lzma, sys
 from pathlib import Path
@@ -126,3 +134,19 @@ def test_the_labs_kernel_gives_rows_with_its_own_btf(lab: memory.MemoryFiles, bt
     print(f"\n[investigate] memory: {len(found['errors'])} plugins, failed: {failed}")
     assert failed == {}
     assert all(found["rows"][f"linux.{name}"] for name in ("pslist.PsList", "lsmod.Lsmod", "sockstat.Sockstat"))
+
+
+def test_the_shortcuts_change_no_row(lab: memory.MemoryFiles, btf_table: Path, tmp_path: Path) -> None:
+    quick = analysed(lab.memory, btf_table, tmp_path, profile="quick")
+    place = tmp_path / "unchanged"
+    (place / "cache").mkdir(parents=True)
+    names = list(quick["errors"])
+    job = {
+        "image": str(lab.memory), "symbols": str(tmp_path / btf_table.name), "cache": str(place / "cache"), "out": str(place),
+        "lists": [[[name, 3600] for name in names]], "logs": [str(place / "log")], "options": {},
+    }  # fmt: skip
+    (place / "job.json").write_text(json.dumps(job))
+    run(_UNCHANGED, str(place / "job.json"), seconds=3000)
+    assert len(names) > 20
+    for name in names:
+        assert json.loads((place / f"{name}.json").read_text()) == quick["rows"][name], name

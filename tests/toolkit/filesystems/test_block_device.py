@@ -22,3 +22,12 @@ def test_block_device_by_volume_id(tmp_path: Path) -> None:
     image.write_bytes(b"")
     with pytest.raises(EvidenceError, match="empty"):
         block_device.measure(device)
+
+
+def test_other_volumes_of_the_instance_but_not_its_partitions(tmp_path: Path) -> None:
+    names = ("vol0aaaaaaaa", "vol0bbbbbbbb", "vol0bbbbbbbb-part1")
+    for name in names:
+        (tmp_path / f"device-{name}").touch()
+        (tmp_path / f"nvme-Amazon_Elastic_Block_Store_{name}").symlink_to(tmp_path / f"device-{name}")
+    device = block_device.locate("vol-0aaaaaaaa", by_id=tmp_path)
+    assert block_device.others(device, by_id=tmp_path) == [tmp_path / "device-vol0bbbbbbbb"]

@@ -23,7 +23,7 @@ from forensic_toolkit.filesystems.dissect_filesystem import DissectFileSystem
 from forensic_toolkit.filesystems.entries import Partition
 
 device = Path(sys.argv[1])
-xfs = DissectFileSystem(device, Partition(1, 0, device.stat().st_size, "whole"))
+xfs = DissectFileSystem(Partition(1, 0, device.stat().st_size, "whole", str(device)))
 entries = {entry.path: entry for entry in xfs.walk()}
 passwd = entries["/etc/passwd"]
 found = {
@@ -38,7 +38,7 @@ found = {
 xfs.close()
 (device.parent / "zeros").write_bytes(bytes(1 << 20))
 try:
-    DissectFileSystem(device.parent / "zeros", Partition(1, 0, 1 << 20, "zeros"))
+    DissectFileSystem(Partition(1, 0, 1 << 20, "zeros", str(device.parent / "zeros")))
 except EvidenceError as error:
     found["refused"] = str(error)
 print(json.dumps(found))

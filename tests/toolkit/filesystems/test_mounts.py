@@ -9,8 +9,10 @@ from forensic_toolkit.times import now
 from tests.toolkit.fake_tree import Contents
 
 
-def _walked(files: dict[str, bytes], *, description: str = "x", uuid: str = "", label: str = "") -> Walked:
-    contents = Contents(dict(enumerate(files.values())), partition=Partition(1, 0, 0, description))
+def _walked(
+    files: dict[str, bytes], *, description: str = "x", uuid: str = "", label: str = "", names: tuple[str, ...] = ()
+) -> Walked:
+    contents = Contents(dict(enumerate(files.values())), partition=Partition(1, 0, 0, description, names=names))
     entries = [
         Entry(path, inode, "REG", 0o100644, 0, 0, len(body), Times(), False, filesystem=contents)  # type: ignore[arg-type]
         for inode, (path, body) in enumerate(files.items())
@@ -46,3 +48,24 @@ def test_without_a_system_paths_stay() -> None:
     walked = [_walked({"/a": b""}), _walked({"/b": b""})]
     assert [entry.path for entry in arrange(walked, results=results)] == ["/a", "/b"]
     assert results.gaps == []
+
+
+def test_partitions_are_found_by_the_names_of_their_table_and_udevs_links() -> None:
+    """fstab(5): PARTUUID and PARTLABEL; cloud images name the root so, and further disks by /dev/disk."""
+    fstab = rb"""PARTUUID=1A2B3C4D-02 /var ext4 defaults 0 0
+PARTLABEL=logs /var/log ext4 defaults 0 0
+/dev/disk/by-uuid/AA-1 /srv xfs defaults 0 0
+/dev/disk/by-partlabel/my\x20data /data xfs defaults 0 0
+PARTUUID=dead-01 /gone xfs defaults 0 0
+"""
+    walked = [
+        _walked({"/lib/x": b""}, names=("partuuid:1a2b3c4d-02",)),
+        _walked({"/secure": b""}, names=("partuuid:0-1", "partlabel:logs")),
+        _walked({"/s": b""}, uuid="aa-1"),
+        _walked({"/d": b""}, names=("partlabel:my data",)),
+        _walked({"/etc/fstab": fstab, "/etc/passwd": b"root"}, label="root"),
+    ]
+    results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
+    paths = [entry.path for entry in arrange(walked, results=results)]
+    assert paths == ["/etc/fstab", "/etc/passwd", "/var/lib/x", "/var/log/secure", "/srv/s", "/data/d"]
+    assert [what for what, _why in results.gaps] == ["mount point /gone"]

@@ -38,7 +38,7 @@ def test_a_changed_packaged_program_is_a_finding_and_an_unchanged_one_is_not() -
     found = list(file_rules.differing_programs(amazon(program=b"#!/bin/sh\nexec evil\n").tree()))
     assert [(item.source, item.severity, item.technique) for item in found] == [("/usr/bin/sample", "high", "T1554")]
     foreign = list(file_rules.new_programs(amazon().add("/usr/local/bin/evil", b"\x7fELF", mode=0o755).tree()))
-    assert [(item.source, item.severity) for item in foreign] == [("/usr/local/bin/evil", "medium")]
+    assert [(item.source, item.severity) for item in foreign] == [("/usr/local/bin/evil", "low")]
 
 
 def test_debians_digests_are_compared_as_well() -> None:

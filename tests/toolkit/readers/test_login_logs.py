@@ -6,9 +6,13 @@ import struct
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
+import pytest
+
 from forensic_toolkit.readers import login_logs, system_logs
 from forensic_toolkit.readers.coverage import Artifact
+from forensic_toolkit.readers.log_stream import LogFile
 from forensic_toolkit.readers.system_logs import Line
+from tests.toolkit.fake_tree import Builder
 
 MODIFIED = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -61,3 +65,13 @@ def test_lines_that_rsyslog_copied_from_the_journal_count_once() -> None:
     copy = [replace(login, time=login.time + timedelta(milliseconds=300), source="journal") for login in first]
     other = replace(copy[0], port=1)
     assert login_logs.without_copies(first, [*copy, other]) == [*first, other]
+
+
+def test_records_of_a_large_file_come_in_parts_the_newest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login_logs, "_RECORDS_AT_ONCE", 4)
+    content = b"".join(utmp(7, f"u{number}", "198.51.100.7", 1_767_000_000 + number) for number in range(10)) + b"cut"
+    entry = next(Builder().add("/var/log/btmp", content).tree().files("/var/log/btmp"))
+    log = LogFile(entry)
+    parts = [(count, [session.user for session in found]) for count, found in login_logs.records(log)]
+    assert parts == [(4, ["u6", "u7", "u8", "u9"]), (4, ["u2", "u3", "u4", "u5"]), (2, ["u0", "u1"])]
+    assert log.problems == ["3 bytes at its end are an incomplete record"]

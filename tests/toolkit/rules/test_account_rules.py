@@ -29,4 +29,4 @@ def test_keys_added_later_have_a_higher_severity() -> None:
     builder = Builder().add("/root/.ssh/authorized_keys", key, born=INSTALLED, modified=LATER)
     builder.add("/home/a/.ssh/authorized_keys", key, born=INSTALLED)
     severities = {source: severity for source, severity, _ in found(account_rules.login_keys, builder)}
-    assert severities == {"/root/.ssh/authorized_keys": "high", "/home/a/.ssh/authorized_keys": "info"}
+    assert severities == {"/root/.ssh/authorized_keys": "medium", "/home/a/.ssh/authorized_keys": "info"}

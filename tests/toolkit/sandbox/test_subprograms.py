@@ -20,6 +20,14 @@ def test_a_program_that_does_not_end_is_killed(tmp_path: Path) -> None:
     assert output.read_text() in ("begun\n", "")
 
 
+def test_work_is_bounded_by_processor_time_and_not_by_the_clock(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    busy = ["/bin/sh", "-c", "while :; do :; done"]
+    process = subprograms.start(busy, folder=tmp_path, stdout=output, cpu_seconds=1)
+    ended = subprograms.finish(process, stdout=output, seconds=600, started=time.monotonic())
+    assert ended.error is not None and "processor time" in ended.error
+
+
 def test_no_credentials_reach_a_program_and_its_home_is_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -12,49 +11,18 @@ from time import monotonic
 from typing import Any, Literal
 
 from forensic_toolkit import __version__, time_limits
+from forensic_toolkit.findings import SEVERITIES as SEVERITIES
+from forensic_toolkit.findings import Confidence as Confidence
+from forensic_toolkit.findings import Finding as Finding
+from forensic_toolkit.findings import Severity as Severity
+from forensic_toolkit.folding import folded, newest_first
 from forensic_toolkit.printable import printable, printable_data
 from forensic_toolkit.times import timesketch, zulu
-
-Severity = Literal["info", "low", "medium", "high", "critical"]
-Confidence = Literal["low", "medium", "high"]
 
 SCHEMA = "forensics.results/1"
 MAX_TIMELINE = 500
 MAX_FINDINGS = 1000
-SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "info")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing in the evidence that a responder has to know about."""
-
-    title: str
-    detail: str
-    severity: Severity
-    confidence: Confidence
-    source: str
-    time: datetime | None = None
-    technique: str | None = None
-    data: dict[str, Any] = field(default_factory=dict)
-
-    def identity(self) -> str:
-        """An id that is stable across runs: the same evidence gives the same id."""
-        text = "\0".join((self.source, self.title, self.detail, zulu(self.time) if self.time else ""))
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON form; all text from evidence is made printable."""
-        return {
-            "id": self.identity(),
-            "title": printable(self.title, limit=160),
-            "detail": printable(self.detail, limit=1000),
-            "severity": self.severity,
-            "confidence": self.confidence,
-            "time": zulu(self.time) if self.time else None,
-            "technique": self.technique,
-            "source": printable(self.source, limit=300),
-            "data": printable_data(self.data),
-        }
+MAX_PROCESSES = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +89,10 @@ class Results:
     gaps: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)  # to be read, nothing is missing
     coverage: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: list[dict[str, Any]] = field(default_factory=list)  # what became of each kind (rules.artifacts)
+    processes: list[tuple[int, str, datetime | None]] = field(
+        default_factory=list
+    )  # of a Linux image: pid, name, start
     failure: str | None = None
     more_timeline: Path | None = None  # a file of timeline lines in order of time, too many for memory
     more_entries: int = 0
@@ -134,6 +106,11 @@ class Results:
         """Record something that was not examined, and why; duplicates are ignored."""
         if (what, why) not in self.gaps:
             self.gaps.append((what, why))
+
+    def note(self, what: str, text: str) -> None:
+        """Record something that a reader has to know although nothing is missing; duplicates are ignored."""
+        if (what, text) not in self.notes:
+            self.notes.append((what, text))
 
     def apply(self, name: str, *, rule: Callable[[], Iterable[Finding]]) -> int:
         """Add a rule's findings and return their number.
@@ -155,12 +132,13 @@ class Results:
         return len(self.findings) - before
 
     def as_dict(self, *, ended: datetime) -> dict[str, Any]:
-        """The content of ``results.json``: worst findings first, then by time."""
-        unique = {finding.identity(): finding for finding in self.findings}
-        ranked = sorted(unique.values(), key=_rank)
+        """The content of ``results.json``: folded findings, worst first, then by time."""
+        ranked = sorted(folded(self.findings), key=newest_first)
         if len(ranked) > MAX_FINDINGS:
-            self.gap("findings", f"{len(ranked)} findings; the {MAX_FINDINGS} most severe are listed")
+            why = f"{len(ranked)} findings; the {MAX_FINDINGS} most severe are listed, of equal severity the newest"
+            self.gap("findings", why)
             ranked = ranked[:MAX_FINDINGS]
+        ranked.sort(key=_rank)
         by_severity: Counter[str] = Counter(finding.severity for finding in ranked)
         return {
             "schema": SCHEMA,
@@ -181,6 +159,12 @@ class Results:
                 **{f"findings_{name}": by_severity[name] for name in SEVERITIES},
             },
             "coverage": self.coverage,
+            "artifacts": self.artifacts,
+            # for the comparison with what the running host listed
+            "processes": [
+                {"pid": pid, "name": printable(name, limit=16), "started": zulu(started) if started else None}
+                for pid, name, started in self.processes[:MAX_PROCESSES]
+            ],
             "failure": printable(self.failure) if self.failure else None,
             "gaps": [{"what": printable(what), "why": printable(why)} for what, why in self.gaps],
             "notes": [{"what": printable(what), "why": printable(why)} for what, why in self.notes],

@@ -1,14 +1,11 @@
-"""UTC times: the two formats of the outputs, and the formats that logs use."""
+"""UTC times and the two formats of the outputs; times in logs are read by ``readers.log_times``."""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
 UTC_ZONE: tzinfo = UTC
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SYSLOG = re.compile(r"^([A-Z][a-z]{2})\s+(\d{1,2}) (\d{2}):(\d{2}):(\d{2})")
-_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
 def now() -> datetime:
@@ -41,26 +38,3 @@ def parse_iso(text: str) -> datetime | None:
     except ValueError:
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def parse_syslog(line: str, *, not_after: datetime, zone: tzinfo = UTC) -> datetime | None:
-    """The time at the start of a syslog line, or None.
-
-    ``not_after`` (the file's mtime) gives a missing year, ``zone`` a missing offset.
-    """
-    head = line.split(" ", 1)[0]
-    if head[:4].isdigit():
-        return parse_iso(head)
-    match = _SYSLOG.match(line)
-    if match is None or match[1] not in _MONTHS:
-        return None
-    month, day = _MONTHS.index(match[1]) + 1, int(match[2])
-    hour, minute, second = int(match[3]), int(match[4]), int(match[5])
-    for year in (not_after.year, not_after.year - 1):
-        try:
-            moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=zone).astimezone(UTC)
-        except (ValueError, OverflowError):
-            continue
-        if moment <= not_after + timedelta(days=1):
-            return moment
-    return None

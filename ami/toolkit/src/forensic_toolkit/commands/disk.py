@@ -24,12 +24,17 @@ from forensic_toolkit.readers.coverage import Coverage, unreached
 from forensic_toolkit.results import Finding, Results, ToolRun
 from forensic_toolkit.rules import (
     account_rules,
+    artifacts,
+    container_rules,
     file_rules,
+    linux_records,
     log_rules,
+    package_rules,
     persistence_rules,
     shell_histories,
     yara_rules,
 )
+from forensic_toolkit.rules.rule_packs import Packs
 from forensic_toolkit.runners import dissect_program, plaso_program
 
 TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
@@ -47,23 +52,36 @@ TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
     file_rules.deleted_files,
     file_rules.library_preload,
     file_rules.kernel_modules,
+    container_rules.host_access,
+    container_rules.commands,
+    container_rules.changes,
     persistence_rules.cron,
-    persistence_rules.units,
-    persistence_rules.start_files,
+    persistence_rules.started,
+    persistence_rules.added_modules,
+    persistence_rules.certificate_authorities,
 )
 
 
 QUICK, FULL, COLLECT = "quick", "full", "collect"
 
 
-def analyse(device: Path, *, results: Results, raw: Path, profile: str) -> None:
+def analyse(
+    device: Path,
+    *,
+    results: Results,
+    raw: Path,
+    profile: str,
+    others: tuple[Path, ...] = (),
+    packs: Packs | None = None,
+) -> None:
     """Fill ``results``: rules and dissect's second opinion (quick), plaso's timeline (full), or copies of files (collect).
 
     Raises ToolkitError when nothing can be read.
     """
     if profile in (FULL, COLLECT):
-        found = examine(device, results=results, raw=raw)
+        found = examine(device, results=results, raw=raw, others=others)
         named = {finding.source for finding in results.findings}
+        quick = list(results.findings), list(results.events)
         # Findings belong to the quick profile; here they only say how much plaso must see, or which files to copy.
         results.findings.clear()
         results.events.clear()
@@ -71,7 +89,7 @@ def analyse(device: Path, *, results: Results, raw: Path, profile: str) -> None:
         collect.run(found.tree, named=named, results=results, raw=raw)
         return
     if profile == FULL:
-        plaso_program.run(
+        complete = plaso_program.run(
             device,
             found.volumes,
             results=results,
@@ -80,13 +98,18 @@ def analyse(device: Path, *, results: Results, raw: Path, profile: str) -> None:
             files=found.files,
             windows=found.windows,
         )
+        if not complete:
+            # Better than a part of a timeline alone: what the quick profile found on the way.
+            results.findings.extend(quick[0])
+            results.events.extend(quick[1])
         if found.windows:
             windows_disk.master_file_table(device, results=results, raw=raw)
         return
     second_opinion = dissect_program.start(device, raw=raw, results=results)
     expected: dict[str, int] = dict.fromkeys(dissect_program.FUNCTIONS, 0)
     try:
-        expected = examine(device, results=results, raw=raw, windows_too=True).expected
+        found = examine(device, results=results, raw=raw, windows_too=True, others=others, packs=packs)
+        expected = found.expected
     finally:
         if second_opinion is not None:
             dissect_program.finish(second_opinion, results=results, expected=expected)
@@ -102,16 +125,31 @@ class Examined:
     windows: bool
     volumes: list[Partition]
     tree: Tree
+    disk: Disk  # its overlays exist as long as it does
 
 
-def examine(device: Path, *, results: Results, raw: Path, windows_too: bool = False) -> Examined:
-    """Read all file systems and apply all rules; artifacts of a Windows system only with ``windows_too``."""
+def examine(
+    device: Path,
+    *,
+    results: Results,
+    raw: Path,
+    windows_too: bool = False,
+    others: Iterable[Path] = (),
+    packs: Packs | None = None,
+) -> Examined:
+    """Read all file systems and apply all rules; artifacts of a Windows system only with ``windows_too``.
+
+    ``others`` are the instance's other volumes: members of the same arrays and volume groups are taken from them; ``packs`` are rules
+    of the user's own.
+    """
     started = monotonic()
-    walked = list(_walk(Disk(device), results=results))
+    disk = Disk(device, others=others)
+    walked = list(_walk(disk, results=results))
     entries = arrange(walked, results=results)
     results.runs.append(ToolRun("pytsk3", _version("pytsk3"), ["walk"], 0, monotonic() - started, len(entries)))
     if not entries:
-        raise EvidenceError("no file system on this volume could be read: " + "; ".join(why for _, why in results.gaps))
+        reasons = "; ".join(f"{what}: {why}" for what, why in results.gaps)
+        raise EvidenceError(f"no file system on this volume could be read: {reasons or 'it holds none'}")
     tree = Tree(entries)
     system = tree.get("/etc/passwd") is not None
     results.apply("package lists", rule=partial(_packages, tree, results=results))
@@ -126,12 +164,14 @@ def examine(device: Path, *, results: Results, raw: Path, windows_too: bool = Fa
         name = f"{rule.__module__.rsplit('.', 1)[-1]}.{rule.__name__}"
         count = results.apply(name, rule=partial(rule, tree))
         results.runs.append(ToolRun("rules", __version__, [name], 0, monotonic() - started, count))
-    results.apply("YARA", rule=partial(yara_rules.findings, tree, results=results))
+    results.apply("YARA", rule=partial(yara_rules.findings, tree, results=results, more=packs.yara if packs else ()))
     coverage = Coverage()
     _read_logs(tree, coverage=coverage, results=results)
+    if system and packs is not None and packs.sigma:
+        results.findings.extend(linux_records.findings(tree, packs, results=results))
     windows = windows_disk.is_windows(tree)
     if windows and windows_too:
-        windows_disk.examine(device, tree, coverage=coverage, results=results, raw=raw)
+        windows_disk.examine(device, tree, coverage=coverage, results=results, raw=raw, packs=packs)
     notable = {finding.source for finding in results.findings}
     results.events.extend(file_timeline.events(entries, notable=notable))
     results.counts |= {"files": len(entries), "deleted_names": sum(entry.deleted for entry in entries)}
@@ -140,9 +180,13 @@ def examine(device: Path, *, results: Results, raw: Path, windows_too: bool = Fa
         for problem, times in Counter(filesystem.problems if filesystem else []).items():
             results.gap("file that cannot be read", problem + (f" ({times} times)" if times > 1 else ""))
     coverage.report(results)
+    results.artifacts = artifacts.states(tree, results=results, kinds=(*artifacts.KINDS, *windows_disk.KINDS))
     present = sum(not entry.deleted for entry in entries)
-    volumes = [item.filesystem.partition for item in walked]
-    return Examined(_expected(tree, coverage=coverage) if system else {}, coverage, present, windows, volumes, tree)
+    expected = _expected(tree, coverage=coverage) if system else {}
+    if expected and disk.replayed:
+        results.note("dissect", "it reads the device without what the journals hold; its counts were not compared")
+        expected = {}
+    return Examined(expected, coverage, present, windows, disk.volumes, tree, disk)
 
 
 def _packages(tree: Tree, *, results: Results) -> Iterator[Finding]:
@@ -156,18 +200,25 @@ def _packages(tree: Tree, *, results: Results) -> Iterator[Finding]:
 
 def _read_logs(tree: Tree, *, coverage: Coverage, results: Results) -> None:
     logs = system_logs.SystemLogs()
-
-    def read() -> Iterator[Finding]:
-        for kind, lines in system_logs.read(tree, coverage=coverage, results=results).lines.items():
-            logs.lines[kind] = lines
-        yield from ()
-
-    results.apply("logs", rule=read)
+    for reading in system_logs.readings(tree, logs=logs, coverage=coverage, results=results):
+        # Each log has its own limit: one that is slow, huge or crafted costs no other one's lines.
+        results.apply(f"log {reading.path}", rule=partial(_nothing_but, reading.run))
     log_ins = partial(log_rules.log_ins, tree, logs=logs, coverage=coverage, results=results)
     results.apply("log-ins", rule=log_ins)
     results.apply("system messages", rule=partial(log_rules.system_messages, logs, results=results))
     results.apply("shell histories", rule=partial(log_rules.histories, tree, coverage=coverage, results=results))
-    results.apply("web", rule=partial(log_rules.web, tree, coverage=coverage, results=results))
+    packages = partial(package_rules.package_changes, tree, zone=logs.zone, coverage=coverage, results=results)
+    results.apply("packages", rule=packages)
+    results.apply("container records", rule=partial(container_rules.records, tree, results=results))
+    results.apply("container logs", rule=partial(container_rules.logs, tree, results=results))
+    for name, rule in log_rules.web(tree, coverage=coverage, results=results):
+        results.apply(name, rule=rule)
+
+
+def _nothing_but(action: Callable[[], None]) -> Iterator[Finding]:
+    """Run something that gives no findings as a rule: with a limit on its time, its failure a gap."""
+    action()
+    yield from ()
 
 
 def _expected(tree: Tree, *, coverage: Coverage) -> dict[str, int]:
@@ -240,6 +291,6 @@ def _keep(entries: list[Entry], *, raw: Path) -> None:
             seconds = "|".join(
                 str(value // 1_000_000_000) for value in (times.accessed, times.modified, times.changed, times.born)
             )
-            name = f"{entry.path}{' (deleted)' if entry.deleted else ''}".replace("|", "\\x7c").replace("\n", "\\n")
+            name = f"{entry.path}{entry.fate}".replace("|", "\\x7c").replace("\n", "\\n")
             row = f"0|{name}|{entry.inode}|{entry.mode:o}|{entry.uid}|{entry.gid}|{entry.size}|{seconds}"
             file.write(row + "\n")

@@ -17,6 +17,7 @@ from forensic_toolkit import __version__
 from forensic_toolkit.commands import disk, memory, outputs
 from forensic_toolkit.errors import ToolkitError
 from forensic_toolkit.results import Results, ToolRun
+from forensic_toolkit.rules import rule_packs
 from forensic_toolkit.sandbox import confinement
 from forensic_toolkit.time_limits import OutOfTimeError, within
 from forensic_toolkit.times import now
@@ -63,7 +64,15 @@ def run(job: Job) -> None:
             if job.command == "memory":
                 memory.analyse(results, files=files, work=folder, raw=raw, platform=job.platform, profile=job.profile)
             else:
-                disk.analyse(files["device"], results=results, raw=raw, profile=job.profile)
+                others = tuple(path for name, path in files.items() if name.startswith("other"))
+                disk.analyse(
+                    files["device"],
+                    results=results,
+                    raw=raw,
+                    profile=job.profile,
+                    packs=rule_packs.load(files, results=results),
+                    others=others,
+                )
     except ToolkitError as error:
         results.failure = str(error)
         results.gap("analysis", str(error))

@@ -15,6 +15,7 @@ from forensic_toolkit.errors import EvidenceError, ToolkitError
 from forensic_toolkit.filesystems import block_device
 from forensic_toolkit.manifest import Manifest, fetch
 from forensic_toolkit.results import Results
+from forensic_toolkit.rules import rule_packs
 from forensic_toolkit.sandbox import confinement, subprograms
 from forensic_toolkit.symbols import windows_symbols
 from forensic_toolkit.times import now
@@ -55,7 +56,11 @@ def investigate(request: Request, *, manifest: Manifest, work: Path) -> dict[str
     raw = work / "raw"
     raw.mkdir()
     try:
-        inputs = _memory(manifest, work=work) if request.command == "memory" else _device(str(request.volume))
+        inputs = (
+            _memory(manifest, work=work)
+            if request.command == "memory"
+            else _device(str(request.volume), manifest=manifest, work=work)
+        )
         results.input_sha256, results.input_bytes = inputs.measured.sha256, inputs.measured.bytes
         left = request.seconds - _RESERVE - (time.monotonic() - started)
         document = _confined(request, inputs=inputs, work=work, seconds=max(10.0, left))
@@ -87,14 +92,23 @@ def _memory(manifest: Manifest, *, work: Path) -> _Inputs:
     return _Inputs({name: item.path for name, item in fetched.items()}, measured, gaps)
 
 
-def _device(volume: str) -> _Inputs:
+def _device(volume: str, *, manifest: Manifest, work: Path) -> _Inputs:
+    """The device and the rule packs that the manifest offers; a pack without a digest, or of another one, is not used."""
+    packs = {name: item for name, item in manifest.gets.items() if rule_packs.is_pack(name)}
+    for name, item in packs.items():
+        if item.sha256 is None:
+            raise EvidenceError(
+                f"the manifest offers the rule pack '{name}' without a digest: name its sha256 in the registry"
+            )
+    fetched = {name: fetch(item, folder=work).path for name, item in packs.items()}
     device = block_device.locate(volume)
     gaps = []
     if block_device.is_read_only(device) is False:
         gaps.append(
             ["write protection", f"{device} is not write-protected by the kernel; it was opened for reading only"]
         )
-    return _Inputs({"device": device}, block_device.measure(device), gaps)
+    more = {f"other{number}": path for number, path in enumerate(block_device.others(device), start=1)}
+    return _Inputs({"device": device, **more, **fetched}, block_device.measure(device), gaps)
 
 
 def _confined(request: Request, *, inputs: _Inputs, work: Path, seconds: float) -> dict[str, Any]:

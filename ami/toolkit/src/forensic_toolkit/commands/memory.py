@@ -8,6 +8,7 @@ from pathlib import Path
 
 from forensic_toolkit.errors import EvidenceError, SymbolError
 from forensic_toolkit.printable import printable
+from forensic_toolkit.readers.processes import processes
 from forensic_toolkit.results import Results, ToolRun
 from forensic_toolkit.rules import memory_rules, memory_search, windows_memory_rules, yara_rules
 from forensic_toolkit.runners import volatility
@@ -88,6 +89,8 @@ def _apply_rules(analysis: volatility.Analysis, *, platform: str, results: Resul
     for name, rule in chosen.rules(analysis.rows):
         results.apply(name, rule=rule)
     results.events.extend(chosen.events(analysis.rows))
+    if platform != WINDOWS:
+        results.processes = [(p.pid, p.comm, p.started) for p in processes(analysis.rows).values()]
     results.counts |= {
         "processes": len(analysis.rows[essential]),
         "plugins": len(analysis.runs),
@@ -104,7 +107,7 @@ def _without_symbols(image: Path, *, why: SymbolError, platform: str, results: R
                 f"{why}; and the image holds no kernel banner: it is not Linux memory, or damaged"
             ) from why
         results.counts["banners"] = len(found)
-        kernel = printable(found[0], limit=300)
+        kernel = printable(found[0], limit=80)  # its release; what to do next must not be cut off
         what = f"the image is of the kernel '{kernel}': build a table for it (DAG symbol_library)"
     words = f"{why}; {what}, then clear this task. Command lines and YARA-X rules were searched without symbols"
     # Before the plugins' own messages, because long reasons are cut off at the end.

@@ -33,6 +33,15 @@ def locate(volume: str, *, by_id: Path = BY_ID) -> Path:
     return link.resolve()
 
 
+def others(device: Path, *, by_id: Path = BY_ID) -> list[Path]:
+    """The other EBS volumes of this instance, without the one that it runs from: they may hold parts of the same arrays."""
+    found = {link.resolve() for link in by_id.glob("nvme-Amazon_Elastic_Block_Store_vol*") if "-part" not in link.name}
+    mounted = [line.split(" ", 1)[0] for line in Path("/proc/mounts").read_text("utf-8", "replace").splitlines()]
+    return sorted(
+        other for other in found if other != device and not any(name.startswith(str(other)) for name in mounted)
+    )
+
+
 def is_read_only(device: Path) -> bool | None:
     """Whether the kernel refuses writes to the device; None when it is not a block device."""
     if not stat.S_ISBLK(device.stat().st_mode):

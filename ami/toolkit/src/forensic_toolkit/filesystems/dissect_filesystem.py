@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from forensic_toolkit.errors import EvidenceError
-from forensic_toolkit.filesystems.entries import Entry, Partition, Times
+from forensic_toolkit.filesystems.entries import Entry, Partition, Subvolume, Times
 from forensic_toolkit.sandbox import subprograms
 
 MEMORY = 4 << 30
@@ -35,20 +35,24 @@ class DissectFileSystem:
 
     root_inode = 0
 
-    def __init__(self, device: Path, partition: Partition, *, seconds: float = SECONDS) -> None:
+    def __init__(self, partition: Partition, *, seconds: float = SECONDS) -> None:
         self.partition = partition
+        self.current = True
         self.block_size = 4096
         self.problems: list[str] = []
         self._deadline = time.monotonic() + seconds
         self._folder = tempfile.TemporaryDirectory(prefix="dissect-")
-        pieces = json.dumps(partition.extents().pieces)
-        argv = [sys.executable, "-m", "forensic_toolkit.filesystems.dissect_runner", str(device), pieces]
+        volumes = Path(self._folder.name) / "volumes.json"
+        contents = [one.described() for one in (partition.contents(), *partition.more)]
+        volumes.write_text(json.dumps(contents), encoding="ascii")
+        argv = [sys.executable, "-m", "forensic_toolkit.filesystems.dissect_runner", str(volumes)]
         self._program = subprograms.start_pipe_protocol(argv, folder=Path(self._folder.name), memory_bytes=MEMORY)
         greeting = self._line()
         if "error" in greeting:
             self.close()
             raise EvidenceError(str(greeting["error"]))
         self.kind = str(greeting["kind"]).upper()
+        self.subvolumes = [Subvolume(**one) for one in greeting.get("subvolumes", ())]
 
     def close(self) -> None:
         """Stop the program."""

@@ -1,8 +1,8 @@
 """A separate program that reads one file system with dissect (XFS, btrfs and others that The Sleuth Kit cannot read).
 
 Started by :mod:`.dissect_filesystem`; the only module that imports dissect (AGPL). It opens the device for reading only.
-Usage: ``python -m forensic_toolkit.filesystems.dissect_runner DEVICE PIECES``, PIECES being JSON
-``[[offset, length], ...]`` in bytes. The first line of stdout is ``{"kind": ...}`` or ``{"error": ...}``. Then each
+Usage: ``python -m forensic_toolkit.filesystems.dissect_runner FILE``, a JSON list of what
+:meth:`forensic_toolkit.filesystems.storage.Storage.described` gives, one for each device of the file system. The first line of stdout is ``{"kind": ...}`` or ``{"error": ...}``. Then each
 line of stdin is a request:
 
 ``{"walk": true}``
@@ -21,22 +21,24 @@ import stat
 import struct
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from forensic_toolkit.filesystems.entries import MAX_DEPTH, MAX_ENTRIES
-from forensic_toolkit.filesystems.extents import Extents
+from forensic_toolkit.filesystems.storage import Storage, opened
 
 _CHUNK = 1 << 20
 _FREE = 0xFFFF
+# btrfs: the number of the subvolume that holds all others, and the bits that an inode number may have here.
+_TOP, _SUBVOLUME = 5, 40
 _MAX_FOLDER = 64 << 20
 
 
 class Volume(io.RawIOBase):
-    """A seekable file over the parts of a device."""
+    """A seekable file over a storage."""
 
-    def __init__(self, device: str, extents: Extents) -> None:
-        self._descriptor = os.open(device, os.O_RDONLY)
-        self._extents = extents
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self._at = 0
 
     def readable(self) -> bool:
@@ -49,13 +51,13 @@ class Volume(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Set the position; returns it in bytes from the start of the volume."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._extents.bytes}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._storage.size}[whence]
         self._at = max(0, base + offset)
         return self._at
 
     def readinto(self, buffer: Any) -> int:
         """Fill ``buffer`` from the position; returns the number of bytes."""
-        data = self._extents.read(self._descriptor, offset=self._at, length=len(buffer))
+        data = self._storage.read(self._at, len(buffer))
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
@@ -64,11 +66,15 @@ class Volume(io.RawIOBase):
 class Reader:
     """One opened file system."""
 
-    def __init__(self, volume: BinaryIO) -> None:
+    def __init__(self, volumes: list[BinaryIO]) -> None:
         from dissect.target import filesystem
 
-        self._fs: Any = filesystem.open(volume)
+        self._fs: Any = next(filesystem.open_multi_volume(volumes)) if len(volumes) > 1 else filesystem.open(volumes[0])
         self.kind: str = self._fs.__type__
+        self._btrfs: Any = self._fs.btrfs if self.kind == "btrfs" else None
+        if self._btrfs is not None:
+            # All of it, not the subvolume that is mounted when none is named.
+            self._fs = self._fs.open_subvolume(subvolid=_TOP)
         self._xfs: Any = self._fs.xfs if self.kind == "xfs" else None
         self._paths: dict[int, str] = {}
         self._count = 0
@@ -81,11 +87,11 @@ class Reader:
         while waiting:
             path, folder, depth = waiting.pop()
             try:
-                inode = folder.lstat().st_ino
+                inode = self._number(folder, folder.lstat().st_ino)
                 if inode in seen:
                     continue
                 seen.add(inode)
-                children = list(folder.scandir())
+                children = list(self._children(folder))
             except Exception as error:  # a damaged directory may raise anything in dissect; the others are still read
                 self.problems.append(f"directory {path or '/'}: {type(error).__name__}: {error}"[:300])
                 continue
@@ -105,6 +111,45 @@ class Reader:
                         waiting.append((row[0], entry, depth + 1))
             yield from self._deleted(path, folder, known={child.name for child in children})
 
+    def _children(self, folder: Any) -> Iterator[Any]:
+        """What a folder holds. dissect takes a block of an XFS directory for one of the file system, which may be smaller."""
+        if self._xfs is None or folder.entry.inode.di_format == 1:
+            yield from folder.scandir()
+            return
+        content = folder.entry.open().read(_MAX_FOLDER)
+        block = self._folder_block()
+        for inode, name in names_in(content, block=block, has_type=bool(self._xfs._has_ftype)):
+            if name not in (".", ".."):
+                yield _Child(folder, name, self._xfs.get_inode(inode, name))
+
+    def _folder_block(self) -> int:
+        return int(self._xfs.block_size << self._xfs.sb.sb_dirblklog)
+
+    def _number(self, entry: Any, inode: int) -> int:
+        """The inode number; each subvolume of btrfs counts its own, so the subvolume's number is put in front."""
+        if self._btrfs is None:
+            return inode
+        subvolume = entry.entry.subvolume.objectid
+        return inode if subvolume == _TOP else subvolume << _SUBVOLUME | inode
+
+    def subvolumes(self) -> list[dict[str, Any]]:
+        """As :class:`forensic_toolkit.filesystems.entries.Subvolume`; none but on btrfs."""
+        if self._btrfs is None:
+            return []
+        found = list(self._btrfs.subvolumes())
+        numbers = {bytes(one.tree.root_item.uuid): one.objectid for one in found if any(one.tree.root_item.uuid)}
+        default = self._btrfs.default_subvolume.objectid
+        return [
+            {
+                "number": one.objectid,
+                "path": one.path,
+                "origin": numbers.get(bytes(one.tree.root_item.parent_uuid), 0),
+                "read_only": bool(one.tree.root_item.flags & 1),
+                "default": one.objectid == default,
+            }
+            for one in found
+        ]
+
     def _row(self, folder: str, child: Any) -> tuple[list[Any] | None, Any]:
         path = f"{folder}/{child.name.replace('/', chr(92) + 'x2f')}"
         try:
@@ -113,10 +158,11 @@ class Reader:
         except Exception as error:  # as above
             self.problems.append(f"{path}: {type(error).__name__}: {error}"[:300])
             return None, None
-        self._paths.setdefault(facts.st_ino, entry.path)
+        inode = self._number(entry, facts.st_ino)
+        self._paths.setdefault(inode, entry.path)
         born = getattr(facts, "st_birthtime_ns", 0) or 0
         times = [facts.st_mtime_ns, facts.st_atime_ns, facts.st_ctime_ns, born]
-        kind = [path, facts.st_ino, facts.st_mode, facts.st_uid, facts.st_gid, facts.st_size]
+        kind = [path, inode, facts.st_mode, facts.st_uid, facts.st_gid, facts.st_size]
         return [*kind, *times, 0], entry
 
     def _deleted(self, path: str, folder: Any, *, known: set[str]) -> Iterator[list[Any]]:
@@ -128,7 +174,7 @@ class Reader:
         except Exception as error:  # as above
             self.problems.append(f"free space of {path or '/'}: {type(error).__name__}: {error}"[:300])
             return
-        for inode, name in freed_names(content, block=self._xfs.block_size, has_type=bool(self._xfs._has_ftype)):
+        for inode, name in freed_names(content, block=self._folder_block(), has_type=bool(self._xfs._has_ftype)):
             if name not in known:
                 known.add(name)
                 yield [f"{path}/{name}", inode, 0, 0, 0, 0, 0, 0, 0, 0, 1]
@@ -138,6 +184,12 @@ class Reader:
         if self._xfs is not None:
             node = self._xfs.get_inode(inode)
             if stat.S_ISLNK(node.inode.di_mode):
+                return str(node.link).encode("utf-8", "surrogateescape")[offset : offset + limit]
+            stream = node.open()
+        elif self._btrfs is not None:
+            subvolume = inode >> _SUBVOLUME or _TOP
+            node = self._btrfs.open_subvolume(subvolume).inode(inode & (1 << _SUBVOLUME) - 1)
+            if node.is_symlink():
                 return str(node.link).encode("utf-8", "surrogateescape")[offset : offset + limit]
             stream = node.open()
         else:
@@ -153,19 +205,58 @@ class Reader:
         return b"".join(parts)
 
 
+class _Child:
+    """A name in a folder, as dissect's own scandir gives it."""
+
+    def __init__(self, folder: Any, name: str, node: Any) -> None:
+        self.name = name
+        self._entry = type(folder)(folder.fs, f"{folder.path.rstrip('/')}/{name}", node)
+
+    def get(self) -> Any:
+        """The entry behind the name."""
+        return self._entry
+
+
+def names_in(content: bytes, *, block: int, has_type: bool) -> Iterator[tuple[int, str]]:
+    """(inode number, name) of the entries in the data blocks of an XFS directory; ``block`` is the directory's own block size."""
+    for start in range(0, len(content) - block + 1, block):
+        data = content[start : start + block]
+        at, end = _room(data)
+        while at + 16 <= end:
+            tag, length = struct.unpack_from(">HH", data, at)
+            if tag == _FREE:
+                if length < 8 or length % 8:
+                    raise ValueError(f"damaged at byte {start + at}")
+                at += length
+                continue
+            inode, size = struct.unpack_from(">QB", data, at)
+            yield inode, data[at + 9 : at + 9 + size].decode("utf-8", "surrogateescape")
+            at += _length(size, has_type=has_type)
+
+
+def _room(data: bytes) -> tuple[int, int]:
+    """Where the entries of a directory block begin and end (xfs_dir3_data_hdr, xfs_dir2_block_tail)."""
+    heads = {b"XDD3": 64, b"XDB3": 64, b"XD2D": 16, b"XD2B": 16}
+    end = len(data)
+    at = heads.get(data[:4], end)
+    if data[:4] in (b"XDB3", b"XD2B"):
+        count = struct.unpack_from(">I", data, end - 8)[0]
+        end = end - 8 - 8 * count if 8 * count < end else at
+    return at, end
+
+
+def _length(size: int, *, has_type: bool) -> int:
+    return -(-(11 + size + has_type) // 8) * 8
+
+
 def freed_names(content: bytes, *, block: int, has_type: bool) -> Iterator[tuple[int, str]]:
     """(low half of the inode number, name) of entries removed from XFS directory data blocks.
 
     Removal overwrites an entry's first four bytes (free tag and length) and its last two; the name stays.
     """
-    heads = {b"XDD3": 64, b"XDB3": 64, b"XD2D": 16, b"XD2B": 16}
     for start in range(0, len(content) - block + 1, block):
         data = content[start : start + block]
-        at = heads.get(data[:4], block)
-        end = block
-        if data[:4] in (b"XDB3", b"XD2B"):
-            count = struct.unpack_from(">I", data, block - 8)[0]
-            end = block - 8 - 8 * count if 8 * count < block else at
+        at, end = _room(data)
         while at + 16 <= end:
             tag, length = struct.unpack_from(">HH", data, at)
             if tag == _FREE:
@@ -174,14 +265,14 @@ def freed_names(content: bytes, *, block: int, has_type: bool) -> Iterator[tuple
                 yield from _within(data[at : at + length], has_type=has_type)
                 at += length
             else:
-                at += -(-(11 + data[at + 8] + has_type) // 8) * 8
+                at += _length(data[at + 8], has_type=has_type)
 
 
 def _within(room: bytes, *, has_type: bool) -> Iterator[tuple[int, str]]:
     at = 0
     while at + 16 <= len(room):
         size = room[at + 8]
-        length = -(-(11 + size + has_type) // 8) * 8
+        length = _length(size, has_type=has_type)
         name = room[at + 9 : at + 9 + size]
         inode = struct.unpack_from(">I", room, at + 4)[0]
         # Free space that never held a name is zero; a remainder whose start a neighbour overwrote is not a name.
@@ -214,11 +305,14 @@ def _answer(reader: Reader, request: dict[str, Any]) -> None:
 def main(argv: list[str]) -> int:
     """Answer requests until stdin ends."""
     try:
-        reader = Reader(io.BufferedReader(Volume(argv[1], Extents(json.loads(argv[2]))), _CHUNK >> 3))
+        with Path(argv[1]).open(encoding="ascii") as file:
+            storages = [opened(description) for description in json.load(file)]
+        reader = Reader([io.BufferedReader(Volume(storage), _CHUNK >> 3) for storage in storages])
+        subvolumes = reader.subvolumes()
     except Exception as error:  # whatever the device holds, the answer is one line with the error
         _send({"error": f"{type(error).__name__}: {error}"[:300]})
         return 1
-    _send({"kind": reader.kind})
+    _send({"kind": reader.kind, "subvolumes": subvolumes})
     sys.stdout.flush()
     for line in sys.stdin:
         _answer(reader, json.loads(line))

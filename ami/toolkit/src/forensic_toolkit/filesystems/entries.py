@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from forensic_toolkit.filesystems.extents import Extents
+from forensic_toolkit.filesystems.storage import Storage, Stored, part_of
 from forensic_toolkit.times import from_ns
 
 MAX_DEPTH = 64
@@ -40,6 +40,8 @@ class Entry:
     deleted: bool
     reused: bool = False  # a deleted name whose inode was given to another file: times and size belong to that one
     filesystem: FileSystem | None = field(default=None, repr=False)
+    # a reader had its content, or a rule decided on it otherwise: what the artifact's state in the results is made of
+    seen: bool = field(default=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -50,6 +52,18 @@ class Entry:
     def folder(self) -> str:
         """The path without the name; empty for the root."""
         return self.path.rsplit("/", 1)[0]
+
+    @property
+    def is_gone(self) -> bool:
+        """A deleted name that cannot be alive in a journal that was not replayed."""
+        return self.deleted and (self.filesystem is None or self.filesystem.current)
+
+    @property
+    def fate(self) -> str:
+        """Words behind the path of a deleted name; empty for one that exists."""
+        return (
+            "" if not self.deleted else " (deleted)" if self.is_gone else " (deleted, unless the journal restores it)"
+        )
 
     @property
     def is_file(self) -> bool:
@@ -75,7 +89,9 @@ class Entry:
 
     def read(self, *, limit: int = 16 * _MIB, offset: int = 0) -> bytes:
         """At most ``limit`` bytes of the content; empty when it cannot be read."""
-        return self.filesystem.read(self.inode, limit=limit, offset=offset) if self.filesystem else b""
+        data = self.filesystem.read(self.inode, limit=limit, offset=offset) if self.filesystem else b""
+        self.seen = self.seen or bool(data)
+        return data
 
     def link_target(self) -> str:
         """The target of a symbolic link."""
@@ -108,17 +124,25 @@ def _text(moment: datetime | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A volume that may hold a file system: a partition, a logical volume, or the whole disk; offset and length in bytes."""
+    """A volume that may hold a file system: a partition, an array, a logical volume, or the whole disk; offset and length in bytes."""
 
     number: int
     offset: int
     length: int
     description: str
-    pieces: tuple[tuple[int, int], ...] = ()  # (offset, length) on the device, when it is not contiguous
+    device: str = ""
+    # The bytes, when they are not simply a part of the device, and those of the other devices of the same file system.
+    storage: Storage | None = field(default=None, repr=False, compare=False)
+    more: tuple[Storage, ...] = field(default=(), repr=False, compare=False)
+    names: tuple[str, ...] = field(default=(), compare=False)  # by the partition table, as fstab may name it
 
-    def extents(self) -> Extents:
-        """The parts of the device that hold its bytes."""
-        return Extents(self.pieces or [(self.offset, self.length)])
+    def contents(self) -> Storage:
+        """Its bytes. Raises OSError when the device cannot be opened."""
+        return self.storage or part_of(Stored(self.device), self.offset, self.length)
+
+    def over(self, storage: Storage, *, more: tuple[Storage, ...] = ()) -> Partition:
+        """The same volume with other bytes: those of an overlay."""
+        return replace(self, storage=storage, more=more)
 
     @property
     def label(self) -> str:
@@ -135,10 +159,28 @@ class Identity:
     used_inodes: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Subvolume:
+    """A subvolume of btrfs: its path within the file system (without a slash in front), and the number of what it is a snapshot of.
+
+    ``origin`` is 0 when it is no snapshot; ``default`` marks the one that is mounted when none is named.
+    """
+
+    number: int
+    path: str
+    origin: int
+    read_only: bool
+    default: bool
+
+
 class FileSystem(Protocol):
-    """An opened file system; ``problems`` collects what could not be read."""
+    """An opened file system; ``problems`` collects what could not be read.
+
+    ``current`` is False when changes are missing (a journal that was not replayed): what looks deleted may not be.
+    """
 
     partition: Partition
+    current: bool
     kind: str
     root_inode: int
     block_size: int

@@ -28,7 +28,7 @@ def events(entries: Iterable[Entry], *, notable: set[str]) -> Iterator[Event]:
             if time is not None:
                 yield Event(
                     time=time,
-                    what=f"{letters} {entry.path}{' (deleted)' if entry.deleted else ''}",
+                    what=f"{letters} {entry.path}{entry.fate}",
                     source=f"file system, partition {_partition(entry)}",
                     description=words,
                     notable=entry.path in notable and letters != ".a..",

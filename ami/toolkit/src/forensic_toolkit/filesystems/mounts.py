@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from forensic_toolkit.filesystems.entries import Entry, FileSystem, Identity
+from forensic_toolkit.filesystems.entries import Entry, FileSystem, Identity, Subvolume
 from forensic_toolkit.results import Results
 
 _MAX_FSTAB = 1 << 16
@@ -32,26 +32,107 @@ def arrange(walked: Sequence[Walked], *, results: Results) -> list[Entry]:
 
     A mount point whose file system is not on this device is a gap: its files were not examined.
     """
-    root = next((item for item in walked if _has(item, "/etc/fstab") and _has(item, "/etc/passwd")), None)
-    points = _mount_points(root) if root else {}
+    root, top = _root(walked)
+    points = _mount_points(root, top) if root else []
     here = {name for item in walked for name in _names(item)}
-    for name, point in points.items():
-        if name not in here and not point.startswith(_BOOT):
-            why = f"its file system ({name}) is not on this volume, but on another volume of the instance"
-            results.gap(f"mount point {point}", why)
+    for point in points:
+        if point.name not in here and not point.folder.startswith(_BOOT):
+            why = f"its file system ({point.name}) is not on this volume, but on another volume of the instance"
+            results.gap(f"mount point {point.folder}", why)
     ordered = sorted(walked, key=lambda item: item is not root)
-    return [entry for item in ordered for entry in _placed(item, points=points if item is not root else {})]
+    return [entry for item in ordered for entry in _placed(item, points, top=top if item is root else None)]
 
 
-def _placed(item: Walked, *, points: dict[str, str]) -> list[Entry]:
-    point = next((points[name] for name in _names(item) if name in points), "")
-    # Entries of btrfs subvolumes and the like keep their paths.
-    return [replace(entry, path=point + entry.path) for entry in item.entries] if point else item.entries
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A line of fstab: the file system's name, the subvolume (None: the default one), the folder."""
+
+    name: str
+    subvolume: str | None
+    folder: str
+
+
+def _root(walked: Sequence[Walked]) -> tuple[Walked | None, str]:
+    """The file system with the system on it, and on btrfs the path of the subvolume that is it."""
+    for item in walked:
+        paths = {entry.path for entry in item.entries if entry.is_file and entry.name in ("fstab", "passwd")}
+        for top in _tops(item):
+            if f"{top}/etc/fstab" in paths and f"{top}/etc/passwd" in paths:
+                return item, top
+    return None, ""
+
+
+def _tops(item: Walked) -> list[str]:
+    """Where a system may begin, likely places first: the default subvolume, then others, snapshots last."""
+    found = _subvolumes(item)
+    ordered = sorted(found, key=lambda one: (not one.default, one.read_only, bool(one.origin), one.path))
+    return [f"/{one.path}" if one.path else "" for one in ordered] or [""]
+
+
+def _subvolumes(item: Walked) -> list[Subvolume]:
+    return list(getattr(item.filesystem, "subvolumes", ()))
+
+
+def _placed(item: Walked, points: list[_Point], *, top: str | None) -> list[Entry]:
+    """The entries with the paths that they had on the running system."""
+    names = set(_names(item))
+    subvolumes = _subvolumes(item)
+    if not subvolumes:
+        folder = next((point.folder for point in points if point.name in names), "") if top is None else ""
+        return [replace(entry, path=folder + entry.path) for entry in item.entries] if folder else item.entries
+    default = next((f"/{one.path}" for one in subvolumes if one.default and one.path), "")
+    mounted = {
+        default if point.subvolume is None else point.subvolume: point.folder for point in points if point.name in names
+    }
+    if top is not None:
+        mounted[top] = ""
+    # The innermost subvolume that is mounted decides; what is mounted nowhere keeps its path in the file system.
+    inner = sorted(mounted, key=len, reverse=True)
+    placed = []
+    for entry in _without_copies(item.entries, subvolumes):
+        start = next((one for one in inner if entry.path.startswith(f"{one}/")), None)
+        moved = (start is not None and mounted[start] + entry.path[len(start) :]) or entry.path
+        placed.append(entry if moved == entry.path else replace(entry, path=moved))
+    return placed
+
+
+def _without_copies(entries: list[Entry], subvolumes: list[Subvolume]) -> list[Entry]:
+    """Without those entries of snapshots that are as in the subvolume they were taken of: what was changed or removed stays."""
+    paths = {one.number: f"/{one.path}" if one.path else "" for one in subvolumes}
+    snapshots = [
+        (f"{paths[one.number]}/", paths[one.origin], one.number)
+        for one in subvolumes
+        if one.origin in paths and one.path
+    ]
+    if not snapshots:
+        return entries
+    tops = [
+        tuple(f"{path}/" for path in paths.values() if path.startswith(start) and path + "/" != start)
+        for start, _, _ in snapshots
+    ]
+    known = {entry.path: entry for entry in entries}
+    kept = []
+    for entry in entries:
+        for (start, origin, _), nested in zip(snapshots, tops, strict=True):
+            if entry.path.startswith(start) and not entry.path.startswith(nested):
+                other = known.get(f"{origin}/{entry.path[len(start) :]}")
+                same = other is not None and (other.times, other.size, other.mode) == (
+                    entry.times,
+                    entry.size,
+                    entry.mode,
+                )
+                if not same and not (other is not None and entry.kind == "DIR"):
+                    kept.append(entry)
+                break
+        else:
+            kept.append(entry)
+    return kept
 
 
 def _names(item: Walked) -> list[str]:
     own = [item.identity.uuid.lower(), f"label:{item.identity.label}"]
-    return [name for name in own if name not in ("", "label:")] + _device_names(item.filesystem)
+    named = [name for name in own if name not in ("", "label:")]
+    return [*named, *item.filesystem.partition.names, *_device_names(item.filesystem)]
 
 
 def _device_names(filesystem: FileSystem) -> list[str]:
@@ -64,20 +145,36 @@ def _device_names(filesystem: FileSystem) -> list[str]:
     return [f"/dev/{group}/{name}", f"/dev/mapper/{mapped}"]
 
 
-def _mount_points(root: Walked) -> dict[str, str]:
-    """Mount points by UUID, ``label:…`` or device."""
-    entry = next(entry for entry in root.entries if entry.path == "/etc/fstab" and entry.is_file)
-    points: dict[str, str] = {}
+# fstab(5), and the links that udev makes in /dev/disk.
+_TAGS = {"UUID": "", "LABEL": "label:", "PARTUUID": "partuuid:", "PARTLABEL": "partlabel:"}
+_LINK = re.compile(r"/dev/disk/by-(uuid|label|partuuid|partlabel)/(.+)")
+
+
+def _name(kind: str, value: str) -> str | None:
+    """The name of a file system as ``_names`` has it; None for a device's own."""
+    if match := _LINK.fullmatch(kind):
+        # udev writes other than plain characters as \x and two digits
+        value = re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), match[2])
+        kind = match[1].upper()
+    if kind not in _TAGS:
+        return None
+    return _TAGS[kind] + (value.lower() if kind.endswith("UUID") else value)
+
+
+def _mount_points(root: Walked, top: str) -> list[_Point]:
+    """The lines of fstab, with UUID, ``label:…``, ``partuuid:…``, ``partlabel:…`` or device as the name."""
+    entry = next(entry for entry in root.entries if entry.path == f"{top}/etc/fstab" and entry.is_file)
+    points: dict[str, _Point] = {}
     for line in entry.read(limit=_MAX_FSTAB).decode("utf-8", "replace").splitlines():
         fields = line.split()
         usable = len(fields) >= 3 and fields[1].startswith("/") and fields[1] != "/" and ".." not in fields[1]
-        if usable and not line.startswith("#") and fields[2] not in _NO_DEVICE and "bind" not in line:
+        options = fields[3].split(",") if len(fields) > 3 else []
+        if usable and not line.startswith("#") and fields[2] not in _NO_DEVICE and "bind" not in options:
             device = fields[0].strip('"')
             kind, _, value = device.partition("=")
-            name = {"UUID": value.strip('"').lower(), "LABEL": f"label:{value.strip(chr(34))}"}.get(kind, device)
-            points.setdefault(name, fields[1].rstrip("/"))
-    return points
-
-
-def _has(item: Walked, path: str) -> bool:
-    return any(entry.path == path and entry.is_file for entry in item.entries)
+            name = _name(kind, value.strip('"')) or device
+            inner = next((option[7:] for option in options if option.startswith("subvol=")), None)
+            subvolume = None if inner is None else "/" + inner.strip("/")
+            folder = fields[1].rstrip("/")
+            points.setdefault(folder, _Point(name, subvolume, folder))
+    return list(points.values())

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from forensic_toolkit.errors import EvidenceError
+from forensic_toolkit.filesystems import partition_names
 from forensic_toolkit.filesystems.entries import MAX_DEPTH, MAX_ENTRIES, Entry, Partition, Times, name_of
-from forensic_toolkit.filesystems.extents import Extents
+from forensic_toolkit.filesystems.storage import Storage, Stored
 
 _CHUNK = 1024 * 1024
 _TYPES = {
@@ -45,25 +45,30 @@ class SleuthKit:
             raise EvidenceError(f"{device} cannot be opened: {first_line(error)}") from error
         self.bytes: int = self._image.get_size()
 
-    def partitions(self) -> list[Partition]:
-        """Allocated partitions; a disk without a partition table counts as one."""
+    def partitions(self, storage: Storage | None = None) -> list[Partition]:
+        """Allocated partitions of the device or of ``storage``; one without a partition table counts as one."""
+        device = "" if storage else str(self._device)
+        size = storage.size if storage else self.bytes
         try:
-            volume = self._tsk.Volume_Info(self._image)
+            volume = self._tsk.Volume_Info(_image(self._tsk, storage) if storage else self._image)
         except OSError:
-            return [Partition(0, 0, self.bytes, "whole disk, no partition table")]
+            return [Partition(0, 0, size, "whole disk, no partition table", device)]
         found = []
+        names = partition_names.of_table(storage or Stored(str(self._device)))
         for part in volume:
             if int(part.flags) == int(self._tsk.TSK_VS_PART_FLAG_ALLOC):
-                size = volume.info.block_size
+                sector = volume.info.block_size
                 text = part.desc.decode("utf-8", "replace")
-                found.append(Partition(part.addr, part.start * size, part.len * size, text))
+                at = part.start * sector
+                known = names.get(at, ())
+                found.append(Partition(part.addr, at, part.len * sector, text, device, names=known))
         return found
 
     def filesystem(self, partition: Partition) -> SleuthKitFileSystem:
         """Open the file system. Raises UnknownFileSystemError when The Sleuth Kit cannot read it."""
         try:
-            if partition.pieces:
-                image = _assembled(self._tsk, device=self._device, extents=partition.extents())
+            if partition.storage is not None or partition.device != str(self._device):
+                image = _image(self._tsk, partition.contents())
                 opened = self._tsk.FS_Info(image, offset=0)
             else:
                 image = self._image
@@ -73,24 +78,23 @@ class SleuthKit:
         return SleuthKitFileSystem(opened, tsk=self._tsk, partition=partition, image=image)
 
 
-def _assembled(tsk: Any, *, device: Path, extents: Extents) -> Any:
-    """An image assembled from the parts of a logical volume."""
+def _image(tsk: Any, storage: Storage) -> Any:
+    """An image that The Sleuth Kit reads through ``storage``."""
 
-    class Assembled(tsk.Img_Info):
+    class Image(tsk.Img_Info):
         def __init__(self) -> None:
-            self._descriptor = os.open(device, os.O_RDONLY)
             super().__init__(url="", type=tsk.TSK_IMG_TYPE_EXTERNAL)
 
         def close(self) -> None:
-            os.close(self._descriptor)
+            pass
 
         def read(self, offset: int, size: int) -> bytes:
-            return extents.read(self._descriptor, offset=offset, length=size)
+            return storage.read(offset, size)
 
         def get_size(self) -> int:
-            return extents.bytes
+            return storage.size
 
-    return Assembled()
+    return Image()
 
 
 def first_line(error: Exception) -> str:
@@ -109,10 +113,11 @@ class SleuthKitFileSystem:
         self.root_inode = int(opened.info.root_inum)
         self.block_size = int(opened.info.block_size)
         self.kind = self._kind()
+        self.current = True
         self.problems: list[str] = []
         self._entries = 0
         self._kinds = {int(getattr(tsk, f"TSK_FS_META_TYPE_{kind}")): kind for kind in _TYPES}
-        self._kinds |= {int(getattr(tsk, f"TSK_FS_META_TYPE_{kind}")): "DIR" for kind in ("VIRT", "VIRT_DIR")}
+        self._kinds |= {int(getattr(tsk, f"TSK_FS_META_TYPE_{kind}")): "DIR" for kind in ("VIRT_DIR",)}
 
     def _kind(self) -> str:
         """The type as The Sleuth Kit names it, such as ``EXT4``."""

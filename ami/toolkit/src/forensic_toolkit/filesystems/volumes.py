@@ -1,116 +1,214 @@
-"""Everything on a device that may hold a file system: partitions, logical volumes, the whole disk."""
+"""Everything on the devices that may hold a file system: partitions, arrays, logical volumes, whole disks."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from forensic_toolkit.errors import EvidenceError
-from forensic_toolkit.filesystems import lvm
+from forensic_toolkit.filesystems import lvm, raid, signatures
 from forensic_toolkit.filesystems.dissect_filesystem import DissectFileSystem
 from forensic_toolkit.filesystems.entries import FileSystem, Identity, Partition
+from forensic_toolkit.filesystems.lvm_metadata import PhysicalVolume
+from forensic_toolkit.filesystems.prepared import Prepared, prepared
 from forensic_toolkit.filesystems.sleuthkit import SleuthKit, UnknownFileSystemError
+from forensic_toolkit.filesystems.storage import Storage, Stored, part_of
 from forensic_toolkit.results import Results
 
-# Both superblocks lie in the first four KiB; LVM's label in the first two.
-_HEAD = 4096
-_NO_FILES = ("swap", "empty", "BIOS boot")
+_CLOSED = {
+    signatures.LUKS: "LUKS, encrypted: without its key nothing in it can be examined",
+    "BitLocker": "BitLocker, encrypted: without its key nothing in it can be examined",
+}
+# An empty volume up to this size is alignment or a boot loader's place; a larger one is mentioned.
+_SMALL = 16 << 20
+_MOST_VOLUMES = 4096
 
 
 class Disk:
-    """A device, opened for reading only. Raises EvidenceError when it cannot be opened."""
+    """One or more devices, opened for reading only. Raises EvidenceError when one cannot be opened.
 
-    def __init__(self, device: Path) -> None:
-        self._device = device
-        self._kit = SleuthKit(device)
+    ``others`` are further volumes of the same instance: members of arrays and volume groups are looked for there too.
+    """
+
+    def __init__(self, device: Path, *, others: Iterable[Path] = ()) -> None:
+        self._kits = [SleuthKit(device)]
+        self._closed: list[tuple[str, str]] = []
+        for path in others:
+            try:
+                self._kits.append(SleuthKit(path))
+            except EvidenceError as error:
+                self._closed.append((str(path), f"{error}; parts of arrays and volume groups on it are missing"))
+        self._folder = tempfile.TemporaryDirectory(prefix="overlay-")
+        self._overlays = 0
+        self._waiting: deque[Partition] = deque()
+        self._members: list[raid.Member] = []
+        self._physical: list[PhysicalVolume] = []
+        self._pools: dict[str, list[tuple[Partition, Prepared]]] = {}
+        self._number = 0
+        self.volumes: list[Partition] = []
+        self.replayed = False  # something is read otherwise than it lies on the devices
 
     def file_systems(self, results: Results) -> Iterator[tuple[FileSystem, Identity]]:
-        """Every file system that can be opened; one that cannot is recorded as a gap in ``results``."""
-        for partition in self._kit.partitions():
-            for volume in self._volumes(partition, results=results):
-                head = self._head(volume)
-                try:
-                    yield self._open(volume, head=head), identity(head)
-                except EvidenceError as error:
-                    # Swap, BIOS boot and empty partitions hold no files.
-                    if guess_content(head) not in _NO_FILES:
-                        results.gap(volume.label, str(error))
-
-    def _volumes(self, partition: Partition, *, results: Results) -> Iterator[Partition]:
-        """The partition itself, or the logical volumes it contains."""
-        if not lvm.is_physical_volume(self._head(partition)):
-            yield partition
-            return
-        inside = partition.extents()
-
-        def read(offset: int, length: int) -> bytes:
-            return self._read(partition, offset=offset, length=length)
-
-        try:
-            found = lvm.volumes(read)
-        except EvidenceError as error:
-            results.gap(partition.label, str(error))
-            return
-        for number, volume in enumerate(found, start=1):
-            name = f"{volume.group}/{volume.name}"
-            if isinstance(volume, lvm.Unsupported):
-                results.gap(f"logical volume {name}", volume.why)
+        """Every file system that can be opened; whatever is there and cannot be read is a gap in ``results``."""
+        for what, why in self._closed:
+            results.gap(what, why)
+        for index, kit in enumerate(self._kits):
+            # Of other devices only what belongs together with this one is examined.
+            self._waiting.extend(part for part in kit.partitions() if index == 0 or _is_part(part.contents()))
+        while self._waiting or self._assemble(results):
+            if not self._waiting:
                 continue
-            pieces = inside.inside(volume.pieces)
-            yield Partition(partition.number * 100 + number, 0, pieces.bytes, f"LVM {name}", pieces.pieces)
+            volume = self._waiting.popleft()
+            found = prepared(volume.contents(), overlay=self._overlay)
+            if not self._is_container(volume, found, results):
+                yield from self._file_system(volume, found, results)
+        for parts in self._pools.values():
+            yield from self._pool(parts, results)
 
-    def _open(self, volume: Partition, *, head: bytes) -> FileSystem:
+    def _overlay(self) -> Path:
+        self._overlays += 1
+        return Path(self._folder.name) / f"{self._overlays}.changes"
+
+    def _is_container(self, volume: Partition, found: Prepared, results: Results) -> bool:
+        """Whether the volume is a part of something else, which is then kept for later."""
+        contents = found.storage
         try:
-            return self._kit.filesystem(volume)
-        except UnknownFileSystemError as error:
-            content = guess_content(head)
-            if content.startswith(("LUKS", *_NO_FILES)):
-                raise EvidenceError(content) from error
+            member = raid.member(contents, known=found.content.kind not in (signatures.NONE, signatures.EMPTY))
+        except EvidenceError as error:
+            results.gap(volume.label, str(error))
+            return True
+        # A mirror with its superblock at the end looks like the file system in it: the array is what was mounted.
+        if member is not None:
+            self._members.append(member)
+            return True
+        if found.content.kind == signatures.LVM:
             try:
-                return DissectFileSystem(self._device, volume)
-            except EvidenceError as second:
-                raise EvidenceError(f"{content} (The Sleuth Kit: {error}; dissect: {second})") from second
+                self._physical.append(PhysicalVolume(contents))
+            except EvidenceError as error:
+                results.gap(volume.label, str(error))
+            return True
+        if found.content.kind == signatures.BTRFS and _devices(contents) > 1:
+            self._pools.setdefault(found.content.identity.uuid, []).append((volume, found))
+            return True
+        return False
 
-    def _head(self, volume: Partition) -> bytes:
-        return self._read(volume, offset=0, length=_HEAD)
+    def _assemble(self, results: Results) -> bool:
+        """Put together the arrays first, then the volume groups on them; True while there may be new volumes."""
+        if self._members:
+            members, self._members = self._members, []
+            for title, storage in raid.assemble(members):
+                if isinstance(storage, EvidenceError):
+                    results.gap(title, str(storage))
+                else:
+                    self._add(title, storage)
+            return True
+        if self._physical:
+            physical, self._physical = self._physical, []
+            for volume in lvm.volumes(physical):
+                name = f"{volume.group}/{volume.name}"
+                if isinstance(volume, lvm.Unsupported):
+                    results.gap(f"logical volume {name}", volume.why)
+                else:
+                    self._add(f"LVM {name}", volume.storage)
+            return True
+        return False
 
-    def _read(self, volume: Partition, *, offset: int, length: int) -> bytes:
-        descriptor = os.open(self._device, os.O_RDONLY)
+    def _add(self, title: str, storage: Storage) -> None:
+        self._number += 1
+        if self._number > _MOST_VOLUMES:
+            raise EvidenceError(f"more than {_MOST_VOLUMES} volumes within volumes")
+        for part in self._kits[0].partitions(storage):
+            inside = part_of(storage, part.offset, part.length)
+            words = f"{title}, partition {part.number}" if part.number else title
+            self._waiting.append(
+                Partition(100 * self._number + part.number, 0, part.length, words, storage=inside, names=part.names)
+            )
+
+    def _file_system(
+        self, volume: Partition, found: Prepared, results: Results
+    ) -> Iterator[tuple[FileSystem, Identity]]:
+        for note in found.notes:
+            results.note(volume.label, note)
+        self.replayed = self.replayed or bool(found.notes)
+        kind = found.content.kind
+        if found.storage is not volume.storage and found.notes:
+            volume = volume.over(found.storage)
+        if kind in (signatures.SWAP, signatures.EMPTY) or _is_boot_loader(volume, kind):
+            if kind == signatures.EMPTY and volume.length > _SMALL:
+                results.gap(volume.label, "empty: it holds nothing but zeros, no file system and no trace of one")
+            return
+        for why in found.gaps:
+            results.gap(volume.label, why)
         try:
-            return volume.extents().read(descriptor, offset=offset, length=length)
-        finally:
-            os.close(descriptor)
+            opened = self._open(volume, found)
+        except EvidenceError as error:
+            results.gap(volume.label, str(error))
+            return
+        opened.current = found.current
+        self.volumes.append(volume)
+        yield opened, found.content.identity
+
+    def _open(self, volume: Partition, found: Prepared) -> FileSystem:
+        kind = found.content.kind
+        if kind in _CLOSED:
+            raise EvidenceError(_CLOSED[kind])
+        reasons = []
+        if kind not in (signatures.BTRFS, signatures.XFS):
+            try:
+                return self._kits[0].filesystem(volume)
+            except UnknownFileSystemError as error:
+                reasons.append(f"The Sleuth Kit: {error}")
+        try:
+            return DissectFileSystem(volume)
+        except EvidenceError as error:
+            reasons.append(f"dissect: {error}")
+        if kind == signatures.NONE:
+            if signatures.high_entropy(found.storage):
+                kind = "no known file system, its content looks random: encrypted without a header, or overwritten"
+            else:
+                kind = "no known file system"
+        raise EvidenceError(f"{kind}, which cannot be read ({'; '.join(reasons)})")
+
+    def _pool(self, parts: list[tuple[Partition, Prepared]], results: Results) -> Iterator[tuple[FileSystem, Identity]]:
+        """A btrfs over several devices."""
+        volume, found = parts[0]
+        needed = _devices(found.storage)
+        numbers = {_device_number(item.storage) for _, item in parts}
+        if len(numbers) < needed:
+            why = f"a btrfs over {needed} devices, {len(numbers)} of which are here; what lies on the others cannot be read"
+            results.gap(volume.label, why)
+        for _, item in parts:
+            found.gaps.extend(why for why in item.gaps if why not in found.gaps)
+        more = tuple(item.storage for _, item in parts[1:])
+        yield from self._file_system(volume.over(found.storage, more=more), found, results)
 
 
-def guess_content(head: bytes) -> str:
-    """What a volume holds by its first sectors, for a file system that cannot be read."""
-    if head.startswith(b"LUKS"):
-        return "LUKS, encrypted: without its key nothing in it can be examined"
-    if head[-10:] in (b"SWAPSPACE2", b"SWAP-SPACE"):
-        return "swap"
-    if head[3:11] == b"-FVE-FS-":
-        return "BitLocker, encrypted: without its key nothing in it can be examined"
-    return "XFS" if head.startswith(b"XFSB") else "empty" if not any(head) else "no known file system"
+def _is_part(volume: Storage) -> bool:
+    """Whether a volume is a member of an array, a volume group or a file system over several devices."""
+    kind = signatures.content_of(volume).kind
+    shared = kind == signatures.LVM or (kind == signatures.BTRFS and _devices(volume) > 1)
+    return shared or raid.member(volume, known=True) is not None
 
 
-def identity(head: bytes) -> Identity:
-    """UUID, label and number of inodes in use, from an ext or XFS superblock."""
-    if head.startswith(b"XFSB"):
-        # sb_icount and sb_ifree count allocated inodes; three of them (bitmaps, quota) may have no name.
-        used = int.from_bytes(head[128:136], "big") - int.from_bytes(head[136:144], "big")
-        return Identity(_uuid(head[32:48]), _text(head[108:120]), used)
-    superblock = head[1024:2048]
-    if superblock[56:58] == b"\x53\xef":
-        used = int.from_bytes(superblock[0:4], "little") - int.from_bytes(superblock[16:20], "little")
-        return Identity(_uuid(superblock[104:120]), _text(superblock[120:136]), used)
-    return Identity()
+def _devices(volume: Storage) -> int:
+    return int.from_bytes(volume.read(signatures.BTRFS_AT + 136, 8), "little")
 
 
-def _uuid(raw: bytes) -> str:
-    text = raw.hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+def _device_number(volume: Storage) -> int:
+    return int.from_bytes(volume.read(signatures.BTRFS_AT + 201, 8), "little")
 
 
-def _text(raw: bytes) -> str:
-    return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
+def _is_boot_loader(volume: Partition, kind: str) -> bool:
+    """A BIOS boot or PReP partition: a boot loader's code, without a file system."""
+    named = any(word in volume.description.lower() for word in ("bios boot", "prep boot"))
+    return kind == signatures.NONE and (named or volume.length <= 1 << 20)
+
+
+def stored(device: Path) -> Stored:
+    """A device as a storage. Raises EvidenceError when it cannot be opened."""
+    try:
+        return Stored(str(device))
+    except OSError as error:
+        raise EvidenceError(f"{device} cannot be opened: {error.strerror}") from error

@@ -10,16 +10,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
+from forensic_toolkit.readers.log_stream import LogFile
 from forensic_toolkit.readers.system_logs import Line
 from forensic_toolkit.results import Event
 
 COPY_WITHIN = timedelta(seconds=2)
 
+# The user name is whatever the client sent, "from" and "port" included: the last address is sshd's own (auth.c, auth_log).
 _SSH = re.compile(
-    r"sshd(?:-session)?\[\d+\]: (?P<what>Failed|Accepted) (?P<how>[\w/-]+) for (?:invalid user )?"
-    r"(?P<user>.*?) "
-    r"from (?P<address>[0-9a-fA-F.:]+) port (?P<port>\d+)"
+    r"sshd(?:-session|-auth)?(?:\[\d+\])?: (?:message repeated (?P<times>\d+) times: \[ ?)?"
+    r"(?P<what>Failed|Accepted) (?P<how>[\w/-]+) for (?:invalid user )?"
+    r"(?P<user>.*) from (?P<address>[0-9a-fA-F.:]+(?:%[\w.]+)?) port (?P<port>\d+)"
 )
+# Where passwords are off, clients leave without one "Failed" line (packet.c, sshpkt_vfatal and sshd's "[preauth]").
+_LEFT = re.compile(
+    r"sshd(?:-session|-auth)?(?:\[\d+\])?: (?:Connection (?:closed|reset) by|Disconnected from) (?:authenticating|invalid) user "
+    r"(?P<user>.*) (?P<address>[0-9a-fA-F.:]+) port (?P<port>\d+) \[preauth\]$"
+)
+MAX_REPEATED = 1000
 _OTHER = (
     ("Account created", "T1136.001", re.compile(r"useradd\[\d+\]: new user: name=(\S+?),.*UID=(\d+)")),
     ("Password changed", "T1098", re.compile(r"passwd\[\d+\]: .*password changed for (\S+)")),
@@ -38,6 +46,7 @@ _OTHER = (
 # struct utmp of glibc: type, pid, line, id, user, host, exit, session, time, address. x86-64 keeps the 32-bit form.
 _UTMP = struct.Struct("<hxxi32s4s32s256shhiii16s20x")
 _UTMP_ARM64 = struct.Struct("<hxxi32s4s32s256shhqqq16s20x4x")
+_HEAD_BYTES, _RECORDS_AT_ONCE = 57_600, 8192  # a multiple of both layouts
 _LOGIN, _LOGOUT, _BOOT = 7, 8, 2
 
 
@@ -61,13 +70,21 @@ class Login:
 
 
 def attempts(lines: Iterable[Line]) -> Iterator[Login]:
-    """The log-in attempts that sshd logged."""
+    """The log-in attempts that sshd logged; a folded line counts as often as it says."""
+    counted: set[tuple[str, int]] = set()
     for line in lines:
         match = _SSH.search(line.text)
         if match:
             accepted = match["what"] == "Accepted"
             address, port = match["address"], int(match["port"])
-            yield Login(line.time, accepted, match["user"], address, match["how"], line.source, line.text, port)
+            counted.add((address, port))
+            login = Login(line.time, accepted, match["user"], address, match["how"], line.source, line.text, port)
+            yield from [login] * max(1, min(int(match["times"] or 1), MAX_REPEATED))
+        elif "[preauth]" in line.text and (left := _LEFT.search(line.text)):
+            address, port = left["address"], int(left["port"])
+            if (address, port) not in counted:
+                counted.add((address, port))
+                yield Login(line.time, False, left["user"], address, "none", line.source, line.text, port)
 
 
 def without_copies(logins: Iterable[Login], others: Iterable[Login]) -> list[Login]:
@@ -76,6 +93,8 @@ def without_copies(logins: Iterable[Login], others: Iterable[Login]) -> list[Log
     known: dict[tuple[bool, str, str, int], list[datetime]] = defaultdict(list)
     for login in kept:
         known[login.attempt].append(login.time)
+        if login.port:  # the audit log does not know the port
+            known[*login.attempt[:3], 0].append(login.time)
     for other in others:
         if not any(abs(other.time - time) <= COPY_WITHIN for time in known[other.attempt]):
             kept.append(other)
@@ -121,21 +140,42 @@ class Session:
     time: datetime
 
 
-def layout_of(content: bytes) -> struct.Struct:
-    """The record layout: arm64's when only its size divides the file, or when it gives more plausible records."""
-    fits, fits_arm = (not len(content) % layout.size for layout in (_UTMP, _UTMP_ARM64))
+def layout_of(content: bytes, *, size: int | None = None) -> struct.Struct:
+    """The record layout: arm64's when only its size divides the file, or when it gives more plausible records.
+
+    ``content`` may be the start of a file of ``size`` bytes.
+    """
+    whole = len(content) if size is None else size
+    fits, fits_arm = (not whole % layout.size for layout in (_UTMP, _UTMP_ARM64))
     if fits_arm and (not fits or _sane(content, _UTMP_ARM64) > _sane(content, _UTMP)):
         return _UTMP_ARM64
     return _UTMP
 
 
 def _sane(content: bytes, layout: struct.Struct) -> int:
-    return sum(1 for record in layout.iter_unpack(content) if 0 < record[0] <= 9 and 0 < record[9] < 1 << 32)
+    return sum(
+        1
+        for record in layout.iter_unpack(content[: len(content) - len(content) % layout.size])
+        if 0 < record[0] <= 9 and 0 < record[9] < 1 << 32
+    )
 
 
-def sessions(content: bytes) -> Iterator[Session]:
+def records(log: LogFile) -> Iterator[tuple[int, list[Session]]]:
+    """(records that are not empty, those that make sense) of each part of a wtmp or btmp file of any size, the newest part first."""
+    layout = layout_of(log.read(0, min(log.size, _HEAD_BYTES)), size=log.size)
+    end = log.size - log.size % layout.size
+    if log.size > end:
+        log.problems.append(f"{log.size - end} bytes at its end are an incomplete record")
+    while end > 0:
+        start = max(0, end - _RECORDS_AT_ONCE * layout.size)
+        part = log.read(start, end - start)
+        yield records_in(part, layout)[0], list(sessions(part, layout))
+        end = start
+
+
+def sessions(content: bytes, known: struct.Struct | None = None) -> Iterator[Session]:
     """Records of a wtmp or btmp file; empty and implausible ones are skipped."""
-    layout = layout_of(content)
+    layout = known or layout_of(content)
     usable = len(content) - len(content) % layout.size
     for kind, pid, line, _id, user, host, _end, _exit, _session, seconds, micro, address in layout.iter_unpack(
         content[:usable]
@@ -145,9 +185,9 @@ def sessions(content: bytes) -> Iterator[Session]:
             yield Session(kind, pid, _text(line), _text(user), _text(host) or _address(address), when)
 
 
-def records_in(content: bytes) -> tuple[int, str | None]:
+def records_in(content: bytes, known: struct.Struct | None = None) -> tuple[int, str | None]:
     """The number of non-empty records in a file, and a note when its last record is truncated."""
-    layout = layout_of(content)
+    layout = known or layout_of(content)
     rest = len(content) % layout.size
     usable = len(content) - rest
     count = sum(any(content[at : at + layout.size]) for at in range(0, usable, layout.size))

@@ -10,6 +10,29 @@ from forensic_toolkit.filesystems.tree import HOUR_NS, Tree
 from forensic_toolkit.results import Finding, Severity
 from forensic_toolkit.rules.persistence_rules import lines_of
 
+KEY_FILES = r"/(root|home/[^/]+|var/lib/[^/]+|var/www)/\.ssh/authorized_keys2?|/etc/ssh/authorized_keys.*"
+SUDO_FILES = r"/etc/sudoers(\.d/.+)?"
+_SERVICES = frozenset(
+    [
+        "www-data",
+        "nobody",
+        "daemon",
+        "bin",
+        "sys",
+        "games",
+        "mail",
+        "apache",
+        "nginx",
+        "httpd",
+        "mysql",
+        "postgres",
+        "redis",
+        "tomcat",
+        "jenkins",
+        "nagios",
+        "ftp",
+    ]
+)
 _NO_LOGIN = ("nologin", "false", "sync", "halt", "shutdown")
 _KEY_TYPE = re.compile(r"\b(ssh-(rsa|dss|ed25519)|ecdsa-sha2-\S+|sk-\S+)\s+(\S+)\s*(.*)$")
 
@@ -61,18 +84,19 @@ def passwords(tree: Tree) -> Iterator[Finding]:
 
 def login_keys(tree: Tree) -> Iterator[Finding]:
     """Public keys that open accounts; files changed after their creation get a higher severity."""
-    for entry in tree.files(
-        r"/(root|home/[^/]+|var/lib/[^/]+|var/www)/\.ssh/authorized_keys2?|/etc/ssh/authorized_keys.*"
-    ):
+    for entry in tree.files(KEY_FILES):
         keys = [match for line in lines_of(entry) if (match := _KEY_TYPE.search(line))]
         changed_later = bool(entry.times.born) and entry.times.modified > entry.times.born + HOUR_NS
         if not keys:
             continue
-        severity: Severity = "high" if changed_later else "medium" if tree.is_late(entry) else "info"
+        service = _service_account(entry.path, tree=tree)
+        late = tree.is_late(entry)
+        severity: Severity = "high" if service and (late or changed_later) else "medium" if changed_later else "info"
         labels = [f"{key[1]} {key[4].strip() or 'without comment'}" for key in keys]
         yield Finding(
             title=f"SSH keys open an account: {entry.path}",
             detail=f"{len(keys)} keys: {'; '.join(labels[-5:])}"
+            + (f"; {service} is an account of a service" if service else "")
             + ("; the file was changed after its creation" if changed_later else ""),
             severity=severity,
             confidence="medium",
@@ -86,9 +110,20 @@ def login_keys(tree: Tree) -> Iterator[Finding]:
         )
 
 
+def _service_account(path: str, *, tree: Tree) -> str | None:
+    """The account that owns the home of a file of keys, when it is not one that people log in with."""
+    home = path.split("/.ssh/", 1)[0]
+    for line in tree.text("/etc/passwd").splitlines():
+        fields = line.split(":")
+        if len(fields) >= 7 and fields[5] == home and fields[2].isdigit():
+            closed = fields[6].rsplit("/", 1)[-1] in _NO_LOGIN
+            return fields[0] if closed or 0 < int(fields[2]) < 1000 else None
+    return None
+
+
 def sudo_rights(tree: Tree) -> Iterator[Finding]:
     """Files added after the installation that grant root rights (sudoers)."""
-    for entry in tree.files(r"/etc/sudoers(\.d/.+)?"):
+    for entry in tree.files(SUDO_FILES):
         grants = [line for line in lines_of(entry) if "ALL" in line and not line.startswith(("Defaults", "@", "%"))]
         written_later = tree.is_foreign(entry) or (
             bool(tree.installed_until_ns) and entry.times.modified > tree.installed_until_ns + HOUR_NS
@@ -97,13 +132,21 @@ def sudo_rights(tree: Tree) -> Iterator[Finding]:
             yield Finding(
                 title=f"Root rights granted after installation: {entry.path}",
                 detail=f"{' | '.join(grants[:5])}; {tree.origin(entry)}; cloud-init creates such a file at first boot",
-                severity="low" if "cloud-init" in entry.path else "medium",
+                severity=_sudo_severity(entry, grants),
                 confidence="low",
                 source=entry.path,
                 time=entry.modified(),
                 technique="T1548.003",
                 data={**entry.facts(), "grants": grants[:20]},
             )
+
+
+def _sudo_severity(entry: Entry, grants: list[str]) -> Severity:
+    """Service accounts hardly ever need all commands without a password; people whom cloud-init makes do."""
+    who = {grant.split()[0] for grant in grants}
+    if any(name in _SERVICES and "NOPASSWD" in grant for grant in grants for name in [grant.split()[0]]):
+        return "high"
+    return "low" if "cloud-init" in entry.path or who <= {"root"} or entry.path != "/etc/sudoers" else "medium"
 
 
 def login_programs(tree: Tree) -> Iterator[Finding]:

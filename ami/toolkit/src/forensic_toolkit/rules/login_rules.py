@@ -1,63 +1,150 @@
-"""Rules on log-ins: passwords guessed from one address, and log-ins from addresses that guessed."""
+"""Rules on log-ins: passwords guessed fast, slowly or from many addresses, and log-ins from addresses that guessed."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from forensic_toolkit.readers.login_logs import Login
-from forensic_toolkit.results import Finding
+from forensic_toolkit.results import Finding, Severity
 from forensic_toolkit.times import zulu
 
 # This many failures within the window are guessing; a log-in that follows within an hour was a guessed password.
 BURST = 5
 WINDOW = timedelta(minutes=10)
 FOLLOWED_WITHIN = timedelta(hours=1)
+# Slow guessing: so many failures in a row, without a log-in between, and a log-in within a week of the last of them.
+SLOW, SLOW_WITHIN = 10, timedelta(days=7)
+# Spread guessing: so many addresses try one user (or any) within the window around a log-in.
+ADDRESSES, SPREAD_WINDOW = 10, timedelta(hours=6)
+_KEYS = ("publickey", "hostbased", "gssapi-with-mic")
 
 
 def guessing(logins: Iterable[Login]) -> Iterator[Finding]:
-    """Bursts of failed attempts from one address, and whether an attempt succeeded afterwards."""
+    """Guessed passwords from one address (fast or slowly) and from many, and whether an attempt succeeded."""
+    ordered = sorted(logins, key=lambda login: login.time)
     by_address: dict[str, list[Login]] = defaultdict(list)
-    for login in logins:
+    for login in ordered:
         by_address[login.address].append(login)
-    for address, all_of_it in by_address.items():
-        ordered = sorted(all_of_it, key=lambda login: login.time)
-        failed = [login for login in ordered if not login.accepted]
-        if _densest(failed) < BURST:
-            continue
-        success = next((login for login in ordered if login.accepted and _follows(login, failed)), None)
-        users = sorted({login.user for login in failed})
-        between = f"{zulu(failed[0].time)} and {zulu(failed[-1].time)}"
-        tried = f"{len(failed)} failed log-ins from {address} between {between}"
-        data = {"address": address, "failed": len(failed), "users": users[:50]}
-        if success is None:
-            yield Finding(
-                title=f"Password guessing from {address}, without success",
-                detail=f"{tried}, users {', '.join(users[:10])}",
-                severity="low",
-                confidence="high",
-                source=failed[0].source,
-                time=failed[0].time,
-                technique="T1110",
-                data=data,
-            )
+    named: set[datetime] = set()
+    for address, attempts in by_address.items():
+        for finding in _from_one(address, attempts):
+            if finding.severity == "critical" and finding.time:
+                named.add(finding.time)
+            yield finding
+    yield from _from_many(ordered, by_address, named=named)
+
+
+def _from_one(address: str, ordered: list[Login]) -> Iterator[Finding]:
+    failed = [login for login in ordered if not login.accepted]
+    fast = _densest(failed) >= BURST
+    success = next((login for login in ordered if login.accepted and fast and _follows(login, failed)), None)
+    success = success or _after_a_row(ordered)
+    if success is None and not fast and len(failed) < SLOW:
+        return
+    users = sorted({login.user for login in failed})
+    between = f"{zulu(failed[0].time)} and {zulu(failed[-1].time)}"
+    tried = f"{len(failed)} failed log-ins from {address} between {between}, users {', '.join(users[:10])}"
+    data = {"address": address, "failed": len(failed), "users": users[:50]}
+    if success is None:
+        yield Finding(
+            title=f"Password guessing from {address}, without success",
+            detail=tried,
+            severity="low",
+            confidence="high",
+            source=failed[0].source,
+            time=failed[0].time,
+            technique="T1110",
+            data=data,
+            kind="Password guessing without success",
+        )
+        return
+    yield _guessed(success, tried, failures=len(failed), data=data, severity="critical")
+
+
+def _guessed(success: Login, tried: str, *, failures: int, data: dict[str, object], severity: Severity) -> Finding:
+    by_key = success.how in _KEYS
+    return Finding(
+        title=f"Password guessed: {success.user} from {success.address} after {failures} failures",
+        detail=f"{tried}; then {success.line}",
+        severity=severity,
+        confidence="medium" if by_key or severity != "critical" else "high",
+        source=success.source,
+        time=success.time,
+        technique="T1110",
+        data={**data, "accepted_user": success.user, "accepted_at": zulu(success.time), "how": success.how},
+    )
+
+
+def _after_a_row(ordered: list[Login]) -> Login | None:
+    """The first log-in by password after many failures in a row, however slow they were."""
+    row = 0
+    last: datetime | None = None
+    for login in ordered:
+        if not login.accepted:
+            row, last = row + 1, login.time
+        elif row >= SLOW and last is not None and login.time - last <= SLOW_WITHIN and login.how not in _KEYS:
+            return login
         else:
-            yield Finding(
-                title=f"Password guessed: {success.user} from {address} after {len(failed)} failures",
-                detail=f"{tried}, users {', '.join(users[:10])}; then {success.line}",
-                severity="critical",
-                confidence="high",
-                source=success.source,
-                time=success.time,
-                technique="T1110",
-                data={
-                    **data,
-                    "accepted_user": success.user,
-                    "accepted_at": zulu(success.time),
-                    "how": success.how,
-                },
-            )
+            row = 0
+    return None
+
+
+def _from_many(ordered: list[Login], by_address: dict[str, list[Login]], *, named: set[datetime]) -> Iterator[Finding]:
+    """Log-ins by password from an address that was new and guessed itself, amid guessing of the same user by many."""
+    failed = [login for login in ordered if not login.accepted]
+    seen: set[str] = set()
+    for login in ordered:
+        if not login.accepted or login.how in _KEYS or login.time in named:
+            seen.add(login.address) if login.accepted else None
+            continue
+        known, own = (
+            login.address in seen,
+            [item for item in by_address[login.address] if item.time <= login.time and not item.accepted],
+        )
+        seen.add(login.address)
+        around = [item for item in failed if timedelta(0) <= login.time - item.time <= SPREAD_WINDOW]
+        of_user = {item.address for item in around if item.user == login.user}
+        if known or len(of_user | ({login.address} if own else set())) < ADDRESSES:
+            continue
+        tried = f"{len(around)} failed log-ins from {len({item.address for item in around})} addresses, {len(of_user)} of which tried {login.user}"
+        data = {
+            "address": login.address,
+            "failed": len(around),
+            "addresses": sorted(of_user)[:50],
+            "users": [login.user],
+        }
+        yield _guessed(login, tried, failures=len(around), data=data, severity="critical" if own else "high")
+    yield from _wave(failed)
+
+
+def _wave(failed: list[Login]) -> Iterator[Finding]:
+    """Guessing that is spread over many addresses, none of which tries often."""
+    addresses: dict[str, list[Login]] = defaultdict(list)
+    for login in failed:
+        addresses[login.address].append(login)
+    quiet = [
+        login
+        for attempts in addresses.values()
+        if _densest(attempts) < BURST and len(attempts) < SLOW
+        for login in attempts
+    ]
+    sources = {login.address for login in quiet}
+    if len(sources) < ADDRESSES:
+        return
+    users = sorted({login.user for login in quiet})
+    yield Finding(
+        title=f"Password guessing spread over {len(sources)} addresses",
+        detail=f"{len(quiet)} failed log-ins between {zulu(quiet[0].time)} and {zulu(max(login.time for login in quiet))}, "
+        f"users {', '.join(users[:10])}",
+        severity="low",
+        confidence="medium",
+        source=quiet[0].source,
+        time=quiet[0].time,
+        technique="T1110.003",
+        data={"failed": len(quiet), "addresses": sorted(sources)[:50], "users": users[:50]},
+    )
 
 
 def _densest(failed: list[Login]) -> int:
@@ -91,4 +178,5 @@ def accepted(logins: Iterable[Login], *, guessers: set[str]) -> Iterator[Finding
                 time=login.time,
                 technique="T1078",
                 data={"user": login.user, "address": login.address, "how": login.how},
+                kind=f"Log-in of {login.user}",
             )

@@ -1,4 +1,4 @@
-"""Rules on persistence, what a system starts by itself: cron, systemd, start-up files."""
+"""Rules on persistence: cron, and every other place from which a host starts programs by itself (``start_places``)."""
 
 from __future__ import annotations
 
@@ -6,112 +6,178 @@ import re
 from collections.abc import Iterator
 
 from forensic_toolkit.filesystems.entries import Entry
-from forensic_toolkit.filesystems.tree import Tree, is_unusual_place, sha256_of
-from forensic_toolkit.results import Finding, Severity
-from forensic_toolkit.rules.command_rules import first_match
-from forensic_toolkit.rules.file_rules import program_of
+from forensic_toolkit.filesystems.tree import Tree, merged, sha256_of
+from forensic_toolkit.results import SEVERITIES, Finding, Severity
+from forensic_toolkit.rules.command_rules import CommandRule, matches
+from forensic_toolkit.rules.places import in_image, is_odd, layer_of
+from forensic_toolkit.rules.start_places import PLACES, Place, plain
 
-_CRON_TABLES = r"/etc/(crontab|anacrontab|cron\.d/.+)|/var/spool/cron/(crontabs/|tabs/)?[^/]+"
-_CRON_SCRIPTS = r"/etc/cron\.(hourly|daily|weekly|monthly|yearly)/.+"
-_UNITS = (
-    r"(/etc|/usr/lib|/lib|/usr/local/lib)/systemd/(system|user)/.+\.(service|timer|socket|path)"
-    r"|/(root|home/[^/]+)/\.config/systemd/user/.+"
-)
-_START_FILES = (
-    r"/etc/(rc\.local|profile|bash\.bashrc|bashrc|environment|profile\.d/.+|init\.d/.+|rc\.d/.+|update-motd\.d/.+)"
-    r"|/etc/(udev/rules\.d/.+|X11/Xsession\.d/.+|NetworkManager/dispatcher\.d/.+|apt/apt\.conf\.d/.+|modules-load\.d/.+)"
-    r"|/(root|home/[^/]+)/\.(bashrc|bash_profile|profile|bash_login|bash_logout|zshrc|zprofile)"
-)
-_STARTS = re.compile(r"^\s*Exec(Start|StartPre|StartPost|Stop|StopPost|Reload)\s*=\s*[-@+!:]*(.+)$", re.MULTILINE)
+CRON_TABLES = r"/etc/(crontab|anacrontab|cron\.d/.+)|/var/spool/cron/(crontabs/|tabs/)?[^/]+"
+CRON_SCRIPTS = r"/etc/cron\.(hourly|daily|weekly|monthly|yearly)/.+"
 _CRON_LINE = re.compile(r"^\s*(@\w+|([\d*/,A-Za-z-]+\s+){5})(.+)$")
 _SETTING = re.compile(r"^\s*[A-Za-z_]+\s*=")
-MAX_LINES = 2000
+_PATH = re.compile(r"(?<![\w.:$}])/[^\s;&|'\"<>,:]+")
+# Where only packages put programs: a program that was added there and is started is not an administrator's routine.
+_SYSTEM_FOLDERS = re.compile(
+    r"^/(usr/(?!local/)|s?bin/|lib(32|64)?/|etc/(?!init\.d/|cron|opt/)|var/(?!lib/|www/|opt/))"
+)
+_HOME = re.compile(r"^/(root|home/[^/]+|var/lib/[^/]+)(?=/)")
+_OWN_HOME = re.compile(r"(?<![\w/])(~|\$HOME|\$\{HOME\})/")
+# Files that start files of shells name every day, and files that are not programs.
+_ONLY_NAMED = re.compile(
+    r"/\.(bash\w*|profile|zsh\w*|fzf\.\w+|p10k\.zsh|aliases|env|dircolors|inputrc|xinitrc|ssh|gnupg|git-\w+\.\w+|vimrc|iterm2\S*|config|cargo|nvm)$"
+    r"|\.(lock|pid|log|sock(et)?|cache|env|json|ya?ml|conf|cfg|ini|toml|txt|out|pem|crt|key)$"
+)
+MAX_LINES, MAX_TEXT = 2000, 1 << 20
 
 
 def cron(tree: Tree) -> Iterator[Finding]:
     """Suspicious cron tables and scripts."""
-    for entry in tree.files(_CRON_TABLES):
+    table = Place("Cron job", "T1053.003", ("cron",), CRON_TABLES)
+    for entry in tree.files(CRON_TABLES):
         commands = [line for line in lines_of(entry) if _CRON_LINE.match(line) and not _SETTING.match(line)]
-        if commands:
-            yield from _assess(entry, commands, kind="Cron job", technique="T1053.003", tree=tree)
-    for entry in tree.files(_CRON_SCRIPTS):
-        yield from _assess(entry, lines_of(entry), kind="Cron script", technique="T1053.003", tree=tree)
+        if commands and not _untouched(entry, tree=tree):
+            yield from _assess(entry, commands, place=table, tree=tree)
+    script = Place("Cron script", "T1053.003", ("cron",), CRON_SCRIPTS)
+    for entry in tree.files(CRON_SCRIPTS):
+        if not _untouched(entry, tree=tree):
+            yield from _assess(entry, lines_of(entry), place=script, tree=tree)
 
 
-def units(tree: Tree) -> Iterator[Finding]:
-    """Suspicious systemd units."""
+def started(tree: Tree) -> Iterator[Finding]:
+    """Suspicious files in every other place from which programs start."""
+    patterns = [(place, re.compile(place.pattern)) for place in PLACES]
     seen: set[int] = set()
-    for entry in tree.files(_UNITS):
-        if entry.inode not in seen:
+    for entry in tree.entries:
+        if not entry.is_file or entry.size == 0 or layer_of(entry.path):
+            continue
+        path = entry.path
+        near = (pair for pair in patterns if any(part in path for part in pair[0].near))
+        place = next((place for place, pattern in near if pattern.fullmatch(path)), None)
+        if place is None:
+            continue
+        if entry.inode in seen:
+            entry.seen = True  # another name of a file that was read
+        elif not _untouched(entry, tree=tree):
             seen.add(entry.inode)
-            text = entry.read(limit=1 << 18).decode("utf-8", "replace")
-            commands = [match[2].strip() for match in _STARTS.finditer(text)]
-            yield from _assess(entry, commands, kind="Systemd unit", technique="T1543.002", tree=tree)
+            text = entry.read(limit=MAX_TEXT).decode("utf-8", "replace")
+            yield from _assess(entry, place.extract(text)[:MAX_LINES], place=place, tree=tree)
 
 
-def start_files(tree: Tree) -> Iterator[Finding]:
-    """Shell start-up files and the like, reported for suspicious content or when added to /etc after the installation."""
-    for entry in tree.files(_START_FILES):
-        technique = (
-            "T1546.004" if "/." in entry.path or "profile" in entry.path or "bashrc" in entry.path else "T1037.004"
+def added_modules(tree: Tree) -> Iterator[Finding]:
+    """Log-in modules (PAM) that no package owns."""
+    for entry in tree.files(r"(/usr)?/lib(64)?(/[a-z0-9_]+-linux-gnu)?/security/pam_\w+\.so"):
+        if tree.packaged and not tree.is_packaged(entry):
+            yield Finding(
+                title=f"Log-in module that no package owns: {entry.path}",
+                detail=f"{entry.size} bytes; {tree.origin(entry)}; whoever logs in hands it the password",
+                severity="high",
+                confidence="medium",
+                source=entry.path,
+                time=entry.born(),
+                technique="T1556.003",
+                data={**entry.facts(), "sha256": sha256_of(entry)},
+            )
+
+
+def certificate_authorities(tree: Tree) -> Iterator[Finding]:
+    """Certificate authorities that were added to those the system trusts."""
+    pattern = r"/usr/local/share/ca-certificates/.+|/etc/(pki/ca-trust/source/anchors|ca-certificates/trust-source/anchors)/.+"
+    for entry in tree.files(pattern):
+        if tree.is_packaged(entry) or b"CERTIFICATE" not in entry.read(limit=1 << 16):
+            continue
+        yield Finding(
+            title=f"Certificate authority added: {entry.path}",
+            detail=f"every TLS client of this host trusts what it signs; {tree.origin(entry)}",
+            severity="medium" if tree.is_late(entry) else "low",
+            confidence="low",
+            source=entry.path,
+            time=entry.born(),
+            technique="T1553.004",
+            data={**entry.facts(), "sha256": sha256_of(entry)},
         )
-        telling = [line for line in lines_of(entry) if _tells(line, tree=tree)]
-        # Users' own start-up files are always newer than the installation; the system's are not.
-        if telling or (tree.is_foreign(entry) and entry.path.startswith("/etc/")):
-            yield from _assess(entry, telling or lines_of(entry), kind="Start-up file", technique=technique, tree=tree)
 
 
 def lines_of(entry: Entry) -> list[str]:
     """Lines that are neither empty nor comments."""
-    text = entry.read(limit=1 << 20).decode("utf-8", "replace")
-    return [
-        line.strip() for line in text.splitlines()[:MAX_LINES] if line.strip() and not line.lstrip().startswith("#")
-    ]
+    return plain(entry.read(limit=MAX_TEXT).decode("utf-8", "replace"))[:MAX_LINES]
 
 
-def _tells(line: str, *, tree: Tree) -> bool:
-    rule = first_match(line)
-    if rule is not None and rule.severity in ("critical", "high"):
-        return True
-    program = program_of(line, tree=tree)
-    return program is not None and is_unusual_place(program.path)
-
-
-def _assess(entry: Entry, commands: list[str], *, kind: str, technique: str, tree: Tree) -> Iterator[Finding]:
+def _assess(entry: Entry, commands: list[str], *, place: Place, tree: Tree) -> Iterator[Finding]:
     """A finding when the commands or the origin of the file is suspicious."""
-    reasons: list[str] = []
-    severity: Severity | None = None
+    reasons: list[tuple[Severity, str, str | None]] = []
     programs: list[Entry] = []
-    for command in commands:
-        rule = first_match(command)
-        if rule is not None and rule.severity in ("critical", "high") and not tree.is_packaged(entry):
-            reasons.append(f"{rule.name.lower()}: {command}")
-            severity = rule.severity
-        program = program_of(command, tree=tree)
-        odd_path = next((word for word in re.findall(r"/[^\s;&|'\"<>]+", command) if is_unusual_place(word)), None)
-        if program is not None and tree.is_foreign(program):
+    home = _HOME.match(entry.path)
+    for given in commands:
+        command = _OWN_HOME.sub(f"{home[0]}/", given) if home else given
+        rule = _grave(command)
+        if rule is not None:
+            reasons.append((rule.severity, f"{rule.name.lower()}: {command}", rule.technique))
+        odd = next((word for word in _PATH.findall(command) if _starts_odd(word, command, tree=tree)), None)
+        program = next((file for file in _programs(command, tree=tree) if tree.is_foreign(file)), None)
+        if odd:
+            reasons.append(("high", f"it names something in a hidden or temporary place: {odd}", None))
+        elif program is not None and not in_image(program, tree=tree):
             programs.append(program)
-        if odd_path:
-            reasons.append(f"it starts something in a hidden or temporary place: {odd_path}")
-            severity = severity or "high"
-        elif program is not None and tree.is_foreign(program):
-            reasons.append(f"it starts {program.path}, which was added later")
-            severity = severity or "high"
-    if severity is None and tree.is_foreign(entry):
-        severity = "medium"
-    if severity is None:
+            own: Severity = "medium" if _SYSTEM_FOLDERS.match(program.path) else "low"
+            reasons.append((own, f"it starts {program.path}, which was added later", None))
+    foreign = place.foreign if tree.is_foreign(entry) else None
+    levels = [severity for severity, _, _ in reasons] + [level for level in (foreign, place.always) if level]
+    if not levels:
         return
+    severity = min(levels, key=SEVERITIES.index)
+    words = dict.fromkeys(text for _, text, _ in reasons)
     yield Finding(
-        title=f"{kind} {entry.path}",
-        detail="; ".join([*dict.fromkeys(reasons), tree.origin(entry), f"commands: {' | '.join(commands[:5])}"]),
+        title=f"{place.kind} {entry.path}",
+        detail="; ".join([*words, tree.origin(entry), f"commands: {' | '.join(commands[:5])}"]),
         severity=severity,
-        confidence="high" if reasons and tree.is_foreign(entry) else "medium",
+        confidence="high" if reasons and tree.is_foreign(entry) else "medium" if reasons else "low",
         source=entry.path,
         time=entry.modified(),
-        technique=technique,
+        technique=place.technique,
+        kind=f"{place.kind} added after the installation" if severity in ("low", "info") else place.kind,
         data={
             **entry.facts(),
             "commands": commands[:20],
-            "programs": [{"path": program.path, "sha256": sha256_of(program)} for program in programs],
+            "techniques": sorted({technique for _, _, technique in reasons if technique} | {place.technique}),
+            "programs": [{"path": program.path, "sha256": sha256_of(program)} for program in programs[:20]],
         },
     )
+
+
+def _programs(command: str, *, tree: Tree) -> Iterator[Entry]:
+    """The files that a command names by their full paths."""
+    for word in _PATH.findall(command):
+        entry = tree.get(word)
+        if entry is not None and entry.is_file:
+            yield entry
+
+
+def _grave(command: str) -> CommandRule | None:
+    rule = next(iter(matches(command)), None)
+    return rule if rule is not None and rule.severity in ("critical", "high") else None
+
+
+def _starts_odd(word: str, command: str, *, tree: Tree) -> bool:
+    """Whether a path in a command is a program or library in an odd place, not a lock, log or socket that it mentions."""
+    named = tree.get(word)
+    folder = named is not None and not named.is_file
+    if folder or not is_odd(word, tree=tree) or _ONLY_NAMED.search(word):
+        return False
+    before = command.split(word, 1)[0]
+    return not re.search(
+        r"(>|\b(rm|test|mkdir|find|cd|touch|chmod|chown|tmpwatch|ls)\b[^;&|]*|-[fdesx]|(TMP|TEMP)\w*=|tmpdir\S*)\s*$",
+        before,
+    )
+
+
+def _untouched(entry: Entry, *, tree: Tree) -> bool:
+    """Whether a file is as its package brought it: by the package's digest where there is one, else by its time."""
+    if not tree.is_packaged(entry) or not tree.installed_until_ns:
+        return False
+    if entry.times.changed <= tree.installed_until_ns:
+        entry.seen = True
+        return True
+    known = merged(entry.path) in tree.packages.digests
+    # Of a configuration file a package owns the name, not what it says.
+    return not tree.differs_from_package(entry) if known else entry.times.modified <= tree.installed_until_ns

@@ -206,7 +206,7 @@ def environments(rows: Rows, *, known: Processes) -> Iterator[Finding]:
         if key == "LD_PRELOAD" and value:
             what, severity, technique = "preloads a library", "high", "T1574.006"
         elif key == "HISTFILE" and value in ("", "/dev/null"):
-            what, severity, technique = "keeps no shell history", "medium", "T1562.003"
+            what, severity, technique = "keeps no shell history", "medium", "T1690"
         else:
             continue
         process = known.get(row["PID"])

@@ -1,118 +1,106 @@
-"""Sigma rules on log lines: translated to SQL by pySigma and run in an in-memory database.
-
-Add a rule by adding a file to ``sigma/``; the fields are ``time host program pid message source``.
-"""
+"""The shipped Sigma rules on log lines. Add a rule by adding a file to ``sigma/``; fields: ``time host program pid message source``."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator
-from datetime import datetime
-from functools import lru_cache
-from importlib import metadata, resources
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
-from typing import Any
 
 from forensic_toolkit.readers.system_logs import Line
-from forensic_toolkit.results import Finding, Results, Severity, ToolRun
+from forensic_toolkit.results import Finding, Results
+from forensic_toolkit.rules import sigma_engine
+from forensic_toolkit.rules.sigma_engine import Record, Rule, Table
 
 # Enough for weeks of a busy server; bounded by memory.
 MAX_LINES = 1_000_000
-MAX_HITS = 20
-MAX_MESSAGE = 4000
+_RESTART = timedelta(minutes=15)
 _KERNEL_CLOCK = re.compile(r"^\[\s*\d+\.\d+\] ")
-LEVELS: dict[str, Severity] = {
-    "informational": "info",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "critical": "critical",
-}
+# Interfaces that containers and bridges make: they listen to everything as soon as they exist.
+_VIRTUAL = re.compile(r"\b(veth|docker|br-|cni|cali|flannel|virbr|vnet|lxc|tap|cbr|eni|kube|weave)[\w.-]*")
+# Modules that cloud images and their agents load from outside the kernel's own tree.
+_USUAL_MODULES = re.compile(
+    r"\b(ena|efa|nvidia\w*|gve|lustre|lnet|zfs|spl|falcon_lsm_\w+|ds_agent\w*|gsch|redirfs|bmhook|tmhook|wireguard|vboxdrv|xt_\w+|mlx\w+"
+    r"|amzn_drivers|openafs|dattobd|veeamsnap|elastio_snap|hsm|sgx|rapl|v4l2loopback)\b: loading out-of-tree"
+)
 
 
 def findings(lines: Iterable[Line], *, results: Results) -> Iterator[Finding]:
-    """One finding per match, at most MAX_HITS for each rule. Without pySigma there are none, and a gap says so."""
-    try:
-        from sigma.backends.sqlite import sqliteBackend
-        from sigma.collection import SigmaCollection
-    except ImportError:
-        results.gap("Sigma", "pySigma or its SQLite backend is not installed in the toolkit's environment")
+    """What the shipped rules find, equal hits folded. Without pySigma there is nothing, and a gap says so."""
+    rules = sigma_engine.translated(sigma_engine.shipped("sigma"), results=results)
+    if not rules.rules:
         return
-    database = _database(lines, results=results)
-    backend = sqliteBackend()
-    for name, text in _sources():
-        started = time.monotonic()
-        collection = SigmaCollection.from_yaml(text)
-        hits = [hit for query in backend.convert(collection) for hit in database.execute(_bounded(query))]
-        version = metadata.version("pysigma")
-        results.runs.append(ToolRun("sigma", version, [name], 0, time.monotonic() - started, len(hits)))
-        yield from _described(collection.rules[0], hits)
-    database.close()
-
-
-def _sources() -> Iterator[tuple[str, str]]:
-    folder = resources.files("forensic_toolkit.rules").joinpath("sigma")
-    for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        if path.name.endswith(".yml"):
-            yield path.name, path.read_text("utf-8")
-
-
-def _database(lines: Iterable[Line], *, results: Results) -> sqlite3.Connection:
-    database = sqlite3.connect(":memory:")
-    database.create_function("REGEXP", 2, _matches, deterministic=True)
-    database.execute("CREATE TABLE logs (time TEXT, host TEXT, program TEXT, pid TEXT, message TEXT, source TEXT)")
     rows = iter(lines)
-    database.executemany(
-        "INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            (line.time.isoformat(), line.host, line.program, line.pid, line.message[:MAX_MESSAGE], line.source)
-            for line in islice(rows, MAX_LINES)
-        ),
-    )
+    table = Table(rules.rules, keys=("host", "program", "pid"))
+    started: dict[str, list[datetime]] = {}
+    table.fill(_noted(line, started) for line in islice(_without_copies(rows), MAX_LINES))
     if next(rows, None) is not None:
         results.gap("Sigma", f"more than {MAX_LINES} log lines; these rules were not applied to the rest")
-    return database
+    yield from sigma_engine.run(
+        rules, table, within=lambda _rule: "1", describe=partial(_described, started=started), results=results
+    )
+    sigma_engine.account(rules, what="Sigma", results=results)
+    table.close()
 
 
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+def _without_copies(lines: Iterable[Line]) -> Iterator[Line]:
+    """A journal entry and rsyslog's copy of it count once; the kernel's messages begin with its own clock."""
+    seen: set[tuple[int, str, str]] = set()
+    for line in lines:
+        key = (int(line.time.timestamp()) // 10, line.program, _KERNEL_CLOCK.sub("", line.message)[:400])
+        if key not in seen:
+            seen.add(key)
+            yield line
 
 
-def _matches(pattern: str, value: str | None) -> bool:
-    return value is not None and _compiled(pattern).search(value) is not None
+def _noted(line: Line, started: dict[str, list[datetime]]) -> Record:
+    """A line as a record; when systemd started what is kept, to tell a restart from a stop."""
+    if line.program == "systemd" and line.message.startswith(("Started ", "Starting ")):
+        started.setdefault(_unit(line.message), []).append(line.time)
+    return _record(line)
 
 
-def _bounded(query: str) -> str:
-    """Matches in order of time, one more than is reported; the query comes from the toolkit's own rules."""
-    return f"{query} ORDER BY time LIMIT {MAX_HITS}"
+def _unit(message: str) -> str:
+    """The unit that systemd's line is about, in the words that "Started" and "Stopped" share."""
+    return message.split(" ", 1)[1].rstrip(".… ")
 
 
-def technique_of(rule: Any) -> str | None:
-    """The ATT&CK technique that a rule is tagged with."""
-    tags = [tag.name for tag in rule.tags if tag.namespace == "attack"]
-    return next((tag.upper() for tag in tags if re.fullmatch(r"t\d{4}(\.\d{3})?", tag)), None)
+def _record(line: Line) -> Record:
+    return {
+        "ts": line.time.isoformat(),
+        "host": line.host,
+        "program": line.program,
+        "pid": line.pid,
+        "message": line.message,
+        "source": line.source,
+    }
 
 
-def _described(rule: Any, hits: Iterable[tuple[str, ...]]) -> Iterator[Finding]:
-    technique = technique_of(rule)
-    severity = LEVELS[rule.level.name.lower()] if rule.level else "medium"
-    seen: set[tuple[str, str]] = set()
-    for moment, _host, program, pid, message, source in hits:
-        # A journal entry and rsyslog's copy of it count once; the kernel's messages begin with its own clock.
-        key = (moment[:18], _KERNEL_CLOCK.sub("", message))
-        if key in seen:
-            continue
-        seen.add(key)
-        yield Finding(
-            title=f"{rule.title} ({program})" if program else str(rule.title),
-            detail=message,
-            severity=severity,
-            confidence="medium",
-            source=source,
-            time=datetime.fromisoformat(moment),
-            technique=technique,
-            data={"rule": str(rule.id), "program": program, "pid": pid},
-        )
+def _comes_back(message: str, moment: datetime | None, started: dict[str, list[datetime]]) -> bool:
+    """Whether what was stopped was started again within minutes, as updates and reboots do."""
+    again = started.get(_unit(message), [])
+    return moment is not None and any(timedelta(0) <= other - moment <= _RESTART for other in again)
+
+
+def _described(rule: Rule, row: sqlite3.Row, *, started: dict[str, list[datetime]]) -> Finding:
+    program, message = row["program"], str(row["message"])
+    severity = rule.severity
+    if (rule.technique == "T1040" and _VIRTUAL.search(message)) or (
+        message.startswith("Stopped ") and _comes_back(message, sigma_engine.moment_of(row), started)
+    ):
+        severity = "info"
+    elif rule.technique == "T1547.006" and _USUAL_MODULES.search(message):
+        severity = "low"
+    return Finding(
+        title=f"{rule.title} ({program})" if program else rule.title,
+        detail=message,
+        severity=severity,
+        confidence="medium",
+        source=str(row["source"]),
+        time=sigma_engine.moment_of(row),
+        technique=rule.technique,
+        data={"rule": rule.id, "program": program, "pid": row["pid"]},
+        fold=f"{rule.id} {severity}" if severity == "info" else None,
+    )

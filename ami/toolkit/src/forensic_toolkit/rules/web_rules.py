@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from urllib.parse import unquote_plus
+from collections.abc import Iterable, Iterator, Mapping
 
 from forensic_toolkit.filesystems.entries import Entry
 from forensic_toolkit.filesystems.tree import Tree, sha256_of
+from forensic_toolkit.readers import web_logs
 from forensic_toolkit.readers.coverage import Artifact
 from forensic_toolkit.results import Event, Finding
 
@@ -41,6 +40,25 @@ _CONTENT_RULES = (
             re.I,
         ),
     ),
+    # The name of a function is decoded or put together, and called.
+    (
+        "calls a function whose name it decodes",
+        re.compile(
+            r"(\$\w+)\s*=\s*@?(?:base64_decode|str_rot13|strrev|hex2bin|gzinflate|pack|implode|chr)\s*\([^;]{0,400};[^?]{0,2000}?\1\s*\(\s*[@$]",
+            re.I | re.S,
+        ),
+    ),
+    (
+        "calls a function named by a request",
+        re.compile(
+            rf"\b(?:call_user_func(?:_array)?|array_map|array_filter|usort|register_shutdown_function)\s*\([^;]{{0,80}}{_INPUT}",
+            re.I,
+        ),
+    ),
+    (
+        "includes a file named by a request",
+        re.compile(r"\b(?:include|require)(?:_once)?\s*\(?\s*@?\$_(?:GET|POST|REQUEST|COOKIE)\b", re.I),
+    ),
     ("runs hidden code", re.compile(r"preg_replace\s*\(\s*['\"](.).*?\1[a-z]*e[a-z]*['\"]", re.IGNORECASE)),
     (
         "executes input from a request",
@@ -58,22 +76,56 @@ _CONTENT_RULES = (
 # A variable carries the input to the call: $c = $_GET["c"]; ... system($c);
 _ASSIGNED = re.compile(rf"(\$\w+)\s*=\s*[^;]{{0,100}}{_INPUT}", re.IGNORECASE)
 
-_REQUEST = re.compile(
-    r'^(?P<address>\S+) \S+ (?P<user>\S+) \[(?P<time>[^\]]+)\] "(?P<method>[A-Z]+) (?P<target>\S+)[^"]*" '
-    r'(?P<status>\d{3}) (?P<size>\S+)(?: "(?P<referer>[^"]*)" "(?P<agent>[^"]*)")?'
-)
+# Searched in what the client sent: target, referer, agent and user, decoded as often as they were encoded.
 _ATTACKS = (
+    (
+        "Lookup injection",
+        "T1190",
+        re.compile(r"\$\{[^}]{0,80}(?:jndi|\$\{)|\$\{(?:lower|upper|env|sys|java|date|:|::-)", re.I),
+    ),
+    ("Shell function in a header", "T1190", re.compile(r"\(\s*\)\s*\{\s*[^}]{0,40};?\s*\}\s*;")),
+    (
+        "Metadata service asked for through a request",
+        "T1552.005",
+        re.compile(
+            r"169\.254\.(?:169\.254|170\.2)|\[?fd00:ec2::254|metadata\.google\.internal|0xa9fea9fe|2852039166", re.I
+        ),
+    ),
     (
         "Command in a request",
         "T1190",
-        re.compile(r"[?&=](?:[^&]*;|\||`|\$\()\s*(?:id|cat|wget|curl|uname|whoami|nc|sh|bash)\b"),
+        re.compile(
+            r"[?&=](?:[^&]*;|\||`|\$\()\s*(?:id|cat|wget|curl|uname|whoami|nc|sh|bash)\b"
+            r"|[;|&`]\s*(?:wget|curl|bash|sh|nc|chmod|busybox)\s+\S|\bcmd=[^&]*(?:wget|curl|/bin/|whoami)",
+            re.I,
+        ),
     ),
-    ("Path out of the web root", "T1190", re.compile(r"\.\./\.\./|/etc/passwd|/proc/self/")),
-    ("Lookup injection", "T1190", re.compile(r"\$\{(?:jndi|\$\{)", re.IGNORECASE)),
+    (
+        "Exploit of a known weakness",
+        "T1190",
+        re.compile(
+            r"phpunit.{0,80}eval-stdin\.php|invokefunction&function|think\\app|call_user_func_array&vars|_ignition/execute-solution"
+            r"|class\.module\.classLoader|%\{\(?#|#_memberAccess|ognl\.|/wls-wsat/|/_async/AsyncResponseService|/cgi-bin/luci/;stok="
+            r"|allow_url_include|auto_prepend_file|/vendor/phpunit|/solr/\S*/(?:config|dataimport)|/manager/text/deploy|/HNAP1|/boaform/"
+            r"|/GponForm/|/setup\.cgi\?next_file|/autodiscover/autodiscover\.json|/owa/auth/\S*\.(?:js|aspx)\?|/mifs/\.;/|/vpns?/\.\./"
+            r"|/tmui/login\.jsp/\.\.;|/dana-na/\S*\.\./|/remote/fgt_lang|/actuator/(?:gateway|env|heapdump)|/api/jsonws|T\(java\.lang\.Runtime"
+            r"|\{\{\s*\d+\s*\*\s*\d+\s*\}\}|/druid/index|/\.%2e/|/cgi-bin/\S*\.\./|/plugins/servlet|/rest/tinymce|/pages/\S*createpage",
+            re.I,
+        ),
+    ),
+    (
+        "Path out of the web root",
+        "T1190",
+        re.compile(r"\.\.[/\\]\.\.[/\\]|/etc/(?:passwd|shadow)|/proc/self/|(?:php|file|expect|phar)://", re.I),
+    ),
     (
         "SQL in a request",
         "T1190",
-        re.compile(r"union[\s+]+(?:all[\s+]+)?select|'\s*or\s*'?1'?\s*=", re.IGNORECASE),
+        re.compile(
+            r"union[\s+/*]+(?:all[\s+/*]+)?select|'\s*or\s*'?1'?\s*=|\b(?:sleep|benchmark|pg_sleep|waitfor\s+delay)\s*\(?'?\d"
+            r"|information_schema\.|;\s*drop\s+table|extractvalue\s*\(|xp_cmdshell",
+            re.I,
+        ),
     ),
     (
         # Paths that scanners request from every web server; last, so that attacks on them are classified as attacks.
@@ -81,11 +133,12 @@ _ATTACKS = (
         "T1595.002",
         re.compile(
             r"^/(?:\.(?:env|git|svn|aws|ssh|htpasswd)\b|wp-login\.php|wp-config|xmlrpc\.php|phpmyadmin|phpinfo"
-            r"|actuator\b|server-status|cgi-bin/|HNAP1|manager/html)",
+            r"|actuator\b|server-status|cgi-bin/|manager/html)",
             re.IGNORECASE,
         ),
     ),
 )
+_IN_HEADERS = frozenset({"Lookup injection", "Shell function in a header", "Command in a request", "SQL in a request"})
 LOGS = r"/var/log/(nginx|apache2|httpd|lighttpd|caddy)/.*access.*"
 
 
@@ -145,48 +198,61 @@ def _shell(entry: Entry, *, why: str, content: str, tree: Tree) -> Finding:
     )
 
 
-def requests(text: str, *, artifact: Artifact, shells: Mapping[str, str]) -> Iterator[Event | Finding]:
+def requests(lines: Iterable[str], *, artifact: Artifact, shells: Mapping[str, str]) -> Iterator[Event | Finding]:
     """Requests as events, those to web shells and attacks as findings.
 
     ``shells`` maps the path of a URL to the file that answers it; ``artifact`` counts parsed lines.
     """
     source = artifact.path
-    for line in text.splitlines():
-        artifact.lines += bool(line.strip("\0 "))
-        match = _REQUEST.match(line)
-        time = _time(match["time"]) if match else None
-        if match is None or time is None:
+    for line in lines:
+        artifact.lines += bool(line.strip("\0 \r"))
+        request = web_logs.parse(line)
+        if request is None:
             continue
+        time, target, status = request.time, request.target, request.status
         artifact.understood(time)
-        target = match["target"]
-        what = f"{match['address']} {match['method']} {target} {match['status']}"
         shell = shells.get(target.split("?", 1)[0])
-        attack = next((rule for rule in _ATTACKS if rule[2].search(unquote_plus(target))), None)
-        extra = {"address": match["address"], "agent": match["agent"], "status": int(match["status"])}
-        yield Event(time, f"Request: {what}", source, "Log Time", notable=bool(shell or attack), extra=extra)
+        attack = _attack(request)
+        extra = {"address": request.address, "agent": request.agent, "status": status}
+        what = f"Request: {request.address} {request.method} {target} {status}"
+        yield Event(time, what, source, "Log Time", notable=bool(shell or attack), extra=extra)
         if shell:
-            served = match["status"].startswith(("2", "3"))
+            served = 200 <= status < 400
             yield Finding(
-                title=f"Web shell used from {match['address']}",
+                title=f"Web shell used from {request.address}",
                 detail=f"{line}; {target} is {shell}",
                 severity="critical" if served else "medium",
                 confidence="high" if served else "low",
                 source=source,
                 time=time,
                 technique="T1505.003",
-                data={**extra, "path": shell, "request": f"{match['method']} {target}"},
+                data={**extra, "path": shell, "request": f"{request.method} {target}"},
+                kind="Web shell used",
+                fold=f"{shell} {request.address}" if not served else None,
             )
         elif attack:
             yield Finding(
-                title=f"{attack[0]} from {match['address']}",
+                title=f"{attack[0]} from {request.address}",
                 detail=line,
-                severity="medium" if match["status"].startswith("2") else "low",
+                severity="medium" if 200 <= status < 300 else "low",
                 confidence="medium",
                 source=source,
                 time=time,
                 technique=attack[1],
-                data={**extra, "request": f"{match['method']} {target}"},
+                data={**extra, "request": f"{request.method} {target}"},
+                kind=attack[0],
+                # Whoever scans, tries a hundred paths: one finding for each address.
+                fold=f"{attack[0]} {request.address}",
             )
+
+
+def _attack(request: web_logs.Request) -> tuple[str, str, re.Pattern[str]] | None:
+    """The first kind of attack in anything that the client sent; scans are known by the path alone."""
+    target, *others = request.texts()
+    for rule in _ATTACKS:
+        if rule[2].search(target) or (rule[0] in _IN_HEADERS and any(map(rule[2].search, others))):
+            return rule
+    return None
 
 
 def urls_of(paths: list[str], *, served: tuple[str, ...]) -> dict[str, str]:
@@ -199,10 +265,3 @@ def urls_of(paths: list[str], *, served: tuple[str, ...]) -> dict[str, str]:
                 if path.startswith(f"{prefix}/"):
                     urls[path[len(prefix) :]] = path
     return urls
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        return datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z").astimezone(UTC)
-    except ValueError:
-        return None

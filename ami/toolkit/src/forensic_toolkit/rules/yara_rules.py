@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from importlib import metadata, resources
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from forensic_toolkit.filesystems.entries import Entry
 from forensic_toolkit.filesystems.tree import TEMPORARY, Tree, is_hidden, sha256_of
 from forensic_toolkit.results import SEVERITIES, Confidence, Finding, Results, Severity, ToolRun
+from forensic_toolkit.technique_ids import technique_id
 
 MAX_FILE = 32 << 20
 MAX_BYTES = 2 << 30
@@ -27,9 +28,9 @@ _STARTED = re.compile(
 _PEOPLE = re.compile(r"^/(root|home/[^/]+|srv|var/www|opt|usr/local)/")
 
 
-def findings(tree: Tree, *, results: Results) -> Iterator[Finding]:
+def findings(tree: Tree, *, results: Results, more: Sequence[tuple[str, str]] = ()) -> Iterator[Finding]:
     """One finding per rule that matches a file. Without YARA-X there are none, and a gap says so."""
-    prepared = scanner(results)
+    prepared = scanner(results, more=more)
     if prepared is None:
         return
     started, scanned, size, hits = time.monotonic(), 0, 0, 0
@@ -44,8 +45,8 @@ def findings(tree: Tree, *, results: Results) -> Iterator[Finding]:
     results.runs.append(ToolRun("yara-x", metadata.version("yara-x"), [f"{scanned} files"], 0, seconds, hits))
 
 
-def scanner(results: Results) -> Any | None:
-    """A scanner with all rules; None without YARA-X, and a gap says so."""
+def scanner(results: Results, *, more: Sequence[tuple[str, str]] = ()) -> Any | None:
+    """A scanner with all rules, those of packs (``more``) in a name space for each file; None without YARA-X, and a gap says so."""
     try:
         import yara_x
     except ImportError:
@@ -54,6 +55,15 @@ def scanner(results: Results) -> Any | None:
     compiler = yara_x.Compiler()
     for name, text in sources():
         compiler.add_source(text, origin=name)
+    refused = []
+    for name, text in more:
+        compiler.new_namespace(name)
+        try:
+            compiler.add_source(text, origin=name)
+        except yara_x.CompileError as error:
+            refused.append(f"{name} ({str(error).splitlines()[0][:120]})")
+    if refused:
+        results.gap("rule packs", f"{len(refused)} YARA files could not be compiled: {'; '.join(refused[:40])}")
     made = yara_x.Scanner(compiler.build())
     made.set_timeout(SECONDS_FOR_A_FILE)
     return made
@@ -114,7 +124,6 @@ def described(
 ) -> Finding:
     """A match as a finding; severity and technique come from the rule."""
     meta = dict(rule.metadata)
-    technique = str(meta.get("technique", ""))
     severity: Severity = next((name for name in SEVERITIES if name == meta.get("severity")), "medium")
     return Finding(
         title=f"{meta.get('title', rule.identifier)}: {place}",
@@ -123,6 +132,6 @@ def described(
         confidence=confidence,
         source=place,
         time=time,
-        technique=technique if re.fullmatch(r"T\d{4}(\.\d{3})?", technique) else None,
+        technique=technique_id(str(meta.get("technique", ""))),
         data={**data, "rule": rule.identifier},
     )

@@ -18,7 +18,8 @@ from forensic_toolkit.results import Results, ToolRun
 from forensic_toolkit.sandbox import subprograms
 
 FUNCTIONS = ("authlog", "wtmp", "btmp", "commandhistory", "cronjobs")
-LIMIT = 90.0
+CPU_SECONDS = 240  # of work; several volumes are examined at once, and each program gets its share of the machine
+SHORTEST = 60.0  # seconds to wait at least, once our own rules have ended
 MEMORY = 4 << 30
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -57,7 +58,8 @@ def start(device: Path, *, raw: Path, results: Results) -> Running | None:
     output = folder / "records.jsonl"
     argv = [path, "--no-cache", "-j", "-f", ",".join(FUNCTIONS), str(device)]
     started = time.monotonic()
-    return Running(subprograms.start(argv, folder=folder, stdout=output, memory_bytes=MEMORY), output, started)
+    process = subprograms.start(argv, folder=folder, stdout=output, memory_bytes=MEMORY, cpu_seconds=CPU_SECONDS)
+    return Running(process, output, started)
 
 
 def finish(running: Running, *, results: Results, expected: dict[str, int]) -> Counter[str]:
@@ -65,7 +67,8 @@ def finish(running: Running, *, results: Results, expected: dict[str, int]) -> C
 
     Far fewer records than expected are a gap, with the program's own message if it gave one.
     """
-    ended = subprograms.finish(running.process, stdout=running.output, seconds=LIMIT, started=running.started)
+    seconds = time.monotonic() - running.started + max(SHORTEST, results.seconds_left() * 0.7)
+    ended = subprograms.finish(running.process, stdout=running.output, seconds=seconds, started=running.started)
     rows = count_records(running.output)
     complaints = _complaints(subprograms.stderr_of(running.output))
     for function in FUNCTIONS:

@@ -6,6 +6,7 @@ plaso reads all partitions and hashes every file (SHA-256). Field names: Timeske
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import json
 import os
@@ -34,6 +35,9 @@ LINUX = "linux,text/apache_access"
 WINDOWS = "win7,mft,usnjrnl"
 MAX_WORKERS = 8
 WORKER_MEMORY = 2 << 30
+# Seconds that log2timeline has to stop its workers and close its storage once its time is over.
+_GRACE = 90.0
+_SHORTEST = 60.0  # seconds for each of the two programs, however little is left
 # Share of the time kept for psort, which takes a fifth of the time of log2timeline.
 _SORTING = 0.25
 # Timesketch does not index longer strings (its import guide).
@@ -71,10 +75,11 @@ def run(
     coverage: Coverage,
     files: int,
     windows: bool,
-) -> None:
+) -> bool:
     """Write the timeline of all ``volumes``; ``coverage`` and ``files`` are what plaso's event counts are compared with.
 
-    Raises EvidenceError when there is no timeline.
+    True when plaso came to its end. Otherwise the timeline has what its storage held by then (perhaps nothing), and gaps say
+    what ended it. Raises EvidenceError when plaso is not installed.
     """
     found = programs()
     if found is None:
@@ -83,15 +88,17 @@ def run(
             "timeline needs a forensic AMI with plaso; the quick profile works without it"
         )
     kinds: Counter[str] = Counter()
-    outputs = []
+    outputs, complete = [], True
     for number, source in enumerate(_sources(device, volumes, folder=raw.parent, results=results)):
         folder = raw.parent / f"plaso{number}"
         folder.mkdir()
         storage, output = folder / "storage.plaso", folder / "events.jsonl"
-        seconds = max(60.0, results.seconds_left())
-        _collect(found[0], device=source, storage=storage, results=results, seconds=seconds, windows=windows)
-        _sort(found[1], storage=storage, output=output, results=results)
-        outputs.append(output)
+        seconds = max(_SHORTEST, results.seconds_left())
+        ended = _collect(found[0], device=source, storage=storage, results=results, seconds=seconds, windows=windows)
+        sorted_ = _sort(found[1], storage=storage, output=output, results=results)
+        complete = complete and ended and sorted_
+        if output.exists():
+            outputs.append(output)
         for log in folder.glob("*.log*"):
             shutil.copy(log, raw / f"plaso{number}-{log.name}")
     timeline = raw.parent / "plaso.jsonl"
@@ -101,56 +108,78 @@ def run(
             file.write(json.dumps(event, ensure_ascii=False) + "\n")
     results.more_timeline, results.more_entries = timeline, kinds.total()
     results.counts |= {f"plaso_{name}": count for name, count in kinds.most_common(40)}
-    _compare(kinds, results=results, coverage=coverage, files=files)
+    if complete:
+        _compare(kinds, results=results, coverage=coverage, files=files)
+    else:
+        why = f"plaso did not come to its end: the timeline holds the {kinds.total()} events that it had stored by then"
+        results.gap("plaso", why)
+    return complete
 
 
 def _sources(device: Path, volumes: list[Partition], *, folder: Path, results: Results) -> Iterator[Path]:
-    """The device, and a sparse copy of each logical volume, because plaso's reader does not support several segments."""
-    if any(not volume.pieces for volume in volumes):
-        yield device
+    """The device, and a sparse copy of each volume that does not lie on it as it is examined.
+
+    That is so for logical volumes and arrays, whose pieces plaso's reader does not put together, and for a file system whose
+    journal was replayed. Where the room does not suffice for such a copy the device itself is read, and a gap says so.
+    """
+    copies, whole = [], any(volume.storage is None for volume in volumes)
     for volume in volumes:
-        if not volume.pieces:
+        if volume.storage is None:
             continue
         largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
         room = shutil.disk_usage(folder).free * 0.8
         if volume.length > (room if largest == resource.RLIM_INFINITY else min(room, largest)):
+            on_device = bool(volume.device)
+            whole |= on_device
             why = (
                 f"there is no room for plaso's copy of {volume.length} bytes: {room:.0f} bytes may be used in {folder} "
-                f"(FORENSIC_WORK), files of {largest} bytes are allowed; the quick profile has read this volume"
+                f"(FORENSIC_WORK), files of {largest} bytes are allowed; "
+                + ("plaso reads it without what its journal holds; " if on_device else "")
+                + "the quick profile has read this volume"
             )
             results.gap(f"plaso {volume.label}", why)
             continue
         copy = folder / f"volume{volume.number}.raw"
-        _assemble(device, volume, into=copy)
-        yield copy
+        _assemble(volume, into=copy)
+        copies.append(copy)
+    if whole:
+        yield device
+    yield from copies
 
 
-def _assemble(device: Path, volume: Partition, *, into: Path) -> None:
-    extents, at = volume.extents(), 0
-    descriptor = os.open(device, os.O_RDONLY)
-    try:
-        with into.open("wb") as file:
-            file.truncate(extents.bytes)
-            while at < extents.bytes and (data := extents.read(descriptor, offset=at, length=_COPY)):
-                if any(data):
-                    file.seek(at)
-                    file.write(data)
-                at += len(data)
-    finally:
-        os.close(descriptor)
+def _assemble(volume: Partition, *, into: Path) -> None:
+    contents, at = volume.contents(), 0
+    with into.open("wb") as file:
+        file.truncate(contents.size)
+        while at < contents.size and (data := contents.read(at, _COPY)):
+            if any(data):
+                file.seek(at)
+                file.write(data)
+            at += len(data)
 
 
-def _collect(program: str, *, device: Path, storage: Path, results: Results, seconds: float, windows: bool) -> None:
-    workers = min(MAX_WORKERS, os.cpu_count() or 1)
+def _collect(program: str, *, device: Path, storage: Path, results: Results, seconds: float, windows: bool) -> bool:
+    workers, memory = _workers()
     argv = [program, "--quiet", "--unattended", "--status_view", "none", "--storage_file", str(storage)]
     argv += ["--logfile", str(storage.with_name("log2timeline.log")), "--temporary_directory", str(storage.parent)]
     argv += ["--partitions", "all", "--volumes", "none", "--vss_stores", "all", "--hashers", "sha256"]
     argv += ["--parsers", WINDOWS if windows else LINUX, "--timezone", "UTC", "--workers", str(workers)]
-    argv += ["--worker_memory_limit", str(WORKER_MEMORY), str(device)]
-    _run("log2timeline", argv, results=results, seconds=seconds * (1 - _SORTING), folder=storage.parent)
+    argv += ["--worker_memory_limit", str(memory), str(device)]
+    # Without a storage there was nothing to close.
+    return _run("log2timeline", argv, results=results, seconds=seconds * (1 - _SORTING), folder=storage.parent)
 
 
-def _sort(program: str, *, storage: Path, output: Path, results: Results) -> None:
+def _workers() -> tuple[int, int]:
+    """How many workers, and the bytes that each may use: all together half of the memory that is free, for volumes side by side."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    workers = max(1, min(MAX_WORKERS, os.cpu_count() or 1, free // 2 // WORKER_MEMORY))
+    return workers, max(256 << 20, min(WORKER_MEMORY, free // 2 // workers))
+
+
+def _sort(program: str, *, storage: Path, output: Path, results: Results) -> bool:
     argv = [
         program,
         "--quiet",
@@ -162,20 +191,25 @@ def _sort(program: str, *, storage: Path, output: Path, results: Results) -> Non
     ]
     argv += ["-o", "json_line", "-w", str(output), str(storage)]
     if not storage.exists():
-        raise EvidenceError("log2timeline ended without a storage file: nothing of this disk was parsed")
-    _run("psort", argv, results=results, seconds=max(60.0, results.seconds_left()), folder=storage.parent)
+        results.gap("plaso", "log2timeline ended without a storage file: nothing of this disk was parsed")
+        return False
+    ended = _run("psort", argv, results=results, seconds=max(_SHORTEST, results.seconds_left()), folder=storage.parent)
     if not output.exists():
-        raise EvidenceError("psort ended without a timeline: what log2timeline collected cannot be read")
+        results.gap("plaso", "psort ended without a timeline: what log2timeline collected cannot be read")
+        return False
+    return ended
 
 
-def _run(name: str, argv: list[str], *, results: Results, seconds: float, folder: Path) -> None:
+def _run(name: str, argv: list[str], *, results: Results, seconds: float, folder: Path) -> bool:
     log = folder / f"{name}.out.log"
     started = time.monotonic()
     process = subprograms.start(argv, folder=folder, stdout=log)
-    ended = subprograms.finish(process, stdout=log, seconds=seconds, started=started)
+    grace = min(_GRACE, seconds / 4)
+    ended = subprograms.finish(process, stdout=log, seconds=seconds - grace, started=started, grace=grace)
     results.runs.append(ToolRun(f"plaso {name}", VERSION, argv[1:], ended.exit, ended.seconds, None, ended.error))
     if ended.error is not None:
-        results.gap(f"plaso {name}", ended.error)
+        results.gap(f"plaso {name}", f"killed: {ended.error}" if "stopped" in ended.error else ended.error)
+    return ended.error is None
 
 
 def events(path: Path, *, kinds: Counter[str]) -> Iterator[dict[str, Any]]:

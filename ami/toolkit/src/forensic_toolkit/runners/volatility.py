@@ -22,7 +22,7 @@ _YARA = ("vmayarascan", "vadyarascan")
 
 
 def plugin_lists(platform: str, *, profile: str = "quick") -> list[list[Plugin]]:
-    """The pinned plugins (``volatility_sets.json``) with their time limits; the lists run in parallel, each in its own process.
+    """The pinned plugins (``volatility_sets.json``) with their limits in seconds of processor time; the lists run side by side.
 
     The full profile adds what takes minutes to the quick one.
     """
@@ -36,7 +36,7 @@ def plugin_lists(platform: str, *, profile: str = "quick") -> list[list[Plugin]]
 
 
 def limit(plugins: list[Plugin]) -> float:
-    """The time limit of one list in seconds: that of every plugin, and time to find the kernel."""
+    """The time limit of one list in seconds of a machine that is not overloaded: that of every plugin, and time to find the kernel."""
     return 120.0 + sum(seconds for _name, seconds in plugins)
 
 
@@ -79,21 +79,25 @@ def analyse(
     started = time.monotonic()
     rules = work / "rules.yar"
     rules.write_text(yara, encoding="utf-8")
-    running = []
-    for number, plugins in enumerate(plugin_lists(platform, profile=profile), start=1):
-        cache = work / f"cache{number}"
-        cache.mkdir(exist_ok=True)
-        job = work / f"plugins{number}.json"
-        options = {name: {"yara_file": rules.as_uri()} for name, _ in plugins if name.split(".")[-2] in _YARA}
-        places = {"image": str(image.resolve()), "symbols": str(symbols), "cache": str(cache), "out": str(raw)}
-        job.write_text(json.dumps({**places, "plugins": plugins, "options": options}), encoding="utf-8")
-        argv = [sys.executable, "-m", "forensic_toolkit.runners.volatility_runner", str(job)]
-        log = raw / f"plugins{number}.jsonl"
-        running.append((plugins, log, _start(argv, work=cache, log=log)))
+    lists = plugin_lists(platform, profile=profile)
+    logs = [raw / f"plugins{number}.jsonl" for number, _ in enumerate(lists, start=1)]
+    for log in logs:
+        log.write_bytes(b"")
+    (work / "cache").mkdir(exist_ok=True)
+    names = [name for plugins in lists for name, _ in plugins]
+    job = {
+        "image": str(image.resolve()), "symbols": str(symbols), "cache": str(work / "cache"), "out": str(raw),
+        "lists": lists, "logs": [str(log) for log in logs],
+        "options": {name: {"yara_file": rules.as_uri()} for name in names if name.split(".")[-2] in _YARA},
+    }  # fmt: skip
+    (work / "plugins.json").write_text(json.dumps(job), encoding="utf-8")
+    argv = [sys.executable, "-m", "forensic_toolkit.runners.volatility_runner", str(work / "plugins.json")]
+    output = raw / "plugins.log"
+    process = _start(argv, work=work / "cache", log=output)
+    most = max(1.0, min(seconds, max(map(limit, lists))))
+    ended = subprograms.finish(process, stdout=output, seconds=most, started=started)
     analysis = Analysis()
-    for plugins, log, process in running:
-        most = max(1.0, min(seconds, limit(plugins)))
-        ended = subprograms.finish(process, stdout=log, seconds=most, started=started)
+    for plugins, log in zip(lists, logs, strict=True):
         _collect(analysis, plugins=plugins, log=log, ended=ended, raw=raw)
     return analysis
 

@@ -1,83 +1,43 @@
-"""A separate program that runs many Volatility 3 plugins on one image in one process, with one context.
+"""A separate program that runs many Volatility 3 plugins on one image, with one context.
 
-Stock ``vol`` searches for the kernel again in every plugin, which takes longer than most plugins. This program is
-started by :mod:`forensic_toolkit.runners.volatility` and is the only module that imports volatility3.
+Stock ``vol`` searches for the kernel again in every plugin, which takes longer than most plugins. Here the first plugin of
+all finds it and reads the table; then the program forks, and each list of plugins runs in a process of its own, side by side.
+This program is started by :mod:`forensic_toolkit.runners.volatility`; it and ``volatility_shortcuts`` are the only modules that
+import volatility3.
 
 Usage: ``python -m forensic_toolkit.runners.volatility_runner JOB.json``; see :func:`main` for the fields.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import gc
 import importlib
 import json
 import logging
+import os
 import signal
 import sys
 import time
 import types
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from forensic_toolkit.runners import volatility_shortcuts
 
 MAX_ROWS = 100_000
 SETUP_LIMIT = 120
+# A plugin's limit is processor time: a busy machine makes it no slower. One that waits for ever has so many times as long.
+_WAITING = 20
 
 
 class TimeLimitError(BaseException):
     """A plugin used up its time. Not an Exception: plugins catch those."""
 
 
-def _out_of_time(_signal: int, _frame: types.FrameType | None) -> None:
-    raise TimeLimitError
-
-
-def lighten() -> None:
-    """Make two lookups faster that every access to an object performs; their results stay the same.
-
-    They search a dataclass and, twice, a chain of mappings; together they take a third of the time of
-    a plugin such as malfind.
-    """
-    from volatility3.framework.interfaces import objects
-
-    names = frozenset(field.name for field in dataclasses.fields(objects.ObjectInformation))
-
-    def contains(_self: Any, key: object) -> bool:
-        return key in names
-
-    def get_attribute(self: Any, name: str) -> Any:
-        if name == "_dict":
-            raise AttributeError(name)
-        try:
-            return self._dict[name]
-        except KeyError:
-            raise AttributeError(f"Object has no attribute: {type(self).__name__}.{name}") from None
-
-    objects.ObjectInformation.__contains__ = contains
-    objects.ReadOnlyMapping.__getattr__ = get_attribute
-
-
-# The version of dwarf2json whose tables have the same content as this toolkit's.
-_AS_DWARF2JSON = (0, 9, 0)
-
-
-def accept_own_tables() -> None:
-    """Let plugins that check dwarf2json's version treat this toolkit's tables as those of ``_AS_DWARF2JSON``.
-
-    Some require a minimum version, others behave differently for old ones, so the check itself is replaced.
-    """
-    from volatility3.framework import symbols
-
-    asked = symbols.SymbolSpace.verify_table_versions
-
-    def verify(self: Any, producer: str, validator: Any, tables: list[str] | None = None) -> bool:
-        names = self._dict.keys() if tables is None else tables
-        own = any(getattr(self._dict[name].producer, "name", None) == "forensic-toolkit" for name in names)
-        return bool(validator(_AS_DWARF2JSON, None) if own else asked(self, producer, validator, tables))
-
-    symbols.SymbolSpace.verify_table_versions = verify
+def _out_of_time(number: int, _frame: types.FrameType | None) -> None:
+    raise TimeLimitError("of processor time" if number == signal.SIGPROF else "though it used little processor time")
 
 
 class Runner:
@@ -126,6 +86,12 @@ class Runner:
             }
         return _rows(plugin.run())
 
+    def forked(self) -> None:
+        """Read the image by a file of this process's own from now on: one that is inherited shares its position with the others."""
+        for name in self._context.layers:
+            if hasattr(self._context.layers[name], "_file_"):
+                self._context.layers[name]._file_ = None
+
 
 def _rows(grid: Any) -> list[dict[str, Any]]:
     names = [column.name for column in grid.columns]
@@ -165,51 +131,87 @@ def _limited(
     runner: Runner, *, name: str, options: dict[str, str], seconds: float
 ) -> tuple[list[dict[str, Any]] | None, str | None]:
     """(rows, None), or (None, the reason why there are none)."""
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds * _WAITING)
     try:
         return runner.run(name, options), None
-    except TimeLimitError:
-        return None, f"not finished after {seconds:.0f} s"
+    except TimeLimitError as error:
+        used = seconds if "of processor" in str(error) else seconds * _WAITING
+        return None, f"not finished after {used:.0f} s {error}"
     except Exception as error:  # a plugin may fail in any way; the others still run
         reason = f"{type(error).__name__}: {str(error) or 'requirements not met'}"
         return None, reason[:400]
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def main(argv: list[str]) -> int:
-    """Run the job: ``{"image", "symbols", "cache", "out", "plugins": [[name, seconds], ...],
-    "options": {name: {option: value}}}``.
-
-    Writes ``OUT/<plugin>.json`` for each plugin with rows and one JSON line for each plugin to stdout.
-    """
-    job = json.loads(Path(argv[1]).read_text("utf-8"))
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.ERROR)
-    signal.signal(signal.SIGALRM, _out_of_time)
-    # There are millions of long-lived objects: with the default threshold a tenth of the time is spent collecting nothing.
-    gc.set_threshold(200_000, 50, 50)
-    lighten()
-    accept_own_tables()
-    out = Path(job["out"])
-    runner = Runner(image=Path(job["image"]), symbols=Path(job["symbols"]), cache=Path(job["cache"]))
-    # The first plugin also searches for the kernel.
-    extra = float(SETUP_LIMIT)
-    for name, seconds in job["plugins"]:
+def _run(
+    runner: Runner, plugins: list[tuple[str, float]], job: dict[str, Any], log: TextIO, *, extra: float = 0.0
+) -> None:
+    """Run plugins one after the other: rows to ``OUT/<plugin>.json``, one JSON line for each plugin to ``log``."""
+    for name, seconds in plugins:
         started = time.monotonic()
         rows, error = _limited(runner, name=name, options=job["options"].get(name, {}), seconds=seconds + extra)
-        extra = 0.0
         if rows is not None:
-            (out / f"{name}.json").write_text(json.dumps(rows, indent=0), encoding="utf-8")
+            (Path(job["out"]) / f"{name}.json").write_text(json.dumps(rows, indent=0), encoding="utf-8")
         report = {
             "plugin": name,
             "rows": None if rows is None else len(rows),
             "error": error,
             "seconds": round(time.monotonic() - started, 2),
         }
-        sys.stdout.write(json.dumps(report) + "\n")
-        sys.stdout.flush()
-    return 0
+        log.write(json.dumps(report) + "\n")
+        log.flush()
+
+
+def _in_a_fork(runner: Runner, plugins: list[tuple[str, float]], job: dict[str, Any], log: TextIO) -> int:
+    """Start a process that runs these plugins; returns its id."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        runner.forked()
+        _run(runner, plugins, job, log)
+        status = 0
+    finally:
+        log.flush()
+        os._exit(status)
+
+
+def main(argv: list[str]) -> int:
+    """Run the job: ``{"image", "symbols", "cache", "out", "lists": [[[name, seconds], ...], ...], "logs": [path, ...],
+    "options": {name: {option: value}}}``.
+
+    Writes ``OUT/<plugin>.json`` for each plugin with rows, and one JSON line for each plugin to its list's log. The very first
+    plugin runs alone. Returns 1 when a list's process did not end by itself, and says so on stderr.
+    """
+    job = json.loads(Path(argv[1]).read_text("utf-8"))
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.ERROR)
+    signal.signal(signal.SIGALRM, _out_of_time)
+    signal.signal(signal.SIGPROF, _out_of_time)
+    # There are millions of long-lived objects: with the default threshold a tenth of the time is spent collecting nothing.
+    gc.set_threshold(200_000, 50, 50)
+    volatility_shortcuts.apply(Path(job["symbols"]))
+    runner = Runner(image=Path(job["image"]), symbols=Path(job["symbols"]), cache=Path(job["cache"]))
+    lists = [[(str(name), float(seconds)) for name, seconds in plugins] for plugins in job["lists"]]
+    logs = [Path(path).open("w", encoding="utf-8") for path in job["logs"]]  # noqa: SIM115 - children write them
+    # The first plugin also searches for the kernel.
+    _run(runner, lists[0][:1], job, logs[0], extra=float(SETUP_LIMIT))
+    gc.collect()
+    gc.freeze()  # what is there stays shared by all children
+    lists[0] = lists[0][1:]
+    children = [_in_a_fork(runner, plugins, job, log) for plugins, log in zip(lists, logs, strict=True)]
+    failed = 0
+    for number, child in enumerate(children, start=1):
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code:
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit status {code}"
+            sys.stderr.write(f"the process of list {number} {how}\n")
+            failed = 1
+    return failed
 
 
 if __name__ == "__main__":

@@ -34,11 +34,13 @@ def start(
     folder: Path,
     stdout: Path,
     memory_bytes: int | None = None,
+    cpu_seconds: int | None = None,
     confined: Confinement | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a program in ``folder``; its stderr goes beside ``stdout``, with the suffix ``.stderr``.
 
-    Programs started by a confined one inherit its restrictions.
+    ``cpu_seconds`` bounds the work that the program does, however busy the machine is (RLIMIT_CPU); ``confined`` has
+    limits of its own. Programs started by a confined one inherit its restrictions.
     """
 
     with stdout.open("wb") as out, stderr_of(stdout).open("wb") as errors:
@@ -50,7 +52,7 @@ def start(
             stderr=errors,
             env=_environment(folder),
             process_group=0,  # killed as a group; a session of its own would be scheduled apart from this program
-            preexec_fn=confined.hook() if confined else _limits(memory_bytes),
+            preexec_fn=confined.hook() if confined else _limits(memory_bytes, cpu_seconds),
         )
 
 
@@ -80,17 +82,21 @@ def _environment(folder: Path) -> dict[str, str]:
     return kept | own
 
 
-def _limits(memory_bytes: int | None) -> Callable[[], None]:
+def _limits(memory_bytes: int | None, cpu_seconds: int | None = None) -> Callable[[], None]:
     die = die_with_parent()
 
     def limit() -> None:
         # Runs in the child between fork and exec.
         die()
+        # A shell that starts this toolkit in the background makes it ignore interrupts, and that is inherited.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if memory_bytes is not None:
             _, hard = resource.getrlimit(resource.RLIMIT_AS)
             # A hard limit cannot be raised again.
             most = memory_bytes if hard == resource.RLIM_INFINITY else min(hard, memory_bytes)
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        if cpu_seconds is not None:
+            resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     return limit
@@ -101,16 +107,30 @@ def stderr_of(stdout: Path) -> Path:
     return stdout.with_name(stdout.name + ".stderr")
 
 
-def finish(process: subprocess.Popen[bytes], *, stdout: Path, seconds: float, started: float) -> Ended:
-    """Wait until ``seconds`` after ``started`` (time.monotonic), then kill the program and everything it started."""
+def finish(
+    process: subprocess.Popen[bytes], *, stdout: Path, seconds: float, started: float, grace: float = 0.0
+) -> Ended:
+    """Wait until ``seconds`` after ``started`` (time.monotonic), then kill the program and everything it started.
+
+    With ``grace`` the program is interrupted (SIGINT, as a person would) and has so many seconds to close its files before it is killed.
+    """
     error: str | None = None
     try:
         process.wait(timeout=max(0.0, started + seconds - time.monotonic()))
     except subprocess.TimeoutExpired:
         error = f"not finished after {seconds:.0f} s; it was stopped"
+        if grace:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=grace)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    if error is None and process.returncode == -signal.SIGXCPU:
+        error = "not finished within the processor time that it may use; it was stopped"
+    if error is None and process.returncode < 0:
+        why = ", as the kernel does where memory runs out" if process.returncode == -signal.SIGKILL else ""
+        error = f"killed by signal {-process.returncode}{why}"
     if error is None and process.returncode != 0:
         error = f"exit {process.returncode}: {last_line(stderr_of(stdout)) or 'nothing on stderr'}"
     return Ended(exit=process.returncode, seconds=time.monotonic() - started, error=error)
