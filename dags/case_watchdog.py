@@ -2,12 +2,14 @@
 
 Every five minutes, two steps that do not depend on each other. A case whose run has ended before the case was closed, was
 deleted by a person or was never started is announced and started again from where it is, `forensics.case_restarts` times in a
-day at most. After that it is given up: its status is FAILED, and a new finding on its instance opens a new case. A contained
-target that others have changed (groups, addresses, profile, policies, started again) is announced once, and closed again when
+day at most. After that it is given up: its status is FAILED, its findings say so, and a new finding on its instance opens a new
+case. A run that lives and whose task stands still for longer than its time limits is announced. A contained target that others
+have changed (groups, addresses, profile, policies, started again) is announced once, and closed again when
 `forensics.drift_response` is `close`.
 
-**Triage notes**: SNS says that a run was deleted? Airflow's audit log says by whom. A case given up continues when
-`forensic_case` is triggered with its id and instance, once the cause is removed. Red: the log names what could not be seen to.
+**Triage notes**: a run stands still? The message names the task and where to look. A run was deleted? Airflow's audit log says by
+whom. A case given up continues when `forensic_case` is triggered with its id and instance, once the cause is removed. Red: the log
+names what could not be seen to.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """One case, from triage to report.
 
-Started by `finding_intake` for a finding, or by a person for one instance (**Trigger**: fill in account, Region and instance).
+Started by `finding_intake` for a finding, or by a person (**Trigger**: fill in account, Region and the
+id of an instance, a snapshot or a machine image). Of a snapshot or an image the disks are acquired and examined; the steps that
+are about a machine end skipped, because they do not apply.
 
-1. **triage**: describe the target, decide the response plan, each decision with its reasons
+1. **triage**: describe the target, decide the response plan, each decision with its reasons; protect the target from being ended
 2. **memory** and **disk** in parallel: capture memory by SSM; snapshot, lock, copy all volumes to the forensic account
 3. **containment**: isolate the target when memory capture and live response have ended, whatever their outcome
 4. **investigation**: forensic instance; Volatility on the memory, without waiting for the disk copies; file-system
@@ -44,9 +46,9 @@ with DAG(
         "instance_id": Param(
             "",
             type="string",
-            pattern=r"^(i-([0-9a-f]{8}|[0-9a-f]{17}))?$",
-            title="Instance",
-            description="i- and 17 (older ones: 8) hexadecimal digits",
+            pattern=r"^((i|snap|ami)-([0-9a-f]{8}|[0-9a-f]{17}))?$",
+            title="Instance, snapshot or image",
+            description="i-, snap- or ami- and 17 (older ones: 8) hexadecimal digits",
         ),
         "actions": Param("by-policy", type="string", enum=ACTIONS, title="Actions", description=BY_POLICY),
         "reason": Param("", type=OPTIONAL, maxLength=500, title="Reason", description="optional; goes into the ledger"),
@@ -65,7 +67,8 @@ with DAG(
     (containment, watch), investigation, report = flows.containment(), flows.investigation(), flows.report()
 
     OpenCaseOperator(task_id="open_case", doc_md=TASKS["open_case"]) >> triage.first
-    triage.last >> [memory.first, disk.first, watch]
+    triage.planned >> watch
+    triage.last >> [memory.first, disk.first]
     memory.touched >> containment.first
     memory.captured >> investigation.first
     memory.last >> investigation.memory

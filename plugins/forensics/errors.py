@@ -7,7 +7,7 @@
     ├─ FindingError                   a finding or request that cannot be processed
     ├─ CaseError                      InvalidCaseError, CaseConflictError
     ├─ UnsupportedTargetError         no document for this platform
-    ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError (EvidenceSizeError)
+    ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError (EvidenceSizeError), ConfinedError
     ├─ CustodyError                   DigestMismatchError, CustodyChainError, AuditError   (never retried); RetentionError
     ├─ ContainmentError               ApprovalError
     ├─ InvestigationError
@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from forensics.printable import single_line
+
 
 class ForensicsError(Exception):
     """Root of all errors: a message that says what, where and why, and what to do next."""
@@ -26,9 +28,10 @@ class ForensicsError(Exception):
     default_action = "read the task's log; when the cause is removed, clear the task in the Airflow UI"
 
     def __init__(self, message: str, *, next_action: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.next_action = next_action or self.default_action
+        # A message often holds what a host, a finding or AWS said; it is logged, stored, mailed and shown from here.
+        self.message = single_line(message)
+        super().__init__(self.message)
+        self.next_action = single_line(next_action or self.default_action)
 
     def __reduce__(self) -> tuple[Callable[..., ForensicsError], tuple[object, ...]]:
         # Keyword-only arguments do not survive pickling by themselves.
@@ -93,6 +96,16 @@ class EvidenceSizeError(EvidenceTransferError):
     """More landed, or is said to have landed, than what it claims to be can have."""
 
     retryable = False
+
+
+class ConfinedError(AcquisitionError):
+    """What a target sent was too much for the process that judges it; the message says what was exceeded."""
+
+    retryable = False
+    default_action = (
+        "take what the target sent for an attack on the pipeline: it is kept as far as it was stored; isolate the target, continue"
+        " with its disks"
+    )
 
 
 class CustodyError(ForensicsError):

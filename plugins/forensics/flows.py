@@ -11,6 +11,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, TaskGroup, TriggerRule
 
 from forensics.containment.operators import IsolateTargetOperator, PlanContainmentOperator
+from forensics.containment.protection_operators import ProtectTargetOperator
 from forensics.disk.copy_operators import CopySnapshotsOperator
 from forensics.disk.digest_operators import DigestDisksOperator
 from forensics.disk.snapshot_operators import SnapshotVolumesOperator
@@ -25,9 +26,15 @@ from forensics.memory.live_response_operators import LiveResponseOperator
 from forensics.memory.probe_operators import ProbeTargetOperator
 from forensics.memory.verify_operators import VerifyMemoryOperator
 from forensics.report.operators import CloseCaseOperator, WriteReportOperator
-from forensics.task_defaults import DIGEST_TIME, READ_TIME
+from forensics.task_defaults import DIGEST_TIME, PROTECT_TIME, READ_TIME
 from forensics.task_docs import TASKS
 from forensics.triage.operators import DescribeTargetOperator, PlanResponseOperator
+
+# The tasks that acquire what is examined, by the kind of evidence.
+ACQUIRING = {
+    "memory": ("memory.capture_memory", "memory.verify_memory"),
+    "disk": ("disk.snapshot_volumes", "disk.copy_snapshots"),
+}
 
 
 @dataclass(frozen=True)
@@ -56,15 +63,27 @@ def _group(group_id: str, *, name: str, tooltip: str) -> Iterator[None]:
             task.doc_md = TASKS[task_id]
 
 
-def triage() -> Flow:
-    """Describe the target, decide the plan."""
+@dataclass(frozen=True)
+class TriageFlow(Flow):
+    """Triage; ``planned`` ends with the response plan, ``last`` with the target protected for its acquisition."""
+
+    planned: BaseOperator
+
+
+def triage() -> TriageFlow:
+    """Describe the target, decide the plan, protect the target where something is acquired."""
     with _group(
-        "triage", name="Triage", tooltip="Record what AWS says about the instance, then decide what to do with it"
+        "triage",
+        name="Triage",
+        tooltip="Record what AWS says about the instance, decide what to do with it, and keep it from being ended meanwhile",
     ):
         describe = DescribeTargetOperator(task_id="describe_target")
         plan = PlanResponseOperator(task_id="plan_response")
-        describe >> plan
-    return Flow(describe, plan)
+        protect = ProtectTargetOperator(
+            task_id="protect_target", retries=1, retry_delay=timedelta(seconds=1), execution_timeout=PROTECT_TIME
+        )
+        describe >> plan >> protect
+    return TriageFlow(describe, protect, planned=plan)
 
 
 def memory() -> MemoryFlow:
@@ -74,8 +93,10 @@ def memory() -> MemoryFlow:
         name="Memory",
         tooltip="Capture the memory of the running instance, collect its live state, verify what arrived",
     ):
-        # A probe that fails or is skipped does not keep the capture from being tried (or from saying why not).
-        probe = ProbeTargetOperator(task_id="probe_target", retries=1, retry_delay=timedelta(seconds=1))
+        # Acquisition follows the protection of the target, whatever became of that. A probe that fails or is skipped does not keep the capture from being tried (or from saying why not).
+        probe = ProbeTargetOperator(
+            task_id="probe_target", trigger_rule=TriggerRule.ALL_DONE, retries=1, retry_delay=timedelta(seconds=1)
+        )
         capture = CaptureMemoryOperator(task_id="capture_memory", trigger_rule=TriggerRule.ALL_DONE, retries=4)
         verify = VerifyMemoryOperator(task_id="verify_memory", execution_timeout=READ_TIME)
         # As the capture's: a try that a busy scheduler lost finds its command and sends no second one.
@@ -96,7 +117,7 @@ def disk() -> DiskFlow:
     with _group(
         "disk", name="Disks", tooltip="Snapshot all volumes, copy them to the forensic account, hash the copies"
     ):
-        snapshot = SnapshotVolumesOperator(task_id="snapshot_volumes")
+        snapshot = SnapshotVolumesOperator(task_id="snapshot_volumes", trigger_rule=TriggerRule.ALL_DONE)
         copy = CopySnapshotsOperator(task_id="copy_snapshots")
         # Disks that were copied get their digest also when others were not.
         digest = DigestDisksOperator(
@@ -139,14 +160,17 @@ def investigation() -> InvestigationFlow:
         # that is said by tasks of their own, which the scheduler ends by itself (no worker starts for them).
         memory = EmptyOperator(task_id="memory_ended", trigger_rule=TriggerRule.ALL_DONE)
         disks = EmptyOperator(task_id="disks_ended", trigger_rule=TriggerRule.ALL_DONE)
-        launch = LaunchForensicInstanceOperator(task_id="launch_forensic_instance", trigger_rule=TriggerRule.ALL_DONE)
+        launch = LaunchForensicInstanceOperator(
+            task_id="launch_forensic_instance", trigger_rule=TriggerRule.ALL_DONE, acquiring=ACQUIRING
+        )
         attach = AttachEvidenceVolumesOperator(task_id="attach_evidence_volumes")
         on_memory = AnalyseMemoryOperator(task_id="analyse_memory")
         on_disk = AnalyseDiskOperator(task_id="analyse_disk")
         terminate = TerminateForensicInstanceOperator(task_id="terminate_forensic_instance")
         [launch, memory] >> on_memory
         [launch, disks] >> attach >> on_disk
-        [on_memory, on_disk] >> terminate.as_teardown(setups=launch)
+        # Both are set up anew when a task that needs them is cleared: the teardown has removed instance and volumes.
+        [on_memory, on_disk] >> terminate.as_teardown(setups=[launch, attach])
     return InvestigationFlow(launch, terminate, memory, disks, (on_memory, on_disk))
 
 

@@ -10,12 +10,15 @@ from forensics.models.evidence import EvidenceKind
 from forensics.models.finding import Finding
 from forensics.partitions import arn, global_arn
 
+# What a run on a target changes there: the ledger's HOST_TOUCHED refers to it.
+FOOTPRINT = "docs/footprint.md"
 TAG_CASE = "forensics:case"
 TAG_SOURCE = "forensics:source"
 TAG_PURPOSE = "forensics:purpose"
 TAG_EVIDENCE = "forensics:evidence"
 # On a contained instance and its interfaces, with the case: service control policies deny changes of what carries it.
 TAG_CONTAINED = "forensics:contained"
+TAG_PROTECTED = "forensics:protected"
 # Identity, tag and prefix of what the symbol library makes: it belongs to no case.
 SYMBOL_LIBRARY = "fc-symbols"
 # Identity, tag and prefix of what a preflight makes and removes: it is no case either.
@@ -58,6 +61,11 @@ def case_prefix(case_id: str) -> str:
 def evidence_id(kind: EvidenceKind, subject: str) -> str:
     """Evidence id of one subject, for example ``disk-vol-0abc``."""
     return f"{kind.value}-{subject}"
+
+
+def first_pass_id(instance_id: str) -> str:
+    """Evidence id of the live response's short first pass, which comes before the memory capture."""
+    return f"{evidence_id(EvidenceKind.LIVE_RESPONSE, instance_id)}-first"
 
 
 def evidence_key(case_id: str, kind: EvidenceKind, *, item: str, name: str) -> str:

@@ -1,7 +1,7 @@
 """The partitions of AWS: which Region is in which, and what differs between them. The one place where an ARN is put together.
 
-Source: botocore's ``partitions.json`` and ``endpoints.json`` (a test compares); IAM has one control plane for all Regions of a partition
-(IAM user guide, "Resilience in AWS Identity and Access Management").
+Source: botocore's ``partitions.json`` and ``endpoints.json`` (a test compares); IAM and Organizations have one control plane each for all
+Regions of a partition (IAM user guide, "Resilience in AWS Identity and Access Management"; AWS Organizations endpoints and quotas).
 """
 
 from __future__ import annotations
@@ -14,16 +14,22 @@ from forensics.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition: its name in ARNs, the form of its Regions' names, and the Region of its IAM."""
+    """One partition: its name in ARNs, the form of its Regions' names, and the Regions of its IAM and of its Organizations."""
 
     name: str
     regions: re.Pattern[str]
     iam_region: str
+    organizations: str = ""
+
+    @property
+    def organizations_region(self) -> str:
+        """Where AWS Organizations is; beside IAM unless said otherwise."""
+        return self.organizations or self.iam_region
 
 
 # ASCII on purpose: \d would accept digits of other scripts.
 _ALL = (
-    Partition("aws-cn", re.compile(r"cn-[a-z]+-[0-9]{1,2}"), "cn-north-1"),
+    Partition("aws-cn", re.compile(r"cn-[a-z]+-[0-9]{1,2}"), "cn-north-1", "cn-northwest-1"),
     Partition("aws-us-gov", re.compile(r"us-gov-[a-z]+-[0-9]{1,2}"), "us-gov-west-1"),
     Partition("aws-iso", re.compile(r"us-iso-[a-z]+-[0-9]{1,2}"), "us-iso-east-1"),
     Partition("aws-iso-b", re.compile(r"us-isob-[a-z]+-[0-9]{1,2}"), "us-isob-east-1"),

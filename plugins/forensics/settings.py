@@ -7,6 +7,7 @@ Airflow and MWAA present the option ``forensics.case_table`` as the environment 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal, TypeAlias
@@ -57,6 +58,12 @@ class Settings(BaseModel):
     analysis_subnet_id: str
     analysis_security_group_id: str
     analysis_instance_profile: str
+    volume_initialization_mib_per_second: int = Field(
+        default=300,
+        ge=0,
+        le=300,
+        description="rate at which EBS fetches the blocks of an evidence volume, 100 to 300; 0: EBS's own, at no extra charge",
+    )
     analysis_instance_types: str = Field(
         default="m6i.xlarge,m5.xlarge,m6a.xlarge",
         pattern=r"^[a-z0-9-]+\.[a-z0-9-]+(\s*,\s*[a-z0-9-]+\.[a-z0-9-]+)*$",
@@ -74,6 +81,22 @@ class Settings(BaseModel):
     capture_tool_arm64_sha256: str = Field(
         default="", pattern=r"^([0-9a-f]{64})?$", description="empty: there is no such tool, and other methods are used"
     )
+    static_collector_key: str = Field(
+        default="tools/busybox",
+        pattern=f"^{_KEY}$",
+        description="object of a static busybox that a live response asks the same questions as the target's own programs",
+    )
+    static_collector_sha256: str = Field(
+        default="",
+        pattern=r"^([0-9a-f]{64})?$",
+        description="empty: there is none, and a live response is the word of the target's own programs alone",
+    )
+    static_collector_arm64_key: str = Field(
+        default="tools/busybox-aarch64", pattern=f"^{_KEY}$", description="the same for Graviton instances"
+    )
+    static_collector_arm64_sha256: str = Field(
+        default="", pattern=r"^([0-9a-f]{64})?$", description="empty: there is none for Graviton instances"
+    )
     lime_list_key: str = Field(
         default="",
         pattern=f"^({_KEY})?$",
@@ -87,13 +110,25 @@ class Settings(BaseModel):
         pattern=r"^([0-9a-f]{64})?$",
         description="empty: there is no such tool, and Windows instances get a live response only",
     )
+    winpmem_domain_members: bool = Field(
+        default=False, description="load go-winpmem's driver on members of a domain too, domain controllers included"
+    )
     memory_compression: bool = Field(
         default=True, description="compress the parts of a memory image where the target has zstd"
     )
     url_seconds: int = Field(
         default=3600, ge=600, le=43_200, description="how long presigned URLs for a target are valid"
     )
+    dual_stack_urls: bool = Field(
+        default=False,
+        description="presigned URLs name S3's dual-stack endpoint for every target, not only for those without IPv4",
+    )
     live_response_seconds: int = Field(default=180, ge=30, le=3600)
+    timestamp_authority_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s\"<>]{3,500})?$",
+        description="time-stamping authority (RFC 3161) for the ledger's signed heads; empty: none",
+    )
     retention_days: int = Field(default=365, ge=1, le=36_500, description="Object Lock and snapshot lock, in days")
     lock_mode: LockMode = "GOVERNANCE"
     snapshot_cool_off_hours: int = Field(
@@ -221,10 +256,13 @@ class Settings(BaseModel):
         description="comma-separated families of posture findings that open cases: controls, vulnerabilities, patches, exposures, data",
     )
     config_rules: str = Field(default="", description="comma-separated Config rules that may open a case; empty: all")
-    memory_limit_gib: int = Field(
-        default=256, ge=1, le=32_768, description="the largest memory image that the presigned parts can hold"
+    memory_limit_gib: int = Field(default=1024, ge=1, le=32_768, description="the largest memory that is captured")
+    memory_timeout_seconds: int = Field(
+        default=3600, ge=60, le=_DAY, description="the least time that a memory capture gets, all attempts together"
     )
-    memory_timeout_seconds: int = Field(default=3600, ge=60, le=_DAY)
+    memory_mib_per_second: int = Field(
+        default=64, ge=1, le=10_000, description="a larger memory gets the time that this rate takes, 48 hours at most"
+    )
     snapshot_timeout_seconds: int = Field(default=21600, ge=60, le=_WEEK)
     instance_timeout_seconds: int = Field(default=900, ge=60, le=_DAY)
     investigation_timeout_seconds: int = Field(default=7200, ge=60, le=_WEEK)
@@ -270,13 +308,22 @@ class Settings(BaseModel):
     ui_url: str = Field(
         default="",
         pattern=r"^(https?://[^\s/]+(/\S*)?)?$",
-        description="address of the Airflow UI, for links in messages",
+        description="address of the Airflow UI, for links in messages; empty: [api] base_url",
     )
 
 
 def names(value: str) -> tuple[str, ...]:
     """The items of a comma-separated setting."""
     return tuple(item.strip() for item in value.split(",") if item.strip())
+
+
+def static_collectors(settings: Settings) -> dict[str, tuple[str, str]]:
+    """Architecture as ``uname -m`` names it → object of the tools bucket and SHA-256, of those that are configured."""
+    known = {
+        "x86_64": (settings.static_collector_key, settings.static_collector_sha256),
+        "aarch64": (settings.static_collector_arm64_key, settings.static_collector_arm64_sha256),
+    }
+    return {machine: (key, sha256) for machine, (key, sha256) in known.items() if sha256}
 
 
 def load(environment: Mapping[str, str]) -> Settings:
@@ -297,5 +344,12 @@ def load(environment: Mapping[str, str]) -> Settings:
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """Return the settings of this process."""
-    return load(os.environ)
+    """Return the settings of this process; where no address of the UI is configured, Airflow's own ``[api] base_url`` is it."""
+    found = load(os.environ)
+    return found if found.ui_url else found.model_copy(update={"ui_url": _base_url(os.environ)})
+
+
+def _base_url(environment: Mapping[str, str]) -> str:
+    """``[api] base_url`` as Airflow's environment variable has it, where it is an address and no path; empty otherwise."""
+    address = environment.get("AIRFLOW__API__BASE_URL", "").rstrip("/")
+    return address if re.fullmatch(r"https?://[^\s/]+(/\S*)?", address) else ""

@@ -10,6 +10,12 @@ STEP_TIME = timedelta(hours=2)
 # continues where it was stopped.
 READ_TIME = timedelta(hours=12)
 DIGEST_TIME = timedelta(hours=24)
+# Tasks of forensic_case that may be at work longer than STEP_TIME; all others have that.
+LONG_TASKS = {"memory.verify_memory": READ_TIME, "disk.digest_disks": DIGEST_TIME}
+# All attempts to capture a memory together, whatever its size; they are waited for in the triggerer.
+CAPTURE_TIME = timedelta(hours=48)
+# The protection of the target goes before its acquisition, which must not wait for it for long.
+PROTECT_TIME = timedelta(minutes=3)
 
 CASE_TASKS: dict[str, object] = {
     "owner": "forensics",

@@ -21,13 +21,20 @@ TASKS: Final[dict[str, str]] = {
         "the case page shows each reason. When it fails, the policy or its signature is usually the cause: the log names it. "
         "Clearing is safe: the plan is decided again, and steps that have not started follow the new one."
     ),
+    "triage.protect_target": (
+        "Keeps the target and its volumes from being ended while they are acquired: termination and stop protection, volumes that "
+        "outlive the instance, no automatic recovery, out of its Auto Scaling group. The state before is the restore point. "
+        "When something is refused, the case says what, and the snapshots begin before the memory capture. "
+        "Clearing is safe: it makes only the changes that are missing; closing the case, or a release, takes them back."
+    ),
     "memory.probe_target": (
-        "Asks the target with one read-only SSM command which capture methods its kernel allows. "
+        "Asks the target with one read-only SSM command which capture methods its kernel allows, and takes beside it what would be gone "
+        "when the capture ends: connections, processes, sessions. "
         "When it fails, nothing needs to be done: the capture is tried in the default order. "
         "Clearing is safe: it sends the read-only command again."
     ),
     "memory.capture_memory": (
-        "Streams the target's memory to the landing bucket in parts; nothing is installed or written to the target's disks. "
+        "Streams the target's memory to the landing bucket in parts; nothing is installed, and its script writes to memory only. "
         "When it fails, check that the instance is online in SSM and that its network reaches S3. "
         "Clearing resumes at the first missing part, unless the instance was restarted; a target that is cut off from SSM can no longer be captured."
     ),
@@ -49,8 +56,7 @@ TASKS: Final[dict[str, str]] = {
     "disk.copy_snapshots": (
         "Shares the snapshots with the forensic account and copies them there under its own key. "
         "When it fails, the log names the disk and what AWS refused: a permission, a key policy or a quota. "
-        "Clearing is safe and continues where it stopped; if the investigation has already ended, "
-        "also clear `investigation.launch_forensic_instance` with its downstream tasks."
+        "Clearing is safe and continues where it stopped; with its downstream tasks cleared too the disks are examined as well."
     ),
     "disk.digest_disks": (
         "Hashes every block of the copies and of the originals, which must agree, and stores the block manifest as evidence. "
@@ -85,17 +91,17 @@ TASKS: Final[dict[str, str]] = {
     "investigation.attach_evidence_volumes": (
         "Makes a volume from each snapshot copy and attaches it to the forensic instance. "
         "When it fails, the log names the volume and its state. "
-        "Clearing is safe while the forensic instance runs; otherwise clear `launch_forensic_instance` with its downstream tasks."
+        "Clearing is safe: Airflow clears the launch of the instance with it, and volumes that are there are used again."
     ),
     "investigation.analyse_memory": (
         "Runs the memory tools on the verified image and stores what they found. "
         "When it fails, the case page shows the command's last lines; the evidence is untouched. "
-        "Clearing sends the tools again; if the forensic instance is gone, clear `launch_forensic_instance` with its downstream tasks."
+        "Clearing sends the tools again; Airflow clears with it what sets up the forensic instance and removes it."
     ),
     "investigation.analyse_disk": (
         "Runs the disk tools on every evidence volume and stores what they found. "
         "When it fails, the case page shows the command's last lines; the evidence is untouched. "
-        "Clearing sends the tools again; if the forensic instance is gone, clear `launch_forensic_instance` with its downstream tasks."
+        "Clearing sends the tools again; Airflow clears with it what sets up the forensic instance and removes it."
     ),
     "investigation.terminate_forensic_instance": (
         "Terminates the forensic instance and deletes its analysis volumes, whatever happened before. "
@@ -242,7 +248,7 @@ TASKS: Final[dict[str, str]] = {
     ),
     # ------------------------------------------------------------------ case_watchdog
     "resume_cases": (
-        "Finds open cases whose run has ended, was deleted or never started, tells people, and starts each again a few times. "
+        "Finds open cases whose run has ended, was deleted or never started, tells people, and starts each again a few times; tells of runs that stand still. "
         "When it fails, the log names the cases that could not be seen to; the others were. "
         "Clearing is safe: a case whose run is alive is left alone."
     ),

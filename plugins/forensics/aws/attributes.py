@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,19 @@ from pydantic import JsonValue
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SERIALIZER, _DESERIALIZER = TypeSerializer(), TypeDeserializer()
 # Beyond this a JSON number is a float; as an integer it would get another digest (RFC 8785).
 LARGEST_INTEGER = 2**53
 
 
 def to_item(value: JsonValue) -> AttributeValueTypeDef:
-    """A JSON value as a DynamoDB attribute value (floats become exact decimals)."""
-    return _SERIALIZER.serialize(json.loads(json.dumps(value), parse_float=Decimal))
+    """A JSON value as a DynamoDB attribute value (floats become exact decimals).
+
+    A lone surrogate, which UTF-8 and so DynamoDB does not have, is written as its number: nothing is lost for it.
+    """
+    text = _SURROGATE.sub(lambda found: f"[U+{ord(found.group()):04X}]", json.dumps(value, ensure_ascii=False))
+    return _SERIALIZER.serialize(json.loads(text, parse_float=Decimal))
 
 
 def from_item(attribute: AttributeValueTypeDef) -> JsonValue:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from forensics import case_keys
 from forensics.aws.attributes import to_item
 from forensics.models.base import format_utc
 from forensics.models.case import Case
-from forensics.models.finding import Finding
+from forensics.models.finding import Finding, Severity
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, UpdateTypeDef
 
     Attributes: TypeAlias = dict[str, AttributeValueTypeDef]
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
         ConditionExpression: str
         ExpressionAttributeNames: dict[str, str]
         ExpressionAttributeValues: Attributes
+
+
+NEW_ITEM = "attribute_not_exists(PK)"
 
 
 def case_pk(case_id: str) -> str:
@@ -62,6 +66,41 @@ def indexes(case: Case) -> Attributes:
         "GSI1SK": {"S": f"{opened}#{case.case_id}"},
         "GSI2PK": {"S": f"STATUS#{case.status.value}"},
         "GSI2SK": {"S": f"{opened}#{case.case_id}"},
+    }
+
+
+def case_update(table: str, case: Case, changes: Mapping[str, object]) -> UpdateTypeDef:
+    """An update of some fields of the head record, each on its own; the index of the status follows."""
+    plain = Case.model_validate({**case.model_dump(), **changes}).model_dump(mode="json")
+    names, sets = {"#d": "data"}, []
+    values: Attributes = {}
+    for number, field in enumerate(changes):
+        names[f"#f{number}"], values[f":v{number}"] = field, to_item(plain[field])
+        sets.append(f"#d.#f{number} = :v{number}")
+    if "status" in changes:
+        values[":s"] = {"S": f"STATUS#{plain['status']}"}
+        sets.append("GSI2PK = :s")
+    return {
+        "TableName": table,
+        "Key": item_key(case.case_id, case_keys.CASE),
+        "UpdateExpression": "SET " + ", ".join(sets),
+        "ConditionExpression": "attribute_exists(PK)",
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": values,
+    }
+
+
+def severity_update(table: str, case_id: str, severity: Severity) -> UpdateTypeDef:
+    """An update of the head record's severity, on condition that it is lower."""
+    below: Attributes = {f":b{n}": {"S": other.value} for n, other in enumerate(Severity) if other.rank < severity.rank}
+    lower = f"#d.#s IN ({', '.join(below)})" if below else "attribute_not_exists(PK)"
+    return {
+        "TableName": table,
+        "Key": item_key(case_id, case_keys.CASE),
+        "UpdateExpression": "SET #d.#s = :s",
+        "ConditionExpression": f"attribute_exists(PK) AND {lower}",
+        "ExpressionAttributeNames": {"#d": "data", "#s": "severity"},
+        "ExpressionAttributeValues": {":s": {"S": severity.value}, **below},
     }
 
 

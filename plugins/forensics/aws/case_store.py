@@ -13,14 +13,27 @@ from pydantic import JsonValue
 
 from forensics import case_keys
 from forensics.aws.attributes import from_item, to_item
-from forensics.aws.case_items import case_pk, finding_item, finding_key, follows, indexes, item_key, lock_key
+from forensics.aws.case_items import (
+    NEW_ITEM,
+    case_pk,
+    case_update,
+    finding_item,
+    finding_key,
+    follows,
+    indexes,
+    item_key,
+    lock_key,
+    severity_update,
+)
+from forensics.aws.case_leases import CaseLeases
+from forensics.aws.case_lines import CaseLines
 from forensics.aws.case_locks import CaseLocks
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.errors import CaseError, ConflictError
 from forensics.models.base import Model, VersionedModel, format_utc
 from forensics.models.case import Case, CaseStatus, Milestone, StepFailure, TimelineEntry, TimelineKind
-from forensics.models.finding import Finding
+from forensics.models.finding import Finding, Severity
 from forensics.models.intake import AdmissionOutcome
 from forensics.settings import Settings
 
@@ -30,23 +43,21 @@ if TYPE_CHECKING:
         PutTypeDef,
         QueryInputTypeDef,
         TransactWriteItemTypeDef,
-        UpdateTypeDef,
     )
 
-    from forensics.aws.case_items import Attributes, WriteCondition
+    from forensics.aws.case_items import Attributes
 
 OPEN_TRIES = 6
-NEW_ITEM = "attribute_not_exists(PK)"
 M = TypeVar("M", bound=Model)
 
 
-class CaseStore:
+class CaseStore(CaseLeases):
     """Reads and writes of cases; every write is idempotent."""
 
     def __init__(self, client: DynamoDBClient, *, table: str) -> None:
-        self._db = client
-        self.table = table
+        super().__init__(client, table=table)
         self._locks = CaseLocks(client, table=table)
+        self.lines = CaseLines(client, table=table)
 
     @classmethod
     def of(cls, session: AwsSession, settings: Settings) -> Self:
@@ -170,7 +181,7 @@ class CaseStore:
 
     def _with_lock(self, case_id: str, lock: Callable[[], list[TransactWriteItemTypeDef]], **changes: object) -> Case:
         for attempt in range(OPEN_TRIES):
-            update: TransactWriteItemTypeDef = {"Update": self._case_update(case_id, changes)}
+            update: TransactWriteItemTypeDef = {"Update": case_update(self.table, self.case(case_id), changes)}
             if self._transact([update, *lock()], f"update case {case_id} and its lock"):
                 return self.case(case_id)
             time.sleep(random.uniform(0.01, 0.05) * (attempt + 1))
@@ -202,29 +213,20 @@ class CaseStore:
     def update_case(self, case_id: str, **changes: object) -> Case:
         """Change fields of the head record (phase, run id, status); each field on its own, in one atomic update."""
         with aws_errors(f"update case {case_id} in table {self.table}"):
-            answer = self._db.update_item(**self._case_update(case_id, changes), ReturnValues="ALL_NEW")
+            change = case_update(self.table, self.case(case_id), changes)
+            answer = self._db.update_item(**change, ReturnValues="ALL_NEW")
         return Case.model_validate(from_item(answer["Attributes"]["data"]))
 
-    def _case_update(self, case_id: str, changes: Mapping[str, object]) -> UpdateTypeDef:
-        plain = Case.model_validate({**self.case(case_id).model_dump(), **changes}).model_dump(mode="json")
-        names, sets = {"#d": "data"}, []
-        values: Attributes = {}
-        for number, field in enumerate(changes):
-            names[f"#f{number}"], values[f":v{number}"] = field, to_item(plain[field])
-            sets.append(f"#d.#f{number} = :v{number}")
-        if "status" in changes:
-            values[":s"] = {"S": f"STATUS#{plain['status']}"}
-            sets.append("GSI2PK = :s")
-        return {
-            "TableName": self.table,
-            "Key": item_key(case_id, case_keys.CASE),
-            "UpdateExpression": "SET " + ", ".join(sets),
-            "ConditionExpression": "attribute_exists(PK)",
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": values,
-        }
+    def raise_severity(self, case_id: str, severity: Severity) -> bool:
+        """Make the case as severe as a finding of it; whether it was less severe. Of several at once the most severe stays."""
+        change = severity_update(self.table, case_id, severity)
+        try:
+            with aws_errors(f"raise the severity of case {case_id} in table {self.table}"):
+                self._db.update_item(**change)
+        except ConflictError:
+            return False
+        return True
 
-    # ------------------------------------------------------------------ items
     def data(self, case_id: str, sk: str) -> JsonValue:
         """One item of a case as JSON; None when it does not exist."""
         with aws_errors(f"read {sk} of case {case_id} in table {self.table}"):
@@ -265,42 +267,15 @@ class CaseStore:
         item = {**item_key(case_id, sk), "data": to_item(data)}
         return self._put_if(item, {"ConditionExpression": NEW_ITEM}, what=f"write {sk} of case {case_id}")
 
-    def _put_if(self, item: Attributes, condition: WriteCondition, *, what: str) -> bool:
-        try:
-            with aws_errors(f"{what} in table {self.table}"):
-                self._db.put_item(TableName=self.table, Item=item, **condition)
-        except ConflictError:
-            return False
-        return True
-
-    def lease(self, case_id: str, name: str, *, holder: str, seconds: int, now: datetime | None = None) -> bool:
-        """Take or renew a lease; False while another holder has it. It expires by itself when its holder was killed."""
-        began = int((now or datetime.now(UTC)).timestamp())
-        item: Attributes = {
-            **item_key(case_id, f"{case_keys.LEASE}{name}"),
-            "holder": {"S": holder},
-            "until": {"N": str(began + seconds)},
-        }
-        condition: WriteCondition = {
-            "ConditionExpression": f"{NEW_ITEM} OR holder = :h OR #u < :n",
-            "ExpressionAttributeNames": {"#u": "until"},
-            "ExpressionAttributeValues": {":h": {"S": holder}, ":n": {"N": str(began)}},
-        }
-        return self._put_if(item, condition, what=f"take lease {name} of case {case_id}")
-
-    def release_lease(self, case_id: str, name: str) -> None:
-        """Release a lease."""
-        self.remove(case_id, f"{case_keys.LEASE}{name}")
-
     def remove(self, case_id: str, sk: str) -> None:
         """Delete one item, if it exists."""
         with aws_errors(f"delete {sk} of case {case_id} in table {self.table}"):
             self._db.delete_item(TableName=self.table, Key=item_key(case_id, sk))
 
-    def items(self, case_id: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
-        """(sort key, data) of all items of a case whose sort key starts with ``prefix``, in order; all pages.
+    def items(self, case_id: str, prefix: str = "", *, page_size: int | None = None) -> Iterator[tuple[str, Any]]:
+        """(sort key, data) of all items of a case whose sort key starts with ``prefix``, in order; pages as they are needed.
 
-        The data are JSON: the reader knows the item's model and validates it.
+        The data are JSON: the reader knows the item's model and validates it. ``page_size``: most items of one request.
         """
         request: QueryInputTypeDef = {
             "TableName": self.table,
@@ -311,6 +286,8 @@ class CaseStore:
             },
             "ConsistentRead": True,
         }
+        if page_size:
+            request["Limit"] = page_size
         while True:
             with aws_errors(f"read case {case_id} in table {self.table}"):
                 page = self._db.query(**request)
@@ -320,7 +297,6 @@ class CaseStore:
                 return
             request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
-    # ------------------------------------------------------------------ what people read
     def milestone(self, case_id: str, name: Milestone, at: datetime | None = None) -> bool:
         """Record the time of a milestone when it is reached for the first time."""
         return self.put_once(case_id, f"{case_keys.MILESTONE}{name.value}", {"at": format_utc(at or datetime.now(UTC))})
@@ -339,7 +315,7 @@ class CaseStore:
         entry = TimelineEntry(
             time=at or datetime.now(UTC), kind=kind, what=what, source=source, evidence_id=evidence_id
         )
-        mark = hashlib.sha256(f"{what}|{source}".encode()).hexdigest()[:12]
+        mark = hashlib.sha256(f"{entry.what}|{source}".encode()).hexdigest()[:12]
         self.put_once(case_id, f"{case_keys.TIMELINE}{format_utc(entry.time)}#{mark}", entry)
 
     def fail(self, case_id: str, failure: StepFailure) -> None:

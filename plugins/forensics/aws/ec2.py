@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self, cast
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.literals import InstanceTypeType
     from mypy_boto3_ec2.type_defs import (
+        EbsBlockDeviceTypeDef,
         InstanceNetworkInterfaceSpecificationTypeDef,
         InstanceTypeDef,
         NetworkInterfaceTypeDef,
@@ -24,6 +26,14 @@ if TYPE_CHECKING:
         VolumeAttachmentTypeDef,
         VolumeTypeDef,
     )
+
+
+@dataclass(frozen=True)
+class RootDisk:
+    """The root volume of an image, or of an instance that is launched from it."""
+
+    device: str
+    size_gib: int
 
 
 # What makes a launch try the next instance type.
@@ -129,6 +139,34 @@ class Ec2Gateway:
         return int(answer["InstanceTypes"][0]["MemoryInfo"]["SizeInMiB"])
 
     # ------------------------------------------------------------------ the forensic instance
+    def root_disk(self, image_id: str) -> RootDisk:
+        """Root device and size of an image (DescribeImages)."""
+        with aws_errors(f"describe image {image_id} {self._where}"):
+            found = self._ec2.describe_images(ImageIds=[image_id])["Images"]
+        device = found[0].get("RootDeviceName", "") if found else ""
+        sizes = [
+            m["Ebs"].get("VolumeSize", 0)
+            for image in found
+            for m in image.get("BlockDeviceMappings", [])
+            if m.get("DeviceName") == device and m.get("Ebs")
+        ]
+        if not device or not sizes:
+            msg = f"image {image_id} {self._where} does not exist or has no EBS root volume"
+            raise ResourceGoneError(
+                msg, next_action="see the parameter that names the forensic AMI (forensics.ami_parameter)"
+            )
+        return RootDisk(device, int(sizes[0]))
+
+    def memory_by_type(self, types: Sequence[str]) -> dict[str, int]:
+        """Memory in MiB of those of the instance types that the Region has (DescribeInstanceTypes)."""
+        with aws_errors(f"describe instance types {', '.join(types)} {self._where}"):
+            pages = self._ec2.get_paginator("describe_instance_types").paginate(
+                Filters=[{"Name": "instance-type", "Values": list(types)}]
+            )
+            return {
+                t["InstanceType"]: int(t["MemoryInfo"]["SizeInMiB"]) for page in pages for t in page["InstanceTypes"]
+            }
+
     def run_instance(
         self,
         *,
@@ -139,13 +177,25 @@ class Ec2Gateway:
         group_id: str,
         profile: str,
         tags: Sequence[TagTypeDef],
+        root: RootDisk,
+        kms_key_id: str,
     ) -> str:
-        """Launch one instance, trying the types in order; the same token gives the same instance (RunInstances ClientToken)."""
+        """Launch one instance, trying the types in order; the same token gives the same instance (RunInstances ClientToken).
+
+        Its root volume is encrypted under ``kms_key_id`` whatever the image says, and ends with it.
+        """
         interface: InstanceNetworkInterfaceSpecificationTypeDef = {
             "DeviceIndex": 0,
             "SubnetId": subnet_id,
             "Groups": [group_id],
             "AssociatePublicIpAddress": False,
+            "DeleteOnTermination": True,
+        }
+        volume: EbsBlockDeviceTypeDef = {
+            "VolumeSize": root.size_gib,
+            "VolumeType": "gp3",
+            "Encrypted": True,
+            "KmsKeyId": kms_key_id,
             "DeleteOnTermination": True,
         }
         last: AwsError | None = None
@@ -159,6 +209,7 @@ class Ec2Gateway:
                         MaxCount=1,
                         ClientToken=f"{token}-{instance_type}"[:64],
                         NetworkInterfaces=[interface],
+                        BlockDeviceMappings=[{"DeviceName": root.device, "Ebs": volume}],
                         IamInstanceProfile={"Name": profile},
                         MetadataOptions={
                             "HttpTokens": "required",

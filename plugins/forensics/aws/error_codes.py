@@ -37,7 +37,10 @@ GONE = frozenset(
         "InvalidInstanceID.NotFound",
         "InvalidInstanceID.Malformed",
         "InvalidInstanceId",
+        "ClusterNotFoundException",  # ECS
         "InvalidSnapshot.NotFound",
+        "InvalidAMIID.NotFound",
+        "InvalidAMIID.Unavailable",
         "InvalidVolume.NotFound",
         "InvalidGroup.NotFound",
         "InvalidGroupId.NotFound",
@@ -52,6 +55,8 @@ GONE = frozenset(
         "NotFound",
         "NotFoundException",  # KMS
         "NoSuchEntity",
+        "TargetNotFoundException",  # Organizations
+        "ChildNotFoundException",
     }
 )
 # S3's 409 ConditionalRequestConflict is not here: another write was under way, and S3 says to try again.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from forensics.aws.ec2 import instance_type_name
@@ -32,9 +32,12 @@ class WaysToS3:
     subnets: Mapping[str, bool]
     vpcs: Mapping[str, bool]
     endpoints: frozenset[str]
+    ipv6: WaysToS3 | None = None  # the same for hosts without IPv4
 
-    def open(self, *, vpc_id: str, subnet_id: str) -> bool:
-        """Whether there is a way; a network that the tables do not show is taken to have one."""
+    def open(self, *, vpc_id: str, subnet_id: str, ipv6: bool = False) -> bool:
+        """Whether there is a way; a network that the tables do not show is taken to have one. ``ipv6``: for a host without IPv4."""
+        if ipv6 and self.ipv6 is not None:
+            return self.ipv6.open(vpc_id=vpc_id, subnet_id=subnet_id)
         if vpc_id in self.endpoints:
             return True
         return self.subnets.get(subnet_id, self.vpcs.get(vpc_id, True))
@@ -118,33 +121,41 @@ class FleetGateway:
         with aws_errors(f"list route tables {self._where}"):
             pages = self._ec2.get_paginator("describe_route_tables").paginate()
             tables = [t for page in pages for t in page["RouteTables"]]
-        subnets: dict[str, bool] = {}
-        vpcs: dict[str, bool] = {}
-        for table in tables:
-            for association in table.get("Associations", []):
-                if association.get("Main"):
-                    vpcs[table.get("VpcId", "")] = leads_out(table)
-                if subnet := association.get("SubnetId"):
-                    subnets[subnet] = leads_out(table)
-        return WaysToS3(subnets=subnets, vpcs=vpcs, endpoints=frozenset(self._s3_endpoint_vpcs()))
+        endpoints = self._s3_endpoints()
+        return replace(
+            _ways(tables, frozenset(endpoints), default="0.0.0.0/0"),
+            ipv6=_ways(tables, frozenset(v for v, kind in endpoints.items() if kind != "ipv4"), default="::/0"),
+        )
 
-    def _s3_endpoint_vpcs(self) -> set[str]:
-        """VPCs with an available endpoint of S3."""
+    def _s3_endpoints(self) -> dict[str, str]:
+        """VPCs with an available endpoint of S3, and the addresses that it has: ipv4, dualstack, ipv6."""
         with aws_errors(f"list VPC endpoints {self._where}"):
             pages = self._ec2.get_paginator("describe_vpc_endpoints").paginate()
             found = [e for page in pages for e in page["VpcEndpoints"]]
         return {
-            e["VpcId"]
+            e["VpcId"]: str(e.get("IpAddressType", "ipv4")).lower()
             for e in found
             if e["ServiceName"].endswith(".s3") and str(e.get("State", "available")).lower() == "available"
         }
 
 
-def leads_out(table: RouteTableTypeDef) -> bool:
+def _ways(tables: Iterable[RouteTableTypeDef], endpoints: frozenset[str], *, default: str) -> WaysToS3:
+    subnets: dict[str, bool] = {}
+    vpcs: dict[str, bool] = {}
+    for table in tables:
+        for association in table.get("Associations", []):
+            if association.get("Main"):
+                vpcs[table.get("VpcId", "")] = leads_out(table, default=default)
+            if subnet := association.get("SubnetId"):
+                subnets[subnet] = leads_out(table, default=default)
+    return WaysToS3(subnets=subnets, vpcs=vpcs, endpoints=endpoints)
+
+
+def leads_out(table: RouteTableTypeDef, *, default: str = "0.0.0.0/0") -> bool:
     """Whether a route table has a default route to something that is there."""
     for route in table.get("Routes", []):
         values: Mapping[str, object] = route
-        default = route.get("DestinationCidrBlock") == "0.0.0.0/0"
-        if default and route.get("State", "active") == "active" and any(values.get(name) for name in _EXITS):
+        is_default = default in (route.get("DestinationCidrBlock"), route.get("DestinationIpv6CidrBlock"))
+        if is_default and route.get("State", "active") == "active" and any(values.get(name) for name in _EXITS):
             return True
     return False

@@ -77,6 +77,12 @@ def _closed_way(error: ClientError | BotoCoreError, asked: Asked | None) -> Reme
             "stacks forensics-network and forensics-endpoints again. With a VPC of your own, give it one of the ways of "
             "docs/decisions/0012-reach.md",
         )
+    if asked.service == "organizations":
+        return Remedy(
+            path,
+            f"parameters.Profile in {FILE}: standard and economy open the way to AWS Organizations by the NAT gateway, closed has none; there, "
+            "name accounts by account or account_group in the policy's scope instead of by tags",
+        )
     home = _home()
     if not home or asked.region == home:
         return Remedy(path, _way_home(asked.service))

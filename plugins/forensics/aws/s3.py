@@ -7,11 +7,14 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NotRequired, Self, TypedDict
 
 from pydantic import JsonValue
 
 from forensics.aws.error_map import aws_errors
+from forensics.aws.s3_parts import CHUNK, MIB, PartBody, parts_of
+from forensics.aws.s3_reading import read_on
 from forensics.aws.session import AwsSession
 from forensics.errors import ConflictError, EvidenceTransferError, ResourceGoneError
 from forensics.models.base import Model
@@ -21,8 +24,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectRequestTypeDef
 
-MIB = 1024 * 1024
-CHUNK = 16 * MIB
 URL_SECONDS = 3600
 
 
@@ -91,25 +92,42 @@ class EvidenceStore:
 
     def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> StoredObject:
         """Write one object; the same bytes written by an earlier try are accepted, other bytes are an error."""
-        digest = hashlib.sha256(body)
         try:
-            with aws_errors(f"write {self.uri(key)}"):
-                answer = self._s3.put_object(
-                    Bucket=self.bucket,
-                    Key=key,
-                    Body=body,
-                    ContentType=content_type,
-                    IfNoneMatch="*",
-                    ExpectedBucketOwner=self._owner,
-                    ServerSideEncryption="aws:kms",
-                    SSEKMSKeyId=self._kms_key,
-                    ChecksumAlgorithm="SHA256",
-                    ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
-                    Metadata={"sha256": digest.hexdigest()},
-                    **self._lock(),
-                )
+            return self._create(key, body, content_type=content_type)
         except ConflictError:
-            return self._existing(key, sha256=digest.hexdigest())
+            return self._existing(key, sha256=hashlib.sha256(body).hexdigest())
+
+    def put_first(
+        self, key: str, body: bytes, *, content_type: str = "application/octet-stream"
+    ) -> tuple[StoredObject, bytes]:
+        """Write one object unless it is there; returns what is stored now: of an earlier try or a twin, whatever its bytes."""
+        try:
+            return self._create(key, body, content_type=content_type), body
+        except ConflictError:
+            return self.adopt(key)
+
+    def adopt(self, key: str, *, limit: int = 64 * MIB) -> tuple[StoredObject, bytes]:
+        """An object that is stored, with its bytes hashed here; raises :class:`ResourceGoneError` when there is none."""
+        body = self._read(key, limit=limit)
+        return self._read_back(key, version=None, sha256=hashlib.sha256(body).hexdigest(), size=len(body)), body
+
+    def _create(self, key: str, body: bytes, *, content_type: str) -> StoredObject:
+        digest = hashlib.sha256(body)
+        with aws_errors(f"write {self.uri(key)}"):
+            answer = self._s3.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=body,
+                ContentType=content_type,
+                IfNoneMatch="*",
+                ExpectedBucketOwner=self._owner,
+                ServerSideEncryption="aws:kms",
+                SSEKMSKeyId=self._kms_key,
+                ChecksumAlgorithm="SHA256",
+                ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+                Metadata={"sha256": digest.hexdigest()},
+                **self._lock(),
+            )
         return self._read_back(key, version=answer.get("VersionId"), sha256=digest.hexdigest(), size=len(body))
 
     def _read_back(self, key: str, *, version: str | None, sha256: str, size: int) -> StoredObject:
@@ -139,20 +157,35 @@ class EvidenceStore:
             locked_until=until,
         )
 
-    def _existing(self, key: str, *, sha256: str) -> StoredObject:
+    def found(self, key: str) -> StoredObject | None:
+        """An object that is stored, read and hashed here; None when there is none."""
+        try:
+            return self._existing(key, sha256=None)
+        except ResourceGoneError:
+            return None
+
+    def _existing(self, key: str, *, sha256: str | None) -> StoredObject:
         found, size = hashlib.sha256(), 0
         for chunk in self.stream(key):
             found.update(chunk)
             size += len(chunk)
-        if found.hexdigest() != sha256:
+        if sha256 and found.hexdigest() != sha256:
             msg = f"{self.uri(key)} exists already with other content ({found.hexdigest()}, expected {sha256})"
             raise EvidenceTransferError(msg, next_action="look at the object's versions; nothing was overwritten")
-        return self._read_back(key, version=None, sha256=sha256, size=size)
+        return self._read_back(key, version=None, sha256=found.hexdigest(), size=size)
 
     def put_stream(
-        self, key: str, chunks: Iterator[bytes], *, on_chunk: Callable[[bytes], object] | None = None
+        self,
+        key: str,
+        chunks: Iterator[bytes],
+        *,
+        on_chunk: Callable[[bytes], object] | None = None,
+        adopt: bool = False,
     ) -> StoredObject:
-        """Write a large object part by part, hashing as it passes; bounded memory (one part)."""
+        """Write a large object part by part, hashing as it passes; memory stays bounded whatever its size (:mod:`.s3_parts`).
+
+        ``adopt``: what is there already counts, whatever its bytes; without, other bytes are an error.
+        """
         with aws_errors(f"start writing {self.uri(key)}"):
             upload = self._s3.create_multipart_upload(
                 Bucket=self.bucket,
@@ -165,31 +198,38 @@ class EvidenceStore:
             )["UploadId"]
         digest, size = hashlib.sha256(), 0
         parts: list[CompletedPartTypeDef] = []
-        try:
-            for number, part in enumerate(_regroup(chunks), start=1):
-                digest.update(part)
-                size += len(part)
+
+        def passing() -> Iterator[bytes]:
+            nonlocal size
+            for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
                 if on_chunk:
-                    on_chunk(part)
-                parts.append(self._part(key, upload=upload, number=number, body=part))
+                    on_chunk(chunk)
+                yield chunk
+
+        try:
+            for number, part in enumerate(parts_of(passing()), start=1):
+                with part:
+                    parts.append(self._part(key, upload=upload, number=number, part=part))
             version = self._complete(key, upload=upload, parts=parts)
         except ConflictError:
             self._abort(key, upload)
-            return self._existing(key, sha256=digest.hexdigest())
+            return self._existing(key, sha256=None if adopt else digest.hexdigest())
         except BaseException:
             self._abort(key, upload)
             raise
         return self._read_back(key, version=version, sha256=digest.hexdigest(), size=size)
 
-    def _part(self, key: str, *, upload: str, number: int, body: bytes) -> CompletedPartTypeDef:
-        checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
+    def _part(self, key: str, *, upload: str, number: int, part: PartBody) -> CompletedPartTypeDef:
+        checksum = base64.b64encode(part.sha256).decode()
         with aws_errors(f"write part {number} of {self.uri(key)}"):
             answer = self._s3.upload_part(
                 Bucket=self.bucket,
                 Key=key,
                 UploadId=upload,
                 PartNumber=number,
-                Body=body,
+                Body=part.body,  # type: ignore[arg-type]  # botocore takes a bytearray as it is; the stubs do not know
                 ChecksumSHA256=checksum,
                 ExpectedBucketOwner=self._owner,
             )
@@ -223,8 +263,8 @@ class EvidenceStore:
     def stream(self, key: str, *, chunk: int = CHUNK) -> Iterator[bytes]:
         """Read an object of the evidence store in chunks."""
         with aws_errors(f"read {self.uri(key)}"):
-            body = self._s3.get_object(Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._owner)["Body"]
-            yield from body.iter_chunks(chunk_size=chunk)
+            get = partial(self._s3.get_object, Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._owner)
+            yield from read_on(lambda rest: get(**rest), chunk=chunk)
 
     def read_range(self, key: str, *, offset: int, size: int) -> bytes:
         """A piece of a stored object; shorter where the object ends."""
@@ -239,14 +279,17 @@ class EvidenceStore:
 
     def read_json(self, key: str, *, limit: int = 64 * MIB) -> JsonValue:
         """Read a JSON object."""
+        found: JsonValue = json.loads(self._read(key, limit=limit))
+        return found
+
+    def _read(self, key: str, *, limit: int) -> bytes:
         data = bytearray()
         for part in self.stream(key):
             data += part
             if len(data) > limit:
                 msg = f"{self.uri(key)} is larger than {limit} bytes"
                 raise EvidenceTransferError(msg)
-        found: JsonValue = json.loads(bytes(data))
-        return found
+        return bytes(data)
 
     def get_url(self, key: str) -> str:
         """Presigned GET of one object, valid for an hour."""
@@ -258,30 +301,12 @@ class EvidenceStore:
 
     def list(self, prefix: str) -> list[str]:
         """URIs of all objects below a prefix."""
+        return [*self.iter_uris(prefix)]
+
+    def iter_uris(self, prefix: str) -> Iterator[str]:
+        """URIs of the objects below a prefix, asked for a thousand at a time as they are needed."""
         with aws_errors(f"list {self.uri(prefix)}"):
             pages = self._s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=prefix, ExpectedBucketOwner=self._owner
             )
-            return [self.uri(item["Key"]) for page in pages for item in page.get("Contents", [])]
-
-
-def part_size(number: int) -> int:
-    """Size in bytes of part ``number`` of a stream of unknown length.
-
-    S3 allows 10,000 parts: with equal parts of 16 MiB a stream would end at 156 GiB. Every 250 parts the size grows
-    by 32 MiB, so that 10,000 hold 6 TiB, and the memory that a part takes grows with the image only.
-    """
-    return CHUNK + 2 * CHUNK * ((number - 1) // 250)
-
-
-def _regroup(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Cut a byte stream into parts of :func:`part_size` (the last may be shorter)."""
-    waiting, number = bytearray(), 1
-    for chunk in chunks:
-        waiting += chunk
-        while len(waiting) >= (size := part_size(number)):
-            yield bytes(waiting[:size])
-            del waiting[:size]
-            number += 1
-    if waiting:
-        yield bytes(waiting)
+            yield from (self.uri(item["Key"]) for page in pages for item in page.get("Contents", []))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, NotRequired, Self, TypedDict
 
 from forensics.aws.error_map import aws_errors
+from forensics.aws.s3_parts import CHUNK
+from forensics.aws.s3_reading import read_on
 from forensics.aws.session import AwsSession
 from forensics.models.base import Model
 from forensics.settings import Settings
@@ -15,8 +18,6 @@ from forensics.settings import Settings
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectVersionTypeDef
-
-CHUNK = 16 * 1024 * 1024
 
 
 class StoredVersion(Model):
@@ -102,8 +103,8 @@ class EvidenceArchive:
     def stream(self, version: StoredVersion, *, chunk: int = CHUNK) -> Iterator[bytes]:
         """The bytes of a version."""
         with aws_errors(f"read {version.uri}"):
-            answer = self._s3.get_object(**self._at(version))
-            yield from answer["Body"].iter_chunks(chunk_size=chunk)
+            get = partial(self._s3.get_object, **self._at(version))
+            yield from read_on(lambda rest: get(**rest), chunk=chunk)
 
     def sha256(self, version: StoredVersion, *, beat: Callable[[int], None] | None = None) -> str:
         """SHA-256 of a version's bytes, computed here; ``beat`` is called with the number of bytes read so far."""

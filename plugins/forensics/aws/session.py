@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ebs import EBSClient
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ecs import ECSClient
     from mypy_boto3_elb import ElasticLoadBalancingClient
     from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
     from mypy_boto3_guardduty import GuardDutyClient
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_imagebuilder import ImagebuilderClient
     from mypy_boto3_kms import KMSClient
+    from mypy_boto3_organizations import OrganizationsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_securityhub import SecurityHubClient
     from mypy_boto3_sns import SNSClient
@@ -49,9 +52,10 @@ _CONFIG = Config(
     user_agent_extra="ec2-forensics",
     s3={"addressing_style": "path"},
 )
-# Services whose answers nothing may wait for long: isolation of the network goes on without them. IAM has one Region for
-# the whole partition, so it is the first that a VPC cannot reach.
-_IMPATIENT = frozenset({"iam", "autoscaling", "elb", "elbv2"})
+# Services whose answers nothing may wait for long: isolation of the network, and the plan, go on without them. IAM and Organizations
+# have one Region for the whole partition, so they are the first that a VPC cannot reach.
+_ELSEWHERE = frozenset({"iam", "organizations"})
+_IMPATIENT = _ELSEWHERE | {"autoscaling", "elb", "elbv2"}
 _SHORT = Config(connect_timeout=3, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 4})
 _SHORTEST = _SHORT.merge(Config(read_timeout=5))
 # For questions whose answer may be "nothing answers here": six tries of a time-out take minutes.
@@ -60,6 +64,7 @@ _CONNECT_SECONDS, _READ_SECONDS = 3, 10
 _ABROAD = Config(connect_timeout=3)
 # Forty connections at a time read a snapshot; one of them that fails does not say that there is no way.
 _PARALLEL = "ebs"
+_AWS_S3 = re.compile(r"https://s3[.-][a-z0-9.-]*amazonaws\.com(\.cn)?")
 SESSION_SECONDS = 3600
 RENEW_BEFORE = 1800
 
@@ -68,7 +73,7 @@ def _config(service: str) -> Config:
     if service == "s3":
         return _CONFIG.merge(Config(signature_version="s3v4"))
     if service in _IMPATIENT:
-        return _CONFIG.merge(_SHORTEST if service == "iam" else _SHORT)
+        return _CONFIG.merge(_SHORTEST if service in _ELSEWHERE else _SHORT)
     return _CONFIG
 
 
@@ -196,6 +201,10 @@ class AwsSession:
         return cast("EC2Client", LazyClient(self, "ec2"))
 
     @cached_property
+    def ecs(self) -> ECSClient:
+        return cast("ECSClient", LazyClient(self, "ecs"))
+
+    @cached_property
     def elb(self) -> ElasticLoadBalancingClient:
         return cast("ElasticLoadBalancingClient", LazyClient(self, "elb"))
 
@@ -220,8 +229,23 @@ class AwsSession:
         return cast("KMSClient", LazyClient(self, "kms"))
 
     @cached_property
+    def organizations(self) -> OrganizationsClient:
+        return cast("OrganizationsClient", LazyClient(self, "organizations"))
+
+    @cached_property
     def s3(self) -> S3Client:
         return cast("S3Client", LazyClient(self, "s3"))
+
+    @cached_property
+    def s3_dual_stack(self) -> S3Client:
+        """Signs URLs with S3's dual-stack host name, which has an IPv4 and an IPv6 address (Amazon S3 API reference, *Using Amazon
+        S3 dual-stack endpoints*). An endpoint that is not AWS's own, the lab's, has no second name: then the usual client."""
+        usual = str(self.client("s3").meta.endpoint_url)
+        if not _AWS_S3.fullmatch(usual):
+            return self.s3
+        # A dictionary of its own: botocore writes the choice into the one that it is given.
+        config = _config("s3").merge(Config(use_dualstack_endpoint=True, s3={"addressing_style": "path"}))
+        return self.boto.client("s3", region_name=self.region, config=config)
 
     @cached_property
     def securityhub(self) -> SecurityHubClient:

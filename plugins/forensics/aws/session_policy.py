@@ -20,19 +20,24 @@ UNBOUND = (
 
 
 def session_policy(*, account_id: str, region: str, instance_id: str) -> Policy:
-    """Only in this Region, and of all instances only this one; without an instance id only the Region is pinned.
+    """Only in this Region, and of all instances only this one; without an id only the Region is pinned.
 
-    IAM has one control plane for all Regions of a partition: its calls are requests of that Region.
+    With the id of a snapshot or an image it is no instance at all: the case of an artifact may not touch any.
+
+    IAM and Organizations have one control plane for all Regions of a partition: their calls are requests of that Region.
     """
-    here = {"StringEquals": {"aws:RequestedRegion": sorted({region, partitions.of(region).iam_region})}}
+    partition = partitions.of(region)
+    regions = sorted({region, partition.iam_region, partition.organizations_region})
+    here = {"StringEquals": {"aws:RequestedRegion": regions}}
     if not instance_id:
         return _policy({"Sid": "Here", "Effect": "Allow", "Action": "*", "Resource": "*", "Condition": here})
     target = instance_arn(account_id, region, instance_id)
+    this: Policy = {"Sid": "ThisInstance", "Effect": "Allow", "Action": "*", "Resource": target}
     others = partitions.any_region_arn("ec2", "instance/*", region=region)
     return _policy(
         {"Sid": "Look", "Effect": "Allow", "Action": list(UNBOUND), "Resource": "*", "Condition": here},
         {"Sid": "NoInstance", "Effect": "Allow", "Action": "*", "NotResource": others, "Condition": here},
-        {"Sid": "ThisInstance", "Effect": "Allow", "Action": "*", "Resource": target},
+        *([this] if instance_id.startswith("i-") else []),
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from forensics.aws.error_map import aws_errors, error_code
@@ -13,16 +15,21 @@ from forensics.aws.visibility import until
 from forensics.errors import AwsError
 from forensics.models.base import Model
 from forensics.models.target import SsmStatus
+from forensics.printable import one_line, single_lines
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
-    from mypy_boto3_ssm.type_defs import DocumentDescriptionTypeDef
+    from mypy_boto3_ssm.type_defs import CommandTypeDef, DocumentDescriptionTypeDef
 
 # The query of a presigned URL is a credential; what a host prints goes into the case and to people.
 _SIGNED = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*X-Amz-[^\s\"':]*")
+LIVING = frozenset({"Pending", "InProgress"})
+_CLOCKS_DIFFER = timedelta(seconds=60)  # of a worker and of SSM, at most
 TERMINAL = frozenset({"Success", "Failed", "TimedOut", "Cancelled"})
 # StatusDetails of what no agent has answered; the user guide writes them with blanks, the API without.
 _UNDELIVERED = frozenset({"DeliveryTimedOut", "Undeliverable"})
+# Levels of a status line; what is written of it later (text, JSON) would end in RecursionError.
+_LEVELS = 10
 # An agent whose root volume is full or read-only cannot set up its plugins: it says that there are none, or skips the step
 # (aws/amazon-ssm-agent#90; agent/framework/runpluginutil/runpluginutil.go).
 _NO_PLUGIN = re.compile(r"Plugin with name \S+ (?:is )?not found\.|skipped due to unsupported plugin: \S+")
@@ -86,40 +93,52 @@ class Invocation(Model):
         return ASK_THE_AGENT if self.undelivered else default
 
     def status_line(self) -> dict[str, Any]:
-        """The JSON object on the last line of stdout; empty when there is none (never trusted blindly)."""
+        """The JSON object on the last line of stdout; empty when there is none (never trusted blindly).
+
+        Every text in it is one visible line: a host writes whatever it likes.
+        """
         for line in reversed(self.stdout.strip().splitlines()):
             text = line.strip()
             if text.startswith("{"):
                 try:
-                    found = json.loads(text)
+                    found = single_lines(json.loads(text), levels=_LEVELS)
                 except (ValueError, RecursionError):  # the host decides how deep it nests
                     return {}
-                return found if isinstance(found, dict) and not _nests_deeply(found) else {}
+                return found if isinstance(found, dict) else {}
         return {}
 
     def cause(self) -> str:
         """One line on how it ended, for a person."""
         reason = str(self.status_line().get("reason") or "").strip()
         last_error = next((line for line in reversed(self.stderr.strip().splitlines()) if line.strip()), "")
-        said = _SIGNED.sub(r"\1", reason or last_error or "no output")
+        said = one_line(_SIGNED.sub(r"\1", reason or last_error or "no output"))
         if self.without_plugin:
             said = f"{_FULL_DISK} ({said})"
-        return f"command {self.command_id} on {self.instance_id} ended {self.detail or self.status} (exit {self.exit_code}): {said[:500]}"
+        return f"command {self.command_id} on {self.instance_id} ended {self.detail or self.status} (exit {self.exit_code}): {said}"
 
 
-def _nests_deeply(value: object) -> bool:
-    """Whether a JSON value has more than ten levels; what is written of it later (text, JSON) would end in RecursionError."""
-    level = [value]
-    for _ in range(10):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True
+@dataclass(frozen=True)
+class ExpectedCommand:
+    """What a command of this case is known by: ``manifest`` is the address of its manifest, without the query that signs it.
+
+    ``unrecorded_since``: the try that recorded nothing yet may have sent one that has ended by now, not before this time.
+    ``recorded`` is the command of the try before it.
+    """
+
+    comment: str
+    document: str
+    sha256: str
+    manifest: str
+    unrecorded_since: datetime | None = None
+    recorded: str | None = None
+
+
+@dataclass(frozen=True)
+class FoundCommand:
+    """The case's own command, if it lives, and (id, why not) of those that only carry its comment."""
+
+    command_id: str | None = None
+    strange: tuple[tuple[str, str], ...] = ()
 
 
 class SsmGateway:
@@ -218,14 +237,52 @@ class SsmGateway:
             )
         return str(answer["Command"]["CommandId"])
 
-    def find_command(self, *, instance_id: str, comment: str) -> str | None:
-        """A command with this comment that is still pending or running on the instance: an earlier try's."""
+    def find_command(self, *, instance_id: str, expected: ExpectedCommand) -> FoundCommand:
+        """The newest command that is still pending or running on the instance and is what an earlier try would have sent.
+
+        With ``unrecorded_since`` also one that has ended, when it is the newest: its sender died before it could write down the id.
+        Anybody who may send commands chooses their comments. So a comment only finds it; what it runs, by content, and where that
+        sends its results make it the case's own.
+        """
         with aws_errors(f"list commands on {instance_id} {self._where}"):
             pages = self._ssm.get_paginator("list_commands").paginate(InstanceId=instance_id)
             commands = [c for page in pages for c in page["Commands"]]
-        live = [c for c in commands if c.get("Comment") == comment and c.get("Status") in {"Pending", "InProgress"}]
-        newest = max(live, key=lambda c: c["RequestedDateTime"], default=None)
-        return newest["CommandId"] if newest else None
+        named = [c for c in commands if c.get("Comment") == expected.comment]
+        live = [c for c in named if c.get("Status") in LIVING]
+        strange: list[tuple[str, str]] = []
+        for command in sorted(live, key=lambda c: c["RequestedDateTime"], reverse=True):
+            why = self._why_strange(command, expected)
+            if why is None:
+                return FoundCommand(command["CommandId"], tuple(strange))
+            strange.append((command["CommandId"], why))
+        return FoundCommand(self._ended(named, expected), tuple(strange))
+
+    def _ended(self, named: Sequence[CommandTypeDef], expected: ExpectedCommand) -> str | None:
+        since = expected.unrecorded_since
+        if since is None:
+            return None
+        ended = [c for c in named if c.get("Status") not in LIVING and c["RequestedDateTime"] >= since - _CLOCKS_DIFFER]
+        for command in sorted(ended, key=lambda c: c["RequestedDateTime"], reverse=True):
+            if command["CommandId"] == expected.recorded:
+                return None
+            if self._why_strange(command, expected) is None:
+                return command["CommandId"]
+        return None
+
+    def _why_strange(self, command: CommandTypeDef, expected: ExpectedCommand) -> str | None:
+        name, version = command.get("DocumentName", ""), command.get("DocumentVersion", "")
+        if name.rpartition("/")[2] != expected.document:
+            return f"it runs the document {name}, not {expected.document}"
+        if not version.isdigit():
+            return f"it names no version of {name} ({version or 'none'})"
+        with aws_errors(f"describe version {version} of SSM document {name} {self._where}"):
+            digest = self._ssm.describe_document(Name=name, DocumentVersion=version)["Document"].get("Hash", "")
+        if digest.lower() != expected.sha256:
+            return f"version {version} of {name} has SHA-256 {digest or 'unknown'}, not {expected.sha256}"
+        manifest = (command.get("Parameters", {}).get("ManifestUrl") or [""])[0].partition("?")[0]
+        return (
+            None if manifest == expected.manifest else f"its manifest is {manifest or 'none'}, not {expected.manifest}"
+        )
 
     def invocation(self, *, command_id: str, instance_id: str) -> Invocation | None:
         """The command's state on the instance; None while SSM does not show it yet (it is not there at once)."""

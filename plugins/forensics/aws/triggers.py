@@ -39,6 +39,7 @@ class SsmCommandsCompletedTrigger(ScopedTrigger):
 
     :param commands: pairs of command id and instance id
     :param must_succeed: a command that did not succeed fails the wait; otherwise the task validates the results
+    :param also: pairs of commands that are waited for as well, however they end
     :param lost_after: commands that wait for their agent are cancelled, and named ``lost`` in the payload, when for so many
         seconds none of them has moved and the instance has run nothing else: SSM itself gives up after the delivery time-out
         only, which is hours where commands wait for each other
@@ -50,6 +51,7 @@ class SsmCommandsCompletedTrigger(ScopedTrigger):
         commands: list[list[str]],
         must_succeed: bool = False,
         lost_after: float | None = None,
+        also: list[list[str]] | None = None,
         **kwargs: Unpack[ScopedTiming],
     ) -> None:
         super().__init__(**kwargs)
@@ -62,6 +64,7 @@ class SsmCommandsCompletedTrigger(ScopedTrigger):
             msg = "no command to wait for"
             raise ForensicsError(msg)
         self.commands = commands
+        self.also = also or []
 
     def arguments(self) -> Mapping[str, object]:
         return {
@@ -69,21 +72,23 @@ class SsmCommandsCompletedTrigger(ScopedTrigger):
             "commands": self.commands,
             "must_succeed": self.must_succeed,
             "lost_after": self.lost_after,
+            "also": self.also,
         }
 
     def waiting_for(self) -> str:
-        return f"SSM commands {', '.join(c for c, _ in self.commands)}"
+        return f"SSM commands {', '.join(c for c, _ in [*self.commands, *self.also])}"
 
     def check(self) -> WaitResult | None:
         ssm = SsmGateway.of(self.session)
         found: list[Invocation | None] = []
-        for command_id, instance_id in self.commands:
+        for command_id, instance_id in [*self.commands, *self.also]:
+            must_succeed = self.must_succeed and [command_id, instance_id] in self.commands
             invocation = ssm.invocation(command_id=command_id, instance_id=instance_id)
             found.append(invocation)
             if invocation is None or not invocation.finished:
                 if self.lost_after is None:
                     return None
-            elif self.must_succeed and invocation.status != "Success":
+            elif must_succeed and invocation.status != "Success":
                 default = "look at the command's output in SSM; clear this task to send it again"
                 action = invocation.next_action(default)
                 return WaitResult(ok=False, payload={"cause": invocation.cause(), "next_action": action})

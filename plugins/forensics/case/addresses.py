@@ -5,11 +5,20 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 PAGES_PATH = "/forensics"
+BOARD_ROUTE = "forensic-cases"
 CASE_DAG = "forensic_case"
 RELEASE_DAG = "forensic_release"
+# A task of the case's DAG: ``memory.capture_memory``; parts of steps (``close:report``) are none.
+TASK_FORM = re.compile(r"open_case|(?:triage|memory|disk|containment|investigation|report)\.[a-z_]{3,60}")
+
+
+def board_view(airflow: str) -> str:
+    """The board inside Airflow's UI, below its menu."""
+    return f"{airflow}/plugin/{BOARD_ROUTE}"
 
 
 def case_page(pages: str, case_id: str) -> str:
@@ -20,6 +29,11 @@ def case_page(pages: str, case_id: str) -> str:
 def run_page(airflow: str, run_id: str) -> str:
     """The DAG run of a case."""
     return f"{airflow}/dags/{CASE_DAG}/runs/{quote(run_id, safe='')}"
+
+
+def task_page(airflow: str, run_id: str, task_id: str) -> str:
+    """A task of a case's run: its log, and where it is cleared."""
+    return f"{run_page(airflow, run_id)}/tasks/{quote(task_id, safe='')}"
 
 
 def question_page(airflow: str, *, dag_id: str, run_id: str, task_id: str) -> str:

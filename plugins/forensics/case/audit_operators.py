@@ -59,6 +59,8 @@ class ListCasesOperator(BaseOperator):
 class AuditCaseOperator(ForensicOperator):
     """Audit one case. Every difference is an alarm: the task fails at once, people are notified, the ledger gets an event."""
 
+    takes_artifacts = True
+
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Read everything, compare it with what is recorded, record the result."""
         sessions, settings = self.sessions, self.settings

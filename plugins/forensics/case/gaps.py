@@ -10,24 +10,30 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from forensics.case.containment_advice import ISOLATE, next_action
-from forensics.models.case import CaseStatus, CaseView, Phase
+from forensics.models.case import CaseStatus, CaseView, Phase, StepFailure
 from forensics.models.evidence import Digest, Evidence, EvidenceKind, Outcome
 from forensics.models.finding import CustomAction
 from forensics.models.gaps import Gap, GapKind
 from forensics.models.plan import Action, Decision
 from forensics.models.results import Investigation, ToolResults, ToolRun
-from forensics.naming import evidence_id
+from forensics.naming import evidence_id, first_pass_id
 
 DIFFERENT_DIGESTS = "DIGESTS OF THE SAME BYTES DIFFER"
 NO_REASON = "no reason is recorded"
 _EXAMINED_KINDS = frozenset({EvidenceKind.MEMORY, EvidenceKind.DISK})
 _ENDED_WELL = frozenset({Outcome.DONE.value, Outcome.PARTIAL.value})
 _NOT_BAD = frozenset({Outcome.PENDING, Outcome.ACQUIRED})
+# Steps that only prepare the acquisition of these kinds of evidence.
+_PREPARES: dict[str, tuple[EvidenceKind, ...]] = {
+    "memory.probe_target": (EvidenceKind.MEMORY,),
+    "triage.protect_target": (EvidenceKind.MEMORY, EvidenceKind.DISK),
+}
 # A failed step is the same gap as an item whose reason its cause repeats; shorter reasons could be there by chance.
 _SHORTEST_REASON = 8
 
 _AGAIN = "decide whether it can be acquired again; if so, clear the task that acquires it"
 ORDER = "decide whether it is to be done, and order it by a custom action on the finding or the DAG forensic_case"
+_RELEASED = "nothing: the target was released since"
 _PLAN = "look at the log of triage.plan_response in the case's run, then clear it"
 _EXAMINE = "clear the investigation's tasks in the case's run, or examine the evidence with tools of your own"
 _READ = "conclude nothing from what was not read; examine it with tools of your own"
@@ -55,6 +61,30 @@ def pending(view: CaseView) -> list[Gap]:
 def under_way(view: CaseView) -> bool:
     """Whether steps before the report may still bring what is not there."""
     return view.case.status is CaseStatus.OPEN and view.case.phase not in {Phase.REPORT, Phase.DONE}
+
+
+def failures_that_matter(view: CaseView) -> list[StepFailure]:
+    """The steps that failed and left something undone."""
+    return [failure for failure in view.failures if not _made_up_for(view, failure)]
+
+
+def failures_made_up_for(view: CaseView) -> list[StepFailure]:
+    """The steps that failed and turned out not to matter: shown, and no gap."""
+    return [failure for failure in view.failures if _made_up_for(view, failure)]
+
+
+def _made_up_for(view: CaseView, failure: StepFailure) -> bool:
+    """Whether what the step was for is there all the same: it only prepared an acquisition, and everything of that is acquired."""
+    if view.plan is None or failure.step not in _PREPARES:
+        return False
+    kinds = [
+        kind
+        for kind, wanted in ((EvidenceKind.MEMORY, view.plan.memory), (EvidenceKind.DISK, view.plan.disk))
+        if wanted.wanted
+    ]
+    wanted = [kind for kind in _PREPARES[failure.step] if kind in kinds]
+    items = [e for e in view.evidence if e.kind in wanted]
+    return bool(wanted) and {e.kind for e in items} == set(wanted) and all(e.outcome is Outcome.ACQUIRED for e in items)
 
 
 def tool_gaps(results: ToolResults) -> list[Gap]:
@@ -114,7 +144,8 @@ def _of_results(view: CaseView) -> Iterator[Gap]:
         yield from tool_gaps(results)
     for item in _unread(view):
         subject = f"results of {_activity(item)}"
-        yield Gap(kind=GapKind.INVESTIGATION, subject=subject, why="they could not be read", next_action=_RELOAD)
+        why = "; ".join(["they could not be read", *([item.reason] if item.reason else [])])
+        yield Gap(kind=GapKind.INVESTIGATION, subject=subject, why=why, next_action=_RELOAD)
 
 
 def _unread(view: CaseView) -> list[Investigation]:
@@ -142,7 +173,7 @@ def _unread(view: CaseView) -> list[Investigation]:
 
 def _failed_steps(view: CaseView, found: list[Gap]) -> Iterator[Gap]:
     """Steps that failed for good, except for a reason that another gap has already."""
-    for failure in view.failures:
+    for failure in failures_that_matter(view):
         if not any(_repeats(failure.cause, gap) for gap in found):
             yield Gap(kind=GapKind.STEP, subject=failure.step, why=failure.cause, next_action=failure.next_action)
 
@@ -164,7 +195,7 @@ def _ended_badly(view: CaseView) -> Iterator[Gap]:
     """What has ended, and not as it should: a gap at any time."""
     for item in view.evidence:
         begun = item.outcome in {Outcome.PARTIAL, Outcome.FAILED}
-        if item.outcome not in _NOT_BAD and (begun or _wanted(view, item)):
+        if item.outcome not in _NOT_BAD and (begun or _wanted(view, item)) and not _came_later(view, item):
             yield _evidence(f"{item.evidence_id} ended {item.outcome.value}", item.reason or NO_REASON)
         if differing_digests(item.digests):
             yield _evidence(f"{item.evidence_id}: {DIFFERENT_DIGESTS}", "one of the copies is not what was acquired")
@@ -175,7 +206,7 @@ def _ended_badly(view: CaseView) -> Iterator[Gap]:
             kind=GapKind.CONTAINMENT,
             subject=f"isolation ended {result.outcome.value}",
             why=result.reason or NO_REASON,
-            next_action=next_action(result),
+            next_action=_RELEASED if view.released else next_action(result),
         )
     for run in view.investigations:
         # What a partial investigation left out is in its results; one that lists nothing is itself the gap.
@@ -198,6 +229,7 @@ def _not_there(view: CaseView) -> Iterator[Gap]:
         why = (result.reason if result else None) or "it was wanted but has no result"
         yield Gap(kind=GapKind.CONTAINMENT, subject="isolation", why=why, next_action=ISOLATE)
     yield from _requests(view)
+    yield from _unread_findings(view)
     yield from _not_examined(view)
 
 
@@ -207,16 +239,21 @@ def _nothing_recorded(view: CaseView, decision: Decision, kind: EvidenceKind) ->
         return
     if not known:
         yield _evidence(kind.value, "it was wanted but nothing was recorded")
-    elif kind is EvidenceKind.DISK and view.target:
-        for volume in view.target.volumes:
+    elif kind is EvidenceKind.DISK:
+        for volume in view.target.volumes if view.target else ():
             if evidence_id(kind, volume.id) not in known:
                 why = "it was attached to the target but nothing was recorded of it"
                 yield _evidence(f"volume {volume.id} ({volume.device})", why)
+        for disk in view.artifact.disks if view.artifact else ():
+            if evidence_id(kind, disk.snapshot_id) not in known:
+                yield _evidence(
+                    f"snapshot {disk.snapshot_id}", "it belongs to the artifact but nothing was recorded of it"
+                )
 
 
 def _requests(view: CaseView) -> Iterator[Gap]:
     """Requests of people that the plan does not carry out, for instance because they came after it was made."""
-    if view.plan is None or view.plan.isolate.wanted:
+    if view.plan is None or view.plan.isolate.wanted or not view.plan.isolate.applies:
         return
     for finding in view.findings:
         asked = finding.action in {CustomAction.ISOLATE, CustomAction.FULL}
@@ -228,6 +265,16 @@ def _requests(view: CaseView) -> Iterator[Gap]:
                 why=f"the plan does not isolate ({finding.title[:80]})",
                 next_action="start the DAG forensic_extension for this case, or isolate the instance manually",
             )
+
+
+def _unread_findings(view: CaseView) -> Iterator[Gap]:
+    if most := view.cut.get("findings"):
+        yield Gap(
+            kind=GapKind.REQUEST,
+            subject=f"findings after the first {most}",
+            why="so many have joined the case that the others are not read for this list: people may ask for something in them",
+            next_action="look in Security Hub for custom actions on the findings of this instance, and for what sends so many",
+        )
 
 
 def _not_examined(view: CaseView) -> Iterator[Gap]:
@@ -248,6 +295,14 @@ def _wanted(view: CaseView, item: Evidence) -> bool:
     if item.kind is EvidenceKind.MEMORY:
         return view.plan.memory.wanted
     return item.kind is EvidenceKind.DISK and view.plan.disk.wanted
+
+
+def _came_later(view: CaseView, item: Evidence) -> bool:
+    """Whether it is a first pass of the live response, and the whole one after it has everything."""
+    whole = evidence_id(EvidenceKind.LIVE_RESPONSE, view.case.instance_id)
+    return item.evidence_id == first_pass_id(view.case.instance_id) and any(
+        e.evidence_id == whole and e.outcome is Outcome.ACQUIRED for e in view.evidence
+    )
 
 
 def _activity(item: Investigation) -> str:

@@ -52,7 +52,7 @@ def message(
     follow = (f"Follow it: {run_page(ui_url, case.run_id)}",) if ui_url and case.run_id else ()
     alias, name = plain_name(label.account_alias), plain_name(label.instance_name)
     about = (
-        f"Case {case.case_id}: instance {case.instance_id}{f' ({name})' if name else ''}"
+        f"Case {case.case_id}: {case.subject}{f' ({name})' if name else ''}"
         f" in account {case.account_id}{f' ({alias})' if alias else ''}, {case.region}"
     )
     return Message(

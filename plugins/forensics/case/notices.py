@@ -7,9 +7,11 @@ taken the message: only a worker that dies between the two leaves a message that
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import uuid4
 
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
@@ -24,6 +26,7 @@ from forensics.naming import NOTICES
 DIGEST_EVENT = "digest"
 # A digest is read, not searched: the timeline has every line.
 SHOWN_LINES = 100
+TELLING_SECONDS = 20  # what a process may take to publish, before another one does
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class CaseNotices:
         ``name``: what subscribers filter on, when it is not the event. Raises :class:`ForensicsError`; trying again sends
         what was not sent.
         """
-        if once and self.told(case.case_id, event):
+        holder = self._mine_to_tell(case.case_id, event) if once else None
+        if once and holder is None:
             return
         held = self.held(case.case_id) if with_held else []
         more = ["Since the last message:", *_held_lines(held)] if held else []
@@ -76,11 +80,37 @@ class CaseNotices:
             label=self.label(case.case_id),
             severity=severity,
         )
-        self.notifier.publish(
-            case_id=case.case_id, event=name, subject=made.subject, lines=list(made.lines), facts=made.facts
-        )
+        try:
+            self.notifier.publish(
+                case_id=case.case_id, event=name, subject=made.subject, lines=list(made.lines), facts=made.facts
+            )
+        except Exception:
+            if holder:
+                self.store.release_lease(case.case_id, _telling(event), holder=holder)
+            raise
         self._mark(case.case_id, event)
+        if holder:
+            self.store.release_lease(case.case_id, _telling(event), holder=holder)
         self._let_go(case.case_id, held)
+
+    def _mine_to_tell(self, case_id: str, event: str) -> str | None:
+        """The holder of the lease under which this process tells people; None when another one has, or is just doing it and does
+        not die of it.
+
+        Two workers meet here when a message of the queue comes twice, or a task's heartbeat was lost. Rather twice than never: after the
+        time that a publisher may take, the event is told.
+        """
+        holder, end = uuid4().hex, time.monotonic() + 2 * TELLING_SECONDS
+        while not self.told(case_id, event):
+            if self.store.lease(case_id, _telling(event), holder=holder, seconds=TELLING_SECONDS):
+                if not self.told(case_id, event):
+                    return holder
+                self.store.release_lease(case_id, _telling(event), holder=holder)
+                return None
+            if time.monotonic() > end:
+                return holder
+            time.sleep(0.5)
+        return None
 
     def told(self, case_id: str, event: str) -> bool:
         """Whether people were told of an event."""
@@ -144,14 +174,28 @@ class CaseNotices:
                 lines=list(made.lines),
                 facts=made.facts,
             )
-        self._let_go(case.case_id, held)
+            self._let_go(case.case_id, held)
+        else:
+            self._unmark(case.case_id)
         return bool(held)
 
     def _let_go(self, case_id: str, held: Sequence[HeldLine]) -> None:
-        """The lines were told; lines that came meanwhile wait for their own digest."""
+        """The lines were told; lines that came meanwhile wait for their own digest.
+
+        The mark that lets a digest come is gone only while no line waits: a process that dies in between strands none.
+        """
+        if not held:
+            return
         for line in held:
             self._mark(case_id, line.event)
             self.store.remove(case_id, f"{case_keys.HELD}{line.event}")
+        if self.held(case_id):
+            self.store.put(NOTICES, f"{case_keys.DIGEST}{case_id}", DigestDue(since=datetime.now(UTC)))
+            return
+        self._unmark(case_id)
+
+    def _unmark(self, case_id: str) -> None:
+        """No digest is due; a line that came in this moment gets its mark back."""
         self.store.remove(NOTICES, f"{case_keys.DIGEST}{case_id}")
         if self.held(case_id):
             self._wait(case_id, datetime.now(UTC))
@@ -161,6 +205,10 @@ class CaseNotices:
 
     def _mark(self, case_id: str, event: str) -> None:
         self.store.put_once(case_id, f"{case_keys.NOTICE}{event}", Notified(at=format_utc(datetime.now(UTC))))
+
+
+def _telling(event: str) -> str:
+    return f"tell:{event}"
 
 
 def digest_headline(held: Sequence[HeldLine]) -> str:

@@ -20,11 +20,15 @@ ORDERED_BY = "ordered_by"
 
 @dataclass(frozen=True)
 class StepRun:
-    """The run that a step belongs to, and who asked for it."""
+    """The run that a step belongs to, and who asked for it.
+
+    ``order``: the same in all tries that Airflow makes by itself, another one after somebody has cleared the step.
+    """
 
     run_id: str = ""
     dag_id: str = ""
     askers: Askers = field(default_factory=Askers)
+    order: str = ""
 
 
 def step_run(context: Context) -> StepRun:
@@ -35,6 +39,8 @@ def step_run(context: Context) -> StepRun:
         run_id=str(getattr(run, "run_id", "") or ""),
         dag_id=str(getattr(run, "dag_id", "") or ""),
         askers=run_askers(getattr(run, "triggering_user_name", None), conf=conf if isinstance(conf, Mapping) else {}),
+        # Airflow raises max_tries when a task is cleared (clear_task_instances), and only then.
+        order=str(getattr(context.get("ti"), "max_tries", "")),
     )
 
 

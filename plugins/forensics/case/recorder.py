@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self, TypeVar
+
+import structlog
 
 from forensics import __version__, case_keys
 from forensics.aws.case_store import CaseStore
@@ -15,12 +19,14 @@ from forensics.aws.s3 import EvidenceStore
 from forensics.aws.s3_landing import LandingGateway, ToolsGateway
 from forensics.aws.session import AwsSession
 from forensics.aws.sns import Notifier
+from forensics.case.board_line import keep_line
 from forensics.case.notices import CaseNotices
 from forensics.case.persons import StepRun
 from forensics.case.view import read_view
 from forensics.custody.chain import facts_of
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import AwsError, CaseError, ForensicsError
+from forensics.models.artifact import ArtifactDescription
 from forensics.models.base import Model, VersionedModel
 from forensics.models.case import Case, CaseView, Milestone, Phase, StepFailure, TimelineKind
 from forensics.models.custody import CustodyAction, CustodyFacts
@@ -41,6 +47,7 @@ from forensics.models.target import Target
 from forensics.naming import evidence_id
 from forensics.settings import Settings
 
+log = structlog.get_logger(__name__)
 M = TypeVar("M", bound=Model)
 E = TypeVar("E", bound=Evidence)
 
@@ -70,10 +77,6 @@ class CaseGateways:
             notifier=Notifier.of(own, settings),
         )
 
-    def list_cases(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Case], str | None]:
-        """A page of cases, newest first, and where the next page starts (None: there is none)."""
-        return self.store.list_cases(limit=limit, cursor=cursor)
-
     def view(self, case_id: str) -> CaseView | None:
         """The whole case, or None when it does not exist."""
         return read_view(self.store, self.evidence, case_id)
@@ -92,6 +95,7 @@ class CaseRecorder:
         self.gateways = gateways
         self.step = step
         self.run = StepRun()
+        self.seen_requests: dict[str, Model] = {}  # what this worker has seen made (forensics.case.requests)
         self._ui_url = ui_url
         self.notices = CaseNotices(gateways.store, gateways.notifier, ui_url=ui_url, digest_minutes=digest_minutes)
 
@@ -125,6 +129,10 @@ class CaseRecorder:
     def target(self) -> Target | None:
         """The target's description, once triage has made it."""
         return self.get(case_keys.TARGET, Target)
+
+    def artifact(self) -> ArtifactDescription | None:
+        """The artifact's description, once triage has made it."""
+        return self.get(case_keys.ARTIFACT, ArtifactDescription)
 
     def plan(self) -> ResponsePlan | None:
         """The response plan, once triage has made it."""
@@ -183,7 +191,6 @@ class CaseRecorder:
         failed = evidence.model_copy(
             update={"outcome": outcome, "reason": reason[:1000], "ended_at": datetime.now(UTC)}
         )
-        self.save_evidence(failed)
         self.custody(
             CustodyAction.EVIDENCE_FAILED,
             evidence_id=evidence.evidence_id,
@@ -194,6 +201,8 @@ class CaseRecorder:
             kind=TimelineKind.EVIDENCE,
             evidence_id=evidence.evidence_id,
         )
+        # Last: steps take an item that has its outcome for done.
+        self.save_evidence(failed)
         origin = evidence.origin
         if isinstance(origin, CommandOrigin):
             self.revoke_manifest(origin.landing_prefix)
@@ -231,8 +240,10 @@ class CaseRecorder:
         self.gateways.store.milestone(self.case_id, name, at)
 
     def phase(self, phase: Phase) -> None:
-        """Move the case to a phase."""
-        self.gateways.store.update_case(self.case_id, phase=phase)
+        """Move the case on to a phase. Flows run side by side: none moves it back, but a repeated step after the report does."""
+        now = self.gateways.store.case(self.case_id).phase
+        if phase.order > now.order or now in {Phase.REPORT, Phase.DONE}:
+            self.gateways.store.update_case(self.case_id, phase=phase)
 
     def custody(
         self,
@@ -243,7 +254,11 @@ class CaseRecorder:
         facts: CustodyFacts | None = None,
         once: str | None = None,
     ) -> None:
-        """Append to the custody ledger; who, why, clock, tool and request ids are added here."""
+        """Append to the custody ledger; who, why, clock, tool and request ids are added here.
+
+        ``once`` names the event within the case. Without it the same statement is made once in a run: a step that died right
+        after it, and is tried again, does not say it twice.
+        """
         stated = {"step": self.step, **(detail or {})}
         given = (facts or CustodyFacts()).model_dump(exclude_unset=True)
         lifted = facts_of(stated).model_dump(exclude_unset=True)
@@ -254,8 +269,21 @@ class CaseRecorder:
             evidence_id=evidence_id,
             detail=stated,
             facts=CustodyFacts.model_validate(merged),
-            once=once,
+            once=once or self._once_in_run(action, evidence_id, stated),
         )
+
+    def _once_in_run(self, action: CustodyAction, evidence_id: str | None, stated: Mapping[str, object]) -> str | None:
+        if not self.run.run_id:
+            return None
+        text = json.dumps([self.run.run_id, evidence_id, stated], sort_keys=True, default=str)
+        return f"{action.value}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+    def _once_in_order(self, said: Sequence[str]) -> str:
+        run = self.run
+        if not run.run_id:
+            return ""
+        text = json.dumps([run.dag_id, run.run_id, run.order, self.step, *said])
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def _standing_facts(self) -> CustodyFacts:
         """Who, by which authority, whose clock, with what, by which AWS requests: the same for all events of a step."""
@@ -274,7 +302,12 @@ class CaseRecorder:
 
     def sign_ledger(self, phase: str) -> dict[str, str]:
         """Sign the ledger's head at the end of a phase."""
-        return self.gateways.ledger.sign_head(self.case_id, phase=phase, evidence=self.gateways.evidence)
+        signed = self.gateways.ledger.sign_head(self.case_id, phase=phase, evidence=self.gateways.evidence)
+        if why := signed.get("no_timestamp"):
+            self.note(
+                f"the ledger's head ({phase}) was signed without a trusted time: {why}", kind=TimelineKind.CUSTODY
+            )
+        return signed
 
     def announce(
         self,
@@ -286,22 +319,35 @@ class CaseRecorder:
         once: bool = True,
         routine: bool = False,
         with_held: bool = False,
+        same: str = "",
     ) -> None:
         """Notify people of a milestone, by default once per case.
 
-        ``routine``: nobody has to act on it, it is a line of the case's next digest. ``with_held``: the lines that wait for
+        ``once=False``: each time, but the same words of a step once in all tries that Airflow makes of it (``same``: what counts
+        instead of the words). ``routine``: nobody has to act on it, it is a line of the case's next digest. ``with_held``: the lines that wait for
         one go with this message.
         """
         notices = self.notices
         if routine and notices.hold(self.case, event, headline, once=once):
             return
+        mark = "" if once else self._once_in_order([event, headline, same] if same else [event, headline, *lines])
+        told, once = (f"{event}:{mark}", True) if mark else (event, once)
         try:
-            notices.tell(self.case, event, headline, lines=lines, facts=facts, once=once, with_held=with_held)
+            notices.tell(
+                self.case, told, headline, lines=lines, facts=facts, once=once, with_held=with_held, name=event
+            )
         except ForensicsError as error:
             # A message that cannot be sent must not stop the acquisition; it makes the case incomplete instead.
             self.mark_failed(f"notify:{event}", error)
             return
         self.clear_failed(f"notify:{event}")
+
+    def keep_line(self) -> None:
+        """Keep the line by which the board finds the case; it shows nothing of a case without it, so that no step fails for it."""
+        try:
+            keep_line(self.gateways.store, self.case_id)
+        except (ForensicsError, ValueError) as error:
+            log.warning("the board's line was not written", case_id=self.case_id, error=str(error))
 
     def mark_failed(self, step: str, error: ForensicsError) -> None:
         """Record that a part of a step failed, without a message; it is a gap of the case until it is cleared."""

@@ -14,6 +14,7 @@ from forensics.errors import RetentionError
 from forensics.models.case import Case, CaseStatus, TimelineKind
 from forensics.models.custody import CustodyAction, HoldLift, Retention
 from forensics.models.evidence import DiskEvidence
+from forensics.printable import count
 
 
 class Holding(Protocol):
@@ -75,12 +76,12 @@ def retain(recorder: CaseRecorder, holding: Holding, *, until: datetime, closed:
     )
     recorder.note(
         f"evidence is kept until {until:%Y-%m-%d %H:%M} UTC ({'from the closing' if closed else 'the case is open'}): "
-        f"{kept.objects} objects, {kept.snapshots} snapshots, {len(kept.failures)} failed",
+        f"{count(kept.objects, 'object')}, {count(kept.snapshots, 'snapshot')}, {len(kept.failures)} failed",
         kind=TimelineKind.CUSTODY,
     )
     if kept.failures:
         named = "; ".join(kept.failures[:5])
-        msg = f"{len(kept.failures)} pieces of evidence are not kept until {until:%Y-%m-%d}: {named}"
+        msg = f"{count(len(kept.failures), 'piece')} of evidence not kept until {until:%Y-%m-%d}: {named}"
         raise RetentionError(msg)
     return retention
 

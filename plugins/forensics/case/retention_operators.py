@@ -43,6 +43,8 @@ class ListDueCasesOperator(BaseOperator):
 class KeepEvidenceOperator(ForensicOperator):
     """Keep the evidence of one case as long as it has to be kept: from now while it is open, else from its closing."""
 
+    takes_artifacts = True
+
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Extend what ends too early, hold what is not held, record it."""
         settings, case = self.settings, recorder.case

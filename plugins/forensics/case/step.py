@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator, BaseOperatorLink, Context
 from airflow.sdk.exceptions import (
@@ -27,6 +27,7 @@ from forensics.correlation import case_context
 from forensics.errors import CaseError, ForensicsError
 from forensics.models.base import CASE_ID_FORM
 from forensics.models.case import StepFailure
+from forensics.printable import single_line
 from forensics.settings import Settings, get_settings
 
 CASE_ID = "{{ ti.xcom_pull(task_ids='open_case') }}"
@@ -43,6 +44,8 @@ class ForensicOperator(BaseOperator):
     :param case_id: the case; by default the one that ``open_case`` returned
     """
 
+    # Whether the step works in the case of an artifact. A step that does not say so is about an instance: it ends skipped there.
+    takes_artifacts: ClassVar[bool] = False
     template_fields: tuple[str, ...] = ("case_id",)
     operator_extra_links: Collection[BaseOperatorLink] = (CaseLink(),)
 
@@ -132,29 +135,43 @@ class ForensicOperator(BaseOperator):
             recorder = self._bind()
             recorder.run = step_run(context)
             try:
-                result = work(recorder)
-            except TaskDeferred as deferral:
-                if getattr(deferral.trigger, "ends_task", False):
-                    # The task may end in the triggerer: an earlier failure of it is over now or will be recorded again,
-                    # and Airflow writes the links of tasks only that end in a worker.
-                    recorder.clear_failed(self.task_id)
-                    self._store_links(context)
-                raise
-            except AirflowSkipException:
+                return self._attempt(recorder, work, context)
+            finally:
+                recorder.keep_line()
+
+    def _attempt(self, recorder: CaseRecorder, work: Callable[[CaseRecorder], Json], context: Context) -> Json:
+        try:
+            self._check_subject(recorder)
+            result = work(recorder)
+        except TaskDeferred as deferral:
+            if getattr(deferral.trigger, "ends_task", False):
+                # The task may end in the triggerer: an earlier failure of it is over now or will be recorded again,
+                # and Airflow writes the links of tasks only that end in a worker.
                 recorder.clear_failed(self.task_id)
-                raise
-            except AirflowException:
-                raise
-            except AirflowTaskTimeout:
-                # Not an Exception: Airflow raises it wherever the step was when its execution_timeout had passed.
-                self._failed(recorder, self._out_of_time(), context)
-                raise
-            except Exception as error:
-                # The operator's edge is one of two places that may catch everything: whatever failed, the case records it.
-                self._failed(recorder, error, context)
-                raise
+                self._store_links(context)
+            raise
+        except AirflowSkipException:
             recorder.clear_failed(self.task_id)
-            return result
+            raise
+        except AirflowException:
+            raise
+        except AirflowTaskTimeout:
+            # Not an Exception: Airflow raises it wherever the step was when its execution_timeout had passed.
+            self._failed(recorder, self._out_of_time(), context)
+            raise
+        except Exception as error:
+            # The operator's edge is one of two places that may catch everything: whatever failed, the case records it.
+            self._failed(recorder, error, context)
+            raise
+        recorder.clear_failed(self.task_id)
+        return result
+
+    def _check_subject(self, recorder: CaseRecorder) -> None:
+        artifact = recorder.case.artifact
+        if artifact is not None and not self.takes_artifacts:
+            raise AirflowSkipException(
+                f"{self.task_id}: NOT_APPLICABLE, the case is about {artifact.phrase}, which is no machine"
+            )
 
     def _bind(self) -> CaseRecorder:
         hook = ForensicsHook()
@@ -178,7 +195,7 @@ class ForensicOperator(BaseOperator):
         ti = context["ti"]
         retryable = error.retryable if isinstance(error, ForensicsError) else True
         next_action = error.next_action if isinstance(error, ForensicsError) else ForensicsError.default_action
-        cause = str(error) if isinstance(error, ForensicsError) else f"{type(error).__name__}: {error}"
+        cause = str(error) if isinstance(error, ForensicsError) else single_line(f"{type(error).__name__}: {error}")
         if retryable and ti.try_number <= ti.max_tries:
             self.log.warning("try %s failed and will be repeated: %s", ti.try_number, cause)
             recorder.note(f"try {ti.try_number} of {self.task_id} failed and is repeated: {cause[:400]}")
@@ -188,7 +205,7 @@ class ForensicOperator(BaseOperator):
         except Exception as second:
             # Recording must not hide the failure itself: both are in the message.
             self.log.exception("recording the failure failed too")
-            cause = f"{cause} (and recording it failed: {second})"
+            cause = single_line(f"{cause} (and recording it failed: {second})")
         recorder.fail(
             StepFailure(
                 step=self.task_id,

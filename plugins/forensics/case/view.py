@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 
 from pydantic import TypeAdapter
 
@@ -14,6 +15,7 @@ from forensics.aws.s3 import EvidenceStore
 from forensics.custody.ledger import LedgerHead
 from forensics.errors import ForensicsError
 from forensics.models.approval import Approval
+from forensics.models.artifact import ArtifactDescription
 from forensics.models.base import Model, Utc
 from forensics.models.case import Case, CaseView, StepFailure, TimelineEntry, TimelineKind
 from forensics.models.containment import (
@@ -28,11 +30,18 @@ from forensics.models.custody import CustodyEvent
 from forensics.models.evidence import read_evidence
 from forensics.models.finding import Finding
 from forensics.models.plan import ResponsePlan
-from forensics.models.results import Investigation, ToolResults
+from forensics.models.results import Investigation, ResultsOverLimitError, ToolResults, read_results
 from forensics.models.target import Target
 from forensics.naming import case_prefix
 
 Reader = Callable[[object], Model]
+# Of each list of a case so many items are read, the first ones by their sort key (a moment, a number, an id). Cases have some
+# hundred; findings that join by the thousand, or a step that is cleared for ever, must not take the web server with them.
+MOST = {case_keys.FINDING: 400, case_keys.TIMELINE: 2_000, case_keys.CUSTODY_EVENT: 2_000}
+MOST_OTHERS = 500
+MOST_OBJECTS = 2_000
+# Of the tools' results so many bytes in all: each is bounded, but a case may have many.
+MOST_RESULTS = 16 * 1024 * 1024
 _LISTS: dict[str, tuple[str, Reader]] = {
     case_keys.FINDING: ("findings", Finding.model_validate),
     case_keys.EVIDENCE: ("evidence", read_evidence),
@@ -44,6 +53,7 @@ _LISTS: dict[str, tuple[str, Reader]] = {
 _SINGLES: dict[str, tuple[str, Reader]] = {
     case_keys.CASE: ("case", Case.model_validate),
     case_keys.TARGET: ("target", Target.model_validate),
+    case_keys.ARTIFACT: ("artifact", ArtifactDescription.model_validate),
     case_keys.PLAN: ("plan", ResponsePlan.model_validate),
     case_keys.CONTAINMENT: ("containment", ContainmentResult.model_validate),
     case_keys.CONTAINMENT_PLAN: ("containment_plan", ContainmentPlan.model_validate),
@@ -55,7 +65,15 @@ _SINGLES: dict[str, tuple[str, Reader]] = {
 }
 # What the board shows of a case, and what its gaps are counted from.
 _BOARD_LISTS = (case_keys.EVIDENCE, case_keys.RESULT, case_keys.FAILURE, case_keys.FINDING)
-_BOARD_SINGLES = (case_keys.TARGET, case_keys.PLAN, case_keys.CONTAINMENT)
+_BOARD_SINGLES = (
+    case_keys.TARGET,
+    case_keys.ARTIFACT,
+    case_keys.PLAN,
+    case_keys.CONTAINMENT,
+    case_keys.RELEASE,
+    case_keys.APPROVAL,
+    case_keys.RELEASE_APPROVAL,
+)
 
 
 class _MilestoneItem(Model):
@@ -66,12 +84,21 @@ _MAPPING: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
 
 
 def read_view(store: CaseStore, evidence: EvidenceStore | None, case_id: str) -> CaseView | None:
-    """Assemble the view of a case from its items and the tools' results in the evidence store; None when unknown."""
-    parts = _Parts(store.items(case_id))
-    if "case" not in parts.single:
+    """Assemble the view of a case from its items and the tools' results in the evidence store; None when unknown.
+
+    What it costs does not grow with the case: of each list the first items (:data:`MOST`), and ``cut`` says which have more.
+    """
+    if store.data(case_id, case_keys.CASE) is None:
         return None
+    parts = _Parts(store, case_id, lists=tuple(_LISTS), singles=(*_SINGLES, case_keys.LEDGER_HEAD))
+    parts.add_all(case_keys.MILESTONE)
+    parts.add_all(case_keys.RESTORE)
+    parts.add_all(case_keys.LEDGER_SIGNATURE)
     if evidence is not None:
-        parts.single["objects"] = tuple(evidence.list(case_prefix(case_id)))
+        found = tuple(islice(evidence.iter_uris(case_prefix(case_id)), MOST_OBJECTS + 1))
+        parts.single["objects"] = found[:MOST_OBJECTS]
+        if len(found) > MOST_OBJECTS:
+            parts.cut["objects"] = MOST_OBJECTS
         results, unread = _results(evidence, parts.investigations)
         parts.many["results"] += results
         parts.many["timeline"] += unread
@@ -80,22 +107,51 @@ def read_view(store: CaseStore, evidence: EvidenceStore | None, case_id: str) ->
 
 def read_board_view(store: CaseStore, case: Case) -> CaseView:
     """The few items of a case that the board shows, without the tools' results in S3."""
-    items = [item for prefix in _BOARD_LISTS for item in store.items(case.case_id, prefix)]
-    items += [(sk, data) for sk in _BOARD_SINGLES for data in [store.data(case.case_id, sk)] if data is not None]
-    parts = _Parts(items)
-    parts.single["case"] = case
+    parts = _Parts(store, case.case_id, lists=_BOARD_LISTS, singles=_BOARD_SINGLES, case=case)
     return parts.view()
 
 
 class _Parts:
     """A case's items, each read by the model of its sort key and put where the view has it."""
 
-    def __init__(self, items: Iterable[tuple[str, object]]) -> None:
-        self.single: dict[str, object] = {}
+    def __init__(
+        self, store: CaseStore, case_id: str, *, lists: Sequence[str], singles: Sequence[str], case: Case | None = None
+    ) -> None:
+        self._store = store
+        self._case_id = case_id
+        self.single: dict[str, object] = {"case": case} if case else {}
         self.many: defaultdict[str, list[Model]] = defaultdict(list)
         self.milestones: dict[str, datetime] = {}
-        for sk, data in items:
+        self.cut: dict[str, int] = {}
+        for sk in singles:
+            data = store.data(case_id, sk)
+            if data is not None:
+                self._place(sk, data)
+        for prefix in lists:
+            if self.add_all(prefix):
+                self.cut[_LISTS[prefix][0]] = MOST.get(prefix, MOST_OTHERS)
+
+    def add_all(self, prefix: str) -> bool:
+        """Read the items of one kind; whether there are more than are read."""
+        most = MOST.get(prefix, MOST_OTHERS)
+        found = list(islice(self._store.items(self._case_id, prefix, page_size=most + 1), most + 1))
+        more = len(found) > most
+        if more and prefix == case_keys.FINDING:
+            found = self._opening_first(found)
+        for sk, data in found[:most]:
             self._place(sk, data)
+        return more
+
+    def _opening_first(self, found: list[tuple[str, object]]) -> list[tuple[str, object]]:
+        """The finding that opened the case, wherever its key stands, before the others."""
+        case = self.single.get("case")
+        if not isinstance(case, Case):
+            return found
+        opening = list(
+            islice(self._store.items(self._case_id, f"{case_keys.FINDING}{case.finding_key}#", page_size=8), 8)
+        )
+        known = {sk for sk, _ in opening}
+        return [*opening, *(item for item in found if item[0] not in known)]
 
     @property
     def investigations(self) -> list[Investigation]:
@@ -106,7 +162,13 @@ class _Parts:
         """All of it as one value."""
         lists = {name: tuple(found) for name, found in self.many.items()}
         return CaseView.model_validate(
-            {"generated_at": datetime.now(UTC), "milestones": self.milestones, **self.single, **lists}
+            {
+                "generated_at": datetime.now(UTC),
+                "milestones": self.milestones,
+                "cut": self.cut,
+                **self.single,
+                **lists,
+            }
         )
 
     def _place(self, sk: str, data: object) -> None:
@@ -130,13 +192,17 @@ def _results(
     evidence: EvidenceStore, investigations: Sequence[Investigation]
 ) -> tuple[list[ToolResults], list[TimelineEntry]]:
     found, unread = [], []
+    left = MOST_RESULTS
     for item in investigations:
         stored = item.artifacts.get("results")
-        if not stored:
+        if not stored or not item.succeeded:
             continue
         try:
+            if stored.bytes > left:
+                raise ResultsOverLimitError(f"{stored.bytes} bytes; of a case's results {MOST_RESULTS} are read")
+            left -= stored.bytes
             key = stored.uri.removeprefix(f"s3://{evidence.bucket}/")
-            found.append(ToolResults.model_validate(evidence.read_json(key)))
+            found.append(read_results(b"".join(evidence.stream(key))))
         except (ForensicsError, ValueError) as error:
             unread.append(
                 TimelineEntry(

@@ -107,12 +107,13 @@ class Reminders:
             return False
         lease = f"reminder:{waiting.kind.value}:{hashlib.sha256(waiting.name.encode()).hexdigest()[:16]}"
         seconds = int(interval.total_seconds())
-        if not store.lease(NOTICES, lease, holder=uuid4().hex, seconds=seconds, now=now):
+        holder = uuid4().hex
+        if not store.lease(NOTICES, lease, holder=holder, seconds=seconds, now=now):
             return False
         try:
             self._publish(waiting, now=now)
         except ForensicsError:
-            store.release_lease(NOTICES, lease)
+            store.release_lease(NOTICES, lease, holder=holder)
             raise
         return True
 

@@ -14,7 +14,7 @@ from forensics.models.approval import Approval
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.containment import ContainmentPlan, ContainmentResult, PlanPreflight, PreflightAnswer
 from forensics.models.target_facts import OwnGroup
-from forensics.printable import defanged
+from forensics.printable import count, defanged
 
 
 def note(recorder: CaseRecorder, what: str, *, at: datetime | None = None) -> None:
@@ -85,7 +85,7 @@ def announce_refused_steps(recorder: CaseRecorder, plan: ContainmentPlan, prefli
     refused = preflight.of(PreflightAnswer.REFUSED)
     recorder.announce(
         f"rehearsal:{plan.digest[:12]}",
-        f"Containment would fail: {len(refused)} of {len(plan.steps)} calls would be refused",
+        f"Containment would fail: {len(refused)} of {count(len(plan.steps), 'call')} would be refused",
         lines=[
             *[f"{step.name}: {step.detail}" for step in refused[:20]],
             "Nothing was changed. Give the contain role these permissions, or be ready to isolate manually.",
@@ -111,11 +111,16 @@ def announce_question(
             *[f"Why: {defanged(reason)}" for reason in why],
             *said_lines(text),
             *[f"{defanged(line)}." for line in who_may(question, accept=text.accept, two_persons=text.two_persons)],
-            *([f"{len(text.calls)} calls, each with what it opens or closes, are shown there"] if text.calls else []),
+            *(
+                [f"{count(len(text.calls), 'call')}, each with what it opens or closes,, shown there"]
+                if text.calls
+                else []
+            ),
             f"{where_to_answer(recorder, question)}; no answer means: {text.default}",
         ],
         facts={"plan_digest": question.digest, **_facts(recorder, question)},
         once=False,
+        same=question.digest,  # a try that died and asks again has only a later end
     )
 
 

@@ -183,6 +183,32 @@ def withheld(
     return None
 
 
+def why_not_restored(
+    plan: ContainmentPlan, *, remaining: ContainmentPlan, approval: Approval | None, case_open: bool
+) -> str | None:
+    """Why what others opened on a contained target may not be closed again without a new approval; None when it may.
+
+    An approved containment that somebody else undoes is the same containment. So the approval under which it was carried out covers
+    the way back to it, although it was used, of another run, or past its end: while the case is open, for the approved plan, and for no
+    step and no reason that its approvers did not see.
+    """
+    if not plan.approval and not remaining.approval:
+        return None
+    if approval is None or not approval.granted or not (approval.used_at or approval.spent_at):
+        return "isolating this target needs a person's approval, and it was not contained under one"
+    if not case_open:
+        return "the case is closed, and with it ended the approval under which the target was contained"
+    if approval.void:
+        return f"the approval counts no more: {approval.void}"
+    if approval.digest != plan.digest:
+        return f"the plan changed after approval (approved {approval.digest[:12]}, now {plan.digest[:12]})"
+    if reasons := [reason for reason in remaining.approval if reason not in plan.approval]:
+        return f"it needs an approval for a new reason: {'; '.join(reasons)[:400]}"
+    if new := unapproved_steps(remaining, approved=plan):
+        return f"it needs steps that nobody has approved: {', '.join(new[:5])}"
+    return None
+
+
 def finished(approval: Approval, *, remaining: ContainmentPlan, run_id: str) -> bool:
     """Whether what was approved has been carried out and nothing is left to change: looking at it again needs no approval."""
     return approval.spent_at is not None and approval.run_id == run_id and not remaining.steps

@@ -122,6 +122,14 @@ class Approvals:
             tried.append(answered)
         raise self._contested("record the answer")
 
+    def given(self, digest: str) -> Approval | None:
+        """The approval of this plan in this run that an earlier try of the step got before it died; the ledger has it from now on."""
+        known = self.current()
+        if known is None or self.why_not_usable(digest):
+            return None
+        self._log(known)
+        return known
+
     def use(self, digest: str) -> str | None:
         """Begin, or go on, to carry out the plan under the approval: why that is refused, or None."""
         for _ in range(_TRIES):
@@ -146,6 +154,13 @@ class Approvals:
                 return
         raise self._contested("spend the approval")
 
+    def spent_since(self, began: datetime) -> Approval | None:
+        """The approval of this run that was spent since then: an earlier try carried all out, and died before Airflow knew."""
+        known = self.current()
+        if known is None or known.spent_at is None or known.run_id != self._recorder.run.run_id:
+            return None
+        return known if known.spent_at >= began else None
+
     def withdraw(self, why: str) -> None:
         """An approval that was not used up counts no more, because what it was given for has changed."""
         for _ in range(_TRIES):
@@ -159,7 +174,7 @@ class Approvals:
 
     def _log(self, answered: Approval) -> None:
         recorder = self._recorder
-        recorder.note(f"{self._subject.value}: {answered.reason}", kind=self._kind)
+        recorder.note(f"{self._subject.value}: {answered.reason}", kind=self._kind, at=answered.at)
         if not answered.open:
             self._to_ledger(answered)
 

@@ -122,7 +122,7 @@ class ContainmentGateway:
         try:
             answer = when_visible(send, codes=NEW_GROUP, seconds=patience) if of_a_new_group else send()
         except AwsError as error:
-            if error_code(error) in ALREADY.get(call.operation, ()):
+            if error_code(error) in ALREADY.get(call.operation, ()) or _has_a_profile(call, error):
                 return None
             if call.operation == "create_security_group" and error_code(error) == "InvalidGroup.Duplicate":
                 return self._made_before(params)
@@ -148,6 +148,15 @@ class ContainmentGateway:
         except ResourceGoneError as error:
             msg = f"a security group {name} exists in {vpc_id} and was not made for this case: it is not used"
             raise ContainmentError(msg) from error
+
+
+def _has_a_profile(call: ApiCall, error: AwsError) -> bool:
+    """Whether the instance has a profile already, perhaps by an earlier try whose answer was lost; which one is read back afterwards.
+
+    IncorrectState alone says less: an instance that is terminated answers it as well.
+    """
+    wanted = call.operation == "associate_iam_instance_profile" and error_code(error) == "IncorrectState"
+    return wanted and "existing association" in str(error)
 
 
 def _filled(value: object, ids: Mapping[str, str]) -> object:

@@ -16,7 +16,7 @@ from forensics.models.target_facts import (
     ProfileFacts,
     ScalingFacts,
 )
-from forensics.naming import TAG_CONTAINED, tags
+from forensics.naming import TAG_CONTAINED, TAG_PROTECTED, tags
 
 ALL_V4, ALL_V6 = "0.0.0.0/0", "::/0"
 EVERYTHING: list[dict[str, object]] = [
@@ -47,6 +47,16 @@ def mark(case_id: str, *, ids: Sequence[str]) -> ApiCall:
 def unmark(case_id: str, *, ids: Sequence[str]) -> ApiCall:
     """Take this case's tag off again; one of another case stays."""
     return ec2_call("delete_tags", Resources=list(ids), Tags=[{"Key": TAG_CONTAINED, "Value": case_id}])
+
+
+def guard(case_id: str, *, instance_id: str) -> ApiCall:
+    """Tag the instance as protected by this case while it is acquired."""
+    return ec2_call("create_tags", Resources=[instance_id], Tags=[{"Key": TAG_PROTECTED, "Value": case_id}])
+
+
+def unguard(case_id: str, *, instance_id: str) -> ApiCall:
+    """Take that tag off again; one of another case stays."""
+    return ec2_call("delete_tags", Resources=[instance_id], Tags=[{"Key": TAG_PROTECTED, "Value": case_id}])
 
 
 def shutdown_behavior(instance_id: str, *, value: str) -> ApiCall:

@@ -10,6 +10,8 @@ from typing import Literal
 from forensics import case_keys
 from forensics.case.recorder import CaseRecorder
 from forensics.containment.announcements import note
+from forensics.containment.approval import why_not_restored
+from forensics.containment.approval_record import Approvals
 from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.drift_rules import (
     CLOSING_TRIES,
@@ -26,6 +28,8 @@ from forensics.containment.planner import ContainmentPlanner, recorded_plan
 from forensics.containment.restore_points import RestorePoints
 from forensics.containment.watch_list import is_watched, unwatch
 from forensics.errors import ContainmentError, ForensicsError, ResourceGoneError
+from forensics.models.approval import Approval, ApprovalSubject
+from forensics.models.case import CaseStatus
 from forensics.models.containment import ContainmentPlan, ContainmentResult, ContainmentState
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
@@ -45,11 +49,11 @@ Answer = Literal["as it was", "drifted", "left alone"]
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is open now; whether the instance is stopped, or started since; whether closing it needs a person's approval."""
+    """What is open now; whether the instance is stopped, or started since; what a plan would still do."""
 
     items: list[DriftItem]
     stopped: bool
-    asks: bool
+    left: ContainmentPlan
 
 
 class DriftWatch:
@@ -80,7 +84,7 @@ class DriftWatch:
         try:
             seen = self._confirmed(result, plan, original)
         finally:
-            store.release_lease(recorder.case_id, LEASE)
+            store.release_lease(recorder.case_id, LEASE, holder=holder)
         if not is_watched(store, recorder.case_id):
             return "left alone"  # a release has begun meanwhile
         return self._compare(seen, result, plan, now)
@@ -115,7 +119,7 @@ class DriftWatch:
         )
         state = facts.state if facts else GONE
         stopped = state == "stopped" or (was_stopped and state == "running")
-        return _Seen(items, stopped=stopped, asks=bool(left.approval))
+        return _Seen(items, stopped=stopped, left=left)
 
     def _read(self, plan: ContainmentPlan, original: InstanceFacts) -> tuple[InstanceFacts | None, ContainmentPlan]:
         """The target now (None: EC2 does not know it any more), and what a plan would still do."""
@@ -137,11 +141,23 @@ class DriftWatch:
         items = tuple(item for item in seen.items if item.key not in before.baseline)
         drift = self._tell(before, items, now).model_copy(update={"stopped": seen.stopped, "looked_at": now})
         recorder.put(case_keys.DRIFT, drift)
+        if items != before.items:
+            recorder.keep_line()
         if any(item.key == GONE for item in items):
             unwatch(recorder.gateways.store, recorder.case_id)
         elif any(item.key not in NOT_CLOSABLE for item in items):
-            self._close(drift, asks=seen.asks or bool(plan.approval) or not self._response.isolate.go, now=now)
+            self._close(drift, why_not=self._why_not(plan, seen.left), now=now)
         return "drifted" if items else "as it was"
+
+    def _why_not(self, plan: ContainmentPlan, left: ContainmentPlan) -> str | None:
+        """Why the drift waits for a person, whatever the deployment says; None when it may be closed."""
+        if not self._response.isolate.go:
+            return "the response plan does not isolate the target"
+        still = self._recorder.case.status is CaseStatus.OPEN
+        return why_not_restored(plan, remaining=left.network, approval=self._approval(), case_open=still)
+
+    def _approval(self) -> Approval | None:
+        return Approvals(self._recorder, ApprovalSubject.CONTAINMENT).current()
 
     def _tell(self, before: Drift, items: tuple[DriftItem, ...], now: datetime) -> Drift:
         """Tell what is new, note what is over; each once."""
@@ -176,20 +192,26 @@ class DriftWatch:
         if all(item.key in NOT_CLOSABLE for item in new):
             return "What to do next: find out who did this; no call of this product undoes it."
         if self._settings.drift_response == "close":
-            return "It is closed again now, unless that needs a person's approval; another message says how that ended."
+            return "It is closed again now, unless that needs a new approval; another message says how that ended."
         return f"Nothing was changed by this product. What to do next: {CLOSE_AGAIN}."
 
     # ------------------------------------------------------------------ closing it again
-    def _close(self, drift: Drift, *, asks: bool, now: datetime) -> None:
-        """Isolate again where the policy says so and nobody has to agree; a few tries, then it is a person's."""
+    def _close(self, drift: Drift, *, why_not: str | None, now: datetime) -> None:
+        """Isolate again where the policy says so and no new approval is needed; a few tries, then it is a person's."""
         recorder = self._recorder
         if self._settings.drift_response != "close" or drift.tries >= CLOSING_TRIES:
             return
-        recorder.put(case_keys.DRIFT, drift.model_copy(update={"tries": CLOSING_TRIES if asks else drift.tries + 1}))
-        why = "isolating this target needs a person's approval" if asks else self._isolate()
+        recorder.put(case_keys.DRIFT, drift.model_copy(update={"tries": CLOSING_TRIES if why_not else drift.tries + 1}))
+        why = why_not or self._isolate()
         if not why:
-            note(recorder, "the contained target is closed again", at=now)
-            recorder.announce("drift_closed", "The contained target is closed again after a drift", once=False)
+            under = self._under()
+            note(recorder, f"the contained target is closed again{under and f' ({under})'}", at=now)
+            recorder.announce(
+                "drift_closed",
+                "The contained target is closed again after a drift",
+                lines=[f"Why without a question: {under}."] if under else [],
+                once=False,
+            )
             return
         note(recorder, f"the drift could not be closed: {why[:800]}", at=now)
         if drift.tries == 0:
@@ -200,9 +222,18 @@ class DriftWatch:
                 once=False,
             )
 
+    def _under(self) -> str:
+        """The approval that the way back rests on; empty where containment needed none."""
+        plan, approval = recorded_plan(self._recorder), self._approval()
+        if plan is None or not plan.approval or approval is None:
+            return ""
+        return f"it restores plan {approval.digest[:12]}, {approval.reason} at {approval.at:%Y-%m-%d %H:%MZ}, and the case is open"
+
     def _isolate(self) -> str:
         """Close what is open; why not, when that fails."""
-        isolation = TargetIsolation(self._recorder, self._gateway, self._settings, response=self._response)
+        isolation = TargetIsolation(
+            self._recorder, self._gateway, self._settings, response=self._response, restoring=True
+        )
         try:
             result = isolation.isolate()
         except ForensicsError as error:

@@ -21,7 +21,7 @@ from forensics.aws.iam import IamGateway, principals_besides_ec2
 from forensics.aws.session import AwsSession
 from forensics.errors import AwsError
 from forensics.models.target_facts import InstanceFacts, InterfaceFacts, ProfileFacts
-from forensics.naming import TAG_CONTAINED
+from forensics.naming import TAG_CONTAINED, TAG_PROTECTED
 
 T = TypeVar("T")
 Interfaces = tuple[InterfaceFacts, ...]
@@ -114,6 +114,7 @@ class FactsReader:
         return {
             "state": raw["State"]["Name"],
             "contained": tags.get(TAG_CONTAINED),
+            "guarded": tags.get(TAG_PROTECTED),
             "spot": raw.get("InstanceLifecycle") == "spot",
             "instance_store": raw.get("RootDeviceType") == "instance-store",
             "eks_cluster": next((tags[k] for k in EKS_TAGS if k in tags), None),

@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from pydantic import JsonValue
+
 from forensics import case_keys
 from forensics.case.recorder import CaseRecorder
 from forensics.case.waiting import seal_waits
 from forensics.containment.announcements import announce_altered_groups, announce_gone, note
-from forensics.containment.approval import Withheld, finished, withheld
+from forensics.containment.approval import Withheld, finished, why_not_restored, withheld
 from forensics.containment.approval_record import Approvals
 from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.containment_state import has_ended
@@ -25,6 +27,7 @@ from forensics.containment.read_back import ReadBack
 from forensics.containment.watch_list import watch
 from forensics.errors import ContainmentError, ResourceGoneError
 from forensics.models.approval import ApprovalSubject
+from forensics.models.case import CaseStatus
 from forensics.models.containment import (
     ContainmentPlan,
     ContainmentResult,
@@ -36,7 +39,7 @@ from forensics.models.containment import (
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from forensics.models.plan import Decision, ResponsePlan
-from forensics.models.target_facts import InstanceFacts, OwnGroup
+from forensics.models.target_facts import LIVE_STATES, InstanceFacts, OwnGroup
 from forensics.settings import Settings
 
 LEASE = "ISOLATING"
@@ -44,11 +47,21 @@ LEASE_SECONDS = 180
 
 
 class TargetIsolation:
-    """Isolation of one case's target. Every method may be called again after a kill at any point."""
+    """Isolation of one case's target. Every method may be called again after a kill at any point.
+
+    ``restoring``: what others opened on the contained target is closed again, under the approval by which it was contained.
+    """
 
     def __init__(
-        self, recorder: CaseRecorder, gateway: ContainmentGateway, settings: Settings, *, response: ResponsePlan
+        self,
+        recorder: CaseRecorder,
+        gateway: ContainmentGateway,
+        settings: Settings,
+        *,
+        response: ResponsePlan,
+        restoring: bool = False,
     ) -> None:
+        self._restoring = restoring
         self._recorder = recorder
         self._gateway = gateway
         self._planner = ContainmentPlanner(recorder, gateway, settings, response=response)
@@ -91,6 +104,10 @@ class TargetIsolation:
     def _not_approved(self, recorded: ContainmentPlan, network: ContainmentPlan) -> Withheld | None:
         """Why the plan may not be carried out now; when it may, its approval is in use, and no release's counts any more."""
         recorder, approval = self._recorder, self._approvals.current()
+        if self._restoring:
+            still = recorder.case.status is CaseStatus.OPEN
+            reason = why_not_restored(recorded, remaining=network, approval=approval, case_open=still)
+            return Withheld(Outcome.PENDING, reason) if reason else None
         run_id = recorder.run.run_id
         if why := withheld(recorded, remaining=network, approval=approval, run_id=run_id, now=datetime.now(UTC)):
             return why
@@ -142,7 +159,7 @@ class TargetIsolation:
         if missing := missing_endpoints(facts):
             return [f"there is no VPC endpoint for {', '.join(missing)}: acquisition goes first"]
         groups = CaseGroups(plan.case_id, plan.token)
-        if facts.state != "running" or _is_quarantined(facts, groups):
+        if facts.state not in LIVE_STATES or _is_quarantined(facts, groups):
             return []
         steps = network_steps(
             facts,
@@ -191,7 +208,7 @@ class TargetIsolation:
         try:
             yield
         finally:
-            store.release_lease(case_id, LEASE)
+            store.release_lease(case_id, LEASE, holder=holder)
 
     def _with_earlier(self, steps: list[ContainmentStep]) -> tuple[ContainmentStep, ...]:
         """Steps that earlier tries carried out and this one did not repeat, then this one's."""
@@ -207,10 +224,16 @@ class TargetIsolation:
                 "state": result.state.value,
                 "outcome": result.outcome.value,
                 "groups": dict(result.groups),
-                "steps": [s.model_dump(mode="json") for s in result.steps],
+                "steps": sorted((s.model_dump(mode="json") for s in result.steps), key=lambda step: str(step["name"])),
                 "reason": result.reason or "",
+                **self._approved_by(),
             },
         )
+
+    def _approved_by(self) -> dict[str, JsonValue]:
+        """For the ledger: whose approval a restoration rests on."""
+        approval = self._approvals.current() if self._restoring else None
+        return {"restored_under": f"{approval.digest}, {approval.reason}"} if approval and approval.granted else {}
 
     def _gone(self, facts: InstanceFacts | None) -> ContainmentResult:
         """The instance ended between triage and isolation: nothing is left to contain, and the case says so."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from forensics.models.containment import ApiCall, ManualStep, PlanPreflight, PreflightAnswer
+from forensics.printable import count
 
 MOST_LINES = 80
 
@@ -16,7 +17,7 @@ def preflight_lines(preflight: PlanPreflight) -> list[str]:
         preflight.of(a) for a in (PreflightAnswer.ALLOWED, PreflightAnswer.REFUSED, PreflightAnswer.NOT_ASKED)
     )
     lines = [
-        f"**Preflight (EC2's DryRun, IAM's simulator):** {len(allowed)} steps would be allowed, {len(refused)} would be refused,"
+        f"**Preflight (EC2's DryRun, IAM's simulator):** {count(len(allowed), 'step')} would be allowed, {len(refused)} would be refused,"
         f" {len(rest)} cannot be checked"
     ]
     return [*lines, "", *[f"* refused: {s.name}: {s.detail}" for s in refused]] if refused else lines

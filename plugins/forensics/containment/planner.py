@@ -22,6 +22,7 @@ from forensics.models.approval import Approval
 from forensics.models.containment import ContainmentPlan, ContainmentResult, PlanStep, RestorePoint
 from forensics.models.plan import ResponsePlan
 from forensics.models.target_facts import InstanceFacts, ProfileFacts
+from forensics.printable import count
 from forensics.settings import Settings
 
 
@@ -50,7 +51,7 @@ class ContainmentPlanner:
             restore = self._restore_points.take(facts)
         plan = self.remaining(facts, restore=restore, token=token)
         if self._recorder.put_once(case_keys.CONTAINMENT_PLAN, plan):
-            note(self._recorder, f"containment planned: {len(plan.steps)} changes (plan {plan.digest[:12]})")
+            note(self._recorder, f"containment planned: {count(len(plan.steps), 'change')} (plan {plan.digest[:12]})")
         return recorded_plan(self._recorder) or plan, restore
 
     def complete(self, plan: ContainmentPlan, restore: RestorePoint) -> ContainmentPlan:

@@ -16,10 +16,39 @@ OUT_OF_GROUP = frozenset({"Standby", "EnteringStandby", "Detached", "Detaching"}
 def protection_steps(facts: InstanceFacts, *, original: InstanceFacts, case_id: str) -> Iterator[PlanStep]:
     """Everything that keeps the target and its evidence, before anything isolates it; in the order of the stages."""
     yield from _mark(facts, case_id)
+    yield from preserving_steps(facts, original=original, leave_group=True)
+    yield from _balancers(facts)
+
+
+def preserving_steps(facts: InstanceFacts, *, original: InstanceFacts, leave_group: bool) -> Iterator[PlanStep]:
+    """What keeps the target and its volumes from being ended, and changes nothing that its service does itself.
+
+    ``leave_group``: also out of its Auto Scaling group, which launches a replacement. Without it the group may still end the
+    target after a failed health check.
+    """
     yield from _attributes(facts, original)
     yield from _attachments(facts)
-    yield from _scaling(facts)
-    yield from _balancers(facts)
+    yield from _scaling(facts, leave_group=leave_group)
+
+
+def guarding_step(facts: InstanceFacts, *, case_id: str) -> Iterator[PlanStep]:
+    """The tag on which service control policies deny that others end the target or take its protections off."""
+    if facts.guarded != case_id:
+        put, undo = (make(case_id, instance_id=facts.instance_id) for make in (calls.guard, calls.unguard))
+        yield _step("guard", put, undo, target=facts.instance_id, reason="nobody in its account may end it meanwhile")
+
+
+def ways_to_lose(facts: InstanceFacts) -> tuple[str, ...]:
+    """How a target can be lost although every step of :func:`preserving_steps` was made, in words."""
+    found = []
+    if facts.spot:
+        found.append(
+            "it is a Spot instance: EC2 refuses termination and stop protection, and may take it back at any time"
+        )
+    group = facts.scaling
+    if group is not None and group.lifecycle not in OUT_OF_GROUP:
+        found.append(f"it stays in Auto Scaling group {group.group}, whose health check may terminate it")
+    return tuple(found)
 
 
 def _step(name: str, call: ApiCall, undo: ApiCall, *, target: str, reason: str) -> PlanStep:
@@ -74,7 +103,7 @@ def _attachments(facts: InstanceFacts) -> Iterator[PlanStep]:
         yield _step("recovery", off, on, target=instance, reason=reason)
 
 
-def _scaling(facts: InstanceFacts) -> Iterator[PlanStep]:
+def _scaling(facts: InstanceFacts, *, leave_group: bool) -> Iterator[PlanStep]:
     """Out of its Auto Scaling group before isolation, so that no health check ends the evidence."""
     group, instance = facts.scaling, facts.instance_id
     if group is None or group.lifecycle in OUT_OF_GROUP:
@@ -89,7 +118,8 @@ def _scaling(facts: InstanceFacts) -> Iterator[PlanStep]:
             undo=(undo,),
             reason="the group must not choose it when it shrinks",
         )
-    yield _leave_group(facts, group)
+    if leave_group:
+        yield _leave_group(facts, group)
 
 
 def _leave_group(facts: InstanceFacts, group: ScalingFacts) -> PlanStep:
@@ -101,7 +131,7 @@ def _leave_group(facts: InstanceFacts, group: ScalingFacts) -> PlanStep:
         target=group.group,
         call=leave,
         undo=(calls.scaling_call(back, AutoScalingGroupName=group.group, InstanceIds=[facts.instance_id]),),
-        reason="the group's health check would terminate an isolated instance",
+        reason="the group's health check would terminate it",
         side_effects=(f"group {group.group} launches a replacement (desired capacity stays {group.desired})",),
     )
 

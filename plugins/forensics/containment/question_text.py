@@ -14,7 +14,7 @@ from datetime import datetime
 from forensics.containment.call_sentences import call_sentence
 from forensics.models.approval import Approval
 from forensics.models.containment import ApiCall, ContainmentPlan, PlanPreflight, PreflightAnswer
-from forensics.printable import code_span, defanged, escaped
+from forensics.printable import code_span, count, defanged, escaped
 
 _ALL = 20_000
 
@@ -45,7 +45,7 @@ def question_body(question: Approval, text: QuestionText) -> str:
         lines += ["", f"**{title}:**", "", *[f"* {point}" for point in points]]
     if text.calls:
         page = f" (to fold and unfold: [the case's page]({text.page}))" if text.page else ""
-        lines += ["", f"**All {len(text.calls)} calls, in this order**{page}:", ""]
+        lines += ["", f"**All {count(len(text.calls), 'call')}, in this order**{page}:", ""]
         lines += [f"{number}. {call}" for number, call in enumerate(text.calls, 1)]
     if text.said:
         lines += ["", "**In the words of others** (not checked, and no instruction):", ""]
@@ -110,7 +110,7 @@ def _preflight(preflight: PlanPreflight) -> tuple[str, ...]:
     allowed, refused, rest = (
         preflight.of(a) for a in (PreflightAnswer.ALLOWED, PreflightAnswer.REFUSED, PreflightAnswer.NOT_ASKED)
     )
-    total = f"{len(allowed)} steps would be allowed, {len(refused)} would be refused, {len(rest)} cannot be checked"
+    total = f"{count(len(allowed), 'step')} would be allowed, {len(refused)} would be refused, {len(rest)} cannot be checked"
     return (total, *(escaped(f"refused: {s.name}: {s.detail}") for s in refused))
 
 

@@ -28,7 +28,7 @@ from forensics.models.containment import (
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from forensics.models.target_facts import InstanceFacts
-from forensics.printable import one_line
+from forensics.printable import count, one_line
 from forensics.settings import Settings
 
 # Calls of a release that follow from what EC2 and IAM may show some seconds late.
@@ -92,7 +92,7 @@ class TargetRelease:
             warnings=tuple(warnings),
         )
         self._recorder.put(case_keys.RELEASE_PLAN, plan)
-        note(self._recorder, f"release planned: {len(plan.calls)} calls (plan {plan.digest[:12]})")
+        note(self._recorder, f"release planned: {count(len(plan.calls), 'call')} (plan {plan.digest[:12]})")
         return plan
 
     def _undone_by(self) -> set[str]:
@@ -109,13 +109,14 @@ class TargetRelease:
         """Make the calls until one fails, read the target back, record and announce the result."""
         unwatch(self._recorder.gateways.store, self._recorder.case_id)
         Approvals(self._recorder, ApprovalSubject.CONTAINMENT).withdraw("the target was released")
+        earlier = self._done_before(calls)
         steps, left = self._settled(calls)
         failed = [s.detail for s in steps if not s.done]
         complete = not left and not failed
         result = ReleaseResult(
             outcome=Outcome.DONE if complete else Outcome.PARTIAL,
             reason=None if complete else "; ".join([*failed, *left])[:1500],
-            steps=tuple(steps),
+            steps=(*earlier, *steps),
             differences=tuple(left[:200]),
             approved_by=approval.by,
             released_at=datetime.now(UTC) if complete else None,
@@ -124,6 +125,16 @@ class TargetRelease:
         self._log(result, approval)
         self._announce(result)
         return result
+
+    def _done_before(self, calls: Sequence[ApiCall]) -> list[ContainmentStep]:
+        """Approved calls that are in force already: an earlier try made them and may have died before it could say so, or somebody else did."""
+        plan = self._recorder.get(case_keys.RELEASE_PLAN, ReleasePlan)
+        target = self._recorder.case.instance_id
+        return [
+            ContainmentStep(name=str(call), target=target, done=True, detail="in force when this try began")
+            for call in (plan.calls if plan else ())
+            if call not in calls
+        ]
 
     def _settled(self, calls: Sequence[ApiCall]) -> tuple[list[ContainmentStep], list[str]]:
         """The steps, and what still differs after some seconds.
@@ -181,7 +192,7 @@ class TargetRelease:
                 "plan": approval.digest,
                 "by": approval.by or "nobody",
                 "differences": list(result.differences)[:50],
-                "calls": [s.name for s in result.steps],
+                "calls": sorted(s.name for s in result.steps),
             },
         )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from forensics import case_keys
+from forensics.case.beginning import begin
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import Json
 from forensics.containment.approval_operators import Question, _ApprovalOperator, case_address
@@ -19,7 +21,7 @@ from forensics.containment.release_plan import unapproved_calls
 from forensics.containment.restore_points import RestorePoints
 from forensics.errors import ContainmentError
 from forensics.models.approval import Approval, ApprovalSubject
-from forensics.models.containment import ApiCall, ReleasePlan
+from forensics.models.containment import ApiCall, ReleasePlan, ReleaseResult
 from forensics.models.evidence import Outcome
 
 RELEASE, KEEP = "Release", "Keep it contained"
@@ -106,6 +108,9 @@ class PlanReleaseOperator(_ReleaseOperator):
             calls = "; ".join(call_lines(plan.calls))
             self.log.info("dry run: %s", calls)
             raise AirflowSkipException(f"nothing is changed: dry run: {calls[:1500]}")
+        if given := self.approvals(recorder).given(plan.digest):
+            # the try that asked was answered, and died before it could end
+            return self.decided(recorder, given, context)
         self.ask_release(recorder, plan, context)
         return None
 
@@ -127,8 +132,10 @@ class ReleaseTargetOperator(_ReleaseOperator):
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Check the approval, restore, verify."""
-        release = self.release(recorder)
+        began, release = begin(recorder), self.release(recorder)
         calls = release.pending().calls
+        if not calls and (done := self._done_since(recorder, began.at)):
+            return done
         if self._not_approved(recorder, calls):
             calls = release.settled().calls
         if why := self._not_approved(recorder, calls):
@@ -140,6 +147,13 @@ class ReleaseTargetOperator(_ReleaseOperator):
         if not approval.granted:
             raise AirflowSkipException(f"the target stays contained: {approval.reason}")
         return self.act(recorder, context)
+
+    def _done_since(self, recorder: CaseRecorder, began: datetime) -> Json:
+        """What an earlier try of this order has carried out to its end, before it could tell Airflow; None when none has."""
+        result = recorder.get(case_keys.RELEASE, ReleaseResult)
+        if result is None or result.outcome is not Outcome.DONE or not self.approvals(recorder).spent_since(began):
+            return None
+        return {"outcome": result.outcome.value, "calls": len(result.steps)}
 
     def _not_approved(self, recorder: CaseRecorder, calls: tuple[ApiCall, ...]) -> str | None:
         plan = recorder.get(case_keys.RELEASE_PLAN, ReleasePlan)

@@ -7,14 +7,14 @@ while it comes back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from forensics.containment import calls
 from forensics.containment.plan import plan_digest
 from forensics.containment.protection_steps import OUT_OF_GROUP
 from forensics.custody.chain import canonical
 from forensics.models.containment import ApiCall, PlanStep, ReleasePlan, Stage
-from forensics.models.target_facts import InstanceFacts, InterfaceFacts, MembershipFacts
+from forensics.models.target_facts import InstanceFacts, InterfaceFacts, MembershipFacts, ScalingFacts
 
 
 def release_calls(original: InstanceFacts, *, facts: InstanceFacts, case_id: str) -> list[ApiCall]:
@@ -26,8 +26,67 @@ def release_calls(original: InstanceFacts, *, facts: InstanceFacts, case_id: str
         *_balancers(original, facts),
         *_protections(original, facts),
         *[calls.delete_group(g.id) for g in facts.own_groups],
+        *_guard(facts, case_id=case_id),
         *_marks(facts, case_id=case_id),
     ]
+
+
+def unprotect_calls(
+    original: InstanceFacts, *, facts: InstanceFacts, made: Sequence[PlanStep], case_id: str
+) -> list[ApiCall]:
+    """The calls that undo these protections alone; what the target no longer has of them, somebody else has changed already."""
+    before = _as_if_only(original, facts, made)
+    return [*_scaling(before, facts), *_protections(before, facts), *_guard(facts, case_id=case_id)]
+
+
+def _guard(facts: InstanceFacts, *, case_id: str) -> Iterator[ApiCall]:
+    if facts.guarded == case_id:
+        yield calls.unguard(case_id, instance_id=facts.instance_id)
+
+
+def _as_if_only(original: InstanceFacts, facts: InstanceFacts, made: Sequence[PlanStep]) -> InstanceFacts:
+    """The target as it is now, but for what these steps have changed, which is as it was before."""
+    ours = {step.id: step for step in made}
+    changes: dict[str, object] = {field: getattr(original, field) for step, field in _FIELDS.items() if step in ours}
+    devices = {m["DeviceName"] for step in made for m in _mappings(step)}
+    was = {v.device: v for v in original.volumes}
+    changes["volumes"] = tuple(was.get(v.device, v) if v.device in devices else v for v in facts.volumes)
+    known = {i.id: i.delete_on_termination for i in original.interfaces if f"protect.interface.{i.id}" in ours}
+    changes["interfaces"] = tuple(
+        i.model_copy(update={"delete_on_termination": known.get(i.id, i.delete_on_termination)})
+        for i in facts.interfaces
+    )
+    changes["scaling"] = _group_before(original.scaling, facts.scaling, ours)
+    return facts.model_copy(update=changes)
+
+
+def _mappings(step: PlanStep) -> list[dict[str, object]]:
+    found = step.call.params.get("BlockDeviceMappings")
+    return [dict(mapping) for mapping in found] if isinstance(found, list | tuple) else []
+
+
+def _group_before(
+    was: ScalingFacts | None, now: ScalingFacts | None, ours: Mapping[str, PlanStep]
+) -> ScalingFacts | None:
+    """The membership before; None when nothing of it is ours, or not any more."""
+    protect, leave = ours.get("scaling.protect"), ours.get("scaling.leave")
+    if was is None or now is None or was.group != now.group or not (protect or leave):
+        return None
+    detached = leave is not None and leave.call.operation == "detach_instances"
+    if now.lifecycle == "Detached" and not detached:
+        return None
+    lifecycle = was.lifecycle if leave else now.lifecycle
+    protected = was.protected if protect or detached else now.protected
+    return now.model_copy(update={"lifecycle": lifecycle, "protected": protected, "target_groups": was.target_groups})
+
+
+# Steps of protection that change one field of the facts each.
+_FIELDS = {
+    "protect.DisableApiTermination": "termination_protected",
+    "protect.DisableApiStop": "stop_protected",
+    "protect.shutdown": "shutdown_behavior",
+    "protect.recovery": "auto_recovery",
+}
 
 
 def release_digest(calls_in_order: Sequence[ApiCall]) -> str:
@@ -99,7 +158,7 @@ def _scaling(original: InstanceFacts, facts: InstanceFacts) -> Iterator[ApiCall]
     (ExitStandby and AttachInstances refuse to exceed it).
     """
     was, now = original.scaling, facts.scaling
-    if was is None or now is None or now.lifecycle not in OUT_OF_GROUP:
+    if was is None or now is None or now.lifecycle not in OUT_OF_GROUP or was.lifecycle in OUT_OF_GROUP:
         return
     desired, maximum = now.desired, now.maximum
     group = {"AutoScalingGroupName": was.group}
@@ -133,7 +192,8 @@ def _protections(original: InstanceFacts, facts: InstanceFacts) -> Iterator[ApiC
     instance = facts.instance_id
     if original.scaling and not original.scaling.protected:
         now_group = facts.scaling
-        if now_group and (now_group.protected or now_group.lifecycle == "Detached"):
+        # also when it is only protected on its way back into the group
+        if now_group and (now_group.protected or now_group.lifecycle in OUT_OF_GROUP):
             yield calls.scale_in_protection(instance, facts=original.scaling, value=False)
     if original.auto_recovery and original.auto_recovery != facts.auto_recovery:
         yield calls.auto_recovery(instance, value=original.auto_recovery)
@@ -166,19 +226,32 @@ def _protections(original: InstanceFacts, facts: InstanceFacts) -> Iterator[ApiC
 _NOT_COMPARED = frozenset(
     {
         "association_id", "others", "shared_with", "read_at", "endpoints", "deny_profile_exists", "unknown",
-        "iam_unknown", "role_unread", "contained", "desired", "minimum", "maximum",
+        "iam_unknown", "role_unread", "contained", "guarded", "desired", "minimum", "maximum",
     }
 )  # fmt: skip
 
 
 def differences(original: InstanceFacts, *, facts: InstanceFacts) -> list[str]:
     """What is not as it was, by field; empty after a complete release."""
-    was, now = (_flat(f.model_dump(mode="json")) for f in (_comparable(original, facts), facts))
+    was, now = (_flat(_settled(f).model_dump(mode="json")) for f in (_comparable(original, facts), facts))
     return [
         f"{name}: was {was.get(name)!r}, is {now.get(name)!r}"
         for name in sorted(was.keys() | now.keys())
         if was.get(name) != now.get(name)
     ]
+
+
+# Where a state that passes by itself ends (EC2 user guide, "Amazon EC2 instance state changes"; Auto Scaling user guide, "Amazon EC2 Auto
+# Scaling instance lifecycle"): a target that was isolated while it started is not another one because it runs now.
+_ENDS_AS = {"pending": "running", "stopping": "stopped"}
+_JOINED = "InService"
+
+
+def _settled(facts: InstanceFacts) -> InstanceFacts:
+    group = facts.scaling
+    if group and group.lifecycle.startswith("Pending"):
+        group = group.model_copy(update={"lifecycle": _JOINED})
+    return facts.model_copy(update={"state": _ENDS_AS.get(facts.state, facts.state), "scaling": group})
 
 
 def _comparable(original: InstanceFacts, facts: InstanceFacts) -> InstanceFacts:

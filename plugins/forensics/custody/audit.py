@@ -71,8 +71,10 @@ class CaseAudit:
         )
         heads = self._ledger.signed_heads(self._case_id)
         self._wrong += head_differences(heads, key=self._ledger.key.public_key(), stored={o.uri for o in objects})
-        snapshots, recorded = self._snapshots(evidence)
-        self._wrong += snapshot_differences(snapshots, recorded=recorded, now=now, kept_until=self._kept_until)
+        snapshots, recorded, keys = self._snapshots(evidence)
+        self._wrong += snapshot_differences(
+            snapshots, recorded=recorded, now=now, kept_until=self._kept_until, keys=keys
+        )
         return AuditReport(
             case_id=self._case_id,
             at=now,
@@ -132,14 +134,18 @@ class CaseAudit:
             )
         return found
 
-    def _snapshots(self, evidence: Sequence[Evidence]) -> tuple[list[AuditedSnapshot], dict[str, str]]:
+    def _snapshots(self, evidence: Sequence[Evidence]) -> tuple[list[AuditedSnapshot], dict[str, str], dict[str, str]]:
+        """The snapshots as they are, and what was recorded of each: the end of its lock, its key."""
         found: list[AuditedSnapshot] = []
+        keys: dict[str, str] = {}
         recorded: dict[str, str] = {}
         for item in (e for e in evidence if isinstance(e, DiskEvidence)):
             for held in snapshots_of(item):
                 lock = item.lock.get(held.name)
                 if lock and lock.until:
                     recorded[held.snapshot_id] = lock.until
+                if key := item.origin.key_ids.get(held.name):
+                    keys[held.snapshot_id] = key
                 self._progress(f"snapshot {held.snapshot_id}")
                 found.append(self._accounts(held.account, held.region).audited(held.snapshot_id))
-        return found, recorded
+        return found, recorded, keys

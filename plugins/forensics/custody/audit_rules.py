@@ -133,8 +133,11 @@ def snapshot_differences(
     recorded: Mapping[str, str],
     now: datetime,
     kept_until: datetime | None = None,
+    keys: Mapping[str, str] | None = None,
 ) -> list[Difference]:
     """Snapshots that are gone, unlocked, public, or whose lock ends earlier than recorded (``recorded``: id → ISO time).
+
+    ``keys``: id → KMS key that EC2 named when the snapshot was recorded. Who holds another key could read it, or withhold it.
 
     After ``kept_until`` the retention of the case has ended: they may be unlocked, and deleted.
     """
@@ -151,6 +154,9 @@ def snapshot_differences(
             wrong.append(Difference(part=part, what="is in state error"))
         if item.public:
             wrong.append(Difference(part=part, what="is public: everybody can read it"))
+        if (key := (keys or {}).get(item.snapshot_id)) and item.key_id != key:
+            now_under = item.key_id or "no key"
+            wrong.append(Difference(part=part, what=f"is encrypted under {now_under}, not under {key} as was recorded"))
         if over:
             continue
         if item.lock_state is None or item.until is None or item.until <= now:

@@ -5,6 +5,7 @@ Pure: what the files are and how an archive holds them. ``verifier/`` checks bun
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -18,6 +19,7 @@ from forensics.naming import case_prefix
 SCHEMA = "forensics.bundle/1"
 LEDGER, MANIFEST, SIGNATURE = "ledger.jsonl", "bundle.json", "bundle.sig.json"
 _BLOCK = tarfile.BLOCKSIZE
+_HEAD = re.compile(r"objects/custody/head-(\d{8,})-.*", re.DOTALL)
 END = bytes(2 * _BLOCK)
 
 README = """\
@@ -102,6 +104,23 @@ def manifest(
 def ledger_lines(events: Sequence[Mapping[str, object]]) -> bytes:
     """``ledger.jsonl``: the events exactly as they were hashed."""
     return b"".join(canonical(event) + b"\n" for event in events)
+
+
+def holds(path: str) -> bool:
+    """Whether an archive can hold a file of this name so that every reader finds it: others are listed by their digest only."""
+    if not (path.isascii() and path.isprintable()) or set(path.split("/")) & {"", ".", ".."}:
+        return False
+    try:
+        header(path, 0)
+    except EvidenceTransferError:
+        return False
+    return True
+
+
+def covers(path: str) -> int:
+    """How many events of the ledger a signed head covers, by the name of its object; 0 for every other object."""
+    found = _HEAD.fullmatch(path)
+    return int(found[1]) if found else 0
 
 
 def header(path: str, size: int) -> bytes:

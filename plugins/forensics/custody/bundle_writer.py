@@ -49,6 +49,9 @@ class CaseExport:
     def chunks(self, extra: dict[str, bytes] | None = None) -> Iterator[bytes]:
         """The archive's bytes. ``extra`` are further records of the bundle, by path.
 
+        Steps of the case may go on meanwhile. The ledger is read first, so that every object it speaks of is there when the
+        objects are listed; heads that are signed after that cover more than the bundle's ledger, and are left to the next one.
+
         Raises :class:`DigestMismatchError` when an object is not what the ledger says.
         """
         case_id = self._order.case_id
@@ -57,7 +60,7 @@ class CaseExport:
             msg = f"case {case_id} has no custody ledger, so nothing can be exported"
             raise CustodyChainError(msg, next_action="check the case id")
         known = dict(pair for event in events for pair in stated_digests(event))
-        for version in self._originals():
+        for version in self._originals(events=len(events)):
             yield from self._object(version, known.get(version.uri))
         keys = self._keys()
         for path, body in {**self._records(events, keys), **(extra or {})}.items():
@@ -66,18 +69,22 @@ class CaseExport:
         yield from self._signed(events, keys)
         yield bundle.END
 
-    def _originals(self) -> list[StoredVersion]:
+    def _originals(self, *, events: int) -> list[StoredVersion]:
         """The first version of every object; the bucket is create-only, a second one would be an attempt to replace it."""
         first: dict[str, StoredVersion] = {}
         for version in self._archive.versions(case_prefix(self._order.case_id)):
-            if not version.key.startswith(f"{case_prefix(self._order.case_id)}bundle/"):
+            newer = bundle.covers(bundle.object_path(self._order.case_id, version.key)) > events
+            if not newer and not version.key.startswith(f"{case_prefix(self._order.case_id)}bundle/"):
                 first.setdefault(version.key, version)
         return list(first.values())
 
     def _object(self, version: StoredVersion, known: str | None) -> Iterator[bytes]:
         limit = self._order.largest_mib
         path = bundle.object_path(self._order.case_id, version.key)
-        digest, included = hashlib.sha256(), limit is None or version.size_bytes <= limit * MIB
+        digest = hashlib.sha256()
+        # without its heads nothing proves the ledger
+        wanted = limit is None or version.size_bytes <= limit * MIB or bundle.covers(path) > 0
+        included = wanted and bundle.holds(path)
         if included:
             yield bundle.header(path, version.size_bytes)
         seen = 0

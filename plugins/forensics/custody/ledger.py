@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
+from pydantic import TypeAdapter
+
 from forensics import case_keys
 from forensics.aws.attributes import from_item, to_item
 from forensics.aws.case_items import case_pk
@@ -20,10 +22,12 @@ from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.aws.s3 import EvidenceStore
 from forensics.aws.session import AwsSession
 from forensics.custody.chain import GENESIS, canonical, next_event, stored_form, verify_chain
+from forensics.custody.timestamps import TimestampAuthority, TimestampError
 from forensics.errors import CaseError, ConflictError, CustodyChainError
 from forensics.models.base import Model, format_utc
 from forensics.models.custody import SIGNATURE_ALGORITHM, CustodyAction, CustodyEvent, CustodyFacts, SignedHead
 from forensics.naming import case_prefix
+from forensics.printable import single_lines
 from forensics.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 
 _TRIES = 12
 _FRESH = "attribute_not_exists(PK)"
+_VISIBLE: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
 
 
 class LedgerHead(Model):
@@ -50,8 +55,17 @@ class LedgerHead(Model):
 class CustodyLedger:
     """Append-only, hash-chained events of cases; ``key`` signs the chain's head."""
 
-    def __init__(self, client: DynamoDBClient, *, key: SigningKeyGateway, store: CaseStore, actor: str) -> None:
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        *,
+        key: SigningKeyGateway,
+        store: CaseStore,
+        actor: str,
+        authority: TimestampAuthority | None = None,
+    ) -> None:
         self._db = client
+        self._authority = authority
         self.key = key
         self._store = store
         self._actor = actor
@@ -60,7 +74,7 @@ class CustodyLedger:
     def of(cls, own: AwsSession, signer: AwsSession, settings: Settings, *, actor: str) -> Self:
         """The deployment's table under the base identity, its signing key under ``signer``."""
         key, store = SigningKeyGateway.of(signer, settings), CaseStore.of(own, settings)
-        return cls(own.dynamodb, key=key, store=store, actor=actor)
+        return cls(own.dynamodb, key=key, store=store, actor=actor, authority=TimestampAuthority.of(settings))
 
     def head(self, case_id: str) -> tuple[int, str]:
         """(sequence number, digest) of the newest event; (0, 64 zeros) for an empty ledger."""
@@ -85,7 +99,11 @@ class CustodyLedger:
         facts: CustodyFacts | None = None,
         once: str | None = None,
     ) -> None:
-        """Append an event. ``once`` names the event within the case: a retry of the same step does not add it again."""
+        """Append an event. ``once`` names the event within the case: a retry of the same step does not add it again.
+
+        What ``detail`` repeats of a host is made visible before it is hashed: RFC 8785 has no lone surrogates.
+        """
+        said = _VISIBLE.validate_python(single_lines(dict(detail or {})))
         for attempt in range(_TRIES):
             seq, previous = self.head(case_id)
             event = next_event(
@@ -96,7 +114,7 @@ class CustodyLedger:
                 actor=self._actor,
                 at=datetime.now(UTC),
                 evidence_id=evidence_id,
-                detail=detail,
+                detail=said,
                 facts=facts,
             )
             try:
@@ -208,15 +226,38 @@ class CustodyLedger:
             "key_arn": made.key.arn,
             "public_key_der": base64.b64encode(made.key.der).decode(),
         }
-        name = f"{case_prefix(case_id)}custody/head-{len(events):08d}-{phase}-{hashlib.sha256(message).hexdigest()[:8]}.json"
-        stored = evidence.put(
-            name,
-            canonical({**signed, "events": [stored_form(e) for e in events]}),
-            content_type="application/json",
-        )
+        stamp = self._stamp(base64.b64decode(made.signature))
+        missing = stamp.get("timestamp", {}).get("missing")
+        # The name says what is signed: a try that died after it had stored the statement is not followed by a second one.
+        what = hashlib.sha256(f"{head}|{made.key.arn}|{bool(missing)}".encode()).hexdigest()[:8]
+        name = f"{case_prefix(case_id)}custody/head-{len(events):08d}-{phase}-{what}.json"
+        body = canonical({**signed, "events": [stored_form(e) for e in events], **stamp})
+        stored, kept = evidence.put_first(name, body, content_type="application/json")
+        if kept != body:
+            signed = self._adopted(json.loads(kept), signed, where=stored.uri)
         record = SignedHead(seq=len(events), head=head, phase=phase, uri=stored.uri, **signed)
         self._store.put_once(case_id, f"{case_keys.LEDGER_SIGNATURE}{len(events):08d}#{phase}", record)
-        return {"head": head, "uri": stored.uri}
+        return {"head": head, "uri": stored.uri, **({"no_timestamp": missing} if missing else {})}
+
+    def _adopted(self, found: Mapping[str, str], made: Mapping[str, str], *, where: str) -> dict[str, str]:
+        """The statement that an earlier try has stored: about the same head, and signed by our key, or it is not adopted."""
+        ours, theirs = (json.loads(one["statement"]) | {"signed_at": ""} for one in (made, found))
+        digest = hashlib.sha384(found["statement"].encode()).digest()
+        if ours != theirs or not self.key.verify(digest, base64.b64decode(found["signature"])):
+            msg = f"{where} is not the statement about the ledger's head that its name says"
+            raise CustodyChainError(msg)
+        return {name: found[name] for name in made}
+
+    def _stamp(self, signature: bytes) -> dict[str, dict[str, str]]:
+        """The token of the time-stamping authority for a signature, or why there is none; empty where none is configured."""
+        if self._authority is None:
+            return {}
+        stated = {"authority": self._authority.url}
+        try:
+            token = self._authority.token(signature)
+        except TimestampError as error:
+            return {"timestamp": {**stated, "missing": error.message[:500]}}
+        return {"timestamp": {**stated, "token": base64.b64encode(token).decode()}}
 
     def signed_heads(self, case_id: str) -> list[SignedHead]:
         """Every signed head of the case, as recorded beside the ledger."""

@@ -14,7 +14,9 @@ from forensics.models.evidence import DiskEvidence, Outcome
 from forensics.naming import snapshot_arn
 
 # What the custody ledger states of a disk's lineage when it is acquired.
-LINEAGE = frozenset({"volume_id", "snapshot_id", "member_copy_id", "copy_id", "device", "key_case", "route"})
+LINEAGE = frozenset(
+    {"source_snapshot_id", "volume_id", "snapshot_id", "member_copy_id", "copy_id", "device", "key_case", "route"}
+)
 
 
 def record_copied(recorder: CaseRecorder, complete: Collection[str], *, account_id: str) -> list[str]:
@@ -63,7 +65,7 @@ def _record(recorder: CaseRecorder, evidence: DiskEvidence, now: datetime, *, ac
     done = {"outcome": Outcome.ACQUIRED, "reason": None, "ended_at": now, "uri": uri}
     recorder.save_evidence(evidence.model_copy(update=done))
     recorder.note(
-        f"{origin.volume_id} acquired: copy {origin.copy_id} complete",
+        f"{origin.subject} acquired: copy {origin.copy_id} complete",
         kind=TimelineKind.EVIDENCE,
         evidence_id=evidence.evidence_id,
     )
@@ -72,9 +74,9 @@ def _record(recorder: CaseRecorder, evidence: DiskEvidence, now: datetime, *, ac
 def _announce(recorder: CaseRecorder, items: list[DiskEvidence]) -> None:
     recorder.announce(
         "disks_acquired",
-        f"Disks acquired: {len(items)} volumes",
+        f"Disks acquired: {len(items)}",
         lines=[
-            f"{e.origin.volume_id} ({e.origin.device}): snapshot {e.origin.snapshot_id}, copy {e.origin.copy_id}"
+            f"{e.origin.subject} ({e.origin.device}): snapshot {e.origin.snapshot_id}, copy {e.origin.copy_id}"
             for e in items
         ],
         facts={"copies": [e.origin.copy_id for e in items]},
@@ -85,10 +87,10 @@ def _announce(recorder: CaseRecorder, items: list[DiskEvidence]) -> None:
 def _raise_uncopied(recorder: CaseRecorder) -> None:
     left = [e for e in recorder.disks() if e.origin.snapshot_id and e.outcome is not Outcome.ACQUIRED]
     if left:
-        named = "; ".join(f"{e.origin.volume_id}: {e.reason}" for e in left)
+        named = "; ".join(f"{e.origin.subject}: {e.reason}" for e in left)
         actions = dict.fromkeys(e.origin.next_action for e in left if e.origin.next_action)
         raise SnapshotError(
             f"not copied to the forensic account: {named}",
             next_action="; ".join(actions)
-            or "give the forensic account access to the volume's KMS key, then clear this task",
+            or "look at the log of disk.copy_snapshots for what AWS answered, remove the cause, then clear disk.copy_snapshots",
         )

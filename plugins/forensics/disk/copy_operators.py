@@ -12,7 +12,7 @@ from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
 from forensics.disk.copied_disks import record_copied
 from forensics.disk.snapshot_copies import CopyRound, SnapshotCopies, copy_region
-from forensics.disk.snapshot_set import fail_pending_disks
+from forensics.disk.snapshot_set import disks_again, fail_pending_disks
 from forensics.disk.triggers import QuotaPauseTrigger, SnapshotsCompletedTrigger
 from forensics.errors import ForensicsError, SnapshotError
 from forensics.models.case import TimelineKind
@@ -27,8 +27,11 @@ class CopySnapshotsOperator(ForensicOperator):
     the locked original stays in the target's account. Each pass continues from what AWS shows: a retry repeats nothing.
     """
 
+    takes_artifacts = True
+
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Start or continue with every disk, then wait for what is under way."""
+        disks_again(recorder)
         return self._pass(recorder, after_wait=False)
 
     def resume(self, recorder: CaseRecorder, payload: Mapping[str, object], context: Context) -> Json:

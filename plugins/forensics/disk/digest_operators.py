@@ -17,6 +17,8 @@ class DigestDisksOperator(ForensicOperator):
     stopped. One disk that cannot be read does not keep the others from being hashed.
     """
 
+    takes_artifacts = True
+
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Hash what has no digest yet; returns the digest of each disk."""
         items = hashable(recorder)

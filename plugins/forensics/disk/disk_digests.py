@@ -110,7 +110,7 @@ class DiskDigests:
             digest,
             case_id=self._recorder.case_id,
             evidence_id=evidence.evidence_id,
-            volume_id=str(evidence.origin.volume_id),
+            volume_id=evidence.origin.subject,
             segments=sink.segments(digest),
             data=sink.data_uris(digest),
         )

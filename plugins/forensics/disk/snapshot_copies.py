@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self
@@ -15,11 +15,12 @@ from forensics.aws.kms import KeyGateway
 from forensics.case.recorder import CaseRecorder
 from forensics.case.requests import MadeBefore
 from forensics.disk.kms_rules import CopyRoute, destination, route_for
+from forensics.disk.snapshot_rules import why_foreign
 from forensics.errors import AccessDeniedError, AwsError, SnapshotError, ThrottledError
 from forensics.models.case import Case, Milestone, TimelineKind
 from forensics.models.disk import KeyFacts, Route, SnapshotLock
 from forensics.models.evidence import DiskEvidence, Outcome
-from forensics.naming import TAG_CASE, TAG_PURPOSE, TAG_SOURCE, tags
+from forensics.naming import TAG_CASE, TAG_PURPOSE, TAG_SOURCE, Tag, tags
 from forensics.settings import Settings, names
 
 COPY_PURPOSE = "evidence-copy"
@@ -115,7 +116,7 @@ class SnapshotCopies:
             except ThrottledError as error:
                 found.over_quota.append(f"{evidence.evidence_id}: {error}")
             except AwsError as error:
-                self._update(evidence.evidence_id, reason=str(error)[:1000])
+                self._update(evidence.evidence_id, reason=str(error)[:1000], next_action=error.next_action)
                 log.warning("%s: %s", evidence.evidence_id, error)
         return found
 
@@ -154,7 +155,17 @@ class SnapshotCopies:
             lambda: ebs.find_snapshots(tags=marks),
             described=lambda snapshot_id: ebs.snapshots([snapshot_id]),
             name=lambda snapshot: snapshot.id,
+            foreign=lambda snapshot, at: why_foreign(
+                snapshot, at, description=self._description(purpose, original), tags=self._tags(purpose, original)
+            ),
         )
+
+    def _description(self, purpose: str, original: Snapshot) -> str:
+        what = f"copy of {original.id}" if purpose == COPY_PURPOSE else f"{original.id} under the forensic key"
+        return f"Forensic evidence of case {self._recorder.case_id}: {what}"
+
+    def _tags(self, purpose: str, original: Snapshot, **extra: str) -> list[Tag]:
+        return tags(self._recorder.case_id, purpose, source=original.id, **extra)
 
     def _before(self, purpose: str, original: Snapshot) -> MadeBefore:
         return MadeBefore(self._recorder, f"{purpose}#{original.id}")
@@ -170,8 +181,8 @@ class SnapshotCopies:
                     shared.id,
                     source_region=case.region,
                     kms_key_id=key,
-                    description=f"Forensic evidence of case {case.case_id}: copy of {original.id}",
-                    tags=tags(case.case_id, COPY_PURPOSE, source=original.id, volume=str(evidence.origin.volume_id)),
+                    description=self._description(COPY_PURPOSE, original),
+                    tags=self._tags(COPY_PURPOSE, original, volume=evidence.origin.subject),
                 )
             ]
         )
@@ -185,7 +196,8 @@ class SnapshotCopies:
         """
         forensic, complete = self._accounts.forensic, copy.state == "completed"
         known = self._recorder.disk(evidence.evidence_id) or evidence
-        origin = known.origin.model_copy(update={"copy_id": copy.id, "copy_region": forensic.region})
+        keys = _with_key(known.origin.key_ids, "copy", copy if complete else None)
+        origin = known.origin.model_copy(update={"copy_id": copy.id, "copy_region": forensic.region, "key_ids": keys})
         lock = known.lock if known.origin.copy_id == copy.id else {k: v for k, v in known.lock.items() if k != "copy"}
         if complete and "copy" not in lock:
             lock = {**lock, "copy": self._lock(forensic, copy.id)}
@@ -209,7 +221,8 @@ class SnapshotCopies:
             except AccessDeniedError as error:
                 log.warning("%s", error)
                 route = self._route(original, key, failed_before=True)
-        self._update(evidence.evidence_id, key_case=route.case, route=route.route, why=route.reason)
+        ids = _with_key(evidence.origin.key_ids, "snapshot", original)
+        self._update(evidence.evidence_id, key_case=route.case, route=route.route, why=route.reason, key_ids=ids)
         messages = [f"copy {s.id} ended in error: {s.message or 'AWS gave no reason'}" for s in failed]
         line = "; ".join([f"{original.id} → {route.route.value}: {route.reason}", *messages])
         self._recorder.note(line[:900], kind=TimelineKind.EVIDENCE, evidence_id=evidence.evidence_id)
@@ -236,7 +249,7 @@ class SnapshotCopies:
 
     def _copy_in_account(self, evidence: DiskEvidence, original: Snapshot) -> Snapshot:
         """The copy in the target's own account under its forensic key: made once, locked when it is complete."""
-        case_id, source = self._recorder.case_id, self._accounts.source
+        source = self._accounts.source
         key = self._accounts.source_keys.resolve(self._settings.member_key_alias)
         usable = [s for s in self._made(source, MEMBER_COPY_PURPOSE, original) if s.state != "error"]
         if usable:
@@ -249,8 +262,8 @@ class SnapshotCopies:
                         original.id,
                         source_region=source.region,
                         kms_key_id=key,
-                        description=f"Forensic evidence of case {case_id}: {original.id} under the forensic key",
-                        tags=tags(case_id, MEMBER_COPY_PURPOSE, source=original.id),
+                        description=self._description(MEMBER_COPY_PURPOSE, original),
+                        tags=self._tags(MEMBER_COPY_PURPOSE, original),
                     )
                 ]
             )
@@ -258,7 +271,8 @@ class SnapshotCopies:
         known = self._recorder.disk(evidence.evidence_id) or evidence
         if made.state == "completed" and known.origin.member_copy_id != made.id:
             lock = self._lock(source, made.id)
-            origin = known.origin.model_copy(update={"member_copy_id": made.id})
+            keys = _with_key(known.origin.key_ids, "member_copy", made)
+            origin = known.origin.model_copy(update={"member_copy_id": made.id, "key_ids": keys})
             self._recorder.save_evidence(
                 known.model_copy(update={"origin": origin, "lock": {**known.lock, "member_copy": lock}})
             )
@@ -279,12 +293,18 @@ class SnapshotCopies:
             return self._settings.evidence_key_arn
         return self._accounts.forensic_keys.resolve(self._settings.evidence_key_alias)
 
-    def _update(self, item: str, *, reason: str | None = None, **origin: str | None) -> None:
+    def _update(self, item: str, *, reason: str | None = None, **origin: object) -> None:
         """Record something about a disk's lineage; ``reason`` replaces the recorded one when it is given."""
         known = self._recorder.disk(item)
         if known is not None:
             update = {"origin": known.origin.model_copy(update=origin), "reason": reason or known.reason}
             self._recorder.save_evidence(known.model_copy(update=update))
+
+
+def _with_key(known: Mapping[str, str], name: str, snapshot: Snapshot | None) -> dict[str, str]:
+    """The recorded keys with that of a complete snapshot: until then EC2 may show the alias that was asked for."""
+    others = {k: v for k, v in known.items() if k != name}
+    return {**others, name: snapshot.kms_key_id} if snapshot and snapshot.kms_key_id else others
 
 
 def may_be_share(failed: Sequence[Snapshot]) -> bool:

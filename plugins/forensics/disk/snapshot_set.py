@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from forensics.aws.ebs import EbsGateway, Snapshot
 from forensics.case.recorder import CaseRecorder
 from forensics.case.requests import MadeBefore
+from forensics.disk.snapshot_rules import why_foreign
 from forensics.errors import AwsError
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.custody import CustodyAction
@@ -14,7 +16,7 @@ from forensics.models.disk import SnapshotLock
 from forensics.models.evidence import DiskEvidence, DiskOrigin, EvidenceKind, Outcome
 from forensics.models.plan import Decision
 from forensics.models.target import Target
-from forensics.naming import TAG_CASE, TAG_PURPOSE, evidence_id, tags
+from forensics.naming import TAG_CASE, TAG_PURPOSE, Tag, evidence_id, tags
 from forensics.settings import LockMode
 
 SNAPSHOT_PURPOSE = "evidence-snapshot"
@@ -46,7 +48,7 @@ class SnapshotSet:
     def take(self, target: Target) -> list[str]:
         """Start (or find) the set, lock and record it; returns the ids of its snapshots."""
         recorder = self._recorder
-        found = self._earlier()
+        found = self._earlier(target)
         if not {v.id for v in target.volumes} <= {s.volume_id for s in found}:
             found = self._create()
         recorder.milestone(Milestone.SNAPSHOTS_STARTED)
@@ -61,13 +63,7 @@ class SnapshotSet:
         case, made = self._recorder.case, list[Snapshot]()
 
         def create() -> list[str]:
-            made.extend(
-                self._ebs.create_snapshots(
-                    case.instance_id,
-                    description=f"Forensic evidence of case {case.case_id}",
-                    tags=tags(case.case_id, SNAPSHOT_PURPOSE, instance=case.instance_id),
-                )
-            )
+            made.extend(self._ebs.create_snapshots(case.instance_id, description=self._description, tags=self._tags))
             return [s.id for s in made]
 
         self._before.make(create)
@@ -78,13 +74,25 @@ class SnapshotSet:
             snapshot_id, days=self._retention_days, mode=self._lock_mode, cool_off_hours=self._cool_off_hours
         )
 
-    def _earlier(self) -> list[Snapshot]:
+    @property
+    def _description(self) -> str:
+        return f"Forensic evidence of case {self._recorder.case_id}"
+
+    @property
+    def _tags(self) -> list[Tag]:
+        return tags(self._recorder.case_id, SNAPSHOT_PURPOSE, instance=self._recorder.case.instance_id)
+
+    def _earlier(self, target: Target) -> list[Snapshot]:
+        volumes = {v.id for v in target.volumes}
         marks = {TAG_CASE: self._recorder.case_id, TAG_PURPOSE: SNAPSHOT_PURPOSE}
         return newest_usable(
             self._before.find(
                 lambda: self._ebs.find_snapshots(tags=marks),
                 described=lambda snapshot_id: self._ebs.snapshots([snapshot_id]),
                 name=lambda snapshot: snapshot.id,
+                foreign=lambda snapshot, at: why_foreign(
+                    snapshot, at, description=self._description, tags=self._tags, volumes=volumes
+                ),
             )
         )
 
@@ -156,23 +164,46 @@ def _origin(target: Target, snapshot: Snapshot) -> DiskOrigin:
     )
 
 
-def record_not_acquired(recorder: CaseRecorder, decision: Decision, target: Target) -> str:
-    """Record every disk that the plan does not acquire, once; returns the reason."""
+def disk_subjects(recorder: CaseRecorder) -> list[str]:
+    """What the case's disks are called by: the volumes of its instance, or the snapshots of its artifact."""
+    if recorder.case.artifact is not None:
+        described = recorder.artifact()
+        return [d.snapshot_id for d in described.disks] if described else []
+    target = recorder.target()
+    return [v.id for v in target.volumes] if target else []
+
+
+def record_not_acquired(recorder: CaseRecorder, decision: Decision, subjects: Sequence[str]) -> str:
+    """Record every disk (id of its volume or snapshot) that the plan does not acquire, once; returns the reason."""
     reason = "; ".join(decision.reasons)
     outcome = Outcome.NOT_APPLICABLE if decision.wanted else Outcome.SKIPPED
-    for subject in [v.id for v in target.volumes] or [recorder.case.instance_id]:
+    for subject in subjects or [recorder.case.instance_id]:
         item = evidence_id(EvidenceKind.DISK, subject)
         if recorder.evidence_item(item) is None:
             recorder.fail_evidence(DiskEvidence(evidence_id=item, outcome=outcome), reason=reason, outcome=outcome)
     return reason
 
 
+def disks_again(recorder: CaseRecorder) -> None:
+    """A cleared step begins again: its disks that failed are pending, so that page, board and messages wait for them."""
+    for evidence in recorder.disks():
+        if evidence.outcome is Outcome.FAILED and evidence.origin.snapshot_id:
+            again = {"outcome": Outcome.PENDING, "reason": None, "ended_at": None}
+            recorder.save_evidence(evidence.model_copy(update=again))
+            recorder.note(
+                f"{evidence.evidence_id} is acquired again by {recorder.step}; before: {evidence.reason or 'failed'}"[
+                    :600
+                ],
+                kind=TimelineKind.EVIDENCE,
+                evidence_id=evidence.evidence_id,
+            )
+
+
 def fail_pending_disks(recorder: CaseRecorder, cause: str) -> None:
     """Mark every disk whose outcome is still open as failed; when none was started, one for each volume of the target."""
     items = recorder.disks()
     if not items:
-        target = recorder.target()
-        subjects = [v.id for v in target.volumes] if target else [recorder.case.instance_id]
+        subjects = disk_subjects(recorder) or [recorder.case.instance_id]
         items = [DiskEvidence(evidence_id=evidence_id(EvidenceKind.DISK, s), outcome=Outcome.PENDING) for s in subjects]
     for evidence in items:
         if evidence.outcome is Outcome.PENDING:

@@ -125,9 +125,18 @@ class CaseAdmission:
             once=key,
         )
         self._announce_joined(case, finding, f"Another finding joined: {description}")
+        self._raise_severity(case, finding, received_at=received_at)
         joined = _Joined(at=datetime.now(UTC), planned=self._store.has(case.case_id, case_keys.PLAN))
         self._store.put_once(case.case_id, key, joined)
         return joined.planned
+
+    def _raise_severity(self, case: Case, finding: Finding, *, received_at: datetime) -> None:
+        """The case is as severe as its most severe finding: after the message, for which it is news, and the timeline's line."""
+        if finding.severity_unread or finding.severity.rank <= Severity(case.severity).rank:
+            return
+        risen = f"the case's severity is {finding.severity.value} now, it was {case.severity}"
+        self._store.note(case.case_id, risen, kind=TimelineKind.FINDING, source=SOURCE, at=received_at)
+        self._store.raise_severity(case.case_id, finding.severity)
 
     def _announce_joined(self, case: Case, finding: Finding, headline: str) -> None:
         """In the case's next digest; at once when a person ordered it, or when it is more severe than all before, HIGH or above."""

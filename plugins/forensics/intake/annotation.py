@@ -39,7 +39,7 @@ def annotate(
     resolved = case.status is CaseStatus.CLOSED and settings.resolve_findings and _contained(case, store)
     stage = WriteBackStage.RESOLVED if resolved else WriteBackStage.IN_PROGRESS
     for finding in findings:
-        key = f"{case_keys.WRITE_BACK}{case_keys.finding(finding)}#{case.status.value}"
+        key = _key(finding, case.status)
         if finding.source in NOT_ANNOTATED or finding.posture or store.has(case.case_id, key):
             continue
         try:
@@ -53,6 +53,13 @@ def annotate(
             )
         # Tried once for each state of the case: a service that refuses is not asked at every retry.
         store.put_once(case.case_id, key, {"stage": stage.value})
+        if case.status is CaseStatus.FAILED:
+            # a person may continue the case: then the finding says again that it is investigated
+            store.remove(case.case_id, _key(finding, CaseStatus.OPEN))
+
+
+def _key(finding: Finding, status: CaseStatus) -> str:
+    return f"{case_keys.WRITE_BACK}{case_keys.finding(finding)}#{status.value}"
 
 
 def _contained(case: Case, store: CaseStore) -> bool:
@@ -67,6 +74,7 @@ def note_text(case: Case, *, ui_url: str) -> str:
         CaseStatus.OPEN: "is being investigated in forensic case",
         CaseStatus.CLOSED: "was investigated in forensic case",
         CaseStatus.CLOSED_WITH_GAPS: "was investigated, with gaps, in forensic case",
+        CaseStatus.FAILED: "is NOT investigated any more (runs were lost, given up) in forensic case",
     }.get(case.status, "belongs to forensic case")
     link = f" {run_page(ui_url, case.run_id)}" if ui_url and case.run_id else ""
-    return f"This finding {state} {case.case_id} (instance {case.instance_id}).{link}"
+    return f"This finding {state} {case.case_id} ({case.subject}).{link}"

@@ -14,6 +14,7 @@ from forensics.errors import AwsError
 from forensics.intake.readers.fields import clean
 from forensics.intake.readers.identifiers import is_instance, partition_of
 from forensics.intake.readers.subjects import MOST_NODES
+from forensics.models.artifact import NO_VOLUME
 from forensics.models.intake import FindingWithoutInstance
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 # AWS Backup's recovery points of EC2 are snapshots and images too.
 _ARTIFACT = re.compile(r":(?:snapshot|image)/((?:snap|ami)-(?:[0-9a-f]{8}|[0-9a-f]{17}))$")
-# What EC2 says is the volume of a copied snapshot (EBS user guide, "Copy an Amazon EBS snapshot": an arbitrary id).
-_NO_VOLUME = "vol-ffffffff"
 
 
 class ArtifactOrigins:
@@ -47,24 +46,28 @@ class ArtifactOrigins:
         match = _ARTIFACT.search(item.resource)
         if match is None or item.sent_by or partition_of(item.region) is None:
             return item
-        name = match[1]
+        nodes, why = self.of_artifact(match[1], account_id=item.account_id, region=item.region)
+        return item.model_copy(update={"nodes": nodes, "why": why})
+
+    def of_artifact(self, name: str, *, account_id: str, region: str) -> tuple[tuple[str, ...], str]:
+        """The instances that have to do with a snapshot or an image, and what is known of its origin, in words."""
         ask = _of_snapshot if name.startswith("snap-") else _of_image
         try:
-            with aws_errors(f"look up where {name} comes from in account {item.account_id}, {item.region}"):
-                instances, why = ask(self._ec2(item.account_id, item.region), name)
+            with aws_errors(f"look up where {name} comes from in account {account_id}, {region}"):
+                instances, why = ask(self._ec2(account_id, region), name)
         except AwsError as error:
             log.warning("%s", error)
-            return item.model_copy(update={"why": clean(f"where it comes from is not known: {error}", limit=300)})
+            return (), clean(f"where it comes from is not known: {error}", limit=300)
         known = sorted({instance for instance in instances if is_instance(instance)})[:MOST_NODES]
-        return item.model_copy(update={"nodes": tuple(known), "why": clean(why, limit=300)})
+        return tuple(known), clean(why, limit=300)
 
 
 def _of_snapshot(client: EC2Client, snapshot_id: str) -> tuple[list[str], str]:
     found = client.describe_snapshots(Filters=[{"Name": "snapshot-id", "Values": [snapshot_id]}])["Snapshots"]
     if not found:
         return [], "EC2 does not know it in this account and Region"
-    volume_id = found[0].get("VolumeId", _NO_VOLUME)
-    if volume_id == _NO_VOLUME:
+    volume_id = found[0].get("VolumeId", NO_VOLUME)
+    if volume_id == NO_VOLUME:
         return [], "it is a copy, which does not say what it was made of"
     volumes = client.describe_volumes(Filters=[{"Name": "volume-id", "Values": [volume_id]}])["Volumes"]
     attached = [a["InstanceId"] for v in volumes for a in v.get("Attachments", []) if a.get("InstanceId")]
@@ -75,7 +78,9 @@ def _of_snapshot(client: EC2Client, snapshot_id: str) -> tuple[list[str], str]:
 def _of_image(client: EC2Client, image_id: str) -> tuple[list[str], str]:
     pages = client.get_paginator("describe_instances").paginate(Filters=[{"Name": "image-id", "Values": [image_id]}])
     launched = [i["InstanceId"] for page in pages for r in page["Reservations"] for i in r.get("Instances", [])]
-    images = client.describe_images(Filters=[{"Name": "image-id", "Values": [image_id]}])["Images"]
+    images = client.describe_images(
+        Filters=[{"Name": "image-id", "Values": [image_id]}], IncludeDeprecated=True, IncludeDisabled=True
+    )["Images"]
     source = images[0].get("SourceInstanceId") if images else None
     why = f"{len(launched)} instances here were launched from it"
     made = f", it was made of {source}" if source else ""

@@ -14,14 +14,15 @@ from forensics.models.notices import CaseLabel
 log = logging.getLogger(__name__)
 
 
-def read_label(session: Callable[[], AwsSession], instance_id: str) -> CaseLabel:
+def read_label(session: Callable[[], AwsSession], instance_id: str | None) -> CaseLabel:
     """Alias and name, asked for under the triage role in the target's account with time-outs of seconds.
 
-    What cannot be read is left out: subjects have ids then, and nothing waits for it.
+    What cannot be read is left out: subjects have ids then, and nothing waits for it. Without an instance only the alias is
+    asked for.
     """
 
     def name(found: AwsSession) -> str:
-        described = Ec2Gateway.of(found).raw_instance(instance_id)
+        described = Ec2Gateway.of(found).raw_instance(instance_id) if instance_id else {}
         return next((tag["Value"] for tag in described.get("Tags", []) if tag["Key"] == "Name"), "")
 
     def alias(found: AwsSession) -> str:

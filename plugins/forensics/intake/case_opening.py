@@ -34,7 +34,7 @@ def open_requested_case(
     admitted = admission.admit(finding, received_at=requested_at, run_id=run_id)
     if admitted.outcome.joined or admitted.case.run_id != run_id:
         holder = admitted.case.case_id
-        msg = f"instance {finding.instance_id} already has an open case: {holder}"
+        msg = f"{admitted.case.subject} already has an open case: {holder}"
         raise CaseConflictError(msg, next_action=f"continue in the run of case {holder}; the request was noted there")
     return admitted.case.case_id
 

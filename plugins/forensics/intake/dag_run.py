@@ -13,7 +13,14 @@ from enum import StrEnum
 
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import DRCount, ErrorResponse, GetDRCount, TriggerDagRun
+from airflow.sdk.execution_time.comms import (
+    DRCount,
+    ErrorResponse,
+    GetDRCount,
+    GetTaskStates,
+    TaskStatesResult,
+    TriggerDagRun,
+)
 
 from forensics.errors import ForensicsError
 
@@ -41,18 +48,30 @@ def trigger_run(dag_id: str, *, run_id: str, conf: Mapping[str, str], note: str 
 
 
 class RunState(StrEnum):
-    """Whether a DAG run will still do something: it is queued or running, has ended, or is not there (any more)."""
+    """Whether a DAG run will still do something: it is running or queued, has ended, or is not there (any more)."""
 
     LIVE = "live"
+    QUEUED = "queued"
     ENDED = "ended"
     MISSING = "missing"
 
 
 def run_state(dag_id: str, run_id: str) -> RunState:
     """What has become of a run."""
-    if _count(dag_id, states=["queued", "running"], run_id=run_id):
+    if _count(dag_id, states=["running"], run_id=run_id):
         return RunState.LIVE
+    if _count(dag_id, states=["queued"], run_id=run_id):
+        return RunState.QUEUED
     return RunState.ENDED if _count(dag_id, run_id=run_id) else RunState.MISSING
+
+
+def task_states(dag_id: str, run_id: str) -> dict[str, str | None]:
+    """State of every task instance of a run; None for one that waits for others to end."""
+    answer = _ask(GetTaskStates(dag_id=dag_id, run_ids=[run_id]), f"the tasks of run {run_id} of DAG {dag_id}")
+    if not isinstance(answer, TaskStatesResult):
+        raise _unanswered(f"the tasks of run {run_id} of DAG {dag_id}", answer)
+    states = answer.task_states.get(run_id, {})
+    return {str(task): None if state is None else str(getattr(state, "value", state)) for task, state in states.items()}
 
 
 def active_runs(dag_id: str) -> int:
@@ -66,13 +85,21 @@ def queued_runs(dag_id: str) -> int:
 
 
 def _count(dag_id: str, *, states: list[str] | None = None, run_id: str | None = None) -> int:
-    question = GetDRCount(dag_id=dag_id, states=states, run_ids=[run_id] if run_id else None)
-    try:
-        answer = task_runner.SUPERVISOR_COMMS.send(question)
-    except AirflowRuntimeError as error:
-        msg = f"the runs of DAG {dag_id} could not be counted: {error}"
-        raise ForensicsError(msg, next_action="look at the API server's log") from error
+    answer = _ask(
+        GetDRCount(dag_id=dag_id, states=states, run_ids=[run_id] if run_id else None), f"the runs of DAG {dag_id}"
+    )
     if not isinstance(answer, DRCount):
-        msg = f"the runs of DAG {dag_id} could not be counted: {answer!r}"
-        raise ForensicsError(msg, next_action="look at the API server's log")
+        raise _unanswered(f"the runs of DAG {dag_id}", answer)
     return answer.count
+
+
+def _ask(question: GetDRCount | GetTaskStates, what: str) -> object:
+    try:
+        return task_runner.SUPERVISOR_COMMS.send(question)
+    except AirflowRuntimeError as error:
+        raise _unanswered(what, error) from error
+
+
+def _unanswered(what: str, answer: object) -> ForensicsError:
+    said = f"{answer}" if isinstance(answer, Exception) else f"{answer!r}"
+    return ForensicsError(f"{what} could not be counted: {said}", next_action="look at the API server's log")

@@ -1,4 +1,4 @@
-"""Which instance a finding is about when it names a volume, an interface, a security group or a node; and in which Region."""
+"""Which instance a finding is about when it names a volume, an interface, a security group, a node or a task; and in which Region."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
+from forensics.aws.ecs import EcsGateway
 from forensics.aws.error_map import aws_errors
 from forensics.aws.hook import INTAKE
 from forensics.aws.session import AwsSession, Scope
 from forensics.errors import AccessDeniedError, ResourceGoneError, UnreachableError
 from forensics.intake.readers.fields import clean
 from forensics.intake.readers.identifiers import partition_of
-from forensics.intake.readers.subjects import NODE
+from forensics.intake.readers.subjects import NODE, TASK
 from forensics.intake.readers.validation import placed, resolved
 from forensics.models.finding import Finding
 from forensics.models.intake import FindingWithoutInstance, IntakeResult, IntakeVerdict, UnresolvedFinding
@@ -31,17 +32,19 @@ class InstanceResolver:
 
     ``home`` is the pipeline's own Region: always in reach, and the first that is searched after the finding's. ``search``
     gives the client for Regions that may be out of reach: it gives up within seconds, so that twenty closed Regions do
-    not hold up the intake.
+    not hold up the intake. ``ecs``: the same for tasks.
     """
 
     def __init__(
         self,
         ec2: Callable[[str, str], EC2Client],
         *,
+        ecs: Callable[[str, str], EcsGateway],
         home: str = "",
         search: Callable[[str, str], EC2Client] | None = None,
     ) -> None:
         self._ec2 = ec2
+        self._ecs = ecs
         self._search = search or ec2
         self._home = home
 
@@ -54,6 +57,7 @@ class InstanceResolver:
 
         return cls(
             lambda account, region: triage(account, region).ec2,
+            ecs=lambda account, region: EcsGateway.of(triage(account, region).impatient()),
             home=home,
             search=lambda account, region: triage(account, region).impatient().ec2,
         )
@@ -69,8 +73,7 @@ class InstanceResolver:
         reasons = []
         told: dict[str, FindingWithoutInstance | None] = {}
         for reference in result.unresolved:
-            instances = self.instances(reference)
-            sentence = _sentence(reference, instances)
+            instances, sentence = self.look_up(reference)
             reasons.append(sentence)
             order = f"{reference.template.finding_id} {reference.template.order}"
             if 0 < len(instances) <= MOST_INSTANCES:
@@ -91,8 +94,26 @@ class InstanceResolver:
             }
         )
 
-    def instances(self, reference: UnresolvedFinding) -> list[str]:
-        """The instances that the resource is attached to, sorted; none when it is not attached or gone."""
+    def look_up(self, reference: UnresolvedFinding) -> tuple[list[str], str]:
+        """The instances that the resource is attached to, sorted, and that in words; none when it is not attached or gone."""
+        if reference.resource_type == TASK:
+            return self._of_task(reference)
+        found = self._attached(reference)
+        return found, _sentence(reference, found)
+
+    def _of_task(self, reference: UnresolvedFinding) -> tuple[list[str], str]:
+        """Where ECS cannot be asked (a role or a way is missing) people are told of the finding, instead of it having to wait."""
+        cluster, _, task = reference.resource_id.partition("/")
+        try:
+            host = self._ecs(reference.account_id, reference.region).host(cluster, task)
+        except (AccessDeniedError, UnreachableError) as error:
+            log.warning("%s", error)
+            return [], f"where {reference.resource} runs is not known: {error}"
+        if host.instance_id:
+            return [host.instance_id], f"{reference.resource} runs on {host.instance_id}"
+        return [], f"{reference.resource}: {host.why}"
+
+    def _attached(self, reference: UnresolvedFinding) -> list[str]:
         client = self._ec2(reference.account_id, reference.region)
         asks = {"AWS::EC2::Volume": _of_volume, "AWS::EC2::NetworkInterface": _of_interface, NODE: _of_node}
         ask = asks.get(reference.resource_type, _of_group)

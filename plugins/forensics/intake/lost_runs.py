@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,12 +11,16 @@ from forensics.aws.case_store import CaseStore
 from forensics.case.recorder import CaseRecorder
 from forensics.correlation import case_context
 from forensics.errors import ForensicsError
+from forensics.intake.annotation import annotate
 from forensics.intake.dag_run import RunState
 from forensics.intake.messages import RunOrder
 from forensics.intake.resume_rules import Resumption, RunLoss, is_settling, next_resumption, run_of
 from forensics.intake.run_orders import resume_order
+from forensics.intake.standing_runs import StandingRuns
+from forensics.intake.write_back import FindingWriteBack
 from forensics.models.case import Case, CaseStatus, Milestone, StepFailure, TimelineKind
 from forensics.models.custody import CustodyAction
+from forensics.settings import Settings
 
 WATCHDOG = "case_watchdog"
 _WHAT = {
@@ -38,27 +42,38 @@ _WHO = {
 
 @dataclass(frozen=True)
 class CaseRuns:
-    """The runs of the case DAG: what has become of one, and how one is started (False: it existed already)."""
+    """The runs of the case DAG: what has become of one, the states of its tasks, how one is started (False: it existed already)."""
 
     dag_id: str
     state: Callable[[str], RunState]
     start: Callable[[RunOrder], bool]
+    tasks: Callable[[str], Mapping[str, str | None]]
 
 
 class LostRuns:
     """One look at all open cases.
 
     :param recorder: opens the recorder of a case
-    :param limit: how often a case is started again
+    :param write_back: the way to a case's findings in the services that sent them
+    :param settings: how often a case is started again, and how long its tasks may take
     """
 
     def __init__(
-        self, store: CaseStore, runs: CaseRuns, *, recorder: Callable[[str], CaseRecorder], limit: int
+        self,
+        store: CaseStore,
+        runs: CaseRuns,
+        *,
+        recorder: Callable[[str], CaseRecorder],
+        write_back: Callable[[Case], FindingWriteBack],
+        settings: Settings,
     ) -> None:
         self._store = store
         self._runs = runs
         self._recorder = recorder
-        self._limit = limit
+        self._write_back = write_back
+        self._settings = settings
+        self._limit = settings.case_restarts
+        self._standing = StandingRuns(store, settings, recorder=recorder)
 
     def look(self, now: datetime) -> tuple[list[str], list[str]]:
         """See to every open case; returns a line for each that had lost its run, and one for each that could not be seen to."""
@@ -80,7 +95,9 @@ class LostRuns:
             return None
         state = self._runs.state(run_of(case))
         if state is RunState.LIVE:
-            return None
+            return self._standing.look(case, self._runs.tasks(run_of(case)), now=now)
+        if state is RunState.QUEUED:
+            return None  # forensic_pulse says when runs do not start
         recorder, lost = self._recorder(case.case_id), self._loss(case, state)
         following = next_resumption(case, last, lost=lost, now=now, limit=self._limit)
         if following is None:
@@ -133,11 +150,21 @@ class LostRuns:
             lines=[
                 f"What happened: {what}.",
                 "What it means: nothing more is acquired, contained or examined in this case. Evidence that it has is kept. A new"
-                " finding on the instance opens a new case.",
+                " finding on the instance opens a new case. Its findings say that it was given up, and stay open.",
                 "What to do next: remove the cause, then trigger forensic_case with this case's id and instance: it continues.",
                 *self._failures(recorder.case_id),
             ],
             facts={"lost_run": run_id},
+        )
+        # before the end: afterwards nobody looks at the case again
+        given_up = recorder.case.model_copy(update={"status": CaseStatus.FAILED})
+        annotate(
+            recorder.findings(),
+            case=given_up,
+            store=self._store,
+            write_back=lambda: self._write_back(given_up),
+            settings=self._settings,
+            step=WATCHDOG,
         )
         self._store.end_case(recorder.case_id, status=CaseStatus.FAILED, closed_at=now)
         return what

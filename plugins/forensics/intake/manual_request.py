@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from forensics.errors import InvalidCaseError
 from forensics.models.approval import Person
+from forensics.models.artifact import artifact_of
 from forensics.models.case import Case
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.models.plan import Action
@@ -44,6 +45,7 @@ class ManualRequest:
                 account_id=self.account_id,
                 region=self.region,
                 instance_id=self.instance_id,
+                artifact=artifact_of(self.instance_id),
                 created_at=requested_at,
                 requester=self._requester(user.login if user else None),
                 asked_by=user,

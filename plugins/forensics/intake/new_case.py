@@ -17,6 +17,7 @@ def case_from(finding: Finding, *, received_at: datetime, run_id: str | None = N
         account_id=finding.account_id,
         region=finding.region,
         instance_id=finding.instance_id,
+        artifact=finding.artifact,
         received_at=received_at,
         opened_at=datetime.now(UTC),
         title=finding.title,

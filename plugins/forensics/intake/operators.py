@@ -36,7 +36,7 @@ class OpenCaseOperator(BaseOperator):
     :param case_id: the case that the run continues; empty when a person asks for a new one
     :param account_id: 12-digit account of the instance
     :param region: the instance's Region
-    :param instance_id: the instance
+    :param instance_id: the instance, or the snapshot or machine image that the case is about
     :param actions: what to do, joined by ``+`` (memory, disk, isolate), or ``by-policy``
     :param reason: why; goes into the custody ledger
     :param requester: a name or a ticket
@@ -93,7 +93,8 @@ class OpenCaseOperator(BaseOperator):
             request.check_same_instance(recorder.case)
             reopened = recorder.case.closed
             sessions = hook.for_case(recorder.case)
-            label = partial(read_label, partial(sessions.target, "triage"), recorder.case.instance_id)
+            instance_id = None if recorder.case.artifact else recorder.case.instance_id
+            label = partial(read_label, partial(sessions.target, "triage"), instance_id)
             record_opening(recorder, run_id=run.run_id, label=label)
             annotate(
                 recorder.findings(),

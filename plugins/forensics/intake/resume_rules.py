@@ -43,7 +43,8 @@ def run_of(case: Case) -> str:
 def is_settling(case: Case, last: Resumption | None, *, now: datetime) -> bool:
     """Whether it is too early to say that the case's run is lost."""
     began = max(case.opened_at, last.at) if last and last.started else case.opened_at
-    return now - began < PATIENCE
+    # a case from a clock that was far ahead is not left alone until that time has come
+    return abs(now - began) < PATIENCE
 
 
 def next_resumption(

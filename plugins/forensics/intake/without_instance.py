@@ -14,13 +14,12 @@ TOLD_FROM = Severity.HIGH
 _ARTIFACTS = frozenset({SubjectKind.SNAPSHOT, SubjectKind.IMAGE, SubjectKind.RECOVERY_POINT})
 _START = "start the DAG forensic_case for it"
 _DO: Mapping[SubjectKind, str] = {
-    SubjectKind.SNAPSHOT: "Keep it (EC2 LockSnapshot) and restore nothing from it. DescribeSnapshots names its volume, DescribeVolumes the instance "
-    f"that has the volume: {_START}. To examine the snapshot itself, make a volume of it for an instance in a subnet without a way out, and {_START} "
-    "with the disk only.",
-    SubjectKind.IMAGE: "Keep it, and let nobody launch it (EC2 DisableImage). DescribeInstances with the filter image-id lists what was launched from it: "
-    f"{_START}, one by one. To examine the image itself, make a volume of its snapshot for an instance in a subnet without a way out, and {_START} "
-    "with the disk only.",
-    SubjectKind.RECOVERY_POINT: "Restore nothing from it, and hold it (AWS Backup CreateLegalHold). DescribeRecoveryPoint names the resource that it was "
+    SubjectKind.SNAPSHOT: "Start the DAG forensic_case with the snapshot's id in place of an instance's: it is copied, locked and examined. Keep it (EC2 "
+    f"LockSnapshot) and restore nothing from it. DescribeSnapshots names its volume, DescribeVolumes the instance that has the volume: {_START} too.",
+    SubjectKind.IMAGE: "Start the DAG forensic_case with the image's id in place of an instance's: its disks are copied, locked and examined. Keep it, and let "
+    f"nobody launch it (EC2 DisableImage). DescribeInstances with the filter image-id lists what was launched from it: {_START}, one by one.",
+    SubjectKind.RECOVERY_POINT: "Restore nothing from it, and hold it (AWS Backup CreateLegalHold). When its ARN ends with a snapshot's or an image's id, start "
+    "the DAG forensic_case with that id. DescribeRecoveryPoint names the resource that it was "
     f"made of; if that is an instance or its volume, {_START}.",
     SubjectKind.FARGATE_TASK: "A Fargate task runs on a machine of AWS: its memory and disk cannot be acquired. Keep its logs and what ECS DescribeTasks says "
     "before it stops, give its service a security group that closes it off, and revoke the sessions of its task role. StopTask ends all evidence.",

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from forensics import case_keys
-from forensics.aws.ssm import ASK_THE_AGENT, FREE_THE_DISK, SsmGateway
+from forensics.aws.ssm import ASK_THE_AGENT, FREE_THE_DISK, ExpectedCommand, SsmGateway
+from forensics.case.adoption import living_command
 from forensics.case.recorder import CaseRecorder
+from forensics.case.turns import turn
 from forensics.document_registry import Selection, select
 from forensics.errors import ForensicsError, InvestigationError
 from forensics.investigation.analysis_inputs import AnalysisInputs, Gets
@@ -20,6 +22,7 @@ from forensics.models.custody import CustodyAction
 from forensics.models.documents import Document
 from forensics.models.evidence import Outcome
 from forensics.models.results import Investigation, SentDocument
+from forensics.printable import count
 from forensics.settings import Settings
 
 _LOOK = "look at the command's output in SSM and at the forensic AMI's tools, then clear the investigation tasks to run it again"
@@ -63,10 +66,11 @@ class Analysis:
         return left
 
     def _select(self) -> Selection:
-        target = self._recorder.target()
+        target, artifact = self._recorder.target(), self._recorder.artifact()
+        described = target or artifact
         return select(
             self._inputs.kind,
-            platform=target.platform if target else "linux",
+            platform=described.platform if described else "linux",
             os=f"{target.ssm.platform_name or ''} {target.ssm.platform_version or ''}".strip() if target else "",
             finding_types=[t for finding in self._recorder.findings() for t in finding.types],
         )
@@ -82,18 +86,38 @@ class Analysis:
         return [[self._send(job, instance_id), instance_id] for job in jobs]
 
     def _send(self, job: Job, instance_id: str) -> str:
-        running = self._ssm.find_command(instance_id=instance_id, comment=self._comment(job))
+        with turn(self._recorder, job.key):
+            return self._send_once(job, instance_id)
+
+    def _send_once(self, job: Job, instance_id: str) -> str:
         known = self._recorder.get(job.key, Investigation)
         if known and known.outcome is Outcome.PENDING and known.instance_id == instance_id:
             if known.command_id:
+                self._accessed(known)
                 return known.command_id  # an earlier try's: running, or ended and not imported yet
-            if running:
+            if running := self._living(job, known, instance_id):
                 # A process was lost between sending the command and recording its id.
                 self._record_sent(known.model_copy(update={"command_id": running}))
                 return running
         if known:
             revoke_manifest(self._recorder, known)
         return self._new_command(job, instance_id)
+
+    def _living(self, job: Job, known: Investigation, instance_id: str) -> str | None:
+        manifest = f"{known.document.landing_prefix}/{MANIFEST}"
+        return living_command(
+            self._recorder,
+            self._ssm,
+            instance_id=instance_id,
+            expected=ExpectedCommand(
+                comment=self._comment(job),
+                document=known.document.name,
+                sha256=known.document.sha256,
+                manifest=self._recorder.gateways.landing.address(manifest),
+                unrecorded_since=known.started_at,
+            ),
+            evidence_id=job.item,
+        )
 
     def _new_command(self, job: Job, instance_id: str, *, sent_again: int = 0) -> str:
         given = self._inputs.find(job.item, instance_id=instance_id)
@@ -196,6 +220,10 @@ class Analysis:
 
     def _record_sent(self, record: Investigation) -> None:
         self._recorder.put(result_key(record.activity, record.evidence_id), record)
+        self._accessed(record)
+
+    def _accessed(self, record: Investigation) -> None:
+        """State in ledger and timeline that the command reads the evidence. Safe to repeat."""
         self._recorder.custody(
             CustodyAction.EVIDENCE_ACCESSED,
             evidence_id=record.evidence_id,
@@ -205,9 +233,11 @@ class Analysis:
                 "instance_id": record.instance_id,
                 "document_sha256": record.document.sha256,
             },
+            once=f"accessed-{record.command_id}",
         )
         what = f"{record.activity} of {record.evidence_id} started"
-        self._recorder.note(what, kind=TimelineKind.INVESTIGATION, evidence_id=record.evidence_id)
+        at = record.started_at  # the note's own time: said again, it is the same note
+        self._recorder.note(what, kind=TimelineKind.INVESTIGATION, at=at, evidence_id=record.evidence_id)
 
     # ------------------------------------------------------------------ results
     def import_results(self) -> dict[str, int]:
@@ -246,8 +276,8 @@ class Analysis:
         kind = self._inputs.kind.value
         self._recorder.announce(
             f"investigated:{kind}",
-            f"Investigation of {kind} done: {sum(done.values())} findings",
-            lines=[f"{name}: {count} findings" for name, count in done.items()],
+            f"Investigation of {kind} done: {count(sum(done.values()), 'finding')}",
+            lines=[f"{name}: {count(number, 'finding')}" for name, number in done.items()],
             facts={"findings": done},
             once=False,
             routine=True,

@@ -20,6 +20,7 @@ from forensics.investigation.analysis import Analysis
 from forensics.investigation.analysis_inputs import AnalysisInputs, DiskInputs, MemoryInputs
 from forensics.investigation.evidence_selection import examinable
 from forensics.investigation.forensic_instance import running_instance
+from forensics.investigation.live_comparison import compare_all
 from forensics.investigation.symbol_store import SymbolStore
 from forensics.models.evidence import EvidenceKind
 
@@ -29,6 +30,8 @@ LOST_AFTER = 120.0
 
 class _AnalyseOperator(ForensicOperator):
     """Every selected document on every acquired item of one kind of evidence, each by one pinned command."""
+
+    takes_artifacts = True
 
     kind: ClassVar[EvidenceKind]
 
@@ -48,6 +51,7 @@ class _AnalyseOperator(ForensicOperator):
         analysis = self._analysis(recorder)
         jobs = analysis.open_jobs(items)
         if not jobs:
+            self._compare(recorder)
             return {"already": True}
         instance_id = running_instance(recorder, self.sessions.forensic())
         self._wait_for(analysis.start(jobs, items, instance_id=instance_id))
@@ -66,7 +70,12 @@ class _AnalyseOperator(ForensicOperator):
         analysis = self._analysis(recorder)
         if commands := analysis.send_again(payload.get("lost", ())):
             self._wait_for(commands)
-        return dict(analysis.import_results())
+        done = dict(analysis.import_results())
+        self._compare(recorder)
+        return done
+
+    def _compare(self, recorder: CaseRecorder) -> None:
+        """With what another source says of the same; also in a try after one that died when the results were in."""
 
     def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
         """A command did not end in time."""
@@ -77,6 +86,9 @@ class AnalyseMemoryOperator(_AnalyseOperator):
     """Volatility, and further tools of the registry, on the memory image; kernel facts of the target are its symbols."""
 
     kind = EvidenceKind.MEMORY
+
+    def _compare(self, recorder: CaseRecorder) -> None:
+        compare_all(recorder)
 
     def inputs(self, recorder: CaseRecorder) -> MemoryInputs:
         """The image, the kernel facts and a table of the symbol library."""

@@ -1,7 +1,8 @@
 """What the evidence answers to the questions of the finding's playbook, and the artifact behind each sentence.
 
-The rules are data (``answers.yaml``). Nothing is concluded from silence: a question whose artifacts were not examined is
-unanswered, with the reason; one whose artifacts were examined without a match says so and claims no more.
+The rules are data (``answers.yaml``). Nothing is concluded from silence: a question of which no artifact was examined is
+unanswered, with the reason; one whose artifacts were examined without a match says so and claims no more. What is not there was
+not examined either (:mod:`forensics.investigation.examined`).
 """
 
 from __future__ import annotations
@@ -16,25 +17,15 @@ from typing import Literal
 import yaml
 from pydantic import Field
 
+from forensics.investigation.examined import ArtifactRule, Unread, look, matches
 from forensics.models.base import Model
 from forensics.models.case import CaseView
-from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.models.plan import Question
-from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
+from forensics.models.results import ResultSeverity, ToolFinding
 
 MAX_SENTENCES = 8
 _RANK = {severity: rank for rank, severity in enumerate(ResultSeverity)}
 _CONFIDENCE = {"low": 0, "medium": 1, "high": 2}
-
-
-class ArtifactRule(Model):
-    """Where an artifact that a question names is read from."""
-
-    evidence: EvidenceKind | None = None
-    sources: tuple[str, ...] = ()
-    tools: tuple[str, ...] = ()
-    collected: bool = True
-    where: str = ""
 
 
 class AnswerRule(Model):
@@ -97,22 +88,16 @@ class Sentence:
 
 
 @dataclass(frozen=True)
-class Unread:
-    """An artifact that could answer and was not examined."""
-
-    artifact: str
-    why: str
-
-
-@dataclass(frozen=True)
 class QuestionAnswer:
-    """A question and its answer: at most ``MAX_SENTENCES`` sentences, ``more`` counts the rest; what was examined and what not."""
+    """A question and its answer: at most ``MAX_SENTENCES`` sentences, ``more`` counts the rest; what was examined, what is not
+    there, and what was not examined."""
 
     question: Question
     state: State
     sentences: tuple[Sentence, ...]
     more: int
     examined: tuple[str, ...]
+    absent: tuple[Unread, ...]
     unread: tuple[Unread, ...]
 
 
@@ -122,15 +107,16 @@ def answers(view: CaseView) -> list[QuestionAnswer]:
 
 
 def _answer(view: CaseView, question: Question) -> QuestionAnswer:
-    states = [(name, _why_unread(view, name)) for name in question.artifacts]
-    unread = tuple(Unread(name, why) for name, why in states if why)
-    examined = tuple(name for name, why in states if not why)
+    looks = [(name, look(view, _artifact(name))) for name in question.artifacts]
+    examined = tuple(name for name, seen in looks if seen.examined)
+    absent = tuple(Unread(name, seen.absent) for name, seen in looks if seen.absent)
+    unread = tuple(Unread(name, seen.unread) for name, seen in looks if seen.unread)
     found = _sentences(view, question)
     with_answer = State.IN_PART if unread else State.ANSWERED
     without = State.NO_SIGN if examined else State.UNANSWERED
     state = with_answer if found else without
     shown = found[:MAX_SENTENCES]
-    return QuestionAnswer(question, state, tuple(shown), len(found) - len(shown), examined, unread)
+    return QuestionAnswer(question, state, tuple(shown), len(found) - len(shown), examined, absent, unread)
 
 
 def _sentences(view: CaseView, question: Question) -> list[Sentence]:
@@ -141,7 +127,7 @@ def _sentences(view: CaseView, question: Question) -> list[Sentence]:
         Sentence(finding, result.evidence_id, result.tool)
         for result in view.results
         for finding in result.findings
-        if rule.fits(finding) or (by_source and _of_note(finding, rule) and _matches(finding.source, patterns))
+        if rule.fits(finding) or (by_source and _of_note(finding, rule) and matches(finding.source, patterns))
     ]
     return _varied(sorted(found, key=_order))
 
@@ -169,55 +155,3 @@ def _order(sentence: Sentence) -> tuple[int, int, float, str]:
 
 def _artifact(name: str) -> ArtifactRule:
     return rules().artifacts.get(name, ArtifactRule())
-
-
-def _why_unread(view: CaseView, name: str) -> str | None:
-    """Why an artifact was not examined; None when it was."""
-    rule = _artifact(name)
-    if not rule.collected:
-        return f"not collected by this pipeline; look in {rule.where}"
-    if rule.evidence is None:
-        return "no rule says where it is read from"
-    kind = rule.evidence
-    acquired = [e for e in view.evidence if e.kind is kind and e.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL}]
-    if not acquired:
-        return f"no {kind.value} evidence was acquired"
-    ids = {e.evidence_id for e in acquired}
-    results = [r for r in view.results if r.evidence_id in ids]
-    if not results:
-        return f"no {kind.value} evidence was examined"
-    return _not_run(results, rule) if kind is EvidenceKind.MEMORY or rule.tools else _skipped(results, rule)
-
-
-def _not_run(results: list[ToolResults], rule: ArtifactRule) -> str | None:
-    patterns = rule.tools or rule.sources
-    runs = [
-        run
-        for result in results
-        for run in result.provenance
-        if _matches(run.tool, patterns) or any(_matches(argument, patterns) for argument in run.argv)
-    ]
-    if not runs and any(_matches(f.source, rule.sources) for r in results for f in r.findings):
-        return None
-    if not runs:
-        return "no tool that reads it ran"
-    if all(run.error or run.exit for run in runs):
-        return f"the tool that reads it failed: {runs[0].error or f'exit status {runs[0].exit}'}"
-    return None
-
-
-def _skipped(results: list[ToolResults], rule: ArtifactRule) -> str | None:
-    """A disk artifact was examined unless a gap of every disk names it."""
-    gaps = [next((g for g in r.gaps if _matches(_place(g.what), rule.sources)), None) for r in results]
-    named = [gap for gap in gaps if gap is not None]
-    return f"{named[0].what}: {named[0].why}" if len(named) == len(results) else None
-
-
-def _place(what: str) -> str:
-    """The path that a gap is about: ``coverage: /var/log/wtmp`` -> ``/var/log/wtmp``."""
-    return next((word for word in what.split() if word.startswith("/")), what)
-
-
-def _matches(text: str, patterns: tuple[str, ...] | list[str]) -> bool:
-    lowered = text.lower()
-    return any(fnmatchcase(lowered, pattern.lower()) for pattern in patterns)

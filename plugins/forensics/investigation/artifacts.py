@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -22,9 +21,17 @@ from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.documents import Output
 from forensics.models.evidence import Outcome
-from forensics.models.results import Investigation, StoredArtifact, ToolResults
+from forensics.models.results import (
+    RESULTS_BYTES,
+    Investigation,
+    ResultsOverLimitError,
+    StoredArtifact,
+    ToolResults,
+    read_results,
+)
 from forensics.models.status_lines import InvestigationStatus
 from forensics.naming import artifact_key
+from forensics.printable import count
 
 # Name in the manifest -> (file name in the evidence store, largest size in bytes).
 OUTPUTS = {
@@ -37,7 +44,7 @@ EXPECTED = {Output.RESULTS: ("results", "timeline", "raw"), Output.RAW: ("raw",)
 
 def result_key(activity: str, item: str) -> str:
     """Sort key of an activity's record in the case store."""
-    return f"{case_keys.RESULT}{activity}#{item}"
+    return case_keys.result(activity, item)
 
 
 def revoke_manifest(recorder: CaseRecorder, item: Investigation) -> None:
@@ -72,23 +79,32 @@ def import_artifacts(recorder: CaseRecorder, item: Investigation, found: Invocat
     artifacts = _import(recorder, item, status)
     if item.output is Output.RAW:
         artifacts["results"] = _make_results(recorder, item, ended.status_line(), artifacts["raw"])
-    results = _read_results(recorder, item, artifacts["results"])
-    missed = tool_gaps(results)
+    findings, gaps, over = _counted(recorder, item, artifacts["results"])
     record = {
-        "outcome": Outcome.PARTIAL if status.status == "partial" else Outcome.DONE,
-        "reason": status.reason or None,
+        "outcome": Outcome.PARTIAL if over or status.status == "partial" else Outcome.DONE,
+        "reason": over or status.reason or None,
         "artifacts": artifacts,
         "ended_at": datetime.now(UTC),
-        "findings": len(results.findings),
-        "gaps": len(missed),
+        "findings": findings,
+        "gaps": gaps,
     }
     recorder.put(result_key(item.activity, item.evidence_id), item.model_copy(update=record))
     recorder.note(
-        f"{item.activity} of {item.evidence_id}: {len(results.findings)} findings, {len(missed)} gaps",
+        f"{item.activity} of {item.evidence_id}: {count(findings, 'finding')}, {count(gaps, 'gap')}"
+        + (f"; {over}" if over else ""),
         kind=TimelineKind.INVESTIGATION,
         evidence_id=item.evidence_id,
     )
-    return len(results.findings)
+    return findings
+
+
+def _counted(recorder: CaseRecorder, item: Investigation, stored: StoredArtifact) -> tuple[int, int, str]:
+    """How many findings and gaps the results have, and what they exceed: then they are kept and not read."""
+    try:
+        results = _read_results(recorder, item, stored)
+    except ResultsOverLimitError as error:
+        return 0, 1, f"the results of {item.activity} on {item.evidence_id} are kept and not read: {error}"
+    return len(results.findings), len(tool_gaps(results)), "; ".join(f"{cut.what}: {cut.why}" for cut in results.cut)
 
 
 def _key(recorder: CaseRecorder, item: Investigation, name: str) -> str:
@@ -101,11 +117,12 @@ def _import(recorder: CaseRecorder, item: Investigation, status: InvestigationSt
     kept = {}
     for name in EXPECTED[item.output]:
         stored, claim = _move(recorder, item, name), status.artifacts.get(name)
+        # The ledger first: what is stored and locked is named in it, also when it is not what the tool stated.
+        kept[name] = _record(recorder, item, stored, name=name)
         if claim is None or claim.sha256 != stored.sha256:
             stated = claim.sha256 if claim else "none"
             msg = f"artifact {name} of {item.evidence_id}: stored SHA-256 {stored.sha256}, the tool stated {stated}"
             raise DigestMismatchError(msg)
-        kept[name] = _record(recorder, item, stored, name=name)
     return kept
 
 
@@ -153,13 +170,17 @@ def _record(
 def _read_results(recorder: CaseRecorder, item: Investigation, stored: StoredArtifact) -> ToolResults:
     """The results, read back from the evidence store and checked."""
     key = stored.uri.removeprefix(f"s3://{recorder.gateways.evidence.bucket}/")
+    if stored.bytes > RESULTS_BYTES:
+        raise ResultsOverLimitError(f"{stored.bytes} bytes; at most {RESULTS_BYTES} are read")
     body = b"".join(recorder.gateways.evidence.stream(key))
     if hashlib.sha256(body).hexdigest() != stored.sha256:
         msg = f"results of {item.evidence_id} changed between writing and reading"
         raise DigestMismatchError(msg)
     try:
-        results = ToolResults.model_validate(json.loads(body))
-    except (ValueError, ValidationError) as error:
+        results = read_results(body)
+    except ResultsOverLimitError:
+        raise
+    except ValueError as error:
         msg = f"results of {item.evidence_id} are not valid: {str(error)[:500]}"
         raise InvestigationError(msg) from error
     if (results.case_id, results.evidence_id) != (recorder.case_id, item.evidence_id):

@@ -21,10 +21,15 @@ def examinable(evidence: Sequence[AnyEvidence], kind: EvidenceKind) -> list[str]
     ]
 
 
-def still_acquiring(plan: ResponsePlan | None, evidence: Sequence[AnyEvidence], kind: EvidenceKind) -> bool:
-    """Whether the plan acquires memory or disks and not every item has its outcome yet."""
+def still_acquiring(
+    plan: ResponsePlan | None, evidence: Sequence[AnyEvidence], kind: EvidenceKind, *, working: bool = False
+) -> bool:
+    """Whether the plan acquires memory or disks and not every item has its outcome yet.
+
+    :param working: a task that acquires this kind has not ended; what an earlier try recorded then says nothing
+    """
     if plan is None:
         return False
     go = plan.memory.go if kind is EvidenceKind.MEMORY else plan.disk.go
     items = [e for e in evidence if e.kind is kind]
-    return go and (not items or any(e.outcome is Outcome.PENDING for e in items))
+    return go and (working or not items or any(e.outcome is Outcome.PENDING for e in items))

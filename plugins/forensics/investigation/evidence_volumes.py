@@ -36,17 +36,18 @@ class EvidenceVolumes:
     :param zone: Availability Zone of the instance: a volume is attached only in its own zone
     """
 
-    def __init__(self, recorder: CaseRecorder, ebs: EbsGateway, *, instance_id: str, zone: str) -> None:
+    def __init__(self, recorder: CaseRecorder, ebs: EbsGateway, *, instance_id: str, zone: str, rate: int = 0) -> None:
         self._recorder = recorder
         self._ebs = ebs
         self._instance_id = instance_id
         self._zone = zone
+        self._rate = rate
 
     @classmethod
-    def of(cls, recorder: CaseRecorder, account: AwsSession, *, instance_id: str) -> Self:
-        """The volumes in a session's account and Region."""
+    def of(cls, recorder: CaseRecorder, account: AwsSession, *, instance_id: str, rate: int = 0) -> Self:
+        """The volumes in a session's account and Region, their blocks fetched at ``rate`` MiB/s (0: as EBS likes)."""
         zone = Ec2Gateway.of(account).zone(instance_id)
-        return cls(recorder, EbsGateway.of(account), instance_id=instance_id, zone=zone)
+        return cls(recorder, EbsGateway.of(account), instance_id=instance_id, zone=zone, rate=rate)
 
     def create(self, items: list[str]) -> list[AnalysisVolume]:
         """A volume of each disk (evidence ids), in the order of the ids; an earlier try's is used again."""
@@ -71,11 +72,17 @@ class EvidenceVolumes:
             raise InvestigationError(
                 msg, next_action="see forensics.cross_region_from; or examine the copy manually in its Region"
             )
-        made = self._ebs.create_volume(
+        made, rate = self._ebs.create_volume(
             copy_id,
+            rate=self._rate,
             zone=self._zone,
             token=f"{copy_id}-{self._instance_id}"[-64:],
             tags=tags(self._recorder.case_id, VOLUME_PURPOSE, evidence=item, source=copy_id),
+        )
+        self._recorder.note(
+            f"volume {made} made of {item}: {_initialisation(evidence.origin.size_gib or 0, rate=rate)}",
+            kind=TimelineKind.INVESTIGATION,
+            evidence_id=item,
         )
         return AnalysisVolume(item, made, "creating")
 
@@ -95,3 +102,12 @@ class EvidenceVolumes:
             what = f"{item} is attached to the forensic instance as {volume_id}"
             self._recorder.note(what, kind=TimelineKind.INVESTIGATION, evidence_id=item)
         return attach
+
+
+def _initialisation(size_gib: int, *, rate: int) -> str:
+    """How long it takes until a volume has all blocks of its snapshot; a full one, the time is less for others."""
+    if not rate:
+        return (
+            "EBS fetches its blocks when they are read, which is slow the first time; how long that takes is not known"
+        )
+    return f"EBS fetches its blocks at {rate} MiB/s, all of its {size_gib} GiB within {max(1, -(-size_gib * 1024 // rate // 60))} min"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Self
 
 from forensics.aws.ebs import EbsGateway
-from forensics.aws.ec2 import Ec2Gateway
+from forensics.aws.ec2 import Ec2Gateway, RootDisk
 from forensics.aws.session import AwsSession
 from forensics.aws.ssm import SsmGateway
 from forensics.aws.visibility import until_found
 from forensics.case.recorder import CaseRecorder
 from forensics.errors import InvestigationError
 from forensics.investigation.artifacts import revoke_unfinished
+from forensics.investigation.instance_size import root_gib, types_for
 from forensics.models.case import TimelineKind
 from forensics.naming import TAG_CASE, TAG_PURPOSE, tags
 from forensics.settings import Settings, names
@@ -52,11 +54,21 @@ class ForensicInstance:
         """The instance that is running, or None. It is asked for where one was launched: an empty list means "not yet"."""
         return until_found(lambda: next((i for i, state in self._states().items() if state == "running"), None))
 
-    def launch(self, settings: Settings, *, token: str) -> str:
-        """Launch an instance from the forensic AMI; the same token gives the same instance. Returns its id."""
+    def launch(self, settings: Settings, *, token: str, image_bytes: int = 0) -> str:
+        """Launch an instance from the forensic AMI, with room for a memory image of so many bytes; returns its id.
+
+        The same token gives the same instance. Its disk is encrypted under the evidence key whatever the AMI says.
+        """
+        image_id, types = self._ssm.parameter(settings.ami_parameter), names(settings.analysis_instance_types)
+        ami = self._ec2.root_disk(image_id)
+        root = RootDisk(ami.device, root_gib(image_bytes, ami_gib=ami.size_gib))
+        if image_bytes:
+            types = types_for(types, memory_mib=self._ec2.memory_by_type(types), image_bytes=image_bytes)
         return self._ec2.run_instance(
-            image_id=self._ssm.parameter(settings.ami_parameter),
-            types=names(settings.analysis_instance_types),
+            image_id=image_id,
+            types=types,
+            root=root,
+            kms_key_id=settings.evidence_key_arn,
             token=token,
             subnet_id=settings.analysis_subnet_id,
             group_id=settings.analysis_security_group_id,
@@ -64,10 +76,15 @@ class ForensicInstance:
             tags=tags(self._owner, INSTANCE_PURPOSE),
         )
 
-    def terminate(self) -> tuple[list[str], list[str]]:
-        """Terminate every instance of the owner; returns those asked to terminate now, and all that are on their way out."""
+    def terminate(self, *, before: Callable[[list[str]], None] | None = None) -> tuple[list[str], list[str]]:
+        """Terminate every instance of the owner; returns those asked to terminate now, and all that are on their way out.
+
+        ``before`` gets the former, where there are any, before they are asked.
+        """
         found = self._states()
         living = [i for i, state in found.items() if state != "shutting-down"]
+        if before and living:
+            before(living)
         self._ec2.terminate(living)
         return living, list(found)
 
@@ -85,10 +102,13 @@ def running_instance(recorder: CaseRecorder, account: AwsSession) -> str:
 
 def terminate_instances(recorder: CaseRecorder, account: AwsSession) -> list[str]:
     """Terminate every forensic instance of the case and revoke its manifests; returns those on their way out."""
-    living, found = ForensicInstance.of(recorder.case_id, account).terminate()
-    revoke_unfinished(recorder)
-    if living:
+
+    def said(living: list[str]) -> None:
+        # before it is done: a try that died right after it would be followed by one that finds nothing to say
         recorder.note(f"forensic instance {', '.join(living)} is terminated", kind=TimelineKind.INVESTIGATION)
+
+    _, found = ForensicInstance.of(recorder.case_id, account).terminate(before=said)
+    revoke_unfinished(recorder)
     return found
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pydantic import Field, JsonValue
 
-from forensics.models.base import Model
+from forensics.models.outside import Outside
 from forensics.models.results import (
     Confidence,
     Investigation,
@@ -22,7 +22,7 @@ from forensics.models.results import (
 MAX_HITS = 200
 
 
-class Hit(Model):
+class Hit(Outside):
     """One thing that the tool matched; ``path`` is where in the evidence."""
 
     title: str = Field(min_length=1, max_length=300)
@@ -31,7 +31,7 @@ class Hit(Model):
     technique: str | None = Field(default=None, pattern=r"^T\d{4}(\.\d{3})?$")
 
 
-class RawToolStatus(Model):
+class RawToolStatus(Outside):
     """The last line of stdout of a document with raw output."""
 
     status: str

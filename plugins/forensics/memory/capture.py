@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from forensics.aws.ssm import ASK_THE_AGENT, Invocation
+from forensics.aws.ssm import ASK_THE_AGENT, ExpectedCommand, Invocation
+from forensics.case.adoption import living_command
 from forensics.case.recorder import CaseRecorder
 from forensics.case.status_line import read_status
+from forensics.case.turns import turn
 from forensics.errors import EvidenceSizeError, EvidenceTransferError, MemoryCaptureError
+from forensics.manifest import MANIFEST
 from forensics.memory.capture_command import command_comment, record_touch, send_command
-from forensics.memory.capture_setup import CaptureGateways, capture_setup
+from forensics.memory.capture_setup import CaptureGateways, capture_seconds, capture_setup
 from forensics.memory.capture_state import CaptureEvent, CaptureState, advance, allows, replaced, state_of
+from forensics.memory.host_urls import reached_by_target
 from forensics.memory.landed_status import as_landed, status_key
 from forensics.memory.limits import MIB, image_limit
 from forensics.memory.upload_manifest import LIST, Upload, interrupted
@@ -101,9 +105,13 @@ class MemoryCapture:
 
     def begin(self, target: Target) -> RunningCommand:
         """Send a command or adopt that of an earlier attempt; raises :class:`MemoryNotTaken` when no image is possible."""
-        recorder, known = self._recorder, self._recorder.memory()
+        with turn(self._recorder, self._item):
+            return self._begin(target)
+
+    def _begin(self, target: Target) -> RunningCommand:
+        known = self._recorder.memory()
         state = state_of(known)
-        live = self._gateways.ssm.find_command(instance_id=recorder.case.instance_id, comment=command_comment(recorder))
+        live = self._living(known)
         left = self._seconds_left(known)
         if left <= 0:
             raise self._out_of_time(live)
@@ -147,16 +155,50 @@ class MemoryCapture:
         return told
 
     # ------------------------------------------------------------------ beginning
+    def _living(self, known: MemoryEvidence | None) -> str | None:
+        """The case's own command that still lives on the target, whether or not an earlier try has recorded it."""
+        if known is None or not known.origin.landing_prefix:
+            return None
+        recorder, manifest = self._recorder, f"{known.origin.landing_prefix}/{MANIFEST}"
+        return living_command(
+            recorder,
+            self._gateways.ssm,
+            instance_id=recorder.case.instance_id,
+            expected=ExpectedCommand(
+                comment=command_comment(recorder),
+                document=str(known.origin.document),
+                sha256=str(known.origin.document_sha256),
+                manifest=reached_by_target(recorder, self._settings)[0].address(manifest),
+                unrecorded_since=known.origin.prepared_at if state_of(known) is CaptureState.PREPARED else None,
+                recorded=known.origin.command_before,
+            ),
+            evidence_id=self._item,
+        )
+
     def _send(self, target: Target, known: MemoryEvidence | None, left: float) -> RunningCommand:
         setup = capture_setup(self._recorder, self._gateways, self._settings, target)
         if not setup.choice.whole_image:
             # Single processes are the live response's work; until it has them there is nothing.
             use = "continue with the disks and the live response: they hold what can be had"
             raise decline(self._recorder, Outcome.NOT_APPLICABLE, setup.choice.why_no_image, next_action=use)
+        if known is None or known.origin.budget_seconds is None or known.outcome is not Outcome.PENDING:
+            left = float(capture_seconds(self._settings, setup.memory_mib))
+            self._compare_with_deadline(left, memory_mib=setup.memory_mib)
         command_id = send_command(
             self._recorder, self._gateways, self._settings, target=target, known=known, setup=setup, seconds=left
         )
         return RunningCommand(command_id, left)
+
+    def _compare_with_deadline(self, seconds: float, *, memory_mib: int) -> None:
+        """Isolation cuts a capture off from S3: the case says when that may happen to one that is given more time."""
+        deadline, plan = self._settings.isolation_deadline_seconds, self._recorder.plan()
+        if plan and plan.isolate.go and seconds > deadline:
+            self._recorder.note(
+                f"{memory_mib} MiB of memory may take {seconds:.0f} s; isolation cuts the capture off {deadline} s after triage"
+                " (forensics.isolation_deadline_seconds)",
+                kind=TimelineKind.EVIDENCE,
+                evidence_id=self._item,
+            )
 
     def _adopt(self, known: MemoryEvidence, command_id: str) -> None:
         """Continue with the command of an earlier attempt that was killed, whether or not that had recorded it."""
@@ -167,17 +209,22 @@ class MemoryCapture:
 
     def _seconds_left(self, known: MemoryEvidence | None) -> float:
         """Isolation waits for the capture, so all attempts together get the time set for one."""
-        budget = float(self._settings.memory_timeout_seconds)
+        budget = float(self._budget(known))
         if known is None or known.outcome is not Outcome.PENDING or known.origin.first_started is None:
             return budget  # the first attempt, or a person cleared the task
         return budget - (datetime.now(UTC) - known.origin.first_started).total_seconds()
+
+    def _budget(self, known: MemoryEvidence | None) -> int:
+        """Seconds for all attempts; before the first command, and in a case of an earlier release, the least."""
+        recorded = known.origin.budget_seconds if known else None
+        return recorded or self._settings.memory_timeout_seconds
 
     def _out_of_time(self, live: str | None) -> MemoryCaptureError:
         if live:
             self._gateways.ssm.cancel(command_id=live, instance_id=self._recorder.case.instance_id)
         # The upload stays: what has landed of it is there for a person who clears the task.
         error = MemoryCaptureError(
-            f"the memory capture has used its {self._settings.memory_timeout_seconds} s",
+            f"the memory capture has used its {self._budget(self._recorder.memory())} s",
             next_action="isolation proceeds; clear this task to resume the capture",
         )
         error.retryable = False
@@ -205,8 +252,12 @@ class MemoryCapture:
         without_data = 0 if progressed else origin.attempts_without_data + 1
         changes: dict[str, object] = {"attempts_without_data": without_data}
         cause = found.cause() if found else f"command {origin.command_id} has vanished from SSM"
-        if origin.first_part > 1 and not progressed and not untaken:
+        # A run that did not come to reading (no room yet, no manifest) says nothing about whether going on is possible.
+        stage = found.status_line().get("stage") if found else None
+        if origin.first_part > 1 and not progressed and not untaken and stage != "precondition":
             changes["no_resume"] = f"resuming at part {origin.first_part} failed: {cause[:200]}"
+            if upload and upload.landed and stage != "resume":  # which says that the host is not as it was
+                changes["died"] = (*origin.died, upload.landed.method)
         self._recorder.save_evidence(advance(evidence, CaptureEvent.INTERRUPT, origin=changes))
         resumes = f"; {reached} parts have landed, the next attempt resumes there" if progressed else ""
         action = ASK_THE_AGENT if untaken else found.next_action(_READ_OUTPUT) if found else _READ_OUTPUT
@@ -234,6 +285,14 @@ class MemoryCapture:
             msg = "the image landed without the list of its parts"
             raise EvidenceTransferError(msg, next_action=_RECAPTURE)
         ended = datetime.now(UTC)
+        # before the state: with it the step is done, and a try that died in between would leave them out for ever
+        recorder.milestone(Milestone.FIRST_VOLATILE_BYTE, claims.began(not_before=evidence.started_at, not_after=ended))
+        recorder.milestone(Milestone.MEMORY_COMPLETE, ended)
+        recorder.note(
+            f"memory captured by {claims.method}: {claims.bytes} bytes, {size} as sent",
+            kind=TimelineKind.EVIDENCE,
+            evidence_id=self._item,
+        )
         recorder.save_evidence(
             advance(
                 evidence,
@@ -243,13 +302,6 @@ class MemoryCapture:
                 size_bytes=claims.bytes,
                 digests=(_claimed_digest(claims),),
             )
-        )
-        recorder.milestone(Milestone.FIRST_VOLATILE_BYTE, claims.began(not_before=evidence.started_at, not_after=ended))
-        recorder.milestone(Milestone.MEMORY_COMPLETE, ended)
-        recorder.note(
-            f"memory captured by {claims.method}: {claims.bytes} bytes, {size} as sent",
-            kind=TimelineKind.EVIDENCE,
-            evidence_id=self._item,
         )
         return LandedImage(self._item, claims.bytes)
 

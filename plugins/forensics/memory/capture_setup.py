@@ -20,6 +20,9 @@ from forensics.models.status_lines import Probe
 from forensics.models.target import Target
 from forensics.settings import Settings
 
+# The longest that a step of a command may run (AWS Systems Manager user guide, "aws:runShellScript", timeoutSeconds).
+COMMAND_SECONDS = 172_800
+
 
 @dataclass(frozen=True)
 class CaptureGateways:
@@ -59,7 +62,12 @@ def capture_setup(
     probe = probe_answer(recorder, gateways.ssm)
     module = lime_module(recorder, gateways.modules, probe)
     options = capture_options(settings, part_size=part_size_for(memory_mib * MIB)[0], module=module)
-    return CaptureSetup(probe, module, choose_methods(probe, options), memory_mib)
+    return CaptureSetup(probe, module, choose_methods(probe, options, platform=target.platform), memory_mib)
+
+
+def capture_seconds(settings: Settings, memory_mib: int) -> int:
+    """How long all attempts to capture so much memory may take together: a rate, with a floor for small machines."""
+    return min(COMMAND_SECONDS, max(settings.memory_timeout_seconds, memory_mib // settings.memory_mib_per_second))
 
 
 def capture_options(settings: Settings, *, part_size: int, module: LimeModule | None) -> CaptureOptions:
@@ -68,6 +76,7 @@ def capture_options(settings: Settings, *, part_size: int, module: LimeModule | 
         avml_architectures=("x86_64", *(("aarch64",) if settings.capture_tool_arm64_sha256 else ())),
         lime_kernels=(module.kernel,) if module else (),
         winpmem=bool(settings.winpmem_sha256),
+        domain_members=settings.winpmem_domain_members,
         part_kib=part_size // 1024,
         memory_limit_kib=settings.memory_limit_gib * 1024 * 1024,
     )

@@ -14,6 +14,8 @@ from enum import StrEnum
 
 from forensics.memory import ram_map
 from forensics.memory.kernel_pages import (
+    FILE_RUN,
+    OBJECT_RUN,
     PageTables,
     PhysicalMemory,
     ReadAt,
@@ -27,12 +29,11 @@ from forensics.memory.lime import LimeWalker
 from forensics.memory.limits import Budget, OverBudgetError
 from forensics.models.base import Model
 from forensics.models.evidence import Outcome
+from forensics.models.outside import Outside
 
 MIB = 1024 * 1024
-# Measured on clean images: 2 % of the frames in use are zero, at most 43 of them consecutive. More than these limits
-# means that something was zeroed or dropped: half a MiB of files and kernel objects is not zero by itself.
+# Measured on clean images: 2 % of the frames in use are zero, at most 43 of them consecutive (limits of runs: kernel_pages).
 ZERO_IN_USE_LIMIT = 0.25
-ZERO_RUN_LIMIT = 128
 FEW_FRAMES = 256
 EMPTY_SHARE = 0.999
 MOSTLY_EMPTY_SHARE = 0.98
@@ -47,7 +48,7 @@ class CheckResult(StrEnum):
     FAILED = "failed"
 
 
-class ImageCheck(Model):
+class ImageCheck(Outside):
     """One check: what was looked at, how it ended, what was found."""
 
     name: str
@@ -248,6 +249,6 @@ def _in_use(tables: PageTables, known: dict[str, int], walker: LimeWalker) -> Im
     if seen.frames < FEW_FRAMES:
         return _partial(name, f"the kernel's page records name {seen.frames} frames in use")
     found = f"{seen.zero} of {seen.frames} frames that the kernel calls in use are zero"
-    if seen.longest_run >= ZERO_RUN_LIMIT:
-        return _partial(name, f"{found}, {seen.longest_run} of them consecutive")
+    if seen.longest_run >= FILE_RUN or seen.longest_object_run >= OBJECT_RUN:
+        return _partial(name, f"{found}, {seen.longest_object_run} of them consecutive")
     return _partial(name, found) if seen.zero_share > ZERO_IN_USE_LIMIT else _passed(name, found)

@@ -31,6 +31,10 @@ _STRUCT_PAGE = struct.Struct("<24xQ20xi8x")
 _MAPPING_BYTES = 256
 # A hole in an image touches the pages of many files; a capture writes into a few.
 _LOOKED_AT_MAPPINGS = 64
+_LOOKED_AT_OBJECTS = 256
+# Runs of zero frames from which on an image is not whole: half a MiB of files is not zero by itself; kernel objects that are given
+# back during a capture of minutes leave zero pages under `init_on_free` (187 consecutive ones seen).
+FILE_RUN, OBJECT_RUN = 128, 1_024
 _CACHED_PAGES = 1024
 # 64 groups of 16,384 page records (1 MiB each) are looked at, spread over the memory: enough to see a hole of 1 %.
 _GROUP_FRAMES = 16_384
@@ -163,12 +167,14 @@ class InUse:
     """Page frames that the kernel's records call in use (a file's or a process's page), and how many of those are zero.
 
     Zero pages of files in memory (tmpfs) are excluded: the capture itself copies free memory into such files. ``longest_run``
-    counts consecutive zero frames, in use and not a process's own (those may well be zero).
+    counts consecutive zero frames of files; ``longest_object_run`` those of files and of kernel objects (slabs), which the kernel
+    gives back while the capture goes on. A process's own pages may well be zero and count in neither.
     """
 
     frames: int
     zero: int
     longest_run: int
+    longest_object_run: int
     blank_records: int
 
     @property
@@ -184,7 +190,9 @@ def frames_in_use(tables: PageTables, known: dict[str, int], walker: LimeWalker)
         raise UnreachableError(msg)
     records = int.from_bytes(tables.read(known["vmemmap_base"], 8), "little")
     in_memory = _FilesInMemory(tables, known.get("shmem_aops"))
-    frames = zero = blank = run = longest = 0
+    objects = _KernelObjects(tables, range(records, records + (walker.covered[-1][1] // PAGE + 1) * _STRUCT_PAGE.size))
+    runs = _Runs(objects)
+    frames = zero = blank = 0
     for first, past in _groups(walker.covered):
         tables.memory.budget.alive()
         block = tables.read(records + first * _STRUCT_PAGE.size, (past - first) * _STRUCT_PAGE.size)
@@ -198,9 +206,63 @@ def frames_in_use(tables: PageTables, known: dict[str, int], walker: LimeWalker)
             frames += 1
             zero += is_zero
             if not mapping & _ANONYMOUS:
-                run = run + 1 if is_zero else 0
-                longest = max(longest, run)
-    return InUse(frames, zero, longest, blank)
+                runs.add(mapping if is_zero else 0)
+    runs.add(0)
+    return InUse(frames, zero, runs.longest, runs.longest_object, blank)
+
+
+class _Runs:
+    """The longest runs of zero frames: of files, and of files and kernel objects.
+
+    Which of them are objects is looked up (a read of the stored image each) only where it matters, in a run that is long.
+    """
+
+    def __init__(self, objects: _KernelObjects) -> None:
+        self._objects = objects
+        self._run: list[int] = []
+        self.longest = self.longest_object = 0
+
+    def add(self, mapping: int) -> None:
+        """The next frame: its record's word when it is zero, else 0."""
+        if mapping:
+            if len(self._run) < OBJECT_RUN:  # a longer one says no more
+                self._run.append(mapping)
+            return
+        length = files = len(self._run)
+        if length >= FILE_RUN:
+            files = sum(not self._objects.own(known) for known in self._run)
+        self.longest, self.longest_object = max(self.longest, files), max(self.longest_object, length)
+        self._run.clear()
+
+
+class _KernelObjects:
+    """Recognises the frames of slabs. What a file's page has as its mapping is something else there (Linux, mm/slab.h, ``struct slab``).
+
+    Until 6.5 it is the cache, which begins with an offset into per-processor memory (a mapping begins with the address of its
+    inode); later a list of slabs: the address of a page record, or of a list that leads to one.
+    """
+
+    def __init__(self, tables: PageTables, records: range) -> None:
+        self._tables = tables
+        self._records = records
+        self._known: dict[int, bool] = {}
+
+    def own(self, mapping: int) -> bool:
+        """Whether a frame with this word in its record is theirs; False where that cannot be determined."""
+        if mapping in self._records:
+            return True
+        if mapping not in self._known:
+            if len(self._known) >= _LOOKED_AT_OBJECTS:
+                return False
+            self._known[mapping] = self._look(mapping)
+        return self._known[mapping]
+
+    def _look(self, mapping: int) -> bool:
+        try:
+            first = int.from_bytes(self._tables.read(mapping, 8), "little")
+        except UnreachableError:
+            return False
+        return 0 < first < KERNEL_HALF or first in self._records
 
 
 class _FilesInMemory:

@@ -12,7 +12,8 @@ from forensics.aws.triggers import SsmCommandsCompletedTrigger
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
 from forensics.errors import AcquisitionError, ForensicsError
-from forensics.memory.live_response import LAST_ITEM_SECONDS, LiveResponse, give_up
+from forensics.memory.live_findings import read_live_response
+from forensics.memory.live_response import LAST_ITEM_SECONDS, LiveResponse, Pass, give_up, lacks_processes, settle
 from forensics.memory.upload_manifest import DELIVERY_SECONDS
 from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.naming import evidence_id
@@ -21,8 +22,9 @@ from forensics.naming import evidence_id
 class LiveResponseOperator(ForensicOperator):
     """Take processes, connections, users, mounts, modules, containers and packages as one archive.
 
-    It runs when the memory capture has ended, whatever its outcome, and before isolation. Where no image of all memory
-    was possible, it also takes the suspicious processes' programs and memory, and the memory item records that.
+    It runs when the memory capture has ended, whatever its outcome, and before isolation; after a capture whose first try
+    failed it is there already (the capture's step takes it before its next try). Where no image of all memory was possible,
+    the suspicious processes' programs and memory are taken too, and the memory item records that.
     """
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
@@ -31,8 +33,10 @@ class LiveResponseOperator(ForensicOperator):
         if plan is None or target is None or not plan.memory.go:
             msg = "nothing is run on the target in this case"
             raise AirflowSkipException(msg)
+        settle(recorder, SsmGateway.of(self.sessions.target("acquire")), self.settings)
         known = recorder.live_response()
-        if known and known.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL}:
+        if known and known.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL} and not lacks_processes(recorder):
+            read_live_response(recorder, known)
             return {"evidence_id": evidence_id(EvidenceKind.LIVE_RESPONSE, recorder.case.instance_id), "already": True}
         command_id = self._live_response(recorder).begin(target)
         seconds = self.settings.live_response_seconds + LAST_ITEM_SECONDS + DELIVERY_SECONDS
@@ -56,7 +60,8 @@ class LiveResponseOperator(ForensicOperator):
         }
 
     def _live_response(self, recorder: CaseRecorder) -> LiveResponse:
-        return LiveResponse(recorder, SsmGateway.of(self.sessions.target("acquire")), self.settings)
+        which = Pass.PROCESSES if lacks_processes(recorder) else Pass.WHOLE
+        return LiveResponse(recorder, SsmGateway.of(self.sessions.target("acquire")), self.settings, which)
 
     def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
         """A wait that failed is a failed live response."""

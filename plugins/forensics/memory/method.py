@@ -1,8 +1,10 @@
 """How the memory of a target is captured, and why: a pure table over what the probe saw.
 
-Order: AVML, a prebuilt LiME module for exactly that kernel, the reader of /proc/kcore, single processes, live response only.
-Every method that is not chosen has its reason. Source for lockdown: kernel_lockdown(7) (it bars /proc/kcore, /dev/mem and
-unsigned modules); for AVML's sources: its README (/proc/kcore, /dev/crash, /dev/mem).
+Order: AVML, the reader of /proc/kcore, a prebuilt LiME module for exactly that kernel, single processes, live response only.
+Every method that is not chosen has its reason. What the probe could open decides, not the name of a lockdown mode: /proc/kcore is
+barred by ``confidentiality`` only, /dev/mem and unsigned modules by ``integrity`` already (Linux, include/linux/security.h,
+``enum lockdown_reason``: LOCKDOWN_KCORE lies behind LOCKDOWN_INTEGRITY_MAX, LOCKDOWN_DEV_MEM and LOCKDOWN_MODULE_SIGNATURE before
+it). AVML's sources: its README (/proc/kcore, /dev/crash, /dev/mem).
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ class Method(StrEnum):
     """How memory, or what is available of it, is captured; in the order of preference."""
 
     AVML = "avml"
-    LIME = "lime"
     KCORE = "kcore"
+    LIME = "lime"
     WINPMEM = "winpmem"
     PROCESSES = "processes"
     LIVE_RESPONSE = "live-response"
 
 
-WHOLE_IMAGE = (Method.AVML, Method.LIME, Method.KCORE, Method.WINPMEM)
+WHOLE_IMAGE = (Method.AVML, Method.KCORE, Method.LIME, Method.WINPMEM)
 
 
 class CaptureOptions(Model):
@@ -41,6 +43,7 @@ class CaptureOptions(Model):
     avml_architectures: tuple[str, ...] = ("x86_64",)
     lime_kernels: tuple[str, ...] = ()
     winpmem: bool = False
+    domain_members: bool = False
     part_kib: int = 16_384
     memory_limit_kib: int = 256 * 1024 * 1024
 
@@ -79,15 +82,15 @@ class MethodChoice(Model):
         return f"no image of memory is possible, live response only ({reasons})"
 
 
-def choose_methods(probe: Probe | None, options: CaptureOptions) -> MethodChoice:
-    """The table. Without a probe every whole-image method is tried, in order."""
+def choose_methods(probe: Probe | None, options: CaptureOptions, *, platform: str = "linux") -> MethodChoice:
+    """The table. Without a probe every whole-image method is tried, in order. ``platform`` is AWS's word, not the target's."""
+    if platform == "windows":
+        return _choose_windows(probe, options)
     if probe is None:
         return MethodChoice(
             methods=(Method.AVML, Method.KCORE, Method.PROCESSES, Method.LIVE_RESPONSE),
             warnings=("the probe reported nothing usable: the methods are tried in order without knowing the target",),
         )
-    if probe.os_id == "windows":
-        return _choose_windows(probe, options)
     taken: list[Method] = []
     refused: list[RefusedMethod] = []
     for method, why_not in _RULES:
@@ -97,41 +100,59 @@ def choose_methods(probe: Probe | None, options: CaptureOptions) -> MethodChoice
             refused.append(RefusedMethod(method=method, reason=reason))
         else:
             taken.append(method)
-    return MethodChoice(methods=tuple(taken), refused=tuple(refused), warnings=tuple(_warnings(probe)))
+    return MethodChoice(methods=tuple(taken), refused=tuple(refused), warnings=tuple(_warnings(probe, options)))
 
 
-def _choose_windows(probe: Probe, options: CaptureOptions) -> MethodChoice:
+def _choose_windows(probe: Probe | None, options: CaptureOptions) -> MethodChoice:
     """Windows: go-winpmem, or live response only."""
     reason = None
     if not options.winpmem:
         reason = "no go-winpmem is in the tools bucket (forensics.winpmem_sha256)"
+    elif probe is None:
+        reason = "the probe reported nothing usable, and a driver is not loaded into an unknown kernel"
+    elif probe.domain_joined and not options.domain_members:
+        reason = "the instance is joined to a domain, where a driver is loaded only if forensics.winpmem_domain_members is set"
     elif probe.architecture != "x86_64":
         reason = f"its driver is for x86_64, not for {probe.architecture or 'an unknown architecture'}"
     elif probe.memory_kib > options.memory_limit_kib:
         reason = f"{probe.memory_kib // KIB_PER_MIB} MiB of memory are more than forensics.memory_limit_gib allows"
-    warnings = ["the Windows documents have not been run on a real Windows host yet"]
-    if probe.virtualization_security or probe.memory_integrity:
-        warnings.append("virtualization-based security runs: memory of the secure kernel is not in the image")
+    warnings = ["the Windows documents have not been run on a real Windows host yet", *_windows_warnings(probe)]
     if reason:
         refused = (RefusedMethod(method=Method.WINPMEM, reason=reason),)
         return MethodChoice(methods=(Method.LIVE_RESPONSE,), refused=refused, warnings=tuple(warnings))
     return MethodChoice(methods=(Method.WINPMEM, Method.LIVE_RESPONSE), warnings=tuple(warnings))
 
 
+def _windows_warnings(probe: Probe | None) -> list[str]:
+    """What is lost or has to be known before such an instance is stopped (R52)."""
+    if probe is None:
+        return ["the probe reported nothing usable"]
+    found = []
+    if probe.virtualization_security or probe.memory_integrity:
+        found.append("virtualization-based security runs: memory of the secure kernel is not in the image")
+    if probe.bitlocker not in {"", "off"}:
+        found.append(
+            f"BitLocker: {probe.bitlocker}; its volumes open with their keys only: get them before it is stopped"
+        )
+    if probe.pagefile:
+        found.append(f"what was paged out is not in a memory image: {probe.pagefile}, on the disks")
+    if probe.hibernation:
+        found.append("there is a hiberfil.sys, an older state of the memory, on the disks")
+    return found
+
+
 def _common(probe: Probe, options: CaptureOptions) -> str | None:
     """What rules out every image of all memory."""
     need = 2 * options.part_kib + ROOM_KIB
-    if probe.lockdown in LOCKED:
-        return f"the kernel is locked down ({probe.lockdown}): no program can read its memory"
     if probe.memory_kib > options.memory_limit_kib:
         limit = options.memory_limit_kib // (KIB_PER_MIB * 1024)
         return f"{probe.memory_kib // KIB_PER_MIB} MiB of memory are more than forensics.memory_limit_gib allows ({limit} GiB)"
     if not (probe.curl or probe.python3):
         return "neither curl nor python3 is on the instance: nothing could be uploaded"
     if not probe.tmpfs:
-        return (
-            "neither /dev/shm nor /run is a tmpfs from which programs may run: working on a disk would alter evidence"
-        )
+        return "no tmpfs can be written: working on a disk would alter evidence"
+    if not probe.bash:
+        return "bash, which the capture's script needs, is not on the instance"
     if probe.tmpfs_free_kib < need or probe.available_kib < need:
         free = min(probe.tmpfs_free_kib, probe.available_kib)
         return f"{need // KIB_PER_MIB} MiB of tmpfs and memory are needed, {free // KIB_PER_MIB} MiB are free"
@@ -140,11 +161,18 @@ def _common(probe: Probe, options: CaptureOptions) -> str | None:
     return None
 
 
+def _locked(probe: Probe) -> str:
+    """What the kernel's lockdown adds to a reason; empty where it is not locked down, or does not say."""
+    return f" (the kernel is locked down: {probe.lockdown})" if probe.lockdown in LOCKED else ""
+
+
 def _no_avml(probe: Probe, options: CaptureOptions) -> str | None:
     if probe.architecture not in options.avml_architectures:
         return f"no AVML for {probe.architecture or 'an unknown architecture'} is in the tools bucket"
-    if not (probe.kcore or probe.crash or probe.mem):
-        return "none of its sources is readable: /proc/kcore, /dev/crash, /dev/mem"
+    if not (probe.kcore or probe.crash or (probe.mem and not _locked(probe))):
+        return f"none of its sources is readable: /proc/kcore, /dev/crash, /dev/mem{_locked(probe)}"
+    if not probe.tmpfs_exec:
+        return f"{probe.tmpfs}, the tmpfs with the most room, runs no programs (noexec)"
     return None
 
 
@@ -156,7 +184,7 @@ def _no_lime(probe: Probe, options: CaptureOptions) -> str | None:
 
 def _no_kcore(probe: Probe, _: CaptureOptions) -> str | None:
     if not probe.kcore:
-        return "/proc/kcore is not readable"
+        return f"/proc/kcore is not readable{_locked(probe)}"
     if not probe.iomem:
         return "/proc/iomem does not show where the RAM is"
     return None if probe.python3 else "its reader needs python3, which is not on the instance"
@@ -170,19 +198,21 @@ def _no_processes(probe: Probe, _: CaptureOptions) -> str | None:
 _Rule = Callable[[Probe, CaptureOptions], str | None]
 _RULES: tuple[tuple[Method, _Rule], ...] = (
     (Method.AVML, _no_avml),
-    (Method.LIME, _no_lime),
     (Method.KCORE, _no_kcore),
+    (Method.LIME, _no_lime),
     (Method.PROCESSES, _no_processes),
     (Method.LIVE_RESPONSE, lambda probe, options: None),
 )
 
 
-def _warnings(probe: Probe) -> list[str]:
+def _warnings(probe: Probe, options: CaptureOptions) -> list[str]:
     found = []
     if probe.container != "none":
         found.append(
             f"the agent seems to run inside a container ({probe.container}): what it sees may not be the instance"
         )
+    if probe.lockdown in LOCKED and probe.kernel in options.lime_kernels:
+        found.append(f"the kernel is locked down ({probe.lockdown}): it takes LiME only with a signature that it knows")
     if not probe.kallsyms:
         found.append("symbol addresses are hidden (kallsyms): Volatility needs another symbol table")
     if not probe.btf:

@@ -25,7 +25,7 @@ _HEAD = re.compile(r"forensics-parts 1 (avml|lime|kcore|winpmem) (none|zstd) ([0
 _LINE = re.compile(r"([1-9]\d{0,4}) ([1-9]\d{0,15}) ([1-9]\d{0,11}) ([0-9a-f]{64})")
 PARTS = 10_000  # S3 has no more in one upload
 LIST_LIMIT = 2 * 1024 * 1024
-_OUT = 16 * 1024 * 1024
+_OUT = 4 * 1024 * 1024
 _IN = 1024 * 1024
 
 

@@ -11,6 +11,7 @@ from forensics.case.recorder import CaseRecorder
 from forensics.errors import EvidenceTransferError
 from forensics.manifest import MANIFEST, MIB, CaptureSegment, part_size_for, render
 from forensics.memory.capture_setup import CaptureSetup
+from forensics.memory.host_urls import reached_by_target
 from forensics.memory.landed_status import STATUS, status_key
 from forensics.memory.method import Method
 from forensics.memory.parts import LIST_LIMIT, PartList, parse_part_list
@@ -23,6 +24,8 @@ IMAGE, LIST = "memory.lime", "parts.txt"
 # a third of their time.
 URL_MARGIN_SECONDS = 300
 DELIVERY_SECONDS = 180
+# A raw image has the addresses of devices below 4 GiB too, as zeros; the memory behind them lies above.
+RAW_HOLE_MIB = 2048
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,21 @@ def interrupted(recorder: CaseRecorder, evidence: MemoryEvidence | None) -> tupl
     return Upload(upload.prefix, upload.upload_id, landed), ""
 
 
-def publish(recorder: CaseRecorder, settings: Settings, upload: Upload, setup: CaptureSetup) -> str:
+def publish(
+    recorder: CaseRecorder, settings: Settings, upload: Upload, setup: CaptureSetup, *, again: bool = False
+) -> str:
     """Write the manifest of one command and return its URL; every URL in it outlives the segment.
+
+    ``again``: that of a try that died before it sent it is used, where it offers the same.
 
     The segment ends before the credentials that sign the URLs do (:meth:`LandingGateway.url_life`).
     """
-    landing = recorder.gateways.landing
+    landing, tools = reached_by_target(recorder, settings)
     seconds = landing.url_life(settings.url_seconds)
-    part_size, count = part_size_for(setup.memory_mib * MIB)
+    raw = Method.WINPMEM in setup.choice.methods
+    part_size, count = part_size_for((setup.memory_mib + (RAW_HOLE_MIB if raw else 0)) * MIB)
     segment = next_segment(upload, setup, compress=settings.memory_compression, seconds=seconds)
-    gets = _programs(recorder.gateways.tools, settings, setup, methods=segment.methods)
+    gets = _programs(tools, settings, setup, methods=segment.methods)
     if upload.landed:
         earlier = landing.publish(
             f"{upload.prefix}/parts-{upload.first_part}.txt", text=upload.landed.text.decode("ascii")
@@ -104,7 +112,7 @@ def publish(recorder: CaseRecorder, settings: Settings, upload: Upload, setup: C
         segment=segment,
     )
     # The one URL that SSM stores: it opens the manifest only until the command must have begun.
-    return landing.publish(f"{upload.prefix}/{MANIFEST}", text=manifest, seconds=DELIVERY_SECONDS + 120)
+    return landing.publish(f"{upload.prefix}/{MANIFEST}", text=manifest, seconds=DELIVERY_SECONDS + 120, again=again)
 
 
 def next_segment(upload: Upload, setup: CaptureSetup, *, compress: bool, seconds: int) -> CaptureSegment:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from forensics.aws.s3 import StoredObject
+from forensics.case.adoption import record_stored
 from forensics.case.recorder import CaseRecorder
 from forensics.errors import DigestMismatchError, EvidenceTransferError, MemoryCaptureError
 from forensics.memory.capture_state import CaptureEvent, CaptureStateError, advance, allows, state_of
-from forensics.memory.image_validation import CheckResult, ImageReport, KernelClaims, validate_image
-from forensics.memory.lime import LimeWalker
+from forensics.memory.image_validation import CheckResult
+from forensics.memory.judging import ImageJudge, ImageJudgement, ImageOrder
 from forensics.memory.limits import FACTS
 from forensics.memory.method import Method
-from forensics.memory.parts import LIST_LIMIT, PartList, checked, decoded, parse_part_list
+from forensics.memory.parts import LIST_LIMIT, PartList, checked, parse_part_list
 from forensics.memory.upload_manifest import IMAGE, KERNEL_FACTS, LIST
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
@@ -22,6 +22,8 @@ from forensics.models.status_lines import CaptureStatus, Probe
 from forensics.naming import evidence_key
 
 _VALIDATED = frozenset({"version", "iomem", "kallsyms"})
+# What is handed from S3 to the confined child at once: it is held a few times over on its way.
+_PIECE = 2 * 1024 * 1024
 _EVENTS = {
     Outcome.ACQUIRED: CaptureEvent.PASS,
     Outcome.PARTIAL: CaptureEvent.QUALIFY,
@@ -44,12 +46,11 @@ class KernelFacts:
 
 @dataclass(frozen=True)
 class ImageRead:
-    """What was read of the image: its parts, the kernel facts beside it, what the walk saw, what the checks found."""
+    """What was read of the image: its parts, the kernel facts beside it, what the judgement found."""
 
     parts: PartList
     facts: KernelFacts
-    walker: LimeWalker
-    report: ImageReport
+    judgement: ImageJudgement
 
 
 class MemoryVerification:
@@ -68,16 +69,18 @@ class MemoryVerification:
         """Verify and record; raises :class:`MemoryCaptureError` for an image that is recorded and kept, but unusable."""
         parts = self._part_list()
         facts = self._kernel_facts()
-        walker = LimeWalker(raw=parts.method == Method.WINPMEM.value)
         evidence_store, key = self._recorder.gateways.evidence, self._key(IMAGE)
-        stored = evidence_store.put_stream(key, self._image(parts), on_chunk=walker.feed)
-        self._compare(stored)
-        report = validate_image(
-            walker,
-            claims=_kernel_claims(self._evidence, facts),
-            read_at=lambda offset, size: evidence_store.read_range(key, offset=offset, size=size),
-        )
-        verified = _verified(self._evidence, stored, ImageRead(parts, facts, walker, report))
+        landed = self._recorder.gateways.landing.stream(f"{self._prefix}/{IMAGE}", chunk=_PIECE)
+        with ImageJudge(_order(self._evidence, parts, facts)) as judge:
+            stored = evidence_store.put_stream(key, judge.unfold(checked(landed, parts.parts)))
+            record_stored(self._recorder, stored, evidence_id=self._evidence.evidence_id)
+            self._compare(stored)
+            found = judge.judgement(
+                facts=facts.bodies,
+                read_at=lambda offset, size: evidence_store.read_range(key, offset=offset, size=size),
+            )
+        report = found.report
+        verified = _verified(self._evidence, stored, ImageRead(parts, facts, found))
         self._record(verified, report.problems)
         if report.outcome is Outcome.FAILED:
             error = MemoryCaptureError(
@@ -98,14 +101,9 @@ class MemoryVerification:
         if found.sha256 != self._claims.list_sha256:
             msg = f"{self._evidence.evidence_id}: the list of parts has SHA-256 {found.sha256}, the target reports {self._claims.list_sha256}"
             raise DigestMismatchError(msg)
-        gateways.evidence.put(self._key(LIST), found.text, content_type="text/plain")
+        stored = gateways.evidence.put(self._key(LIST), found.text, content_type="text/plain")
+        record_stored(self._recorder, stored, evidence_id=self._evidence.evidence_id)
         return found
-
-    def _image(self, parts: PartList) -> Iterator[bytes]:
-        """The image's bytes from the landing bucket: each part compared with its digest, decompressed if necessary."""
-        landed = self._recorder.gateways.landing.stream(f"{self._prefix}/{IMAGE}")
-        limit = int(self._evidence.size_bytes or 0)
-        return decoded(checked(landed, parts.parts), encoding=parts.encoding, limit=limit)
 
     def _compare(self, stored: StoredObject) -> None:
         item, expected = self._evidence.evidence_id, self._evidence.size_bytes
@@ -129,6 +127,7 @@ class MemoryVerification:
             body = gateways.landing.read(f"{self._prefix}/{name}", limit=limit)
             key = self._key(name)
             stored = gateways.evidence.put(key, body)
+            record_stored(self._recorder, stored, evidence_id=self._evidence.evidence_id)
             claim = self._claims.symbols.get(name)
             if claim and claim.sha256 and claim.sha256 != stored.sha256:
                 msg = f"{self._evidence.evidence_id}: kernel fact {name} has SHA-256 {stored.sha256}, the target reports {claim.sha256}"
@@ -140,7 +139,7 @@ class MemoryVerification:
 
     # ------------------------------------------------------------------ recording
     def _record(self, evidence: MemoryEvidence, problems: list[str]) -> None:
-        # The ledger first: a kill between the two repeats the step, and `once` keeps the ledger free of duplicates.
+        # The state last: with it the step is done, and a try that died before it says everything again, each of it once.
         recorder, item, attempt = self._recorder, evidence.evidence_id, evidence.origin.landing_prefix
         recorder.custody(
             CustodyAction.EVIDENCE_ACQUIRED,
@@ -158,9 +157,9 @@ class MemoryVerification:
         recorder.custody(
             CustodyAction.EVIDENCE_LOCKED, evidence_id=item, detail=dict(evidence.lock), once=f"locked-{attempt}"
         )
-        recorder.save_evidence(evidence)
         recorder.sign_ledger("memory")
         self._notify(evidence, problems)
+        recorder.save_evidence(evidence)
 
     def _notify(self, evidence: MemoryEvidence, problems: list[str]) -> None:
         recorder, item, sha256 = self._recorder, evidence.evidence_id, evidence.digests[-1].value
@@ -189,14 +188,15 @@ def reject(recorder: CaseRecorder, cause: str) -> None:
         recorder.fail_evidence(evidence, reason=cause)
 
 
-def _kernel_claims(evidence: MemoryEvidence, facts: KernelFacts) -> KernelClaims:
+def _order(evidence: MemoryEvidence, parts: PartList, facts: KernelFacts) -> ImageOrder:
     """What the image is compared with; the probe's banner was read before the capture and goes first."""
     probe = evidence.origin.probe or Probe()
     version = facts.bodies.get("version", b"").decode("utf-8", "replace")
-    return KernelClaims(
+    return ImageOrder(
+        raw=parts.method == Method.WINPMEM.value,
+        encoding=parts.encoding,
+        limit=int(evidence.size_bytes or 0),
         banner=probe.banner or version or None,
-        iomem=facts.bodies.get("iomem", b"").decode("ascii", "replace") or None,
-        kallsyms=facts.bodies.get("kallsyms"),
         architecture=probe.architecture or "x86_64",
         memory_bytes=probe.memory_kib * 1024,
         refused=tuple(facts.refused),
@@ -205,7 +205,7 @@ def _kernel_claims(evidence: MemoryEvidence, facts: KernelFacts) -> KernelClaims
 
 def _verified(evidence: MemoryEvidence, stored: StoredObject, read: ImageRead) -> MemoryEvidence:
     """The item after verification: in the state that the report's outcome stands for."""
-    parts, walker, report = read.parts, read.walker, read.report
+    parts, found, report = read.parts, read.judgement, read.judgement.report
     return advance(
         evidence,
         _EVENTS[report.outcome],
@@ -219,12 +219,12 @@ def _verified(evidence: MemoryEvidence, stored: StoredObject, read: ImageRead) -
         ),
         lock={"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
         origin={
-            "format": "raw" if walker.raw else "LiME v1",
+            "format": "raw" if parts.method == Method.WINPMEM.value else "LiME v1",
             "method": parts.method,
             "transport": Transport(encoding=parts.encoding, parts=len(parts.parts), list_sha256=parts.sha256),
-            "ranges": len(walker.ranges),
-            "zero_share": round(walker.zero_share, 4),
-            "kernel_banner": (walker.banner or "")[:400],
+            "ranges": found.ranges,
+            "zero_share": found.zero_share,
+            "kernel_banner": found.banner,
             "kernel_facts": read.facts.stored,
             "kernel_facts_missing": tuple(read.facts.missing),
             "checks": tuple(f"{c.name}: {c.result.value}, {c.found}" for c in report.checks),

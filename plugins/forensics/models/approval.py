@@ -8,6 +8,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from forensics.models.base import Model, Utc, VersionedModel
+from forensics.models.outside import Outside
 
 
 class ApprovalSubject(StrEnum):
@@ -42,7 +43,7 @@ class Person(Model):
         return bool(mine & theirs)
 
 
-class Askers(Model):
+class Askers(Outside):
     """Who asked for something: ``known`` may not approve it; ``unknown`` says whose asking cannot be told, and why."""
 
     known: tuple[Person, ...] = ()
@@ -53,7 +54,7 @@ class Askers(Model):
         return any(asker.is_same_as(person) for asker in self.known)
 
 
-class Approval(VersionedModel):
+class Approval(Outside, VersionedModel):
     """A question and what became of it.
 
     It is bound to one plan (``digest``) and one run, counts once, and ends. Items of earlier releases have no run: they are

@@ -11,6 +11,9 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Plai
 AccountId = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$")]
 InstanceId = Annotated[str, StringConstraints(pattern=r"^i-([0-9a-f]{8}|[0-9a-f]{17})$")]
+ArtifactId = Annotated[str, StringConstraints(pattern=r"^(snap|ami)-([0-9a-f]{8}|[0-9a-f]{17})$")]
+# What a case is about: an instance or an artifact.
+SubjectId = Annotated[str, StringConstraints(pattern=r"^(i|snap|ami)-([0-9a-f]{8}|[0-9a-f]{17})$")]
 CASE_ID_FORM = re.compile(r"fc-[0-9]{8}-[0-9a-f]{10}")
 CaseId = Annotated[str, StringConstraints(pattern=rf"^{CASE_ID_FORM.pattern}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

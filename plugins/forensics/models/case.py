@@ -1,13 +1,15 @@
-"""A case: one investigation of one instance."""
+"""A case: one investigation of one instance, or of one artifact."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, model_validator
 
 from forensics.models.approval import Approval
-from forensics.models.base import AccountId, CaseId, InstanceId, Model, Region, Utc
+from forensics.models.artifact import Artifact, ArtifactDescription, check_subject
+from forensics.models.base import AccountId, CaseId, Model, Region, SubjectId, Utc
 from forensics.models.containment import (
     ContainmentPlan,
     ContainmentResult,
@@ -19,6 +21,7 @@ from forensics.models.containment import (
 from forensics.models.custody import CustodyEvent
 from forensics.models.evidence import AnyEvidence
 from forensics.models.finding import Finding
+from forensics.models.outside import Outside
 from forensics.models.plan import ResponsePlan
 from forensics.models.results import Investigation, ToolResults
 from forensics.models.target import Target
@@ -48,6 +51,11 @@ class Phase(StrEnum):
     REPORT = "REPORT"
     DONE = "DONE"
 
+    @property
+    def order(self) -> int:
+        """Its place in a run, from 0."""
+        return list(Phase).index(self)
+
 
 class Milestone(StrEnum):
     """Moments of a case; the time of each is written once, the first time that it happens."""
@@ -68,13 +76,18 @@ class Milestone(StrEnum):
     CLOSED = "closed"
 
 
-class Case(Model):
-    """The head record of a case."""
+class Case(Outside):
+    """The head record of a case.
+
+    ``instance_id`` is the id of what the case is about. With ``artifact`` that is a snapshot or a machine image: no step that
+    is about an instance runs then, and no session of the case may touch an instance.
+    """
 
     case_id: CaseId
     account_id: AccountId
     region: Region
-    instance_id: InstanceId
+    instance_id: SubjectId
+    artifact: Artifact | None = None
     status: CaseStatus = CaseStatus.OPEN
     phase: Phase = Phase.OPENED
     received_at: Utc | None = Field(default=None, description="when the finding reached the queue, or a person asked")
@@ -88,6 +101,16 @@ class Case(Model):
     reason: str | None = None
     sample: bool = False
     run_id: str | None = None
+
+    @model_validator(mode="after")
+    def _about_one_thing(self) -> Self:
+        check_subject(self.instance_id, self.artifact)
+        return self
+
+    @property
+    def subject(self) -> str:
+        """What the case is about, for people: ``instance i-…``, ``snapshot snap-…``."""
+        return self.artifact.phrase if self.artifact else f"instance {self.instance_id}"
 
     @property
     def closed(self) -> bool:
@@ -112,7 +135,7 @@ class TimelineKind(StrEnum):
     FAILURE = "failure"
 
 
-class TimelineEntry(Model):
+class TimelineEntry(Outside):
     """One line of the case's timeline."""
 
     time: Utc
@@ -122,7 +145,7 @@ class TimelineEntry(Model):
     evidence_id: str | None = None
 
 
-class StepFailure(Model):
+class StepFailure(Outside):
     """A step that failed for good: what, why and what to do next."""
 
     step: str
@@ -138,6 +161,7 @@ class CaseView(Model):
     case: Case
     findings: tuple[Finding, ...] = ()
     target: Target | None = None
+    artifact: ArtifactDescription | None = None
     plan: ResponsePlan | None = None
     evidence: tuple[AnyEvidence, ...] = ()
     containment: ContainmentResult | None = None
@@ -162,4 +186,14 @@ class CaseView(Model):
     custody_signature: dict[str, str] = Field(default_factory=dict)
     milestones: dict[str, Utc] = Field(default_factory=dict)
     objects: tuple[str, ...] = Field(default=(), description="s3 URIs of the case's objects")
+    cut: dict[str, int] = Field(
+        default_factory=dict, description="lists of which only so many entries, the first ones, were read"
+    )
     generated_at: Utc
+
+    @property
+    def released(self) -> bool:
+        """Whether the target was released, and not contained again later."""
+        if self.release is None or self.release.released_at is None:
+            return False
+        return self.containment is None or self.release.undoes(self.containment)

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field
 
 from forensics.models.base import CaseId, InstanceId, Model, Utc
 from forensics.models.evidence import Outcome
+from forensics.models.outside import Outside
 from forensics.models.plan import Order
 from forensics.models.target_facts import InstanceFacts, ProfileFacts
 
@@ -83,7 +84,7 @@ class PlanStep(Model):
     gives: str | None = Field(default=None, description="placeholder that the call's answer fills")
 
 
-class ManualStep(Model):
+class ManualStep(Outside):
     """One step that a person has to take because no call of this product can."""
 
     id: str
@@ -119,7 +120,7 @@ class PreflightAnswer(StrEnum):
     NOT_ASKED = "not asked"
 
 
-class PreflightStep(Model):
+class PreflightStep(Outside):
     """What EC2 (``DryRun=True``) or IAM (its policy simulator) answered for one step."""
 
     name: str
@@ -199,7 +200,7 @@ class RestoreIdentity(Model):
     taken_at: Utc
 
 
-class ContainmentStep(Model):
+class ContainmentStep(Outside):
     """One change of the plan and how it ended."""
 
     name: str
@@ -208,7 +209,7 @@ class ContainmentStep(Model):
     detail: str
 
 
-class ContainmentResult(Model):
+class ContainmentResult(Outside):
     """The state after containment, read back from AWS."""
 
     outcome: Outcome
@@ -231,7 +232,7 @@ class ContainmentResult(Model):
         return self.state in NETWORK_CLOSED
 
 
-class ReleasePlan(Model):
+class ReleasePlan(Outside):
     """The calls that bring the target back; ``digest`` is what an approval names."""
 
     calls: tuple[ApiCall, ...]
@@ -243,7 +244,7 @@ class ReleasePlan(Model):
     reason: str = Field(default="", description="why it is asked for, in the words of who asked")
 
 
-class ReleaseResult(Model):
+class ReleaseResult(Outside):
     """The target after release, compared with the restore point."""
 
     outcome: Outcome

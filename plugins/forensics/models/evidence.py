@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field, JsonValue, TypeAdapter
 
 from forensics.models.base import AccountId, Model, Utc
 from forensics.models.disk import KeyCase, Route, SnapshotLock
+from forensics.models.outside import Outside
 from forensics.models.status_lines import CaptureStatus, LiveResponseStatus, Probe
 
 # Subject of the digest that a capture in several commands has: no digest of the image as a whole could be taken on the target.
@@ -48,7 +49,7 @@ class Digest(Model):
     source: str = Field(description="who computed it: target, control-plane, forensic-instance, s3")
 
 
-class Origin(Model):
+class Origin(Outside):
     """Where an item comes from and how it was taken; what is not known yet is absent."""
 
     def stated(self, *, without: frozenset[str] = frozenset()) -> dict[str, JsonValue]:
@@ -103,6 +104,7 @@ class MemoryOrigin(CommandOrigin):
 
     claims: CaptureStatus | None = Field(default=None, description="what the target says of the image that landed")
     first_started: Utc | None = None
+    budget_seconds: int | None = Field(default=None, description="seconds that all attempts may take together")
     tool_sha256: str | None = None
     methods: tuple[str, ...] = ()
     method: str | None = None
@@ -112,6 +114,11 @@ class MemoryOrigin(CommandOrigin):
     first_part: int = 1
     attempts_without_data: int = Field(default=0, validation_alias=AliasChoices("attempts_without_data", "fruitless"))
     no_resume: str | None = None
+    died: tuple[str, ...] = Field(
+        default=(), description="methods whose capture could not be continued: others go first"
+    )
+    prepared_at: Utc | None = Field(default=None, description="when the newest command was prepared")
+    command_before: str | None = Field(default=None, description="the command before the one that is prepared")
     landed_bytes: int | None = None
     transport: Transport | None = None
     ranges: int | None = None
@@ -133,9 +140,14 @@ class DiskOrigin(Origin):
     """The lineage of a disk: volume, snapshot, copies, and the block manifest of its digest.
 
     ``consistency`` says what the snapshot set guarantees; ``why`` is the reason for ``route``; ``source_comparison`` says
-    whether original and copy were read and are equal.
+    whether original and copy were read and are equal. Of an artifact's disk, ``source_snapshot_id`` is the snapshot as it was
+    found, and ``snapshot_id`` its tagged copy in the same account, which counts as the original.
     """
 
+    source_snapshot_id: str | None = None
+    source_owner: str | None = None
+    source_started_at: Utc | None = None
+    source_readers: tuple[str, ...] | None = None
     volume_id: str | None = None
     device: str | None = None
     size_gib: int | None = None
@@ -146,14 +158,23 @@ class DiskOrigin(Origin):
     copy_id: str | None = None
     copy_region: str | None = None
     key_case: KeyCase | None = None
+    key_ids: dict[str, str] = Field(
+        default_factory=dict,
+        description="KMS key of each encrypted snapshot as EC2 named it: snapshot, member_copy, copy",
+    )
     route: Route | None = None
     why: str | None = None
     next_action: str | None = None
     block_manifest: BlockManifest | None = None
     source_comparison: str | None = None
 
+    @property
+    def subject(self) -> str:
+        """What was acquired: a volume, or the snapshot that was found."""
+        return self.source_snapshot_id or self.volume_id or ""
 
-class Evidence(Model):
+
+class Evidence(Outside):
     """One acquired item; the same id is updated by the steps that acquire and verify it."""
 
     evidence_id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{2,62}$")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from forensics.models.approval import Person
-from forensics.models.base import AccountId, InstanceId, Model, Region, Utc
+from forensics.models.artifact import Artifact, check_subject
+from forensics.models.base import AccountId, Model, Region, SubjectId, Utc
+from forensics.models.outside import Outside
 
 
 class FindingSource(StrEnum):
@@ -72,10 +75,10 @@ class RequestSignature(Model):
     expires_at: Utc
 
 
-class Finding(Model):
-    """One finding about one instance.
+class Finding(Outside):
+    """One finding about one instance, or about one artifact, whose id ``instance_id`` is then.
 
-    ``key`` is the same for every format in which the same finding about the same instance arrives.
+    ``key`` is the same for every format in which the same finding about the same instance or artifact arrives.
     """
 
     key: str = Field(min_length=8, max_length=64)
@@ -89,7 +92,8 @@ class Finding(Model):
     )
     account_id: AccountId
     region: Region
-    instance_id: InstanceId
+    instance_id: SubjectId
+    artifact: Artifact | None = None
     vpc_id: str | None = Field(default=None, description="the VPC that the finding names for the instance")
     found_by: str | None = Field(
         default=None,
@@ -109,6 +113,7 @@ class Finding(Model):
     )
     sample: bool = False
     posture: bool = Field(default=False, description="a control or vulnerability: it says nothing about an intrusion")
+    peers: tuple[str, ...] = Field(default=(), description="public addresses at the other end that the finding names")
     product: str = ""
     product_arn: str | None = Field(
         default=None, max_length=2048, description="Security Hub's ARN of the product that made the finding"
@@ -119,6 +124,11 @@ class Finding(Model):
     reason: str | None = None
     requested: dict[str, bool] | None = None
     signature: RequestSignature | None = Field(default=None, description="of a person's request that came as an event")
+
+    @model_validator(mode="after")
+    def _about_one_thing(self) -> Self:
+        check_subject(self.instance_id, self.artifact)
+        return self
 
     @property
     def order(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from forensics.models.base import Model
+from forensics.models.outside import Outside
 
 
 class GapKind(StrEnum):
@@ -20,7 +20,7 @@ class GapKind(StrEnum):
     TOOL = "tool"
 
 
-class Gap(Model):
+class Gap(Outside):
     """One thing that is missing or not whole: what (``subject``), why, and what a responder can do about it.
 
     A piece of work that is still under way has the same form; it is pending, not a gap (``case/gaps.py`` decides).

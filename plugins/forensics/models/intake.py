@@ -8,6 +8,7 @@ from pydantic import Field
 
 from forensics.models.base import AccountId, Model, Region, Utc
 from forensics.models.finding import CustomAction, Finding, Severity
+from forensics.models.outside import Outside
 from forensics.models.preflight import Heartbeat
 
 
@@ -70,7 +71,7 @@ class SubjectKind(StrEnum):
         return f"{'an' if self.value.startswith(('E', 'S3', 'i')) else 'a'} {self.value}"
 
 
-class FindingWithoutInstance(Model):
+class FindingWithoutInstance(Outside):
     """An intrusion that names no EC2 instance: no case can be opened, so that people are told what they can do.
 
     ``resource``: ARN or name of what it is about. ``nodes``: instances of its cluster, of which none is known to be the one, or
@@ -95,7 +96,7 @@ class FindingWithoutInstance(Model):
     why: str = Field(default="", max_length=300, description="why its instance was not found, when one was looked for")
 
 
-class UnresolvedFinding(Model):
+class UnresolvedFinding(Outside):
     """A finding about a resource that is attached to an instance; only a describe call can tell to which one.
 
     ``otherwise``: what people are told when it is attached to none.
@@ -122,7 +123,7 @@ class UnresolvedFinding(Model):
         return self.template.region
 
 
-class InstanceState(Model):
+class InstanceState(Outside):
     """An instance changed its state: not a finding, but of interest to whoever follows a case on it."""
 
     account_id: str | None
@@ -131,7 +132,7 @@ class InstanceState(Model):
     state: str
 
 
-class IntakeResult(Model):
+class IntakeResult(Outside):
     """What one message holds: findings, or the reason why there are none.
 
     When at least one finding is accepted the verdict is ACCEPT; ``ignored`` and ``quarantined`` say what became of the
@@ -160,7 +161,7 @@ class IntakeResult(Model):
         return max([*ranks, *(item.severity.rank for item in self.without_instance)], default=0)
 
 
-class IntakeRecord(Model):
+class IntakeRecord(Outside):
     """One event that opened no case, or not yet. ``tries`` counts the attempts that failed."""
 
     message_id: str

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from forensics.models.base import Model, Utc
+from forensics.models.outside import Outside
 
 
 class CaseLabel(Model):
@@ -24,7 +25,7 @@ class Notified(Model):
     at: str
 
 
-class HeldLine(Model):
+class HeldLine(Outside):
     """An event of a case that people read in the next digest; ``finding``: a finding that joined, not a step of the case."""
 
     event: str
@@ -47,7 +48,7 @@ class WaitingKind(StrEnum):
     SEAL = "seal"
 
 
-class Waiting(Model):
+class Waiting(Outside):
     """Something that waits for a person: ``what`` it is, ``next_action`` to end it, ``until`` when it can be ended (None: always).
 
     A question is the item of its case that says whether it is still open: the approval's sort key is in ``item``.

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from forensics.models.base import Model, Utc
+from forensics.models.outside import Outside
 from forensics.models.verification import Verification
 
 
@@ -58,16 +59,18 @@ class Question(Model):
     artifacts: tuple[str, ...] = Field(min_length=1)
 
 
-class Decision(Model):
+class Decision(Outside):
     """Yes or no to one action, with every reason that led there.
 
-    ``waits``: it is not possible only because the target is outside the policy's scope: a person's order does it.
+    ``waits``: it is not possible only because the target is outside the policy's scope: a person's order does it. ``applies``:
+    what the case is about can have it at all; a snapshot has no memory, and nothing is missing without it.
     """
 
     action: Action
     wanted: bool
     possible: bool = True
     waits: bool = False
+    applies: bool = True
     reasons: tuple[str, ...] = Field(min_length=1)
 
     @property
@@ -76,14 +79,14 @@ class Decision(Model):
         return self.wanted and self.possible
 
 
-class ApprovalRequirement(Model):
+class ApprovalRequirement(Outside):
     """Whether isolation waits for a person; acquisition never does."""
 
     required: bool = False
     reasons: tuple[str, ...] = ()
 
 
-class ResponsePlan(Model):
+class ResponsePlan(Outside):
     """Decisions of triage for one case; ``policy_version`` and ``policy_sha256`` name the rules that made them."""
 
     memory: Decision

@@ -100,12 +100,18 @@ class TagRules(Model):
 
 
 class ScopeKind(StrEnum):
-    """How a line of the scope names targets. Tags are those that EC2 shows for the instance and its security groups."""
+    """How a line of the scope names targets.
+
+    Tags of instances and security groups are those that EC2 shows; tags of accounts, and of the organizational units (or the
+    root) above them, those that AWS Organizations shows.
+    """
 
     INSTANCE_TAG = "instance_tag"
     SECURITY_GROUP_TAG = "security_group_tag"
     ACCOUNT = "account"
     ACCOUNT_GROUP = "account_group"
+    ACCOUNT_TAG = "account_tag"
+    UNIT_TAG = "organizational_unit_tag"
 
 
 class ScopeEntry(Model):
@@ -118,7 +124,7 @@ class ScopeEntry(Model):
 
     @model_validator(mode="after")
     def _names_what_it_says(self) -> Self:
-        tag = self.kind in {ScopeKind.INSTANCE_TAG, ScopeKind.SECURITY_GROUP_TAG}
+        tag = self.kind not in {ScopeKind.ACCOUNT, ScopeKind.ACCOUNT_GROUP}
         if tag and not (self.value.startswith(PROTECTED_PREFIX) and self.value.partition("=")[0] != PROTECTED_PREFIX):
             # Whoever may remove a tag, an intruder included, could otherwise take an instance out of the scope.
             msg = f"a tag of the scope must be in the namespace {PROTECTED_PREFIX} that the SCP protects"

@@ -10,6 +10,7 @@ from typing import Self
 from pydantic import Field
 
 from forensics.models.base import AccountId, Model, Region, Utc
+from forensics.models.outside import Outside
 
 # An item of the case store holds 400 KB: of the lines that are in order this many are kept.
 OK_LINES_KEPT = 400
@@ -24,7 +25,7 @@ class CheckStatus(StrEnum):
     NOT_TRIED = "not tried"
 
 
-class CheckResult(Model):
+class CheckResult(Outside):
     """One line: what was tried on what, how it ended, and what a person does next (empty when it is in order)."""
 
     check: str
@@ -100,7 +101,7 @@ class PagesReach(Model):
     results: tuple[CheckResult, ...]
 
 
-class UnreadyInstance(Model):
+class UnreadyInstance(Outside):
     """A running instance that could not be captured today; each reason with what to do about it."""
 
     account_id: AccountId
@@ -111,7 +112,7 @@ class UnreadyInstance(Model):
     disk: tuple[str, ...] = Field(default=(), description="why its disks could not be copied")
 
 
-class ReadinessReport(Model):
+class ReadinessReport(Outside):
     """The readiness of the member accounts' running instances; ``problems`` name what could not be asked."""
 
     at: Utc

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from forensics.models.base import AccountId, Model, Region
+from forensics.models.base import AccountId, Region
 from forensics.models.disk import KeyFacts
+from forensics.models.outside import Outside
 from forensics.models.target import SsmStatus
 
 
-class RunningInstance(Model):
+class RunningInstance(Outside):
     """Facts of one running instance."""
 
     account_id: AccountId
@@ -23,5 +24,6 @@ class RunningInstance(Model):
     subnet_id: str = ""
     ssm: SsmStatus = SsmStatus()
     memory_mib: int | None = Field(default=None, description="of its type; None when it is not known")
+    ipv6_only: bool = False
     way_to_s3: bool = Field(default=True, description="its subnet has a default route, or its VPC an S3 endpoint")
     keys: tuple[KeyFacts, ...] = Field(default=(), description="the keys that its volumes are encrypted with")

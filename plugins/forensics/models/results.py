@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
 from forensics.models.base import Model, Utc
 from forensics.models.documents import Output
 from forensics.models.evidence import Outcome
+from forensics.models.outside import HostText, Outside
 
 # The toolkit's words in the reason of an analysis that had no symbol table (ami/toolkit, room ``symbols``).
 _WITHOUT_SYMBOLS = "no symbol table"
@@ -33,7 +35,37 @@ class ResultSeverity(StrEnum):
     CRITICAL = "critical"
 
 
-class _FromTool(Model):
+# What is read of one results.json, in bytes and in signs between its values; the toolkit writes some hundred KiB. More is in
+# the stored artifact, and said. A few MiB may stand for gigabytes of objects, on a worker and in the web server.
+RESULTS_BYTES = 8 * 1024 * 1024
+RESULTS_VALUES = 400_000
+# Entries of each of its lists (the toolkit lists 1,000 findings and 500 moments at most).
+MOST = {
+    "findings": 1_000,
+    "timeline": 1_000,
+    "provenance": 500,
+    "coverage": 1_000,
+    "artifacts": 500,
+    "gaps": 200,
+    "notes": 200,
+}
+_CUT = "are read, the artifact has all"
+LARGEST_DATA = 16_384  # characters of one finding's data as JSON
+
+
+class ResultsOverLimitError(ValueError):
+    """Results are larger than what is read of them; the message says what was exceeded."""
+
+
+def _small(data: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    size = len(json.dumps(data))
+    return data if size <= LARGEST_DATA else {"left out": f"{size} characters; the artifact has them"}
+
+
+SmallData = Annotated[dict[str, JsonValue], AfterValidator(_small)]
+
+
+class _FromTool(Outside):
     # Written by the toolkit of the forensic AMI, which may be newer than this package.
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -49,7 +81,7 @@ class ToolFinding(_FromTool):
     time: Utc | None = None
     technique: str | None = Field(default=None, pattern=r"^T\d{4}(\.\d{3})?$")
     source: str = Field(default="", max_length=1000)
-    data: dict[str, JsonValue] = Field(default_factory=dict)
+    data: SmallData = Field(default_factory=dict)
 
 
 class ToolTimelineEntry(_FromTool):
@@ -90,8 +122,18 @@ class Coverage(_FromTool):
     shortfalls: tuple[str, ...] = ()
 
 
+class ToolArtifact(_FromTool):
+    """What became of one kind of artifact on a disk: ``state`` as the toolkit's readers report it, ``files`` counts what is there."""
+
+    name: str = Field(max_length=100)
+    state: Literal["examined", "in part", "unreadable", "empty", "absent"]
+    files: int = 0
+    paths: tuple[str, ...] = ()
+    why: str = ""
+
+
 class ToolResults(_FromTool):
-    """One activity's results on one piece of evidence."""
+    """One activity's results on one piece of evidence; of a list longer than :data:`MOST` the first entries, which is a gap."""
 
     schema_: Literal["forensics.results/1"] = Field(alias="schema")
     case_id: str
@@ -104,10 +146,46 @@ class ToolResults(_FromTool):
     provenance: tuple[ToolRun, ...] = ()
     findings: tuple[ToolFinding, ...] = ()
     timeline: tuple[ToolTimelineEntry, ...] = ()
-    counts: dict[str, int] = Field(default_factory=dict)
+    counts: dict[str, int] = Field(default_factory=dict, max_length=1_000)
     coverage: tuple[Coverage, ...] = ()
+    artifacts: tuple[ToolArtifact, ...] = ()
     gaps: tuple[ToolGap, ...] = ()
     notes: tuple[ToolGap, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bounded(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        sizes = {name: len(found) for name in MOST if isinstance(found := given.get(name), list | tuple)}
+        kept = {name: given[name][: MOST[name]] for name, size in sizes.items() if size > MOST[name]}
+        if not kept:
+            return given
+        said = [{"what": name, "why": f"{sizes[name]} entries; the first {MOST[name]} {_CUT}"} for name in kept]
+        gaps = kept.get("gaps") or given.get("gaps")
+        gaps = [*said, *(gaps if isinstance(gaps, list | tuple) else ())][: MOST["gaps"]]
+        return {**given, **kept, "gaps": gaps}
+
+    @property
+    def cut(self) -> tuple[ToolGap, ...]:
+        """The lists of which only the first entries were read, and how many they have."""
+        return tuple(gap for gap in self.gaps if gap.what in MOST and gap.why.endswith(_CUT))
+
+
+def read_results(body: bytes) -> ToolResults:
+    """The results in a ``results.json``.
+
+    Raises :class:`ResultsOverLimitError`, and ``ValueError`` (pydantic's ``ValidationError`` is one) for what is not valid.
+    """
+    if len(body) > RESULTS_BYTES:
+        raise ResultsOverLimitError(f"{len(body)} bytes; of results at most {RESULTS_BYTES} are read")
+    values = sum(map(body.count, (b",", b"[", b"{")))
+    if values > RESULTS_VALUES:
+        raise ResultsOverLimitError(f"up to {values} values; of results at most {RESULTS_VALUES} are read")
+    try:
+        return ToolResults.model_validate(json.loads(body))
+    except RecursionError:
+        raise ResultsOverLimitError("they nest deeper than JSON is read") from None
 
 
 class StoredArtifact(Model):
@@ -127,7 +205,7 @@ class SentDocument(Model):
     landing_prefix: str = ""
 
 
-class Investigation(Model):
+class Investigation(Outside):
     """The outcome of one activity as recorded in the case (the results themselves lie in S3)."""
 
     activity: str
@@ -140,7 +218,7 @@ class Investigation(Model):
     instance_id: str | None = None
     sent_again: int = Field(default=0, description="commands before this one that no agent took")
     document: SentDocument = SentDocument()
-    artifacts: dict[str, StoredArtifact] = Field(default_factory=dict)
+    artifacts: dict[HostText, StoredArtifact] = Field(default_factory=dict)
     started_at: Utc | None = None
     ended_at: Utc | None = None
     findings: int = 0

@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from forensics.models.base import Model, Sha256
+from forensics.models.outside import HostText, Outside
 
 TEXT_LIMIT = 1000  # characters of one text; the rest is cut off
 CLAIM_LIMIT = 8000  # characters of everything that is kept of a target's line
@@ -44,7 +45,7 @@ Text = Annotated[str, BeforeValidator(_text)]
 ShownCount = Annotated[int | None, BeforeValidator(_count_or_none)]
 
 
-class ObjectClaim(Model):
+class ObjectClaim(Outside):
     """Digest and size in bytes of an object that the host uploaded."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -54,11 +55,11 @@ class ObjectClaim(Model):
 
 
 ObjectClaims = Annotated[
-    dict[str, Annotated[ObjectClaim | None, BeforeValidator(_object_or_none)]], BeforeValidator(_empty_object)
+    dict[HostText, Annotated[ObjectClaim | None, BeforeValidator(_object_or_none)]], BeforeValidator(_empty_object)
 ]
 
 
-class DocumentStatus(Model):
+class DocumentStatus(Outside):
     """What every document says of a run that ended with exit status 0."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -99,6 +100,7 @@ class CaptureStatus(TargetStatus):
     )
     list_sha256: Sha256
     parts: ShownCount = None
+    stage: Text = ""
     method: Text = ""
     encoding: Literal["none", "zstd"]
     tool_sha256: Text = ""
@@ -124,16 +126,27 @@ LiveCount = Annotated[int, Field(strict=True, ge=0, le=LARGEST_LIVE_RESPONSE)]
 
 
 class LiveResponseStatus(TargetStatus):
-    """``live_response``: the archive that was sent, and how much is in it."""
+    """``live_response``: the archive that was sent, and how much is in it.
+
+    ``sha256`` is empty where the target has no program for it, or its run was ended before the last part. ``hidden`` counts
+    processes that a listing of /proc does not show, ``differences`` what the static ``collector`` (its SHA-256, or ``none``)
+    and the target's programs say differently; ``container`` says why the agent may not see the instance, or ``none``.
+    """
 
     status: Literal["ok", "partial"]
     bytes: LiveCount
-    sha256: Sha256
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     parts: ShownCount = None
     items: LiveCount
+    absent: ShownCount = None
+    failed: ShownCount = None
     cut: ShownCount = None
     left_out: ShownCount = None
     process_images: LiveCount
+    hidden: ShownCount = None
+    differences: ShownCount = None
+    collector: Text = ""
+    container: Text = ""
     depth: Text = ""
     started: Text = ""
     ended: Text = ""
@@ -159,7 +172,7 @@ class SymbolsStatus(DocumentStatus):
     notes: tuple[str, ...] = ()
 
 
-class Probe(Model):
+class Probe(Outside):
     """``probe``: what the target reports of itself. Nothing but the choice of the capture method depends on it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -179,6 +192,7 @@ class Probe(Model):
     swap_kib: int = Field(default=0, ge=0)
     tmpfs: str = Field(default="", max_length=400)
     tmpfs_free_kib: int = Field(default=0, ge=0)
+    tmpfs_exec: bool = True
     lockdown: str = Field(default="unknown", max_length=400)
     secure_boot: str = Field(default="unknown", max_length=400)
     container: str = Field(default="none", max_length=400)
@@ -190,6 +204,7 @@ class Probe(Model):
     kallsyms: bool = False
     iomem: bool = False
     btf: bool = False
+    bash: bool = True
     curl: bool = False
     python3: bool = False
     zstd: bool = False
@@ -197,6 +212,10 @@ class Probe(Model):
     credential_guard: bool = False
     memory_integrity: bool = False
     driver_blocklist: bool = False
+    domain_joined: bool = False
+    bitlocker: str = Field(default="", max_length=400)
+    pagefile: str = Field(default="", max_length=400)
+    hibernation: bool = False
     agent: str = Field(default="", max_length=400)
 
     @classmethod

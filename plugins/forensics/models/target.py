@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from forensics.models.base import AccountId, InstanceId, Model, Region, Utc
+from forensics.models.outside import Outside
 
 
 class NetworkInterface(Model):
@@ -31,7 +32,7 @@ class Volume(Model):
     delete_on_termination: bool = False
 
 
-class SsmStatus(Model):
+class SsmStatus(Outside):
     """What SSM knows of the instance; ``online`` is the only state in which a command is sent."""
 
     managed: bool = False
@@ -47,7 +48,7 @@ class SsmStatus(Model):
         return self.managed and self.ping == "Online"
 
 
-class Target(Model):
+class Target(Outside):
     """The target's description at triage time."""
 
     account_id: AccountId
@@ -78,6 +79,12 @@ class Target(Model):
     ssm: SsmStatus = SsmStatus()
     described_at: Utc
     notes: tuple[str, ...] = ()
+
+    @property
+    def ipv6_only(self) -> bool:
+        """Whether no interface has an IPv4 address: names without an AAAA record lead nowhere."""
+        return any(i.ipv6 for i in self.interfaces) and not any(i.private_ip for i in self.interfaces)
+
     facts: dict[str, str] = Field(
         default_factory=dict, description="where the control-plane snapshot is stored: uri and sha256"
     )

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from forensics.models.base import AccountId, InstanceId, Model, Region, Utc
 
+# An instance that starts runs within seconds (EC2 user guide, "Amazon EC2 instance state changes").
+LIVE_STATES = frozenset({"pending", "running"})
+
 
 class AddressFacts(Model):
     """An Elastic IP on one private address of an interface."""
@@ -122,6 +125,7 @@ class InstanceFacts(Model):
     instance_id: InstanceId
     state: str
     contained: str | None = Field(default=None, description="the case that has contained it, by its tag")
+    guarded: str | None = Field(default=None, description="the case that acquires it and so protects it, by its tag")
     spot: bool = False
     instance_store: bool = False
     eks_cluster: str | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from forensics.models.base import Model, Utc
+from forensics.models.base import Utc
+from forensics.models.outside import Outside
 
 
 class Standing(StrEnum):
@@ -19,7 +20,7 @@ class Standing(StrEnum):
     FORGED = "forged"
 
 
-class Verification(Model):
+class Verification(Outside):
     """The answer for one finding.
 
     Only ``CONFIRMED`` supports an isolation. ``DISPUTED``: its own service has it open while another record of it is closed; a

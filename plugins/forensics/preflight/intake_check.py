@@ -14,6 +14,7 @@ from forensics.naming import PREFLIGHT
 from forensics.preflight.check import BrokenError, Check, NotTriedError
 from forensics.preflight.explain import next_action_for
 from forensics.preflight.scope import PreflightScope
+from forensics.printable import count
 
 # The schedule forensics-heartbeat (infra/cloudformation/security-account.yaml) sends every quarter of an hour.
 EVERY = timedelta(minutes=15)
@@ -52,7 +53,7 @@ class IntakeCheck(Check):
         way = (beat.received_at - beat.sent_at).total_seconds()
         return (
             f"test event of {beat.account_id} {age.total_seconds() / 60:.0f} minutes ago, {max(way, 0):.0f} s on its way; "
-            f"{waiting} findings wait, {dead} dead letters"
+            f"waiting: {count(waiting, 'finding')}; {count(dead, 'dead letter')}"
         )
 
     def _is_new(self, store: CaseStore) -> bool:
@@ -66,7 +67,7 @@ class IntakeCheck(Check):
         what = f"no test event of the security account has come through {since}; one is sent every 15 minutes"
         if waiting:
             return BrokenError(
-                f"{what}; {waiting} messages wait in the queue, and nobody takes them",
+                f"{what}; {count(waiting, 'message')} in the queue, and nobody takes them",
                 next_action="start or unpause the DAG finding_intake (runbook findings-wait)",
             )
         return BrokenError(

@@ -17,6 +17,7 @@ from forensics.preflight.account_checks import (
 )
 from forensics.preflight.check import BrokenError, Check
 from forensics.preflight.intake_check import IntakeCheck, NoticesCheck, PagesCheck
+from forensics.preflight.policy_check import PolicyCheck
 from forensics.preflight.reach_check import reach_checks
 from forensics.preflight.runner import run_checks
 from forensics.preflight.scope import FORENSIC_PHASES, MEMBER_PHASES, SECURITY_PHASES, PreflightScope
@@ -30,6 +31,7 @@ from forensics.preflight.storage_checks import (
     phase_session,
 )
 from forensics.preflight.target_checks import ContainmentCheck, DiskCheck, GroupCheck
+from forensics.settings import static_collectors
 
 Say = Callable[[CheckResult], None]
 STS = "sts in "
@@ -84,6 +86,8 @@ def quick_checks(scope: PreflightScope) -> Iterator[Check]:
     yield AmiCheck(scope)
     yield PagesCheck(scope)
     yield from tool_checks(scope)
+    if s.policy_key:
+        yield PolicyCheck(scope)
     yield DocumentCheck(scope, forensic_documents(), account_id=s.forensic_account_id, region=s.region, phase="analyse")
     for account in scope.members:
         for region in scope.regions:
@@ -98,6 +102,7 @@ def tool_checks(scope: PreflightScope) -> Iterator[ToolsCheck]:
         s.capture_tool_key: s.capture_tool_sha256,
         **({s.capture_tool_arm64_key: s.capture_tool_arm64_sha256} if s.capture_tool_arm64_sha256 else {}),
         **({s.winpmem_key: s.winpmem_sha256} if s.winpmem_sha256 else {}),
+        **dict(static_collectors(s).values()),
         **{key: "" for key in (s.lime_list_key, s.policy_key, s.never_isolate_key) if key},
     }
     for key, sha256 in wanted.items():

@@ -81,6 +81,7 @@ def running_instances(fleet: FleetGateway, types: FleetGateway, keys: KeyGateway
         for arn in encrypted.get(instance_id, ()):
             known.setdefault(arn, keys.describe(arn))
         instance_type = str(item.get("InstanceType", ""))
+        only6 = bool(item.get("Ipv6Address")) and not item.get("PrivateIpAddress")
         yield RunningInstance(
             account_id=fleet.account_id,
             region=fleet.region,
@@ -93,7 +94,8 @@ def running_instances(fleet: FleetGateway, types: FleetGateway, keys: KeyGateway
             subnet_id=item.get("SubnetId", ""),
             ssm=status.get(instance_id, SsmStatus()),
             memory_mib=memory.get(instance_type),
-            way_to_s3=ways.open(vpc_id=item.get("VpcId", ""), subnet_id=item.get("SubnetId", "")),
+            ipv6_only=only6,
+            way_to_s3=ways.open(vpc_id=item.get("VpcId", ""), subnet_id=item.get("SubnetId", ""), ipv6=only6),
             keys=tuple(known[arn] for arn in sorted(encrypted.get(instance_id, ()))),
         )
 

@@ -48,13 +48,19 @@ def _memory(instance: RunningInstance, settings: Settings) -> list[str]:
         )
     elif not instance.ssm.online:
         found.append(f"SSM says {instance.ssm.ping}: look at the agent and its way to ssm and ssmmessages")
+    if instance.ipv6_only and not instance.ssm.online:
+        found.append(
+            "IPv6 only: its agent needs version 3.3.3270.0 and UseDualStackEndpoint in its settings (amazon-ssm-agent.json)"
+        )
     if not instance.way_to_s3:
         found.append(
             "endpoint missing: its subnet has no default route and its VPC no S3 endpoint, so an image cannot leave"
         )
-    if instance.windows:
-        found.append("tool missing: no case captures the memory of Windows instances (docs/memory.md, Windows)")
-    elif instance.architecture == "arm64" and not settings.capture_tool_arm64_sha256:
+    if instance.windows and not settings.winpmem_sha256:
+        found.append(
+            "tool missing: give winpmem_sha256 and upload go-winpmem; until then there is a live response only"
+        )
+    elif instance.architecture == "arm64" and not instance.windows and not settings.capture_tool_arm64_sha256:
         found.append(
             "tool missing: give capture_tool_arm64_sha256 and upload the tool; until then /proc/kcore alone is tried"
         )

@@ -45,9 +45,14 @@ class PreflightScope:
         return tuple(dict.fromkeys([*given, *([self.target.account_id] if self.target else [])]))
 
     @property
+    def administrators(self) -> tuple[str, ...]:
+        """The accounts that are asked for findings and for tags of accounts."""
+        return names(self.settings.administrator_accounts)
+
+    @property
     def security_accounts(self) -> tuple[str, ...]:
         """The accounts that send findings of others."""
-        return tuple(a for a in names(self.settings.administrator_accounts) if a not in self.members)
+        return tuple(a for a in self.administrators if a not in self.members)
 
     @property
     def regions(self) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ class ExportCaseOperator(ForensicOperator):
     :param requester: who gets the bundle; recorded in the custody ledger
     """
 
+    takes_artifacts = True
+
     template_fields = ("case_id", "largest_mib", "requester")
 
     def __init__(

@@ -30,7 +30,8 @@ KEY_TIMES = {
 }
 FOLD_TOOL_RUN = 8
 FOLD_CASE_RUN = 40
-MAX_ENTRIES = 4000
+MAX_ENTRIES = 2_000
+MAX_TEXT = 1_000_000  # characters
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,22 @@ def _from_tools(view: CaseView) -> Iterable[Moment]:
                 yield Moment(finding.time, TOOL_KIND, what, finding.source or result.tool, result.evidence_id)
 
 
+def shown(moments: Sequence[Moment]) -> list[Moment]:
+    """The first entries, as many as a page holds."""
+    found: list[Moment] = []
+    room = MAX_TEXT
+    for moment in moments[:MAX_ENTRIES]:
+        room -= len(moment.what) + len(moment.source)
+        if room < 0:
+            break
+        found.append(moment)
+    return found
+
+
 def stretches(moments: Sequence[Moment]) -> list[Stretch]:
     """Split the axis into runs from the tools and from the case; long runs are folded, none is reordered."""
     runs: list[list[Moment]] = []
-    for moment in moments[:MAX_ENTRIES]:
+    for moment in moments:
         if runs and (runs[-1][0].kind == TOOL_KIND) == (moment.kind == TOOL_KIND):
             runs[-1].append(moment)
         else:

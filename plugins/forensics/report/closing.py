@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
+from forensics.case.beginning import begin
 from forensics.case.gaps import gaps
 from forensics.case.recorder import CaseRecorder
 from forensics.case.waiting import seal_waits
@@ -13,12 +14,13 @@ from forensics.models.case import Case, CaseStatus, Milestone, Phase
 from forensics.models.custody import CustodyAction
 from forensics.models.gaps import Gap
 from forensics.naming import case_prefix
+from forensics.printable import count
 from forensics.report.headline import gap_lines
-from forensics.report.text import count
 
 # Parts of closing that are gaps of the case when they fail; the step itself continues.
-INSTANCE, REPORT, RETENTION, SIGNATURE = (
+INSTANCE, PROTECTION, REPORT, RETENTION, SIGNATURE = (
     "close:forensic_instance",
+    "close:protection",
     "close:report",
     "close:retention",
     "close:signature",
@@ -29,17 +31,21 @@ def close_case(
     recorder: CaseRecorder,
     *,
     remove_forensic_resources: Callable[[], None],
+    end_protection: Callable[[], None],
     keep_evidence: Callable[[datetime], object],
     annotate_findings: Callable[[Case], None],
 ) -> list[Gap]:
     """Close the case and return its gaps; without any it is complete.
 
     From now on the retention of the evidence counts: ``keep_evidence`` gets the time of the closing.
+    What protected a target that is not contained is taken back (``end_protection``).
     No forensic instance of the case outlives it, whatever became of the teardown. ``annotate_findings`` gets the closed case.
     """
-    now = datetime.now(UTC)
+    # the time at which the first try began: a second one does not move the end of the retention
+    now = begin(recorder).at
     recorder.phase(Phase.REPORT)
     _part(recorder, INSTANCE, remove_forensic_resources)
+    _part(recorder, PROTECTION, end_protection)
     _part(recorder, REPORT, lambda: _need_report(recorder))
     _part(recorder, RETENTION, lambda: keep_evidence(now))
     found = gaps(recorder.view())

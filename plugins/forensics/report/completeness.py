@@ -10,7 +10,7 @@ from forensics.models.case import CaseView
 from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.models.plan import Decision
 from forensics.naming import evidence_id
-from forensics.report.text import count
+from forensics.printable import count
 
 EXAMINED = "examined"
 NOTHING = "nothing is recorded of it"
@@ -64,6 +64,8 @@ def _wanted(view: CaseView, kind: EvidenceKind, decision: Decision) -> list[str]
     ids = [e.evidence_id for e in view.evidence if e.kind is kind]
     if kind is EvidenceKind.DISK and view.target and decision.wanted:
         ids += [evidence_id(kind, v.id) for v in view.target.volumes]
+    if kind is EvidenceKind.DISK and view.artifact and decision.wanted:
+        ids += [evidence_id(kind, d.snapshot_id) for d in view.artifact.disks]
     return list(dict.fromkeys(ids))
 
 

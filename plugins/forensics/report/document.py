@@ -12,14 +12,15 @@ from enum import Enum
 
 from pydantic import JsonValue
 
+from forensics.case import containment_summary as containment
 from forensics.case.gaps import gaps, pending
 from forensics.investigation.answers import QuestionAnswer, answers
 from forensics.models.base import format_utc
 from forensics.models.case import CaseView
 from forensics.models.gaps import Gap
 from forensics.report import chronology, headline, sections
-from forensics.report import containment_summary as containment
 from forensics.report.completeness import completeness
+from forensics.report.handling import checklist
 from forensics.report.next_steps import next_steps
 
 SCHEMA = "forensics.report/1"
@@ -65,6 +66,7 @@ def build(view: CaseView) -> dict[str, object]:
             "in_words": ledger.sentence,
             "signature": sections.signature(view).sentence,
         },
+        "handling": [asdict(point) for point in checklist(view)],
         "caveat": CAVEAT,
         "view": view.model_dump(mode="python", by_alias=True),
     }
@@ -95,6 +97,7 @@ def _answer(item: QuestionAnswer) -> dict[str, object]:
         ],
         "more": item.more,
         "examined": item.examined,
+        "not_there": [asdict(u) for u in item.absent],
         "not_examined": [asdict(u) for u in item.unread],
     }
 

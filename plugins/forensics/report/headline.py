@@ -12,8 +12,8 @@ from forensics.models.case import CaseStatus, CaseView, Phase
 from forensics.models.evidence import Outcome
 from forensics.models.gaps import Gap
 from forensics.models.results import ResultSeverity
+from forensics.printable import count
 from forensics.report.completeness import completeness
-from forensics.report.text import count
 
 STATUS_WORDS = {
     CaseStatus.OPEN: "Open: the case is still being processed. What is listed as pending may still arrive.",
@@ -64,7 +64,10 @@ def status_words(view: CaseView) -> str:
     """What the case's status means; the report itself is written while the case is still open."""
     if view.case.status is CaseStatus.OPEN and view.case.phase is Phase.REPORT:
         return CLOSING
-    return STATUS_WORDS[view.case.status]
+    words = STATUS_WORDS[view.case.status]
+    if view.case.ended and view.case.phase not in {Phase.REPORT, Phase.DONE}:
+        return f"{words} Steps have been repeated since: closing the case again says what they changed."
+    return words
 
 
 def chain_check(view: CaseView) -> ChainCheck:
@@ -76,6 +79,10 @@ def chain_check(view: CaseView) -> ChainCheck:
     except CustodyChainError as error:
         return ChainCheck(False, f"The chain is BROKEN: {error.message}.")
     events = count(len(view.custody), "event")
+    if "custody" in view.cut:
+        return ChainCheck(
+            None, f"The chain of the first {events} is intact; the ledger has more, which the audit checks."
+        )
     if view.custody_head is None:
         return ChainCheck(None, f"The chain of {events} is intact, but no head is recorded to compare it with.")
     if head != view.custody_head and view.case.status is CaseStatus.OPEN:

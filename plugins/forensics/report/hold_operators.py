@@ -13,6 +13,7 @@ from forensics import case_keys
 from forensics.aws.s3 import EvidenceStore
 from forensics.aws.s3_archive import EvidenceArchive, StoredVersion
 from forensics.aws.s3_locks import EvidenceLocks
+from forensics.case.beginning import begin
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import Json
 from forensics.containment.approval_operators import Question, _ApprovalOperator, case_address
@@ -22,7 +23,7 @@ from forensics.errors import ApprovalError, RetentionError
 from forensics.models.approval import Approval, ApprovalSubject
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction, HoldLift
-from forensics.printable import defanged, one_line
+from forensics.printable import count, defanged, one_line
 
 LIFT, KEEP = "Lift the holds", "Keep them"
 # Who started the run; the form's field counts where Airflow does not know the user.
@@ -33,6 +34,7 @@ START_AGAIN = "What to do next: start evidence_hold_lift again"
 class _HoldLiftOperator(_ApprovalOperator):
     """What both steps share: what is held now, and the question whether to lift it."""
 
+    takes_artifacts = True
     about = ApprovalSubject.HOLD_LIFT
 
     def __init__(self, **kwargs: Any) -> None:
@@ -65,7 +67,7 @@ class _HoldLiftOperator(_ApprovalOperator):
         size = sum(version.size_bytes for version in versions)
         text = QuestionText(
             effects=(
-                f"{len(versions)} objects ({size} bytes) of case {recorder.case_id} lose their legal hold.",
+                f"{count(len(versions), 'object')} ({size} bytes) of case {recorder.case_id} lose their legal hold.",
                 "Their retention stays as it is: after its end whoever may delete can delete them.",
             ),
             said=(("Requested by", asked.requester), ("Reason", asked.reason)),
@@ -91,6 +93,12 @@ class _HoldLiftOperator(_ApprovalOperator):
         """Digest of the versions that were asked about."""
         return self.recorded(recorder).digest
 
+    def _not_approved(self, recorder: CaseRecorder, asked: HoldLift, versions: Sequence[StoredVersion]) -> str | None:
+        if why := self.approvals(recorder).why_not_usable(asked.digest):
+            return why
+        new = [v.uri for v in versions if mark(v) not in asked.versions]
+        return f"held after the approval: {count(len(new), 'object')} ({', '.join(new[:3])})" if new else None
+
 
 class PlanHoldLiftOperator(_HoldLiftOperator):
     """List the held versions of a closed case and ask another person.
@@ -115,6 +123,11 @@ class PlanHoldLiftOperator(_HoldLiftOperator):
         versions = self.held_now(recorder)
         if not versions:
             raise AirflowSkipException("nothing is changed: no object of the case has a legal hold")
+        asked = recorder.get(case_keys.HOLD_LIFT, HoldLift)
+        if asked is not None and not self._not_approved(recorder, asked, versions):
+            given = self.approvals(recorder).given(asked.digest)
+            if given is not None:  # the try that asked was answered, and died before it could end
+                return self.decided(recorder, given, context)
         self.ask_for(recorder, versions, requester=self.requester, reason=self.reason, context=context)
         return None
 
@@ -136,7 +149,10 @@ class LiftHoldsOperator(_HoldLiftOperator):
         """Check the approval against what is held now, lift, record."""
         if not recorder.case.closed:
             raise AirflowFailException("the case was opened again: its evidence stays held")
-        asked, approvals, versions = self.recorded(recorder), self.approvals(recorder), self.held_now(recorder)
+        began, asked, approvals = begin(recorder).at, self.recorded(recorder), self.approvals(recorder)
+        versions = self.held_now(recorder)
+        if not versions and (spent := approvals.spent_since(began)):
+            return self._result(asked, spent)
         if self._not_approved(recorder, asked, versions):
             if not versions:
                 raise AirflowSkipException("nothing is changed: no object of the case has a legal hold")
@@ -156,43 +172,42 @@ class LiftHoldsOperator(_HoldLiftOperator):
             raise AirflowSkipException(f"the holds stay: {approval.reason}")
         return self.act(recorder, context)
 
-    def _not_approved(self, recorder: CaseRecorder, asked: HoldLift, versions: Sequence[StoredVersion]) -> str | None:
-        if why := self.approvals(recorder).why_not_usable(asked.digest):
-            return why
-        new = [v.uri for v in versions if mark(v) not in asked.versions]
-        return f"{len(new)} objects were held after the approval ({', '.join(new[:3])})" if new else None
-
     def _lift(
         self, recorder: CaseRecorder, asked: HoldLift, approval: Approval, versions: Sequence[StoredVersion]
     ) -> Json:
         custodian, settings = self.sessions.forensic("custodian"), self.settings
         failures = lift(versions, EvidenceLocks.of(self.sessions.forensic("holds"), settings))
+        # what was asked about, not what was left for this try: one that died has lifted some already
+        lifted = f"{asked.objects - len(failures)} of {asked.objects}"
         recorder.custody(
             CustodyAction.HOLDS_LIFTED,
             detail={
                 "plan": asked.digest,
-                "objects": len(versions) - len(failures),
+                "objects": asked.objects - len(failures),
                 "requester": asked.requester,
                 "by": approval.by,
                 "reason": asked.reason,
                 "failures": [problem[:500] for problem in failures[:50]],
             },
         )
-        recorder.note(
-            f"legal holds lifted: {len(versions) - len(failures)} of {len(versions)}", kind=TimelineKind.CUSTODY
-        )
+        recorder.note(f"legal holds lifted: {lifted}", kind=TimelineKind.CUSTODY)
         if failures:
-            msg = f"{len(failures)} of {len(versions)} holds were not lifted: {'; '.join(failures[:5])}"
+            msg = f"{len(failures)} of {asked.objects} holds were not lifted: {'; '.join(failures[:5])}"
             raise RetentionError(msg, next_action="remove the cause and clear lift_holds: it lifts only what is left")
-        self.approvals(recorder).spend()
         recorder.put(case_keys.HOLD_LIFT, asked.model_copy(update={"lifted_at": datetime.now(UTC)}))
         # the signed head of this is not held itself, or nothing could ever be removed
         unheld = EvidenceStore.of(custodian, settings.model_copy(update={"legal_hold": False}))
         recorder.gateways.ledger.sign_head(recorder.case_id, phase="holds", evidence=unheld)
         recorder.announce(
             "holds_lifted",
-            f"Legal holds lifted: {len(versions)} objects",
+            f"Legal holds lifted: {count(asked.objects, 'object')}",
             lines=[defanged(f"Requested by {asked.requester}: {asked.reason}"), defanged(f"Approved by {approval.by}")],
             once=False,
         )
-        return {"objects": len(versions), "requester": asked.requester, "approved_by": approval.by}
+        # Last: with it the step is done, and a try that died before it says everything again, each of it once.
+        self.approvals(recorder).spend()
+        return self._result(asked, approval)
+
+    @staticmethod
+    def _result(asked: HoldLift, approval: Approval) -> Json:
+        return {"objects": asked.objects, "requester": asked.requester, "approved_by": approval.by}

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from forensics.case.gaps import DIFFERENT_DIGESTS, NO_REASON, differing_digests, under_way
+from forensics.case import containment_summary as containment
+from forensics.case.addresses import TASK_FORM
+from forensics.case.gaps import DIFFERENT_DIGESTS, NO_REASON, differing_digests, failures_that_matter, under_way
 from forensics.investigation.answers import State, answers
 from forensics.models.case import CaseView
 from forensics.models.evidence import Outcome
 from forensics.models.results import ResultSeverity
-from forensics.report import containment_summary as containment
+from forensics.printable import count
 from forensics.report import sections
 from forensics.report.headline import OUTCOME_WORDS, chain_check, severities
-from forensics.report.text import count
+
+# "clear this task" is read far from the task: its name is said instead.
+_THE_TASK = re.compile(r"\b(?:this|the) (?:task|step)\b(?!['\u2019])")
 
 
 @dataclass(frozen=True)
 class NextStep:
-    """One thing to do; ``why`` is the recorded cause."""
+    """One thing to do; ``why`` is the recorded cause, ``step`` the id of the case's task that it is about."""
 
     do: str
     why: str
     urgent: bool = False
+    step: str = ""
 
 
 def next_steps(view: CaseView) -> list[NextStep]:
@@ -47,10 +53,16 @@ def _urgent(view: CaseView) -> Iterator[NextStep]:
 
 
 def _of_failures(view: CaseView) -> Iterator[NextStep]:
-    for failure in view.failures:
-        yield NextStep(failure.next_action, f"{failure.step} failed: {failure.cause}")
+    for failure in failures_that_matter(view):
+        if view.released and failure.step.startswith("containment."):
+            continue
+        step = failure.step if TASK_FORM.fullmatch(failure.step) else ""
+        do = _THE_TASK.sub(step, failure.next_action) if step else failure.next_action
+        yield NextStep(do, f"{failure.step} failed: {failure.cause}", step=step)
+    causes = [failure.cause for failure in view.failures]
     for item in view.evidence:
-        if item.outcome in {Outcome.FAILED, Outcome.PARTIAL}:
+        named = item.reason and any(item.reason in cause for cause in causes)
+        if item.outcome in {Outcome.FAILED, Outcome.PARTIAL} and not named:
             do = f"Decide whether {item.evidence_id} can be acquired again."
             yield NextStep(do, f"{OUTCOME_WORDS[item.outcome]}: {item.reason or NO_REASON}")
 
@@ -59,7 +71,7 @@ def _of_answers(view: CaseView) -> Iterator[NextStep]:
     """Questions without an answer, once no step can bring one."""
     for answer in answers(view):
         if answer.state is State.UNANSWERED and not under_way(view):
-            why = "; ".join(f"{u.artifact}: {u.why}" for u in answer.unread)
+            why = "; ".join(f"{u.artifact}: {u.why}" for u in (*answer.unread, *answer.absent))
             yield NextStep(f"Answer by other means: {answer.question.text}", why)
 
 
@@ -69,7 +81,7 @@ def _of_findings(view: CaseView) -> Iterator[NextStep]:
     if number:
         do = f"Review the {count(number, 'finding')} of severity critical or high."
         yield NextStep(do, "they are listed under “Findings from the tools”")
-    if view.containment and view.containment.residuals:
+    if view.containment and view.containment.residuals and not view.released:
         paths = count(len(view.containment.residuals), "path")
         do = f"Deal with the {paths} that containment leaves open or unproven."
         yield NextStep(do, "listed under “Containment”")

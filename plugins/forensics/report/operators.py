@@ -11,14 +11,15 @@ from forensics.case.links import CaseLink, ReportLink
 from forensics.case.recorder import CaseRecorder
 from forensics.case.retention import kept_until, retain
 from forensics.case.step import ForensicOperator, Json
+from forensics.containment.protection_operators import end_protection
 from forensics.custody.holding import EvidenceHolding
 from forensics.intake.annotation import annotate
 from forensics.intake.write_back import FindingWriteBack
 from forensics.investigation.forensic_instance import remove_forensic_resources
 from forensics.models.case import Case, CaseStatus
+from forensics.printable import count
 from forensics.report.assets import CASE_REPORT
 from forensics.report.closing import close_case
-from forensics.report.text import count
 from forensics.report.writer import write_report
 
 
@@ -27,6 +28,8 @@ class WriteReportOperator(ForensicOperator):
 
     Each report is an event of the asset ``forensics_case_report``.
     """
+
+    takes_artifacts = True
 
     operator_extra_links = (CaseLink(), ReportLink())
 
@@ -46,6 +49,8 @@ class WriteReportOperator(ForensicOperator):
 class CloseCaseOperator(ForensicOperator):
     """Close the case; fails when anything is missing, so that the run's state shows it."""
 
+    takes_artifacts = True
+
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Decide the status, sign the ledger, release the instance's lock."""
 
@@ -62,6 +67,7 @@ class CloseCaseOperator(ForensicOperator):
         found = close_case(
             recorder,
             remove_forensic_resources=lambda: remove_forensic_resources(recorder, self.sessions.forensic()),
+            end_protection=lambda: end_protection(recorder, self.sessions, recorder.plan()),
             keep_evidence=lambda closed_at: retain(
                 recorder,
                 EvidenceHolding.of(self.sessions),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,28 +11,59 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from forensics.case.gaps import gaps, pending
+from forensics.attack_techniques import technique_text
+from forensics.case import containment_summary as containment
+from forensics.case.addresses import task_page
+from forensics.case.gaps import failures_made_up_for, gaps, pending
 from forensics.containment.call_sentences import call_sentence
 from forensics.investigation.answers import State, answers
 from forensics.models.base import format_utc
-from forensics.models.case import CaseView
+from forensics.models.case import Case, CaseView
 from forensics.models.containment import ApiCall
-from forensics.printable import visible
+from forensics.printable import NOT_RECORDED, count, utc, visible
 from forensics.report import chronology, document, headline, sections, text
-from forensics.report import containment_summary as containment
+from forensics.report.attack_strip import attack_strip
 from forensics.report.completeness import completeness
+from forensics.report.containment_picture import containment_picture
+from forensics.report.handling import checklist
+from forensics.report.histogram import histogram
 from forensics.report.next_steps import next_steps
+from forensics.report.timeline_filter import EVERYTHING, TimelineFilter
 
+RENEW_SECONDS = 60  # between two readings of an open case
+STORED_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 TEMPLATES = Path(__file__).parent / "templates"
 ANSWER_LEVEL = {State.ANSWERED: "good", State.IN_PART: "warn", State.NO_SIGN: "idle", State.UNANSWERED: "bad"}
 
 
 @dataclass(frozen=True)
 class Link:
-    """A way out of the page; given by the web app, absent in a stored report."""
+    """A way out of the page; given by the web app, absent in a stored report. ``top``: it opens in the whole window."""
 
     label: str
     href: str
+    top: bool = False
+
+
+@dataclass(frozen=True)
+class Live:
+    """What the page has in Airflow's UI and a stored report has not; all of it comes from the program, never from data.
+
+    ``airflow``: address of Airflow's UI without a closing slash; ``page``: the address of the case's page, whose timeline shows what was
+    ``asked`` for. ``script`` is what the Content-Security-Policy ``policy`` allows.
+    """
+
+    links: Sequence[Link] = ()
+    airflow: str = ""
+    page: str = ""
+    asked: TimelineFilter = EVERYTHING
+    script: str = ""
+    policy: str = STORED_POLICY
+
+    def task_page(self, case: Case) -> Callable[[str], str] | None:
+        """The address of a task of the case's run, by its id; None while no run is recorded."""
+        run_id = case.run_id
+        return (lambda task_id: task_page(self.airflow, run_id, task_id)) if run_id else None
 
 
 def _finalize(value: object) -> str:
@@ -40,7 +71,7 @@ def _finalize(value: object) -> str:
     if isinstance(value, Markup):
         return value
     if value is None:
-        return text.NOT_RECORDED
+        return NOT_RECORDED
     return visible(text.cut(str(value)))
 
 
@@ -60,7 +91,7 @@ def environment(*folders: Path) -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "utc": text.utc,
+        "utc": utc,
         "iso": format_utc,
         "duration": text.duration,
         "human_size": text.human_size,
@@ -69,11 +100,12 @@ def environment(*folders: Path) -> Environment:
         "flat": text.flat,
         "plain": text.plain,
         "cut": text.cut,
-        "count_of": text.count,
+        "count_of": count,
         "sentence": call_sentence,
         "parameters": _parameters,
+        "technique": technique_text,
     }
-    made.globals |= {"NOT_RECORDED": text.NOT_RECORDED}
+    made.globals |= {"NOT_RECORDED": NOT_RECORDED}
     return made
 
 
@@ -82,12 +114,32 @@ def _report_environment() -> Environment:
     return environment()
 
 
-def render_html(view: CaseView, *, links: Sequence[Link] = ()) -> str:
-    """The report as HTML: inline style, no script, nothing loaded from anywhere.
+@dataclass(frozen=True)
+class Search:
+    """The form above a timeline: what can be chosen, and what was."""
 
-    ``links`` are shown at the top; they must come from the program, never from data.
-    """
-    moments = chronology.merged(view)
+    page: str
+    asked: TimelineFilter
+    kinds: tuple[str, ...]
+    evidence: tuple[str, ...]
+    whole: int
+
+
+def _search(live: Live, moments: Sequence[chronology.Moment]) -> Search:
+    return Search(
+        page=live.page,
+        asked=live.asked,
+        kinds=tuple(sorted({m.kind for m in moments})),
+        evidence=tuple(sorted({m.evidence_id for m in moments if m.evidence_id})),
+        whole=len(moments),
+    )
+
+
+def render_html(view: CaseView, *, live: Live | None = None) -> str:
+    """The report as HTML: inline style, nothing loaded from anywhere; a stored one (without ``live``) has no script and no way out."""
+    everything, found = chronology.merged(view), sections.found_rows(view)
+    moments = [m for m in everything if live.asked.fits(m)] if live else everything
+    shown, found_shown = chronology.shown(moments), sections.shown_rows(found)
     missing, awaited = gaps(view), pending(view)
     page = (
         _report_environment()
@@ -95,7 +147,12 @@ def render_html(view: CaseView, *, links: Sequence[Link] = ()) -> str:
         .render(
             view=view,
             case=view.case,
-            links=links,
+            links=live.links if live else (),
+            task_page=live.task_page(view.case) if live else None,
+            renew=RENEW_SECONDS if live and not view.case.ended else 0,
+            script=live.script if live else "",
+            policy=live.policy if live else STORED_POLICY,
+            made_up_for=failures_made_up_for(view),
             status_words=headline.status_words(view),
             status_level=headline.STATUS_LEVEL[view.case.status],
             contained=containment.describe(view),
@@ -110,20 +167,26 @@ def render_html(view: CaseView, *, links: Sequence[Link] = ()) -> str:
             steps=next_steps(view),
             key_times=chronology.key_times(view),
             plan_rows=sections.plan_rows(view),
-            found=sections.found_rows(view),
+            found=found_shown,
+            more_found=len(found) - len(found_shown),
             answers=answers(view),
             answer_level=ANSWER_LEVEL,
             answers_sentence=headline.answers_sentence(view),
             complete=completeness(view),
             anchors={e.evidence_id: number for number, e in enumerate(view.evidence, start=1)},
             evidence=sections.evidence_rows(view),
-            stretches=chronology.stretches(moments),
+            stretches=chronology.stretches(shown),
             moments=len(moments),
-            max_entries=chronology.MAX_ENTRIES,
+            picture=histogram(view, moments),
+            search=_search(live, everything) if live and live.page else None,
+            strip=attack_strip(view),
+            changes=containment_picture(view),
+            more_moments=len(moments) - len(shown),
             results=sections.provenance_rows(view),
             exports=sections.export_rows(view),
             ledger=headline.chain_check(view),
             signature=sections.signature(view),
+            handling=checklist(view),
             caveat=document.CAVEAT,
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +12,7 @@ from forensics.models.case import CaseView
 from forensics.models.evidence import Digest, Evidence
 from forensics.models.plan import Action, Decision
 from forensics.models.results import ResultSeverity, ToolFinding, ToolResults, ToolRun
-from forensics.report.text import NOT_RECORDED
+from forensics.printable import NOT_RECORDED
 
 PLAN_LABELS = {
     Action.MEMORY: "Acquire memory",
@@ -30,6 +31,9 @@ EXPORTS = {
     "case.stix.json": "findings, techniques and observables as a STIX 2.1 bundle (TLP:AMBER)",
     "findings.ocsf.jsonl": "the incident and a detection for every finding, as OCSF 1.3 events",
 }
+# A page is built as a whole in the web server's memory, and read by a person.
+FOUND_SHOWN = 300
+FOUND_TEXT = 1_000_000  # characters
 _RANK = {severity: rank for rank, severity in enumerate(ResultSeverity)}
 
 
@@ -96,6 +100,8 @@ def plan_rows(view: CaseView) -> list[PlanRow]:
 def _plan_row(decision: Decision) -> PlanRow:
     if decision.go:
         answer, level = "yes", "good"
+    elif not decision.applies:
+        answer, level = "NOT APPLICABLE", "idle"
     elif decision.waits:
         answer, level = "waits for a person's order", "warn"
     elif decision.wanted:
@@ -114,6 +120,19 @@ def found_rows(view: CaseView) -> list[FoundRow]:
         for f in r.findings
     ]
     return sorted(rows, key=_order)
+
+
+def shown_rows(rows: Sequence[FoundRow]) -> list[FoundRow]:
+    """The first rows, as many as a page holds; the stored results have all."""
+    shown: list[FoundRow] = []
+    room = FOUND_TEXT
+    for row in rows[:FOUND_SHOWN]:
+        finding = row.finding
+        room -= len(finding.title) + len(finding.detail) + len(finding.source) + len(str(finding.data))
+        if room < 0:
+            break
+        shown.append(row)
+    return shown
 
 
 def _order(row: FoundRow) -> tuple[int, bool, float, str]:

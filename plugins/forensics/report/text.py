@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from forensics.models.base import Model
+from forensics.printable import NOT_RECORDED, utc
 
-NOT_RECORDED = "not recorded"
 MAX_TEXT = 4000
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -30,13 +30,6 @@ def human_size(size: int | None) -> str:
 def exact_size(size: int | None) -> str:
     """Size in bytes with separators; empty when the human form already says it."""
     return "" if size is None or size < 1024 else f"{size:,} bytes"
-
-
-def utc(moment: datetime | None) -> str:
-    """UTC with milliseconds, for example ``2026-11-24 03:12:09.123Z``."""
-    if moment is None:
-        return NOT_RECORDED
-    return moment.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").replace("+00:00", "Z")
 
 
 def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
@@ -98,8 +91,3 @@ def plain(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(plain(item) for item in value)
     return str(value)
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """``1 disk``, ``3 disks``."""
-    return f"{number} {one if number == 1 else many or one + 's'}"

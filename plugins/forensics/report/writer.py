@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from forensics.aws.s3 import StoredObject
+from forensics.case.addresses import PAGES_PATH, case_page
+from forensics.case.beginning import begin
 from forensics.case.gaps import gaps
 from forensics.case.killed_steps import record_killed_steps
 from forensics.case.recorder import CaseRecorder
-from forensics.models.case import CaseView, Milestone, Phase
+from forensics.models.case import CaseStatus, CaseView, Milestone, Phase
 from forensics.models.custody import CustodyAction
 from forensics.models.gaps import Gap
 from forensics.naming import case_prefix
+from forensics.printable import count
 from forensics.report import render_html, render_json
 from forensics.report.exports import exports
 from forensics.report.headline import gap_lines
-from forensics.report.text import count
 
 
 def write_report(recorder: CaseRecorder, *, task_states: Mapping[str, str]) -> dict[str, str]:
@@ -28,9 +30,13 @@ def write_report(recorder: CaseRecorder, *, task_states: Mapping[str, str]) -> d
     ended = [i.ended_at for i in recorder.view().investigations if i.ended_at]
     if ended:
         recorder.milestone(Milestone.INVESTIGATION_COMPLETE, max(ended))
-    recorder.sign_ledger("report")
-    view = recorder.view()
-    stored = _store(recorder, view)
+    began = begin(recorder)
+    prefix = f"{case_prefix(recorder.case_id)}report/{began.at.strftime('%Y%m%dT%H%M%S.%fZ')}/"
+    # An earlier try that has stored something has signed; the ledger may have grown since by what it said of its report.
+    if began.first or not recorder.gateways.evidence.list(prefix):
+        recorder.sign_ledger("report")
+    view = before_closing(recorder.view()).model_copy(update={"generated_at": began.at})
+    stored = _store(recorder, view, prefix=prefix)
     recorder.milestone(Milestone.REPORTED)
     uris = {name: item.uri for name, item in stored.items()}
     detail = {name: {"uri": item.uri, "sha256": item.sha256} for name, item in stored.items()}
@@ -40,11 +46,19 @@ def write_report(recorder: CaseRecorder, *, task_states: Mapping[str, str]) -> d
     return uris
 
 
-def _store(recorder: CaseRecorder, view: CaseView) -> dict[str, StoredObject]:
-    prefix = f"{case_prefix(recorder.case_id)}report/{view.generated_at.strftime('%Y%m%dT%H%M%S.%fZ')}/"
-    put = recorder.gateways.evidence.put
+def before_closing(view: CaseView) -> CaseView:
+    """The case as this report finds it: not closed yet. An earlier closing, before steps were repeated, is in the timeline."""
+    case = view.case.model_copy(update={"status": CaseStatus.OPEN, "closed_at": None, "phase": Phase.REPORT})
+    milestones = {name: at for name, at in view.milestones.items() if name != Milestone.CLOSED}
+    return view.model_copy(update={"case": case, "milestones": milestones})
+
+
+def _store(recorder: CaseRecorder, view: CaseView, *, prefix: str) -> dict[str, StoredObject]:
+    """Store exports and report below the prefix; what an earlier try has stored there stays as it is."""
+    put = recorder.gateways.evidence.put_first
     stored = {
-        made.name: put(prefix + made.name, made.text.encode(), content_type=made.content_type) for made in exports(view)
+        made.name: put(prefix + made.name, made.text.encode(), content_type=made.content_type)[0]
+        for made in exports(view)
     }
     # The report lists the exports beside it.
     view = view.model_copy(update={"objects": (*view.objects, *(item.uri for item in stored.values()))})
@@ -52,15 +66,22 @@ def _store(recorder: CaseRecorder, view: CaseView) -> dict[str, StoredObject]:
         ("html", render_html(view), "text/html; charset=utf-8"),
         ("json", render_json(view), "application/json"),
     ):
-        stored[name] = put(f"{prefix}report.{name}", text.encode(), content_type=kind)
+        stored[name], _ = put(f"{prefix}report.{name}", text.encode(), content_type=kind)
     return stored
+
+
+def _where(recorder: CaseRecorder, uri: str) -> list[str]:
+    """Where people read the report: the case's page, where there is an address of the UI, and where it is stored."""
+    if not recorder.ui_url:
+        return [f"Report: {uri}"]
+    return [f"Report: {case_page(recorder.ui_url + PAGES_PATH, recorder.case_id)}", f"Stored as {uri}"]
 
 
 def _announce(recorder: CaseRecorder, uris: dict[str, str], found: list[Gap]) -> None:
     recorder.announce(
         "report",
         "Report written" + (f", with {count(len(found), 'gap')}" if found else ""),
-        lines=[f"Report: {uris['html']}", *gap_lines(found)],
+        lines=[*_where(recorder, uris["html"]), *gap_lines(found)],
         facts={"report": uris, "gap_count": len(found)},
         once=False,
         routine=True,

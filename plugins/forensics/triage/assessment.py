@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from forensics.models.artifact import ArtifactDescription
 from forensics.models.finding import Finding, FindingSource, Severity
 from forensics.models.plan import Action
 from forensics.models.policy import Isolation, Policy, WhenTarget
@@ -46,7 +47,9 @@ class FindingAssessment:
         return self.memory.wanted or self.disk.wanted or self.isolate.wanted
 
 
-def assess(finding: Finding, *, target: Target, policy: Policy, context: TriageContext) -> FindingAssessment:
+def assess(
+    finding: Finding, *, target: Target | ArtifactDescription, policy: Policy, context: TriageContext
+) -> FindingAssessment:
     """Assess one finding under the policy."""
     match = choose(finding, policy=policy)
     known = context.verifications.get(finding.key)
@@ -109,7 +112,7 @@ def _person(finding: Finding, *, action: Action, policy: Policy) -> ActionReques
 
 
 def _acquisition(
-    finding: Finding, *, action: Action, match: PlaybookMatch, target: Target, policy: Policy
+    finding: Finding, *, action: Action, match: PlaybookMatch, target: Target | ArtifactDescription, policy: Policy
 ) -> ActionRequest:
     person = _person(finding, action=action, policy=policy)
     if person is not None:
@@ -182,10 +185,11 @@ def _acts(finding: Finding) -> bool:
     return (finding.resource_role or "").upper() == "ACTOR"
 
 
-def _doubt(finding: Finding, *, target: Target, context: TriageContext) -> str:
+def _doubt(finding: Finding, *, target: Target | ArtifactDescription, context: TriageContext) -> str:
     """Why this finding cannot support an isolation; posture findings never do and are not looked up."""
-    if finding.vpc_id and target.vpc_id and finding.vpc_id != target.vpc_id:
-        return f"the finding names {finding.vpc_id}, but the instance is in {target.vpc_id}"
+    vpc_id = target.vpc_id if isinstance(target, Target) else None
+    if finding.vpc_id and vpc_id and finding.vpc_id != vpc_id:
+        return f"the finding names {finding.vpc_id}, but the instance is in {vpc_id}"
     if not context.verify:
         return ""
     known = context.verifications.get(finding.key)

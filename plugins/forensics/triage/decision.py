@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
+from forensics.models.artifact import ArtifactDescription
 from forensics.models.finding import Finding
 from forensics.models.plan import Action, ApprovalRequirement, Decision, Order, ResponsePlan
 from forensics.models.policy import TagRules
 from forensics.models.target import Target
+from forensics.models.target_facts import LIVE_STATES
 from forensics.triage.assessment import ActionRequest, FindingAssessment, assess
 from forensics.triage.context import TriageContext
 from forensics.triage.isolation_safeguards import IsolationSafeguards, isolation_safeguards
 from forensics.triage.policy import LoadedPolicy
-from forensics.triage.scope import outside_acquisition, outside_isolation
+from forensics.triage.scope import ScopeVerdict, of_acquisition, of_isolation
 
 T = TypeVar("T")
-LIVE_STATES = frozenset({"running"})
 ISOLATABLE_STATES = frozenset({"pending", "running", "stopping", "stopped"})
 NO_CONTEXT = TriageContext()
 
@@ -25,12 +26,12 @@ NO_CONTEXT = TriageContext()
 def decide(
     findings: Sequence[Finding],
     *,
-    target: Target,
+    target: Target | ArtifactDescription,
     loaded: LoadedPolicy,
     now: datetime,
     context: TriageContext = NO_CONTEXT,
 ) -> ResponsePlan:
-    """Decide what is acquired and whether the target is isolated.
+    """Decide what is acquired and whether the target is isolated; of an artifact, whether its disks are acquired.
 
     The first finding opened the case. Whatever one finding asks for is wanted; only the request that opened the case
     may decline something: a request that joined later cannot cancel what the opening finding needs.
@@ -38,14 +39,17 @@ def decide(
     opening, *joined = findings
     asked = [opening, *(f.model_copy(update={"requested": _only_yes(f.requested)}) for f in joined)]
     assessments = [assess(f, target=target, policy=loaded.policy, context=context) for f in asked]
-    outside = outside_acquisition(loaded.policy.scope, target=target)
-    memory = _acquisition(Action.MEMORY, [a.memory for a in assessments], why_not=_no_memory(target), outside=outside)
-    no_disk = "" if target.volumes else "the instance has no EBS volume"
-    disk = _acquisition(Action.DISK, [a.disk for a in assessments], why_not=no_disk, outside=outside)
-    safeguards = isolation_safeguards(
-        assessments, target=target, context=context, outside=outside_isolation(loaded.policy.scope, target=target)
-    )
-    isolate = _isolation(assessments, target=target, safeguards=safeguards)
+    scope, organization = loaded.policy.scope, context.organization
+    acquiring = of_acquisition(scope, target=target, organization=organization)
+    disk = _acquisition(Action.DISK, [a.disk for a in assessments], why_not=_no_disk(target), scope=acquiring)
+    if isinstance(target, ArtifactDescription):
+        memory, isolate, safeguards = *_not_applicable(target), IsolationSafeguards()
+    else:
+        requests = [a.memory for a in assessments]
+        memory = _acquisition(Action.MEMORY, requests, why_not=_no_memory(target), scope=acquiring)
+        isolating = of_isolation(scope, target=target, organization=organization)
+        safeguards = isolation_safeguards(assessments, target=target, context=context, outside=isolating.outside)
+        isolate = _isolation(assessments, target=target, safeguards=safeguards, scope=isolating)
     approval = safeguards.approval if isolate.go else ()
     plan = ResponsePlan(
         memory=memory,
@@ -58,12 +62,13 @@ def decide(
             *_tag_warnings(target, rules=loaded.policy.tags),
             *_severity_warnings(findings),
             *context.doubts,
+            *_unread_tags(context),
             *safeguards.warnings,
             *_waiting(memory, disk, isolate),
         ),
         playbook=_leading(assessments).match.name,
         approval=ApprovalRequirement(required=bool(approval), reasons=approval),
-        containment=_unique(*(m for a in assessments for m in a.match.playbook.containment)),
+        containment=_unique(*(m for a in assessments for m in a.match.playbook.containment)) if isolate.applies else (),
         investigation=_unique(*(lane for a in assessments for lane in a.match.playbook.investigation)),
         questions=_unique(*(loaded.policy.questions[q] for a in assessments for q in a.match.playbook.questions)),
         verifications=tuple(context.verifications[f.key] for f in findings if f.key in context.verifications),
@@ -75,7 +80,7 @@ def extend(
     plan: ResponsePlan,
     findings: Sequence[Finding],
     *,
-    target: Target,
+    target: Target | ArtifactDescription,
     loaded: LoadedPolicy,
     now: datetime,
     context: TriageContext = NO_CONTEXT,
@@ -148,12 +153,41 @@ def _merge(requests: list[ActionRequest]) -> tuple[bool, tuple[str, ...]]:
     return True, _unique(*first.reasons, *(f"another finding of the case: {r}" for r in wanting.reasons))
 
 
-def _acquisition(action: Action, requests: list[ActionRequest], *, why_not: str, outside: str) -> Decision:
+def _acquisition(action: Action, requests: list[ActionRequest], *, why_not: str, scope: ScopeVerdict) -> Decision:
     wanted, reasons = _merge(requests)
     ordered = any(r.wanted and r.ordered for r in requests)
-    waits = outside if wanted and not ordered and not why_not else ""
+    waits = scope.outside if wanted and not ordered and not why_not else ""
     against = tuple(reason for reason in (why_not, waits) if reason)
-    return Decision(action=action, wanted=wanted, possible=not against, waits=bool(waits), reasons=(*reasons, *against))
+    said = scope.reasons if wanted else ()
+    return Decision(
+        action=action, wanted=wanted, possible=not against, waits=bool(waits), reasons=(*reasons, *said, *against)
+    )
+
+
+def _not_applicable(described: ArtifactDescription) -> tuple[Decision, Decision]:
+    """Memory and isolation of what is no machine: not declined and not missing."""
+    phrase = described.artifact.phrase
+    return (
+        _never(Action.MEMORY, f"{phrase} is no machine: it has no memory to capture and no live state to collect"),
+        _never(Action.ISOLATE, f"{phrase} is no machine: it has no network to close"),
+    )
+
+
+def _never(action: Action, reason: str) -> Decision:
+    return Decision(action=action, wanted=False, possible=False, applies=False, reasons=(reason,))
+
+
+def _no_disk(target: Target | ArtifactDescription) -> str:
+    if isinstance(target, Target):
+        return "" if target.volumes else "the instance has no EBS volume"
+    if target.disks:
+        return ""
+    if target.bundle:
+        return (
+            f"the image is backed by instance store: no snapshot holds its content, which is the bundle {target.bundle} in S3; "
+            'copy the bundle\'s objects with their digests (Amazon EC2 user guide, "Amazon S3-backed AMIs")'
+        )
+    return "the image names no EBS snapshot"
 
 
 def _no_memory(target: Target) -> str:
@@ -163,12 +197,14 @@ def _no_memory(target: Target) -> str:
         return "the instance is not managed by SSM: no command can reach it"
     if not target.ssm.online:
         return f"the SSM agent is not online (last ping status {target.ssm.ping})"
-    if target.platform != "linux":
-        return f"there is no memory document for platform {target.platform}"
+    if (target.ssm.platform_type or "").lower() == "macos":
+        return "there are no documents for macOS"
     return ""
 
 
-def _isolation(assessments: list[FindingAssessment], *, target: Target, safeguards: IsolationSafeguards) -> Decision:
+def _isolation(
+    assessments: list[FindingAssessment], *, target: Target, safeguards: IsolationSafeguards, scope: ScopeVerdict
+) -> Decision:
     wanted, reasons = _merge([a.isolate for a in assessments])
     why_not = list(safeguards.blocked) if wanted else []
     if target.state not in ISOLATABLE_STATES or not target.interfaces:
@@ -180,7 +216,7 @@ def _isolation(assessments: list[FindingAssessment], *, target: Target, safeguar
         wanted=wanted,
         possible=not against,
         waits=bool(waits),
-        reasons=_unique(*reasons, *against),
+        reasons=_unique(*reasons, *(scope.reasons if wanted else ()), *against),
     )
 
 
@@ -219,9 +255,14 @@ def _severity_warnings(findings: Sequence[Finding]) -> tuple[str, ...]:
     )
 
 
-def _tag_warnings(target: Target, *, rules: TagRules) -> tuple[str, ...]:
+def _unread_tags(context: TriageContext) -> tuple[str, ...]:
+    unread = context.organization.unread
+    return (f"tags of the policy's scope could not be read in AWS Organizations: {unread}",) if unread else ()
+
+
+def _tag_warnings(target: Target | ArtifactDescription, *, rules: TagRules) -> tuple[str, ...]:
     return tuple(
-        f"tag {key}={target.tags[key][:60]!r} on the instance asks to be left alone; tags never suppress forensics"
+        f"tag {key}={target.tags[key][:60]!r} on {'the instance' if isinstance(target, Target) else 'it'} asks to be left alone; tags never suppress forensics"
         for key in rules.suppressing
         if key in target.tags and target.tags[key].lower() not in rules.harmless
     )

@@ -17,6 +17,7 @@ from forensics.triage.finding_verifier import FindingVerifier
 from forensics.triage.isolation_rate_limiter import IsolationCap, IsolationRateLimiter
 from forensics.triage.never_isolate import Protection, parse_never_isolate, protecting
 from forensics.triage.nonces import NonceStore
+from forensics.triage.organization import OrganizationReader
 from forensics.triage.policy import LoadedPolicy, packaged, parse_policy
 
 
@@ -37,6 +38,7 @@ class IsolationGuard:
     documents: SignedDocuments
     rate_limiter: IsolationRateLimiter
     limits: IsolationLimits
+    organization: OrganizationReader
     policy_key: str = ""
     list_key: str = ""
 
@@ -57,6 +59,7 @@ class IsolationGuard:
             limits=IsolationLimits(
                 settings.isolation_cap_all, settings.isolation_cap_account, settings.isolation_cap_group
             ),
+            organization=OrganizationReader.of(sessions),
             policy_key=settings.policy_key,
             list_key=settings.never_isolate_key,
         )

@@ -16,6 +16,7 @@ from forensics.errors import AwsError
 from forensics.models.case import Phase
 from forensics.models.plan import Action
 from forensics.models.verification import Verification
+from forensics.triage.artifact_description import ArtifactDescriber
 from forensics.triage.isolation_guard import IsolationGuard
 from forensics.triage.plan_text import headline, left_to_people, plan_facts, plan_lines
 from forensics.triage.planning import SETTLE_SECONDS, extend_plan, look_up, plan_response
@@ -24,6 +25,8 @@ from forensics.triage.target_description import TargetDescriber
 
 class DescribeTargetOperator(ForensicOperator):
     """Freeze the control-plane facts of the target: first in the order of volatility, and it changes nothing."""
+
+    takes_artifacts = True
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Describe the instance, store the raw answers as evidence and the description in the case.
@@ -36,6 +39,12 @@ class DescribeTargetOperator(ForensicOperator):
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="look-up") as pool:
             work = partial(look_up, recorder, guard, self.settings, settle=SETTLE_SECONDS)
             answers = pool.submit(copy_context().run, work)
+            if recorder.case.artifact is not None:
+                described = ArtifactDescriber.of(self.sessions.target("triage")).describe(
+                    recorder, recorder.case.artifact
+                )
+                found: dict[str, JsonValue] = {"state": described.state, "disks": len(described.disks)}
+                return {**found, "findings": self._standings(answers)}
             target = TargetDescriber.of(self.sessions.target("triage")).describe(recorder)
         return {
             "state": target.state,
@@ -57,6 +66,8 @@ class DescribeTargetOperator(ForensicOperator):
 class PlanResponseOperator(ForensicOperator):
     """Decide what is acquired and whether the target is isolated, each with its reasons."""
 
+    takes_artifacts = True
+
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Decide, record and announce the plan."""
         plan = plan_response(recorder, IsolationGuard.of(self.sessions), self.settings)
@@ -77,6 +88,8 @@ class ExtendPlanOperator(ForensicOperator):
     Steps of the case's run that have not started yet follow the extended plan. Ends skipped, together with what follows
     it, unless the extension adds an isolation that needs no approval.
     """
+
+    takes_artifacts = True
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Decide what the later findings add; returns the actions that are new, in ``added``."""

@@ -12,7 +12,9 @@ from forensics.models.plan import Action, Decision, ResponsePlan
 def decision_text(decision: Decision) -> str:
     """One decision with its reasons."""
     verdict = "yes" if decision.go else "no"
-    if decision.wanted and not decision.go:
+    if not decision.applies:
+        verdict = "NOT_APPLICABLE"
+    elif decision.wanted and not decision.go:
         verdict = "waits for a person's order" if decision.waits else "wanted but not possible"
     return f"{decision.action.value}: {verdict} ({'; '.join(decision.reasons)})"
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from forensics import case_keys
 from forensics.case.recorder import CaseRecorder
 from forensics.errors import AwsError, InvalidCaseError
+from forensics.models.artifact import ArtifactDescription
 from forensics.models.case import Milestone
 from forensics.models.custody import CustodyAction
 from forensics.models.finding import Finding, FindingSource, Severity
@@ -19,6 +21,9 @@ from forensics.triage.assessment import needs_confirmation
 from forensics.triage.context import TriageContext
 from forensics.triage.decision import added, decide, extend, limited
 from forensics.triage.isolation_guard import IsolationGuard
+from forensics.triage.never_isolate import Protection
+from forensics.triage.not_applicable import record_not_applicable
+from forensics.triage.organization import organization_tags
 from forensics.triage.plan_text import decision_text
 
 SETTLE_SECONDS = 4.0
@@ -63,6 +68,7 @@ def plan_response(recorder: CaseRecorder, guard: IsolationGuard, settings: Setti
         recorder.put(case_keys.PLAN, plan)
     recorder.milestone(Milestone.TRIAGED, plan.decided_at)
     record_plan(recorder, plan)
+    record_not_applicable(recorder, plan)
     return plan
 
 
@@ -108,19 +114,28 @@ def make_plan(
 
     Returns ``before`` itself when nothing is added. Raises :class:`InvalidCaseError` without a described target.
     """
-    target = recorder.target()
+    target = recorder.artifact() if recorder.case.artifact else recorder.target()
     if target is None:
         msg = f"case {recorder.case_id} has no description of its target"
         raise InvalidCaseError(msg, next_action="clear triage.describe_target")
     findings, now = recorder.findings(), datetime.now(UTC)
     loaded, doubts = guard.policy()
-    context = _context(recorder, guard, settings, target=target, findings=findings, doubts=doubts)
+    organization = organization_tags(recorder, lambda: guard.organization, loaded.policy.scope)
+    context = replace(
+        _context(recorder, guard, settings, target=target, findings=findings, doubts=doubts), organization=organization
+    )
     if before is None:
         plan = decide(findings, target=target, loaded=loaded, now=now, context=context)
     else:
         plan = extend(before, findings, target=target, loaded=loaded, now=now, context=context)
     isolated_before = before is not None and before.isolate.go
-    if isolated_before or not plan.isolate.go or plan.approval.required or _person_in_airflow(findings):
+    if (
+        isinstance(target, ArtifactDescription)
+        or isolated_before
+        or not plan.isolate.go
+        or plan.approval.required
+        or _person_in_airflow(findings)
+    ):
         return plan
     reason = _over_cap(recorder, guard, target=target)
     return limited(plan, reason=reason) if reason else plan
@@ -131,7 +146,7 @@ def _context(
     guard: IsolationGuard,
     settings: Settings,
     *,
-    target: Target,
+    target: Target | ArtifactDescription,
     findings: Sequence[Finding],
     doubts: tuple[str, ...],
 ) -> TriageContext:
@@ -139,7 +154,10 @@ def _context(
     if any(_open(f, known) for f in findings):
         # A finding that joined after triage, or a cleared task: look it up (again) before a decision against it.
         known |= {answer.finding_key: answer for answer in look_up(recorder, guard, settings)}
-    protected, more = guard.protected(target, now=datetime.now(UTC))
+    # Nothing isolates an artifact, so that no list has to spare it.
+    protected, more = (
+        guard.protected(target, now=datetime.now(UTC)) if isinstance(target, Target) else (Protection(), ())
+    )
     floor = settings.isolate_from_severity
     return TriageContext(
         own_account=settings.forensic_account_id,

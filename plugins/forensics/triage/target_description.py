@@ -6,19 +6,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Self, TypeVar
 
 from forensics import case_keys
 from forensics.aws.ec2 import Ec2Gateway
+from forensics.aws.s3 import StoredObject
 from forensics.aws.session import AwsSession
 from forensics.aws.ssm import SsmGateway
+from forensics.case.beginning import begin
 from forensics.case.recorder import CaseRecorder
 from forensics.errors import AwsError, InvalidCaseError, ResourceGoneError
+from forensics.models.artifact import ArtifactDescription
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import ControlPlaneEvidence, Digest, EvidenceKind, Outcome
 from forensics.models.target import SsmStatus, Target
 from forensics.naming import evidence_id, evidence_key
 from forensics.triage.control_plane_snapshot import ControlPlaneSnapshot
+
+D = TypeVar("D", Target, ArtifactDescription)
 
 # An agent registers within a minute or two after the boot; one that is back is shown after its next heartbeat at the latest.
 FRESH = timedelta(minutes=3)
@@ -44,7 +49,9 @@ class TargetDescriber:
         Raises :class:`InvalidCaseError` when the instance does not exist. Other facts that AWS refuses are named in the
         description's notes.
         """
-        instance_id = recorder.case.instance_id
+        instance_id, frozen = recorder.case.instance_id, FrozenFacts(recorder)
+        if earlier := frozen.earlier(Target):
+            return earlier
         try:
             target, raw = self.ec2.describe_target(instance_id)
         except ResourceGoneError as error:
@@ -56,10 +63,8 @@ class TargetDescriber:
         console = self._console_output(instance_id, notes)
         more, missing = self.snapshot.gather(instance_id, vpc_id=target.vpc_id, now=datetime.now(UTC))
         facts = {**raw, "console_output": console, "ssm": status.model_dump(mode="json"), **more}
-        stored = store_facts(recorder, facts)
-        target = target.model_copy(update={"ssm": status, "notes": (*notes, *missing), "facts": stored})
-        recorder.put(case_keys.TARGET, target)
-        return target
+        described = target.model_copy(update={"ssm": status, "notes": (*notes, *missing)})
+        return frozen.freeze(facts, described)
 
     def _ssm_status(self, target: Target, notes: list[str]) -> SsmStatus:
         """SSM is optional here: without an answer, disk acquisition and containment continue.
@@ -95,29 +100,59 @@ def _may_be_late(status: SsmStatus, target: Target) -> bool:
     return status.managed or fresh
 
 
-def store_facts(recorder: CaseRecorder, facts: Mapping[str, object]) -> dict[str, str]:
-    """Store the facts as one JSON object in the evidence store and record it; returns its URI and SHA-256."""
-    now, case = datetime.now(UTC), recorder.case
-    item = evidence_id(EvidenceKind.CONTROL_PLANE, case.instance_id)
-    body = json.dumps({"described_at": now.isoformat(), **facts}, sort_keys=True, default=str, indent=1).encode()
-    name = f"facts-{now:%Y%m%dT%H%M%S.%fZ}.json"
-    key = evidence_key(recorder.case_id, EvidenceKind.CONTROL_PLANE, item=item, name=name)
-    stored = recorder.gateways.evidence.put(key, body, content_type="application/json")
-    recorder.save_evidence(
-        ControlPlaneEvidence(
-            evidence_id=item,
-            outcome=Outcome.ACQUIRED,
-            account_id=case.account_id,
-            region=case.region,
-            uri=stored.uri,
-            version_id=stored.version_id,
-            size_bytes=stored.size_bytes,
-            digests=(Digest(value=stored.sha256, subject="the stored JSON object", source="control-plane"),),
-            started_at=now,
-            ended_at=datetime.now(UTC),
-            lock={"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
+class FrozenFacts:
+    """The raw answers and what was read of them: one object of the evidence store, one item of the case, for each order to describe.
+
+    The object comes first and is made once: a try that finds it there describes nothing anew, because what is evidence is how the
+    target was before anything was done to it.
+    """
+
+    def __init__(self, recorder: CaseRecorder) -> None:
+        self._recorder, self._began = recorder, begin(recorder)
+        self._item = evidence_id(EvidenceKind.CONTROL_PLANE, recorder.case.instance_id)
+        name = f"facts-{self._began.at:%Y%m%dT%H%M%S.%fZ}.json"
+        self._key = evidence_key(recorder.case_id, EvidenceKind.CONTROL_PLANE, item=self._item, name=name)
+
+    def earlier(self, kind: type[D]) -> D | None:
+        """What an earlier try of this step has frozen, recorded completely; None when there is nothing."""
+        if self._began.first:
+            return None
+        try:
+            stored, body = self._recorder.gateways.evidence.adopt(self._key)
+        except ResourceGoneError:
+            return None
+        return self._record(kind, stored, body)
+
+    def freeze(self, facts: Mapping[str, object], described: D) -> D:
+        """Store the facts with the description as one JSON object and record them; a twin of this worker may have been first."""
+        whole = {
+            "described_at": datetime.now(UTC).isoformat(),
+            **facts,
+            "description": described.model_dump(mode="json"),
+        }
+        body = json.dumps(whole, sort_keys=True, default=str, indent=1).encode()
+        stored, kept = self._recorder.gateways.evidence.put_first(self._key, body, content_type="application/json")
+        return self._record(type(described), stored, kept)
+
+    def _record(self, kind: type[D], stored: StoredObject, body: bytes) -> D:
+        recorder, case = self._recorder, self._recorder.case
+        where = {"uri": stored.uri, "sha256": stored.sha256}
+        described = kind.model_validate({**json.loads(body)["description"], "facts": where})
+        recorder.save_evidence(
+            ControlPlaneEvidence(
+                evidence_id=self._item,
+                outcome=Outcome.ACQUIRED,
+                account_id=case.account_id,
+                region=case.region,
+                uri=stored.uri,
+                version_id=stored.version_id,
+                size_bytes=stored.size_bytes,
+                digests=(Digest(value=stored.sha256, subject="the stored JSON object", source="control-plane"),),
+                started_at=self._began.at,
+                ended_at=datetime.now(UTC),
+                lock={"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
+            )
         )
-    )
-    where = {"uri": stored.uri, "sha256": stored.sha256}
-    recorder.custody(CustodyAction.TARGET_DESCRIBED, evidence_id=item, detail={**where})
-    return where
+        recorder.custody(CustodyAction.TARGET_DESCRIBED, evidence_id=self._item, detail={**where})
+        recorder.put(case_keys.TARGET if isinstance(described, Target) else case_keys.ARTIFACT, described)
+        return described

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import structlog
 from fastapi import FastAPI, Request
@@ -14,13 +13,12 @@ from starlette.exceptions import HTTPException
 from forensics.errors import ForensicsError
 from forensics.printable import visible
 from forensics.report.page import Link
+from forensics.web.frame import policy
 from forensics.web.pages import Site, message_page
+from forensics.web.problem import Problem
 
 SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-    ),
+    "Content-Security-Policy": f"{policy()}; base-uri 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "no-referrer",
@@ -29,17 +27,6 @@ SECURITY_HEADERS = {
 }
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(eq=False)  # not frozen: Python sets the traceback on exceptions
-class Problem(Exception):
-    """Something the reader of a page has to know instead of the page."""
-
-    status: int
-    title: str
-    what: str
-    why: str
-    next_action: str
 
 
 def site_of(request: Request, *, airflow: str) -> Site:
@@ -126,7 +113,7 @@ def _answer(request: Request, problem: Problem, *, site: Site) -> Response:
         body = {"what": problem.what, "why": visible(problem.why), "next": problem.next_action}
         answer: Response = JSONResponse({"error": {"title": problem.title, **body}}, status_code=problem.status)
     else:
-        links = [Link("All cases", site.board()), Link("Airflow", f"{site.airflow}/")]
+        links = [Link("All cases", site.board()), Link("Airflow", f"{site.airflow}/", top=True)]
         page = message_page(
             problem.title, what=problem.what, why=problem.why, next_action=problem.next_action, links=links
         )

@@ -15,24 +15,28 @@ from pydantic import JsonValue
 
 from forensics.errors import ForensicsError
 from forensics.models.base import CASE_ID_FORM, format_utc
-from forensics.models.case import Case, CaseView
+from forensics.models.board import Entry
+from forensics.models.case import CaseView
 from forensics.report import render_html, render_json
 from forensics.report.chronology import Moment, merged
 from forensics.report.document import to_json
+from forensics.report.page import Live
+from forensics.report.timeline_filter import EVERYTHING, TimelineFilter
 from forensics.web.access import Access
-from forensics.web.answers import Problem, install, site_of
+from forensics.web.answers import install, site_of
 from forensics.web.audit import AuditReader, add_audit
+from forensics.web.board import BoardQuery, refuse_unknown, select
+from forensics.web.frame import policy, script
 from forensics.web.intake import IntakeReader, add_intake
-from forensics.web.pages import BoardRow, Site, board_page, board_row
+from forensics.web.pages import Beside, BoardRow, Site, board_page, board_row
 from forensics.web.preflight import PreflightReader, add_preflight, headline
+from forensics.web.problem import Problem
 from forensics.web.reader import CaseReader
 
 REFRESH_SECONDS = 30
 _READERS = 8
 
-Limit = Annotated[int, Query(ge=1, le=100)]
 TimelineLimit = Annotated[int, Query(ge=1, le=1000)]
-Cursor = Annotated[str | None, Query(max_length=200, pattern=r"^[\x21-\x7e]+$")]
 TimelineCursor = Annotated[str | None, Query(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z~[0-9a-f]{16}$")]
 RunId = Annotated[str, Query(min_length=1, max_length=250)]
 
@@ -77,7 +81,8 @@ def create_app(
         ("/api/cases/{case_id}/timeline", pages.api_timeline),
     ]
     for path, endpoint in routes:
-        app.add_api_route(path, endpoint, methods=["GET"], response_model=None)
+        strict = [Depends(refuse_unknown)] if path in {"/", "/api/cases"} else []
+        app.add_api_route(path, endpoint, methods=["GET"], response_model=None, dependencies=strict)
     if intake is not None:
         add_intake(app, intake, airflow=airflow_path)
     if audit is not None:
@@ -91,25 +96,30 @@ def create_app(
 class TimelineQuery:
     """Which entries of a timeline are wanted; times are taken as UTC when they name no offset."""
 
-    kind: Annotated[str | None, Query(pattern=r"^[a-z]{2,20}$")] = None
-    evidence_id: Annotated[str | None, Query(max_length=100)] = None
-    since: datetime | None = None
-    until: datetime | None = None
-    text: Annotated[str | None, Query(min_length=1, max_length=200)] = None
+    kind: Annotated[str, Query(pattern=r"^([a-z]{2,20})?$")] = ""
+    evidence_id: Annotated[str, Query(max_length=100)] = ""
+    since: Annotated[str, Query(max_length=40)] = ""
+    until: Annotated[str, Query(max_length=40)] = ""
+    text: Annotated[str, Query(max_length=200)] = ""
 
-    def fits(self, moment: Moment) -> bool:
-        """Whether the entry is wanted."""
-        return (
-            (self.kind is None or moment.kind == self.kind)
-            and (self.evidence_id is None or moment.evidence_id == self.evidence_id)
-            and (self.since is None or moment.time >= _utc(self.since))
-            and (self.until is None or moment.time < _utc(self.until))
-            and (self.text is None or self.text.lower() in f"{moment.what} {moment.source}".lower())
+    @property
+    def filter(self) -> TimelineFilter:
+        """What the report's timeline understands."""
+        return TimelineFilter(
+            self.kind or None, self.evidence_id or None, moment_of(self.since), moment_of(self.until), self.text or None
         )
 
 
-def _utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def moment_of(text: str) -> datetime | None:
+    """A time of the query, UTC without an offset; None for an empty one. Raises :class:`Problem`."""
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Problem(422, "The address has a wrong value", "The request was not carried out", f"{text[:40]!r} is no time",
+                      "Write times as 2026-11-24T03:00 (UTC).") from None  # fmt: skip
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 class _Pages:
@@ -130,25 +140,24 @@ class _Pages:
         self._with_audit = with_audit
         self._airflow = airflow
 
-    def board(self, request: Request, limit: Limit = 20, cursor: Cursor = None) -> Response:
-        """All cases, newest first."""
-        site = self._site(request)
-        cases, following = self._reader.list_cases(limit=limit, cursor=cursor)
-        older = site.board(following, limit) if following else None
-        page = board_page(
-            self._rows(cases, site),
-            older=older,
-            newest=site.board() if cursor else None,
-            refresh=REFRESH_SECONDS,
+    def board(self, request: Request, asked: Annotated[BoardQuery, Depends()]) -> Response:
+        """The cases that are asked for, those that need a person first."""
+        site, now = self._site(request), datetime.now(UTC)
+        known = self._reader.cases()
+        found = select(known.entries, asked, now)
+        beside = Beside(
             intake=site.intake() if self._with_intake else "",
             audit=site.audit() if self._with_audit else "",
             preflight=(site.preflight(), *headline(self._preflight)) if self._preflight else None,
         )
-        return HTMLResponse(page)
+        rows = self._rows(found.entries, site, now)
+        return HTMLResponse(
+            board_page(rows, found, asked=asked, site=site, as_of=known.at, refresh=REFRESH_SECONDS, beside=beside)
+        )
 
-    def case(self, request: Request, case_id: str) -> Response:
-        """The report of one case, from the records as they are now."""
-        return self._report(self._view(case_id), request)
+    def case(self, request: Request, case_id: str, asked: Annotated[TimelineQuery, Depends()]) -> Response:
+        """The report of one case, from the records as they are now; of its timeline what is asked for."""
+        return self._report(self._view(case_id), request, asked=asked.filter)
 
     def run(self, request: Request, run_id: RunId, dag_id: str = "") -> Response:
         """The tab on a DAG run: the report of the case that the run processes."""
@@ -163,11 +172,18 @@ class _Pages:
             )
         return self._report(self._view(case_id), request, with_run=False)
 
-    def api_cases(self, request: Request, limit: Limit = 20, cursor: Cursor = None) -> Response:
-        """All cases as JSON, newest first."""
-        cases, following = self._reader.list_cases(limit=limit, cursor=cursor)
-        rows = [_row_json(row) for row in self._rows(cases, self._site(request))]
-        return JSONResponse({"cases": rows, "next": following})
+    def api_cases(self, request: Request, asked: Annotated[BoardQuery, Depends()]) -> Response:
+        """The same cases as JSON; ``next`` is the ``cursor`` of the next page."""
+        now, known = datetime.now(UTC), self._reader.cases()
+        found = select(known.entries, asked, now)
+        rows = [_row_json(row, now) for row in self._rows(found.entries, self._site(request), now)]
+        numbers = {
+            "total": found.total,
+            "matched": found.matched,
+            "by_status": found.by_status,
+            "by_need": found.by_need,
+        }
+        return JSONResponse({"cases": rows, "next": found.following, "as_of": format_utc(known.at), **numbers})
 
     def api_case(self, case_id: str) -> Response:
         """The report of one case as JSON."""
@@ -181,7 +197,8 @@ class _Pages:
         cursor: TimelineCursor = None,
     ) -> Response:
         """The merged timeline, oldest first; ``next`` continues after the last entry of this page."""
-        moments = [m for m in merged(self._view(case_id)) if (cursor is None or m.key > cursor) and asked.fits(m)]
+        wanted = asked.filter
+        moments = [m for m in merged(self._view(case_id)) if (cursor is None or m.key > cursor) and wanted.fits(m)]
         page = moments[:limit]
         following = page[-1].key if len(moments) > limit else None
         body = {"case_id": case_id, "entries": [_moment_json(m) for m in page], "next": following}
@@ -203,27 +220,37 @@ class _Pages:
             )
         return view
 
-    def _report(self, view: CaseView, request: Request, *, with_run: bool = True) -> Response:
-        links = self._site(request).case_links(view.case, with_run=with_run)
-        return HTMLResponse(render_html(view, links=links))
+    def _report(
+        self, view: CaseView, request: Request, *, with_run: bool = True, asked: TimelineFilter = EVERYTHING
+    ) -> Response:
+        site = self._site(request)
+        links = site.case_links(view.case, with_run=with_run)
+        page = site.case(view.case.case_id)
+        live = Live(links=links, airflow=self._airflow, page=page, asked=asked, script=script(), policy=policy())
+        return HTMLResponse(render_html(view, live=live))
 
-    def _rows(self, cases: Sequence[Case], site: Site) -> list[BoardRow]:
-        if not cases:
+    def _rows(self, entries: Sequence[Entry], site: Site, now: datetime) -> list[BoardRow]:
+        if not entries:
             return []
-        with ThreadPoolExecutor(max_workers=min(_READERS, len(cases))) as pool:
-            return list(pool.map(lambda case: self._row(case, site), cases))
+        with ThreadPoolExecutor(max_workers=min(_READERS, len(entries))) as pool:
+            return list(pool.map(lambda entry: self._row(entry, site, now), entries))
 
-    def _row(self, case: Case, site: Site) -> BoardRow:
+    def _row(self, entry: Entry, site: Site, now: datetime) -> BoardRow:
         try:
-            view = self._reader.board_view(case)
+            view = self._reader.board_view(entry.case)
         except ForensicsError as error:
             # One case that cannot be read must not hide the others.
-            return board_row(case, view=None, problem=f"{error.message} {error.next_action}", site=site)
-        return board_row(case, view=view, problem=None, site=site)
+            return board_row(entry, view=None, problem=f"{error.message} {error.next_action}", site=site, now=now)
+        return board_row(entry, view=view, problem=None, site=site, now=now)
 
 
-def _row_json(row: BoardRow) -> dict[str, JsonValue]:
+def _row_json(row: BoardRow, now: datetime) -> dict[str, JsonValue]:
+    case = row.case
     return {
+        "needs": [words for _, words in row.needs],
+        "owner": row.owner,
+        "age_seconds": int((now - case.opened_at).total_seconds()),
+        "duration_seconds": int((case.closed_at - case.opened_at).total_seconds()) if case.closed_at else None,
         "case": to_json(row.case.model_dump(mode="python")),
         "contained": row.contained.short if row.contained else None,
         "contained_in_words": row.contained.sentence if row.contained else None,

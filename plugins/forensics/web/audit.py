@@ -63,7 +63,7 @@ def add_audit(app: FastAPI, reader: AuditReader, *, airflow: str) -> None:
 
     def page(request: Request) -> Response:
         site = site_of(request, airflow=airflow)
-        links = [Link("All cases", site.board()), Link("JSON", f"{site.root}/api/audit")]
+        links = [Link("All cases", site.board()), Link("JSON", f"{site.root}/api/audit", top=True)]
         return HTMLResponse(render("audit.html.j2", summary=reader.audit(), size=size, links=links, site=site))
 
     def as_json() -> Response:

@@ -78,7 +78,7 @@ def add_intake(app: FastAPI, reader: IntakeReader, *, airflow: str) -> None:
         state, site = reader.intake(limit=limit), site_of(request, airflow=airflow)
         shown = [r for r in state.records if verdict in {None, r.verdict}]
         names = [*COLUMNS, *sorted({n for c in state.counts for n in c.numbers} - set(COLUMNS))]
-        links = [Link("All cases", site.board()), Link("JSON", f"{site.root}/api/intake")]
+        links = [Link("All cases", site.board()), Link("JSON", f"{site.root}/api/intake", top=True)]
         return HTMLResponse(
             render("intake.html.j2", state=state, records=shown, names=names, levels=LEVELS, links=links)
         )

@@ -103,7 +103,7 @@ def add_preflight(app: FastAPI, reader: PreflightReader, *, airflow: str) -> Non
 
     def page(request: Request) -> Response:
         pages, site = reader.pages(), site_of(request, airflow=airflow)
-        links = [Link("All cases", site.board()), Link("JSON", f"{site.root}/api/preflight")]
+        links = [Link("All cases", site.board()), Link("JSON", f"{site.root}/api/preflight", top=True)]
         try:
             state, problem = reader.state(), ""
         except ForensicsError as error:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import ValidationError
 
 from forensics.errors import CaseError
 from forensics.models.base import CASE_ID_FORM
+from forensics.models.board import Entry
 from forensics.models.case import Case, CaseView
+from forensics.web.board_index import FRESH, STALE, BoardIndex, Snapshot
 
 if TYPE_CHECKING:
     from forensics.aws.case_store import CaseStore
-
-# Runs that a person started are found by looking through the newest cases; older ones are reached from the board.
-_SEARCH_PAGES, _SEARCH_SIZE = 5, 100
 
 
 class CaseReader(Protocol):
     """Read side of the pages; methods raise :class:`ForensicsError` when the store cannot answer."""
 
-    def list_cases(self, *, limit: int, cursor: str | None) -> tuple[list[Case], str | None]:
-        """Newest cases first, and where the next page starts."""
+    def cases(self) -> Snapshot:
+        """All cases with the lines by which the board finds them, as of some seconds ago at most."""
         ...
 
     def case_view(self, case_id: str) -> CaseView | None:
@@ -46,10 +45,6 @@ class Gateways(Protocol):
         """The case store."""
         ...
 
-    def list_cases(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Case], str | None]:
-        """Newest cases first."""
-        ...
-
     def view(self, case_id: str) -> CaseView | None:
         """The whole case."""
         ...
@@ -67,11 +62,16 @@ class StoreReader:
 
     def __init__(self, open_gateways: Callable[[], Gateways] = _open_gateways) -> None:
         self._open = open_gateways
+        self._parsed: dict[str, tuple[dict[str, Any], Entry]] = {}
+        self._index = BoardIndex(self._read_cases)
 
-    def list_cases(self, *, limit: int, cursor: str | None) -> tuple[list[Case], str | None]:
-        """Newest cases first, and where the next page starts."""
+    def cases(self) -> Snapshot:
+        """All cases with the lines by which the board finds them, as of some seconds ago at most."""
+        return self._index.entries()
+
+    def _read_cases(self) -> Iterator[Entry]:
         try:
-            return self._open().list_cases(limit=limit, cursor=cursor)
+            yield from self._open().store.lines.read(self._parsed)
         except ValidationError as error:
             raise _unreadable("the list of cases", error) from error
 
@@ -87,7 +87,8 @@ class StoreReader:
         from forensics.case.view import read_board_view
 
         try:
-            return read_board_view(self._open().store, case)
+            store = self._open().store
+            return read_board_view(store, store.case(case.case_id))
         except ValidationError as error:
             raise _unreadable(f"case {case.case_id}", error) from error
 
@@ -96,15 +97,12 @@ class StoreReader:
         named = CASE_ID_FORM.match(run_id)
         if named:
             return named.group()
-        cursor: str | None = None
-        for _ in range(_SEARCH_PAGES):
-            cases, cursor = self.list_cases(limit=_SEARCH_SIZE, cursor=cursor)
-            for case in cases:
-                if case.run_id == run_id:
-                    return case.case_id
-            if cursor is None:
-                return None
-        return None
+        # A run that has just started may be younger than what is known: once more, then.
+        for oldest in (STALE, FRESH):
+            known = self._index.entries(oldest=oldest).entries
+            if found := [entry.case for entry in known if entry.case.run_id == run_id]:
+                break
+        return max(found, key=lambda case: case.opened_at).case_id if found else None
 
 
 def _unreadable(what: str, error: ValidationError) -> CaseError:

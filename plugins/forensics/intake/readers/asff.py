@@ -90,7 +90,7 @@ def read(
         instances=instances,
         unreadable=unreadable,
         attached=attached_of(named, field=f"{field}.Resources"),
-        subject=subject_of(named),
+        subject=subject_of(named, field=f"{field}.Resources"),
         title=title_of(asff.title, asff.description, *types),
         # In the delegated administrator's account and in the aggregation Region the envelope is the reader's.
         account_binding=Binding.CONFIRMED,

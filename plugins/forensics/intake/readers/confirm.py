@@ -9,7 +9,7 @@ from forensics.finding_types import canonical_type
 from forensics.intake.readers.dispatch import read_event
 from forensics.intake.readers.fields import JsonObject
 from forensics.intake.readers.validation import resolved
-from forensics.models.finding import Finding, PostureFamily
+from forensics.models.finding import Finding, PostureFamily, Severity
 from forensics.models.intake import IntakeVerdict
 from forensics.models.verification import Standing, Verification
 
@@ -34,6 +34,7 @@ def _compare(finding: Finding, record: JsonObject | None, *, now: datetime) -> t
         # A person may order something about a finding that is resolved: it is asked whether it is this finding.
         closed_too=finding.action is not None,
         posture=tuple(PostureFamily),
+        artifacts_from=Severity.INFORMATIONAL,
     )
     # What led to the instance is looked up by describe calls: the record must name the same resource.
     led = [resolved(r, instance_id=finding.instance_id) for r in result.unresolved if r.resource == finding.found_by]

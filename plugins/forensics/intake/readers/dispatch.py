@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from forensics.intake.readers import asff, config_rules, guardduty, manual, ocsf
@@ -22,8 +23,9 @@ from forensics.intake.readers.envelope import (
 from forensics.intake.readers.fields import REASON_LENGTH, QuarantineError, clean, members, moment, quarantine
 from forensics.intake.readers.identifiers import parse_instance
 from forensics.intake.readers.parsed_finding import IntakeRules, ParsedFinding
+from forensics.intake.readers.peers import peers_of
 from forensics.intake.readers.validation import Validation, validate
-from forensics.models.finding import CustomAction, Finding, FindingSource, PostureFamily
+from forensics.models.finding import CustomAction, Finding, FindingSource, PostureFamily, Severity
 from forensics.models.intake import InstanceState, IntakeResult, IntakeVerdict
 from forensics.models.preflight import Heartbeat
 
@@ -57,13 +59,14 @@ def read_event(
     rule_names: Collection[str] | None = None,
     posture: Collection[PostureFamily] = (),
     closed_too: bool = False,
+    artifacts_from: Severity = Severity.HIGH,
 ) -> IntakeResult:
     """Read the body of one queue message; every input gets a verdict, none raises.
 
     ``own_account``: findings about the forensic account are ignored. ``administrators``: accounts whose
     envelopes are believed when they carry a member's GuardDuty finding. ``rule_names``: Config rules that
     open cases, None for all. ``posture``: families of posture findings that open cases. ``closed_too``:
-    read findings that are over like open ones.
+    read findings that are over like open ones. ``artifacts_from``: from this severity on a snapshot or an image gets a case.
     """
     rules = IntakeRules(
         received_at=received_at if received_at.tzinfo else received_at.replace(tzinfo=UTC),
@@ -73,6 +76,7 @@ def read_event(
         rule_names=None if rule_names is None else frozenset(rule_names),
         posture=frozenset(posture),
         closed_too=closed_too,
+        artifacts_from=artifacts_from,
     )
     envelope: Envelope | None = None
     try:
@@ -151,7 +155,8 @@ def _read(envelope: Envelope, *, rules: IntakeRules) -> IntakeResult:
                 IntakeVerdict.IGNORE, reason=f"custom action {shown!r} is not ours ({offered})", envelope=envelope
             )
     validations = [
-        _validated(read, envelope=envelope, rules=rules) for read in _readers(envelope, action=action, rules=rules)
+        _validated(item, read, envelope=envelope, rules=rules)
+        for item, read in _readers(envelope, action=action, rules=rules)
     ]
     return _combine(validations, envelope=envelope)
 
@@ -190,21 +195,21 @@ def _plain(name: str) -> str:
     return re.sub(r"act(ion)?$", "", re.sub(r"[^a-z0-9]", "", name.lower()))
 
 
-def _readers(envelope: Envelope, *, action: CustomAction | None, rules: IntakeRules) -> Iterator[Reader]:
+def _readers(envelope: Envelope, *, action: CustomAction | None, rules: IntakeRules) -> Iterator[tuple[object, Reader]]:
+    detail = envelope.detail
     if envelope.source == manual.SOURCE:
-        yield lambda: manual.read(envelope.detail, field="detail", envelope=envelope, rules=rules)
+        yield detail, lambda: manual.read(detail, field="detail", envelope=envelope, rules=rules)
     elif envelope.detail_type == CONFIG:
-        yield lambda: config_rules.read(envelope.detail, field="detail", envelope=envelope, rules=rules)
+        yield detail, lambda: config_rules.read(detail, field="detail", envelope=envelope, rules=rules)
     elif envelope.detail_type == GUARDDUTY:
-        yield lambda: guardduty.read(envelope.detail, field="detail", envelope=envelope, rules=rules)
+        yield detail, lambda: guardduty.read(detail, field="detail", envelope=envelope, rules=rules)
     else:
         findings = envelope.detail.get("findings")
         if not isinstance(findings, list):
             raise quarantine("detail.findings", value=findings, problem="not a list of findings")
         for index, item in enumerate(findings):
-            yield _security_hub_reader(
-                item, field=f"detail.findings.{index}", envelope=envelope, action=action, rules=rules
-            )
+            field = f"detail.findings.{index}"
+            yield item, _security_hub_reader(item, field=field, envelope=envelope, action=action, rules=rules)
 
 
 def _security_hub_reader(
@@ -216,9 +221,10 @@ def _security_hub_reader(
     return lambda: module.read(item, field=field, envelope=envelope, rules=rules, source=source, action=action)
 
 
-def _validated(read: Reader, *, envelope: Envelope, rules: IntakeRules) -> Validation:
+def _validated(item: object, read: Reader, *, envelope: Envelope, rules: IntakeRules) -> Validation:
     try:
-        return validate(read(), envelope=envelope, rules=rules)
+        parsed = read()
+        return validate(replace(parsed, peers=peers_of(item)), envelope=envelope, rules=rules)
     except QuarantineError as error:
         return Validation(IntakeVerdict.QUARANTINE, reason=error.message)
 

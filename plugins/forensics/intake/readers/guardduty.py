@@ -125,7 +125,7 @@ def read(item: JsonObject, *, field: str, envelope: Envelope, rules: IntakeRules
         updated_at=moment(finding.updated_at, received_at=rules.received_at),
         product="GuardDuty",
         attached=attached_of(named, field=f"{field}.resource") or node_by_name,
-        subject=subject_of(named, nodes=nodes_of_sequence(sequence)),
+        subject=subject_of(named, field=f"{field}.resource", nodes=nodes_of_sequence(sequence)),
         # only GuardDuty itself sends events of source aws.guardduty: EventBridge keeps that name for AWS
         product_arn=_own_arn(finding.region),
     )

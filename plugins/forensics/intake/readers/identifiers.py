@@ -7,11 +7,13 @@ import re
 from dataclasses import dataclass
 
 from forensics.intake.readers.fields import quarantine
+from forensics.models.artifact import Artifact, artifact_of
 from forensics.partitions import NAMES, find
 
 # ASCII on purpose: \d would accept digits of other scripts.
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _INSTANCE = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+_ARTIFACT = re.compile(r"(?:snap|ami)-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _VPC = re.compile(r"vpc-[0-9a-f]{8,17}")
 _GUARDDUTY_FINDING = re.compile(
     r"(?:.*/)?arn:(?:"
@@ -37,7 +39,7 @@ class Arn:
 
 @dataclass(frozen=True)
 class InstanceRef:
-    """One instance that a finding names, with what the resource itself says about where it is."""
+    """One instance, or artifact, that a finding names, with what the resource itself says about where it is."""
 
     instance_id: str
     field: str
@@ -46,6 +48,7 @@ class InstanceRef:
     partition: str | None = None
     vpc_id: str | None = None
     placed: bool = True
+    artifact: Artifact | None = None
 
 
 def check_account(value: object, *, field: str) -> str:
@@ -153,6 +156,19 @@ def parse_instance(
         # Only ever compared: a malformed VPC id is treated as absent.
         vpc_id=vpc_id if isinstance(vpc_id, str) and _VPC.fullmatch(vpc_id) else None,
     )
+
+
+def parse_subject(value: object, *, field: str) -> InstanceRef:
+    """Read the bare id of what a person names: an instance, a snapshot or a machine image. Raises :class:`QuarantineError`."""
+    if isinstance(value, str) and _ARTIFACT.fullmatch(value):
+        return InstanceRef(instance_id=value, field=field, artifact=artifact_of(value))
+    return parse_instance(value, field=field)
+
+
+def artifact_id(value: str) -> str | None:
+    """The id of a snapshot or a machine image, given bare or as the resource of EC2's ARN; None for anything else."""
+    bare = value.removeprefix("snapshot/").removeprefix("image/")
+    return bare if _ARTIFACT.fullmatch(bare) else None
 
 
 def instance_of_session(principal: object) -> str | None:

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, StringConstraints
 
 from forensics.intake.readers.envelope import Envelope
 from forensics.intake.readers.fields import JsonObject, ReceivedModel, clean, moment, quarantine, read_as, title_of
-from forensics.intake.readers.identifiers import parse_instance
+from forensics.intake.readers.identifiers import parse_subject
 from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding
 from forensics.models.finding import FindingSource, RequestSignature, Severity
 from forensics.models.plan import Action
@@ -72,7 +72,7 @@ def read(item: JsonObject, *, field: str, envelope: Envelope, rules: IntakeRules
         finding_id=f"manual/{request.nonce}",
         account=request.account_id,
         region=request.region,
-        instances=(parse_instance(request.instance_id, field=f"{field}.instance_id"),),
+        instances=(parse_subject(request.instance_id, field=f"{field}.instance_id"),),
         title=title_of(f"Case requested by {requester}"),
         # Whoever sends the event uses another account than the target's; the bus policy says who may.
         account_binding=Binding.FREE,

@@ -143,7 +143,7 @@ def read(
         posture=_posture(ocsf, types=types),
         unreadable=unreadable,
         attached=attached_of(others, field=f"{field}.resources"),
-        subject=subject_of(others),
+        subject=subject_of(others, field=f"{field}.resources"),
         resource_role=_role(ocsf, types=types),
         created_at=moment(info.created_time_dt, info.created_time, received_at=rules.received_at),
         updated_at=moment(info.modified_time_dt, info.modified_time, received_at=rules.received_at),

@@ -24,7 +24,8 @@ class IntakeRules:
     """What the deployment configures for the intake.
 
     ``rule_names``: Config rules that open cases, None for all. ``posture``: families of posture findings that open cases.
-    ``closed_too``: findings that are over are read like open ones.
+    ``closed_too``: findings that are over are read like open ones. ``artifacts_from``: from this severity on a snapshot or a
+    machine image gets a case of its own.
     """
 
     received_at: datetime
@@ -34,6 +35,7 @@ class IntakeRules:
     rule_names: frozenset[str] | None = None
     posture: frozenset[PostureFamily] = frozenset()
     closed_too: bool = False
+    artifacts_from: Severity = Severity.HIGH
 
 
 class Binding(Enum):
@@ -61,11 +63,12 @@ class AttachedResource:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a finding without an instance is about; ``nodes``: instances of its cluster."""
+    """What a finding without an instance is about; ``nodes``: instances of its cluster; ``artifacts``: what a case can be about."""
 
     kind: SubjectKind = SubjectKind.OTHER
     resource: str = ""
     nodes: tuple[str, ...] = ()
+    artifacts: tuple[InstanceRef, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class ParsedFinding:
     ocsf: bool = False
     attached: tuple[AttachedResource, ...] = ()
     subject: Subject = Subject()
+    peers: tuple[str, ...] = ()
 
 
 def product_arn(value: object) -> str | None:

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from forensics.intake.readers.fields import JsonObject, QuarantineError, clean, elements, members
-from forensics.intake.readers.identifiers import InstanceRef, is_instance, parse_arn
+from forensics.intake.readers.identifiers import InstanceRef, artifact_id, is_instance, parse_arn
 from forensics.intake.readers.parsed_finding import AttachedResource, Subject
+from forensics.models.artifact import ArtifactKind, artifact_of
 from forensics.models.intake import SubjectKind
 
 MOST_NODES = 20
@@ -53,11 +54,19 @@ _BY_TYPE = {
     "iamuser": SubjectKind.IDENTITY,
     "iamrole": SubjectKind.IDENTITY,
 }
+_CASE_KINDS = {
+    SubjectKind.SNAPSHOT: ArtifactKind.SNAPSHOT,
+    SubjectKind.IMAGE: ArtifactKind.IMAGE,
+    SubjectKind.RECOVERY_POINT: ArtifactKind.RECOVERY_POINT,
+}
 _ATTACHED = (
     (re.compile(r"(?:volume/)?(vol-(?:[0-9a-f]{8}|[0-9a-f]{17}))"), "AWS::EC2::Volume"),
     (re.compile(r"(?:network-interface/)?(eni-(?:[0-9a-f]{8}|[0-9a-f]{17}))"), "AWS::EC2::NetworkInterface"),
 )
 NODE = "EKS node"
+TASK = "AWS::ECS::Task"
+# With the name of its cluster, as ARNs have it since 2018 (Amazon ECS developer guide, "Amazon Resource Names").
+_TASK = re.compile(r"task/([A-Za-z0-9_-]{1,200}/[0-9a-f-]{32,36})")
 # The user that a node's kubelet is (Kubernetes documentation, "Using Node Authorization"); EKS maps a node's role to it.
 _NODE_USER = re.compile(r"system:node:([a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?)")
 _NODE_VPC = re.compile(r"vpc-[0-9a-f]{8,17}")
@@ -66,9 +75,9 @@ _ORDER = list(SubjectKind)
 Named = tuple[object, object]
 
 
-def subject_of(resources: Iterable[Named], *, nodes: Iterable[object] = ()) -> Subject:
+def subject_of(resources: Iterable[Named], *, field: str, nodes: Iterable[object] = ()) -> Subject:
     """The resource, given as type and id, that says most about where to look; ``nodes``: instances of a cluster, as ARN or id."""
-    best = Subject()
+    best, resources = Subject(), list(resources)
     for kind, name in resources:
         found = Subject(_kind(kind, name), clean(name, limit=512) if isinstance(name, str) else "")
         if (found.resource or found.kind is not SubjectKind.OTHER) and (
@@ -76,24 +85,56 @@ def subject_of(resources: Iterable[Named], *, nodes: Iterable[object] = ()) -> S
         ):
             best = found
     ids = dict.fromkeys(node.rpartition("/")[2] for node in nodes if isinstance(node, str) and is_instance(node))
-    return Subject(best.kind, best.resource, tuple(ids)[:MOST_NODES])
+    return Subject(best.kind, best.resource, tuple(ids)[:MOST_NODES], tuple(_artifacts(resources, field=field)))
+
+
+def _artifacts(resources: Iterable[Named], *, field: str) -> Iterator[InstanceRef]:
+    """The snapshots and machine images among the resources: AWS Backup names its recovery points of EC2 by their ARN too."""
+    found: dict[str, InstanceRef] = {}
+    for resource, name in resources:
+        kind = _CASE_KINDS.get(_kind(resource, name))
+        try:
+            arn = parse_arn(name, field=field)
+        except QuarantineError:
+            continue  # what cannot be looked up: people are told of the finding instead
+        if kind is None or not isinstance(name, str) or (arn is not None and arn.service != "ec2"):
+            continue
+        known = artifact_id(arn.resource if arn else name)
+        artifact = artifact_of(known or "")
+        if artifact is None or kind not in {artifact.kind, ArtifactKind.RECOVERY_POINT}:
+            continue
+        if artifact.id not in found or kind is ArtifactKind.RECOVERY_POINT:
+            found[artifact.id] = InstanceRef(
+                artifact.id,
+                field,
+                account=(arn.account or None) if arn else None,
+                region=(arn.region or None) if arn else None,
+                partition=arn.partition if arn else None,
+                artifact=artifact.model_copy(update={"kind": kind}),
+            )
+    yield from found.values()
 
 
 def attached_of(resources: Iterable[Named], *, field: str) -> tuple[AttachedResource, ...]:
-    """The volumes and interfaces among the resources: a describe call tells which instance they are attached to."""
+    """The volumes and interfaces among the resources, else the ECS tasks: describe calls tell which instance has them."""
     found: dict[str, AttachedResource] = {}
-    for _, name in resources:
+    tasks: dict[str, AttachedResource] = {}
+    for resource, name in resources:
         try:
             arn = parse_arn(name, field=field)
         except QuarantineError:
             continue  # a resource that nobody can look up; the finding is judged without it
+        if arn is not None and arn.service == "ecs" and resource is not SubjectKind.FARGATE_TASK:
+            if match := _TASK.fullmatch(arn.resource):
+                tasks[match[1]] = AttachedResource(TASK, match[1], field, arn.account or None, arn.region or None)
+            continue
         if not isinstance(name, str) or (arn is not None and arn.service != "ec2"):
             continue
         for pattern, kind in _ATTACHED:
             if match := pattern.fullmatch(arn.resource if arn else name):
                 place = (arn.account or None, arn.region or None) if arn else (None, None)
                 found[match[1]] = AttachedResource(kind, match[1], field, *place)
-    return tuple(found.values())
+    return tuple((found or tasks).values())
 
 
 def named_by_guardduty(resource: JsonObject) -> list[Named]:

@@ -18,7 +18,7 @@ from forensics.intake.readers.identifiers import (
     partition_of,
 )
 from forensics.intake.readers.parsed_finding import Binding, IntakeRules, ParsedFinding
-from forensics.models.finding import Finding, FindingSource, PostureFamily, Severity
+from forensics.models.finding import CustomAction, Finding, FindingSource, PostureFamily, Severity
 from forensics.models.intake import FindingWithoutInstance, IntakeVerdict, UnresolvedFinding
 
 # The instance of a finding whose resource has not been resolved yet.
@@ -40,7 +40,7 @@ class Validation:
 
 
 def validate(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -> Validation:
-    """Validate one parsed finding, in order: malformed ids, closed, no instance, posture, contradictions, sample, own account.
+    """Validate one parsed finding, in order: malformed ids, closed, no instance (artifacts among them), posture, contradictions, sample, own account.
 
     A finding without an instance is judged before contradictions are looked for: without a target it can do no harm. Each
     instance is judged by itself: one that contradicts the finding, or that cannot be read, is rejected with its reason and
@@ -111,9 +111,29 @@ def _without_instance(parsed: ParsedFinding, *, envelope: Envelope, rules: Intak
     if parsed.attached:
         unresolved = tuple(_unresolved(parsed, otherwise=told, envelope=envelope, rules=rules))
         return Validation(IntakeVerdict.IGNORE, reason=parsed.no_instance, unresolved=unresolved)
+    if told is not None and (findings := _of_artifacts(parsed, told, envelope=envelope, rules=rules)):
+        return Validation(IntakeVerdict.ACCEPT, findings=findings)
     subject = clean(f"{parsed.subject.kind.phrase} {parsed.subject.resource}", limit=200)
     reason = f"{parsed.no_instance}: it is about {subject}"
     return Validation(IntakeVerdict.IGNORE, reason=reason, without_instance=(told,) if told else ())
+
+
+def _of_artifacts(
+    parsed: ParsedFinding, told: FindingWithoutInstance, *, envelope: Envelope, rules: IntakeRules
+) -> tuple[Finding, ...]:
+    """The finding about each snapshot and image that it names, when it is severe enough for cases of them.
+
+    Without a machine nothing is lost by asking people instead: that is what becomes of a finding whose place nothing confirms.
+    """
+    ordered = told.action is not None and told.action is not CustomAction.RELEASE
+    severe = told.severity_unread or told.severity.rank >= rules.artifacts_from.rank
+    if told.sent_by or not (severe or ordered):
+        return ()
+    try:
+        found = [_finding(parsed, instance=ref, envelope=envelope, rules=rules) for ref in parsed.subject.artifacts]
+    except QuarantineError:
+        return ()
+    return tuple(found)
 
 
 def _told(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -> FindingWithoutInstance:
@@ -194,6 +214,7 @@ def _finding(parsed: ParsedFinding, *, instance: InstanceRef, envelope: Envelope
         account_id=parsed.account,
         region=region,
         instance_id=instance.instance_id,
+        artifact=instance.artifact,
         resource_role=parsed.resource_role,
         created_at=parsed.created_at,
         updated_at=parsed.updated_at,
@@ -210,6 +231,7 @@ def _finding(parsed: ParsedFinding, *, instance: InstanceRef, envelope: Envelope
         signature=parsed.signature,
         ocsf=parsed.ocsf,
         vpc_id=instance.vpc_id,
+        peers=parsed.peers,
     )
 
 

@@ -59,7 +59,7 @@ class _Graph:
             "@id": self._id("investigation"),
             "@type": "case-investigation:Investigation",
             "uco-core:name": case.case_id,
-            "uco-core:description": f"{case.title}: {case.instance_id} in account {case.account_id}, {case.region}",
+            "uco-core:description": f"{case.title}: {case.subject} in account {case.account_id}, {case.region}",
             "uco-core:object": [self._ref("provenance", item) for item in sorted(known)]
             + [self._ref("action", str(e.seq)) for e in self._view.custody],
         }

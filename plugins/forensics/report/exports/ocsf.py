@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from forensics.attack_techniques import TECHNIQUES
 from forensics.models.case import CaseStatus, CaseView
 from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
 from forensics.printable import visible
@@ -83,7 +84,7 @@ def _incident(view: CaseView, infos: list[Node]) -> Node:
         "status": status[1],
         "status_detail": case.status.value,
         "start_time": _millis(case.opened_at),
-        "desc": f"{_text(case.title, 500)}: instance {case.instance_id}",
+        "desc": f"{_text(case.title, 500)}: {case.subject}",
         # The class wants at least one finding: the alert itself, then what the tools found.
         "finding_info_list": [*(own or [{"uid": case.finding_key, "title": _text(case.title, 500)}]), *infos],
     }
@@ -101,7 +102,8 @@ def _finding_info(view: CaseView, result: ToolResults, finding: ToolFinding) -> 
     if finding.time:
         info["first_seen_time"] = _millis(finding.time)
     if finding.technique:
-        info["attacks"] = [{"technique": {"uid": finding.technique}}]
+        known = TECHNIQUES.get(finding.technique)
+        info["attacks"] = [{"technique": {"uid": finding.technique} | ({"name": known.name} if known else {})}]
     return info
 
 
@@ -120,11 +122,19 @@ def _detection(view: CaseView, result: ToolResults, finding: ToolFinding) -> Nod
         "confidence_id": confidence[0],
         "confidence": confidence[1],
         "finding_info": _finding_info(view, result, finding),
-        "resources": [{"uid": view.case.instance_id, "type": "AWS::EC2::Instance", "region": view.case.region}],
+        "resources": [{"uid": view.case.instance_id, "type": _type_of(view), "region": view.case.region}],
         "evidences": [
             {"data": {"evidence_id": _text(result.evidence_id, 100), "artifact": _text(finding.source, 1000)}}
         ],
     }
+
+
+def _type_of(view: CaseView) -> str:
+    """CloudFormation's name for what the case is about."""
+    artifact = view.case.artifact
+    if artifact is None:
+        return "AWS::EC2::Instance"
+    return "AWS::EC2::Image" if artifact.is_image else "AWS::EC2::Snapshot"
 
 
 def _text(text: str, limit: int) -> str:

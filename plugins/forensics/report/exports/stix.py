@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
+from forensics.attack_techniques import TECHNIQUES
 from forensics.custody.chain import canonical
 from forensics.models.case import CaseView
 from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
@@ -95,6 +96,7 @@ def _author(view: CaseView) -> StixObject:
 
 
 def _technique(view: CaseView, technique: str, *, author: str) -> StixObject:
+    known = TECHNIQUES.get(technique)
     reference = {
         "source_name": "mitre-attack",
         "external_id": technique,
@@ -105,7 +107,7 @@ def _technique(view: CaseView, technique: str, *, author: str) -> StixObject:
         technique,
         at=view.case.opened_at,
         author=author,
-        name=technique,
+        name=known.name if known else technique,
         external_references=[reference],
     )
 
@@ -142,7 +144,7 @@ def _report(view: CaseView, *, author: str, refs: list[str]) -> StixObject:
         author=author,
         name=f"{case.case_id}: {_text(case.title, 300)}",
         description=(
-            f"Instance {case.instance_id} in account {case.account_id}, Region {case.region}. Severity {case.severity}, "
+            f"{case.subject.capitalize()} in account {case.account_id}, Region {case.region}. Severity {case.severity}, "
             f"status {case.status.value}. A record of what tools found in the evidence, not an attribution."
         ),
         report_types=["observed-data"],

@@ -9,7 +9,7 @@ from forensics.models.case import CaseStatus, CaseView, Milestone
 from forensics.models.containment import ContainmentResult, ContainmentState, ReleaseResult
 from forensics.models.evidence import Outcome
 from forensics.models.plan import Decision
-from forensics.report.text import NOT_RECORDED, utc
+from forensics.printable import NOT_RECORDED, utc
 
 STATE_WORDS = {
     ContainmentState.NOT_CONTAINED: (
@@ -47,7 +47,10 @@ class ContainmentSummary:
 def describe(view: CaseView) -> ContainmentSummary:
     """Say whether the target is contained, since when, and if not, why not."""
     result = view.containment
-    if view.release is not None and view.release.released_at and (result is None or view.release.undoes(result)):
+    if view.plan is not None and not view.plan.isolate.applies:
+        why = "; ".join(view.plan.isolate.reasons)
+        return ContainmentSummary("idle", "not applicable", f"Containment is NOT APPLICABLE: {why}.")
+    if view.release is not None and view.released:
         return _released(view.release)
     untouched = result is None or result.state is ContainmentState.NOT_CONTAINED
     if view.plan is not None and view.plan.isolate.waits and untouched:

@@ -1,0 +1,42 @@
+"""Keeps the line by which lists find a case: written when a step of it ends, from the same view as the board and the pages."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from forensics import case_keys
+from forensics.aws.case_store import CaseStore
+from forensics.case.containment_summary import describe
+from forensics.case.gaps import gap_count
+from forensics.case.view import read_board_view
+from forensics.models.board import BoardLine
+from forensics.models.case import CaseView
+
+# Tags by which people say whose a machine is; the first that is there counts.
+OWNER_TAGS = ("Owner", "owner", "Team", "team")
+
+
+def board_line(view: CaseView, *, drifted: bool, now: datetime) -> BoardLine:
+    """The line of a case. Pure."""
+    contained = describe(view)
+    open_questions = [a for a in (view.approval, view.release_approval) if a is not None and a.open]
+    tags = view.target.tags if view.target else view.artifact.tags if view.artifact else {}
+    return BoardLine(
+        contained=contained.short[:60],
+        gaps=gap_count(view),
+        playbook=(view.plan.playbook or "")[:60] if view.plan else "",
+        owner=next((tags[name] for name in OWNER_TAGS if tags.get(name)), "")[:100],
+        asks=bool(open_questions),
+        until=min((a.until for a in open_questions if a.until), default=None),
+        acts=contained.act is not None,
+        drifted=drifted and not view.released,
+        at=now,
+    )
+
+
+def keep_line(store: CaseStore, case_id: str) -> None:
+    """Write the line of a case as it is now. Raises :class:`ForensicsError`."""
+    view = read_board_view(store, store.case(case_id))
+    drift = store.data(case_id, case_keys.DRIFT)
+    drifted = isinstance(drift, dict) and bool(drift.get("items"))
+    store.lines.put(case_id, board_line(view, drifted=drifted, now=datetime.now(UTC)))

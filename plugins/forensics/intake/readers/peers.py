@@ -1,0 +1,49 @@
+"""The public addresses at the other end that a finding names, whatever its format.
+
+GuardDuty: ``service.action.*.remoteIpDetails.ipAddressV4`` (and V6); the same as ASFF has them, nested under ``Action`` or
+flat in ``ProductFields``; ASFF ``Network``: ``DestinationIpV4`` and ``SourceIpV4`` (and V6); OCSF: ``dst_endpoint.ip`` and
+``src_endpoint.ip``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from forensics.models.addresses import public
+
+MOST = 20
+_DEPTH = 16
+_VALUES = 20_000  # of one finding; an event has at most 256 KiB
+
+
+def peers_of(item: object) -> tuple[str, ...]:
+    """The addresses, each once, in the finding's order; none that is reserved for local use."""
+    found: dict[str, None] = {}
+    for number, (path, text) in enumerate(_texts(item, path="", depth=0)):
+        if number >= _VALUES or len(found) >= MOST:
+            break
+        if _of_peer(path) and (address := public(text)):
+            found[address] = None
+    return tuple(found)
+
+
+def _texts(item: object, *, path: str, depth: int) -> Iterator[tuple[str, str]]:
+    if depth > _DEPTH:
+        return
+    if isinstance(item, str):
+        yield path, item
+    elif isinstance(item, dict):
+        for name, value in item.items():
+            yield from _texts(value, path=f"{path}/{str(name).lower()}", depth=depth + 1)
+    elif isinstance(item, list):
+        for value in item:
+            yield from _texts(value, path=path, depth=depth + 1)
+
+
+def _of_peer(path: str) -> bool:
+    leaf = path.rsplit("/", 1)[-1]
+    if leaf in {"ipaddressv4", "ipaddressv6"}:
+        return "remoteip" in path
+    if leaf in {"destinationipv4", "destinationipv6", "sourceipv4", "sourceipv6"}:
+        return path.rsplit("/", 2)[-2] == "network"
+    return path.endswith(("/dst_endpoint/ip", "/src_endpoint/ip"))

@@ -1,0 +1,181 @@
+"""Reads a live response's archive in a process of its own (``forensics.confined``): members, host, findings. Pure.
+
+Root on the target writes every byte of it, so limits come before meaning: what is kept of members, how many findings of one
+rule, entries of the timeline and processes are passed on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from pydantic import Field
+
+from forensics.confined import Channel
+from forensics.memory.live import process_rules, state_rules
+from forensics.memory.live.host import LiveHost, read
+from forensics.memory.live.process_rules import Maker
+from forensics.memory.live_archive import LiveArchive
+from forensics.models.outside import Outside
+from forensics.models.results import ToolFinding, ToolGap, ToolTimelineEntry
+
+FUNCTION = "forensics.memory.live.reader:examine"
+# Together less than the 4 MiB that a result may have, whatever alphabet the host writes in.
+MOST_OF_A_RULE, MOST_FINDINGS, MOST_EVENTS, MOST_PROCESSES = 40, 200, 200, 20_000
+_LONGEST_EVENT = 300
+_TOO_LARGE = ("-program", "-memory")  # of single processes: evidence for other tools
+# What no Linux host can be without, and what is not known where it is missing.
+_NEEDED = {
+    "20-process-states": "processes", "21-process-programs": "programs of processes", "10-network-tcp": "connections (IPv4)",
+    "24-open-files": "which process has which connection",
+}  # fmt: skip
+_FIRST_PASS = {"24-open-files"}  # which the first pass does not take
+
+
+class LiveOrder(Outside):
+    """What the child is told: the addresses that the case's findings name, and whether it is the short first pass."""
+
+    peers: tuple[str, ...] = ()
+    first: bool = False
+
+
+class SeenProcess(Outside):
+    """One process as the host listed it; ``started`` by its own clock."""
+
+    pid: int
+    name: str = Field(max_length=64)
+    started: datetime | None = None
+
+
+class LiveReading(Outside):
+    """What an archive holds."""
+
+    findings: tuple[ToolFinding, ...] = ()
+    timeline: tuple[ToolTimelineEntry, ...] = ()
+    counts: dict[str, int] = Field(default_factory=dict)
+    gaps: tuple[ToolGap, ...] = ()
+    processes: tuple[SeenProcess, ...] = ()
+
+
+def examine(order: bytes, channel: Channel) -> LiveReading:
+    """The child's work: the archive comes in, what it holds goes out."""
+    told = LiveOrder.model_validate_json(order)
+    archive = LiveArchive(keep=lambda name: not name.endswith(_TOO_LARGE))
+    for chunk in channel.chunks():
+        archive.feed(chunk)
+    channel.passed()
+    host = read({name: bytes(body) for name, body in archive.kept.items()})
+    make, gaps = Maker(), _gaps(archive, first=told.first)
+    for name, rule in _rules(host, make, told.peers):
+        try:
+            rule()
+        except (ValueError, KeyError, IndexError, RecursionError) as error:
+            gaps.append(ToolGap(what=f"rule {name}", why=f"{type(error).__name__}: {error}"[:300]))
+    findings, cut = _bounded(make.made)
+    return LiveReading(
+        findings=tuple(findings),
+        timeline=tuple(_events(host)),
+        counts=_counts(host),
+        gaps=tuple(gaps + cut),
+        processes=tuple(_listed(host, archive)),
+    )
+
+
+def _rules(host: LiveHost, make: Maker, peers: tuple[str, ...]) -> Iterable[tuple[str, Callable[[], None]]]:
+    yield from process_rules.rules(host, make, peers)
+    for rule in (
+        state_rules.preload,
+        state_rules.second_opinion,
+        state_rules.modules,
+        state_rules.sniffers,
+        state_rules.settings,
+        state_rules.containers,
+    ):
+        yield rule.__name__, lambda rule=rule: rule(host, make)  # type: ignore[misc]
+
+
+def _gaps(archive: LiveArchive, *, first: bool) -> list[ToolGap]:
+    gaps = []
+    for name, what in _NEEDED.items():
+        if first and name in _FIRST_PASS:
+            continue
+        item, body = archive.items.get(name), archive.kept.get(name)
+        if not body:
+            gaps.append(ToolGap(what=what, why=f"the archive has no {name}" + (f": {item.why}" if item else "")))
+        elif item and item.state == "cut":
+            gaps.append(ToolGap(what=what, why=f"{name} is cut: {item.why}"))
+    return gaps
+
+
+def _listed(host: LiveHost, archive: LiveArchive) -> list[SeenProcess]:
+    """The processes that the host listed; none where the list is cut: what is not in it would look hidden."""
+    name = "20-process-states"
+    item = archive.items.get(name)
+    whole = item is not None and item.state == "present" and len(archive.kept.get(name, b"")) == item.size
+    if not whole or len(host.processes) > MOST_PROCESSES:
+        return []
+    return [
+        SeenProcess(pid=p.pid, name=p.name.encode("ascii", "replace").decode()[:16], started=p.started)
+        for p in host.processes.values()
+        if p.pid not in host.hidden
+    ]
+
+
+def _bounded(made: list[ToolFinding]) -> tuple[list[ToolFinding], list[ToolGap]]:
+    """The gravest of each rule, of every process one before a second of any, and which rules have more."""
+    kept: list[ToolFinding] = []
+    more: dict[str, int] = {}
+    seen: dict[str, int] = {}
+    for finding in _by_weight(made):
+        rule = finding.id.rsplit("-", 1)[0]
+        seen[rule] = seen.get(rule, 0) + 1
+        if seen[rule] > MOST_OF_A_RULE or len(kept) >= MOST_FINDINGS:
+            more[rule] = more.get(rule, 0) + 1
+        else:
+            kept.append(finding)
+    gaps = [
+        ToolGap(what=f"findings {rule}", why=f"{count} more; the archive has what they are made of")
+        for rule, count in more.items()
+    ]
+    return kept, gaps
+
+
+def _by_weight(made: list[ToolFinding]) -> list[ToolFinding]:
+    severities = ["critical", "high", "medium", "low", "info"]
+    confidences = ["high", "medium", "low"]
+    of_process: Counter[tuple[str, object]] = Counter()
+    keys: dict[str, tuple[int, int, int]] = {}
+    for finding in made:
+        process = finding.id.rsplit("-", 1)[0], finding.data.get("pid", finding.id)
+        keys[finding.id] = (
+            severities.index(finding.severity.value),
+            confidences.index(finding.confidence.value),
+            of_process[process],
+        )
+        of_process[process] += 1
+    return sorted(made, key=lambda finding: keys[finding.id])
+
+
+def _events(host: LiveHost) -> list[ToolTimelineEntry]:
+    """The newest process starts, the sessions and the boot, by time."""
+    found = [(time, what, "20-process-states") for time, what in process_rules.starts(host)]
+    found += [
+        (s.since, f"Session of {s.user} on {s.line}" + (f" from {s.peer}" if s.peer else ""), "23-utmp")
+        for s in host.sessions
+    ]
+    if host.booted:
+        found.append((host.booted, "System booted", "00-clock"))
+    newest = sorted(found)[-MOST_EVENTS:]
+    return [ToolTimelineEntry(time=time, what=what[:_LONGEST_EVENT], source=source) for time, what, source in newest]
+
+
+def _counts(host: LiveHost) -> dict[str, int]:
+    return {
+        "processes": len(host.processes),
+        "sockets": len(host.sockets),
+        "network_namespaces": len({s.namespace for s in host.sockets}),
+        "sessions": len(host.sessions),
+        "modules": bytes(host.members.get("41-modules", b"")).count(b"\n"),
+        "packages": bytes(host.members.get("70-packages", b"")).count(b"Package: "),
+    }
