@@ -6,6 +6,7 @@ import sys
 
 from airflow.plugins_manager import AirflowPlugin
 
+from forensics.case.addresses import BOARD_ROUTE
 from forensics.web.mount import URL_PREFIX, LazyApp, airflow_path
 
 _BASE = f"{airflow_path()}{URL_PREFIX}"
@@ -40,7 +41,7 @@ class ForensicsPlugin(AirflowPlugin):
             "href": f"{_BASE}/",
             "destination": "nav",
             "category": "browse",
-            "url_route": "forensic-cases",
+            "url_route": BOARD_ROUTE,
         },
         {
             "name": "Case",

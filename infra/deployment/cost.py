@@ -147,6 +147,13 @@ def highest_price(lines: Sequence[Line], goal: float) -> float:
     return (goal - (total(lines) - environment.usd)) / environment.quantity
 
 
+def by_mwaa(table: Mapping[str, Any]) -> float:
+    """Dollars a month of the endpoints that MWAA makes for itself, if AWS bills them to the account."""
+    made = table["made_by_mwaa"]
+    price = float(table["prices"]["AWS::EC2::VPCEndpoint"]["hourly"])
+    return int(made["endpoints"]) * int(made["zones"]) * float(table["hours"]) * price
+
+
 def text(lines: Sequence[Line]) -> str:
     """A table for a person."""
     rows = [f"  {line.usd:9.2f}  {line.quantity:10.1f} x {line.price:<8g} {line.item}  [{line.page}]" for line in lines]
@@ -170,6 +177,9 @@ def main(arguments: Sequence[str]) -> int:
             print(
                 f"  the price of this environment is unconfirmed; the goal holds up to {highest_price(lines, goal):.2f} USD an hour"
             )
+    print(
+        f"\nnot in these sums: the endpoints that MWAA makes for itself, {by_mwaa(table):.2f} USD a month if AWS bills them (docs/cost.md)"
+    )
     given = ", ".join(f"{name}={value}" for name, value in table["case"]["inputs"].items())
     print(f"\none case ({given})")
     print(text(case(table)))

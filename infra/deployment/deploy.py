@@ -136,7 +136,9 @@ def run(config: Configuration, steps: list[Step], *, release: Path, clients: Cli
     else:
         deployment.made["ExternalId"] = external_id(clients(forensic, config.region, "secretsmanager"))
     for step in steps:
-        if not step.is_upload:
+        if step.template == settings.TEMPLATE and not step.is_upload:
+            deployment.apply_environment(step, dry_run=dry_run)
+        elif not step.is_upload:
             deployment.apply(step, dry_run=dry_run)
         elif dry_run:
             deployment.report(

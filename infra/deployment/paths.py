@@ -216,9 +216,17 @@ def calls(config: Configuration) -> list[tuple[str, Call]]:
             service = action.split(":")[0]
             if action in NO_CALLS or (service == "imagebuilder" and "BuildSubnetId" not in config.parameters):
                 continue
+            if reach.is_closed(config) and service in entry.get("not_when_closed", {}):
+                continue
             regions = [config.region, *(abroad if service in entry.get("abroad", []) else ())]
             found += [(role, Call(action, region, resource_of(action, region))) for region in regions]
     return found
+
+
+def left_out(config: Configuration) -> dict[str, str]:
+    """Services that the profile closed leaves out, and what that means (``not_when_closed`` in infra/permissions.yaml)."""
+    roles = yaml.safe_load(reach.PERMISSIONS.read_text("utf-8")).values() if reach.is_closed(config) else ()
+    return {service: why for entry in roles for service, why in entry.get("not_when_closed", {}).items()}
 
 
 def closed_ways(config: Configuration, stacks: Sequence[Rendered]) -> list[str]:
@@ -240,4 +248,5 @@ def text(config: Configuration) -> str:
     closed = closed_ways(config, rendering.render(config))
     regions = ", ".join(dict.fromkeys(call.region for _, call in asked))
     lines = [f"Reach: {len(asked)} calls of the roles in {regions}, {len(closed) or 'none'} without a way.", *closed]
+    lines += [f"Not reached with Profile closed: {service}. {why}" for service, why in left_out(config).items()]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Which names of AWS's APIs Airflow needs beyond its own Region's: IAM, and what the roles call in the Regions of targets."""
+"""Which names of AWS's APIs Airflow needs beyond its own Region's: IAM, Organizations, and what the roles call in the Regions of targets."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ LONGEST_PARAMETER = 4096
 # The profile without a NAT gateway (infra/cloudformation/network.yaml, Profile).
 CLOSED = "closed"
 OWN_VPC = "VpcId"
+
+
+def is_closed(config: Configuration) -> bool:
+    """Whether nothing leads out of the home Region."""
+    return OWN_VPC not in config.parameters and config.parameters.get("Profile") == CLOSED
 
 
 def services_abroad() -> list[str]:
@@ -57,8 +62,8 @@ def iam_region(region: str) -> str:
 
 
 def egress_names(config: Configuration) -> list[str]:
-    """Every name outside the home Region that the roles' permissions ask for; IAM's first."""
-    home = [endpoint("iam", config.region)[0]]
+    """Every name outside the home Region that the roles' permissions ask for; those of the partition's one Region first."""
+    home = [endpoint(service, config.region)[0] for service in ("iam", "organizations")]
     return home + [endpoint(service, region)[0] for region in regions_abroad(config) for service in services_abroad()]
 
 
@@ -67,7 +72,7 @@ def problems(config: Configuration) -> list[str]:
     if OWN_VPC in config.parameters:
         return []  # a VPC of one's own has routes that are not known here; the preflight tries them
     abroad = regions_abroad(config)
-    if config.parameters.get("Profile") == CLOSED and abroad:
+    if is_closed(config) and abroad:
         return [
             f"parameters.Profile is closed, member_regions has {', '.join(abroad)} beside the home Region: without the NAT gateway "
             "nothing leads to other Regions; choose Profile: standard, or a VPC of your own with endpoints there"

@@ -72,6 +72,32 @@ class Deployment:
             return {}
         return self._collect(client, step)
 
+    def apply_environment(self, step: Step, *, dry_run: bool = False) -> dict[str, str]:
+        """As :meth:`apply`; the environment also gets the address of its own UI, which AWS names only once it is there.
+
+        So a new environment is updated once more. ``ui_url`` in the configuration's settings goes before it.
+        """
+        given = self.settings
+        if "ui_url" in given:
+            return self.apply(step, dry_run=dry_run)
+        known = self._address(step)
+        if known:
+            self.settings = {**given, "ui_url": known}
+        made = self.apply(step, dry_run=dry_run)
+        if known or dry_run or not made.get("UiUrl"):
+            return made
+        self.report(f"{self._where(step)}: once more, with the address of its UI for the links in messages")
+        self.settings = {**given, "ui_url": made["UiUrl"]}
+        return self.apply(step)
+
+    def _address(self, step: Step) -> str:
+        """The UI's address as an earlier deployment of the stack gave it."""
+        client = self.clients(step.account_id, step.region, "cloudformation")
+        if self._status(client, step) is None:
+            return ""
+        (found,) = client.describe_stacks(StackName=step.stack)["Stacks"]
+        return next((str(o["OutputValue"]) for o in found.get("Outputs", []) if o["OutputKey"] == "UiUrl"), "")
+
     def _where(self, step: Step) -> str:
         return f"{step.stack} in {step.account} account {step.account_id}, {step.region}"
 

@@ -31,8 +31,10 @@ from lab.paths import ROOT
 from lab.scenarios.memory_damage import Source, clean, damaged, validate
 
 DOCUMENT = ROOT / "ssm_documents" / "acquire_memory_linux.yaml"
-COPIES = 8
-RATIO, RESIDENT_MIB = 5.0, 64.0
+COPIES, ROUNDS = 8, 2
+RATIO, RESIDENT_MIB = 6.0, 64.0
+# Where the document may work (docs/memory.md).
+TMPFS = ("/run", "/dev/shm", "/tmp", "/var/tmp", "/run/shm", "/run/lock", "/mnt", "/media")
 
 
 def check_gate(source: Source) -> list[str]:
@@ -139,7 +141,7 @@ def run(command: list[str], *, env: dict[str, str]) -> Timed:
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    output, errors = process.communicate(timeout=600)
+    output, errors = process.communicate(timeout=3600)
     seconds = time.monotonic() - began
     stop.set()
     watcher.join()
@@ -173,24 +175,60 @@ def _pss(pid: int) -> float:
 
 
 def _work_mib(tree: list[int]) -> float:
-    """What lies in the working directories of these processes: tmpfs is memory."""
+    """What lies in the work folders of these processes: tmpfs is memory. The mark's first field is the shell's process id."""
     total = 0
-    for mark in Path("/dev/shm").glob("fc.*/pid"):
+    for mark in {mark.resolve() for tmpfs in TMPFS for mark in Path(tmpfs).glob("fc.*/pid")}:
         try:
-            if int(mark.read_text()) in tree:
-                total += sum(file.stat().st_blocks * 512 for file in mark.parent.iterdir())
-        except (OSError, ValueError):
+            if int(mark.read_text().split()[0]) in tree:
+                total += sum(file.stat().st_blocks * 512 for file in mark.parent.rglob("*"))
+        except (OSError, IndexError):
             continue  # it has ended meanwhile
     return total / MIB
 
 
 def check_speed(image: Path, *, folder: Path) -> list[str]:
-    """The capture document and the usual pipe on the same bytes, one after the other."""
-    tool = f'#!/bin/sh\nfor n in $(seq {COPIES}); do cat "{image}"; done\n'.encode()
-    size = COPIES * image.stat().st_size
+    """The capture document and the usual pipe on the same bytes, in turns: the better of ROUNDS, because others use the machine."""
+    ours, theirs = [], []
+    for _ in range(ROUNDS):
+        sent, parts = document(image, copies=COPIES, folder=folder)
+        ours.append(sent)
+        piped, packed = pipe(image, copies=COPIES, folder=folder)
+        theirs.append(piped)
+    best, usual, size = min(ours, key=_seconds), min(theirs, key=_seconds), COPIES * image.stat().st_size
+    ratio, resident = usual.seconds / best.seconds, max(run.resident for run in ours)
+    for what, run_of, out in (("document:       ", best, parts), ("tee|gzip|sha256:", usual, packed)):
+        print(
+            f"  {size / MIB:.0f} MiB, {what} {run_of.seconds:6.1f} s ({run_of.cpu:.1f} s of processor), {out / MIB:.0f} MiB sent"
+        )
+    print(f"  {ratio:.1f} times as fast (target {RATIO}); sender {resident:.0f} MiB (target {RESIDENT_MIB:.0f})")
+    wrong = [] if ratio >= RATIO else [f"only {ratio:.1f} times as fast as the pipe"]
+    return wrong if resident <= RESIDENT_MIB else [*wrong, f"the sender held {resident:.0f} MiB"]
+
+
+def check_noise(*, folder: Path) -> list[str]:
+    """What the sender holds when memory does not compress: encrypted or random data."""
+    noise = folder / "noise"
+    with noise.open("wb") as out:
+        for _ in range(100):
+            out.write(os.urandom(MIB))
+    sent, parts = document(noise, copies=1, folder=folder)
+    print(f"  {parts / MIB:.0f} MiB of noise sent; sender {sent.resident:.0f} MiB (target {RESIDENT_MIB:.0f})")
+    return [] if sent.resident <= RESIDENT_MIB else [f"the sender held {sent.resident:.0f} MiB of noise"]
+
+
+def _seconds(timed: Timed) -> float:
+    return timed.seconds
+
+
+def _tool(image: Path, copies: int) -> bytes:
+    return f'#!/bin/sh\nfor n in $(seq {copies}); do cat "{image}"; done\n'.encode()
+
+
+def document(image: Path, *, copies: int, folder: Path) -> tuple[Timed, int]:
+    """The capture document's script; how it went, and the bytes that it sent."""
+    tool, count = _tool(image, copies), copies * image.stat().st_size // MIN_PART + 2
     with sink() as state:
         state.objects["/tool"] = tool
-        count = size // MIN_PART + 2
         state.objects["/manifest"] = render(
             gets={"avml": (hashlib.sha256(tool).hexdigest(), f"{state.url}/tool")},
             puts={"list": f"{state.url}/list"},
@@ -198,26 +236,22 @@ def check_speed(image: Path, *, folder: Path) -> list[str]:
             part_size=MIN_PART,
             segment=CaptureSegment(methods=("avml",), encoding="zstd"),
         ).encode()
-        ours = run(["bash", _script(folder)], env=_environment(state))
-        parts = sum(size for path, (size, _) in state.taken.items() if path.startswith("/part"))
-        pipe = (
+        timed = run(["bash", _script(folder)], env=_environment(state))
+        return timed, sum(size for path, (size, _) in state.taken.items() if path.startswith("/part"))
+
+
+def pipe(image: Path, *, copies: int, folder: Path) -> tuple[Timed, int]:
+    """The usual pipe; how it went, and the bytes that it sent."""
+    (folder / "tool").write_bytes(_tool(image, copies))
+    (folder / "tool").chmod(0o755)
+    (folder / "p").unlink(missing_ok=True)
+    with sink() as state:
+        command = (
             f'mkfifo "{folder}/p"; gzip <"{folder}/p" | curl -sS -T - -o /dev/null "{state.url}/pipe" & '
             f'"{folder}/tool" | tee "{folder}/p" | sha256sum; wait'
         )
-        (folder / "tool").write_bytes(tool)
-        (folder / "tool").chmod(0o755)
-        theirs = run(["bash", "-c", pipe], env=dict(os.environ))
-        packed = state.taken["/pipe"][0]
-    ratio = theirs.seconds / ours.seconds
-    print(
-        f"  {size / MIB:.0f} MiB, document:        {ours.seconds:6.1f} s ({ours.cpu:.1f} s of processor), {parts / MIB:.0f} MiB sent, {ours.resident:.0f} MiB resident"
-    )
-    print(
-        f"  {size / MIB:.0f} MiB, tee|gzip|sha256: {theirs.seconds:6.1f} s ({theirs.cpu:.1f} s of processor), {packed / MIB:.0f} MiB sent"
-    )
-    print(f"  {ratio:.1f} times as fast (target {RATIO}); sender {ours.resident:.0f} MiB (target {RESIDENT_MIB:.0f})")
-    wrong = [] if ratio >= RATIO else [f"only {ratio:.1f} times as fast as the pipe"]
-    return wrong if ours.resident <= RESIDENT_MIB else [*wrong, f"the sender held {ours.resident:.0f} MiB"]
+        timed = run(["bash", "-c", command], env=dict(os.environ))
+        return timed, state.taken["/pipe"][0]
 
 
 def _script(folder: Path) -> str:
@@ -248,6 +282,7 @@ def main() -> int:
         folder = Path(tempfile.mkdtemp(prefix="memory-check-"))
         try:
             wrong += check_speed(files.memory, folder=folder)
+            wrong += check_noise(folder=folder)
         finally:
             shutil.rmtree(folder)
     print("memory-check: " + ("; ".join(wrong) or "all as it must be"))

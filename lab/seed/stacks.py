@@ -82,6 +82,10 @@ def _organization_root(endpoint: str) -> str:
     """The organization, with every lab account under its root, to which the service control policies are attached."""
     organizations = Account(MANAGEMENT_ACCOUNT, endpoint).client("organizations")
     organizations.create_organization(FeatureSet="ALL")
+    # as GuardDuty's EnableOrganizationAdminAccount does
+    organizations.register_delegated_administrator(
+        AccountId=SECURITY_ACCOUNT, ServicePrincipal="guardduty.amazonaws.com"
+    )
     root: str = organizations.list_roots()["Roots"][0]["Id"]
     return root
 

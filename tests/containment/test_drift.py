@@ -7,21 +7,24 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from forensics import case_keys
 from forensics.containment import drift_rules, drift_watch
 from forensics.containment.drift_rules import Drift
 from forensics.containment.drift_watch import DRIFTED
+from forensics.containment.operators import ISOLATE
 from forensics.containment.release_operators import RELEASE, ReleaseTargetOperator
 from forensics.containment.watch_list import is_watched, watched_cases
 from forensics.containment.watch_operators import STEP, LookAtContainedOperator
-from forensics.models.case import StepFailure
+from forensics.models.case import CaseStatus, StepFailure
 from forensics.models.containment import ContainmentResult
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
 from forensics.settings import get_settings
 from tests.containment.steps import (
     answer,
+    approval_needed,
     asked,
     context,
     groups_of,
@@ -29,6 +32,7 @@ from tests.containment.steps import (
     lab,
     opened,
     plan_release,
+    plan_step,
     recorder,
     target,
     waits_for_a_person,
@@ -37,7 +41,7 @@ from tests.containment.world import LONG
 from tests.gateways import case_store
 from tests.integration.conftest import SmallLab
 
-__all__ = ["asked", "lab", "target"]
+__all__ = ["approval_needed", "asked", "lab", "target"]
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +82,16 @@ def looks_until_nothing_is_open(case_id: str) -> None:
         look()
         if not what(case_id):
             return
+
+
+def isolated_by_retries(case_id: str) -> Any:
+    """Isolate as Airflow does: EC2 may not show at first the profile that a release has just put back, and a retry sees it."""
+    for _ in range(2):
+        try:
+            return isolate(case_id)
+        except AirflowFailException as error:
+            assert "instance profile web-server is still on the instance" in str(error)
+    return isolate(case_id)
 
 
 def interface(lab: SmallLab, instance: str) -> str:
@@ -211,6 +225,59 @@ def test_all_at_once_is_one_message_and_is_closed_again_where_the_policy_says_so
     assert result is not None and result.outcome is Outcome.DONE
 
 
+@pytest.fixture
+def approved(lab: SmallLab, target: str, asked: Any, approval_needed: None) -> str:
+    """A case whose isolation bob has approved, carried out and looked at once."""
+    case_id = opened(lab, target)
+    step = plan_step(case_id)
+    waits_for_a_person(step)
+    with pytest.raises(AirflowSkipException, match="waits for a person"):
+        isolate(case_id)
+    assert step.execute_complete(context(step), answer(ISOLATE))["outcome"] == "DONE"
+    look()
+    assert what(case_id) == []
+    return case_id
+
+
+@pytest.mark.usefixtures("closes")
+def test_an_approved_containment_is_restored_without_another_question_while_its_case_is_open(
+    lab: SmallLab, target: str, approved: str, asked: Any
+) -> None:
+    questions = asked.call_count
+    for way in (other_group, rules, metadata):
+        way(lab, approved, target)
+    look()
+    assert mail(lab, approved) == ["drift", "drift_closed"] and asked.call_count == questions
+    assert groups_of(lab, target) == [[quarantine(approved)]]
+    (told,) = [
+        m for m in lab.mail() if m["attributes"]["event"] == "drift_closed" and m["attributes"]["case_id"] == approved
+    ]
+    assert "approved by bob" in told["message"]
+    contained = [e for e in recorder(approved).view().custody if e.action is CustodyAction.TARGET_CONTAINED]
+    assert "restored_under" not in contained[0].detail and "approved by bob" in str(
+        contained[-1].detail["restored_under"]
+    )
+    # the case ends, and with it what was approved
+    looks_until_nothing_is_open(approved)
+    case_store().update_case(approved, status=CaseStatus.CLOSED)
+    other_group(lab, approved, target)
+    look()
+    assert mail(lab, approved) == ["drift", "drift_closed", "drift", "drift_open"]
+    assert groups_of(lab, target) != [[quarantine(approved)]]
+
+
+@pytest.mark.usefixtures("closes")
+def test_what_the_approvers_did_not_see_is_asked(lab: SmallLab, target: str, approved: str) -> None:
+    new_interface(lab, approved, target)
+    look()
+    assert mail(lab, approved) == ["drift", "drift_open"]
+    (told,) = [
+        m for m in lab.mail() if m["attributes"]["event"] == "drift_open" and m["attributes"]["case_id"] == approved
+    ]
+    assert "steps that nobody has approved" in told["message"]
+    assert "clear containment.plan_containment" in told["message"]
+
+
 @pytest.mark.usefixtures("closes")
 def test_what_cannot_be_closed_is_tried_a_few_times_and_told_once(lab: SmallLab, target: str, contained: str) -> None:
     other_group(lab, contained, target)
@@ -270,7 +337,7 @@ def test_a_released_target_is_no_drift_and_one_contained_again_is_watched(
     assert done.execute(context(done))["outcome"] == "DONE"
     look()
     assert mail(lab, contained) == [] and contained not in set(watched_cases(case_store()))
-    assert isolate(contained)["outcome"] == "DONE"
+    assert isolated_by_retries(contained)["outcome"] == "DONE"
     other_group(lab, contained, target)
     look()
     assert len(mail(lab, contained)) == 1

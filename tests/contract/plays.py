@@ -11,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from lab.accounts import MANAGEMENT_ACCOUNT
 from lab.scenarios.finding_events import guardduty, ocsf
 from tests.lab.conftest import FORENSIC, MEMBER, REGION, SECURITY, Lab, Network
 
@@ -43,6 +44,8 @@ def play(lab: Lab, network: Network) -> None:
     _balancers(lab, network)
     _findings(lab)
     _images(lab)
+    _organization(lab)
+    _tasks(lab, network)
     numbers: Any = [{"MetricName": "Cases", "Value": 1.0, "Unit": "Count"}]
     lab.client("cloudwatch").put_metric_data(Namespace="Forensics", MetricData=numbers)
 
@@ -264,3 +267,27 @@ def _images(lab: Lab) -> None:
     image = builder.start_image_pipeline_execution(imagePipelineArn=arn)["imageBuildVersionArn"]
     for _ in range(5):
         builder.get_image(imageBuildVersionArn=image)
+
+
+def _organization(lab: Lab) -> None:
+    organizations = lab.client("organizations", MANAGEMENT_ACCOUNT)
+    organizations.create_organization(FeatureSet="ALL")
+    organizations.list_tags_for_resource(ResourceId=MEMBER)
+    organizations.list_parents(ChildId=MEMBER)
+
+
+def _tasks(lab: Lab, network: Network) -> None:
+    """A task on a container instance."""
+    ecs = lab.client("ecs", MEMBER)
+    ecs.create_cluster(clusterName="plays")
+    about = {
+        "instanceId": network.instance(), "accountId": MEMBER, "region": REGION, "imageId": "ami-0123456789abcdef0", "instanceType": "t3.micro",
+        "privateIp": "192.0.2.7", "availabilityZone": network.zone, "architecture": "x86_64", "version": "2017-09-30",
+    }  # fmt: skip
+    made = ecs.register_container_instance(cluster="plays", instanceIdentityDocument=json.dumps(about))
+    host = made["containerInstance"]["containerInstanceArn"]
+    container = {"name": "shop", "image": "registry.example.com/shop:2", "memory": 64, "cpu": 1, "essential": True}
+    ecs.register_task_definition(family="plays", containerDefinitions=[container])
+    (task,) = ecs.run_task(cluster="plays", taskDefinition="plays", launchType="EC2")["tasks"]
+    ecs.describe_tasks(cluster="plays", tasks=[task["taskArn"]])
+    ecs.describe_container_instances(cluster="plays", containerInstances=[host])

@@ -1,84 +1,28 @@
-"""Runs a document's script as the agent does, against an HTTP server that stands for S3."""
+"""Runs the memory capture's script as the agent does, with made-up tools and core files."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import http.server
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
-import threading
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from lab.userland.bucket import QUERY, Bucket
 from tests.documents import documents
 
 PART = 1 << 20
 IMAGE = bytes(range(256)) * 10_000  # 2.44 MiB: three parts of 1 MiB, the last one short
-QUERY = "?X-Amz-Credential=AK%2Fx&X-Amz-Signature=secret123"
 # Everything the script calls; a PATH of these alone shows that it needs nothing else.
-SYSTEM_TOOLS = "awk bash cat chmod cut date dd df grep head id mkfifo mktemp mv python3 rm sha256sum sh stat tail tee touch tr uname wc"
-
-
-@dataclass
-class Store:
-    """What the server gives and gets; ``refusals`` answers 503 that often before a path is accepted."""
-
-    objects: dict[str, bytes] = field(default_factory=dict)
-    uploads: dict[str, bytes] = field(default_factory=dict)
-    types: set[str] = field(default_factory=set)
-    refusals: Counter[str] = field(default_factory=Counter)
-    tries: Counter[str] = field(default_factory=Counter)
-    url: str = ""
-
-
-@contextlib.contextmanager
-def serve() -> Iterator[Store]:
-    """A server for one test."""
-    state = Store()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_args: object) -> None:
-            """Silent."""
-
-        def _answer(self, status: int, body: bytes = b"") -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_GET(self) -> None:
-            body = state.objects.get(self.path.split("?")[0])
-            self._answer(403 if body is None else 200, body or b"")
-
-        def do_PUT(self) -> None:
-            path = self.path.split("?")[0]
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            state.tries[path] += 1
-            if state.tries[path] <= state.refusals[path]:
-                self._answer(503)
-                return
-            state.types.add(self.headers["Content-Type"])
-            state.uploads[path] = body
-            self._answer(200)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    yield state
-    server.shutdown()
-    server.server_close()
+SYSTEM_TOOLS = "awk bash cat chmod cut date dd df grep head id mkdir mkfifo mv python3 rm sha256sum sh stat tail tee touch tr uname wc"
 
 
 def offer(
-    store: Store,
+    store: Bucket,
     tool: str,
     *,
     parts: int = 5,
@@ -115,8 +59,8 @@ class Outcome:
 def _alive(folder: Path) -> bool:
     """Whether the script that works there still runs (another test's, at the same time)."""
     try:
-        return Path(f"/proc/{int((folder / 'pid').read_text())}").exists()
-    except (FileNotFoundError, ValueError):
+        return Path(f"/proc/{(folder / 'pid').read_text().split()[0]}").exists()
+    except (FileNotFoundError, IndexError):
         return not folder.exists()
 
 
@@ -143,8 +87,15 @@ def with_kcore(text: str, folder: Path) -> str:
     return text.replace("/proc/kcore", str(folder / "kcore")).replace("/proc/iomem", str(folder / "iomem"))
 
 
+def with_path(text: str, path: str) -> str:
+    """The script with another PATH than the one that it sets: as on a system that has only these programs."""
+    changed, count = re.subn(r"(?m)^export PATH=\S+", f"export PATH={path}", text)
+    assert count == 1, "the script sets PATH once"
+    return changed
+
+
 def run(
-    store: Store, tmp_path: Path, *, path: str | None = None, variables: bool = True, kcore: bool = False
+    store: Bucket, tmp_path: Path, *, path: str | None = None, variables: bool = True, kcore: bool = False
 ) -> Outcome:
     """Run the script as the agent does: from a file, with variables or with the values put into the text."""
     values = {
@@ -153,6 +104,8 @@ def run(
         "ManifestUrl": f"{store.url}/manifest{QUERY}",
     }
     text = documents.script("acquire_memory_linux")
+    if path:
+        text = with_path(text, path)
     environment = {"PATH": path or os.environ["PATH"]}
     for name, value in values.items():
         if variables:

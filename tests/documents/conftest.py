@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.documents.capture_host import Store, serve
+from lab.userland.bucket import Bucket, bucket
 
 
 @pytest.fixture
-def store() -> Iterator[Store]:
+def store() -> Iterator[Bucket]:
     """An HTTP server for one test."""
-    with serve() as state:
+    with bucket() as state:
         yield state

@@ -9,6 +9,26 @@ import yaml
 
 FOLDER = Path(__file__).parents[2] / "ssm_documents"
 
+# The project's own: how their scripts are written is held by the rules of this folder. A document that somebody adds keeps the
+# contract alone (lab/scenarios/document_rules.py).
+OWN = (
+    "acquire_memory_linux",
+    "acquire_memory_windows",
+    "investigate_clamav_linux",
+    "investigate_collect_linux",
+    "investigate_disk_full_linux",
+    "investigate_disk_linux",
+    "investigate_memory_full_linux",
+    "investigate_memory_linux",
+    "investigate_symbols_linux",
+    "investigate_windows_disk_linux",
+    "investigate_windows_memory_linux",
+    "live_response_linux",
+    "live_response_windows",
+    "probe_linux",
+    "probe_windows",
+)
+
 
 def names() -> list[str]:
     """Stems of all documents."""

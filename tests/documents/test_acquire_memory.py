@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents.capture_host import IMAGE, PART, Store, offer, quick_path, run, tool
+from lab.userland.bucket import Bucket
+from tests.documents.capture_host import IMAGE, PART, offer, quick_path, run, tool
 
 pytestmark = pytest.mark.skipif(
     not Path("/dev/shm").is_dir() or shutil.which("curl") is None, reason="needs /dev/shm and curl"
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize("variables", [True, False], ids=["variables", "values-in-the-text"])
-def test_streams_the_image_in_parts(store: Store, tmp_path: Path, variables: bool) -> None:
+def test_streams_the_image_in_parts(store: Bucket, tmp_path: Path, variables: bool) -> None:
     offer(store, tool(tmp_path), facts=("version",))
     outcome = run(store, tmp_path, variables=variables)
     assert outcome.code == 0, outcome.errors
@@ -29,7 +30,7 @@ def test_streams_the_image_in_parts(store: Store, tmp_path: Path, variables: boo
     assert store.types == {"application/octet-stream"}
 
 
-def test_kernel_facts_are_listed_and_missing_ones_make_it_partial(store: Store, tmp_path: Path) -> None:
+def test_kernel_facts_are_listed_and_missing_ones_make_it_partial(store: Bucket, tmp_path: Path) -> None:
     offer(store, tool(tmp_path), facts=("version", "iomem"))
     outcome = run(store, tmp_path)
     version = Path("/proc/version").read_bytes()
@@ -42,7 +43,7 @@ def test_kernel_facts_are_listed_and_missing_ones_make_it_partial(store: Store, 
     assert store.uploads["/version"] == version
 
 
-def test_python_stands_in_for_curl(store: Store, tmp_path: Path) -> None:
+def test_python_stands_in_for_curl(store: Bucket, tmp_path: Path) -> None:
     offer(store, tool(tmp_path))
     outcome = run(store, tmp_path, path=quick_path(tmp_path, without="curl"))
     assert outcome.code == 0, outcome.errors
@@ -50,18 +51,18 @@ def test_python_stands_in_for_curl(store: Store, tmp_path: Path) -> None:
     assert store.uploads["/part3"] == IMAGE[2 * PART :]
 
 
-def test_an_upload_refused_twice_is_repeated(store: Store, tmp_path: Path) -> None:
+def test_an_upload_refused_twice_is_repeated(store: Bucket, tmp_path: Path) -> None:
     offer(store, tool(tmp_path))
-    store.refusals["/part2"] = 2
+    store.refused["/part2"] = 2
     outcome = run(store, tmp_path, path=quick_path(tmp_path))
     assert outcome.code == 0, outcome.errors
     assert store.tries["/part2"] == 3
     assert store.uploads["/part2"] == IMAGE[PART : 2 * PART]
 
 
-def test_an_upload_refused_for_good_ends_the_capture(store: Store, tmp_path: Path) -> None:
+def test_an_upload_refused_for_good_ends_the_capture(store: Bucket, tmp_path: Path) -> None:
     offer(store, tool(tmp_path))
-    store.refusals["/part2"] = 99
+    store.refused["/part2"] = 99
     outcome = run(store, tmp_path, path=quick_path(tmp_path))
     assert outcome.code == 1
     assert outcome.status["status"] == "failed"
@@ -69,7 +70,7 @@ def test_an_upload_refused_for_good_ends_the_capture(store: Store, tmp_path: Pat
     assert store.tries["/part2"] == 4
 
 
-def test_another_tool_than_named_is_not_run(store: Store, tmp_path: Path) -> None:
+def test_another_tool_than_named_is_not_run(store: Bucket, tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     offer(store, f"#!/bin/sh\ntouch {mark}\n", digest="0" * 64)
     outcome = run(store, tmp_path)
@@ -78,7 +79,7 @@ def test_another_tool_than_named_is_not_run(store: Store, tmp_path: Path) -> Non
     assert not mark.exists()
 
 
-def test_a_tool_that_fails_is_quoted_without_control_characters(store: Store, tmp_path: Path) -> None:
+def test_a_tool_that_fails_is_quoted_without_control_characters(store: Bucket, tmp_path: Path) -> None:
     ending = "printf 'lock\"down \\033[31mactive\\n' >&2; exit 1"
     offer(store, tool(tmp_path, ending=ending))
     outcome = run(store, tmp_path)
@@ -86,14 +87,14 @@ def test_a_tool_that_fails_is_quoted_without_control_characters(store: Store, tm
     assert outcome.status["reason"] == "avml ended with 1: lockdown [31mactive"
 
 
-def test_an_image_larger_than_the_parts_offered_fails(store: Store, tmp_path: Path) -> None:
+def test_an_image_larger_than_the_parts_offered_fails(store: Bucket, tmp_path: Path) -> None:
     offer(store, tool(tmp_path), parts=2)
     outcome = run(store, tmp_path)
     assert outcome.code == 1
     assert outcome.status["reason"] == "image larger than the 2 parts offered"
 
 
-def test_an_empty_image_fails(store: Store, tmp_path: Path) -> None:
+def test_an_empty_image_fails(store: Bucket, tmp_path: Path) -> None:
     offer(store, "#!/bin/sh\n")
     outcome = run(store, tmp_path)
     assert outcome.code == 1
@@ -114,14 +115,14 @@ def test_an_empty_image_fails(store: Store, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_bad_manifest_is_refused(store: Store, tmp_path: Path, manifest: str, reason: str) -> None:
+def test_a_bad_manifest_is_refused(store: Bucket, tmp_path: Path, manifest: str, reason: str) -> None:
     store.objects["/manifest"] = manifest.encode()
     outcome = run(store, tmp_path)
     assert outcome.code == 1
     assert reason in str(outcome.status["reason"])
 
 
-def test_an_unreachable_manifest_is_named(store: Store, tmp_path: Path) -> None:
+def test_an_unreachable_manifest_is_named(store: Bucket, tmp_path: Path) -> None:
     outcome = run(store, tmp_path, path=quick_path(tmp_path))
     assert outcome.code == 1
     assert "manifest could not be fetched" in str(outcome.status["reason"])

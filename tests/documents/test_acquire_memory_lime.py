@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents.capture_host import IMAGE, QUERY, Store, offer, run, tool
+from lab.userland.bucket import QUERY, Bucket
+from tests.documents.capture_host import IMAGE, offer, run, tool
 
 MODULE = b"\x7fELF module for one kernel"
 # insmod gives the module its parameters and returns when the image has been fetched, as LiME's init function does.
@@ -45,7 +46,7 @@ def kernel(tmp_path: Path) -> Path:
     return folder
 
 
-def offer_module(store: Store, tmp_path: Path, *, digest: str = "", more: tuple[str, ...] = ()) -> None:
+def offer_module(store: Bucket, tmp_path: Path, *, digest: str = "", more: tuple[str, ...] = ()) -> None:
     """A manifest whose method is the module."""
     store.objects["/lime"] = MODULE
     said = digest or hashlib.sha256(MODULE).hexdigest()
@@ -57,7 +58,9 @@ def path_with(kernel: Path) -> str:
     return f"{kernel}:{os.environ['PATH']}"
 
 
-def test_the_modules_image_arrives_whole_and_the_module_is_unloaded(store: Store, tmp_path: Path, kernel: Path) -> None:
+def test_the_modules_image_arrives_whole_and_the_module_is_unloaded(
+    store: Bucket, tmp_path: Path, kernel: Path
+) -> None:
     offer_module(store, tmp_path)
     outcome = run(store, tmp_path, path=path_with(kernel))
     assert outcome.code == 0, outcome.errors
@@ -69,13 +72,13 @@ def test_the_modules_image_arrives_whole_and_the_module_is_unloaded(store: Store
     assert not (kernel / "loaded").exists()
 
 
-def test_a_module_that_a_killed_run_left_is_unloaded_first(store: Store, tmp_path: Path, kernel: Path) -> None:
+def test_a_module_that_a_killed_run_left_is_unloaded_first(store: Bucket, tmp_path: Path, kernel: Path) -> None:
     (kernel / "loaded").touch()
     offer_module(store, tmp_path)
     assert run(store, tmp_path, path=path_with(kernel)).code == 0
 
 
-def test_a_module_that_is_not_the_listed_one_is_never_loaded(store: Store, tmp_path: Path, kernel: Path) -> None:
+def test_a_module_that_is_not_the_listed_one_is_never_loaded(store: Bucket, tmp_path: Path, kernel: Path) -> None:
     offer_module(store, tmp_path, digest="0" * 64)
     outcome = run(store, tmp_path, path=path_with(kernel))
     assert outcome.code == 1
@@ -84,7 +87,7 @@ def test_a_module_that_is_not_the_listed_one_is_never_loaded(store: Store, tmp_p
 
 
 def test_a_module_that_the_kernel_refuses_is_followed_by_the_next_method(
-    store: Store, tmp_path: Path, kernel: Path
+    store: Bucket, tmp_path: Path, kernel: Path
 ) -> None:
     (kernel / "insmod").write_text("#!/bin/sh\necho 'Key was rejected by service' >&2\nexit 1\n")
     offer_module(store, tmp_path, more=("method lime", "method kcore"))

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from lab.userland.bucket import QUERY, Bucket
 from tests.documents import documents
 from tests.documents.capture_host import (
     IMAGE,
     KCORE_IMAGE,
     PART,
-    QUERY,
-    Store,
     boot_id,
     offer,
     part_list,
@@ -31,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_the_list_names_every_part_with_its_digest(store: Store, tmp_path: Path) -> None:
+def test_the_list_names_every_part_with_its_digest(store: Bucket, tmp_path: Path) -> None:
     offer(store, tool(tmp_path))
     outcome = run(store, tmp_path)
     sent = store.uploads["/list"].decode().splitlines()
@@ -44,7 +43,7 @@ def test_the_list_names_every_part_with_its_digest(store: Store, tmp_path: Path)
     assert outcome.status["list_sha256"] == hashlib.sha256(store.uploads["/list"]).hexdigest()
 
 
-def resume_lines(store: Store, known: bytes, *, boot: str) -> tuple[str, ...]:
+def resume_lines(store: Bucket, known: bytes, *, boot: str) -> tuple[str, ...]:
     """What a manifest says to a run that resumes after two parts."""
     store.objects["/list-so-far"] = known
     digest = hashlib.sha256(known).hexdigest()
@@ -54,7 +53,7 @@ def resume_lines(store: Store, known: bytes, *, boot: str) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def test_resumes_at_the_part_that_is_missing(store: Store, tmp_path: Path) -> None:
+def test_resumes_at_the_part_that_is_missing(store: Bucket, tmp_path: Path) -> None:
     lines = resume_lines(store, part_list(IMAGE, 2), boot=boot_id())
     offer(store, tool(tmp_path), first=3, more=lines)
     outcome = run(store, tmp_path)
@@ -68,7 +67,7 @@ def test_resumes_at_the_part_that_is_missing(store: Store, tmp_path: Path) -> No
     assert len(store.uploads["/list"].splitlines()) == 4
 
 
-def test_a_machine_that_was_started_anew_is_not_resumed(store: Store, tmp_path: Path) -> None:
+def test_a_machine_that_was_started_anew_is_not_resumed(store: Bucket, tmp_path: Path) -> None:
     lines = resume_lines(store, part_list(IMAGE, 2), boot="00000000-0000-4000-8000-000000000000")
     offer(store, tool(tmp_path), first=3, more=lines)
     outcome = run(store, tmp_path)
@@ -77,7 +76,7 @@ def test_a_machine_that_was_started_anew_is_not_resumed(store: Store, tmp_path: 
     assert store.uploads == {}
 
 
-def test_a_changed_list_is_not_taken_up(store: Store, tmp_path: Path) -> None:
+def test_a_changed_list_is_not_taken_up(store: Bucket, tmp_path: Path) -> None:
     lines = resume_lines(store, part_list(IMAGE, 2), boot=boot_id())
     store.objects["/list-so-far"] += b"x"
     offer(store, tool(tmp_path), first=3, more=lines)
@@ -86,7 +85,7 @@ def test_a_changed_list_is_not_taken_up(store: Store, tmp_path: Path) -> None:
     assert "has changed" in str(outcome.status["reason"])
 
 
-def test_stops_before_the_urls_expire_and_says_that_there_is_more(store: Store, tmp_path: Path) -> None:
+def test_stops_before_the_urls_expire_and_says_that_there_is_more(store: Bucket, tmp_path: Path) -> None:
     offer(store, tool(tmp_path), facts=("version",), more=("stop_at 1000000000",))
     outcome = run(store, tmp_path)
     assert outcome.code == 0
@@ -96,7 +95,7 @@ def test_stops_before_the_urls_expire_and_says_that_there_is_more(store: Store, 
 
 
 @pytest.mark.skipif(shutil.which("zstd") is None, reason="zstd is not installed")
-def test_compresses_with_zstd_where_it_is_offered_and_there(store: Store, tmp_path: Path) -> None:
+def test_compresses_with_zstd_where_it_is_offered_and_there(store: Bucket, tmp_path: Path) -> None:
     offer(store, tool(tmp_path), more=("encoding zstd",))
     outcome = run(store, tmp_path)
     assert outcome.code == 0, outcome.errors
@@ -107,7 +106,7 @@ def test_compresses_with_zstd_where_it_is_offered_and_there(store: Store, tmp_pa
     assert outcome.status["bytes"] == len(IMAGE)
 
 
-def test_without_zstd_on_the_instance_parts_are_raw(store: Store, tmp_path: Path) -> None:
+def test_without_zstd_on_the_instance_parts_are_raw(store: Bucket, tmp_path: Path) -> None:
     offer(store, tool(tmp_path), more=("encoding zstd",))
     outcome = run(store, tmp_path, path=quick_path(tmp_path))
     assert outcome.code == 0, outcome.errors
@@ -115,7 +114,7 @@ def test_without_zstd_on_the_instance_parts_are_raw(store: Store, tmp_path: Path
     assert store.uploads["/part1"] == IMAGE[:PART]
 
 
-def test_a_method_that_sends_nothing_is_followed_by_the_next(store: Store, tmp_path: Path) -> None:
+def test_a_method_that_sends_nothing_is_followed_by_the_next(store: Bucket, tmp_path: Path) -> None:
     offer(store, "#!/bin/sh\necho no source >&2\nexit 1\n", more=("method avml", "method kcore"))
     outcome = run(store, tmp_path, kcore=True)
     assert outcome.code == 0, outcome.errors
@@ -125,7 +124,7 @@ def test_a_method_that_sends_nothing_is_followed_by_the_next(store: Store, tmp_p
     assert sent == KCORE_IMAGE
 
 
-def test_two_methods_are_never_mixed(store: Store, tmp_path: Path) -> None:
+def test_two_methods_are_never_mixed(store: Bucket, tmp_path: Path) -> None:
     offer(store, tool(tmp_path, ending="exit 1"), more=("method avml", "method kcore"))
     outcome = run(store, tmp_path, kcore=True)
     assert outcome.code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -36,6 +37,21 @@ def answer(lab: Lab, run_id: str, choice: str, *, user: str) -> None:
     requests.patch(url, json={"chosen_options": [choice]}, headers=headers, timeout=60).raise_for_status()
 
 
+def asked(lab: Lab, run_id: str) -> None:
+    """Wait until the question is open and a person could have read it.
+
+    Airflow's scheduler takes an answer of the first moment, before it has seen that the asking process ended, for a task that was
+    lost ("finished with state success, but the task instance's state attribute is queued"): the question is asked again.
+    """
+    lab.wait_task("forensic_release", run_id, "plan_release", "deferred", "awaiting_input")
+    seen = datetime.now(UTC).isoformat()
+    wait_until(
+        lambda: lab.stack.api.get("monitor/health")["scheduler"]["latest_scheduler_heartbeat"] > seen,
+        what="the scheduler to have seen the question",
+        progress=lab.progress,
+    )
+
+
 def answered_again(lab: Lab, run_id: str, choice: str, *, user: str) -> None:
     """Answer once Airflow has taken the answer before off the question, which is open again."""
     url = f"dags/forensic_release/dagRuns/{run_id}/taskInstances/plan_release/-1/hitlDetails"
@@ -44,7 +60,7 @@ def answered_again(lab: Lab, run_id: str, choice: str, *, user: str) -> None:
         what="the question to be open again",
         progress=lab.progress,
     )
-    lab.wait_task("forensic_release", run_id, "plan_release", "deferred", "awaiting_input")
+    asked(lab, run_id)
     answer(lab, run_id, choice, user=user)
 
 
@@ -71,7 +87,7 @@ def test_a_custom_action_releases_the_target_after_two_people_said_yes(lab: Lab,
         lambda: runs_of(lab, "forensic_release", view), what="the order to start a release", progress=lab.progress
     )
     run_id = runs[0]["dag_run_id"]
-    lab.wait_task("forensic_release", run_id, "plan_release", "deferred", "awaiting_input")
+    asked(lab, run_id)
     assert isolated(lab, item), "nothing is released before a person has answered"
     answer(lab, run_id, RELEASE, user=airflow.USER)
     # nobody is known to have pressed it: the first yes leaves the question open, and the same person's second as well

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from forensics.models.intake import IntakeResult, IntakeVerdict
 from tests.fuzz.__main__ import read
@@ -46,12 +47,19 @@ def _first(intake: IntakeResult, **changes: Any) -> IntakeResult:
     return intake.model_copy(update={"findings": (first.model_copy(update=changes), *others)})
 
 
+def _unclean(intake: IntakeResult) -> IntakeResult:
+    """What no reader can make any more: the models clean each text, so the model's own memory is written to."""
+    copied = intake.model_copy(deep=True)
+    copied.findings[0].__dict__["title"] = "\x1b[2Jgone"
+    return copied
+
+
 WRONG: dict[str, Callable[[IntakeResult], IntakeResult]] = {
     "account": lambda i: _first(i, account_id="999988887777"),
     "own account": lambda i: _first(i, account_id="222233334444"),
     "instance": lambda i: _first(i, instance_id="i-0fffffffffffffff9"),
     "region": lambda i: _first(i, region="ap-south-1"),
-    "title": lambda i: _first(i, title="\x1b[2Jgone"),
+    "title": _unclean,
     "verdict": lambda i: i.model_copy(update={"verdict": IntakeVerdict.IGNORE}),
     "reason": lambda i: i.model_copy(update={"reason": "internal error in the event intake: KeyError()"}),
     "twice": lambda i: i.model_copy(update={"findings": (*i.findings, i.findings[0])}),
@@ -63,7 +71,8 @@ WRONG: dict[str, Callable[[IntakeResult], IntakeResult]] = {
 def test_a_wrong_answer_is_noticed(event: str, name: str) -> None:
     text = ACCEPTED[event]
     check(text, read(text))
-    with pytest.raises(Violation):
+    # an artifact's finding with another id than its artifact's is refused by the model already
+    with pytest.raises((Violation, ValidationError)):
         check(text, WRONG[name](read(text)))
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskAwaitingInput, TaskDeferred
@@ -35,11 +36,15 @@ from forensics.models.case import CaseStatus
 from forensics.models.finding import CustomAction, Severity
 from forensics.models.intake import FindingWithoutInstance, SubjectKind
 from forensics.models.plan import Order
+from forensics.models.policy import Scope
 from forensics.preflight.operators import RunPreflightOperator
 from forensics.preflight.readiness import readiness
 from forensics.preflight.scope import PreflightScope
 from forensics.report.bundle_operators import ExportCaseOperator
 from forensics.report.hold_operators import LIFT, LiftHoldsOperator, PlanHoldLiftOperator
+from forensics.triage import isolation_guard
+from forensics.triage.operators import PlanResponseOperator
+from forensics.triage.policy import packaged
 from forensics.web.reader import StoreReader
 from lab.accounts import REGION, SECURITY_ACCOUNT
 from lab.progress import wait_until
@@ -53,7 +58,9 @@ from tests.iam.flow import CASE, DISKS, TRIAGE
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_instance_resolver import (
+    about_task,
     config,
+    task_on,
     test_credentials_used_in_another_region_lead_to_the_region_of_their_instance,
 )
 from tests.integration.test_write_back import put
@@ -87,11 +94,13 @@ class Story:
     targets: dict[str, Made] = field(default_factory=dict)
     findings: dict[str, dict[str, Any]] = field(default_factory=dict)
     artifact: str = ""
+    ecs_task: str = ""
 
     def steps(self) -> Iterator[Step]:
         """Every step of the product that calls AWS."""
         yield from self._finding_case()
         yield from self._hardest_targets()
+        yield from self._snapshot_case()
         yield from self._upkeep()
 
     # ------------------------------------------------------------------ one case by a finding, all of it
@@ -163,11 +172,19 @@ class Story:
     # ------------------------------------------------------------------ a target of its own for every try
     def _containment(self) -> Iterator[Step]:
         """What does all it can whatever one call answers shows only on a fresh target what is missing."""
+        yield Step("forensic_case.triage.plan_response (tags of accounts)", self._scoped, renew=self._fresh)
         isolate = self._on("fresh", "isolate_target", IsolateTargetOperator)
         yield Step("forensic_case.isolate_target (fresh target)", isolate, renew=self._fresh)
         release = self._on("fresh", "release_target", ReleaseTargetOperator)
         yield Step("forensic_release.plan_release (fresh target)", self._plan_release("fresh"), renew=self._contained)
         yield Step("forensic_release.release_target (fresh target)", release, renew=self._approved)
+
+    def _scoped(self) -> None:
+        """The plan under a policy whose scope names tags of accounts and units."""
+        lines = [{"kind": kind, "value": "forensics:respond"} for kind in ("account_tag", "organizational_unit_tag")]
+        policy = packaged().policy.model_copy(update={"scope": Scope.model_validate({"isolate": lines})})
+        with patch.object(isolation_guard, "packaged", lambda: replace(packaged(), policy=policy)):
+            self._on("fresh", "triage.plan_response", PlanResponseOperator)()
 
     def _fresh(self) -> None:
         cell = Cell(interfaces=2, v6=False, address=True, group=True, role="own", running=True)
@@ -201,6 +218,22 @@ class Story:
             yield Step(
                 f"forensic_release.release_target ({name})", self._on(name, "release_target", ReleaseTargetOperator)
             )
+
+    def _snapshot_case(self) -> Iterator[Step]:
+        """A snapshot that was there before: nothing of it carries the case's tag."""
+        yield Step("forensic_case.open_case (snapshot)", self._open_snapshot)
+        for step, kind in TRIAGE + DISKS:
+            yield Step(f"forensic_case.{step} (snapshot)", self._on("snapshot", step, kind))
+
+    def _open_snapshot(self) -> None:
+        web = self.lab.facts["instances"]["web-server"]
+        found = self.world.ec2.create_snapshot(VolumeId=next(iter(web["volumes"].values())))["SnapshotId"]
+        self.world.ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[found], WaiterConfig={"Delay": 1})
+        given = {
+            "account_id": self.lab.facts["accounts"]["member"], "region": REGION, "instance_id": found, "actions": "disk",
+            "reason": "least privilege", "requester": "alice",
+        }  # fmt: skip
+        self.cases["snapshot"] = perform(OpenCaseOperator(task_id="open_case"), params=given, run_id=f"manual__{found}")
 
     def _making(self, name: str) -> Callable[[], None]:
         def make() -> None:
@@ -360,6 +393,10 @@ class Story:
             ("AWS::EC2::SecurityGroup", web["security_groups"][0]),
         ):
             config(self.lab, kind, resource)
+        task = self.ecs_task or task_on(self.lab, "web-server")
+        self.ecs_task = task
+        if not about_task(self.lab, task).findings:
+            raise StepFailed("the task did not lead to its instance: people are told of it")
         # credentials of the instance that are used elsewhere: its Region has to be found
         test_credentials_used_in_another_region_lead_to_the_region_of_their_instance(self.lab)
 

@@ -15,10 +15,11 @@ from forensics.intake.messages import RunOrder
 from forensics.intake.operators import OpenCaseOperator
 from forensics.models.case import CaseStatus
 from forensics.models.custody import CustodyAction
-from tests.gateways import case_store, recorder_of
+from tests.gateways import case_store, recorder_of, write_back
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
 from tests.integration.test_case_steps import open_case, triage
+from tests.integration.test_write_back import imported
 
 HOUR = timedelta(hours=1)
 
@@ -37,10 +38,15 @@ class Airflow:
         return True
 
     def look(self, after: timedelta) -> list[str]:
-        hook = ForensicsHook()
-        limit = hook.settings.case_restarts
-        runs = CaseRuns("forensic_case", self.state, self.start)
-        lost = LostRuns(case_store(), runs, recorder=lambda case_id: recorder_of(case_id, step="watchdog"), limit=limit)
+        settings = ForensicsHook().settings
+        runs = CaseRuns("forensic_case", self.state, self.start, lambda _: {})
+        lost = LostRuns(
+            case_store(),
+            runs,
+            recorder=lambda case_id: recorder_of(case_id, step="watchdog"),
+            write_back=write_back,
+            settings=settings,
+        )
         done, failed = lost.look(datetime.now(UTC) + after)
         assert failed == []
         return done
@@ -103,3 +109,16 @@ def test_a_case_that_dies_each_time_is_given_up_and_the_next_request_opens_its_o
     again = {"case_id": case_id, **place}
     assert perform(OpenCaseOperator(task_id="open_case"), params=again, run_id="manual__3") == case_id
     assert case_store().case(case_id).status is CaseStatus.OPEN
+
+
+def test_the_finding_of_a_case_that_is_given_up_shows_it_and_stays_open(lab: SmallLab, airflow: Airflow) -> None:
+    """Security Hub's own record: the workflow of a finding that nobody investigates any more is not RESOLVED."""
+    opened, record = imported(lab)
+    opened.annotate()
+    assert "is being investigated" in record()["Note"]["Text"]
+    for hour in range(1, 5):
+        airflow.look(hour * HOUR)
+    assert case_store().case(opened.case.case_id).status is CaseStatus.FAILED
+    shown = record()
+    assert "given up" in shown["Note"]["Text"] and opened.case.case_id in shown["Note"]["Text"]
+    assert shown["Workflow"]["Status"] == "NOTIFIED"

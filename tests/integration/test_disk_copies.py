@@ -80,6 +80,8 @@ def test_every_kind_of_key_has_its_way_to_the_forensic_account(lab: SmallLab) ->
     copies = {e.origin.copy_id for e in found.values()}
     described = lab.client("ec2").describe_snapshots(SnapshotIds=sorted(copies))["Snapshots"]
     assert {s["KmsKeyId"] for s in described} == {lab.facts["evidence_key_arn"]}
+    keys = {s["SnapshotId"]: s["KmsKeyId"] for s in described}
+    assert all(e.origin.key_ids["copy"] == keys[str(e.origin.copy_id)] for e in found.values())
     locked = {s["SnapshotId"] for s in lab.client("ec2", "member").describe_locked_snapshots()["Snapshots"]}
     assert {e.origin.snapshot_id for e in [*found.values(), blocked]} <= locked
     # fixed and cleared: only the missing disk is copied

@@ -100,35 +100,65 @@ def test_a_nodes_credentials_open_a_case_of_the_node(lab: SmallLab, monkeypatch:
 
 
 @pytest.mark.usefixtures("mail")
-def test_the_message_about_a_snapshot_names_the_instance_that_it_comes_from(
+def test_a_severe_finding_about_a_snapshot_or_an_image_opens_a_case_of_it_and_the_next_one_joins(
     lab: SmallLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    web, ec2 = lab.facts["instances"]["web-server"], lab.client("ec2", "member")
-    snapshot = ec2.create_snapshot(VolumeId=f"vol-{volume_of(lab, 'web-server')}")["SnapshotId"]
-    body = json.dumps(event(lab, "guardduty_malware_snapshot")).replace("snap-0123456789abcdef0", snapshot)
-    counts, (message,) = arrive(lab, monkeypatch, json.loads(body))
-    assert counts == {"announced": 1}
-    assert f"which is attached now; instances to look at: {web['instance_id']}" in message["Message"]
-    (described,) = ec2.describe_instances(InstanceIds=[web["instance_id"]])["Reservations"]
-    image = described["Instances"][0]["ImageId"]
-    body = json.dumps(event(lab, "guardduty_malware_ami")).replace("ami-0123456789abcdef0", image)
-    _, (message,) = arrive(lab, monkeypatch, json.loads(body))
-    assert web["instance_id"] in message["Message"] and "were launched from it" in message["Message"]
+    snapshot = lab.client("ec2", "member").create_snapshot(VolumeId=f"vol-{volume_of(lab, 'web-server')}")["SnapshotId"]
+    text = json.dumps(event(lab, "guardduty_malware_snapshot")).replace("snap-0123456789abcdef0", snapshot)
+    counts, _ = arrive(lab, monkeypatch, json.loads(text))
+    assert counts == {"opened": 1}
+    point = json.loads(text)
+    point["detail"]["resource"] = {
+        "resourceType": "EBSRecoveryPoint",
+        "recoveryPointDetails": {
+            "recoveryPointArn": f"arn:aws:ec2:eu-central-1::snapshot/{snapshot}",
+            "backupVaultName": "nightly",
+        },
+    }
+    point["detail"]["id"] = point["detail"]["id"][:-1] + "f"
+    point["detail"]["arn"] = point["detail"]["arn"][:-1] + "f"
+    counts, _ = arrive(lab, monkeypatch, point)
+    assert counts == {"joined": 1}
+    (case,) = [c for c in map(case_store().case, case_store().open_cases()) if c.instance_id == snapshot]
+    assert case.subject == f"snapshot {snapshot}"
+    counts, _ = arrive(
+        lab, monkeypatch, *(event(lab, f"guardduty_malware_{kind}") for kind in ("ami", "recovery_point"))
+    )
+    assert counts == {"opened": 1, "joined": 1}, "the recovery point is the image"
+
+
+@pytest.mark.usefixtures("mail")
+def test_a_milder_one_is_on_the_page_and_one_whose_account_nothing_confirms_is_told(
+    lab: SmallLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mild = event(lab, "guardduty_malware_snapshot")
+    mild["detail"]["severity"] = 5.0
+    stranger = event(lab, "guardduty_malware_ami")
+    stranger["account"] = "999988887777"
+    counts, people = arrive(lab, monkeypatch, mild, stranger)
+    assert counts == {"ignored": 1, "announced": 1} and len(people) == 1
+    assert "Nothing confirms the account" in people[0]["Message"]
 
 
 @pytest.mark.usefixtures("mail")
 def test_what_has_no_instance_is_told_once_and_is_on_the_page(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ["guardduty_malware_snapshot", "guardduty_malware_ami", "guardduty_malware_recovery_point",
-             "guardduty_runtime_fargate", "guardduty_sequence_eks", "guardduty_sequence_ecs"]  # fmt: skip
+    names = [
+        "guardduty_malware_recovery_point",
+        "guardduty_runtime_fargate",
+        "guardduty_sequence_eks",
+        "guardduty_sequence_ecs",
+    ]
     bodies = [event(lab, name) for name in names]
+    files = "arn:aws:backup:eu-central-1:333344445555:recovery-point:8f1c4d2e"
+    bodies[0]["detail"]["resource"]["recoveryPointDetails"]["recoveryPointArn"] = files
     minor = event(lab, "guardduty_eks_pod")
     counts, people = arrive(lab, monkeypatch, *bodies, minor, bodies[0])
-    assert counts == {"announced": 7, "ignored": 1}
-    assert len(people) == 6, "the snapshot's came twice"
+    assert counts == {"announced": 5, "ignored": 1}
+    assert len(people) == 4, "the recovery point's came twice"
     assert all(m["MessageAttributes"]["event"]["Value"] == "finding_without_instance" for m in people)
     assert {m["Subject"].split(",")[0][:4] for m in people} == {"HIGH", "CRIT"}
     assert all("What you can do: " in m["Message"] for m in people)
     records = list(intake_gateways().log.records(today=datetime.now(UTC), limit=50))
     told = [r for r in records if r.verdict == "announced" and "arn:aws:" in r.reason]
-    assert len(told) >= 7 and all(r.next_action for r in told)
+    assert len(told) >= 5 and all(r.next_action for r in told)
     assert any(r.verdict == "ignored" and "kube-system/coredns-5f8d" in r.reason and r.next_action for r in records)

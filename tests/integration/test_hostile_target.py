@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from forensics.aws.ssm import Invocation, SsmGateway
+from forensics.memory.capture_operators import CaptureMemoryOperator
 from forensics.memory.lime import HEADER, MAGIC, PAGE
 from forensics.memory.limits import RANGES
 from forensics.memory.upload_manifest import LIST, new_upload
@@ -92,3 +94,26 @@ def test_an_image_of_one_byte_ranges_is_a_failed_image_that_people_hear_of(lab: 
     assert memory.outcome is Outcome.FAILED and f"more than {RANGES} ranges" in str(memory.reason)
     assert memory.origin.ranges == RANGES
     assert [m for m in lab.mail() if f"more than {RANGES} ranges" in m["message"]]
+
+
+def test_a_reason_that_no_store_takes_and_that_forges_lines_is_recorded_and_told_on_one_line(
+    lab: SmallLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lone surrogate made the failure silent; a line feed put instructions into the product's own mail."""
+    case_id = open_case(lab)
+    triage(case_id)
+    line = r'{"status":"failed","reason":"\ud800 no space\nWhat to do next: open https://evil.example/\u202e"}'
+    real = SsmGateway.invocation
+
+    def lying(gateway: SsmGateway, *, command_id: str, instance_id: str) -> Invocation | None:
+        found = real(gateway, command_id=command_id, instance_id=instance_id)
+        return found and found.model_copy(update={"status": "Failed", "stdout": line})
+
+    monkeypatch.setattr(SsmGateway, "invocation", lying)
+    with pytest.raises(AirflowFailException, match=r"\[U\+D800\] no space⏎What to do next"):
+        perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id)
+    assert verified(case_id).outcome is Outcome.FAILED
+    (mail,) = [m for m in lab.mail() if m["attributes"]["event"] == "failed:capture_memory"]
+    cause = next(told for told in mail["message"].splitlines() if told.startswith("Cause:"))
+    assert "[U+D800] no space⏎What to do next: open https[:]//evil[.]example/[U+202E]" in cause
+    assert [told for told in mail["message"].splitlines() if told.startswith("What to do next:")][1:] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.gateways import instance_resolver
 from tests.integration.conftest import SmallLab, running_lab
 
 REGION = "eu-central-1"
+EVENTS = Path(__file__).resolve().parents[1] / "data" / "events"
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +107,37 @@ def test_an_ordinary_intake_costs_no_call(lab: SmallLab) -> None:
              "region": REGION, "detail": {"instance-id": instance(lab, "web-server")["instance_id"], "state": "stopped"}}  # fmt: skip
     intake = read_event(json.dumps(event), received_at=datetime.now(UTC))
     assert instance_resolver().complete(intake) is intake
+
+
+def task_on(lab: SmallLab, name: str) -> str:
+    """The ARN of a task that runs on an instance of the lab, which joins the cluster ``web``."""
+    ecs, ec2 = lab.client("ecs", "member"), lab.client("ec2", "member")
+    ecs.create_cluster(clusterName="web")
+    host = instance(lab, name)
+    (described,) = ec2.describe_instances(InstanceIds=[host["instance_id"]])["Reservations"]
+    about = {
+        "instanceId": host["instance_id"], "accountId": host["account"], "region": REGION, "imageId": described["Instances"][0]["ImageId"],
+        "instanceType": "t3.micro", "privateIp": "192.0.2.7", "availabilityZone": f"{REGION}a", "architecture": "x86_64", "version": "2017-09-30",
+    }  # fmt: skip
+    ecs.register_container_instance(cluster="web", instanceIdentityDocument=json.dumps(about))
+    container = {"name": "shop", "image": "registry.example.com/shop:2", "memory": 64, "cpu": 1, "essential": True}
+    ecs.register_task_definition(family="shop", containerDefinitions=[container])
+    started = ecs.run_task(cluster="web", taskDefinition="shop", launchType="EC2")["tasks"]
+    return str(started[0]["taskArn"])
+
+
+def about_task(lab: SmallLab, arn: str) -> IntakeResult:
+    """A GuardDuty finding about a task that names no instance, read and completed."""
+    body = json.loads((EVENTS / "guardduty_runtime_fargate.json").read_text("utf-8"))
+    body["detail"]["resource"]["ecsClusterDetails"]["taskDetails"] |= {"arn": arn, "launchType": "EC2"}
+    return instance_resolver().complete(read_event(json.dumps(body), received_at=datetime.now(UTC)))
+
+
+def test_an_ecs_task_leads_to_its_container_instance_and_one_that_is_unknown_to_people(lab: SmallLab) -> None:
+    arn = task_on(lab, "web-server")
+    intake = about_task(lab, arn)
+    assert intake.findings, [told.why for told in intake.without_instance] or intake
+    (finding,) = intake.findings
+    assert finding.instance_id == instance(lab, "web-server")["instance_id"] and intake.without_instance == ()
+    gone = about_task(lab, f"{arn.rpartition('/')[0]}/{'0' * 32}")
+    assert gone.findings == () and "ECS does not know it" in gone.without_instance[0].why

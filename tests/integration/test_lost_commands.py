@@ -115,10 +115,10 @@ def test_a_live_response_whose_archive_s3_does_not_give_at_once_is_not_taken_twi
     triage(case_id)
 
     def throttled(*_: Any, **__: Any) -> int:
-        raise ThrottledError("complete upload: SlowDown")
+        raise ThrottledError("look at it: SlowDown")
 
     with monkeypatch.context() as patch:
-        patch.setattr(LandingGateway, "complete_upload", throttled)
+        patch.setattr(LandingGateway, "size", throttled)
         with pytest.raises(ThrottledError):
             perform(LiveResponseOperator(task_id="live_response"), case_id=case_id, try_number=1)
     assert perform(LiveResponseOperator(task_id="live_response"), case_id=case_id)["outcome"] == "ACQUIRED"

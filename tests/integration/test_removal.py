@@ -138,3 +138,19 @@ def test_an_open_case_and_objects_that_nobody_approved_stay_held(lab: SmallLab, 
         lift(closed)
     with pytest.raises(AirflowFailException, match="the case is open"):
         ask(closed)
+
+
+def test_an_answer_that_a_lost_try_got_is_not_asked_for_again(lab: SmallLab, closed: str) -> None:
+    done = ask(closed)
+    events = recorder_of(closed, step="test").gateways.ledger.events(closed)
+    again = PlanHoldLiftOperator(
+        task_id="plan_hold_lift", case_id=closed, reason="matter 17 is over", requester="alice"
+    )
+    assert again.execute(in_run(again)) == done, "the try that asked was answered, and died before Airflow knew"
+    now = recorder_of(closed, step="test").gateways.ledger.events(closed)
+    assert [e.action for e in now].count(CustodyAction.HOLD_LIFT_APPROVED) == 1 and len(now) == len(events)
+    other = PlanHoldLiftOperator(
+        task_id="plan_hold_lift", case_id=closed, reason="matter 18 is over", requester="alice"
+    )
+    with pytest.raises(TaskAwaitingInput):
+        other.execute(in_run(other, run_id="manual__other"))

@@ -19,7 +19,7 @@ from forensics.investigation.symbol_operators import BuildSymbolsOperator, Launc
 from forensics.memory.capture_operators import CaptureMemoryOperator
 from forensics.memory.probe_operators import ProbeTargetOperator
 from forensics.memory.verify_operators import VerifyMemoryOperator
-from forensics.models.evidence import MemoryEvidence, MemoryOrigin, Outcome
+from forensics.models.evidence import EvidenceKind, MemoryEvidence, MemoryOrigin, Outcome
 from forensics.models.symbols import SymbolTable, banner_digest
 from forensics.naming import SYMBOL_LIBRARY
 from tests import memory_image
@@ -85,7 +85,9 @@ def captured(lab: SmallLab) -> str:
 
 def outcome(case_id: str) -> tuple[str, str]:
     """Outcome and reason of the analysis."""
-    (found,) = recorder_of(case_id, step="test").view().investigations
+    (found,) = [
+        i for i in recorder_of(case_id, step="test").view().investigations if i.tool == EvidenceKind.MEMORY.value
+    ]
     return found.outcome, found.reason or ""
 
 

@@ -108,3 +108,10 @@ def test_the_document_has_the_computed_totals(profile: str) -> None:
     stated = re.search(rf"\| `{profile}`[^|]*\|.*\| ([0-9]+) \|", DOCUMENT)
     assert stated and abs(int(stated[1]) - cost.total(month(profile))) <= 5, profile
     assert f"≈ {round(cost.total(cost.case(TABLE)))} USD" in DOCUMENT
+
+
+def test_what_mwaa_makes_for_itself_is_printed_beside_the_sums(capsys: pytest.CaptureFixture[str]) -> None:
+    """Amazon MWAA user guide, "Managing access to VPC endpoints": with a private web server two endpoints, each in both zones."""
+    assert cost.main([]) == 0
+    assert f"the endpoints that MWAA makes for itself, {2 * 2 * 730 * 0.01:.2f} USD" in capsys.readouterr().out
+    assert "29 USD if AWS bills them to you" in re.sub(r"\s+", " ", DOCUMENT)

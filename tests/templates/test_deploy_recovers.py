@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -168,3 +169,44 @@ def test_a_release_that_is_there_is_not_uploaded_again(s3: Any, tmp_path: Path) 
     changed = deploy.upload(s3, **where)
     assert changed["PluginsVersion"] != first["PluginsVersion"]
     assert changed["RequirementsVersion"] == first["RequirementsVersion"]
+
+
+class Environment(CloudFormation):
+    """The stack of the environment: it names the address of its UI once it is there."""
+
+    def __init__(self, *states: str | None) -> None:
+        super().__init__(*states)
+        self.texts: list[str] = []
+
+    def describe_stacks(self, *, StackName: str) -> dict[str, Any]:
+        found = super().describe_stacks(StackName=StackName)
+        if str(found["Stacks"][0]["StackStatus"]).endswith("_COMPLETE"):
+            found["Stacks"][0]["Outputs"] = [{"OutputKey": "UiUrl", "OutputValue": "https://abc.example"}]
+        return found
+
+    def create_change_set(self, *, ChangeSetType: str, StackName: str, **more: Any) -> None:
+        super().create_change_set(ChangeSetType=ChangeSetType, StackName=StackName)
+        self.texts.append(more["TemplateBody"])
+
+
+@pytest.mark.parametrize(
+    ("state", "settings", "calls", "told"),
+    [
+        (None, {}, ["CREATE", "UPDATE"], [False, True]),
+        ("UPDATE_COMPLETE", {}, ["UPDATE"], [True]),
+        (None, {"ui_url": "https://mine.example"}, ["CREATE"], [False]),
+    ],
+    ids=["new", "known", "given"],
+)
+def test_the_environment_knows_the_address_of_its_own_ui(
+    state: str | None, settings: dict[str, str], calls: list[str], told: list[bool]
+) -> None:
+    """Without it no message has a link: only AWS names the address, and only of an environment that is there."""
+    stack = Environment(state)
+    made = deployment(stack)
+    made.settings = dict(settings)
+    step = replace(STEP, stack="forensics-mwaa", template="mwaa")
+    assert made.apply_environment(step) == {"UiUrl": "https://abc.example"}
+    assert stack.calls == calls
+    assert ['forensics.ui_url: "https://abc.example"' in text for text in stack.texts] == told
+    assert all(('"https://mine.example"' in text) is bool(settings) for text in stack.texts)

@@ -208,6 +208,19 @@ def test_a_region_that_does_not_exist_is_said_before_its_names_are_made() -> Non
         validate(replace(EXAMPLE, member_regions=("eu-nowhere-1",)))
 
 
+def test_the_closed_network_says_what_it_leaves_out() -> None:
+    """Organizations is not among AWS PrivateLink's cross-Region services; what then happens is said before the deployment."""
+    said = text(configured("closed"))
+    assert "Not reached with Profile closed: organizations. Where the policy's scope names tags" in said
+    assert "Not reached" not in text(configured("standard"))
+    asked = {call.service for _, call in calls(configured("closed"))}
+    assert "organizations" not in asked and "organizations" in {c.service for _, c in calls(configured("standard"))}
+    refusal = network("closed").refusal(
+        "ControlSubnetA", "MwaaSecurityGroup", Call("organizations:ListTagsForResource", "eu-central-1")
+    )
+    assert refusal and "there is no endpoint for organizations" in refusal
+
+
 def test_the_plan_says_what_airflow_reaches() -> None:
     said = text(configured("standard", members=("eu-west-1",)))
     assert "eu-central-1, eu-west-1, none without a way" in said

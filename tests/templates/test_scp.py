@@ -77,6 +77,8 @@ def test_the_recording_has_what_containment_and_release_change() -> None:
         ("forensics-acquire", "ec2:LockSnapshot"),
         ("forensics-acquire", "ssm:SendCommand"),
     } <= seen
+    tagging = {(c["role"], c["action"]) for c in RECORDED if c["context"].get("aws:TagKeys") == ["forensics:contained"]}
+    assert tagging == {("forensics-contain", "ec2:CreateTags"), ("forensics-release", "ec2:DeleteTags")}
 
 
 @pytest.mark.parametrize("role", ["triage", "acquire", "contain", "release"])

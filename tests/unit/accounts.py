@@ -11,12 +11,12 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
 from forensics.aws.ebs import EbsGateway, Snapshot
-from forensics.aws.ec2 import Ec2Gateway
+from forensics.aws.ec2 import Ec2Gateway, RootDisk
 from forensics.aws.hook import CaseSessions, ForensicsHook
 from forensics.aws.kms import KeyGateway
 from forensics.aws.polling import PollTrigger
 from forensics.aws.session import AwsSession, Scope
-from forensics.aws.ssm import Invocation, SsmGateway
+from forensics.aws.ssm import ExpectedCommand, FoundCommand, Invocation, SsmGateway
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
 from forensics.errors import ForensicsError
@@ -108,7 +108,15 @@ class EbsInMemory(EbsGateway):
         self._called("create_snapshots")
         started = datetime.now(UTC)
         return [
-            self.add(self._new("snap"), "pending", volume_id=v, size_gib=8, started_at=started, tags=_pairs(tags))
+            self.add(
+                self._new("snap"),
+                "pending",
+                volume_id=v,
+                size_gib=8,
+                started_at=started,
+                description=description,
+                tags=_pairs(tags),
+            )
             for v in self.volumes_of_instance
         ]
 
@@ -130,11 +138,17 @@ class EbsInMemory(EbsGateway):
         self._called("share")
         self.shared.append((snapshot_id, account_id))
 
-    def copy(self, snapshot_id: str, *, source_region: str, kms_key_id: str, description: str, tags: Any) -> str:
+    def copy(self, snapshot_id: str, *, source_region: str, kms_key_id: str | None, description: str, tags: Any) -> str:
         """A pending copy."""
         self._called("copy")
         self.copied.append({"of": snapshot_id, "from": source_region, "key": kms_key_id})
-        return self.add(self._new("copy"), "pending", encrypted=True, kms_key_id=kms_key_id, tags=_pairs(tags)).id
+        more = {
+            "encrypted": kms_key_id is not None,
+            "kms_key_id": kms_key_id,
+            "tags": _pairs(tags),
+            "description": description,
+        }
+        return self.add(self._new("copy"), "pending", started_at=datetime.now(UTC), **more).id
 
     def complete(self) -> None:
         """Everything that was pending is complete."""
@@ -160,13 +174,13 @@ class EbsInMemory(EbsGateway):
         """Volumes by id."""
         return [self.records[i] for i in ids if i in self.records]
 
-    def create_volume(self, snapshot_id: str, *, zone: str, token: str, tags: Any) -> str:
+    def create_volume(self, snapshot_id: str, *, zone: str, token: str, tags: Any, rate: int = 0) -> tuple[str, int]:
         """A volume that is being created."""
         self._called("create_volume")
         volume_id = self._new("vol")
         self.add_volume(volume_id, "creating")
         self.records[volume_id] |= {"AvailabilityZone": zone, "SnapshotId": snapshot_id, "Tags": list(tags)}
-        return volume_id
+        return volume_id, rate
 
     def attach(self, volume_id: str, *, instance_id: str, device: str) -> None:
         """Attach it."""
@@ -212,6 +226,7 @@ class Ec2InMemory(Ec2Gateway):
         self.region = region
         self.records: dict[str, dict[str, Any]] = {}
         self.launched: list[dict[str, Any]] = []
+        self.memory: dict[str, int] = {}
         self.errors: dict[str, ForensicsError] = {}
 
     def add(self, instance_id: str, state: str = "running", **tags: str) -> None:
@@ -226,6 +241,14 @@ class Ec2InMemory(Ec2Gateway):
     def instances(self, *, tags: dict[str, str]) -> Any:
         """Instances with these tags, in any state."""
         return [i for i in self.records.values() if tags.items() <= _pairs(i["Tags"]).items()]
+
+    def root_disk(self, image_id: str) -> RootDisk:
+        """An image of 100 GiB."""
+        return RootDisk("/dev/xvda", 100)
+
+    def memory_by_type(self, types: Sequence[str]) -> dict[str, int]:
+        """What a test says of the types."""
+        return {name: self.memory.get(name, 16 * 1024) for name in types}
 
     def run_instance(self, **asked: Any) -> str:
         """An instance that is starting."""
@@ -276,9 +299,9 @@ class SsmInMemory(SsmGateway):
         self.sent.append(asked)
         return f"command-{len(self.sent)}"
 
-    def find_command(self, *, instance_id: str, comment: str) -> str | None:
+    def find_command(self, *, instance_id: str, expected: ExpectedCommand) -> FoundCommand:
         """A command that is still running."""
-        return self.live.get(comment)
+        return FoundCommand(self.live.get(expected.comment))
 
     def end(
         self, command_id: str, stdout: str, *, status: str = "Success", detail: str = "", exit_code: int = 0

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from forensics.case.messages import subject
+from forensics.models.artifact import Artifact, ArtifactDescription, ArtifactDisk, ArtifactKind
 from forensics.models.case import Case, CaseView
 from forensics.models.evidence import AnyEvidence, EvidenceKind, Outcome, read_evidence
 from forensics.models.finding import Finding, FindingSource, Severity
@@ -80,6 +81,35 @@ def case(**changes: Any) -> Case:
         "finding_key": "k" * 16,
     }
     return Case(**{**values, **changes})
+
+
+SNAPSHOT, IMAGE = "snap-0123456789abcdef0", "ami-0123456789abcdef0"
+
+
+def of_snapshot(**changes: Any) -> Case:
+    """An open case of a snapshot."""
+    return case(instance_id=SNAPSHOT, artifact=Artifact(kind=ArtifactKind.SNAPSHOT, id=SNAPSHOT), **changes)
+
+
+def artifact_disk(**changes: Any) -> ArtifactDisk:
+    """The account's own snapshot of a volume, complete."""
+    values: dict[str, Any] = {
+        "snapshot_id": SNAPSHOT,
+        "volume_id": "vol-1",
+        "owner_id": ACCOUNT,
+        "state": "completed",
+        "started_at": NOW,
+    }
+    return ArtifactDisk(**{**values, **changes})
+
+
+def described_artifact(**changes: Any) -> ArtifactDescription:
+    """A snapshot as triage describes it."""
+    values: dict[str, Any] = {
+        "account_id": ACCOUNT, "region": REGION, "artifact": Artifact(kind=ArtifactKind.SNAPSHOT, id=SNAPSHOT), "owner_id": ACCOUNT,
+        "state": "completed", "disks": (artifact_disk(),), "described_at": NOW,
+    }  # fmt: skip
+    return ArtifactDescription(**{**values, **changes})
 
 
 def said(headline: str, *, about: Case | None = None) -> str:

@@ -5,16 +5,18 @@ What the store and the ledger do here is held against the real ones on DynamoDB 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from pydantic import JsonValue
 
 from forensics import case_keys
+from forensics.aws.case_lines import CaseLines
 from forensics.aws.case_store import CaseStore
 from forensics.aws.s3 import EvidenceStore, StoredObject
 from forensics.aws.s3_landing import LandingGateway, ToolsGateway
@@ -24,10 +26,22 @@ from forensics.custody.chain import GENESIS, next_event, stored_form
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import AwsError, CaseError, EvidenceTransferError, ResourceGoneError
 from forensics.models.base import Model, VersionedModel
+from forensics.models.board import BoardLine
 from forensics.models.case import Case, CaseStatus, StepFailure
 from forensics.models.custody import CustodyAction, CustodyEvent, CustodyFacts
 from tests.unit.builders import CASE_ID, case
 from tests.unit.signing import signing_key
+
+
+class LinesInMemory(CaseLines):
+    """The board's lines of one process."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, BoardLine] = {}
+
+    def put(self, case_id: str, line: BoardLine) -> None:
+        """Keep a line."""
+        self.held[case_id] = line
 
 
 class StoreInMemory(CaseStore):
@@ -38,6 +52,7 @@ class StoreInMemory(CaseStore):
         self.held: dict[tuple[str, str], Any] = {}
         self.leases: dict[tuple[str, str], tuple[str, datetime]] = {}
         self.locks: set[str] = set()
+        self.lines = LinesInMemory()
 
     def data(self, case_id: str, sk: str) -> JsonValue:
         """One item of a case."""
@@ -91,11 +106,12 @@ class StoreInMemory(CaseStore):
         self.leases[case_id, name] = (holder, now + timedelta(seconds=seconds))
         return True
 
-    def release_lease(self, case_id: str, name: str) -> None:
+    def release_lease(self, case_id: str, name: str, *, holder: str) -> None:
         """Give a lease back."""
-        self.leases.pop((case_id, name), None)
+        if self.leases.get((case_id, name), ("",))[0] == holder:
+            del self.leases[case_id, name]
 
-    def items(self, case_id: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    def items(self, case_id: str, prefix: str = "", *, page_size: int | None = None) -> Iterator[tuple[str, Any]]:
         """Items by sort key."""
         yield from sorted(
             (sk, data) for (owner, sk), data in self.held.items() if owner == case_id and sk[: len(prefix)] == prefix
@@ -124,6 +140,7 @@ class LedgerInMemory(CustodyLedger):
         self._actor = "test"
         self._once: set[str] = set()
         self.signed: list[str] = []
+        self._heads: list[tuple[tuple[int, str], str]] = []
 
     def head(self, case_id: str) -> tuple[int, str]:
         """Number and digest of the newest event."""
@@ -160,8 +177,11 @@ class LedgerInMemory(CustodyLedger):
             self._once.add(once)
 
     def sign_head(self, case_id: str, *, phase: str, evidence: EvidenceStore) -> dict[str, str]:
-        """Remember that the head was signed."""
-        self.signed.append(phase)
+        """Remember that the head was signed; one that was signed for the phase already is not signed again."""
+        mark = (self.head(case_id), phase)
+        if mark not in self._heads:
+            self._heads.append(mark)
+            self.signed.append(phase)
         return {"phase": phase}
 
     def actions(self, case_id: str = CASE_ID) -> list[CustodyAction]:
@@ -196,8 +216,30 @@ class EvidenceInMemory(EvidenceStore):
             locked_until=datetime(2027, 11, 24, tzinfo=UTC),
         )
 
+    def put_first(
+        self, key: str, body: bytes, *, content_type: str = "application/octet-stream"
+    ) -> tuple[StoredObject, bytes]:
+        """Write one object unless it is there."""
+        kept = self.objects.setdefault(key, body)
+        return self.put(key, kept), kept
+
+    def adopt(self, key: str, *, limit: int = 1 << 26) -> tuple[StoredObject, bytes]:
+        """What is stored."""
+        if key not in self.objects:
+            raise ResourceGoneError(f"{key} is not there")
+        return self.put(key, self.objects[key]), self.objects[key]
+
+    def found(self, key: str) -> StoredObject | None:
+        """What is stored, or None."""
+        return self.put(key, self.objects[key]) if key in self.objects else None
+
     def put_stream(
-        self, key: str, chunks: Iterator[bytes], *, on_chunk: Callable[[bytes], object] | None = None
+        self,
+        key: str,
+        chunks: Iterator[bytes],
+        *,
+        on_chunk: Callable[[bytes], object] | None = None,
+        adopt: bool = False,
     ) -> StoredObject:
         """Write what passes."""
         kept = []
@@ -205,7 +247,8 @@ class EvidenceInMemory(EvidenceStore):
             kept.append(chunk)
             if on_chunk:
                 on_chunk(chunk)
-        return self.put(key, b"".join(kept))
+        body = b"".join(kept)
+        return self.put(key, self.objects.setdefault(key, body) if adopt else body)
 
     def stream(self, key: str, *, chunk: int = 1 << 20) -> Iterator[bytes]:
         """The object's bytes."""
@@ -219,16 +262,16 @@ class EvidenceInMemory(EvidenceStore):
         """A URL that names the key."""
         return f"https://evidence.invalid/{key}"
 
-    def list(self, prefix: str) -> list[str]:
+    def iter_uris(self, prefix: str) -> Iterator[str]:
         """URIs below a prefix."""
-        return sorted(self.uri(key) for key in self.objects if key.startswith(prefix))
+        yield from sorted(self.uri(key) for key in self.objects if key.startswith(prefix))
 
 
 class LandingInMemory(LandingGateway):
     """Objects and uploads of the landing bucket; tests put what a host would have sent."""
 
     def __init__(self) -> None:
-        self.bucket = "landing"
+        self.bucket, self.host = "landing", "landing.invalid"
         self.objects: dict[str, bytes] = {}
         self.uploads: dict[str, dict[int, int]] = {}
         self.revoked: list[str] = []
@@ -240,6 +283,12 @@ class LandingInMemory(LandingGateway):
         """Until the credentials that sign URLs end."""
         return min(wanted, self.life)
 
+    def dual_stack(self) -> Self:
+        """The same objects under another host name."""
+        other = copy.copy(self)
+        other.host = "landing.dualstack.invalid"
+        return other
+
     def start_upload(self, key: str) -> str:
         """Begin an upload."""
         self.uploads[key] = {}
@@ -247,13 +296,17 @@ class LandingInMemory(LandingGateway):
 
     def part_urls(self, key: str, *, upload_id: str, count: int, first: int = 1, seconds: int = 3600) -> list[str]:
         """URLs that name the parts."""
-        return [f"https://landing.invalid/{key}?part={n}" for n in range(first, first + count)]
+        return [f"https://{self.host}/{key}?part={n}" for n in range(first, first + count)]
+
+    def address(self, key: str) -> str:
+        """Where an object is."""
+        return f"https://landing.example/{key}"
 
     def put_url(self, key: str, *, seconds: int = 3600) -> str:
         """A URL that names the key."""
-        return f"https://landing.invalid/{key}"
+        return f"https://{self.host}/{key}"
 
-    def publish(self, key: str, *, text: str, seconds: int = 3600) -> str:
+    def publish(self, key: str, *, text: str, seconds: int = 3600, again: bool = False) -> str:
         """Write a manifest."""
         self.objects[key] = text.encode()
         return self.put_url(key)
@@ -295,11 +348,17 @@ class ToolsInMemory(ToolsGateway):
     """URLs of tools."""
 
     def __init__(self) -> None:
-        self.bucket = "tools"
+        self.bucket, self.host = "tools", "tools.invalid"
+
+    def dual_stack(self) -> Self:
+        """The same tools under another host name."""
+        other = copy.copy(self)
+        other.host = "tools.dualstack.invalid"
+        return other
 
     def get_url(self, key: str) -> str:
         """A URL that names the key."""
-        return f"https://tools.invalid/{key}"
+        return f"https://{self.host}/{key}"
 
 
 @dataclass

@@ -23,6 +23,7 @@ FINAL = {
     "ApprovalError",
     "ConfigurationError",
     "EvidenceSizeError",
+    "ConfinedError",
     "FindingError",
     "InvalidCaseError",
     "CaseConflictError",
@@ -62,3 +63,8 @@ def test_retried_is_what_a_repetition_can_mend(kind: type[ForensicsError]) -> No
 def test_the_module_documents_every_error(kind: type[ForensicsError]) -> None:
     assert kind.__name__ in (errors.__doc__ or "")
     assert kind.__doc__
+
+
+def test_what_a_host_said_cannot_forge_a_line_of_the_message() -> None:
+    error = ForensicsError("command ended: \ud800\n\x1b[31mCase closed", next_action="look\nthere")
+    assert (str(error), error.next_action) == ("command ended: [U+D800]⏎␛[31mCase closed", "look⏎there")

@@ -47,6 +47,14 @@ def test_iam_is_asked_where_its_control_plane_is(partition: str, region: str) ->
     assert f"'{signed_for}'" in str(policy)
 
 
+@pytest.mark.parametrize(("partition", "region"), REGIONS, ids=[region for _, region in REGIONS])
+def test_organizations_is_asked_where_it_is(partition: str, region: str) -> None:
+    endpoint = RESOLVER.construct_endpoint("organizations", region, partition_name=partition)
+    signed_for = endpoint.get("credentialScope", {}).get("region", region)
+    assert partitions.of(region).organizations_region == signed_for
+    assert f"'{signed_for}'" in str(session_policy(account_id=ACCOUNT, region=region, instance_id=""))
+
+
 @pytest.mark.parametrize("region", ["", "eu-central", "xx-west-1", "us-east-1a", "eu-central-1\n"])
 def test_what_is_no_region_is_refused_with_its_name(region: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(repr(region))):

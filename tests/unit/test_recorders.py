@@ -59,7 +59,9 @@ def test_a_lease_is_its_holders_until_it_is_given_back(either: CaseStore) -> Non
     take: dict[str, Any] = {"seconds": 60}
     assert either.lease(CASE_ID, "isolate", holder="a", **take) and either.lease(CASE_ID, "isolate", holder="a", **take)
     assert not either.lease(CASE_ID, "isolate", holder="b", **take)
-    either.release_lease(CASE_ID, "isolate")
+    either.release_lease(CASE_ID, "isolate", holder="b")
+    assert not either.lease(CASE_ID, "isolate", holder="b", **take), "nobody gives back what is another's"
+    either.release_lease(CASE_ID, "isolate", holder="a")
     assert either.lease(CASE_ID, "isolate", holder="b", seconds=-60)
     assert either.lease(CASE_ID, "isolate", holder="a", **take), "one that has run out is free"
 

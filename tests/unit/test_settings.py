@@ -61,3 +61,22 @@ def test_every_option_has_a_usable_default_or_is_required(settings_environment: 
     assert settings.lock_mode == "GOVERNANCE"
     assert settings.accept_samples is False
     assert settings.retention_days == 365
+
+
+@pytest.mark.parametrize(
+    ("configured", "base", "used"),
+    [
+        ("", "https://airflow.example/deployment/", "https://airflow.example/deployment"),
+        ("https://mine.example", "https://airflow.example", "https://mine.example"),
+        ("", "/path/alone", ""),
+        ("", "", ""),
+    ],
+)
+def test_without_an_address_of_its_own_airflows_base_url_is_the_uis(
+    settings_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, configured: str, base: str, used: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", base)
+    monkeypatch.setenv("AIRFLOW__FORENSICS__UI_URL", configured)
+    get_settings.cache_clear()
+    assert get_settings().ui_url == used
+    get_settings.cache_clear()

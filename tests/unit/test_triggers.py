@@ -21,6 +21,7 @@ from forensics.investigation.triggers import (
     InstancesGoneTrigger,
     VolumesAttachedTrigger,
 )
+from forensics.memory.snapshot_first import SnapshotsBegunTrigger
 
 SCOPE = {
     "account_id": "222233334444",
@@ -42,6 +43,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "QueueDepthTrigger": {},
     "ImageBuiltTrigger": {"image_arn": "arn:aws:imagebuilder:eu-central-1:222233334444:image/forensic/1.0.0/1"},
+    "SnapshotsBegunTrigger": {"case_id": "fc-20261124-0123456789", "until": 1_900_000_000.5},
     "ContainmentWatchTrigger": {"case_id": "fc-20261124-0123456789", "due": 1_900_000_000.5},
 }
 
@@ -57,6 +59,7 @@ KINDS = sorted(set(_kinds()), key=lambda k: k.__name__)
 
 
 def test_every_trigger_is_tested_here() -> None:
+    assert SnapshotsBegunTrigger in KINDS
     assert {k.__name__ for k in KINDS} == set(ARGUMENTS)
 
 

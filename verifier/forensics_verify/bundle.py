@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from forensics_verify import heads, ledger
 from forensics_verify.canonical import NotCanonicalError, parse
 from forensics_verify.container import Container, ContainerError, read
 from forensics_verify.contents import Bundle, anchored
-from forensics_verify.problems import Findings
+from forensics_verify.problems import Findings, shown
 from forensics_verify.signatures import PublicKey, SignatureError
 
 MANIFEST, SIGNATURE = "bundle.json", "bundle.sig.json"
@@ -19,18 +20,31 @@ MIB = 1024 * 1024
 RECORD_LIMIT = 512 * MIB
 
 
-def verify(container: Container, *, trusted: Sequence[str] = (), apart: Container | None = None) -> Findings:
+def verify(
+    container: Container,
+    *,
+    trusted: Sequence[str] = (),
+    apart: Container | None = None,
+    case_id: str | None = None,
+    not_before: datetime | None = None,
+    authorities: Sequence[bytes] = (),
+) -> Findings:
     """Check a whole bundle.
 
     :param trusted: fingerprints of signing keys that are known from elsewhere (SHA-256 of the DER form, hex)
     :param apart: where objects lie that the bundle lists but does not hold
+    :param case_id: the case that it must be of
+    :param not_before: the moment before which it must not have been exported
+    :param authorities: certificates (DER) of time-stamping authorities, or of who certifies them, known from elsewhere
     """
     findings = Findings()
     try:
         manifest = _manifest(container, findings)
         if manifest is None:
             return findings
-        bundle = Bundle(container, manifest, _keys(container, manifest, findings), frozenset(trusted), findings)
+        keys = _keys(container, manifest, findings)
+        bundle = Bundle(container, manifest, keys, frozenset(trusted), findings, tuple(authorities))
+        _about(bundle, case_id=case_id, not_before=not_before)
         _signed(bundle)
         events, digests = _ledger(bundle)
         heads.check(bundle, events=events, digests=digests)
@@ -56,6 +70,31 @@ def _manifest(container: Container, findings: Findings) -> dict[str, Any] | None
         findings.wrong(MANIFEST, f"is not of schema {SCHEMA}; a newer forensics-verify may read it")
         return None
     return manifest
+
+
+def _about(bundle: Bundle, *, case_id: str | None, not_before: datetime | None) -> None:
+    """What the bundle says it is, and whether that is what the reader expects: another case's, or an older one, is as right."""
+    said, findings = bundle.manifest, bundle.findings
+    kept = said.get("ledger")
+    findings.say("case", said.get("case_id"))
+    findings.say("exported at", said.get("exported_at"))
+    findings.say("exported by", said.get("exported_by"))
+    findings.say("ledger events", kept.get("events") if isinstance(kept, dict) else None)
+    findings.say("made by", said.get("product"))
+    if case_id is not None and said.get("case_id") != case_id:
+        findings.wrong(MANIFEST, f"is of case {findings.about['case']}, not of {case_id}")
+    if not_before is None:
+        return
+    try:
+        exported = datetime.fromisoformat(str(said.get("exported_at")))
+        early = exported < not_before
+    except (ValueError, TypeError):
+        findings.wrong(MANIFEST, f"does not say when it was exported ({findings.about['exported at']})")
+        return
+    if early:
+        findings.wrong(
+            MANIFEST, f"was exported at {exported.isoformat()}, before {not_before.isoformat()}: there is a later one"
+        )
 
 
 def _keys(container: Container, manifest: dict[str, Any], findings: Findings) -> dict[str, PublicKey]:
@@ -169,7 +208,7 @@ def _objects(bundle: Bundle, *, apart: Container | None) -> None:
             if _same(bundle, entry, apart, path.removeprefix("objects/")):
                 bundle.findings.right("evidence objects kept apart with the listed digest")
         else:
-            bundle.findings.remark(f"not in the bundle, listed by digest only: {entry.get('uri')}")
+            bundle.findings.remark(f"not in the bundle, listed by digest only: {shown(entry.get('uri'))}")
 
 
 def _unlisted(bundle: Bundle) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from forensics_verify import __version__
@@ -14,6 +15,7 @@ from forensics_verify.bundle import verify
 from forensics_verify.container import ContainerError, open_bundle
 from forensics_verify.problems import Findings
 from forensics_verify.signatures import PublicKey, SignatureError
+from forensics_verify.timestamps import certificates
 
 RIGHT, WRONG, UNREADABLE, UNANCHORED = 0, 1, 2, 3
 
@@ -25,7 +27,10 @@ How an expert uses it:
   2. Get the fingerprint of the signing key from somebody other than who gave you the bundle: the owner of the AWS
      account reads it with `aws kms get-public-key` (docs/custody.md says how), or from the report or the notice of
      the case that was sent at the time. Give it with --fingerprint, or give the key itself with --key.
-  3. Run: forensics-verify --fingerprint <64 hex digits> case.tar
+  3. Run: forensics-verify --fingerprint <64 hex digits> --case fc-… --not-before 2026-11-29T08:00:00Z case.tar
+     The first lines are what the bundle says it is: case, time of the export, number of events. Compare them with the
+     notice of the export: another case's bundle, or an older one of the same case, is right in itself. --case and
+     --not-before do that.
   4. Anything that is wrong is named; the first line is the first thing that was found. What is not in the bundle
      (a large memory image, for instance) is listed by its digest: get it, and check it with --objects.
 
@@ -48,6 +53,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--fingerprint", action="append", default=[], help="SHA-256 of the signing key's DER form, hex")
     parser.add_argument("--key", action="append", default=[], type=Path, help="the signing key itself, PEM or DER")
     parser.add_argument("--objects", type=Path, help="folder with objects that the bundle lists but does not hold")
+    parser.add_argument(
+        "--tsa-certificate", action="append", default=[], type=Path,
+        help="certificate of the time-stamping authority, or of who certifies it: PEM (also several in a file) or DER",
+    )  # fmt: skip
+    parser.add_argument("--case", help="the case that the bundle must be of: fc-…")
+    parser.add_argument(
+        "--not-before", type=_moment, help="the time before which it must not have been exported, ISO 8601"
+    )
     parser.add_argument("--json", action="store_true", help="write the outcome as JSON")
     parser.add_argument("--version", action="version", version=f"forensics-verify {__version__}")
     given = parser.parse_args(arguments)
@@ -56,7 +69,11 @@ def main(arguments: list[str] | None = None) -> int:
         trusted += [PublicKey.load(path.read_bytes()).fingerprint for path in given.key]
         began = time.monotonic()
         apart = open_bundle(given.objects) if given.objects else None
-        findings = verify(open_bundle(given.bundle), trusted=trusted, apart=apart)
+        authorities = [der for path in given.tsa_certificate for der in certificates(path.read_bytes())]
+        findings = verify(
+            open_bundle(given.bundle), trusted=trusted, apart=apart, case_id=given.case, not_before=given.not_before,
+            authorities=authorities,
+        )  # fmt: skip
     except ContainerError as error:
         findings = Findings()
         findings.wrong(error.part, error.what)
@@ -77,6 +94,16 @@ def _fingerprint(text: str) -> str:
     return plain
 
 
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time in ISO 8601, for example 2026-11-29T08:00:00Z"
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def _unreadable(message: str) -> int:
     print(f"Error: {message}", file=sys.stderr)
     return UNREADABLE
@@ -86,6 +113,7 @@ def _say(findings: Findings, *, as_json: bool, anchored: bool, seconds: float) -
     if as_json:
         outcome = {
             "right": not findings.problems,
+            "about": findings.about,
             "anchored": anchored,
             "problems": [{"part": p.part, "what": p.what} for p in findings.problems],
             "checked": findings.checked,
@@ -94,6 +122,8 @@ def _say(findings: Findings, *, as_json: bool, anchored: bool, seconds: float) -
         }
         print(json.dumps(outcome, indent=1))
         return
+    for name, value in findings.about.items():
+        print(f"says   {name}: {value}")
     for problem in findings.problems:
         print(f"WRONG  {problem}")
     for what, count in findings.checked.items():

@@ -12,13 +12,14 @@ from forensics_verify.signatures import PublicKey
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that is being checked."""
+    """A bundle that is being checked. ``authorities``: certificates (DER) of time-stamping authorities that the reader trusts."""
 
     container: Container
     manifest: dict[str, Any]
     keys: dict[str, PublicKey]
     trusted: frozenset[str]
     findings: Findings
+    authorities: tuple[bytes, ...] = ()
 
     def listed(self, kind: str) -> list[dict[str, Any]]:
         """The manifest's ``files`` or ``objects``."""

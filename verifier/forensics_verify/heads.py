@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from forensics_verify import timestamps
 from forensics_verify.canonical import NotCanonicalError, parse
 from forensics_verify.container import read
 from forensics_verify.contents import Bundle, anchored
@@ -34,7 +35,7 @@ def check(bundle: Bundle, *, events: list[dict[str, Any]], digests: list[str]) -
 def _check(bundle: Bundle, path: str, *, events: list[dict[str, Any]], digests: list[str]) -> None:
     record = parse(read(bundle.container, path, limit=LIMIT))
     fields = {"statement", "signature", "algorithm", "key_arn", "public_key_der", "events"}
-    if not isinstance(record, dict) or set(record) != fields:
+    if not isinstance(record, dict) or set(record) - {"timestamp"} != fields:
         raise NotCanonicalError(f"it does not hold exactly {', '.join(sorted(fields))}")
     fingerprint = hashlib.sha256(decode(str(record["public_key_der"]))).hexdigest()
     key = anchored(bundle, fingerprint, path)
@@ -48,6 +49,7 @@ def _check(bundle: Bundle, path: str, *, events: list[dict[str, Any]], digests: 
         bundle.findings.wrong(path, wrong)
     else:
         bundle.findings.right("signed heads that fit the ledger")
+    timestamps.check(bundle, path, record=record, signed_at=str(said.get("signed_at")))
 
 
 def _disagrees(

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 
+def shown(value: object) -> str:
+    """A bundle's own words with every character visible on which a terminal would act."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in str(value))
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong: where, and what."""
@@ -13,16 +18,17 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.part}: {self.what}"
+        return shown(f"{self.part}: {self.what}")
 
 
 @dataclass
 class Findings:
-    """Problems in the order in which they were met, and what was found to be right."""
+    """Problems in the order in which they were met, what was found to be right, and what the bundle says it is."""
 
     problems: list[Problem] = field(default_factory=list)
     checked: dict[str, int] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    about: dict[str, str] = field(default_factory=dict)
 
     def wrong(self, part: str, what: str) -> None:
         """Note a problem."""
@@ -31,6 +37,10 @@ class Findings:
     def right(self, what: str, count: int = 1) -> None:
         """Count what was checked and found right."""
         self.checked[what] = self.checked.get(what, 0) + count
+
+    def say(self, name: str, value: object) -> None:
+        """Note what the bundle says of itself."""
+        self.about[name] = shown(value)[:300]
 
     def remark(self, text: str) -> None:
         """Note what a reader must know though it is not wrong."""

@@ -11,6 +11,7 @@ from moto.iam.models import iam_backends
 
 from lab.emulator.iam import keys
 from lab.emulator.iam.policy import Request
+from lab.emulator.patches.ec2_snapshots import visible_snapshot
 
 _KINDS = {
     "i": "instance", "vol": "volume", "snap": "snapshot", "sg": "security-group", "eni": "network-interface", "vpc": "vpc",
@@ -144,11 +145,18 @@ def _copy(given: Any) -> Iterator[Request]:
     source, region = given.query["SourceSnapshotId"], given.query["SourceRegion"]
     # of a snapshot that is somebody else's the caller's account knows no tags
     tags = {f"aws:ResourceTag/{k}": v for k, v in tags_of(given.account, region, source).items()}
-    yield Request("ec2:CopySnapshot", _arn(given, "snapshot", source, region=region), tags)
+    owner = _owner(given, source, region=region)
+    yield Request("ec2:CopySnapshot", _arn(given, "snapshot", source, region=region), {**tags, **owner})
     yield from _made(given)
     if given.query.get("Encrypted") == "true" and given.query.get("KmsKeyId"):
         using = ("kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptTo", "kms:ReEncryptFrom")
         yield from _ebs_key(given.query["KmsKeyId"], given.region, using)
+
+
+def _owner(given: Any, snapshot_id: str, *, region: str) -> dict[str, str]:
+    """Condition key ``ec2:Owner`` of a source snapshot (service authorization reference, Amazon EC2, CopySnapshot: snapshot*)."""
+    found = visible_snapshot(ec2_backends[given.account][region], snapshot_id)
+    return {"ec2:Owner": str(found.owner_id)} if found is not None else {}
 
 
 def _ebs_key(key: str, region: str, actions: tuple[str, ...]) -> Iterator[Request]:

@@ -10,8 +10,10 @@ from urllib.parse import unquote
 from moto.autoscaling.models import autoscaling_backends
 from moto.ec2.models import ec2_backends
 
+from lab.accounts import MANAGEMENT_ACCOUNT
 from lab.emulator.iam import keys
 from lab.emulator.iam.policy import Request
+from lab.emulator.iam.sessions import ORGANIZATION
 
 
 def anything(given: Any) -> Iterator[Request]:
@@ -64,6 +66,33 @@ def iam(given: Any) -> Iterator[Request]:
     role, profile = given.query.get("RoleName"), given.query.get("InstanceProfileName")
     kind = f"role/{role}" if role else f"instance-profile/{profile}" if profile else ""
     yield Request(f"iam:{given.action}", given.arn("iam", kind, region=False) if kind else "*")
+
+
+def ecs(given: Any) -> Iterator[Request]:
+    """Tasks and container instances of a cluster (service authorization reference, Amazon ECS)."""
+    cluster = str(given.document.get("cluster", "default")).rpartition("/")[2]
+    kinds = {
+        "DescribeTasks": ("task", "tasks"),
+        "DescribeContainerInstances": ("container-instance", "containerInstances"),
+    }
+    if given.action not in kinds:
+        yield from anything(given)
+        return
+    kind, names = kinds[given.action]
+    for name in given.document.get(names, []):
+        yield Request(f"ecs:{given.action}", given.arn("ecs", f"{kind}/{cluster}/{name.rpartition('/')[2]}"))
+
+
+def organizations(given: Any) -> Iterator[Request]:
+    """An account, a unit or the root; the tags that a request puts or takes away are a condition."""
+    named = given.document.get("ResourceId") or given.document.get("ChildId")
+    if named is None:
+        yield from anything(given)
+        return
+    kind = "account" if re.fullmatch(r"\d{12}", named) else "root" if named.startswith("r-") else "ou"
+    keys_of_tags = given.document.get("TagKeys") or [tag["Key"] for tag in given.document.get("Tags", [])]
+    resource = f"arn:aws:organizations::{MANAGEMENT_ACCOUNT}:{kind}/{ORGANIZATION}/{named}"
+    yield Request(f"organizations:{given.action}", resource, {"aws:TagKeys": keys_of_tags} if keys_of_tags else {})
 
 
 def securityhub(given: Any) -> Iterator[Request]:

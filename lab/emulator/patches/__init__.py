@@ -26,6 +26,7 @@ PATCHES = (
     "ssm_views",
     "sts",
     "iam",
+    "organizations",
     "events",
     "securityhub",
     "finding_records",

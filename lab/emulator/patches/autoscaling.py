@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from moto.autoscaling.exceptions import AutoscalingClientError
-from moto.autoscaling.models import AutoScalingBackend
+from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
 
 from lab.emulator.patches.patching import replace
 
@@ -127,8 +127,49 @@ def _set_capacity(original: Callable[..., None]) -> Callable[..., None]:
     return set_desired_capacity
 
 
+def _end(member: Any) -> None:
+    """A group ends its member also where the instance has termination protection (Auto Scaling user guide, "Health checks")."""
+    member.instance.disable_api_termination = False
+
+
+def _shrink(original: Callable[..., None]) -> Callable[..., None]:
+    def set_desired_capacity(self: Any, new_capacity: int | None) -> None:
+        # stock moto also chooses members in standby, which no group ends when it shrinks
+        standby = [s for s in self.instance_states if s.lifecycle_state != "InService"]
+        before = [s.protected_from_scale_in for s in standby]
+        for member in standby:
+            member.protected_from_scale_in = True
+        surplus = len(self.active_instances()) - (self.min_size if new_capacity is None else new_capacity)
+        for member in [s for s in self.instance_states if not s.protected_from_scale_in][: max(0, surplus)]:
+            _end(member)
+        original(self, new_capacity)
+        for member, protected in zip(standby, before, strict=True):
+            member.protected_from_scale_in = protected
+
+    return set_desired_capacity
+
+
+def _health(original: Callable[..., None]) -> Callable[..., None]:
+    def set_instance_health(self: Any, instance_id: str, health_status: str) -> None:
+        """An unhealthy member in service is replaced at once; one in standby is not looked at (user guide, "Standby")."""
+        original(self, instance_id, health_status)
+        if health_status != "Unhealthy":
+            return
+        for group in self.autoscaling_groups.values():
+            for member in [s for s in group.instance_states if s.instance.id == instance_id]:
+                if member.lifecycle_state == "InService":
+                    _end(member)
+                    self.ec2_backend.terminate_instances([instance_id])
+                    group.instance_states.remove(member)
+                    group.set_desired_capacity(group.desired_capacity)
+
+    return set_instance_health
+
+
 def apply() -> None:
     """Install the patch."""
+    replace(FakeAutoScalingGroup, "set_desired_capacity", _shrink)
+    replace(AutoScalingBackend, "set_instance_health", _health)
     replace(AutoScalingBackend, "enter_standby_instances", _enter)
     replace(AutoScalingBackend, "exit_standby_instances", _exit)
     replace(AutoScalingBackend, "detach_instances", _detach)

@@ -49,6 +49,16 @@ def _describe(original: Callable[[Any], str]) -> Callable[[Any], str]:
     return describe_key
 
 
+def _list(original: Callable[[Any], str]) -> Callable[[Any], str]:
+    def list_grants(self: Any) -> str:
+        answer = json.loads(original(self))
+        # no member of ListGrantsResponse (botocore's model, kms 2014-11-01)
+        answer.pop("GrantCount", None)
+        return json.dumps(answer)
+
+    return list_grants
+
+
 def _is_waiting(key: Any, account: str, tokens: list[str] | None) -> bool:
     """Whether only a grant lets this account use the key, and that is not in effect yet."""
     mine = [g for g in list(key.grants.values()) if f":{account}:" in g.grantee_principal]
@@ -60,3 +70,4 @@ def apply() -> None:
     """Install the patch."""
     replace(KmsResponse, "create_grant", _create)
     replace(KmsResponse, "describe_key", _describe)
+    replace(KmsResponse, "list_grants", _list)

@@ -112,10 +112,11 @@ class Machines:
         own.mkdir(parents=True, exist_ok=True)
         _write(own / "osrelease", text=f"{release}\n", mode=0o644)
         proc_files.append(("sys/kernel/osrelease", str(own / "osrelease")))
-        if place := _uname_place():
-            shim = (Path(__file__).parent / "uname.sh").read_text(encoding="utf-8")
-            _write(own / "uname", text=shim.replace("@MACHINE@", platform.machine()), mode=0o755)
-            binds.append(Bind(str(own / "uname"), place, optional=True))
+        for program in ("uname", "dmesg"):
+            if place := _place_of(program):
+                shim = (Path(__file__).parent / f"{program}.sh").read_text(encoding="utf-8")
+                _write(own / program, text=shim.replace("@MACHINE@", platform.machine()), mode=0o755)
+                binds.append(Bind(str(own / program), place, optional=True))
 
     def _volumes(self, facts: dict[str, Any], *, binds: list[Bind], links: list[tuple[str, str]]) -> None:
         """As Nitro instances have them: an NVMe device, and links to it by EC2's name and by volume id."""
@@ -141,9 +142,9 @@ def _os_release(facts: dict[str, Any]) -> str:
     return "".join(f'{key}="{value}"\n' for key, value in fields.items())
 
 
-def _uname_place() -> str | None:
-    """Where the host keeps uname, when that file is uname and nothing else (not a multi-call program)."""
-    found = shutil.which("uname", path="/usr/bin:/bin")
+def _place_of(program: str) -> str | None:
+    """Where the host keeps a program, when that file is the program and nothing else (not a multi-call program)."""
+    found = shutil.which(program, path="/usr/bin:/bin")
     if found is None or Path(found).is_symlink():
         return None
     return str(Path(found).resolve())

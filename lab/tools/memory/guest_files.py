@@ -8,22 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.tools.memory.initramfs import Initramfs
+from lab.tools.memory.kernel_modules import modules_folder, with_dependencies
 
 HERE = Path(__file__).resolve().parent
 AMI_DAY = int(datetime(2026, 11, 18, 8, tzinfo=UTC).timestamp())
 # When the first session copied it, as the disk image has it.
 IMPLANT_COPIED = int(datetime(2026, 11, 21, 2, 6, 12, tzinfo=UTC).timestamp())
-MODULES = {
-    "drivers/virtio": [
-        "virtio",
-        "virtio_ring",
-        "virtio_pci_modern_dev",
-        "virtio_pci_legacy_dev",
-        "virtio_pci",
-    ],
-    "net/core": ["failover"],
-    "drivers/net": ["net_failover", "virtio_net"],
-}
+# Those that are loaded at the start, in this order, each after what it needs.
+MODULES = ("virtio_pci", "virtio_net")
 APPLETS = (
     *(
         "sh",
@@ -106,11 +98,10 @@ def _add_server(fs: Initramfs, *, kernel: str, root: Path) -> None:
     fs.file("usr/sbin/sshd", server, mode=0o755)
     for name, library in _libraries(server, root=root).items():
         fs.file(name, library, mode=0o755)
-    for folder, modules in MODULES.items():
-        for module in modules:
-            path = root / f"lib/modules/{kernel}/kernel/{folder}/{module}.ko"
-            if path.exists():
-                fs.file(f"lib/modules/{module}.ko", path)
+    modules = with_dependencies(MODULES, folder=modules_folder(root, kernel))
+    for module, content in modules.items():
+        fs.file(f"lib/modules/{module}.ko", content)
+    fs.file("lib/modules/order", "".join(f"{module}\n" for module in modules).encode())
 
 
 def _add_identity(fs: Initramfs) -> None:

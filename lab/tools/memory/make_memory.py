@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from lab.tools.memory.debian import Archive
 from lab.tools.memory.guest_files import build_initramfs
 from lab.tools.memory.lime import system_ram, write_lime
 from lab.tools.memory.observed import observe
@@ -85,11 +86,15 @@ def newest_kernel() -> str:
     raise GuestError("apt-cache knows no linux-image-cloud-amd64: run apt-get update, or pass --kernel")
 
 
-def unpack_packages(kernel: str, *, work: Path) -> Path:
-    """Download the kernel and the SSH server and unpack (never install) them; return the folder."""
+def unpack_packages(kernel: str, *, work: Path, archive: Archive | None = None) -> Path:
+    """Download the kernel (from ``archive``, else from where this machine's apt has it) and the SSH server and unpack (never
+    install) them; return the folder."""
     root, packages = work / "root", work / "packages"
     packages.mkdir()
-    wanted = [f"linux-image-{kernel}", *SSH_PACKAGES]
+    image = [f"linux-image-{kernel}"]
+    if archive is not None:
+        archive.download(image, into=packages)
+    wanted = [*(image if archive is None else ()), *SSH_PACKAGES]
     subprocess.run(["apt-get", "download", "-q", *wanted], cwd=packages, check=True)
     for package in sorted(packages.glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True)

@@ -53,7 +53,7 @@ def planted(seen: dict[str, Any], *, implant_sha256: str) -> list[dict[str, Any]
         _fact(
             "root-history",
             "commands of that shell; HISTFILE is /dev/null, so they exist in memory only",
-            technique="T1070.003",
+            technique="T1690",
             found_by=["linux.bash"],
             pid=shell["pid"],
             commands=seen["commands"],

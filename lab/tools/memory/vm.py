@@ -56,7 +56,8 @@ class Listener:
             threading.Thread(target=_drain, args=(peer,), daemon=True).start()
 
     def close(self) -> None:
-        """Stop listening and drop the connections."""
+        """Stop listening and drop the connections; the shutdown ends the wait for the next one, which would keep the port."""
+        self._server.shutdown(socket.SHUT_RDWR)
         for end in (self._server, *self.peers):
             end.close()
 

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from forensics.aws.s3 import EvidenceStore
 from forensics.aws.s3_archive import EvidenceArchive
 from forensics.aws.s3_landing import LandingGateway
+from forensics.aws.s3_parts import parts_of
 from forensics.errors import ConflictError, EvidenceTransferError
 from tests.contract.judges.emulators import Running
 
@@ -285,6 +286,7 @@ def test_a_conflict_has_one_name(evidence: EvidenceStore, aws: Running) -> None:
     upload = aws.client("s3").create_multipart_upload(Bucket=evidence.bucket, Key="k", ChecksumAlgorithm="SHA256")[
         "UploadId"
     ]
-    part = evidence._part("k", upload=upload, number=1, body=b"y")
+    (body,) = parts_of(iter([b"y"]))
+    part = evidence._part("k", upload=upload, number=1, part=body)
     with pytest.raises(ConflictError):
         evidence._complete("k", upload=upload, parts=[part])

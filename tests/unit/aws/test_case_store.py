@@ -184,6 +184,15 @@ def test_a_finding_of_the_open_case_that_became_more_severe_is_told_apart(store:
     assert [f.severity for f in kept] == [Severity.CRITICAL]
 
 
+def test_a_case_becomes_more_severe_and_never_less(store: CaseStore) -> None:
+    store.open_case(case(), finding=finding())
+    store.update_case(CASE_ID, severity=Severity.LOW.value)
+    raised = [store.raise_severity(CASE_ID, s) for s in (Severity.LOW, Severity.HIGH, Severity.MEDIUM, Severity.HIGH)]
+    assert raised == [False, True, False, False] and store.case(CASE_ID).severity == Severity.HIGH
+    assert not store.raise_severity(CASE_ID, Severity.INFORMATIONAL)
+    assert not store.raise_severity("fc-20261124-ffffffffff", Severity.CRITICAL), "a case that is not there"
+
+
 class LosesTheLock:
     """DynamoDB as a worker sees it that loses the race for the instance and then finds its lock gone, so many times."""
 

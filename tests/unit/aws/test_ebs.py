@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 
 from forensics.aws import ebs as ebs_module
 from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
-from forensics.errors import SnapshotError
+from forensics.errors import AwsError, SnapshotError
 from forensics.models.disk import SnapshotLock
 from tests.unit.aws.conftest import Stub
 from tests.unit.builders import INSTANCE
@@ -73,7 +73,7 @@ CALLS: list[tuple[str, dict[str, Any], dict[str, Any], Callable[[EbsGateway], An
             "TagSpecifications": [{"ResourceType": "volume", "Tags": TAGS}],
         },
         lambda b: b.create_volume("snap-1", zone="eu-central-1a", token="t" * 80, tags=TAGS),
-        "vol-9",
+        ("vol-9", 0),
     ),
     (
         "attach_volume",
@@ -151,11 +151,13 @@ def test_an_audit_sees_state_lock_and_publicness(stub: Stubber, ebs: EbsGateway,
 
 
 def test_an_audit_says_when_a_snapshot_has_no_lock(stub: Stubber, ebs: EbsGateway) -> None:
-    stub.add_response("describe_snapshots", {"Snapshots": [{"SnapshotId": "snap-1", "State": "completed"}]})
+    stub.add_response(
+        "describe_snapshots", {"Snapshots": [{"SnapshotId": "snap-1", "State": "completed", "KmsKeyId": "key-a"}]}
+    )
     stub.add_response("describe_locked_snapshots", {"Snapshots": []})
     stub.add_response("describe_snapshot_attribute", {})
     seen = ebs.audited("snap-1")
-    assert (seen.lock_state, seen.until, seen.public) == (None, None, False)
+    assert (seen.lock_state, seen.until, seen.public, seen.key_id) == (None, None, False, "key-a")
 
 
 def test_an_audit_says_when_a_snapshot_is_gone(stub: Stubber, ebs: EbsGateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,6 +245,29 @@ def test_what_was_just_made_may_be_unknown_at_first(
     stub.add_response(call, answers.get(call, {}))
     make(ebs)
     stub.assert_no_pending_responses()
+
+
+def _volume(ebs: EbsGateway) -> tuple[str, int]:
+    return ebs.create_volume("snap-1", zone="eu-central-1a", token="t", tags=TAGS, rate=300)
+
+
+def test_a_volume_is_made_with_a_rate_where_ebs_offers_one(stub: Stubber, ebs: EbsGateway) -> None:
+    """EC2 API reference, CreateVolume, VolumeInitializationRate."""
+    asked = {
+        "SnapshotId": "snap-1",
+        "AvailabilityZone": "eu-central-1a",
+        "VolumeType": "gp3",
+        "ClientToken": "t",
+        "TagSpecifications": [{"ResourceType": "volume", "Tags": TAGS}],
+    }
+    stub.add_response("create_volume", {"VolumeId": "vol-1"}, {**asked, "VolumeInitializationRate": 300})
+    assert _volume(ebs) == ("vol-1", 300)
+    stub.add_client_error("create_volume", "UnsupportedOperation")
+    stub.add_response("create_volume", {"VolumeId": "vol-2"}, asked)
+    assert _volume(ebs) == ("vol-2", 0)
+    stub.add_client_error("create_volume", "VolumeLimitExceeded")
+    with pytest.raises(AwsError, match="VolumeLimitExceeded"):
+        _volume(ebs)
 
 
 def test_one_create_snapshots_takes_every_volume(stub: Stubber, ebs: EbsGateway) -> None:

@@ -10,7 +10,7 @@ import pytest
 from botocore.stub import Stubber
 
 from forensics.aws import ec2 as ec2_module
-from forensics.aws.ec2 import Ec2Gateway
+from forensics.aws.ec2 import Ec2Gateway, RootDisk
 from forensics.errors import AwsError, ResourceGoneError
 from tests.unit.aws.conftest import Stub
 from tests.unit.builders import INSTANCE
@@ -108,6 +108,8 @@ def _launch(ec2: Ec2Gateway) -> str:
         group_id=GROUP,
         profile="analysis",
         tags=TAGS,
+        root=RootDisk("/dev/xvda", 140),
+        kms_key_id="key-arn",
     )
 
 
@@ -130,6 +132,18 @@ def test_a_forensic_instance_has_no_public_address_and_no_imds_version_one(stub:
                     "DeleteOnTermination": True,
                 }
             ],
+            "BlockDeviceMappings": [
+                {
+                    "DeviceName": "/dev/xvda",
+                    "Ebs": {
+                        "VolumeSize": 140,
+                        "VolumeType": "gp3",
+                        "Encrypted": True,
+                        "KmsKeyId": "key-arn",
+                        "DeleteOnTermination": True,
+                    },
+                }
+            ],
             "IamInstanceProfile": {"Name": "analysis"},
             "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"},
             "InstanceInitiatedShutdownBehavior": "terminate",
@@ -140,6 +154,26 @@ def test_a_forensic_instance_has_no_public_address_and_no_imds_version_one(stub:
         },
     )
     assert _launch(ec2) == INSTANCE
+
+
+def test_the_root_disk_of_an_image(stub: Stubber, ec2: Ec2Gateway) -> None:
+    mappings = [
+        {"DeviceName": "/dev/sdb", "Ebs": {"VolumeSize": 1}},
+        {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 100}},
+    ]
+    image = {"RootDeviceName": "/dev/xvda", "BlockDeviceMappings": mappings}
+    stub.add_response("describe_images", {"Images": [image]}, {"ImageIds": ["ami-1"]})
+    assert ec2.root_disk("ami-1") == RootDisk("/dev/xvda", 100)
+    stub.add_response("describe_images", {"Images": []}, {"ImageIds": ["ami-1"]})
+    with pytest.raises(ResourceGoneError, match="has no EBS root volume"):
+        ec2.root_disk("ami-1")
+
+
+def test_memory_of_the_types_that_the_region_has(stub: Stubber, ec2: Ec2Gateway) -> None:
+    known = {"InstanceType": "m6i.xlarge", "MemoryInfo": {"SizeInMiB": 16_384}}
+    asked = {"Filters": [{"Name": "instance-type", "Values": ["m6i.xlarge", "x9.large"]}]}
+    stub.add_response("describe_instance_types", {"InstanceTypes": [known]}, asked)
+    assert ec2.memory_by_type(["m6i.xlarge", "x9.large"]) == {"m6i.xlarge": 16_384}
 
 
 @pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "Unsupported", "VcpuLimitExceeded"])

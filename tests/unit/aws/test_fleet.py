@@ -41,6 +41,28 @@ def test_ways_are_read_from_route_tables_and_endpoints(stubbed: Stub) -> None:
     assert (ways.subnets, ways.vpcs, ways.endpoints) == ({"subnet-1": True}, {"vpc-1": False}, {"vpc-2"})
 
 
+def test_a_host_without_ipv4_has_ways_of_its_own(stubbed: Stub) -> None:
+    """VPC user guide, "Egress-only internet gateways"; EC2 API reference, VpcEndpoint, IpAddressType."""
+    ec2 = stubbed("ec2")
+    out6 = {"DestinationIpv6CidrBlock": "::/0", "EgressOnlyInternetGatewayId": "eigw-1", "State": "active"}
+    tables = [
+        {"VpcId": "vpc-1", "Routes": [LOCAL, out6], "Associations": [{"Main": True}]},
+        {"VpcId": "vpc-2", "Routes": [LOCAL, IGW], "Associations": [{"Main": True}]},
+    ]
+    ec2.add_response("describe_route_tables", {"RouteTables": tables})
+    s3 = {"ServiceName": "com.amazonaws.eu-central-1.s3", "State": "available"}
+    found = [
+        {**s3, "VpcId": "vpc-3", "IpAddressType": "dualstack"},
+        {**s3, "VpcId": "vpc-4", "IpAddressType": "ipv4"},
+        {**s3, "VpcId": "vpc-5"},
+    ]
+    ec2.add_response("describe_vpc_endpoints", {"VpcEndpoints": found})
+    ways = FleetGateway(ec2.client, stubbed("ssm").client, account_id="1", region="eu-central-1").ways_to_s3()
+    for vpc, four, six in (("vpc-1", False, True), ("vpc-2", True, False), ("vpc-3", True, True)):
+        assert (ways.open(vpc_id=vpc, subnet_id="s"), ways.open(vpc_id=vpc, subnet_id="s", ipv6=True)) == (four, six)
+    assert ways.ipv6 is not None and ways.ipv6.endpoints == {"vpc-3"}
+
+
 def test_keys_are_those_of_attached_encrypted_volumes(stubbed: Stub) -> None:
     ec2 = stubbed("ec2")
     volumes = [{"KmsKeyId": "arn:k", "Attachments": [{"InstanceId": "i-1"}]}, {"Attachments": [{"InstanceId": "i-2"}]}]

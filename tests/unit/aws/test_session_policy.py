@@ -56,6 +56,16 @@ def test_without_a_target_the_region_is_pinned() -> None:
     assert not allowed("securityhub:GetFindings", "*", instance_id="", region="us-west-2")
 
 
+@pytest.mark.parametrize("artifact", ["snap-0123456789abcdef0", "ami-0123456789abcdef0"])
+def test_the_case_of_an_artifact_can_touch_no_instance_at_all(artifact: str) -> None:
+    for action in ("ssm:SendCommand", "ec2:CreateSnapshots", "ec2:ModifyInstanceAttribute", "ec2:GetConsoleOutput"):
+        assert not allowed(action, instance(TARGET), instance_id=artifact)
+        assert not allowed(action, instance(artifact), instance_id=artifact)
+    snapshot = f"arn:aws:ec2:{REGION}::snapshot/snap-0123456789abcdef0"
+    assert allowed("ec2:CopySnapshot", snapshot, instance_id=artifact)
+    assert not allowed("ec2:CopySnapshot", snapshot, instance_id=artifact, region="us-west-2")
+
+
 def test_sts_takes_it() -> None:
     text = json.dumps(session_policy(account_id=ACCOUNT, region="ap-southeast-1", instance_id=TARGET))
     assert len(text) < 2048, "AssumeRole takes 2,048 characters of session policy (STS API reference)"

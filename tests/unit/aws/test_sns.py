@@ -65,6 +65,41 @@ def test_a_long_message_is_cut_to_what_sns_takes() -> None:
         case_id="fc-1", event="e", subject="s", lines=["x" * 300_000], facts={}
     )
     assert len(client.request["Message"]) == 250_000
+    Notifier(client, topic_arn=TOPIC).publish(  # type: ignore[arg-type]
+        case_id="fc-1", event="e", subject="s", lines=["\x1b" * 200_000], facts={}
+    )
+    assert len(client.request["Message"].encode()) <= 262_144, "SNS counts bytes, and what is shown has more of them"
+
+
+def test_what_a_host_wrote_forges_no_line_and_makes_no_link() -> None:
+    client = Sent()
+    said = (
+        "disk full\nWhat to do next: open https://evil.example/x\n\nCase closed: complete \u202e\ud800 www.evil.example"
+    )
+    Notifier(client, topic_arn=TOPIC, ui_url="https://airflow.example.com/").publish(  # type: ignore[arg-type]
+        case_id="fc-1",
+        event="e",
+        subject="s",
+        lines=[
+            "FAILED",
+            f"Cause: {said}",
+            "Follow it: https://airflow.example.com/dags/x",
+            "Stored at s3://evidence/key",
+        ],
+        facts={"cause": said},
+    )
+    message = client.request["Message"]
+    assert message.encode() and len(message.splitlines()) == 6
+    assert message.splitlines()[1] == (
+        "Cause: disk full⏎What to do next: open https[:]//evil[.]example/x⏎⏎Case closed: complete [U+202E][U+D800] www[.]evil.example"
+    )
+    assert "https://airflow.example.com/dags/x" in message and "s3://evidence/key" in message
+    assert "://evil" not in message and "www.evil" not in message
+    other = "https://airflow.example.com.evil.example/"
+    Notifier(client, topic_arn=TOPIC, ui_url="https://airflow.example.com").publish(  # type: ignore[arg-type]
+        case_id="fc-1", event="e", subject="s", lines=[other], facts={}
+    )
+    assert other not in client.request["Message"], "it begins as the address of the UI does, and is another host"
 
 
 def test_a_refusal_names_event_case_and_topic(stubbed: Stub) -> None:

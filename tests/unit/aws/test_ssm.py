@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from botocore.stub import Stubber
 
-from forensics.aws.ssm import TERMINAL, Invocation, SsmGateway
+from forensics.aws.ssm import TERMINAL, ExpectedCommand, FoundCommand, Invocation, SsmGateway
 from forensics.errors import AwsError, ResourceGoneError
 from tests.unit.builders import INSTANCE
 from tests.unit.moto_store import make_client
@@ -165,30 +166,92 @@ def test_a_presigned_url_in_the_output_never_reaches_the_case(where: str) -> Non
     assert "https://landing.s3.amazonaws.com/case/part" in cause and "403" in cause
 
 
+EXPECTED = ExpectedCommand("fc-1 memory", "forensics-acquire", "a" * 64, "https://landing.example/fc-1/manifest.txt")
+SIGNED = f"{EXPECTED.manifest}?X-Amz-Signature=1"
+
+
 def command(number: int, **changes: Any) -> dict[str, Any]:
     """A line of ListCommands."""
     values = {
         "CommandId": COMMAND[:-1] + str(number),
         "Comment": "fc-1 memory",
         "Status": "InProgress",
+        "DocumentName": EXPECTED.document,
+        "DocumentVersion": "7",
+        "Parameters": {"ManifestUrl": [SIGNED]},
         "RequestedDateTime": datetime(2026, 11, 24, 8, number, tzinfo=UTC),
     }
     return {**values, **changes}
 
 
-def test_the_newest_living_command_with_the_comment_is_found(stub: Stubber, ssm: SsmGateway) -> None:
+def hashed(stub: Stubber, digest: str, version: str = "7") -> None:
+    """EC2 is asked once for the content of a version."""
+    asked = {"Name": EXPECTED.document, "DocumentVersion": version}
+    stub.add_response("describe_document", {"Document": {"Hash": digest}}, asked)
+
+
+def test_the_newest_living_command_that_is_the_cases_own_is_found(stub: Stubber, ssm: SsmGateway) -> None:
     pages = [
         [command(1), command(5, Status="Success")],
         [command(3, Status="Pending"), command(4, Comment="fc-2 memory")],
     ]
     stub.add_response("list_commands", {"Commands": pages[0], "NextToken": "more"}, {"InstanceId": INSTANCE})
     stub.add_response("list_commands", {"Commands": pages[1]}, {"InstanceId": INSTANCE, "NextToken": "more"})
-    assert ssm.find_command(instance_id=INSTANCE, comment="fc-1 memory") == COMMAND[:-1] + "3"
+    hashed(stub, "A" * 64)
+    assert ssm.find_command(instance_id=INSTANCE, expected=EXPECTED) == FoundCommand(COMMAND[:-1] + "3")
 
 
 def test_no_living_command_is_none(stub: Stubber, ssm: SsmGateway) -> None:
     stub.add_response("list_commands", {"Commands": [command(1, Status="Failed")]})
-    assert ssm.find_command(instance_id=INSTANCE, comment="fc-1 memory") is None
+    assert ssm.find_command(instance_id=INSTANCE, expected=EXPECTED) == FoundCommand()
+
+
+@pytest.mark.parametrize(
+    ("listed", "looked_at", "found"),
+    [
+        ([command(3, Status="Success"), command(2, Status="Failed")], 1, "3"),
+        ([command(3, Status="Success", Parameters={}), command(2, Status="Failed")], 2, "2"),
+        ([command(1, Status="Success")], 0, None),  # from before the try began
+        ([command(4, Status="Success"), command(3, Status="Success")], 0, None),  # 4 is the one that was recorded
+    ],
+)
+def test_a_command_that_ended_before_its_id_was_written_down_is_found(
+    stub: Stubber, ssm: SsmGateway, listed: list[dict[str, Any]], looked_at: int, found: str | None
+) -> None:
+    """Found by tests/crash: its sender died, and the next try sent a second one to the target."""
+    stub.add_response("list_commands", {"Commands": listed})
+    for _ in range(looked_at):
+        hashed(stub, "a" * 64)
+    since = datetime(2026, 11, 24, 8, 2, 30, tzinfo=UTC)  # clocks may differ by a minute
+    expected = replace(EXPECTED, unrecorded_since=since, recorded=COMMAND[:-1] + "4")
+    answer = ssm.find_command(instance_id=INSTANCE, expected=expected)
+    assert answer == FoundCommand(COMMAND[:-1] + found if found else None)
+    stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    ("changes", "digest", "why"),
+    [
+        ({"DocumentName": "AWS-RunShellScript"}, None, "it runs the document AWS-RunShellScript"),
+        ({"DocumentVersion": "$LATEST"}, None, "it names no version of forensics-acquire ($LATEST)"),
+        ({"DocumentVersion": ""}, None, "it names no version of forensics-acquire (none)"),
+        ({}, "b" * 64, "version 7 of forensics-acquire has SHA-256 bbb"),
+        ({"Parameters": {"ManifestUrl": ["https://evil.example/fc-1/manifest.txt?x"]}}, "a" * 64, "its manifest is https://evil"),
+        ({"Parameters": {}}, "a" * 64, "its manifest is none"),
+    ],
+)  # fmt: skip
+def test_a_command_that_only_carries_the_comment_is_not_the_cases(
+    stub: Stubber, ssm: SsmGateway, changes: dict[str, Any], digest: str | None, why: str
+) -> None:
+    """The newest is planted; the case's own, which is older, is still found."""
+    stub.add_response("list_commands", {"Commands": [command(1), command(2, **changes)]})
+    if digest:
+        hashed(stub, digest)
+    hashed(stub, "a" * 64)
+    found = ssm.find_command(instance_id=INSTANCE, expected=EXPECTED)
+    assert found.command_id == COMMAND[:-1] + "1"
+    ((planted, said),) = found.strange
+    assert planted == COMMAND[:-1] + "2" and said.startswith(why)
 
 
 def test_a_missing_parameter_is_named(stub: Stubber, ssm: SsmGateway) -> None:

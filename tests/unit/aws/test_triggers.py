@@ -130,3 +130,15 @@ def test_the_session_is_the_one_of_the_scope(
 
 def test_what_is_awaited_is_named() -> None:
     assert waiting().waiting_for() == f"SSM commands {COMMANDS[0][0]}, {COMMANDS[1][0]}"
+
+
+def test_a_command_that_is_waited_for_as_well_need_not_succeed(ssm: Stubber) -> None:
+    wait = SsmCommandsCompletedTrigger(
+        scope=SCOPE, commands=COMMANDS[:1], also=COMMANDS[1:], must_succeed=True, poll=5.0, deadline=2e9, ends_task=True
+    )
+    assert wait.serialize()[1]["also"] == COMMANDS[1:]
+    answer(ssm, "Success", "InProgress")
+    assert wait.check() is None
+    answer(ssm, "Success", "Failed")
+    found = wait.check()
+    assert found is not None and found.ok

@@ -7,14 +7,24 @@ from typing import Any
 
 import pytest
 
-from forensics.case.gaps import failed, gap_count, gaps, pending, tool_gaps, tool_notes
+from forensics.case.gaps import (
+    failed,
+    failures_made_up_for,
+    failures_that_matter,
+    gap_count,
+    gaps,
+    pending,
+    tool_gaps,
+    tool_notes,
+)
 from forensics.models.case import CaseStatus, CaseView, Phase, StepFailure
-from forensics.models.containment import ContainmentResult, ContainmentState
+from forensics.models.containment import ContainmentResult, ContainmentState, ReleaseResult
 from forensics.models.evidence import Digest, EvidenceKind, Outcome
 from forensics.models.finding import CustomAction
 from forensics.models.gaps import Gap, GapKind
 from forensics.models.results import Investigation, ToolGap, ToolResults, ToolRun
 from forensics.models.target import Volume
+from forensics.naming import first_pass_id
 from tests.unit.builders import CASE_ID, INSTANCE, NOW, case, evidence, finding, investigation, plan, target, view
 
 MEMORY, DISK = f"memory-{INSTANCE}", "disk-vol-1"
@@ -63,6 +73,18 @@ def said(case_view: CaseView) -> list[str]:
 
 def test_a_complete_case_has_none() -> None:
     assert gaps(complete()) == [] and pending(complete()) == [] and gap_count(complete()) == 0
+
+
+def test_a_first_pass_cut_short_is_a_gap_only_without_a_whole_live_response() -> None:
+    first = evidence(
+        EvidenceKind.LIVE_RESPONSE, Outcome.PARTIAL, evidence_id=first_pass_id(INSTANCE), reason="out of time before: x"
+    )
+    both = (evidence(EvidenceKind.MEMORY), evidence(EvidenceKind.DISK))
+    whole = evidence(EvidenceKind.LIVE_RESPONSE)
+    assert said(complete(evidence=(*both, first, whole))) == []
+    assert any("-first ended PARTIAL" in gap for gap in said(complete(evidence=(*both, first))))
+    partial = evidence(EvidenceKind.LIVE_RESPONSE, Outcome.PARTIAL, reason="no room")
+    assert any("-first ended PARTIAL" in gap for gap in said(complete(evidence=(*both, first, partial))))
 
 
 def test_no_plan_is_a_gap() -> None:
@@ -291,7 +313,7 @@ def test_notes_of_the_toolkit_are_no_gaps() -> None:
 def test_the_count_needs_no_results() -> None:
     found = results(DISK, gaps=(ToolGap(what="a", why="b"), ToolGap(what="c", why="d")))
     done = Investigation(activity="a", evidence_id=DISK, outcome="DONE", gaps=len(tool_gaps(found)))
-    failing = (failure("memory.probe_target"),)
+    failing = (failure("memory.live_response"),)
     whole = complete(investigations=(investigation(MEMORY), done), results=(results(MEMORY), found), failures=failing)
     assert gap_count(whole.model_copy(update={"results": ()})) == len(gaps(whole)) == 3
 
@@ -307,3 +329,32 @@ def test_results_are_matched_to_their_activities_whatever_they_call_their_tool()
     assert said(one) == [f"results of investigate_disk_full of {DISK}: they could not be read"]
     other_evidence = both.model_copy(update={"results": (results(DISK), *[results(DISK)] * 2)})
     assert said(other_evidence) == [f"results of investigate of {MEMORY}: they could not be read"]
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome", "matters"),
+    [
+        ("memory.probe_target", Outcome.ACQUIRED, False),
+        ("memory.probe_target", Outcome.PARTIAL, True),
+        ("memory.probe_target", Outcome.FAILED, True),
+        ("memory.capture_memory", Outcome.ACQUIRED, True),
+        ("report.write_report", Outcome.ACQUIRED, True),
+    ],
+)
+def test_a_failed_step_whose_purpose_was_reached_otherwise_is_no_gap(
+    step: str, outcome: Outcome, matters: bool
+) -> None:
+    """A probe that timed out on a busy host, and a capture that succeeded without it, is a case without that gap."""
+    known = complete(failures=(failure(step),))
+    items = tuple(e.model_copy(update={"outcome": outcome}) if e.evidence_id == MEMORY else e for e in known.evidence)
+    shown = known.model_copy(update={"evidence": items})
+    assert [f.step for f in failures_that_matter(shown)] == ([step] if matters else [])
+    assert [f.step for f in failures_made_up_for(shown)] == ([] if matters else [step])
+    assert any(gap.subject == step for gap in gaps(shown)) is matters
+
+
+def test_after_a_release_nobody_is_told_to_finish_the_isolation() -> None:
+    closed = contained(Outcome.PARTIAL)
+    shown = complete(containment=closed, release=ReleaseResult(outcome=Outcome.DONE, released_at=NOW))
+    (gap,) = [g for g in gaps(shown) if "isolation" in g.subject]
+    assert gap.next_action == "nothing: the target was released since"

@@ -235,3 +235,15 @@ def test_a_routine_milestone_waits_only_where_digests_are_wanted() -> None:
     recorder.announce("contained", "Target isolated")
     assert recorder.subjects[1:] == [said("Target isolated")]
     assert [line.event for line in recorder.notices.held(CASE_ID)] == ["report"]
+
+
+def test_a_message_of_its_own_leaves_the_lines_that_wait_their_mark(store: CaseStore, mailbox: Broken) -> None:
+    """Found by tests/crash: the mark was taken away and put back, and a worker that died in between stranded the lines."""
+    opened(store)
+    told = notices(store, mailbox)
+    told.hold(case(), "a", "something ended well")
+    before = list(store.items(NOTICES, case_keys.DIGEST))
+    told.tell(case(), "b", "something to act on")
+    assert list(store.items(NOTICES, case_keys.DIGEST)) == before
+    assert send_digests(told, now=datetime.now(UTC) + timedelta(hours=2), failed=[]) == [CASE_ID]
+    assert list(store.items(NOTICES, case_keys.DIGEST)) == []

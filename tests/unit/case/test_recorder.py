@@ -8,6 +8,7 @@ import pytest
 
 from forensics import case_keys
 from forensics.aws.request_log import take
+from forensics.case.persons import StepRun
 from forensics.errors import AccessDeniedError, AwsError, CaseError
 from forensics.models.case import Milestone, Phase, StepFailure
 from forensics.models.custody import CustodyAction, CustodyFacts
@@ -106,6 +107,20 @@ def test_a_custody_event_says_who_why_with_what_and_what_its_detail_says(recorde
     assert [d.value for d in facts.digests] == ["a" * 64]
 
 
+def test_a_statement_is_made_once_in_a_run(recorder: FakeRecorder) -> None:
+    """Found by tests/crash: a step that died between the ledger and its own record said the same thing twice."""
+    recorder.run = StepRun(run_id="scheduled__1")
+    for _ in range(2):
+        recorder.custody(CustodyAction.PLAN_DECIDED, detail={"revision": 1})
+    assert recorder.ledger.actions() == [CustodyAction.PLAN_DECIDED]
+    recorder.custody(CustodyAction.PLAN_DECIDED, detail={"revision": 2})
+    recorder.run = StepRun(run_id="scheduled__2")
+    recorder.custody(CustodyAction.PLAN_DECIDED, detail={"revision": 2})
+    assert recorder.ledger.actions() == [CustodyAction.PLAN_DECIDED] * 3, (
+        "what differs, and another run's, is another statement"
+    )
+
+
 def test_without_a_persons_reason_the_finding_is_the_authority() -> None:
     recorder = FakeRecorder(case())
     recorder.custody(CustodyAction.PLAN_DECIDED)
@@ -151,3 +166,12 @@ def test_a_case_that_is_gone_is_an_error(recorder: FakeRecorder) -> None:
     del recorder.store.held[CASE_ID, case_keys.CASE]
     with pytest.raises(CaseError, match="no longer exists"):
         recorder.view()
+
+
+def test_flows_beside_each_other_move_a_case_on_and_never_back() -> None:
+    made = FakeRecorder()
+    seen = []
+    for phase in (Phase.INVESTIGATION, Phase.CONTAINMENT, Phase.REPORT, Phase.DONE, Phase.INVESTIGATION):
+        made.phase(phase)
+        seen.append(made.gateways.store.case(made.case_id).phase)
+    assert seen == [Phase.INVESTIGATION, Phase.INVESTIGATION, Phase.REPORT, Phase.DONE, Phase.INVESTIGATION]

@@ -43,5 +43,5 @@ def test_a_line_that_floods_the_case_is_refused() -> None:
 
 
 def test_a_command_without_a_status_line_is_refused() -> None:
-    with pytest.raises(AcquisitionError, match=r"\(status, bytes, sha256, items, process_images\)"):
+    with pytest.raises(AcquisitionError, match=r"\(status, bytes, items, process_images\)"):
         read_status(ended("words"), LiveResponseStatus, error=AcquisitionError)

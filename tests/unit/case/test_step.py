@@ -24,7 +24,7 @@ from forensics.errors import (
     MemoryCaptureError,
 )
 from forensics.models.case import StepFailure
-from tests.unit.builders import CASE_ID, NOW, said
+from tests.unit.builders import CASE_ID, NOW, SNAPSHOT, of_snapshot, said
 from tests.unit.recorders import FakeRecorder, context
 
 
@@ -292,3 +292,66 @@ def test_every_step_can_be_built_and_its_template_fields_exist(kind: type[Forens
 def test_every_step_is_made_of_act_and_not_of_execute(kind: type[ForensicOperator]) -> None:
     assert kind.execute is ForensicOperator.execute
     assert kind.act is not ForensicOperator.act
+
+
+# ---------------------------------------------------------------------- the case of an artifact
+# What works on disks, records, reports and evidence. A step that is not named here is about a machine.
+WITHOUT_A_MACHINE = {
+    "AnalyseDiskOperator", "AnalyseMemoryOperator", "AttachEvidenceVolumesOperator", "AuditCaseOperator", "CloseCaseOperator",
+    "CopySnapshotsOperator", "DescribeTargetOperator", "DigestDisksOperator", "ExportCaseOperator", "ExtendPlanOperator",
+    "KeepEvidenceOperator", "LaunchForensicInstanceOperator", "LiftHoldsOperator", "PlanHoldLiftOperator", "PlanResponseOperator",
+    "SnapshotVolumesOperator", "TerminateForensicInstanceOperator", "WriteReportOperator",
+}  # fmt: skip
+
+
+def test_only_steps_that_need_no_machine_work_on_an_artifact() -> None:
+    for module in pkgutil.walk_packages(forensics.__path__, "forensics."):
+        importlib.import_module(module.name)
+    kinds, found = [ForensicOperator], set()
+    while kinds:
+        kinds += (of := kinds.pop()).__subclasses__()
+        if of.__module__.startswith("forensics.") and not of.__name__.startswith("_") and of.takes_artifacts:
+            found.add(of.__name__)
+    assert found == WITHOUT_A_MACHINE
+
+
+def test_a_step_about_a_machine_ends_skipped_by_name_and_does_nothing() -> None:
+    recorder = FakeRecorder(of_snapshot())
+    recorder.fail(old_failure())
+    step = make(raising(AssertionError("it was called")), recorder)
+    with pytest.raises(AirflowSkipException, match=f"step: NOT_APPLICABLE, the case is about snapshot {SNAPSHOT}"):
+        step.execute(context(1))
+    with pytest.raises(AirflowSkipException, match="NOT_APPLICABLE"):
+        step.resume_after_wait(context(1), {"ok": True})
+    assert recorder.store.failures() == {}, "whatever an earlier release left"
+
+
+def test_a_step_that_takes_artifacts_works_on_them() -> None:
+    class Disks(Step):
+        """A step about what is stored."""
+
+        takes_artifacts = True
+
+    assert make(lambda _: "done", FakeRecorder(of_snapshot()), Disks).execute(context(1)) == "done"
+
+
+@pytest.mark.parametrize(
+    "error", [None, AirflowSkipException("no"), ForensicsError("broken")], ids=["done", "skipped", "failed"]
+)
+def test_however_a_step_ends_the_board_finds_the_case_as_it_is_then(
+    recorder: FakeRecorder, error: Exception | None
+) -> None:
+    step = make(raising(error) if error else lambda _: None, recorder)
+    given = context(try_number=9)
+    with contextlib.suppress(AirflowSkipException, AirflowFailException, ForensicsError):
+        step.execute(given)
+    line = recorder.store.lines.held[recorder.case_id]  # type: ignore[attr-defined]
+    assert line.contained == "no, not decided" and line.gaps == (1 if isinstance(error, ForensicsError) else 0)
+
+
+def test_a_line_that_cannot_be_written_fails_no_step(recorder: FakeRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(case_id: str, line: object) -> None:
+        raise ForensicsError("denied")
+
+    monkeypatch.setattr(recorder.store.lines, "put", refused)
+    assert make(lambda _: {"done": True}, recorder).execute(context()) == {"done": True}

@@ -13,6 +13,7 @@ from forensics.containment.facts_reader import FactsReader
 from forensics.errors import AccessDeniedError, ResourceGoneError, UnreachableError
 from forensics.models.containment import ApiCall, Permission
 from forensics.models.target_facts import InstanceFacts, InterfaceFacts, MetadataFacts, OwnGroup, ProfileFacts
+from forensics.naming import TAG_PROTECTED
 from tests.unit.builders import ACCOUNT, REGION
 from tests.unit.containment.targets import everything
 
@@ -111,6 +112,9 @@ class Account:
 
     def _tag(self, params: Mapping[str, Any], value: str | None) -> None:
         ids = params["Resources"]
+        if params["Tags"][0]["Key"] == TAG_PROTECTED:
+            self.change(guarded=value)
+            return
         if self.target.instance_id in ids:
             self.change(contained=value)
         for interface in self.target.interfaces:

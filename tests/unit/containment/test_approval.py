@@ -15,6 +15,7 @@ from forensics.containment.approval import (
     after_answer,
     approvers_needed,
     isolation_askers,
+    why_not_restored,
     withheld,
 )
 from forensics.models.approval import Approval, Askers, Person
@@ -240,3 +241,52 @@ def test_an_approval_of_an_earlier_release_counts_no_more() -> None:
         old.why_not_usable(digest=DIGEST, run_id=RUN, now=NOW)
         == "the approval is for run of an earlier release, this is run-1"
     )
+
+
+HOUR = timedelta(hours=1)
+
+
+def carried_out(approved: str, **changes: Any) -> Approval:
+    """An approval under which everything was carried out, long ago and in another run."""
+    given = {"at": NOW - 9 * HOUR, "expires_at": NOW - 8 * HOUR, "used_at": NOW - 9 * HOUR, "spent_at": NOW - 9 * HOUR}
+    return granted(approved).model_copy(update={**given, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "case_open", "why"),
+    [
+        ({}, True, None),
+        ({"spent_at": None}, True, None),
+        ({"spent_at": None, "used_at": None}, True, "it was not contained under one"),
+        ({"granted": False}, True, "it was not contained under one"),
+        ({}, False, "the case is closed"),
+        ({"void": "the target was released"}, True, "counts no more: the target was released"),
+        ({"digest": "e" * 64}, True, "the plan changed after approval"),
+    ],
+)
+def test_the_way_back_to_an_approved_containment_rests_on_its_approval(
+    changes: dict[str, Any], case_open: bool, why: str | None
+) -> None:
+    plan = planned(everything()).model_copy(update={"approval": ("policy asks",)})
+    approval = carried_out(plan.digest, **changes)
+    said = why_not_restored(plan, remaining=plan, approval=approval, case_open=case_open)
+    assert said is None if why is None else said is not None and why in said
+
+
+def test_without_an_approval_nothing_that_needs_one_is_restored() -> None:
+    plan = planned(everything())
+    asks = plan.model_copy(update={"approval": ("policy asks",)})
+    assert why_not_restored(plan, remaining=plan, approval=None, case_open=True) is None
+    assert why_not_restored(asks, remaining=asks, approval=None, case_open=True)
+    # containment needed none, and by now it would
+    assert why_not_restored(plan, remaining=asks, approval=None, case_open=True)
+
+
+def test_a_step_or_a_reason_that_nobody_saw_needs_a_new_approval() -> None:
+    small = planned(everything(interfaces=(eni(),))).model_copy(update={"approval": ("policy asks",)})
+    other = planned(everything(interfaces=(eni(), eni(2)))).model_copy(update={"approval": ("policy asks",)})
+    said = why_not_restored(small, remaining=other, approval=carried_out(small.digest), case_open=True)
+    assert said is not None and "steps that nobody has approved" in said and "eni-2" in said
+    shared = small.model_copy(update={"approval": ("policy asks", "all sessions of role app would be revoked")})
+    said = why_not_restored(small, remaining=shared, approval=carried_out(small.digest), case_open=True)
+    assert said is not None and "for a new reason: all sessions of role app" in said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -70,6 +70,20 @@ def test_an_answer_is_in_the_case_the_ledger_and_the_timeline(
     assert (detail["plan"], detail["by"], detail["run_id"]) == (DIGEST, "bob", "run-1")
     assert detail["askers"] == [{"id": None, "login": "alice"}]
     assert recorder.notes == [f"{subject.value}: {'approved' if option == 'Yes' else 'refused'} by bob"]
+
+
+def test_what_was_carried_out_since_the_step_began_is_not_asked_about_again() -> None:
+    """Found by tests/crash: a release that died after its last write was followed by a try that skipped."""
+    recorder = recorder_of()
+    began, approvals = datetime.now(UTC), of(recorder)
+    ask(approvals)
+    approvals.answer(by("bob"), digest=DIGEST, rules=RULES)
+    assert approvals.spent_since(began) is None, "approved, and not carried out"
+    assert approvals.use(DIGEST) is None
+    approvals.spend()
+    assert approvals.spent_since(began) == approvals.current()
+    assert approvals.spent_since(datetime.now(UTC)) is None, "somebody has cleared the step since"
+    assert of(recorder_of("run-2", beside=recorder)).spent_since(began) is None, "another run's"
 
 
 def test_the_whole_life_of_an_approval() -> None:

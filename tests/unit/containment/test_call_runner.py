@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 from forensics.containment import call_runner, calls
 from forensics.containment.call_runner import ALLOWED, ContainmentGateway
 from forensics.containment.quarantine_groups import CaseGroups
-from forensics.errors import AccessDeniedError, ContainmentError, ResourceGoneError
+from forensics.errors import AccessDeniedError, AwsError, ContainmentError, ResourceGoneError
 from forensics.models.containment import ApiCall
 from forensics.models.target_facts import OwnGroup
 from tests.unit.builders import CASE_ID, INSTANCE
@@ -83,6 +83,16 @@ def test_containment_deletes_nothing_but_its_own() -> None:
 def test_a_change_that_is_there_already_is_not_an_error(ec2: Stubber, call: ApiCall, code: str) -> None:
     ec2.add_client_error(call.operation, code)
     assert gateway().perform(call, ids={}) is None
+
+
+def test_only_a_profile_that_is_there_already_makes_incorrect_state_no_error(ec2: Stubber) -> None:
+    """EC2's words as moto has them ("There is an existing association for instance"); the code alone has other causes too."""
+    call = calls.give_profile("i-1", name="web")
+    ec2.add_client_error(call.operation, "IncorrectState", "There is an existing association for instance i-1")
+    assert gateway().perform(call, ids={}) is None
+    ec2.add_client_error(call.operation, "IncorrectState", "The instance 'i-1' is not in a valid state")
+    with pytest.raises(AwsError, match="not in a valid state"):
+        gateway().perform(call, ids={})
 
 
 def test_any_other_refusal_is_an_error_that_names_call_and_account(ec2: Stubber) -> None:

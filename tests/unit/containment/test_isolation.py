@@ -182,7 +182,7 @@ def test_two_tasks_do_not_isolate_at_once(world: World, monkeypatch: pytest.Monk
     with pytest.raises(ContainmentError, match="another task of case"):
         isolation_of(world).isolate()
     assert world.account.calls == []
-    store.release_lease(CASE_ID, isolation.LEASE)
+    store.release_lease(CASE_ID, isolation.LEASE, holder="ISOLATING#another")
     assert isolation_of(world).isolate().outcome is Outcome.DONE
 
 
@@ -204,6 +204,14 @@ def test_contain_first_leaves_the_endpoints_and_isolation_closes_them(world: Wor
     world.account.calls.clear()
     assert isolation_of(world).restrict_to_endpoints() == []
     assert world.account.calls == [], "an isolated target is not opened again"
+
+
+def test_contain_first_also_holds_for_a_target_that_starts(world: World) -> None:
+    world.decide(order=Order.CONTAIN_FIRST)
+    world.account.change(endpoints=ENDPOINTS, state="pending")
+    before = {i.group_ids for i in world.account.target.interfaces}
+    assert isolation_of(world).restrict_to_endpoints() == []
+    assert not before & {i.group_ids for i in world.account.target.interfaces}
 
 
 def test_contain_first_without_endpoints_changes_nothing(world: World) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from forensics import case_keys
+from forensics.case.persons import StepRun
 from forensics.containment import release
 from forensics.containment.isolation import TargetIsolation
 from forensics.containment.release import PendingRelease, TargetRelease
@@ -54,6 +55,17 @@ def test_a_contained_target_comes_back_as_it_was(contained: World) -> None:
     assert (logged["plan"], logged["by"], logged["outcome"]) == (plan.digest, "bob", "DONE")
     assert contained.recorder.ledger.signed[-1] == "release"
     assert "Target released" in contained.recorder.subjects[-1]
+
+
+def test_a_release_whose_first_try_died_says_all_its_calls_once(contained: World) -> None:
+    """Found by tests/crash: the second try found nothing left to do, and the ledger had a release without calls beside the first one."""
+    contained.recorder.run = StepRun(run_id="release-1")
+    plan = release_of(contained).plan(requester="alice")
+    approval = approve(contained, plan)
+    first = release_of(contained).carry_out(plan.calls, approval=approval)
+    again = release_of(contained).carry_out((), approval=approval)
+    assert sorted(s.name for s in again.steps) == sorted(s.name for s in first.steps)
+    assert contained.recorder.ledger.actions().count(CustodyAction.TARGET_RELEASED) == 1
 
 
 def test_a_release_planned_before_aws_shows_the_containment_waits_for_it(

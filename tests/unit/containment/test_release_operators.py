@@ -90,6 +90,15 @@ def test_a_release_takes_another_person_whatever_name_the_asker_answers_under(co
         plan_release().execute(in_run())
 
 
+def test_a_question_that_was_answered_is_not_asked_again_after_a_crash(contained: World, asked: Any) -> None:
+    step = plan_release()
+    asks(step)
+    answered(step)
+    asked.reset_mock()
+    assert plan_release().execute(in_run())["approved_by"] == "bob"
+    asked.assert_not_called()
+
+
 def test_contained_again_the_old_release_asks_again(contained: World, asked: Any) -> None:
     """Contain, release, contain, and clear the step of the old release: nothing is released without another answer."""
     step = plan_release()

@@ -24,6 +24,29 @@ def test_a_difference_is_named_by_its_field() -> None:
     assert any(d.startswith("interfaces.eni-0.addresses") for d in found)
 
 
+def test_a_state_in_passing_is_the_one_in_which_it_ends() -> None:
+    """EC2 user guide, "Amazon EC2 instance state changes"; a target isolated while it started could never be released completely."""
+    group = everything().scaling
+    assert group is not None
+    starting = everything(state="pending", scaling=group.model_copy(update={"lifecycle": "Pending:Wait"}))
+    assert differences(starting, facts=everything(state="running")) == []
+    assert differences(everything(state="stopping"), facts=everything(state="stopped")) == []
+    assert differences(starting, facts=everything(state="stopped")) == ["state: was 'running', is 'stopped'"]
+
+
+def test_a_target_that_is_protected_only_on_its_way_back_is_not_protected_afterwards() -> None:
+    """Found by `make test-containment`: protection whose first call failed was given for the return into the group, and stayed."""
+    group = everything().scaling
+    assert group is not None
+    standby = everything(scaling=group.model_copy(update={"lifecycle": "Standby", "protected": False}))
+    found = [
+        c.params["ProtectedFromScaleIn"]
+        for c in release_calls(everything(), facts=standby, case_id=CASE_ID)
+        if c.operation == "set_instance_protection"
+    ]
+    assert found == [True, False]
+
+
 def test_protections_come_off_last() -> None:
     contained = everything(
         termination_protected=True, interfaces=(eni(0, group_ids=("sg-q",)), eni(1)), state="running"

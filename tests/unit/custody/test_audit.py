@@ -22,7 +22,9 @@ from tests.unit.signing import signing_key
 DISK = DiskEvidence(
     evidence_id="disk-vol-1",
     outcome=Outcome.ACQUIRED,
-    origin=DiskOrigin(snapshot_id="snap-1", copy_id="snap-2", copy_region="eu-west-1"),
+    origin=DiskOrigin(
+        snapshot_id="snap-1", copy_id="snap-2", copy_region="eu-west-1", key_ids={"copy": "key-eu-west-1"}
+    ),
     lock={"copy": {"until": (NOW + timedelta(days=36_500)).isoformat()}},
 )
 
@@ -30,14 +32,15 @@ DISK = DiskEvidence(
 class Snapshots:
     """EC2 of one account."""
 
-    def __init__(self, account: str, region: str) -> None:
+    def __init__(self, account: str, region: str, *, key: str = "") -> None:
         self.where = (account, region)
+        self.key = key or f"key-{region}"
 
     def audited(self, snapshot_id: str) -> AuditedSnapshot:
         """A locked snapshot."""
         return AuditedSnapshot(
             snapshot_id=snapshot_id, account_id=f"{self.where[0]} {self.where[1]}", state="completed",
-            lock_state="compliance", until=NOW + timedelta(days=36_500),
+            lock_state="compliance", until=NOW + timedelta(days=36_500), key_id=self.key,
         )  # fmt: skip
 
 
@@ -51,6 +54,7 @@ class Case:
         self.archive = ArchiveInMemory()
         self.progress: list[str] = []
         self.accounts: list[tuple[str, str]] = []
+        self.key = ""
         self.uri = self.archive.put(f"cases/{CASE_ID}/evidence/a", b"abc")
         self.ledger.append(
             CASE_ID,
@@ -64,7 +68,7 @@ class Case:
 
         def account(name: str, region: str) -> Any:
             self.accounts.append((name, region))
-            return Snapshots(name, region)
+            return Snapshots(name, region, key=self.key)
 
         return CaseAudit(
             CASE_ID, ledger=self.ledger, archive=self.archive, accounts=account, legal_hold=True,
@@ -79,6 +83,13 @@ def test_a_case_that_is_as_it_was_has_no_difference() -> None:
     assert (report.events, report.objects, report.size_bytes, report.snapshots, report.heads) == (1, 1, 3, 2, 0)
     assert case.accounts == [("target", ""), ("forensic", "eu-west-1")], "each snapshot is asked for where it lies"
     assert case.progress == [f"object 1 of 1: {case.uri}, 3 bytes", "snapshot snap-1", "snapshot snap-2"]
+
+
+def test_a_copy_under_another_key_is_found() -> None:
+    case = Case()
+    case.key = "key-of-somebody-else"
+    (found,) = case.audit().differences
+    assert "snap-2" in found.part and "not under key-eu-west-1 as was recorded" in found.what
 
 
 def test_only_what_is_asked_for_is_read_and_everything_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,20 @@ def test_each_change_of_a_snapshot_is_named(change: dict[str, Any], words: list[
         assert difference.part == "snapshot snap-1 in account 333344445555" and word in difference.what
 
 
+@pytest.mark.parametrize(
+    ("key", "recorded", "said"),
+    [
+        ("key-a", {"snap-1": "key-a"}, []),
+        ("key-b", {"snap-1": "key-a"}, ["is encrypted under key-b, not under key-a as was recorded"]),
+        (None, {"snap-1": "key-a"}, ["is encrypted under no key, not under key-a as was recorded"]),
+        ("key-b", {}, []),
+    ],
+)
+def test_another_key_than_the_recorded_one_is_named(key: str | None, recorded: dict[str, str], said: list[str]) -> None:
+    found = snapshot_differences([snapshot(key_id=key)], recorded={}, now=NOW, keys=recorded)
+    assert [difference.what for difference in found] == said
+
+
 def head(**changes: Any) -> SignedHead:
     """A head that was signed with the key; ``statement`` is signed as given."""
     statement = changes.pop("statement", json.dumps({"seq": 3, "head": "h"}))

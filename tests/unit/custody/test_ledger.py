@@ -31,10 +31,10 @@ class KeptObjects:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
 
-    def put(self, key: str, body: bytes, *, content_type: str) -> StoredObject:
-        assert key not in self.objects and content_type == "application/json"
-        self.objects[key] = body
-        return StoredObject(
+    def put_first(self, key: str, body: bytes, *, content_type: str) -> tuple[StoredObject, bytes]:
+        assert content_type == "application/json"
+        body = self.objects.setdefault(key, body)
+        stored = StoredObject(
             uri=f"s3://evidence/{key}",
             bucket="evidence",
             key=key,
@@ -44,6 +44,7 @@ class KeptObjects:
             lock_mode="GOVERNANCE",
             locked_until=datetime.now(UTC) + timedelta(days=1),
         )
+        return stored, body
 
 
 @pytest.fixture
@@ -129,6 +130,36 @@ def test_the_signed_head_can_be_checked_with_the_object_alone(ledger: CustodyLed
     assert statement["head"] == answer["head"] == ledger.head(CASE_ID)[1]
     assert [e["seq"] for e in signed["events"]] == [1, 2]
     assert [sk for sk, _ in store.items(CASE_ID, "CUSTODYSIG#")] == ["CUSTODYSIG#00000002#close"]
+
+
+def test_a_try_that_died_after_the_statement_was_stored_is_followed_by_no_second_one(
+    ledger: CustodyLedger, store: CaseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by tests/crash: close_case killed between the object and its record left two statements about one head."""
+    ledger.append(CASE_ID, CustodyAction.CASE_CLOSED)
+    kept = KeptObjects()
+    with monkeypatch.context() as dying:
+        dying.setattr(store, "put_once", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            ledger.sign_head(CASE_ID, phase="close", evidence=kept)  # type: ignore[arg-type]
+    answer = ledger.sign_head(CASE_ID, phase="close", evidence=kept)  # type: ignore[arg-type]
+    (body,) = kept.objects.values()
+    (signed,) = ledger.signed_heads(CASE_ID)
+    assert (signed.uri, signed.statement) == (answer["uri"], json.loads(body)["statement"])
+    ledger.check_signature(CASE_ID, covers=1)
+
+
+@pytest.mark.parametrize("lie", ["statement", "signature"])
+def test_a_statement_that_is_not_ours_is_not_adopted(ledger: CustodyLedger, lie: str) -> None:
+    ledger.append(CASE_ID, CustodyAction.CASE_CLOSED)
+    kept = KeptObjects()
+    ledger.sign_head(CASE_ID, phase="close", evidence=kept)  # type: ignore[arg-type]
+    ((key, body),) = kept.objects.items()
+    found = json.loads(body)
+    other = json.dumps({**json.loads(found["statement"]), "head": "0" * 64})
+    kept.objects[key] = json.dumps({**found, lie: other if lie == "statement" else "AAAA"}).encode()
+    with pytest.raises(CustodyChainError, match="is not the statement about the ledger's head"):
+        ledger.sign_head(CASE_ID, phase="close", evidence=kept)  # type: ignore[arg-type]
 
 
 def _delete(dynamodb: Any, store: CaseStore, seq: int) -> None:

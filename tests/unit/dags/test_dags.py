@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from forensics.memory.capture_setup import COMMAND_SECONDS
+from forensics.task_defaults import CAPTURE_TIME, LONG_TASKS, STEP_TIME
 from tests.unit.dags.conftest import DAGS
 
 FILES = sorted(DAGS.glob("*.py"))
@@ -15,11 +17,12 @@ CASE = {
     "open_case": set(),
     "triage.describe_target": {"open_case"},
     "triage.plan_response": {"triage.describe_target"},
-    "memory.probe_target": {"triage.plan_response"},
+    "triage.protect_target": {"triage.plan_response"},
+    "memory.probe_target": {"triage.protect_target"},
     "memory.capture_memory": {"memory.probe_target"},
     "memory.verify_memory": {"memory.capture_memory"},
     "memory.live_response": {"memory.capture_memory"},
-    "disk.snapshot_volumes": {"triage.plan_response"},
+    "disk.snapshot_volumes": {"triage.protect_target"},
     "disk.copy_snapshots": {"disk.snapshot_volumes"},
     "containment.plan_containment": {"triage.plan_response"},
     "disk.digest_disks": {"disk.copy_snapshots"},
@@ -32,6 +35,7 @@ CASE = {
     "investigation.analyse_disk": {"investigation.attach_evidence_volumes"},
     "investigation.terminate_forensic_instance": {
         "investigation.launch_forensic_instance",
+        "investigation.attach_evidence_volumes",
         "investigation.analyse_memory",
         "investigation.analyse_disk",
     },
@@ -47,6 +51,8 @@ CASE = {
 }
 # These run whatever became of what is before them.
 WHATEVER = {
+    "memory.probe_target",
+    "disk.snapshot_volumes",
     "memory.capture_memory",
     "memory.live_response",
     "containment.isolate_target",
@@ -121,6 +127,13 @@ def test_planning_containment_is_not_on_the_way_of_anything_but_the_report(case:
     assert case.get_task("containment.plan_containment").downstream_task_ids == {"report.write_report"}
 
 
+def test_the_target_is_protected_before_it_is_acquired_and_acquired_whatever_became_of_that(case: Any) -> None:
+    for task_id in ("memory.probe_target", "disk.snapshot_volumes"):
+        assert case.get_task(task_id).upstream_task_ids == {"triage.protect_target"}
+        assert case.get_task(task_id).trigger_rule == "all_done"
+    assert case.get_task("triage.protect_target").execution_timeout <= timedelta(minutes=3)
+
+
 def test_a_release_is_planned_and_approved_before_anything_is_changed(bag: Any) -> None:
     dag = bag.dags["forensic_release"]
     assert {t.task_id: set(t.upstream_task_ids) for t in dag.tasks} == {
@@ -191,7 +204,12 @@ def test_disk_tools_wait_for_the_copies_and_memory_tools_do_not(case: Any) -> No
 
 def test_retries_and_priorities_are_the_ones_that_races_and_urgency_ask_for(case: Any) -> None:
     retries = {task.task_id: task.retries for task in case.tasks if task.retries != 2}
-    assert retries == {"memory.probe_target": 1, "memory.capture_memory": 4, "memory.live_response": 4}
+    assert retries == {
+        "triage.protect_target": 1,
+        "memory.probe_target": 1,
+        "memory.capture_memory": 4,
+        "memory.live_response": 4,
+    }
     urgent = {task.task_id: task.priority_weight for task in case.tasks if task.priority_weight != 1}
     assert urgent == {"containment.isolate_target": 10}
 
@@ -211,6 +229,9 @@ def test_every_step_takes_its_case_from_a_template(case: Any) -> None:
             True,
         ),
         ({"account_id": "33334444555"}, False),
+        ({"instance_id": "snap-0123456789abcdef0"}, True),
+        ({"instance_id": "ami-01234567"}, True),
+        ({"instance_id": "vol-0123456789abcdef0"}, False),
         ({"instance_id": "i-0123"}, False),
         ({"instance_id": "i-0123456789abcdef0; rm"}, False),
         ({"actions": "everything"}, False),
@@ -243,3 +264,51 @@ def test_the_intake_runs_one_at_a_time_and_without_end(bag: Any) -> None:
     assert type(dag.timetable).__name__ == "ContinuousTimetable"
     assert [task.task_id for task in dag.tasks] == ["receive_findings"]
     assert dag.get_task("receive_findings").target_dag_id in {f.stem for f in FILES}
+
+
+def test_the_watchdog_knows_how_long_each_task_of_a_case_may_be_at_work(bag: Any) -> None:
+    """Otherwise it would call a task that works a task that stands still (forensics.intake.standing_rules)."""
+    for task in bag.dags["forensic_case"].tasks:
+        if task.execution_timeout is not None:
+            assert task.execution_timeout <= LONG_TASKS.get(task.task_id, STEP_TIME), task.task_id
+    assert set(LONG_TASKS) <= {task.task_id for task in bag.dags["forensic_case"].tasks}
+    assert timedelta(seconds=COMMAND_SECONDS) <= CAPTURE_TIME
+
+
+def test_contained_targets_and_runs_of_cases_are_looked_at_every_five_minutes_and_neither_waits_for_the_other(
+    bag: Any,
+) -> None:
+    watchdog = bag.dags["case_watchdog"]
+    assert watchdog.schedule == "*/5 * * * *" and not watchdog.catchup
+    assert {t.task_id: t.upstream_task_ids for t in watchdog.tasks} == {
+        "look_at_contained": set(),
+        "resume_cases": set(),
+    }
+
+
+def test_one_clear_sets_up_again_what_the_teardown_removed(case: Any) -> None:
+    """Clear each task with what follows it, as Airflow's own form does: nothing that needs instance or volumes runs without them."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    stored = DagSerialization.from_dict(DagSerialization.to_dict(case))
+    setups = {t.task_id for t in case.tasks if t.is_setup}
+    assert setups == {"investigation.launch_forensic_instance", "investigation.attach_evidence_volumes"}
+    for task_id in CASE:
+        cleared = set(
+            stored.partial_subset(task_ids=[task_id], include_downstream=True, include_upstream=False).task_ids
+        )
+        for other in cleared - {"investigation.terminate_forensic_instance"}:
+            if other.startswith("investigation."):
+                assert above(case, other) & setups <= cleared, (
+                    f"{task_id} cleared: {other} runs again without its setup"
+                )
+
+
+def test_the_launch_knows_every_task_that_acquires_what_is_examined(case: Any) -> None:
+    known = case.get_task("investigation.launch_forensic_instance").acquiring
+    assert set(known) == {"memory", "disk"}
+    assert {task for tasks in known.values() for task in tasks} <= set(CASE)
+    assert set(known["memory"]) == above(case, "investigation.memory_ended") & {
+        t for t in CASE if t.startswith("memory.")
+    } - {"memory.probe_target"}
+    assert set(known["disk"]) == above(case, "investigation.disks_ended") & {t for t in CASE if t.startswith("disk.")}

@@ -74,5 +74,5 @@ def test_without_any_copy_nothing_is_announced() -> None:
     pending(recorder, 1)
     with pytest.raises(SnapshotError) as caught:
         record_copied(recorder, set(), account_id=FORENSIC)
-    assert "give the forensic account access to the volume's KMS key" in caught.value.next_action
+    assert "then clear disk.copy_snapshots" in caught.value.next_action
     assert (recorder.mailbox.mail, recorder.ledger.signed) == ([], [])

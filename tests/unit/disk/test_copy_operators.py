@@ -11,7 +11,7 @@ from forensics.aws.kms import KeyGateway
 from forensics.disk import copy_operators
 from forensics.disk.copy_operators import CopySnapshotsOperator
 from forensics.disk.triggers import QuotaPauseTrigger, SnapshotsCompletedTrigger
-from forensics.errors import SnapshotError, ThrottledError
+from forensics.errors import AccessDeniedError, SnapshotError, ThrottledError
 from forensics.models.evidence import EvidenceKind, Outcome
 from tests.unit.accounts import FORENSIC, EbsInMemory, KeysInMemory, act, deferred, prepare
 from tests.unit.builders import ACCOUNT, evidence
@@ -79,3 +79,19 @@ def test_the_end_of_all_tries_leaves_no_disk_pending(world: World) -> None:
     world.step.on_final_failure(world.recorder, "no access")
     assert [(e.outcome, e.reason) for e in world.recorder.disks()] == [(Outcome.FAILED, "no access")]
     assert isinstance(world.step.wait_failed("copy failed", "look"), SnapshotError)
+
+
+def test_a_cleared_copy_makes_its_disk_pending_again_and_a_refusal_keeps_its_own_cure(world: World) -> None:
+    """AWS's refusal of a copy is one of IAM, not of a key: what to do next is the refusal's."""
+    refused = AccessDeniedError("copy snapshot snap-1: UnauthorizedOperation", next_action="look at the role analyse")
+    world.forensic.errors["copy"] = refused
+    with pytest.raises(SnapshotError) as caught:
+        world.step.act(world.recorder, context())
+    assert caught.value.next_action == "look at the role analyse"
+    world.step.on_final_failure(world.recorder, str(caught.value))
+    assert world.recorder.disks()[0].outcome is Outcome.FAILED
+    del world.forensic.errors["copy"]
+    deferred(world.step, world.recorder)
+    (disk,) = world.recorder.disks()
+    assert (disk.outcome, disk.ended_at) == (Outcome.PENDING, None)
+    assert any("is acquired again" in note and "UnauthorizedOperation" in note for note in world.recorder.notes)

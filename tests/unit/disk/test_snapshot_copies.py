@@ -11,10 +11,10 @@ from forensics.aws import kms
 from forensics.aws.ebs import Snapshot
 from forensics.disk import snapshot_copies
 from forensics.disk.snapshot_copies import CopyAccounts, SnapshotCopies, copy_region
-from forensics.errors import AccessDeniedError, SnapshotError, ThrottledError
+from forensics.errors import AccessDeniedError, AwsError, SnapshotError, ThrottledError
 from forensics.models.disk import KeyCase, KeyFacts, Route
 from forensics.models.evidence import DiskEvidence, EvidenceKind, Outcome
-from forensics.naming import TAG_CASE, TAG_PURPOSE, TAG_SOURCE
+from forensics.naming import TAG_CASE, TAG_PURPOSE, TAG_SOURCE, tags
 from tests.unit.accounts import FORENSIC, EbsInMemory, KeysInMemory, sessions_of, settings
 from tests.unit.builders import ACCOUNT, CASE_ID, REGION, case, evidence
 from tests.unit.recorders import FakeRecorder
@@ -102,8 +102,13 @@ def test_a_copy_that_no_list_shows_yet_is_not_made_twice() -> None:
 
 def test_a_copy_that_a_lost_worker_made_is_locked_and_recorded() -> None:
     world = World()
-    marks = {TAG_CASE: CASE_ID, TAG_PURPOSE: "evidence-copy", TAG_SOURCE: "snap-1"}
-    world.forensic.add("copy-9", tags=marks)
+    world.forensic.errors["copy"] = AwsError("the connection was lost")
+    world.copies.advance()
+    del world.forensic.errors["copy"]
+    made = {t["Key"]: t["Value"] for t in tags(CASE_ID, "evidence-copy", source="snap-1")}
+    said = f"Forensic evidence of case {CASE_ID}: copy of snap-1"
+    world.forensic.add("copy-8", tags=made, description="Created by an intruder")
+    world.forensic.add("copy-9", tags=made, description=said)
     assert world.copies.advance().complete == {"disk-vol-1"}
     assert world.forensic.locked == {"copy-9": 365}
     assert world.disk().lock["copy"].state == "governance"
@@ -119,6 +124,16 @@ def test_a_customer_key_is_granted_to_the_role_that_copies() -> None:
     world.copies.advance()
     assert world.keys.grants == [(CUSTOMER_KEY, GRANTEE, CASE_ID)]
     assert (world.disk().origin.key_case, world.disk().origin.route) == (KeyCase.CUSTOMER, Route.GRANT)
+
+
+def test_the_keys_of_original_and_complete_copy_are_recorded_for_the_audit() -> None:
+    world = World()
+    encrypted(world)
+    world.copies.advance()
+    assert world.disk().origin.key_ids == {"snapshot": CUSTOMER_KEY}, "a pending copy may show an alias"
+    world.forensic.complete()
+    world.copies.advance()
+    assert world.disk().origin.key_ids == {"snapshot": CUSTOMER_KEY, "copy": EVIDENCE_KEY}
 
 
 def test_a_copy_waits_for_its_grant_once_for_each_key() -> None:

@@ -121,15 +121,15 @@ def test_disks_that_the_plan_does_not_acquire_are_recorded_with_the_reason(
     recorder: FakeRecorder, wanted: bool, possible: bool, outcome: Outcome
 ) -> None:
     decision = Decision(action=Action.DISK, wanted=wanted, possible=possible, reasons=("first", "second"))
-    assert record_not_acquired(recorder, decision, TARGET) == "first; second"
-    assert record_not_acquired(recorder, decision, TARGET) == "first; second"
+    assert record_not_acquired(recorder, decision, ["vol-1", "vol-2"]) == "first; second"
+    assert record_not_acquired(recorder, decision, ["vol-1", "vol-2"]) == "first; second"
     assert [(e.outcome, e.reason) for e in recorder.disks()] == [(outcome, "first; second")] * 2
     assert recorder.ledger.actions() == [CustodyAction.EVIDENCE_FAILED] * 2, "once for each disk"
 
 
 def test_a_target_without_volumes_is_recorded_as_the_instance(recorder: FakeRecorder) -> None:
     decision = Decision(action=Action.DISK, wanted=False, reasons=("not asked for",))
-    record_not_acquired(recorder, decision, target(volumes=()))
+    record_not_acquired(recorder, decision, [])
     assert [e.evidence_id for e in recorder.disks()] == [f"disk-{INSTANCE}"]
 
 

@@ -14,13 +14,14 @@ from forensics.custody.chain import verify_chain
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import ThrottledError
 from forensics.intake.admission import CaseAdmission
+from forensics.models.artifact import Artifact, ArtifactKind
 from forensics.models.case import CaseStatus
 from forensics.models.containment import ReleaseResult
 from forensics.models.custody import CustodyAction, CustodyEvent
 from forensics.models.evidence import Outcome
 from forensics.models.finding import CustomAction, Finding, FindingSource, Severity
 from tests.unit.accounts import settings
-from tests.unit.builders import NOW, finding, plan
+from tests.unit.builders import NOW, SNAPSHOT, finding, plan
 from tests.unit.moto_store import TABLE
 
 JOINING = finding(key="another-key", title="Port scan", severity=Severity.CRITICAL)
@@ -31,6 +32,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.subjects: list[str] = []
         self.broken = False
 
     def publish(self, *, case_id: str, event: str, subject: str, lines: list[str], facts: dict[str, Any]) -> None:
@@ -38,6 +40,7 @@ class Mailbox:
         if self.broken:
             raise ThrottledError("SNS is busy")
         self.sent.append(event)
+        self.subjects.append(subject)
 
 
 class Dies(RuntimeError):
@@ -90,7 +93,8 @@ def left(store: CaseStore, case_id: str) -> Counter[str]:
     return Counter({k: kinds[k] for k in ("FINDING", "TIMELINE")}) + Counter(e.action.value for e in events)
 
 
-JOINED = Counter({"FINDING": 2, "TIMELINE": 1, CustodyAction.FINDING_JOINED.value: 1})
+# the timeline has the finding, and that the case is more severe than it was
+JOINED = Counter({"FINDING": 2, "TIMELINE": 2, CustodyAction.FINDING_JOINED.value: 1})
 
 
 def test_a_joined_finding_leaves_record_timeline_ledger_and_one_notice(
@@ -103,7 +107,7 @@ def test_a_joined_finding_leaves_record_timeline_ledger_and_one_notice(
     assert mailbox.sent == ["severity_raised"]
 
 
-@pytest.mark.parametrize("writes", range(6))
+@pytest.mark.parametrize("writes", range(9))
 def test_a_worker_killed_after_any_write_leaves_the_rest_to_its_successor(
     store: CaseStore, dynamodb: Any, mailbox: Mailbox, writes: int
 ) -> None:
@@ -115,7 +119,31 @@ def test_a_worker_killed_after_any_write_leaves_the_rest_to_its_successor(
         assert mortal.left < 0
     admit(dynamodb, mailbox, JOINING)
     assert left(store, case_id) == JOINED
+    assert store.case(case_id).severity == Severity.CRITICAL
     assert 1 <= len(mailbox.sent) <= 2, "people may be notified twice, and never not at all"
+
+
+def test_a_case_is_as_severe_as_its_most_severe_finding_which_is_told_once(
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox
+) -> None:
+    _, case_id = admit(dynamodb, mailbox, finding(severity=Severity.LOW))
+    seen = []
+    for number, severity in enumerate(
+        (Severity.LOW, Severity.MEDIUM, Severity.CRITICAL, Severity.HIGH, Severity.CRITICAL)
+    ):
+        admit(dynamodb, mailbox, finding(key=f"joining-{number}", severity=severity))
+        seen.append(store.case(case_id).severity)
+    assert seen == [Severity.LOW, Severity.MEDIUM, Severity.CRITICAL, Severity.CRITICAL, Severity.CRITICAL]
+    assert mailbox.sent == ["severity_raised"] and mailbox.subjects[0].startswith("CRITICAL ")
+    admission(dynamodb, mailbox)._tell(store.case(case_id), "anything", "Something happened later")
+    assert mailbox.subjects[-1].startswith("CRITICAL "), "and so is every later message"
+    assert [c.severity for c in store.list_cases()[0]] == [Severity.CRITICAL], "what the board lists"
+
+
+def test_a_severity_that_cannot_be_read_raises_none(store: CaseStore, dynamodb: Any, mailbox: Mailbox) -> None:
+    _, case_id = admit(dynamodb, mailbox, finding(severity=Severity.LOW))
+    admit(dynamodb, mailbox, finding(key="unreadable", severity=Severity.MEDIUM, severity_unread=True))
+    assert store.case(case_id).severity == Severity.LOW
 
 
 def test_the_opening_finding_delivered_again_leaves_nothing(store: CaseStore, dynamodb: Any, mailbox: Mailbox) -> None:
@@ -128,7 +156,7 @@ def test_the_opening_finding_delivered_again_leaves_nothing(store: CaseStore, dy
 def test_another_shape_of_the_opening_finding_joins(store: CaseStore, dynamodb: Any, mailbox: Mailbox) -> None:
     _, case_id = admit(dynamodb, mailbox, finding())
     assert admit(dynamodb, mailbox, finding(source=FindingSource.SECURITY_HUB_V2)) == ("joined", case_id)
-    assert left(store, case_id) == JOINED
+    assert left(store, case_id) == JOINED - Counter({"TIMELINE": 1})
 
 
 @pytest.mark.parametrize("planned", [False, True])
@@ -278,3 +306,16 @@ def test_nobody_being_told_is_a_failure_of_the_case_and_stops_nothing(
     assert admit(dynamodb, mailbox, JOINING) == ("joined", case_id)
     ((_, failure),) = store.items(case_id, "FAILURE#")
     assert "SNS is busy" in failure["cause"]
+
+
+def test_every_finding_about_the_same_artifact_joins_its_case(
+    store: CaseStore, dynamodb: Any, mailbox: Mailbox
+) -> None:
+    def about(kind: ArtifactKind, key: str) -> Finding:
+        return finding(key=key * 16, instance_id=SNAPSHOT, artifact=Artifact(kind=kind, id=SNAPSHOT))
+
+    opened = admit(dynamodb, mailbox, about(ArtifactKind.SNAPSHOT, "a"))
+    joined = admit(dynamodb, mailbox, about(ArtifactKind.RECOVERY_POINT, "b"))
+    assert (opened[0], joined[0], opened[1]) == ("opened", "joined", joined[1])
+    assert store.case(opened[1]).subject == f"snapshot {SNAPSHOT}"
+    assert admit(dynamodb, mailbox, finding(key="c" * 16))[1] != opened[1], "an instance has a case of its own"

@@ -100,6 +100,17 @@ def test_each_state_of_the_case_is_written_once(settings: Settings) -> None:
     assert len(target.written) == 2
 
 
+def test_a_case_that_was_given_up_leaves_its_findings_open_and_says_so(settings: Settings) -> None:
+    target, store = WriteBack(), contained()
+    for status in (CaseStatus.OPEN, CaseStatus.FAILED, CaseStatus.FAILED):
+        write(target, store, settings, item=finding(), status=status)
+    (_, (text, stage)) = target.written
+    assert stage is WriteBackStage.IN_PROGRESS, "never resolved, contained or not"
+    assert "NOT investigated any more (runs were lost, given up)" in text and CASE_ID in text
+    write(target, store, settings, item=finding(), status=CaseStatus.OPEN)
+    assert "is being investigated" in target.written[-1][0], "a person has continued the case"
+
+
 @pytest.mark.parametrize("source", [FindingSource.MANUAL, FindingSource.CONFIG])
 def test_what_has_no_finding_elsewhere_is_left_alone(settings: Settings, source: FindingSource) -> None:
     target = WriteBack()
@@ -127,7 +138,7 @@ def test_a_refusal_is_one_entry_of_the_timeline(settings: Settings) -> None:
         (CaseStatus.OPEN, "is being investigated in"),
         (CaseStatus.CLOSED, "was investigated in"),
         (CaseStatus.CLOSED_WITH_GAPS, "was investigated, with gaps, in"),
-        (CaseStatus.FAILED, "belongs to"),
+        (CaseStatus.FAILED, "is NOT investigated any more (runs were lost, given up) in"),
     ],
 )
 def test_the_note_names_case_instance_and_state(status: CaseStatus, state: str) -> None:

@@ -74,7 +74,9 @@ def test_an_image_names_what_was_launched_from_it_and_what_it_was_made_of(ec2: S
     filters = {"Filters": [{"Name": "image-id", "Values": [IMAGE]}]}
     ec2.add_response("describe_instances", {"Reservations": [{"Instances": [{"InstanceId": INSTANCE}]}]}, filters)
     image = {"ImageId": IMAGE, **({"SourceInstanceId": source} if source else {})}
-    ec2.add_response("describe_images", {"Images": [image]}, filters)
+    ec2.add_response(
+        "describe_images", {"Images": [image]}, {**filters, "IncludeDeprecated": True, "IncludeDisabled": True}
+    )
     found = related(ec2, **ABOUT_IMAGE)
     assert set(found.nodes) == {INSTANCE, *([source] if source else [])}
     assert found.why.startswith("1 instances here were launched from it") and (OTHER in found.why) is bool(source)

@@ -78,3 +78,12 @@ def test_without_a_session_there_are_no_names() -> None:
         raise REFUSED
 
     assert read_label(refuse, INSTANCE) == CaseLabel()
+
+
+def test_an_artifact_is_named_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        case_label.Ec2Gateway, "of", lambda session: Ec2(AccessDeniedError("no instance is asked about"))
+    )
+    monkeypatch.setattr(case_label.IamGateway, "of", lambda session: Iam("acme-prod"))
+    session = Session()
+    assert read_label(lambda: cast("AwsSession", session), None) == CaseLabel(account_alias="acme-prod")

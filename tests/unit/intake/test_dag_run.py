@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import DRCount, ErrorResponse, OKResponse
+from airflow.sdk.execution_time.comms import DRCount, ErrorResponse, OKResponse, TaskStatesResult
 
 from forensics.errors import ForensicsError
-from forensics.intake.dag_run import RunState, active_runs, queued_runs, run_state, trigger_run
+from forensics.intake.dag_run import RunState, active_runs, queued_runs, run_state, task_states, trigger_run
 
 
 @dataclass
@@ -86,7 +86,7 @@ def test_queued_runs_are_those_that_have_not_started(supervisor: Supervisor) -> 
 
 @pytest.mark.parametrize(
     ("counts", "state"),
-    [([1], RunState.LIVE), ([0, 1], RunState.ENDED), ([0, 0], RunState.MISSING)],
+    [([1], RunState.LIVE), ([0, 1], RunState.QUEUED), ([0, 0, 1], RunState.ENDED), ([0, 0, 0], RunState.MISSING)],
 )
 def test_a_run_is_alive_has_ended_or_is_not_there(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, counts: list[int], state: RunState
@@ -100,6 +100,23 @@ def test_a_run_is_alive_has_ended_or_is_not_there(
     monkeypatch.setattr(supervisor, "send", send)
     assert run_state("forensic_case", "fc-1") is state
     asked = [(m.dag_id, m.run_ids, m.states) for m in supervisor.sent]
-    assert (
-        asked == [("forensic_case", ["fc-1"], ["queued", "running"]), ("forensic_case", ["fc-1"], None)][: len(counts)]
-    )
+    states = [["running"], ["queued"], None]
+    assert asked == [("forensic_case", ["fc-1"], wanted) for wanted in states[: len(counts)]]
+
+
+def test_the_tasks_of_a_run_have_states(supervisor: Supervisor) -> None:
+    """The execution API's answer (task-instances/states): by run and task, null for a task without a state."""
+    states = {"open_case": "success", "triage.describe_target": "deferred", "report.close_case": None}
+    supervisor.answer = TaskStatesResult(task_states={"fc-1": states})
+    assert task_states("forensic_case", "fc-1") == states
+    (message,) = supervisor.sent
+    assert (message.dag_id, message.run_ids) == ("forensic_case", ["fc-1"])
+    supervisor.answer = TaskStatesResult(task_states={})
+    assert task_states("forensic_case", "fc-1") == {}
+
+
+@pytest.mark.parametrize("answer", [OKResponse(ok=True), AirflowRuntimeError(ErrorResponse())], ids=["odd", "raised"])
+def test_tasks_that_cannot_be_asked_for_are_an_error(supervisor: Supervisor, answer: Any) -> None:
+    supervisor.answer = answer
+    with pytest.raises(ForensicsError, match="the tasks of run fc-1 of DAG forensic_case could not be counted"):
+        task_states("forensic_case", "fc-1")

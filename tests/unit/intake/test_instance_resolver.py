@@ -9,9 +9,10 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 
-from forensics.errors import AccessDeniedError
+from forensics.aws.ecs import EcsGateway, TaskHost
+from forensics.errors import AccessDeniedError, AwsError, ThrottledError, UnreachableError
 from forensics.intake.instance_resolver import MOST_INSTANCES, InstanceResolver
-from forensics.intake.readers.subjects import NODE
+from forensics.intake.readers.subjects import NODE, TASK
 from forensics.models.intake import IntakeResult, IntakeVerdict, UnresolvedFinding
 from tests.unit.builders import ACCOUNT, INSTANCE, REGION, finding
 from tests.unit.intake.test_without_instance import item
@@ -37,9 +38,68 @@ def ec2() -> Iterator[Stubber]:
         stubber.assert_no_pending_responses()
 
 
+def no_ecs(account: str, region: str) -> EcsGateway:
+    """Nobody asks about tasks."""
+    pytest.fail("ECS is asked")
+
+
+class Tasks(EcsGateway):
+    """ECS with one answer."""
+
+    def __init__(self, answer: TaskHost | AwsError) -> None:
+        self.answer = answer
+
+    def host(self, cluster: str, task: str) -> TaskHost:
+        assert (cluster, task) == ("web", "fedcba9876543210fedcba9876543210")
+        if isinstance(self.answer, AwsError):
+            raise self.answer
+        return self.answer
+
+
+def of_task(ec2: Stubber, answer: TaskHost | AwsError) -> IntakeResult:
+    """A finding about a task, completed."""
+
+    def ecs(account: str, region: str) -> EcsGateway:
+        assert (account, region) == (ACCOUNT, REGION)
+        return Tasks(answer)
+
+    reference = unresolved(TASK, "web/fedcba9876543210fedcba9876543210").unresolved[0]
+    asked = IntakeResult(
+        verdict=IntakeVerdict.IGNORE, reason="x", unresolved=(reference.model_copy(update={"otherwise": item()}),)
+    )
+    return InstanceResolver(lambda account, region: ec2.client, ecs=ecs).complete(asked)
+
+
+def test_a_task_leads_to_its_container_instance(ec2: Stubber) -> None:
+    result = of_task(ec2, TaskHost(INSTANCE))
+    (found,) = result.findings
+    assert (found.instance_id, found.found_by) == (INSTANCE, f"{TASK} web/fedcba9876543210fedcba9876543210")
+    assert result.without_instance == () and result.reason.endswith(f"runs on {INSTANCE}")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        TaskHost(why="it runs on a machine of AWS"),
+        AccessDeniedError("it runs on a machine of AWS"),
+        UnreachableError("it runs on a machine of AWS"),
+    ],
+)
+def test_people_are_told_of_a_task_without_an_instance_and_of_one_that_nobody_can_ask_about(
+    ec2: Stubber, answer: TaskHost | AwsError
+) -> None:
+    (told,) = of_task(ec2, answer).without_instance
+    assert "it runs on a machine of AWS" in told.why
+
+
+def test_a_busy_ecs_is_asked_again(ec2: Stubber) -> None:
+    with pytest.raises(ThrottledError):
+        of_task(ec2, ThrottledError("later"))
+
+
 def resolver(stub: Stubber) -> InstanceResolver:
     """The same client for every account and Region."""
-    return InstanceResolver(lambda account, region: stub.client)
+    return InstanceResolver(lambda account, region: stub.client, ecs=no_ecs)
 
 
 def test_a_volume_leads_to_its_instance(ec2: Stubber) -> None:
@@ -192,7 +252,7 @@ def stolen() -> IntakeResult:
 
 def test_stolen_credentials_lead_to_the_region_of_their_instance() -> None:
     regions = Regions(at="eu-west-1", denied=("eu-central-1",))
-    result = InstanceResolver(regions.client).complete(stolen())  # type: ignore[arg-type]
+    result = InstanceResolver(regions.client, ecs=no_ecs).complete(stolen())  # type: ignore[arg-type]
     assert [f.region for f in result.findings] == ["eu-west-1"]
     assert result.findings[0].key != stolen().findings[0].key and result.unplaced == ()
     assert regions.asked == ["us-east-1", "us-east-1", "eu-central-1", "eu-west-1"]
@@ -200,19 +260,19 @@ def test_stolen_credentials_lead_to_the_region_of_their_instance() -> None:
 
 def test_an_instance_that_is_nowhere_keeps_the_findings_region() -> None:
     regions = Regions(at=None)
-    (found,) = InstanceResolver(regions.client).complete(stolen()).findings  # type: ignore[arg-type]
+    (found,) = InstanceResolver(regions.client, ecs=no_ecs).complete(stolen()).findings  # type: ignore[arg-type]
     assert found.region == "us-east-1"
 
 
 def test_a_region_out_of_reach_does_not_hide_the_instance_at_home() -> None:
     """Credentials of an instance at home are used from a Region that the network does not lead to (not among member_regions)."""
     regions = Regions(at="eu-central-1", far=("us-east-1",))
-    (found,) = InstanceResolver(regions.client, home="eu-central-1").complete(stolen()).findings  # type: ignore[arg-type]
+    (found,) = InstanceResolver(regions.client, ecs=no_ecs, home="eu-central-1").complete(stolen()).findings  # type: ignore[arg-type]
     assert found.region == "eu-central-1"
     assert regions.asked == ["us-east-1", "eu-central-1", "eu-central-1"]
 
 
 def test_an_instance_that_is_in_no_region_in_reach_keeps_the_findings_region() -> None:
     regions = Regions(at=None, far=("us-east-1", "eu-west-1"))
-    (found,) = InstanceResolver(regions.client, home="eu-central-1").complete(stolen()).findings  # type: ignore[arg-type]
+    (found,) = InstanceResolver(regions.client, ecs=no_ecs, home="eu-central-1").complete(stolen()).findings  # type: ignore[arg-type]
     assert found.region == "us-east-1"

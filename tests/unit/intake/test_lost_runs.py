@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
+from unittest.mock import create_autospec
 
 import pytest
 
 from forensics import case_keys
-from forensics.errors import ForensicsError
+from forensics.errors import AccessDeniedError, ForensicsError
 from forensics.intake.dag_run import RunState
 from forensics.intake.lost_runs import CaseRuns, LostRuns
 from forensics.intake.messages import RunOrder
-from forensics.models.case import CaseStatus, Milestone, StepFailure
+from forensics.intake.write_back import FindingWriteBack, WriteBackStage
+from forensics.models.case import Case, CaseStatus, Milestone, StepFailure
 from forensics.models.custody import CustodyAction
-from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, NOW, REGION, case
+from forensics.models.finding import Finding
+from tests.unit.accounts import settings
+from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, NOW, REGION, case, finding
 from tests.unit.recorders import FakeRecorder, StoreInMemory
 
 HOUR = timedelta(hours=1)
@@ -29,6 +33,7 @@ class Airflow:
     states: dict[str, RunState] = field(default_factory=dict)
     started: list[RunOrder] = field(default_factory=list)
     broken: bool = False
+    tasks: dict[str, str | None] = field(default_factory=dict)
 
     def state(self, run_id: str) -> RunState:
         return self.states.get(run_id, RunState.MISSING)
@@ -49,6 +54,20 @@ class World:
 
     recorder: FakeRecorder = field(default_factory=lambda: FakeRecorder(case(run_id="run-1"), step="case_watchdog"))
     airflow: Airflow = field(default_factory=Airflow)
+    written: list[tuple[str, WriteBackStage]] = field(default_factory=list)
+    broken: bool = False
+
+    def write_back(self, _: Case) -> FindingWriteBack:
+        """The service that sent the case's finding."""
+        if self.broken:
+            raise AccessDeniedError("assume role forensics-findings: denied")
+        made = create_autospec(FindingWriteBack, instance=True, spec_set=True)
+
+        def annotate(finding: Finding, *, text: str, stage: WriteBackStage) -> None:
+            self.written.append((text, stage))
+
+        made.annotate.side_effect = annotate
+        return cast("FindingWriteBack", made)
 
     def __post_init__(self) -> None:
         self.store.milestone(CASE_ID, Milestone.OPENED, NOW)
@@ -63,8 +82,9 @@ class World:
             self.recorder.case = self.recorder.case_now()
             return self.recorder
 
-        runs = CaseRuns("forensic_case", self.airflow.state, self.airflow.start)
-        return LostRuns(self.store, runs, recorder=fresh, limit=limit).look(at)
+        runs = CaseRuns("forensic_case", self.airflow.state, self.airflow.start, lambda _: self.airflow.tasks)
+        given = settings(case_restarts=limit)
+        return LostRuns(self.store, runs, recorder=fresh, write_back=self.write_back, settings=given).look(at)
 
     @property
     def mail(self) -> list[str]:
@@ -84,8 +104,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 def test_a_case_whose_run_lives_or_is_new_is_left_alone(world: World) -> None:
     assert world.look(NOW + timedelta(minutes=5)) == ([], [])
-    world.airflow.states["run-1"] = RunState.LIVE
-    assert world.look(NOW + HOUR) == ([], [])
+    for state in (RunState.LIVE, RunState.QUEUED):
+        world.airflow.states["run-1"] = state
+        for hours in (1, 100):
+            assert world.look(NOW + hours * HOUR) == ([], [])
     assert world.mail == [] and world.airflow.started == []
 
 
@@ -164,3 +186,45 @@ def test_one_case_that_cannot_be_seen_to_does_not_keep_the_others_waiting(
     monkeypatch.setattr(StoreInMemory, "open_cases", lambda _: ["fc-20261124-ffffffffff", CASE_ID])
     done, failed = world.look(NOW + HOUR)
     assert len(done) == 1 and "fc-20261124-ffffffffff does not exist" in failed[0]
+
+
+def test_a_live_run_whose_task_stands_still_is_told_once(world: World) -> None:
+    world.airflow.states["run-1"] = RunState.LIVE
+    world.airflow.tasks = {"triage.describe_target": "running", "triage.plan_response": None}
+    assert world.look(NOW + HOUR) == ([], []) and world.look(NOW + 3 * HOUR) == ([], [])
+    (line,) = world.look(NOW + 4 * HOUR)[0]
+    assert "task triage.describe_target has been running for 3 h 00 min" in line
+    assert world.look(NOW + 5 * HOUR) == ([], [])
+    assert len(world.mail) == 1 and world.mail[0].startswith("run_stands_still:run-1:triage.describe_target:")
+    assert world.airflow.started == []
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_case_that_is_given_up_says_so_on_its_findings_and_ends_whatever_they_answer(
+    world: World, broken: bool
+) -> None:
+    item = finding()
+    world.store.put(CASE_ID, case_keys.finding(item), item)
+    world.broken = broken
+    world.look(NOW + HOUR, limit=0)
+    assert world.recorder.case_now().status is CaseStatus.FAILED
+    if broken:
+        assert world.written == [] and "was not annotated: assume role" in world.recorder.notes[-1]
+        return
+    ((text, stage),) = world.written
+    assert "given up" in text and CASE_ID in text and stage is WriteBackStage.IN_PROGRESS
+    (mail,) = world.recorder.mailbox.mail
+    assert any("Its findings say that it was given up, and stay open" in line for line in mail.lines)
+
+
+def test_a_watchdog_that_dies_at_the_end_of_a_case_writes_to_its_findings_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = finding()
+    world.store.put(CASE_ID, case_keys.finding(item), item)
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreInMemory, "end_case", lambda *_, **__: (_ for _ in ()).throw(ForensicsError("killed")))
+        assert world.look(NOW + HOUR, limit=0)[1] == [f"{CASE_ID}: killed"]
+    world.look(NOW + HOUR, limit=0)
+    assert world.recorder.case_now().status is CaseStatus.FAILED
+    assert len(world.written) == 1 and world.mail == ["case_given_up:run-1"]

@@ -7,8 +7,9 @@ import pytest
 from forensics.errors import InvalidCaseError
 from forensics.intake.manual_request import ManualRequest
 from forensics.models.approval import Person
+from forensics.models.artifact import ArtifactKind
 from forensics.models.finding import FindingSource
-from tests.unit.builders import ACCOUNT, INSTANCE, NOW, REGION, case
+from tests.unit.builders import ACCOUNT, IMAGE, INSTANCE, NOW, REGION, SNAPSHOT, case
 
 PLACE = {"account_id": ACCOUNT, "region": REGION, "instance_id": INSTANCE}
 
@@ -71,3 +72,17 @@ def test_the_cases_own_instance_or_none_is_accepted(given: dict[str, str]) -> No
 def test_another_instance_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(InvalidCaseError, match=f"{name} .*not {value}"):
         ManualRequest(**{**PLACE, name: value}).check_same_instance(case())
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind"), [(SNAPSHOT, ArtifactKind.SNAPSHOT), (IMAGE, ArtifactKind.IMAGE), (INSTANCE, None)]
+)
+def test_a_snapshot_or_an_image_is_asked_for_as_an_instance_is(typed: str, kind: ArtifactKind | None) -> None:
+    asked = ManualRequest(ACCOUNT, REGION, typed).finding(run_id="r", requested_at=NOW)
+    assert asked.instance_id == typed and (asked.artifact.kind if asked.artifact else None) is kind
+
+
+@pytest.mark.parametrize("typed", ["snap-1", "ami-", "vol-0123456789abcdef0"])
+def test_what_is_neither_is_named(typed: str) -> None:
+    with pytest.raises(InvalidCaseError, match=typed):
+        ManualRequest(ACCOUNT, REGION, typed).finding(run_id="r", requested_at=NOW)

@@ -13,6 +13,7 @@ from forensics.intake.dag_run import RunState
 from forensics.intake.lost_runs import CaseRuns
 from forensics.intake.messages import RunOrder
 from forensics.intake.watch_operators import ResumeCasesOperator
+from forensics.settings import Settings
 from tests.unit.accounts import HookInMemory, settings
 
 ORDER = RunOrder(dag_id="forensic_case", run_id="fc-1-again-1", conf={"case_id": "fc-1"}, note="why", rank=9)
@@ -22,13 +23,14 @@ def resume(monkeypatch: pytest.MonkeyPatch, *failed: str) -> Any:
     hook, asked = HookInMemory(settings(case_restarts=3)), []
 
     class Lost:
-        def __init__(self, store: Any, runs: CaseRuns, *, recorder: Any, limit: int) -> None:
-            assert limit == 3
+        def __init__(self, store: Any, runs: CaseRuns, *, recorder: Any, write_back: Any, settings: Settings) -> None:
+            assert settings.case_restarts == 3
             self.runs = runs
 
         def look(self, now: datetime) -> tuple[list[str], list[str]]:
             assert now.tzinfo is not None
             assert self.runs.state("fc-1") is RunState.ENDED and self.runs.start(ORDER)
+            assert self.runs.tasks("fc-1") == {"open_case": "running"}
             return ["fc-1: started again"], list(failed)
 
     def state(dag_id: str, run_id: str) -> RunState:
@@ -43,6 +45,7 @@ def resume(monkeypatch: pytest.MonkeyPatch, *failed: str) -> Any:
     monkeypatch.setattr(watch_operators, "LostRuns", Lost)
     monkeypatch.setattr(watch_operators, "run_state", state)
     monkeypatch.setattr(watch_operators, "trigger_run", trigger)
+    monkeypatch.setattr(watch_operators, "task_states", lambda dag_id, run_id: {"open_case": "running"})
     try:
         return ResumeCasesOperator(task_id="resume_cases", target_dag_id="forensic_case").execute({})  # type: ignore[typeddict-item]
     finally:

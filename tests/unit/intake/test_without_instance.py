@@ -80,12 +80,15 @@ def ends(result: IntakeResult) -> list[str]:
 def test_every_type_of_guardduty_without_an_instance_has_an_answer_in_every_format(
     event: Any, read: Any, kind: str
 ) -> None:
+    of_artifact = kind.partition(":")[2].partition("/")[0] == "EC2"
     for severity, label in ((9.5, Severity.CRITICAL), (8.0, Severity.HIGH)):
         result = read(guardduty(event, kind, severity=severity))
-        assert ends(result) == ["answer"], result.reason
-        assert result.without_instance[0].severity is label and words.is_told(result.without_instance[0])
+        assert ends(result) == (["case"] if of_artifact else ["answer"]), result.reason
+        told = [*result.findings, *result.without_instance]
+        assert told[0].severity is label and all(words.is_told(item) for item in result.without_instance)
     for body in (asff(event, kind), ocsf(event, kind)):
-        assert ends(read(body)) == ["answer"]
+        assert ends(read(body)) == ["answer"], "nothing confirms the account"
+        assert ends(read(body, administrators=["111122223333"])) == ["case"]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,7 @@ def test_what_is_over_made_up_or_our_own_is_told_to_nobody(event: Any, read: Any
     assert ends(read(body)) == []
     body = event("guardduty_malware_snapshot")
     body["detail"]["service"]["additionalInfo"] = {"sample": True}
-    assert ends(read(body)) == [] and ends(read(body, accept_samples=True)) == ["answer"]
+    assert ends(read(body)) == [] and ends(read(body, accept_samples=True)) == ["case"]
     body = event("guardduty_malware_snapshot")
     body["account"] = body["detail"]["accountId"] = "222233334444"
     body["detail"]["arn"] = body["detail"]["arn"].replace("333344445555", "222233334444")

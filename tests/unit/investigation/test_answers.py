@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from forensic_toolkit.commands import windows_disk
+from forensic_toolkit.rules import artifacts
 from forensics.investigation.answers import QuestionAnswer, State, answers, rules
 from forensics.models.case import CaseView
 from forensics.models.evidence import AnyEvidence, EvidenceKind, Outcome, read_evidence
@@ -15,11 +21,19 @@ from forensics.report.completeness import completeness
 from forensics.triage.policy import packaged
 from tests.unit.builders import ACCOUNT, CASE_ID, NOW, REGION, case, plan, target
 
+ROOT = Path(__file__).resolve().parents[3]
 MEMORY, DISK = "memory-i-1", "disk-vol-1"
 
 
 def finding(title: str, severity: str = "high", **more: Any) -> dict[str, Any]:
     return {"id": title[:20], "title": title, "severity": severity, **more}
+
+
+def read(*names: str, state: str = "examined", why: str = "") -> list[dict[str, Any]]:
+    """What the toolkit says of artifacts on a disk."""
+    files = 0 if state == "absent" else 1
+    paths = [] if state == "absent" else ["/there"]
+    return [{"name": name, "state": state, "files": files, "paths": paths, "why": why} for name in names]
 
 
 def result(tool: str, *findings: dict[str, Any], runs: tuple[str, ...] = (), **more: Any) -> ToolResults:
@@ -64,6 +78,44 @@ def test_every_question_and_artifact_of_the_policy_has_a_rule() -> None:
     for question in packaged().policy.questions.values():
         assert question.id in known.questions, question.id
         assert set(question.artifacts) <= set(known.artifacts), question.id
+    assert set(known.questions) == set(packaged().policy.questions)
+
+
+def test_every_pattern_of_an_answer_fits_what_some_rule_says() -> None:
+    """A question that asks for a technique or a title that no rule gives would stay without an answer for ever."""
+    said = "\n".join(file.read_text("utf-8") for file in _rule_files())
+    ids = {found.upper() for found in re.findall(r"(?i)\bT1\d{3}(?:\.\d{3})?\b", said)}
+    words = said.lower()
+    dead = [
+        (name, pattern)
+        for name, rule in rules().questions.items()
+        for pattern in (*rule.techniques, *rule.titles)
+        if not any(fnmatchcase(technique, pattern) for technique in ids)
+        and (pattern in rule.techniques or max(pattern.split("*"), key=len).strip().lower() not in words)
+    ]
+    assert not dead
+    assert all(rule.techniques or rule.titles for rule in rules().questions.values())
+
+
+def _rule_files() -> Iterator[Path]:
+    """Where findings are made: the toolkit's rules, what is read of the live response, the comparison with memory."""
+    toolkit, product = ROOT / "ami/toolkit/src/forensic_toolkit", ROOT / "plugins/forensics"
+    yield from (f for f in (toolkit / "rules").rglob("*") if f.suffix in {".py", ".json", ".yml", ".yar"})
+    yield toolkit / "readers/login_logs.py"
+    yield from (product / "memory/live").glob("*.py")
+    yield product / "investigation/live_comparison.py"
+
+
+def test_every_artifact_that_is_asked_for_is_read_by_the_toolkit() -> None:
+    on_disk = {kind.name for kind in (*artifacts.KINDS, *windows_disk.KINDS)} | {artifacts.TIMELINE}
+    sets = (ROOT / "ami/toolkit/src/forensic_toolkit/runners/volatility_sets.json").read_text("utf-8").lower()
+    plugins = re.findall(r'"((?:linux|windows)\.[a-z_.0-9]+)"', sets)
+    for name, rule in rules().artifacts.items():
+        if rule.evidence is EvidenceKind.DISK and not rule.tools:
+            assert rule.read, name
+            assert set(rule.read) <= on_disk, name
+        if rule.evidence is EvidenceKind.MEMORY:
+            assert any(fnmatchcase(plugin, pattern) for plugin in plugins for pattern in rule.sources), name
 
 
 def test_an_answer_names_the_artifact_and_what_was_not_examined() -> None:
@@ -71,7 +123,13 @@ def test_an_answer_names_the_artifact_and_what_was_not_examined() -> None:
         "Connection outwards: nc (7) with 203.0.113.66 port 443", technique="T1071", source="linux.sockstat"
     )
     answer = only(
-        view("q-c2-since-when", results=(result("memory", found, runs=("linux.sockstat.Sockstat",)), result("disk")))
+        view(
+            "q-c2-since-when",
+            results=(
+                result("memory", found, runs=("linux.sockstat.Sockstat",)),
+                result("disk", artifacts=read(artifacts.TIMELINE)),
+            ),
+        )
     )
     assert answer.state is State.IN_PART
     assert [(s.finding.source, s.evidence_id) for s in answer.sentences] == [("linux.sockstat", MEMORY)]
@@ -107,12 +165,45 @@ def test_a_plugin_that_failed_is_not_an_examination() -> None:
     assert "the tool that reads it failed: no symbol modules" in {u.why for u in answer.unread}
 
 
-def test_a_log_that_a_gap_names_is_not_examined() -> None:
-    gap = {"what": "coverage: /var/log/wtmp", "why": "0 of 8 records were understood"}
-    answer = only(view("q-brute-success", results=(result("disk", gaps=[gap]),)))
-    assert [(u.artifact, u.why) for u in answer.unread] == [
-        ("wtmp and btmp", "coverage: /var/log/wtmp: 0 of 8 records were understood")
+def test_a_log_that_could_not_be_read_is_not_examined() -> None:
+    said = [
+        *read("log-in records", state="unreadable", why="/var/log/wtmp: 0 of 8 lines were parsed"),
+        *read("journal", state="in part", why="/var/log/journal/x: it ends early"),
     ]
+    answer = only(view("q-brute-success", results=(result("disk", artifacts=said),)))
+    assert answer.examined == ("journal",)
+    assert [(u.artifact, u.why) for u in answer.unread] == [
+        ("wtmp and btmp", f"log-in records on {DISK}: /var/log/wtmp: 0 of 8 lines were parsed"),
+        ("journal", f"journal on {DISK}: /var/log/journal/x: it ends early"),
+    ]
+
+
+def test_what_is_not_there_was_not_examined() -> None:
+    """A disk without logs and schedules gives no "examined without a match" (claims of an earlier report)."""
+    said = [
+        *read("log-in records", "journal", "log-in log", "system log", "Windows event log", state="absent"),
+        *read("authorized_keys", state="empty"),
+    ]
+    answer = only(view("q-who-logged-in", results=(result("disk", artifacts=said),)))
+    assert (answer.state, answer.examined, answer.unread) == (State.UNANSWERED, (), ())
+    assert [u.artifact for u in answer.absent] == ["wtmp and btmp", "journal", "authorized_keys"]
+    assert answer.absent[0].why == f"no log-in records on {DISK}"
+    assert answer.absent[2].why == f"empty on {DISK}: /there"
+
+
+def test_results_that_do_not_say_what_was_read_claim_nothing() -> None:
+    """Another tool's results, and those of a toolkit that did not list artifacts yet."""
+    answer = only(view("q-who-logged-in", results=(result("disk"),)))
+    assert (answer.state, answer.examined) == (State.UNANSWERED, ())
+    assert {u.why for u in answer.unread} == {"the results do not say whether it was read"}
+
+
+def test_a_disk_that_nobody_examined_may_hold_it() -> None:
+    held = (evidence(DISK, EvidenceKind.DISK), evidence("disk-vol-2", EvidenceKind.DISK))
+    said = result("disk", artifacts=read("log-in records", "journal", "authorized_keys", state="absent"))
+    answer = only(view("q-who-logged-in", results=(said,), evidence=held))
+    assert answer.absent == ()
+    assert {u.why for u in answer.unread} == {"disk-vol-2 was not examined"}
 
 
 def test_the_gravest_statements_come_first_and_the_rest_is_counted() -> None:

@@ -98,7 +98,7 @@ def test_artifacts_are_stored_stated_in_the_ledger_and_recorded(recorder: FakeRe
     detail = recorder.ledger.last(CustodyAction.ARTIFACT_STORED).detail
     assert detail.items() >= {"name": "raw", **made.artifacts["raw"].model_dump()}.items()
     assert recorder.landing.revoked == [PREFIX], "the manifest is revoked"
-    assert recorder.notes == ["investigate_disk of disk-vol-1: 2 findings, 1 gaps"]
+    assert recorder.notes == ["investigate_disk of disk-vol-1: 2 findings, 1 gap"]
 
 
 def test_artifacts_are_not_lost_because_their_manifest_stays(recorder: FakeRecorder) -> None:
@@ -111,6 +111,24 @@ def test_a_partial_run_keeps_its_reason(recorder: FakeRecorder) -> None:
     import_artifacts(recorder, record(), Upload(recorder).ended(said="partial", reason="no symbol table"))
     made = known(recorder)
     assert (made.outcome, made.reason, made.without_symbols) == (Outcome.PARTIAL, "no symbol table", True)
+
+
+@pytest.mark.parametrize(
+    ("findings", "read", "why"),
+    [
+        ([{"id": "1", "title": "t"}] * 40_000, 1_000, "findings: 40000 entries; the first 1000 are read"),
+        ([{"id": "1", "title": "t", "detail": "x" * 4_000}] * 2_100, 0, "are kept and not read: 8"),
+    ],
+    ids=["entries", "bytes"],
+)
+def test_results_over_a_limit_are_kept_and_the_analysis_is_partial(
+    recorder: FakeRecorder, findings: list[dict[str, str]], read: int, why: str
+) -> None:
+    """40,000 findings made the page of their case 14 MiB in the web server, 64 MiB of results gigabytes."""
+    assert import_artifacts(recorder, record(), Upload(recorder, findings=findings, gaps=[]).ended()) == read
+    item = known(recorder)
+    assert item.outcome is Outcome.PARTIAL and why in str(item.reason) and item.gaps == 1
+    assert f"{STORED}results.json" in recorder.evidence_store.objects, "all of it is kept"
 
 
 def test_a_repeated_import_enters_nothing_twice(recorder: FakeRecorder) -> None:
@@ -180,6 +198,8 @@ def test_a_digest_that_the_tool_did_not_state_or_states_otherwise_is_an_alarm(
 ) -> None:
     with pytest.raises(DigestMismatchError, match="artifact results of disk-vol-1: stored SHA-256"):
         import_artifacts(recorder, record(), Upload(recorder).ended(artifacts=stated))
+    named = recorder.ledger.last(CustodyAction.ARTIFACT_STORED).detail["uri"]
+    assert named == f"s3://evidence/{STORED}results.json", "what is stored and locked is in the ledger all the same"
 
 
 def test_a_command_that_ended_well_is_the_only_one_that_counts() -> None:

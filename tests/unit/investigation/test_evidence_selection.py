@@ -53,3 +53,9 @@ def test_more_is_expected_until_every_item_has_its_outcome(
     known: ResponsePlan | None, items: list[AnyEvidence], kind: EvidenceKind, expected: bool
 ) -> None:
     assert still_acquiring(known, items, kind) is expected
+
+
+def test_what_an_earlier_try_recorded_says_nothing_while_its_task_works_again() -> None:
+    failed = [evidence(DISK, Outcome.FAILED)]
+    assert still_acquiring(plan(), failed, DISK, working=True)
+    assert not still_acquiring(plan(disk=False), failed, DISK, working=True)

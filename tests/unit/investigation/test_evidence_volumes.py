@@ -41,6 +41,18 @@ def test_a_volume_is_made_from_the_copy_once(recorder: FakeRecorder, ebs: EbsInM
 
 
 @pytest.mark.parametrize(
+    ("rate", "said"),
+    [(300, "at 300 MiB/s, all of its 100 GiB within 6 min"), (0, "how long that takes is not known")],
+)
+def test_the_case_says_how_long_a_volume_is_being_filled(ebs: EbsInMemory, rate: int, said: str) -> None:
+    recorder = FakeRecorder()
+    origin = {"copy_id": "copy-1", "copy_region": REGION, "size_gib": 100}
+    recorder.save_evidence(evidence(EvidenceKind.DISK, origin=origin))
+    EvidenceVolumes(recorder, ebs, instance_id=INSTANCE, zone=f"{REGION}a", rate=rate).create([ITEM])
+    assert any(said in note for note in recorder.notes)
+
+
+@pytest.mark.parametrize(
     ("state", "holder", "zone", "used"),
     [
         ("available", "", f"{REGION}a", True),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from forensics.aws import visibility
 from forensics.aws.ebs import EbsGateway
-from forensics.aws.ec2 import Ec2Gateway
+from forensics.aws.ec2 import Ec2Gateway, RootDisk
 from forensics.aws.session import AwsSession
 from forensics.aws.ssm import SsmGateway
 from forensics.errors import InvestigationError
@@ -30,6 +31,7 @@ ACCOUNT = AwsSession(boto=None, account_id=FORENSIC, region=REGION)  # type: ign
 @pytest.fixture
 def ec2(monkeypatch: pytest.MonkeyPatch) -> Ec2InMemory:
     made = Ec2InMemory()
+    monkeypatch.setattr(visibility, "LISTED_WITHIN", 0.0)  # its lists are complete at once
     monkeypatch.setattr(Ec2Gateway, "of", lambda session: made)
     monkeypatch.setattr(SsmGateway, "of", lambda session: SsmInMemory())
     return made
@@ -70,7 +72,17 @@ def test_the_launch_is_from_the_forensic_ami_into_the_analysis_network(ec2: Ec2I
     assert tuple(asked["types"]) == ("m6i.xlarge", "m5.xlarge")
     assert (asked["subnet_id"], asked["group_id"]) == ("subnet-0123456789abcdef0", "sg-0123456789abcdef0")
     assert asked["profile"] == "forensics-analysis"
+    assert (asked["root"], asked["kms_key_id"]) == (RootDisk("/dev/xvda", 100), settings().evidence_key_arn)
     assert instance(ec2).living() == made
+
+
+def test_a_large_image_gets_a_disk_and_a_type_that_hold_it(ec2: Ec2InMemory) -> None:
+    ec2.memory = {"r6i.4xlarge": 128 * 1024}
+    instance(ec2).launch(
+        settings(analysis_instance_types="m6i.xlarge,r6i.4xlarge"), token="fc-1-2", image_bytes=1024 * 1024**3
+    )
+    (asked,) = ec2.launched
+    assert (asked["root"].size_gib, asked["types"]) == (1390, ("r6i.4xlarge", "m6i.xlarge"))
 
 
 def test_without_a_running_instance_the_launch_has_to_be_cleared(ec2: Ec2InMemory) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from forensics import case_keys
 from forensics.aws.ebs import EbsGateway
@@ -19,6 +19,7 @@ from forensics.investigation.instance_operators import (
 from forensics.investigation.triggers import ForensicInstanceOnlineTrigger, InstancesGoneTrigger, VolumesAttachedTrigger
 from forensics.models.case import Phase
 from forensics.models.evidence import EvidenceKind, Outcome
+from tests.integration.steps import DagRun
 from tests.unit.accounts import FORENSIC, EbsInMemory, Ec2InMemory, SsmInMemory, act, deferred, prepare
 from tests.unit.builders import CASE_ID, REGION, evidence, plan, said
 from tests.unit.recorders import FakeRecorder, context
@@ -55,6 +56,7 @@ def test_the_launch_waits_for_the_agent(world: World) -> None:
     assert trigger.scope["account_id"] == FORENSIC
     (asked,) = world.ec2.launched
     assert asked["token"] == f"{CASE_ID}-1"
+    assert asked["root"].size_gib == 100
     assert world.recorder.case_now().phase is Phase.INVESTIGATION
     assert "investigation_started" in world.recorder.view().milestones
     again = deferred(world.step(LaunchForensicInstanceOperator), world.recorder)
@@ -88,6 +90,32 @@ def test_with_nothing_to_examine_and_nothing_on_its_way_nothing_is_launched(worl
         act(world.step(LaunchForensicInstanceOperator), world.recorder)
     world.recorder.save_evidence(evidence(EvidenceKind.DISK, Outcome.PENDING))
     assert deferred(world.step(LaunchForensicInstanceOperator), world.recorder)
+
+
+@pytest.mark.parametrize(
+    ("states", "launched"),
+    [
+        ({"disk.copy_snapshots": None}, True),
+        ({"disk.copy_snapshots": "up_for_retry"}, True),
+        ({"disk.copy_snapshots": "deferred"}, True),
+        ({"disk.copy_snapshots": "failed"}, False),
+        ({"disk.copy_snapshots": "upstream_failed"}, False),
+        ({}, False),
+    ],
+)
+def test_a_cleared_step_that_acquires_is_waited_for(
+    world: World, states: dict[str, str | None], launched: bool
+) -> None:
+    """One clear recovers the case: the launch starts beside the copy that failed before, and sees that it is under way."""
+    world.recorder.put(case_keys.PLAN, plan(memory=False))
+    world.recorder.save_evidence(evidence(EvidenceKind.DISK, Outcome.FAILED))
+    step = LaunchForensicInstanceOperator(task_id="step", acquiring={"disk": ["disk.copy_snapshots"]})
+    prepare(step, world.recorder)
+    given = context(dag_run=DagRun("run-1"))
+    given["ti"].states = states
+    with pytest.raises(TaskDeferred if launched else AirflowSkipException):
+        step.act(world.recorder, given)
+    assert len(world.ec2.launched) == launched
 
 
 def test_a_launch_that_failed_for_good_leaves_nothing_behind(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -13,7 +14,7 @@ from forensics import case_keys
 from forensics.aws.ec2 import Ec2Gateway
 from forensics.aws.hook import CaseSessions
 from forensics.aws.session import AwsSession
-from forensics.aws.ssm import Invocation, SsmGateway
+from forensics.aws.ssm import ExpectedCommand, FoundCommand, Invocation, SsmGateway
 from forensics.errors import ForensicsError
 from forensics.memory.capture_setup import CaptureGateways
 from forensics.memory.lime_module_store import LimeModuleStore
@@ -64,6 +65,7 @@ class SsmOfTarget(SsmGateway):
         self.account_id, self.region = ACCOUNT, REGION
         self.sent: list[Sent] = []
         self.live: str | None = None
+        self.strange: list[tuple[str, str]] = []
         self.answers: dict[str, Invocation] = {}
         self.cancelled: list[str] = []
 
@@ -88,9 +90,9 @@ class SsmOfTarget(SsmGateway):
         self.sent.append(Sent(document, parameters, comment, timeout_seconds))
         return f"command-{len(self.sent)}"
 
-    def find_command(self, *, instance_id: str, comment: str) -> str | None:
+    def find_command(self, *, instance_id: str, expected: ExpectedCommand) -> FoundCommand:
         """The command that still runs."""
-        return self.live
+        return FoundCommand(self.live, tuple(self.strange))
 
     def invocation(self, *, command_id: str, instance_id: str) -> Invocation | None:
         """The result that a test has set."""
@@ -100,11 +102,14 @@ class SsmOfTarget(SsmGateway):
         """Keep what is cancelled."""
         self.cancelled.append(command_id)
 
-    def answer(self, command_id: str, line: dict[str, Any], *, status: str = "Success") -> None:
-        """Let a command end with a status line."""
+    def answer(
+        self, command_id: str, line: dict[str, Any], *, status: str = "Success", ended: datetime | None = None
+    ) -> None:
+        """Let a command end with a status line, by default just now."""
         self.answers[command_id] = Invocation(
-            command_id=command_id, instance_id=INSTANCE, status=status, stdout=f"{json.dumps(line)}\n"
-        )
+            command_id=command_id, instance_id=INSTANCE, status=status, stdout=f"{json.dumps(line)}\n",
+            ended=(ended or datetime.now(UTC)).isoformat(),
+        )  # fmt: skip
 
     def lose(self, command_id: str) -> None:
         """SSM gives a command up, as radkawar/stackd recorded it (managed_execution_timeouts_current.json)."""

@@ -29,7 +29,7 @@ from forensics.models.evidence import LIST_SUBJECT, MemoryEvidence, MemoryOrigin
 from forensics.models.plan import Action
 from forensics.models.status_lines import CaptureStatus
 from tests.unit.builders import INSTANCE, decision, plan, target
-from tests.unit.memory.target import Host, settings, status_line
+from tests.unit.memory.target import Ec2OfTarget, Host, settings, status_line
 
 ITEM = f"memory-{INSTANCE}"
 PARTS = [b"a" * 4000, b"b" * 4000]
@@ -221,6 +221,43 @@ def test_resuming_that_gets_nowhere_is_not_tried_twice(host: Host) -> None:
     )
 
 
+def interrupted_after_two_parts(host: Host, line: dict[str, Any]) -> None:
+    """Two parts have landed, and going on from there ended with this line."""
+    host.probed()
+    begun(host)
+    host.landed(PARTS)
+    host.ssm.answer("command-1", {}, status="TimedOut")
+    with pytest.raises(MemoryCaptureError):
+        capture(host).evaluate()
+    begun(host)
+    host.ssm.answer("command-2", line, status="Failed")
+    with pytest.raises(MemoryCaptureError):
+        capture(host).evaluate()
+
+
+def test_a_precondition_that_fails_is_no_failed_resume(host: Host) -> None:
+    interrupted_after_two_parts(host, {"reason": "the capture needs 65536 KiB of tmpfs", "stage": "precondition"})
+    assert host.memory.origin.no_resume is None
+    begun(host)
+    assert host.memory.origin.first_part == 3, "nothing that landed is sent again"
+
+
+def test_a_tool_that_dies_in_the_middle_is_followed_by_another_and_what_landed_stays(host: Host) -> None:
+    interrupted_after_two_parts(host, {"reason": "avml ended with 137", "stage": "stream"})
+    old = host.memory.origin.landing_prefix
+    begun(host)
+    assert (host.memory.origin.methods, host.memory.origin.died) == (("kcore",), ("avml",))
+    assert "not avml: its capture died in the middle" in str(host.memory.origin.why)
+    assert host.recorder.landing.aborted == []
+    assert any(f"stays at s3://landing/{old}/" in note for note in host.recorder.notes)
+
+
+def test_a_machine_that_was_started_anew_is_no_fault_of_the_tool(host: Host) -> None:
+    interrupted_after_two_parts(host, {"reason": "the instance was started anew", "stage": "resume"})
+    begun(host)
+    assert (host.memory.origin.first_part, host.memory.origin.methods) == (1, ("avml", "kcore"))
+
+
 def test_a_segment_that_ended_before_its_urls_did_is_followed_by_the_next(host: Host) -> None:
     begun(host)
     text = host.landed(PARTS)
@@ -242,14 +279,43 @@ def test_no_segment_follows_when_the_time_is_used(host: Host) -> None:
 
 # ---------------------------------------------------------------------- no image
 def test_a_target_that_gives_no_image_is_declined_and_people_are_notified(host: Host) -> None:
-    host.probed(lockdown="integrity")
-    with pytest.raises(MemoryNotTaken, match=r"memory is not captured: .*locked down \(integrity\)"):
+    host.probed(lockdown="confidentiality", kcore=False)
+    with pytest.raises(MemoryNotTaken, match=r"memory is not captured: .*locked down: confidentiality"):
         begun(host)
     assert (state(host), host.memory.outcome) == (CaptureState.NOT_TAKEN, Outcome.NOT_APPLICABLE)
     assert host.ssm.sent == []
     (mail,) = host.recorder.mailbox.mail
     assert (mail.event, mail.facts["step"]) == ("failed:memory.capture_memory", "memory.capture_memory")
     assert "Memory cannot be captured" in mail.subject
+
+
+def test_windows_is_captured_with_its_tool_and_without_one_declined_by_name(host: Host) -> None:
+    host.probed(os_id="windows")
+    with_tool = MemoryCapture(host.recorder, host.gateways, settings(winpmem_sha256="d" * 64))
+    with_tool.begin(target(platform="windows"))
+    assert host.ssm.sent[0].document == "forensics-acquire_memory_windows"
+    assert host.memory.origin.methods == ("winpmem",)
+    manifest = host.recorder.landing.objects[f"{host.memory.origin.landing_prefix}/manifest.txt"].decode()
+    assert f"get winpmem {'d' * 64} " in manifest and "get avml" not in manifest
+    other = Host()
+    other.probed(os_id="windows")
+    with pytest.raises(MemoryNotTaken, match=r"live response only \(winpmem: no go-winpmem is in the tools bucket"):
+        capture(other).begin(target(platform="windows"))
+    assert (state(other), other.ssm.sent) == (CaptureState.NOT_TAKEN, [])
+
+
+def test_a_windows_capture_that_was_interrupted_reads_on_behind_what_landed(host: Host) -> None:
+    host.probed(os_id="windows")
+    tool = settings(winpmem_sha256="d" * 64)
+    MemoryCapture(host.recorder, host.gateways, tool).begin(target(platform="windows"))
+    text = host.landed(PARTS, head="winpmem none 8dd1a2b3c4d5e6f")
+    line = status_line(text, 8000, status="more") | {"method": "winpmem", "encoding": "none"}
+    host.ssm.answer("command-1", line)
+    host.recorder.put(case_keys.TARGET, target(platform="windows"))
+    found = MemoryCapture(host.recorder, host.gateways, tool).evaluate()
+    assert isinstance(found, RunningCommand) and found.command_id == "command-2"
+    manifest = host.recorder.landing.objects[f"{host.memory.origin.landing_prefix}/manifest.txt"].decode()
+    assert "method winpmem" in manifest and "expect boot 8dd1a2b3c4d5e6f" in manifest and "get winpmem" in manifest
 
 
 def test_what_was_not_wanted_is_skipped_without_a_message(host: Host) -> None:
@@ -432,3 +498,16 @@ def test_parts_larger_than_the_instance_types_memory_are_refused_by_s3s_own_list
     host.ssm.answer("command-1", status_line(text, 8000, encoding="zstd"))
     with pytest.raises(EvidenceSizeError, match="5368713120 bytes landed"):
         capture(host).evaluate()
+
+
+def test_a_large_memory_gets_its_own_time_and_a_case_that_isolates_before_says_so() -> None:
+    host = Host(ec2=Ec2OfTarget(1024 * 1024))
+    host.recorder.put(case_keys.PLAN, plan())
+    assert begun(host).seconds_left == 16_384.0
+    assert host.memory.origin.budget_seconds == 16_384
+    assert any("isolation cuts the capture off 3600 s after triage" in note for note in host.recorder.notes)
+    change_origin(host, first_started=datetime.now(UTC) - timedelta(seconds=16_000), command_id=None)
+    assert begun(host).seconds_left == pytest.approx(384, abs=30)
+    change_origin(host, first_started=datetime.now(UTC) - timedelta(seconds=16_400), command_id=None)
+    with pytest.raises(MemoryCaptureError, match="has used its 16384 s"):
+        begun(host)

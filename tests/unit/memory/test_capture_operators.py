@@ -8,6 +8,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from forensics import case_keys
+from forensics.errors import MemoryCaptureError
 from forensics.memory.capture_operators import CaptureMemoryOperator
 from forensics.memory.capture_state import CaptureState, state_of
 from forensics.models.evidence import MemoryEvidence, Outcome
@@ -75,3 +76,22 @@ def test_a_final_failure_is_recorded_in_the_item(step_host: Host) -> None:
     STEP.on_final_failure(step_host.recorder, str(error))
     assert state_of(step_host.memory) is CaptureState.FAILED
     assert step_host.memory.reason == "memory capture: no answer"
+
+
+def test_after_a_try_that_failed_the_live_response_comes_before_the_next_one(step_host: Host) -> None:
+    deferred(step_host)
+    step_host.ssm.answer("command-1", {"reason": "the tool was killed"}, status="Failed")
+    with pytest.raises(MemoryCaptureError):
+        STEP.resume(step_host.recorder, {"commands": [["command-1", INSTANCE]]}, context())
+    with pytest.raises(TaskDeferred) as deferral:
+        STEP.act(step_host.recorder, context())
+    assert deferral.value.trigger.commands == [["command-2", INSTANCE]]
+    sent = step_host.ssm.sent[1]
+    assert (sent.document, sent.parameters["Depth"]) == ("forensics-live_response_linux", "standard")
+    # However it ends, the capture goes on; its own step takes it up again.
+    step_host.ssm.answer("command-2", {"reason": "no tmpfs"}, status="Failed")
+    with pytest.raises(TaskDeferred) as deferral:
+        STEP.resume(step_host.recorder, {"commands": [["command-2", INSTANCE]]}, context())
+    assert deferral.value.trigger.commands == [["command-3", INSTANCE]]
+    assert step_host.ssm.sent[2].document == "forensics-acquire_memory_linux"
+    assert any("the live response between two tries of the capture failed" in note for note in step_host.recorder.notes)

@@ -6,7 +6,14 @@ import pytest
 
 from forensics.custody.signed_documents import SignatureError
 from forensics.errors import MemoryCaptureError
-from forensics.memory.capture_setup import CaptureSetup, capture_options, capture_setup, lime_module
+from forensics.memory.capture_setup import (
+    COMMAND_SECONDS,
+    CaptureSetup,
+    capture_options,
+    capture_seconds,
+    capture_setup,
+    lime_module,
+)
 from forensics.memory.lime_modules import LimeModule
 from forensics.memory.method import Method
 from forensics.models.status_lines import Probe
@@ -36,17 +43,17 @@ def test_a_target_that_was_not_probed_gets_all_methods() -> None:
 
 def test_more_memory_than_the_settings_allow_is_refused_for_good() -> None:
     with pytest.raises(
-        MemoryCaptureError, match=r"has 262145 MiB of memory; forensics\.memory_limit_gib allows 256"
+        MemoryCaptureError, match=r"has 1048577 MiB of memory; forensics\.memory_limit_gib allows 1024"
     ) as error:
-        setup(Host(ec2=Ec2OfTarget(256 * 1024 + 1)))
+        setup(Host(ec2=Ec2OfTarget(1024 * 1024 + 1)))
     assert not error.value.retryable
-    assert setup(Host(ec2=Ec2OfTarget(256 * 1024))).memory_mib == 256 * 1024
+    assert setup(Host(ec2=Ec2OfTarget(1024 * 1024))).memory_mib == 1024 * 1024
 
 
 def test_the_options_are_what_the_settings_hold() -> None:
     plain = capture_options(settings(), part_size=32 << 20, module=None)
     assert (plain.avml_architectures, plain.lime_kernels, plain.winpmem) == (("x86_64",), (), False)
-    assert (plain.part_kib, plain.memory_limit_kib) == (32 << 10, 256 << 20)
+    assert (plain.part_kib, plain.memory_limit_kib) == (32 << 10, 1024 << 20)
     every = capture_options(
         settings(capture_tool_arm64_sha256="b" * 64, winpmem_sha256="d" * 64), part_size=16 << 20, module=MODULE
     )
@@ -60,3 +67,13 @@ def test_a_list_of_modules_that_cannot_be_trusted_is_announced_and_not_used() ->
     assert mail.event == "lime_list" and mail.subject.endswith("ALERT: the list of LiME modules cannot be trusted")
     assert "the list of LiME modules is not used: s3://tools/lime.yaml is not what was signed" in mail.lines
     assert host.recorder.notes[-1].startswith("ALERT: the list of LiME modules is not used")
+
+
+@pytest.mark.parametrize(
+    ("gib", "seconds"),
+    [(1, 3600), (16, 3600), (225, 3600), (226, 3616), (1024, 16_384), (24 * 1024, COMMAND_SECONDS)],
+)
+def test_the_time_of_a_capture_grows_with_the_memory_between_a_floor_and_the_longest_command(
+    gib: int, seconds: int
+) -> None:
+    assert capture_seconds(settings(), gib * 1024) == seconds

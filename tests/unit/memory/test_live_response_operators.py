@@ -10,10 +10,11 @@ from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from forensics import case_keys
 from forensics.errors import AcquisitionError
-from forensics.memory.live_response import ARCHIVE
+from forensics.memory.landed_archive import part_key
 from forensics.memory.live_response_operators import LiveResponseOperator
 from forensics.models.evidence import LiveResponseEvidence, Outcome
 from tests.unit.builders import INSTANCE, plan
+from tests.unit.memory.live_archives import archive
 from tests.unit.memory.target import Host
 from tests.unit.recorders import context
 
@@ -29,9 +30,10 @@ def test_it_waits_for_its_command_and_returns_the_evidence(step_host: Host) -> N
     assert 445 < trigger.deadline - time.time() <= 450
     live = step_host.recorder.live_response()
     assert live is not None
-    step_host.recorder.landing.objects[f"{live.origin.landing_prefix}/{ARCHIVE}"] = b"tar"
-    digest = hashlib.sha256(b"tar").hexdigest()
-    line = {"status": "ok", "bytes": 3, "sha256": digest, "items": 1, "process_images": 0}
+    body = archive({"20-process-states": b"1 (init) S 0"})
+    step_host.recorder.landing.objects[part_key(str(live.origin.landing_prefix), 1)] = body
+    digest = hashlib.sha256(body).hexdigest()
+    line = {"status": "ok", "bytes": len(body), "sha256": digest, "items": 1, "process_images": 0}
     step_host.ssm.answer("command-1", line)
     assert STEP.resume(step_host.recorder, {}, context()) == {
         "evidence_id": ITEM,

@@ -42,19 +42,31 @@ def test_a_prebuilt_module_counts_only_for_exactly_that_kernel() -> None:
     kernel = probe().kernel
     assert choose_methods(probe(), CaptureOptions(lime_kernels=(kernel,))).whole_image == (
         Method.AVML,
-        Method.LIME,
         Method.KCORE,
+        Method.LIME,
     )
     assert Method.LIME not in choose_methods(probe(), CaptureOptions(lime_kernels=(kernel + "1",))).methods
+
+
+def test_a_tmpfs_that_runs_no_programs_leaves_the_methods_that_run_none() -> None:
+    """CIS benchmarks ask for noexec on /dev/shm; Debian's initramfs mounts /run so."""
+    choice = choose_methods(probe(tmpfs="/run", tmpfs_exec=False), CaptureOptions())
+    assert choice.whole_image == (Method.KCORE,)
+    assert refused(choice)["avml"] == "/run, the tmpfs with the most room, runs no programs (noexec)"
 
 
 @pytest.mark.parametrize(
     ("changes", "processes", "said"),
     [
-        ({"lockdown": "integrity"}, True, "locked down (integrity)"),
-        ({"lockdown": "confidentiality"}, True, "locked down (confidentiality)"),
+        (
+            {"lockdown": "confidentiality", "kcore": False},
+            True,
+            "kcore is not readable (the kernel is locked down: confi",
+        ),
+        ({"lockdown": "integrity", "kcore": False}, True, "/dev/mem (the kernel is locked down: integrity)"),
         ({"memory_kib": 300 * GIB_KIB}, True, "forensics.memory_limit_gib"),
-        ({"tmpfs": ""}, False, "neither /dev/shm nor /run"),
+        ({"tmpfs": ""}, False, "no tmpfs can be written"),
+        ({"bash": False}, True, "bash, which the capture's script needs, is not on the instance"),
         ({"curl": False, "python3": False}, False, "neither curl nor python3"),
         ({"tmpfs_free_kib": 40_000}, True, "64 MiB of tmpfs and memory are needed, 39 MiB are free"),
         ({"available_kib": 10_000}, True, "9 MiB are free"),
@@ -69,6 +81,24 @@ def test_what_rules_out_an_image_is_stated(changes: dict[str, Any], processes: b
     assert ("single processes are taken instead" in choice.why_no_image) is processes
     assert said in choice.why_no_image
     assert Method.LIVE_RESPONSE in choice.methods
+
+
+# What a guest of each mode left readable (`make guest GUEST_ARGS=--lockdown=…`); open(2) of /dev/mem is refused in both modes.
+@pytest.mark.parametrize("mode", ["integrity", "confidentiality"])
+def test_what_can_be_read_decides_not_the_name_of_a_lockdown_mode(mode: str) -> None:
+    readable = choose_methods(probe(lockdown=mode, mem=False), CaptureOptions())
+    assert readable.whole_image == (Method.AVML, Method.KCORE)
+    kernel = probe().kernel
+    masked = choose_methods(probe(lockdown=mode, kcore=False, mem=True), CaptureOptions(lime_kernels=(kernel,)))
+    assert masked.whole_image == (Method.LIME,), "the kernel knows the module's signature or refuses it"
+    assert any(f"locked down ({mode})" in w and "signature" in w for w in masked.warnings)
+
+
+def test_a_masked_kcore_is_a_reason_in_one_line() -> None:
+    choice = choose_methods(probe(kcore=False, mem=False), CaptureOptions())
+    assert (choice.whole_image, choice.methods) == ((), (Method.PROCESSES, Method.LIVE_RESPONSE))
+    assert "kcore: /proc/kcore is not readable; lime: no prebuilt module" in choice.why_no_image
+    assert "locked" not in choice.why_no_image and "\n" not in choice.why_no_image
 
 
 @pytest.mark.parametrize(
@@ -108,12 +138,46 @@ def test_what_the_investigation_will_miss_is_a_warning() -> None:
 
 def test_windows_gets_winpmem_where_it_is_offered() -> None:
     host = probe(os_id="windows", memory_integrity=True)
-    with_tool, without = choose_methods(host, CaptureOptions(winpmem=True)), choose_methods(host, CaptureOptions())
+    with_tool = choose_methods(host, CaptureOptions(winpmem=True), platform="windows")
+    without = choose_methods(host, CaptureOptions(), platform="windows")
     assert with_tool.whole_image == (Method.WINPMEM,)
     assert any("secure kernel" in w for w in with_tool.warnings)
     assert without.methods == (Method.LIVE_RESPONSE,)
     assert "live response only (winpmem: no go-winpmem" in without.why_no_image
     assert "forensics.winpmem_sha256" in without.why_no_image
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "reason"),
+    [
+        ({"domain_joined": True}, {}, "joined to a domain"),
+        ({"architecture": "aarch64"}, {}, "its driver is for x86_64"),
+        ({"domain_joined": True}, {"domain_members": True}, ""),
+        ({"memory_kib": 2**40}, {}, "forensics.memory_limit_gib"),
+    ],
+)
+def test_a_driver_is_loaded_into_no_windows_that_is_not_known_or_not_meant(
+    changes: dict[str, Any], options: dict[str, bool], reason: str
+) -> None:
+    host = probe(os_id="windows", **changes)
+    choice = choose_methods(host, CaptureOptions(winpmem=True, **options), platform="windows")
+    assert choice.whole_image == (() if reason else (Method.WINPMEM,))
+    assert reason in choice.why_no_image
+    unknown = choose_methods(None, CaptureOptions(winpmem=True), platform="windows")
+    assert unknown.methods == (Method.LIVE_RESPONSE,) and "nothing usable" in unknown.why_no_image
+
+
+def test_what_ends_with_a_windows_instance_is_told_before() -> None:
+    host = probe(os_id="windows", bitlocker="on C: D:", pagefile="C:pagefile.sys", hibernation=True)
+    told = choose_methods(host, CaptureOptions(winpmem=True), platform="windows").warnings
+    assert [w for w in told if "BitLocker: on C: D:; its volumes open with their keys only" in w]
+    assert [w for w in told if "C:pagefile.sys" in w] and [w for w in told if "hiberfil.sys" in w]
+    quiet = choose_methods(probe(os_id="windows", bitlocker="off"), CaptureOptions(winpmem=True), platform="windows")
+    assert len(quiet.warnings) == 1
+
+
+def test_a_linux_target_that_calls_itself_windows_is_still_linux() -> None:
+    assert choose_methods(probe(os_id="windows"), CaptureOptions(winpmem=True)).whole_image[0] is Method.AVML
 
 
 @given(

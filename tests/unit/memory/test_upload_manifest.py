@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from forensics import case_keys
 from forensics.memory.capture_setup import CaptureSetup
 from forensics.memory.lime_modules import LimeModule
 from forensics.memory.method import Method, MethodChoice
@@ -23,7 +25,8 @@ from forensics.memory.upload_manifest import (
 )
 from forensics.models.evidence import MemoryEvidence, MemoryOrigin, Outcome
 from forensics.models.status_lines import Probe
-from tests.unit.builders import CASE_ID
+from forensics.models.target import NetworkInterface
+from tests.unit.builders import CASE_ID, target
 from tests.unit.memory.target import KERNEL, settings
 from tests.unit.recorders import FakeRecorder
 
@@ -56,7 +59,7 @@ def attempt(**changes: Any) -> MemoryEvidence:
 
 
 def manifest(recorder: FakeRecorder, upload: Upload, chosen: CaptureSetup, **changes: Any) -> list[str]:
-    url = publish(recorder, settings(**changes), upload, chosen)
+    url = publish(recorder, settings(**changes), upload, chosen).replace("dualstack.", "")
     assert url == f"https://landing.invalid/{PREFIX}/manifest.txt"
     return recorder.landing.objects[f"{PREFIX}/manifest.txt"].decode().splitlines()
 
@@ -174,6 +177,30 @@ def test_the_manifest_of_a_later_command_resumes() -> None:
 def test_each_method_gets_its_program_with_its_digest(chosen: CaptureSetup, changes: dict[str, str], line: str) -> None:
     lines = manifest(FakeRecorder(), Upload(PREFIX, "u"), chosen, **changes)
     assert [found for found in lines if found.startswith("get ")] == [line]
+
+
+def test_a_target_without_ipv4_gets_dual_stack_names_and_others_by_the_setting_only() -> None:
+    six = NetworkInterface(id="eni-1", device_index=0, vpc_id="vpc-1", subnet_id="subnet-1", ipv6=("2001:db8::1",))
+    both = six.model_copy(update={"private_ip": "10.0.0.9"})
+    for interfaces, changes, name in (
+        ((six,), {}, "dualstack.invalid"),
+        ((both,), {}, "invalid"),
+        ((both,), {"dual_stack_urls": True}, "dualstack.invalid"),
+        ((six, both), {}, "invalid"),
+    ):
+        recorder = FakeRecorder()
+        recorder.put(case_keys.TARGET, target(interfaces=interfaces))
+        lines = manifest(recorder, Upload(PREFIX, "u"), setup(), **changes)
+        hosts = {urlsplit(line.split()[-1]).hostname for line in lines if "https://" in line}
+        assert hosts == {f"landing.{name}", f"tools.{name}"}, (interfaces, changes)
+
+
+def test_a_raw_image_has_room_for_the_addresses_of_devices() -> None:
+    """On a machine of 8 GiB memory lies up to 9 GiB, because devices have addresses below 4 GiB."""
+    chosen = CaptureSetup(None, None, MethodChoice(methods=(Method.WINPMEM,)), memory_mib=8192)
+    lines = manifest(FakeRecorder(), Upload(PREFIX, "u"), chosen)
+    size = next(int(line.split()[1]) for line in lines if line.startswith("part_size"))
+    assert size * len([line for line in lines if line.startswith("part ")]) >= 9 * 1024**3
 
 
 def test_the_reader_in_the_document_itself_needs_no_program() -> None:

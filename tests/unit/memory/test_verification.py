@@ -151,6 +151,10 @@ def test_another_stream_than_the_target_hashed_is_refused() -> None:
     host = landed(sha256="0" * 64)
     with pytest.raises(DigestMismatchError, match=r"the stored object's SHA-256 is .*, the target reports 0000"):
         verify(host)
+    named = host.recorder.ledger.last(CustodyAction.OBJECT_STORED).detail
+    assert str(named["uri"]).endswith("/memory.lime") and named["lock"], (
+        "it is locked: the ledger says that it is there"
+    )
 
 
 def test_an_image_of_another_size_than_was_read_is_refused() -> None:

@@ -10,12 +10,16 @@ from pydantic import ValidationError
 
 from forensics.models.evidence import Outcome
 from forensics.models.results import (
+    MOST,
+    RESULTS_VALUES,
     Investigation,
+    ResultsOverLimitError,
     SentDocument,
     StoredArtifact,
     ToolFinding,
     ToolResults,
     lacks_symbols,
+    read_results,
 )
 
 RESULTS = {
@@ -100,3 +104,54 @@ def test_a_partial_analysis_that_had_no_symbols_is_recognised(
     outcome: Outcome, reason: str | None, lacking: bool
 ) -> None:
     assert lacks_symbols(outcome, reason) is lacking
+
+
+def body(**lists: list[dict[str, object]]) -> bytes:
+    """A results.json with these lists."""
+    head = {"schema": "forensics.results/1", "case_id": "c", "evidence_id": "e", "tool": "t"}
+    times = {"started": "2026-11-24T08:00:00Z", "ended": "2026-11-24T08:00:00Z"}
+    return json.dumps({**head, **times, **lists}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("findings", {"id": "1", "title": "t"}),
+        ("timeline", {"time": "2026-11-24T08:00:00Z", "what": "w"}),
+        ("provenance", {"tool": "t"}),
+        ("coverage", {"kind": "k"}),
+        ("gaps", {"what": "w", "why": "y"}),
+        ("notes", {"what": "w", "why": "y"}),
+    ],
+)
+def test_of_a_list_that_is_too_long_the_first_entries_are_read_and_the_rest_is_a_gap(
+    name: str, entry: dict[str, object]
+) -> None:
+    most = MOST[name]
+    exact = read_results(body(**{name: [entry] * most}))
+    assert len(getattr(exact, name)) == most and exact.cut == ()
+    found = read_results(body(**{name: [entry] * (most + 5)}))
+    assert len(getattr(found, name)) == most
+    assert [(gap.what, gap.why) for gap in found.cut] == [
+        (name, f"{most + 5} entries; the first {most} are read, the artifact has all")
+    ]
+    assert ToolResults.model_validate(found.model_dump(by_alias=True)) == found, "read again it says the same"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        body(findings=[{"id": "1", "title": "t", "detail": "x" * 3000}] * 4000),
+        b'{"findings":[' + b",".join([b"[]"] * RESULTS_VALUES) + b"]}",
+        b'{"findings":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+    ids=["bytes", "values", "levels"],
+)
+def test_results_that_would_fill_the_memory_of_their_reader_are_over_a_limit(hostile: bytes) -> None:
+    with pytest.raises(ResultsOverLimitError, match=r"are read|is read"):
+        read_results(hostile)
+
+
+def test_the_data_of_a_finding_are_bounded() -> None:
+    large = {"id": "1", "title": "t", "data": {"rows": ["x" * 100] * 500}}
+    assert list(read_results(body(findings=[large])).findings[0].data) == ["left out"]

@@ -33,9 +33,10 @@ def test_the_quick_part_makes_nothing_that_takes_time(scope: PreflightScope) -> 
 
 def test_every_tool_that_the_settings_name_is_looked_at() -> None:
     digest = "a" * 64
-    hook = FakeHook(settings_with(capture_tool_arm64_sha256=digest, never_isolate_key="policy/never.yaml"))
+    given = {"capture_tool_arm64_sha256": digest, "never_isolate_key": "policy/never.yaml"}
+    hook = FakeHook(settings_with(static_collector_arm64_sha256=digest, **given))
     keys = {check.subject for check in tool_checks(PreflightScope(hook, run="r"))}  # type: ignore[arg-type]
-    assert keys == {"tools/avml", "tools/avml-aarch64", "policy/never.yaml"}
+    assert keys == {"tools/avml", "tools/avml-aarch64", "tools/busybox-aarch64", "policy/never.yaml"}
 
 
 def test_the_full_part_needs_an_instance_for_its_disks(hook: FakeHook) -> None:

@@ -33,8 +33,9 @@ def test_a_ready_instance_is_not_listed() -> None:
         ({"ssm": ONLINE.model_copy(update={"ping": "ConnectionLost"})}, "SSM says ConnectionLost"),
         ({"way_to_s3": False}, "endpoint missing"),
         ({"windows": True}, "tool missing"),
+        ({"ipv6_only": True, "ssm": SsmStatus()}, "IPv6 only: its agent needs version 3.3.3270.0"),
         ({"architecture": "arm64"}, "tool missing"),
-        ({"memory_mib": 512 * 1024}, "quota: 512 GiB of memory, 256 are allowed"),
+        ({"memory_mib": 1536 * 1024}, "quota: 1536 GiB of memory, 1024 are allowed"),
         (
             {"ssm": ONLINE.model_copy(update={"platform_name": "CentOS Linux", "platform_version": "7.9"})},
             "kernel without symbols",
@@ -53,6 +54,10 @@ def test_what_speaks_against_its_disks(key: KeyFacts, reason: str) -> None:
     found = reasons(instance(keys=(key,)), settings_with())
     assert found is not None
     assert (found.memory, found.disk[0].startswith(reason)) == ((), True)
+
+
+def test_windows_is_ready_with_its_tool() -> None:
+    assert reasons(instance(windows=True), settings_with(winpmem_sha256="a" * 64)) is None
 
 
 def test_a_tool_for_graviton_makes_it_ready() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from forensics.models.case import CaseView
-from forensics.report import chronology
+from forensics.report import chronology, render_html
+from forensics.report.chronology import MAX_ENTRIES, MAX_TEXT, merged, shown
 from tests.unit.report import sample
 
 
@@ -55,3 +56,15 @@ def test_timeline_is_one_axis_from_all_sources(view: CaseView) -> None:
     assert [m for s in stretches for m in s.moments] == moments
     assert [(s.from_tools, s.folded) for s in stretches][:2] == [(True, True), (False, False)]
     assert (True, False) in {(s.from_tools, s.folded) for s in stretches}
+
+
+def test_a_page_holds_the_first_entries_and_says_how_many_it_leaves_out(view: CaseView) -> None:
+    entry = view.timeline[0]
+    many = tuple(entry.model_copy(update={"what": f"entry {n}"}) for n in range(MAX_ENTRIES + 500))
+    moments = merged(view.model_copy(update={"timeline": many}))
+    assert len(shown(moments)) == MAX_ENTRIES
+    html = render_html(view.model_copy(update={"timeline": many}))
+    assert f"{len(moments) - MAX_ENTRIES:,} later entries not shown here" in html
+    fat = tuple(entry.model_copy(update={"what": f"{n}" + "x" * (MAX_TEXT // 10)}) for n in range(50))
+    text = sum(len(m.what) for m in shown(merged(view.model_copy(update={"timeline": fat}))))
+    assert MAX_TEXT // 2 < text <= MAX_TEXT, "their text is bounded too"

@@ -9,7 +9,7 @@ import pytest
 from forensics.errors import AwsError, CustodyChainError, RetentionError
 from forensics.models.case import Case, CaseStatus, Milestone, Phase
 from forensics.models.custody import CustodyAction
-from forensics.report.closing import INSTANCE, REPORT, RETENTION, SIGNATURE, close_case
+from forensics.report.closing import INSTANCE, PROTECTION, REPORT, RETENTION, SIGNATURE, close_case
 from tests.unit.builders import said
 from tests.unit.recorders import FakeRecorder
 from tests.unit.report import sample
@@ -20,18 +20,25 @@ class Closing:
     """Closes a case and keeps the closed one that its findings are annotated with."""
 
     def __init__(
-        self, recorder: FakeRecorder, *, broken: Exception | None = None, unkept: Exception | None = None
+        self,
+        recorder: FakeRecorder,
+        *,
+        broken: Exception | None = None,
+        unkept: Exception | None = None,
+        protected: Exception | None = None,
     ) -> None:
         self.annotated: list[Case] = []
         self.kept_from: list[datetime] = []
         self.unkept = unkept
         self.broken = broken
+        self.protected = protected
         recorder.store.locks.add(recorder.case_id)
         self.gaps = [
             str(gap)
             for gap in close_case(
                 recorder,
                 remove_forensic_resources=self._remove,
+                end_protection=self._unprotect,
                 keep_evidence=self._keep,
                 annotate_findings=self.annotated.append,
             )
@@ -41,6 +48,10 @@ class Closing:
         if self.unkept:
             raise self.unkept
         self.kept_from.append(closed_at)
+
+    def _unprotect(self) -> None:
+        if self.protected:
+            raise self.protected
 
     def _remove(self) -> None:
         if self.broken:
@@ -78,6 +89,13 @@ def test_a_forensic_instance_that_is_still_there_is_a_gap_until_it_is_gone(recor
     assert recorder.case_now().status is CaseStatus.CLOSED_WITH_GAPS
     assert recorder.subjects == [said("Case closed WITH GAPS: 1 gap", about=recorder.case)]
     assert Closing(recorder).gaps == [] and recorder.case_now().status is CaseStatus.CLOSED
+
+
+def test_protections_that_cannot_be_taken_back_are_a_gap_until_they_are(recorder: Stored) -> None:
+    refused = AwsError("ec2.modify_instance_attribute: refused", next_action="give the release role this")
+    assert any(PROTECTION in gap and "refused" in gap for gap in Closing(recorder, protected=refused).gaps)
+    recorder.store.update_case(recorder.case_id, status=CaseStatus.OPEN, phase=Phase.INVESTIGATION, closed_at=None)
+    assert Closing(recorder).gaps == []
 
 
 def test_retention_counts_from_the_closing_and_what_is_not_kept_is_a_gap(recorder: Stored) -> None:

@@ -38,7 +38,7 @@ def test_json_of_the_empty_view_validates_back() -> None:
 def test_json_takes_what_json_cannot_say(view: CaseView) -> None:
     item = view.evidence[0].model_copy(update={"lock": {"nan": float("nan"), "bytes": b"\xff", "bad": "\ud800"}})
     lock = json.loads(render_json(view.model_copy(update={"evidence": (item,)})))["view"]["evidence"][0]["lock"]
-    assert lock == {"nan": "nan", "bytes": "ff", "bad": "\ud800"}
+    assert lock == {"nan": "nan", "bytes": "ff", "bad": "[U+D800]"}
 
 
 def test_gaps_are_objects_that_keep_the_names_of_earlier_documents(view: CaseView) -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from fastapi.testclient import TestClient
 
 from forensics import case_keys
 from forensics.case.view import read_board_view, read_view
+from forensics.models.board import Entry
 from forensics.models.case import Case, CaseStatus, CaseView
 from forensics.models.results import StoredArtifact
 from forensics.report import render_html, render_json
 from forensics.report.closing import close_case
 from forensics.report.writer import write_report
 from forensics.web.app import create_app
+from forensics.web.board_index import Snapshot
 from tests.unit.recorders import FakeRecorder
 from tests.unit.report import sample
 
@@ -70,9 +73,9 @@ class OneCase:
     def __init__(self, recorder: FakeRecorder) -> None:
         self._recorder = recorder
 
-    def list_cases(self, *, limit: int, cursor: str | None) -> tuple[list[Case], str | None]:
+    def cases(self) -> Snapshot:
         """The one case."""
-        return [self._recorder.case_now()], None
+        return Snapshot((Entry(self._recorder.case_now()),), datetime.now(UTC))
 
     def case_view(self, case_id: str) -> CaseView | None:
         """All of it."""
@@ -122,6 +125,7 @@ def test_messages_say_the_pages_number_when_the_work_has_ended(name: str) -> Non
     found = close_case(
         recorder,
         remove_forensic_resources=lambda: None,
+        end_protection=lambda: None,
         keep_evidence=lambda _: None,
         annotate_findings=lambda _: None,
     )

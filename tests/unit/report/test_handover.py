@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from forensics.case.persons import StepRun
 from forensics.models.custody import CustodyAction
 from forensics.report.handover import export_case
 from tests.unit.custody.archive import ArchiveInMemory
@@ -26,3 +27,12 @@ def test_a_bundle_is_recorded_before_it_is_written(requester: str, recipient: st
     mail = recorder.mailbox.mail[-1]
     assert mail.event == "case_exported" and f"Signing key: {made['fingerprint']}" in mail.lines
     assert recorder.notes[-1] == f"case exported: {made['uri']}"
+
+
+def test_each_bundle_of_a_cleared_step_is_in_the_ledger() -> None:
+    recorder = FakeRecorder(step="export_case")
+    recorder.ledger.key = signing_key()
+    for order in ("2", "5"):
+        recorder.run = StepRun(run_id="manual__1", order=order)
+        export_case(recorder, archive=ArchiveInMemory(), requester="court expert", largest_mib=5)
+    assert recorder.ledger.actions().count(CustodyAction.CASE_EXPORTED) == 2

@@ -7,10 +7,11 @@ import re
 import pytest
 
 from forensics.models.approval import Approval
+from forensics.models.artifact import Artifact, ArtifactKind
 from forensics.models.case import CaseStatus, CaseView, Milestone, Phase
 from forensics.models.containment import ApiCall, ReleasePlan
 from forensics.report import chronology, render_html
-from tests.unit.builders import NOW
+from tests.unit.builders import IMAGE, INSTANCE, NOW, SNAPSHOT, artifact_disk, described_artifact
 from tests.unit.containment.targets import everything, granted, planned
 from tests.unit.report import sample
 from tests.unit.report.test_hostile import check
@@ -29,7 +30,7 @@ def words(view: CaseView) -> str:
 
 
 def test_sections_come_in_the_order_a_responder_needs(view: CaseView) -> None:
-    order = re.findall(r'<section id="([a-z]+)">', render_html(view))
+    order = re.findall(r'<section id="([a-z]+)"', render_html(view))
     assert order == [
         "next",
         "answers",
@@ -161,3 +162,16 @@ def test_what_became_of_an_approval_is_said(view: CaseView, changes: dict[str, o
     given = granted("e" * 64).model_copy(update=changes)
     text = re.sub(r"\s+", " ", check(render_html(view.model_copy(update={"approval": given}))).text)
     assert said in text
+
+
+def test_the_case_of_an_artifact_says_what_it_is_and_what_does_not_apply() -> None:
+    disk = artifact_disk(device="/dev/xvda", encrypted=True, size_gib=8)
+    image = Artifact(kind=ArtifactKind.IMAGE, id=IMAGE)
+    described = described_artifact(
+        artifact=image, name="golden", public=True, disks=(disk,), instances=(INSTANCE,), made_of="it was made of it", notes=("one is hidden",)
+    )  # fmt: skip
+    view = sample.rich_view(case=sample.case(instance_id=IMAGE, artifact=image), target=None, artifact=described)
+    text = re.sub(r"\s+", " ", check(render_html(view)).text)
+    for said in (f"case of the machine image {IMAGE}", "It is no machine, so triage of a machine, memory, live response and isolation",
+                 "public: every AWS account can use it", f"{SNAPSHOT} on /dev/xvda, of vol-1, 8 GiB, encrypted", INSTANCE, "one is hidden"):  # fmt: skip
+        assert said in text, said

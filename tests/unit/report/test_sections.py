@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from forensics.models.case import CaseView
-from forensics.report import sections
+from forensics.report import render_html, sections
+from forensics.report.sections import FOUND_SHOWN, FOUND_TEXT, found_rows, shown_rows
 from tests.unit.report import sample
 
 
@@ -51,3 +52,16 @@ def test_a_run_that_failed_is_marked_and_a_remark_of_one_that_did_not_is_a_note(
         "confinement user 0: it runs as root",
         "dissect.target cronjobs: No crontab(s) found on target",
     )
+
+
+def test_a_page_holds_the_most_severe_findings_and_says_how_many_it_leaves_out(view: CaseView) -> None:
+    first = view.results[0]
+    many = tuple(first.findings[0].model_copy(update={"id": str(n)}) for n in range(1_000))
+    flooded = view.model_copy(update={"results": (first.model_copy(update={"findings": many}),)})
+    rows = shown_rows(found_rows(flooded))
+    assert len(rows) == FOUND_SHOWN and f"{1_000 - FOUND_SHOWN} less severe findings are not shown here" in render_html(
+        flooded
+    )
+    large = many[0].model_copy(update={"detail": "x" * (FOUND_TEXT // 10)})
+    fat = view.model_copy(update={"results": (first.model_copy(update={"findings": (large,) * 100}),)})
+    assert 0 < len(shown_rows(found_rows(fat))) < 11, "their text is bounded too"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from forensics.printable import count
 from forensics.report import text
 
 
@@ -37,8 +38,8 @@ def test_durations(seconds: float | None, shown: str) -> None:
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 gaps"), (1, "1 gap"), (2, "2 gaps")])
 def test_counts(number: int, words: str) -> None:
-    assert text.count(number, "gap") == words
-    assert text.count(number, "entry", "entries") == words.replace("gaps", "entries").replace("gap", "entry")
+    assert count(number, "gap") == words
+    assert count(number, "entry", "entries") == words.replace("gaps", "entries").replace("gap", "entry")
 
 
 def test_free_form_values_are_flat_text() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
-from forensics.models.case import Milestone, Phase
+from forensics.models.case import CaseStatus, Milestone, Phase
 from forensics.models.custody import CustodyAction
-from forensics.report.writer import write_report
+from forensics.report import render_html
+from forensics.report.writer import before_closing, write_report
 from tests.unit.builders import said
 from tests.unit.report import sample
 from tests.unit.report.test_gap_counts import Stored
@@ -44,3 +45,13 @@ def test_a_step_that_airflow_ended_is_in_the_report() -> None:
     document = json.loads(recorder.evidence_store.objects[uris["json"].removeprefix("s3://evidence/")])
     assert [gap["subject"] for gap in document["gaps"]] == ["disk.copy_snapshots"]
     assert recorder.subjects[-1] == said("Report written, with 1 gap", about=recorder.case)
+
+
+def test_a_repeated_report_does_not_carry_the_earlier_closing() -> None:
+    closed = sample.rich_view()
+    assert closed.case.closed_at is not None
+    shown = before_closing(closed)
+    assert (shown.case.status, shown.case.closed_at, shown.case.phase) == (CaseStatus.OPEN, None, Phase.REPORT)
+    page = render_html(shown)
+    assert "just before the case was closed" in page and "CLOSED_WITH_GAPS</span>" not in page
+    assert "closed" not in shown.milestones and shown.custody == closed.custody

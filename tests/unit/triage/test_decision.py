@@ -189,10 +189,10 @@ def test_containment_measures_come_with_the_playbook() -> None:
 @pytest.mark.parametrize("state", STATES)
 def test_what_is_possible_follows_from_the_state(state: str) -> None:
     plan = plan_for(on=target(state=state))
-    assert plan.memory.possible is (state == "running")
+    assert plan.memory.possible is (state in {"pending", "running"})
     assert plan.isolate.possible is (state in {"pending", "running", "stopping", "stopped"})
     assert plan.disk.possible
-    if state != "running":
+    if state not in {"pending", "running"}:
         assert state in plan.memory.reasons[-1]
 
 
@@ -220,10 +220,13 @@ def test_an_instance_without_volumes_or_interfaces_says_so() -> None:
     assert not plan.isolate.possible and "0 network interfaces" in plan.isolate.reasons[-1]
 
 
-def test_there_is_no_memory_document_for_windows() -> None:
+def test_windows_is_reached_where_ssm_is_online_and_macos_is_not() -> None:
     plan = plan_for(on=target(platform="windows"))
-    assert not plan.memory.go and "windows" in plan.memory.reasons[-1]
-    assert plan.disk.go and plan.isolate.go
+    assert plan.memory.go and plan.disk.go and plan.isolate.go
+    away = plan_for(on=target(platform="windows", ssm=SsmStatus(managed=True, ping="ConnectionLost")))
+    assert not away.memory.go and "ConnectionLost" in away.memory.reasons[-1]
+    mac = plan_for(on=target(ssm=SsmStatus(managed=True, ping="Online", platform_type="macOS")))
+    assert not mac.memory.go and "macOS" in mac.memory.reasons[-1]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from forensics.triage.finding_verifier import FindingVerifier
 from forensics.triage.isolation_guard import IsolationGuard, IsolationLimits
 from forensics.triage.isolation_rate_limiter import IsolationCap, IsolationRateLimiter
 from forensics.triage.never_isolate import Protection
+from forensics.triage.organization import OrganizationReader
 from forensics.triage.policy import packaged
 from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, NOW, REGION, target
 
@@ -66,6 +67,7 @@ def guard(documents: Documents | None = None, limiter: Limiter | None = None, **
         documents=documents or Documents(),
         rate_limiter=limiter or Limiter(),
         limits=IsolationLimits(everywhere=20, account=5, group=2),
+        organization=OrganizationReader(list),
         **keys,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,9 @@ from forensics.errors import AwsError, InvalidCaseError
 from forensics.models.case import Milestone
 from forensics.models.custody import CustodyAction
 from forensics.models.finding import Finding, FindingSource, RequestSignature, Severity
+from forensics.models.organization import OrganizationTags
 from forensics.models.plan import Action, Order, ResponsePlan
+from forensics.models.policy import Scope
 from forensics.models.target import Target
 from forensics.models.verification import Standing, Verification
 from forensics.settings import Settings, get_settings
@@ -21,9 +24,10 @@ from forensics.triage import planning
 from forensics.triage.finding_verifier import FindingVerifier
 from forensics.triage.isolation_guard import IsolationGuard
 from forensics.triage.never_isolate import Protection
+from forensics.triage.organization import OrganizationReader
 from forensics.triage.planning import extend_plan, known_verifications, look_up, make_plan, plan_response
 from forensics.triage.policy import LoadedPolicy, packaged
-from tests.unit.builders import CASE_ID, NOW, finding, plan, target
+from tests.unit.builders import ACCOUNT, CASE_ID, NOW, finding, plan, target
 from tests.unit.recorders import FakeRecorder
 
 pytestmark = pytest.mark.usefixtures("settings_environment")
@@ -43,16 +47,38 @@ class Verifier(FindingVerifier):
         return [Verification(finding_key=f.key, standing=self.standing, reason="said so", at=now) for f in findings]
 
 
-class Guard(IsolationGuard):
-    """Trusts everything; ``cap`` is what the rate limiter says."""
+class Organization(OrganizationReader):
+    """One answer for every account."""
 
-    def __init__(self, *, standing: Standing = Standing.CONFIRMED, cap: str | AwsError | None = None) -> None:
+    def __init__(self, answer: OrganizationTags) -> None:
+        object.__setattr__(self, "answer", answer)
+        object.__setattr__(self, "asked", [])
+
+    def read(self, account_id: str, *, units: bool) -> OrganizationTags:
+        self.asked.append((account_id, units))  # type: ignore[attr-defined]
+        return self.answer  # type: ignore[attr-defined, no-any-return]
+
+
+class Guard(IsolationGuard):
+    """Trusts everything; ``cap`` is what the rate limiter says, ``scope`` the policy's, ``organization`` what it reads."""
+
+    def __init__(
+        self,
+        *,
+        standing: Standing = Standing.CONFIRMED,
+        cap: str | AwsError | None = None,
+        scope: Scope | None = None,
+        organization: OrganizationTags | None = None,
+    ) -> None:
+        object.__setattr__(self, "scope", scope or Scope())
+        object.__setattr__(self, "organization", Organization(organization or OrganizationTags()))
         object.__setattr__(self, "verifier", Verifier(standing))
         object.__setattr__(self, "cap", cap)
         object.__setattr__(self, "reserved", [])
 
     def policy(self) -> tuple[LoadedPolicy, tuple[str, ...]]:
-        return packaged(), ()
+        policy = packaged().policy.model_copy(update={"scope": self.scope})  # type: ignore[attr-defined]
+        return replace(packaged(), policy=policy), ()
 
     def protected(self, target: Target, *, now: datetime) -> tuple[Protection, tuple[str, ...]]:
         return Protection(), ()
@@ -182,3 +208,33 @@ def test_an_isolation_that_was_decided_before_takes_no_second_place() -> None:
     made.store.put(CASE_ID, case_keys.finding(LOW), LOW)
     extend_plan(made, guard, settings(), before=before)
     assert guard.reserved == [CASE_ID]  # type: ignore[attr-defined]
+
+
+ACCOUNT_TAG = Scope.model_validate({"isolate": [{"kind": "account_tag", "value": "forensics:respond=isolate"}]})
+
+
+def test_a_scope_of_account_tags_is_decided_by_what_the_organization_says() -> None:
+    inside = Guard(scope=ACCOUNT_TAG, organization=OrganizationTags(account={"forensics:respond": "isolate"}))
+    made = recorder(HIGH)
+    decided = plan_response(made, inside, settings())
+    assert decided.isolate.go
+    reason = f"in the policy's scope: account {ACCOUNT} has the tag forensics:respond=isolate (AWS Organizations)"
+    assert reason in decided.isolate.reasons
+    assert reason in made.ledger.last(CustodyAction.PLAN_DECIDED).detail["isolate"]["reasons"]
+    assert plan_response(made, inside, settings()).isolate.go
+    assert inside.organization.asked == [(ACCOUNT, False)], "read once for a case"  # type: ignore[attr-defined]
+
+
+def test_tags_that_cannot_be_read_leave_the_isolation_to_a_person_until_the_plan_is_made_again() -> None:
+    made = recorder(HIGH)
+    unread = plan_response(made, Guard(scope=ACCOUNT_TAG, organization=OrganizationTags(unread="denied")), settings())
+    assert unread.memory.go and unread.disk.go and unread.waiting == (Action.ISOLATE,)
+    assert "could not be read (denied); clear triage.plan_response" in unread.isolate.reasons[-1]
+    read = Guard(scope=ACCOUNT_TAG, organization=OrganizationTags(account={"forensics:respond": "isolate"}))
+    assert plan_response(made, read, settings()).isolate.go
+
+
+def test_a_scope_of_other_lines_never_asks_the_organization() -> None:
+    guard = Guard(scope=Scope.model_validate({"isolate": [{"kind": "account", "value": ACCOUNT}]}))
+    assert plan_response(recorder(HIGH), guard, settings()).isolate.go
+    assert guard.organization.asked == []  # type: ignore[attr-defined]

@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 import yaml
 
+from forensics.case.containment_summary import describe
 from forensics.case.gaps import gaps
 from forensics.errors import ConfigurationError
 from forensics.models.containment import ContainmentResult, ContainmentState
 from forensics.models.evidence import Outcome
 from forensics.models.finding import CustomAction, Finding, FindingSource, Severity
+from forensics.models.organization import OrganizationTags
 from forensics.models.plan import Action, ResponsePlan
-from forensics.models.policy import Scope
+from forensics.models.policy import Scope, ScopeKind
 from forensics.models.target import Target
 from forensics.models.verification import Standing, Verification
-from forensics.report.containment_summary import describe
 from forensics.report.sections import plan_rows
 from forensics.triage.context import TriageContext
 from forensics.triage.decision import added, decide, extend
@@ -98,6 +99,57 @@ def test_a_target_is_in_scope_when_one_line_names_it(lines: list[dict[str, str]]
             assert decision.wanted
             assert decision.go is (inside or decision.action not in actions)
         assert (headline(plan) == "Triage done") is inside
+
+
+ACCOUNT_TAG = {"kind": "account_tag", "value": "forensics:respond"}
+ACCOUNT_VALUE = {"kind": "account_tag", "value": "forensics:respond=isolate"}
+UNIT_TAG = {"kind": "organizational_unit_tag", "value": "forensics:respond"}
+UNIT = "ou-ab12-00000001"
+CARRIES = {"forensics:respond": "isolate"}
+GOLDEN = [
+    # lines of the scope, what AWS Organizations says, the decision on evidence and on isolation (True: at once), who carries the tag
+    ([ACCOUNT_TAG], OrganizationTags(account=CARRIES), True, True, f"account {ACCOUNT} has"),
+    ([ACCOUNT_VALUE], OrganizationTags(account=CARRIES), True, True, f"account {ACCOUNT} has"),
+    ([ACCOUNT_VALUE], OrganizationTags(account={"forensics:respond": "acquire"}), False, False, ""),
+    ([ACCOUNT_TAG], OrganizationTags(account={"respond": "isolate"}), False, False, ""),
+    ([ACCOUNT_TAG], OrganizationTags(), False, False, ""),
+    # a tag of a unit is no tag of the account, and the other way round
+    ([ACCOUNT_TAG], OrganizationTags(units={UNIT: CARRIES}), False, False, ""),
+    ([UNIT_TAG], OrganizationTags(account=CARRIES, units={}), False, False, ""),
+    ([UNIT_TAG], OrganizationTags(units={UNIT: {}, "r-ab12": CARRIES}), True, True, "r-ab12 has"),
+    ([ACCOUNT_TAG, UNIT_TAG], OrganizationTags(units={UNIT: CARRIES}), True, True, f"{UNIT} has"),
+    # not read: evidence is acquired, isolation waits for a person
+    ([ACCOUNT_TAG], OrganizationTags(unread="denied"), True, False, ""),
+    ([UNIT_TAG], OrganizationTags(unread="denied"), True, False, ""),
+    # not read, and another line names the target
+    ([ACCOUNT_TAG, THIS_ACCOUNT], OrganizationTags(unread="denied"), True, True, ""),
+    ([ACCOUNT_TAG, OTHER_ACCOUNT], OrganizationTags(unread="denied"), True, False, ""),
+]
+
+
+@pytest.mark.parametrize(("lines", "known", "acquired", "isolated", "carrier"), GOLDEN)
+def test_tags_of_accounts_and_units_decide_as_far_as_they_are_known(
+    lines: list[dict[str, str]], known: OrganizationTags, acquired: bool, isolated: bool, carrier: str
+) -> None:
+    plan = plan_for(loaded(acquire=lines, isolate=lines), context=TriageContext(organization=known))
+    assert (plan.memory.go, plan.disk.go, plan.isolate.go) == (acquired, acquired, isolated)
+    assert plan.waiting == (() if acquired else EVERYTHING[:2]) + (() if isolated else EVERYTHING[2:])
+    for decision in plan.decisions:
+        said = [reason for reason in decision.reasons if "AWS Organizations" in reason]
+        if carrier:
+            (reason,) = said
+            assert f"in the policy's scope: {carrier}" in reason
+        elif known.unread and THIS_ACCOUNT not in lines:
+            (reason,) = said
+            assert f"account {ACCOUNT}" in reason and "could not be read (denied)" in reason
+    assert any("could not be read" in warning for warning in plan.warnings) is bool(known.unread)
+
+
+def test_tags_that_cannot_be_read_hold_no_order_up() -> None:
+    ordered = finding(types=C2, action=CustomAction.ISOLATE)
+    policy = loaded(acquire=[ACCOUNT_TAG], isolate=[ACCOUNT_TAG])
+    plan = plan_for(policy, ordered, context=TriageContext(organization=OrganizationTags(unread="denied")))
+    assert all(decision.go for decision in plan.decisions) and plan.waiting == ()
 
 
 def test_what_is_left_to_a_person_is_said_in_plan_message_report_and_gaps() -> None:
@@ -194,6 +246,8 @@ def test_the_table_is_that_of_a_target_in_scope_and_says_so() -> None:
     ("scope", "said"),
     [
         ('{isolate: [{kind: instance_tag, value: "Environment=prod"}]}', "the namespace forensics:"),
+        ('{isolate: [{kind: account_tag, value: "Environment=prod"}]}', "the namespace forensics:"),
+        ('{isolate: [{kind: organizational_unit_tag, value: "forensics:"}]}', "the namespace forensics:"),
         ('{isolate: [{kind: security_group_tag, value: "forensics:"}]}', "the namespace forensics:"),
         ('{acquire: [{kind: account, value: "1234"}]}', "not the 12 digits"),
         ("{acquire: [{kind: account_group, value: production}]}", "not defined in account_groups"),
@@ -215,4 +269,4 @@ def test_the_documented_scope_is_a_valid_one() -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "policy.md").read_text("utf-8")
     example = yaml.safe_load(page.split("```yaml\nscope:")[1].split("```")[0].join(["scope:", ""]))
     scope = Scope.model_validate(example["scope"])
-    assert scope.acquire == "all" and len(scope.isolate) == 4
+    assert scope.acquire == "all" and [line.kind for line in scope.isolate] == list(ScopeKind)

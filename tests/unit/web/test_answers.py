@@ -9,7 +9,8 @@ from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
 from forensics.errors import AccessDeniedError
-from forensics.web.answers import SECURITY_HEADERS, Problem, install
+from forensics.web.answers import SECURITY_HEADERS, install
+from forensics.web.problem import Problem
 
 RAISED: dict[str, Exception] = {
     "problem": Problem(409, "Title", "what", "why", "next"),

@@ -10,11 +10,14 @@ from fastapi import Header, HTTPException
 from fastapi.testclient import TestClient
 
 from forensics.errors import AwsError, ForensicsError
+from forensics.models.board import BoardLine, Entry
 from forensics.models.case import Case, CaseStatus, CaseView
 from forensics.printable import visible
 from forensics.report import render_json
 from forensics.web.access import refuse_everyone
 from forensics.web.app import create_app
+from forensics.web.board_index import Snapshot
+from tests.unit.builders import NOW
 from tests.unit.report import sample
 from tests.unit.report.test_hostile import check
 
@@ -44,13 +47,11 @@ class Shelf:
     views: dict[str, CaseView] = field(default_factory=dict)
     broken: Exception | None = None
     unreadable: set[str] = field(default_factory=set)
+    lines: dict[str, BoardLine] = field(default_factory=dict)
 
-    def list_cases(self, *, limit: int, cursor: str | None) -> tuple[list[Case], str | None]:
+    def cases(self) -> Snapshot:
         self._check()
-        start = int(cursor or 0)
-        cases = [v.case for v in self.views.values()]
-        more = str(start + limit) if len(cases) > start + limit else None
-        return cases[start : start + limit], more
+        return Snapshot(tuple(Entry(v.case, self.lines.get(v.case.case_id)) for v in self.views.values()), NOW)
 
     def case_view(self, case_id: str) -> CaseView | None:
         self._check()
@@ -134,11 +135,46 @@ def test_board_shows_cases_with_links(client: TestClient) -> None:
 
 def test_board_pages(client: TestClient) -> None:
     first = client.get("/?limit=1")
-    assert OTHER not in first.text
-    assert "/airflow/forensics/?limit=1&amp;cursor=1" in first.text
-    second = client.get("/?limit=1&cursor=1")
-    assert OTHER in second.text
-    assert "Newest cases" in second.text
+    assert sample.CASE_ID not in first.text
+    assert f"/airflow/forensics/?limit=1&amp;cursor={OTHER}" in first.text
+    second = client.get(f"/?limit=1&cursor={OTHER}")
+    assert sample.CASE_ID in second.text
+    assert "First page" in second.text
+    gone = client.get("/?cursor=fc-20200101-0123456789")
+    assert gone.status_code == 422 and "Begin at the first page" in gone.text
+
+
+@pytest.mark.parametrize("route", ["/", "/api/cases"])
+@pytest.mark.parametrize(
+    "query", ["states=FAILED", "status=FAILED&x=1", "severity=SEVERE", "age=2y", "sort=random", "account=12"]
+)
+def test_what_the_board_does_not_know_is_refused_and_not_ignored(client: TestClient, route: str, query: str) -> None:
+    answer = client.get(f"{route}?{query}")
+    assert answer.status_code == 422
+    name = "states" if query.startswith("states") else "x" if "x=1" in query else query.split("=")[0]
+    assert name in answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("status=OPEN", [OTHER]),
+        ("status=CLOSED_WITH_GAPS&q=", [sample.CASE_ID]),
+        ("q=COMMAND-and web-7", [sample.CASE_ID]),
+        (f"q={sample.CASE_ID}", [sample.CASE_ID]),
+        ("severity=HIGH", [sample.CASE_ID]),
+        ("needs=gaps", [sample.CASE_ID]),
+        ("status=FAILED", []),
+        ("sort=oldest&limit=1", [sample.CASE_ID]),
+    ],
+)
+def test_page_and_api_answer_the_same_question(client: TestClient, query: str, found: list[str]) -> None:
+    rows = client.get(f"/api/cases?{query}").json()
+    assert [row["case"]["case_id"] for row in rows["cases"]] == found
+    assert rows["total"] == 2 and rows["by_status"]["CLOSED_WITH_GAPS"] == 1
+    page = check(client.get(f"/?{query}").text)
+    links = [v for t, n, v in page.attributes if n == "href" and v and "/case/" in v]
+    assert links == [f"/airflow/forensics/case/{name}" for name in found]
 
 
 def test_one_unreadable_case_does_not_hide_the_others(client: TestClient, shelf: Shelf) -> None:
@@ -147,14 +183,15 @@ def test_one_unreadable_case_does_not_hide_the_others(client: TestClient, shelf:
     assert "<b>denied</b> ask" in page.text
     assert "▲ new flows blocked" in page.text
     rows = client.get("/api/cases").json()["cases"]
-    assert [bool(r["problem"]) for r in rows] == [False, True]
+    assert {r["case"]["case_id"]: bool(r["problem"]) for r in rows} == {sample.CASE_ID: False, OTHER: True}
 
 
 def test_case_page_is_the_report_with_ways_out(client: TestClient) -> None:
     page = check(client.get(f"/case/{sample.CASE_ID}").text)
     assert "What to do next" in page.text
     hrefs = [value for tag, name, value in page.attributes if name == "href"]
-    assert hrefs[:4] == [
+    assert hrefs[:5] == [
+        "#main",
         "/airflow/forensics/",
         f"/airflow/forensics/api/cases/{sample.CASE_ID}",
         f"/airflow/forensics/api/cases/{sample.CASE_ID}/timeline",
@@ -235,7 +272,7 @@ def test_api_timeline_pages_without_loss_or_repeat(client: TestClient) -> None:
 
 @pytest.mark.parametrize(
     "route",
-    ["/?limit=0", "/?limit=many", "/?cursor=%00", f"/api/cases/{sample.CASE_ID}/timeline?cursor=x", "/run"],
+    ["/?limit=0", "/?limit=many", "/?cursor=fc-x", f"/api/cases/{sample.CASE_ID}/timeline?cursor=x", "/run"],
 )
 def test_wrong_values_are_told(client: TestClient, route: str) -> None:
     answer = client.get(route)

@@ -56,7 +56,7 @@ def client(reader: Reader) -> TestClient:
 def test_the_page_shows_counts_queues_and_reasons_as_text(client: TestClient) -> None:
     page = client.get("/intake").text
     assert "4 messages wait in the queue, 2 are in the dead-letter queue" in page
-    assert "<script" not in page and "&lt;script&gt;" in page
+    assert page.count("<script") == 1 and "&lt;script&gt;" in page
     for words in ("2026-11-24", "<td>12</td>", "delivered 5 times", "restore the table", "finding_redrive"):
         assert words in page, words
 

@@ -64,7 +64,7 @@ def client(reader: Reader) -> TestClient:
 
 def test_the_page_shows_lines_actions_and_instances_as_text(client: TestClient) -> None:
     page = client.get("/preflight").text
-    assert "<script" not in page and "&lt;script&gt;" in page
+    assert page.count("<script") == 1 and "&lt;script&gt;" in page
     for words in ("1 broken, 0 in order", "open a way to IAM", "sts here", "1 of 7 running instances", "no SSM"):
         assert words in page, words
 

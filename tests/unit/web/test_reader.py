@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 import boto3
 import pytest
+from fastapi.testclient import TestClient
 from moto import mock_aws
 
 from forensics.aws.case_store import CaseStore
+from forensics.case.board_line import keep_line
 from forensics.case.view import read_view
 from forensics.errors import AwsError, CaseError
-from forensics.models.case import Case, CaseView
+from forensics.models.board import Need
+from forensics.models.case import Case, CaseStatus, CaseView, Phase
+from forensics.models.containment import ReleaseResult
+from forensics.models.evidence import Outcome
+from forensics.web.app import create_app
 from forensics.web.reader import StoreReader
+from tests.unit.builders import NOW
 from tests.unit.report import sample
 
 TABLE = "cases"
@@ -24,9 +33,6 @@ class Gateways:
     """The case store without the evidence store."""
 
     store: CaseStore
-
-    def list_cases(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Case], str | None]:
-        return self.store.list_cases(limit=limit, cursor=cursor)
 
     def view(self, case_id: str) -> CaseView | None:
         return read_view(self.store, None, case_id)
@@ -92,6 +98,29 @@ def test_board_view_has_plan_containment_and_evidence(store: CaseStore, reader: 
     assert {e.evidence_id for e in view.evidence} == {e.evidence_id for e in sample.evidence()}
 
 
+def test_a_release_is_read_wherever_the_state_is_said(store: CaseStore, reader: StoreReader) -> None:
+    """Contained, released, contained again: the board, its API and the case's page say the same."""
+    case = _open(store, 1)
+    store.put(case.case_id, "PLAN", sample.plan())
+    closed = sample.containment()
+    assert closed.contained_at is not None
+    client = TestClient(create_app(reader, authorize=lambda: None))
+    told = []
+    for sk, value in (
+        ("CONTAINMENT", closed),
+        ("RELEASE", ReleaseResult(outcome=Outcome.DONE, released_at=closed.contained_at + timedelta(hours=1))),
+        ("CONTAINMENT", closed.model_copy(update={"contained_at": closed.contained_at + timedelta(hours=2)})),
+    ):
+        store.put(case.case_id, sk, value)
+        (row,) = client.get("/api/cases").json()["cases"]
+        page = client.get(f"/case/{case.case_id}").text.split("Contained?</b>")[1].split("</span>")[0]
+        document = client.get(f"/api/cases/{case.case_id}").json()["summary"]
+        board = client.get("/").text.split('data-label="Contained?"')[1].split("</td>")[0]
+        assert row["contained"] == document["contained"] and row["contained"] in page and row["contained"] in board
+        told.append(row["contained"])
+    assert told == ["new flows blocked", "released", "new flows blocked"]
+
+
 def test_runs_lead_to_their_cases(store: CaseStore, reader: StoreReader) -> None:
     manual = _open(store, 2, run_id="manual__2026-11-24T03:12:00+00:00")
     _open(store, 3)
@@ -100,16 +129,28 @@ def test_runs_lead_to_their_cases(store: CaseStore, reader: StoreReader) -> None
     assert reader.case_of_run("scheduled__2026") is None
 
 
-def test_newest_first_and_pages(store: CaseStore, reader: StoreReader) -> None:
+def test_every_case_is_read_by_the_index_with_its_line(store: CaseStore, reader: StoreReader) -> None:
     made = [_open(store, n).case_id for n in range(1, 6)]
-    seen: list[str] = []
-    cursor = None
-    while True:
-        cases, cursor = reader.list_cases(limit=2, cursor=cursor)
-        seen += [c.case_id for c in cases]
-        if cursor is None:
-            break
-    assert seen == made[::-1]
+    store.end_case(made[0], status=CaseStatus.CLOSED_WITH_GAPS)
+    store.put(made[1], "PLAN", sample.plan())
+    store.put(made[1], "CONTAINMENT", sample.containment())
+    store.put_once(made[1], "DRIFT", {"items": [{"key": "x"}], "looked_at": "2026-11-24T08:00:00Z"})
+    keep_line(store, made[1])
+    found = {entry.case.case_id: entry for entry in reader.cases().entries}
+    assert set(found) == set(made)
+    assert found[made[0]].case.status is CaseStatus.CLOSED_WITH_GAPS and found[made[0]].line is None
+    line = found[made[1]].line
+    assert line is not None and (line.contained, line.drifted) == ("new flows blocked", True)
+    assert found[made[1]].needs(NOW)[0] is Need.DRIFT
+
+
+def test_what_has_not_changed_is_not_parsed_again(store: CaseStore) -> None:
+    first, second = (_open(store, n).case_id for n in (1, 2))
+    known: dict[str, Any] = {}
+    before = {e.case.case_id: e for e in store.lines.read(known)}
+    store.update_case(second, phase=Phase.TRIAGE)
+    after = {e.case.case_id: e for e in store.lines.read(known)}
+    assert after[first] is before[first] and after[second].case.phase is Phase.TRIAGE
 
 
 def test_unknown_case_is_none(reader: StoreReader) -> None:
@@ -127,4 +168,4 @@ def test_a_record_of_another_version_is_named(store: CaseStore, reader: StoreRea
 def test_a_missing_table_is_our_error(store: CaseStore) -> None:
     lost = StoreReader(lambda: Gateways(CaseStore(store._db, table="nowhere")))
     with pytest.raises(AwsError, match="nowhere"):
-        lost.list_cases(limit=1, cursor=None)
+        lost.cases()

@@ -90,3 +90,25 @@ def test_listing_versions_is_asked_with_its_prefix(aws: None) -> None:
     )  # fmt: skip
     (request,) = authorizations(asked)
     assert (request.action, request.context) == ("s3:ListBucketVersions", {"s3:prefix": "cases/1/"})
+
+
+def test_a_copy_is_asked_about_its_source_with_the_owner_and_about_what_it_makes(aws: None) -> None:
+    """Service authorization reference, Amazon EC2, CopySnapshot: ``snapshot*`` with the key ``ec2:Owner``."""
+    ec2 = boto3.client("ec2", region_name=REGION)
+    volume = ec2.create_volume(AvailabilityZone=f"{REGION}a", Size=1)["VolumeId"]
+    source = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+    query = {
+        "SourceSnapshotId": source,
+        "SourceRegion": REGION,
+        "TagSpecification.1.Tag.1.Key": "forensics:case",
+        "TagSpecification.1.Tag.1.Value": "fc",
+    }
+    asked = Asked(
+        service="ec2", action="CopySnapshot", account=ACCOUNT, region=REGION, query=query, document={}, headers={}, path="/", method="POST",
+    )  # fmt: skip
+    of_source, made, tagged = authorizations(asked)
+    assert (of_source.resource, of_source.context["ec2:Owner"]) == (f"arn:aws:ec2:{REGION}::snapshot/{source}", ACCOUNT)
+    assert (
+        made.resource == f"arn:aws:ec2:{REGION}::snapshot/*" and made.context["aws:RequestTag/forensics:case"] == "fc"
+    )
+    assert "ec2:Owner" not in made.context and tagged.action == "ec2:CreateTags"

@@ -361,3 +361,25 @@ def test_ebs_direct_calls_a_key_that_cannot_be_used_not_found(lab: Lab, network:
     with lab.config(ebs_direct_throttled_share=0, ebs_direct_hidden_calls=0):
         (answer,) = reasons(ebs, snapshot, calls=1)
     assert answer == "ResourceNotFoundException DEPENDENCY_RESOURCE_NOT_FOUND"
+
+
+def test_an_image_of_an_instance_has_a_snapshot_of_each_volume(lab: Lab, network: Network) -> None:
+    instance = network.instance()
+    disk = volume(network)
+    network.ec2.attach_volume(VolumeId=disk, InstanceId=instance, Device="/dev/sdf")
+    image = network.ec2.create_image(InstanceId=instance, Name="golden")["ImageId"]
+    (found,) = network.ec2.describe_images(ImageIds=[image])["Images"]
+    snapshots = {m["DeviceName"]: m["Ebs"]["SnapshotId"] for m in found["BlockDeviceMappings"]}
+    attached = network.ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    volumes = {m["DeviceName"]: m["Ebs"]["VolumeId"] for m in attached["BlockDeviceMappings"]}
+    assert {d: shown(network.ec2, s)["VolumeId"] for d, s in snapshots.items()} == volumes and volumes[
+        "/dev/sdf"
+    ] == disk
+
+
+def test_a_disabled_image_is_shown_to_who_asks_for_it(network: Network) -> None:
+    image = network.ec2.create_image(InstanceId=network.instance(), Name="golden")["ImageId"]
+    network.ec2.disable_image(ImageId=image)
+    assert network.ec2.describe_images(ImageIds=[image])["Images"] == []
+    (found,) = network.ec2.describe_images(ImageIds=[image], IncludeDisabled=True)["Images"]
+    assert found["State"] == "disabled"

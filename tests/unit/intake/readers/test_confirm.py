@@ -92,3 +92,14 @@ def test_a_record_about_another_resource_contradicts(event: Event, read: Callabl
     body["detail"]["resource"] = {"resourceType": "ECSCluster"}
     answer = confirm(finding, body["detail"], asked="GuardDuty", now=RECEIVED_AT)
     assert answer.standing is Standing.CONTRADICTED
+
+
+def test_a_record_about_the_same_snapshot_confirms_and_a_milder_one_does_not(
+    event: Event, read: Callable[..., Any]
+) -> None:
+    body = event("guardduty_malware_snapshot")
+    found = only(read(body))
+    same = confirm(found, body["detail"], asked="GuardDuty", now=RECEIVED_AT)
+    assert same.standing is Standing.CONFIRMED
+    milder = confirm(found, {**body["detail"], "severity": 5.0}, asked="GuardDuty", now=RECEIVED_AT)
+    assert milder.standing is Standing.CONTRADICTED and "says MEDIUM, the event HIGH" in milder.reason

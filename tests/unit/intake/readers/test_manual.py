@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from forensics.models.artifact import artifact_of
 from forensics.models.finding import FindingSource
 from forensics.models.intake import IntakeVerdict
 from tests.unit.intake.readers.events import only
@@ -36,3 +37,11 @@ def test_manual_request_must_be_complete(event, read, field, value):
     intake = read(body)
     assert intake.verdict is IntakeVerdict.QUARANTINE
     assert field in intake.reason
+
+
+def test_a_snapshot_is_asked_for_as_an_instance_is(event, read):
+    body = event("manual_request")
+    body["detail"]["instance_id"] = "snap-0123456789abcdef0"
+    finding = only(read(body))
+    assert finding.artifact == artifact_of("snap-0123456789abcdef0")
+    assert '"instance_id":"snap-0123456789abcdef0"' in finding.signature.message, "what was signed names it"

@@ -9,8 +9,10 @@ import botocore.session
 import pytest
 
 from forensics.intake.readers.subjects import MOST_NODES, NODE, attached_of, node_of, subject_of
-from forensics.models.finding import CustomAction
-from forensics.models.intake import SubjectKind
+from forensics.intake.readers.subjects import TASK as TASK_KIND
+from forensics.models.artifact import Artifact, ArtifactKind
+from forensics.models.finding import CustomAction, Severity
+from forensics.models.intake import IntakeVerdict, SubjectKind
 from tests.unit.intake.conftest import EVENTS
 
 A = "arn:aws:ec2:eu-central-1:333344445555"
@@ -44,13 +46,13 @@ TASK = "arn:aws:ecs:eu-central-1:333344445555:task/web/fedcba9876543210fedcba987
 def test_the_resource_that_says_most_about_where_to_look(
     resources: list[tuple[object, object]], kind: SubjectKind, resource: str
 ) -> None:
-    found = subject_of(resources)
+    found = subject_of(resources, field="it")
     assert (found.kind, found.resource) == (kind, resource)
 
 
 def test_nodes_are_ids_each_once_and_not_without_end() -> None:
     ids = [f"i-{n:017x}" for n in range(MOST_NODES + 5)]
-    found = subject_of([], nodes=[*(f"{A}:instance/{i}" for i in ids), ids[0], 7, "node-1"])
+    found = subject_of([], field="it", nodes=[*(f"{A}:instance/{i}" for i in ids), ids[0], 7, "node-1"])
     assert found.nodes == tuple(ids[:MOST_NODES])
 
 
@@ -74,6 +76,29 @@ def test_volumes_and_interfaces_lead_to_their_instance() -> None:
 )  # fmt: skip
 def test_what_is_no_volume_is_left_to_people(name: object) -> None:
     assert attached_of([("AwsEc2Volume", name)], field="it") == ()
+
+
+@pytest.mark.parametrize(
+    "named",
+    [(SubjectKind.FARGATE_TASK, TASK), ("EcsTask", "arn:aws:ecs:eu-central-1:333344445555:task/fedcba9876543210fedcba9876543210"),
+     ("EcsTask", "web/fedcba9876543210fedcba9876543210"), ("EcsCluster", "arn:aws:ecs:eu-central-1:333344445555:cluster/web")],
+)  # fmt: skip
+def test_a_task_on_fargate_or_without_its_cluster_is_left_to_people(named: tuple[object, object]) -> None:
+    assert attached_of([named], field="it") == ()
+
+
+def test_a_volume_says_more_than_the_task_that_used_it() -> None:
+    assert [found.id for found in attached_of([("EcsTask", TASK), ("EbsVolume", VOLUME)], field="it")] == [
+        "vol-0123456789abcdef0"
+    ]
+
+
+def test_a_task_leads_to_its_instance_by_its_cluster_and_id() -> None:
+    (task,) = attached_of(
+        [("AwsEcsTask", TASK), ("EcsCluster", "arn:aws:ecs:eu-central-1:333344445555:cluster/web")], field="it"
+    )
+    assert (task.type, task.id) == (TASK_KIND, "web/fedcba9876543210fedcba9876543210")
+    assert (task.account, task.region) == ("333344445555", "eu-central-1")
 
 
 def kubernetes(user: object, vpc: object = "vpc-0123456789abcdef0") -> dict[str, Any]:
@@ -132,20 +157,13 @@ def test_the_events_have_no_field_that_guarddutys_model_does_not_know(event: Any
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("guardduty_malware_snapshot", SubjectKind.SNAPSHOT),
-        ("guardduty_malware_ami", SubjectKind.IMAGE),
-        ("guardduty_malware_recovery_point", SubjectKind.RECOVERY_POINT),
         ("guardduty_runtime_fargate", SubjectKind.FARGATE_TASK),
         ("guardduty_eks_pod", SubjectKind.POD),
         ("guardduty_sequence_eks", SubjectKind.EKS_CLUSTER),
         ("guardduty_sequence_ecs", SubjectKind.FARGATE_TASK),
         ("guardduty_access_key", SubjectKind.IDENTITY),
         ("guardduty_attack_sequence_bucket", SubjectKind.STORAGE),
-        ("asff_malware_snapshot", SubjectKind.SNAPSHOT),
         ("asff_threat_on_eks", SubjectKind.CONTAINER),
-        ("asff_action_on_snapshot", SubjectKind.SNAPSHOT),
-        ("ocsf_malware_ami", SubjectKind.IMAGE),
-        ("ocsf_ecs_task", SubjectKind.TASK),
     ],
 )
 def test_each_format_says_what_it_is_about(event: Any, read: Any, name: str, kind: SubjectKind) -> None:
@@ -161,6 +179,7 @@ def test_each_format_says_what_it_is_about(event: Any, read: Any, name: str, kin
         ("guardduty_malware_ecs", ("AWS::EC2::Volume", "vol-0123456789abcdef0")),
         ("asff_threat_on_volume", ("AWS::EC2::Volume", "vol-0123456789abcdef0")),
         ("guardduty_eks_node", (NODE, "ip-192-0-2-17.eu-central-1.compute.internal")),
+        ("ocsf_ecs_task", (TASK_KIND, "web/fedcba9876543210fedcba9876543210")),
     ],
 )
 def test_what_leads_to_an_instance_is_looked_up_first(
@@ -178,5 +197,83 @@ def test_a_sequence_names_the_nodes_of_its_cluster_and_takes_none_of_them_for_th
 
 
 def test_an_order_keeps_its_press(event: Any, read: Any) -> None:
-    (told,) = read(event("asff_action_on_snapshot"), administrators=["111122223333"]).without_instance
-    assert (told.action, told.press) == (CustomAction.TRIAGE, "00000000-0000-4000-8000-000000000243")
+    (found,) = read(event("asff_action_on_snapshot"), administrators=["111122223333"]).findings
+    assert (found.action, found.press) == (CustomAction.TRIAGE, "00000000-0000-4000-8000-000000000243")
+
+
+# ---------------------------------------------------------------------- a case of the artifact
+# GuardDuty API reference, EbsSnapshotDetails, Ec2ImageDetails, RecoveryPointDetails; AWS Backup developer guide, "Recovery points":
+# those of EBS and EC2 have the ARN of the snapshot or the image.
+@pytest.mark.parametrize(
+    ("name", "kind", "artifact"),
+    [
+        ("guardduty_malware_snapshot", ArtifactKind.SNAPSHOT, "snap-0123456789abcdef0"),
+        ("guardduty_malware_ami", ArtifactKind.IMAGE, "ami-0123456789abcdef0"),
+        ("guardduty_malware_recovery_point", ArtifactKind.RECOVERY_POINT, "ami-0123456789abcdef0"),
+        ("asff_malware_snapshot", ArtifactKind.SNAPSHOT, "snap-0123456789abcdef0"),
+        ("asff_action_on_snapshot", ArtifactKind.SNAPSHOT, "snap-0123456789abcdef0"),
+        ("ocsf_malware_ami", ArtifactKind.IMAGE, "ami-0123456789abcdef0"),
+    ],
+)
+def test_a_severe_finding_about_a_snapshot_or_an_image_is_about_the_artifact(
+    event: Any, read: Any, name: str, kind: ArtifactKind, artifact: str
+) -> None:
+    intake = read(event(name), administrators=["111122223333"])
+    (found,) = intake.findings
+    assert found.artifact == Artifact(kind=kind, id=artifact) and found.instance_id == artifact
+    assert (found.account_id, found.region) == ("333344445555", "eu-central-1")
+    assert intake.without_instance == () and intake.verdict is IntakeVerdict.ACCEPT
+
+
+def test_the_same_snapshot_in_every_spelling_is_one_finding_and_a_recovery_point_says_more(
+    event: Any, read: Any
+) -> None:
+    body = event("guardduty_malware_snapshot")
+    snapshot = f"{A.rpartition(':')[0]}::snapshot/snap-0123456789abcdef0"
+    body["detail"]["resource"]["recoveryPointDetails"] = {"recoveryPointArn": snapshot, "backupVaultName": "nightly"}
+    (found,) = read(body).findings
+    assert found.artifact is not None and found.artifact.kind is ArtifactKind.RECOVERY_POINT
+
+
+def test_below_high_or_of_another_kind_or_of_an_unconfirmed_account_the_answer_stays(event: Any, read: Any) -> None:
+    body = event("guardduty_malware_snapshot")
+    body["detail"]["severity"] = 5.0
+    assert read(body).findings == () and len(read(body).without_instance) == 1
+    assert len(read(body, artifacts_from=Severity.MEDIUM).findings) == 1
+    body["detail"]["severity"] = "nobody knows"
+    assert len(read(body).findings) == 1, "what cannot be read falls on the side of acquiring"
+    of_files = event("guardduty_malware_recovery_point")
+    of_files["detail"]["resource"]["recoveryPointDetails"]["recoveryPointArn"] = (
+        "arn:aws:backup:eu-central-1:333344445555:recovery-point:8f1c4d2e"
+    )
+    assert read(of_files).findings == () and read(of_files).without_instance[0].kind is SubjectKind.RECOVERY_POINT
+    stranger = event("guardduty_malware_snapshot")
+    stranger["account"] = "999988887777"
+    assert read(stranger).findings == () and read(stranger).without_instance[0].sent_by == "999988887777"
+    elsewhere = event("guardduty_malware_snapshot")
+    elsewhere["detail"]["resource"]["ebsSnapshotDetails"]["snapshotArn"] = (
+        "arn:aws:ec2:eu-west-1:333344445555:snapshot/snap-0123456789abcdef0"
+    )
+    assert read(elsewhere).findings == () and len(read(elsewhere).without_instance) == 1
+
+
+@pytest.mark.parametrize("action", list(CustomAction))
+def test_an_order_counts_whatever_the_severity_and_a_release_has_nothing_to_release(
+    event: Any, read: Any, action: CustomAction
+) -> None:
+    body = event("asff_action_on_snapshot")
+    body["detail"]["actionName"] = action.value
+    body["resources"] = [name.replace("ForensicTriage", action.value) for name in body["resources"]]
+    body["detail"]["findings"][0]["Severity"] = {"Label": "LOW"}
+    found = read(body, administrators=["111122223333"])
+    assert len(found.findings) == (action is not CustomAction.RELEASE)
+    assert len(found.without_instance) == (action is CustomAction.RELEASE)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [("EbsSnapshot", "snap-1"), ("EbsSnapshot", f"{A}:image/ami-0123456789abcdef0/x"), ("Ec2Image", 7), ("EbsSnapshot", "arn:aws:ec2"),
+     ("Other", "snap-0123456789abcdef0"), ("AwsBackupRecoveryPoint", "arn:aws:s3:::files")],
+)  # fmt: skip
+def test_what_is_no_snapshot_and_no_image_is_no_artifact(named: tuple[object, object]) -> None:
+    assert subject_of([named], field="it").artifacts == ()

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from forensics.models.artifact import artifact_of
 from forensics.report.exports import ocsf
+from tests.unit.builders import IMAGE, SNAPSHOT
 from tests.unit.report import sample
 
 
@@ -39,7 +41,9 @@ def test_ocsf_events_have_what_their_classes_require(rows: list[dict[str, Any]])
         assert event["finding_info"]["uid"]
         assert event["finding_info"]["title"]
     severe = next(
-        e for e in detections if e["finding_info"].get("attacks", [{}])[0].get("technique") == {"uid": "T1014"}
+        e
+        for e in detections
+        if e["finding_info"].get("attacks", [{}])[0].get("technique") == {"uid": "T1014", "name": "Rootkit"}
     )
     assert (severe["severity"], severe["confidence"]) == ("Critical", "High")
 
@@ -47,3 +51,13 @@ def test_ocsf_events_have_what_their_classes_require(rows: list[dict[str, Any]])
 def test_a_case_with_nothing_in_it_is_one_open_incident() -> None:
     (incident,) = [json.loads(line) for line in ocsf.render(sample.empty_view()).splitlines()]
     assert incident["finding_info_list"] and incident["status"] == "In Progress"
+
+
+@pytest.mark.parametrize(("subject", "kind"), [(SNAPSHOT, "AWS::EC2::Snapshot"), (IMAGE, "AWS::EC2::Image")])
+def test_a_finding_of_an_artifacts_case_is_about_the_artifact(subject: str, kind: str) -> None:
+    about = sample.case(instance_id=subject, artifact=artifact_of(subject))
+    incident, *detections = (json.loads(line) for line in ocsf.render(sample.rich_view(case=about)).splitlines())
+    assert f"{about.subject}" in incident["desc"]
+    assert detections and all(
+        d["resources"][0] | {"region": ""} == {"uid": subject, "type": kind, "region": ""} for d in detections
+    )

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 import stix2
 
+from forensics.attack_techniques import TECHNIQUES
 from forensics.report.exports import stix
 from tests.unit.report import sample
 
@@ -29,8 +30,11 @@ def test_stix_is_read_strictly_and_every_reference_is_there(text: str) -> None:
     wanted = [f for r in sample.rich_view().results for f in r.findings if f.severity != "info"]
     assert kinds["note"] == len(wanted)
     assert kinds["report"] == 1
-    techniques = {o["name"] for o in bundle.objects if o["type"] == "attack-pattern"}
-    assert techniques == {f.technique for f in wanted if f.technique}
+    patterns = [o for o in bundle.objects if o["type"] == "attack-pattern"]
+    assert {o["external_references"][0]["external_id"] for o in patterns} == {
+        f.technique for f in wanted if f.technique
+    }
+    assert {o["name"] for o in patterns} == {TECHNIQUES[f.technique].name for f in wanted if f.technique}
 
 
 def test_stix_ids_of_observables_are_those_of_the_standard(text: str) -> None:

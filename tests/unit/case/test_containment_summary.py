@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from forensics.case import containment_summary as containment
 from forensics.models.case import CaseStatus
 from forensics.models.containment import ContainmentResult, ContainmentState
 from forensics.models.evidence import Outcome
 from forensics.models.plan import Action, Decision
-from forensics.report import containment_summary as containment
 from forensics.report.next_steps import next_steps
 from tests.unit.report import sample
 

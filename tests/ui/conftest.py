@@ -1,0 +1,72 @@
+"""The pages on a local server, inside a frame with the sandbox that Airflow's UI gives it, and a browser that looks at them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+
+from forensics.web.app import create_app
+from tests.ui.chromium import MISSING, PROGRAM, Tab, browser
+from tests.unit.report import sample
+from tests.unit.web.test_app import Shelf
+
+# Airflow 3.2.1, ui/dist: the plugin's page is an iframe with this sandbox; its theme is a class of the document element.
+SANDBOX = "allow-scripts allow-same-origin allow-forms"
+FRAME = (
+    '<!DOCTYPE html><html class="{theme}" style="color-scheme: {theme}"><head><title>Airflow</title></head>'
+    '<body style="margin:0"><p id="outer">Airflow</p>'
+    '<iframe title="Forensic cases" sandbox="{sandbox}" src="{path}" style="border:0;width:100%;height:90vh"></iframe></body></html>'
+)
+
+
+def airflow(shelf: Shelf) -> FastAPI:
+    """Airflow's UI as far as the pages see it: the frame, a run's page, the pages themselves."""
+    app = FastAPI()
+    app.mount("/forensics", create_app(shelf, authorize=lambda: None))
+
+    @app.get("/frame/{theme}/{path:path}")
+    def frame(theme: str, path: str) -> HTMLResponse:
+        return HTMLResponse(FRAME.format(theme=theme, path=f"/forensics/{path}", sandbox=SANDBOX))
+
+    @app.get("/dags/{path:path}")
+    def run(path: str) -> HTMLResponse:
+        return HTMLResponse("<!DOCTYPE html><title>a run</title><p id=run>the run's page</p>")
+
+    return app
+
+
+@pytest.fixture(scope="session")
+def shelf() -> Shelf:
+    """One case with everything, one that runs."""
+    running = sample.running_view()
+    other = running.case.model_copy(update={"case_id": "fc-20261123-00000000aa"})
+    return Shelf({sample.CASE_ID: sample.rich_view(), other.case_id: running.model_copy(update={"case": other})})
+
+
+@pytest.fixture(scope="session")
+def site(shelf: Shelf) -> Iterator[str]:
+    """Address of the server."""
+    server = uvicorn.Server(uvicorn.Config(airflow(shelf), host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def tab() -> Iterator[Tab]:
+    """A browser's tab."""
+    if PROGRAM is None:
+        pytest.skip(MISSING)
+    with browser() as made:
+        yield made
