@@ -1,21 +1,20 @@
-"""MITRE ATT&CK Enterprise v19.1: name and tactics of every technique that the project names, pinned.
+"""MITRE ATT&CK Enterprise v19.1: id, name and tactics of every technique, pinned (``attack_techniques.tsv``).
 
-v19 split Defense Evasion into Stealth (TA0005) and Defense Impairment (TA0112) and gave new ids to what was below T1562 and to
-cleared logs (T1070.001, T1070.002): T1685, T1686, T1688 to T1690 (the toolkit's ``technique_ids`` leads from old to new).
+All of them, because a user's rule packs may name any. v19 split Defense Evasion into Stealth (TA0005) and Defense Impairment
+(TA0112) and gave new ids to what was below T1562 and to cleared logs (T1070.001, T1070.002): T1685, T1686, T1688 to T1690 (the
+toolkit's ``technique_ids`` leads from old to new).
 
-How the rows were checked: the official file is ``enterprise-attack-19.1.json`` of mitre-attack/attack-stix-data (SHA-256
+Where the rows are from: the official file is ``enterprise-attack-19.1.json`` of mitre-attack/attack-stix-data (SHA-256
 bdf1ce86a4e604214c5076d37ae4dcb322678afc528df8492e6fdc1b554f5da3 in the package mitreattack-python 6.3.1). That file itself could
-not be had: the copies of attack-stix-data and mitre/cti that were in reach end at v18.1, and the packages that were tried hold
-hashes of v19.1 but no data. Ids, names and tactics are therefore those of two tables that state to be made from it: MITRE's own
-attack-flow (center-for-threat-informed-defense, commit 295d20d2, "Update to ATT&CK v19.1") and, as a second witness for ids and
-tactics, the index of Red Canary's Atomic Red Team (commit 9f85cf3e). Both have every id below, T1685 with its sub-techniques,
-T1686, T1689 and T1690 among them, and agree on every tactic; neither marks one as revoked.
-tests/unit/test_attack_techniques.py refuses an id of code, rules or documents that is not here, and a row that nothing uses.
+not be had: the copies of attack-stix-data and mitre/cti that were in reach end at v18.1. The 697 rows are the ids, names and
+relations of MITRE's own attack-flow (center-for-threat-informed-defense, commit 295d20d2, "Update to ATT&CK v19.1"); for those that
+the shipped rules of Linux name, the index of Red Canary's Atomic Red Team (commit 9f85cf3e) was a second witness and agreed.
 ATT&CK is a trade mark of The MITRE Corporation, whose terms of use apply to names and ids.
 """
 
 from __future__ import annotations
 
+from importlib import resources
 from typing import NamedTuple
 
 VERSION = "19.1"
@@ -41,191 +40,21 @@ TACTICS = {
     "TA0010": "Exfiltration",
     "TA0011": "Command and Control",
     "TA0040": "Impact",
+    "TA0042": "Resource Development",
     "TA0043": "Reconnaissance",
     "TA0112": "Defense Impairment",
 }
 
-TECHNIQUES = {
-    "T1001.002": Technique("Steganography", ("TA0011",)),
-    "T1003.007": Technique("Proc Filesystem", ("TA0006",)),
-    "T1003.008": Technique("/etc/passwd and /etc/shadow", ("TA0006",)),
-    "T1005": Technique("Data from Local System", ("TA0009",)),
-    "T1007": Technique("System Service Discovery", ("TA0007",)),
-    "T1014": Technique("Rootkit", ("TA0005",)),
-    "T1016": Technique("System Network Configuration Discovery", ("TA0007",)),
-    "T1016.001": Technique("Internet Connection Discovery", ("TA0007",)),
-    "T1018": Technique("Remote System Discovery", ("TA0007",)),
-    "T1021": Technique("Remote Services", ("TA0008",)),
-    "T1021.004": Technique("SSH", ("TA0008",)),
-    "T1027": Technique("Obfuscated Files or Information", ("TA0005",)),
-    "T1027.001": Technique("Binary Padding", ("TA0005",)),
-    "T1027.002": Technique("Software Packing", ("TA0005",)),
-    "T1027.004": Technique("Compile After Delivery", ("TA0005",)),
-    "T1027.013": Technique("Encrypted/Encoded File", ("TA0005",)),
-    "T1030": Technique("Data Transfer Size Limits", ("TA0010",)),
-    "T1033": Technique("System Owner/User Discovery", ("TA0007",)),
-    "T1036": Technique("Masquerading", ("TA0005",)),
-    "T1036.003": Technique("Rename Legitimate Utilities", ("TA0005",)),
-    "T1036.004": Technique("Masquerade Task or Service", ("TA0005",)),
-    "T1036.005": Technique("Match Legitimate Resource Name or Location", ("TA0005",)),
-    "T1036.006": Technique("Space after Filename", ("TA0005",)),
-    "T1036.007": Technique("Double File Extension", ("TA0005",)),
-    "T1036.008": Technique("Masquerade File Type", ("TA0005",)),
-    "T1037": Technique("Boot or Logon Initialization Scripts", ("TA0003", "TA0004")),
-    "T1037.004": Technique("RC Scripts", ("TA0003", "TA0004")),
-    "T1040": Technique("Network Sniffing", ("TA0006", "TA0007")),
-    "T1046": Technique("Network Service Discovery", ("TA0007",)),
-    "T1048": Technique("Exfiltration Over Alternative Protocol", ("TA0010",)),
-    "T1048.002": Technique("Exfiltration Over Asymmetric Encrypted Non-C2 Protocol", ("TA0010",)),
-    "T1048.003": Technique("Exfiltration Over Unencrypted Non-C2 Protocol", ("TA0010",)),
-    "T1049": Technique("System Network Connections Discovery", ("TA0007",)),
-    "T1053": Technique("Scheduled Task/Job", ("TA0002", "TA0003", "TA0004")),
-    "T1053.002": Technique("At", ("TA0002", "TA0003", "TA0004")),
-    "T1053.003": Technique("Cron", ("TA0002", "TA0003", "TA0004")),
-    "T1053.005": Technique("Scheduled Task", ("TA0002", "TA0003", "TA0004")),
-    "T1053.006": Technique("Systemd Timers", ("TA0002", "TA0003", "TA0004")),
-    "T1055": Technique("Process Injection", ("TA0004", "TA0005")),
-    "T1055.003": Technique("Thread Execution Hijacking", ("TA0004", "TA0005")),
-    "T1055.008": Technique("Ptrace System Calls", ("TA0004", "TA0005")),
-    "T1055.009": Technique("Proc Memory", ("TA0004", "TA0005")),
-    "T1055.012": Technique("Process Hollowing", ("TA0004", "TA0005")),
-    "T1056.001": Technique("Keylogging", ("TA0006", "TA0009")),
-    "T1057": Technique("Process Discovery", ("TA0007",)),
-    "T1059": Technique("Command and Scripting Interpreter", ("TA0002",)),
-    "T1059.004": Technique("Unix Shell", ("TA0002",)),
-    "T1059.006": Technique("Python", ("TA0002",)),
-    "T1068": Technique("Exploitation for Privilege Escalation", ("TA0004",)),
-    "T1069.001": Technique("Local Groups", ("TA0007",)),
-    "T1069.002": Technique("Domain Groups", ("TA0007",)),
-    "T1070.003": Technique("Clear Command History", ("TA0005",)),
-    "T1070.004": Technique("File Deletion", ("TA0005",)),
-    "T1070.006": Technique("Timestomp", ("TA0005",)),
-    "T1070.008": Technique("Clear Mailbox Data", ("TA0005",)),
-    "T1071": Technique("Application Layer Protocol", ("TA0011",)),
-    "T1071.001": Technique("Web Protocols", ("TA0011",)),
-    "T1074.001": Technique("Local Data Staging", ("TA0009",)),
-    "T1078": Technique("Valid Accounts", ("TA0001", "TA0003", "TA0004", "TA0005")),
-    "T1078.003": Technique("Local Accounts", ("TA0001", "TA0003", "TA0004", "TA0005")),
-    "T1082": Technique("System Information Discovery", ("TA0007",)),
-    "T1083": Technique("File and Directory Discovery", ("TA0007",)),
-    "T1087.001": Technique("Local Account", ("TA0007",)),
-    "T1087.002": Technique("Domain Account", ("TA0007",)),
-    "T1090.001": Technique("Internal Proxy", ("TA0011",)),
-    "T1090.003": Technique("Multi-hop Proxy", ("TA0011",)),
-    "T1095": Technique("Non-Application Layer Protocol", ("TA0011",)),
-    "T1098": Technique("Account Manipulation", ("TA0003", "TA0004")),
-    "T1098.004": Technique("SSH Authorized Keys", ("TA0003", "TA0004")),
-    "T1102.002": Technique("Bidirectional Communication", ("TA0011",)),
-    "T1105": Technique("Ingress Tool Transfer", ("TA0011",)),
-    "T1110": Technique("Brute Force", ("TA0006",)),
-    "T1110.001": Technique("Password Guessing", ("TA0006",)),
-    "T1110.003": Technique("Password Spraying", ("TA0006",)),
-    "T1110.004": Technique("Credential Stuffing", ("TA0006",)),
-    "T1113": Technique("Screen Capture", ("TA0009",)),
-    "T1115": Technique("Clipboard Data", ("TA0009",)),
-    "T1124": Technique("System Time Discovery", ("TA0007",)),
-    "T1132.001": Technique("Standard Encoding", ("TA0011",)),
-    "T1135": Technique("Network Share Discovery", ("TA0007",)),
-    "T1136": Technique("Create Account", ("TA0003",)),
-    "T1136.001": Technique("Local Account", ("TA0003",)),
-    "T1136.002": Technique("Domain Account", ("TA0003",)),
-    "T1140": Technique("Deobfuscate/Decode Files or Information", ("TA0005",)),
-    "T1176": Technique("Software Extensions", ("TA0003",)),
-    "T1190": Technique("Exploit Public-Facing Application", ("TA0001",)),
-    "T1195.002": Technique("Compromise Software Supply Chain", ("TA0001",)),
-    "T1201": Technique("Password Policy Discovery", ("TA0007",)),
-    "T1204": Technique("User Execution", ("TA0002",)),
-    "T1204.002": Technique("Malicious File", ("TA0002",)),
-    "T1217": Technique("Browser Information Discovery", ("TA0007",)),
-    "T1222.002": Technique("Linux and Mac Permissions", ("TA0112",)),
-    "T1485": Technique("Data Destruction", ("TA0040",)),
-    "T1486": Technique("Data Encrypted for Impact", ("TA0040",)),
-    "T1489": Technique("Service Stop", ("TA0040",)),
-    "T1496": Technique("Resource Hijacking", ("TA0040",)),
-    "T1497.001": Technique("System Checks", ("TA0005", "TA0007")),
-    "T1497.003": Technique("Time Based Checks", ("TA0005", "TA0007")),
-    "T1499": Technique("Endpoint Denial of Service", ("TA0040",)),
-    "T1499.004": Technique("Application or System Exploitation", ("TA0040",)),
-    "T1505": Technique("Server Software Component", ("TA0003",)),
-    "T1505.003": Technique("Web Shell", ("TA0003",)),
-    "T1518.001": Technique("Security Software Discovery", ("TA0007",)),
-    "T1529": Technique("System Shutdown/Reboot", ("TA0040",)),
-    "T1531": Technique("Account Access Removal", ("TA0040",)),
-    "T1542": Technique("Pre-OS Boot", ("TA0003", "TA0005")),
-    "T1543": Technique("Create or Modify System Process", ("TA0003", "TA0004")),
-    "T1543.002": Technique("Systemd Service", ("TA0003", "TA0004")),
-    "T1543.003": Technique("Windows Service", ("TA0003", "TA0004")),
-    "T1543.005": Technique("Container Service", ("TA0003", "TA0004")),
-    "T1546": Technique("Event Triggered Execution", ("TA0003", "TA0004")),
-    "T1546.004": Technique("Unix Shell Configuration Modification", ("TA0003", "TA0004")),
-    "T1546.005": Technique("Trap", ("TA0003", "TA0004")),
-    "T1546.016": Technique("Installer Packages", ("TA0003", "TA0004")),
-    "T1546.017": Technique("Udev Rules", ("TA0003", "TA0004")),
-    "T1546.018": Technique("Python Startup Hooks", ("TA0003", "TA0004")),
-    "T1547": Technique("Boot or Logon Autostart Execution", ("TA0003", "TA0004")),
-    "T1547.001": Technique("Registry Run Keys / Startup Folder", ("TA0003", "TA0004")),
-    "T1547.006": Technique("Kernel Modules and Extensions", ("TA0003", "TA0004")),
-    "T1547.013": Technique("XDG Autostart Entries", ("TA0003", "TA0004")),
-    "T1548": Technique("Abuse Elevation Control Mechanism", ("TA0004",)),
-    "T1548.001": Technique("Setuid and Setgid", ("TA0004",)),
-    "T1548.003": Technique("Sudo and Sudo Caching", ("TA0004",)),
-    "T1552": Technique("Unsecured Credentials", ("TA0006",)),
-    "T1552.001": Technique("Credentials In Files", ("TA0006",)),
-    "T1552.003": Technique("Shell History", ("TA0006",)),
-    "T1552.004": Technique("Private Keys", ("TA0006",)),
-    "T1552.005": Technique("Cloud Instance Metadata API", ("TA0006",)),
-    "T1552.007": Technique("Container API", ("TA0006",)),
-    "T1553.004": Technique("Install Root Certificate", ("TA0112",)),
-    "T1554": Technique("Compromise Host Software Binary", ("TA0003",)),
-    "T1555.003": Technique("Credentials from Web Browsers", ("TA0006",)),
-    "T1556": Technique("Modify Authentication Process", ("TA0003", "TA0006", "TA0112")),
-    "T1556.003": Technique("Pluggable Authentication Modules", ("TA0003", "TA0006", "TA0112")),
-    "T1560": Technique("Archive Collected Data", ("TA0009",)),
-    "T1560.001": Technique("Archive via Utility", ("TA0009",)),
-    "T1560.002": Technique("Archive via Library", ("TA0009",)),
-    "T1564": Technique("Hide Artifacts", ("TA0005",)),
-    "T1564.001": Technique("Hidden Files and Directories", ("TA0005",)),
-    "T1564.013": Technique("Bind Mounts", ("TA0005",)),
-    "T1567": Technique("Exfiltration Over Web Service", ("TA0010",)),
-    "T1567.002": Technique("Exfiltration to Cloud Storage", ("TA0010",)),
-    "T1567.004": Technique("Exfiltration Over Webhook", ("TA0010",)),
-    "T1568": Technique("Dynamic Resolution", ("TA0011",)),
-    "T1568.002": Technique("Domain Generation Algorithms", ("TA0011",)),
-    "T1569.002": Technique("Service Execution", ("TA0002",)),
-    "T1569.003": Technique("Systemctl", ("TA0002",)),
-    "T1570": Technique("Lateral Tool Transfer", ("TA0008",)),
-    "T1571": Technique("Non-Standard Port", ("TA0011",)),
-    "T1572": Technique("Protocol Tunneling", ("TA0011",)),
-    "T1574": Technique("Hijack Execution Flow", ("TA0002", "TA0005")),
-    "T1574.006": Technique("Dynamic Linker Hijacking", ("TA0002", "TA0005")),
-    "T1578": Technique("Modify Cloud Compute Infrastructure", ("TA0112",)),
-    "T1578.002": Technique("Create Cloud Instance", ("TA0112",)),
-    "T1580": Technique("Cloud Infrastructure Discovery", ("TA0007",)),
-    "T1595": Technique("Active Scanning", ("TA0043",)),
-    "T1595.002": Technique("Vulnerability Scanning", ("TA0043",)),
-    "T1595.003": Technique("Wordlist Scanning", ("TA0043",)),
-    "T1610": Technique("Deploy Container", ("TA0002",)),
-    "T1611": Technique("Escape to Host", ("TA0004",)),
-    "T1614": Technique("System Location Discovery", ("TA0007",)),
-    "T1614.001": Technique("System Language Discovery", ("TA0007",)),
-    "T1620": Technique("Reflective Code Loading", ("TA0005",)),
-    "T1651": Technique("Cloud Administration Command", ("TA0002",)),
-    "T1652": Technique("Device Driver Discovery", ("TA0007",)),
-    "T1659": Technique("Content Injection", ("TA0001", "TA0011")),
-    "T1685": Technique("Disable or Modify Tools", ("TA0112",)),
-    "T1685.001": Technique("Disable or Modify Windows Event Log", ("TA0112",)),
-    "T1685.002": Technique("Disable or Modify Cloud Log", ("TA0112",)),
-    "T1685.003": Technique("Modify or Spoof Tool UI", ("TA0112",)),
-    "T1685.004": Technique("Disable or Modify Linux Audit System Log", ("TA0112",)),
-    "T1685.005": Technique("Clear Windows Event Logs", ("TA0112",)),
-    "T1685.006": Technique("Clear Linux or Mac System Logs", ("TA0112",)),
-    "T1686": Technique("Disable or Modify System Firewall", ("TA0112",)),
-    "T1686.001": Technique("Cloud Firewall", ("TA0112",)),
-    "T1686.002": Technique("Network Device Firewall", ("TA0112",)),
-    "T1688": Technique("Safe Mode Boot", ("TA0112",)),
-    "T1689": Technique("Downgrade Attack", ("TA0112",)),
-    "T1690": Technique("Prevent Command History Logging", ("TA0112",)),
-}
+
+def _read() -> dict[str, Technique]:
+    lines = resources.files("forensics").joinpath("attack_techniques.tsv").read_text("utf-8").splitlines()
+    return {
+        found: Technique(name, tuple(tactics.split(",")))
+        for found, name, tactics in (line.split("\t") for line in lines)
+    }
+
+
+TECHNIQUES = _read()
 
 
 def technique_text(technique: str) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from forensics.case_keys import LEASE
 from lab.emulator.patches import ssm
 from tests.integration.conftest import SmallLab
 
@@ -59,6 +60,8 @@ def _items(lab: SmallLab) -> Iterator[str]:
     pages = lab.client("dynamodb").get_paginator("scan").paginate(TableName=lab.facts["case_table"])
     for page in pages:
         for item in page["Items"]:
+            if item["SK"]["S"].startswith(LEASE):
+                continue  # one of a worker that died ends by itself; nothing waits for it longer than its seconds
             key = f"{item['PK']['S']} {item['SK']['S']}"
             said = {k: v for k, v in {**item, **item.get("data", {}).get("M", {})}.items() if k in _SAID}
             yield f"item {key} {json.dumps(said, sort_keys=True)}"

@@ -12,7 +12,7 @@ from forensics.report.sections import SEVERITY_LEVEL
 
 # Left to right as on ATT&CK's Enterprise matrix; a tactic that is not named here follows.
 ORDER = (
-    "TA0043", "TA0001", "TA0002", "TA0003", "TA0004", "TA0005", "TA0112", "TA0006", "TA0007", "TA0008", "TA0009", "TA0011", "TA0010", "TA0040",
+    "TA0043", "TA0042", "TA0001", "TA0002", "TA0003", "TA0004", "TA0005", "TA0112", "TA0006", "TA0007", "TA0008", "TA0009", "TA0011", "TA0010", "TA0040",
 )  # fmt: skip
 _RANK = {severity: rank for rank, severity in enumerate(ResultSeverity)}
 
