@@ -29,7 +29,7 @@ def read_live_response(recorder: CaseRecorder, evidence: LiveResponseEvidence | 
 
     What cannot be read is a gap of the case and stops nothing: the archive is evidence all the same.
     """
-    if evidence is None or evidence.uri is None or str(evidence.origin.document).endswith("_windows"):
+    if evidence is None or evidence.uri is None:
         return
     key = case_keys.result(ACTIVITY, evidence.evidence_id)
     run = str(evidence.origin.landing_prefix).rsplit("/", 1)[-1]
@@ -76,8 +76,9 @@ def _examined(recorder: CaseRecorder, evidence: LiveResponseEvidence) -> LiveRea
     gateway = recorder.gateways.evidence
     peers = tuple(dict.fromkeys(peer for finding in recorder.findings() for peer in finding.peers))
     first = evidence.evidence_id == first_pass_id(recorder.case.instance_id)
+    order = LiveOrder(peers=peers, first=first, windows=str(evidence.origin.document).endswith("_windows"))
     stream = gateway.stream(str(evidence.uri).removeprefix(f"s3://{gateway.bucket}/"))
-    with Confined(FUNCTION, LiveOrder(peers=peers, first=first), limits=_LIMITS) as child:
+    with Confined(FUNCTION, order, limits=_LIMITS) as child:
         for _ in child.passing(stream):
             pass  # it sends nothing: its limit of output is zero
         return child.result(LiveReading)

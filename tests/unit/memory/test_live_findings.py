@@ -131,9 +131,15 @@ def test_a_throttled_store_is_asked_again_by_the_next_try(host: Host, monkeypatc
     assert record(host).outcome is Outcome.DONE
 
 
-def test_nothing_stored_and_windows_are_left_alone(host: Host) -> None:
+def test_nothing_stored_is_left_alone(host: Host) -> None:
     read_live_response(host.recorder, None)
     read_live_response(host.recorder, stored(host, uri=None))
-    windows = LiveResponseOrigin(document="forensics-live_response_windows", landing_prefix="fc-1/x/1")
-    read_live_response(host.recorder, stored(host, origin=windows))
     assert host.recorder.get(case_keys.result(ACTIVITY, ITEM), Investigation) is None
+
+
+def test_a_windows_host_is_read_in_its_own_forms(host: Host) -> None:
+    row = '{"ProcessId":7,"ParentProcessId":1,"Name":"svchost.exe","ExecutablePath":"C:\\\\Users\\\\Public\\\\svchost.exe","CreationDate":null}\n'
+    origin = LiveResponseOrigin(document="forensics-live_response_windows", landing_prefix="fc-1/x/1")
+    read_live_response(host.recorder, stored(host, {"20-processes": row.encode()}, origin=origin))
+    assert [f["technique"] for f in results_of(host)["findings"]] == ["T1036.005"]
+    assert {g["what"] for g in results_of(host)["gaps"]} == {"connections", "sessions"}

@@ -85,15 +85,16 @@ class Maker:
         confidence: Confidence = Confidence.MEDIUM,
         technique: str | None = None,
         process: Process | None = None,
+        time: datetime | None = None,
         data: Mapping[str, object] | None = None,
     ) -> None:
-        """One finding; ``source`` is the archive's member. One about a process has its start and its fields."""
+        """One finding; ``source`` is the archive's member. One about a Linux process has its start and its fields."""
         self._seen[rule] = number = self._seen.get(rule, 0) + 1
         self.made.append(
             ToolFinding.model_validate(
                 {
                     "id": f"live-{rule}-{number}", "title": title[:300], "detail": detail[:_LONGEST], "severity": severity,
-                    "confidence": confidence, "time": process.started if process else None, "technique": technique, "source": source,
+                    "confidence": confidence, "time": process.started if process else time, "technique": technique, "source": source,
                     "data": {**(facts(process) if process else {}), **(data or {})},
                 }
             )

@@ -7,13 +7,14 @@ rule, entries of the timeline and processes are passed on.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import Field
 
 from forensics.confined import Channel
-from forensics.memory.live import process_rules, state_rules
+from forensics.memory.live import process_rules, state_rules, windows, windows_rules, windows_state
 from forensics.memory.live.host import LiveHost, read
 from forensics.memory.live.process_rules import Maker
 from forensics.memory.live_archive import LiveArchive
@@ -31,13 +32,15 @@ _NEEDED = {
     "24-open-files": "which process has which connection",
 }  # fmt: skip
 _FIRST_PASS = {"24-open-files"}  # which the first pass does not take
+_NEEDED_OF_WINDOWS = {"20-processes": "processes", "10-tcp": "connections", "23-sessions": "sessions"}
 
 
 class LiveOrder(Outside):
-    """What the child is told: the addresses that the case's findings name, and whether it is the short first pass."""
+    """What the child is told: the addresses that the case's findings name, whether it is the short first pass, and of which system."""
 
     peers: tuple[str, ...] = ()
     first: bool = False
+    windows: bool = False
 
 
 class SeenProcess(Outside):
@@ -65,9 +68,10 @@ def examine(order: bytes, channel: Channel) -> LiveReading:
     for chunk in channel.chunks():
         archive.feed(chunk)
     channel.passed()
-    host = read({name: bytes(body) for name, body in archive.kept.items()})
-    make, gaps = Maker(), _gaps(archive, first=told.first)
-    for name, rule in _rules(host, make, told.peers):
+    members = {name: bytes(body) for name, body in archive.kept.items()}
+    make, gaps = Maker(), _gaps(archive, told)
+    seen = _windows(members, make, told.peers) if told.windows else _linux(members, make, told.peers)
+    for name, rule in seen.rules:
         try:
             rule()
         except (ValueError, KeyError, IndexError, RecursionError) as error:
@@ -75,11 +79,48 @@ def examine(order: bytes, channel: Channel) -> LiveReading:
     findings, cut = _bounded(make.made)
     return LiveReading(
         findings=tuple(findings),
-        timeline=tuple(_events(host)),
-        counts=_counts(host),
+        timeline=tuple(_newest(seen.events)),
+        counts=seen.counts,
         gaps=tuple(gaps + cut),
-        processes=tuple(_listed(host, archive)),
+        processes=tuple(seen.processes)
+        if _whole(archive, seen.list_of) and len(seen.processes) <= MOST_PROCESSES
+        else (),
     )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A host of either system: its rules, events, counts, the processes that it listed and the member that lists them."""
+
+    rules: Iterable[tuple[str, Callable[[], None]]]
+    events: list[tuple[datetime, str, str]]
+    counts: dict[str, int]
+    processes: list[SeenProcess]
+    list_of: str
+
+
+def _linux(members: Mapping[str, bytes], make: Maker, peers: tuple[str, ...]) -> _Seen:
+    host = read(members)
+    return _Seen(_rules(host, make, peers), _events(host), _counts(host), _listed(host), "20-process-states")
+
+
+def _windows(members: Mapping[str, bytes], make: Maker, peers: tuple[str, ...]) -> _Seen:
+    host, list_of = windows.read(members), "20-processes"
+    events = [(time, what, list_of) for time, what in windows_rules.starts(host)]
+    events += [(time, what, "23-sessions") for time, what in windows_state.logons(host)]
+    if host.booted:
+        events.append((host.booted, "System booted", "00-clock"))
+    counts = {"processes": len(host.processes), "sockets": len(host.connections)}
+    for name, member in (
+        ("sessions", "23-sessions"),
+        ("services", "41-services"),
+        ("tasks", "50-tasks"),
+        ("packages", "61-programs"),
+    ):
+        counts[name] = sum(1 for _ in windows.rows(members.get(member, b"")))
+    listed = [SeenProcess(pid=p.pid, name=p.name[:64], started=p.started) for p in host.processes.values()]
+    rules = [*windows_rules.rules(host, make, peers), *windows_state.rules(host, make, peers)]
+    return _Seen(rules, events, counts, listed, list_of)
 
 
 def _rules(host: LiveHost, make: Maker, peers: tuple[str, ...]) -> Iterable[tuple[str, Callable[[], None]]]:
@@ -95,10 +136,10 @@ def _rules(host: LiveHost, make: Maker, peers: tuple[str, ...]) -> Iterable[tupl
         yield rule.__name__, lambda rule=rule: rule(host, make)  # type: ignore[misc]
 
 
-def _gaps(archive: LiveArchive, *, first: bool) -> list[ToolGap]:
+def _gaps(archive: LiveArchive, told: LiveOrder) -> list[ToolGap]:
     gaps = []
-    for name, what in _NEEDED.items():
-        if first and name in _FIRST_PASS:
+    for name, what in (_NEEDED_OF_WINDOWS if told.windows else _NEEDED).items():
+        if told.first and name in _FIRST_PASS:
             continue
         item, body = archive.items.get(name), archive.kept.get(name)
         if not body:
@@ -108,18 +149,19 @@ def _gaps(archive: LiveArchive, *, first: bool) -> list[ToolGap]:
     return gaps
 
 
-def _listed(host: LiveHost, archive: LiveArchive) -> list[SeenProcess]:
-    """The processes that the host listed; none where the list is cut: what is not in it would look hidden."""
-    name = "20-process-states"
-    item = archive.items.get(name)
-    whole = item is not None and item.state == "present" and len(archive.kept.get(name, b"")) == item.size
-    if not whole or len(host.processes) > MOST_PROCESSES:
-        return []
+def _listed(host: LiveHost) -> list[SeenProcess]:
+    """The processes that the host listed."""
     return [
         SeenProcess(pid=p.pid, name=p.name.encode("ascii", "replace").decode()[:16], started=p.started)
         for p in host.processes.values()
         if p.pid not in host.hidden
     ]
+
+
+def _whole(archive: LiveArchive, name: str) -> bool:
+    """Whether a list was taken whole: what is not in one that is cut would look hidden."""
+    item = archive.items.get(name)
+    return item is not None and item.state == "present" and len(archive.kept.get(name, b"")) == item.size
 
 
 def _bounded(made: list[ToolFinding]) -> tuple[list[ToolFinding], list[ToolGap]]:
@@ -157,8 +199,8 @@ def _by_weight(made: list[ToolFinding]) -> list[ToolFinding]:
     return sorted(made, key=lambda finding: keys[finding.id])
 
 
-def _events(host: LiveHost) -> list[ToolTimelineEntry]:
-    """The newest process starts, the sessions and the boot, by time."""
+def _events(host: LiveHost) -> list[tuple[datetime, str, str]]:
+    """Process starts, sessions and the boot."""
     found = [(time, what, "20-process-states") for time, what in process_rules.starts(host)]
     found += [
         (s.since, f"Session of {s.user} on {s.line}" + (f" from {s.peer}" if s.peer else ""), "23-utmp")
@@ -166,6 +208,11 @@ def _events(host: LiveHost) -> list[ToolTimelineEntry]:
     ]
     if host.booted:
         found.append((host.booted, "System booted", "00-clock"))
+    return found
+
+
+def _newest(found: list[tuple[datetime, str, str]]) -> list[ToolTimelineEntry]:
+    """The newest events, by time."""
     newest = sorted(found)[-MOST_EVENTS:]
     return [ToolTimelineEntry(time=time, what=what[:_LONGEST_EVENT], source=source) for time, what, source in newest]
 
