@@ -71,12 +71,19 @@ RESUMED: Final = "RESUMED"
 RUN_PROGRESS: Final = "RUNPROGRESS"
 DRIFT: Final = "DRIFT"
 CONTAINED: Final = "CONTAINED#"
+REMARK: Final = "REMARK#"
+ASSIGNMENT: Final = "ASSIGNMENT"
 WATCH_LIST_COMPLETE: Final = "WATCHLISTCOMPLETE"
 
 
 def finding(known: Finding) -> str:
     """A finding in its case: one item for each shape and each press of a person's action."""
     return f"{FINDING}{known.key}#{known.source.value}" + (f"#{known.order}" if known.order else "")
+
+
+def remark(seq: int) -> str:
+    """A person's remark, by the number of the ledger's event that states it."""
+    return f"{REMARK}{seq:08d}"
 
 
 def result(activity: str, item: str) -> str:

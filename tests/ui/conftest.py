@@ -11,8 +11,13 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
+from forensics.case.remarks import Author
+from forensics.models.approval import Person
+from forensics.models.remarks import Remark, RemarkRequest
+from forensics.web.access import Right, Visitor
 from forensics.web.app import create_app
 from tests.ui.chromium import MISSING, PROGRAM, Tab, browser
+from tests.unit.builders import NOW
 from tests.unit.report import sample
 from tests.unit.web.test_app import Shelf
 
@@ -25,10 +30,28 @@ FRAME = (
 )
 
 
+class MemoryRemarks:
+    """Writes remarks into the shelf, as the store would be read again."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+
+    def add(self, case_id: str, asked: RemarkRequest, *, author: Author, title: str, evidence_id: str) -> None:
+        view = self._shelf.views[case_id]
+        said = {**asked.model_dump(exclude={"once"}), "title": title, "by": str(author.person), "at": NOW}
+        remark = Remark.model_validate({**said, "seq": len(view.remarks) + 1})
+        self._shelf.views[case_id] = view.model_copy(update={"remarks": (*view.remarks, remark)})
+
+
+def everything() -> Visitor:
+    """A person who may do all."""
+    return Visitor(Person(login="mara"), frozenset(Right))
+
+
 def airflow(shelf: Shelf) -> FastAPI:
     """Airflow's UI as far as the pages see it: the frame, a run's page, the pages themselves."""
     app = FastAPI()
-    app.mount("/forensics", create_app(shelf, authorize=lambda: None))
+    app.mount("/forensics", create_app(shelf, authorize=lambda: None, visitor=everything, remarks=MemoryRemarks(shelf)))
 
     @app.get("/frame/{theme}/{path:path}")
     def frame(theme: str, path: str) -> HTMLResponse:

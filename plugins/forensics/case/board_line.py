@@ -21,11 +21,14 @@ def board_line(view: CaseView, *, drifted: bool, now: datetime) -> BoardLine:
     contained = describe(view)
     open_questions = [a for a in (view.approval, view.release_approval) if a is not None and a.open]
     tags = view.target.tags if view.target else view.artifact.tags if view.artifact else {}
+    assigned = view.assignment
+    taken_by = assigned.owner if assigned else ""
     return BoardLine(
         contained=contained.short[:60],
         gaps=gap_count(view),
         playbook=(view.plan.playbook or "")[:60] if view.plan else "",
-        owner=next((tags[name] for name in OWNER_TAGS if tags.get(name)), "")[:100],
+        owner=(taken_by or next((tags[name] for name in OWNER_TAGS if tags.get(name)), ""))[:100],
+        tags=assigned.tags if assigned else (),
         asks=bool(open_questions),
         until=min((a.until for a in open_questions if a.until), default=None),
         acts=contained.act is not None,

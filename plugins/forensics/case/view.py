@@ -30,6 +30,7 @@ from forensics.models.custody import CustodyEvent
 from forensics.models.evidence import read_evidence
 from forensics.models.finding import Finding
 from forensics.models.plan import ResponsePlan
+from forensics.models.remarks import Assignment, Remark
 from forensics.models.results import Investigation, ResultsOverLimitError, ToolResults, read_results
 from forensics.models.target import Target
 from forensics.naming import case_prefix
@@ -49,6 +50,7 @@ _LISTS: dict[str, tuple[str, Reader]] = {
     case_keys.FAILURE: ("failures", StepFailure.model_validate),
     case_keys.TIMELINE: ("timeline", TimelineEntry.model_validate),
     case_keys.CUSTODY_EVENT: ("custody", CustodyEvent.model_validate),
+    case_keys.REMARK: ("remarks", Remark.model_validate),
 }
 _SINGLES: dict[str, tuple[str, Reader]] = {
     case_keys.CASE: ("case", Case.model_validate),
@@ -62,6 +64,7 @@ _SINGLES: dict[str, tuple[str, Reader]] = {
     case_keys.RELEASE: ("release", ReleaseResult.model_validate),
     case_keys.RELEASE_PLAN: ("release_plan", ReleasePlan.model_validate),
     case_keys.RELEASE_APPROVAL: ("release_approval", Approval.model_validate),
+    case_keys.ASSIGNMENT: ("assignment", Assignment.model_validate),
 }
 # What the board shows of a case, and what its gaps are counted from.
 _BOARD_LISTS = (case_keys.EVIDENCE, case_keys.RESULT, case_keys.FAILURE, case_keys.FINDING)
@@ -73,6 +76,7 @@ _BOARD_SINGLES = (
     case_keys.RELEASE,
     case_keys.APPROVAL,
     case_keys.RELEASE_APPROVAL,
+    case_keys.ASSIGNMENT,
 )
 
 

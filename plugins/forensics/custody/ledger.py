@@ -7,7 +7,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _TRIES = 12
 _FRESH = "attribute_not_exists(PK)"
+Beside = Callable[[CustodyEvent], Mapping[str, Model]]
 _VISIBLE: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
 
 
@@ -98,10 +99,12 @@ class CustodyLedger:
         detail: Mapping[str, object] | None = None,
         facts: CustodyFacts | None = None,
         once: str | None = None,
+        beside: Beside | None = None,
     ) -> None:
         """Append an event. ``once`` names the event within the case: a retry of the same step does not add it again.
 
-        What ``detail`` repeats of a host is made visible before it is hashed: RFC 8785 has no lone surrogates.
+        ``beside`` gives items of the case that say the same as the event: both are written, or neither; it is asked again when another
+        event came between. What ``detail`` repeats of a host is made visible before it is hashed: RFC 8785 has no lone surrogates.
         """
         said = _VISIBLE.validate_python(single_lines(dict(detail or {})))
         for attempt in range(_TRIES):
@@ -118,7 +121,7 @@ class CustodyLedger:
                 facts=facts,
             )
             try:
-                self._write(event, seq=seq, once=once)
+                self._write(event, seq=seq, once=once, beside=beside(event) if beside else {})
             except ConflictError:
                 if once and self._seen(case_id, once):
                     return
@@ -131,7 +134,7 @@ class CustodyLedger:
         # Contention, not damage: the task's retry gets through.
         raise CaseError(msg, next_action="clear the task; the ledger itself is intact")
 
-    def _write(self, event: CustodyEvent, *, seq: int, once: str | None) -> None:
+    def _write(self, event: CustodyEvent, *, seq: int, once: str | None, beside: Mapping[str, Model]) -> None:
         head: PutTypeDef = {
             "TableName": self._store.table,
             "Item": {
@@ -149,6 +152,9 @@ class CustodyLedger:
         items: list[TransactWriteItemTypeDef] = [{"Put": head}, self._new(record)]
         if once:
             items.append(self._new(_item(event, f"{case_keys.LEDGER_ONCE}{once}")))
+        for sk, value in beside.items():
+            kept = {**_item(event, sk), "data": to_item(value.model_dump(mode="json"))}
+            items.append({"Put": {"TableName": self._store.table, "Item": kept}})
         with aws_errors(f"append custody event {event.seq} of {event.case_id}"):
             self._db.transact_write_items(TransactItems=items)
 

@@ -26,7 +26,8 @@ class Need(StrEnum):
 class BoardLine(Outside):
     """What steps have left of a case for lists, as of ``at``.
 
-    ``contained`` are the words of the board's column, ``playbook`` and ``owner`` (a tag of the target) are empty where there is none;
+    ``contained`` are the words of the board's column, ``playbook`` and ``owner`` (the person who took the case, else a tag of
+    the target) are empty where there is none, ``tags`` are those that people gave the case;
     ``until`` is the end of the open question; ``acts``: somebody has to act on the containment.
     """
 
@@ -34,6 +35,7 @@ class BoardLine(Outside):
     gaps: int = 0
     playbook: str = Field(default="", max_length=60)
     owner: str = Field(default="", max_length=100)
+    tags: tuple[str, ...] = ()
     asks: bool = False
     until: Utc | None = None
     acts: bool = False

@@ -23,6 +23,7 @@ from forensics.models.evidence import AnyEvidence
 from forensics.models.finding import Finding
 from forensics.models.outside import Outside
 from forensics.models.plan import ResponsePlan
+from forensics.models.remarks import Assignment, Remark
 from forensics.models.results import Investigation, ToolResults
 from forensics.models.target import Target
 
@@ -180,6 +181,8 @@ class CaseView(Model):
     investigations: tuple[Investigation, ...] = ()
     results: tuple[ToolResults, ...] = ()
     failures: tuple[StepFailure, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    assignment: Assignment | None = None
     timeline: tuple[TimelineEntry, ...] = ()
     custody: tuple[CustodyEvent, ...] = ()
     custody_head: str | None = None

@@ -21,7 +21,7 @@ from forensics.models.base import format_utc
 from forensics.models.case import Case, CaseView
 from forensics.models.containment import ApiCall
 from forensics.printable import NOT_RECORDED, count, utc, visible
-from forensics.report import chronology, document, headline, sections, text
+from forensics.report import chronology, document, headline, remarks, sections, text
 from forensics.report.attack_strip import attack_strip
 from forensics.report.completeness import completeness
 from forensics.report.containment_picture import containment_picture
@@ -46,6 +46,29 @@ class Link:
 
 
 @dataclass(frozen=True)
+class RightRow:
+    """One thing that people may do, by which role and permission of Airflow, and whether this person may."""
+
+    role: str
+    gives: str
+    words: str
+    given: bool
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the person who looks at a page may do on it; ``remarks`` is where remarks are sent, empty for who may not.
+
+    ``once`` begins the names of this page's orders: sent twice, each counts once.
+    """
+
+    person: str
+    rights: Sequence[RightRow]
+    remarks: str = ""
+    once: str = ""
+
+
+@dataclass(frozen=True)
 class Live:
     """What the page has in Airflow's UI and a stored report has not; all of it comes from the program, never from data.
 
@@ -57,6 +80,7 @@ class Live:
     airflow: str = ""
     page: str = ""
     asked: TimelineFilter = EVERYTHING
+    desk: Desk | None = None
     script: str = ""
     policy: str = STORED_POLICY
 
@@ -168,6 +192,11 @@ def render_html(view: CaseView, *, live: Live | None = None) -> str:
             key_times=chronology.key_times(view),
             plan_rows=sections.plan_rows(view),
             found=found_shown,
+            desk=live.desk if live else None,
+            verdict_words=remarks.VERDICT_WORDS,
+            verdict_level=remarks.VERDICT_LEVEL,
+            verdicts_sentence=remarks.verdicts_sentence(remarks.verdicts(view), len(found)),
+            remark_words=remarks.remark_words,
             more_found=len(found) - len(found_shown),
             answers=answers(view),
             answer_level=ANSWER_LEVEL,

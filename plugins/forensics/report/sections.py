@@ -11,8 +11,10 @@ from forensics.case.gaps import DIFFERENT_DIGESTS, differing_digests, failed, to
 from forensics.models.case import CaseView
 from forensics.models.evidence import Digest, Evidence
 from forensics.models.plan import Action, Decision
+from forensics.models.remarks import Remark
 from forensics.models.results import ResultSeverity, ToolFinding, ToolResults, ToolRun
 from forensics.printable import NOT_RECORDED
+from forensics.report.remarks import anchor_id, finding_key, verdicts
 
 PLAN_LABELS = {
     Action.MEMORY: "Acquire memory",
@@ -56,6 +58,13 @@ class FoundRow:
     tool: str
     evidence_id: str
     anchor: int | None
+    key: str
+    verdict: Remark | None = None
+
+    @property
+    def anchor_id(self) -> str:
+        """Its place on the page, the same in every report of the case."""
+        return anchor_id(self.key)
 
     @property
     def minor(self) -> bool:
@@ -114,10 +123,12 @@ def _plan_row(decision: Decision) -> PlanRow:
 def found_rows(view: CaseView) -> list[FoundRow]:
     """Findings of all tools, most severe first, then by time (unknown times last)."""
     anchors = {e.evidence_id: number for number, e in enumerate(view.evidence, start=1)}
+    judged = verdicts(view)
     rows = [
-        FoundRow(f, SEVERITY_LEVEL[f.severity], r.tool, r.evidence_id, anchors.get(r.evidence_id))
+        FoundRow(f, SEVERITY_LEVEL[f.severity], r.tool, r.evidence_id, anchors.get(r.evidence_id), key, judged.get(key))
         for r in view.results
         for f in r.findings
+        for key in [finding_key(r, f)]
     ]
     return sorted(rows, key=_order)
 

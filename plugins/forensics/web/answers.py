@@ -21,7 +21,8 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": f"{policy()}; base-uri 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
-    "Referrer-Policy": "no-referrer",
+    # "no-referrer" would take the Origin from our own forms (Fetch standard, "append a request Origin header")
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }

@@ -22,16 +22,18 @@ from forensics.report.chronology import Moment, merged
 from forensics.report.document import to_json
 from forensics.report.page import Live
 from forensics.report.timeline_filter import EVERYTHING, TimelineFilter
-from forensics.web.access import Access
+from forensics.web.access import Access, Visitor, reader_only, visitor_of
 from forensics.web.answers import install, site_of
 from forensics.web.audit import AuditReader, add_audit
 from forensics.web.board import BoardQuery, refuse_unknown, select
+from forensics.web.desk import desk_of
 from forensics.web.frame import policy, script
 from forensics.web.intake import IntakeReader, add_intake
 from forensics.web.pages import Beside, BoardRow, Site, board_page, board_row
 from forensics.web.preflight import PreflightReader, add_preflight, headline
 from forensics.web.problem import Problem
 from forensics.web.reader import CaseReader
+from forensics.web.remarks import RemarkWriter, add_remarks
 
 REFRESH_SECONDS = 30
 _READERS = 8
@@ -49,12 +51,15 @@ def create_app(
     intake: IntakeReader | None = None,
     audit: AuditReader | None = None,
     preflight: PreflightReader | None = None,
+    visitor: Access = reader_only,
+    remarks: RemarkWriter | None = None,
 ) -> FastAPI:
     """Make the app.
 
     ``authorize`` is a FastAPI dependency that raises 401 or 403; every route depends on it.
+    ``visitor`` is one that answers with the :class:`Visitor`; without it nobody may do more than read.
     ``airflow_path`` is the path of Airflow's own UI, without a closing slash. With ``intake`` there are also the pages on
-    messages that opened no case, with ``audit`` the one on the audit of the evidence, with ``preflight`` those on whether a
+    messages that opened no case, with ``remarks`` what people say is taken, with ``audit`` the one on the audit of the evidence, with ``preflight`` those on whether a
     case would succeed.
     """
     app = FastAPI(
@@ -62,7 +67,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        dependencies=[Depends(authorize)],
+        dependencies=[Depends(authorize), Depends(_introduced(visitor))],
     )
     install(app, airflow=airflow_path)
     pages = _Pages(
@@ -71,6 +76,7 @@ def create_app(
         with_intake=intake is not None,
         with_audit=audit is not None,
         preflight=preflight,
+        with_remarks=remarks is not None,
     )
     routes: list[tuple[str, Callable[..., Response]]] = [
         ("/", pages.board),
@@ -83,6 +89,8 @@ def create_app(
     for path, endpoint in routes:
         strict = [Depends(refuse_unknown)] if path in {"/", "/api/cases"} else []
         app.add_api_route(path, endpoint, methods=["GET"], response_model=None, dependencies=strict)
+    if remarks is not None:
+        add_remarks(app, remarks, view_of=pages.view, airflow=airflow_path)
     if intake is not None:
         add_intake(app, intake, airflow=airflow_path)
     if audit is not None:
@@ -90,6 +98,15 @@ def create_app(
     if preflight is not None:
         add_preflight(app, preflight, airflow=airflow_path)
     return app
+
+
+def _introduced(visitor: Access) -> Callable[[Request, Visitor], None]:
+    """Dependency after which every route knows who asks."""
+
+    def remember(request: Request, found: Visitor = Depends(visitor)) -> None:  # noqa: B008 - the way of FastAPI
+        request.state.forensics_visitor = found
+
+    return remember
 
 
 @dataclass(frozen=True)
@@ -133,7 +150,9 @@ class _Pages:
         with_intake: bool,
         with_audit: bool = False,
         preflight: PreflightReader | None = None,
+        with_remarks: bool = False,
     ) -> None:
+        self._with_remarks = with_remarks
         self._reader = reader
         self._preflight = preflight
         self._with_intake = with_intake
@@ -157,7 +176,7 @@ class _Pages:
 
     def case(self, request: Request, case_id: str, asked: Annotated[TimelineQuery, Depends()]) -> Response:
         """The report of one case, from the records as they are now; of its timeline what is asked for."""
-        return self._report(self._view(case_id), request, asked=asked.filter)
+        return self._report(self.view(case_id), request, asked=asked.filter)
 
     def run(self, request: Request, run_id: RunId, dag_id: str = "") -> Response:
         """The tab on a DAG run: the report of the case that the run processes."""
@@ -170,7 +189,7 @@ class _Pages:
                 "Only runs of forensic_case process a case, and only once their first task has opened it.",
                 "If the run has just started, reload. Otherwise look for the case on the board.",
             )
-        return self._report(self._view(case_id), request, with_run=False)
+        return self._report(self.view(case_id), request, with_run=False)
 
     def api_cases(self, request: Request, asked: Annotated[BoardQuery, Depends()]) -> Response:
         """The same cases as JSON; ``next`` is the ``cursor`` of the next page."""
@@ -187,7 +206,7 @@ class _Pages:
 
     def api_case(self, case_id: str) -> Response:
         """The report of one case as JSON."""
-        return Response(render_json(self._view(case_id)), media_type="application/json")
+        return Response(render_json(self.view(case_id)), media_type="application/json")
 
     def api_timeline(
         self,
@@ -198,7 +217,7 @@ class _Pages:
     ) -> Response:
         """The merged timeline, oldest first; ``next`` continues after the last entry of this page."""
         wanted = asked.filter
-        moments = [m for m in merged(self._view(case_id)) if (cursor is None or m.key > cursor) and wanted.fits(m)]
+        moments = [m for m in merged(self.view(case_id)) if (cursor is None or m.key > cursor) and wanted.fits(m)]
         page = moments[:limit]
         following = page[-1].key if len(moments) > limit else None
         body = {"case_id": case_id, "entries": [_moment_json(m) for m in page], "next": following}
@@ -208,7 +227,8 @@ class _Pages:
     def _site(self, request: Request) -> Site:
         return site_of(request, airflow=self._airflow)
 
-    def _view(self, case_id: str) -> CaseView:
+    def view(self, case_id: str) -> CaseView:
+        """The whole case; raises :class:`Problem` (404) for an id that is none."""
         view = self._reader.case_view(case_id) if CASE_ID_FORM.fullmatch(case_id) else None
         if view is None:
             raise Problem(
@@ -226,7 +246,10 @@ class _Pages:
         site = self._site(request)
         links = site.case_links(view.case, with_run=with_run)
         page = site.case(view.case.case_id)
-        live = Live(links=links, airflow=self._airflow, page=page, asked=asked, script=script(), policy=policy())
+        desk = desk_of(visitor_of(request), remarks=f"{page}/remarks" if self._with_remarks else "")
+        live = Live(
+            links=links, airflow=self._airflow, page=page, asked=asked, desk=desk, script=script(), policy=policy()
+        )
         return HTMLResponse(render_html(view, live=live))
 
     def _rows(self, entries: Sequence[Entry], site: Site, now: datetime) -> list[BoardRow]:
@@ -249,6 +272,7 @@ def _row_json(row: BoardRow, now: datetime) -> dict[str, JsonValue]:
     return {
         "needs": [words for _, words in row.needs],
         "owner": row.owner,
+        "tags": list(row.tags),
         "age_seconds": int((now - case.opened_at).total_seconds()),
         "duration_seconds": int((case.closed_at - case.opened_at).total_seconds()) if case.closed_at else None,
         "case": to_json(row.case.model_dump(mode="python")),

@@ -54,14 +54,20 @@ class BoardQuery:
     """What a person or a program asks the board for; an empty field asks for nothing. The same for the page and the API."""
 
     q: Annotated[
-        str, Query(max_length=200, description="text in id, title, instance, account, Region, source or requester")
+        str,
+        Query(
+            max_length=200,
+            description="text in id, title, instance, account, Region, source, requester or tags of people",
+        ),
     ] = ""
     status: Annotated[str, Query(pattern=_one_of(s.value for s in CaseStatus))] = ""
     severity: Annotated[str, Query(pattern=_one_of(s.value for s in Severity), description="of the case")] = ""
     contained: Annotated[str, Query(max_length=60, description="words of the column")] = ""
     account: Annotated[str, Query(pattern=r"^(\d{12})?$")] = ""
     region: Annotated[str, Query(max_length=30)] = ""
-    owner: Annotated[str, Query(max_length=100, description="tag Owner or Team of the target")] = ""
+    owner: Annotated[
+        str, Query(max_length=100, description="who took the case, else the tag Owner or Team of the target")
+    ] = ""
     playbook: Annotated[str, Query(max_length=60)] = ""
     age: Annotated[str, Query(pattern=_one_of(AGES), description="opened within")] = ""
     needs: Annotated[
@@ -89,6 +95,7 @@ class BoardQuery:
         case, line = entry.case, entry.line
         needs = entry.needs(now) if self.needs else ()
         text = f"{case.case_id} {case.title} {case.instance_id} {case.account_id} {case.region} {case.source} {case.requester or ''}"
+        text += f" {' '.join(line.tags)}" if line else ""
         return (
             (not self.status or case.status.value == self.status)
             and (not self.severity or case.severity.upper() == self.severity)

@@ -16,12 +16,13 @@ URL_PREFIX = PAGES_PATH
 
 def build() -> ASGIApp:
     """Make the app with Airflow's sign-in and the case store of the settings."""
-    from forensics.web.access import airflow_access
+    from forensics.web.access import airflow_access, airflow_visitor
     from forensics.web.app import create_app
     from forensics.web.audit import StoreAuditReader
     from forensics.web.intake import StoreIntakeReader
     from forensics.web.preflight import StorePreflightReader
     from forensics.web.reader import StoreReader
+    from forensics.web.remarks import StoreRemarkWriter
 
     return create_app(
         StoreReader(),
@@ -30,6 +31,8 @@ def build() -> ASGIApp:
         intake=StoreIntakeReader(),
         audit=StoreAuditReader(),
         preflight=StorePreflightReader(),
+        visitor=airflow_visitor(),
+        remarks=StoreRemarkWriter(),
     )
 
 

@@ -91,6 +91,7 @@ class BoardRow:
     needs: tuple[tuple[str, str], ...] = ()
     until: datetime | None = None
     owner: str = ""
+    tags: tuple[str, ...] = ()
     age: str = ""
 
     @property
@@ -129,6 +130,7 @@ def board_row(entry: Entry, *, view: CaseView | None, problem: str | None, site:
         needs=tuple((NEED_LEVEL[need], NEED_WORDS[need]) for need in entry.needs(now)),
         until=entry.line.until if entry.line and entry.line.asks else None,
         owner=entry.line.owner if entry.line else "",
+        tags=entry.line.tags if entry.line else (),
         age=age_words(case, now),
     )
 

@@ -46,6 +46,7 @@ ALLOWED_ATTRIBUTES = {
     "value",
     "selected",
     "maxlength",
+    "required",
     "placeholder",
     "data-live",
     "rel",

@@ -42,6 +42,7 @@ def test_sections_come_in_the_order_a_responder_needs(view: CaseView) -> None:
         "target",
         "timeline",
         "gaps",
+        "notes",
         "provenance",
         "custody",
     ]
