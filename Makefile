@@ -104,7 +104,7 @@ bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.scenarios.bench_intake
 
 ##@ Long proofs
-.PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check contract-check preflight-check aws-check authority-check userland-check protection-check size-check hostile-check crash-check intake-check twins-check acquisition-report artifact-table
+.PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check contract-check preflight-check cloud-check aws-check authority-check userland-check protection-check size-check hostile-check crash-check intake-check twins-check acquisition-report artifact-table
 EXECUTOR ?= local
 storm: .ready $(if $(filter celery,$(EXECUTOR)),package) ## Load test: 300 findings while processes are killed (EXECUTOR=celery: workers and disks too)
 	@$(if $(filter celery,$(EXECUTOR)),export LAB_AIRFLOW_PYTHON; LAB_AIRFLOW_PYTHON=$$($(PYTHON_BIN) -m infra.deployment.mwaa_check --python);) \
@@ -139,6 +139,9 @@ contract-check: .ready ## Ask the lab and emulators that others built the same q
 
 preflight-check: .ready ## Prove the preflight: 58 faults of a deployment named by the line that owns them, no false alarm on ten clean ones (a quarter of an hour)
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m lab.scenarios.preflight_check $(PREFLIGHT_CHECK_ARGS)
+
+cloud-check: .ready ## Prove the reading of CloudTrail: stories of attacks with principal, time and effect, quiet months, broken files (a minute or two)
+	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m lab.scenarios.cloud_check $(CLOUD_CHECK_ARGS)
 
 # What first contact with a real account needs: the lab answers as AWS, the product copes with it, the preflight says what is wrong.
 aws-check: .ready ## Lab against AWS's models and other emulators, product and templates on the strict lab, preflight (half an hour)
