@@ -9,7 +9,8 @@ are about a machine end skipped, because they do not apply.
 3. **containment**: isolate the target when memory capture and live response have ended, whatever their outcome
 4. **investigation**: forensic instance; Volatility on the memory, without waiting for the disk copies; file-system
    timeline and log analysis on the disks
-5. **report**: HTML and JSON in the evidence store; `close_case` fails when anything that the plan wanted is missing
+5. **report**: HTML and JSON in the evidence store when the tools have ended; when the digests of the disks are there too, `close_case` writes
+   the version that has them, and fails when anything that the plan wanted is missing
 
 **Triage notes**: a red run means that the case has gaps; `report.close_case` names them and the SNS message repeats them. Fix
 the cause and clear the failed task: every step can be repeated safely.
@@ -73,5 +74,6 @@ with DAG(
     memory.captured >> investigation.first
     memory.last >> investigation.memory
     [memory.last, disk.last] >> investigation.disks
-    [*investigation.tools, memory.last, disk.digest, containment.last, watch] >> report.first
-    investigation.last >> report.last
+    [*investigation.tools, memory.last, containment.last, watch] >> report.first
+    # the digests of large disks take hours: the report does not wait for them, the closing does
+    [investigation.last, disk.digest] >> report.last

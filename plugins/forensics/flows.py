@@ -107,7 +107,7 @@ def memory() -> MemoryFlow:
 
 @dataclass(frozen=True)
 class DiskFlow(Flow):
-    """The disk flow; the digest is taken beside the investigation, before the report."""
+    """The disk flow; the digest is taken beside investigation and report, before the closing."""
 
     digest: BaseOperator
 

@@ -109,12 +109,13 @@ TASKS: Final[dict[str, str]] = {
         "Clearing is safe: snapshots and other evidence are never touched."
     ),
     "report.write_report": (
-        "Writes the report as HTML and JSON, with the timeline and the exports, into the evidence store. "
+        "Writes the report as HTML and JSON, with the timeline and the exports, into the evidence store, when the tools have ended; digests of disks "
+        "that are still computed are in the version that `close_case` writes. "
         "When it fails, evidence and findings are still complete in the case page. "
         "Clearing is safe: a new version is written, earlier ones are kept."
     ),
     "report.close_case": (
-        "Closes the case, signs the custody ledger's head, and fails when anything that the plan wanted is missing. "
+        "Writes the report again where more is known than it tells, closes the case, signs the custody ledger's head, and fails when anything that the plan wanted is missing. "
         "Red means that the case has gaps: the log and the SNS message name each gap and its next action. "
         "After a failed step was repeated, clear `write_report` and this task to close the case again."
     ),

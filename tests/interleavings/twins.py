@@ -27,7 +27,7 @@ from forensics.memory.probe import send_probe
 from forensics.report import writer
 from forensics.report.closing import close_case
 from forensics.report.handover import export_case
-from forensics.report.writer import write_report
+from forensics.report.writer import complete_report, write_report
 from forensics.triage.target_description import TargetDescriber
 from tests.interleavings.scheduler import EPOCH, Clock, Process, Scheduler, StuckError
 from tests.unit.builders import target
@@ -103,6 +103,7 @@ def _close(_: Place, recorder: CaseRecorder) -> None:
         recorder,
         remove_forensic_resources=lambda: None,
         end_protection=lambda: None,
+        complete_report=lambda: complete_report(recorder, task_states={}),
         keep_evidence=lambda at: retain(recorder, Keeping(), until=kept_until(at, days=30), closed=True, hold=False),
         annotate_findings=lambda _: None,
     )

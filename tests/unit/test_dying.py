@@ -13,7 +13,7 @@ from forensics.case.retention import kept_until, retain
 from forensics.report import writer
 from forensics.report.closing import close_case
 from forensics.report.handover import export_case
-from forensics.report.writer import write_report
+from forensics.report.writer import complete_report, write_report
 from forensics.triage.target_description import TargetDescriber
 from tests.unit.custody.archive import ArchiveInMemory
 from tests.unit.dying import Keeping, faults
@@ -36,6 +36,7 @@ def close(recorder: FakeRecorder) -> None:
         recorder,
         remove_forensic_resources=lambda: None,
         end_protection=lambda: None,
+        complete_report=lambda: complete_report(recorder, task_states={}),
         keep_evidence=lambda at: retain(recorder, Keeping(), until=kept_until(at, days=30), closed=True, hold=False),
         annotate_findings=lambda _: None,
     )

@@ -1,4 +1,4 @@
-"""Step of the disk flow: hash the disks. It runs beside the investigation, before the report."""
+"""Step of the disk flow: hash the disks. It runs beside investigation and report, before the case is closed."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from forensics.models.case import CaseView, Milestone
 from forensics.models.custody import CustodyAction, CustodyEvent
 from forensics.models.evidence import AnyEvidence, EvidenceKind, Outcome
 from forensics.report import headline
+from forensics.report.sections import BEING_READ, undigested
 
 _HELD = frozenset({Outcome.ACQUIRED, Outcome.PARTIAL})
 _LIVE = frozenset({EvidenceKind.MEMORY, EvidenceKind.LIVE_RESPONSE})
@@ -122,7 +123,7 @@ def _digests(view: CaseView) -> Found:
         return _none("nothing was acquired")
     lacking = [i.evidence_id for i in items if not i.digests]
     events = _of(view, CustodyAction.EVIDENCE_ACQUIRED, CustodyAction.EVIDENCE_VERIFIED, CustodyAction.OBJECT_STORED)
-    return _shown(events, f"no digest of {', '.join(lacking)}" if lacking else "")
+    return _shown(events, f"no digest of {', '.join(lacking)}{_yet(view)}" if lacking else "")
 
 
 def _compared(view: CaseView) -> Found:
@@ -131,7 +132,14 @@ def _compared(view: CaseView) -> Found:
         return _none("nothing was acquired")
     once = [i.evidence_id for i in items if len({d.source for d in i.digests}) < 2]
     events = _of(view, CustodyAction.EVIDENCE_VERIFIED, CustodyAction.EVIDENCE_ACQUIRED)
-    return _shown(events, f"computed once, by one side, and not compared: {', '.join(once)}" if once else "")
+    return _shown(
+        events, f"computed once, by one side, and not compared: {', '.join(once)}{_yet(view)}" if once else ""
+    )
+
+
+def _yet(view: CaseView) -> str:
+    waiting = undigested(view)
+    return f" ({BEING_READ}: {', '.join(waiting)})" if waiting else ""
 
 
 def _errors(view: CaseView) -> Found:

@@ -20,7 +20,14 @@ from forensics.models.case import Case, CaseStatus
 from forensics.printable import count
 from forensics.report.assets import CASE_REPORT
 from forensics.report.closing import close_case
-from forensics.report.writer import write_report
+from forensics.report.writer import complete_report, write_report
+
+
+def _task_states(context: Context) -> dict[str, str]:
+    """The states of the run's tasks by id."""
+    run = context["dag_run"]
+    states: dict[str, str] = context["ti"].get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
+    return states
 
 
 class WriteReportOperator(ForensicOperator):
@@ -39,9 +46,7 @@ class WriteReportOperator(ForensicOperator):
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Write a new version of the report; earlier ones stay."""
-        run = context["dag_run"]
-        states = context["ti"].get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
-        uris = write_report(recorder, task_states=states)
+        uris = write_report(recorder, task_states=_task_states(context))
         context["outlet_events"][CASE_REPORT].extra = {"case_id": recorder.case_id, "report": uris["html"]}
         return uris
 
@@ -67,6 +72,7 @@ class CloseCaseOperator(ForensicOperator):
         found = close_case(
             recorder,
             remove_forensic_resources=lambda: remove_forensic_resources(recorder, self.sessions.forensic()),
+            complete_report=lambda: complete_report(recorder, task_states=_task_states(context)),
             end_protection=lambda: end_protection(recorder, self.sessions, recorder.plan()),
             keep_evidence=lambda closed_at: retain(
                 recorder,

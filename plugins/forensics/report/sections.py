@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from forensics.case.gaps import DIFFERENT_DIGESTS, differing_digests, failed, tool_notes
-from forensics.models.case import CaseView
-from forensics.models.evidence import Digest, Evidence
+from forensics.models.case import CaseStatus, CaseView
+from forensics.models.evidence import AnyEvidence, Digest, DiskEvidence, Evidence, Outcome
 from forensics.models.plan import Action, Decision
 from forensics.models.remarks import Remark
 from forensics.models.results import ResultSeverity, ToolFinding, ToolResults, ToolRun
@@ -33,6 +33,8 @@ EXPORTS = {
     "case.stix.json": "findings, techniques and observables as a STIX 2.1 bundle (TLP:AMBER)",
     "findings.ocsf.jsonl": "the incident and a detection for every finding, as OCSF 1.3 events",
 }
+DIGESTING = "disk.digest_disks"
+BEING_READ = "the digest is being computed, a later version of the report has it"
 # A page is built as a whole in the web server's memory, and read by a person.
 FOUND_SHOWN = 300
 FOUND_TEXT = 1_000_000  # characters
@@ -153,7 +155,25 @@ def _order(row: FoundRow) -> tuple[int, bool, float, str]:
 
 def evidence_rows(view: CaseView) -> list[EvidenceRow]:
     """Evidence in the recorded order, with a check that digests of the same bytes agree."""
-    return [EvidenceRow(item, *_agreement(item.digests)) for item in view.evidence]
+    return [EvidenceRow(item, *(_being_read(view, item) or _agreement(item.digests))) for item in view.evidence]
+
+
+def undigested(view: CaseView) -> list[str]:
+    """Ids of the disks whose digest is still being computed: they were copied, the step has not failed, the case is open."""
+    if view.case.status is not CaseStatus.OPEN or any(f.step == DIGESTING for f in view.failures):
+        return []
+    return [
+        item.evidence_id
+        for item in view.evidence
+        if isinstance(item, DiskEvidence)
+        and item.outcome is Outcome.ACQUIRED
+        and item.origin.copy_id
+        and not item.digests
+    ]
+
+
+def _being_read(view: CaseView, item: AnyEvidence) -> tuple[str, str] | None:
+    return (BEING_READ, "idle") if item.evidence_id in undigested(view) else None
 
 
 def _agreement(digests: tuple[Digest, ...]) -> tuple[str, str]:

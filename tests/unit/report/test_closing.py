@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from typing import Any
 
 import pytest
 
 from forensics.errors import AwsError, CustodyChainError, RetentionError
-from forensics.models.case import Case, CaseStatus, Milestone, Phase
+from forensics.models.case import Case, CaseStatus, CaseView, Milestone, Phase
 from forensics.models.custody import CustodyAction
+from forensics.models.evidence import DiskEvidence, Outcome
+from forensics.report import render_html
 from forensics.report.closing import INSTANCE, PROTECTION, REPORT, RETENTION, SIGNATURE, close_case
+from forensics.report.sections import BEING_READ, undigested
+from forensics.report.writer import complete_report, write_report
 from tests.unit.builders import said
 from tests.unit.recorders import FakeRecorder
 from tests.unit.report import sample
@@ -26,6 +32,7 @@ class Closing:
         broken: Exception | None = None,
         unkept: Exception | None = None,
         protected: Exception | None = None,
+        task_states: dict[str, str] | None = None,
     ) -> None:
         self.annotated: list[Case] = []
         self.kept_from: list[datetime] = []
@@ -39,6 +46,7 @@ class Closing:
                 recorder,
                 remove_forensic_resources=self._remove,
                 end_protection=self._unprotect,
+                complete_report=lambda: complete_report(recorder, task_states=task_states or {}),
                 keep_evidence=self._keep,
                 annotate_findings=self.annotated.append,
             )
@@ -62,7 +70,9 @@ class Closing:
 def recorder() -> Stored:
     """A case of which nothing is missing, its report written."""
     made = Stored(sample.complete_view())
-    made.evidence_store.put(f"cases/{made.case_id}/report/1/report.html", b"x")
+    write_report(made, task_states={})
+    made.ledger.signed.clear()
+    made.mailbox.mail.clear()
     made.store.update_case(made.case_id, status=CaseStatus.OPEN, phase=Phase.INVESTIGATION, closed_at=None)
     return made
 
@@ -106,6 +116,40 @@ def test_retention_counts_from_the_closing_and_what_is_not_kept_is_a_gap(recorde
     assert recorder.case_now().status is CaseStatus.CLOSED_WITH_GAPS
     assert "evidence_retention tries again" in recorder.store.failures(recorder.case_id)[RETENTION].next_action
     assert Closing(recorder).gaps == []
+
+
+def reports(recorder: Stored) -> list[dict[str, Any]]:
+    """The stored versions, oldest first."""
+    objects = recorder.evidence_store.objects
+    return [json.loads(objects[key]) for key in sorted(objects) if key.endswith("/report.json")]
+
+
+def test_digests_that_come_after_the_report_are_in_a_later_version(recorder: Stored) -> None:
+    """A disk of some TiB is read for hours: the report says that it is, and the closing brings the version that has the digest."""
+    partial = next(e for e in sample.evidence() if isinstance(e, DiskEvidence))
+    disk = partial.model_copy(update={"outcome": Outcome.ACQUIRED, "reason": None, "digests": partial.digests[:1]})
+    recorder.save_evidence(disk.model_copy(update={"digests": ()}))
+    write_report(recorder, task_states={})
+    before = reports(recorder)[-1]["view"]
+    assert undigested(CaseView.model_validate(before)) == [disk.evidence_id]
+    page = render_html(CaseView.model_validate(before))
+    assert BEING_READ in page
+    recorder.save_evidence(disk)
+    count = len(reports(recorder))
+    assert all("no investigation of it" in gap for gap in Closing(recorder).gaps)
+    last = reports(recorder)[-1]["view"]
+    assert len(reports(recorder)) == count + 1 and undigested(CaseView.model_validate(last)) == []
+    assert [e["digests"] for e in last["evidence"] if e["evidence_id"] == disk.evidence_id] == [
+        disk.model_dump(mode="json")["digests"]
+    ]
+    Closing(recorder)
+    assert len(reports(recorder)) == count + 1, "it tells everything: closing again writes no other"
+
+
+def test_a_digest_that_airflow_ended_after_the_report_is_a_gap(recorder: Stored) -> None:
+    closing = Closing(recorder, task_states={"disk.digest_disks": "failed"})
+    assert [gap.split(":")[0] for gap in closing.gaps] == ["disk.digest_disks"]
+    assert [gap["subject"] for gap in reports(recorder)[-1]["gaps"]] == ["disk.digest_disks"]
 
 
 def test_a_case_without_a_report_has_a_gap(recorder: Stored) -> None:

@@ -17,7 +17,7 @@ from forensics.models.case import Case, CaseStatus, CaseView
 from forensics.models.results import StoredArtifact
 from forensics.report import render_html, render_json
 from forensics.report.closing import close_case
-from forensics.report.writer import write_report
+from forensics.report.writer import complete_report, write_report
 from forensics.web.app import create_app
 from forensics.web.board_index import Snapshot
 from tests.unit.recorders import FakeRecorder
@@ -126,6 +126,7 @@ def test_messages_say_the_pages_number_when_the_work_has_ended(name: str) -> Non
         recorder,
         remove_forensic_resources=lambda: None,
         end_protection=lambda: None,
+        complete_report=lambda: complete_report(recorder, task_states={}),
         keep_evidence=lambda _: None,
         annotate_findings=lambda _: None,
     )
