@@ -14,10 +14,10 @@ from forensics.case.killed_steps import record_killed_steps
 from forensics.case.recorder import CaseRecorder
 from forensics.custody.chain import canonical
 from forensics.errors import ForensicsError
-from forensics.models.base import Model
 from forensics.models.case import CaseStatus, CaseView, Milestone, Phase
 from forensics.models.custody import CustodyAction
 from forensics.models.gaps import Gap
+from forensics.models.outside import Outside
 from forensics.naming import case_prefix
 from forensics.printable import count
 from forensics.report import render_html, render_json
@@ -25,7 +25,7 @@ from forensics.report.exports import exports
 from forensics.report.headline import gap_lines
 
 
-class _Reported(Model):
+class _Reported(Outside):
     """What the last report tells of, as a digest."""
 
     tells: str
