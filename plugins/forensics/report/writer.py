@@ -76,7 +76,7 @@ def complete_report(recorder: CaseRecorder, *, task_states: Mapping[str, str]) -
 def _told(view: CaseView) -> str:
     """SHA-256 over what may still come when a report is written; what goes wrong in closing itself is told by the closing."""
     steps = [failure for failure in view.failures if not failure.step.startswith("close:")]
-    parts = (view.evidence, view.investigations, steps)
+    parts = (view.evidence, view.investigations, view.remarks, steps)
     return hashlib.sha256(canonical([[item.model_dump(mode="json") for item in part] for part in parts])).hexdigest()
 
 
