@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import requests
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskAwaitingInput, TaskDeferred
 
 from forensics.aws import session as aws_session
 from forensics.aws.hook import ForensicsHook
 from forensics.case.audit_operators import AuditCaseOperator
+from forensics.case.remarks import Author
 from forensics.case.retention_operators import KeepEvidenceOperator
 from forensics.containment.operators import IsolateTargetOperator, PlanContainmentOperator
 from forensics.containment.release_operators import RELEASE, ReleaseTargetOperator
@@ -32,20 +34,25 @@ from forensics.investigation.instance_operators import (
     LaunchForensicInstanceOperator,
 )
 from forensics.investigation.reaper_operators import ReapOrphansOperator
+from forensics.models.approval import Person
 from forensics.models.case import CaseStatus
 from forensics.models.finding import CustomAction, Severity
 from forensics.models.intake import FindingWithoutInstance, SubjectKind
 from forensics.models.plan import Order
 from forensics.models.policy import Scope
+from forensics.models.remarks import RemarkKind, RemarkRequest
 from forensics.preflight.operators import RunPreflightOperator
 from forensics.preflight.readiness import readiness
 from forensics.preflight.scope import PreflightScope
 from forensics.report.bundle_operators import ExportCaseOperator
+from forensics.report.downloads import OfferKind, offers
 from forensics.report.hold_operators import LIFT, LiftHoldsOperator, PlanHoldLiftOperator
 from forensics.triage import isolation_guard
 from forensics.triage.operators import PlanResponseOperator
 from forensics.triage.policy import packaged
+from forensics.web.downloads import StoreLinkMaker
 from forensics.web.reader import StoreReader
+from forensics.web.remarks import StoreRemarkWriter
 from lab.accounts import REGION, SECURITY_ACCOUNT
 from lab.progress import wait_until
 from lab.scenarios import finding_events
@@ -115,6 +122,7 @@ class Story:
         for name, kind in CASE:
             yield Step(f"forensic_case.{name}", self._on("finding", name, kind))
         yield Step("web pages", self._page)
+        yield Step("web pages: a person's verdict and downloads", self._desk)
 
     def _import(self) -> None:
         web = self.lab.facts["instances"]["web-server"]
@@ -168,6 +176,20 @@ class Story:
         unread = [w for w in whats if w.startswith("results ") and "could not be read" in w]
         if unread:
             raise StepFailed("; ".join(unread))
+
+    def _desk(self) -> None:
+        """A comment, and links to a report and to what a tool made; each link is followed, as a browser does."""
+        case_id, author = self.cases["finding"], Author(Person(login="mara"), "the story")
+        said = RemarkRequest(kind=RemarkKind.COMMENT, note="seen")
+        StoreRemarkWriter().add(case_id, said, author=author, title="", evidence_id="")
+        view = StoreReader().case_view(case_id)
+        found = {offer.kind: offer.path for offer in offers(view)} if view else {}
+        for path in found.values():
+            answer = requests.get(StoreLinkMaker().link(case_id, path, author=author) or "", timeout=30)
+            if not answer.ok:
+                raise StepFailed(f"{path}: {answer.status_code} {answer.text[:300]}")
+        if set(found) != set(OfferKind):
+            raise StepFailed(f"the case offers {sorted(found)}")
 
     # ------------------------------------------------------------------ a target of its own for every try
     def _containment(self) -> Iterator[Step]:

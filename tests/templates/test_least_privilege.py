@@ -25,7 +25,7 @@ ROLES = {
     "triage": ("member-roles", "Triage", MEMBER), "acquire": ("member-roles", "Acquire", MEMBER),
     "contain": ("member-containment", "Contain", MEMBER), "release": ("member-containment", "Release", MEMBER),
     "custodian": ("roles-forensic", "Custodian", FORENSIC), "holds": ("hold-role", "Holds", FORENSIC), "analyse": ("roles-forensic", "Analyse", FORENSIC),
-    "execution": ("execution-role", "Execution", FORENSIC),
+    "reader": ("roles-forensic", "Reader", FORENSIC), "execution": ("execution-role", "Execution", FORENSIC),
 }  # fmt: skip
 
 
@@ -114,6 +114,16 @@ def test_custodian_writes_its_own_case_and_deletes_nothing() -> None:
         "ec2:DescribeInstances",
     ):
         assert not may("custodian", action, f"{BUCKET}/cases/{CASE}/x")
+
+
+def test_the_pages_role_reads_reports_and_what_tools_made_and_no_evidence() -> None:
+    """It signs the links that people download by, so a link can lead to nothing else."""
+    for folder in ("report/20261124T041500.000000Z/report.html", "artifacts/memory/memory-image/raw.tar.gz"):
+        assert may("reader", "s3:GetObject", f"{BUCKET}/cases/{CASE}/{folder}")
+        assert not may("reader", "s3:PutObject", f"{BUCKET}/cases/{CASE}/{folder}")
+    for folder in ("evidence/memory/x", "custody/head.json", "bundle/x.tar"):
+        assert not may("reader", "s3:GetObject", f"{BUCKET}/cases/{CASE}/{folder}")
+    assert not may("reader", "kms:Sign", KEY)
 
 
 def test_the_role_for_holds_lifts_holds_of_its_case_and_does_nothing_else() -> None:

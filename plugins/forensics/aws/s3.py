@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectRequestTypeDef
 
 URL_SECONDS = 3600
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class StoredObject(Model):
@@ -291,13 +293,18 @@ class EvidenceStore:
                 raise EvidenceTransferError(msg)
         return bytes(data)
 
-    def get_url(self, key: str) -> str:
-        """Presigned GET of one object, valid for an hour."""
-        return str(
-            self._s3.generate_presigned_url(
-                "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=URL_SECONDS
-            )
-        )
+    def look(self, key: str) -> tuple[str | None, int]:
+        """Version and size in bytes of a stored object; raises :class:`ResourceGoneError` when there is none."""
+        with aws_errors(f"look at {self.uri(key)}"):
+            head = self._s3.head_object(Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._owner)
+        return head.get("VersionId"), int(head["ContentLength"])
+
+    def get_url(self, key: str, *, seconds: int = URL_SECONDS, name: str = "") -> str:
+        """Presigned GET of one object, by default valid for an hour; with ``name`` a browser saves it under that name."""
+        params = {"Bucket": self.bucket, "Key": key}
+        if name:
+            params["ResponseContentDisposition"] = f'attachment; filename="{_NOT_IN_NAMES.sub("_", name)[-200:]}"'
+        return str(self._s3.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds))
 
     def list(self, prefix: str) -> list[str]:
         """URIs of all objects below a prefix."""

@@ -21,7 +21,7 @@ from forensics.models.base import format_utc
 from forensics.models.case import Case, CaseView
 from forensics.models.containment import ApiCall
 from forensics.printable import NOT_RECORDED, count, utc, visible
-from forensics.report import chronology, document, headline, remarks, sections, text
+from forensics.report import chronology, document, downloads, headline, remarks, sections, text
 from forensics.report.attack_strip import attack_strip
 from forensics.report.completeness import completeness
 from forensics.report.containment_picture import containment_picture
@@ -59,13 +59,16 @@ class RightRow:
 class Desk:
     """What the person who looks at a page may do on it; ``remarks`` is where remarks are sent, empty for who may not.
 
-    ``once`` begins the names of this page's orders: sent twice, each counts once.
+    ``once`` begins the names of this page's orders: sent twice, each counts once. ``download`` is what the path of a stored object
+    is put behind, empty where none is handed out; ``artifacts``: what the tools made is handed to this person too.
     """
 
     person: str
     rights: Sequence[RightRow]
     remarks: str = ""
     once: str = ""
+    download: str = ""
+    artifacts: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,7 @@ def render_html(view: CaseView, *, live: Live | None = None) -> str:
             plan_rows=sections.plan_rows(view),
             found=found_shown,
             desk=live.desk if live else None,
+            offers=downloads.offers(view) if live and live.desk and live.desk.download else (),
             verdict_words=remarks.VERDICT_WORDS,
             verdict_level=remarks.VERDICT_LEVEL,
             verdicts_sentence=remarks.verdicts_sentence(remarks.verdicts(view), len(found)),

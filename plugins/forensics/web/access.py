@@ -48,8 +48,8 @@ class Permission:
 
 
 PERMISSIONS = {
-    Right.READ: Permission("reader", "GET", "RUN", CASE_DAG, "see the board, cases, reports and the API"),
-    Right.RESPOND: Permission("responder", "POST", "RUN", CASE_DAG, "judge findings, comment, tag and take cases, start a case"),
+    Right.READ: Permission("reader", "GET", "RUN", CASE_DAG, "see the board, cases, reports and the API; download reports with their exports"),
+    Right.RESPOND: Permission("responder", "POST", "RUN", CASE_DAG, "judge findings, comment, tag and take cases, start a case, download what the tools made"),
     Right.RELEASE: Permission("responder", "POST", "RUN", RELEASE_DAG, "ask for the target's release"),
     Right.APPROVE: Permission("approver", "PUT", "HITL_DETAIL", RELEASE_DAG, "answer the question whether the target is released"),
     Right.EXPORT: Permission("custodian", "POST", "RUN", EXPORT_DAG, "export the case as a bundle"),

@@ -27,6 +27,7 @@ from forensics.web.answers import install, site_of
 from forensics.web.audit import AuditReader, add_audit
 from forensics.web.board import BoardQuery, refuse_unknown, select
 from forensics.web.desk import desk_of
+from forensics.web.downloads import LinkMaker, add_downloads
 from forensics.web.frame import policy, script
 from forensics.web.intake import IntakeReader, add_intake
 from forensics.web.pages import Beside, BoardRow, Site, board_page, board_row
@@ -53,13 +54,15 @@ def create_app(
     preflight: PreflightReader | None = None,
     visitor: Access = reader_only,
     remarks: RemarkWriter | None = None,
+    downloads: LinkMaker | None = None,
 ) -> FastAPI:
     """Make the app.
 
     ``authorize`` is a FastAPI dependency that raises 401 or 403; every route depends on it.
     ``visitor`` is one that answers with the :class:`Visitor`; without it nobody may do more than read.
     ``airflow_path`` is the path of Airflow's own UI, without a closing slash. With ``intake`` there are also the pages on
-    messages that opened no case, with ``remarks`` what people say is taken, with ``audit`` the one on the audit of the evidence, with ``preflight`` those on whether a
+    messages that opened no case, with ``remarks`` what people say is taken, with ``downloads`` stored
+    objects are handed out, with ``audit`` the one on the audit of the evidence, with ``preflight`` those on whether a
     case would succeed.
     """
     app = FastAPI(
@@ -77,6 +80,7 @@ def create_app(
         with_audit=audit is not None,
         preflight=preflight,
         with_remarks=remarks is not None,
+        with_downloads=downloads is not None,
     )
     routes: list[tuple[str, Callable[..., Response]]] = [
         ("/", pages.board),
@@ -91,6 +95,8 @@ def create_app(
         app.add_api_route(path, endpoint, methods=["GET"], response_model=None, dependencies=strict)
     if remarks is not None:
         add_remarks(app, remarks, view_of=pages.view, airflow=airflow_path)
+    if downloads is not None:
+        add_downloads(app, downloads, view_of=pages.view, airflow=airflow_path)
     if intake is not None:
         add_intake(app, intake, airflow=airflow_path)
     if audit is not None:
@@ -151,7 +157,9 @@ class _Pages:
         with_audit: bool = False,
         preflight: PreflightReader | None = None,
         with_remarks: bool = False,
+        with_downloads: bool = False,
     ) -> None:
+        self._with_downloads = with_downloads
         self._with_remarks = with_remarks
         self._reader = reader
         self._preflight = preflight
@@ -246,7 +254,11 @@ class _Pages:
         site = self._site(request)
         links = site.case_links(view.case, with_run=with_run)
         page = site.case(view.case.case_id)
-        desk = desk_of(visitor_of(request), remarks=f"{page}/remarks" if self._with_remarks else "")
+        desk = desk_of(
+            visitor_of(request),
+            remarks=f"{page}/remarks" if self._with_remarks else "",
+            download=f"{page}/download?path=" if self._with_downloads else "",
+        )
         live = Live(
             links=links, airflow=self._airflow, page=page, asked=asked, desk=desk, script=script(), policy=policy()
         )

@@ -19,6 +19,7 @@ def build() -> ASGIApp:
     from forensics.web.access import airflow_access, airflow_visitor
     from forensics.web.app import create_app
     from forensics.web.audit import StoreAuditReader
+    from forensics.web.downloads import StoreLinkMaker
     from forensics.web.intake import StoreIntakeReader
     from forensics.web.preflight import StorePreflightReader
     from forensics.web.reader import StoreReader
@@ -33,6 +34,7 @@ def build() -> ASGIApp:
         preflight=StorePreflightReader(),
         visitor=airflow_visitor(),
         remarks=StoreRemarkWriter(),
+        downloads=StoreLinkMaker(),
     )
 
 

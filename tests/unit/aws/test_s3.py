@@ -7,15 +7,18 @@ import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from forensics.aws import s3_parts
 from forensics.aws.s3 import EvidenceStore
 from forensics.errors import AccessDeniedError, EvidenceTransferError
-from tests.unit.moto_store import checksum, make_client
+from tests.unit.moto_store import KEYS, checksum, make_client
 
 OWNER, KEY_ARN = "222233334444", "arn:aws:kms:eu-central-1:222233334444:key/evidence"
 KEY = "cases/fc-20261124-0123456789/report/report.json"
@@ -232,3 +235,13 @@ def test_a_repeated_stream_of_the_same_bytes_is_accepted(stub: Stubber, evidence
     stub.add_response("get_object", {"Body": stored_body(b"abc")})
     _read_back(stub, 3, VersionId="v0")
     assert evidence.put_stream(KEY, iter([b"abc"])).version_id == "v0"
+
+
+def test_a_link_for_a_person_names_the_file_and_ends_soon() -> None:
+    """As the product signs (SigV4): Amazon S3 API reference, "Authenticating requests: using query parameters"."""
+    client = boto3.session.Session(**KEYS).client("s3", config=Config(signature_version="s3v4"))
+    store = EvidenceStore(client, bucket="evidence", owner=OWNER, kms_key=KEY_ARN, mode="COMPLIANCE", retention_days=30)
+    asked = parse_qs(urlsplit(store.get_url(KEY, seconds=120, name='a"b\r\n/c.html')).query)
+    assert asked["X-Amz-Expires"] == ["120"]
+    assert asked["response-content-disposition"] == ['attachment; filename="a_b___c.html"']
+    assert parse_qs(urlsplit(store.get_url(KEY)).query)["X-Amz-Expires"] == ["3600"]
