@@ -5,7 +5,7 @@
     ForensicsError                    .next_action  .retryable
     ├─ ConfigurationError
     ├─ FindingError                   a finding or request that cannot be processed
-    ├─ CaseError                      InvalidCaseError, CaseConflictError
+    ├─ CaseError                      InvalidCaseError, CaseConflictError, StoredItemError
     ├─ UnsupportedTargetError         no document for this platform
     ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError (EvidenceSizeError), ConfinedError
     ├─ CustodyError                   DigestMismatchError, CustodyChainError, AuditError   (never retried); RetentionError
@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Self
 
 from forensics.printable import single_line
 
@@ -68,6 +69,23 @@ class CaseConflictError(CaseError):
     """Another open case holds the instance."""
 
     retryable = False
+
+
+class StoredItemError(CaseError):
+    """An item of the case store that this release cannot read."""
+
+    retryable = False
+    default_action = (
+        "if a newer release has worked on the case, deploy that release again: nothing was changed and the case goes on there"
+        " (docs/upgrade.md). Otherwise compare the item with the case's ledger"
+    )
+
+    @classmethod
+    def of(cls, kind: str, data: object, why: str) -> Self:
+        """``kind`` is the model that was expected; the case is named where the item names it."""
+        case_id = data.get("case_id") if isinstance(data, dict) else None
+        about = f" of case {case_id}" if isinstance(case_id, str) else ""
+        return cls(f"a stored {kind}{about} cannot be read by this release: {why}")
 
 
 class UnsupportedTargetError(ForensicsError):

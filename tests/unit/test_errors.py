@@ -27,6 +27,7 @@ FINAL = {
     "FindingError",
     "InvalidCaseError",
     "CaseConflictError",
+    "StoredItemError",
     "UnsupportedTargetError",
     "CustodyError",
     "DigestMismatchError",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from forensics import case_keys
 from forensics.aws.attributes import to_item
-from forensics.models.base import format_utc
+from forensics.models.base import ITEM_SCHEMA, format_utc
 from forensics.models.case import Case
 from forensics.models.finding import Finding, Severity
 
@@ -54,7 +54,7 @@ def finding_item(case_id: str, finding: Finding) -> Attributes:
     return {
         **item_key(case_id, case_keys.finding(finding)),
         "severity_rank": {"N": str(finding.severity.rank)},
-        "data": to_item(finding.model_dump(mode="json")),
+        "data": to_item(finding.to_store(by_alias=False)),
     }
 
 
@@ -80,6 +80,9 @@ def case_update(table: str, case: Case, changes: Mapping[str, object]) -> Update
     if "status" in changes:
         values[":s"] = {"S": f"STATUS#{plain['status']}"}
         sets.append("GSI2PK = :s")
+    if Case.SCHEMA > 1:
+        names["#schema"], values[":schema"] = ITEM_SCHEMA, to_item(Case.SCHEMA)
+        sets.append("#d.#schema = :schema")
     return {
         "TableName": table,
         "Key": item_key(case.case_id, case_keys.CASE),

@@ -34,7 +34,7 @@ class CaseLines:
                 Key=item_key(case_id, case_keys.CASE),
                 UpdateExpression="SET board = :b",
                 ConditionExpression="attribute_exists(PK)",
-                ExpressionAttributeValues={":b": to_item(line.model_dump(mode="json"))},
+                ExpressionAttributeValues={":b": to_item(line.to_store())},
             )
 
     def read(self, known: dict[str, tuple[Raw, Entry]]) -> Iterator[Entry]:
@@ -65,4 +65,4 @@ class CaseLines:
 
 def _entry(raw: Raw) -> Entry:
     line = from_item(raw["board"]) if "board" in raw else None
-    return Entry(Case.model_validate(from_item(raw["data"])), None if line is None else BoardLine.model_validate(line))
+    return Entry(Case.stored(from_item(raw["data"])), None if line is None else BoardLine.stored(line))

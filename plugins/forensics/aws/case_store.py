@@ -99,7 +99,7 @@ class CaseStore(CaseLeases):
         meta = {
             **item_key(case.case_id, case_keys.CASE),
             **indexes(case),
-            "data": to_item(case.model_dump(mode="json")),
+            "data": to_item(case.to_store(by_alias=False)),
         }
         own: Attributes = {"case_id": {"S": case.case_id}}
         index = self._new({**finding_key(finding), **own})
@@ -145,7 +145,7 @@ class CaseStore(CaseLeases):
     def _known_finding(self, holder: str, finding: Finding) -> tuple[AdmissionOutcome, str]:
         """The outcome for a finding whose case is known."""
         if self.case(holder).ended:
-            seen = [Finding.model_validate(d) for _, d in self.items(holder, f"{case_keys.FINDING}{finding.key}#")]
+            seen = [Finding.stored(d) for _, d in self.items(holder, f"{case_keys.FINDING}{finding.key}#")]
             raised = seen and finding.severity.rank > max(f.severity.rank for f in seen)
             return (AdmissionOutcome.ESCALATED if raised else AdmissionOutcome.CLOSED), holder
         before = self.get(holder, case_keys.finding(finding), Finding)
@@ -208,14 +208,14 @@ class CaseStore(CaseLeases):
         if data is None:
             msg = f"case {case_id} does not exist in table {self.table}"
             raise CaseError(msg, next_action="start the case from the Airflow UI or send the finding again")
-        return Case.model_validate(data)
+        return Case.stored(data)
 
     def update_case(self, case_id: str, **changes: object) -> Case:
         """Change fields of the head record (phase, run id, status); each field on its own, in one atomic update."""
         with aws_errors(f"update case {case_id} in table {self.table}"):
             change = case_update(self.table, self.case(case_id), changes)
             answer = self._db.update_item(**change, ReturnValues="ALL_NEW")
-        return Case.model_validate(from_item(answer["Attributes"]["data"]))
+        return Case.stored(from_item(answer["Attributes"]["data"]))
 
     def raise_severity(self, case_id: str, severity: Severity) -> bool:
         """Make the case as severe as a finding of it; whether it was less severe. Of several at once the most severe stays."""
@@ -236,7 +236,7 @@ class CaseStore(CaseLeases):
     def get(self, case_id: str, sk: str, kind: type[M]) -> M | None:
         """Read one item as a model."""
         data = self.data(case_id, sk)
-        return None if data is None else kind.model_validate(data)
+        return None if data is None else kind.stored(data)
 
     def has(self, case_id: str, sk: str) -> bool:
         """Whether an item exists."""
@@ -248,7 +248,7 @@ class CaseStore(CaseLeases):
 
     def put(self, case_id: str, sk: str, value: Model) -> None:
         """Write an item, replacing an older version of itself."""
-        item = {**item_key(case_id, sk), "data": to_item(value.model_dump(mode="json", by_alias=True))}
+        item = {**item_key(case_id, sk), "data": to_item(value.to_store())}
         with aws_errors(f"write {sk} of case {case_id} in table {self.table}"):
             self._db.put_item(TableName=self.table, Item=item)
 
@@ -257,13 +257,13 @@ class CaseStore(CaseLeases):
 
         ``value.version`` is 1 for an item that does not exist, or that was written without a version.
         """
-        data = to_item(value.model_dump(mode="json", by_alias=True))
+        data = to_item(value.to_store())
         item: Attributes = {**item_key(case_id, sk), "data": data, "version": {"N": str(value.version)}}
         return self._put_if(item, follows(value.version), what=f"write {sk} of case {case_id}")
 
     def put_once(self, case_id: str, sk: str, value: Model | Mapping[str, JsonValue]) -> bool:
         """Write an item only if it does not exist; returns whether this call wrote it."""
-        data = value.model_dump(mode="json", by_alias=True) if isinstance(value, Model) else dict(value)
+        data = value.to_store() if isinstance(value, Model) else dict(value)
         item = {**item_key(case_id, sk), "data": to_item(data)}
         return self._put_if(item, {"ConditionExpression": NEW_ITEM}, what=f"write {sk} of case {case_id}")
 
@@ -343,7 +343,7 @@ class CaseStore(CaseLeases):
                     ScanIndexForward=False,
                     Limit=limit + 1,
                 )
-            found += [(i["GSI2SK"]["S"], Case.model_validate(from_item(i["data"]))) for i in page["Items"]]
+            found += [(i["GSI2SK"]["S"], Case.stored(from_item(i["data"]))) for i in page["Items"]]
         found.sort(key=lambda pair: pair[0], reverse=True)
         page_items = found[:limit]
         return [case for _, case in page_items], (page_items[-1][0] if len(found) > limit else None)
@@ -357,7 +357,7 @@ class CaseStore(CaseLeases):
                 KeyConditionExpression="GSI2PK = :p",
                 ExpressionAttributeValues={":p": {"S": f"STATUS#{CaseStatus.OPEN.value}"}},
             )
-            yield from (Case.model_validate(from_item(i["data"])).case_id for page in pages for i in page["Items"])
+            yield from (Case.stored(from_item(i["data"])).case_id for page in pages for i in page["Items"])
 
     def contained_case(self, account_id: str, region: str, instance_id: str) -> Case | None:
         """The newest case of an instance that has a restore point: the one whose containment a release undoes."""
@@ -369,5 +369,5 @@ class CaseStore(CaseLeases):
                 ExpressionAttributeValues={":p": {"S": f"{account_id}#{region}#{instance_id}"}},
                 ScanIndexForward=False,
             )
-            cases = [Case.model_validate(from_item(item["data"])) for page in pages for item in page["Items"]]
+            cases = [Case.stored(from_item(item["data"])) for page in pages for item in page["Items"]]
         return next((case for case in cases if self.has(case.case_id, case_keys.RESTORE_POINT)), None)

@@ -137,7 +137,7 @@ class CaseNotices:
 
     def held(self, case_id: str) -> list[HeldLine]:
         """The lines that wait for the case's next digest, oldest first."""
-        found = [HeldLine.model_validate(data) for _, data in self.store.items(case_id, case_keys.HELD)]
+        found = [HeldLine.stored(data) for _, data in self.store.items(case_id, case_keys.HELD)]
         return sorted(found, key=lambda line: (line.at, line.event))
 
     def due(self, now: datetime) -> list[Case]:
@@ -149,7 +149,7 @@ class CaseNotices:
                 self.store.remove(NOTICES, key)
                 continue
             case = self.store.case(case_id)
-            waited = (now - DigestDue.model_validate(data).since).total_seconds()
+            waited = (now - DigestDue.stored(data).since).total_seconds()
             if case.ended or waited >= self.digest_minutes * 60:
                 due.append(case)
         return due

@@ -140,7 +140,7 @@ class CaseRecorder:
 
     def findings(self) -> list[Finding]:
         """All findings of the case, the one that opened it first."""
-        found = [Finding.model_validate(d) for _, d in self.gateways.store.items(self.case_id, case_keys.FINDING)]
+        found = [Finding.stored(d) for _, d in self.gateways.store.items(self.case_id, case_keys.FINDING)]
         return sorted(found, key=lambda f: (f.key != self.case.finding_key, -f.severity.rank, f.key))
 
     def evidence(self, kind: EvidenceKind | None = None) -> list[AnyEvidence]:

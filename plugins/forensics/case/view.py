@@ -44,27 +44,27 @@ MOST_OBJECTS = 2_000
 # Of the tools' results so many bytes in all: each is bounded, but a case may have many.
 MOST_RESULTS = 16 * 1024 * 1024
 _LISTS: dict[str, tuple[str, Reader]] = {
-    case_keys.FINDING: ("findings", Finding.model_validate),
+    case_keys.FINDING: ("findings", Finding.stored),
     case_keys.EVIDENCE: ("evidence", read_evidence),
-    case_keys.RESULT: ("investigations", Investigation.model_validate),
-    case_keys.FAILURE: ("failures", StepFailure.model_validate),
-    case_keys.TIMELINE: ("timeline", TimelineEntry.model_validate),
-    case_keys.CUSTODY_EVENT: ("custody", CustodyEvent.model_validate),
-    case_keys.REMARK: ("remarks", Remark.model_validate),
+    case_keys.RESULT: ("investigations", Investigation.stored),
+    case_keys.FAILURE: ("failures", StepFailure.stored),
+    case_keys.TIMELINE: ("timeline", TimelineEntry.stored),
+    case_keys.CUSTODY_EVENT: ("custody", CustodyEvent.stored),
+    case_keys.REMARK: ("remarks", Remark.stored),
 }
 _SINGLES: dict[str, tuple[str, Reader]] = {
-    case_keys.CASE: ("case", Case.model_validate),
-    case_keys.TARGET: ("target", Target.model_validate),
-    case_keys.ARTIFACT: ("artifact", ArtifactDescription.model_validate),
-    case_keys.PLAN: ("plan", ResponsePlan.model_validate),
-    case_keys.CONTAINMENT: ("containment", ContainmentResult.model_validate),
-    case_keys.CONTAINMENT_PLAN: ("containment_plan", ContainmentPlan.model_validate),
-    case_keys.PLAN_PREFLIGHT: ("plan_preflight", PlanPreflight.model_validate),
-    case_keys.APPROVAL: ("approval", Approval.model_validate),
-    case_keys.RELEASE: ("release", ReleaseResult.model_validate),
-    case_keys.RELEASE_PLAN: ("release_plan", ReleasePlan.model_validate),
-    case_keys.RELEASE_APPROVAL: ("release_approval", Approval.model_validate),
-    case_keys.ASSIGNMENT: ("assignment", Assignment.model_validate),
+    case_keys.CASE: ("case", Case.stored),
+    case_keys.TARGET: ("target", Target.stored),
+    case_keys.ARTIFACT: ("artifact", ArtifactDescription.stored),
+    case_keys.PLAN: ("plan", ResponsePlan.stored),
+    case_keys.CONTAINMENT: ("containment", ContainmentResult.stored),
+    case_keys.CONTAINMENT_PLAN: ("containment_plan", ContainmentPlan.stored),
+    case_keys.PLAN_PREFLIGHT: ("plan_preflight", PlanPreflight.stored),
+    case_keys.APPROVAL: ("approval", Approval.stored),
+    case_keys.RELEASE: ("release", ReleaseResult.stored),
+    case_keys.RELEASE_PLAN: ("release_plan", ReleasePlan.stored),
+    case_keys.RELEASE_APPROVAL: ("release_approval", Approval.stored),
+    case_keys.ASSIGNMENT: ("assignment", Assignment.stored),
 }
 # What the board shows of a case, and what its gaps are counted from.
 _BOARD_LISTS = (case_keys.EVIDENCE, case_keys.RESULT, case_keys.FAILURE, case_keys.FINDING)
@@ -180,13 +180,13 @@ class _Parts:
             name, read = _SINGLES[sk]
             self.single[name] = read(data)
         elif sk.startswith(case_keys.RESTORE):
-            self.single["restore_point"] = RestorePoint.model_validate(data)
+            self.single["restore_point"] = RestorePoint.stored(data)
         elif sk.startswith(case_keys.MILESTONE):
-            self.milestones[sk.removeprefix(case_keys.MILESTONE)] = _MilestoneItem.model_validate(data).at
+            self.milestones[sk.removeprefix(case_keys.MILESTONE)] = _MilestoneItem.stored(data).at
         elif sk.startswith(case_keys.LEDGER_SIGNATURE):
             self.single["custody_signature"] = {k: str(v) for k, v in _MAPPING.validate_python(data).items()}
         elif sk == case_keys.LEDGER_HEAD:
-            self.single["custody_head"] = LedgerHead.model_validate(data).digest
+            self.single["custody_head"] = LedgerHead.stored(data).digest
         elif (prefix := sk.split("#")[0] + "#") in _LISTS:
             name, read = _LISTS[prefix]
             self.many[name].append(read(data))

@@ -41,7 +41,7 @@ def end_waiting(store: CaseStore, kind: WaitingKind, name: str) -> None:
 
 def all_waiting(store: CaseStore) -> Iterator[Waiting]:
     """Everything that waits."""
-    return (Waiting.model_validate(data) for _, data in store.items(NOTICES, case_keys.WAITING))
+    return (Waiting.stored(data) for _, data in store.items(NOTICES, case_keys.WAITING))
 
 
 def seal_waits(recorder: CaseRecorder, part: str, why: str | None) -> None:

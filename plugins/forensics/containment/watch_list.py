@@ -39,7 +39,7 @@ def is_watched(store: CaseStore, case_id: str) -> bool:
 def watched_cases(store: CaseStore) -> Iterator[str]:
     """The cases on the list."""
     for _, data in store.items(WATCHDOG, case_keys.CONTAINED):
-        yield WatchedTarget.model_validate(data).case_id
+        yield WatchedTarget.stored(data).case_id
 
 
 def complete_list(store: CaseStore, cases: Callable[[], Iterable[Case]]) -> None:

@@ -62,7 +62,7 @@ def next_event(
 
 def stored_form(event: CustodyEvent) -> dict[str, JsonValue]:
     """An event as it is stored and hashed: the fields that it was written with, and no defaults of newer versions."""
-    return {k: v for k, v in event.model_dump(mode="json", exclude_unset=True).items() if k != "facts" or v is not None}
+    return event.as_stored()
 
 
 def stated_digests(event: object) -> Iterator[tuple[str, str]]:

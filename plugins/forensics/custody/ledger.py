@@ -87,7 +87,7 @@ class CustodyLedger:
             ).get("Item")
         if item is None:
             return 0, GENESIS
-        head = LedgerHead.model_validate(from_item(item["data"]))
+        head = LedgerHead.stored(from_item(item["data"]))
         return head.seq, head.digest
 
     def append(
@@ -172,7 +172,7 @@ class CustodyLedger:
 
     def events(self, case_id: str) -> list[CustodyEvent]:
         """All events of a case in the order of their numbers."""
-        return [CustodyEvent.model_validate(data) for _, data in self._store.items(case_id, case_keys.CUSTODY_EVENT)]
+        return [CustodyEvent.stored(data) for _, data in self._store.items(case_id, case_keys.CUSTODY_EVENT)]
 
     def verified(self, case_id: str) -> tuple[list[CustodyEvent], str]:
         """Events and head of a whole chain; a tail that was cut off is noticed by the head item beside it."""
@@ -267,7 +267,7 @@ class CustodyLedger:
 
     def signed_heads(self, case_id: str) -> list[SignedHead]:
         """Every signed head of the case, as recorded beside the ledger."""
-        return [SignedHead.model_validate(data) for _, data in self._store.items(case_id, case_keys.LEDGER_SIGNATURE)]
+        return [SignedHead.stored(data) for _, data in self._store.items(case_id, case_keys.LEDGER_SIGNATURE)]
 
 
 def _item(event: CustodyEvent, sk: str) -> _Item:

@@ -49,7 +49,7 @@ class IntakeLog:
         item = {
             **_key(record.message_id, record.received_at),
             "expires": {"N": str(int(expires.timestamp()))},
-            "data": to_item(record.model_dump(mode="json")),
+            "data": to_item(record.to_store()),
         }
         with aws_errors(f"record message {record.message_id} in table {self.table}"):
             self._db.put_item(TableName=self.table, Item=item)
@@ -60,7 +60,7 @@ class IntakeLog:
             item = self._db.get_item(TableName=self.table, Key=_key(message_id, received_at), ConsistentRead=True).get(
                 "Item"
             )
-        return IntakeRecord.model_validate(from_item(item["data"])) if item else None
+        return IntakeRecord.stored(from_item(item["data"])) if item else None
 
     def count(self, numbers: Mapping[str, int], *, at: datetime) -> None:
         """Add to the day's counts. A worker killed before this leaves them too low; the records are exact."""
@@ -165,7 +165,7 @@ class IntakeLog:
                     Limit=left,
                 )
             for item in page["Items"]:
-                yield IntakeRecord.model_validate(from_item(item["data"]))
+                yield IntakeRecord.stored(from_item(item["data"]))
             left -= len(page["Items"])
             if left <= 0:
                 return

@@ -170,5 +170,5 @@ class LostRuns:
         return what
 
     def _failures(self, case_id: str) -> list[str]:
-        found = [StepFailure.model_validate(data) for _, data in self._store.items(case_id, case_keys.FAILURE)]
+        found = [StepFailure.stored(data) for _, data in self._store.items(case_id, case_keys.FAILURE)]
         return [f"Failed before: {f.step}: {f.cause[:300]} (next: {f.next_action[:200]})" for f in found[:10]]

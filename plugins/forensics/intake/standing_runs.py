@@ -58,7 +58,7 @@ class StandingRuns:
         """A try that failed and was repeated between two looks left the state as it was, and a line in the timeline."""
         newest: dict[str, datetime] = {}
         for _, data in self._store.items(case_id, case_keys.TIMELINE):
-            entry = TimelineEntry.model_validate(data)
+            entry = TimelineEntry.stored(data)
             if entry.source in late:
                 newest[entry.source] = max(entry.time, newest.get(entry.source, entry.time))
         stays = dict(progress.tasks)

@@ -269,7 +269,7 @@ class Analysis:
     def _pending(self) -> list[Investigation]:
         mine = set(examinable(self._recorder.evidence(), self._inputs.kind))
         records = self._recorder.gateways.store.items(self._recorder.case_id, case_keys.RESULT)
-        found = [Investigation.model_validate(data) for _, data in records]
+        found = [Investigation.stored(data) for _, data in records]
         return [i for i in found if i.evidence_id in mine and i.outcome is Outcome.PENDING and i.command_id]
 
     def _announce(self, done: dict[str, int]) -> None:

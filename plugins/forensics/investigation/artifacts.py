@@ -55,7 +55,7 @@ def revoke_manifest(recorder: CaseRecorder, item: Investigation) -> None:
 def revoke_unfinished(recorder: CaseRecorder) -> None:
     """Revoke the manifest of every command that nobody waits for any more, when its instance is removed."""
     for _, record in recorder.gateways.store.items(recorder.case_id, case_keys.RESULT):
-        item = Investigation.model_validate(record)
+        item = Investigation.stored(record)
         if item.outcome is Outcome.PENDING:
             revoke_manifest(recorder, item)
 

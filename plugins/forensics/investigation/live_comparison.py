@@ -54,8 +54,7 @@ class _Listed(Outside):
 def compare_all(recorder: CaseRecorder) -> None:
     """Compare every image that was examined; safe to repeat. What cannot be compared is a gap and spoils no result."""
     records = [
-        Investigation.model_validate(data)
-        for _, data in recorder.gateways.store.items(recorder.case_id, case_keys.RESULT)
+        Investigation.stored(data) for _, data in recorder.gateways.store.items(recorder.case_id, case_keys.RESULT)
     ]
     for memory in (r for r in records if r.tool == EvidenceKind.MEMORY.value and r.succeeded):
         step = f"compare:{memory.evidence_id}"

@@ -93,7 +93,7 @@ class BuildSymbolsOperator(_LibraryOperator):
 
     def keep(self, context: Context, event: Event, job: dict[str, str], last: bool = True) -> dict[str, object]:
         """Check what landed, sign it, put it into the library."""
-        build, sent = self._build(), BuildJob.model_validate(job)
+        build, sent = self._build(), BuildJob.stored(job)
         try:
             build.revoke(sent)
         except AwsError as error:  # its URLs expire by themselves; the table must not be lost for it

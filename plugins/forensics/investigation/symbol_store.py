@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
+import json
 from typing import Self
-
-from pydantic import ValidationError
 
 from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.aws.s3 import EvidenceStore
@@ -15,6 +13,7 @@ from forensics.aws.session import AwsSession
 from forensics.case.recorder import CaseGateways
 from forensics.custody.chain import canonical
 from forensics.custody.signed_documents import SignatureError
+from forensics.errors import StoredItemError
 from forensics.models.symbols import SignedEntry, SymbolTable, banner_digest
 from forensics.naming import SYMBOL_LIBRARY, case_prefix
 from forensics.settings import Settings
@@ -72,8 +71,8 @@ class SymbolStore:
         try:
             entry = SignedEntry.model_validate(self._evidence.read_json(key, limit=MAX_ENTRY))
             statement, signature = entry.statement.encode(), base64.b64decode(entry.signature, validate=True)
-            table = SymbolTable.model_validate_json(statement)
-        except (binascii.Error, ValidationError) as error:
+            table = SymbolTable.stored(json.loads(statement))
+        except (ValueError, StoredItemError) as error:
             msg = f"{where} is not an entry of the symbol library: {str(error)[:300]}"
             raise SignatureError(msg) from error
         if not self._verifier.verify(hashlib.sha384(statement).digest(), signature):

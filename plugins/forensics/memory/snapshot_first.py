@@ -31,7 +31,7 @@ def snapshots_go_first(recorder: CaseRecorder, plan: ResponsePlan) -> bool:
 def begun(store: CaseStore, case_id: str) -> bool:
     """Whether a snapshot of the case is on record, or why there is none."""
     prefix = f"{case_keys.EVIDENCE}{evidence_id(EvidenceKind.DISK, '')}"
-    disks = [DiskEvidence.model_validate(data) for _, data in store.items(case_id, prefix)]
+    disks = [DiskEvidence.stored(data) for _, data in store.items(case_id, prefix)]
     return any(disk.origin.snapshot_id or disk.outcome is not Outcome.PENDING for disk in disks)
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, JsonValue, PrivateAttr
 
 from forensics.models.base import CaseId, Model, Utc
 from forensics.models.evidence import Digest
 
+_ACTION = re.compile(r"[A-Z][A-Z_]{2,39}")
 SIGNATURE_ALGORITHM: Final[Literal["ECDSA_SHA_384"]] = "ECDSA_SHA_384"
 
 
 class CustodyAction(StrEnum):
-    """What a custody event says was done."""
+    """What a custody event says was done. An action of a newer release is read as what it says: the chain covers it."""
 
     CASE_OPENED = "CASE_OPENED"
     FINDING_JOINED = "FINDING_JOINED"
@@ -59,6 +61,14 @@ class CustodyAction(StrEnum):
     CASE_ASSIGNED = "CASE_ASSIGNED"
     OBJECT_DOWNLOADED = "OBJECT_DOWNLOADED"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str) or not _ACTION.fullmatch(value):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
+
 
 class CustodyFacts(Model):
     """Who, why, where, what and with what, in fixed places; what does not apply is left out."""
@@ -94,6 +104,26 @@ class CustodyEvent(Model):
     detail: dict[str, object] = Field(default_factory=dict)
     facts: CustodyFacts | None = None
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    _written: dict[str, JsonValue] | None = PrivateAttr(default=None)
+
+    @classmethod
+    def stored(cls, data: object) -> Self:
+        """The event as it was stored; what a newer release wrote beside it is kept for :meth:`as_stored`."""
+        event = super().stored(data)
+        kept = _without_empty_facts(data) if isinstance(data, dict) else {}
+        if event.as_stored() != kept:
+            event._written = kept
+        return event
+
+    def as_stored(self) -> dict[str, JsonValue]:
+        """The event as it is stored and hashed: the fields that it was written with, and no defaults of newer releases."""
+        if self._written is not None:
+            return dict(self._written)
+        return _without_empty_facts(self.model_dump(mode="json", exclude_unset=True))
+
+
+def _without_empty_facts(event: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {k: v for k, v in event.items() if k != "facts" or v is not None}
 
 
 class SigningKey(Model):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, JsonValue, TypeAdapter
+from pydantic import AliasChoices, Field, JsonValue
 
+from forensics.errors import StoredItemError
 from forensics.models.base import AccountId, Model, Utc
 from forensics.models.disk import KeyCase, Route, SnapshotLock
 from forensics.models.outside import Outside
@@ -227,9 +228,17 @@ class LiveResponseEvidence(Evidence):
 AnyEvidence = Annotated[
     ControlPlaneEvidence | MemoryEvidence | DiskEvidence | LiveResponseEvidence, Field(discriminator="kind")
 ]
-_READER: TypeAdapter[AnyEvidence] = TypeAdapter(AnyEvidence)
+_KINDS: dict[str, type[ControlPlaneEvidence | MemoryEvidence | DiskEvidence | LiveResponseEvidence]] = {
+    EvidenceKind.CONTROL_PLANE: ControlPlaneEvidence,
+    EvidenceKind.MEMORY: MemoryEvidence,
+    EvidenceKind.DISK: DiskEvidence,
+    EvidenceKind.LIVE_RESPONSE: LiveResponseEvidence,
+}
 
 
 def read_evidence(data: object) -> AnyEvidence:
-    """The item of a record of the case store, as the model of its kind. Raises pydantic's ``ValidationError``."""
-    return _READER.validate_python(data)
+    """The item of a record of the case store, as the model of its kind. Raises :class:`StoredItemError`."""
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if (model := _KINDS.get(str(kind))) is None:
+        raise StoredItemError.of("Evidence", data, f"evidence of the kind {str(kind)[:40]!r} is not known")
+    return model.stored(data)

@@ -51,8 +51,7 @@ def look_up(
 def known_verifications(recorder: CaseRecorder) -> dict[str, Verification]:
     """The answers recorded so far, by finding key."""
     found = [
-        Verification.model_validate(data)
-        for _, data in recorder.gateways.store.items(recorder.case_id, case_keys.VERIFICATION)
+        Verification.stored(data) for _, data in recorder.gateways.store.items(recorder.case_id, case_keys.VERIFICATION)
     ]
     return {answer.finding_key: answer for answer in found}
 

@@ -137,7 +137,7 @@ class FrozenFacts:
     def _record(self, kind: type[D], stored: StoredObject, body: bytes) -> D:
         recorder, case = self._recorder, self._recorder.case
         where = {"uri": stored.uri, "sha256": stored.sha256}
-        described = kind.model_validate({**json.loads(body)["description"], "facts": where})
+        described = kind.stored({**json.loads(body)["description"], "facts": where})
         recorder.save_evidence(
             ControlPlaneEvidence(
                 evidence_id=self._item,

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import ValidationError
 
-from forensics.errors import CaseError, ForensicsError
+from forensics.errors import CaseError, ForensicsError, StoredItemError
 from forensics.models.preflight import CheckStatus, PagesReach, PreflightReport, ReadinessReport
 from forensics.report.page import Link
 from forensics.web.answers import site_of
@@ -61,7 +60,7 @@ class StorePreflightReader:
         store = CaseStore.of(hook.own(), hook.settings)
         try:
             return PreflightState(last_reports(store), last_readiness(store))
-        except ValidationError as error:
+        except StoredItemError as error:
             msg = "the preflight's result was written by another version"
             raise CaseError(msg, next_action="start the DAG forensic_preflight") from error
 

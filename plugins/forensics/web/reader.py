@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import ValidationError
-
-from forensics.errors import CaseError
 from forensics.models.base import CASE_ID_FORM
 from forensics.models.board import Entry
 from forensics.models.case import Case, CaseView
@@ -70,27 +67,18 @@ class StoreReader:
         return self._index.entries()
 
     def _read_cases(self) -> Iterator[Entry]:
-        try:
-            yield from self._open().store.lines.read(self._parsed)
-        except ValidationError as error:
-            raise _unreadable("the list of cases", error) from error
+        yield from self._open().store.lines.read(self._parsed)
 
     def case_view(self, case_id: str) -> CaseView | None:
         """Everything about one case; None when the case does not exist."""
-        try:
-            return self._open().view(case_id)
-        except ValidationError as error:
-            raise _unreadable(f"case {case_id}", error) from error
+        return self._open().view(case_id)
 
     def board_view(self, case: Case) -> CaseView:
         """The few items of a case that the board shows, without the tools' results in S3."""
         from forensics.case.view import read_board_view
 
-        try:
-            store = self._open().store
-            return read_board_view(store, store.case(case.case_id))
-        except ValidationError as error:
-            raise _unreadable(f"case {case.case_id}", error) from error
+        store = self._open().store
+        return read_board_view(store, store.case(case.case_id))
 
     def case_of_run(self, run_id: str) -> str | None:
         """The case whose id the run id starts with, else the newest case that names the run."""
@@ -103,11 +91,3 @@ class StoreReader:
             if found := [entry.case for entry in known if entry.case.run_id == run_id]:
                 break
         return max(found, key=lambda case: case.opened_at).case_id if found else None
-
-
-def _unreadable(what: str, error: ValidationError) -> CaseError:
-    fields = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)[:5])
-    return CaseError(
-        f"{what} has a record that this version cannot read: {fields}",
-        next_action="compare the plugin's version with the one that wrote the case; the records are safe",
-    )

@@ -15,7 +15,7 @@ def test_a_fingerprint_is_the_digest_of_the_public_key() -> None:
     assert SigningKey(arn="a", der=b"der").fingerprint == hashlib.sha256(b"der").hexdigest()
 
 
-@pytest.mark.parametrize("change", [{"seq": 0}, {"previous": "0" * 63}, {"digest": "G" * 64}, {"action": "ERASED"}])
+@pytest.mark.parametrize("change", [{"seq": 0}, {"previous": "0" * 63}, {"digest": "G" * 64}, {"action": "erased\n"}])
 def test_an_event_of_another_form_is_refused(change: dict[str, object]) -> None:
     values: dict[str, object] = {
         "case_id": CASE_ID, "seq": 1, "previous": "0" * 64, "action": CustodyAction.CASE_OPENED, "actor": "a", "at": NOW,
