@@ -288,7 +288,7 @@ class SsmInMemory(SsmGateway):
     parameters: dict[str, str] = field(default_factory=lambda: {"/forensics/ami/current": "ami-1"})
     failing: ForensicsError | None = None
 
-    def document_version(self, name: str) -> str:
+    def document_version(self, name: str, sha256: str) -> str:
         """The default version."""
         return "7"
 

@@ -47,6 +47,12 @@ ASK_THE_AGENT = (
 # A new document is Creating, a new version of one Updating, for a moment: so long, in seconds, is it waited for.
 ACTIVE_WITHIN = 30.0
 _BECOMING = frozenset({"Creating", "Updating"})
+# So many of a document's newest versions are looked at for the one that this release has.
+MOST_VERSIONS = 30
+
+
+def _digest(document: DocumentDescriptionTypeDef) -> str:
+    return str(document.get("Hash", "")).lower()
 
 
 class Invocation(Model):
@@ -174,24 +180,58 @@ class SsmGateway:
             platform_version=found.get("PlatformVersion"),
         )
 
-    def document_version(self, name: str) -> str:
-        """The explicit version number of the document's default version (never sent as $DEFAULT), once that is active.
+    def document_version(self, name: str, sha256: str) -> str:
+        """The number of the document's version with this content (never sent as $DEFAULT), once it is active.
 
-        Raises :class:`AwsError` when it does not become active: SSM would refuse the command as InvalidDocument.
+        The default version is another one as long as an account has documents of a newer release than Airflow has, or of an
+        older one: versions stay beside each other, and every release sends its own. Raises :class:`AwsError` when there is none,
+        and when it does not become active: SSM would refuse the command as InvalidDocument.
         """
-        found = self._settled_document(name)
+        found = self._pinned_document(name, sha256)
         state = str(found.get("Status") or "Active")
         if state != "Active":
             msg = (
                 f"SSM document {name} {self._where} is {state}: {found.get('StatusInformation') or 'SSM says no more'}"
             )
             raise AwsError(msg, next_action=f"deploy the stack that has {name} again, then clear this task")
+        if (digest := _digest(found)) != sha256:
+            msg = (
+                f"SSM document {name} {self._where} has no version with the SHA-256 of this release, {sha256[:12]}…: its default"
+                f" version {found.get('DocumentVersion')} has {digest[:12] or 'none'}…"
+            )
+            raise AwsError(msg, next_action=f"deploy the stack that has {name} of this release, then clear this task")
         return str(found["DocumentVersion"])
 
-    def document_hash(self, name: str) -> tuple[str, str]:
-        """SHA-256 of the content of a document's default version, and its status (``Active``)."""
-        found = self._settled_document(name)
-        return str(found.get("Hash", "")).lower(), str(found.get("Status", ""))
+    def document_hash(self, name: str, sha256: str) -> tuple[str, str]:
+        """SHA-256 and status (``Active``) of the version with this content, else of the default version."""
+        found = self._pinned_document(name, sha256)
+        return _digest(found), str(found.get("Status", ""))
+
+    def _pinned_document(self, name: str, sha256: str) -> DocumentDescriptionTypeDef:
+        """The default version if it has this content, else the newest that has it, else the default version.
+
+        Versions are counted from 1 and those that were deleted leave a gap (``LatestVersion``: DocumentDescription, SSM API
+        reference), so that nothing has to be listed and the roles need no permission to.
+        """
+        default = self._settled_document(name)
+        if _digest(default) == sha256:
+            return default
+        newest = str(default.get("LatestVersion") or default.get("DocumentVersion") or "")
+        count = int(newest) if newest.isdigit() else 0
+        for version in range(count, max(0, count - MOST_VERSIONS), -1):
+            found = self._version_of(name, str(version))
+            if found is not None and _digest(found) == sha256:
+                return found
+        return default
+
+    def _version_of(self, name: str, version: str) -> DocumentDescriptionTypeDef | None:
+        try:
+            with aws_errors(f"describe version {version} of SSM document {name} {self._where}"):
+                return self._ssm.describe_document(Name=name, DocumentVersion=version)["Document"]
+        except AwsError as error:
+            if error_code(error) == "InvalidDocumentVersion":
+                return None
+            raise
 
     def _settled_document(self, name: str) -> DocumentDescriptionTypeDef:
         """The document as it is when it is no longer becoming something, or after :data:`ACTIVE_WITHIN`."""

@@ -174,7 +174,7 @@ class Analysis:
             instance_id=instance_id,
             document=SentDocument(
                 name=document.name,
-                version=self._ssm.document_version(document.name),
+                version=self._ssm.document_version(document.name, document.sha256),
                 sha256=document.sha256,
                 landing_prefix=prefix,
             ),

@@ -90,7 +90,7 @@ class SymbolBuild:
         url = gateways.landing.publish(f"{prefix}/{MANIFEST}", text=render(gets=gets, puts=puts))
         command_id = self._ssm.send(
             document=document.name,
-            version=self._ssm.document_version(document.name),
+            version=self._ssm.document_version(document.name, document.sha256),
             sha256=document.sha256,
             instance_id=instance_id,
             parameters={"ManifestUrl": url, "ExecutionTimeout": str(BUILD_SECONDS)},

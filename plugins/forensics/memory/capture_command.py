@@ -49,7 +49,8 @@ def send_command(
     upload = _upload(recorder, known)
     if upload.landed is None:
         setup = without_dead(setup, known)
-    version = gateways.ssm.document_version(choose("acquire_memory", platform=target.platform).name)
+    document = choose("acquire_memory", platform=target.platform)
+    version = gateways.ssm.document_version(document.name, document.sha256)
     evidence = _prepare(recorder, settings, target, upload=upload, known=known, setup=setup, document_version=version)
     url = publish(recorder, settings, upload, setup, again=unsent)
     limit = max(SHORTEST_SECONDS, int(seconds))

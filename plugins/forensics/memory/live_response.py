@@ -148,7 +148,7 @@ class LiveResponse:
                 started_at=now,
                 origin=LiveResponseOrigin(
                     document=document.name,
-                    document_version=self._ssm.document_version(document.name),
+                    document_version=self._ssm.document_version(document.name, document.sha256),
                     document_sha256=document.sha256,
                     instance_id=recorder.case.instance_id,
                     landing_prefix=prefix,

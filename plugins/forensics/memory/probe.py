@@ -45,7 +45,7 @@ def send_probe(recorder: CaseRecorder, ssm: SsmGateway, *, platform: str) -> Pro
 
 def _send_probe(recorder: CaseRecorder, ssm: SsmGateway, *, platform: str) -> ProbeRecord:
     began, document = begin(recorder), choose("probe", platform=platform)
-    version = ssm.document_version(document.name)
+    version = ssm.document_version(document.name, document.sha256)
     known = recorder.get(case_keys.PROBE, ProbeRecord)
     if known and known.document_sha256 == document.sha256:
         found = ssm.invocation(command_id=known.command_id, instance_id=known.instance_id)

@@ -87,7 +87,7 @@ class DocumentCheck(Check):
 
     def _problem(self, ssm: SsmGateway, document: Document) -> str:
         try:
-            found, status = ssm.document_hash(document.name)
+            found, status = ssm.document_hash(document.name, document.sha256)
         except ResourceGoneError:
             return f"{document.name} does not exist"
         if status not in {"Active", ""}:

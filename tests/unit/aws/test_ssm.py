@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from forensics.aws.ssm import TERMINAL, ExpectedCommand, FoundCommand, Invocation, SsmGateway
+from forensics.aws.ssm import MOST_VERSIONS, TERMINAL, ExpectedCommand, FoundCommand, Invocation, SsmGateway
 from forensics.errors import AwsError, ResourceGoneError
 from tests.unit.builders import INSTANCE
 from tests.unit.moto_store import make_client
@@ -69,8 +69,53 @@ def test_a_command_is_pinned_by_version_and_hash_and_carries_only_the_documents_
 
 
 def test_the_version_is_a_number_and_never_default(stub: Stubber, ssm: SsmGateway) -> None:
-    stub.add_response("describe_document", {"Document": {"DocumentVersion": "7"}}, {"Name": "forensics-x"})
-    assert ssm.document_version("forensics-x") == "7"
+    version(stub, "7", SHA)
+    assert ssm.document_version("forensics-x", SHA) == "7"
+
+
+def version(stub: Stubber, number: str, digest: str, *, latest: str = "7", asked: bool = False, **more: str) -> None:
+    """SSM describes a version: the default one, unless it was asked for."""
+    shown = {"DocumentVersion": number, "LatestVersion": latest, "Hash": digest.upper(), "Status": "Active", **more}
+    wanted = {"Name": "forensics-x"} | ({"DocumentVersion": number} if asked else {})
+    stub.add_response("describe_document", {"Document": shown}, wanted)
+
+
+OTHER = "b" * 64
+
+
+def test_an_account_with_newer_documents_still_runs_this_releases(stub: Stubber, ssm: SsmGateway) -> None:
+    """CloudFormation's UpdateMethod NewVersion makes the new version the default one; the earlier ones stay beside it."""
+    version(stub, "7", OTHER)
+    version(stub, "7", OTHER, asked=True)
+    stub.add_client_error("describe_document", "InvalidDocumentVersion")  # 6 was deleted
+    version(stub, "5", SHA, asked=True)
+    assert ssm.document_version("forensics-x", SHA) == "5"
+
+
+def test_a_newer_version_that_is_not_the_default_is_found(stub: Stubber, ssm: SsmGateway) -> None:
+    version(stub, "2", OTHER, latest="3")
+    version(stub, "3", SHA, latest="3", asked=True)
+    assert ssm.document_hash("forensics-x", SHA) == (SHA, "Active")
+
+
+def test_a_release_whose_document_is_in_no_version_is_said_so(stub: Stubber, ssm: SsmGateway) -> None:
+    for _ in range(2):
+        version(stub, "1", OTHER, latest="1")
+        version(stub, "1", OTHER, latest="1", asked=True)
+    assert ssm.document_hash("forensics-x", SHA)[0] == OTHER
+    with pytest.raises(
+        AwsError, match=r"no version with the SHA-256 of this release, \w+…: its default version 1 has bbb"
+    ) as error:
+        ssm.document_version("forensics-x", SHA)
+    assert "deploy the stack that has forensics-x of this release" in error.value.next_action
+
+
+def test_documents_do_not_have_all_their_versions_looked_at(stub: Stubber, ssm: SsmGateway) -> None:
+    newest = str(MOST_VERSIONS + 5)
+    version(stub, newest, OTHER, latest=newest)
+    for number in range(int(newest), 5, -1):
+        version(stub, str(number), OTHER, latest=newest, asked=True)
+    assert ssm.document_hash("forensics-x", SHA)[0] == OTHER
 
 
 def test_an_unmanaged_instance_is_an_answer(stub: Stubber, ssm: SsmGateway) -> None:
@@ -263,28 +308,28 @@ def test_a_missing_parameter_is_named(stub: Stubber, ssm: SsmGateway) -> None:
 # ---------------------------------------------------------------------- documents that are becoming, commands that nobody took
 def described(stub: Stubber, *states: str) -> None:
     for state in states:
-        shown = {"Document": {"DocumentVersion": "3", "Hash": "AB", "Status": state, "StatusInformation": "because"}}
+        shown = {"Document": {"DocumentVersion": "3", "Hash": SHA, "Status": state, "StatusInformation": "because"}}
         stub.add_response("describe_document", shown, {"Name": "forensics-x"})
 
 
 def test_a_document_is_waited_for_until_it_is_active(stub: Stubber, ssm: SsmGateway) -> None:
     """Creating for some hundred milliseconds: radkawar/stackd, testdata/aws/ssm/managed_execution_documents.json."""
     described(stub, "Creating", "Updating", "Active")
-    assert ssm.document_version("forensics-x") == "3"
+    assert ssm.document_version("forensics-x", SHA) == "3"
 
 
 def test_the_wait_for_a_document_has_an_end(stub: Stubber, ssm: SsmGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("forensics.aws.ssm.ACTIVE_WITHIN", 0.0)
     described(stub, "Creating")
     with pytest.raises(AwsError, match=r"forensics-x .* is Creating: because") as error:
-        ssm.document_version("forensics-x")
+        ssm.document_version("forensics-x", SHA)
     assert "deploy the stack" in error.value.next_action and error.value.retryable
 
 
 def test_a_document_that_failed_is_not_waited_for(stub: Stubber, ssm: SsmGateway) -> None:
     described(stub, "Failed")
     with pytest.raises(AwsError, match="is Failed"):
-        ssm.document_version("forensics-x")
+        ssm.document_version("forensics-x", SHA)
 
 
 @pytest.mark.parametrize(
@@ -317,3 +362,10 @@ def test_an_agent_without_plugins_means_a_full_disk(said: dict[str, str]) -> Non
     assert "free space" in found.next_action("look at the output")
     told = found.model_copy(update={"stdout": '{"status":"failed","reason":"other"}'})
     assert not told.without_plugin, "a script that ran and printed the words has run"
+
+
+def test_the_service_answers_as_versions_are_looked_for() -> None:
+    """botocore's model: the error of a version that is not there, and the field that counts them."""
+    operation = make_client("ssm").meta.service_model.operation_model("DescribeDocument")
+    assert "InvalidDocumentVersion" in {shape.name for shape in operation.error_shapes}
+    assert "LatestVersion" in operation.output_shape.members["Document"].members

@@ -69,7 +69,7 @@ class SsmOfTarget(SsmGateway):
         self.answers: dict[str, Invocation] = {}
         self.cancelled: list[str] = []
 
-    def document_version(self, name: str) -> str:
+    def document_version(self, name: str, sha256: str) -> str:
         """Every document is in its seventh version."""
         return "7"
 

@@ -33,7 +33,7 @@ class Documents:
     def __init__(self, held: dict[str, tuple[str, str]]) -> None:
         self.held = held
 
-    def document_hash(self, name: str) -> tuple[str, str]:
+    def document_hash(self, name: str, sha256: str) -> tuple[str, str]:
         if name not in self.held:
             raise ResourceGoneError(f"{name} is not there")
         return self.held[name]
