@@ -182,6 +182,11 @@ artifact-table: .ready ## Write docs/artifacts.md: the definitions of ForensicAr
 twins-check: .ready ## Two workers at once on one step, in 4,000 seeded interleavings (TWINS_ARGS="--seed 7 --count 1"), about two minutes
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.interleavings --twins --count 4000 $(TWINS_ARGS)
 
+.PHONY: upgrade-check
+upgrade-check: .ready ## Cases that the release before has begun, finished by this one (UPGRADE_ARGS="--only triage"), about ten minutes
+	@PYTHONPATH=plugins:ami/toolkit/src:verifier:. $(PYTHON_BIN) -m tests.upgrade check --cache $(LAB_STATE)/cache $(UPGRADE_ARGS) >$(LAB_STATE)/upgrade.log || { tail -20 $(LAB_STATE)/upgrade.log; exit 1; }
+	@grep handed $(LAB_STATE)/upgrade.log
+
 acquisition-report: .ready ## Run every assertion of the acquisition (after NIST's CFTT) and write docs/acquisition-tests.md, about five minutes
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.court
 
