@@ -1,7 +1,7 @@
-"""``python -m infra.deployment.deploy CONFIG [--plan | --dry-run]``: carry out the plan of infra/deployment.yaml.
+"""``python -m infra.deployment.deploy CONFIG [--plan | --dry-run | --status | --drift | --uninstall]``: the plan of infra/deployment.yaml.
 
-``--plan`` asks AWS nothing. ``--dry-run`` makes change sets, shows what CloudFormation would do, and discards them. Without either it
-deploys; every step can be repeated, a second run changes only what differs.
+``--plan`` asks AWS nothing. ``--dry-run`` makes change sets, shows what CloudFormation would do, and discards them. ``--status`` and
+``--drift`` look, ``--uninstall`` deletes. Without any it deploys; every step can be repeated, a second run changes only what differs.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.deployment import archives, checks, configuration, contradictions, package, paths, plan, settings
+from infra.deployment import archives, checks, configuration, contradictions, day_two, package, paths, plan, settings
 from infra.deployment.configuration import Configuration, PlanError
+from infra.deployment.operations import Ask, nobody
 from infra.deployment.plan import Step
 from infra.deployment.stacks import Clients, DeployError, Deployment
 
 SECRET = "forensics/external-id"  # noqa: S105 - the name of a secret, not one
 SECRET_LENGTH = 40
+# Exit status of --status and --drift when a stack is not as it should be.
+DIFFERENT = 3
 
 
 def clients_of(config: Configuration) -> Clients:
@@ -123,9 +126,20 @@ def prepared(release: Path) -> dict[str, str]:
     }
 
 
-def run(config: Configuration, steps: list[Step], *, release: Path, clients: Clients, dry_run: bool) -> Deployment:
+def run(
+    config: Configuration,
+    steps: list[Step],
+    *,
+    release: Path,
+    clients: Clients,
+    dry_run: bool,
+    ask: Ask = nobody,
+    import_existing: bool = False,
+) -> Deployment:
     """Carry out every step. Raises :class:`DeployError`."""
-    deployment = Deployment(clients, made=prepared(release), settings=config.settings)
+    deployment = Deployment(
+        clients, made=prepared(release), settings=config.settings, ask=ask, import_existing=import_existing
+    )
     (forensic,) = config.account_ids("forensic")
     if dry_run:
         deployment.made |= {
@@ -157,39 +171,94 @@ def run(config: Configuration, steps: list[Step], *, release: Path, clients: Cli
     return deployment
 
 
-def main() -> int:
-    """Run the command line."""
+def asking(*, yes: bool) -> Ask:
+    """How a person is asked: at a terminal, unless ``--yes`` has answered; elsewhere the answer is no."""
+
+    def ask(question: str) -> bool:
+        if yes:
+            print(f"{question}: yes (--yes)")
+            return True
+        if not sys.stdin.isatty():
+            return False
+        return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+
+    return ask
+
+
+def show_plan(config: Configuration, steps: list[Step], *, as_json: bool) -> None:
+    """Print the plan, for a person or for a program."""
+    if as_json:
+        print(json.dumps(plan.as_data(steps) | {"not_ready": contradictions.placeholders(config)}, indent=1))
+        return
+    print(plan.text(steps))
+    print(plan.tool_upload(config), end="")
+    print(paths.text(config), end="")
+    for name, value in sorted(config.settings.items()):
+        print(f"setting forensics.{name} = {settings.text(value)}")
+    for line in contradictions.placeholders(config):
+        print(f"NOT READY to be deployed: {line}")
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m infra.deployment.deploy", description=__doc__)
     parser.add_argument("config", type=Path, help="your configuration (infra/deployment.example.yaml)")
     parser.add_argument("--release", type=Path, default=package.DIST / f"ec2-forensics-{package.version()}")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--plan", action="store_true", help="show what goes where; asks AWS nothing")
     how.add_argument("--dry-run", action="store_true", help="show what CloudFormation would change, and change nothing")
-    given = parser.parse_args()
+    how.add_argument("--status", action="store_true", help="show the state of every stack")
+    how.add_argument(
+        "--drift", action="store_true", help="compare every stack with its template; exit status 3 when one differs"
+    )
+    how.add_argument("--uninstall", action="store_true", help="delete the stacks in the opposite order; evidence stays")
+    parser.add_argument("--json", action="store_true", help="with --plan and --status: for programs")
+    parser.add_argument("--yes", action="store_true", help="answer yes to whatever a person would be asked")
+    parser.add_argument(
+        "--import-existing",
+        action="store_true",
+        help="take resources that an earlier deployment left behind into the stacks",
+    )
+    return parser
+
+
+def carry_out(given: argparse.Namespace, config: Configuration, steps: list[Step]) -> int:
+    """What the command line says; returns the exit status. Raises :class:`DeployError`."""
+    clients, ask = clients_of(config), asking(yes=given.yes)
+    if given.status:
+        found = day_two.status(steps, clients, report=(lambda _: None) if given.json else print)
+        if given.json:
+            print(json.dumps(found, indent=1))
+        return 0 if all(s["state"].endswith("_COMPLETE") and "ROLLBACK" not in s["state"] for s in found) else DIFFERENT
+    if given.drift:
+        return DIFFERENT if day_two.drift(steps, clients, report=print) else 0
+    if given.uninstall:
+        day_two.uninstall(steps, clients, report=print, ask=ask)
+        return 0
+    if left := contradictions.placeholders(config):
+        raise PlanError("; ".join(left))
+    run(
+        config, steps, release=given.release, clients=clients, dry_run=given.dry_run, ask=ask, import_existing=given.import_existing
+    )  # fmt: skip
+    if not given.dry_run:
+        print(f"Next: python -m infra.deployment.preflight {given.config} --heartbeat --run   # would a case succeed?")
+    return 0
+
+
+def main(command_line: list[str] | None = None) -> int:
+    """Run the command line."""
+    given = arguments().parse_args(command_line)
     try:
         config = configuration.read(given.config)
         checks.validate(config)
         steps = plan.steps(config)
         if given.plan:
-            print(plan.text(steps))
-            print(plan.tool_upload(config), end="")
-            print(paths.text(config), end="")
-            for name, value in sorted(config.settings.items()):
-                print(f"setting forensics.{name} = {settings.text(value)}")
-            for line in contradictions.placeholders(config):
-                print(f"NOT READY to be deployed: {line}")
-        else:
-            if left := contradictions.placeholders(config):
-                raise PlanError("; ".join(left))
-            run(config, steps, release=given.release, clients=clients_of(config), dry_run=given.dry_run)
-            if not given.dry_run:
-                print(
-                    f"Next: python -m infra.deployment.preflight {given.config} --heartbeat --run   # would a case succeed?"
-                )
+            show_plan(config, steps, as_json=given.json)
+            return 0
+        return carry_out(given, config, steps)
     except (PlanError, DeployError, BotoCoreError, ClientError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -200,6 +200,25 @@ def tool_upload(config: Configuration) -> str:
     )
 
 
+def as_data(planned: list[Step]) -> dict[str, Any]:
+    """The plan for programs: the steps in order, each parameter with its source and, where it is known, its value."""
+    return {
+        "schema": "forensics.deployment-plan/1",
+        "steps": [
+            {
+                "number": number,
+                "account": step.account,
+                "account_id": step.account_id,
+                "region": step.region,
+                "stack": None if step.is_upload else step.stack,
+                "template": step.template or None,
+                "parameters": {n: {"from": s.kind, "value": s.value} for n, s in sorted(step.parameters.items())},
+            }
+            for number, step in enumerate(planned, 1)
+        ],
+    }
+
+
 def text(planned: list[Step]) -> str:
     """The plan for a person: account by account, in order."""
     lines, last = [], ""

@@ -9,20 +9,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.deployment import reach, settings, templates
+from infra.deployment import changes, reach, settings, templates
+from infra.deployment.operations import STACK_SECONDS, Ask, DeployError, Stack, nobody
 from infra.deployment.plan import Source, Step
-from infra.deployment.stack_states import STATES, Readiness
 
 # account id, Region, service → boto3 client
 Clients = Callable[[str, str, str], Any]
-STACK_SECONDS = 3600
-# delete after a failed creation, or continue a roll back, each with a wait before and after
-REPAIRS = 5
 RELEASE_FOLDER = "cloudformation"
 
-
-class DeployError(RuntimeError):
-    """A stack could not be deployed; the message names stack, account, cause and what to do next."""
+__all__ = ["Clients", "DeployError", "Deployment"]
 
 
 @dataclass
@@ -33,6 +28,8 @@ class Deployment:
     :param made: values of parameters that the deployment makes itself (``ExternalId``, ``ReleasePrefix``, …)
     :param settings: the product's settings, for the environment (``infra/deployment/settings.py``)
     :param report: gets a line for each step
+    :param ask: asked before a failed creation is deleted, and before what holds evidence is replaced or removed
+    :param import_existing: take resources of the templates' names that are there already into the stacks (left by an earlier deployment)
     :param largest_inline: bytes up to which a template is given in the call; larger ones come from the uploaded release
     """
 
@@ -43,34 +40,43 @@ class Deployment:
     outputs: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     poll_seconds: float = 1.0
+    ask: Ask = nobody
+    import_existing: bool = False
+
+    def stack(self, step: Step) -> Stack:
+        """The stack of a step."""
+        client = self.clients(step.account_id, step.region, "cloudformation")
+        return Stack(client, step, self.report, ask=self.ask, poll_seconds=self.poll_seconds)
 
     def apply(self, step: Step, *, dry_run: bool = False) -> dict[str, str]:
         """Create or update one stack; returns its outputs. Raises :class:`DeployError`."""
-        client = self.clients(step.account_id, step.region, "cloudformation")
-        kind = self._kind(client, step, dry_run=dry_run)
+        stack = self.stack(step)
+        client, kind = stack.client, stack.kind(dry_run=dry_run)
         name = f"forensics-{int(time.time())}"
         try:
             client.create_change_set(
                 StackName=step.stack, ChangeSetName=name, ChangeSetType=kind,
-                Capabilities=["CAPABILITY_NAMED_IAM"], Parameters=self._parameters(step, dry_run=dry_run),
-                Tags=[{"Key": "forensics:product", "Value": "ec2-forensics"}], **self._template(step),
+                Capabilities=["CAPABILITY_NAMED_IAM"], Parameters=self._parameters(stack, dry_run=dry_run),
+                Tags=[{"Key": "forensics:product", "Value": "ec2-forensics"}], **self._template(stack),
+                **({"ImportExistingResources": True} if self.import_existing else {}),
             )  # fmt: skip
-            change = self._settled(client, step, name)
-            if change is None:
-                self.report(f"{self._where(step)}: no change")
+            changed = self._settled(stack, name)
+            if not changed:
+                self.report(f"{stack.where}: no change")
             elif dry_run:
-                self._show(step, change, kind)
+                self._show(stack, name, kind)
             else:
+                self._agreed(stack, name, kind)
                 client.execute_change_set(StackName=step.stack, ChangeSetName=name)
-                self._wait(client, step)
-                self.report(f"{self._where(step)}: {kind.lower()}d")
-            if dry_run or change is None:
-                self._discard(client, step, name, kind=kind)
+                stack.done()
+                self.report(f"{stack.where}: {kind.lower()}d")
+            if dry_run or not changed:
+                self._discard(stack, name, kind=kind)
         except ClientError as error:
-            raise self._failed(step, f"{error}") from error
+            raise stack.failed(f"{error}") from error
         if dry_run and kind == "CREATE":
             return {}
-        return self._collect(client, step)
+        return self._collect(stack)
 
     def apply_environment(self, step: Step, *, dry_run: bool = False) -> dict[str, str]:
         """As :meth:`apply`; the environment also gets the address of its own UI, which AWS names only once it is there.
@@ -86,72 +92,23 @@ class Deployment:
         made = self.apply(step, dry_run=dry_run)
         if known or dry_run or not made.get("UiUrl"):
             return made
-        self.report(f"{self._where(step)}: once more, with the address of its UI for the links in messages")
+        self.report(f"{self.stack(step).where}: once more, with the address of its UI for the links in messages")
         self.settings = {**given, "ui_url": made["UiUrl"]}
         return self.apply(step)
 
     def _address(self, step: Step) -> str:
         """The UI's address as an earlier deployment of the stack gave it."""
-        client = self.clients(step.account_id, step.region, "cloudformation")
-        if self._status(client, step) is None:
-            return ""
-        (found,) = client.describe_stacks(StackName=step.stack)["Stacks"]
-        return next((str(o["OutputValue"]) for o in found.get("Outputs", []) if o["OutputKey"] == "UiUrl"), "")
+        found = self.stack(step).described()
+        given = found.get("Outputs", []) if found else []
+        return next((str(o["OutputValue"]) for o in given if o["OutputKey"] == "UiUrl"), "")
 
-    def _where(self, step: Step) -> str:
-        return f"{step.stack} in {step.account} account {step.account_id}, {step.region}"
-
-    def _failed(self, step: Step, cause: str) -> DeployError:
-        return DeployError(
-            f"{self._where(step)} could not be deployed: {cause}. Nothing of later stacks was done; fix the cause and "
-            "run the deployment again: it continues from here."
-        )
-
-    def _kind(self, client: Any, step: Step, *, dry_run: bool) -> str:
-        """CREATE or UPDATE, after what an earlier run left half done has been brought to an end."""
-        for _ in range(REPAIRS):
-            status = self._status(client, step)
-            readiness = Readiness.CREATE if status is None else STATES.get(status, Readiness.STUCK)
-            if readiness in {Readiness.CREATE, Readiness.UPDATE}:
-                return readiness.name
-            said = f"{self._where(step)} is in state {status}: {readiness.value}"
-            if dry_run and readiness is not Readiness.WAIT:
-                raise self._failed(step, f"{said}. A dry run changes nothing: deploy without --dry-run")
-            if readiness is Readiness.STUCK:
-                raise self._failed(step, said)
-            self.report(said)
-            if readiness is Readiness.REMOVE:
-                client.delete_stack(StackName=step.stack)
-            elif readiness is Readiness.CONTINUE_ROLLBACK:
-                client.continue_update_rollback(StackName=step.stack)
-            self._rest(client, step)
-        raise self._failed(step, "it does not come to rest; look at its events in CloudFormation")
-
-    def _status(self, client: Any, step: Step) -> str | None:
-        try:
-            (found,) = client.describe_stacks(StackName=step.stack)["Stacks"]
-        except ClientError as error:
-            if "does not exist" in str(error):
-                return None
-            raise self._failed(step, str(error)) from error
-        return str(found["StackStatus"])
-
-    def _rest(self, client: Any, step: Step) -> None:
-        """Wait until nothing is in progress."""
-        for _ in range(STACK_SECONDS):
-            status = self._status(client, step)
-            if status is None or STATES.get(status) is not Readiness.WAIT:
-                return
-            time.sleep(self.poll_seconds)
-        raise self._failed(step, f"it is still in progress after {STACK_SECONDS} looks")
-
-    def _parameters(self, step: Step, *, dry_run: bool) -> list[dict[str, str]]:
+    def _parameters(self, stack: Stack, *, dry_run: bool) -> list[dict[str, str]]:
         return [
-            {"ParameterKey": name, "ParameterValue": self._value(name, source, step, dry_run=dry_run)}
-            for name, source in step.parameters.items()
+            {"ParameterKey": name, "ParameterValue": self._value(name, source, stack, dry_run=dry_run)}
+            for name, source in stack.step.parameters.items()
         ]
 
-    def _value(self, name: str, source: Source, step: Step, *, dry_run: bool) -> str:
+    def _value(self, name: str, source: Source, stack: Stack, *, dry_run: bool) -> str:
         if source.kind in ("configuration", "default"):
             return source.value
         known = self.made if source.kind == "made" else self.outputs
@@ -160,73 +117,62 @@ class Deployment:
         cause = f"{name} comes from {source.value}, which is not there"
         if dry_run:
             cause += " yet: a dry run goes as far as the stacks that exist"
-        raise self._failed(step, cause)
+        raise stack.failed(cause)
 
-    def _template(self, step: Step) -> dict[str, str]:
+    def _template(self, stack: Stack) -> dict[str, str]:
+        step = stack.step
         text = templates.text_of(step.template)
         given = self.settings if step.template == settings.TEMPLATE else {}
         text = settings.render(text, given)
         if len(text.encode()) <= self.largest_inline:
             return {"TemplateBody": text}
         if given:
-            raise self._failed(
-                step, "with settings it is too large to be given directly; it cannot come from the release"
-            )
+            raise stack.failed("with settings it is too large to be given directly; it cannot come from the release")
         bucket, prefix = self.outputs.get("ReleaseBucket"), self.made.get("ReleasePrefix")
         if not (bucket and prefix):
-            raise self._failed(step, "the template is too large to be given directly and no release is uploaded")
+            raise stack.failed("the template is too large to be given directly and no release is uploaded")
         host, _ = reach.endpoint("s3", step.region)
         return {"TemplateURL": f"https://{bucket}.{host}/{prefix}/{RELEASE_FOLDER}/{step.template}.yaml"}
 
-    def _settled(self, client: Any, step: Step, name: str) -> dict[str, Any] | None:
-        """The change set when it is ready; None when it would change nothing."""
+    def _settled(self, stack: Stack, name: str) -> bool:
+        """Wait until the change set is ready; whether it would change anything."""
         for _ in range(STACK_SECONDS):
-            found = client.describe_change_set(StackName=step.stack, ChangeSetName=name)
+            found = stack.client.describe_change_set(StackName=stack.step.stack, ChangeSetName=name)
             reason = found.get("StatusReason", "")
             if found["Status"] == "CREATE_COMPLETE":
-                return dict(found)
+                return True
             if found["Status"] == "FAILED":
                 if "didn't contain changes" in reason or "No updates are to be performed" in reason:
-                    return None
-                raise self._failed(step, reason)
+                    return False
+                raise stack.failed(reason)
             time.sleep(self.poll_seconds)
-        raise self._failed(step, "its change set is not ready after an hour")
+        raise stack.failed("its change set is not ready after an hour")
 
-    def _show(self, step: Step, change: dict[str, Any], kind: str) -> None:
-        self.report(f"{self._where(step)}: would {kind.lower()}")
-        for item in change.get("Changes", []):
-            resource = item["ResourceChange"]
-            replaced = " (replaced)" if resource.get("Replacement") == "True" else ""
-            self.report(
-                f"    {resource['Action']:7} {resource['ResourceType']} {resource['LogicalResourceId']}{replaced}"
+    def _show(self, stack: Stack, name: str, kind: str) -> None:
+        self.report(f"{stack.where}: would {kind.lower()}")
+        for line in changes.lines(changes.of_change_set(stack.client, stack=stack.step.stack, name=name)):
+            self.report(line)
+
+    def _agreed(self, stack: Stack, name: str, kind: str) -> None:
+        """A person agrees to the loss of what holds evidence, or is long in coming back."""
+        if kind == "CREATE":
+            return
+        lost = changes.losses(changes.of_change_set(stack.client, stack=stack.step.stack, name=name))
+        if lost and not self.ask(f"{stack.where}: {'; '.join(lost)}. Carry it out?"):
+            self._discard(stack, name, kind=kind)
+            raise stack.failed(
+                f"{'; '.join(lost)}; nothing was changed: look at it with --dry-run, then answer yes (--yes)"
             )
 
-    def _discard(self, client: Any, step: Step, name: str, *, kind: str) -> None:
-        client.delete_change_set(StackName=step.stack, ChangeSetName=name)
+    def _discard(self, stack: Stack, name: str, *, kind: str) -> None:
+        stack.client.delete_change_set(StackName=stack.step.stack, ChangeSetName=name)
         if kind == "CREATE":
-            client.delete_stack(StackName=step.stack)
+            stack.client.delete_stack(StackName=stack.step.stack)
 
-    def _wait(self, client: Any, step: Step) -> None:
-        for _ in range(STACK_SECONDS):
-            (found,) = client.describe_stacks(StackName=step.stack)["Stacks"]
-            status = found["StackStatus"]
-            if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-                return
-            if not status.endswith("_IN_PROGRESS"):
-                raise self._failed(step, f"{status}: {self._first_failure(client, step)}")
-            time.sleep(self.poll_seconds)
-        raise self._failed(step, "it is still in progress after an hour")
-
-    def _first_failure(self, client: Any, step: Step) -> str:
-        events = client.describe_stack_events(StackName=step.stack)["StackEvents"]
-        failed = [e for e in events if str(e.get("ResourceStatus", "")).endswith("_FAILED")]
-        if not failed:
-            return "CloudFormation names no resource"
-        first = min(failed, key=lambda e: e["Timestamp"])
-        return f"{first['LogicalResourceId']}: {first.get('ResourceStatusReason', 'no reason given')}"
-
-    def _collect(self, client: Any, step: Step) -> dict[str, str]:
-        (found,) = client.describe_stacks(StackName=step.stack)["Stacks"]
+    def _collect(self, stack: Stack) -> dict[str, str]:
+        found = stack.described()
+        if found is None:
+            raise stack.failed("it is gone; somebody has deleted it meanwhile")
         values = {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])}
         self.outputs |= values
         return values

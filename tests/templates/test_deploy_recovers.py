@@ -103,7 +103,7 @@ def deployment(stack: CloudFormation) -> Deployment:
     def client(*_: str) -> Any:
         return stack
 
-    return Deployment(client, made={}, report=lambda _: None, poll_seconds=0.0)
+    return Deployment(client, made={}, report=lambda _: None, poll_seconds=0.0, ask=lambda _: True)
 
 
 def test_a_creation_that_failed_is_repeated_by_running_the_deployment_again() -> None:
