@@ -104,7 +104,7 @@ bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.scenarios.bench_intake
 
 ##@ Long proofs
-.PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check contract-check preflight-check cloud-check aws-check authority-check userland-check protection-check size-check hostile-check crash-check intake-check twins-check acquisition-report artifact-table
+.PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check contract-check preflight-check cloud-check aws-check authority-check userland-check protection-check size-check hostile-check crash-check intake-check twins-check acquisition-report artifact-table techniques-check
 EXECUTOR ?= local
 storm: .ready $(if $(filter celery,$(EXECUTOR)),package) ## Load test: 300 findings while processes are killed (EXECUTOR=celery: workers and disks too)
 	@$(if $(filter celery,$(EXECUTOR)),export LAB_AIRFLOW_PYTHON; LAB_AIRFLOW_PYTHON=$$($(PYTHON_BIN) -m infra.deployment.mwaa_check --python);) \
@@ -175,6 +175,9 @@ crash-check: .ready ## Kill every step before and after its requests, try it aga
 
 intake-check: .ready ## Intake, watchdog and runs in 100,000 seeded interleavings with kills, throttling, redelivery (INTAKE_ARGS="--seed 7 --count 1"), half an hour
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.interleavings $(INTAKE_ARGS)
+
+techniques-check: .ready ## Plant 117 Linux and 106 Windows techniques, run the quick profile, write docs/techniques.md (as root; TECHNIQUES_ARGS="--seed 7"; two minutes)
+	@PYTHONPATH=plugins:ami/toolkit/src:. $(PYTHON_BIN) -m tests.toolkit.techniques.report $(TECHNIQUES_ARGS)
 
 artifact-table: .ready ## Write docs/artifacts.md: the definitions of ForensicArtifacts, read, collected or not covered
 	@$(PYTHON_BIN) scripts/artifact_coverage.py

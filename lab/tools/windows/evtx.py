@@ -1,4 +1,4 @@
-"""An event log (EVTX 3.1): one chunk of records whose binary XML is written out element by element, without templates.
+"""An event log (EVTX 3.1): chunks of records whose binary XML is written out element by element, without templates.
 
 Layout after the published descriptions of the format ([MS-EVEN6] for the binary XML).
 """
@@ -30,25 +30,37 @@ class Event:
 
 
 def log(events: Sequence[Event], *, broken: bool = False) -> bytes:
-    """The file; ``broken`` leaves out what the second half of the records says, as damage does."""
-    records, first = bytearray(), 1
-    for number, event in enumerate(events, start=first):
-        records += _record(event, number=number, place=_HEADER + len(records))
-    if _HEADER + len(records) > CHUNK:
-        raise ValueError(f"{len(events)} events do not fit into one chunk")
-    last = first + len(events) - 1
-    end = _HEADER + len(records)
+    """The file; ``broken`` leaves out what the second half of the last chunk's records says, as damage does. ValueError for an event larger than a chunk."""
+    chunks: list[tuple[int, bytearray]] = [(1, bytearray())]
+    for number, event in enumerate(events, start=1):
+        record = _record(event, number=number, place=_HEADER + len(chunks[-1][1]))
+        if _HEADER + len(chunks[-1][1]) + len(record) > CHUNK:
+            record = _record(event, number=number, place=_HEADER)
+            chunks.append((number, bytearray()))
+        if _HEADER + len(record) > CHUNK:
+            raise ValueError(f"event {event.event_id} does not fit into a chunk of {CHUNK} bytes")
+        chunks[-1][1].extend(record)
     if broken:
+        records = chunks[-1][1]
         records[len(records) // 2 :] = b"\xff" * (len(records) - len(records) // 2)
+    lasts = [*(first - 1 for first, _ in chunks[1:]), len(events)]
+    body = b"".join(_chunk(first, last, bytes(records)) for (first, records), last in zip(chunks, lasts, strict=True))
+    head = struct.pack("<8sQQQIHHHH", b"ElfFile\0", 0, len(chunks) - 1, len(events) + 1, 128, 1, 3, 4096, len(chunks))
+    head = head.ljust(120, b"\0")
+    head += struct.pack("<II", 0, zlib.crc32(head))
+    return head.ljust(4096, b"\0") + body
+
+
+def _chunk(first: int, last: int, records: bytes) -> bytes:
+    """A chunk of 64 KiB with the records of these numbers."""
+    end = _HEADER + len(records)
     chunk = struct.pack("<8sQQQQIII", b"ElfChnk\0", first, last, first, last, 128, end, end) + struct.pack(
         "<I", zlib.crc32(records)
     )
     chunk = chunk.ljust(120, b"\0")
     tables = bytes(384)
     chunk += struct.pack("<II", 1, zlib.crc32(chunk + tables)) + tables
-    head = struct.pack("<8sQQQIHHHH", b"ElfFile\0", 0, 0, last + 1, 128, 1, 3, 4096, 1).ljust(120, b"\0")
-    head += struct.pack("<II", 0, zlib.crc32(head))
-    return head.ljust(4096, b"\0") + (chunk + records).ljust(CHUNK, b"\0")
+    return (chunk + records).ljust(CHUNK, b"\0")
 
 
 def _record(event: Event, *, number: int, place: int) -> bytes:

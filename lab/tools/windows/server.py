@@ -11,6 +11,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -92,42 +93,58 @@ def _windows(build: str = "20348") -> Key:
 
 
 def registry() -> dict[str, bytes]:
-    """The hives."""
+    """The hives, with the implant's run key, service and Amcache entry."""
     run = Key({"OneDriveUpdate": IMPLANT}, written=at(7))
-    software = {
+    service = Key({"ImagePath": IMPLANT, "Start": 2, "Type": 16}, written=at(6))
+    return hives(run=run, services={"WinUpdateHelper": service}, files={IMPLANT: at(6, 30)})
+
+
+def hives(
+    *, run: Key, services: Mapping[str, Key], files: Mapping[str, datetime], software: Mapping[str, Key] | None = None
+) -> dict[str, bytes]:
+    """The hives of a server: its Run key, further services, programs that Amcache lists with the time of their keys, other keys of SOFTWARE."""
+    software_keys = {
         r"Microsoft\Windows NT\CurrentVersion": _windows(),
         r"Microsoft\Windows\CurrentVersion\Run": run,
         r"Microsoft\Windows NT\CurrentVersion\Time Zones\UTC": Key(
             {"Display": "(UTC)", "Std": "UTC", "Dlt": "UTC", "TZI": bytes(44)}
         ),
+        **(software or {}),
     }
-    services = r"ControlSet001\Services"
+    own = r"ControlSet001\Services"
     system_keys = {
         "Select": Key({"Current": 1, "Default": 1, "LastKnownGood": 1, "Failed": 0}),
         r"ControlSet001\Control\ComputerName\ComputerName": Key({"ComputerName": "EC2AMAZ-LAB01"}),
         r"ControlSet001\Control\TimeZoneInformation": Key({"TimeZoneKeyName": "UTC", "Bias": 0}),
-        rf"{services}\Tcpip\Parameters": Key({"Hostname": "EC2AMAZ-LAB01"}),
-        rf"{services}\EventLog": Key(
-            {"ImagePath": r"%SystemRoot%\System32\svchost.exe -k netsvcs", "Start": 2, "Type": 32}
-        ),
-        rf"{services}\WinUpdateHelper": Key({"ImagePath": IMPLANT, "Start": 2, "Type": 16}, written=at(6)),
+        rf"{own}\Tcpip\Parameters": Key({"Hostname": "EC2AMAZ-LAB01"}),
+        rf"{own}\EventLog": Key({"ImagePath": r"%SystemRoot%\System32\svchost.exe -k netsvcs", "Start": 2, "Type": 32}),
+        **{rf"{own}\{name}": key for name, key in services.items()},
     }
-    file: dict[str, str | int | bytes] = {
-        "LowerCaseLongPath": IMPLANT.lower(),
-        "Name": "svch0st.exe",
-        "FileId": "0000" + "ab" * 20,
-        "LongPathHash": "svch0st.exe|1",
-        "Publisher": "",
-        "Size": 61440,
+    amcache = {
+        rf"Root\InventoryApplicationFile\{path.rsplit(chr(92), 1)[-1]}|{number}": _listed(path, number, moment)
+        for number, (path, moment) in enumerate(files.items(), start=1)
     }
-    amcache = {r"Root\InventoryApplicationFile\svch0st.exe|1": Key(file, written=at(6, 30))}
     return {
-        f"{_CONFIG}/software": hive(tree(software), name="SOFTWARE"),
+        f"{_CONFIG}/software": hive(tree(software_keys), name="SOFTWARE"),
         f"{_CONFIG}/system": hive(tree(system_keys), name="SYSTEM"),
         f"{_CONFIG}/sam": hive(tree({"SAM": Key()}), name="SAM"),
         f"{_CONFIG}/security": hive(tree({"Policy": Key()}), name="SECURITY"),
         "windows/appcompat/programs/amcache.hve": hive(tree(amcache), name="Amcache.hve"),
     }
+
+
+def _listed(path: str, number: int, moment: datetime) -> Key:
+    """Amcache's key of one program."""
+    name = path.rsplit("\\", 1)[-1]
+    file: dict[str, str | int | bytes] = {
+        "LowerCaseLongPath": path.lower(),
+        "Name": name,
+        "FileId": "0000" + "ab" * 20,
+        "LongPathHash": f"{name}|{number}",
+        "Publisher": "",
+        "Size": 61440,
+    }
+    return Key(file, written=moment)
 
 
 _TASK = """<?xml version="1.0" encoding="UTF-16"?>
@@ -169,7 +186,16 @@ def missing() -> str | None:
 
 
 def ntfs(path: Path, *, mib: int = 24) -> None:
-    """Write an NTFS volume without a partition table. Raises OSError or CalledProcessError."""
+    """Write the server as an NTFS volume without a partition table. Raises OSError or CalledProcessError."""
+    # The intruder makes the implant look old; the name's own times stay as they are.
+    volume(path, files(), created={_IMPLANT_FILE: FORGED}, mib=mib)
+    _keep_times_of_names(path)
+
+
+def volume(
+    path: Path, contents: Mapping[str, bytes], *, created: Mapping[str, datetime] | None = None, mib: int = 24
+) -> None:
+    """Write files to an NTFS volume without a partition table; ``created`` sets creation times. Raises OSError or CalledProcessError."""
     with path.open("wb") as file:
         file.truncate(mib << 20)
     subprocess.run(
@@ -178,16 +204,14 @@ def ntfs(path: Path, *, mib: int = 24) -> None:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["ntfs-3g", str(path), folder], check=True, capture_output=True, timeout=60)
         try:
-            for name, content in files().items():
+            for name, content in contents.items():
                 target = Path(folder) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
-            # The intruder makes the implant look old; the name's own times stay as they are.
-            claimed = struct.pack(">Q", filetime(FORGED))
-            os.setxattr(Path(folder) / _IMPLANT_FILE, "system.ntfs_crtime_be", claimed)
+            for name, moment in (created or {}).items():
+                os.setxattr(Path(folder) / name, "system.ntfs_crtime_be", struct.pack(">Q", filetime(moment)))
         finally:
             subprocess.run(["umount", folder], check=True, capture_output=True, timeout=60)
-    _keep_times_of_names(path)
 
 
 def _keep_times_of_names(path: Path) -> None:

@@ -113,8 +113,10 @@ def test_hives_of_the_lab_hold_what_they_should() -> None:
     hive = server.registry()["windows/system32/config/software"]
     assert hive[:4] == b"regf" and len(hive) % 4096 == 0
     assert regf.filetime(datetime.fromisoformat("1970-01-01T00:00:00+00:00")) == 116_444_736_000_000_000
-    with pytest.raises(ValueError, match="do not fit"):
-        evtx.log(server.security() * 60)
+    many = evtx.log(server.security() * 60)
+    assert (len(many) - 4096) % evtx.CHUNK == 0 and many.count(b"ElfChnk\0") == (len(many) - 4096) // evtx.CHUNK > 3
+    with pytest.raises(ValueError, match="does not fit into a chunk"):
+        evtx.log([evtx.Event(1, "Security", "x", server.NIGHT, {"Data": "x" * 40_000})])
 
 
 _MEMORY = """

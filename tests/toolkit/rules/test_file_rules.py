@@ -50,3 +50,19 @@ def test_times_set_back_are_distinguished_from_unpacked_archives() -> None:
     for number in range(20):
         builder.add(f"/var/www/app/{number}.php", b"x", modified=old)
     assert {severity for _, severity, _ in found(file_rules.forged_times, builder)} == {"low"}
+
+
+def test_a_second_program_with_the_name_of_a_service_is_named() -> None:
+    builder = (
+        Builder().add("/usr/sbin/sshd", b"\x7fELF", mode=0o755).add("/var/lib/dpkg/info/ssh.list", b"/usr/sbin/sshd\n")
+    )
+    builder.add("/srv/chroot/usr/sbin/sshd", b"\x7fELF", mode=0o755).add(
+        "/opt/backup/crontab", b"#!/bin/sh\n", mode=0o755
+    )
+    builder.add("/home/a/notes/sshd", b"text", mode=0o755)
+    assert found(file_rules.borrowed_names, builder) == []
+    builder.add("/usr/local/lib/x/crond", b"\x7fELF", mode=0o755).add("/opt/y/kworkeru4", b"\x7fELF", mode=0o755)
+    assert found(file_rules.borrowed_names, builder) == [
+        ("/usr/local/lib/x/crond", "high", "T1036.005"),
+        ("/opt/y/kworkeru4", "high", "T1036.005"),
+    ]

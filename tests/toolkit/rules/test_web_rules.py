@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -167,3 +167,31 @@ def test_web_shells_by_what_they_do(content: str) -> None:
 def test_libraries_that_decode_are_no_web_shells() -> None:
     assert web_rules.what_it_does("<?php require_once($_SERVER['DOCUMENT_ROOT'].'/inc/db.php');") is None
     assert web_rules.what_it_does("<?php $data = base64_decode($token); if (!$data) { return strlen($data); }") is None
+
+
+def asked(names: list[str], *, seconds: float, agent: str = "Mozilla/5.0") -> list[str]:
+    """Requests for files that are not there, one after the other."""
+    start = datetime(2026, 3, 1, 9, tzinfo=UTC)
+    when = [start + timedelta(seconds=number * seconds) for number in range(len(names))]
+    return [
+        f'198.51.100.7 - - [{moment:%d/%b/%Y:%H:%M:%S} +0000] "GET /{name} HTTP/1.1" 404 5 "-" "{agent}"'
+        for name, moment in zip(names, when, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("different", "seconds", "agent", "is_list"),
+    [
+        (40, 0.2, "Mozilla/5.0", True),
+        (40, 60, "gobuster/3.6", True),
+        (40, 60, "Mozilla/5.0 (compatible; crawler)", False),
+        (3, 0.2, "Mozilla/5.0", False),
+    ],
+)
+def test_a_list_of_names_is_tried(different: int, seconds: float, agent: str, is_list: bool) -> None:
+    names = [f"folder{number % different}" for number in range(40)]
+    lines = asked(names, seconds=seconds, agent=agent)
+    items = web_rules.requests(lines[::-1], artifact=Artifact("web log", "access.log", 1), shells={})
+    lists = [item for item in items if isinstance(item, Finding) and item.technique == "T1595.003"]
+    assert [(item.count, item.data["paths"]) for item in lists] == ([(40, different)] if is_list else [])
+    assert all(item.time == datetime(2026, 3, 1, 9, tzinfo=UTC) for item in lists)

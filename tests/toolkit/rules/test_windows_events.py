@@ -102,6 +102,9 @@ EVENTS: list[tuple[str, dict[str, Any]]] = [
     ("T1685", {"Channel": "Microsoft-Windows-Windows Defender/Operational", "EventID": 5001, "message": "5001"}),
     ("T1136.001", {"Channel": SECURITY, "EventID": 4720, "TargetUserName": "helper"}),
     ("T1098", {"Channel": SECURITY, "EventID": 4732, "TargetUserName": "Administrators", "SubjectUserName": "eve"}),
+    # Numbers may be text, as in rendered and forwarded logs.
+    ("T1550.002", {"Channel": SECURITY, "EventID": 4624, "LogonType": "9", "LogonProcessName": "seclogo"}),
+    ("T1071.001", sysmon(3, Image=SYS + "mshta.exe", DestinationPort="8080", DestinationIp="198.51.100.7")),
     # The Security log's own event of a started program has other names for the same fields.
     (
         "T1490",
@@ -137,6 +140,29 @@ ORDINARY = [
         "C:\\Program Files\\Amazon\\SSM\\ssm-document-worker.exe",
     ),
     started(SYS + "WerFault.exe", "WerFault -u", SYS + "svchost.exe"),
+    started(SYS + "certutil.exe", "certutil -verify server.cer"),
+    started(SYS + "net.exe", "net use Z: \\\\files\\team /persistent:yes"),
+    started(SYS + "Robocopy.exe", "robocopy D:\\data \\\\backup\\data /mir"),
+    started(SYS + "OpenSSH\\ssh.exe", "ssh admin@10.0.0.5"),
+    started(SYS + "curl.exe", "curl -o setup.exe https://example.org/setup.exe"),
+    started(SYS + "findstr.exe", "findstr /i error C:\\logs\\app.log"),
+    started(SYS + "shutdown.exe", "shutdown /r /t 60 /c updates"),
+    started(SYS + "bcdedit.exe", "bcdedit /enum"),
+    started(SYS + "icacls.exe", "icacls C:\\site /grant IIS_IUSRS:(RX)"),
+    {
+        "Channel": "Microsoft-Windows-PowerShell/Operational",
+        "EventID": 4104,
+        "ScriptBlockText": "Invoke-WebRequest https://x.example/status",
+    },
+    {
+        "Channel": SECURITY,
+        "EventID": 4624,
+        "LogonType": "10",
+        "TargetUserName": "Administrator",
+        "IpAddress": "10.0.0.9",
+    },
+    sysmon(3, Image=SYS + "svchost.exe", DestinationPort=443, DestinationIp="192.0.2.5"),
+    sysmon(15, Image="C:\\Windows\\explorer.exe", TargetFilename="C:\\Users\\a\\Downloads\\x.zip:Zone.Identifier"),
     sysmon(
         13,
         EventType="SetValue",
@@ -150,7 +176,7 @@ ORDINARY = [
 def test_the_shipped_rules_name_the_technique_and_leave_ordinary_events_alone() -> None:
     answer = json.loads(run(_RULES, json.dumps([event for _, event in EVENTS] + ORDINARY)))
     assert answer["refused"] == [] and answer["gaps"] == [] and answer["nowhere"] == 0
-    assert len(set(answer["ids"])) == len(answer["ids"]) >= 280
+    assert len(set(answer["ids"])) == len(answer["ids"]) >= 360
     assert all(answer["techniques"])
     named = answer["found"][: len(EVENTS)]
     missed = [

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import zstandard
@@ -32,7 +33,7 @@ def make(name: str) -> Path:
     marks = {id(node): MARK + number for number, node in enumerate(nodes_of(root))}
     with tempfile.TemporaryDirectory(prefix="xfs-") as folder:
         work = Path(folder)
-        lines = ["/", "0 0", *_prototype(root, marks=marks, work=work)]
+        lines = ["/", "0 0", *prototype(root, marks=marks, work=work)]
         (work / "prototype").write_text("\n".join(lines) + "\n", encoding="utf-8")
         image = work / "image"
         with image.open("wb") as file:
@@ -40,12 +41,8 @@ def make(name: str) -> Path:
         # Metadata as Amazon Linux 2023 makes it: checksums, big times, file types in directories.
         metadata = f"crc=1,bigtime=1,inobtcount=1,uuid={scenario.image.filesystem_uuid}"
         label = scenario.image.label[:12]  # XFS has no room for more
-        options = ["-q", "-f", "-m", metadata, "-i", "size=512", "-l", "size=8m", "-L", label]
-        subprocess.run(
-            ["mkfs.xfs", *options, "-p", str(work / "prototype"), str(image)],
-            check=True,
-            env={**os.environ, **_SMALL},
-        )
+        options = ["-f", "-m", metadata, "-i", "size=512", "-l", "size=8m", "-L", label]
+        mkfs(image, prototype=work / "prototype", options=options)
         TEMPLATES.mkdir(exist_ok=True)
         packed = TEMPLATES / f"{name}.xfs.zst"
         packed.write_bytes(zstandard.ZstdCompressor(level=19).compress(image.read_bytes()))
@@ -53,7 +50,13 @@ def make(name: str) -> Path:
     return packed
 
 
-def _prototype(node: Node, *, marks: dict[int, int], work: Path) -> list[str]:
+def mkfs(image: Path, *, prototype: Path, options: Sequence[str]) -> None:
+    """Make the file system of a prototype file in an image of at least 64 MiB. Raises CalledProcessError when mkfs.xfs refuses."""
+    argv = ["mkfs.xfs", "-q", *options, "-p", str(prototype), str(image)]
+    subprocess.run(argv, check=True, env={**os.environ, **_SMALL}, stdout=subprocess.DEVNULL)
+
+
+def prototype(node: Node, *, marks: dict[int, int], work: Path) -> list[str]:
     """Lines of mkfs.xfs(8)'s prototype file for a folder: its own attributes, its children, and a dollar sign."""
     mode = stat.S_IMODE(node.mode)
     flags = ("u" if mode & 0o4000 else "-") + ("g" if mode & 0o2000 else "-")
@@ -70,7 +73,7 @@ def _prototype(node: Node, *, marks: dict[int, int], work: Path) -> list[str]:
     lines = [line]
     for child in node.children.values():
         if not child.is_deleted:
-            first, *rest = _prototype(child, marks=marks, work=work)
+            first, *rest = prototype(child, marks=marks, work=work)
             lines += [f"{child.name} {first}", *rest]
     return [*lines, "$"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,14 +58,21 @@ def write(root: Node, *, name: str, out: BinaryIO) -> None:
     if expected != shape(root):
         raise XfsTemplateError(f"the XFS template of scenario {name} is older than the scenario: {again}")
     image = bytearray(zstandard.ZstdDecompressor().decompress(packed.read_bytes(), max_output_size=1 << 30))
-    nodes = nodes_of(root)
+    try:
+        fill(nodes_of(root), image)
+    except XfsTemplateError as error:
+        raise XfsTemplateError(f"the XFS template of {name}: {error}; {again}") from error
+    write_sparse(out, bytes(image))
+
+
+def fill(nodes: Sequence[Node], image: bytearray) -> None:
+    """Put contents, modes, owners and times of marked files into an image. Raises XfsTemplateError when it lacks one."""
     found = dict(_inodes(image))
     missing = [node.name for number, node in enumerate(nodes) if number not in found]
     if missing:
-        raise XfsTemplateError(f"the XFS template of {name} lacks {len(missing)} files, {missing[0]} first: {again}")
+        raise XfsTemplateError(f"it lacks {len(missing)} files, {missing[0]} first")
     for number, node in enumerate(nodes):
         _fill(image, at=found[number], node=node)
-    _write_sparse(out, bytes(image))
 
 
 def _inodes(image: bytearray) -> Iterator[tuple[int, int]]:
@@ -117,7 +124,8 @@ def _time(nanoseconds: int, *, big: bool) -> bytes:
     return struct.pack(">iI", seconds, rest)
 
 
-def _write_sparse(out: BinaryIO, image: bytes) -> None:
+def write_sparse(out: BinaryIO, image: bytes) -> None:
+    """Write what is not zero; the rest stays a hole."""
     for at in range(0, len(image), mmap.PAGESIZE):
         page = image[at : at + mmap.PAGESIZE]
         if any(page):

@@ -46,6 +46,7 @@ TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
     file_rules.privileged,
     file_rules.hidden_programs,
     file_rules.new_programs,
+    file_rules.borrowed_names,
     file_rules.changed_programs,
     file_rules.differing_programs,
     file_rules.forged_times,

@@ -64,6 +64,11 @@ class LogFile:
         if self._file is not None:
             self._file.close()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to read: a log that was rotated before anything was written to it has only its packing."""
+        return not self.size and not self.problems
+
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the content; fewer where it cannot be read, which is noted as a problem."""
         if self._file is not None:

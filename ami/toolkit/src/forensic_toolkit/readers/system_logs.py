@@ -165,6 +165,8 @@ class _TextLog:
         log = LogFile(self._entry)
         before = len(self._dating.doubts)
         left = log.size
+        if log.is_empty:
+            self._artifact.bytes = 0
         try:
             for block in log.blocks():
                 self._block(block)

@@ -21,6 +21,15 @@ _SET_ID = 0o6000
 _SET_UID = 0o4000
 _PROGRAM_HEADS = (b"\x7fELF", b"#!")
 _PROGRAM_FOLDERS = re.compile(r"^/usr/(s?bin|lib(exec|32|64)?|local/s?bin)/|^/(s?bin|lib(64)?|opt|snap|etc)/")
+# Services that every host has, and threads of the kernel: a second program of that name is there to be overlooked in a list.
+_SYSTEM_NAME = re.compile(
+    r"(sshd|crond|cron|atd|systemd|systemd-(logind|journald|udevd|resolved|networkd|timesyncd|machined|oomd)|dbus-daemon|rsyslogd|syslogd"
+    r"|auditd|agetty|getty|init|udevd|polkitd|irqbalance|chronyd|ntpd|dhclient|acpid|amazon-ssm-agent|ssm-agent-worker"
+    r"|\[?(kworker|kthreadd|ksoftirqd|kswapd|khugepaged|migration|rcu_\w+|watchdogd|kdevtmpfs|kauditd|kcompactd|ext4-\w+)[^/]*)"
+)
+_OTHER_ROOT = re.compile(
+    r"^/(snap|nix|gnu|var/lib/(machines|lxc|lxd|schroot|flatpak|snapd|docker|containerd)|usr/src|home/[^/]+/\.cache)/|.*/(rootfs|chroot|sysroot)/"
+)
 _TIME_FORGERY = re.compile(r"^/(usr|etc|bin|sbin|lib|opt|var/www|srv|tmp|root|home|var/tmp|var/lib)/")
 # Services with PrivateTmp create and remove such folders at every start.
 _PRIVATE_TMP = re.compile(r"^/(var/)?tmp/(systemd-private-|snap-private-tmp)")
@@ -129,6 +138,27 @@ def new_programs(tree: Tree) -> Iterator[Finding]:
             technique="T1036.005",
             data={**entry.facts(), "sha256": sha256_of(entry)},
         )
+
+
+def borrowed_names(tree: Tree) -> Iterator[Finding]:
+    """Programs of no package with the name of a system's service or of a kernel thread, outside of where those are."""
+    for entry in tree.entries:
+        if not (entry.is_executable and _SYSTEM_NAME.fullmatch(entry.name)) or is_odd(entry.path, tree=tree):
+            continue
+        elsewhere = _PROGRAM_FOLDERS.match(entry.path) and not _ADMINISTRATORS.match(entry.path)
+        if elsewhere or _OTHER_ROOT.match(entry.path) or tree.is_packaged(entry) or layer_of(entry.path):
+            continue
+        if entry.read(limit=4).startswith(_PROGRAM_HEADS):
+            yield Finding(
+                title=f"Program with the name of a part of the system: {entry.path}",
+                detail=f"{entry.size} bytes, owner {entry.uid}; {tree.origin(entry)}",
+                severity="high" if tree.is_foreign(entry) else "medium",
+                confidence="medium",
+                source=entry.path,
+                time=entry.born(),
+                technique="T1036.005",
+                data={**entry.facts(), "sha256": sha256_of(entry)},
+            )
 
 
 def changed_programs(tree: Tree) -> Iterator[Finding]:

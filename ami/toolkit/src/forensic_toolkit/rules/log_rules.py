@@ -48,6 +48,7 @@ def log_ins(tree: Tree, *, logs: SystemLogs, coverage: Coverage, results: Result
         kept = _Kept(entry.path, results)
         with closing(LogFile(entry)) as log:
             artifact.problems = log.problems
+            artifact.bytes = 0 if log.is_empty else artifact.bytes
             for count, found in login_logs.records(log):
                 artifact.lines += count
                 for session in found:
@@ -66,6 +67,7 @@ def _audited(tree: Tree, *, coverage: Coverage, results: Results) -> Iterator[Fi
         kept = _Kept(entry.path, results)
         with closing(LogFile(entry)) as log:
             artifact.problems = log.problems
+            artifact.bytes = 0 if log.is_empty else artifact.bytes
             for event in audit_log.streamed(log, artifact=artifact):
                 yield from audit_log.log_ins([event], source=entry.path)
                 for item in audit_rules.of_event(event, source=entry.path):
@@ -119,6 +121,7 @@ def _web_log(entry: Entry, *, urls: dict[str, str], coverage: Coverage, results:
     try:
         with closing(LogFile(entry)) as log:
             artifact.problems = log.problems
+            artifact.bytes = 0 if log.is_empty else artifact.bytes
             for item in web_rules.requests(text_lines(log), artifact=artifact, shells=urls):
                 if isinstance(item, Event):
                     kept.add(item)

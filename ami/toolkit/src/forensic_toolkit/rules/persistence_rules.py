@@ -28,6 +28,9 @@ _ONLY_NAMED = re.compile(
     r"/\.(bash\w*|profile|zsh\w*|fzf\.\w+|p10k\.zsh|aliases|env|dircolors|inputrc|xinitrc|ssh|gnupg|git-\w+\.\w+|vimrc|iterm2\S*|config|cargo|nvm)$"
     r"|\.(lock|pid|log|sock(et)?|cache|env|json|ya?ml|conf|cfg|ini|toml|txt|out|pem|crt|key)$"
 )
+_SYSTEM_UNIT = re.compile(
+    r"(systemd|dbus|kernel|kworker|udev|journald|initrd)[-_.]?[\w.@-]*\.(service|timer|socket|path)$"
+)
 MAX_LINES, MAX_TEXT = 2000, 1 << 20
 
 
@@ -122,6 +125,9 @@ def _assess(entry: Entry, commands: list[str], *, place: Place, tree: Tree) -> I
             own: Severity = "medium" if _SYSTEM_FOLDERS.match(program.path) else "low"
             reasons.append((own, f"it starts {program.path}, which was added later", None))
     foreign = place.foreign if tree.is_foreign(entry) else None
+    disguise = {"T1036.004"} if _systems_own(entry, tree=tree) else set()
+    if disguise:
+        reasons.append(("medium", "its name is that of a part of the system, and no package has it", None))
     levels = [severity for severity, _, _ in reasons] + [level for level in (foreign, place.always) if level]
     if not levels:
         return
@@ -139,10 +145,17 @@ def _assess(entry: Entry, commands: list[str], *, place: Place, tree: Tree) -> I
         data={
             **entry.facts(),
             "commands": commands[:20],
-            "techniques": sorted({technique for _, _, technique in reasons if technique} | {place.technique}),
+            "techniques": sorted(
+                {technique for _, _, technique in reasons if technique} | {place.technique} | disguise
+            ),
             "programs": [{"path": program.path, "sha256": sha256_of(program)} for program in programs[:20]],
         },
     )
+
+
+def _systems_own(entry: Entry, *, tree: Tree) -> bool:
+    """Whether a unit that no package owns is named as if it were a part of the system."""
+    return bool(_SYSTEM_UNIT.match(entry.name)) and tree.packaged and tree.is_foreign(entry)
 
 
 def _programs(command: str, *, tree: Tree) -> Iterator[Entry]:

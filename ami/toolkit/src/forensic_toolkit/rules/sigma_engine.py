@@ -121,7 +121,7 @@ def _rule(name: str, rule: Any, query: str, *, fields: list[str], pack: str) -> 
         id=str(rule.id),
         severity=LEVELS[rule.level.name.lower()] if rule.level else "medium",
         technique=next((tag for tag in tags if tag), None),
-        condition=condition,
+        condition=_either_form(condition),
         fields=tuple(fields),
         product=source.product or "",
         category=source.category or "",
@@ -129,6 +129,16 @@ def _rule(name: str, rule: Any, query: str, *, fields: list[str], pack: str) -> 
         clauses=clauses_of(rule),
         pack=pack,
     )
+
+
+_TEXTS, _NUMBER = re.compile(r"('(?:[^']|'')*')"), re.compile(r'(?<![\w"])("[^"]+"|[A-Za-z_]\w*)=(\d+)\b')
+
+
+def _either_form(condition: str) -> str:
+    """A condition that compares with numbers also where a log has them as text, as exported and rendered logs do."""
+    parts = _TEXTS.split(condition)
+    parts[::2] = [_NUMBER.sub(r"(\1=\2 OR \1='\2')", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 @lru_cache(maxsize=4096)

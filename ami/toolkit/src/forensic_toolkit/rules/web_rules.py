@@ -10,6 +10,7 @@ from forensic_toolkit.filesystems.tree import Tree, sha256_of
 from forensic_toolkit.readers import web_logs
 from forensic_toolkit.readers.coverage import Artifact
 from forensic_toolkit.results import Event, Finding
+from forensic_toolkit.rules.web_scans import WordLists
 
 _ROOTS = (
     "/var/www",
@@ -203,7 +204,7 @@ def requests(lines: Iterable[str], *, artifact: Artifact, shells: Mapping[str, s
 
     ``shells`` maps the path of a URL to the file that answers it; ``artifact`` counts parsed lines.
     """
-    source = artifact.path
+    source, lists = artifact.path, WordLists(artifact.path)
     for line in lines:
         artifact.lines += bool(line.strip("\0 \r"))
         request = web_logs.parse(line)
@@ -211,6 +212,7 @@ def requests(lines: Iterable[str], *, artifact: Artifact, shells: Mapping[str, s
             continue
         time, target, status = request.time, request.target, request.status
         artifact.understood(time)
+        lists.seen(request.address, target=target, status=status, agent=request.agent, time=time)
         shell = shells.get(target.split("?", 1)[0])
         attack = _attack(request)
         extra = {"address": request.address, "agent": request.agent, "status": status}
@@ -244,6 +246,7 @@ def requests(lines: Iterable[str], *, artifact: Artifact, shells: Mapping[str, s
                 # Whoever scans, tries a hundred paths: one finding for each address.
                 fold=f"{attack[0]} {request.address}",
             )
+    yield from lists.findings()
 
 
 def _attack(request: web_logs.Request) -> tuple[str, str, re.Pattern[str]] | None:
