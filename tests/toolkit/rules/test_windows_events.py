@@ -144,7 +144,7 @@ ORDINARY = [
     started(SYS + "net.exe", "net use Z: \\\\files\\team /persistent:yes"),
     started(SYS + "Robocopy.exe", "robocopy D:\\data \\\\backup\\data /mir"),
     started(SYS + "OpenSSH\\ssh.exe", "ssh admin@10.0.0.5"),
-    started(SYS + "curl.exe", "curl -o setup.exe https://example.org/setup.exe"),
+    started(SYS + "curl.exe", "curl https://example.org/health"),
     started(SYS + "findstr.exe", "findstr /i error C:\\logs\\app.log"),
     started(SYS + "shutdown.exe", "shutdown /r /t 60 /c updates"),
     started(SYS + "bcdedit.exe", "bcdedit /enum"),
