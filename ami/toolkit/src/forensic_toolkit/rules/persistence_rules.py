@@ -155,7 +155,7 @@ def _assess(entry: Entry, commands: list[str], *, place: Place, tree: Tree) -> I
 
 def _systems_own(entry: Entry, *, tree: Tree) -> bool:
     """Whether a unit that no package owns is named as if it were a part of the system."""
-    return bool(_SYSTEM_UNIT.match(entry.name)) and tree.packaged and tree.is_foreign(entry)
+    return bool(_SYSTEM_UNIT.match(entry.name) and tree.packaged and tree.is_foreign(entry))
 
 
 def _programs(command: str, *, tree: Tree) -> Iterator[Entry]:
