@@ -48,6 +48,7 @@ MOST = {
     "artifacts": 500,
     "gaps": 200,
     "notes": 200,
+    "process_tree": 1_000,
 }
 _CUT = "are read, the artifact has all"
 LARGEST_DATA = 16_384  # characters of one finding's data as JSON
@@ -132,6 +133,28 @@ class ToolArtifact(_FromTool):
     why: str = ""
 
 
+class ProcessMark(_FromTool):
+    """What a rule said of a process."""
+
+    severity: ResultSeverity
+    title: str = Field(max_length=500)
+
+
+class ToolProcess(_FromTool):
+    """One process in an image of memory; ``listed``: the system's own list of processes had it."""
+
+    pid: int
+    ppid: int = 0
+    name: str = Field(default="", max_length=200)
+    args: str = Field(default="", max_length=1000)
+    exe: str = Field(default="", max_length=1000)
+    uid: int | None = None
+    started: Utc | None = None
+    listed: bool = True
+    connections: tuple[str, ...] = Field(default=(), max_length=32)
+    marks: tuple[ProcessMark, ...] = Field(default=(), max_length=32)
+
+
 class ToolResults(_FromTool):
     """One activity's results on one piece of evidence; of a list longer than :data:`MOST` the first entries, which is a gap."""
 
@@ -151,6 +174,7 @@ class ToolResults(_FromTool):
     artifacts: tuple[ToolArtifact, ...] = ()
     gaps: tuple[ToolGap, ...] = ()
     notes: tuple[ToolGap, ...] = ()
+    process_tree: tuple[ToolProcess, ...] = ()
 
     @model_validator(mode="before")
     @classmethod

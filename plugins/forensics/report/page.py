@@ -28,6 +28,7 @@ from forensics.report.containment_picture import containment_picture
 from forensics.report.handling import checklist
 from forensics.report.histogram import histogram
 from forensics.report.next_steps import next_steps
+from forensics.report.process_tree import process_trees
 from forensics.report.timeline_filter import EVERYTHING, TimelineFilter
 
 RENEW_SECONDS = 60  # between two readings of an open case
@@ -196,6 +197,7 @@ def render_html(view: CaseView, *, live: Live | None = None) -> str:
             plan_rows=sections.plan_rows(view),
             found=found_shown,
             desk=live.desk if live else None,
+            trees=process_trees(view),
             offers=downloads.offers(view) if live and live.desk and live.desk.download else (),
             verdict_words=remarks.VERDICT_WORDS,
             verdict_level=remarks.VERDICT_LEVEL,

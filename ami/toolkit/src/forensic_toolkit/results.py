@@ -93,6 +93,7 @@ class Results:
     processes: list[tuple[int, str, datetime | None]] = field(
         default_factory=list
     )  # of a Linux image: pid, name, start
+    process_tree: list[dict[str, Any]] = field(default_factory=list)  # of readers.process_tree
     failure: str | None = None
     more_timeline: Path | None = None  # a file of timeline lines in order of time, too many for memory
     more_entries: int = 0
@@ -165,6 +166,7 @@ class Results:
                 {"pid": pid, "name": printable(name, limit=16), "started": zulu(started) if started else None}
                 for pid, name, started in self.processes[:MAX_PROCESSES]
             ],
+            "process_tree": self.process_tree,
             "failure": printable(self.failure) if self.failure else None,
             "gaps": [{"what": printable(what), "why": printable(why)} for what, why in self.gaps],
             "notes": [{"what": printable(what), "why": printable(why)} for what, why in self.notes],

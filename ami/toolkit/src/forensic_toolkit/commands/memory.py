@@ -8,6 +8,7 @@ from pathlib import Path
 
 from forensic_toolkit.errors import EvidenceError, SymbolError
 from forensic_toolkit.printable import printable
+from forensic_toolkit.readers.process_tree import process_tree
 from forensic_toolkit.readers.processes import processes
 from forensic_toolkit.results import Results, ToolRun
 from forensic_toolkit.rules import memory_rules, memory_search, windows_memory_rules, yara_rules
@@ -91,11 +92,25 @@ def _apply_rules(analysis: volatility.Analysis, *, platform: str, results: Resul
     results.events.extend(chosen.events(analysis.rows))
     if platform != WINDOWS:
         results.processes = [(p.pid, p.comm, p.started) for p in processes(analysis.rows).values()]
+    _grow_tree(analysis, windows=platform == WINDOWS, results=results)
     results.counts |= {
         "processes": len(analysis.rows[essential]),
         "plugins": len(analysis.runs),
         "plugins_failed": len(analysis.failed()),
     }
+
+
+def _grow_tree(analysis: volatility.Analysis, *, windows: bool, results: Results) -> None:
+    """The tree of processes; one that cannot be made of a crafted image is a gap, as a rule that fails."""
+    try:
+        results.process_tree, known = process_tree(analysis.rows, findings=results.findings, windows=windows)
+    except Exception as error:
+        results.gap("process tree", f"it could not be made: {type(error).__name__}: {error}")
+        return
+    if known > len(results.process_tree):
+        results.note(
+            "process tree", f"{known} processes; it has {len(results.process_tree)}, those that findings name first"
+        )
 
 
 def _without_symbols(image: Path, *, why: SymbolError, platform: str, results: Results) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from forensic_toolkit.readers.process_tree import PID_TABLE, SOCKETS
 from forensic_toolkit.readers.processes import Process, Rows
 from forensic_toolkit.results import Finding, Severity
 from forensic_toolkit.rules.addresses import is_foreign
@@ -16,9 +17,7 @@ BASH = "linux.bash.Bash"
 ENVIRONMENT = "linux.envars.Envars"
 MALFIND = "linux.malware.malfind.Malfind"
 PROCESS_SOURCE = "linux.malware.process_spoofing"
-SOCKETS = "linux.sockstat.Sockstat"
 TRACING = "linux.ptrace.Ptrace"
-PID_TABLE = "linux.pidhashtable.PIDHashTable"
 
 _LIVE = {"ESTABLISHED", "SYN_SENT", "SYN_RECV", "CLOSE_WAIT"}
 # Just-in-time compilers create memory that is writable and executable by design.

@@ -11,14 +11,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from forensic_toolkit.readers.process_tree import COMMANDS, LIST, NET, SCAN
 from forensic_toolkit.readers.processes import Rows
 from forensic_toolkit.results import Event, Finding, Severity
 from forensic_toolkit.rules.addresses import is_foreign
 from forensic_toolkit.rules.command_rules import first_match
 from forensic_toolkit.times import parse_iso
 
-LIST, SCAN = "windows.pslist.PsList", "windows.psscan.PsScan"
-NET, COMMANDS = "windows.netscan.NetScan", "windows.cmdline.CmdLine"
 MAX_OF_A_KIND = 50
 
 
