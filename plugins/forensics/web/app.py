@@ -24,12 +24,14 @@ from forensics.report.page import Live
 from forensics.report.timeline_filter import EVERYTHING, TimelineFilter
 from forensics.web.access import Access, Visitor, reader_only, visitor_of
 from forensics.web.answers import install, site_of
+from forensics.web.api_models import Answer, Board, CaseReport, Timeline
 from forensics.web.audit import AuditReader, add_audit
 from forensics.web.board import BoardQuery, refuse_unknown, select
 from forensics.web.desk import desk_of
 from forensics.web.downloads import LinkMaker, add_downloads
 from forensics.web.frame import policy, script
 from forensics.web.intake import IntakeReader, add_intake
+from forensics.web.openapi import add_openapi, described
 from forensics.web.pages import Beside, BoardRow, Site, board_page, board_row
 from forensics.web.preflight import PreflightReader, add_preflight, headline
 from forensics.web.problem import Problem
@@ -82,17 +84,18 @@ def create_app(
         with_remarks=remarks is not None,
         with_downloads=downloads is not None,
     )
-    routes: list[tuple[str, Callable[..., Response]]] = [
-        ("/", pages.board),
-        ("/case/{case_id}", pages.case),
-        ("/run", pages.run),
-        ("/api/cases", pages.api_cases),
-        ("/api/cases/{case_id}", pages.api_case),
-        ("/api/cases/{case_id}/timeline", pages.api_timeline),
+    routes: list[tuple[str, Callable[..., Response], type[Answer] | None]] = [
+        ("/", pages.board, None),
+        ("/case/{case_id}", pages.case, None),
+        ("/run", pages.run, None),
+        ("/api/cases", pages.api_cases, Board),
+        ("/api/cases/{case_id}", pages.api_case, CaseReport),
+        ("/api/cases/{case_id}/timeline", pages.api_timeline, Timeline),
     ]
-    for path, endpoint in routes:
+    for path, endpoint, answer in routes:
         strict = [Depends(refuse_unknown)] if path in {"/", "/api/cases"} else []
-        app.add_api_route(path, endpoint, methods=["GET"], response_model=None, dependencies=strict)
+        told = described(answer) if answer else {}
+        app.add_api_route(path, endpoint, methods=["GET"], response_model=None, dependencies=strict, responses=told)
     if remarks is not None:
         add_remarks(app, remarks, view_of=pages.view, airflow=airflow_path)
     if downloads is not None:
@@ -103,6 +106,7 @@ def create_app(
         add_audit(app, audit, airflow=airflow_path)
     if preflight is not None:
         add_preflight(app, preflight, airflow=airflow_path)
+    add_openapi(app, airflow=airflow_path)
     return app
 
 

@@ -12,6 +12,8 @@ from forensics import case_keys
 from forensics.custody.audit_plan import AuditSummary
 from forensics.report.page import Link
 from forensics.web.answers import site_of
+from forensics.web.api_models import Audit
+from forensics.web.openapi import described
 from forensics.web.pages import render
 
 if TYPE_CHECKING:
@@ -67,9 +69,10 @@ def add_audit(app: FastAPI, reader: AuditReader, *, airflow: str) -> None:
         return HTMLResponse(render("audit.html.j2", summary=reader.audit(), size=size, links=links, site=site))
 
     def as_json() -> Response:
+        """What the audit of the evidence has read, and what is due."""
         summary = reader.audit()
         found = None if summary is None else {**summary.model_dump(mode="json"), "share": round(summary.share, 4)}
         return JSONResponse({"summary": found})
 
     app.add_api_route("/audit", page, methods=["GET"], response_model=None)
-    app.add_api_route("/api/audit", as_json, methods=["GET"], response_model=None)
+    app.add_api_route("/api/audit", as_json, methods=["GET"], response_model=None, responses=described(Audit))

@@ -14,6 +14,8 @@ from forensics.models.case import CaseView
 from forensics.report.downloads import LONGEST_PATH, OfferKind, offer_kind, offers
 from forensics.web.access import PERMISSIONS, Right, needs, visitor_of
 from forensics.web.answers import site_of
+from forensics.web.api_models import DownloadList
+from forensics.web.openapi import described
 from forensics.web.origin import not_from_foreign_pages
 from forensics.web.problem import Problem
 
@@ -68,6 +70,7 @@ def add_downloads(app: FastAPI, maker: LinkMaker, *, view_of: Callable[[str], Ca
         return RedirectResponse(link, status_code=303)
 
     def listed(request: Request, case_id: str) -> Response:
+        """What of a case is handed out; each address answers with a link of two minutes."""
         view, visitor = view_of(case_id), visitor_of(request)
         page = site_of(request, airflow=airflow).case(view.case.case_id)
         found = [
@@ -85,7 +88,13 @@ def add_downloads(app: FastAPI, maker: LinkMaker, *, view_of: Callable[[str], Ca
 
     foreign = [Depends(not_from_foreign_pages)]
     app.add_api_route("/case/{case_id}/download", download, methods=["GET"], response_model=None, dependencies=foreign)
-    app.add_api_route("/api/cases/{case_id}/downloads", listed, methods=["GET"], response_model=None)
+    app.add_api_route(
+        "/api/cases/{case_id}/downloads",
+        listed,
+        methods=["GET"],
+        response_model=None,
+        responses=described(DownloadList),
+    )
 
 
 def _unknown(path: str) -> Problem:

@@ -13,6 +13,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from forensics.models.intake import IntakeCounts, IntakeRecord
 from forensics.report.page import Link
 from forensics.web.answers import site_of
+from forensics.web.api_models import Intake
+from forensics.web.openapi import described
 from forensics.web.pages import render
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ def add_intake(app: FastAPI, reader: IntakeReader, *, airflow: str) -> None:
         )
 
     def as_json(verdict: Verdict = None, limit: Limit = 200) -> Response:
+        """What became of messages that opened no case."""
         state = reader.intake(limit=limit)
         return JSONResponse(
             {
@@ -95,4 +98,4 @@ def add_intake(app: FastAPI, reader: IntakeReader, *, airflow: str) -> None:
         )
 
     app.add_api_route("/intake", page, methods=["GET"], response_model=None)
-    app.add_api_route("/api/intake", as_json, methods=["GET"], response_model=None)
+    app.add_api_route("/api/intake", as_json, methods=["GET"], response_model=None, responses=described(Intake))

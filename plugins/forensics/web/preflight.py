@@ -14,6 +14,8 @@ from forensics.errors import CaseError, ForensicsError, StoredItemError
 from forensics.models.preflight import CheckStatus, PagesReach, PreflightReport, ReadinessReport
 from forensics.report.page import Link
 from forensics.web.answers import site_of
+from forensics.web.api_models import Preflight
+from forensics.web.openapi import described
 from forensics.web.pages import render
 
 if TYPE_CHECKING:
@@ -112,6 +114,7 @@ def add_preflight(app: FastAPI, reader: PreflightReader, *, airflow: str) -> Non
         return HTMLResponse(text)
 
     def as_json() -> Response:
+        """Whether a case would succeed today."""
         state = reader.state()
         return JSONResponse(
             {
@@ -121,4 +124,4 @@ def add_preflight(app: FastAPI, reader: PreflightReader, *, airflow: str) -> Non
         )
 
     app.add_api_route("/preflight", page, methods=["GET"], response_model=None)
-    app.add_api_route("/api/preflight", as_json, methods=["GET"], response_model=None)
+    app.add_api_route("/api/preflight", as_json, methods=["GET"], response_model=None, responses=described(Preflight))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from urllib.parse import parse_qs
 
 from fastapi import Depends, FastAPI, Request
@@ -16,6 +16,8 @@ from forensics.models.remarks import RemarkRequest
 from forensics.report.remarks import known_findings
 from forensics.web.access import PERMISSIONS, Right, needs, visitor_of
 from forensics.web.answers import site_of
+from forensics.web.api_models import RemarkList
+from forensics.web.openapi import described
 from forensics.web.origin import only_from_own_pages
 from forensics.web.problem import Problem
 
@@ -112,16 +114,42 @@ def add_remarks(app: FastAPI, writer: RemarkWriter, *, view_of: Callable[[str], 
     def from_program(
         request: Request, case_id: str, asked: Annotated[RemarkRequest, Depends(asked_remark)]
     ) -> Response:
+        """Say something about a case: a verdict on a finding, a comment, its tags, its owner."""
         write(request, case_id, asked)
         return JSONResponse(_remarks_json(view_of(case_id)), status_code=201)
 
     def read(case_id: str) -> Response:
+        """What people have said of a case."""
         return JSONResponse(_remarks_json(view_of(case_id)))
 
     route = "/api/cases/{case_id}/remarks"
     app.add_api_route("/case/{case_id}/remarks", from_form, methods=["POST"], response_model=None, dependencies=_GUARDS)
-    app.add_api_route(route, from_program, methods=["POST"], response_model=None, dependencies=_GUARDS)
-    app.add_api_route(route, read, methods=["GET"], response_model=None)
+    body = {"required": True, "content": {"application/json": {"schema": _inlined(RemarkRequest.model_json_schema())}}}
+    app.add_api_route(
+        route,
+        from_program,
+        methods=["POST"],
+        status_code=201,
+        response_model=None,
+        dependencies=_GUARDS,
+        responses=described(RemarkList, status=201),
+        openapi_extra={"requestBody": body},
+    )
+    app.add_api_route(route, read, methods=["GET"], response_model=None, responses=described(RemarkList))
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema without definitions beside it: an OpenAPI document has them elsewhere."""
+    kept: dict[str, Any] = schema.pop("$defs", {})
+
+    def put(value: Any) -> Any:
+        if isinstance(value, dict):
+            name = str(value.get("$ref", "")).rpartition("/")[2]
+            return put(kept[name]) if name in kept else {key: put(inner) for key, inner in value.items()}
+        return [put(inner) for inner in value] if isinstance(value, list) else value
+
+    made: dict[str, Any] = put(schema)
+    return made
 
 
 def _remarks_json(view: CaseView) -> dict[str, object]:
