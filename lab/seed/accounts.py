@@ -34,12 +34,29 @@ FINDING_PATTERNS = {
         "source": ["aws.securityhub"],
         "detail-type": ["Security Hub Findings - Custom Action"],
     },
+    "urgent-security-hub-imported": {
+        "source": ["aws.securityhub"],
+        "detail-type": ["Security Hub Findings - Imported"],
+        "detail": {"findings": {"Severity": {"Label": ["CRITICAL"]}}},
+    },
+    "urgent-security-hub-v2": {
+        "source": ["aws.securityhub"],
+        "detail-type": ["Findings Imported V2"],
+        "detail": {"findings": {"severity_id": [5, 6]}},
+    },
+    "urgent-guardduty": {
+        "source": ["aws.guardduty"],
+        "detail-type": ["GuardDuty Finding"],
+        "detail": {"severity": [{"numeric": [">=", 9]}]},
+    },
     "security-hub-v2": {"source": ["aws.securityhub"], "detail-type": ["Findings Imported V2"]},
     "guardduty": {"source": ["aws.guardduty"], "detail-type": ["GuardDuty Finding"]},
     "config": {"source": ["aws.config"], "detail-type": ["Config Rules Compliance Change"]},
     "manual": {"source": ["forensics.manual"]},
     "preflight": {"source": ["forensics.preflight"]},
 }
+# What people order comes by the urgent queue too.
+ORDERS = frozenset({"security-hub-action", "manual"})
 # Names of the product's custom actions (forensics.models.finding.CustomAction) and their descriptions.
 ACTION_TARGETS = {
     "ForensicTriage": "Acquire memory and disks, do not isolate",
@@ -127,7 +144,9 @@ def forensic_account(account: Account, *, external_id: str) -> dict[str, Any]:
     for step in steps:
         made |= step(account)
     made |= _evidence_buckets(account, key=made["evidence_key_arn"])
-    made |= _bus(account, queue=made["queue_arn"], dead=made["target_dead_letter_queue_arn"])
+    made |= _bus(
+        account, queue=made["queue_arn"], urgent=made["urgent_queue_arn"], dead=made["target_dead_letter_queue_arn"]
+    )
     phase_roles(account, phases=("custodian", "holds", "reader", "analyse"), external_id=external_id)
     made |= _instance_profile(account)
     made["documents"] = documents(account)
@@ -247,23 +266,22 @@ def _queues(account: Account) -> dict[str, Any]:
     dead_url, dead_arn = _queue(account, "forensics-findings-dead", MessageRetentionPeriod=fortnight)
     target_dead_url, target_dead_arn = _queue(account, "forensics-undelivered", MessageRetentionPeriod=fortnight)
     redrive = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 10})
-    url, arn = _queue(
-        account,
-        "forensics-findings",
-        VisibilityTimeout="120",
-        MessageRetentionPeriod=fortnight,
-        RedrivePolicy=redrive,
+    (url, arn), (urgent_url, urgent_arn) = (
+        _queue(account, name, VisibilityTimeout="120", MessageRetentionPeriod=fortnight, RedrivePolicy=redrive)
+        for name in ("forensics-findings", "forensics-urgent")
     )
     return {
         "queue_url": url,
         "queue_arn": arn,
+        "urgent_queue_url": urgent_url,
+        "urgent_queue_arn": urgent_arn,
         "dead_letter_queue_url": dead_url,
         "target_dead_letter_queue_url": target_dead_url,
         "target_dead_letter_queue_arn": target_dead_arn,
     }
 
 
-def _bus(account: Account, *, queue: str, dead: str) -> dict[str, Any]:
+def _bus(account: Account, *, queue: str, urgent: str, dead: str) -> dict[str, Any]:
     events = account.client("events")
     arn = events.create_event_bus(Name=BUS)["EventBusArn"]
     for sender in (SECURITY_ACCOUNT, MEMBER_ACCOUNT):
@@ -271,11 +289,11 @@ def _bus(account: Account, *, queue: str, dead: str) -> dict[str, Any]:
             EventBusName=BUS, Action="events:PutEvents", Principal=sender, StatementId=f"account-{sender}"
         )
     for name, pattern in FINDING_PATTERNS.items():
-        rule = f"forensics-{name}"
+        rule, urgently = f"forensics-{name}", name in ORDERS or name.startswith("urgent-")
         events.put_rule(Name=rule, EventBusName=BUS, EventPattern=json.dumps(pattern), State="ENABLED")
         target = {
-            "Id": "findings-queue",
-            "Arn": queue,
+            "Id": "urgent-queue" if urgently else "findings-queue",
+            "Arn": urgent if urgently else queue,
             "DeadLetterConfig": {"Arn": dead},
             "RetryPolicy": {"MaximumRetryAttempts": 185, "MaximumEventAgeInSeconds": 86400},
         }

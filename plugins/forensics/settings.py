@@ -37,6 +37,10 @@ class Settings(BaseModel):
     tools_bucket: str
     queue_url: str
     dead_letter_queue_url: str
+    urgent_queue_url: str = Field(
+        default="",
+        description="SQS queue of critical findings and people's orders, which is looked at first; empty: there is none, and they queue with the others",
+    )
     topic_arn: str
     evidence_key_arn: str = Field(description="KMS key of evidence objects and snapshot copies")
     signing_key_id: str = Field(description="asymmetric KMS key that signs the custody ledger's head")

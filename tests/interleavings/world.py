@@ -82,8 +82,10 @@ class Queue:
         self.messages[name] = Message(name, finding, now)
         self._world.sent.append(finding)
 
-    def receive(self, *, visibility: int) -> Sequence[Mapping[str, object]]:
-        """ReceiveMessage; a standard queue may also deliver what is hidden."""
+    def receive(self, *, visibility: int, urgent_only: bool = False) -> Sequence[Mapping[str, object]]:
+        """ReceiveMessage; a standard queue may also deliver what is hidden. There is no urgent queue here."""
+        if urgent_only:
+            return []
         self._world.asked("ReceiveMessage", ThrottledError)
         now, rng = self._world.scheduler.now, self._world.scheduler.rng
         visible = [

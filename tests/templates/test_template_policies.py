@@ -228,8 +228,29 @@ def test_families_of_events_are_the_same_in_both_accounts() -> None:
     def patterns(name: str) -> list[dict[str, Any]]:
         return [r["Properties"]["EventPattern"] for n, _, r in resources("AWS::Events::Rule") if n == name]
 
-    assert len(patterns("intake")) == 7
-    assert sorted(map(json.dumps, patterns("intake"))) == sorted(map(json.dumps, patterns("security-account")))
+    families = [p for p in patterns("intake") if "detail" not in p]
+    assert len(families) == 7
+    assert sorted(map(json.dumps, families)) == sorted(map(json.dumps, patterns("security-account")))
+
+
+def test_critical_findings_and_orders_come_by_the_urgent_queue_and_no_finding_by_that_alone() -> None:
+    """What a rule's pattern misses is in the other queue all the same; an order of a person has one way."""
+    targets: dict[str, set[str]] = {}
+    for name, _, rule in resources("AWS::Events::Rule"):
+        if name == "intake":
+            pattern = rule["Properties"]["EventPattern"]
+            family = (
+                f"{pattern['source'][0]} {pattern.get('detail-type', [''])[0]}{' grave' if 'detail' in pattern else ''}"
+            )
+            targets.setdefault(family, set()).update(t["Id"] for t in rule["Properties"]["Targets"])
+    urgent = {family for family, ids in targets.items() if ids == {"urgent-queue"}}
+    assert urgent == {
+        "aws.securityhub Security Hub Findings - Custom Action", "forensics.manual ", "aws.guardduty GuardDuty Finding grave",
+        "aws.securityhub Security Hub Findings - Imported grave", "aws.securityhub Findings Imported V2 grave",
+    }  # fmt: skip
+    assert all(
+        targets[family.removesuffix(" grave")] == {"findings-queue"} for family in urgent if family.endswith("grave")
+    )
 
 
 def test_every_rule_target_has_a_dead_letter_queue() -> None:
@@ -240,7 +261,7 @@ def test_every_rule_target_has_a_dead_letter_queue() -> None:
 
 def test_every_working_queue_has_a_dead_letter_queue() -> None:
     working = [(n, i, q) for n, i, q in resources("AWS::SQS::Queue") if "RedrivePolicy" in q["Properties"]]
-    assert [(n, i) for n, i, _ in working] == [("intake", "Findings")]
+    assert [(n, i) for n, i, _ in working] == [("intake", "Findings"), ("intake", "Urgent")]
     # the others are dead letter queues themselves: something must send what fails there, and somebody must hear of it
     alarmed = json.dumps([r for _, _, r in resources("AWS::CloudWatch::Alarm")])
     for name in ("DeadLetterQueueName", "TargetDeadLetterQueueName"):

@@ -25,23 +25,38 @@ BATCH = 10
 
 
 class FindingQueue:
-    """The queue that findings arrive on, and its dead-letter queue."""
+    """The queues that findings arrive on, the urgent one first where there is one, and their dead-letter queue."""
 
-    def __init__(self, client: SQSClient, *, url: str, dead_letter_url: str) -> None:
+    def __init__(self, client: SQSClient, *, url: str, dead_letter_url: str, urgent_url: str = "") -> None:
         self._sqs = client
         self.url = url
+        self.urgent_url = urgent_url
         self.dead_letter_url = dead_letter_url
+        self._urgent: set[str] = set()  # receipts of messages that are in flight and came by the urgent queue
 
     @classmethod
     def of(cls, session: AwsSession, settings: Settings) -> Self:
         """The deployment's queue of findings."""
-        return cls(session.sqs, url=settings.queue_url, dead_letter_url=settings.dead_letter_queue_url)
+        return cls(
+            session.sqs,
+            url=settings.queue_url,
+            dead_letter_url=settings.dead_letter_queue_url,
+            urgent_url=settings.urgent_queue_url,
+        )
+
+    @property
+    def _urls(self) -> tuple[str, ...]:
+        """The queues that findings arrive in, the urgent one first."""
+        return (self.urgent_url, self.url) if self.urgent_url else (self.url,)
 
     def depth(self) -> int:
         """Approximate number of visible messages. SQS may be late with it (up to a minute, says its reference)."""
-        with aws_errors(f"read depth of {self.url}"):
-            answer = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["ApproximateNumberOfMessages"])
-        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+        found = 0
+        for url in self._urls:
+            with aws_errors(f"read depth of {url}"):
+                answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+            found += int(answer["Attributes"]["ApproximateNumberOfMessages"])
+        return found
 
     def dead_letters(self) -> int:
         """Approximate number of messages in the dead-letter queue, hidden ones included."""
@@ -52,11 +67,26 @@ class FindingQueue:
 
     def peek(self) -> int:
         """Whether a message is there, without hiding it; each message seen counts one more delivery."""
-        return len(self._receive(self.url, visibility=0, number=1))
+        return next((1 for url in self._urls if self._receive(url, visibility=0, number=1)), 0)
 
-    def receive(self, *, visibility: int) -> list[MessageTypeDef]:
-        """Take up to ten messages; they stay in the queue, hidden for ``visibility`` seconds."""
-        return self._receive(self.url, visibility=visibility, number=BATCH)
+    def receive(self, *, visibility: int, urgent_only: bool = False) -> list[MessageTypeDef]:
+        """Take up to ten messages, urgent ones if there are any; they stay in their queue, hidden for ``visibility`` seconds."""
+        if self.urgent_url:
+            urgent = self._receive(self.urgent_url, visibility=visibility, number=BATCH)
+            if urgent:
+                self._urgent.update(message["ReceiptHandle"] for message in urgent)
+                return urgent
+        return [] if urgent_only else self._receive(self.url, visibility=visibility, number=BATCH)
+
+    def _by_queue(self, receipts: Sequence[str]) -> list[tuple[str, list[str]]]:
+        """The receipts in batches, each of one queue."""
+        urgent = [receipt for receipt in receipts if receipt in self._urgent]
+        others = [receipt for receipt in receipts if receipt not in self._urgent]
+        return [
+            (url, found[start : start + BATCH])
+            for url, found in ((self.urgent_url, urgent), (self.url, others))
+            for start in range(0, len(found), BATCH)
+        ]
 
     def receive_dead(self, *, visibility: int) -> list[MessageTypeDef]:
         """Take up to ten messages of the dead-letter queue, with their attributes."""
@@ -81,20 +111,20 @@ class FindingQueue:
     def hide(self, receipts: Sequence[str], *, seconds: int) -> list[str]:
         """Hide messages for ``seconds`` from now; returns the reasons of those that SQS refused (they may be back)."""
         refused = []
-        for start in range(0, len(receipts), BATCH):
+        for url, batch in self._by_queue(receipts):
             entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = [
-                {"Id": str(n), "ReceiptHandle": r, "VisibilityTimeout": seconds}
-                for n, r in enumerate(receipts[start : start + BATCH])
+                {"Id": str(n), "ReceiptHandle": r, "VisibilityTimeout": seconds} for n, r in enumerate(batch)
             ]
-            with aws_errors(f"hide messages of {self.url}"):
-                answer = self._sqs.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
+            with aws_errors(f"hide messages of {url}"):
+                answer = self._sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)
             refused += [f"{f['Code']}: {f.get('Message', '')}" for f in answer.get("Failed", [])]
         return refused
 
     def delete(self, receipts: Sequence[str]) -> None:
         """Delete messages whose work is done."""
-        for start in range(0, len(receipts), BATCH):
-            self._delete_batch(self.url, receipts[start : start + BATCH])
+        for url, batch in self._by_queue(receipts):
+            self._delete_batch(url, batch)
+            self._urgent.difference_update(batch)
 
     def _delete_batch(self, url: str, receipts: Sequence[str]) -> None:
         entries: list[DeleteMessageBatchRequestEntryTypeDef] = [

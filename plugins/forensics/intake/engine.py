@@ -33,7 +33,7 @@ class IntakeEngine:
 
     :param urgent_rank: orders of this rank and above are started whether or not there is room
     :param visibility: seconds that a message stays hidden when this process dies
-    :param window: how many messages are in flight at most
+    :param window: how many messages are in flight at most; as many again where they come by the urgent queue
     """
 
     def __init__(
@@ -149,12 +149,13 @@ class IntakeEngine:
         errors = 0
         while not self._stop.is_set():
             with self._lock:
-                full = len(self._in_flight) >= self._window
-            if full:
+                held = len(self._in_flight)
+            if held >= 2 * self._window:
                 self._stop.wait(0.2)
                 continue
             try:
-                messages = self._queue.receive(visibility=self._visibility)
+                # ten thousand findings of a storm keep no critical one out
+                messages = self._queue.receive(visibility=self._visibility, urgent_only=held >= self._window)
                 errors = 0
             except ForensicsError as error:
                 errors += 1
@@ -166,6 +167,8 @@ class IntakeEngine:
                 continue
             if messages:
                 self._take(messages)
+            elif held >= self._window:
+                self._stop.wait(0.2)
             else:
                 self._empty_since = self._empty_since or time.monotonic()
                 self._stop.wait(0.1)

@@ -68,8 +68,8 @@ class InFlightMessage:
 class MessageQueue(Protocol):
     """What the engine asks of the queue (:class:`forensics.aws.sqs.FindingQueue`)."""
 
-    def receive(self, *, visibility: int) -> Sequence[Mapping[str, object]]:
-        """Take up to ten messages and hide them for ``visibility`` seconds."""
+    def receive(self, *, visibility: int, urgent_only: bool = False) -> Sequence[Mapping[str, object]]:
+        """Take up to ten messages, urgent ones first, and hide them for ``visibility`` seconds."""
         ...
 
     def hide(self, receipts: Sequence[str], *, seconds: int) -> Sequence[str]:

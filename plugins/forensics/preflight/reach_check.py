@@ -101,7 +101,8 @@ def own_questions(settings: Settings) -> Iterator[Question]:
     key = {"PK": {"S": "CASE#fc-preflight"}, "SK": {"S": "REACH"}}
     yield Question("sts", "", "get_caller_identity")
     yield Question("dynamodb", "", "get_item", {"TableName": settings.case_table, "Key": key})
-    yield Question("sqs", "", "get_queue_attributes", {"QueueUrl": settings.queue_url, "AttributeNames": ["QueueArn"]})
+    for url in filter(None, (settings.queue_url, settings.urgent_queue_url)):
+        yield Question("sqs", "", "get_queue_attributes", {"QueueUrl": url, "AttributeNames": ["QueueArn"]})
     yield Question("sns", "", "get_topic_attributes", {"TopicArn": settings.topic_arn})
     # S3 does not say "not there" to who may not list; a HEAD would not say whose policy refused
     get = {"Bucket": settings.tools_bucket, "Key": settings.capture_tool_key, "Range": "bytes=0-0"}

@@ -6,6 +6,7 @@ import hashlib
 import json
 import stat
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,33 +108,53 @@ def test_queue_gives_up_after_ten_deliveries(seeded: tuple[Lab, dict[str, Any], 
 
 
 @pytest.mark.parametrize(
-    ("source", "detail_type"),
+    ("source", "detail_type", "detail", "queues"),
     [
-        ("aws.securityhub", "Security Hub Findings - Imported"),
-        ("aws.securityhub", "Security Hub Findings - Custom Action"),
-        ("aws.securityhub", "Findings Imported V2"),
-        ("aws.guardduty", "GuardDuty Finding"),
-        ("aws.config", "Config Rules Compliance Change"),
-        ("forensics.manual", "Forensics Request"),
+        (
+            "aws.securityhub",
+            "Security Hub Findings - Imported",
+            {"findings": [{"Severity": {"Label": "HIGH"}}]},
+            ["queue_url"],
+        ),
+        (
+            "aws.securityhub",
+            "Security Hub Findings - Imported",
+            {"findings": [{"Severity": {"Label": "LOW"}}, {"Severity": {"Label": "CRITICAL"}}]},
+            ["queue_url", "urgent_queue_url"],
+        ),
+        ("aws.securityhub", "Security Hub Findings - Custom Action", {}, ["urgent_queue_url"]),
+        ("aws.securityhub", "Findings Imported V2", {"findings": [{"severity_id": 4}]}, ["queue_url"]),
+        (
+            "aws.securityhub",
+            "Findings Imported V2",
+            {"findings": [{"severity_id": 5}]},
+            ["queue_url", "urgent_queue_url"],
+        ),
+        ("aws.guardduty", "GuardDuty Finding", {"severity": 8.9}, ["queue_url"]),
+        ("aws.guardduty", "GuardDuty Finding", {"severity": 9}, ["queue_url", "urgent_queue_url"]),
+        ("aws.config", "Config Rules Compliance Change", {}, ["queue_url"]),
+        ("forensics.manual", "Forensics Request", {}, ["urgent_queue_url"]),
     ],
 )
 def test_events_of_the_security_account_reach_the_queue(
-    seeded: tuple[Lab, dict[str, Any], Path], source: str, detail_type: str
+    seeded: tuple[Lab, dict[str, Any], Path], source: str, detail_type: str, detail: dict[str, Any], queues: list[str]
 ) -> None:
     server, made, _ = seeded
-    detail = json.dumps({"probe": f"{source} {detail_type}"})
-    entry = {"Source": source, "DetailType": detail_type, "Detail": detail}
+    entry = {"Source": source, "DetailType": detail_type, "Detail": json.dumps(detail)}
     server.client("events", SECURITY).put_events(Entries=[entry])
     sqs = server.client("sqs")
 
-    def received() -> Any:
-        answer = sqs.receive_message(QueueUrl=made["queue_url"], MaxNumberOfMessages=10, WaitTimeSeconds=1)
+    def received(url: str) -> Any:
+        answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
         for message in answer.get("Messages", []):
-            sqs.delete_message(QueueUrl=made["queue_url"], ReceiptHandle=message["ReceiptHandle"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return [json.loads(m["Body"]) for m in answer.get("Messages", [])]
 
-    events = wait_until(received, what=f"{detail_type} in the queue")
-    assert [(e["account"], e["source"], e["detail-type"]) for e in events] == [(SECURITY, source, detail_type)]
+    for queue in queues:
+        events = wait_until(partial(received, made[queue]), what=f"{detail_type} in {queue}")
+        assert [(e["account"], e["source"], e["detail-type"]) for e in events] == [(SECURITY, source, detail_type)]
+    for other in {"queue_url", "urgent_queue_url"} - set(queues):
+        assert received(made[other]) == []
 
 
 def test_phase_roles_want_the_external_id(seeded: tuple[Lab, dict[str, Any], Path]) -> None:

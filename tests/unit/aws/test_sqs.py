@@ -50,6 +50,58 @@ def test_receiving_hides_and_does_not_delete(
     assert queue.receive(visibility=120) == messages
 
 
+URGENT = f"{URL}-urgent"
+
+
+@pytest.fixture
+def both(stub: Stubber) -> FindingQueue:
+    """The queue and the urgent one."""
+    return FindingQueue(stub.client, url=URL, dead_letter_url=DEAD, urgent_url=URGENT)
+
+
+def message(receipt: str) -> dict[str, str]:
+    return {"MessageId": receipt, "Body": "{}", "ReceiptHandle": receipt}
+
+
+def test_the_urgent_queue_is_looked_at_first_and_each_message_ends_in_its_own(
+    stub: Stubber, both: FindingQueue
+) -> None:
+    """A receipt is good for the queue that gave it alone (SQS API reference, DeleteMessageBatch: ReceiptHandleIsInvalid)."""
+    stub.add_response("receive_message", {"Messages": [message("u")]}, receiving(URGENT, visibility=60))
+    assert both.receive(visibility=60) == [message("u")]
+    stub.add_response("receive_message", {}, receiving(URGENT, visibility=60))
+    stub.add_response("receive_message", {"Messages": [message("r")]}, receiving(URL, visibility=60))
+    assert both.receive(visibility=60) == [message("r")]
+    for url, receipt in ((URGENT, "u"), (URL, "r")):
+        entry = {"Id": "0", "ReceiptHandle": receipt}
+        hidden = {"QueueUrl": url, "Entries": [{**entry, "VisibilityTimeout": 60}]}
+        stub.add_response("change_message_visibility_batch", {"Successful": [{"Id": "0"}], "Failed": []}, hidden)
+    assert both.hide(["r", "u"], seconds=60) == []
+    for url, receipt in ((URGENT, "u"), (URL, "r")):
+        gone = {"QueueUrl": url, "Entries": [{"Id": "0", "ReceiptHandle": receipt}]}
+        stub.add_response("delete_message_batch", {"Successful": [{"Id": "0"}], "Failed": []}, gone)
+    both.delete(["r", "u"])
+    stub.assert_no_pending_responses()
+
+
+def test_with_a_full_window_only_the_urgent_queue_is_asked(
+    stub: Stubber, both: FindingQueue, queue: FindingQueue
+) -> None:
+    stub.add_response("receive_message", {}, receiving(URGENT, visibility=60))
+    assert both.receive(visibility=60, urgent_only=True) == []
+    stub.assert_no_pending_responses()
+    assert queue.receive(visibility=60, urgent_only=True) == [], "there is none: nothing is asked"
+
+
+def test_depth_and_peek_see_both_queues(stub: Stubber, both: FindingQueue) -> None:
+    for url, depth in ((URGENT, "1"), (URL, "2")):
+        asked = {"QueueUrl": url, "AttributeNames": ["ApproximateNumberOfMessages"]}
+        stub.add_response("get_queue_attributes", {"Attributes": {"ApproximateNumberOfMessages": depth}}, asked)
+    assert both.depth() == 3
+    stub.add_response("receive_message", {"Messages": [message("u")]}, receiving(URGENT, visibility=0, number=1))
+    assert both.peek() == 1
+
+
 def test_dead_letters_come_with_their_reason(stub: Stubber, queue: FindingQueue) -> None:
     letter = {"MessageId": "1", "MessageAttributes": {"reason": {"DataType": "String", "StringValue": "no account"}}}
     asked = receiving(DEAD, visibility=10, MessageAttributeNames=["All"])

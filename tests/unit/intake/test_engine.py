@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,13 +34,17 @@ class QueueInMemory:
     """Every message is delivered once; what was done with it can be looked at."""
 
     waiting: list[str]
+    urgent: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     hidden: list[tuple[str, int]] = field(default_factory=list)
     dead: list[tuple[str, str, str]] = field(default_factory=list)
     delete_error: ForensicsError | None = None
 
-    def receive(self, *, visibility: int) -> Sequence[Mapping[str, object]]:
-        taken, self.waiting = self.waiting[:10], self.waiting[10:]
+    def receive(self, *, visibility: int, urgent_only: bool = False) -> Sequence[Mapping[str, object]]:
+        if self.urgent or urgent_only:
+            taken, self.urgent = self.urgent[:10], self.urgent[10:]
+        else:
+            taken, self.waiting = self.waiting[:10], self.waiting[10:]
         sent = {"SentTimestamp": str(int(NOW.timestamp() * 1000))}
         return [{"MessageId": b, "ReceiptHandle": f"receipt of {b}", "Body": b, "Attributes": sent} for b in taken]
 
@@ -57,7 +63,7 @@ class QueueInMemory:
 
 @dataclass
 class Handler:
-    """Bodies are ``<severity>``; each finding opens a case, unless a test says otherwise."""
+    """Bodies begin with ``<severity>``; each finding opens a case, unless a test says otherwise."""
 
     result: Callable[[str], IntakeResult] | None = None
     error: Exception | None = None
@@ -76,9 +82,9 @@ class Handler:
         self.received.append(received_at)
         if self.result:
             return self.result(body)
-        return IntakeResult(
-            verdict=IntakeVerdict.ACCEPT, reason="1 accepted", findings=(finding(title=body, severity=Severity(body)),)
-        )
+        severity = Severity(body.partition(" ")[0])
+        found = finding(title=body, severity=severity)
+        return IntakeResult(verdict=IntakeVerdict.ACCEPT, reason="1 accepted", findings=(found,))
 
     def admit(self, item: Finding, received_at: datetime) -> tuple[AdmissionOutcome, Sequence[RunOrder]]:
         if self.error:
@@ -274,3 +280,21 @@ def test_cases_do_not_wait_for_a_message_to_people_and_the_event_is_kept() -> No
 def test_a_severe_finding_without_an_instance_is_answered_before_minor_ones() -> None:
     low, high = without_instance(Severity.LOW)("x"), without_instance(Severity.CRITICAL)("x")
     assert (low.rank, high.rank) == (Severity.LOW.rank, Severity.CRITICAL.rank)
+
+
+def test_a_full_window_keeps_no_urgent_message_out() -> None:
+    """Ten thousand findings of a storm fill the window; what came by the urgent queue is taken, read and started all the same."""
+    queue, handler = QueueInMemory([f"LOW {number}" for number in range(500)]), Handler(room=False)
+    engine = IntakeEngine(queue, handler, urgent_rank=URGENT, window=20)
+
+    def order_later() -> None:
+        while len(queue.waiting) > 480:
+            time.sleep(0.01)
+        queue.urgent.append("CRITICAL")
+
+    person = threading.Thread(target=order_later)
+    person.start()
+    engine.run(seconds=2)
+    person.join()
+    assert handler.started == ["CRITICAL-0"] and queue.deleted == ["receipt of CRITICAL"]
+    assert len(queue.waiting) >= 470, "routine findings wait in the queue, not in this process"
