@@ -15,7 +15,7 @@ from lab.emulator.iam import organization
 from lab.emulator.iam.enforcement import policies
 from lab.emulator.network import network, places
 from lab.emulator.network.routes import NoPath
-from lab.emulator.patches import securityhub, ssm, state, sts
+from lab.emulator.patches import cloudtrail, securityhub, ssm, state, sts
 from lab.hosts.usage import cpu_seconds_below
 
 if TYPE_CHECKING:
@@ -127,6 +127,11 @@ def _fire_action(_control: Control, body: Any, _query: dict[str, str]) -> Any:
     return {"fired": securityhub.action_arn(given["account"], given["region"], given["action"])}
 
 
+def _remember_calls(_control: Control, body: Any, _query: dict[str, str]) -> Any:
+    given = _wanted(body)
+    return cloudtrail.remember(given["account"], given["records"])
+
+
 def _calls(control: Control, _body: Any, query: dict[str, str]) -> Any:
     unknown = set(query) - {"service", "action", "account"}
     if unknown:
@@ -231,6 +236,7 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "/_lab/instance"): _register_instance,
     ("GET", "/_lab/instance"): _list_instances,
     ("POST", "/_lab/security-hub-action"): _fire_action,
+    ("POST", "/_lab/trail"): _remember_calls,
     ("GET", "/_lab/calls"): _calls,
     ("DELETE", "/_lab/calls"): _clear_calls,
     ("GET", "/_lab/mail"): _mail,

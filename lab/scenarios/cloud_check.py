@@ -60,7 +60,7 @@ def play(calls: Iterable[Json], *, more: Iterable[LogObject] = ()) -> Played:
     begin, end = ALARM - timedelta(days=40), ALARM + timedelta(days=1)
     began = time.monotonic()
     spool = search(
-        SelectOrder(account_id=ACCOUNT.account_id, begin=begin, end=end, followed=followed()), lambda: objects
+        SelectOrder(account_id=ACCOUNT.account_id, begin=begin, end=end, followed=followed()), lambda _order: objects
     )
     order = TrailOrder(
         instance_id=ACCOUNT.instance_id, account_id=ACCOUNT.account_id, region=ACCOUNT.region, addresses=("10.20.0.5",),

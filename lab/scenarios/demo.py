@@ -25,6 +25,7 @@ from lab.paths import ROOT
 from lab.progress import StandstillError
 from lab.scenarios import expected
 from lab.scenarios.driver import DriverError, Lab, finding
+from lab.seed.member import THIEF
 from lab.stack import celery, postgres
 from lab.stack.process import StackError
 from lab.stack.stack import Stack
@@ -123,14 +124,17 @@ def check(lab: Lab, case_id: str) -> list[str]:
 
     need(lab.run(case_id)["state"] == "success", f"the DAG run ended {lab.run(case_id)['state']}")
     need(view.case.status is CaseStatus.CLOSED, f"the case is {view.case.status.value}")
-    for kind, count in ((EvidenceKind.MEMORY, 1), (EvidenceKind.DISK, 2), (EvidenceKind.CONTROL_PLANE, 1)):
+    kinds = {EvidenceKind.MEMORY: 1, EvidenceKind.DISK: 2, EvidenceKind.CONTROL_PLANE: 1, EvidenceKind.CLOUD_TRAIL: 1}
+    for kind, count in kinds.items():
         good = [e for e in view.evidence if e.kind is kind and e.outcome is Outcome.ACQUIRED]
         need(len(good) == count, f"{len(good)} of {count} {kind.value} items acquired")
     need(
         view.containment is not None and view.containment.state is ContainmentState.NEW_FLOWS_BLOCKED,
         "the target is not isolated",
     )
-    need({"memory", "disk"} <= {r.tool for r in view.results}, "results of memory and disk tools")
+    need({"memory", "disk", "cloud"} <= {r.tool for r in view.results}, "results of memory, disk and CloudTrail")
+    told_titles = [f.title for r in view.results if r.tool == "cloud" for f in r.findings]
+    need(any(THIEF in title for title in told_titles), f"that the credentials were used from {THIEF}")
     sent = {event for m in lab.mail() for event in told(m)}
     need(set(EXPECTED_MAIL) <= sent, f"SNS messages missing: {', '.join(sorted(set(EXPECTED_MAIL) - sent))}")
     need(verify_chain(view.custody) == view.custody_head, "the custody chain does not end at its head")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,20 @@ import requests
 
 from lab.accounts import FORENSIC_ACCOUNT
 from lab.evidence.images import Images
+from lab.evidence.trail_records import Account as Calls
+from lab.evidence.trail_records import Json
 from lab.seed.accounts import Account, documents, phase_roles, service_trust
 
 GIB = 1024**3
+# From where the web server's credentials are used in the lab's story.
+THIEF = "198.51.100.7"
 
 
 def product_in_member_account(account: Account, *, external_id: str) -> None:
     """Create through boto3 what the member stacks create: roles, documents, the deny-all profile."""
-    phase_roles(account, phases=("triage", "acquire", "contain", "release", "findings"), external_id=external_id)
+    phase_roles(
+        account, phases=("triage", "acquire", "logs", "contain", "release", "findings"), external_id=external_id
+    )
     documents(account)
     _isolated_profile(account)
     _forensic_key(account)
@@ -32,7 +39,48 @@ def member_account(
     profile = _application_profile(account)
     web = _web_server(account, network=network, profile=profile, images=images, control=control)
     database = _db_server(account, network=network, images=images, control=control)
-    return {"member_network": network, "instances": {"web-server": web, "db-server": database}}
+    trail = _trail(account)
+    control("trail", {"account": account.account_id, "records": recorded_calls(web, database)})
+    return {"member_network": network, "instances": {"web-server": web, "db-server": database}, "trail": trail}
+
+
+def _trail(account: Account) -> dict[str, str]:
+    """A trail of all Regions into a bucket of the account, with digest files."""
+    bucket, s3 = f"lab-trail-{account.account_id}", account.client("s3")
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": account.region})
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    cloudtrail = account.client("cloudtrail")
+    arn = cloudtrail.create_trail(
+        Name="lab", S3BucketName=bucket, IsMultiRegionTrail=True, EnableLogFileValidation=True
+    )["TrailARN"]
+    cloudtrail.start_logging(Name=arn)
+    return {"arn": arn, "bucket": bucket}
+
+
+def recorded_calls(web: dict[str, Any], database: dict[str, Any], *, now: datetime | None = None) -> list[Json]:
+    """What CloudTrail recorded before the alarm: the application's reads, then its credentials used from elsewhere."""
+    place = Calls(web["account"], web["region"], web["instance_id"], home=web["private_ip"])
+    moment = now or datetime.now(UTC)
+    inside: dict[str, Any] = {"vpcEndpointId": "vpce-0123456789abcdef0"}
+    calls = [
+        place.call(
+            moment - timedelta(hours=n),
+            "s3:GetObject",
+            place.instance(),
+            {"bucketName": "shop-assets", "key": f"{n}.css"},
+            **inside,
+        )
+        for n in range(20, 1, -1)
+    ]
+    thief = place.instance(address=THIEF, userAgent="Boto3/1.34.0 md/Botocore#1.34.0 ua/2.0 os/linux#6.8.11-amd64")
+    for minutes, name, parameters in (
+        (50, "sts:GetCallerIdentity", None),
+        (49, "s3:ListBuckets", None),
+        (48, "ec2:DescribeInstanceAttribute", {"instanceId": database["instance_id"], "attribute": "userData"}),
+        (47, "s3:GetObject", {"bucketName": "shop-customers", "key": "export.csv"}),
+    ):
+        calls.append(place.call(moment - timedelta(minutes=minutes), name, thief, parameters))
+    return calls
 
 
 def _forensic_key(account: Account) -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, TaskGroup, TriggerRule
 
+from forensics.cloud_evidence.operators import CollectTrailOperator
 from forensics.containment.operators import IsolateTargetOperator, PlanContainmentOperator
 from forensics.containment.protection_operators import ProtectTargetOperator
 from forensics.disk.copy_operators import CopySnapshotsOperator
@@ -125,6 +126,17 @@ def disk() -> DiskFlow:
         )
         snapshot >> copy >> digest
     return DiskFlow(snapshot, copy, digest)
+
+
+def cloud_evidence() -> Flow:
+    """What the account recorded of the target: beside everything else, waited for by the report alone."""
+    with _group(
+        "cloud_evidence",
+        name="Cloud records",
+        tooltip="Collect and read what CloudTrail recorded of the target, its credentials and its resources",
+    ):
+        trail = CollectTrailOperator(task_id="collect_trail")
+    return Flow(trail, trail)
 
 
 def containment() -> tuple[Flow, BaseOperator]:

@@ -63,6 +63,11 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, read the log first: two digests that differ are a custody incident, not a transient error. "
         "Clearing is safe: a read that was interrupted continues where it stopped."
     ),
+    "cloud_evidence.collect_trail": (
+        "Collects what CloudTrail recorded of the instance, its credentials and its resources, stores it under lock and reads it. "
+        "When it fails, the case continues with a gap; the log names what the role `logs` may not read, or what was not reachable. "
+        "Clearing is safe: the records up to now are collected and stored beside the earlier ones."
+    ),
     "containment.plan_containment": (
         "Records every change that containment would make, asks a person when the policy says so, and watches the deadline. "
         "When it waits, answer under **Browse → Required Actions**; without an answer `forensics.approval_default` applies. "

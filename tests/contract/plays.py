@@ -12,6 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from lab.accounts import MANAGEMENT_ACCOUNT
+from lab.evidence.trail_records import Account
 from lab.scenarios.finding_events import guardduty, ocsf
 from tests.lab.conftest import FORENSIC, MEMBER, REGION, SECURITY, Lab, Network
 
@@ -45,9 +46,29 @@ def play(lab: Lab, network: Network) -> None:
     _findings(lab)
     _images(lab)
     _organization(lab)
+    _trail(lab)
     _tasks(lab, network)
     numbers: Any = [{"MetricName": "Cases", "Value": 1.0, "Unit": "Count"}]
     lab.client("cloudwatch").put_metric_data(Namespace="Forensics", MetricData=numbers)
+
+
+def _trail(lab: Lab) -> None:
+    name, cloudtrail, now = f"trail-{time.monotonic_ns()}", lab.client("cloudtrail", MEMBER), datetime.now(UTC)
+    lab.client("s3", MEMBER).create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    arn = cloudtrail.create_trail(Name=name, S3BucketName=name, IsMultiRegionTrail=True, EnableLogFileValidation=True)[
+        "TrailARN"
+    ]
+    cloudtrail.start_logging(Name=arn)
+    cloudtrail.describe_trails(includeShadowTrails=True)
+    cloudtrail.get_trail_status(Name=arn)
+    cloudtrail.list_public_keys(StartTime=now - timedelta(days=1), EndTime=now)
+    place = Account(MEMBER, REGION, "i-0123456789abcdef0")
+    lab.post(
+        "trail",
+        {"account": MEMBER, "records": [place.call(now, "ec2:StopInstances", place.instance(), {"instanceId": name})]},
+    )
+    wanted: Any = [{"AttributeKey": "ResourceName", "AttributeValue": name}]
+    assert cloudtrail.lookup_events(LookupAttributes=wanted, MaxResults=50)["Events"]
 
 
 def _identity(lab: Lab) -> None:

@@ -74,6 +74,10 @@ def _network(network: Network, instance: str, group: str) -> None:
     ec2.create_vpc_endpoint(VpcId=network.vpc, ServiceName="com.amazonaws.eu-central-1.s3")
     ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [network.vpc]}])
     ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [network.vpc]}])
+    outside = ec2.create_subnet(VpcId=network.vpc, CidrBlock="10.7.77.0/24")["Subnet"]["SubnetId"]
+    spare = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    nat = ec2.create_nat_gateway(SubnetId=outside, AllocationId=spare)["NatGateway"]["NatGatewayId"]
+    ec2.describe_nat_gateways(NatGatewayIds=[nat])
     ec2.describe_managed_prefix_lists()
     ec2.create_flow_logs(
         ResourceType="VPC", ResourceIds=[network.vpc], TrafficType="ALL", LogDestinationType="s3",

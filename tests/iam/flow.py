@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from forensics.cloud_evidence.operators import CollectTrailOperator
 from forensics.containment.operators import IsolateTargetOperator
 from forensics.disk.copy_operators import CopySnapshotsOperator
 from forensics.disk.digest_operators import DigestDisksOperator
@@ -32,6 +33,7 @@ CASE = (
     ("memory.live_response", LiveResponseOperator),
     ("memory.verify_memory", VerifyMemoryOperator),
     *DISKS,
+    ("cloud_evidence.collect_trail", CollectTrailOperator),
     ("containment.isolate_target", IsolateTargetOperator),
     ("investigation.launch_forensic_instance", LaunchForensicInstanceOperator),
     ("investigation.attach_evidence_volumes", AttachEvidenceVolumesOperator),

@@ -58,10 +58,10 @@ def test_counts_are_those_of_the_templates() -> None:
         profile: next(line.quantity for line in month(profile) if "interface endpoint" in line.item) / TABLE["hours"]
         for profile in cost.PROFILES
     }
-    assert hours == {"economy": 2, "standard": 8, "closed": 19}
+    assert hours == {"economy": 2, "standard": 8, "closed": 20}
     two = replace(EXAMPLE, parameters={**EXAMPLE.parameters, "EndpointZones": "2"})
     (line,) = [line for line in month("closed", two) if "interface endpoint" in line.item]
-    assert line.quantity == 2 * 19 * TABLE["hours"]
+    assert line.quantity == 2 * 20 * TABLE["hours"]
     assert not [line for line in month("closed") if "NatGateway" in line.item]
 
 

@@ -22,7 +22,7 @@ NAMES = {
     "AnalysisSecurityGroupId": "sg-analysis", "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com", "AWS::Region": REGION,
 }  # fmt: skip
 ROLES = {
-    "triage": ("member-roles", "Triage", MEMBER), "acquire": ("member-roles", "Acquire", MEMBER),
+    "triage": ("member-roles", "Triage", MEMBER), "acquire": ("member-roles", "Acquire", MEMBER), "logs": ("member-roles", "Logs", MEMBER),
     "contain": ("member-containment", "Contain", MEMBER), "release": ("member-containment", "Release", MEMBER),
     "custodian": ("roles-forensic", "Custodian", FORENSIC), "holds": ("hold-role", "Holds", FORENSIC), "analyse": ("roles-forensic", "Analyse", FORENSIC),
     "reader": ("roles-forensic", "Reader", FORENSIC), "execution": ("execution-role", "Execution", FORENSIC),
@@ -124,6 +124,27 @@ def test_the_pages_role_reads_reports_and_what_tools_made_and_no_evidence() -> N
     for folder in ("evidence/memory/x", "custody/head.json", "bundle/x.tar"):
         assert not may("reader", "s3:GetObject", f"{BUCKET}/cases/{CASE}/{folder}")
     assert not may("reader", "kms:Sign", KEY)
+
+
+def test_the_logs_role_reads_what_aws_wrote_of_its_own_account_and_nothing_else() -> None:
+    org = {"aws__ResourceOrgID": ORGANIZATION}
+    for folder in (f"AWSLogs/{MEMBER}", f"logs/AWSLogs/{ORGANIZATION}/{MEMBER}"):
+        assert may("logs", "s3:GetObject", f"arn:aws:s3:::trail-bucket/{folder}/CloudTrail/x.json.gz", **org)
+        assert not may(
+            "logs",
+            "s3:GetObject",
+            f"arn:aws:s3:::trail-bucket/{folder}/CloudTrail/x.json.gz",
+            aws__ResourceOrgID="o-other",
+        )
+    for key in (f"AWSLogs/{FORENSIC}/CloudTrail/x.json.gz", f"cases/{CASE}/evidence/x", "customers.csv"):
+        assert not may("logs", "s3:GetObject", f"arn:aws:s3:::trail-bucket/{key}", **org)
+    assert may("logs", "s3:ListBucket", "arn:aws:s3:::trail-bucket", s3__prefix=f"AWSLogs/{MEMBER}/", **org)
+    assert not may("logs", "s3:ListBucket", "arn:aws:s3:::trail-bucket", s3__prefix="", **org)
+    for action in ("s3:PutObject", "s3:DeleteObject", "cloudtrail:StopLogging", "ec2:RunInstances", "ssm:SendCommand"):
+        assert not may("logs", action, f"arn:aws:s3:::trail-bucket/AWSLogs/{MEMBER}/x", **org)
+    key = f"arn:aws:kms:{REGION}:{MEMBER}:key/trail"
+    assert may("logs", "kms:Decrypt", key, kms__ViaService=f"s3.{REGION}.amazonaws.com", **org)
+    assert not may("logs", "kms:Decrypt", key, kms__ViaService=f"secretsmanager.{REGION}.amazonaws.com", **org)
 
 
 def test_the_role_for_holds_lifts_holds_of_its_case_and_does_nothing_else() -> None:

@@ -81,7 +81,7 @@ def test_the_recording_has_what_containment_and_release_change() -> None:
     assert tagging == {("forensics-contain", "ec2:CreateTags"), ("forensics-release", "ec2:DeleteTags")}
 
 
-@pytest.mark.parametrize("role", ["triage", "acquire", "contain", "release"])
+@pytest.mark.parametrize("role", ["triage", "acquire", "logs", "contain", "release"])
 def test_no_permission_of_a_role_is_denied_on_what_carries_every_tag(role: str) -> None:
     """``infra/permissions.yaml``, each call on each kind of resource, tagged as evidence and as contained."""
     listed = yaml.safe_load((templates.ROOT / "infra" / "permissions.yaml").read_text("utf-8"))[role]

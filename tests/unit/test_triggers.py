@@ -12,6 +12,7 @@ import pytest
 
 from forensics.aws.polling import PollTrigger
 from forensics.aws.triggers import ScopedTrigger, SsmCommandsCompletedTrigger
+from forensics.cloud_evidence.triggers import TrailDeliveredTrigger
 from forensics.containment.triggers import ContainmentWatchTrigger
 from forensics.disk.triggers import QuotaPauseTrigger, SnapshotsCompletedTrigger
 from forensics.intake.triggers import QueueDepthTrigger
@@ -44,6 +45,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "QueueDepthTrigger": {},
     "ImageBuiltTrigger": {"image_arn": "arn:aws:imagebuilder:eu-central-1:222233334444:image/forensic/1.0.0/1"},
     "SnapshotsBegunTrigger": {"case_id": "fc-20261124-0123456789", "until": 1_900_000_000.5},
+    "TrailDeliveredTrigger": {
+        "scope": SCOPE,
+        "trail_arn": "arn:aws:cloudtrail:eu-central-1:222233334444:trail/organization",
+        "until": 1_900_000_000.5,
+        "give_up": 1_900_000_900.5,
+    },
     "ContainmentWatchTrigger": {"case_id": "fc-20261124-0123456789", "due": 1_900_000_000.5},
 }
 
@@ -59,7 +66,7 @@ KINDS = sorted(set(_kinds()), key=lambda k: k.__name__)
 
 
 def test_every_trigger_is_tested_here() -> None:
-    assert SnapshotsBegunTrigger in KINDS
+    assert {SnapshotsBegunTrigger, TrailDeliveredTrigger} <= set(KINDS)
     assert {k.__name__ for k in KINDS} == set(ARGUMENTS)
 
 

@@ -27,6 +27,7 @@ PATCHES = (
     "sts",
     "iam",
     "organizations",
+    "cloudtrail",
     "events",
     "securityhub",
     "finding_records",

@@ -25,6 +25,7 @@ from forensics.aws.session_policy import Policy
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
+    from mypy_boto3_cloudtrail import CloudTrailClient
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ebs import EBSClient
@@ -183,6 +184,10 @@ class AwsSession:
     @cached_property
     def autoscaling(self) -> AutoScalingClient:
         return cast("AutoScalingClient", LazyClient(self, "autoscaling"))
+
+    @cached_property
+    def cloudtrail(self) -> CloudTrailClient:
+        return cast("CloudTrailClient", LazyClient(self, "cloudtrail"))
 
     @cached_property
     def cloudwatch(self) -> CloudWatchClient:

@@ -68,8 +68,8 @@ class Spool:
         self._file.close()
 
 
-def search(order: SelectOrder, objects: Callable[[], Iterable[LogObject]]) -> Spool:
-    """Look through all objects; ``objects`` gives them anew for each pass.
+def search(order: SelectOrder, objects: Callable[[SelectOrder], Iterable[LogObject]]) -> Spool:
+    """Look through all objects; ``objects`` gives them anew for each pass, whose order says what is followed for the first time.
 
     Raises :class:`forensics.errors.ConfinedError` when the files are too much for the process that reads them.
     """
@@ -80,7 +80,7 @@ def search(order: SelectOrder, objects: Callable[[], Iterable[LogObject]]) -> Sp
                 update={"followed": spool.followed.without(known) if known else spool.followed, "known": known}
             )
             before = spool.followed
-            made = _pass(told, objects(), spool, out)
+            made = _pass(told, objects(told), spool, out)
             spool.passes += 1
             spool.records += made.records
             found = made.followed
@@ -94,11 +94,9 @@ def search(order: SelectOrder, objects: Callable[[], Iterable[LogObject]]) -> Sp
 
 
 def _pass(order: SelectOrder, objects: Iterable[LogObject], spool: Spool, out: gzip.GzipFile) -> Selected:
-    first = order.known is None
-
     def pieces() -> Iterator[bytes]:
         for item in objects:
-            if first:
+            if item.name not in spool.sources:
                 spool.sources[item.name] = {
                     **item.source,
                     "bytes": len(item.body),

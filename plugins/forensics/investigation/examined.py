@@ -54,7 +54,8 @@ def look(view: CaseView, rule: ArtifactRule) -> Look:
     kind = rule.evidence
     ids = {e.evidence_id for e in view.evidence if e.kind is kind and e.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL}}
     if not ids:
-        return Look(unread=f"no {kind.value} evidence was acquired")
+        said = "; ".join(e.reason for e in view.evidence if e.kind is kind and e.reason)
+        return Look(unread=f"no {kind.value} evidence was acquired" + (f": {said[:300]}" if said else ""))
     results = [r for r in view.results if r.evidence_id in ids]
     if not results:
         return Look(unread=f"no {kind.value} evidence was examined")

@@ -24,6 +24,7 @@ class EvidenceKind(StrEnum):
     MEMORY = "memory"
     DISK = "disk"
     LIVE_RESPONSE = "live-response"
+    CLOUD_TRAIL = "cloud-trail"
 
 
 class Outcome(StrEnum):
@@ -175,6 +176,26 @@ class DiskOrigin(Origin):
         return self.source_snapshot_id or self.volume_id or ""
 
 
+class LogOrigin(Origin):
+    """Where records of an account's logs come from, and how far they reach.
+
+    ``source`` says how they were had; ``sources`` is the list of the objects that were read, with version and digest of each, and
+    ``notes`` what a reader should know of it; nothing is missing for a note.
+    """
+
+    source: str | None = None
+    bucket: str | None = None
+    prefix: str | None = None
+    begin: Utc | None = None
+    end: Utc | None = None
+    regions: tuple[str, ...] = ()
+    objects: int | None = None
+    objects_bytes: int | None = None
+    records: int | None = None
+    sources: StoredFact | None = None
+    notes: tuple[str, ...] = ()
+
+
 class Evidence(Outside):
     """One acquired item; the same id is updated by the steps that acquire and verify it."""
 
@@ -225,14 +246,25 @@ class LiveResponseEvidence(Evidence):
     origin: LiveResponseOrigin = LiveResponseOrigin()
 
 
+class CloudTrailEvidence(Evidence):
+    """Records of the API calls that concern the case."""
+
+    kind: Literal[EvidenceKind.CLOUD_TRAIL] = EvidenceKind.CLOUD_TRAIL
+    origin: LogOrigin = LogOrigin()
+
+
 AnyEvidence = Annotated[
-    ControlPlaneEvidence | MemoryEvidence | DiskEvidence | LiveResponseEvidence, Field(discriminator="kind")
+    ControlPlaneEvidence | MemoryEvidence | DiskEvidence | LiveResponseEvidence | CloudTrailEvidence,
+    Field(discriminator="kind"),
 ]
-_KINDS: dict[str, type[ControlPlaneEvidence | MemoryEvidence | DiskEvidence | LiveResponseEvidence]] = {
+_KINDS: dict[
+    str, type[ControlPlaneEvidence | MemoryEvidence | DiskEvidence | LiveResponseEvidence | CloudTrailEvidence]
+] = {
     EvidenceKind.CONTROL_PLANE: ControlPlaneEvidence,
     EvidenceKind.MEMORY: MemoryEvidence,
     EvidenceKind.DISK: DiskEvidence,
     EvidenceKind.LIVE_RESPONSE: LiveResponseEvidence,
+    EvidenceKind.CLOUD_TRAIL: CloudTrailEvidence,
 }
 
 

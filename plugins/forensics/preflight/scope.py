@@ -9,7 +9,7 @@ from forensics.aws.session import AwsSession, Scope
 from forensics.naming import PREFLIGHT
 from forensics.settings import Settings, names
 
-MEMBER_PHASES = ("triage", "acquire", "contain", "release")
+MEMBER_PHASES = ("triage", "acquire", "logs", "contain", "release")
 SECURITY_PHASES = ("triage", "findings")
 FORENSIC_PHASES = ("custodian", "reader", "analyse")
 

@@ -19,7 +19,7 @@ from forensics.report.sections import BEING_READ, undigested
 
 _HELD = frozenset({Outcome.ACQUIRED, Outcome.PARTIAL})
 _LIVE = frozenset({EvidenceKind.MEMORY, EvidenceKind.LIVE_RESPONSE})
-_STORED = frozenset({EvidenceKind.MEMORY, EvidenceKind.LIVE_RESPONSE, EvidenceKind.DISK, EvidenceKind.CONTROL_PLANE})
+_STORED = frozenset(EvidenceKind)
 
 
 class Handled(StrEnum):

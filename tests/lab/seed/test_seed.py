@@ -161,7 +161,7 @@ def test_phase_roles_want_the_external_id(seeded: tuple[Lab, dict[str, Any], Pat
     server, made, _ = seeded
     sts = server.client("sts")
     for account, phases in (
-        (MEMBER, ("triage", "acquire", "contain", "release")),
+        (MEMBER, ("triage", "acquire", "logs", "contain", "release")),
         (FORENSIC, ("custodian", "reader", "analyse")),
     ):
         for phase in phases:

@@ -32,7 +32,7 @@ def look(*objects: LogObject, following: Followed | None = None) -> Spool:
         end=ALARM + timedelta(days=1),
         followed=following or followed(),
     )
-    return search(order, lambda: objects)
+    return search(order, lambda _order: objects)
 
 
 def packed(name: str, *records: Json) -> LogObject:

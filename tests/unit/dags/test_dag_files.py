@@ -75,7 +75,7 @@ def test_a_tasks_text_is_short_and_says_what_clearing_does(task_id: str, text: s
 
 def test_a_task_that_a_text_names_exists() -> None:
     names = {name for task_id in TASKS for name in (task_id, task_id.rsplit(".", 1)[-1])}
-    known = names | {file.stem for file in FILES} | {"acquire", "triage", "forensics-verify"}
+    known = names | {file.stem for file in FILES} | {"acquire", "logs", "triage", "forensics-verify"}
     for task_id, text in TASKS.items():
         for named in re.findall(r"`([^`]+)`", text):
             assert named in known or named.startswith("forensics."), f"{task_id}: {named}"
@@ -136,6 +136,6 @@ def test_a_parameter_left_empty_reaches_the_task_as_nothing(
 def test_groups_are_explained_in_whole_words(bag: Any) -> None:
     groups = bag.dags["forensic_case"].task_group.get_task_group_dict()
     shown = {name: (group.group_display_name, group.tooltip) for name, group in groups.items() if name}
-    assert set(shown) == {"triage", "memory", "disk", "containment", "investigation", "report"}
+    assert set(shown) == {"triage", "memory", "disk", "cloud_evidence", "containment", "investigation", "report"}
     for name, (title, tooltip) in shown.items():
         assert title[:4].lower() == name[:4] and tooltip[0].isupper() and len(tooltip) >= 40

@@ -25,6 +25,7 @@ CASE = {
     "disk.snapshot_volumes": {"triage.protect_target"},
     "disk.copy_snapshots": {"disk.snapshot_volumes"},
     "containment.plan_containment": {"triage.plan_response"},
+    "cloud_evidence.collect_trail": {"triage.plan_response"},
     "disk.digest_disks": {"disk.copy_snapshots"},
     "containment.isolate_target": {"memory.live_response"},
     "investigation.launch_forensic_instance": {"memory.capture_memory"},
@@ -45,6 +46,7 @@ CASE = {
         "memory.verify_memory",
         "containment.isolate_target",
         "containment.plan_containment",
+        "cloud_evidence.collect_trail",
     },
     "report.close_case": {"report.write_report", "disk.digest_disks", "investigation.terminate_forensic_instance"},
 }
@@ -124,6 +126,13 @@ def test_planning_containment_is_not_on_the_way_of_anything_but_the_report(case:
         "triage.plan_response",
     }
     assert case.get_task("containment.plan_containment").downstream_task_ids == {"report.write_report"}
+
+
+def test_control_plane_evidence_is_on_the_way_of_nothing_but_the_report(case: Any) -> None:
+    task = case.get_task("cloud_evidence.collect_trail")
+    assert task.upstream_task_ids == {"triage.plan_response"}
+    assert task.downstream_task_ids == {"report.write_report"}
+    assert case.get_task("report.write_report").trigger_rule == "all_done"
 
 
 def test_the_target_is_protected_before_it_is_acquired_and_acquired_whatever_became_of_that(case: Any) -> None:

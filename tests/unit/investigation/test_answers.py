@@ -98,12 +98,14 @@ def test_every_pattern_of_an_answer_fits_what_some_rule_says() -> None:
 
 
 def _rule_files() -> Iterator[Path]:
-    """Where findings are made: the toolkit's rules, what is read of the live response, the comparison with memory."""
+    """Where findings are made: the toolkit's rules, what is read of the live response, the comparison with memory, CloudTrail."""
     toolkit, product = ROOT / "ami/toolkit/src/forensic_toolkit", ROOT / "plugins/forensics"
     yield from (f for f in (toolkit / "rules").rglob("*") if f.suffix in {".py", ".json", ".yml", ".yar"})
     yield toolkit / "readers/login_logs.py"
     yield from (product / "memory/live").glob("*.py")
     yield product / "investigation/live_comparison.py"
+    yield from (product / "cloud_evidence").glob("*rules.py")
+    yield product / "cloud_evidence/trail_answers.py"
 
 
 def test_every_artifact_that_is_asked_for_is_read_by_the_toolkit() -> None:
@@ -256,3 +258,28 @@ def test_a_volume_of_which_nothing_is_recorded_is_short() -> None:
 def test_without_a_plan_nothing_is_weighed() -> None:
     assert completeness(view(plan=None)).percent is None
     assert answers(view(plan=None)) == []
+
+
+TRAIL = "cloud-trail-i-1"
+
+
+def with_trail(question: str, trail: AnyEvidence, *results: ToolResults) -> QuestionAnswer:
+    shown = view(question, results=results)
+    return only(shown.model_copy(update={"evidence": (*shown.evidence, trail)}))
+
+
+def test_cloudtrail_answers_what_was_done_with_the_credentials() -> None:
+    used = finding("The instance's credentials were used from elsewhere: 198.51.100.7, 2 calls", technique="T1078.004")
+    rotate = finding("Credential to rotate: sessions of role web", technique="T1078.004")
+    made = result("cloud", used, rotate, artifacts=read("CloudTrail")).model_copy(update={"evidence_id": TRAIL})
+    for question, wanted in (("q-credentials-used", used), ("q-credentials-rotate", rotate)):
+        answer = with_trail(question, evidence(TRAIL, EvidenceKind.CLOUD_TRAIL), made)
+        assert wanted["title"] in [s.finding.title for s in answer.sentences]
+        assert "CloudTrail by session name" in answer.examined
+
+
+def test_why_there_are_no_records_is_said_in_the_answer() -> None:
+    answer = with_trail("q-what-else", evidence(TRAIL, EvidenceKind.CLOUD_TRAIL, Outcome.FAILED))
+    (unread,) = answer.unread
+    assert answer.state is State.UNANSWERED
+    assert unread.why == "no cloud-trail evidence was acquired: why"

@@ -10,6 +10,7 @@ import pytest
 from forensics.errors import StoredItemError
 from forensics.models.evidence import (
     BlockManifest,
+    CloudTrailEvidence,
     ControlPlaneEvidence,
     Digest,
     DiskEvidence,
@@ -17,6 +18,7 @@ from forensics.models.evidence import (
     EvidenceKind,
     LiveResponseEvidence,
     LiveResponseOrigin,
+    LogOrigin,
     MemoryEvidence,
     MemoryOrigin,
     Outcome,
@@ -30,6 +32,13 @@ CAPTURE = CaptureStatus(
     status="partial", bytes=4096, list_sha256="b" * 64, encoding="zstd", symbols={"btf": ObjectClaim(sha256="d" * 64), "iomem": None}
 )  # fmt: skip
 ITEMS = [
+    CloudTrailEvidence(
+        evidence_id="cloud-trail-i-1",
+        outcome=Outcome.ACQUIRED,
+        origin=LogOrigin(
+            source="s3", bucket="b", records=3, notes=("n",), sources=StoredFact(key="k", sha256="d" * 64, bytes=3)
+        ),
+    ),
     ControlPlaneEvidence(evidence_id="control-plane-i-1", outcome=Outcome.ACQUIRED, uri="s3://e/k"),
     MemoryEvidence(
         evidence_id="memory-i-1",

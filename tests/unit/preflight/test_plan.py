@@ -20,7 +20,7 @@ def test_every_account_has_all_its_roles_tried(scope: PreflightScope) -> None:
     assert subjects == {
         *(f"forensics-{p} of {FORENSIC}" for p in ("custodian", "reader", "analyse")),
         *(f"forensics-{p} of {SECURITY}" for p in ("triage", "findings")),
-        *(f"forensics-{p} of {MEMBER}" for p in ("triage", "acquire", "contain", "release")),
+        *(f"forensics-{p} of {MEMBER}" for p in ("triage", "acquire", "logs", "contain", "release")),
     }
 
 

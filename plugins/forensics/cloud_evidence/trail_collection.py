@@ -1,0 +1,270 @@
+"""Collects the CloudTrail records of a case: found, stored under lock with the list of their sources, entered in the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
+
+from forensics import partitions
+from forensics.aws.cloudtrail import CloudTrailGateway, Trail
+from forensics.aws.hook import CaseSessions
+from forensics.aws.log_buckets import LogBucketGateway
+from forensics.aws.s3 import StoredObject
+from forensics.aws.session import Scope
+from forensics.case.adoption import record_stored
+from forensics.case.beginning import begin
+from forensics.case.recorder import CaseRecorder
+from forensics.cloud_evidence.followed import Followed
+from forensics.cloud_evidence.log_files import Budget
+from forensics.cloud_evidence.record_window import RecordWindow, record_window
+from forensics.cloud_evidence.trail_filter import SelectOrder
+from forensics.cloud_evidence.trail_integrity import Integrity, verify_files
+from forensics.cloud_evidence.trail_selection import Spool, search
+from forensics.cloud_evidence.trail_sources import BucketSource, Found, LookupSource, RecordSource, readable_trail
+from forensics.confined import MIB
+from forensics.models.case import TimelineKind
+from forensics.models.custody import CustodyAction
+from forensics.models.evidence import (
+    CloudTrailEvidence,
+    Digest,
+    EvidenceKind,
+    LogOrigin,
+    Outcome,
+    StoredFact,
+)
+from forensics.models.target import Target
+from forensics.naming import evidence_id, evidence_key
+from forensics.printable import count
+from forensics.settings import Settings
+
+PHASE = "logs"
+SWITCH_ON = (
+    "only management events of the last 90 days were looked up; a trail of all Regions into a bucket that role logs may read"
+    " has data events (reads of objects) as well, and more than two requests a second"
+)
+
+
+def trail_item(case_instance: str) -> str:
+    """Evidence id of a case's CloudTrail records."""
+    return evidence_id(EvidenceKind.CLOUD_TRAIL, case_instance)
+
+
+def followed_at_first(target: Target) -> Followed:
+    """What a case follows of its target: its own id and those of its disks, interfaces and groups; its role's changes."""
+    groups = {group for interface in target.interfaces for group in interface.group_ids}
+    ids = (target.instance_id, *(v.id for v in target.volumes), *(i.id for i in target.interfaces), *sorted(groups))
+    profile = (target.profile_arn or "").rsplit("/", 1)[-1]
+    first = Followed(instance_id=target.instance_id, roles=(profile,) if profile else ())
+    return first.with_more(ids=ids)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was found, from where."""
+
+    spool: Spool
+    source: RecordSource
+    found: Found | None
+    notes: tuple[str, ...]
+    integrity: Integrity | None
+
+
+class TrailCollection:
+    """One collection. ``gateway`` opens CloudTrail in a Region, ``open_bucket`` a bucket at home."""
+
+    def __init__(
+        self,
+        recorder: CaseRecorder,
+        settings: Settings,
+        *,
+        gateway: Callable[[str], CloudTrailGateway],
+        open_bucket: Callable[[str], LogBucketGateway],
+    ) -> None:
+        self._recorder = recorder
+        self._settings = settings
+        self._gateway = gateway
+        self._open_bucket = open_bucket
+        self._case = recorder.case
+        self._item = trail_item(recorder.case.instance_id)
+
+    @classmethod
+    def of(cls, recorder: CaseRecorder, sessions: CaseSessions) -> Self:
+        """A collection under the case's own sessions: buckets are reached at home only (docs/cloud-evidence.md)."""
+        case, hook = recorder.case, sessions.hook
+
+        def gateway(region: str) -> CloudTrailGateway:
+            return CloudTrailGateway.of(hook.session(Scope(case.account_id, region, phase=PHASE, case_id=case.case_id)))
+
+        def open_bucket(name: str) -> LogBucketGateway:
+            home = Scope(case.account_id, sessions.settings.region, phase=PHASE, case_id=case.case_id)
+            return LogBucketGateway.of(hook.session(home), name)
+
+        return cls(recorder, sessions.settings, gateway=gateway, open_bucket=open_bucket)
+
+    # ------------------------------------------------------------------ the work
+    def known(self) -> CloudTrailEvidence | None:
+        """What an earlier try has collected and recorded."""
+        found = self._recorder.evidence_item(self._item)
+        return found if isinstance(found, CloudTrailEvidence) else None
+
+    def followed(self, evidence: CloudTrailEvidence) -> Followed:
+        """What was followed in the end, as the stored list of sources has it."""
+        listed = evidence.origin.sources
+        found = self._recorder.gateways.evidence.read_json(listed.key) if listed else None
+        first = found.get("followed") if isinstance(found, dict) else None
+        return Followed.model_validate(first or {"instance_id": self._case.instance_id})
+
+    def trails(self) -> list[Trail]:
+        """The trails that record the target's Region."""
+        return self._gateway(self._case.region).trails()
+
+    def collect(self, target: Target, trails: list[Trail], *, waited: str = "") -> CloudTrailEvidence:
+        """Find the records, store and record them.
+
+        Raises an ``AwsError`` when neither a bucket nor LookupEvents answered, ``ConfinedError`` when files were too much.
+        """
+        began = begin(self._recorder).at
+        window = record_window(
+            self._case,
+            self._recorder.findings(),
+            margin_hours=self._settings.record_margin_hours,
+            now=datetime.now(UTC),
+        )
+        collected = self._collected(target, trails, window)
+        try:
+            return self._stored(collected, window, began=began, waited=waited)
+        finally:
+            collected.spool.close()
+
+    def _collected(self, target: Target, trails: list[Trail], window: RecordWindow) -> Collected:
+        s = self._settings
+        budget = Budget(objects=s.record_objects, size=s.record_mib * MIB, seconds=float(s.record_seconds))
+        found, why = readable_trail(
+            trails, self._open_bucket, account_id=self._case.account_id, region=self._case.region
+        )
+        source: RecordSource
+        if found:
+            source = BucketSource(self._case.account_id, found.regions, found.place, found.bucket, window, budget)
+        else:
+            window = window.of_lookup()
+            regions = dict.fromkeys((self._case.region, partitions.of(self._case.region).iam_region))
+            source = LookupSource(tuple(self._gateway(r) for r in regions), window, budget)
+            why = [*why, SWITCH_ON]
+        order = SelectOrder(
+            account_id=self._case.account_id, begin=window.begin, end=window.end, followed=followed_at_first(target)
+        )
+        spool = search(order, source.objects)
+        if isinstance(source, BucketSource):
+            source.gaps += [f"{key}: {problem}"[:300] for key, problem in list(source.files.unread.items())[:5]]
+        if budget.cut:
+            source.gaps.append(f"it ended with {budget.cut}: later files were not read")
+        integrity = self._verified(found, spool, window, budget) if found and found.place.validated else None
+        return Collected(spool, source, found, tuple(why), integrity)
+
+    def _verified(self, found: Found, spool: Spool, window: RecordWindow, budget: Budget) -> Integrity:
+        # CloudTrail signs with a key of each Region: only those are asked whose API is reached anyway
+        near = dict.fromkeys((self._case.region, partitions.of(self._case.region).iam_region))
+        keys = {region: self._gateway(region) for region in near if region in found.regions}
+        return verify_files(
+            found, spool.reports, account_id=self._case.account_id, window=window, keys=keys, budget=budget
+        )
+
+    # ------------------------------------------------------------------ the record
+    def _stored(self, made: Collected, window: RecordWindow, *, began: datetime, waited: str) -> CloudTrailEvidence:
+        recorder, name = self._recorder, f"{began:%Y%m%dT%H%M%S.%fZ}"
+        key = evidence_key(recorder.case_id, EvidenceKind.CLOUD_TRAIL, item=self._item, name=f"{name}/records.jsonl.gz")
+        stored = recorder.gateways.evidence.put_stream(key, made.spool.chunks(), adopt=True)
+        record_stored(recorder, stored, evidence_id=self._item)
+        listed = self._sources(made, name=name)
+        gaps = self._gaps(made)
+        place = made.found.place if made.found else None
+        origin = LogOrigin(
+            source=made.source.kind, bucket=place.bucket if place else None, prefix=place.prefix if place else None,
+            begin=window.begin, end=window.end, regions=made.found.regions if made.found else (),
+            objects=len(made.spool.sources), objects_bytes=sum(int(str(s["bytes"])) for s in made.spool.sources.values()),
+            records=made.spool.records, sources=listed,
+            notes=tuple(n[:500] for n in (*made.notes, *([made.integrity.note()] if made.integrity else []), waited) if n),
+        )  # fmt: skip
+        evidence = CloudTrailEvidence(
+            evidence_id=self._item, outcome=Outcome.PARTIAL if gaps else Outcome.ACQUIRED, reason="; ".join(gaps)[:1000] or None,
+            account_id=self._case.account_id, region=self._case.region, uri=stored.uri, version_id=stored.version_id,
+            size_bytes=stored.size_bytes, started_at=began, ended_at=datetime.now(UTC), origin=origin,
+            digests=(Digest(value=stored.sha256, subject="the stored object, all bytes", source="control-plane"),),
+            lock={"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
+        )  # fmt: skip
+        self._record(evidence, stored)
+        return evidence
+
+    def _gaps(self, made: Collected) -> list[str]:
+        reports = made.spool.reports.values()
+        broken = [r for r in reports if r.problem]
+        found = [*made.source.gaps, *(made.integrity.gaps() if made.integrity else [])]
+        found += (
+            [f"{count(len(broken), 'log file')} not read whole, the first {broken[0].name}: {broken[0].problem}"]
+            if broken
+            else []
+        )
+        if unread := sum(r.unread for r in reports):
+            found.append(f"{count(unread, 'record')} not of CloudTrail's form")
+        if foreign := sum(r.foreign for r in reports):
+            found.append(f"{count(foreign, 'record')} of another account left out")
+        if made.spool.unfinished:
+            found.append("credentials led to further credentials more often than the records were read")
+        return found
+
+    def _sources(self, made: Collected, *, name: str) -> StoredFact:
+        """The list of what was read: each object with version, size and digest, and what became of it."""
+        spool = made.spool
+        rows = [
+            {"name": n, **facts, **spool.reports[n].model_dump(exclude={"name"})}
+            for n, facts in spool.sources.items()
+            if n in spool.reports
+        ]
+        whole = {
+            "schema": "forensics.log-sources/1", "kind": made.source.kind, "trail": made.found.place.arn if made.found else None,
+            "followed": spool.followed.model_dump(mode="json"), "passes": spool.passes, "objects": rows,
+        }  # fmt: skip
+        body = json.dumps(whole, indent=1, sort_keys=True).encode()
+        key = evidence_key(
+            self._recorder.case_id, EvidenceKind.CLOUD_TRAIL, item=self._item, name=f"{name}/sources.json"
+        )
+        stored, _ = self._recorder.gateways.evidence.put_first(key, body, content_type="application/json")
+        record_stored(self._recorder, stored, evidence_id=self._item)
+        return StoredFact(key=stored.key, sha256=stored.sha256, bytes=stored.size_bytes)
+
+    def _record(self, evidence: CloudTrailEvidence, stored: StoredObject) -> None:
+        recorder, origin = self._recorder, evidence.origin
+        detail = {
+            "uri": stored.uri, "version_id": stored.version_id, "bytes": stored.size_bytes, "sha256": stored.sha256,
+            "outcome": evidence.outcome.value, "records": origin.records, "objects": origin.objects, "source": origin.source,
+        }  # fmt: skip
+        recorder.custody(
+            CustodyAction.EVIDENCE_ACQUIRED, evidence_id=self._item, detail=detail, once=f"acquired-{stored.key}"
+        )
+        recorder.custody(
+            CustodyAction.EVIDENCE_LOCKED,
+            evidence_id=self._item,
+            detail=dict(evidence.lock),
+            once=f"locked-{stored.key}",
+        )
+        where = f"bucket {origin.bucket}" if origin.bucket else "LookupEvents"
+        remark = f"; {evidence.reason}" if evidence.reason else ""
+        recorder.note(
+            f"{count(origin.records or 0, 'record')} of CloudTrail from {where} ({count(origin.objects or 0, 'object')} read){remark}"[
+                :900
+            ],
+            kind=TimelineKind.EVIDENCE,
+            evidence_id=self._item,
+        )
+        recorder.save_evidence(evidence)
+
+
+def give_up(recorder: CaseRecorder, cause: str) -> None:
+    """Record why there are no records; the rest of the case goes on without them."""
+    item = trail_item(recorder.case.instance_id)
+    known = recorder.evidence_item(item)
+    if known is None or known.outcome not in {Outcome.ACQUIRED, Outcome.PARTIAL}:
+        recorder.fail_evidence(CloudTrailEvidence(evidence_id=item, outcome=Outcome.FAILED), reason=cause)

@@ -1,0 +1,174 @@
+"""The stored CloudTrail records are read: findings, timeline entries and answers of a case, as any tool's results."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from forensics import __version__, case_keys
+from forensics.case.own_results import store_results
+from forensics.case.recorder import CaseRecorder
+from forensics.cloud_evidence.followed import Followed
+from forensics.cloud_evidence.record_window import record_window
+from forensics.cloud_evidence.trail_reader import FUNCTION, TrailReading
+from forensics.cloud_evidence.trail_scene import TrailOrder
+from forensics.confined import MIB, Confined, Limits
+from forensics.errors import AwsError, DigestMismatchError, ForensicsError
+from forensics.models.case import TimelineKind
+from forensics.models.custody import CustodyAction
+from forensics.models.evidence import CloudTrailEvidence, Digest, Outcome
+from forensics.models.results import (
+    Investigation,
+    ResultSeverity,
+    ToolArtifact,
+    ToolGap,
+    ToolResults,
+    ToolRun,
+)
+from forensics.models.target import Target
+from forensics.printable import count
+from forensics.settings import Settings
+
+ACTIVITY, TOOL = "read_cloud_trail", "cloud"
+# As answers.yaml names it.
+ARTIFACT = "CloudTrail"
+_LIMITS = Limits(memory=2048 * MIB, cpu_seconds=1800, silence=600.0)
+_SHOWN = 5
+_RANK = {severity: number for number, severity in enumerate(ResultSeverity)}
+
+
+def read_trail(
+    recorder: CaseRecorder,
+    settings: Settings,
+    evidence: CloudTrailEvidence,
+    *,
+    target: Target,
+    followed: Followed,
+    exits: tuple[str, ...] | None,
+) -> int:
+    """Read what was stored, once for each collection; returns the number of findings. Safe to repeat.
+
+    What cannot be read is a gap of the case: the records are evidence all the same.
+    """
+    run = str(evidence.uri).rsplit("/", 2)[-2]
+    key = case_keys.result(ACTIVITY, evidence.evidence_id)
+    known = recorder.get(key, Investigation)
+    if known and known.document.landing_prefix == run and known.outcome is not Outcome.PENDING:
+        return known.findings
+    started = datetime.now(UTC)
+    item = Investigation.model_validate(
+        {
+            "activity": ACTIVITY, "tool": TOOL, "evidence_id": evidence.evidence_id, "outcome": Outcome.PENDING,
+            "document": {"landing_prefix": run}, "started_at": started,
+        }
+    )  # fmt: skip
+    try:
+        order = _order(recorder, settings, target, followed, exits)
+        reading, sha256 = _examined(recorder, evidence, order)
+    except ForensicsError as error:
+        if isinstance(error, AwsError) and error.retryable:
+            raise
+        failed = {"outcome": Outcome.FAILED, "reason": str(error)[:1500], "ended_at": datetime.now(UTC)}
+        recorder.put(key, item.model_copy(update=failed))
+        recorder.note(f"{evidence.evidence_id} could not be read: {error}", kind=TimelineKind.INVESTIGATION)
+        return 0
+    _verified(recorder, evidence, sha256)
+    results = _results(recorder, evidence, reading, started=started)
+    artifact = store_results(recorder, results, run=run)
+    recorder.note(
+        f"{evidence.evidence_id} was read: {count(len(results.findings), 'finding')} in {count(reading.counts.get('calls', 0), 'call')}",
+        kind=TimelineKind.INVESTIGATION,
+        evidence_id=evidence.evidence_id,
+    )
+    _announce(recorder, results)
+    done = {
+        "outcome": Outcome.DONE, "artifacts": {"results": artifact}, "ended_at": results.ended,
+        "findings": len(results.findings), "gaps": len(results.gaps),
+    }  # fmt: skip
+    recorder.put(key, item.model_copy(update=done))
+    return len(results.findings)
+
+
+def _order(
+    recorder: CaseRecorder, settings: Settings, target: Target, followed: Followed, exits: tuple[str, ...] | None
+) -> TrailOrder:
+    findings = recorder.findings()
+    window = record_window(recorder.case, findings, margin_hours=0, now=datetime.now(UTC))
+    own = [a for i in target.interfaces for a in (i.private_ip, i.public_ip, *i.ipv6) if a]
+    return TrailOrder(
+        instance_id=target.instance_id, account_id=target.account_id, region=target.region, role_prefix=settings.role_prefix,
+        friends=(settings.forensic_account_id,), addresses=tuple(own), exits=exits,
+        groups=tuple(dict.fromkeys(g for i in target.interfaces for g in i.group_ids)),
+        role_name=(target.profile_arn or "").rsplit("/", 1)[-1], alarm=window.alarm,
+        peers=tuple(dict.fromkeys(peer for finding in findings for peer in finding.peers)), followed=followed,
+    )  # fmt: skip
+
+
+def _examined(recorder: CaseRecorder, evidence: CloudTrailEvidence, order: TrailOrder) -> tuple[TrailReading, str]:
+    gateway, digest = recorder.gateways.evidence, hashlib.sha256()
+
+    def passing() -> Iterator[bytes]:
+        for piece in gateway.stream(str(evidence.uri).removeprefix(f"s3://{gateway.bucket}/")):
+            digest.update(piece)
+            yield piece
+
+    with Confined(FUNCTION, order, limits=_LIMITS) as child:
+        for _ in child.passing(passing()):
+            pass  # it sends nothing: its limit of output is zero
+        reading = child.result(TrailReading)
+    return reading, digest.hexdigest()
+
+
+def _verified(recorder: CaseRecorder, evidence: CloudTrailEvidence, sha256: str) -> None:
+    """What was read is what was written. Raises :class:`DigestMismatchError`."""
+    if sha256 != evidence.digests[0].value:
+        msg = f"{evidence.evidence_id}: {sha256} was read, {evidence.digests[0].value} was written"
+        raise DigestMismatchError(msg)
+    again = Digest(value=sha256, subject=evidence.digests[0].subject, source="evidence-store, read back")
+    recorder.custody(
+        CustodyAction.EVIDENCE_VERIFIED,
+        evidence_id=evidence.evidence_id,
+        detail={"uri": evidence.uri, "sha256": sha256},
+        once=f"verified-{evidence.uri}",
+    )
+    recorder.save_evidence(evidence.model_copy(update={"digests": (evidence.digests[0], again)}))
+
+
+def _results(
+    recorder: CaseRecorder, evidence: CloudTrailEvidence, reading: TrailReading, *, started: datetime
+) -> ToolResults:
+    ended = datetime.now(UTC)
+    run = ToolRun(
+        tool="CloudTrail reader", version=__version__, argv=(evidence.evidence_id,), exit=0,
+        seconds=(ended - started).total_seconds(), rows=reading.counts.get("calls", 0),
+    )  # fmt: skip
+    whole = evidence.outcome is Outcome.ACQUIRED
+    artifact = ToolArtifact(
+        name=ARTIFACT,
+        state="examined" if whole else "in part",
+        files=evidence.origin.objects or 0,
+        why=evidence.reason or "",
+    )
+    notes = [ToolGap(what="records of CloudTrail", why=note) for note in evidence.origin.notes]
+    return ToolResults(
+        schema="forensics.results/1", case_id=recorder.case_id, evidence_id=evidence.evidence_id, tool=TOOL, started=started,
+        ended=ended, input={"uri": evidence.uri, "sha256": evidence.digests[0].value, "bytes": evidence.size_bytes},
+        provenance=(run,), findings=reading.findings, timeline=reading.timeline, counts=reading.counts, artifacts=(artifact,),
+        gaps=reading.gaps, notes=(*reading.notes, *notes),
+    )  # fmt: skip
+
+
+def _announce(recorder: CaseRecorder, results: ToolResults) -> None:
+    """The gravest findings, once in a case."""
+    grave = [f for f in results.findings if _RANK[f.severity] >= _RANK[ResultSeverity.HIGH]]
+    if not grave:
+        return
+    ranked = sorted(grave, key=lambda f: -_RANK[f.severity])
+    more = [f"and {len(grave) - _SHOWN} more of high or critical severity"] if len(grave) > _SHOWN else []
+    recorder.announce(
+        "cloud_findings",
+        f"CloudTrail: {count(len(grave), 'grave finding')} about the instance's credentials and resources",
+        lines=[*(f"{f.severity.value}: {f.title}" for f in ranked[:_SHOWN]), *more],
+        facts={"findings": len(grave), "evidence_id": results.evidence_id},
+    )
