@@ -62,13 +62,14 @@ def _record(recorder: CaseRecorder, evidence: DiskEvidence, now: datetime, *, ac
         detail={"snapshot_id": origin.copy_id, "lock": lock.model_dump()},
         once=f"locked-{origin.copy_id}",
     )
-    done = {"outcome": Outcome.ACQUIRED, "reason": None, "ended_at": now, "uri": uri}
-    recorder.save_evidence(evidence.model_copy(update=done))
     recorder.note(
         f"{origin.subject} acquired: copy {origin.copy_id} complete",
         kind=TimelineKind.EVIDENCE,
         evidence_id=evidence.evidence_id,
     )
+    # Last: a disk that is acquired is not looked at again.
+    done = {"outcome": Outcome.ACQUIRED, "reason": None, "ended_at": now, "uri": uri}
+    recorder.save_evidence(evidence.model_copy(update=done))
 
 
 def _announce(recorder: CaseRecorder, items: list[DiskEvidence]) -> None:

@@ -160,13 +160,14 @@ class DiskDigests:
             facts=CustodyFacts(digests=digests, size_bytes=digest.volume_bytes, result=remark),
             once=f"digest-{digest.snapshot_id}",
         )
-        known = recorder.disk(item) or evidence
-        origin = known.origin.model_copy(update={"block_manifest": manifest, "source_comparison": remark[:500]})
-        recorder.save_evidence(
-            known.model_copy(update={"digests": digests, "size_bytes": digest.volume_bytes, "origin": origin})
-        )
         recorder.note(
             f"{item}: SHA-256 {digest.sha256} of the raw image ({digest.blocks} written blocks); {remark[:300]}",
             kind=TimelineKind.EVIDENCE,
             evidence_id=item,
+        )
+        # Last: a disk with its block manifest is not read again.
+        known = recorder.disk(item) or evidence
+        origin = known.origin.model_copy(update={"block_manifest": manifest, "source_comparison": remark[:500]})
+        recorder.save_evidence(
+            known.model_copy(update={"digests": digests, "size_bytes": digest.volume_bytes, "origin": origin})
         )

@@ -188,15 +188,14 @@ def disks_again(recorder: CaseRecorder) -> None:
     """A cleared step begins again: its disks that failed are pending, so that page, board and messages wait for them."""
     for evidence in recorder.disks():
         if evidence.outcome is Outcome.FAILED and evidence.origin.snapshot_id:
-            again = {"outcome": Outcome.PENDING, "reason": None, "ended_at": None}
-            recorder.save_evidence(evidence.model_copy(update=again))
+            before = evidence.reason or "failed"
             recorder.note(
-                f"{evidence.evidence_id} is acquired again by {recorder.step}; before: {evidence.reason or 'failed'}"[
-                    :600
-                ],
+                f"{evidence.evidence_id} is acquired again by {recorder.step}; before: {before}"[:600],
                 kind=TimelineKind.EVIDENCE,
                 evidence_id=evidence.evidence_id,
             )
+            again = {"outcome": Outcome.PENDING, "reason": None, "ended_at": None}
+            recorder.save_evidence(evidence.model_copy(update=again))
 
 
 def fail_pending_disks(recorder: CaseRecorder, cause: str) -> None:
