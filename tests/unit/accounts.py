@@ -179,7 +179,8 @@ class EbsInMemory(EbsGateway):
         self._called("create_volume")
         volume_id = self._new("vol")
         self.add_volume(volume_id, "creating")
-        self.records[volume_id] |= {"AvailabilityZone": zone, "SnapshotId": snapshot_id, "Tags": list(tags)}
+        given = {"VolumeInitializationRate": rate} if rate else {}
+        self.records[volume_id] |= {"AvailabilityZone": zone, "SnapshotId": snapshot_id, "Tags": list(tags), **given}
         return volume_id, rate
 
     def attach(self, volume_id: str, *, instance_id: str, device: str) -> None:

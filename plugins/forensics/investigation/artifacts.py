@@ -88,13 +88,14 @@ def import_artifacts(recorder: CaseRecorder, item: Investigation, found: Invocat
         "findings": findings,
         "gaps": gaps,
     }
-    recorder.put(result_key(item.activity, item.evidence_id), item.model_copy(update=record))
     recorder.note(
         f"{item.activity} of {item.evidence_id}: {count(findings, 'finding')}, {count(gaps, 'gap')}"
         + (f"; {over}" if over else ""),
         kind=TimelineKind.INVESTIGATION,
         evidence_id=item.evidence_id,
     )
+    # Last: an activity that has its outcome is not taken up again.
+    recorder.put(result_key(item.activity, item.evidence_id), item.model_copy(update=record))
     return findings
 
 

@@ -23,11 +23,12 @@ DEVICES = tuple(
 
 @dataclass(frozen=True)
 class AnalysisVolume:
-    """A volume made from one acquired disk, in the state that EC2 shows."""
+    """A volume made from one acquired disk, in the state that EC2 shows; its blocks are fetched at ``rate`` MiB/s (0: when they are read)."""
 
     evidence_id: str
     volume_id: str
     state: str
+    rate: int = 0
 
 
 class EvidenceVolumes:
@@ -58,7 +59,8 @@ class EvidenceVolumes:
             holders = {a["InstanceId"] for a in volume.get("Attachments", [])}
             usable = volume["State"] in {"creating", "available", "in-use"}
             if usable and volume["AvailabilityZone"] == self._zone and holders <= {self._instance_id}:
-                return AnalysisVolume(item, str(volume["VolumeId"]), str(volume["State"]))
+                rate = int(volume.get("VolumeInitializationRate", 0))
+                return AnalysisVolume(item, str(volume["VolumeId"]), str(volume["State"]), rate)
         return None
 
     def _create(self, item: str) -> AnalysisVolume:
@@ -79,18 +81,14 @@ class EvidenceVolumes:
             token=f"{copy_id}-{self._instance_id}"[-64:],
             tags=tags(self._recorder.case_id, VOLUME_PURPOSE, evidence=item, source=copy_id),
         )
-        self._recorder.note(
-            f"volume {made} made of {item}: {_initialisation(evidence.origin.size_gib or 0, rate=rate)}",
-            kind=TimelineKind.INVESTIGATION,
-            evidence_id=item,
-        )
-        return AnalysisVolume(item, made, "creating")
+        return AnalysisVolume(item, made, "creating", rate)
 
     def plan_attachment(self, volumes: list[AnalysisVolume]) -> list[list[str]]:
         """Evidence id, volume id and device name of each volume to attach.
 
         Each is in the ledger before it is attached: from then on the instance may read the copy.
         """
+        rates = {v.evidence_id: v.rate for v in volumes}
         attach = [[v.evidence_id, v.volume_id, device] for v, device in zip(volumes, DEVICES, strict=False)]
         for item, volume_id, _ in attach:
             self._recorder.custody(
@@ -99,7 +97,9 @@ class EvidenceVolumes:
                 detail={"volume_id": volume_id, "instance_id": self._instance_id},
                 once=f"attached-{volume_id}",
             )
-            what = f"{item} is attached to the forensic instance as {volume_id}"
+            known = self._recorder.disk(item)
+            fetched = _initialisation(known.origin.size_gib or 0 if known else 0, rate=rates[item])
+            what = f"{item} is attached to the forensic instance as {volume_id}: {fetched}"
             self._recorder.note(what, kind=TimelineKind.INVESTIGATION, evidence_id=item)
         return attach
 
