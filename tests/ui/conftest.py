@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 
 from forensics.case.remarks import Author
@@ -17,6 +18,7 @@ from forensics.models.remarks import Remark, RemarkRequest
 from forensics.web.access import Right, Visitor
 from forensics.web.app import create_app
 from tests.ui.chromium import MISSING, PROGRAM, Tab, browser
+from tests.ui.started import RUNS
 from tests.unit.builders import NOW
 from tests.unit.report import sample
 from tests.unit.web.test_app import Shelf
@@ -56,6 +58,14 @@ def airflow(shelf: Shelf) -> FastAPI:
     @app.get("/frame/{theme}/{path:path}")
     def frame(theme: str, path: str) -> HTMLResponse:
         return HTMLResponse(FRAME.format(theme=theme, path=f"/forensics/{path}", sandbox=SANDBOX))
+
+    # As Airflow's own route answers: datamodels/dag_run.py, ``TriggerDAGRunPostBody`` and ``DAGRunResponse``
+    @app.post("/api/v2/dags/{dag_id}/dagRuns")
+    def start(dag_id: str, body: dict[str, Any]) -> dict[str, str]:
+        if body["conf"].get("reason") == "refuse":
+            raise HTTPException(400, "<i>paused</i>")
+        RUNS.append((dag_id, body))
+        return {"dag_id": dag_id, "dag_run_id": "manual__2026-11-24T03:12:00+00:00"}
 
     @app.get("/dags/{path:path}")
     def run(path: str) -> HTMLResponse:

@@ -28,6 +28,7 @@ from forensics.report.containment_picture import containment_picture
 from forensics.report.handling import checklist
 from forensics.report.histogram import histogram
 from forensics.report.next_steps import next_steps
+from forensics.report.orders import orders, questions
 from forensics.report.process_tree import process_trees
 from forensics.report.timeline_filter import EVERYTHING, TimelineFilter
 
@@ -61,13 +62,16 @@ class Desk:
     """What the person who looks at a page may do on it; ``remarks`` is where remarks are sent, empty for who may not.
 
     ``once`` begins the names of this page's orders: sent twice, each counts once. ``download`` is what the path of a stored object
-    is put behind, empty where none is handed out; ``artifacts``: what the tools made is handed to this person too.
+    is put behind, empty where none is handed out; ``artifacts``: what the tools made is handed to this person too. ``dags`` are those that the
+    person may start, by the API of Airflow's UI at the address ``airflow``.
     """
 
     person: str
     rights: Sequence[RightRow]
     remarks: str = ""
     once: str = ""
+    airflow: str = ""
+    dags: frozenset[str] = frozenset()
     download: str = ""
     artifacts: bool = False
 
@@ -198,6 +202,8 @@ def render_html(view: CaseView, *, live: Live | None = None) -> str:
             found=found_shown,
             desk=live.desk if live else None,
             trees=process_trees(view),
+            orders=orders(view, dags=live.desk.dags) if live and live.desk else (),
+            questions=questions(view, airflow=live.airflow) if live and live.desk else (),
             offers=downloads.offers(view) if live and live.desk and live.desk.download else (),
             verdict_words=remarks.VERDICT_WORDS,
             verdict_level=remarks.VERDICT_LEVEL,

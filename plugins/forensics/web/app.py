@@ -260,6 +260,7 @@ class _Pages:
         page = site.case(view.case.case_id)
         desk = desk_of(
             visitor_of(request),
+            airflow=self._airflow,
             remarks=f"{page}/remarks" if self._with_remarks else "",
             download=f"{page}/download?path=" if self._with_downloads else "",
         )

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from forensics.memory.capture_setup import COMMAND_SECONDS
+from forensics.report.orders import orders
 from forensics.task_defaults import CAPTURE_TIME, LONG_TASKS, STEP_TIME
 from tests.unit.dags.conftest import DAGS
+from tests.unit.report import sample
 
 FILES = sorted(DAGS.glob("*.py"))
 CASE = {
@@ -323,3 +325,15 @@ def test_the_launch_knows_every_task_that_acquires_what_is_examined(case: Any) -
         t for t in CASE if t.startswith("memory.")
     } - {"memory.probe_target"}
     assert set(known["disk"]) == above(case, "investigation.disks_ended") & {t for t in CASE if t.startswith("disk.")}
+
+
+def test_what_the_pages_start_is_a_configuration_that_each_dag_takes(bag: Any) -> None:
+    """The pages send the case's id and the fields of their forms, and leave out what is empty."""
+    found = orders(sample.rich_view(), dags=frozenset(bag.dags))
+    assert {order.dag_id for order in found} >= {"forensic_release", "case_export"}
+    for order in found:
+        given = {"case_id": order.case_id, **{f.name: f.choices[-1][0] if f.choices else "x" for f in order.fields}}
+        params = bag.dags[order.dag_id].params
+        assert set(given) <= set(params), order.dag_id
+        for name, value in given.items():
+            params.get_param(name).resolve(value)

@@ -49,6 +49,8 @@ ALLOWED_ATTRIBUTES = {
     "required",
     "placeholder",
     "data-live",
+    "data-dag",
+    "data-airflow",
     "rel",
     # the drawing
     "viewbox",

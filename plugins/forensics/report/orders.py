@@ -1,0 +1,66 @@
+"""What a person can start from a case's page: a DAG run on this case, by Airflow's own API and permissions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from forensics.case.addresses import CASE_DAG, EXPORT_DAG, RELEASE_DAG, question_page
+from forensics.models.approval import Approval
+from forensics.models.case import CaseView
+
+
+@dataclass(frozen=True)
+class OrderField:
+    """A text or a choice that goes into the run's configuration under ``name``."""
+
+    name: str
+    label: str
+    most: int = 0
+    choices: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run that can be started: ``dag_id`` with the case's id and ``fields`` as its configuration."""
+
+    dag_id: str
+    label: str
+    about: str
+    case_id: str
+    fields: tuple[OrderField, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that waits for an answer, and where it is answered."""
+
+    about: str
+    href: str
+
+
+def orders(view: CaseView, *, dags: frozenset[str]) -> list[Order]:
+    """What makes sense for the case as it is, of the DAGs that the person may start."""
+    return [order for order in _orders(view) if order.dag_id in dags]
+
+
+def _orders(view: CaseView) -> Iterator[Order]:
+    case_id = view.case.case_id
+    if view.containment and not view.released:
+        about = "Undoes the containment from its signed restore point. Another person has to approve the calls that it shows."
+        yield Order(RELEASE_DAG, "Ask for the release", about, case_id, (OrderField("reason", "Reason", most=500),))
+    if view.custody:
+        about = "Writes a bundle of evidence, ledger and keys that a stranger checks with forensics-verify."
+        yield Order(EXPORT_DAG, "Export the case", about, case_id, (OrderField("requester", "For whom", most=100),))
+
+
+def questions(view: CaseView, *, airflow: str) -> list[Question]:
+    """The questions of the case that wait for an answer."""
+    asked = (("the isolation", CASE_DAG, view.approval), ("the release", RELEASE_DAG, view.release_approval))
+    return [
+        _question(about, dag, found, airflow) for about, dag, found in asked if found and found.open and found.run_id
+    ]
+
+
+def _question(about: str, dag_id: str, found: Approval, airflow: str) -> Question:
+    return Question(about, question_page(airflow, dag_id=dag_id, run_id=found.run_id, task_id=found.step))
