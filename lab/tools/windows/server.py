@@ -18,6 +18,7 @@ from pathlib import Path
 from lab.tools.windows.evtx import Event, log
 from lab.tools.windows.prefetch import scca
 from lab.tools.windows.regf import Key, filetime, hive, tree
+from lab.tools.windows.shimcache import cache
 
 NIGHT = datetime(2026, 11, 21, 2, 0, 0, tzinfo=UTC)
 IMPLANT = r"C:\ProgramData\.cache\svch0st.exe"
@@ -96,26 +97,33 @@ def registry() -> dict[str, bytes]:
     """The hives, with the implant's run key, service and Amcache entry."""
     run = Key({"OneDriveUpdate": IMPLANT}, written=at(7))
     service = Key({"ImagePath": IMPLANT, "Start": 2, "Type": 16}, written=at(6))
-    return hives(run=run, services={"WinUpdateHelper": service}, files={IMPLANT: at(6, 30)})
+    return hives(
+        run=run, services={"WinUpdateHelper": service}, files={IMPLANT: at(6, 30)}, cached={IMPLANT: at(6, 45)}
+    )
 
 
 def hives(
-    *, run: Key, services: Mapping[str, Key], files: Mapping[str, datetime], software: Mapping[str, Key] | None = None
+    *,
+    run: Key,
+    services: Mapping[str, Key],
+    files: Mapping[str, datetime],
+    cached: Mapping[str, datetime] | None = None,
 ) -> dict[str, bytes]:
-    """The hives of a server: its Run key, further services, programs that Amcache lists with the time of their keys, other keys of SOFTWARE."""
+    """The hives of a server: its Run key, further services, programs that Amcache lists with the time of their keys, and that the
+    compatibility cache knows with the time of their last change."""
     software_keys = {
         r"Microsoft\Windows NT\CurrentVersion": _windows(),
         r"Microsoft\Windows\CurrentVersion\Run": run,
         r"Microsoft\Windows NT\CurrentVersion\Time Zones\UTC": Key(
             {"Display": "(UTC)", "Std": "UTC", "Dlt": "UTC", "TZI": bytes(44)}
         ),
-        **(software or {}),
     }
     own = r"ControlSet001\Services"
     system_keys = {
         "Select": Key({"Current": 1, "Default": 1, "LastKnownGood": 1, "Failed": 0}),
         r"ControlSet001\Control\ComputerName\ComputerName": Key({"ComputerName": "EC2AMAZ-LAB01"}),
         r"ControlSet001\Control\TimeZoneInformation": Key({"TimeZoneKeyName": "UTC", "Bias": 0}),
+        r"ControlSet001\Control\Session Manager\AppCompatCache": Key({"AppCompatCache": cache(cached or {})}),
         rf"{own}\Tcpip\Parameters": Key({"Hostname": "EC2AMAZ-LAB01"}),
         rf"{own}\EventLog": Key({"ImagePath": r"%SystemRoot%\System32\svchost.exe -k netsvcs", "Start": 2, "Type": 32}),
         **{rf"{own}\{name}": key for name, key in services.items()},

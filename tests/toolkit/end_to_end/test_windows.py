@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.tools.windows import evtx, regf, server
-from tests.toolkit.examined import NO_TOOLS, TOOLS, examine, run
+from tests.toolkit.examined import NO_TOOLS, TOOLS, examine, moment, run
 
 needs_tools = pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
 needs_ntfs = pytest.mark.skipif(server.missing() is not None, reason=server.missing() or "")
@@ -60,6 +60,8 @@ def test_the_intrusion_is_found_step_by_step(volume: Path) -> None:
     account = {item["path"].rsplit("/", 1)[-1]: (item["lines"], item["parsed"]) for item in found["coverage"]}
     assert account == {"Security.evtx": (12, 12), "System.evtx": (1, 1), "prefetch": (1, 1)}
     assert any(event["source"].startswith("prefetch") for event in found["events"])
+    (cached,) = [item for item in found["findings"] if item["source"] == "shimcache"]
+    assert cached["data"]["path"] == server.IMPLANT and moment(cached["time"]) == server.at(6, 45)
 
 
 def changed(volume: Path, folder: Path, *, old: bytes, new: bytes) -> Path:

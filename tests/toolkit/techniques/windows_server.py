@@ -48,7 +48,10 @@ def contents(plants: Iterable[Plant]) -> tuple[dict[str, bytes], dict[str, datet
                 files |= _prefetch(fill(trace.path), moment)
             elif isinstance(trace, windows.Stored):
                 files[fill(trace.path)], created[fill(trace.path)] = fill(trace.content).encode(), moment
-    files |= server.hives(run=Key(run, written=run_written), services=services, files=listed)
+    ordinary = {
+        f"C:\\Windows\\System32\\{name}.exe": Key().written for name in ("svchost", "mmc", "taskhostw", "notepad")
+    }
+    files |= server.hives(run=Key(run, written=run_written), services=services, files=listed, cached=ordinary)
     by_channel: dict[str, list[Event]] = defaultdict(list)
     for event in sorted(events, key=lambda event: event.time):
         by_channel[event.channel].append(event)

@@ -10,7 +10,7 @@ import json
 import re
 import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from forensic_toolkit.filesystems.tree import Tree
 from forensic_toolkit.readers import event_logs
 from forensic_toolkit.readers.coverage import Artifact, Coverage
 from forensic_toolkit.results import Event, Finding, Results, ToolRun
-from forensic_toolkit.rules import artifacts, rule_packs, sigma_engine, windows_events, windows_rules
+from forensic_toolkit.rules import artifacts, rule_packs, sigma_engine, windows_events, windows_rules, windows_traces
 from forensic_toolkit.rules.rule_packs import Packs
 from forensic_toolkit.runners import dissect_program
 from forensic_toolkit.sandbox import subprograms
@@ -69,6 +69,8 @@ REGISTRY = {
     "Windows services": r"HKEY_LOCAL_MACHINE\\SYSTEM\\(CurrentControlSet|ControlSet\w+)\\Services(\\[^\\]+(\\(ImagePath|Start|Type|DisplayName|Description|ObjectName))?)?$",
     "shimcache": r"HKEY_LOCAL_MACHINE\\SYSTEM\\(CurrentControlSet|ControlSet\w+)\\Control\\Session Manager\\AppCompat(Cache|ibility)\b.*",
 }
+# Of the change journal's millions of records only these are kept.
+_WANTED: dict[str, Callable[[Record], bool]] = {"usnjrnl": windows_traces.matters}
 MFT = {"mft": "filesystem/ntfs/mft/"}
 EVENT_LOG, PREFETCH = "Windows event log", "prefetch file"
 MAX_RECORDS, MAX_EVENTS, MAX_NOTABLE = 3_000_000, 2_000_000, 2_000
@@ -96,7 +98,10 @@ def examine(
     results.apply("Windows coverage", rule=partial(_cover_prefetch, tree, records, coverage=coverage))
     for rule in windows_rules.RULES:
         results.apply(f"windows_rules.{rule.__name__}", rule=partial(rule, records))
+    for rule in windows_traces.RULES:
+        results.apply(f"windows_traces.{rule.__name__}", rule=partial(rule, records))
     results.events.extend(windows_rules.events(records))
+    results.events.extend(windows_traces.events(records))
     _check_registry(tree, records, results=results)
     results.counts["windows_records"] = count + sum(map(len, records.values()))
 
@@ -113,7 +118,7 @@ def examine_event_logs(
     opened = [event_logs.opened(entry) for entry in logs]
     covered = {log.entry.path: coverage.add(Artifact(EVENT_LOG, log.entry.path, log.entry.size)) for log in opened}
     with tempfile.TemporaryDirectory(dir=raw.parent) as folder:
-        table = sigma_engine.Table(both.rules, keys=windows_events.KEYS, path=Path(folder) / "events.sqlite")
+        table = windows_events.table_for(both, path=Path(folder) / "events.sqlite")
         started = time.monotonic()
         table.fill(_prepared(record, covered, guesses) for record in _newest_first(opened, results=results))
         results.runs.append(
@@ -223,15 +228,18 @@ def _query(
     process = subprograms.start(argv, folder=folder, stdout=output, memory_bytes=dissect_program.MEMORY)
     ended = subprograms.finish(process, stdout=output, seconds=seconds, started=started)
     found: dict[str, list[Record]] = {function: [] for function in functions}
+    count: Counter[str] = Counter()
     for record in _records(output, results=results):
         kind = str((record.get("_recorddescriptor") or [""])[0])
         function = next((function for function, prefix in functions.items() if kind.startswith(prefix)), None)
         if function:
-            found[function].append(record)
-    for function, rows in found.items():
+            count[function] += 1
+            if function not in _WANTED or _WANTED[function](record):
+                found[function].append(record)
+    for function in found:
         version = dissect_program.version()
         results.runs.append(
-            ToolRun("dissect.target", version, [function], ended.exit, ended.seconds, len(rows), ended.error)
+            ToolRun("dissect.target", version, [function], ended.exit, ended.seconds, count[function], ended.error)
         )
     if ended.error is not None:
         results.gap(f"dissect {name}", f"{ended.error}; the records up to then were used")

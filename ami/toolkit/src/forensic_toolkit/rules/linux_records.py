@@ -33,7 +33,12 @@ _LOG_SERVICES = frozenset(
 def findings(tree: Tree, packs: rule_packs.Packs, *, results: Results) -> Iterator[Finding]:
     """What the rules of the packs find on a Linux system."""
     rules = rule_packs.sigma(packs, product="linux", results=results)
-    table = Table(rules.rules, keys=("kind", "program", "host"))
+    table = Table(
+        rules.rules,
+        keys=("kind", "program", "host"),
+        place=lambda record: record["kind"],
+        applies=lambda rule, kind: within(rule) == f"kind = '{kind}'",
+    )
     given = records(tree, results=results)
     table.fill(islice(given, MAX_RECORDS))
     if next(given, None) is not None:

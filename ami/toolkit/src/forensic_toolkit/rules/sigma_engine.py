@@ -10,7 +10,7 @@ import re
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata, resources
@@ -157,15 +157,30 @@ def _matches(pattern: str, value: object) -> bool:
 
 
 class Table:
-    """Records in a database, with a column for each field that a rule asks for."""
+    """Records in a database, with a column for each field that a rule asks for.
+
+    ``place`` gives the place of a record (its channel and event id, its kind), ``applies`` says whether a rule is for records of a place.
+    """
 
     BASE = ("ts", "source", "message")
 
-    def __init__(self, rules: Sequence[Rule], *, keys: Iterable[str], path: Path | None = None) -> None:
-        self._selection = Selection([rule.clauses for rule in rules])
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        *,
+        keys: Iterable[str],
+        path: Path | None = None,
+        place: Callable[[Record], Hashable] = lambda _record: None,
+        applies: Callable[[Rule, Any], bool] = lambda _rule, _place: True,
+    ) -> None:
+        self._selection = Selection([rule.clauses for rule in rules], applies=lambda n, key: applies(rules[n], key))
+        self._place = place
         self._numbers = {id(rule): number for number, rule in enumerate(rules)}
         asked = (name for rule in rules for name in rule.fields)
         self._columns = _distinct((*self.BASE, *keys, *asked))
+        self._at = {name: number for number, name in enumerate(self._columns)}
+        # The message repeats all fields: it is searched for words only where a rule asks for it.
+        self._whole = any(re.search(r"\bmessage\b", rule.condition) for rule in rules)
         # On disk the table may be larger than the memory; nothing of it outlives the examination.
         self.database = sqlite3.connect(str(path) if path else ":memory:", isolation_level=None)
         self.database.row_factory = sqlite3.Row
@@ -182,32 +197,37 @@ class Table:
     def fill(self, records: Iterable[Record]) -> None:
         """Add records; long values are cut."""
         self.database.execute("BEGIN")
-        for record in records:
-            values = [_value(record.get(name)) for name in self._columns]
-            self.database.execute(self._insert, values)
-            self.rows += 1
-            if self._selection.works:
-                self._selection.see(self.rows, values)
+        self.database.executemany(self._insert, map(self._row, records))
         self.database.execute("COMMIT")
+
+    def _row(self, record: Record) -> list[object]:
+        values: list[object] = [None] * len(self._columns)
+        for name, value in record.items():
+            if (at := self._at.get(name)) is not None and value is not None:
+                values[at] = value if isinstance(value, int | float) else str(value)[:MAX_VALUE]
+        self.rows += 1
+        if self._selection.works:
+            self._selection.see(self.rows, self._place(record), values[1:] if self._whole else [values[1], *values[3:]])
+        return values
 
     def index(self, *columns: str) -> None:
         """Index some columns, so that a rule reads the records of its own log only."""
         self.database.execute(f"CREATE INDEX by_log ON logs ({', '.join(columns)})")
 
-    def among(self, rule: Rule) -> str | None:
-        """The SQL condition of the records that a rule has to look at, by their words, until the next call; None without any."""
+    def among(self, rule: Rule) -> Sequence[int] | None:
+        """The records (by number) that a rule has to look at; None for all those of its log source."""
         number = self._numbers[id(rule)]
         if not self._selection.works or not self._selection.selective[number]:
-            return "1"
-        rows = self._selection.rows[number]
-        if not rows:
             return None
-        if len(rows) > self.rows // 3:
-            return "1"
+        return self._selection.rows[number]
+
+    def choose(self, rows: Sequence[int]) -> None:
+        """Put numbers of records into the table ``chosen``, in place of those before."""
         self.database.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (id INTEGER PRIMARY KEY)")
+        self.database.execute("BEGIN")
         self.database.execute("DELETE FROM chosen")
         self.database.executemany("INSERT INTO chosen VALUES (?)", ((row,) for row in rows))
-        return "rowid IN chosen"
+        self.database.execute("COMMIT")
 
     def close(self) -> None:
         """Close the database."""
@@ -217,12 +237,6 @@ class Table:
 def _distinct(names: Iterable[str]) -> list[str]:
     """Names of columns, which SQLite does not distinguish by case."""
     return list({name.lower(): name for name in reversed(list(names))}.values())[::-1]
-
-
-def _value(value: object) -> object:
-    if value is None or isinstance(value, int | float):
-        return value
-    return str(value)[:MAX_VALUE]
 
 
 Describe = Callable[[Rule, sqlite3.Row], Finding]
@@ -250,9 +264,14 @@ def run(
 def _hits(rule: Rule, place: str, table: Table, describe: Describe) -> tuple[Fold, int, str | None]:
     fold, read = Fold(), 0
     among = table.among(rule)
-    if among is None:
+    if among is not None and not among:
         return fold, 0, None
-    query = f"SELECT * FROM logs WHERE {among} AND {place} AND ({rule.condition}) ORDER BY ts DESC LIMIT {MAX_READ}"  # noqa: S608 - pySigma's own SQL
+    source = "logs"
+    if among is not None:
+        # CROSS JOIN keeps SQLite from reading the whole log source and looking each record up among the chosen.
+        table.choose(among)
+        source = "chosen CROSS JOIN logs ON logs.rowid = chosen.id"
+    query = f"SELECT logs.* FROM {source} WHERE {place} AND ({rule.condition}) ORDER BY ts DESC LIMIT {MAX_READ}"  # noqa: S608 - pySigma's own SQL
     deadline = time.monotonic() + SECONDS_FOR_A_RULE
     table.database.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
     try:

@@ -7,6 +7,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from forensic_toolkit.results import Event, Finding, Results
@@ -38,12 +39,27 @@ def unplaced(rules: Rules) -> list[Rule]:
 def findings(records: Iterable[Record], *, results: Results) -> Iterator[Finding]:
     """What the shipped rules find, equal hits folded, and guessed passwords."""
     rules, guesses = shipped(results), Guesses()
-    table = Table(rules.rules, keys=KEYS)
+    table = table_for(rules)
     table.fill(prepared(guesses.seen(record)) for record in records)
     yield from examined(rules, table, results=results)
     sigma_engine.account(rules, what="Sigma", results=results)
     table.close()
     yield from guesses.findings()
+
+
+def table_for(rules: Rules, *, path: Path | None = None) -> Table:
+    """A table for events, which asks each rule only about those of its own log source."""
+    return Table(rules.rules, keys=KEYS, path=path, place=_place, applies=_applies)
+
+
+def _place(record: Record) -> tuple[str, int]:
+    return str(record.get("Channel")), int(record.get("EventID") or 0)
+
+
+def _applies(rule: Rule, place: tuple[str, int]) -> bool:
+    if rule.product not in ("", "windows"):
+        return False
+    return windows_sources.holds(rule.category, rule.service, channel=place[0], event_id=place[1])
 
 
 def prepared(record: Record) -> Record:

@@ -34,7 +34,7 @@ _SLACK = timedelta(hours=1)
 MAX_FORGED = 200
 
 
-def _odd(command: str) -> str | None:
+def why_odd(command: str) -> str | None:
     """Why a command is suspicious, or None."""
     if _INTERPRETER.search(command):
         return "an interpreter gets hidden, encoded or remote commands"
@@ -46,10 +46,15 @@ def _odd(command: str) -> str | None:
     return rule.name if rule and rule.severity != "info" else None
 
 
+def is_tool(name: str) -> bool:
+    """Whether a program's name is that of a tool that intruders bring."""
+    return bool(_TOOLS.match(name))
+
+
 def _started(
     record: Record, *, kind: str, name: str, command: str, technique: str, time: datetime | None, source: str
 ) -> Iterator[Finding]:
-    why = _odd(command)
+    why = why_odd(command)
     if why is None:
         return
     yield Finding(
@@ -121,7 +126,7 @@ def executions(records: Records) -> Iterator[Finding]:
     for record in records["prefetch"]:
         file, loaded = str(record.get("filename")), str(record.get("linkedfile") or "")
         own = loaded.upper().endswith("\\" + file.upper())
-        if own and ((why := _odd(loaded)) or _TOOLS.match(file)):
+        if own and ((why := why_odd(loaded)) or is_tool(file)):
             detail = (
                 f"{loaded}, run {record.get('runcount')} times; {why or 'a tool used by intruders and administrators'}"
             )
@@ -134,7 +139,7 @@ def executions(records: Records) -> Iterator[Finding]:
             )
     for record in records["amcache.application_files"]:
         path, name = str(record.get("path")), str(record.get("name"))
-        if (why := _odd(path)) or _TOOLS.match(name):
+        if (why := why_odd(path)) or is_tool(name):
             detail = f"{path}, {record.get('size')} bytes; {why or 'a tool used by intruders and administrators'}"
             digest = (record.get("digest") or {}).get("sha1")
             yield _ran(
@@ -147,7 +152,7 @@ def executions(records: Records) -> Iterator[Finding]:
 
 
 def _ran(name: str, detail: str, *, moment: datetime | None, source: str, data: dict[str, Any]) -> Finding:
-    severity: Severity = "high" if _TOOLS.match(name) else "medium"
+    severity: Severity = "high" if is_tool(name) else "medium"
     return Finding(
         title=f"Program that was present: {name}" if source == "Amcache" else f"Program that ran: {name}",
         detail=detail,

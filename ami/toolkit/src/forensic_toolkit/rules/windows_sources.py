@@ -120,6 +120,14 @@ def condition(category: str, service: str) -> str | None:
     return " AND ".join(f"({part})" for part in parts) or "1"
 
 
+def holds(category: str, service: str, *, channel: str, event_id: int) -> bool:
+    """Whether a log source has the events of this channel and id; the same as ``condition`` says in SQL."""
+    channel = channel.lower()
+    if category and not any(name.lower() == channel and event_id in ids for name, ids in CATEGORIES.get(category, ())):
+        return False
+    return not service or any(name.lower() == channel for name in SERVICES.get(service, ()))
+
+
 def _events(channel: str, ids: tuple[int, ...]) -> str:
     return f"(Channel = {_quoted(channel)} AND EventID IN ({', '.join(map(str, ids))}))"
 
