@@ -148,7 +148,7 @@ def _emptied(moments: list[datetime]) -> Iterator[Finding]:
 
 def events(records: Records) -> Iterator[Event]:
     """Timeline entries of the change journal's records that matter."""
-    seen = defaultdict(int)
+    seen: dict[tuple[str, str], int] = defaultdict(int)
     for record in records["usnjrnl"]:
         moment, path = parse_iso(str(record.get("ts") or "")), path_of(record)
         key = (path, str(record.get("reason")))
