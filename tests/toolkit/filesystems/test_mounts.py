@@ -69,3 +69,36 @@ PARTUUID=dead-01 /gone xfs defaults 0 0
     paths = [entry.path for entry in arrange(walked, results=results)]
     assert paths == ["/etc/fstab", "/etc/passwd", "/var/lib/x", "/var/log/secure", "/srv/s", "/data/d"]
     assert [what for what, _why in results.gaps] == ["mount point /gone"]
+
+
+def test_plain_names_of_disks_are_no_gap_and_the_systems_own_partitions_are_found() -> None:
+    """Xen's /dev/xvda is /dev/nvme0n1 on another instance type; /dev/sdf of the console is any of them (EC2 User Guide)."""
+    fstab = b"""LABEL=root / ext4 defaults 0 1
+/dev/xvda2 /var ext4 defaults 0 2
+/dev/nvme0n1p3 /home ext4 defaults 0 2
+/dev/xvdf /data xfs defaults,nofail 0 2
+/dev/sdb1 /backup ext4 defaults 0 0
+UUID=ff /gone ext4 defaults 0 0
+"""
+    walked = [
+        _walked({"/etc/fstab": fstab, "/etc/passwd": b"root"}, label="root", names=("number:1",)),
+        _walked({"/log/secure": b""}, names=("number:2",)),
+        _walked({"/kim/x": b""}, names=("number:3",)),
+    ]
+    results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
+    paths = [entry.path for entry in arrange(walked, results=results)]
+    assert paths == ["/etc/fstab", "/etc/passwd", "/var/log/secure", "/home/kim/x"]
+    assert [what for what, _ in results.gaps] == ["mount point /gone"]
+    assert [what for what, _ in results.notes] == ["mount point /data", "mount point /backup"]
+    assert all("no lasting name" in why for _, why in results.notes)
+
+
+def test_a_partition_of_another_disk_does_not_take_the_place_of_the_systems_own() -> None:
+    fstab = b"/dev/sdb1 / ext4 defaults 0 1\n/dev/sda2 /data ext4 defaults 0 2\n/dev/sdb2 /var ext4 defaults 0 2\n"
+    walked = [
+        _walked({"/etc/fstab": fstab, "/etc/passwd": b"root"}, names=("number:1",)),
+        _walked({"/log/x": b""}, names=("number:2",)),
+    ]
+    results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
+    assert [entry.path for entry in arrange(walked, results=results)][2:] == ["/var/log/x"]
+    assert results.gaps == [] and [what for what, _ in results.notes] == ["mount point /data"]

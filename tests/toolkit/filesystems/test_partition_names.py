@@ -38,12 +38,12 @@ def head(name: str) -> bytes:
         (
             "gpt",
             {
-                2048 * 512: ("partuuid:0fc63daf-8483-4772-8e79-3d69d8477de4", "partlabel:root"),
-                22528 * 512: (f"partuuid:{GUID}", "partlabel:var log"),
+                2048 * 512: ("partuuid:0fc63daf-8483-4772-8e79-3d69d8477de4", "number:1", "partlabel:root"),
+                22528 * 512: (f"partuuid:{GUID}", "number:2", "partlabel:var log"),
             },
         ),
-        ("mbr", {2048 * 512: ("partuuid:1a2b3c4d-01",), 22528 * 512: ("partuuid:1a2b3c4d-02",)}),
-        ("gpt4k", {256 * 4096: (f"partuuid:{GUID}", "partlabel:data")}),
+        ("mbr", {2048 * 512: ("partuuid:1a2b3c4d-01", "number:1"), 22528 * 512: ("partuuid:1a2b3c4d-02", "number:2")}),
+        ("gpt4k", {256 * 4096: (f"partuuid:{GUID}", "number:1", "partlabel:data")}),
     ],
 )
 def test_names_are_those_that_linux_gives(name: str, wanted: dict[int, tuple[str, ...]]) -> None:

@@ -18,6 +18,12 @@ _BOOT = ("/boot", "/efi")
 _NO_DEVICE = ("swap", "tmpfs", "proc", "sysfs", "devpts", "cgroup2", "nfs", "nfs4", "efs", "cifs", "overlay", "none")
 
 
+# Names of disks that the kernel gives in the order in which it finds them, with the partition's number.
+_PLAIN = re.compile(r"/dev/(?P<disk>(?:sd|xvd|vd|hd)[a-z]+|nvme\d+n\d+)(?:p?(?P<number>\d+))?")
+# The disk with the system, where fstab's line for / has no such name.
+_FIRST = frozenset({"sda", "xvda", "vda", "hda", "nvme0n1"})
+
+
 @dataclass(frozen=True, slots=True)
 class Walked:
     """One file system with all its entries."""
@@ -30,13 +36,19 @@ class Walked:
 def arrange(walked: Sequence[Walked], *, results: Results) -> list[Entry]:
     """All entries, the root file system's first; those of other file systems below their mount points.
 
-    A mount point whose file system is not on this device is a gap: its files were not examined.
+    A mount point whose file system is not on this device is a gap: its files were not examined. Names like ``/dev/xvdf`` say nothing
+    about a volume (Amazon EC2 User Guide, "Device names for volumes"); the number of a partition does, on the disk with the system.
     """
     root, top = _root(walked)
     points = _mount_points(root, top) if root else []
     here = {name for item in walked for name in _names(item)}
     for point in points:
-        if point.name not in here and not point.folder.startswith(_BOOT):
+        if point.name in here or point.folder.startswith(_BOOT):
+            continue
+        if _PLAIN.fullmatch(point.name):
+            why = f"fstab names {point.name}, which is no lasting name: EC2 and the kernel choose it at each start; what is mounted there is on another volume of the instance"
+            results.note(f"mount point {point.folder}", why)
+        else:
             why = f"its file system ({point.name}) is not on this volume, but on another volume of the instance"
             results.gap(f"mount point {point.folder}", why)
     ordered = sorted(walked, key=lambda item: item is not root)
@@ -165,16 +177,33 @@ def _mount_points(root: Walked, top: str) -> list[_Point]:
     """The lines of fstab, with UUID, ``label:…``, ``partuuid:…``, ``partlabel:…`` or device as the name."""
     entry = next(entry for entry in root.entries if entry.path == f"{top}/etc/fstab" and entry.is_file)
     points: dict[str, _Point] = {}
-    for line in entry.read(limit=_MAX_FSTAB).decode("utf-8", "replace").splitlines():
+    lines = entry.read(limit=_MAX_FSTAB).decode("utf-8", "replace").splitlines()
+    own = _disks_of_root(lines)
+    for line in lines:
         fields = line.split()
         usable = len(fields) >= 3 and fields[1].startswith("/") and fields[1] != "/" and ".." not in fields[1]
         options = fields[3].split(",") if len(fields) > 3 else []
         if usable and not line.startswith("#") and fields[2] not in _NO_DEVICE and "bind" not in options:
             device = fields[0].strip('"')
             kind, _, value = device.partition("=")
-            name = _name(kind, value.strip('"')) or device
+            name = _name(kind, value.strip('"')) or _by_number(device, own) or device
             inner = next((option[7:] for option in options if option.startswith("subvol=")), None)
             subvolume = None if inner is None else "/" + inner.strip("/")
             folder = fields[1].rstrip("/")
             points.setdefault(folder, _Point(name, subvolume, folder))
     return list(points.values())
+
+
+def _disks_of_root(lines: Sequence[str]) -> frozenset[str]:
+    """The plain names under which fstab knows the disk with the system."""
+    for line in lines:
+        fields = line.split()
+        if len(fields) > 1 and fields[1] == "/" and (plain := _PLAIN.fullmatch(fields[0])):
+            return frozenset({plain["disk"]})
+    return _FIRST
+
+
+def _by_number(device: str, own: frozenset[str]) -> str | None:
+    """The partition that a plain device name means, where it is one of the disk with the system."""
+    plain = _PLAIN.fullmatch(device)
+    return f"number:{plain['number']}" if plain and plain["number"] and plain["disk"] in own else None

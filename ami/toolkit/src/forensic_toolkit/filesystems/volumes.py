@@ -18,7 +18,8 @@ from forensic_toolkit.filesystems.storage import Storage, Stored, part_of
 from forensic_toolkit.results import Results
 
 _CLOSED = {
-    signatures.LUKS: "LUKS, encrypted: without its key nothing in it can be examined",
+    signatures.LUKS: "LUKS, encrypted: without its key nothing in it can be examined, and this toolkit takes none (no library for LUKS is part of it): "
+    "open a copy of the volume with cryptsetup and have that examined",
     "BitLocker": "BitLocker, encrypted: without its key nothing in it can be examined",
 }
 # An empty volume up to this size is alignment or a boot loader's place; a larger one is mentioned.
