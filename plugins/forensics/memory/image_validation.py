@@ -9,14 +9,17 @@ endless: every walk has a limit (``limits``), and a check that meets it says so.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from forensics.memory import ram_map
+from forensics.memory.arm64_pages import find_kernel
 from forensics.memory.kernel_pages import (
     FILE_RUN,
     OBJECT_RUN,
-    PageTables,
+    Frames,
+    KernelTables,
     PhysicalMemory,
     ReadAt,
     UnreachableError,
@@ -203,15 +206,17 @@ def _banner(walker: LimeWalker, claims: KernelClaims) -> ImageCheck:
 def _kernel(walker: LimeWalker, claims: KernelClaims, memory: PhysicalMemory) -> list[ImageCheck]:
     """Page tables, text, pages in use: only where the kernel can be found at all."""
     name = "page tables"
-    if claims.architecture != "x86_64":
-        return [_not_checked(name, f"the walk is written for x86_64, not for {claims.architecture}")]
+    if claims.architecture not in ("x86_64", "aarch64"):
+        return [_not_checked(name, f"the walk is written for x86_64 and aarch64, not for {claims.architecture}")]
     known = symbols(claims.kallsyms or b"")
     if not known:
         hidden = "the target gave no symbol addresses (kallsyms): neither this check nor Volatility can walk its tables"
         return [_not_checked(name, hidden)]
-    places = walker.banners.get((claims.banner or "").strip(), set())
+    places = walker.banners.get((claims.banner or "").strip(), set()) or set().union(*walker.banners.values())
     try:
-        tables = find_tables(memory, known, places or set().union(*walker.banners.values()))
+        if claims.architecture == "aarch64":
+            return _kernel_of_arm64(walker, known, memory, places)
+        tables = find_tables(memory, known, places)
     except UnreachableError as error:
         return [_partial(name, f"not reachable: {error}")]
     except OverBudgetError as error:
@@ -220,7 +225,17 @@ def _kernel(walker: LimeWalker, claims: KernelClaims, memory: PhysicalMemory) ->
     return [walked, _text(tables, known, walker), _in_use(tables, known, walker)]
 
 
-def _text(tables: PageTables, known: dict[str, int], walker: LimeWalker) -> ImageCheck:
+def _kernel_of_arm64(
+    walker: LimeWalker, known: dict[str, int], memory: PhysicalMemory, places: set[int]
+) -> list[ImageCheck]:
+    kernel = find_kernel(memory, walker.notes, places, known.get("linux_banner"))
+    tables, known = kernel.tables, kernel.known(known)
+    form = f"{tables.levels} levels, {tables.bits} bits, pages of {(1 << tables.granule) // 1024} KiB"
+    walked = _passed("page tables", f"root at {tables.root:#x}, {form}")
+    return [walked, _text(tables, known, walker), _in_use(tables, known, walker, kept=kernel.frames)]
+
+
+def _text(tables: KernelTables, known: dict[str, int], walker: LimeWalker) -> ImageCheck:
     name = "kernel text"
     try:
         zero, total = zero_text_pages(tables, known, walker)
@@ -236,10 +251,12 @@ def _text(tables: PageTables, known: dict[str, int], walker: LimeWalker) -> Imag
     return _passed(name, f"{total} pages, {zero} of them zero")
 
 
-def _in_use(tables: PageTables, known: dict[str, int], walker: LimeWalker) -> ImageCheck:
+def _in_use(
+    tables: KernelTables, known: dict[str, int], walker: LimeWalker, *, kept: Callable[[], Frames] | None = None
+) -> ImageCheck:
     name = "pages in use"
     try:
-        seen = frames_in_use(tables, known, walker)
+        seen = frames_in_use(tables, known, walker, kept=kept() if kept else None)
     except UnreachableError as error:
         return _partial(name, f"the kernel's page records are not reachable: {error}")
     except OverBudgetError as error:

@@ -1,6 +1,6 @@
 """The kernel inside a memory image: its page tables, its text, and what its own page records say is in use.
 
-x86-64 with 4 or 5 levels. The kernel's symbol addresses come from its kallsyms; where the kernel lies in physical memory is
+The tables here are those of x86-64 with 4 or 5 levels (``arm64_pages`` has AArch64's; text and records are read alike). The kernel's symbol addresses come from its kallsyms; where the kernel lies in physical memory is
 found from its banner: the banner's physical and virtual address differ by ``phys_base`` (the kernel's own name), a multiple
 of 2 MiB. Sources: Intel SDM volume 3, 4.5 (paging); the kernel's Documentation/arch/x86/x86_64/mm.rst; ``struct page`` in
 include/linux/mm_types.h (64 bytes; mapping at 24, _refcount at 52, unchanged since 4.18).
@@ -13,6 +13,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from forensics.memory.lime import PAGE, LimeWalker, MemoryRange
 from forensics.memory.limits import KERNEL_TEXT, MIB, Budget, OverBudgetError
@@ -126,6 +127,40 @@ class PageTables:
         return b"".join(pieces)
 
 
+class KernelTables(Protocol):
+    """What the checks need of an architecture's page tables."""
+
+    @property
+    def memory(self) -> PhysicalMemory:
+        """What they read from."""
+
+    def translate(self, address: int) -> tuple[int, int]:
+        """Physical address, and how many bytes from there are mapped in one piece. Raises UnreachableError."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Bytes at a kernel address. Raises UnreachableError."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Where the kernel's page records are and what they are of.
+
+    ``records``: address of the first; ``page``: bytes of a frame; ``linear``: addresses at which the kernel sees all memory.
+    """
+
+    records: int
+    page: int = PAGE
+    linear: range = range(KERNEL_HALF, 1 << 64)
+
+    @classmethod
+    def of_x86_64(cls, tables: KernelTables, known: dict[str, int]) -> Frames:
+        """As the kernel's ``vmemmap_base`` says. Raises UnreachableError, OverBudgetError."""
+        if "vmemmap_base" not in known:
+            msg = "the symbol list does not name vmemmap_base"
+            raise UnreachableError(msg)
+        return cls(int.from_bytes(tables.read(known["vmemmap_base"], 8), "little"))
+
+
 def find_tables(memory: PhysicalMemory, known: dict[str, int], banner_places: Iterable[int]) -> PageTables:
     """The kernel's page tables: those that map the banner's address to where the banner is. Raises UnreachableError."""
     banner, top = known.get("linux_banner"), known.get("init_top_pgt") or known.get("init_level4_pgt")
@@ -148,7 +183,7 @@ def find_tables(memory: PhysicalMemory, known: dict[str, int], banner_places: It
     raise UnreachableError(reason)
 
 
-def zero_text_pages(tables: PageTables, known: dict[str, int], walker: LimeWalker) -> tuple[int, int]:
+def zero_text_pages(tables: KernelTables, known: dict[str, int], walker: LimeWalker) -> tuple[int, int]:
     """Pages of the kernel's text that hold only zeros, and all its pages. Raises UnreachableError, OverBudgetError."""
     first, past = known.get("_text", 0), known.get("_etext", 0)
     if past - first > KERNEL_TEXT:
@@ -183,24 +218,27 @@ class InUse:
         return self.zero / self.frames if self.frames else 0.0
 
 
-def frames_in_use(tables: PageTables, known: dict[str, int], walker: LimeWalker) -> InUse:
-    """Compare the kernel's page records with the pages themselves. Raises UnreachableError, OverBudgetError."""
-    if "vmemmap_base" not in known:
-        msg = "the symbol list does not name vmemmap_base"
-        raise UnreachableError(msg)
-    records = int.from_bytes(tables.read(known["vmemmap_base"], 8), "little")
+def frames_in_use(
+    tables: KernelTables, known: dict[str, int], walker: LimeWalker, *, kept: Frames | None = None
+) -> InUse:
+    """Compare the kernel's page records (``kept``, else those of x86-64) with the pages themselves.
+
+    Raises UnreachableError, OverBudgetError.
+    """
+    kept = kept or Frames.of_x86_64(tables, known)
+    records, page, lowest = kept.records, kept.page, kept.linear.start
     in_memory = _FilesInMemory(tables, known.get("shmem_aops"))
-    objects = _KernelObjects(tables, range(records, records + (walker.covered[-1][1] // PAGE + 1) * _STRUCT_PAGE.size))
-    runs = _Runs(objects)
+    places = range(records, records + (walker.covered[-1][1] // page + 1) * _STRUCT_PAGE.size)
+    runs = _Runs(_KernelObjects(tables, places, kept.linear))
     frames = zero = blank = 0
-    for first, past in _groups(walker.covered):
+    for first, past in _groups(walker.covered, page):
         tables.memory.budget.alive()
         block = tables.read(records + first * _STRUCT_PAGE.size, (past - first) * _STRUCT_PAGE.size)
         blank += sum(block[at : at + PAGE].count(0) == PAGE for at in range(0, len(block) - PAGE + 1, PAGE))
         for number, (mapping, references) in enumerate(_STRUCT_PAGE.iter_unpack(block), start=first):
-            if references <= 0 or mapping < KERNEL_HALF:
+            if references <= 0 or mapping < lowest:
                 continue
-            is_zero = walker.zeros.is_zero(number * PAGE)
+            is_zero = all(walker.zeros.is_zero(at) for at in range(number * page, (number + 1) * page, PAGE))
             if is_zero and in_memory.holds(mapping):
                 continue
             frames += 1
@@ -238,13 +276,14 @@ class _Runs:
 class _KernelObjects:
     """Recognises the frames of slabs. What a file's page has as its mapping is something else there (Linux, mm/slab.h, ``struct slab``).
 
-    Until 6.5 it is the cache, which begins with an offset into per-processor memory (a mapping begins with the address of its
-    inode); later a list of slabs: the address of a page record, or of a list that leads to one.
+    Until 6.5 it is the cache, which begins with an offset into per-processor memory, or on AArch64 with an address of the kernel's
+    image (a mapping begins with that of its inode, in the linear map); later a list of slabs: the address of a page record, or of a list that leads to one.
     """
 
-    def __init__(self, tables: PageTables, records: range) -> None:
+    def __init__(self, tables: KernelTables, records: range, linear: range) -> None:
         self._tables = tables
         self._records = records
+        self._linear = linear
         self._known: dict[int, bool] = {}
 
     def own(self, mapping: int) -> bool:
@@ -262,13 +301,13 @@ class _KernelObjects:
             first = int.from_bytes(self._tables.read(mapping, 8), "little")
         except UnreachableError:
             return False
-        return 0 < first < KERNEL_HALF or first in self._records
+        return first > 0 and (first not in self._linear or first in self._records)
 
 
 class _FilesInMemory:
     """Recognises the pages of files in tmpfs: their mapping's operations are the kernel's ``shmem_aops``."""
 
-    def __init__(self, tables: PageTables, operations: int | None) -> None:
+    def __init__(self, tables: KernelTables, operations: int | None) -> None:
         self._tables = tables
         self._operations = operations.to_bytes(8, "little") if operations else None
         self._known: dict[int, bool] = {}
@@ -291,12 +330,12 @@ class _FilesInMemory:
         return any(data[at : at + 8] == self._operations for at in range(0, _MAPPING_BYTES, 8))
 
 
-def _groups(covered: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _groups(covered: list[tuple[int, int]], page: int) -> Iterator[tuple[int, int]]:
     """Frame numbers (first, one past the last) in groups; all of them, or evenly spread ones of a large memory."""
     found = [
-        (at, min(at + _GROUP_FRAMES, end // PAGE))
+        (at, min(at + _GROUP_FRAMES, end // page))
         for start, end in covered
-        for at in range(start // PAGE, end // PAGE, _GROUP_FRAMES)
+        for at in range(-(-start // page), end // page, _GROUP_FRAMES)
     ]
     step = max(1, -(-len(found) // _GROUPS))
     yield from found[::step]

@@ -22,6 +22,9 @@ _ZERO = bytes(PAGE)
 _BANNER = re.compile(rb"Linux version \d{1,3}\.\d{1,3}+[^\n\0]{10,400}+\n")
 _BANNER_BEGINS = re.compile(rb"Linux version \d")
 # The name of the Windows kernel's symbol file stands in its debug directory (and nowhere in a wiped image).
+# The name of the note that a Linux kernel keeps for crash dumps, and its first line (Linux, kernel/vmcore_info.c).
+_NOTE_BEGINS = b"VMCOREINFO\0\0OSRELEASE="
+_KEPT_NOTES = 64
 _WINDOWS_KERNEL = re.compile(rb"ntkr(?:nlmp|nlpa|pamp)\.pdb")
 _BANNER_LIMIT = 512
 _KEPT_BANNERS = 16
@@ -80,6 +83,7 @@ class LimeWalker:
     """Feed it the image's bytes in order with :meth:`feed`, then call :meth:`close` and look at what it saw.
 
     ``raw``: the image has no headers, its bytes are physical memory from address 0 on (go-winpmem's raw form).
+    ``notes``: physical addresses at which the name of a VMCOREINFO note begins.
     ``exceeded``: what of the limits the image exceeds; from there on it is only counted, not looked at.
     """
 
@@ -90,6 +94,7 @@ class LimeWalker:
     zero_pages: int = 0
     zeros: ZeroMap = field(default_factory=ZeroMap)
     banners: dict[str, set[int]] = field(default_factory=dict)
+    notes: set[int] = field(default_factory=set)
     error: str | None = None
     exceeded: str | None = None
     _candidates: int = 0
@@ -176,6 +181,10 @@ class LimeWalker:
         self._tail = (seam if len(data) < _BANNER_LIMIT else data)[-_BANNER_LIMIT:]
 
     def _keep_banners(self, window: bytes, address: int) -> None:
+        at = -1 if self.raw else window.find(_NOTE_BEGINS)
+        while at >= 0 and len(self.notes) < _KEPT_NOTES:
+            self.notes.add(address + at)
+            at = window.find(_NOTE_BEGINS, at + 1)
         for found in _WINDOWS_KERNEL.finditer(window) if self.raw else self._banners_in(window):
             text = found.group().decode("ascii", "replace").strip()
             if text in self.banners or len(self.banners) < _KEPT_BANNERS:
