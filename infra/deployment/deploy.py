@@ -17,14 +17,23 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.deployment import archives, checks, configuration, contradictions, day_two, package, paths, plan, settings
+from infra.deployment import (
+    archives,
+    checks,
+    configuration,
+    contradictions,
+    day_two,
+    external_ids,
+    package,
+    paths,
+    plan,
+    settings,
+)
 from infra.deployment.configuration import Configuration, PlanError
 from infra.deployment.operations import Ask, nobody
 from infra.deployment.plan import Step
 from infra.deployment.stacks import Clients, DeployError, Deployment
 
-SECRET = "forensics/external-id"  # noqa: S105 - the name of a secret, not one
-SECRET_LENGTH = 40
 # Exit status of --status and --drift when a stack is not as it should be.
 DIFFERENT = 3
 
@@ -59,16 +68,6 @@ def release_client(config: Configuration, clients: Clients) -> Any:
         msg = f"profile {profile} is {arn}; the release bucket takes objects from role {wanted} (ReleaseRoleArn) only: correct profiles.release"
         raise DeployError(msg)
     return session.client("s3")
-
-
-def external_id(secrets: Any) -> str:
-    """The external id: read from Secrets Manager, made there at the first deployment. People never see or choose it."""
-    try:
-        return str(secrets.get_secret_value(SecretId=SECRET)["SecretString"])
-    except secrets.exceptions.ResourceNotFoundException:
-        made = str(secrets.get_random_password(PasswordLength=SECRET_LENGTH, ExcludePunctuation=True)["RandomPassword"])
-        secrets.create_secret(Name=SECRET, SecretString=made, Description="External id of the forensics phase roles")
-        return made
 
 
 def upload(s3: Any, *, bucket: str, prefix: str, folder: Path) -> dict[str, str]:
@@ -143,12 +142,12 @@ def run(
     (forensic,) = config.account_ids("forensic")
     if dry_run:
         deployment.made |= {
-            "ExternalId": "0" * SECRET_LENGTH,
+            **external_ids.UNKNOWN,
             "PluginsVersion": "dry-run",
             "RequirementsVersion": "dry-run",
         }
     else:
-        deployment.made["ExternalId"] = external_id(clients(forensic, config.region, "secretsmanager"))
+        deployment.made |= external_ids.current(clients(forensic, config.region, "secretsmanager"))
     for step in steps:
         if step.template == settings.TEMPLATE and not step.is_upload:
             deployment.apply_environment(step, dry_run=dry_run)
@@ -212,6 +211,14 @@ def arguments() -> argparse.ArgumentParser:
         "--drift", action="store_true", help="compare every stack with its template; exit status 3 when one differs"
     )
     how.add_argument("--uninstall", action="store_true", help="delete the stacks in the opposite order; evidence stays")
+    how.add_argument(
+        "--rotate-external-id", action="store_true", help="make a new external id, and deploy roles that accept both"
+    )
+    how.add_argument(
+        "--end-rotation",
+        action="store_true",
+        help="deploy roles that accept the new external id alone, when every account has it",
+    )
     parser.add_argument("--json", action="store_true", help="with --plan and --status: for programs")
     parser.add_argument("--yes", action="store_true", help="answer yes to whatever a person would be asked")
     parser.add_argument(
@@ -237,6 +244,10 @@ def carry_out(given: argparse.Namespace, config: Configuration, steps: list[Step
         return 0
     if left := contradictions.placeholders(config):
         raise PlanError("; ".join(left))
+    if given.rotate_external_id or given.end_rotation:
+        (forensic,) = config.account_ids("forensic")
+        secrets = clients(forensic, config.region, "secretsmanager")
+        (external_ids.rotate if given.rotate_external_id else external_ids.end)(secrets, report=print)
     run(
         config, steps, release=given.release, clients=clients, dry_run=given.dry_run, ask=ask, import_existing=given.import_existing
     )  # fmt: skip

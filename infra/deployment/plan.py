@@ -18,6 +18,7 @@ ORDER = templates.ROOT / "infra" / "deployment.yaml"
 # Given by the deployment itself, not by a person or a stack.
 MADE = {
     "ExternalId": "secret forensics/external-id in the forensic account, made at the first deployment",
+    "ExternalIdBefore": "its value before, while it is rotated (--rotate-external-id)",
     "ForensicAccountId": "accounts.forensic",
     "HomeRegion": "region",
     "ReleasePrefix": "the release that is deployed",
@@ -125,9 +126,12 @@ def _upload(config: Configuration) -> Step:
 
 
 def _everywhere(entry: Mapping[str, Any], config: Configuration, sources: dict[str, Source]) -> list[Step]:
-    regions = {"all": config.member_regions, "others": other_regions(config)}.get(
-        str(entry.get("regions")), (config.region,)
-    )
+    regions = {
+        "all": config.member_regions,
+        "others": other_regions(config),
+        # where IAM writes its events, when that is not the home Region, in which they are read
+        "iam": tuple(r for r in (reach.iam_region(config.region),) if r != config.region),
+    }.get(str(entry.get("regions")), (config.region,))
     return [
         Step(
             account=entry["account"],

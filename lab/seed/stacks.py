@@ -51,7 +51,7 @@ def deploy(endpoint: str, *, external_id: str) -> dict[str, Any]:
     )
     deployment = Deployment(
         clients=lambda account, _region, service: Account(account, endpoint).client(service),
-        made={"ExternalId": external_id},
+        made={"ExternalId": external_id, "ExternalIdBefore": ""},
         report=lambda _line: None,
         # no release is uploaded in the lab, and its CloudFormation has no limit
         largest_inline=10_000_000,
