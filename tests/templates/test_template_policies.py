@@ -106,7 +106,7 @@ def test_phase_roles_trust_the_orchestrator_alone() -> None:
         for n, _, r in resources("AWS::IAM::Role")
         if n in PHASES and "AWS" in r["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]
     ]
-    assert len(phases) == 10
+    assert len(phases) == 11
     for name, role in phases:
         (statement,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
         conditions = statement["Condition"]
