@@ -6,7 +6,7 @@ are about a machine end skipped, because they do not apply.
 
 1. **triage**: describe the target, decide the response plan, each decision with its reasons; protect the target from being ended
 2. **memory** and **disk** in parallel: capture memory by SSM; snapshot, lock, copy all volumes to the forensic account. Beside
-   them **cloud_evidence**: what CloudTrail recorded
+   them **cloud_evidence**: what CloudTrail and flow logs have
 3. **containment**: isolate the target when memory capture and live response have ended, whatever their outcome
 4. **investigation**: forensic instance; Volatility on the memory, without waiting for the disk copies; file-system
    timeline and log analysis on the disks
@@ -69,12 +69,12 @@ with DAG(
     (containment, watch), investigation, report = flows.containment(), flows.investigation(), flows.report()
 
     OpenCaseOperator(task_id="open_case", doc_md=TASKS["open_case"]) >> triage.first
-    triage.planned >> [watch, cloud.first]
+    triage.planned >> [watch, *cloud.tasks]
     triage.last >> [memory.first, disk.first]
     memory.touched >> containment.first
     memory.captured >> investigation.first
     memory.last >> investigation.memory
     [memory.last, disk.last] >> investigation.disks
-    [*investigation.tools, memory.last, containment.last, watch, cloud.last] >> report.first
+    [*investigation.tools, memory.last, containment.last, watch, *cloud.tasks] >> report.first
     # the digests of large disks take hours: the report does not wait for them, the closing does
     [investigation.last, disk.digest] >> report.last

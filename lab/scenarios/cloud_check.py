@@ -17,8 +17,9 @@ from datetime import timedelta
 from typing import Any
 
 from forensics.cloud_evidence.followed import Followed
+from forensics.cloud_evidence.log_reading import LogReading
 from forensics.cloud_evidence.trail_filter import SelectOrder
-from forensics.cloud_evidence.trail_reader import FUNCTION, TrailReading
+from forensics.cloud_evidence.trail_reader import FUNCTION
 from forensics.cloud_evidence.trail_scene import TrailOrder
 from forensics.cloud_evidence.trail_selection import LogObject, Spool, search
 from forensics.confined import MIB, Confined, Limits
@@ -34,7 +35,7 @@ Say = Callable[[str], None]
 class Played:
     """What the product said of some calls."""
 
-    reading: TrailReading
+    reading: LogReading
     spool: Spool
     seconds: float = 0.0
 
@@ -69,7 +70,7 @@ def play(calls: Iterable[Json], *, more: Iterable[LogObject] = ()) -> Played:
     with Confined(FUNCTION, order, limits=Limits(memory=1024 * MIB, cpu_seconds=600)) as child:
         for _ in child.passing(spool.chunks()):
             pass
-        reading = child.result(TrailReading)
+        reading = child.result(LogReading)
     return Played(reading, spool, time.monotonic() - began)
 
 

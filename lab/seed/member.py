@@ -11,6 +11,7 @@ from typing import Any
 import requests
 
 from lab.accounts import FORENSIC_ACCOUNT
+from lab.evidence import flow_records
 from lab.evidence.images import Images
 from lab.evidence.trail_records import Account as Calls
 from lab.evidence.trail_records import Json
@@ -19,6 +20,8 @@ from lab.seed.accounts import Account, documents, phase_roles, service_trust
 GIB = 1024**3
 # From where the web server's credentials are used in the lab's story.
 THIEF = "198.51.100.7"
+# The intruder's server in the images of the web server's disk and memory.
+INTRUDER = "203.0.113.66"
 
 
 def product_in_member_account(account: Account, *, external_id: str) -> None:
@@ -41,7 +44,9 @@ def member_account(
     database = _db_server(account, network=network, images=images, control=control)
     trail = _trail(account)
     control("trail", {"account": account.account_id, "records": recorded_calls(web, database)})
-    return {"member_network": network, "instances": {"web-server": web, "db-server": database}, "trail": trail}
+    flows = _flow_logs(account, network["vpc_id"], web, database)
+    instances = {"web-server": web, "db-server": database}
+    return {"member_network": network, "instances": instances, "trail": trail, "flow_logs": flows}
 
 
 def _trail(account: Account) -> dict[str, str]:
@@ -55,6 +60,38 @@ def _trail(account: Account) -> dict[str, str]:
     )["TrailARN"]
     cloudtrail.start_logging(Name=arn)
     return {"arn": arn, "bucket": bucket}
+
+
+def _flow_logs(account: Account, vpc: str, web: dict[str, Any], database: dict[str, Any]) -> dict[str, str]:
+    """A flow log of the VPC into a bucket of the account, and the web server's flows of the last hours."""
+    bucket, s3 = f"lab-flows-{account.account_id}", account.client("s3")
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": account.region})
+    made = account.client("ec2").create_flow_logs(
+        ResourceType="VPC", ResourceIds=[vpc], TrafficType="ALL", LogDestinationType="s3", LogDestination=f"arn:aws:s3:::{bucket}"
+    )["FlowLogIds"][0]  # fmt: skip
+    written = flow_records.files(
+        recorded_flows(database["private_ip"]), account=account.account_id, region=account.region,
+        interface=web["interfaces"][0], address=web["private_ip"], log_id=made,
+    )  # fmt: skip
+    for key, body in written.items():
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+    return {"id": made, "bucket": bucket}
+
+
+def recorded_flows(database: str, *, now: datetime | None = None) -> list[flow_records.Talk]:
+    """Visitors and the database, and beside them the intruder's server, which the images of disk and memory name too."""
+    moment = now or datetime.now(UTC)
+    talks = [
+        flow_records.Talk(
+            moment - timedelta(minutes=7 * n), f"203.0.113.{100 + n}", 80, out=20_000, back=600, asked=False
+        )
+        for n in range(1, 17)
+    ]
+    talks += [flow_records.Talk(moment - timedelta(minutes=11 * n), database, 5432) for n in range(1, 10)]
+    return [
+        *talks,
+        flow_records.Talk(moment - timedelta(minutes=55), INTRUDER, 443, out=4_000, back=90_000, seconds=300),
+    ]
 
 
 def recorded_calls(web: dict[str, Any], database: dict[str, Any], *, now: datetime | None = None) -> list[Json]:

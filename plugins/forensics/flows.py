@@ -10,7 +10,7 @@ from datetime import timedelta
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, TaskGroup, TriggerRule
 
-from forensics.cloud_evidence.operators import CollectTrailOperator
+from forensics.cloud_evidence.operators import CollectFlowsOperator, CollectTrailOperator
 from forensics.containment.operators import IsolateTargetOperator, PlanContainmentOperator
 from forensics.containment.protection_operators import ProtectTargetOperator
 from forensics.disk.copy_operators import CopySnapshotsOperator
@@ -128,15 +128,23 @@ def disk() -> DiskFlow:
     return DiskFlow(snapshot, copy, digest)
 
 
-def cloud_evidence() -> Flow:
+@dataclass(frozen=True)
+class CloudFlow:
+    """What the account recorded: tasks that need nothing of each other."""
+
+    tasks: tuple[BaseOperator, ...]
+
+
+def cloud_evidence() -> CloudFlow:
     """What the account recorded of the target: beside everything else, waited for by the report alone."""
     with _group(
         "cloud_evidence",
         name="Cloud records",
-        tooltip="Collect and read what CloudTrail recorded of the target, its credentials and its resources",
+        tooltip="Collect and read what CloudTrail and VPC flow logs recorded of the target, its credentials and its resources",
     ):
         trail = CollectTrailOperator(task_id="collect_trail")
-    return Flow(trail, trail)
+        flow_logs = CollectFlowsOperator(task_id="collect_flows")
+    return CloudFlow((trail, flow_logs))
 
 
 def containment() -> tuple[Flow, BaseOperator]:

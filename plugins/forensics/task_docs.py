@@ -68,6 +68,12 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, the case continues with a gap; the log names what the role `logs` may not read, or what was not reachable. "
         "Clearing is safe: the records up to now are collected and stored beside the earlier ones."
     ),
+    "cloud_evidence.collect_flows": (
+        "Collects the flows through the instance's network interfaces from the bucket of a VPC flow log, stores them under lock and reads them. "
+        "It ends skipped where no flow log records the instance; the case page says what to switch on. "
+        "When it fails, the case continues with a gap; the log names what the role `logs` may not read. "
+        "Clearing is safe: the flows up to now are collected and stored beside the earlier ones."
+    ),
     "containment.plan_containment": (
         "Records every change that containment would make, asks a person when the policy says so, and watches the deadline. "
         "When it waits, answer under **Browse → Required Actions**; without an answer `forensics.approval_default` applies. "

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from forensics import case_keys
+from forensics.cloud_evidence.log_findings import TRAIL
 from forensics.cloud_evidence.operators import CollectTrailOperator
-from forensics.cloud_evidence.trail_findings import ACTIVITY
 from forensics.custody.chain import verify_chain
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import CloudTrailEvidence, Outcome
@@ -159,7 +159,7 @@ def test_a_second_try_adds_nothing(lab: SmallLab, case_id: str) -> None:
     before = gateways.evidence.list(f"cases/{case_id}/")
     collect(case_id)
     assert gateways.evidence.list(f"cases/{case_id}/") == before
-    record = gateways.store.get(case_id, case_keys.result(ACTIVITY, item(case_id).evidence_id), Investigation)
+    record = gateways.store.get(case_id, case_keys.result(TRAIL.activity, item(case_id).evidence_id), Investigation)
     assert record is not None and record.outcome is Outcome.DONE
     body = gateways.evidence.adopt(record.artifacts["results"].uri.split("/", 3)[3])[1]
     assert read_results(body).tool == "cloud"

@@ -67,7 +67,7 @@ def authorizations(given: Asked) -> list[Request]:
         "ec2": ec2.authorizations, "s3": s3.authorizations, "sts": _sts, "ssm": _ssm, "dynamodb": _dynamodb, "sqs": _sqs,
         "sns": _sns, "kms": _kms, "ebs": services.ebs, "autoscaling": services.autoscaling, "iam": services.iam,
         "elasticloadbalancing": services.balancing, "securityhub": services.securityhub, "guardduty": services.guardduty,
-        "imagebuilder": services.imagebuilder, "ecs": services.ecs, "organizations": services.organizations, "monitoring": services.cloudwatch,
+        "cloudtrail": services.cloudtrail, "imagebuilder": services.imagebuilder, "ecs": services.ecs, "organizations": services.organizations, "monitoring": services.cloudwatch,
     }  # fmt: skip
     return list(known.get(given.service, services.anything)(given))
 

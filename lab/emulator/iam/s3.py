@@ -10,6 +10,7 @@ from moto.s3.models import s3_backends
 
 from lab.emulator.iam import keys
 from lab.emulator.iam.policy import Request
+from lab.emulator.iam.sessions import ORGANIZATION
 
 # API call → IAM action, where they differ (service authorization reference, Amazon S3)
 _ACTIONS = {
@@ -57,6 +58,20 @@ def policy_of(account: str, bucket: str) -> str | None:
 
 def authorizations(given: Any) -> Iterator[Request]:
     """Every authorization of an S3 call."""
+    for request in _authorizations(given):
+        yield request.__class__(
+            request.action, request.resource, {**_organization(request.resource), **request.context}
+        )
+
+
+def _organization(resource: str) -> dict[str, Any]:
+    """``aws:ResourceOrgID`` of a bucket of the lab's accounts, which are all of one organization (IAM user guide, *Global condition keys*)."""
+    bucket = resource.removeprefix("arn:aws:s3:::").partition("/")[0]
+    known = resource.startswith("arn:aws:s3:::") and bucket in s3_backends.bucket_accounts
+    return {"aws:ResourceOrgID": ORGANIZATION} if known else {}
+
+
+def _authorizations(given: Any) -> Iterator[Request]:
     bucket, _, key = given.path.lstrip("/").partition("/")
     action = _ACTIONS.get(given.action, given.action)
     if given.action in ("GetObject", "HeadObject") and "versionId" in given.query:

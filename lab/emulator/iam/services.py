@@ -27,6 +27,13 @@ def cloudwatch(given: Any) -> Iterator[Request]:
     yield Request(f"cloudwatch:{given.action}", "*", {"cloudwatch:namespace": namespace})
 
 
+def cloudtrail(given: Any) -> Iterator[Request]:
+    """The state of a trail is asked of the trail; lists and look-ups have no resource (service authorization reference, CloudTrail)."""
+    name = str(given.document.get("Name", ""))
+    trail = name if name.startswith("arn:") else given.arn("cloudtrail", f"trail/{name}")
+    yield Request(f"cloudtrail:{given.action}", trail if given.action == "GetTrailStatus" else "*")
+
+
 def ebs(given: Any) -> Iterator[Request]:
     """EBS direct APIs: the snapshot, and its key in the caller's name when it is encrypted."""
     match = re.search(r"snap-[0-9a-f]+", given.path)

@@ -11,15 +11,43 @@ from forensics.aws.egress import EgressGateway
 from forensics.case.beginning import begin
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
-from forensics.cloud_evidence.trail_collection import PHASE, TrailCollection, give_up
-from forensics.cloud_evidence.trail_findings import read_trail
+from forensics.cloud_evidence.flow_collection import FlowCollection, flows_item, own_addresses
+from forensics.cloud_evidence.flow_reader import FlowOrder
+from forensics.cloud_evidence.log_evidence import give_up
+from forensics.cloud_evidence.log_findings import FLOWS, TRAIL, read_records, trail_order
+from forensics.cloud_evidence.record_window import record_window
+from forensics.cloud_evidence.trail_collection import PHASE, TrailCollection, trail_item
 from forensics.cloud_evidence.triggers import TrailDeliveredTrigger
 from forensics.errors import AcquisitionError, AwsError, ForensicsError
-from forensics.models.evidence import CloudTrailEvidence, Outcome
+from forensics.models.evidence import CloudTrailEvidence, FlowLogEvidence, Outcome
 from forensics.models.target import Target
 
+_LET_IN = (
+    "let role logs read the bucket (docs/cloud-evidence.md), then clear this task; the case needs nothing else of it"
+)
 
-class CollectTrailOperator(ForensicOperator):
+
+class CloudEvidenceOperator(ForensicOperator):
+    """A step that collects records of the target's account. It fails nothing but itself."""
+
+    def described(self, recorder: CaseRecorder) -> Target:
+        """The target. Ends the step skipped where the deployment collects no records."""
+        if not self.settings.cloud_evidence:
+            msg = "the setting cloud_evidence is off"
+            raise AirflowSkipException(msg)
+        target = recorder.target()
+        if target is None:
+            msg = "triage has not described the target"
+            raise AcquisitionError(msg, next_action="clear triage.describe_target first, then this task")
+        return target
+
+    def held(self, recorder: CaseRecorder, known: CloudTrailEvidence | FlowLogEvidence | None) -> bool:
+        """Whether an earlier try of this step has the records; one that somebody cleared begins anew, up to now."""
+        there = known is not None and known.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL}
+        return known is not None and there and known.started_at == begin(recorder).at
+
+
+class CollectTrailOperator(CloudEvidenceOperator):
     """Find, store and read what CloudTrail recorded of the target, its credentials and its resources.
 
     From a trail's bucket, or else from LookupEvents. What cannot be had is a gap by name; nothing waits for this step but the report.
@@ -27,18 +55,10 @@ class CollectTrailOperator(ForensicOperator):
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Wait until a trail has delivered what was called before the case was opened; without a trail, collect at once."""
-        target = recorder.target()
-        if not self.settings.cloud_evidence:
-            msg = "the setting cloud_evidence is off"
-            raise AirflowSkipException(msg)
-        if target is None:
-            msg = "triage has not described the target"
-            raise AcquisitionError(msg, next_action="clear triage.describe_target first, then this task")
+        target = self.described(recorder)
         collection = TrailCollection.of(recorder, self.sessions)
         known = collection.known()
-        held = known is not None and known.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL}
-        # a step that somebody cleared begins anew: then the records up to now are collected
-        if known and held and known.started_at == begin(recorder).at:
+        if known and self.held(recorder, known):
             return self._read(recorder, known, target)
         trails = collection.trails()
         with_bucket = [t for t in trails if t.bucket]
@@ -58,11 +78,7 @@ class CollectTrailOperator(ForensicOperator):
 
     def resume(self, recorder: CaseRecorder, payload: Mapping[str, object], context: Context) -> Json:
         """Collect what was delivered."""
-        target = recorder.target()
-        if target is None:
-            msg = "the target's description is gone"
-            raise AcquisitionError(msg)
-        return self._collect(recorder, target, waited=str(payload.get("waited", "")))
+        return self._collect(recorder, self.described(recorder), waited=str(payload.get("waited", "")))
 
     def _collect(self, recorder: CaseRecorder, target: Target, *, waited: str) -> Json:
         collection = TrailCollection.of(recorder, self.sessions)
@@ -71,9 +87,8 @@ class CollectTrailOperator(ForensicOperator):
 
     def _read(self, recorder: CaseRecorder, evidence: CloudTrailEvidence, target: Target) -> Json:
         followed = TrailCollection.of(recorder, self.sessions).followed(evidence)
-        found = read_trail(
-            recorder, self.settings, evidence, target=target, followed=followed, exits=self._exits(target)
-        )
+        order = trail_order(recorder, self.settings, target, followed, self._exits(target))
+        found = read_records(recorder, evidence, order, TRAIL)
         return {"evidence_id": evidence.evidence_id, "outcome": evidence.outcome.value, "findings": found}
 
     def _exits(self, target: Target) -> tuple[str, ...] | None:
@@ -93,4 +108,33 @@ class CollectTrailOperator(ForensicOperator):
 
     def on_final_failure(self, recorder: CaseRecorder, cause: str) -> None:
         """The item records why there are no records."""
-        give_up(recorder, cause)
+        item = trail_item(recorder.case.instance_id)
+        give_up(recorder, CloudTrailEvidence(evidence_id=item, outcome=Outcome.FAILED), cause)
+
+
+class CollectFlowsOperator(CloudEvidenceOperator):
+    """Find, store and read the flows through the target's interfaces, from the bucket of a flow log that records them."""
+
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
+        """Collect what is there; files come within minutes of their flows."""
+        target = self.described(recorder)
+        collection = FlowCollection.of(recorder, self.sessions)
+        known = collection.known()
+        evidence = known if known and self.held(recorder, known) else collection.collect(target)
+        if evidence.outcome is Outcome.NOT_APPLICABLE:
+            raise AirflowSkipException(f"NOT_APPLICABLE: {evidence.reason}")
+        if evidence.outcome is Outcome.FAILED:
+            raise AcquisitionError(f"VPC flow logs: {evidence.reason}", next_action=_LET_IN)
+        findings = recorder.findings()
+        window = record_window(recorder.case, findings, margin_hours=0, now=recorder.case.opened_at)
+        peers = tuple(dict.fromkeys(peer for finding in findings for peer in finding.peers))
+        order = FlowOrder(
+            addresses=own_addresses(target), alarm=window.alarm, peers=peers, instance_id=target.instance_id
+        )
+        found = read_records(recorder, evidence, order, FLOWS)
+        return {"evidence_id": evidence.evidence_id, "outcome": evidence.outcome.value, "findings": found}
+
+    def on_final_failure(self, recorder: CaseRecorder, cause: str) -> None:
+        """The item records why there are no flows."""
+        item = flows_item(recorder.case.instance_id)
+        give_up(recorder, FlowLogEvidence(evidence_id=item, outcome=Outcome.FAILED), cause)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,12 +11,11 @@ from forensics import partitions
 from forensics.aws.cloudtrail import CloudTrailGateway, Trail
 from forensics.aws.hook import CaseSessions
 from forensics.aws.log_buckets import LogBucketGateway
-from forensics.aws.s3 import StoredObject
 from forensics.aws.session import Scope
-from forensics.case.adoption import record_stored
 from forensics.case.beginning import begin
 from forensics.case.recorder import CaseRecorder
 from forensics.cloud_evidence.followed import Followed
+from forensics.cloud_evidence.log_evidence import enter, run_name, store_records, store_sources
 from forensics.cloud_evidence.log_files import Budget
 from forensics.cloud_evidence.record_window import RecordWindow, record_window
 from forensics.cloud_evidence.trail_filter import SelectOrder
@@ -25,18 +23,15 @@ from forensics.cloud_evidence.trail_integrity import Integrity, verify_files
 from forensics.cloud_evidence.trail_selection import Spool, search
 from forensics.cloud_evidence.trail_sources import BucketSource, Found, LookupSource, RecordSource, readable_trail
 from forensics.confined import MIB
-from forensics.models.case import TimelineKind
-from forensics.models.custody import CustodyAction
 from forensics.models.evidence import (
     CloudTrailEvidence,
     Digest,
     EvidenceKind,
     LogOrigin,
     Outcome,
-    StoredFact,
 )
 from forensics.models.target import Target
-from forensics.naming import evidence_id, evidence_key
+from forensics.naming import evidence_id
 from forensics.printable import count
 from forensics.settings import Settings
 
@@ -174,19 +169,17 @@ class TrailCollection:
 
     # ------------------------------------------------------------------ the record
     def _stored(self, made: Collected, window: RecordWindow, *, began: datetime, waited: str) -> CloudTrailEvidence:
-        recorder, name = self._recorder, f"{began:%Y%m%dT%H%M%S.%fZ}"
-        key = evidence_key(recorder.case_id, EvidenceKind.CLOUD_TRAIL, item=self._item, name=f"{name}/records.jsonl.gz")
-        stored = recorder.gateways.evidence.put_stream(key, made.spool.chunks(), adopt=True)
-        record_stored(recorder, stored, evidence_id=self._item)
-        listed = self._sources(made, name=name)
-        gaps = self._gaps(made)
-        place = made.found.place if made.found else None
+        recorder, run, kind = self._recorder, run_name(began), EvidenceKind.CLOUD_TRAIL
+        chunks = made.spool.chunks()
+        stored = store_records(recorder, kind, self._item, run=run, name="records.jsonl.gz", chunks=chunks)
+        listed = store_sources(recorder, kind, self._item, run=run, sources=_sources(made))
+        gaps, place, spool = self._gaps(made), made.found.place if made.found else None, made.spool
+        notes = (*made.notes, *([made.integrity.note()] if made.integrity else []), waited)
         origin = LogOrigin(
             source=made.source.kind, bucket=place.bucket if place else None, prefix=place.prefix if place else None,
             begin=window.begin, end=window.end, regions=made.found.regions if made.found else (),
-            objects=len(made.spool.sources), objects_bytes=sum(int(str(s["bytes"])) for s in made.spool.sources.values()),
-            records=made.spool.records, sources=listed,
-            notes=tuple(n[:500] for n in (*made.notes, *([made.integrity.note()] if made.integrity else []), waited) if n),
+            objects=len(spool.sources), objects_bytes=sum(int(str(s["bytes"])) for s in spool.sources.values()),
+            records=spool.records, sources=listed, notes=tuple(n[:500] for n in notes if n),
         )  # fmt: skip
         evidence = CloudTrailEvidence(
             evidence_id=self._item, outcome=Outcome.PARTIAL if gaps else Outcome.ACQUIRED, reason="; ".join(gaps)[:1000] or None,
@@ -195,8 +188,8 @@ class TrailCollection:
             digests=(Digest(value=stored.sha256, subject="the stored object, all bytes", source="control-plane"),),
             lock={"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
         )  # fmt: skip
-        self._record(evidence, stored)
-        return evidence
+        where = f"bucket {place.bucket}" if place else "LookupEvents"
+        return enter(recorder, evidence, stored, what=f"CloudTrail from {where}")
 
     def _gaps(self, made: Collected) -> list[str]:
         reports = made.spool.reports.values()
@@ -215,56 +208,15 @@ class TrailCollection:
             found.append("credentials led to further credentials more often than the records were read")
         return found
 
-    def _sources(self, made: Collected, *, name: str) -> StoredFact:
-        """The list of what was read: each object with version, size and digest, and what became of it."""
-        spool = made.spool
-        rows = [
-            {"name": n, **facts, **spool.reports[n].model_dump(exclude={"name"})}
-            for n, facts in spool.sources.items()
-            if n in spool.reports
-        ]
-        whole = {
-            "schema": "forensics.log-sources/1", "kind": made.source.kind, "trail": made.found.place.arn if made.found else None,
-            "followed": spool.followed.model_dump(mode="json"), "passes": spool.passes, "objects": rows,
-        }  # fmt: skip
-        body = json.dumps(whole, indent=1, sort_keys=True).encode()
-        key = evidence_key(
-            self._recorder.case_id, EvidenceKind.CLOUD_TRAIL, item=self._item, name=f"{name}/sources.json"
-        )
-        stored, _ = self._recorder.gateways.evidence.put_first(key, body, content_type="application/json")
-        record_stored(self._recorder, stored, evidence_id=self._item)
-        return StoredFact(key=stored.key, sha256=stored.sha256, bytes=stored.size_bytes)
 
-    def _record(self, evidence: CloudTrailEvidence, stored: StoredObject) -> None:
-        recorder, origin = self._recorder, evidence.origin
-        detail = {
-            "uri": stored.uri, "version_id": stored.version_id, "bytes": stored.size_bytes, "sha256": stored.sha256,
-            "outcome": evidence.outcome.value, "records": origin.records, "objects": origin.objects, "source": origin.source,
-        }  # fmt: skip
-        recorder.custody(
-            CustodyAction.EVIDENCE_ACQUIRED, evidence_id=self._item, detail=detail, once=f"acquired-{stored.key}"
-        )
-        recorder.custody(
-            CustodyAction.EVIDENCE_LOCKED,
-            evidence_id=self._item,
-            detail=dict(evidence.lock),
-            once=f"locked-{stored.key}",
-        )
-        where = f"bucket {origin.bucket}" if origin.bucket else "LookupEvents"
-        remark = f"; {evidence.reason}" if evidence.reason else ""
-        recorder.note(
-            f"{count(origin.records or 0, 'record')} of CloudTrail from {where} ({count(origin.objects or 0, 'object')} read){remark}"[
-                :900
-            ],
-            kind=TimelineKind.EVIDENCE,
-            evidence_id=self._item,
-        )
-        recorder.save_evidence(evidence)
-
-
-def give_up(recorder: CaseRecorder, cause: str) -> None:
-    """Record why there are no records; the rest of the case goes on without them."""
-    item = trail_item(recorder.case.instance_id)
-    known = recorder.evidence_item(item)
-    if known is None or known.outcome not in {Outcome.ACQUIRED, Outcome.PARTIAL}:
-        recorder.fail_evidence(CloudTrailEvidence(evidence_id=item, outcome=Outcome.FAILED), reason=cause)
+def _sources(made: Collected) -> dict[str, object]:
+    spool = made.spool
+    rows = [
+        {"name": n, **facts, **spool.reports[n].model_dump(exclude={"name"})}
+        for n, facts in spool.sources.items()
+        if n in spool.reports
+    ]
+    return {
+        "kind": made.source.kind, "trail": made.found.place.arn if made.found else None, "objects": rows,
+        "followed": spool.followed.model_dump(mode="json"), "passes": spool.passes,
+    }  # fmt: skip

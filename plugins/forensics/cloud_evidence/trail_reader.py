@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Iterator
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from forensics.cloud_evidence import trail_answers, trail_call_rules, trail_pattern_rules
+from forensics.cloud_evidence.log_reading import LogReading, lines_of
 from forensics.cloud_evidence.trail_record import TrailRecord
 from forensics.cloud_evidence.trail_scene import Maker, Scene, TrailOrder, cut
 from forensics.confined import Channel
-from forensics.models.outside import Outside
-from forensics.models.results import ResultSeverity, ToolFinding, ToolGap, ToolTimelineEntry
+from forensics.models.results import ResultSeverity, ToolGap, ToolTimelineEntry
 
 FUNCTION = "forensics.cloud_evidence.trail_reader:examine"
 # A result has at most 4 MiB (forensics.confined), whatever a caller writes into its calls.
 MOST_FINDINGS, MOST_EVENTS, MOST_CALLS = 300, 500, 400_000
-_LONGEST_LINE = 2 * 1024 * 1024
 _RANK = {severity: number for number, severity in enumerate(ResultSeverity)}
 # Calls that every instance's agents make: they tell nothing on a timeline.
 _NOISE = frozenset(
@@ -27,22 +24,12 @@ _NOISE = frozenset(
 )
 
 
-class TrailReading(Outside):
-    """What the records hold."""
-
-    findings: tuple[ToolFinding, ...] = ()
-    timeline: tuple[ToolTimelineEntry, ...] = ()
-    counts: dict[str, int] = Field(default_factory=dict)
-    gaps: tuple[ToolGap, ...] = ()
-    notes: tuple[ToolGap, ...] = ()
-
-
-def examine(order: bytes, channel: Channel) -> TrailReading:
+def examine(order: bytes, channel: Channel) -> LogReading:
     """The child's work: the stored gzip file of JSON lines comes in, what it means goes out."""
     told = TrailOrder.model_validate_json(order)
     calls: list[TrailRecord] = []
     unread = left = own = 0
-    for line in _lines(channel.chunks()):
+    for line in lines_of(channel.chunks()):
         record = _record(line)
         if record is None:
             unread += 1
@@ -60,7 +47,7 @@ def examine(order: bytes, channel: Channel) -> TrailReading:
     return reading.model_copy(update={"gaps": tuple(gaps), "counts": counts})
 
 
-def judge(order: TrailOrder, calls: list[TrailRecord]) -> TrailReading:
+def judge(order: TrailOrder, calls: list[TrailRecord]) -> LogReading:
     """What calls mean for a case; they are in the order of their times, the product's own left out."""
     scene, make = Scene(order, calls), Maker()
     trail_call_rules.run(scene, make)
@@ -77,7 +64,7 @@ def judge(order: TrailOrder, calls: list[TrailRecord]) -> TrailReading:
         notes.append(
             ToolGap(what="credentials used elsewhere", why=f"{why}: calls of its session are listed and not judged")
         )
-    return TrailReading(
+    return LogReading(
         findings=tuple(ranked[:MOST_FINDINGS]),
         timeline=tuple(_timeline(scene, make)),
         counts=dict(counts),
@@ -123,24 +110,3 @@ def _record(line: bytes) -> TrailRecord | None:
         return TrailRecord.model_validate_json(line)
     except ValidationError:
         return None
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of a gzip file that this package has written."""
-    member, rest = zlib.decompressobj(wbits=31), b""
-    for chunk in chunks:
-        data = chunk
-        while data:
-            rest += member.decompress(data, 1 << 20)
-            data = member.unconsumed_tail
-            *lines, rest = rest.split(b"\n")
-            yield from (line for line in lines if line)
-            if len(rest) > _LONGEST_LINE:
-                rest = b""
-    rest += member.flush()
-    yield from (line for line in rest.split(b"\n") if line)
-
-
-def first_of(calls: list[TrailRecord]) -> datetime | None:
-    """The time of the first call; None without calls."""
-    return calls[0].time if calls else None

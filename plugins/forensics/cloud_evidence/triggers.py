@@ -9,7 +9,7 @@ from typing import Unpack
 from forensics.aws.cloudtrail import CloudTrailGateway
 from forensics.aws.polling import WaitResult
 from forensics.aws.triggers import ScopedTiming, ScopedTrigger
-from forensics.errors import AwsError
+from forensics.errors import AccessDeniedError, AwsError
 
 
 class TrailDeliveredTrigger(ScopedTrigger):
@@ -36,7 +36,8 @@ class TrailDeliveredTrigger(ScopedTrigger):
         try:
             found = CloudTrailGateway.of(self.session).delivery(self.trail_arn)
         except AwsError as error:
-            if error.retryable and time.time() < self.give_up:
+            denied = isinstance(error, AccessDeniedError)
+            if error.retryable and not denied and time.time() < self.give_up:
                 raise
             return _go_on(f"the trail's state could not be asked for: {error}")
         if found.until is not None and found.until.timestamp() >= self.until:

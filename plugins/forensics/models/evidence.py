@@ -25,6 +25,7 @@ class EvidenceKind(StrEnum):
     DISK = "disk"
     LIVE_RESPONSE = "live-response"
     CLOUD_TRAIL = "cloud-trail"
+    FLOW_LOGS = "flow-logs"
 
 
 class Outcome(StrEnum):
@@ -253,18 +254,34 @@ class CloudTrailEvidence(Evidence):
     origin: LogOrigin = LogOrigin()
 
 
+class FlowLogEvidence(Evidence):
+    """Records of the flows through the target's network interfaces."""
+
+    kind: Literal[EvidenceKind.FLOW_LOGS] = EvidenceKind.FLOW_LOGS
+    origin: LogOrigin = LogOrigin()
+
+
 AnyEvidence = Annotated[
-    ControlPlaneEvidence | MemoryEvidence | DiskEvidence | LiveResponseEvidence | CloudTrailEvidence,
+    ControlPlaneEvidence | MemoryEvidence | DiskEvidence | LiveResponseEvidence | CloudTrailEvidence | FlowLogEvidence,
     Field(discriminator="kind"),
 ]
 _KINDS: dict[
-    str, type[ControlPlaneEvidence | MemoryEvidence | DiskEvidence | LiveResponseEvidence | CloudTrailEvidence]
+    str,
+    type[
+        ControlPlaneEvidence
+        | MemoryEvidence
+        | DiskEvidence
+        | LiveResponseEvidence
+        | CloudTrailEvidence
+        | FlowLogEvidence
+    ],
 ] = {
     EvidenceKind.CONTROL_PLANE: ControlPlaneEvidence,
     EvidenceKind.MEMORY: MemoryEvidence,
     EvidenceKind.DISK: DiskEvidence,
     EvidenceKind.LIVE_RESPONSE: LiveResponseEvidence,
     EvidenceKind.CLOUD_TRAIL: CloudTrailEvidence,
+    EvidenceKind.FLOW_LOGS: FlowLogEvidence,
 }
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from forensics.attack_techniques import TECHNIQUES
 from forensics.cloud_evidence.followed import Followed, added
+from forensics.cloud_evidence.log_reading import LogReading
 from forensics.cloud_evidence.trail_call_rules import RULES
-from forensics.cloud_evidence.trail_reader import MOST_EVENTS, TrailReading, judge
+from forensics.cloud_evidence.trail_reader import MOST_EVENTS, judge
 from forensics.cloud_evidence.trail_record import TrailRecord
 from forensics.cloud_evidence.trail_scene import TrailOrder
 from forensics.cloud_evidence.trail_selection import Spool
@@ -24,7 +25,7 @@ A = ACCOUNT
 MONTH = list(quiet_month(days=4))
 
 
-def read(calls: Iterable[Json], **changes: Any) -> TrailReading:
+def read(calls: Iterable[Json], **changes: Any) -> LogReading:
     """What is said of calls that are followed from the beginning."""
     records = sorted((TrailRecord.model_validate(c) for c in calls), key=lambda r: (r.time, r.event_id))
     following: Followed = followed()

@@ -28,6 +28,7 @@ CASE = {
     "disk.copy_snapshots": {"disk.snapshot_volumes"},
     "containment.plan_containment": {"triage.plan_response"},
     "cloud_evidence.collect_trail": {"triage.plan_response"},
+    "cloud_evidence.collect_flows": {"triage.plan_response"},
     "disk.digest_disks": {"disk.copy_snapshots"},
     "containment.isolate_target": {"memory.live_response"},
     "investigation.launch_forensic_instance": {"memory.capture_memory"},
@@ -49,6 +50,7 @@ CASE = {
         "containment.isolate_target",
         "containment.plan_containment",
         "cloud_evidence.collect_trail",
+        "cloud_evidence.collect_flows",
     },
     "report.close_case": {"report.write_report", "disk.digest_disks", "investigation.terminate_forensic_instance"},
 }
@@ -131,9 +133,10 @@ def test_planning_containment_is_not_on_the_way_of_anything_but_the_report(case:
 
 
 def test_control_plane_evidence_is_on_the_way_of_nothing_but_the_report(case: Any) -> None:
-    task = case.get_task("cloud_evidence.collect_trail")
-    assert task.upstream_task_ids == {"triage.plan_response"}
-    assert task.downstream_task_ids == {"report.write_report"}
+    for name in ("collect_trail", "collect_flows"):
+        task = case.get_task(f"cloud_evidence.{name}")
+        assert task.upstream_task_ids == {"triage.plan_response"}
+        assert task.downstream_task_ids == {"report.write_report"}
     assert case.get_task("report.write_report").trigger_rule == "all_done"
 
 

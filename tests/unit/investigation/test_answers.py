@@ -138,7 +138,7 @@ def test_an_answer_names_the_artifact_and_what_was_not_examined() -> None:
     assert answer.examined == ("memory sockets", "file-system timeline")
     (unread,) = answer.unread
     assert unread.artifact == "VPC flow logs"
-    assert "not collected by this pipeline" in unread.why
+    assert unread.why == "no flow-logs evidence was acquired"
 
 
 def test_examined_without_a_match_is_no_sign_and_not_an_answer() -> None:

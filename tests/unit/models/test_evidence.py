@@ -16,6 +16,7 @@ from forensics.models.evidence import (
     DiskEvidence,
     DiskOrigin,
     EvidenceKind,
+    FlowLogEvidence,
     LiveResponseEvidence,
     LiveResponseOrigin,
     LogOrigin,
@@ -32,6 +33,7 @@ CAPTURE = CaptureStatus(
     status="partial", bytes=4096, list_sha256="b" * 64, encoding="zstd", symbols={"btf": ObjectClaim(sha256="d" * 64), "iomem": None}
 )  # fmt: skip
 ITEMS = [
+    FlowLogEvidence(evidence_id="flow-logs-i-1", outcome=Outcome.NOT_APPLICABLE, reason="there is none"),
     CloudTrailEvidence(
         evidence_id="cloud-trail-i-1",
         outcome=Outcome.ACQUIRED,

@@ -1,23 +1,29 @@
-"""The stored CloudTrail records are read: findings, timeline entries and answers of a case, as any tool's results."""
+"""The stored records of a log are read: findings, timeline entries and answers of a case, as any tool's results."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from pydantic import BaseModel
 
 from forensics import __version__, case_keys
 from forensics.case.own_results import store_results
 from forensics.case.recorder import CaseRecorder
+from forensics.cloud_evidence.flow_reader import FUNCTION as FLOW_FUNCTION
 from forensics.cloud_evidence.followed import Followed
+from forensics.cloud_evidence.log_evidence import LogEvidence
+from forensics.cloud_evidence.log_reading import LogReading
 from forensics.cloud_evidence.record_window import record_window
-from forensics.cloud_evidence.trail_reader import FUNCTION, TrailReading
+from forensics.cloud_evidence.trail_reader import FUNCTION as TRAIL_FUNCTION
 from forensics.cloud_evidence.trail_scene import TrailOrder
 from forensics.confined import MIB, Confined, Limits
 from forensics.errors import AwsError, DigestMismatchError, ForensicsError
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
-from forensics.models.evidence import CloudTrailEvidence, Digest, Outcome
+from forensics.models.evidence import Digest, Outcome
 from forensics.models.results import (
     Investigation,
     ResultSeverity,
@@ -30,42 +36,45 @@ from forensics.models.target import Target
 from forensics.printable import count
 from forensics.settings import Settings
 
-ACTIVITY, TOOL = "read_cloud_trail", "cloud"
-# As answers.yaml names it.
-ARTIFACT = "CloudTrail"
+TOOL = "cloud"
+
+
+@dataclass(frozen=True)
+class LogKind:
+    """A kind of log: the activity that reads it, the child's function, its name in ``answers.yaml``, what one record is."""
+
+    activity: str
+    function: str
+    artifact: str
+    record: str
+
+
+TRAIL = LogKind("read_cloud_trail", TRAIL_FUNCTION, "CloudTrail", "call")
+FLOWS = LogKind("read_flow_logs", FLOW_FUNCTION, "VPC flow logs", "flow")
 _LIMITS = Limits(memory=2048 * MIB, cpu_seconds=1800, silence=600.0)
 _SHOWN = 5
 _RANK = {severity: number for number, severity in enumerate(ResultSeverity)}
 
 
-def read_trail(
-    recorder: CaseRecorder,
-    settings: Settings,
-    evidence: CloudTrailEvidence,
-    *,
-    target: Target,
-    followed: Followed,
-    exits: tuple[str, ...] | None,
-) -> int:
+def read_records(recorder: CaseRecorder, evidence: LogEvidence, order: BaseModel, kind: LogKind) -> int:
     """Read what was stored, once for each collection; returns the number of findings. Safe to repeat.
 
     What cannot be read is a gap of the case: the records are evidence all the same.
     """
     run = str(evidence.uri).rsplit("/", 2)[-2]
-    key = case_keys.result(ACTIVITY, evidence.evidence_id)
+    key = case_keys.result(kind.activity, evidence.evidence_id)
     known = recorder.get(key, Investigation)
     if known and known.document.landing_prefix == run and known.outcome is not Outcome.PENDING:
         return known.findings
     started = datetime.now(UTC)
     item = Investigation.model_validate(
         {
-            "activity": ACTIVITY, "tool": TOOL, "evidence_id": evidence.evidence_id, "outcome": Outcome.PENDING,
+            "activity": kind.activity, "tool": TOOL, "evidence_id": evidence.evidence_id, "outcome": Outcome.PENDING,
             "document": {"landing_prefix": run}, "started_at": started,
         }
     )  # fmt: skip
     try:
-        order = _order(recorder, settings, target, followed, exits)
-        reading, sha256 = _examined(recorder, evidence, order)
+        reading, sha256 = _examined(recorder, evidence, order, kind)
     except ForensicsError as error:
         if isinstance(error, AwsError) and error.retryable:
             raise
@@ -74,14 +83,14 @@ def read_trail(
         recorder.note(f"{evidence.evidence_id} could not be read: {error}", kind=TimelineKind.INVESTIGATION)
         return 0
     _verified(recorder, evidence, sha256)
-    results = _results(recorder, evidence, reading, started=started)
+    results = _results(recorder, evidence, reading, kind, started=started)
     artifact = store_results(recorder, results, run=run)
     recorder.note(
-        f"{evidence.evidence_id} was read: {count(len(results.findings), 'finding')} in {count(reading.counts.get('calls', 0), 'call')}",
+        f"{evidence.evidence_id} was read: {count(len(results.findings), 'finding')} in {count(reading.counts.get(f'{kind.record}s', 0), kind.record)}",
         kind=TimelineKind.INVESTIGATION,
         evidence_id=evidence.evidence_id,
     )
-    _announce(recorder, results)
+    _announce(recorder, results, kind)
     done = {
         "outcome": Outcome.DONE, "artifacts": {"results": artifact}, "ended_at": results.ended,
         "findings": len(results.findings), "gaps": len(results.gaps),
@@ -90,9 +99,10 @@ def read_trail(
     return len(results.findings)
 
 
-def _order(
+def trail_order(
     recorder: CaseRecorder, settings: Settings, target: Target, followed: Followed, exits: tuple[str, ...] | None
 ) -> TrailOrder:
+    """What the reader of CloudTrail's records is told of a case."""
     findings = recorder.findings()
     window = record_window(recorder.case, findings, margin_hours=0, now=datetime.now(UTC))
     own = [a for i in target.interfaces for a in (i.private_ip, i.public_ip, *i.ipv6) if a]
@@ -105,7 +115,7 @@ def _order(
     )  # fmt: skip
 
 
-def _examined(recorder: CaseRecorder, evidence: CloudTrailEvidence, order: TrailOrder) -> tuple[TrailReading, str]:
+def _examined(recorder: CaseRecorder, evidence: LogEvidence, order: BaseModel, kind: LogKind) -> tuple[LogReading, str]:
     gateway, digest = recorder.gateways.evidence, hashlib.sha256()
 
     def passing() -> Iterator[bytes]:
@@ -113,14 +123,14 @@ def _examined(recorder: CaseRecorder, evidence: CloudTrailEvidence, order: Trail
             digest.update(piece)
             yield piece
 
-    with Confined(FUNCTION, order, limits=_LIMITS) as child:
+    with Confined(kind.function, order, limits=_LIMITS) as child:
         for _ in child.passing(passing()):
             pass  # it sends nothing: its limit of output is zero
-        reading = child.result(TrailReading)
+        reading = child.result(LogReading)
     return reading, digest.hexdigest()
 
 
-def _verified(recorder: CaseRecorder, evidence: CloudTrailEvidence, sha256: str) -> None:
+def _verified(recorder: CaseRecorder, evidence: LogEvidence, sha256: str) -> None:
     """What was read is what was written. Raises :class:`DigestMismatchError`."""
     if sha256 != evidence.digests[0].value:
         msg = f"{evidence.evidence_id}: {sha256} was read, {evidence.digests[0].value} was written"
@@ -136,21 +146,21 @@ def _verified(recorder: CaseRecorder, evidence: CloudTrailEvidence, sha256: str)
 
 
 def _results(
-    recorder: CaseRecorder, evidence: CloudTrailEvidence, reading: TrailReading, *, started: datetime
+    recorder: CaseRecorder, evidence: LogEvidence, reading: LogReading, kind: LogKind, *, started: datetime
 ) -> ToolResults:
     ended = datetime.now(UTC)
     run = ToolRun(
-        tool="CloudTrail reader", version=__version__, argv=(evidence.evidence_id,), exit=0,
-        seconds=(ended - started).total_seconds(), rows=reading.counts.get("calls", 0),
+        tool=f"{kind.artifact} reader", version=__version__, argv=(evidence.evidence_id,), exit=0,
+        seconds=(ended - started).total_seconds(), rows=reading.counts.get(f"{kind.record}s", 0),
     )  # fmt: skip
     whole = evidence.outcome is Outcome.ACQUIRED
     artifact = ToolArtifact(
-        name=ARTIFACT,
+        name=kind.artifact,
         state="examined" if whole else "in part",
         files=evidence.origin.objects or 0,
         why=evidence.reason or "",
     )
-    notes = [ToolGap(what="records of CloudTrail", why=note) for note in evidence.origin.notes]
+    notes = [ToolGap(what=f"records of {kind.artifact}", why=note) for note in evidence.origin.notes]
     return ToolResults(
         schema="forensics.results/1", case_id=recorder.case_id, evidence_id=evidence.evidence_id, tool=TOOL, started=started,
         ended=ended, input={"uri": evidence.uri, "sha256": evidence.digests[0].value, "bytes": evidence.size_bytes},
@@ -159,7 +169,7 @@ def _results(
     )  # fmt: skip
 
 
-def _announce(recorder: CaseRecorder, results: ToolResults) -> None:
+def _announce(recorder: CaseRecorder, results: ToolResults, kind: LogKind) -> None:
     """The gravest findings, once in a case."""
     grave = [f for f in results.findings if _RANK[f.severity] >= _RANK[ResultSeverity.HIGH]]
     if not grave:
@@ -167,8 +177,8 @@ def _announce(recorder: CaseRecorder, results: ToolResults) -> None:
     ranked = sorted(grave, key=lambda f: -_RANK[f.severity])
     more = [f"and {len(grave) - _SHOWN} more of high or critical severity"] if len(grave) > _SHOWN else []
     recorder.announce(
-        "cloud_findings",
-        f"CloudTrail: {count(len(grave), 'grave finding')} about the instance's credentials and resources",
+        f"findings_in_{results.evidence_id}",
+        f"{kind.artifact}: {count(len(grave), 'grave finding')} about the instance",
         lines=[*(f"{f.severity.value}: {f.title}" for f in ranked[:_SHOWN]), *more],
         facts={"findings": len(grave), "evidence_id": results.evidence_id},
     )
