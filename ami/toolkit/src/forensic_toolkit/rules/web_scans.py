@@ -13,6 +13,7 @@ from forensic_toolkit.times import zulu
 # A crawler that follows dead links asks slowly; a list of names is tried several times a second, or by a tool that says who it is.
 DIFFERENT, SECONDS_EACH = 30, 5.0
 _REFUSED = frozenset({401, 403, 404, 410})
+REFUSED = frozenset(map(str, _REFUSED))  # as a log has them
 _TOOLS = re.compile(
     r"gobuster|dirbuster|dirb\b|ffuf|feroxbuster|dirsearch|wfuzz|fuzz faster|rustbuster|nikto|wpscan|cansina", re.I
 )
