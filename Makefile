@@ -53,7 +53,7 @@ memory-check: .ready ## Validate 50 memory captures and time the sender
 	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.scenarios.memory_check $(MEMORY_CHECK_ARGS)
 
 guest: .ready ## Capture the memory of a real guest under QEMU (KERNEL=6.12: writes docs/kernels.md; GUEST_ARGS=--lockdown=integrity, --lime)
-	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.scenarios.guest $(if $(KERNEL),--kernel $(KERNEL)) $(GUEST_ARGS)
+	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.scenarios.guest $(if $(KERNEL),--kernel $(KERNEL)) $(if $(ARCH),--arch $(ARCH)) $(GUEST_ARGS)
 
 .PHONY: policy-table try-tool
 try-tool: .ready ## Run one SSM document on one image in the sandbox and say what the pipeline would say (DOC=… IMAGE=… OUTPUT=raw|results)

@@ -37,6 +37,7 @@ from lab.stack.stack import read_variables
 from lab.stack.state import free_port
 from lab.tools.memory import make_memory
 from lab.tools.memory.debian import Archive, NoKernelError
+from lab.tools.memory.machines import AMD64, MACHINES
 
 MIB = 1024 * 1024
 PART = 16 * MIB
@@ -213,6 +214,9 @@ def arguments() -> argparse.Namespace:
         "--state", type=Path, default=ROOT / ".lab" / "guest", help="a folder of its own, emptied first"
     )
     parser.add_argument("--kernel", help="a series (6.12) or release of Debian's cloud kernels, or `each` series")
+    parser.add_argument(
+        "--arch", choices=tuple(MACHINES), default=AMD64.debian, help="architecture, as Debian names it"
+    )
     parser.add_argument("--lockdown", choices=MODES, default="none", help="mode in which the kernel is locked down")
     parser.add_argument(
         "--lime", action="store_true", help="mask /proc/kcore, capture by a LiME module built for the guest's kernel"
@@ -224,14 +228,18 @@ def main() -> int:
     """Run the check."""
     given = arguments()
     given.state = given.state.resolve()  # make runs in a folder of its own
-    lacks = make_memory.missing_tools()
+    machine = MACHINES[given.arch]
+    lacks = make_memory.missing_tools(machine)
     if given.lime and not lacks:
         lacks += lacking_headers()
     if lacks:
         print("make guest: SKIPPED, nothing is checked: this machine lacks")
         print("\n".join(f"  {line}" for line in lacks))
         return 0
-    archive = Archive(ROOT / ".lab" / "cache" / "debian") if given.kernel else None
+    if machine.foreign:
+        given.kernel = given.kernel or "6.1"
+    cache = ROOT / ".lab" / "cache" / ("debian" if machine is AMD64 else f"debian-{machine.debian}")
+    archive = Archive(cache, machine.debian) if given.kernel else None
     if archive and given.kernel == "each":
         command = [
             sys.executable,
@@ -241,6 +249,8 @@ def main() -> int:
             str(given.state),
             "--lockdown",
             given.lockdown,
+            "--arch",
+            machine.debian,
         ]
         codes = [subprocess.run([*command, "--kernel", name], check=False).returncode for name in archive.kernels()]
         return max(codes, default=1)
@@ -249,7 +259,7 @@ def main() -> int:
     except NoKernelError as error:
         print(f"make guest: {error}")
         return 2
-    wanted = Wanted(kernel, lockdown=given.lockdown, mask_kcore=given.lime, archive=archive)
+    wanted = Wanted(kernel, lockdown=given.lockdown, mask_kcore=given.lime, archive=archive, machine=machine)
     return run(wanted, state=given.state, table=archive is not None and given.lockdown == "none")
 
 

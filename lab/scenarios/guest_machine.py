@@ -12,9 +12,10 @@ from pathlib import Path
 from lab.progress import wait_until
 from lab.tools.memory import make_memory
 from lab.tools.memory.debian import Archive
-from lab.tools.memory.guest_files import build_initramfs
+from lab.tools.memory.guest_files import build_initramfs, library
 from lab.tools.memory.initramfs import Initramfs
 from lab.tools.memory.kernel_modules import modules_folder, with_dependencies
+from lab.tools.memory.machines import AMD64, Machine
 from lab.tools.memory.vm import ATTACKER, FileServer, Guest, GuestError, Listener
 
 MEMORY_MIB = 256
@@ -61,6 +62,7 @@ class Wanted:
     lockdown: str = "none"
     mask_kcore: bool = False
     archive: Archive | None = None
+    machine: Machine = AMD64
 
     @property
     def cmdline(self) -> str:
@@ -69,45 +71,48 @@ class Wanted:
         A busy machine emulates timers too late for the kernel's check of them, which ends in a panic.
         """
         mode = "" if self.lockdown == "none" else f" lockdown={self.lockdown}"
-        return f"{make_memory.CMDLINE} no_timer_check{mode}"
+        checks = "" if self.machine.foreign else " no_timer_check"
+        return f"{make_memory.CMDLINE.format(console=self.machine.console)}{checks}{mode}"
 
 
 def build(wanted: Wanted, *, work: Path) -> tuple[Path, Path]:
     """Kernel and initial file system with Python and a disk driver; returns their paths."""
-    root = make_memory.unpack_packages(wanted.kernel, work=work, archive=wanted.archive)
-    packages = work / "more"
-    packages.mkdir()
-    subprocess.run(["apt-get", "download", "-q", *PACKAGES], cwd=packages, check=True, stdout=subprocess.DEVNULL)
-    for package in packages.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True)
-    source = make_memory.HERE / "implant.c"
-    subprocess.run(["gcc", *make_memory.IMPLANT_FLAGS, "-o", str(work / "implant"), str(source)], check=True)
+    machine = wanted.machine
+    root = make_memory.unpack_packages(wanted.kernel, work=work, archive=wanted.archive, machine=machine, more=PACKAGES)
+    make_implant(work / "implant", machine=machine)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(work / "key")], check=True)
-    initrd = build_initramfs(wanted.kernel, root=root, work=work)
+    initrd = build_initramfs(wanted.kernel, root=root, work=work, machine=machine)
     # The kernel unpacks one archive after the other into the same file system.
-    initrd.write_bytes(initrd.read_bytes() + _more(wanted.kernel, root=root))
+    initrd.write_bytes(initrd.read_bytes() + _more(wanted.kernel, root=root, machine=machine))
     return root / f"boot/vmlinuz-{wanted.kernel}", initrd
 
 
-def _more(kernel: str, *, root: Path) -> bytes:
+def make_implant(target: Path, *, machine: Machine) -> None:
+    """The intruder's program: compiled for this machine's architecture; for another one, which no compiler here makes, a script that
+    runs from a deleted copy of the static bash, under the same name, with the same connection (and no page to write and execute)."""
+    if machine.foreign:
+        target.write_bytes((make_memory.HERE / "implant.sh").read_bytes())
+        return
+    source = make_memory.HERE / "implant.c"
+    subprocess.run(["gcc", *make_memory.IMPLANT_FLAGS, "-o", str(target), str(source)], check=True)
+
+
+def _more(kernel: str, *, root: Path, machine: Machine) -> bytes:
     fs = Initramfs(mtime=0)
     for applet in APPLETS:
         fs.symlink(f"bin/{applet}", "/bin/busybox")
     fs.file(f"usr/bin/{PYTHON}", root / f"usr/bin/{PYTHON}", mode=0o755)
     fs.symlink("usr/bin/python3", f"/usr/bin/{PYTHON}")
-    library = root / f"usr/lib/{PYTHON}"
+    modules = root / f"usr/lib/{PYTHON}"
     fs.directory("usr/lib")
     fs.directory(f"usr/lib/{PYTHON}")
-    for path in sorted(library.rglob("*")):
-        name = path.relative_to(library)
+    for path in sorted(modules.rglob("*")):
+        name = path.relative_to(modules)
         if LEFT_OUT.isdisjoint(name.parts):
             target = f"usr/lib/{PYTHON}/{name}"
             fs.directory(target) if path.is_dir() else fs.file(target, path.resolve())
-    folders = (root / "lib/x86_64-linux-gnu", root / "usr/lib/x86_64-linux-gnu")
     for wanted in LIBRARIES:
-        found = next((folder / wanted for folder in folders if (folder / wanted).exists()), None)
-        here = found or Path("/lib/x86_64-linux-gnu") / wanted
-        fs.file(f"lib/x86_64-linux-gnu/{wanted}", here.resolve(), mode=0o755)
+        fs.file(f"{machine.libraries}/{wanted}", library(wanted, root=root, machine=machine), mode=0o755)
     disk = with_dependencies(("crc32c_generic", "ext4", "virtio_blk"), folder=modules_folder(root, kernel))
     for module, content in disk.items():
         fs.file(f"lib/modules/{module}.ko", content)
@@ -141,7 +146,7 @@ def guest(wanted: Wanted, *, work: Path, disk: Path) -> Iterator[DiskGuest]:
     kernel, initrd = build(wanted, work=work)
     machine = DiskGuest(
         work=work, kernel=kernel, initrd=initrd, key=work / "key", memory_mib=MEMORY_MIB,
-        clock=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()), cmdline=wanted.cmdline,
+        clock=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()), cmdline=wanted.cmdline, machine=wanted.machine,
         extra=["-drive", f"file={disk},format=raw,if=none,id=d0", "-device", "virtio-blk-pci,drive=d0"],
     )  # fmt: skip
     listener = Listener()

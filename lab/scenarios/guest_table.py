@@ -42,8 +42,14 @@ def cell(rows: int | None, error: str | None) -> str:
 
 
 def series(release: str) -> str:
-    """``6.12`` of ``6.12.118+deb13-cloud-amd64``."""
-    return ".".join(map(str, version_key(release)[:2]))
+    """``6.12`` of ``6.12.118+deb13-cloud-amd64``, ``6.12 arm64`` of ``6.12.118+deb13-cloud-arm64``."""
+    number = ".".join(map(str, version_key(release)[:2]))
+    return f"{number} arm64" if release.endswith("-arm64") else number
+
+
+def _place(release: str) -> tuple[bool, list[int]]:
+    """x86-64 before AArch64, each by the numbers of its releases."""
+    return release.endswith("-arm64"), version_key(release)
 
 
 def columns(text: str) -> dict[str, dict[str, str]]:
@@ -64,7 +70,7 @@ def with_column(text: str, kernel: str, seen: Mapping[str, str]) -> str:
     if BEGIN not in text or END not in text:
         raise ValueError(f"{DOCUMENT} lacks the lines '{BEGIN}' and '{END}': the table stands between them")
     kept = {name: column for name, column in columns(text).items() if series(name) != series(kernel)}
-    every = dict(sorted({**kept, kernel: dict(seen)}.items(), key=lambda pair: version_key(pair[0])))
+    every = dict(sorted({**kept, kernel: dict(seen)}.items(), key=lambda pair: _place(pair[0])))
     head = [CORNER, *(f"`{name}`" for name in every)]
     names = [*FACTS, *quick_plugins()]
     rows = [[_name(name), *(column.get(name, "not run") for column in every.values())] for name in names]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import lzma
 import re
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +20,11 @@ from lab.scenarios import guest_table
 from lab.scenarios.guest import KILLS, MIB, PART, kill_parts
 from lab.scenarios.guest_gate import Gate
 from lab.scenarios.guest_machine import MEMORY_MIB
+from lab.tools.memory import make_memory
 from lab.tools.memory.debian import version_key
+from lab.tools.memory.guest_files import needed_libraries
 from lab.tools.memory.kernel_modules import modules_folder, with_dependencies
+from lab.tools.memory.machines import AMD64, MACHINES, Machine
 
 CELL = re.compile(r"\d+|none|error: \S.*")
 PROVEN = ("6.1", "6.12")
@@ -29,7 +35,7 @@ def test_the_table_in_the_document_has_every_plugin_of_the_quick_set_for_every_k
     text = guest_table.DOCUMENT.read_text("utf-8")
     every = guest_table.columns(text)
     assert set(PROVEN) <= {guest_table.series(kernel) for kernel in every}
-    assert list(every) == sorted(every, key=version_key)
+    assert list(every) == sorted(every, key=lambda kernel: (kernel.endswith("-arm64"), version_key(kernel)))
     for kernel, column in every.items():
         assert list(column) == [*guest_table.FACTS, *guest_table.quick_plugins()], f"run make guest KERNEL={kernel}"
         assert all(CELL.fullmatch(column[name]) for name in guest_table.quick_plugins()), kernel
@@ -50,6 +56,45 @@ def test_a_kernel_takes_the_place_of_an_older_one_of_its_series() -> None:
     assert text.startswith("# Kernels\n") and text.endswith("\n\nthe end\n")
     with pytest.raises(ValueError, match="lacks the lines"):
         guest_table.with_column("no marks", "6.1", {})
+
+
+def test_kernels_of_another_architecture_have_columns_of_their_own() -> None:
+    text = f"{guest_table.BEGIN}\n\n{guest_table.END}"
+    for kernel in (
+        "6.12.9+deb13-cloud-arm64",
+        "6.12.9+deb13-cloud-amd64",
+        "6.1.0-50-cloud-arm64",
+        "6.12.10+deb13-cloud-arm64",
+    ):
+        text = guest_table.with_column(text, kernel, {"memory": kernel})
+    assert list(guest_table.columns(text)) == [
+        "6.12.9+deb13-cloud-amd64", "6.1.0-50-cloud-arm64", "6.12.10+deb13-cloud-arm64",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=list(MACHINES))
+def test_what_a_machine_lacks_for_a_guest_is_named(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    lacks = make_memory.missing_tools(machine)
+    assert any(line.startswith(f"{machine.emulator}: apt-get install qemu-system-") for line in lacks)
+    others = {m.emulator for m in MACHINES.values()} - {machine.emulator}
+    assert not any(line.startswith(tuple(others)) for line in lacks)
+
+
+def test_libraries_of_a_foreign_program_are_found_by_what_it_names(tmp_path: Path) -> None:
+    """`readelf -d` reads any architecture's dynamic section; a program of this machine stands for a foreign one here."""
+    if shutil.which("readelf") is None:
+        pytest.skip("readelf (binutils) is not on this machine")
+    program = Path(shutil.which("readelf") or "").resolve()
+    machine = dataclasses.replace(AMD64, foreign=True)
+    folder = tmp_path / machine.libraries
+    folder.parent.mkdir()
+    folder.symlink_to(Path("/") / machine.libraries)
+    found = needed_libraries(program, root=tmp_path, machine=machine)
+    listed = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=True).stdout
+    wanted = {Path(word).name for line in listed.splitlines() for word in line.split() if word.startswith("/")}
+    assert {Path(name).name for name in found} == wanted
+    assert all(name.startswith((f"/{machine.libraries}/", f"/{machine.loader}")) for name in found)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from pathlib import Path
 
 SUITES = ("bullseye", "bookworm", "trixie", "trixie-backports", "sid")
 SECURED = ("bookworm", "trixie")
-_PACKAGE = re.compile(r"^linux-image-((\d+\.\d+)[.\d]*\S*-cloud-amd64) ", re.MULTILINE)
 
 
 class NoKernelError(RuntimeError):
@@ -22,16 +21,21 @@ class NoKernelError(RuntimeError):
 
 @dataclass
 class Archive:
-    """Debian's releases as one source of packages; ``folder`` keeps their lists."""
+    """Debian's releases as one source of packages of one architecture; ``folder`` keeps their lists."""
 
     folder: Path
+    architecture: str = "amd64"
     _options: list[str] = field(default_factory=list)
 
     def kernels(self) -> dict[str, str]:
         """The newest cloud kernel of each series: ``6.12`` to ``6.12.117+deb13-cloud-amd64``, oldest series first."""
-        shown = _output(["apt-cache", *self.options(), "search", "--names-only", "^linux-image-[0-9].*cloud-amd64$"])
+        names = f"^linux-image-[0-9].*cloud-{self.architecture}$"
+        shown = _output(["apt-cache", *self.options(), "search", "--names-only", names])
+        package = rf"^linux-image-((\d+\.\d+)[.\d]*\S*-cloud-{self.architecture}) "
         newest: dict[str, str] = {}
-        for release, series in sorted(_PACKAGE.findall(shown), key=lambda found: version_key(found[0])):
+        for release, series in sorted(
+            re.findall(package, shown, re.MULTILINE), key=lambda found: version_key(found[0])
+        ):
             newest[series] = release
         return newest
 
@@ -58,7 +62,8 @@ class Archive:
             sources.write_text("\n".join(_sources()) + "\n", "utf-8")
             settings = {
                 "Dir::Etc::sourcelist": sources, "Dir::Etc::sourceparts": "-", "Dir::State::lists": self.folder / "lists",
-                "Dir::Cache": self.folder / "cache", "APT::Sandbox::User": "root",
+                "Dir::Cache": self.folder / "cache", "APT::Sandbox::User": "root", "APT::Architecture": self.architecture,
+                "APT::Architectures": self.architecture,
             }  # fmt: skip
             options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
             subprocess.run(["apt-get", *options, "update", "-q"], check=True, stdout=subprocess.DEVNULL)

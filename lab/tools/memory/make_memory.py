@@ -20,6 +20,7 @@ from pathlib import Path
 from lab.tools.memory.debian import Archive
 from lab.tools.memory.guest_files import build_initramfs
 from lab.tools.memory.lime import system_ram, write_lime
+from lab.tools.memory.machines import AMD64, Machine
 from lab.tools.memory.observed import observe
 from lab.tools.memory.pack import pack
 from lab.tools.memory.vm import ATTACKER_SSH_PORT, FileServer, Guest, GuestError, Listener
@@ -30,7 +31,7 @@ BOOT = "2026-11-21T02:12:00"
 MEMORY_MIB = 96
 # Seconds: an attacker who waits for a reboot is not there in the same instant.
 PAUSE_AFTER_BOOT = 15
-CMDLINE = "console=ttyS0 panic=-1 quiet net.ifnames=0 init_on_free=1"
+CMDLINE = "console={console} panic=-1 quiet net.ifnames=0 init_on_free=1"
 TOOLS = {
     "qemu-system-x86_64": "apt-get install qemu-system-x86 seabios",
     "busybox": "apt-get install busybox-static",
@@ -44,6 +45,12 @@ TOOLS = {
     "apt-cache": "only a Debian machine has it",
     "dpkg-deb": "only a Debian machine has it",
 }
+# Those that are for a guest of this machine's own architecture alone, and what another one needs in their place.
+NATIVE_TOOLS = ("qemu-system-x86_64", "busybox", "bash-static", "gcc", "strip", "make")
+FOREIGN_TOOLS = {
+    "qemu-system-aarch64": "apt-get install qemu-system-arm",
+    "readelf": "apt-get install binutils",
+}
 IMPLANT_FLAGS = [
     "-Os",
     "-s",
@@ -56,10 +63,16 @@ IMPLANT_FLAGS = [
     "-Wl,-z,noseparate-code",
 ]
 SSH_PACKAGES = ("dropbear-bin", "libtomcrypt1", "libtommath1")
+# What a guest of another architecture needs and this machine cannot give; all of one release of Debian, the programs static.
+FOREIGN_SUITE = "bookworm"
+FOREIGN_PACKAGES = ("busybox-static", "bash-static", "libc6", "libcrypt1", "libgmp10")
 
 
-def missing_tools() -> list[str]:
+def missing_tools(machine: Machine = AMD64) -> list[str]:
     """One line per program this machine lacks, with the package that brings it."""
+    if machine.foreign:
+        tools = {tool: needs for tool, needs in TOOLS.items() if tool not in NATIVE_TOOLS} | FOREIGN_TOOLS
+        return [f"{tool}: {needs}" for tool, needs in tools.items() if shutil.which(tool) is None]
     lacks = [f"{tool}: {needs}" for tool, needs in TOOLS.items() if shutil.which(tool) is None]
     busybox = shutil.which("busybox")
     if busybox and not statically_linked(Path(busybox)):
@@ -86,16 +99,21 @@ def newest_kernel() -> str:
     raise GuestError("apt-cache knows no linux-image-cloud-amd64: run apt-get update, or pass --kernel")
 
 
-def unpack_packages(kernel: str, *, work: Path, archive: Archive | None = None) -> Path:
-    """Download the kernel (from ``archive``, else from where this machine's apt has it) and the SSH server and unpack (never
-    install) them; return the folder."""
+def unpack_packages(
+    kernel: str, *, work: Path, archive: Archive | None = None, machine: Machine = AMD64, more: tuple[str, ...] = ()
+) -> Path:
+    """Download the kernel (from ``archive``, else from where this machine's apt has it), the SSH server and ``more``, and unpack
+    (never install) them; return the folder. For a foreign architecture everything comes from ``archive``."""
     root, packages = work / "root", work / "packages"
     packages.mkdir()
     image = [f"linux-image-{kernel}"]
     if archive is not None:
         archive.download(image, into=packages)
-    wanted = [*(image if archive is None else ()), *SSH_PACKAGES]
-    subprocess.run(["apt-get", "download", "-q", *wanted], cwd=packages, check=True)
+    wanted = [*(image if archive is None else ()), *SSH_PACKAGES, *more]
+    if machine.foreign and archive is not None:
+        archive.download([f"{name}/{FOREIGN_SUITE}" for name in (*wanted, *FOREIGN_PACKAGES)], into=packages)
+    else:
+        subprocess.run(["apt-get", "download", "-q", *wanted], cwd=packages, check=True)
     for package in sorted(packages.glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True)
     return root
@@ -163,7 +181,7 @@ def make(*, out: Path, kernel: str, work: Path) -> None:
         key=work / "key",
         memory_mib=MEMORY_MIB,
         clock=BOOT,
-        cmdline=CMDLINE,
+        cmdline=CMDLINE.format(console=AMD64.console),
     )
     listener = Listener()
     listener.start()
@@ -184,7 +202,7 @@ def make(*, out: Path, kernel: str, work: Path) -> None:
         "kernel": kernel,
         "memory_mib": MEMORY_MIB,
         "boot": BOOT + "Z",
-        "cmdline": CMDLINE,
+        "cmdline": guest.cmdline,
         "emulator": _output(["qemu-system-x86_64", "--version"]).splitlines()[0],
     }
     pack(

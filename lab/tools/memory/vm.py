@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lab.progress import StandstillError, wait_until
+from lab.tools.memory.machines import AMD64, Machine
 
 T = TypeVar("T")
 _RELAY = Path(__file__).with_name("relay.py")
@@ -103,6 +104,7 @@ class Guest:
     memory_mib: int
     clock: str
     cmdline: str
+    machine: Machine = AMD64
     extra: list[str] = field(default_factory=list)
 
     def start(self) -> None:
@@ -117,11 +119,10 @@ class Guest:
         network = f"user,id=lan,net=203.0.113.0/24,host={ATTACKER},dns=203.0.113.3"
         network += f",hostfwd=tcp:127.0.0.1:{self.ssh_port}-{GUEST}:22"
         command = [
-            "qemu-system-x86_64",
+            self.machine.emulator,
             "-accel",
             "tcg",
-            "-cpu",
-            "max,la57=off",
+            *self.machine.board,
             "-smp",
             "1",
             "-nodefaults",
@@ -129,7 +130,7 @@ class Guest:
         ]
         command += ["-display", "none", "-m", str(self.memory_mib), "-rtc", f"base={self.clock},clock=vm"]
         command += ["-kernel", str(self.kernel), "-initrd", str(self.initrd), "-append", self.cmdline]
-        command += ["-netdev", network, "-device", "virtio-net-pci,netdev=lan,mac=06:00:0a:00:01:17"]
+        command += ["-netdev", network, "-device", "virtio-net-pci,netdev=lan,mac=06:00:0a:00:01:17,romfile="]
         command += [
             "-serial",
             f"file:{self.work / 'console.log'}",
