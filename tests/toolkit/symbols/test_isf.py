@@ -60,7 +60,7 @@ def test_same_facts_give_the_same_bytes() -> None:
         ({"btf": b"\x7fELF" + bytes(60)}, "not BTF"),
         ({"btf": btf_blob.small()[:60]}, "truncated"),
         ({"kallsyms": b"0000000000000000 T _text\n"}, "no addresses"),
-        ({"kallsyms": b"ffff800080000000 T _text\n"}, "x86-64"),
+        ({"kallsyms": b"ffffffe000000000 T _start\n"}, "x86-64"),
         ({"kallsyms": b"zz T _text\n"}, "not an address"),
         ({"version": b"Darwin"}, "Linux version"),
     ],
@@ -68,3 +68,11 @@ def test_same_facts_give_the_same_bytes() -> None:
 def test_the_reason_why_facts_cannot_be_used(changes: dict[str, bytes], reason: str) -> None:
     with pytest.raises(SymbolError, match=reason):
         isf.build(facts(**changes))
+
+
+@pytest.mark.parametrize("text", [0xFFFF_8000_0801_0000, 0xFFFF_A0FB_D0A1_0000, 0xFFFF_FFC0_0801_0000])
+def test_the_addresses_of_an_arm64_kernel_do_not_depend_on_where_it_was_put(text: int) -> None:
+    """Debian's 6.1 for arm64 lists `_stext`, not `_text`; 39 bits of address put the kernel at ffffffc0... (Linux, memory.rst)."""
+    kallsyms = f"{text:016x} T _stext\n{text + 0x1234:016x} T start_kernel\n0000000000000010 A size\n"
+    found = isf.read_kallsyms(kallsyms)
+    assert found == {"_stext": isf.ARM64_TEXT, "start_kernel": isf.ARM64_TEXT + 0x1234, "size": 0x10}

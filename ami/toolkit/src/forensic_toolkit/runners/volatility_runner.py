@@ -2,8 +2,8 @@
 
 Stock ``vol`` searches for the kernel again in every plugin, which takes longer than most plugins. Here the first plugin of
 all finds it and reads the table; then the program forks, and each list of plugins runs in a process of its own, side by side.
-This program is started by :mod:`forensic_toolkit.runners.volatility`; it and ``volatility_shortcuts`` are the only modules that
-import volatility3.
+This program is started by :mod:`forensic_toolkit.runners.volatility`; it, ``volatility_shortcuts`` and the plug-in
+``volatility_arm64`` are the only modules that import volatility3.
 
 Usage: ``python -m forensic_toolkit.runners.volatility_runner JOB.json``; see :func:`main` for the fields.
 """
@@ -195,6 +195,7 @@ def main(argv: list[str]) -> int:
     # There are millions of long-lived objects: with the default threshold a tenth of the time is spent collecting nothing.
     gc.set_threshold(200_000, 50, 50)
     volatility_shortcuts.apply(Path(job["symbols"]))
+    importlib.import_module("forensic_toolkit.runners.volatility_arm64").apply()
     runner = Runner(image=Path(job["image"]), symbols=Path(job["symbols"]), cache=Path(job["cache"]))
     lists = [[(str(name), float(seconds)) for name, seconds in plugins] for plugins in job["lists"]]
     logs = [Path(path).open("w", encoding="utf-8") for path in job["logs"]]  # noqa: SIM115 - children write them

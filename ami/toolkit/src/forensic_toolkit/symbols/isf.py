@@ -21,6 +21,9 @@ Json = dict[str, Any]
 # Where x86-64 kernels are linked. kallsyms has addresses after randomisation; the table needs those before.
 LINK_ADDRESS = 0xFFFFFFFF81000000
 KERNEL_SPACE = 0xFFFFFFFF80000000
+# AArch64 kernels are linked at places that depend on their address bits; tables name one for all of them, below every real place,
+# so that the distance is positive. The text begins 64 KiB after the image (Linux, Documentation/arch/arm64/memory.rst, booting.rst).
+ARM64_HALF, ARM64_TEXT = 0xFFF0_0000_0000_0000, 0xFFFF_8000_0001_0000
 _POINTER_SIZE = 8
 MAX_TABLE = 1 << 30
 # By-products of compilation and tracing: a quarter of all symbols, used by no plugin, expensive to load.
@@ -51,7 +54,7 @@ def build(facts: KernelFacts) -> Json:
         raise SymbolError("the kernel's version text does not begin with 'Linux version'")
     btf = parse(facts.btf)
     if not btf.little_endian:
-        raise SymbolError("BTF of a big-endian kernel: only x86-64 is supported")
+        raise SymbolError("BTF of a big-endian kernel: only x86-64 and AArch64 are supported")
     addresses = read_kallsyms(facts.kallsyms.decode("utf-8", "replace"))
     types = _TypeTable(btf)
     symbols = _symbols(addresses, types=types)
@@ -119,13 +122,16 @@ def read_kallsyms(text: str) -> dict[str, int]:
                 raise SymbolError(f"kallsyms: '{fields[0][:40]}' is not an address") from error
     if not any(found.values()):
         raise SymbolError("kallsyms holds no addresses (kernel.kptr_restrict, or not read as root)")
-    start = found.get("_text")
-    if start is None or start < KERNEL_SPACE:
+    start, begins = found.get("_text", 0), found.get("_stext", 0)
+    if start >= KERNEL_SPACE:
+        slide, lowest = start - LINK_ADDRESS, KERNEL_SPACE
+    elif ARM64_HALF <= begins < KERNEL_SPACE:  # Debian's 6.1 for arm64 does not list '_text'
+        slide, lowest = begins - ARM64_TEXT, ARM64_HALF
+    else:
         raise SymbolError(
-            "kallsyms: no '_text' at the address range of x86-64 kernels; other architectures are not supported"
+            "kallsyms: neither '_text' nor '_stext' at the addresses of x86-64 or AArch64 kernels; others are not supported"
         )
-    slide = start - LINK_ADDRESS
-    return {name: at - slide if at >= KERNEL_SPACE else at for name, at in found.items()}
+    return {name: at - slide if at >= lowest else at for name, at in found.items()}
 
 
 def _base(name: str) -> Json:
