@@ -44,16 +44,27 @@ def choose(activity: str, *, platform: str, os: str = "") -> Document:
     return max(fitting, key=lambda d: len(d.os_version))
 
 
-def select(evidence: EvidenceKind, *, platform: str, os: str = "", finding_types: Iterable[str] = ()) -> Selection:
+def profiles(platform: str = "") -> list[Document]:
+    """The documents that examine evidence, of one platform or of all, one of each activity: what a person can order by name."""
+    found = [d for d in released().values() if d.evidence is not None and platform in {"", d.platform}]
+    return [*{d.activity: d for d in sorted(found, key=lambda d: (d.activity, len(d.os_version)))}.values()]
+
+
+def select(
+    evidence: EvidenceKind, *, platform: str, os: str = "", finding_types: Iterable[str] = (), only: str = ""
+) -> Selection:
     """Every document that examines this kind of evidence of this target, for these findings.
 
-    Findings without a type (a person's request) match every pattern: a requested case runs all tools. Raises
+    Findings without a type (a person's request) match every pattern: a requested case runs all tools. With ``only`` it is that
+    activity alone, also where the registry switches it off or has it for other findings: a person has ordered it. Raises
     :class:`UnsupportedTargetError` when no document reads this evidence of this platform at all.
     """
     types = tuple(finding_types)
     chosen: dict[str, Document] = {}
     left_out = []
-    reading = [d for d in released().values() if d.evidence is evidence]
+    reading = [d for d in released().values() if d.evidence is evidence and only in {"", d.activity}]
+    if only:
+        reading, types = [d.model_copy(update={"enabled": True, "finding_types": ()}) for d in reading], ()
     for document in sorted(reading, key=lambda d: (d.activity, len(d.os_version))):
         reason = _unfit(document, platform=platform, os=os, types=types)
         if reason is None:

@@ -16,17 +16,19 @@ from forensics.containment.protection_operators import ProtectTargetOperator
 from forensics.disk.copy_operators import CopySnapshotsOperator
 from forensics.disk.digest_operators import DigestDisksOperator
 from forensics.disk.snapshot_operators import SnapshotVolumesOperator
+from forensics.document_registry import profiles
 from forensics.investigation.analysis_operators import AnalyseDiskOperator, AnalyseMemoryOperator
 from forensics.investigation.instance_operators import (
     AttachEvidenceVolumesOperator,
     LaunchForensicInstanceOperator,
     TerminateForensicInstanceOperator,
 )
+from forensics.investigation.profile_operators import CheckProfileOperator
 from forensics.memory.capture_operators import CaptureMemoryOperator
 from forensics.memory.live_response_operators import LiveResponseOperator
 from forensics.memory.probe_operators import ProbeTargetOperator
 from forensics.memory.verify_operators import VerifyMemoryOperator
-from forensics.report.operators import CloseCaseOperator, WriteReportOperator
+from forensics.report.operators import CloseCaseOperator, WriteProfileReportOperator, WriteReportOperator
 from forensics.task_defaults import DIGEST_TIME, PROTECT_TIME, READ_TIME
 from forensics.task_docs import TASKS
 from forensics.triage.operators import DescribeTargetOperator, PlanResponseOperator
@@ -192,6 +194,29 @@ def investigation() -> InvestigationFlow:
         # Both are set up anew when a task that needs them is cleared: the teardown has removed instance and volumes.
         [on_memory, on_disk] >> terminate.as_teardown(setups=[launch, attach])
     return InvestigationFlow(launch, terminate, memory, disks, (on_memory, on_disk))
+
+
+# What a person can order on the evidence of a case: every activity of the registry that examines evidence.
+PROFILES = tuple(document.activity for document in profiles())
+
+
+def profile(case_id: str, activity: str) -> None:
+    """One activity that a person has ordered, on the evidence of a case that has ended: a forensic instance of its own, and a new report."""
+    with _group("profile", name="Profile", tooltip="Examine the evidence of an ended case by one more activity"):
+        check = CheckProfileOperator(task_id="check_profile", case_id=case_id, activity=activity)
+        launch = LaunchForensicInstanceOperator(task_id="launch_forensic_instance", case_id=case_id)
+        attach = AttachEvidenceVolumesOperator(task_id="attach_evidence_volumes", case_id=case_id, activity=activity)
+        on_memory = AnalyseMemoryOperator(task_id="analyse_memory", case_id=case_id, activity=activity)
+        on_disk = AnalyseDiskOperator(task_id="analyse_disk", case_id=case_id, activity=activity)
+        terminate = TerminateForensicInstanceOperator(task_id="terminate_forensic_instance", case_id=case_id)
+        # One of the two examines, the other is skipped; the only leaf that counts must not turn the run green where it failed.
+        write = WriteProfileReportOperator(
+            task_id="write_report", case_id=case_id, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
+        )
+        check >> launch >> [attach, on_memory]
+        attach >> on_disk
+        [on_memory, on_disk] >> terminate.as_teardown(setups=[launch, attach])
+        [on_memory, on_disk] >> write
 
 
 def report() -> Flow:

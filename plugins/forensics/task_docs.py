@@ -5,6 +5,38 @@ from __future__ import annotations
 from typing import Final
 
 TASKS: Final[dict[str, str]] = {
+    # ------------------------------------------------------------------ forensic_profile
+    "profile.check_profile": (
+        "Lets a person's order in: the case has ended, the registry has the activity for its platform, and there is evidence that it reads. "
+        "When it fails, the message says which of these is missing. Clearing is safe: it only looks and notes who ordered."
+    ),
+    "profile.launch_forensic_instance": (
+        "Launches a forensic instance for this order and waits until its SSM agent is online. "
+        "When it fails, the forensic AMI, its subnet or the quota of the account is usually the cause: the log names it. "
+        "Clearing is safe: an instance that an earlier try launched is used again."
+    ),
+    "profile.attach_evidence_volumes": (
+        "Makes a volume of each snapshot copy and attaches it; skipped for an activity that reads no disk. "
+        "When it fails, look at the copy that the log names. Clearing is safe: volumes that exist are used again."
+    ),
+    "profile.analyse_memory": (
+        "Runs the ordered activity on the memory image; skipped for one that reads disks. "
+        "When it fails, the message has the tool's last words and names a component that the forensic AMI lacks. "
+        "Clearing is safe: what has succeeded is not run again."
+    ),
+    "profile.analyse_disk": (
+        "Runs the ordered activity on every evidence volume; skipped for one that reads memory. "
+        "When it fails, the message has the tool's last words and names a component that the forensic AMI lacks. "
+        "Clearing is safe: what has succeeded is not run again."
+    ),
+    "profile.terminate_forensic_instance": (
+        "Removes the forensic instance and its volumes, whatever happened before; evidence is not touched. "
+        "When it fails, the orphan reaper removes them within half an hour. Clearing is safe: what is gone already is left alone."
+    ),
+    "profile.write_report": (
+        "Stores a new report with what the activity found, beside the earlier ones; the case stays closed as it was. "
+        "When it fails, the log names the object that could not be written. Clearing is safe: it stores another version."
+    ),
     # ------------------------------------------------------------------ forensic_case
     "open_case": (
         "Opens the case of this run, or takes the one that `finding_intake` has opened. "

@@ -13,6 +13,7 @@ BOARD_ROUTE = "forensic-cases"
 CASE_DAG = "forensic_case"
 RELEASE_DAG = "forensic_release"
 EXPORT_DAG = "case_export"
+PROFILE_DAG = "forensic_profile"
 # A task of the case's DAG: ``memory.capture_memory``; parts of steps (``close:report``) are none.
 TASK_FORM = re.compile(r"open_case|(?:triage|memory|disk|containment|investigation|report)\.[a-z_]{3,60}")
 

@@ -44,9 +44,12 @@ class Job:
 
 
 class Analysis:
-    """The analysis of one kind of evidence of a case."""
+    """The analysis of one kind of evidence of a case; ``only``: by one activity that a person has ordered."""
 
-    def __init__(self, recorder: CaseRecorder, inputs: AnalysisInputs, *, ssm: SsmGateway, settings: Settings) -> None:
+    def __init__(
+        self, recorder: CaseRecorder, inputs: AnalysisInputs, *, ssm: SsmGateway, settings: Settings, only: str = ""
+    ) -> None:
+        self._only = only
         self._recorder = recorder
         self._inputs = inputs
         self._ssm = ssm
@@ -73,6 +76,7 @@ class Analysis:
             platform=described.platform if described else "linux",
             os=f"{target.ssm.platform_name or ''} {target.ssm.platform_version or ''}".strip() if target else "",
             finding_types=[t for finding in self._recorder.findings() for t in finding.types],
+            only=self._only,
         )
 
     def _done(self, job: Job) -> bool:

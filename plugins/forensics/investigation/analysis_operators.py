@@ -21,6 +21,7 @@ from forensics.investigation.analysis_inputs import AnalysisInputs, DiskInputs, 
 from forensics.investigation.evidence_selection import examinable
 from forensics.investigation.forensic_instance import running_instance
 from forensics.investigation.live_comparison import compare_all
+from forensics.investigation.profiles import reads
 from forensics.investigation.symbol_store import SymbolStore
 from forensics.models.evidence import EvidenceKind
 
@@ -29,11 +30,19 @@ LOST_AFTER = 120.0
 
 
 class _AnalyseOperator(ForensicOperator):
-    """Every selected document on every acquired item of one kind of evidence, each by one pinned command."""
+    """Every selected document on every acquired item of one kind of evidence, each by one pinned command.
+
+    :param activity: the one activity of the registry to run, which a person has ordered; empty: those that the registry selects
+    """
 
     takes_artifacts = True
+    template_fields = ("case_id", "activity")
 
     kind: ClassVar[EvidenceKind]
+
+    def __init__(self, *, activity: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.activity = activity
 
     @abstractmethod
     def inputs(self, recorder: CaseRecorder) -> AnalysisInputs:
@@ -41,11 +50,13 @@ class _AnalyseOperator(ForensicOperator):
 
     def _analysis(self, recorder: CaseRecorder) -> Analysis:
         ssm = SsmGateway.of(self.sessions.forensic())
-        return Analysis(recorder, self.inputs(recorder), ssm=ssm, settings=self.settings)
+        return Analysis(recorder, self.inputs(recorder), ssm=ssm, settings=self.settings, only=self.activity)
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Send one command for each document and item, and wait for all of them."""
         items = examinable(recorder.evidence(), self.kind)
+        if not reads(self.activity, self.kind):
+            raise AirflowSkipException(f"{self.activity} does not examine {self.kind.value}")
         if not items:
             raise AirflowSkipException(f"no {self.kind.value} evidence was acquired")
         analysis = self._analysis(recorder)

@@ -22,6 +22,7 @@ from forensics.investigation.forensic_instance import (
     running_instance,
     terminate_instances,
 )
+from forensics.investigation.profiles import reads
 from forensics.investigation.triggers import ForensicInstanceOnlineTrigger, InstancesGoneTrigger, VolumesAttachedTrigger
 from forensics.models.case import Milestone, Phase, TimelineKind
 from forensics.models.evidence import EvidenceKind
@@ -105,12 +106,21 @@ class AttachEvidenceVolumesOperator(ForensicOperator):
     """Make a volume from each acquired snapshot copy and attach it to the forensic instance.
 
     Memory and disk flows have both ended when this starts, whatever their outcomes; it announces so.
+
+    :param activity: the activity that a person has ordered; nothing is attached for one that reads no disk
     """
 
     takes_artifacts = True
+    template_fields = ("case_id", "activity")
+
+    def __init__(self, *, activity: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.activity = activity
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Create the volumes (once) and wait until they are attached."""
+        if not reads(self.activity, EvidenceKind.DISK):
+            raise AirflowSkipException(f"{self.activity} reads no disk")
         disks = examinable(recorder.evidence(), EvidenceKind.DISK)
         self._announce(recorder, examinable(recorder.evidence(), EvidenceKind.MEMORY) + disks)
         if not disks:

@@ -16,7 +16,7 @@ from forensics.custody.holding import EvidenceHolding
 from forensics.intake.annotation import annotate
 from forensics.intake.write_back import FindingWriteBack
 from forensics.investigation.forensic_instance import remove_forensic_resources
-from forensics.models.case import Case, CaseStatus
+from forensics.models.case import Case, CaseStatus, Phase
 from forensics.printable import count
 from forensics.report.assets import CASE_REPORT
 from forensics.report.closing import close_case
@@ -48,6 +48,16 @@ class WriteReportOperator(ForensicOperator):
         """Write a new version of the report; earlier ones stay."""
         uris = write_report(recorder, task_states=_task_states(context))
         context["outlet_events"][CASE_REPORT].extra = {"case_id": recorder.case_id, "report": uris["html"]}
+        return uris
+
+
+class WriteProfileReportOperator(WriteReportOperator):
+    """Store a new report after an activity that a person ordered on a case that has ended; the case stays as it was closed."""
+
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
+        """Write the report; the case is in no phase of its run any more."""
+        uris = super().act(recorder, context)
+        recorder.phase(Phase.DONE)
         return uris
 
 

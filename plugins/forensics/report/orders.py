@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from forensics.case.addresses import CASE_DAG, EXPORT_DAG, RELEASE_DAG, question_page
+from forensics.case.addresses import CASE_DAG, EXPORT_DAG, PROFILE_DAG, RELEASE_DAG, question_page
+from forensics.document_registry import profiles
+from forensics.investigation.profiles import why_not
 from forensics.models.approval import Approval
 from forensics.models.case import CaseView
 
@@ -49,9 +51,26 @@ def _orders(view: CaseView) -> Iterator[Order]:
     if view.containment and not view.released:
         about = "Undoes the containment from its signed restore point. Another person has to approve the calls that it shows."
         yield Order(RELEASE_DAG, "Ask for the release", about, case_id, (OrderField("reason", "Reason", most=500),))
+    if choices := _profiles(view):
+        about = "Examines the evidence of this case once more, on a forensic instance of its own; the case stays closed. Full ones take minutes to hours."
+        yield Order(
+            PROFILE_DAG, "Run a profile", about, case_id, (OrderField("activity", "Activity", choices=choices),)
+        )
     if view.custody:
         about = "Writes a bundle of evidence, ledger and keys that a stranger checks with forensics-verify."
         yield Order(EXPORT_DAG, "Export the case", about, case_id, (OrderField("requester", "For whom", most=100),))
+
+
+def _profiles(view: CaseView) -> tuple[tuple[str, str], ...]:
+    """What can be run on the case's evidence, with whether its results are there already."""
+    described = view.target or view.artifact
+    platform = described.platform if described else "linux"
+    done = {item.activity for item in view.investigations if item.succeeded}
+    return tuple(
+        (d.activity, d.activity + (" (done)" if d.activity in done else ""))
+        for d in profiles(platform)
+        if why_not(d.activity, case=view.case, evidence=view.evidence, platform=platform) is None
+    )
 
 
 def questions(view: CaseView, *, airflow: str) -> list[Question]:

@@ -8,7 +8,7 @@ from forensics.report.page import Desk, RightRow
 from forensics.web.access import PERMISSIONS, Right, Visitor
 
 # The rights that let a person start a DAG from the page.
-_STARTS = (Right.RELEASE, Right.EXPORT)
+_STARTS = (Right.RELEASE, Right.EXPORT, Right.PROFILE)
 
 
 def desk_of(visitor: Visitor, *, airflow: str, remarks: str, download: str) -> Desk:

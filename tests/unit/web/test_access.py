@@ -71,6 +71,7 @@ def _shown(monkeypatch: pytest.MonkeyPatch, manager: Any, role: str | None) -> d
         ("forensic_case", {Right.READ, Right.RESPOND}),
         ("forensic_release", {Right.RELEASE, Right.APPROVE}),
         ("case_export", {Right.EXPORT}),
+        ("forensic_profile", {Right.PROFILE}),
         ("symbol_library", set()),
     ],
 )
