@@ -153,7 +153,7 @@ class CustodyLedger:
         if once:
             items.append(self._new(_item(event, f"{case_keys.LEDGER_ONCE}{once}")))
         for sk, value in beside.items():
-            kept = {**_item(event, sk), "data": to_item(value.model_dump(mode="json"))}
+            kept = {**_item(event, sk), "data": to_item(value.to_store())}
             items.append({"Put": {"TableName": self._store.table, "Item": kept}})
         with aws_errors(f"append custody event {event.seq} of {event.case_id}"):
             self._db.transact_write_items(TransactItems=items)

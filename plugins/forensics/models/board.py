@@ -23,12 +23,21 @@ class Need(StrEnum):
     GAPS = "gaps"
 
 
+class Stage(StrEnum):
+    """What people wait for in a case, in this order."""
+
+    OPENED = "opened"
+    CONTAINED = "contained"
+    ANSWERED = "answered"
+    REPORTED = "reported"
+
+
 class BoardLine(Outside):
     """What steps have left of a case for lists, as of ``at``.
 
     ``contained`` are the words of the board's column, ``playbook`` and ``owner`` (the person who took the case, else a tag of
     the target) are empty where there is none, ``tags`` are those that people gave the case;
-    ``until`` is the end of the open question; ``acts``: somebody has to act on the containment.
+    ``times`` are seconds from the reception to each stage that was reached; ``until`` is the end of the open question; ``acts``: somebody has to act on the containment.
     """
 
     contained: str = Field(default="", max_length=60)
@@ -40,6 +49,7 @@ class BoardLine(Outside):
     until: Utc | None = None
     acts: bool = False
     drifted: bool = False
+    times: dict[Stage, float] = Field(default_factory=dict)
     at: Utc
 
 

@@ -18,6 +18,7 @@ from forensics.report.completeness import Completeness
 from forensics.report.downloads import OfferKind
 from forensics.report.handling import HandlingPoint
 from forensics.report.next_steps import NextStep
+from forensics.web.response_times import WindowTimes
 
 
 class Answer(BaseModel):
@@ -218,6 +219,13 @@ class Preflight(Answer):
 
     reports: list[PreflightReport]
     readiness: ReadinessReport | None
+
+
+class Times(Answer):
+    """Percentiles of the seconds from reception to each stage, by when cases were opened."""
+
+    as_of: datetime
+    windows: list[WindowTimes]
 
 
 class Fault(Answer):

@@ -37,6 +37,7 @@ from forensics.web.preflight import PreflightReader, add_preflight, headline
 from forensics.web.problem import Problem
 from forensics.web.reader import CaseReader
 from forensics.web.remarks import RemarkWriter, add_remarks
+from forensics.web.times import add_times
 
 REFRESH_SECONDS = 30
 _READERS = 8
@@ -96,6 +97,7 @@ def create_app(
         strict = [Depends(refuse_unknown)] if path in {"/", "/api/cases"} else []
         told = described(answer) if answer else {}
         app.add_api_route(path, endpoint, methods=["GET"], response_model=None, dependencies=strict, responses=told)
+    add_times(app, reader, airflow=airflow_path)
     if remarks is not None:
         add_remarks(app, remarks, view_of=pages.view, airflow=airflow_path)
     if downloads is not None:
@@ -177,6 +179,7 @@ class _Pages:
         known = self._reader.cases()
         found = select(known.entries, asked, now)
         beside = Beside(
+            times=site.times(),
             intake=site.intake() if self._with_intake else "",
             audit=site.audit() if self._with_audit else "",
             preflight=(site.preflight(), *headline(self._preflight)) if self._preflight else None,

@@ -53,6 +53,10 @@ class Site:
         """Address of the page on the audit."""
         return f"{self.root}/audit"
 
+    def times(self) -> str:
+        """Address of the page on response times."""
+        return f"{self.root}/times"
+
     def preflight(self) -> str:
         """Address of the preflight's page."""
         return f"{self.root}/preflight"
@@ -168,6 +172,7 @@ def render(template: str, **values: object) -> str:
 class Beside:
     """Addresses of the other pages, where there are any; ``preflight``: address, level and words of its last result."""
 
+    times: str = ""
     intake: str = ""
     audit: str = ""
     preflight: tuple[str, str, str] | None = None
@@ -192,6 +197,7 @@ def board_page(
         board=site.board(),
         as_of=as_of,
         refresh=refresh,
+        times=beside.times,
         intake=beside.intake,
         audit=beside.audit,
         preflight=beside.preflight,

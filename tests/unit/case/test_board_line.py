@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from forensics.case.board_line import board_line
+from forensics.aws.case_store import CaseStore
+from forensics.case.board_line import board_line, keep_line
 from forensics.models.approval import Approval
+from forensics.models.board import Stage
+from forensics.models.case import Milestone
 from forensics.models.containment import ReleaseResult
 from forensics.models.evidence import Outcome
 from tests.unit.builders import NOW, plan, target, view
@@ -43,3 +46,24 @@ def test_isolation_without_a_result_is_for_a_person_to_act_on() -> None:
     assert not board_line(view(plan=plan()), drifted=False, now=NOW).acts
     waits = plan().isolate.model_copy(update={"possible": False})
     assert board_line(view(plan=plan().model_copy(update={"isolate": waits})), drifted=False, now=NOW).acts
+
+
+def test_the_line_has_how_long_each_stage_took_from_the_reception() -> None:
+    early = sample.investigations()[0].model_copy(update={"ended_at": sample.at(240)})
+    known = sample.rich_view(
+        case=sample.case(received_at=sample.at(0)), investigations=(*sample.investigations(), early),
+        milestones={"reported": sample.at(1490)},
+    )  # fmt: skip
+    assert board_line(known, drifted=False, now=NOW).times == {
+        Stage.OPENED: 1.2, Stage.CONTAINED: 141.5, Stage.ANSWERED: 240.0, Stage.REPORTED: 1490.0,
+    }  # fmt: skip
+    assert board_line(sample.empty_view(), drifted=False, now=NOW).times == {Stage.OPENED: 0.0}
+
+
+def test_the_stored_line_has_the_time_of_the_report(store: CaseStore) -> None:
+    opened = sample.case(closed_at=None, received_at=sample.at(0))
+    store.open_case(opened, finding=sample.finding())
+    store.milestone(opened.case_id, Milestone.REPORTED, sample.at(900))
+    keep_line(store, opened.case_id)
+    (entry,) = store.lines.read({})
+    assert entry.line is not None and entry.line.times == {Stage.OPENED: 1.2, Stage.REPORTED: 900.0}
