@@ -180,7 +180,8 @@ class Table:
         self._columns = _distinct((*self.BASE, *keys, *asked))
         self._at = {name: number for number, name in enumerate(self._columns)}
         # The message repeats all fields: it is searched for words only where a rule asks for it.
-        self._whole = any(re.search(r"\bmessage\b", rule.condition) for rule in rules)
+        whole = any(re.search(r"\bmessage\b", rule.condition) for rule in rules)
+        self._unsearched = frozenset({self._at["ts"]} if whole else {self._at["ts"], self._at["message"]})
         # On disk the table may be larger than the memory; nothing of it outlives the examination.
         self.database = sqlite3.connect(str(path) if path else ":memory:", isolation_level=None)
         self.database.row_factory = sqlite3.Row
@@ -202,12 +203,19 @@ class Table:
 
     def _row(self, record: Record) -> list[object]:
         values: list[object] = [None] * len(self._columns)
+        texts: list[str] = []
         for name, value in record.items():
-            if (at := self._at.get(name)) is not None and value is not None:
-                values[at] = value if isinstance(value, int | float) else str(value)[:MAX_VALUE]
+            if (at := self._at.get(name)) is None or value is None:
+                continue
+            if isinstance(value, int | float):
+                values[at] = value
+            else:
+                values[at] = text = str(value)[:MAX_VALUE]
+                if at not in self._unsearched:
+                    texts.append(text)
         self.rows += 1
         if self._selection.works:
-            self._selection.see(self.rows, self._place(record), values[1:] if self._whole else [values[1], *values[3:]])
+            self._selection.see(self.rows, self._place(record), texts)
         return values
 
     def index(self, *columns: str) -> None:

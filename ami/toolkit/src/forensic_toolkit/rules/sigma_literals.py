@@ -100,7 +100,7 @@ class Selection:
         self._by_key: dict[Hashable, _Searched] = {}
         self.works = bool(clauses) and "ahocorasick_rs" not in _absent()
 
-    def see(self, row: int, key: Hashable, values: Iterable[object]) -> None:
+    def see(self, row: int, key: Hashable, texts: Iterable[str]) -> None:
         """Note the rules that have to look at a record; without the library (``works``) every rule looks at every record."""
         searched = self._by_key.get(key)
         if searched is None:
@@ -108,7 +108,7 @@ class Selection:
             searched = self._by_key[key] = _Searched(rules)
         if searched.silent:
             return
-        for rule in searched.see("\n".join([value for value in values if isinstance(value, str)]).lower()):
+        for rule in searched.see("\n".join(texts).lower()):
             self.rows[rule].append(row)
         for rule in searched.given_up():
             self.selective[rule] = False
