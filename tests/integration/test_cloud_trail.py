@@ -16,6 +16,7 @@ from forensics.custody.chain import verify_chain
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import CloudTrailEvidence, Outcome
 from forensics.models.results import Investigation, read_results
+from forensics.report.exports import ocsf, stix, timesketch
 from forensics.settings import get_settings
 from forensics.triage.operators import DescribeTargetOperator
 from lab.accounts import MEMBER_ACCOUNT
@@ -83,6 +84,18 @@ def test_records_become_locked_evidence_in_the_ledger_and_findings_of_the_case(l
         CustodyAction.ARTIFACT_STORED,
     } <= actions
     assert verify_chain(view.custody) == view.custody_head
+
+
+def test_exports_carry_the_calls_and_the_findings(lab: SmallLab, case_id: str) -> None:
+    collect(case_id)
+    view = case_gateways(case_id).view(case_id)
+    assert view is not None
+    lines = [json.loads(line) for line in timesketch.render(view).splitlines()]
+    assert any("sts:GetCallerIdentity by " in e["message"] and e["source"].startswith("CloudTrail ") for e in lines)
+    events = [json.loads(line) for line in ocsf.render(view).splitlines()]
+    attacks = [e["finding_info"].get("attacks", []) for e in events if e["class_uid"] == ocsf.DETECTION]
+    assert any(a["technique"] == {"uid": "T1078.004", "name": "Cloud Accounts"} for found in attacks for a in found)
+    assert "T1078.004" in stix.render(view)
 
 
 def test_log_files_are_held_against_cloudtrail_s_signed_digests(lab: SmallLab, case_id: str) -> None:

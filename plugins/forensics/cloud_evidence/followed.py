@@ -29,6 +29,12 @@ BLINDING = frozenset(
     }
 )  # fmt: skip
 
+# Services whose calls those are, and the one that is EC2's.
+_BLINDED = (
+    "cloudtrail.amazonaws.com", "guardduty.amazonaws.com", "securityhub.amazonaws.com", "config.amazonaws.com",
+    "route53resolver.amazonaws.com", "DeleteFlowLogs",
+)  # fmt: skip
+
 
 class Followed(Outside):
     """Ids count wherever they stand in a record, names of users and roles where it names one.
@@ -76,6 +82,11 @@ class Followed(Outside):
         named += [rf'"(?:roleName|instanceProfileName)"\s*:\s*"(?:{roles})"'] if roles else []
         calls = [rf'"eventName"\s*:\s*"(?:{"|".join(sorted(BLINDING))})"'] if blinding else []
         return re.compile("|".join([*ids, *named, *calls]).encode() or rb"(?!)")
+
+    def words(self, *, blinding: bool = True) -> tuple[bytes, ...]:
+        """Of which one has to stand in a file in which :meth:`pattern` finds something: looking for them is several times as fast."""
+        names = (f'"{n}"' for n in (*self.names, *self.roles))
+        return tuple(w.encode() for w in (*self.ids, *names, *(_BLINDED if blinding else ())))
 
     def acts(self, record: TrailRecord) -> bool:
         """Whether the call was made with credentials that the case follows."""

@@ -91,6 +91,7 @@ class _Pass:
         self._order = order
         self.followed = order.followed
         self._pattern = order.followed.pattern(blinding=order.known is None)
+        self._words = order.followed.words(blinding=order.known is None)
         self._known = order.known.pattern() if order.known else None
         self._seen: set[str] = set()
         self.records = 0
@@ -105,7 +106,7 @@ class _Pass:
             "name": header.name, "plain_bytes": len(plain),
             "plain_sha256": "" if problem else hashlib.sha256(plain).hexdigest(),
         }  # fmt: skip
-        if self._pattern.search(plain) is None:
+        if not any(word in plain for word in self._words) or self._pattern.search(plain) is None:
             return ObjectReport(**facts, problem=problem)
         return self._searched(facts, plain, problem, channel)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from forensics.cloud_evidence.followed import MOST, Followed
+from forensics.cloud_evidence.followed import BLINDING, MOST, Followed
 from forensics.cloud_evidence.trail_filter import SelectOrder
 from forensics.cloud_evidence.trail_selection import PASSES, LogObject, Spool, search
 from forensics.confined import MIB
@@ -98,6 +98,27 @@ def test_a_chain_longer_than_the_passes_is_said() -> None:
 def test_calls_that_blind_the_account_are_found_whoever_makes_them() -> None:
     stopped = A.call(ALARM, "cloudtrail:StopLogging", A.person("mallory"), {"name": "t"})
     assert [r["eventName"] for r in found(look(packed("a", stopped)))] == ["StopLogging"]
+
+
+@pytest.mark.parametrize("name", sorted(BLINDING))
+def test_each_call_that_blinds_is_found_by_the_fast_look_too(name: str) -> None:
+    services = {
+        "FlowLogs": "ec2",
+        "Detector": "guardduty",
+        "Filter": "guardduty",
+        "Account": "guardduty",
+        "Members": "guardduty",
+        "Hub": "securityhub",
+    }
+    services |= {
+        "Standards": "securityhub",
+        "Recorder": "config",
+        "Channel": "config",
+        "QueryLogConfig": "route53resolver",
+    }
+    service = next((s for end, s in services.items() if name.endswith(end)), "cloudtrail")
+    call = A.call(ALARM, f"{service}:{name}", A.person("mallory"), {"name": "t"})
+    assert [r["eventName"] for r in found(look(packed("a", call)))] == [name]
 
 
 def test_other_instances_of_the_same_role_are_not_the_case_s() -> None:
