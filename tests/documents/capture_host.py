@@ -71,16 +71,24 @@ KCORE_IMAGE = b"".join(
 )
 
 
+# Notes as in front of a real /proc/kcore (Linux, fs/proc/kcore.c): the processor's state, then what crash dumps are read by.
+VMCOREINFO = b"OSRELEASE=6.1.0-50-cloud-arm64\nPAGESIZE=4096\nSYMBOL(swapper_pg_dir)=ffffa8cdc137b000\nNUMBER(VA_BITS)=48\nKERNELOFFSET=28cdb8000000\n"
+_NOTES = (
+    struct.pack("<III", 5, 24, 1) + b"CORE\0\0\0\0" + bytes(range(1, 25))
+    + struct.pack("<III", 11, len(VMCOREINFO), 0) + b"VMCOREINFO\0\0" + VMCOREINFO + bytes(8)
+)  # fmt: skip
+
+
 def with_kcore(text: str, folder: Path) -> str:
     """The script with a small core file and RAM map of its own: two ranges of RAM, one vmalloc segment without."""
     loads = [(2**64 - 1, b"v" * 4096), (0x0, bytes(4096) + RAM_A), (0x100000, RAM_B + bytes(4096))]
-    offset = 64 + 56 * len(loads)
+    offset = 64 + 56 * len(loads) + len(_NOTES)
     table, data = b"", b""
     for address, content in loads:
         table += struct.pack("<IIQQQQQQ", 1, 7, offset + len(data), 0, address, len(content), len(content), 4096)
         data += content
     head = b"\x7fELF" + bytes(28) + struct.pack("<Q", 64) + bytes(14) + struct.pack("<HH", 56, len(loads)) + bytes(6)
-    (folder / "kcore").write_bytes(head + table + data)
+    (folder / "kcore").write_bytes(head + table + _NOTES + data)
     (folder / "iomem").write_text(
         "00000000-00000fff : Reserved\n00001000-00003fff : System RAM\n00100000-00103fff : System RAM\n"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.userland.bucket import Bucket
-from tests.documents.capture_host import IMAGE, PART, offer, quick_path, run, tool
+from tests.documents.capture_host import IMAGE, PART, VMCOREINFO, offer, quick_path, run, tool
 
 pytestmark = pytest.mark.skipif(
     not Path("/dev/shm").is_dir() or shutil.which("curl") is None, reason="needs /dev/shm and curl"
@@ -41,6 +41,22 @@ def test_kernel_facts_are_listed_and_missing_ones_make_it_partial(store: Bucket,
     assert symbols["version"] == {"sha256": hashlib.sha256(version).hexdigest(), "bytes": len(version)}
     assert symbols["btf"] is None
     assert store.uploads["/version"] == version
+
+
+@pytest.mark.parametrize("kcore", [True, False])
+def test_what_the_kernel_keeps_for_crash_dumps_comes_along_and_nobody_misses_it(
+    store: Bucket, tmp_path: Path, kcore: bool
+) -> None:
+    offer(store, tool(tmp_path), facts=("btf", "kallsyms", "version", "iomem", "vmcoreinfo"))
+    outcome = run(store, tmp_path, kcore=kcore)
+    symbols = outcome.status["symbols"]
+    assert isinstance(symbols, dict) and "vmcoreinfo" in symbols
+    assert "vmcoreinfo" not in str(outcome.status["reason"])
+    if kcore:
+        assert store.uploads["/vmcoreinfo"] == VMCOREINFO
+        assert symbols["vmcoreinfo"] == {"sha256": hashlib.sha256(VMCOREINFO).hexdigest(), "bytes": len(VMCOREINFO)}
+    else:  # the machine's own: root may read it, or nobody
+        assert (symbols["vmcoreinfo"] is None) is ("/vmcoreinfo" not in store.uploads)
 
 
 def test_python_stands_in_for_curl(store: Bucket, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ FACTS = {
     "kallsyms": 64 * MIB,
     "version": 16 * KIB,
     "iomem": MIB,
-}  # (8 MiB, 15 MiB, 200 bytes, some KiB)
+    "vmcoreinfo": 64 * KIB,
+}  # (8 MiB, 15 MiB, 200 bytes, some KiB, 3 KiB)
 # A raw image also holds the addresses below 4 GiB that are devices, not memory: at most these on EC2.
 HOLE = 2 * GIB
 

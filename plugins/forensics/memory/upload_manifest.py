@@ -18,7 +18,9 @@ from forensics.memory.parts import LIST_LIMIT, PartList, parse_part_list
 from forensics.models.evidence import MemoryEvidence
 from forensics.settings import Settings
 
-KERNEL_FACTS = ("btf", "kallsyms", "version", "iomem")
+KERNEL_FACTS = ("btf", "kallsyms", "version", "iomem", "vmcoreinfo")
+# Not every kernel that can be captured has it, and every image of one that has holds it itself: nobody misses it.
+OPTIONAL_FACTS = ("vmcoreinfo",)
 IMAGE, LIST = "memory.lime", "parts.txt"
 # A segment ends this long before its URLs do: a part on a slow line has to get through. URLs whose credentials end soon leave
 # a third of their time.

@@ -14,7 +14,7 @@ from forensics.memory.judging import ImageJudge, ImageJudgement, ImageOrder
 from forensics.memory.limits import FACTS
 from forensics.memory.method import Method
 from forensics.memory.parts import LIST_LIMIT, PartList, checked, parse_part_list
-from forensics.memory.upload_manifest import IMAGE, KERNEL_FACTS, LIST
+from forensics.memory.upload_manifest import IMAGE, KERNEL_FACTS, LIST, OPTIONAL_FACTS
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Digest, EvidenceKind, MemoryEvidence, Outcome, StoredFact, Transport
@@ -115,12 +115,13 @@ class MemoryVerification:
             raise EvidenceTransferError(msg, next_action="clear memory.capture_memory to capture again")
 
     def _kernel_facts(self) -> KernelFacts:
-        """Store what validation and investigation need: BTF, symbol addresses, banner, RAM map."""
+        """Store what validation and investigation need: BTF, symbol addresses, banner, RAM map, note for crash dumps."""
         facts, gateways = KernelFacts(), self._recorder.gateways
         for name in KERNEL_FACTS:
             size, limit = gateways.landing.size(f"{self._prefix}/{name}") or 0, FACTS[name]
             if not 0 < size <= limit:
-                facts.missing.append(name)
+                if size or name not in OPTIONAL_FACTS:
+                    facts.missing.append(name)
                 if size:
                     facts.refused.append(f"{name} has {size} bytes, more than {limit} are not read")
                 continue

@@ -143,6 +143,7 @@ def test_the_manifest_of_a_first_command() -> None:
         "kallsyms",
         "version",
         "iomem",
+        "vmcoreinfo",
         "list",
         "status",
     ]

@@ -113,6 +113,17 @@ def test_an_image_that_misses_a_check_is_partial_and_says_so_to_people() -> None
     assert any(line.startswith("RAM map: ") for line in mail.lines)
 
 
+def test_the_note_for_crash_dumps_is_kept_where_it_came_and_not_missed_where_it_did_not() -> None:
+    host = landed()
+    assert "vmcoreinfo" not in verify(host).origin.kernel_facts_missing
+    host = landed()
+    note = b"OSRELEASE=6.1.0-test\nPAGESIZE=4096\n"
+    host.recorder.landing.objects[f"{host.memory.origin.landing_prefix}/vmcoreinfo"] = note
+    verified = verify(host)
+    assert verified.outcome is Outcome.ACQUIRED
+    assert verified.origin.kernel_facts["vmcoreinfo"].sha256 == hashlib.sha256(note).hexdigest()
+
+
 def test_an_unusable_image_is_recorded_and_kept_but_the_step_fails() -> None:
     other = small_memory(10 * MIB, seed=3, banner=BANNER.replace(b"6.1.0-test", b"5.4.0-foreign"))
     host = landed(other)
