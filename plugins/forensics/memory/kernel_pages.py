@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import re
 import struct
+from array import array
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from heapq import nlargest
 from typing import Protocol
 
 from forensics.memory.lime import PAGE, LimeWalker, MemoryRange
@@ -227,10 +230,10 @@ def frames_in_use(
     """
     kept = kept or Frames.of_x86_64(tables, known)
     records, page, lowest = kept.records, kept.page, kept.linear.start
-    in_memory = _FilesInMemory(tables, known.get("shmem_aops"))
     places = range(records, records + (walker.covered[-1][1] // page + 1) * _STRUCT_PAGE.size)
-    runs = _Runs(_KernelObjects(tables, places, kept.linear))
-    frames = zero = blank = 0
+    # In their order: the word of each zero frame, 0 for one that is not zero and no process's own.
+    seen = array("Q")
+    frames = blank = 0
     for first, past in _groups(walker.covered, page):
         tables.memory.budget.alive()
         block = tables.read(records + first * _STRUCT_PAGE.size, (past - first) * _STRUCT_PAGE.size)
@@ -238,15 +241,45 @@ def frames_in_use(
         for number, (mapping, references) in enumerate(_STRUCT_PAGE.iter_unpack(block), start=first):
             if references <= 0 or mapping < lowest:
                 continue
-            is_zero = all(walker.zeros.is_zero(at) for at in range(number * page, (number + 1) * page, PAGE))
-            if is_zero and in_memory.holds(mapping):
-                continue
             frames += 1
-            zero += is_zero
-            if not mapping & _ANONYMOUS:
-                runs.add(mapping if is_zero else 0)
+            if all(walker.zeros.is_zero(at) for at in range(number * page, (number + 1) * page, PAGE)):
+                seen.append(mapping)
+            elif not mapping & _ANONYMOUS:
+                seen.append(0)
+    in_memory = _files_in_memory(tables, known.get("shmem_aops"), Counter(seen))
+    runs = _Runs(_KernelObjects(tables, places, kept.linear))
+    zero = 0
+    for mapping in seen:
+        if mapping in in_memory:
+            frames -= 1
+            continue
+        zero += mapping > 0
+        if not mapping & _ANONYMOUS:
+            runs.add(mapping)
     runs.add(0)
     return InUse(frames, zero, runs.longest, runs.longest_object, blank)
+
+
+def _files_in_memory(tables: KernelTables, operations: int | None, zeros: Counter[int]) -> set[int]:
+    """The mappings of files in tmpfs, by the kernel's ``shmem_aops`` in them; ``zeros``: zero frames of each mapping.
+
+    Those with the most zero frames are looked at: a capture writes into a few files, each of them large, while libraries with
+    empty pages between their segments are many (64 KiB of alignment on AArch64).
+    """
+    if not operations:
+        return set()
+    wanted = operations.to_bytes(8, "little")
+    files = ((mapping, count) for mapping, count in zeros.items() if mapping and not mapping & _MAPPING_FLAGS)
+    most = nlargest(_LOOKED_AT_MAPPINGS, files, key=lambda file: (file[1], -file[0]))
+    found = set()
+    for mapping, _count in most:
+        try:
+            data = tables.read(mapping, _MAPPING_BYTES)
+        except UnreachableError:
+            continue
+        if any(data[at : at + 8] == wanted for at in range(0, _MAPPING_BYTES, 8)):
+            found.add(mapping)
+    return found
 
 
 class _Runs:
@@ -302,32 +335,6 @@ class _KernelObjects:
         except UnreachableError:
             return False
         return first > 0 and (first not in self._linear or first in self._records)
-
-
-class _FilesInMemory:
-    """Recognises the pages of files in tmpfs: their mapping's operations are the kernel's ``shmem_aops``."""
-
-    def __init__(self, tables: KernelTables, operations: int | None) -> None:
-        self._tables = tables
-        self._operations = operations.to_bytes(8, "little") if operations else None
-        self._known: dict[int, bool] = {}
-
-    def holds(self, mapping: int) -> bool:
-        """Whether a page with this mapping (the word in its record) is one of theirs; False where that cannot be determined."""
-        if self._operations is None or mapping & _MAPPING_FLAGS:
-            return False
-        if mapping not in self._known:
-            if len(self._known) >= _LOOKED_AT_MAPPINGS:
-                return False
-            self._known[mapping] = self._look(mapping)
-        return self._known[mapping]
-
-    def _look(self, mapping: int) -> bool:
-        try:
-            data = self._tables.read(mapping, _MAPPING_BYTES)
-        except UnreachableError:
-            return False
-        return any(data[at : at + 8] == self._operations for at in range(0, _MAPPING_BYTES, 8))
 
 
 def _groups(covered: list[tuple[int, int]], page: int) -> Iterator[tuple[int, int]]:
