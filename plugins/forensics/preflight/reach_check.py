@@ -43,6 +43,7 @@ MEMBER_QUESTIONS = (
     Question("ssm", "triage", "describe_instance_information", {"MaxResults": 5}),
     Question("autoscaling", "triage", "describe_auto_scaling_instances", {"MaxRecords": 1}),
     Question("elbv2", "triage", "describe_target_groups", {"PageSize": 1}),
+    Question("cloudtrail", "logs", "describe_trails"),
     Question(
         "ebs",
         "acquire",
