@@ -8,7 +8,7 @@ TASKS: Final[dict[str, str]] = {
     # ------------------------------------------------------------------ forensic_profile
     "profile.check_profile": (
         "Lets a person's order in: the case has ended, the registry has the activity for its platform, and there is evidence that it reads. "
-        "When it fails, the message says which of these is missing. Clearing is safe: it only looks and notes who ordered."
+        "When it fails, the message says which of these is missing; the case has no gap for it. Clearing is safe: it only looks and notes who ordered."
     ),
     "profile.launch_forensic_instance": (
         "Launches a forensic instance for this order and waits until its SSM agent is online. "

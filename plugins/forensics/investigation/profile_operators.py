@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException
 
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
-from forensics.errors import InvestigationError
 from forensics.investigation.profiles import why_not
 from forensics.models.case import TimelineKind
 
@@ -32,9 +32,11 @@ class CheckProfileOperator(ForensicOperator):
         platform = described.platform if described else "linux"
         why = why_not(self.activity, case=recorder.case, evidence=recorder.evidence(), platform=platform)
         if why:
-            raise InvestigationError(
-                f"{self.activity} is not run on {recorder.case_id}: {why}",
-                next_action="wait until the case has ended, or choose another activity; then clear this task",
+            refused = f"{self.activity} is not run on {recorder.case_id}: {why}"
+            recorder.note(refused, kind=TimelineKind.INVESTIGATION)
+            # Airflow's own error: an order that is refused is no failure of the case, and leaves no gap in it.
+            raise AirflowFailException(
+                f"{refused}. What to do next: wait until the case has ended, or choose another activity, and start it again"
             )
         people = ", ".join(str(person) for person in recorder.run.askers.known) or "somebody whom Airflow does not name"
         recorder.note(f"{self.activity} ordered by {people}", kind=TimelineKind.INVESTIGATION)
