@@ -25,7 +25,7 @@ results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
 with tempfile.TemporaryDirectory() as folder:
     disk.examine(Path(sys.argv[1]), results=results, raw=Path(folder))
 with open(sys.argv[2], "w") as file:
-    for event in sorted(results.events, key=lambda event: event.time):
+    for event in results.in_order():
         file.write(json.dumps(event.as_timesketch()) + chr(10))
 print(json.dumps(results.as_dict(ended=now())))
 """

@@ -15,3 +15,14 @@ def test_timeline_has_one_line_for_equal_times() -> None:
     assert line["datetime"] == "2026-01-10T12:00:00.123457+00:00"
     assert line["timestamp_desc"] == "Accessed, Changed, Born"
     assert {"message", "path", "inode", "size", "mode", "uid", "source"} <= set(line)
+
+
+def test_times_of_many_files_in_little_memory_are_the_same_events_in_order() -> None:
+    builder = Builder().add("/etc/x", b"x", modified=INSTALLED).add("/etc/gone", deleted=True).add("/b")
+    entries = builder.tree().entries
+    times = file_timeline.FileTimes(entries)
+    plain = sorted(file_timeline.events(entries, notable=set()), key=lambda event: event.time)
+    ordered = list(times.in_order())
+    assert len(times) == len(ordered) == len(plain) > 30
+    assert [event.time for event in ordered] == [event.time for event in plain]
+    assert sorted(map(str, ordered)) == sorted(map(str, plain))

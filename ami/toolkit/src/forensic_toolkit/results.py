@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from forensic_toolkit import __version__, time_limits
 from forensic_toolkit.findings import SEVERITIES as SEVERITIES
@@ -72,6 +73,16 @@ class ToolRun:
         }
 
 
+class InOrder(Protocol):
+    """Events that are made when they are read: too many for memory."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def in_order(self) -> Iterator[Event]:
+        """All of them in order of time."""
+
+
 @dataclass(slots=True)
 class Results:
     """Everything a command found, failed to look at, and ran."""
@@ -95,9 +106,15 @@ class Results:
     )  # of a Linux image: pid, name, start
     process_tree: list[dict[str, Any]] = field(default_factory=list)  # of readers.process_tree
     failure: str | None = None
+    file_times: InOrder | None = None  # beside ``events``
     more_timeline: Path | None = None  # a file of timeline lines in order of time, too many for memory
     more_entries: int = 0
     deadline: float | None = None  # in seconds of time.monotonic
+
+    def in_order(self) -> Iterator[Event]:
+        """All events in order of time, without those of ``more_timeline``."""
+        own = sorted(self.events, key=lambda event: event.time)
+        return heapq.merge(own, self.file_times.in_order() if self.file_times else (), key=lambda event: event.time)
 
     def seconds_left(self) -> float:
         """Seconds until the deadline; one day when there is none."""
@@ -156,7 +173,7 @@ class Results:
             "counts": {
                 **self.counts,
                 "findings": len(ranked),
-                "timeline_entries": len(self.events) + self.more_entries,
+                "timeline_entries": len(self.events) + len(self.file_times or ()) + self.more_entries,
                 **{f"findings_{name}": by_severity[name] for name in SEVERITIES},
             },
             "coverage": self.coverage,

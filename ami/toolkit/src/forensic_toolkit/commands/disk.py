@@ -82,10 +82,11 @@ def analyse(
     if profile in (FULL, COLLECT):
         found = examine(device, results=results, raw=raw, others=others)
         named = {finding.source for finding in results.findings}
-        quick = list(results.findings), list(results.events)
+        quick = list(results.findings), list(results.events), results.file_times
         # Findings belong to the quick profile; here they only say how much plaso must see, or which files to copy.
         results.findings.clear()
         results.events.clear()
+        results.file_times = None
     if profile == COLLECT:
         collect.run(found.tree, named=named, results=results, raw=raw)
         return
@@ -103,6 +104,7 @@ def analyse(
             # Better than a part of a timeline alone: what the quick profile found on the way.
             results.findings.extend(quick[0])
             results.events.extend(quick[1])
+            results.file_times = quick[2]
         if found.windows:
             windows_disk.master_file_table(device, results=results, raw=raw)
         return
@@ -174,7 +176,8 @@ def examine(
     if windows and windows_too:
         windows_disk.examine(device, tree, coverage=coverage, results=results, raw=raw, packs=packs)
     notable = {finding.source for finding in results.findings}
-    results.events.extend(file_timeline.events(entries, notable=notable))
+    results.events.extend(file_timeline.events((e for e in entries if e.path in notable), notable=notable))
+    results.file_times = file_timeline.FileTimes([entry for entry in entries if entry.path not in notable])
     results.counts |= {"files": len(entries), "deleted_names": sum(entry.deleted for entry in entries)}
     _keep(entries, raw=raw)
     for filesystem in {id(entry.filesystem): entry.filesystem for entry in entries}.values():

@@ -41,15 +41,12 @@ def clear(folder: Path) -> None:
 def write(results: Results, *, folder: Path, raw: Path) -> dict[str, Path]:
     """Write the outputs into ``folder``; ``raw`` is the folder with the tools' own output."""
     places = paths(folder)
-    own = (
-        json.dumps(event.as_timesketch(), ensure_ascii=False) + "\n"
-        for event in sorted(results.events, key=lambda event: event.time)
-    )
+    own = (json.dumps(event.as_timesketch(), ensure_ascii=False) + "\n" for event in results.in_order())
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(places["timeline"].open("w", encoding="utf-8"))
         more = stack.enter_context(results.more_timeline.open(encoding="utf-8")) if results.more_timeline else ()
         # Both are in order of time and are merged into one timeline.
-        file.writelines(heapq.merge(own, more, key=_moment))
+        file.writelines(heapq.merge(own, more, key=_moment) if results.more_timeline else own)
         if not file.tell():
             # An empty file would look like a failed upload.
             none = Event(now(), "Nothing in this evidence carries a time; results.json says why", "toolkit", "Examined")
