@@ -185,6 +185,11 @@ artifact-table: .ready ## Write docs/artifacts.md: the definitions of ForensicAr
 twins-check: .ready ## Two workers at once on one step, in 4,000 seeded interleavings (TWINS_ARGS="--seed 7 --count 1"), about two minutes
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.interleavings --twins --count 4000 $(TWINS_ARGS)
 
+.PHONY: disaster-check
+disaster-check: .ready ## The table is restored to an earlier time, runs are lost: what the evidence store and the case store bring back (two minutes)
+	@$(PYTHON_BIN) -m pytest -q $(PYTEST_ARGS) tests/integration/test_ledger_restore.py tests/unit/custody/test_restoring.py \
+		tests/unit/intake/test_lost_runs.py
+
 .PHONY: upgrade-check
 upgrade-check: .ready ## Cases that the release before has begun, finished by this one (UPGRADE_ARGS="--only triage"), about ten minutes
 	@PYTHONPATH=plugins:ami/toolkit/src:verifier:. $(PYTHON_BIN) -m tests.upgrade check --cache $(LAB_STATE)/cache $(UPGRADE_ARGS) >$(LAB_STATE)/upgrade.log || { tail -20 $(LAB_STATE)/upgrade.log; exit 1; }

@@ -301,4 +301,10 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, the log names the cases that could not be read; a target that cannot be looked at is a gap of its case. "
         "Clearing is safe: it looks again."
     ),
+    # ------------------------------------------------------------------ ledger_restore
+    "restore_ledgers": (
+        "Holds every ledger against the newest head that is signed in the evidence store, and puts back what a restored table lacks. "
+        "When it fails, its log names the ledgers that have gone on beside the signed one: an examiner has to look at those. "
+        "Clearing is safe: what is there already is left as it is."
+    ),
 }

@@ -48,6 +48,22 @@ def test_outputs_come_from_stacks_that_are_deployed_before(config: configuration
         done.add(step.stack)
 
 
+def test_a_restored_table_goes_before_the_one_of_the_stack(config: configuration.Configuration) -> None:
+    """docs/disaster.md: the name, ARN and stream of the restored table under parameters reach every stack that reads the table."""
+    own = {
+        "CaseTable": "forensics-cases-restored", "CaseTableArn": "arn:aws:dynamodb:eu-central-1:222233334444:table/forensics-cases-restored",
+        "CaseStreamArn": "arn:aws:dynamodb:eu-central-1:222233334444:table/forensics-cases-restored/stream/2026-11-30T00:00:00.000",
+    }  # fmt: skip
+    taken = [
+        (s.stack, n, s.parameters[n]) for s in plan.steps(changed(config, **own)) for n in own if n in s.parameters
+    ]
+    assert {n for _, n, _ in taken} == set(own) and {s for s, _, _ in taken} >= {
+        "forensics-mwaa",
+        "forensics-execution-role",
+    }
+    assert {(n, source) for _, n, source in taken} == {(n, plan.Source("configuration", v)) for n, v in own.items()}
+
+
 def test_existing_vpc_replaces_the_network_stack(config: configuration.Configuration) -> None:
     own = dict.fromkeys(
         ["VpcId", "RouteTableId", "ControlRouteTableId", "AnalysisSubnetId", "AnalysisSecurityGroupId", "ControlSubnetIdA", "ControlSubnetIdB",

@@ -306,6 +306,15 @@ class EvidenceStore:
             params["ResponseContentDisposition"] = f'attachment; filename="{_NOT_IN_NAMES.sub("_", name)[-200:]}"'
         return str(self._s3.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds))
 
+    def folders(self, prefix: str) -> list[str]:
+        """Names directly below a prefix that ends with a slash, without the slash: no object below them is listed."""
+        with aws_errors(f"list {self.uri(prefix)}"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix, Delimiter="/", ExpectedBucketOwner=self._owner
+            )
+            found = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
+        return [name.removeprefix(prefix).rstrip("/") for name in found]
+
     def list(self, prefix: str) -> list[str]:
         """URIs of all objects below a prefix."""
         return [*self.iter_uris(prefix)]

@@ -7,7 +7,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
@@ -22,6 +22,7 @@ from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.aws.s3 import EvidenceStore
 from forensics.aws.session import AwsSession
 from forensics.custody.chain import GENESIS, canonical, next_event, stored_form, verify_chain
+from forensics.custody.signed_ledgers import refuse_if_behind
 from forensics.custody.timestamps import TimestampAuthority, TimestampError
 from forensics.errors import CaseError, ConflictError, CustodyChainError
 from forensics.models.base import Model, format_utc
@@ -215,6 +216,7 @@ class CustodyLedger:
         the public key and no AWS access.
         """
         events, head = self.verified(case_id)
+        refuse_if_behind(evidence, case_id, events, known=self.signed_heads(case_id), key=self.key)
         statement = {
             "schema": "forensics.custody-head/1",
             "case_id": case_id,
@@ -264,6 +266,16 @@ class CustodyLedger:
         except TimestampError as error:
             return {"timestamp": {**stated, "missing": error.message[:500]}}
         return {"timestamp": {**stated, "token": base64.b64encode(token).decode()}}
+
+    def put_back(self, signed: SignedHead, events: Sequence[CustodyEvent]) -> None:
+        """Write events that a signed head covers behind the table's last one, and the head's record. Safe to repeat.
+
+        Raises :class:`ConflictError` when the ledger has gone on meanwhile.
+        """
+        for event in events:
+            self._write(event, seq=event.seq - 1, once=None, beside={})
+        case_id = str(json.loads(signed.statement)["case_id"])
+        self._store.put_once(case_id, f"{case_keys.LEDGER_SIGNATURE}{signed.seq:08d}#{signed.phase}", signed)
 
     def signed_heads(self, case_id: str) -> list[SignedHead]:
         """Every signed head of the case, as recorded beside the ledger."""

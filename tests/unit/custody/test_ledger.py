@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,14 @@ class KeptObjects:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+
+    def iter_uris(self, prefix: str) -> Iterator[str]:
+        return iter([f"s3://evidence/{key}" for key in self.objects if key.startswith(prefix)])
+
+    bucket = "evidence"
+
+    def read_json(self, key: str, *, limit: int) -> Any:
+        return json.loads(self.objects[key])
 
     def put_first(self, key: str, body: bytes, *, content_type: str) -> tuple[StoredObject, bytes]:
         assert content_type == "application/json"

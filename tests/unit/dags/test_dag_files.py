@@ -110,6 +110,7 @@ OPTIONAL = {
     "evidence_audit": {"case_id"},
     "forensic_preflight": {"account_id", "region", "instance_id"},
     "evidence_retention": {"case_id"},
+    "ledger_restore": {"case_id"},
     "evidence_hold_lift": {"requester"},
 }
 
