@@ -186,8 +186,8 @@ twins-check: .ready ## Two workers at once on one step, in 4,000 seeded interlea
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.interleavings --twins --count 4000 $(TWINS_ARGS)
 
 .PHONY: disaster-check
-disaster-check: .ready ## The table is restored to an earlier time, runs are lost: what the evidence store and the case store bring back (two minutes)
-	@$(PYTHON_BIN) -m pytest -q $(PYTEST_ARGS) tests/integration/test_ledger_restore.py tests/unit/custody/test_restoring.py \
+disaster-check: .ready ## The table is restored to an earlier time, runs and findings are lost: what is brought back (two minutes)
+	@$(PYTHON_BIN) -m pytest -q $(PYTEST_ARGS) tests/integration/test_ledger_restore.py tests/integration/test_catch_up.py tests/unit/custody/test_restoring.py \
 		tests/unit/intake/test_lost_runs.py
 
 .PHONY: upgrade-check

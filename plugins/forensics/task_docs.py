@@ -307,4 +307,10 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, its log names the ledgers that have gone on beside the signed one: an examiner has to look at those. "
         "Clearing is safe: what is there already is left as it is."
     ),
+    # ------------------------------------------------------------------ finding_catchup
+    "catch_up_findings": (
+        "Asks Security Hub for the findings that were changed in the given time, and puts each into the findings' queue. "
+        "When it fails, check the time, and that the `triage` role of the administrator account may be assumed. "
+        "Clearing is safe: a finding that has arrived already finds its case."
+    ),
 }

@@ -58,8 +58,16 @@ def _values(node: Any, path: str) -> list[Any]:
     return [item for item in nodes if item is not None]
 
 
+def _within(value: Any, wanted: dict[str, Any]) -> bool:
+    moment = datetime.fromisoformat(str(value))
+    ends = (("Start", moment.__ge__), ("End", moment.__le__))
+    return all(holds(datetime.fromisoformat(wanted[name])) for name, holds in ends if name in wanted)
+
+
 def _passes(finding: dict[str, Any], name: str, tests: list[dict[str, Any]]) -> bool:
     values = _values(finding, _FIELDS.get(name, name))
+    if ranges := [t for t in tests if "Start" in t or "End" in t]:  # DateFilter (Security Hub API reference)
+        return any(_within(value, t) for t in ranges for value in values)
     positive = [t for t in tests if t.get("Comparison") in _COMPARE]
     negative = [t for t in tests if t.get("Comparison") in _NEGATIVE]
     if not positive and not negative:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.errors import AwsError
+from forensics.models.base import format_utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +46,20 @@ class SecurityHubGateway:
         with aws_errors(f"look up finding {finding_id[-80:]} in Security Hub of {self._where}"):
             found = self._securityhub.get_findings(Filters=filters, MaxResults=2)["Findings"]
         return dict(found[0]) if found else None
+
+    def updated_between(self, start: datetime, end: datetime) -> Iterator[dict[str, object]]:
+        """ASFF records of active findings that were changed in a time, the oldest change first (GetFindings, all pages)."""
+        filters: AwsSecurityFindingFiltersUnionTypeDef = {
+            "UpdatedAt": [{"Start": format_utc(start), "End": format_utc(end)}],
+            "RecordState": [{"Value": "ACTIVE", "Comparison": "EQUALS"}],
+        }
+        pages = self._securityhub.get_paginator("get_findings").paginate(
+            Filters=filters,
+            SortCriteria=[{"Field": "UpdatedAt", "SortOrder": "asc"}],
+            PaginationConfig={"PageSize": 100},
+        )
+        with aws_errors(f"list findings of {format_utc(start)} to {format_utc(end)} in Security Hub of {self._where}"):
+            yield from (dict(finding) for page in pages for finding in page["Findings"])
 
     def ocsf_finding(self, finding_id: str) -> dict[str, object] | None:
         """OCSF record by ``finding_info.uid`` (GetFindingsV2); None when there is none."""

@@ -151,6 +151,11 @@ class FindingQueue:
                 MessageAttributes={k: {"DataType": "String", "StringValue": v} for k, v in attributes.items()},
             )
 
+    def put_in(self, body: str) -> None:
+        """Put one event in, as EventBridge does."""
+        with aws_errors(f"send a finding to {self.url}"):
+            self._sqs.send_message(QueueUrl=self.url, MessageBody=body)
+
     def redrive(self, message: MessageTypeDef) -> None:
         """Move one message of the dead-letter queue back: sent first, deleted then, so that none is ever lost."""
         with aws_errors(f"send a dead letter back to {self.url}"):

@@ -111,6 +111,7 @@ OPTIONAL = {
     "forensic_preflight": {"account_id", "region", "instance_id"},
     "evidence_retention": {"case_id"},
     "ledger_restore": {"case_id"},
+    "finding_catchup": {"end", "region"},
     "evidence_hold_lift": {"requester"},
 }
 
