@@ -75,6 +75,6 @@ with DAG(
     memory.captured >> investigation.first
     memory.last >> investigation.memory
     [memory.last, disk.last] >> investigation.disks
-    [*investigation.tools, memory.last, containment.last, watch, *cloud.tasks] >> report.first
-    # the digests of large disks take hours: the report does not wait for them, the closing does
-    [investigation.last, disk.digest] >> report.last
+    [*investigation.tools, memory.last, containment.last, watch] >> report.first
+    # digests of large disks take hours, a quiet trail delivers after many minutes: the report waits for neither, the closing does
+    [investigation.last, disk.digest, *cloud.tasks] >> report.last

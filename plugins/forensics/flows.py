@@ -138,7 +138,7 @@ class CloudFlow:
 
 
 def cloud_evidence() -> CloudFlow:
-    """What the account recorded of the target: beside everything else, waited for by the report alone."""
+    """What the account recorded of the target: beside everything else, waited for by the closing alone."""
     with _group(
         "cloud_evidence",
         name="Cloud records",

@@ -50,7 +50,7 @@ class CloudEvidenceOperator(ForensicOperator):
 class CollectTrailOperator(CloudEvidenceOperator):
     """Find, store and read what CloudTrail recorded of the target, its credentials and its resources.
 
-    From a trail's bucket, or else from LookupEvents. What cannot be had is a gap by name; nothing waits for this step but the report.
+    From a trail's bucket, or else from LookupEvents. What cannot be had is a gap by name; nothing waits for this step but the closing.
     """
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:

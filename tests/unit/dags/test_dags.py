@@ -49,10 +49,14 @@ CASE = {
         "memory.verify_memory",
         "containment.isolate_target",
         "containment.plan_containment",
+    },
+    "report.close_case": {
+        "report.write_report",
+        "disk.digest_disks",
         "cloud_evidence.collect_trail",
         "cloud_evidence.collect_flows",
+        "investigation.terminate_forensic_instance",
     },
-    "report.close_case": {"report.write_report", "disk.digest_disks", "investigation.terminate_forensic_instance"},
 }
 # These run whatever became of what is before them.
 WHATEVER = {
@@ -132,12 +136,12 @@ def test_planning_containment_is_not_on_the_way_of_anything_but_the_report(case:
     assert case.get_task("containment.plan_containment").downstream_task_ids == {"report.write_report"}
 
 
-def test_control_plane_evidence_is_on_the_way_of_nothing_but_the_report(case: Any) -> None:
+def test_control_plane_evidence_is_on_the_way_of_nothing_but_the_closing(case: Any) -> None:
     for name in ("collect_trail", "collect_flows"):
         task = case.get_task(f"cloud_evidence.{name}")
         assert task.upstream_task_ids == {"triage.plan_response"}
-        assert task.downstream_task_ids == {"report.write_report"}
-    assert case.get_task("report.write_report").trigger_rule == "all_done"
+        assert task.downstream_task_ids == {"report.close_case"}
+    assert case.get_task("report.close_case").trigger_rule == "all_done"
 
 
 def test_the_target_is_protected_before_it_is_acquired_and_acquired_whatever_became_of_that(case: Any) -> None:
@@ -200,6 +204,8 @@ def test_the_report_waits_for_every_step_that_takes_checks_or_examines_evidence(
         "report.close_case",
         "investigation.terminate_forensic_instance",
         "disk.digest_disks",
+        "cloud_evidence.collect_trail",
+        "cloud_evidence.collect_flows",
     }
 
 
