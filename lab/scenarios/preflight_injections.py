@@ -108,16 +108,18 @@ def without(role: str, account: str, action: str, *, resource: str = "") -> Inje
 
 # ---------------------------------------------------------------------- documents, keys
 def changed_document(name: str, account: str) -> Inject:
-    """Another content under a document's name, as its default version."""
+    """Another content under a document's name, in every version: an older one with the right content would still be sent by its number."""
 
     def inject(lab: Deployment) -> Undo:
         ssm = lab.client("ssm", account)
-        first = ssm.describe_document(Name=name)["Document"]["DefaultVersion"]
-        content = ssm.get_document(Name=name, DocumentFormat="YAML")["Content"] + "\n# edited in the console\n"
-        made = ssm.update_document(Name=name, Content=content, DocumentVersion="$LATEST", DocumentFormat="YAML")
-        version = made["DocumentDescription"]["DocumentVersion"]
-        ssm.update_document_default_version(Name=name, DocumentVersion=version)
-        return lambda: ssm.update_document_default_version(Name=name, DocumentVersion=first)
+        content = ssm.get_document(Name=name, DocumentFormat="YAML")["Content"]
+
+        def put(text: str) -> None:
+            ssm.delete_document(Name=name)
+            ssm.create_document(Name=name, Content=text, DocumentType="Command", DocumentFormat="YAML")
+
+        put(content + "\n# edited in the console\n")
+        return lambda: put(content)
 
     return inject
 
