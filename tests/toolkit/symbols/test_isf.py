@@ -62,6 +62,7 @@ def test_same_facts_give_the_same_bytes() -> None:
         ({"kallsyms": b"0000000000000000 T _text\n"}, "no addresses"),
         ({"kallsyms": b"ffffffe000000000 T _start\n"}, "x86-64"),
         ({"kallsyms": b"zz T _text\n"}, "not an address"),
+        ({"kallsyms": b"ffff800008010000 T _stext\n"}, "CONFIG_KALLSYMS_ALL is not set"),
         ({"version": b"Darwin"}, "Linux version"),
     ],
 )

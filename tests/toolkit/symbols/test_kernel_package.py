@@ -35,7 +35,7 @@ def test_the_table_is_that_of_the_running_kernel(tmp_path: Path, monkeypatch: py
     ("kernel", "reason"),
     [
         (kernel_blob.vmlinux()[:300], "not a complete 64-bit ELF"),
-        (kernel_blob.vmlinux(machine=183), "not for x86-64"),
+        (kernel_blob.vmlinux(machine=243), "not for x86-64 or AArch64"),
         (kernel_blob.vmlinux(btf=b""), "carries no BTF"),
         (kernel_blob.vmlinux(more={".symtab": b""}), "stripped"),
         (kernel_blob.vmlinux(version=b"Darwin"), "Linux version"),
@@ -77,3 +77,16 @@ def test_dwarf2json_is_preferred_and_its_failure_is_noted(tmp_path: Path, monkey
     (tmp_path / "made.json").write_bytes(isf.dump(other))
     stand_in(tmp_path, monkeypatch, script=f"cat {tmp_path}/made.json")
     assert "another kernel" in table(debug, tmp_path)[2][0]
+
+
+def test_the_package_of_an_arm64_kernel_gives_a_table_at_the_addresses_of_its_captures(tmp_path: Path) -> None:
+    """Debian's 6.1 for arm64 is linked at ffff800008000000; its captures list no data, so the package is the only way to a table."""
+    names = {"_text": 0xFFFF_8000_0800_0000, "_stext": 0xFFFF_8000_0801_0000, "init_task": 0xFFFF_8000_0981_8C80}
+    kallsyms = "".join(f"{address:016x} T {name}\n" for name, address in names.items()).encode()
+    path = tmp_path / "vmlinux"
+    path.write_bytes(kernel_blob.vmlinux(machine=183, kallsyms=kallsyms))
+    table, method, _notes = kernel_package.build(path)
+    assert method == "btf"
+    symbols = table["symbols"]
+    assert symbols["_stext"]["address"] == isf.ARM64_TEXT
+    assert symbols["init_task"]["address"] - isf.ARM64_TEXT == names["init_task"] - names["_stext"]

@@ -56,6 +56,10 @@ def build(facts: KernelFacts) -> Json:
     if not btf.little_endian:
         raise SymbolError("BTF of a big-endian kernel: only x86-64 and AArch64 are supported")
     addresses = read_kallsyms(facts.kallsyms.decode("utf-8", "replace"))
+    if "init_task" not in addresses:
+        raise SymbolError(
+            "kallsyms lists no data, only functions (CONFIG_KALLSYMS_ALL is not set): without init_task no process is found"
+        )
     types = _TypeTable(btf)
     symbols = _symbols(addresses, types=types)
     # Volatility reads the banner from the table, not from this address; 0 would be read as "absent".

@@ -28,6 +28,7 @@ DWARF_SECONDS = 1800.0
 _FILE, _SECTION = 4, 3  # STT_FILE, STT_SECTION
 _UNDEFINED = 0
 _NOBITS = 8
+_MACHINES = (62, 183)  # EM_X86_64, EM_AARCH64
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class _Part:
 
 
 class Kernel:
-    """An x86-64 vmlinux, mapped. Raises SymbolError for anything else."""
+    """A vmlinux of x86-64 or AArch64, mapped. Raises SymbolError for anything else."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -80,8 +81,8 @@ class Kernel:
 
 
 def _parts(data: mmap.mmap) -> list[_Part]:
-    if data[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", data, 18)[0] != 62:
-        raise ValueError("it is not for x86-64")
+    if data[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", data, 18)[0] not in _MACHINES:
+        raise ValueError("it is not for x86-64 or AArch64")
     table, count, names = *struct.unpack_from("<Q", data, 40), *struct.unpack_from("<HH", data, 60)
     raw = [struct.unpack_from("<IIQQQQ", data, table + 64 * number) for number in range(count)]
     texts = raw[names][4]
