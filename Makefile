@@ -50,7 +50,7 @@ status: .ready ## Show what runs and where its logs are
 ##@ Quality
 .PHONY: memory-check guest
 memory-check: .ready ## Validate 50 memory captures and time the sender
-	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.scenarios.memory_check $(MEMORY_CHECK_ARGS)
+	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.scenarios.memory_check $(if $(ARCH),--arch $(ARCH)) $(MEMORY_CHECK_ARGS)
 
 guest: .ready ## Capture the memory of a real guest under QEMU (KERNEL=6.12: writes docs/kernels.md; GUEST_ARGS=--lockdown=integrity, --lime)
 	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.scenarios.guest $(if $(KERNEL),--kernel $(KERNEL)) $(if $(ARCH),--arch $(ARCH)) $(GUEST_ARGS)

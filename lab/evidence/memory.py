@@ -1,6 +1,6 @@
-"""The shipped memory image: real Linux memory with a hidden implant, and what a symbol table is made of.
+"""The shipped memory images: real Linux memory with a hidden implant, and what a symbol table is made of.
 
-How it was made: lab/tools/memory/make_memory.py. What is in it: lab/evidence/shipped/memory/facts.json.
+How they were made: lab/tools/memory/make_memory.py, make_arm64.py. What is in them: lab/evidence/shipped/memory*/facts.json.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from lab.evidence import unpacking
 from lab.evidence.unpacking import ShippedFileError
 
 SHIPPED = unpacking.SHIPPED / "memory"
+SHIPPED_ARM64 = unpacking.SHIPPED / "memory_arm64"
 FACTS = SHIPPED / "facts.json"
 
 
@@ -29,30 +30,31 @@ class MemoryFiles:
     facts: Path
 
 
-def facts() -> dict[str, Any]:
+def facts(shipped: Path | None = None) -> dict[str, Any]:
     """facts.json: files with digests, and the planted facts. ShippedFileError if it is unreadable."""
+    path = FACTS if shipped is None else shipped / FACTS.name
     try:
-        return dict(json.loads(FACTS.read_text(encoding="utf-8")))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise ShippedFileError(f"cannot read {FACTS}: {error}; restore it from the repository") from error
+        raise ShippedFileError(f"cannot read {path}: {error}; restore it from the repository") from error
 
 
-def unpack(dest: Path) -> MemoryFiles:
-    """Put everything into the folder `dest` and return the paths; 105 MiB, sparse. Takes about a second.
+def unpack(dest: Path, *, shipped: Path | None = None) -> MemoryFiles:
+    """Put everything into the folder `dest` and return the paths; 105 MiB (`SHIPPED_ARM64` as much), sparse. Takes about a second.
 
     Every file is checked against facts.json; one that is there already and right is left alone.
     ShippedFileError when a shipped file is damaged, OSError when `dest` cannot be written.
     """
-    listed = facts()["files"]
+    listed, source_folder = facts(shipped)["files"], shipped or SHIPPED
     dest.mkdir(parents=True, exist_ok=True)
 
     def unpacked(name: str) -> Path:
         entry = listed[name]
-        source = SHIPPED / (entry["packed"] or name)
+        source = source_folder / (entry["packed"] or name)
         return unpacking.unpack_file(source, target=dest / name, size=entry["bytes"], sha256=entry["sha256"])
 
     copy = dest / "facts.json"
-    copy.write_bytes(FACTS.read_bytes())
+    copy.write_bytes((FACTS if shipped is None else shipped / FACTS.name).read_bytes())
     return MemoryFiles(
         memory=unpacked("memory.lime"),
         btf=unpacked("btf"),

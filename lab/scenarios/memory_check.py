@@ -273,8 +273,15 @@ def main() -> int:
     )
     parser.add_argument("--cache", type=Path, default=ROOT / ".lab" / "cache" / "memory-web-server")
     parser.add_argument("--only", choices=["gate", "speed"])
+    parser.add_argument(
+        "--arch", choices=["amd64", "arm64"], default="amd64", help="which of the two images; arm64: the gate alone"
+    )
     given = parser.parse_args()
-    files = memory.unpack(given.cache)
+    if given.arch == "arm64":
+        given.only = "gate"
+        files = memory.unpack(given.cache.with_name("memory-arm64"), shipped=memory.SHIPPED_ARM64)
+    else:
+        files = memory.unpack(given.cache)
     wrong: list[str] = []
     if given.only != "speed":
         wrong += check_gate(Source.read(files))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from forensics.memory.image_validation import ImageReport, KernelClaims, validate_image
@@ -42,6 +43,7 @@ class Source:
             banner=files.version.read_text("utf-8"),
             iomem=files.iomem.read_text("utf-8"),
             kallsyms=Path(files.kallsyms).read_bytes(),
+            architecture=json.loads(files.facts.read_text("utf-8")).get("architecture", "x86_64"),
         )
         made, at = cls(claims), 0
         while at < len(data):
@@ -135,14 +137,22 @@ def _zeroed(source: Source) -> Iterator[Capture]:
         "zeroed", "the second half", source.changed(first + len(data) // 2, bytes(len(data) // 2)), source.claims
     )
     yield Capture("zeroed", "the first half", source.changed(first, bytes(len(data) // 2)), source.claims)
-    for share in (1, 3, 4, 5, 6):
-        at = first + len(data) * share // 8 // PAGE * PAGE
+    # Where memory is used: a hole in free memory, which is zero anyway, cannot be seen (docs/memory.md).
+    places = [len(data) * share // 8 // PAGE * PAGE for share in range(1, 8)]
+    for inside in sorted(sorted(places, key=lambda place: -_used(data[place : place + 16 * MIB]))[:5]):
+        at = first + inside
         yield Capture(
             "zeroed",
             f"16 MiB from {at:#x} on",
             source.changed(at, bytes(min(16 * MIB, first + len(data) - at))),
             source.claims,
         )
+
+
+def _used(data: bytes) -> int:
+    """Pages that are not zero."""
+    zero = bytes(PAGE)
+    return sum(data[at : at + PAGE] != zero for at in range(0, len(data), PAGE))
 
 
 def _bad_headers(source: Source) -> Iterator[Capture]:
@@ -187,7 +197,7 @@ def _foreign(source: Source) -> Iterator[Capture]:
         for line in (source.claims.kallsyms or b"").splitlines():
             address, rest = line.split(b" ", 1)
             lines.append(b"%016x %s" % ((int(address, 16) + shift) % 2**64, rest))
-        claims = KernelClaims(banner=source.claims.banner, iomem=source.claims.iomem, kallsyms=b"\n".join(lines))
+        claims = replace(source.claims, kallsyms=b"\n".join(lines))
         yield Capture(
             "foreign kernel", f"the image is from another boot (addresses differ by {shift:#x})", source.image(), claims
         )

