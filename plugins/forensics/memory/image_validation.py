@@ -3,7 +3,7 @@
 The image is validated by what is in it, never by what the target says of it: its ranges against the RAM map, its kernel banner
 against the probe's, the kernel's page tables, its text, and the pages that the kernel's own records call in use. ``iomem`` and
 ``kallsyms`` come from the target; a lie in them makes a check fail; it cannot make one pass that the image does not support,
-with one exception: another table named as ``shmem_aops`` would exclude the zero pages of up to 64 files. Nor can it make one
+with one exception: another table named as ``shmem_aops`` (or function as ``shmem_write_begin``) would exclude the zero pages of up to 64 files. Nor can it make one
 endless: every walk has a limit (``limits``), and a check that meets it says so.
 """
 

@@ -28,11 +28,22 @@ _PRESENT, _LARGE = 1, 0x80
 _ANONYMOUS = 1
 _MAPPING_FLAGS = 3
 _KERNEL_ALIGNMENT = 2 << 20
-_WANTED = (b"linux_banner", b"init_top_pgt", b"init_level4_pgt", b"_text", b"_etext", b"vmemmap_base", b"shmem_aops")
+_WANTED = (
+    b"linux_banner",
+    b"init_top_pgt",
+    b"init_level4_pgt",
+    b"_text",
+    b"_etext",
+    b"vmemmap_base",
+    b"shmem_aops",
+    b"shmem_write_begin",
+)
 _SYMBOL = re.compile(rb"^([0-9a-f]{8,16}) \w (" + b"|".join(_WANTED) + rb")$", re.MULTILINE)
 _STRUCT_PAGE = struct.Struct("<24xQ20xi8x")
 # An address_space with its table of operations lies within these bytes from where ``mapping`` points (about 150 of them).
 _MAPPING_BYTES = 256
+# As much of its table of operations: ``write_begin`` is among the first ten of its words.
+_OPERATIONS_BYTES = 128
 # A hole in an image touches the pages of many files; a capture writes into a few.
 _LOOKED_AT_MAPPINGS = 64
 _LOOKED_AT_OBJECTS = 256
@@ -246,7 +257,7 @@ def frames_in_use(
                 seen.append(mapping)
             elif not mapping & _ANONYMOUS:
                 seen.append(0)
-    in_memory = _files_in_memory(tables, known.get("shmem_aops"), Counter(seen))
+    in_memory = _files_in_memory(tables, known, Counter(seen))
     runs = _Runs(_KernelObjects(tables, places, kept.linear))
     zero = 0
     for mapping in seen:
@@ -260,15 +271,17 @@ def frames_in_use(
     return InUse(frames, zero, runs.longest, runs.longest_object, blank)
 
 
-def _files_in_memory(tables: KernelTables, operations: int | None, zeros: Counter[int]) -> set[int]:
+def _files_in_memory(tables: KernelTables, known: dict[str, int], zeros: Counter[int]) -> set[int]:
     """The mappings of files in tmpfs, by the kernel's ``shmem_aops`` in them; ``zeros``: zero frames of each mapping.
+
+    A kernel that lists no data symbols does not name that table: there it is the one that holds ``shmem_write_begin``.
 
     Those with the most zero frames are looked at: a capture writes into a few files, each of them large, while libraries with
     empty pages between their segments are many (64 KiB of alignment on AArch64).
     """
-    if not operations:
+    operations, begins = known.get("shmem_aops"), known.get("shmem_write_begin")
+    if not operations and not begins:
         return set()
-    wanted = operations.to_bytes(8, "little")
     files = ((mapping, count) for mapping, count in zeros.items() if mapping and not mapping & _MAPPING_FLAGS)
     most = nlargest(_LOOKED_AT_MAPPINGS, files, key=lambda file: (file[1], -file[0]))
     found = set()
@@ -277,9 +290,23 @@ def _files_in_memory(tables: KernelTables, operations: int | None, zeros: Counte
             data = tables.read(mapping, _MAPPING_BYTES)
         except UnreachableError:
             continue
-        if any(data[at : at + 8] == wanted for at in range(0, _MAPPING_BYTES, 8)):
+        words = struct.unpack(f"<{_MAPPING_BYTES // 8}Q", data)
+        if not operations and begins:
+            operations = next((word for word in words if _holds(tables, word, begins)), None)
+        if operations in words:
             found.add(mapping)
     return found
+
+
+def _holds(tables: KernelTables, table: int, function: int) -> bool:
+    """Whether a table of the kernel's image, not farther from the function than an image is long, holds its address."""
+    if abs(table - function) > KERNEL_TEXT:
+        return False
+    try:
+        data = tables.read(table, _OPERATIONS_BYTES)
+    except UnreachableError:
+        return False
+    return function in struct.unpack(f"<{_OPERATIONS_BYTES // 8}Q", data)
 
 
 class _Runs:

@@ -108,6 +108,24 @@ def test_zero_pages_in_files_in_memory_are_the_captures_own_copies(files: str) -
         assert validate(bytes(image)).outcome is Outcome.PARTIAL
 
 
+@pytest.mark.parametrize(("held", "outcome"), [(True, Outcome.ACQUIRED), (False, Outcome.PARTIAL)])
+def test_files_in_memory_are_known_by_their_function_where_the_kernel_lists_no_data(
+    held: bool, outcome: Outcome
+) -> None:
+    """Debian's 6.1 for arm64 lists `shmem_write_begin`, and no `shmem_aops` that holds it (CONFIG_KALLSYMS_ALL is not set)."""
+    space, operations, begins = (TEXT_VIRTUAL + MIB + at for at in (0x3000, 0x5000, -0x8000))
+    image = bytearray(zeroed(TABLES + MIB, 2 * MIB))
+    for frame in range((TABLES + MIB) // PAGE, (TABLES + 3 * MIB) // PAGE):
+        struct.pack_into("<Q", image, offset(RECORDS_PHYSICAL) + frame * 64 + 24, space)
+    struct.pack_into("<Q", image, offset(TEXT_PHYSICAL) + MIB + 0x3000, INODE)
+    struct.pack_into("<Q", image, offset(TEXT_PHYSICAL) + MIB + 0x3000 + 104, operations)
+    if held:
+        struct.pack_into("<Q", image, offset(TEXT_PHYSICAL) + MIB + 0x5000 + 32, begins)
+    kallsyms = MADE.kallsyms + f"{begins:016x} t shmem_write_begin\n".encode()
+    report = validate(bytes(image), kallsyms=kallsyms)
+    assert report.outcome is outcome, report.problems
+
+
 def test_many_files_with_a_few_empty_pages_do_not_hide_the_captures_own() -> None:
     """Seen in `make guest ARCH=arm64`: 71 libraries with 12 to 14 empty pages each (64 KiB of alignment) came before two parts."""
     space, operations = TEXT_VIRTUAL + MIB + 0x3000, TEXT_VIRTUAL + MIB + 0x5000
