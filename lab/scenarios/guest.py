@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -302,7 +303,9 @@ def run(wanted: Wanted, *, state: Path, table: bool) -> int:
             else [f"no image was taken: {seen.skipped}"]
         )
         return _end(wrong, {"why": seen.skipped, "outcome": seen.memory.outcome.value, "reason": seen.memory.reason})
-    found = examine(work / "image.lime", facts=work, work=work)
+    archive = wanted.archive
+    packages = partial(_debug_package, archive, wanted.kernel) if archive else None
+    found = examine(work / "image.lime", facts=work, work=work, packages=packages)
     memory = seen.memory
     figures = {
         "outcome": memory.outcome.value, "reason": memory.reason, "method": memory.origin.method, "bytes": memory.size_bytes,
@@ -314,6 +317,10 @@ def run(wanted: Wanted, *, state: Path, table: bool) -> int:
         guest_table.write(wanted.kernel, {**facts, **found.cells})
         print(f"  the column of {wanted.kernel} is in {guest_table.DOCUMENT.relative_to(ROOT)}")
     return _end(judge_image(seen, found), figures)
+
+
+def _debug_package(archive: Archive, kernel: str, folder: Path) -> Path:
+    return archive.debug_package(kernel, into=folder)
 
 
 def _end(wrong: list[str], figures: dict[str, Any]) -> int:

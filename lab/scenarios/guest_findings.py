@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from lab.paths import ROOT
 from lab.scenarios.guest_table import cell, quick_plugins
 from lab.tools.memory.vm import ATTACKER, C2_PORT
 
+# What the toolkit says of a kernel without CONFIG_KALLSYMS_ALL.
+NO_DATA = "kallsyms lists no data"
 PROCESS, SHELL_LINE = "kworker/u8:3", "HISTFILE=/dev/null"
 # The time limits are for a machine that does nothing else; here they would only measure what else is running.
 _ANALYSE = """
@@ -59,14 +62,25 @@ class Findings:
         return {"symbols in the table": str(self.symbols), **planted, **plugins}
 
 
-def examine(image: Path, *, facts: Path, work: Path) -> Findings:
-    """Make the table and run the plugins, each in the toolkit's own environment; ``facts`` holds fact-btf and others."""
+def examine(image: Path, *, facts: Path, work: Path, packages: Callable[[Path], Path] | None = None) -> Findings:
+    """Make the table and run the plugins, each in the toolkit's own environment; ``facts`` holds fact-btf and others.
+
+    ``packages``: puts the kernel's debug package into a folder; for a kernel that lists no data symbols, as the symbol library does.
+    """
     table = work / "symbols" / "linux" / "guest.json.xz"
     table.parent.mkdir(parents=True)
-    made = _toolkit(
-        work, "-m", "forensic_toolkit", "symbols", "--btf", str(facts / "fact-btf"), "--kallsyms", str(facts / "fact-kallsyms"),
-        "--kernel-version", str(facts / "fact-version"), "--output", str(table),
-    )  # fmt: skip
+    try:
+        made = _toolkit(
+            work, "-m", "forensic_toolkit", "symbols", "--btf", str(facts / "fact-btf"),
+            "--kallsyms", str(facts / "fact-kallsyms"), "--kernel-version", str(facts / "fact-version"), "--output", str(table),
+        )  # fmt: skip
+    except RuntimeError as error:
+        if packages is None or NO_DATA not in str(error):
+            raise
+        folder = work / "debug"
+        folder.mkdir()
+        made = _toolkit(work, "-m", "forensic_toolkit.symbols.kernel_package", str(packages(folder)), str(folder))
+        (folder / "symbols").rename(table)
     found = json.loads(_toolkit(work, "-c", _ANALYSE, str(image), str(work / "symbols"), str(work)).splitlines()[-1])
     symbols = int(json.loads(made.splitlines()[-1])["symbols"])
     return Findings(symbols, found["rows"], found["errors"])

@@ -53,6 +53,11 @@ class Archive:
         command = ["apt-get", *self.options(), "download", "-q", *packages]
         subprocess.run(command, cwd=into, check=True, stdout=subprocess.DEVNULL)
 
+    def debug_package(self, kernel: str, *, into: Path) -> Path:
+        """Put a kernel's package with debug information (some 250 MiB) into a folder; returns where it is."""
+        self.download([f"linux-image-{kernel}-dbg"], into=into)
+        return next(into.glob(f"linux-image-{kernel}-dbg_*.deb"))
+
     def options(self) -> list[str]:
         """apt's options for these releases; their lists are fetched once."""
         if not self._options:
