@@ -32,6 +32,7 @@ INTERFACE_ENDPOINTS = {
     "CarriesEvidence": {"ec2", "ebs", "kms", "sts", "sqs", "logs"},
     "IsClosed": {
         "monitoring", "sns", "securityhub", "guardduty", "ecr.api", "ecr.dkr", "airflow.api", "airflow.env", "autoscaling",
+        "cloudtrail",
         "elasticloadbalancing", "iam",
     },
     "Builds": {"imagebuilder"},

@@ -27,7 +27,7 @@ _LET_IN = (
 )
 
 
-class CloudEvidenceOperator(ForensicOperator):
+class _CloudEvidenceOperator(ForensicOperator):
     """A step that collects records of the target's account. It fails nothing but itself."""
 
     def described(self, recorder: CaseRecorder) -> Target:
@@ -47,7 +47,7 @@ class CloudEvidenceOperator(ForensicOperator):
         return known is not None and there and known.started_at == begin(recorder).at
 
 
-class CollectTrailOperator(CloudEvidenceOperator):
+class CollectTrailOperator(_CloudEvidenceOperator):
     """Find, store and read what CloudTrail recorded of the target, its credentials and its resources.
 
     From a trail's bucket, or else from LookupEvents. What cannot be had is a gap by name; nothing waits for this step but the closing.
@@ -112,7 +112,7 @@ class CollectTrailOperator(CloudEvidenceOperator):
         give_up(recorder, CloudTrailEvidence(evidence_id=item, outcome=Outcome.FAILED), cause)
 
 
-class CollectFlowsOperator(CloudEvidenceOperator):
+class CollectFlowsOperator(_CloudEvidenceOperator):
     """Find, store and read the flows through the target's interfaces, from the bucket of a flow log that records them."""
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:

@@ -270,6 +270,7 @@ def _kinds(root: type[ForensicOperator] = ForensicOperator) -> Iterator[type[For
 
 KINDS = sorted(set(_kinds()), key=lambda k: k.__name__)
 STEPS = [k for k in KINDS if not k.__name__.startswith("_")]
+ARGUMENTS = {"CheckProfileOperator": {"activity": "investigate_disk"}}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
@@ -281,7 +282,7 @@ def test_every_step_says_what_it_does_and_what_act_does(kind: type[ForensicOpera
 
 @pytest.mark.parametrize("kind", STEPS, ids=lambda k: k.__name__)
 def test_every_step_can_be_built_and_its_template_fields_exist(kind: type[ForensicOperator]) -> None:
-    step = kind(task_id="step")
+    step = kind(task_id="step", **ARGUMENTS.get(kind.__name__, {}))
     assert "case_id" in step.template_fields
     for name in step.template_fields:
         assert hasattr(step, name)
@@ -297,7 +298,8 @@ def test_every_step_is_made_of_act_and_not_of_execute(kind: type[ForensicOperato
 # ---------------------------------------------------------------------- the case of an artifact
 # What works on disks, records, reports and evidence. A step that is not named here is about a machine.
 WITHOUT_A_MACHINE = {
-    "AnalyseDiskOperator", "AnalyseMemoryOperator", "AttachEvidenceVolumesOperator", "AuditCaseOperator", "CloseCaseOperator",
+    "AnalyseDiskOperator", "AnalyseMemoryOperator", "AttachEvidenceVolumesOperator", "AuditCaseOperator", "CheckProfileOperator",
+    "CloseCaseOperator", "WriteProfileReportOperator",
     "CopySnapshotsOperator", "DescribeTargetOperator", "DigestDisksOperator", "ExportCaseOperator", "ExtendPlanOperator",
     "KeepEvidenceOperator", "LaunchForensicInstanceOperator", "LiftHoldsOperator", "PlanHoldLiftOperator", "PlanResponseOperator",
     "SnapshotVolumesOperator", "TerminateForensicInstanceOperator", "WriteReportOperator",
