@@ -9,6 +9,7 @@ from forensics import case_keys
 from forensics.aws.attributes import from_item, to_item
 from forensics.aws.case_items import item_key
 from forensics.aws.error_map import aws_errors
+from forensics.errors import StoredItemError
 from forensics.models.board import BoardLine, Entry
 from forensics.models.case import Case, CaseStatus
 
@@ -37,13 +38,20 @@ class CaseLines:
                 ExpressionAttributeValues={":b": to_item(line.to_store())},
             )
 
-    def read(self, known: dict[str, tuple[Raw, Entry]]) -> Iterator[Entry]:
-        """Every case with its line. ``known`` is what the last reading left: what has not changed is not parsed again."""
+    def read(self, known: dict[str, tuple[Raw, Entry]]) -> Iterator[Entry | StoredItemError]:
+        """Every case with its line. ``known`` is what the last reading left: what has not changed is not parsed again.
+
+        In place of a case whose record this release cannot read stands why: one such record hides no other case.
+        """
         seen: dict[str, tuple[Raw, Entry]] = {}
         for raw in self._records():
             name = str(raw["GSI2SK"]["S"])
             before = known.get(name)
-            entry = before[1] if before and before[0] == raw else _entry(raw)
+            try:
+                entry = before[1] if before and before[0] == raw else _entry(raw)
+            except StoredItemError as error:
+                yield error
+                continue
             seen[name] = (raw, entry)
             yield entry
         known.clear()

@@ -51,6 +51,7 @@ class Board(Answer):
     cases: list[BoardCase]
     next: str | None
     as_of: datetime
+    unread: list[str] = Field(description="why records of further cases cannot be read by this release, and what to do")
     total: int
     matched: int
     by_status: dict[str, int]

@@ -186,7 +186,16 @@ class _Pages:
         )
         rows = self._rows(found.entries, site, now)
         return HTMLResponse(
-            board_page(rows, found, asked=asked, site=site, as_of=known.at, refresh=REFRESH_SECONDS, beside=beside)
+            board_page(
+                rows,
+                found,
+                asked=asked,
+                site=site,
+                as_of=known.at,
+                unread=known.unread,
+                refresh=REFRESH_SECONDS,
+                beside=beside,
+            )
         )
 
     def case(self, request: Request, case_id: str, asked: Annotated[TimelineQuery, Depends()]) -> Response:
@@ -217,7 +226,15 @@ class _Pages:
             "by_status": found.by_status,
             "by_need": found.by_need,
         }
-        return JSONResponse({"cases": rows, "next": found.following, "as_of": format_utc(known.at), **numbers})
+        return JSONResponse(
+            {
+                "cases": rows,
+                "next": found.following,
+                "as_of": format_utc(known.at),
+                "unread": list(known.unread),
+                **numbers,
+            }
+        )
 
     def api_case(self, case_id: str) -> Response:
         """The report of one case as JSON."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from forensics.errors import ForensicsError
+from forensics.errors import ForensicsError, StoredItemError
 from forensics.models.board import Entry
 
 # Younger than FRESH it is shown as it is; younger than STALE it is shown while it is read again; older ones are not shown.
@@ -20,10 +20,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The cases as they were at a moment."""
+    """The cases as they were at a moment; ``unread``: why the records of others cannot be read by this release."""
 
     entries: tuple[Entry, ...]
     at: datetime
+    unread: tuple[str, ...] = ()
 
 
 class BoardIndex:
@@ -32,7 +33,7 @@ class BoardIndex:
     :param read: reads every case; may raise :class:`ForensicsError`
     """
 
-    def __init__(self, read: Callable[[], Iterable[Entry]]) -> None:
+    def __init__(self, read: Callable[[], Iterable[Entry | StoredItemError]]) -> None:
         self._read = read
         self._known: Snapshot | None = None
         self._lock = threading.Lock()
@@ -63,4 +64,6 @@ class BoardIndex:
 
     def _reread(self) -> None:
         began = datetime.now(UTC)
-        self._known = Snapshot(tuple(self._read()), began)
+        found = tuple(self._read())
+        unread = tuple(f"{item.message}. {item.next_action}" for item in found if isinstance(item, StoredItemError))
+        self._known = Snapshot(tuple(item for item in found if isinstance(item, Entry)), began, unread)

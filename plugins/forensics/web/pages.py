@@ -186,11 +186,13 @@ def board_page(
     site: Site,
     as_of: datetime,
     refresh: int,
+    unread: Sequence[str] = (),
     beside: Beside = Beside(),
 ) -> str:
-    """The case board; ``refresh`` is in seconds, ``as_of`` when the cases were read."""
+    """The case board; ``refresh`` is in seconds, ``as_of`` when the cases were read, ``unread`` why some could not be."""
     return render(
         "board.html.j2",
+        unread=unread,
         rows=rows,
         found=found,
         asked=asked,

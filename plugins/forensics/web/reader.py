@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from forensics.errors import StoredItemError
 from forensics.models.base import CASE_ID_FORM
 from forensics.models.board import Entry
 from forensics.models.case import Case, CaseView
@@ -66,7 +67,7 @@ class StoreReader:
         """All cases with the lines by which the board finds them, as of some seconds ago at most."""
         return self._index.entries()
 
-    def _read_cases(self) -> Iterator[Entry]:
+    def _read_cases(self) -> Iterator[Entry | StoredItemError]:
         yield from self._open().store.lines.read(self._parsed)
 
     def case_view(self, case_id: str) -> CaseView | None:

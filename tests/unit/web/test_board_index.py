@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from forensics.errors import AwsError
+from forensics.errors import AwsError, StoredItemError
 from forensics.models.board import Entry
 from forensics.web.board_index import FRESH, STALE, BoardIndex, Snapshot
 from tests.unit.builders import case
@@ -77,3 +77,17 @@ def test_a_store_that_fails_for_a_moment_leaves_what_is_known() -> None:
     assert source.done.wait(10)
     with index._lock:
         assert title(index.entries(oldest=timedelta(hours=1))) == "reading 1"
+
+
+def test_a_record_that_cannot_be_read_hides_no_other_case() -> None:
+    """After a rollback one case of the newer release must not take the whole board away (StoredItemError)."""
+    refused = StoredItemError.of(
+        "Case", {"case_id": "fc-20261124-bbbbbbbbbb"}, "it has schema 2, this release knows schema 1"
+    )
+    known = BoardIndex(lambda: [refused, Entry(case())]).entries()
+    assert [entry.case for entry in known.entries] == [case()]
+    assert (
+        len(known.unread) == 1
+        and "fc-20261124-bbbbbbbbbb" in known.unread[0]
+        and "deploy that release again" in known.unread[0]
+    )
