@@ -267,22 +267,33 @@ class Analysis:
                 f"investigation failed: {'; '.join(failed)}",
                 next_action=next((a for a in actions if a in {FREE_THE_DISK, ASK_THE_AGENT}), _LOOK),
             )
-        self._announce(done)
+        self.announce(once=False)
         return done
 
-    def _pending(self) -> list[Investigation]:
+    def _mine(self) -> list[Investigation]:
+        """What tools were run on the evidence of this kind."""
         mine = set(examinable(self._recorder.evidence(), self._inputs.kind))
         records = self._recorder.gateways.store.items(self._recorder.case_id, case_keys.RESULT)
-        found = [Investigation.stored(data) for _, data in records]
-        return [i for i in found if i.evidence_id in mine and i.outcome is Outcome.PENDING and i.command_id]
+        return [i for _, data in records if (i := Investigation.stored(data)).evidence_id in mine and i.command_id]
 
-    def _announce(self, done: dict[str, int]) -> None:
+    def _pending(self) -> list[Investigation]:
+        return [i for i in self._mine() if i.outcome is Outcome.PENDING]
+
+    def announce(self, *, once: bool = True) -> None:
+        """Tell people what the tools found; ``once``: unless they were told, by a try that died behind its results."""
+        done = {
+            f"{i.activity} of {i.evidence_id}": i.findings
+            for i in self._mine()
+            if i.succeeded and self._only in {"", i.activity}
+        }
+        if not done:
+            return
         kind = self._inputs.kind.value
         self._recorder.announce(
             f"investigated:{kind}",
             f"Investigation of {kind} done: {count(sum(done.values()), 'finding')}",
             lines=[f"{name}: {count(number, 'finding')}" for name, number in done.items()],
             facts={"findings": done},
-            once=False,
+            once=once,
             routine=True,
         )

@@ -62,6 +62,7 @@ class _AnalyseOperator(ForensicOperator):
         analysis = self._analysis(recorder)
         jobs = analysis.open_jobs(items)
         if not jobs:
+            analysis.announce()
             self._compare(recorder)
             return {"already": True}
         instance_id = running_instance(recorder, self.sessions.forensic())

@@ -16,7 +16,7 @@ from forensics.investigation.artifacts import result_key
 from forensics.models.evidence import EvidenceKind, Outcome
 from forensics.models.results import Investigation
 from tests.unit.accounts import FORENSIC, EbsInMemory, Ec2InMemory, SsmInMemory, act, deferred, prepare
-from tests.unit.builders import CASE_ID, evidence
+from tests.unit.builders import CASE_ID, evidence, said
 from tests.unit.recorders import FakeRecorder, context
 
 pytestmark = pytest.mark.usefixtures("settings_environment")
@@ -56,10 +56,15 @@ def test_the_step_waits_for_its_commands_and_judges_the_results_itself(world: Wo
 
 
 def test_an_analysis_that_is_done_is_not_repeated(world: World) -> None:
-    done = Investigation(activity="investigate_disk", evidence_id=ITEM, outcome=Outcome.DONE)
+    """A worker that died when the results were in had told nobody of them: the next try does, once."""
+    done = Investigation(
+        activity="investigate_disk", evidence_id=ITEM, outcome=Outcome.DONE, command_id="command-1", findings=7
+    )
     world.recorder.put(result_key("investigate_disk", ITEM), done)
     assert act(world.step, world.recorder) == {"already": True}
+    assert act(world.step, world.recorder) == {"already": True}
     assert world.ssm.sent == []
+    assert world.recorder.subjects == [said("Investigation of disk done: 7 findings", about=world.recorder.case)]
 
 
 def test_without_evidence_the_step_is_skipped(world: World) -> None:
