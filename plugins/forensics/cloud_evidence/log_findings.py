@@ -79,8 +79,8 @@ def read_records(recorder: CaseRecorder, evidence: LogEvidence, order: BaseModel
         if isinstance(error, AwsError) and error.retryable:
             raise
         failed = {"outcome": Outcome.FAILED, "reason": str(error)[:1500], "ended_at": datetime.now(UTC)}
-        recorder.put(key, item.model_copy(update=failed))
         recorder.note(f"{evidence.evidence_id} could not be read: {error}", kind=TimelineKind.INVESTIGATION)
+        recorder.put(key, item.model_copy(update=failed))
         return 0
     _verified(recorder, evidence, sha256)
     results = _results(recorder, evidence, reading, kind, started=started)

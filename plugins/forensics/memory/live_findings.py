@@ -53,8 +53,8 @@ def read_live_response(recorder: CaseRecorder, evidence: LiveResponseEvidence | 
         if isinstance(error, AwsError) and error.retryable:
             raise
         failed = {"outcome": Outcome.FAILED, "reason": str(error)[:1500], "ended_at": datetime.now(UTC)}
-        recorder.put(key, item.model_copy(update=failed))
         recorder.note(f"{evidence.evidence_id} could not be read: {error}", kind=TimelineKind.INVESTIGATION)
+        recorder.put(key, item.model_copy(update=failed))
         return
     listed = [process.model_dump(mode="json") for process in reading.processes]
     artifact = store_results(recorder, results, run=run, more={"processes": listed})

@@ -47,13 +47,14 @@ def write_report(recorder: CaseRecorder, *, task_states: Mapping[str, str]) -> d
     if began.first or not recorder.gateways.evidence.list(prefix):
         recorder.sign_ledger("report")
     view = before_closing(recorder.view()).model_copy(update={"generated_at": began.at})
-    stored = _store(recorder, view, prefix=prefix)
+    stored, as_seen = _store(recorder, view, prefix=prefix)
     recorder.milestone(Milestone.REPORTED)
     uris = {name: item.uri for name, item in stored.items()}
     detail = {name: {"uri": item.uri, "sha256": item.sha256} for name, item in stored.items()}
     recorder.custody(CustodyAction.REPORT_WRITTEN, detail=detail)
     recorder.note(f"report written: {uris['html']}")
-    recorder.put(case_keys.REPORTED, _Reported(tells=_told(view)))
+    # What an earlier try of this step has stored tells of the case as that try found it: the closing writes what came since.
+    recorder.put(case_keys.REPORTED, _Reported(tells=_told(view) if as_seen else ""))
     _announce(recorder, uris, gaps(view))
     return uris
 
@@ -87,8 +88,8 @@ def before_closing(view: CaseView) -> CaseView:
     return view.model_copy(update={"case": case, "milestones": milestones})
 
 
-def _store(recorder: CaseRecorder, view: CaseView, *, prefix: str) -> dict[str, StoredObject]:
-    """Store exports and report below the prefix; what an earlier try has stored there stays as it is."""
+def _store(recorder: CaseRecorder, view: CaseView, *, prefix: str) -> tuple[dict[str, StoredObject], bool]:
+    """Store exports and report below the prefix; what an earlier try has stored there stays as it is, and then the answer is False."""
     put = recorder.gateways.evidence.put_first
     stored = {
         made.name: put(prefix + made.name, made.text.encode(), content_type=made.content_type)[0]
@@ -96,12 +97,14 @@ def _store(recorder: CaseRecorder, view: CaseView, *, prefix: str) -> dict[str, 
     }
     # The report lists the exports beside it.
     view = view.model_copy(update={"objects": (*view.objects, *(item.uri for item in stored.values()))})
+    as_seen = True
     for name, text, kind in (
         ("html", render_html(view), "text/html; charset=utf-8"),
         ("json", render_json(view), "application/json"),
     ):
-        stored[name], _ = put(f"{prefix}report.{name}", text.encode(), content_type=kind)
-    return stored
+        stored[name], kept = put(f"{prefix}report.{name}", text.encode(), content_type=kind)
+        as_seen = as_seen and kept == text.encode()
+    return stored, as_seen
 
 
 def _where(recorder: CaseRecorder, uri: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from forensics.case.persons import StepRun
 from forensics.errors import AwsError, CustodyChainError, RetentionError
 from forensics.models.case import Case, CaseStatus, CaseView, Milestone, Phase
 from forensics.models.custody import CustodyAction
@@ -144,6 +145,22 @@ def test_digests_that_come_after_the_report_are_in_a_later_version(recorder: Sto
     ]
     Closing(recorder)
     assert len(reports(recorder)) == count + 1, "it tells everything: closing again writes no other"
+
+
+def test_a_report_that_an_earlier_try_had_stored_is_followed_by_what_came_since(recorder: Stored) -> None:
+    """A worker died behind the stored report, a digest came, the next try leaves what is stored: the closing has to tell the digest."""
+    partial = next(e for e in sample.evidence() if isinstance(e, DiskEvidence))
+    disk = partial.model_copy(update={"outcome": Outcome.ACQUIRED, "reason": None, "digests": partial.digests[:1]})
+    recorder.run = StepRun(run_id="manual__1", dag_id="forensic_case", order="2")
+    recorder.save_evidence(disk.model_copy(update={"digests": ()}))
+    write_report(recorder, task_states={})
+    recorder.save_evidence(disk)
+    write_report(recorder, task_states={})
+    found = reports(recorder)
+    recorder.step = "report.close_case"
+    Closing(recorder)
+    assert len(reports(recorder)) == len(found) + 1
+    assert undigested(CaseView.model_validate(reports(recorder)[-1]["view"])) == []
 
 
 def test_a_digest_that_airflow_ended_after_the_report_is_a_gap(recorder: Stored) -> None:

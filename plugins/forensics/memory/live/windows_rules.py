@@ -120,6 +120,7 @@ COMMANDS: tuple[tuple[str, re.Pattern[str], ResultSeverity, str], ...] = (
     ),
     ("Scan of other hosts", re.compile(r"(?i)\b(nmap|masscan|advanced_(ip|port)_scanner|netscan|sharphound|adfind|pingcastle)(\.exe)?\b"), HIGH, "T1046"),
 )  # fmt: skip
+JUDGED = 500  # characters of a command that are judged
 _LONGEST, _SHOWN = 800, 300  # characters of a detail, of a command among a finding's data
 Known = Collection[str]
 
@@ -248,8 +249,12 @@ def commands(host: WindowsHost, make: Maker, peers: Known) -> None:
 
 
 def judged(command: str) -> tuple[str, ResultSeverity, str] | None:
-    """What a command line is called, how grave it is, its technique; None for one that no rule knows."""
-    return next(((rule[0], rule[2], rule[3]) for rule in COMMANDS if rule[1].search(command)), None)
+    """What a command line is called, how grave it is, its technique; None for one that no rule knows.
+
+    Its beginning is looked at, gaps in it closed: the host chooses the text, and what a search costs grows with its square.
+    """
+    looked_at = " ".join(command.split())[:JUDGED]
+    return next(((rule[0], rule[2], rule[3]) for rule in COMMANDS if rule[1].search(looked_at)), None)
 
 
 def _add(
