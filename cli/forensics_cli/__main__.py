@@ -1,0 +1,6 @@
+"""``python -m forensics_cli``."""
+
+from forensics_cli.main import run
+
+if __name__ == "__main__":
+    run()
