@@ -12,6 +12,7 @@ from forensics.case.persons import StepRun
 from forensics.errors import AwsError, CustodyChainError, RetentionError
 from forensics.models.case import Case, CaseStatus, CaseView, Milestone, Phase
 from forensics.models.custody import CustodyAction
+from forensics.models.disk import SnapshotLock
 from forensics.models.evidence import DiskEvidence, Outcome
 from forensics.report import render_html
 from forensics.report.closing import INSTANCE, PROTECTION, REPORT, RETENTION, SIGNATURE, close_case
@@ -161,6 +162,22 @@ def test_a_report_that_an_earlier_try_had_stored_is_followed_by_what_came_since(
     Closing(recorder)
     assert len(reports(recorder)) == len(found) + 1
     assert undigested(CaseView.model_validate(reports(recorder)[-1]["view"])) == []
+
+
+def test_a_try_after_a_closing_that_died_does_not_take_its_longer_lock_for_news(recorder: Stored) -> None:
+    """Retention changes the locks that the evidence's records hold; a worker that dies after it is tried again."""
+    partial = next(e for e in sample.evidence() if isinstance(e, DiskEvidence))
+    short, long = (SnapshotLock(state="governance", until=f"2027-0{month}-01T00:00:00+00:00") for month in (1, 2))
+    disk = partial.model_copy(update={"outcome": Outcome.ACQUIRED, "reason": None, "lock": {"copy": short}})
+    recorder.save_evidence(disk)
+    write_report(recorder, task_states={})
+    count = len(reports(recorder))
+    recorder.save_evidence(disk.model_copy(update={"lock": {"copy": long}}))
+    Closing(recorder)
+    assert len(reports(recorder)) == count
+    recorder.save_evidence(disk.model_copy(update={"lock": {"copy": long}, "size_bytes": 9}))
+    Closing(recorder)
+    assert len(reports(recorder)) == count + 1
 
 
 def test_a_digest_that_airflow_ended_after_the_report_is_a_gap(recorder: Stored) -> None:
