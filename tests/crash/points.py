@@ -206,6 +206,9 @@ def _may_come_twice(line: str, point: Point, outcome: Outcome) -> bool:
     # a manifest is withdrawn by whoever looks, and S3 marks each deletion; what was not completed expires by the bucket's rule
     if line.startswith(("delete marker ", "open upload ")):
         return True
+    # a person who asks for a link again gets another one, and the ledger says who got links
+    if " CUSTODY#" in line and "OBJECT_DOWNLOADED" in line:
+        return True
     # a person's answer is lost with the try that got it: the question is asked again, and said to be
     if line.startswith("mail ") and "Approval needed" in line:
         return True

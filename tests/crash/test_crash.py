@@ -45,6 +45,8 @@ def test_every_step_of_the_intake_ends_as_if_it_had_not_died(tmp_path: Path) -> 
         ("forensic snapshot completed {}", "Action=CopySnapshot", True),
         ("mail closed HIGH: Case closed", "Action=Publish", False),
         ("mail closed HIGH: Case closed", "DynamoDB_20120810.PutItem", True),
+        ('item CASE#x CUSTODY#y {"action": {"S": "OBJECT_DOWNLOADED"}}', "DynamoDB_20120810.TransactWriteItems", False),
+        ('item CASE#x CUSTODY#y {"action": {"S": "CASE_COMMENTED"}}', "DynamoDB_20120810.TransactWriteItems", True),
         ("item CASE#x TIMELINE#y {}", "DynamoDB_20120810.PutItem", False),
     ],
 )
