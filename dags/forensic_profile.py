@@ -41,7 +41,14 @@ with DAG(
             title="Activity",
             description="as in ssm_documents/registry.yaml, which says what each does and how long it takes",
         ),
+        "disk_keys": Param(
+            "",
+            type="string",
+            pattern=flows.DISK_KEYS,
+            title="Keys of encrypted disks",
+            description="names, never keys: /forensics/disk-keys/… (SSM parameter) or forensics/disk-keys/… (secret), with commas between them",
+        ),
     },
     default_args=CASE_TASKS,
 ):
-    flows.profile("{{ params.case_id }}", "{{ params.activity }}")
+    flows.profile("{{ params.case_id }}", "{{ params.activity }}", "{{ params.disk_keys }}")

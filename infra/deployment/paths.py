@@ -24,10 +24,11 @@ ANALYSIS = {"AnalysisSubnet": "AnalysisSecurityGroup"}
 # What the conditions of the endpoints' policies are held against: a caller and a resource of the organization.
 ORGANIZATION_KEYS = ("aws:PrincipalOrgID", "aws:ResourceOrgID")
 ANYWHERE = "0.0.0.0/0"
-# A permission that is no call of its own: it is asked when a role is handed to EC2.
-NO_CALLS = frozenset({"iam:PassRole"})
+# Permissions that are no calls of their own: asked when a role is handed to EC2, and when Parameter Store passes a secret on.
+NO_CALLS = frozenset({"iam:PassRole", "secretsmanager:GetSecretValue"})
 # What a call is about, where an endpoint's policy tells objects apart (bucket and key of S3).
-OBJECTS = {"s3:DeleteObject": "forensics-landing-1/cases/fc-1/manifest.txt"}
+_MANIFEST = "forensics-landing-1/cases/fc-1/manifest.txt"
+OBJECTS = {"s3:DeleteObject": _MANIFEST, "s3:DeleteObjectVersion": _MANIFEST}
 ANY_OBJECT = "forensics-evidence-1/cases/fc-1/x"
 # Service authorization reference (prefix of the action) → endpoints and quotas (name of the endpoint), where they differ.
 ENDPOINT_NAMES = {"cloudwatch": "monitoring"}

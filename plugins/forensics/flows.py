@@ -10,6 +10,7 @@ from datetime import timedelta
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, TaskGroup, TriggerRule
 
+from forensics import settings
 from forensics.cloud_evidence.operators import CollectFlowsOperator, CollectTrailOperator
 from forensics.containment.operators import IsolateTargetOperator, PlanContainmentOperator
 from forensics.containment.protection_operators import ProtectTargetOperator
@@ -198,16 +199,18 @@ def investigation() -> InvestigationFlow:
 
 # What a person can order on the evidence of a case: every activity of the registry that examines evidence.
 PROFILES = tuple(document.activity for document in profiles())
+# The form of the names of keys that a person offers with it.
+DISK_KEYS = settings.DISK_KEYS
 
 
-def profile(case_id: str, activity: str) -> None:
+def profile(case_id: str, activity: str, disk_keys: str = "") -> None:
     """One activity that a person has ordered, on the evidence of a case that has ended: a forensic instance of its own, and a new report."""
     with _group("profile", name="Profile", tooltip="Examine the evidence of an ended case by one more activity"):
         check = CheckProfileOperator(task_id="check_profile", case_id=case_id, activity=activity)
         launch = LaunchForensicInstanceOperator(task_id="launch_forensic_instance", case_id=case_id)
         attach = AttachEvidenceVolumesOperator(task_id="attach_evidence_volumes", case_id=case_id, activity=activity)
         on_memory = AnalyseMemoryOperator(task_id="analyse_memory", case_id=case_id, activity=activity)
-        on_disk = AnalyseDiskOperator(task_id="analyse_disk", case_id=case_id, activity=activity)
+        on_disk = AnalyseDiskOperator(task_id="analyse_disk", case_id=case_id, activity=activity, disk_keys=disk_keys)
         terminate = TerminateForensicInstanceOperator(task_id="terminate_forensic_instance", case_id=case_id)
         # One of the two examines, the other is skipped; the only leaf that counts must not turn the run green where it failed.
         write = WriteProfileReportOperator(

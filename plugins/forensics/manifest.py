@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,11 +50,15 @@ def render(
     *,
     gets: Mapping[str, tuple[str | None, str]] | None = None,
     puts: Mapping[str, str] | None = None,
+    keys: Mapping[str, bytes] | None = None,
     parts: Sequence[str] = (),
     part_size: int | None = None,
     segment: CaptureSegment | None = None,
 ) -> str:
-    """Render the manifest; ``gets`` maps a name to (sha256 or None, URL), ``parts`` are those from ``segment.first_part`` on."""
+    """Render the manifest; ``gets`` maps a name to (sha256 or None, URL), ``parts`` are those from ``segment.first_part`` on.
+
+    ``keys`` are those of encrypted disks: what holds one has to be erased, not only deleted (:meth:`LandingGateway.erase`).
+    """
     lines = ["forensics-manifest 1"]
     if part_size is not None:
         lines.append(f"part_size {part_size}")
@@ -62,5 +67,6 @@ def render(
         lines += segment.lines()
     lines += [f"get {name} {sha256 or '-'} {url}" for name, (sha256, url) in (gets or {}).items()]
     lines += [f"put {name} {url}" for name, url in (puts or {}).items()]
+    lines += [f"key {name} {base64.b64encode(value).decode('ascii')}" for name, value in (keys or {}).items()]
     lines += [f"part {number} {url}" for number, url in enumerate(parts, start=first)]
     return "\n".join(lines) + "\n"

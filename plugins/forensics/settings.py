@@ -20,6 +20,9 @@ PREFIX = "AIRFLOW__FORENSICS__"
 LockMode: TypeAlias = Literal["GOVERNANCE", "COMPLIANCE"]
 # Forms of text settings. An object's key is relative and goes nowhere but down.
 _KEY = r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
+# Where keys of encrypted disks are stored: the prefix of their names, and a list of names.
+DISK_KEY = "forensics/disk-keys/"
+DISK_KEYS = rf"^(/?{DISK_KEY}[A-Za-z0-9/_+=.@-]{{1,200}}(\s*,\s*/?{DISK_KEY}[A-Za-z0-9/_+=.@-]{{1,200}}){{0,15}})?$"
 _ALIAS = r"^alias/[A-Za-z0-9/_-]{1,250}$"
 _DAY, _WEEK = 86_400, 604_800
 
@@ -54,6 +57,11 @@ class Settings(BaseModel):
     )
     role_prefix: str = "forensics-"
     ami_parameter: str = Field(default="/forensics/ami/current", description="SSM parameter with the forensic AMI id")
+    disk_keys: str = Field(
+        default="",
+        pattern=DISK_KEYS,
+        description="names of SSM parameters and secrets with keys that every encrypted disk is tried with, with commas between them",
+    )
     image_pipeline_arn: str = Field(
         default="",
         pattern=r"^(arn:aws[a-z-]*:imagebuilder:[a-z0-9-]+:\d{12}:image-pipeline/[a-z0-9_-]+)?$",

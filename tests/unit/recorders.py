@@ -275,6 +275,7 @@ class LandingInMemory(LandingGateway):
         self.objects: dict[str, bytes] = {}
         self.uploads: dict[str, dict[int, int]] = {}
         self.revoked: list[str] = []
+        self.erased: list[str] = []
         self.refusal: AwsError | None = None
         self.aborted: list[str] = []
         self.life = 10**9
@@ -316,6 +317,13 @@ class LandingInMemory(LandingGateway):
         if self.refusal:
             raise self.refusal
         self.revoked.append(prefix)
+
+    def erase(self, prefix: str) -> None:
+        """Remove the manifest with all versions, or refuse to."""
+        if self.refusal:
+            raise self.refusal
+        self.objects.pop(f"{prefix}/manifest.txt", None)
+        self.erased.append(prefix)
 
     def part_sizes(self, key: str, *, upload_id: str) -> dict[int, int]:
         """What has landed."""

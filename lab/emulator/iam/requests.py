@@ -82,6 +82,9 @@ def _sts(given: Asked) -> Iterator[Request]:
         yield Request("sts:SetSourceIdentity", role, context)
 
 
+_SECRETS = "/aws/reference/secretsmanager/"
+
+
 def _ssm(given: Asked) -> Iterator[Request]:
     document = given.document
     match given.action:
@@ -93,6 +96,12 @@ def _ssm(given: Asked) -> Iterator[Request]:
                 yield Request("ssm:SendCommand", given.arn("ec2", f"instance/{instance}"), context)
         case "DescribeDocument" | "GetDocument":
             yield Request(f"ssm:{given.action}", given.arn("ssm", f"document/{document['Name']}"))
+        case "GetParameter" if document["Name"].startswith(_SECRETS):
+            yield Request("ssm:GetParameter", given.arn("ssm", f"parameter/{document['Name'].lstrip('/')}"))
+            # "Parameter Store honors IAM policies attached to Secrets Manager secrets" (AWS Systems Manager user guide); six characters are
+            # added to a secret's name in its ARN.
+            secret = document["Name"].removeprefix(_SECRETS)
+            yield Request("secretsmanager:GetSecretValue", given.arn("secretsmanager", f"secret:{secret}-a1b2c3"))
         case "GetParameter" | "PutParameter":
             yield Request(f"ssm:{given.action}", given.arn("ssm", f"parameter/{document['Name'].lstrip('/')}"))
         case _:

@@ -141,6 +141,20 @@ class LandingGateway(HostUrls):
         with aws_errors(f"delete {self._uri(key)}"):
             self._s3.delete_object(Bucket=self.bucket, Key=key)
 
+    def erase(self, prefix: str) -> None:
+        """Remove the manifest below a prefix for good: the bucket keeps no older version of it. Safe to repeat."""
+        key = f"{prefix}/{MANIFEST}"
+        try:
+            with aws_errors(f"look at {self._uri(key)}"):
+                version = self._s3.head_object(Bucket=self.bucket, Key=key).get("VersionId")
+        except ResourceGoneError:
+            return
+        with aws_errors(f"erase {self._uri(key)}"):
+            if version:
+                self._s3.delete_object(Bucket=self.bucket, Key=key, VersionId=version)
+            else:  # a bucket without versions keeps nothing
+                self._s3.delete_object(Bucket=self.bucket, Key=key)
+
     def delete(self, key: str) -> None:
         """Delete a manifest; the role may delete nothing else (every key must end in ``/manifest.txt``)."""
         with aws_errors(f"delete {self._uri(key)}"):

@@ -208,8 +208,10 @@ class CaseRecorder:
             self.revoke_manifest(origin.landing_prefix)
         return failed
 
-    def revoke_manifest(self, prefix: str | None) -> None:
+    def revoke_manifest(self, prefix: str | None, *, with_keys: bool = False) -> None:
         """Delete the manifest below a landing prefix, so that nobody who finds it can use its URLs. Safe to repeat.
+
+        One ``with_keys`` of disks is removed with the version that the bucket would keep.
 
         A manifest that cannot be deleted is a remark on the timeline: its URLs expire by themselves, and what they brought
         must not be lost for it.
@@ -217,10 +219,16 @@ class CaseRecorder:
         if not prefix:
             return
         try:
-            self.gateways.landing.revoke(prefix)
+            if with_keys:
+                self.gateways.landing.erase(prefix)
+            else:
+                self.gateways.landing.revoke(prefix)
         except AwsError as error:
+            holds = (
+                "it holds a disk's key: delete all of its versions" if with_keys else "its URLs end when they expire"
+            )
             self.note(
-                f"the manifest below {prefix} was not deleted; its URLs end when they expire. {error}"[:1000],
+                f"the manifest below {prefix} was not deleted; {holds}. {error}"[:1000],
                 kind=TimelineKind.EVIDENCE,
             )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from forensics import case_keys
@@ -13,13 +13,13 @@ from forensics.case.recorder import CaseRecorder
 from forensics.case.turns import turn
 from forensics.document_registry import Selection, select
 from forensics.errors import ForensicsError, InvestigationError
-from forensics.investigation.analysis_inputs import AnalysisInputs, Gets
+from forensics.investigation.analysis_inputs import AnalysisInputs, ToolInput
 from forensics.investigation.artifacts import EXPECTED, import_artifacts, result_key, revoke_manifest
 from forensics.investigation.evidence_selection import examinable
 from forensics.manifest import MANIFEST, render
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
-from forensics.models.documents import Document
+from forensics.models.documents import Document, Output
 from forensics.models.evidence import Outcome
 from forensics.models.results import Investigation, SentDocument
 from forensics.printable import count
@@ -125,11 +125,14 @@ class Analysis:
 
     def _new_command(self, job: Job, instance_id: str, *, sent_again: int = 0) -> str:
         given = self._inputs.find(job.item, instance_id=instance_id)
-        record = self._pending_record(job, instance_id).model_copy(update={"sent_again": sent_again})
+        # Only the toolkit's own contract knows keys; a tool of the user's own would print or refuse the line.
+        keys = given.keys if job.document.output is Output.RESULTS else ()
+        update = {"sent_again": sent_again, "disk_keys": [key.used for key in keys]}
+        record = self._pending_record(job, instance_id).model_copy(update=update)
         # Recorded first: if this process is lost, the manifest's place is known and it can be revoked.
         self._recorder.put(job.key, record)
         comment = self._comment(job)
-        command_id = self._send_document(job, record, gets=given.gets, parameters=given.parameters, comment=comment)
+        command_id = self._send_document(job, record, given=replace(given, keys=keys), comment=comment)
         self._record_sent(record.model_copy(update={"command_id": command_id}))
         return command_id
 
@@ -185,26 +188,24 @@ class Analysis:
             started_at=now,
         )
 
-    def _send_document(
-        self, job: Job, record: Investigation, *, gets: Gets, parameters: dict[str, str], comment: str
-    ) -> str:
+    def _send_document(self, job: Job, record: Investigation, *, given: ToolInput, comment: str) -> str:
         seconds = self._settings.investigation_timeout_seconds
         limit = {"ExecutionTimeout": str(seconds)} if job.document.takes_limit else {}
-        url = self._publish(job.document, prefix=record.document.landing_prefix, gets=gets)
-        given = {"CaseId": self._recorder.case_id, "EvidenceId": job.item, "ManifestUrl": url, **limit, **parameters}
+        url = self._publish(job.document, prefix=record.document.landing_prefix, given=given)
+        own = {"CaseId": self._recorder.case_id, "EvidenceId": job.item, "ManifestUrl": url, **limit}
         return self._ssm.send(
             document=record.document.name,
             version=record.document.version,
             sha256=record.document.sha256,
             instance_id=str(record.instance_id),
-            parameters=given,
+            parameters={**own, **given.parameters},
             comment=comment,
             timeout_seconds=seconds,
             # When there are more commands than the agent runs at a time, the others wait.
             delivery_seconds=seconds,
         )
 
-    def _publish(self, document: Document, *, prefix: str, gets: Gets) -> str:
+    def _publish(self, document: Document, *, prefix: str, given: ToolInput) -> str:
         """Write the manifest; returns its URL."""
         gateways = self._recorder.gateways
         offers = {name: (o.sha256, gateways.tools.get_url(o.key)) for name, o in document.offers.items()}
@@ -220,7 +221,9 @@ class Analysis:
         puts = {
             name: gateways.landing.put_url(f"{prefix}/{name}", seconds=seconds) for name in EXPECTED[document.output]
         }
-        return gateways.landing.publish(f"{prefix}/{MANIFEST}", text=render(gets={**gets, **offers}, puts=puts))
+        keys = {key.used.name: key.value for key in given.keys}
+        text = render(gets={**given.gets, **offers}, puts=puts, keys=keys)
+        return gateways.landing.publish(f"{prefix}/{MANIFEST}", text=text)
 
     def _record_sent(self, record: Investigation) -> None:
         self._recorder.put(result_key(record.activity, record.evidence_id), record)
@@ -236,10 +239,12 @@ class Analysis:
                 "command_id": record.command_id,
                 "instance_id": record.instance_id,
                 "document_sha256": record.document.sha256,
+                **({"disk_keys": [key.model_dump() for key in record.disk_keys]} if record.disk_keys else {}),
             },
             once=f"accessed-{record.command_id}",
         )
-        what = f"{record.activity} of {record.evidence_id} started"
+        names = ", ".join(f"{key.name} (version {key.version})" for key in record.disk_keys)
+        what = f"{record.activity} of {record.evidence_id} started" + (f" with the disk keys {names}" if names else "")
         at = record.started_at  # the note's own time: said again, it is the same note
         self._recorder.note(what, kind=TimelineKind.INVESTIGATION, at=at, evidence_id=record.evidence_id)
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from forensics.aws.disk_keys import DiskKeyGateway, StoredKey
 from forensics.aws.ebs import EbsGateway
 from forensics.aws.s3_archive import EvidenceArchive
 from forensics.aws.visibility import until_found
 from forensics.case.recorder import CaseRecorder
 from forensics.case.rehash import rehash
 from forensics.custody.signed_documents import SignatureError
-from forensics.errors import InvestigationError
+from forensics.errors import ForensicsError, InvestigationError
 from forensics.investigation.symbol_store import SymbolStore
 from forensics.models.case import TimelineKind
-from forensics.models.evidence import EvidenceKind, MemoryEvidence
+from forensics.models.evidence import EvidenceKind, MemoryEvidence, Outcome
 from forensics.models.results import Investigation
 from forensics.models.symbols import SymbolTable
 from forensics.naming import TAG_CASE, TAG_EVIDENCE
@@ -29,6 +31,7 @@ class ToolInput:
 
     gets: Gets = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
+    keys: tuple[StoredKey, ...] = ()
 
 
 class AnalysisInputs(ABC):
@@ -102,13 +105,17 @@ class MemoryInputs(AnalysisInputs):
 
 
 class DiskInputs(AnalysisInputs):
-    """The volume of each disk, by its id: the host finds it among its devices."""
+    """The volume of each disk, by its id: the host finds it among its devices; ``keys`` names those that encrypted ones are tried with."""
 
     kind = EvidenceKind.DISK
 
-    def __init__(self, recorder: CaseRecorder, ebs: EbsGateway) -> None:
+    def __init__(
+        self, recorder: CaseRecorder, ebs: EbsGateway, *, stored: DiskKeyGateway | None = None, keys: Sequence[str] = ()
+    ) -> None:
         self._recorder = recorder
         self._ebs = ebs
+        self._stored = stored
+        self._names = tuple(dict.fromkeys(keys))
 
     def check(self, items: list[str]) -> None:
         """Nothing to do: a disk's copy is a locked snapshot, which the disk flow hashes."""
@@ -125,4 +132,19 @@ class DiskInputs(AnalysisInputs):
         if not here:
             msg = f"the volume of {item} is attached to another instance than {instance_id}"
             raise InvestigationError(msg, next_action="clear investigation.attach_evidence_volumes")
-        return ToolInput(parameters={"VolumeId": str(here[0]["VolumeId"])})
+        return ToolInput(parameters={"VolumeId": str(here[0]["VolumeId"])}, keys=tuple(self._keys(item)))
+
+    def worth_repeating(self, found: Investigation) -> bool:
+        """A disk of which something was not read is examined again with keys that were not offered before."""
+        return found.outcome is Outcome.PARTIAL and bool(set(self._names) - {key.name for key in found.disk_keys})
+
+    def _keys(self, item: str) -> Iterator[StoredKey]:
+        """The keys that can be read; for another the timeline says why, and the disk is examined without it."""
+        if self._stored is None:
+            return
+        for name in self._names:
+            try:
+                yield self._stored.read(name)
+            except ForensicsError as error:
+                what = f"{error}; the disk is examined without this key. {error.next_action}"
+                self._recorder.note(what[:1000], kind=TimelineKind.INVESTIGATION, evidence_id=item)

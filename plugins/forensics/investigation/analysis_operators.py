@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from forensics.aws.disk_keys import DiskKeyGateway
 from forensics.aws.ebs import EbsGateway
 from forensics.aws.s3_archive import EvidenceArchive
 from forensics.aws.ssm import SsmGateway
@@ -24,6 +25,7 @@ from forensics.investigation.live_comparison import compare_all
 from forensics.investigation.profiles import reads
 from forensics.investigation.symbol_store import SymbolStore
 from forensics.models.evidence import EvidenceKind
+from forensics.settings import names
 
 # Seconds in which an agent that is free takes a command, many times over.
 LOST_AFTER = 120.0
@@ -36,7 +38,7 @@ class _AnalyseOperator(ForensicOperator):
     """
 
     takes_artifacts = True
-    template_fields = ("case_id", "activity")
+    template_fields: tuple[str, ...] = ("case_id", "activity")
 
     kind: ClassVar[EvidenceKind]
 
@@ -113,10 +115,20 @@ class AnalyseMemoryOperator(_AnalyseOperator):
 
 
 class AnalyseDiskOperator(_AnalyseOperator):
-    """The toolkit, and further tools of the registry, on every evidence volume."""
+    """The toolkit, and further tools of the registry, on every evidence volume.
+
+    :param disk_keys: names of keys that encrypted volumes are tried with, before those of the setting ``disk_keys``
+    """
 
     kind = EvidenceKind.DISK
+    template_fields = (*_AnalyseOperator.template_fields, "disk_keys")
+
+    def __init__(self, *, disk_keys: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.disk_keys = disk_keys
 
     def inputs(self, recorder: CaseRecorder) -> DiskInputs:
-        """The attached volumes."""
-        return DiskInputs(recorder, EbsGateway.of(self.sessions.forensic()))
+        """The attached volumes, and the keys that they may need."""
+        session = self.sessions.forensic()
+        keys = [*names(self.disk_keys), *names(self.settings.disk_keys)]
+        return DiskInputs(recorder, EbsGateway.of(session), stored=DiskKeyGateway.of(session), keys=keys)

@@ -49,7 +49,7 @@ def result_key(activity: str, item: str) -> str:
 
 def revoke_manifest(recorder: CaseRecorder, item: Investigation) -> None:
     """Delete a command's manifest, so that nobody who finds it can use its URLs. Safe to repeat."""
-    recorder.revoke_manifest(item.document.landing_prefix)
+    recorder.revoke_manifest(item.document.landing_prefix, with_keys=bool(item.disk_keys))
 
 
 def revoke_unfinished(recorder: CaseRecorder) -> None:

@@ -229,6 +229,14 @@ class SentDocument(Model):
     landing_prefix: str = ""
 
 
+class UsedKey(Outside):
+    """A key of an encrypted disk that a command was given: where it is stored, in which version, never the key."""
+
+    name: str
+    arn: str = ""
+    version: str = ""
+
+
 class Investigation(Outside):
     """The outcome of one activity as recorded in the case (the results themselves lie in S3)."""
 
@@ -242,6 +250,7 @@ class Investigation(Outside):
     instance_id: str | None = None
     sent_again: int = Field(default=0, description="commands before this one that no agent took")
     document: SentDocument = SentDocument()
+    disk_keys: list[UsedKey] = Field(default_factory=list, description="keys that its manifest offers")
     artifacts: dict[HostText, StoredArtifact] = Field(default_factory=dict)
     started_at: Utc | None = None
     ended_at: Utc | None = None

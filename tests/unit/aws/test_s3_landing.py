@@ -136,6 +136,21 @@ def test_what_a_manifest_offers_is_revoked_by_deleting_it(stub: Stubber) -> None
     LandingGateway(stub.client, bucket="landing").revoke("case/try-1")
 
 
+def test_a_manifest_with_a_key_is_erased_with_its_version(stub: Stubber) -> None:
+    """Without the version the bucket would keep it behind a delete marker."""
+    key = {"Bucket": "landing", "Key": "case/try-1/manifest.txt"}
+    landing = LandingGateway(stub.client, bucket="landing")
+    stub.add_response("head_object", {"VersionId": "v1"}, key)
+    stub.add_response("delete_object", {}, {**key, "VersionId": "v1"})
+    landing.erase("case/try-1")
+    stub.add_client_error("head_object", "404", http_status_code=404)
+    landing.erase("case/try-1")
+    stub.add_response("head_object", {}, key)
+    stub.add_response("delete_object", {}, key)
+    landing.erase("case/try-1")
+    stub.assert_no_pending_responses()
+
+
 def test_sizes_of_parts_are_s3s_own_and_none_are_left_of_a_gone_upload(stub: Stubber) -> None:
     _list_parts(stub, [(1, 16), (2, 3)])
     stub.add_client_error("list_parts", "NoSuchUpload")

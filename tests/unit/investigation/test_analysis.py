@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import pytest
 
 from forensics import document_registry
+from forensics.aws.disk_keys import StoredKey
 from forensics.errors import InvestigationError, ThrottledError
 from forensics.investigation.analysis import MOST_SENT_AGAIN, Analysis, Job
 from forensics.investigation.analysis_inputs import AnalysisInputs, ToolInput
 from forensics.investigation.artifacts import result_key
 from forensics.models.custody import CustodyAction
-from forensics.models.documents import Document, OfferedFile
+from forensics.models.documents import Document, OfferedFile, Output
 from forensics.models.evidence import EvidenceKind, Outcome
-from forensics.models.results import Investigation
+from forensics.models.results import Investigation, UsedKey
 from tests.unit.accounts import SsmInMemory, settings
 from tests.unit.builders import CASE_ID, evidence, said
 from tests.unit.recorders import FakeRecorder
@@ -45,12 +47,14 @@ class Inputs(AnalysisInputs):
     def __init__(self) -> None:
         self.checked: list[str] = []
         self.again = False
+        self.keys: tuple[StoredKey, ...] = ()
 
     def check(self, items: list[str]) -> None:
         self.checked += items
 
     def find(self, item: str, *, instance_id: str) -> ToolInput:
-        return ToolInput(gets={"thing": (None, "https://thing.invalid")}, parameters={"VolumeId": f"volume of {item}"})
+        gets = {"thing": (None, "https://thing.invalid")}
+        return ToolInput(gets=gets, parameters={"VolumeId": f"volume of {item}"}, keys=self.keys)
 
     def worth_repeating(self, found: Investigation) -> bool:
         return self.again
@@ -123,6 +127,37 @@ def test_the_command_is_pinned_and_gets_a_manifest(monkeypatch: pytest.MonkeyPat
     assert (known.outcome, known.command_id, known.instance_id) == (Outcome.PENDING, "command-1", "i-1")
     detail = world.recorder.ledger.last(CustodyAction.EVIDENCE_ACCESSED).detail
     assert (detail["command_id"], detail["document_sha256"]) == ("command-1", "d" * 64)
+
+
+KEYS = (StoredKey(UsedKey(name="/forensics/disk-keys/web", arn="arn:web", version="3"), b"planted-value-one"),)
+
+
+def test_a_disks_key_is_in_the_manifest_alone_and_the_ledger_says_which(world: World) -> None:
+    world.inputs.keys = KEYS
+    world.start()
+    prefix = world.known().document.landing_prefix
+    manifest = world.recorder.landing.objects[f"{prefix}/manifest.txt"].decode()
+    encoded = base64.b64encode(KEYS[0].value).decode()
+    assert f"key /forensics/disk-keys/web {encoded}\n" in manifest
+    said = [{"name": "/forensics/disk-keys/web", "arn": "arn:web", "version": "3"}]
+    assert world.recorder.ledger.last(CustodyAction.EVIDENCE_ACCESSED).detail["disk_keys"] == said
+    assert any("with the disk keys /forensics/disk-keys/web (version 3)" in note for note in world.recorder.notes)
+    elsewhere = f"{world.ssm.sent}{world.known()!r}{world.recorder.notes}{world.recorder.ledger.last(CustodyAction.EVIDENCE_ACCESSED)}"
+    assert "planted-value-one" not in elsewhere and encoded not in elsewhere
+    # ended or not, the manifest goes with its version
+    world.upload("command-1")
+    world.analysis.import_results()
+    assert world.recorder.landing.erased == [prefix] and world.recorder.landing.revoked == []
+
+
+def test_a_tool_of_the_users_own_gets_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, document(output=Output.RAW))
+    world.inputs.keys = KEYS
+    world.start()
+    assert world.known().disk_keys == []
+    assert (
+        "\nkey " not in world.recorder.landing.objects[f"{world.known().document.landing_prefix}/manifest.txt"].decode()
+    )
 
 
 def test_a_command_that_was_sent_is_not_sent_again(world: World) -> None:

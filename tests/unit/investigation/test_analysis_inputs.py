@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 
 from forensics.aws import visibility
+from forensics.aws.disk_keys import DiskKeyGateway, StoredKey
 from forensics.custody.signed_documents import SignatureError
 from forensics.errors import InvestigationError
 from forensics.investigation import analysis_inputs
 from forensics.investigation.analysis_inputs import DiskInputs, MemoryInputs, ToolInput
 from forensics.models.evidence import EvidenceKind, Outcome
-from forensics.models.results import Investigation
+from forensics.models.results import Investigation, UsedKey
 from forensics.models.symbols import SymbolTable
 from tests.unit.accounts import EbsInMemory
 from tests.unit.builders import CASE_ID, INSTANCE, evidence
@@ -160,3 +162,40 @@ def test_a_disk_is_found_by_its_attached_volume(monkeypatch: pytest.MonkeyPatch)
     assert disks.find("disk-vol-1", instance_id="i-1") == ToolInput(parameters={"VolumeId": "vol-7"})
     done = Investigation(activity="investigate_disk", evidence_id="disk-vol-1", outcome=Outcome.PARTIAL)
     assert disks.worth_repeating(done) is False
+
+
+def test_keys_of_disks_that_can_be_read_are_given_and_the_others_named() -> None:
+    ebs, recorder = EbsInMemory(), FakeRecorder()
+    marks = {"forensics_case": CASE_ID, "forensics_evidence": "disk-vol-1"}
+    ebs.add_volume("vol-7", "in-use", holder="i-1", **marks)
+    web = StoredKey(UsedKey(name="/forensics/disk-keys/web", version="1"), b"planted")
+    stored = create_autospec(DiskKeyGateway, instance=True)
+    refusal = InvestigationError("the parameter is not there", next_action="store it")
+    stored.read.side_effect = lambda name: web if name == web.used.name else (_ for _ in ()).throw(refusal)
+    names = ["/forensics/disk-keys/gone", web.used.name, web.used.name]
+    disks = DiskInputs(recorder, ebs, stored=stored, keys=names)
+    assert disks.find("disk-vol-1", instance_id="i-1").keys == (web,)
+    assert stored.read.call_count == 2
+    (note,) = recorder.notes
+    assert note == "the parameter is not there; the disk is examined without this key. store it"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "used", "again"),
+    [
+        (Outcome.PARTIAL, [], True),
+        (Outcome.PARTIAL, ["/forensics/disk-keys/web"], False),
+        (Outcome.DONE, [], False),
+    ],
+)
+def test_a_disk_that_was_read_in_part_is_examined_again_with_a_new_key(
+    outcome: Outcome, used: list[str], again: bool
+) -> None:
+    disks = DiskInputs(FakeRecorder(), EbsInMemory(), keys=["/forensics/disk-keys/web"])
+    done = Investigation(
+        activity="investigate_disk",
+        evidence_id="disk-vol-1",
+        outcome=outcome,
+        disk_keys=[UsedKey(name=name) for name in used],
+    )
+    assert disks.worth_repeating(done) is again

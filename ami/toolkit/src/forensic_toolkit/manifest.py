@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
 import re
@@ -21,6 +22,9 @@ MAX_MANIFEST = 16 * 1024 * 1024
 _URL = re.compile(r"https?://[A-Za-z0-9./:?&=%_~+-]{1,8000}")
 _NAME = re.compile(r"[a-z0-9_]{1,32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# Names of SSM parameters and of secrets; SecureStrings hold up to 8 KiB, secrets up to 64 KiB.
+_STORED = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4}){0,22000}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _CHUNK = 1024 * 1024
 _PAUSES = (1.0, 2.0, 4.0)
 # HTTP status codes of S3 after which a retry may succeed.
@@ -48,10 +52,13 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Parsed manifest: downloads by name, upload URLs by name."""
+    """Parsed manifest: downloads, upload URLs and keys, each by name."""
 
     gets: dict[str, Download] = field(default_factory=dict)
     puts: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, bytes] = field(
+        default_factory=dict, repr=False
+    )  # of encrypted disks, by the name they are stored under
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -78,6 +85,8 @@ def parse(text: str) -> Manifest:
                 manifest.gets[name] = Download(name, digest, url)
             case ["put", name, url] if _fits(name, url):
                 manifest.puts[name] = url
+            case ["key", name, value] if _STORED.fullmatch(name) and _BASE64.fullmatch(value):
+                manifest.keys[name] = base64.b64decode(value)
             case ["part" | "part_size", *_] | [""]:
                 continue
             case _:

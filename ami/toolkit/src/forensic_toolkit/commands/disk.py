@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -16,6 +16,7 @@ from forensic_toolkit.commands import collect, windows_disk
 from forensic_toolkit.errors import EvidenceError
 from forensic_toolkit.filesystems import deleted_names, file_timeline
 from forensic_toolkit.filesystems.entries import Entry, FileSystem, Partition, Times
+from forensic_toolkit.filesystems.luks import Key
 from forensic_toolkit.filesystems.mounts import Walked, arrange
 from forensic_toolkit.filesystems.tree import Tree
 from forensic_toolkit.filesystems.volumes import Disk
@@ -74,13 +75,14 @@ def analyse(
     profile: str,
     others: tuple[Path, ...] = (),
     packs: Packs | None = None,
+    keys: Sequence[Key] = (),
 ) -> None:
     """Fill ``results``: rules and dissect's second opinion (quick), plaso's timeline (full), or copies of files (collect).
 
     Raises ToolkitError when nothing can be read.
     """
     if profile in (FULL, COLLECT):
-        found = examine(device, results=results, raw=raw, others=others)
+        found = examine(device, results=results, raw=raw, others=others, keys=keys)
         named = {finding.source for finding in results.findings}
         quick = list(results.findings), list(results.events), results.file_times
         # Findings belong to the quick profile; here they only say how much plaso must see, or which files to copy.
@@ -111,7 +113,7 @@ def analyse(
     second_opinion = dissect_program.start(device, raw=raw, results=results)
     expected: dict[str, int] = dict.fromkeys(dissect_program.FUNCTIONS, 0)
     try:
-        found = examine(device, results=results, raw=raw, windows_too=True, others=others, packs=packs)
+        found = examine(device, results=results, raw=raw, windows_too=True, others=others, packs=packs, keys=keys)
         expected = found.expected
     finally:
         if second_opinion is not None:
@@ -139,14 +141,15 @@ def examine(
     windows_too: bool = False,
     others: Iterable[Path] = (),
     packs: Packs | None = None,
+    keys: Sequence[Key] = (),
 ) -> Examined:
     """Read all file systems and apply all rules; artifacts of a Windows system only with ``windows_too``.
 
     ``others`` are the instance's other volumes: members of the same arrays and volume groups are taken from them; ``packs`` are rules
-    of the user's own.
+    of the user's own; ``keys`` open LUKS volumes.
     """
     started = monotonic()
-    disk = Disk(device, others=others)
+    disk = Disk(device, others=others, keys=keys)
     walked = list(_walk(disk, results=results))
     entries = arrange(walked, results=results)
     results.runs.append(ToolRun("pytsk3", _version("pytsk3"), ["walk"], 0, monotonic() - started, len(entries)))
@@ -188,7 +191,10 @@ def examine(
     present = sum(not entry.deleted for entry in entries)
     expected = _expected(tree, coverage=coverage) if system else {}
     if expected and disk.replayed:
-        results.note("dissect", "it reads the device without what the journals hold; its counts were not compared")
+        results.note(
+            "dissect",
+            "it reads the device itself, without what journals hold and what is encrypted; its counts were not compared",
+        )
         expected = {}
     return Examined(expected, coverage, present, windows, disk.volumes, tree, disk)
 

@@ -6,9 +6,11 @@ Usage: ``python -m forensic_toolkit.commands.examination JOB.json``; see :class:
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,6 +18,7 @@ from typing import Literal
 from forensic_toolkit import __version__
 from forensic_toolkit.commands import disk, memory, outputs
 from forensic_toolkit.errors import ToolkitError
+from forensic_toolkit.filesystems.luks import Key
 from forensic_toolkit.results import Results, ToolRun
 from forensic_toolkit.rules import rule_packs
 from forensic_toolkit.sandbox import confinement
@@ -41,6 +44,7 @@ class Job:
     profile: str = "quick"
     platform: str = "linux"
     gaps: list[list[str]] = field(default_factory=list)
+    keys: str = ""  # a file with keys of encrypted disks, removed when it is read
 
     def write(self, path: Path) -> None:
         """Write the job as JSON."""
@@ -72,6 +76,7 @@ def run(job: Job) -> None:
                     profile=job.profile,
                     packs=rule_packs.load(files, results=results),
                     others=others,
+                    keys=_keys(job),
                 )
     except ToolkitError as error:
         results.failure = str(error)
@@ -79,6 +84,23 @@ def run(job: Job) -> None:
     except OutOfTimeError as error:
         results.gap("analysis", f"{error}; the results hold what was found by then")
     outputs.write(results, folder=folder, raw=raw)
+
+
+def write_keys(path: Path, keys: Mapping[str, bytes]) -> None:
+    """Keys by name, in a file that its owner alone can read."""
+    content = {name: base64.b64encode(value).decode("ascii") for name, value in keys.items()}
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(json.dumps(content), encoding="ascii")
+
+
+def _keys(job: Job) -> list[Key]:
+    """The keys that a user offers; their file is removed before any evidence is parsed."""
+    if not job.keys:
+        return []
+    path = Path(job.keys)
+    content = json.loads(path.read_text("ascii"))
+    path.unlink()
+    return [Key(name, base64.b64decode(value)) for name, value in content.items()]
 
 
 def main(argv: list[str]) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from forensic_toolkit.commands import memory, outputs
-from forensic_toolkit.commands.examination import Job
+from forensic_toolkit.commands.examination import Job, write_keys
 from forensic_toolkit.errors import EvidenceError, ToolkitError
 from forensic_toolkit.filesystems import block_device
 from forensic_toolkit.manifest import Manifest, fetch
@@ -44,6 +44,7 @@ class _Inputs:
     files: dict[str, Path]
     measured: block_device.Measured
     gaps: list[list[str]]
+    keys: dict[str, bytes] = field(default_factory=dict, repr=False)
 
 
 def investigate(request: Request, *, manifest: Manifest, work: Path) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def _device(volume: str, *, manifest: Manifest, work: Path) -> _Inputs:
             ["write protection", f"{device} is not write-protected by the kernel; it was opened for reading only"]
         )
     more = {f"other{number}": path for number, path in enumerate(block_device.others(device), start=1)}
-    return _Inputs({"device": device, **more, **fetched}, block_device.measure(device), gaps)
+    return _Inputs({"device": device, **more, **fetched}, block_device.measure(device), gaps, dict(manifest.keys))
 
 
 def _confined(request: Request, *, inputs: _Inputs, work: Path, seconds: float) -> dict[str, Any]:
@@ -126,7 +127,10 @@ def _confined(request: Request, *, inputs: _Inputs, work: Path, seconds: float) 
         profile=request.profile,
         platform=request.platform,
         gaps=inputs.gaps,
+        keys=str(work / "keys.json") if inputs.keys else "",
     )
+    if inputs.keys:
+        write_keys(Path(job.keys), inputs.keys)
     path = work / "job.json"
     job.write(path)
     limits = confinement.plan(

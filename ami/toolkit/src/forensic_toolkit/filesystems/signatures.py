@@ -15,6 +15,9 @@ EXT, XFS, BTRFS, LUKS, LVM, RAID, SWAP, FAT, NTFS, NONE, EMPTY = (
     "ext", "XFS", "btrfs", "LUKS", "LVM", "RAID", "swap", "FAT", "NTFS", "nothing known", "empty",
 )  # fmt: skip
 BTRFS_AT = 65536
+# LUKS2 keeps a second header behind the first, which may be of any of these sizes (specification 1.1, 2.1).
+LUKS_FIRST, LUKS_COPY = b"LUKS\xba\xbe", b"SKUL\xba\xbe"
+LUKS_COPIES = tuple(0x4000 << power for power in range(9))
 BTRFS_COPIES = (64 << 20, 256 << 30)
 _BCACHE = bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81")
 _BCACHEFS = bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef")
@@ -54,8 +57,8 @@ class Content:
 def content_of(volume: Storage) -> Content:
     """Look at all places where a known mark may be."""
     head = volume.read(0, 4096)
-    if head[:6] in (b"LUKS\xba\xbe", b"SKUL\xba\xbe"):
-        return Content(LUKS)
+    if head[:6] == LUKS_FIRST:
+        return Content(LUKS, Identity(_text(head[168:208])))
     if any(head[start : start + 8] == b"LABELONE" for start in range(0, 2048, 512)):
         return Content(LVM)
     if head[3:11] == b"-FVE-FS-":
@@ -92,6 +95,8 @@ def _another(volume: Storage) -> Content:
     for offset, mark, name in _OTHERS:
         if volume.read(offset, len(mark)) == mark:
             return Content(name)
+    if copy := next((at for at in LUKS_COPIES if volume.read(at, 6) == LUKS_COPY), None):
+        return Content(LUKS, Identity(_text(volume.read(copy + 168, 40))))
     label = volume.read(_ZFS_UBERBLOCKS.start, len(_ZFS_UBERBLOCKS) * 1024)
     if any(label[at : at + 8] in _ZFS_MAGIC for at in range(0, len(label), 1024)):
         return Content("ZFS")
@@ -111,8 +116,16 @@ def _is_empty(volume: Storage) -> bool:
 
 
 def high_entropy(volume: Storage) -> bool:
-    """Whether the first MiB looks random: encrypted or compressed data without a header."""
-    data = volume.read(0, 1 << 20)
+    """Whether the first MiB looks random, or what lies at three places further on: encrypted or compressed data without a header.
+
+    The start may differ: a header of LUKS1 that was wiped leaves zeros and key material.
+    """
+    quarter = volume.size // 4 >> 20 << 20
+    return _is_random(volume, 0) or (quarter > 0 and all(_is_random(volume, part * quarter) for part in (1, 2, 3)))
+
+
+def _is_random(volume: Storage, offset: int) -> bool:
+    data = volume.read(offset, 1 << 20)
     counts = [0] * 256
     for byte in data:
         counts[byte] += 1

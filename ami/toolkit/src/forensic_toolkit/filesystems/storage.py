@@ -7,6 +7,9 @@ reader in a process of its own sees the same bytes.
 from __future__ import annotations
 
 import os
+import socket
+import struct
+import threading
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -14,6 +17,9 @@ from typing import Any, Protocol
 
 # Number of a part that is not stored anywhere: it reads as zeros.
 ZEROS = -1
+# A request to the program behind a :class:`Served` storage: offset and length in bytes. The answer is a length (4 bytes) and the bytes.
+SERVED = struct.Struct("<QI")
+_MOST_SERVED = 4 << 20
 
 
 class Storage(Protocol):
@@ -152,6 +158,47 @@ class Striped:
         return {"kind": "striped", "members": members, **numbers}
 
 
+class Served:
+    """Bytes that another program gives over a Unix socket (:mod:`.luks_runner`). Raises OSError when that program has ended."""
+
+    def __init__(self, path: str, size: int) -> None:
+        self.path, self.size = path, size
+        self._socket: socket.socket | None = None
+        self._turn = threading.Lock()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """As Storage.read."""
+        end, found = min(offset + length, self.size), []
+        with self._turn:
+            while offset < end:
+                piece = self._piece(offset, min(end - offset, _MOST_SERVED))
+                if not piece:
+                    break
+                found.append(piece)
+                offset += len(piece)
+        return found[0] if len(found) == 1 else b"".join(found)
+
+    def _piece(self, offset: int, length: int) -> bytes:
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._socket.connect(self.path)
+        self._socket.sendall(SERVED.pack(offset, length))
+        return self._exactly(int.from_bytes(self._exactly(4), "little"))
+
+    def _exactly(self, count: int) -> bytes:
+        found = bytearray()
+        while self._socket is not None and len(found) < count:
+            part = self._socket.recv(count - len(found))
+            if not part:
+                raise OSError(f"the program behind {self.path} has ended")
+            found += part
+        return bytes(found)
+
+    def described(self) -> dict[str, Any]:
+        """As Storage.described."""
+        return {"kind": "served", "path": self.path, "size": self.size}
+
+
 def part_of(whole: Storage, offset: int, length: int) -> Joined:
     """A contiguous part of a storage."""
     return Joined([whole], [(0, offset, length)])
@@ -177,4 +224,8 @@ def _striped(description: dict[str, Any]) -> Storage:
     return Striped(members, **numbers, size=description["size"])
 
 
-_KINDS = {"file": _stored, "joined": _joined, "striped": _striped}
+def _served(description: dict[str, Any]) -> Storage:
+    return Served(description["path"], description["size"])
+
+
+_KINDS = {"file": _stored, "served": _served, "joined": _joined, "striped": _striped}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from forensic_toolkit.errors import EvidenceError
-from forensic_toolkit.filesystems import lvm, raid, signatures
+from forensic_toolkit.filesystems import luks, lvm, raid, signatures
 from forensic_toolkit.filesystems.dissect_filesystem import DissectFileSystem
 from forensic_toolkit.filesystems.entries import FileSystem, Identity, Partition
 from forensic_toolkit.filesystems.lvm_metadata import PhysicalVolume
@@ -18,9 +18,8 @@ from forensic_toolkit.filesystems.storage import Storage, Stored, part_of
 from forensic_toolkit.results import Results
 
 _CLOSED = {
-    signatures.LUKS: "LUKS, encrypted: without its key nothing in it can be examined, and this toolkit takes none (no library for LUKS is part of it): "
-    "open a copy of the volume with cryptsetup and have that examined",
-    "BitLocker": "BitLocker, encrypted: without its key nothing in it can be examined",
+    "BitLocker": "BitLocker, encrypted: without its key nothing in it can be examined, and keys are taken for LUKS alone: decrypt a copy of the "
+    "volume and have that examined",
 }
 # An empty volume up to this size is alignment or a boot loader's place; a larger one is mentioned.
 _SMALL = 16 << 20
@@ -30,10 +29,11 @@ _MOST_VOLUMES = 4096
 class Disk:
     """One or more devices, opened for reading only. Raises EvidenceError when one cannot be opened.
 
-    ``others`` are further volumes of the same instance: members of arrays and volume groups are looked for there too.
+    ``others`` are further volumes of the same instance: members of arrays and volume groups are looked for there too; ``keys``
+    open encrypted volumes.
     """
 
-    def __init__(self, device: Path, *, others: Iterable[Path] = ()) -> None:
+    def __init__(self, device: Path, *, others: Iterable[Path] = (), keys: Sequence[luks.Key] = ()) -> None:
         self._kits = [SleuthKit(device)]
         self._closed: list[tuple[str, str]] = []
         for path in others:
@@ -43,6 +43,7 @@ class Disk:
                 self._closed.append((str(path), f"{error}; parts of arrays and volume groups on it are missing"))
         self._folder = tempfile.TemporaryDirectory(prefix="overlay-")
         self._overlays = 0
+        self._vault = luks.Vault(keys)
         self._waiting: deque[Partition] = deque()
         self._members: list[raid.Member] = []
         self._physical: list[PhysicalVolume] = []
@@ -80,6 +81,9 @@ class Disk:
         except EvidenceError as error:
             results.gap(volume.label, str(error))
             return True
+        if found.content.kind == signatures.LUKS and member is None:
+            self._unlock(volume, contents, results)
+            return True
         # A mirror with its superblock at the end looks like the file system in it: the array is what was mounted.
         if member is not None:
             self._members.append(member)
@@ -94,6 +98,18 @@ class Disk:
             self._pools.setdefault(found.content.identity.uuid, []).append((volume, found))
             return True
         return False
+
+    def _unlock(self, volume: Partition, contents: Storage, results: Results) -> None:
+        try:
+            opened = self._vault.open(contents)
+        except EvidenceError as error:
+            results.gap(volume.label, str(error))
+            return
+        results.note(volume.label, opened.words)
+        for note in opened.notes:
+            results.note(volume.label, note)
+        self.replayed = True
+        self._add(f"LUKS {opened.uuid}", opened.storage)
 
     def _assemble(self, results: Results) -> bool:
         """Put together the arrays first, then the volume groups on them; True while there may be new volumes."""
@@ -167,7 +183,10 @@ class Disk:
             reasons.append(f"dissect: {error}")
         if kind == signatures.NONE:
             if signatures.high_entropy(found.storage):
-                kind = "no known file system, its content looks random: encrypted without a header, or overwritten"
+                kind = (
+                    "no known file system, its content looks random: encrypted without a header on this volume (plain dm-crypt, a "
+                    "detached or wiped LUKS header), or overwritten. No key opens it here: decrypt a copy and have that examined"
+                )
             else:
                 kind = "no known file system"
         raise EvidenceError(f"{kind}, which cannot be read ({'; '.join(reasons)})")
