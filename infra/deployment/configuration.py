@@ -9,6 +9,9 @@ from typing import Any
 
 import yaml
 
+from forensics.deployment import DEFAULT
+from infra.deployment import deployment_ids
+
 
 class PlanError(ValueError):
     """The configuration does not lead to a deployment; the message says what is missing and where to put it."""
@@ -65,6 +68,15 @@ class Configuration:
     profiles: dict[str, str] = field(default_factory=dict)
     member_regions: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def deployment_id(self) -> str:
+        """First part of every name of this deployment (``parameters.DeploymentId``)."""
+        return str(self.parameters.get("DeploymentId", DEFAULT))
+
+    def named(self, name: str) -> str:
+        """A name of the first deployment, ``forensics-keys`` for instance, as this one calls it."""
+        return deployment_ids.named(name, self.deployment_id)
 
     def account_ids(self, account: str) -> list[str]:
         """Account ids of a kind of account. Raises :class:`PlanError`."""

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from infra.deployment import plan, templates
+from forensics.deployment import DEFAULT
+from infra.deployment import deployment_ids, plan, templates
 from infra.deployment.configuration import Configuration
 
 ARN = re.compile(r"arn:(aws[a-z-]*):([a-z0-9-]+):([a-z0-9-]*):(\d{12})?:(.+)")
@@ -31,7 +32,11 @@ SWITCHES = ("EndpointsExist", "NoMwaa", "NoQueryApi")
 
 def found(config: Configuration, *, partition: str | None) -> Iterator[str]:
     """Every contradiction, as a line for a person."""
+    if said := deployment_ids.problem(config.deployment_id):
+        yield said
+        return
     yield from _different(config)
+    yield from _prefix(config)
     yield from _switches(config)
     yield from _made(config)
     yield from _unread(config)
@@ -60,6 +65,15 @@ def _different(config: Configuration) -> Iterator[str]:
     for one, other, why in DIFFERENT:
         if one in given and other in given and str(given[one]) == str(given[other]):
             yield f"parameters.{one} and parameters.{other} are both {given[one]}: {why}"
+
+
+def _prefix(config: Configuration) -> Iterator[str]:
+    given = config.parameters.get("RolePrefix")
+    if given is not None and config.deployment_id != DEFAULT and not str(given).startswith(f"{config.deployment_id}-"):
+        yield (
+            f"parameters.RolePrefix: {given!r} does not begin with {config.deployment_id}-, the deployment's id: its roles could be those of "
+            "another deployment. Leave it out"
+        )
 
 
 def _switches(config: Configuration) -> Iterator[str]:
@@ -94,6 +108,7 @@ def _unread(config: Configuration) -> Iterator[str]:
     read = {n for e in deployed for n in committed.get(e.get("template", ""), {}).get("Parameters", {})}
     read |= {n for e in plan.entries() for key in ("when", "unless") for n in e.get(key, [])}
     known = {n for body in committed.values() for n in body.get("Parameters", {})}
+    read |= plan.GIVEN
     for name in config.parameters:
         if name in known - read:
             stacks = ", ".join(e["stack"] for e in plan.entries() if name in _parameters(committed, e))
@@ -167,7 +182,7 @@ def _signed(config: Configuration) -> Iterator[str]:
                 f"settings.{name} names a document that nobody could sign: give parameters.DocumentSignerRoleArn, the role of the "
                 "people who sign it"
             )
-    prefix = str(config.parameters.get("RolePrefix", "forensics-"))
+    prefix = str(config.parameters.get("RolePrefix", f"{config.deployment_id}-"))
     if signer.rpartition("/")[2].startswith(prefix):
         yield f"parameters.DocumentSignerRoleArn: {signer} is named like a role of the product ({prefix}…), which must not sign"
 

@@ -13,7 +13,7 @@ from infra.deployment.stack_states import readiness
 from infra.deployment.stacks import Clients
 
 Report = Callable[[str], None]
-CASE_STORE = "forensics-case-store"
+CASE_STORE = "case-store"
 
 
 def _stacks(steps: Sequence[Step], clients: Clients, *, report: Report, ask: Ask, poll_seconds: float) -> list[Stack]:
@@ -58,7 +58,7 @@ def drift(steps: Sequence[Step], clients: Clients, *, report: Report, poll_secon
 
 def open_cases(steps: Sequence[Step], clients: Clients) -> int | None:
     """How many cases are open; None when there is no table. Raises :class:`DeployError` when that cannot be seen."""
-    step = next((s for s in steps if s.stack == CASE_STORE), None)
+    step = next((s for s in steps if s.template == CASE_STORE), None)
     if step is None:
         return None
     stack = Stack(clients(step.account_id, step.region, "cloudformation"), step, report=lambda _: None)

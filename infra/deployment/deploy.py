@@ -17,17 +17,20 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from forensics.deployment import DEFAULT
 from infra.deployment import (
     archives,
     checks,
     configuration,
     contradictions,
     day_two,
+    deployment_ids,
     external_ids,
     package,
     paths,
     plan,
     settings,
+    templates,
 )
 from infra.deployment.configuration import Configuration, PlanError
 from infra.deployment.operations import Ask, nobody
@@ -70,19 +73,19 @@ def release_client(config: Configuration, clients: Clients) -> Any:
     return session.client("s3")
 
 
-def upload(s3: Any, *, bucket: str, prefix: str, folder: Path) -> dict[str, str]:
+def upload(s3: Any, *, bucket: str, prefix: str, folder: Path, deployment_id: str = DEFAULT) -> dict[str, str]:
     """Upload a release; returns the object versions that MWAA is pinned to.
 
     A file that is there with the same SHA-256 is left alone: a new version of it would restart Airflow for nothing.
     """
     versions = {}
-    for name, data in archives.tree(folder).items():
+    for name, data in (archives.tree(folder) | own_templates(deployment_id)).items():
         key = f"{prefix}/{name}"
         digest = hashlib.sha256(data).hexdigest()
         version = _there(s3, bucket, key, digest)
         if version is None:
             # templates are no secret and are read from the organization's other accounts, which have no use of the bucket's key
-            open_to_members = {"ServerSideEncryption": "AES256"} if name.startswith("cloudformation/") else {}
+            open_to_members = {"ServerSideEncryption": "AES256"} if name.startswith("cloudformation") else {}
             answer = s3.put_object(
                 Bucket=bucket,
                 Key=key,
@@ -94,6 +97,17 @@ def upload(s3: Any, *, bucket: str, prefix: str, folder: Path) -> dict[str, str]
             version = str(answer.get("VersionId", "null"))
         versions[name] = version
     return {"PluginsVersion": versions["plugins.zip"], "RequirementsVersion": versions["requirements.txt"]}
+
+
+def own_templates(deployment_id: str) -> dict[str, bytes]:
+    """The templates with the names of another deployment than the first, beside those of the release, which its SHA256SUMS lists."""
+    if deployment_id == DEFAULT:
+        return {}
+    place = deployment_ids.folder(deployment_id)
+    return {
+        f"{place}/{name}.yaml": templates.text_of(name, deployment_id).encode()
+        for name in templates.reading(deployment_id)
+    }
 
 
 def _there(s3: Any, bucket: str, key: str, digest: str) -> str | None:
@@ -137,7 +151,12 @@ def run(
 ) -> Deployment:
     """Carry out every step. Raises :class:`DeployError`."""
     deployment = Deployment(
-        clients, made=prepared(release), settings=config.settings, ask=ask, import_existing=import_existing
+        clients,
+        made=prepared(release),
+        settings=config.settings,
+        ask=ask,
+        import_existing=import_existing,
+        deployment_id=config.deployment_id,
     )
     (forensic,) = config.account_ids("forensic")
     if dry_run:
@@ -147,7 +166,9 @@ def run(
             "RequirementsVersion": "dry-run",
         }
     else:
-        deployment.made |= external_ids.current(clients(forensic, config.region, "secretsmanager"))
+        deployment.made |= external_ids.current(
+            clients(forensic, config.region, "secretsmanager"), secret=config.named(external_ids.SECRET)
+        )
     for step in steps:
         if step.template == settings.TEMPLATE and not step.is_upload:
             deployment.apply_environment(step, dry_run=dry_run)
@@ -163,6 +184,7 @@ def run(
                 bucket=deployment.outputs["ReleaseBucket"],
                 prefix=deployment.made["ReleasePrefix"],
                 folder=release,
+                deployment_id=config.deployment_id,
             )
             deployment.report(
                 f"release: uploaded to {deployment.outputs['ReleaseBucket']}/{deployment.made['ReleasePrefix']}"
@@ -247,7 +269,9 @@ def carry_out(given: argparse.Namespace, config: Configuration, steps: list[Step
     if given.rotate_external_id or given.end_rotation:
         (forensic,) = config.account_ids("forensic")
         secrets = clients(forensic, config.region, "secretsmanager")
-        (external_ids.rotate if given.rotate_external_id else external_ids.end)(secrets, report=print)
+        (external_ids.rotate if given.rotate_external_id else external_ids.end)(
+            secrets, secret=config.named(external_ids.SECRET), report=print
+        )
     run(
         config, steps, release=given.release, clients=clients, dry_run=given.dry_run, ask=ask, import_existing=given.import_existing
     )  # fmt: skip

@@ -20,54 +20,54 @@ PENDING = "AWSPENDING"
 UNKNOWN = {"ExternalId": "0" * LENGTH, "ExternalIdBefore": ""}
 
 
-def current(secrets: Any) -> dict[str, str]:
+def current(secrets: Any, *, secret: str = SECRET) -> dict[str, str]:
     """``ExternalId`` and ``ExternalIdBefore`` (empty unless it is rotated). Made at the first deployment."""
     try:
-        value = str(secrets.get_secret_value(SecretId=SECRET, VersionStage="AWSCURRENT")["SecretString"])
+        value = str(secrets.get_secret_value(SecretId=secret, VersionStage="AWSCURRENT")["SecretString"])
     except secrets.exceptions.ResourceNotFoundException:
         value = _random(secrets)
-        secrets.create_secret(Name=SECRET, SecretString=value, Description="External id of the forensics phase roles")
+        secrets.create_secret(Name=secret, SecretString=value, Description="External id of the forensics phase roles")
         return {"ExternalId": value, "ExternalIdBefore": ""}
-    before = _version(secrets, BEFORE)
+    before = _version(secrets, secret, BEFORE)
     if before is None:
         return {"ExternalId": value, "ExternalIdBefore": ""}
-    kept = secrets.get_secret_value(SecretId=SECRET, VersionId=before)["SecretString"]
+    kept = secrets.get_secret_value(SecretId=secret, VersionId=before)["SecretString"]
     return {"ExternalId": value, "ExternalIdBefore": str(kept)}
 
 
-def rotate(secrets: Any, *, report: Callable[[str], None]) -> None:
+def rotate(secrets: Any, *, secret: str = SECRET, report: Callable[[str], None]) -> None:
     """Begin a rotation, or go on with one that has begun. Raises :class:`DeployError` where there is nothing to rotate."""
-    before, now = _version(secrets, BEFORE), _version(secrets, "AWSCURRENT")
+    before, now = _version(secrets, secret, BEFORE), _version(secrets, secret, "AWSCURRENT")
     if before is not None and before != now:
         report("the external id is being rotated already: this deployment goes on with that")
         return
     if now is None:
-        msg = f"there is no secret {SECRET} to rotate: deploy first, without --rotate-external-id"
+        msg = f"there is no secret {secret} to rotate: deploy first, without --rotate-external-id"
         raise DeployError(msg)
     # In the order of Secrets Manager's own rotations: the new value waits, the old one gets its label, then the new one is current.
     # Whoever is interrupted before that accepts the same id twice, and nothing is refused.
-    pending = _version(secrets, PENDING)
+    pending = _version(secrets, secret, PENDING)
     if pending is None or pending == now:
-        made = secrets.put_secret_value(SecretId=SECRET, SecretString=_random(secrets), VersionStages=[PENDING])
+        made = secrets.put_secret_value(SecretId=secret, SecretString=_random(secrets), VersionStages=[PENDING])
         pending = str(made["VersionId"])
-    secrets.update_secret_version_stage(SecretId=SECRET, VersionStage=BEFORE, MoveToVersionId=now)
+    secrets.update_secret_version_stage(SecretId=secret, VersionStage=BEFORE, MoveToVersionId=now)
     secrets.update_secret_version_stage(
-        SecretId=SECRET, VersionStage="AWSCURRENT", RemoveFromVersionId=now, MoveToVersionId=pending
+        SecretId=secret, VersionStage="AWSCURRENT", RemoveFromVersionId=now, MoveToVersionId=pending
     )
-    secrets.update_secret_version_stage(SecretId=SECRET, VersionStage=PENDING, RemoveFromVersionId=pending)
+    secrets.update_secret_version_stage(SecretId=secret, VersionStage=PENDING, RemoveFromVersionId=pending)
     report(
         "a new external id was made; the roles accept both. When every account has been updated (StackSets: all instances CURRENT) and"
         " Airflow too, run this with --end-rotation"
     )
 
 
-def end(secrets: Any, *, report: Callable[[str], None]) -> None:
+def end(secrets: Any, *, secret: str = SECRET, report: Callable[[str], None]) -> None:
     """End a rotation: from this deployment on the old id is refused. Raises :class:`DeployError` when none has begun."""
-    before = _version(secrets, BEFORE)
+    before = _version(secrets, secret, BEFORE)
     if before is None:
         msg = "the external id is not being rotated: begin with --rotate-external-id"
         raise DeployError(msg)
-    secrets.update_secret_version_stage(SecretId=SECRET, VersionStage=BEFORE, RemoveFromVersionId=before)
+    secrets.update_secret_version_stage(SecretId=secret, VersionStage=BEFORE, RemoveFromVersionId=before)
     report("the external id before is accepted no more, as the stacks are updated")
 
 
@@ -75,10 +75,10 @@ def _random(secrets: Any) -> str:
     return str(secrets.get_random_password(PasswordLength=LENGTH, ExcludePunctuation=True)["RandomPassword"])
 
 
-def _version(secrets: Any, stage: str) -> str | None:
+def _version(secrets: Any, secret: str, stage: str) -> str | None:
     """The version with a label; None when there is none, or no secret."""
     try:
-        found = secrets.describe_secret(SecretId=SECRET).get("VersionIdsToStages", {})
+        found = secrets.describe_secret(SecretId=secret).get("VersionIdsToStages", {})
     except secrets.exceptions.ResourceNotFoundException:
         return None
     return next((str(version) for version, stages in found.items() if stage in stages), None)

@@ -17,7 +17,7 @@ from infra.deployment.configuration import Configuration, PlanError
 ORDER = templates.ROOT / "infra" / "deployment.yaml"
 # Given by the deployment itself, not by a person or a stack.
 MADE = {
-    "ExternalId": "secret forensics/external-id in the forensic account, made at the first deployment",
+    "ExternalId": "secret <DeploymentId>/external-id in the forensic account, made at the first deployment",
     "ExternalIdBefore": "its value before, while it is rotated (--rotate-external-id)",
     "ForensicAccountId": "accounts.forensic",
     "HomeRegion": "region",
@@ -27,6 +27,10 @@ MADE = {
     "PluginsVersion": "version that S3 gives the uploaded plugins.zip",
     "RequirementsVersion": "version that S3 gives the uploaded requirements.txt",
 }
+
+
+# Read by the deployment itself, not by a template.
+GIVEN = frozenset({"DeploymentId"})
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Step:
 
 def steps(config: Configuration, *, order: Path = ORDER) -> list[Step]:
     """Every step in order. Raises :class:`PlanError` naming every parameter that has no source."""
-    known = templates.reading()
+    known = templates.reading(config.deployment_id)
     listed = entries(order)
     _refuse_unknown(config.parameters, listed, known)
     made: list[Step] = []
@@ -76,11 +80,11 @@ def steps(config: Configuration, *, order: Path = ORDER) -> list[Step]:
                 name, parameter, config=config, outputs={} if own else outputs, account=entry["account"], own=own
             )
             if source is None:
-                missing.setdefault(name, (parameter["Description"], []))[1].append(entry["stack"])
+                missing.setdefault(name, (parameter["Description"], []))[1].append(config.named(entry["stack"]))
             else:
                 sources[name] = source
         made += _everywhere(entry, config, sources)
-        outputs |= dict.fromkeys(body.get("Outputs", {}), entry["stack"])
+        outputs |= dict.fromkeys(body.get("Outputs", {}), config.named(entry["stack"]))
     if missing:
         named = [f"{name} of {', '.join(stacks)} ({meaning})" for name, (meaning, stacks) in missing.items()]
         msg = "no value for " + "; ".join(named) + ". Add them to parameters in the configuration"
@@ -97,7 +101,7 @@ def _refuse_unknown(given: Mapping[str, Any], listed: list[Any], known: Mapping[
 def unknown_parameters(given: Mapping[str, Any], listed: list[Any], known: Mapping[str, Any]) -> list[str]:
     """Names of parameters that nothing reads, each with the one that it resembles."""
     names = {name for body in known.values() for name in body.get("Parameters", {})}
-    names |= {name for entry in listed for key in ("when", "unless") for name in entry.get(key, [])}
+    names |= GIVEN | {name for entry in listed for key in ("when", "unless") for name in entry.get(key, [])}
     accounts = {entry["account"] for entry in listed}
     scoped = {name for kind in accounts for name in (given.get(kind) or {}) if isinstance(given.get(kind), dict)}
     found = []
@@ -137,7 +141,7 @@ def _everywhere(entry: Mapping[str, Any], config: Configuration, sources: dict[s
             account=entry["account"],
             account_id=account_id,
             region=region,
-            stack=entry["stack"],
+            stack=config.named(entry["stack"]),
             template=entry["template"],
             parameters=sources,
         )
@@ -193,13 +197,13 @@ def tool_upload(config: Configuration) -> str:
     """The command that brings the capture tool to the tools bucket (step 6 of docs/deployment.md)."""
     (account_id,) = config.account_ids("forensic")
     profile = config.profiles.get("release")
-    bucket = f"forensics-tools-{account_id}-{config.region}"
+    bucket = config.named(f"forensics-tools-{account_id}-{config.region}")
     command = f"aws s3 cp avml s3://{bucket}/tools/avml --region {config.region}" + (
         f" --profile {profile}" if profile else ""
     )
     role = config.value_of("ReleaseRoleArn", "forensic") or "ReleaseRoleArn"
     return (
-        f"After stack forensics-work-buckets: upload the memory capture tool to {bucket}, as {role}.\n"
+        f"After stack {config.named('forensics-work-buckets')}: upload the memory capture tool to {bucket}, as {role}.\n"
         f"  sha256sum avml   # has to be {config.value_of('CaptureToolSha256', 'forensic')}\n  {command}\n"
     )
 

@@ -21,6 +21,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from forensics.aws.case_store import CaseStore
+from forensics.deployment import DEFAULT
 from forensics.errors import ForensicsError
 from forensics.models.preflight import CheckStatus, PreflightReport, ReadinessReport
 from forensics.naming import PREFLIGHT
@@ -97,9 +98,13 @@ def _rest(mwaa: Any, environment: str, method: str, path: str, body: dict[str, A
     return dict(answer["RestApiResponse"])
 
 
-def heartbeat(events: Any) -> None:
+def heartbeat(events: Any, *, deployment_id: str = DEFAULT) -> None:
     """Send the test event that the schedule sends. Raises :class:`PreflightError` when EventBridge refuses it."""
-    entry = {"Source": "forensics.preflight", "DetailType": "Forensics Preflight", "Detail": '{"purpose": "preflight"}'}
+    entry = {
+        "Source": f"{deployment_id}.preflight",
+        "DetailType": "Forensics Preflight",
+        "Detail": '{"purpose": "preflight"}',
+    }
     answer = events.put_events(Entries=[entry])
     if answer["FailedEntryCount"]:
         msg = f"EventBridge refused the test event: {answer['Entries']}"
@@ -109,14 +114,15 @@ def heartbeat(events: Any) -> None:
 def _carry_out(given: argparse.Namespace, config: Configuration, clients: Clients) -> int:
     (forensic,) = config.account_ids("forensic")
     store = CaseStore(
-        clients(forensic, config.region, "dynamodb"), table=str(config.parameters.get("CaseTableName", TABLE))
+        clients(forensic, config.region, "dynamodb"),
+        table=str(config.parameters.get("CaseTableName", config.named(TABLE))),
     )
     if given.heartbeat:
         (security,) = config.account_ids("security")
-        heartbeat(clients(security, config.region, "events"))
+        heartbeat(clients(security, config.region, "events"), deployment_id=config.deployment_id)
     if given.run:
         mwaa = clients(forensic, config.region, "mwaa")
-        environment = str(config.parameters.get("EnvironmentName", "forensics"))
+        environment = str(config.parameters.get("EnvironmentName", config.deployment_id))
         run_id = start(mwaa, environment, part=given.part, instance=given.instance, account=given.account)
         print(f"{DAG} {run_id}: {wait(mwaa, environment, run_id)}", file=sys.stderr)
     report = last_report(store, given.part)

@@ -53,7 +53,7 @@ class Left:
 def buckets(config: Configuration) -> list[str]:
     """Names of the buckets that the stacks of a configuration keep."""
     (account,) = config.account_ids("forensic")
-    return [f"forensics-{name}-{account}-{config.region}" for name in KEPT]
+    return [config.named(f"forensics-{name}-{account}-{config.region}") for name in KEPT]
 
 
 def versions(s3: Any, bucket: str) -> Iterator[dict[str, str]]:

@@ -47,7 +47,7 @@ def partition_of(region: str) -> tuple[str, str]:
 
 def render(config: Configuration, known: Mapping[str, Mapping[str, Any]] | None = None) -> list[Rendered]:
     """Every stack of a configuration in order; ``known`` are other templates than the committed ones."""
-    bodies = known or templates.reading()
+    bodies = known or templates.reading(config.deployment_id)
     outputs: dict[str, Any] = {}
     made = []
     for step in plan.steps(config):

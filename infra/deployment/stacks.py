@@ -9,13 +9,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.deployment import changes, reach, settings, templates
+from forensics.deployment import DEFAULT
+from infra.deployment import changes, deployment_ids, reach, settings, templates
 from infra.deployment.operations import STACK_SECONDS, Ask, DeployError, Stack, nobody
 from infra.deployment.plan import Source, Step
 
 # account id, Region, service → boto3 client
 Clients = Callable[[str, str, str], Any]
-RELEASE_FOLDER = "cloudformation"
 
 __all__ = ["Clients", "DeployError", "Deployment"]
 
@@ -30,6 +30,7 @@ class Deployment:
     :param report: gets a line for each step
     :param ask: asked before a failed creation is deleted, and before what holds evidence is replaced or removed
     :param import_existing: take resources of the templates' names that are there already into the stacks (left by an earlier deployment)
+    :param deployment_id: first part of every name
     :param largest_inline: bytes up to which a template is given in the call; larger ones come from the uploaded release
     """
 
@@ -42,6 +43,7 @@ class Deployment:
     poll_seconds: float = 1.0
     ask: Ask = nobody
     import_existing: bool = False
+    deployment_id: str = DEFAULT
 
     def stack(self, step: Step) -> Stack:
         """The stack of a step."""
@@ -52,12 +54,12 @@ class Deployment:
         """Create or update one stack; returns its outputs. Raises :class:`DeployError`."""
         stack = self.stack(step)
         client, kind = stack.client, stack.kind(dry_run=dry_run)
-        name = f"forensics-{int(time.time())}"
+        name = f"{self.deployment_id}-{int(time.time())}"
         try:
             client.create_change_set(
                 StackName=step.stack, ChangeSetName=name, ChangeSetType=kind,
                 Capabilities=["CAPABILITY_NAMED_IAM"], Parameters=self._parameters(stack, dry_run=dry_run),
-                Tags=[{"Key": "forensics:product", "Value": "ec2-forensics"}], **self._template(stack),
+                Tags=[{"Key": f"{self.deployment_id}:product", "Value": "ec2-forensics"}], **self._template(stack),
                 **({"ImportExistingResources": True} if self.import_existing else {}),
             )  # fmt: skip
             changed = self._settled(stack, name)
@@ -121,7 +123,7 @@ class Deployment:
 
     def _template(self, stack: Stack) -> dict[str, str]:
         step = stack.step
-        text = templates.text_of(step.template)
+        text = templates.text_of(step.template, self.deployment_id)
         given = self.settings if step.template == settings.TEMPLATE else {}
         text = settings.render(text, given)
         if len(text.encode()) <= self.largest_inline:
@@ -132,7 +134,9 @@ class Deployment:
         if not (bucket and prefix):
             raise stack.failed("the template is too large to be given directly and no release is uploaded")
         host, _ = reach.endpoint("s3", step.region)
-        return {"TemplateURL": f"https://{bucket}.{host}/{prefix}/{RELEASE_FOLDER}/{step.template}.yaml"}
+        return {
+            "TemplateURL": f"https://{bucket}.{host}/{prefix}/{deployment_ids.folder(self.deployment_id)}/{step.template}.yaml"
+        }
 
     def _settled(self, stack: Stack, name: str) -> bool:
         """Wait until the change set is ready; whether it would change anything."""

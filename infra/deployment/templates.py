@@ -9,6 +9,9 @@ from typing import Any
 
 import yaml
 
+from forensics.deployment import DEFAULT
+from infra.deployment import deployment_ids
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "infra" / "cloudformation"
 # AWS CloudFormation: a template that is uploaded to S3 may have 1 MiB, one that is given in the call 51,200 bytes.
@@ -62,17 +65,16 @@ def load(file: Path) -> dict[str, Any]:
     return parse(file.read_text("utf-8"), name=file.name)
 
 
-def committed() -> dict[str, dict[str, Any]]:
-    """Every template of the project by its name (``keys``, ``member-roles``, …), generated ones included."""
-    return {file.stem: load(file) for file in sorted(FOLDER.glob("*.yaml"))} | {
-        name: parse(text, name=name) for name, text in generated().items()
-    }
+def committed(deployment_id: str = DEFAULT) -> dict[str, dict[str, Any]]:
+    """Every template of the project by its name (``keys``, ``member-roles``, …), generated ones included, with a deployment's names."""
+    names = [*(file.stem for file in sorted(FOLDER.glob("*.yaml"))), *generated()]
+    return {name: parse(text_of(name, deployment_id), name=name) for name in names}
 
 
 @cache
-def reading() -> Mapping[str, Mapping[str, Any]]:
+def reading(deployment_id: str = DEFAULT) -> Mapping[str, Mapping[str, Any]]:
     """The same as :func:`committed`, parsed once in a process: for those who only read."""
-    return committed()
+    return committed(deployment_id)
 
 
 def generated() -> dict[str, str]:
@@ -82,13 +84,13 @@ def generated() -> dict[str, str]:
     return documents.templates() | image_components.templates()
 
 
-def text_of(name: str) -> str:
-    """The text of a template by its name, committed or generated."""
+def text_of(name: str, deployment_id: str = DEFAULT) -> str:
+    """The text of a template by its name, committed or generated, with the names of a deployment."""
     file = FOLDER / f"{name}.yaml"
     if file.exists():
-        return file.read_text("utf-8")
+        return deployment_ids.rename(file.read_text("utf-8"), deployment_id)
     made = generated()
     if name not in made:
         msg = f"there is no template {name}: known are {', '.join(sorted(committed()))}"
         raise TemplateError(msg)
-    return made[name]
+    return deployment_ids.around_content(made[name], deployment_id)

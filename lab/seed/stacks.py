@@ -38,28 +38,7 @@ def deploy(endpoint: str, *, external_id: str) -> dict[str, Any]:
     Account(SECURITY_ACCOUNT, endpoint).client("securityhub").enable_security_hub()
     image = _image(forensic)
     tool = CAPTURE_TOOL.read_bytes()
-    config = Configuration(
-        region=REGION,
-        accounts={
-            "management": MANAGEMENT_ACCOUNT,
-            "security": SECURITY_ACCOUNT,
-            "forensic": FORENSIC_ACCOUNT,
-            "members": [MEMBER_ACCOUNT],
-        },
-        parameters={**PARAMETERS, **_prefix_lists(forensic), "AmiId": image, "TargetIds": _organization_root(endpoint)},
-        member_regions=(REGION,),
-    )
-    deployment = Deployment(
-        clients=lambda account, _region, service: Account(account, endpoint).client(service),
-        made={"ExternalId": external_id, "ExternalIdBefore": ""},
-        report=lambda _line: None,
-        # no release is uploaded in the lab, and its CloudFormation has no limit
-        largest_inline=10_000_000,
-    )
-    for step in plan.steps(config):
-        if not step.is_upload:
-            deployment.apply(step)
-    outputs = {_setting(name): value for name, value in deployment.outputs.items()}
+    outputs = carry_out(endpoint, AmiId=image, TargetIds=_organization_root(endpoint), external_id=external_id)
     forensic.client("s3").put_object(Bucket=outputs["tools_bucket"], Key="tools/avml", Body=tool)
     return {
         **outputs,
@@ -68,6 +47,33 @@ def deploy(endpoint: str, *, external_id: str) -> dict[str, Any]:
         "capture_tool_sha256": hashlib.sha256(tool).hexdigest(),
         "documents": sorted(f"forensics-{file.stem}" for file in DOCUMENTS.glob("*_*.yaml")),
     }
+
+
+def carry_out(endpoint: str, *, external_id: str, **parameters: str) -> dict[str, str]:
+    """Every stack in every account by the deployment program; with ``DeploymentId`` a further deployment beside the first."""
+    config = Configuration(
+        region=REGION,
+        accounts={
+            "management": MANAGEMENT_ACCOUNT,
+            "security": SECURITY_ACCOUNT,
+            "forensic": FORENSIC_ACCOUNT,
+            "members": [MEMBER_ACCOUNT],
+        },
+        parameters={**PARAMETERS, **_prefix_lists(Account(FORENSIC_ACCOUNT, endpoint)), **parameters},
+        member_regions=(REGION,),
+    )
+    deployment = Deployment(
+        clients=lambda account, _region, service: Account(account, endpoint).client(service),
+        made={"ExternalId": external_id, "ExternalIdBefore": ""},
+        report=lambda _line: None,
+        # no release is uploaded in the lab, and its CloudFormation has no limit
+        largest_inline=10_000_000,
+        deployment_id=config.deployment_id,
+    )
+    for step in plan.steps(config):
+        if not step.is_upload:
+            deployment.apply(step)
+    return {_setting(name): value for name, value in deployment.outputs.items()}
 
 
 def _prefix_lists(account: Account) -> dict[str, str]:

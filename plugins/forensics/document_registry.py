@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 
+from forensics.deployment import named
 from forensics.errors import UnsupportedTargetError
 from forensics.models.documents import Document
 from forensics.models.evidence import EvidenceKind
@@ -30,7 +31,9 @@ class Selection:
 def released() -> dict[str, Document]:
     """All released documents by the name of their file."""
     text = resources.files("forensics").joinpath("documents.json").read_text("utf-8")
-    return {key: Document.model_validate(value) for key, value in json.loads(text).items()}
+    return {
+        key: Document.model_validate(value | {"name": named(value["name"])}) for key, value in json.loads(text).items()
+    }
 
 
 def choose(activity: str, *, platform: str, os: str = "") -> Document:

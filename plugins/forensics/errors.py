@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Self
 
+from forensics.deployment import named
 from forensics.printable import single_line
 
 
@@ -32,7 +33,7 @@ class ForensicsError(Exception):
         # A message often holds what a host, a finding or AWS said; it is logged, stored, mailed and shown from here.
         self.message = single_line(message)
         super().__init__(self.message)
-        self.next_action = single_line(next_action or self.default_action)
+        self.next_action = single_line(named(next_action or self.default_action))
 
     def __reduce__(self) -> tuple[Callable[..., ForensicsError], tuple[object, ...]]:
         # Keyword-only arguments do not survive pickling by themselves.

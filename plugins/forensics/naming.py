@@ -6,19 +6,20 @@ import hashlib
 from datetime import UTC, datetime
 from typing import TypedDict
 
+from forensics.deployment import DEFAULT, DEPLOYMENT
 from forensics.models.evidence import EvidenceKind
 from forensics.models.finding import Finding
 from forensics.partitions import arn, global_arn
 
 # What a run on a target changes there: the ledger's HOST_TOUCHED refers to it.
 FOOTPRINT = "docs/footprint.md"
-TAG_CASE = "forensics:case"
-TAG_SOURCE = "forensics:source"
-TAG_PURPOSE = "forensics:purpose"
-TAG_EVIDENCE = "forensics:evidence"
+TAG_CASE = f"{DEPLOYMENT}:case"
+TAG_SOURCE = f"{DEPLOYMENT}:source"
+TAG_PURPOSE = f"{DEPLOYMENT}:purpose"
+TAG_EVIDENCE = f"{DEPLOYMENT}:evidence"
 # On a contained instance and its interfaces, with the case: service control policies deny changes of what carries it.
-TAG_CONTAINED = "forensics:contained"
-TAG_PROTECTED = "forensics:protected"
+TAG_CONTAINED = f"{DEPLOYMENT}:contained"
+TAG_PROTECTED = f"{DEPLOYMENT}:protected"
 # Identity, tag and prefix of what the symbol library makes: it belongs to no case.
 SYMBOL_LIBRARY = "fc-symbols"
 # Identity, tag and prefix of what a preflight makes and removes: it is no case either.
@@ -46,6 +47,8 @@ def case_id_for(finding: Finding, *, received_at: datetime, after: str | None = 
     """
     order = f"|{finding.order}" if finding.order else ""
     order += f"|after {after}" if after else ""
+    # another deployment that gets the same finding has a case of its own
+    order += f"|of {DEPLOYMENT}" if DEPLOYMENT != DEFAULT else ""
     day = (finding.created_at or received_at).astimezone(UTC).strftime("%Y%m%d")
     digest = hashlib.sha256(
         f"{finding.key}|{finding.account_id}|{finding.region}|{finding.instance_id}{order}".encode()
@@ -99,7 +102,7 @@ def session_name(case_id: str, phase: str) -> str:
 
 
 def tags(case_id: str, purpose: str, **extra: str) -> list[Tag]:
-    """AWS tags of everything that a case makes. Keywords become ``forensics:<keyword>``."""
+    """AWS tags of everything that a case makes. Keywords become ``<deployment>:<keyword>``."""
     pairs = {"Name": f"{case_id} {purpose}", TAG_CASE: case_id, TAG_PURPOSE: purpose}
-    pairs.update({f"forensics:{key}": value for key, value in extra.items()})
+    pairs.update({f"{DEPLOYMENT}:{key}": value for key, value in extra.items()})
     return [{"Key": key, "Value": value} for key, value in pairs.items()]

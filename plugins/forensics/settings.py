@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from forensics.deployment import DEFAULT, DEPLOYMENT, FORM
 from forensics.errors import ConfigurationError
 
 PREFIX = "AIRFLOW__FORENSICS__"
@@ -55,8 +56,15 @@ class Settings(BaseModel):
         default="",
         description="Airflow connection of type aws whose identity assumes the roles; empty: the process's own credentials",
     )
-    role_prefix: str = "forensics-"
-    ami_parameter: str = Field(default="/forensics/ami/current", description="SSM parameter with the forensic AMI id")
+    deployment_id: str = Field(
+        default=DEFAULT,
+        pattern=FORM,
+        description="first part of every name: another for each deployment of an organization",
+    )
+    role_prefix: str = f"{DEPLOYMENT}-"
+    ami_parameter: str = Field(
+        default=f"/{DEPLOYMENT}/ami/current", description="SSM parameter with the forensic AMI id"
+    )
     disk_keys: str = Field(
         default="",
         pattern=DISK_KEYS,
@@ -224,7 +232,7 @@ class Settings(BaseModel):
         description="what happens when a contained target is changed by others: people are told, or it is closed again as well",
     )
     containment_profile: str = Field(
-        default="forensics-isolated",
+        default=f"{DEPLOYMENT}-isolated",
         pattern=r"^[A-Za-z0-9+=,.@_-]{0,128}$",
         description="deny-all instance profile in the member accounts; empty: there is none",
     )
@@ -233,12 +241,12 @@ class Settings(BaseModel):
     revoke_role_sessions: bool = False
     legal_hold: bool = Field(default=True, description="put a legal hold on every evidence object")
     evidence_key_alias: str = Field(
-        default="alias/forensics-evidence",
+        default=f"alias/{DEPLOYMENT}-evidence",
         pattern=_ALIAS,
         description="the forensic account's evidence key in other Regions",
     )
     member_key_alias: str = Field(
-        default="alias/forensics-member",
+        default=f"alias/{DEPLOYMENT}-member",
         pattern=_ALIAS,
         description="a member account's forensic key, for disks under keys that cannot be shared",
     )
@@ -261,6 +269,11 @@ class Settings(BaseModel):
         default="",
         pattern=r"^(\d{12}(\s*,\s*\d{12})*)?$",
         description="comma-separated accounts that send findings for others (delegated administrators)",
+    )
+    target_accounts: str = Field(
+        default="",
+        pattern=r"^(\d{12}(\s*,\s*\d{12})*)?$",
+        description="comma-separated accounts whose findings this deployment handles, where two share an organization; empty: all",
     )
     member_accounts: str = Field(
         default="",

@@ -47,7 +47,7 @@ def test_every_type_of_every_template_has_a_row() -> None:
 def test_a_type_without_a_row_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     known: dict[str, Any] = copy.deepcopy(dict(templates.reading()))
     known["network"]["Resources"]["Firewall"] = {"Type": "AWS::NetworkFirewall::Firewall", "Properties": {}}
-    monkeypatch.setattr(templates, "reading", lambda: known)
+    monkeypatch.setattr(templates, "reading", lambda *_: known)
     with pytest.raises(cost.CostError, match=r"network\.Firewall: AWS::NetworkFirewall::Firewall has no price"):
         month("standard")
 

@@ -18,7 +18,7 @@ VALUES: dict[str, str] = {
     "analysis_instance_types": "m7i.large, c5.xlarge", "capture_tool_key": "tools/other", "capture_tool_arm64_key": "tools/arm", "lime_list_key": "lime.json",
     "winpmem_key": "tools/w.exe", "static_collector_key": "tools/b", "static_collector_sha256": "c" * 64, "static_collector_arm64_key": "tools/ba",
     "static_collector_arm64_sha256": "d" * 64, "policy_key": "policy/policy.yaml", "never_isolate_key": "policy/never-isolate.yaml", "evidence_key_alias": "alias/mine",
-    "member_key_alias": "alias/theirs", "cross_region_from": "us-east-1, eu-west-1", "administrator_accounts": "111122223333",
+    "member_key_alias": "alias/theirs", "cross_region_from": "us-east-1, eu-west-1", "administrator_accounts": "111122223333", "target_accounts": "333344445555, 444455556666",
     "disk_keys": "/forensics/disk-keys/web, forensics/disk-keys/fleet",
     "ui_url": "https://forensics.example.com/airflow", "posture_cases": "controls, patches", "recurrence_opens_from": "HIGH", "timestamp_authority_url": "https://tsa.example.com/rfc3161",
 }  # fmt: skip

@@ -214,6 +214,18 @@ def _test_pattern(_original: Any) -> Any:
     return test_event_pattern
 
 
+def _list_rules(original: Callable[..., Any]) -> Any:
+    """Who made a rule is in DescribeRule's answer, not in ListRules' (botocore's model, structure Rule)."""
+
+    def list_rules(self: Any) -> tuple[str, dict[str, Any]]:
+        body, headers = original(self)
+        answer = json.loads(body)
+        listed = [{k: v for k, v in rule.items() if k != "CreatedBy"} for rule in answer["Rules"]]
+        return json.dumps(answer | {"Rules": listed}), headers
+
+    return list_rules
+
+
 def emit(
     account: str, region: str, *, source: str, detail_type: str, detail: dict[str, Any], resources: list[str]
 ) -> None:
@@ -232,3 +244,4 @@ def apply() -> None:
     replace(EventPattern, "matches_event", _matches_event)
     replace(Rule, "send_to_targets", _send_to_targets)
     replace(EventsHandler, "test_event_pattern", _test_pattern)
+    replace(EventsHandler, "list_rules", _list_rules)

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
+from forensics.deployment import DEFAULT, DEPLOYMENT
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
-NAMESPACE = "Forensics"
+NAMESPACE = "Forensics" if DEPLOYMENT == DEFAULT else f"Forensics/{DEPLOYMENT}"
 
 
 class Metrics:
-    """Numbers without dimensions in the namespace ``Forensics`` (the role may write to no other)."""
+    """Numbers without dimensions in the namespace of this deployment (the role may write to no other)."""
 
     def __init__(self, client: CloudWatchClient) -> None:
         self._cloudwatch = client

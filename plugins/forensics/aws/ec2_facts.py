@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
 from forensics.aws.visibility import when_visible
+from forensics.deployment import DEPLOYMENT
 from forensics.models.target_facts import (
     AddressFacts,
     EndpointFacts,
@@ -105,7 +106,7 @@ class Ec2Facts:
                 egress=tuple(_permission(p) for p in g.get("IpPermissionsEgress", [])),
             )
             for g in sorted(found, key=lambda g: g["GroupName"])
-            if g["GroupName"].startswith("forensics-")
+            if g["GroupName"].startswith(f"{DEPLOYMENT}-")
             and (g["GroupName"].endswith(f"-{token}") if token else case_id in g["GroupName"])
         )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
+from forensics.deployment import DEPLOYMENT
 from forensics.errors import ResourceGoneError
 from forensics.models.containment import Permission
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_iam.type_defs import RoleTypeDef
 
-OWN_POLICIES = "forensics-"
+OWN_POLICIES = f"{DEPLOYMENT}-"
 
 
 class IamGateway:

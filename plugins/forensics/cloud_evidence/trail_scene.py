@@ -17,6 +17,7 @@ from pydantic import JsonValue
 
 from forensics.cloud_evidence.followed import Followed
 from forensics.cloud_evidence.trail_record import TrailRecord, texts
+from forensics.deployment import DEPLOYMENT
 from forensics.models.addresses import public
 from forensics.models.base import AccountId, Utc
 from forensics.models.outside import Outside
@@ -37,7 +38,7 @@ class TrailOrder(Outside):
     instance_id: str
     account_id: AccountId
     region: str
-    role_prefix: str = "forensics-"
+    role_prefix: str = f"{DEPLOYMENT}-"
     friends: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     exits: tuple[str, ...] | None = None

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from forensics.deployment import DEPLOYMENT
 from forensics.models.base import format_utc
 from forensics.models.containment import ApiCall
 from forensics.models.target_facts import (
@@ -183,12 +184,12 @@ def give_profile(instance_id: str, *, name: str) -> ApiCall:
 
 def deny_policy_name(case_id: str) -> str:
     """Name of the inline policy that denies everything to the target's own sessions."""
-    return f"forensics-deny-{case_id}"
+    return f"{DEPLOYMENT}-deny-{case_id}"
 
 
 def revoke_policy_name(case_id: str) -> str:
     """Name of the inline policy that denies everything to every session of the role that is older than it."""
-    return f"forensics-revoke-{case_id}"
+    return f"{DEPLOYMENT}-revoke-{case_id}"
 
 
 def deny_instance(case_id: str, *, profile: ProfileFacts, instance_id: str) -> ApiCall:

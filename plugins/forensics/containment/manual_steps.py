@@ -6,10 +6,11 @@ traffic; revoke the pod's credentials).
 
 from __future__ import annotations
 
+from forensics.deployment import DEPLOYMENT
 from forensics.models.containment import ManualStep
 from forensics.models.target_facts import InstanceFacts
 
-LABEL = "forensics-case"
+LABEL = f"{DEPLOYMENT}-case"
 _NODE = "$NODE"
 
 

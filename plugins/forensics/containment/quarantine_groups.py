@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from forensics.deployment import DEPLOYMENT
 from forensics.models.target_facts import EndpointFacts, InstanceFacts, OwnGroup
 
 QUARANTINE, CONVERSION, ACCESS = "quarantine", "conversion", "access"
@@ -27,12 +28,12 @@ class CaseGroups:
 
     def name(self, purpose: str) -> str:
         """Name of a group."""
-        return f"forensics-{purpose}-{self.case_id}-{self.token}"
+        return f"{DEPLOYMENT}-{purpose}-{self.case_id}-{self.token}"
 
     @classmethod
     def named(cls, name: str) -> Self:
         """The groups to which one of this name belongs."""
-        _, _, rest = name.removeprefix("forensics-").partition("-")
+        _, _, rest = name.removeprefix(f"{DEPLOYMENT}-").partition("-")
         case_id, _, token = rest.rpartition("-")
         return cls(case_id, token)
 

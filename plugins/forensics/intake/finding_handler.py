@@ -95,6 +95,7 @@ class FindingHandler:
             own_account=settings.forensic_account_id,
             administrators=names(settings.administrator_accounts),
             rule_names=names(settings.config_rules) or None,
+            accounts=names(settings.target_accounts),
             posture=[PostureFamily(name) for name in names(settings.posture_cases)],
         )
         try:

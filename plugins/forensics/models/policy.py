@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, StringConstraints, model_validator
 
+from forensics.deployment import DEPLOYMENT
 from forensics.models.base import AccountId, Model
 from forensics.models.finding import CustomAction, Severity
 from forensics.models.plan import Action, Lane, Measure, Order, Question
@@ -15,7 +16,7 @@ from forensics.models.plan import Action, Lane, Measure, Order, Question
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,47}$")]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=160)]
 Sentence = Annotated[str, StringConstraints(min_length=3, max_length=300)]
-PROTECTED_PREFIX = "forensics:"
+PROTECTED_PREFIX = f"{DEPLOYMENT}:"
 
 
 class Isolation(StrEnum):

@@ -20,6 +20,7 @@ from forensics.containment.calls import DEFAULT_EGRESS, create_group, delete_gro
 from forensics.containment.plan import make_plan
 from forensics.containment.plan_preflight import preflight
 from forensics.containment.policy import ContainmentPolicy
+from forensics.deployment import DEPLOYMENT
 from forensics.disk.kms_rules import route_for
 from forensics.disk.snapshot_copies import SHARE_PAUSE, may_be_share
 from forensics.errors import AwsError, ForensicsError, SnapshotError
@@ -87,7 +88,7 @@ class GroupCheck(Check):
         vpc = gateway.facts.facts.first_vpc()
         if vpc is None:
             raise NotTriedError("the account has no VPC there", next_action="nothing: no instance can run there")
-        name = f"forensics-preflight-{secrets.token_hex(6)}"
+        name = f"{DEPLOYMENT}-preflight-{secrets.token_hex(6)}"
         made = watch.time(
             "create", lambda: gateway.perform(create_group(PREFLIGHT, name=name, vpc_id=vpc, purpose=PURPOSE), ids={})
         )

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from forensics.deployment import DEPLOYMENT
 from forensics.errors import ConfigurationError
 from forensics.finding_types import canonical_type
 from forensics.models.base import Model
@@ -50,9 +51,9 @@ class PlaybookMatch:
 @lru_cache(maxsize=1)
 def packaged() -> LoadedPolicy:
     """The policy that comes with the product."""
-    return parse_policy(
-        resources.files("forensics.triage").joinpath("policy.yaml").read_bytes(), origin="packaged policy"
-    )
+    text = resources.files("forensics.triage").joinpath("policy.yaml").read_text("utf-8")
+    # tags are in the namespace of this deployment, which its own service control policy protects
+    return parse_policy(text.replace('"forensics:', f'"{DEPLOYMENT}:').encode(), origin="packaged policy")
 
 
 def parse_policy(body: bytes, *, origin: str) -> LoadedPolicy:

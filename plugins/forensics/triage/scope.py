@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from forensics.deployment import action_name
 from forensics.models.organization import OrganizationTags
 from forensics.models.policy import InScope, Scope, ScopeEntry, ScopeKind
 
 # How people order what the scope leaves to them; part of the plan's reasons, and so of report and message.
-ORDER_EVIDENCE = "a custom action on the finding (ForensicTriage) or the DAG forensic_case orders it"
-ORDER_ISOLATION = "a custom action on the finding (ForensicIsolate) or the DAG forensic_case orders it"
+ORDER_EVIDENCE = f"a custom action on the finding ({action_name('ForensicTriage')}) or the DAG forensic_case orders it"
+ORDER_ISOLATION = (
+    f"a custom action on the finding ({action_name('ForensicIsolate')}) or the DAG forensic_case orders it"
+)
 _OF_ORGANIZATION = frozenset({ScopeKind.ACCOUNT_TAG, ScopeKind.UNIT_TAG})
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from forensics.deployment import action_name
 from forensics.intake.readers import asff, config_rules, guardduty, manual, ocsf
 from forensics.intake.readers.envelope import (
     CONFIG,
@@ -31,6 +32,8 @@ from forensics.models.preflight import Heartbeat
 
 log = logging.getLogger(__name__)
 
+# The custom actions of this deployment by their names in Security Hub; those of another one are not ours.
+ACTIONS = {action_name(action.value): action for action in CustomAction}
 _SOURCES = {
     IMPORTED: "aws.securityhub",
     CUSTOM_ACTION: "aws.securityhub",
@@ -60,6 +63,7 @@ def read_event(
     posture: Collection[PostureFamily] = (),
     closed_too: bool = False,
     artifacts_from: Severity = Severity.HIGH,
+    accounts: Collection[str] = (),
 ) -> IntakeResult:
     """Read the body of one queue message; every input gets a verdict, none raises.
 
@@ -67,6 +71,7 @@ def read_event(
     envelopes are believed when they carry a member's GuardDuty finding. ``rule_names``: Config rules that
     open cases, None for all. ``posture``: families of posture findings that open cases. ``closed_too``:
     read findings that are over like open ones. ``artifacts_from``: from this severity on a snapshot or an image gets a case.
+    ``accounts``: those whose targets are this deployment's, none for all.
     """
     rules = IntakeRules(
         received_at=received_at if received_at.tzinfo else received_at.replace(tzinfo=UTC),
@@ -77,6 +82,7 @@ def read_event(
         posture=frozenset(posture),
         closed_too=closed_too,
         artifacts_from=artifacts_from,
+        accounts=frozenset(accounts),
     )
     envelope: Envelope | None = None
     try:
@@ -150,7 +156,7 @@ def _read(envelope: Envelope, *, rules: IntakeRules) -> IntakeResult:
         action = _action(envelope)
         if action is None:
             shown = clean(str(envelope.detail.get("actionName")), limit=80)
-            offered = ", ".join(item.value for item in CustomAction)
+            offered = ", ".join(ACTIONS)
             return _result(
                 IntakeVerdict.IGNORE, reason=f"custom action {shown!r} is not ours ({offered})", envelope=envelope
             )
@@ -182,7 +188,7 @@ def _not_a_finding(envelope: Envelope) -> IntakeResult:
 def _action(envelope: Envelope) -> CustomAction | None:
     """Match the action by its name as shown in the console or by the last part of its ARN."""
     names = [envelope.detail.get("actionName"), *(arn.rpartition("/")[2] for arn in envelope.resources)]
-    known = {_plain(action.value): action for action in CustomAction}
+    known = {_plain(shown): action for shown, action in ACTIONS.items()}
     found = {known[_plain(name)] for name in names if isinstance(name, str) and _plain(name) in known}
     if len(found) > 1:
         shown = ", ".join(sorted(action.value for action in found))

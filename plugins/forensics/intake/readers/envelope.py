@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
+from forensics.deployment import DEPLOYMENT
 from forensics.intake.readers.fields import JsonObject, clean, elements, members, quarantine
 from forensics.intake.readers.identifiers import check_account, check_region
 
@@ -20,7 +21,7 @@ IMPORTED_V2 = "Findings Imported V2"
 GUARDDUTY = "GuardDuty Finding"
 CONFIG = "Config Rules Compliance Change"
 # Source of the test event that shows that the way from the security account to here is open; no service uses it.
-HEARTBEAT_SOURCE = "forensics.preflight"
+HEARTBEAT_SOURCE = f"{DEPLOYMENT}.preflight"
 SNS_CONFIRMATION = "SNS subscription message"
 
 

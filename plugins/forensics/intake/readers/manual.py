@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import rfc8785
 from pydantic import BeforeValidator, ConfigDict, StringConstraints
 
+from forensics.deployment import DEPLOYMENT
 from forensics.intake.readers.envelope import Envelope
 from forensics.intake.readers.fields import JsonObject, ReceivedModel, clean, moment, quarantine, read_as, title_of
 from forensics.intake.readers.identifiers import parse_subject
@@ -19,7 +20,7 @@ from forensics.intake.readers.parsed_finding import Binding, IntakeRules, Parsed
 from forensics.models.finding import FindingSource, RequestSignature, Severity
 from forensics.models.plan import Action
 
-SOURCE = "forensics.manual"
+SOURCE = f"{DEPLOYMENT}.manual"
 SIGNED_FIELDS = ("account_id", "region", "instance_id")
 LONGEST = timedelta(hours=1)
 _CLOCK_ERROR = timedelta(minutes=2)

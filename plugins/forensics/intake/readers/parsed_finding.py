@@ -25,7 +25,7 @@ class IntakeRules:
 
     ``rule_names``: Config rules that open cases, None for all. ``posture``: families of posture findings that open cases.
     ``closed_too``: findings that are over are read like open ones. ``artifacts_from``: from this severity on a snapshot or a
-    machine image gets a case of its own.
+    machine image gets a case of its own. ``accounts``: those whose targets are this deployment's, none for all.
     """
 
     received_at: datetime
@@ -36,6 +36,7 @@ class IntakeRules:
     posture: frozenset[PostureFamily] = frozenset()
     closed_too: bool = False
     artifacts_from: Severity = Severity.HIGH
+    accounts: frozenset[str] = frozenset()
 
 
 class Binding(Enum):

@@ -55,6 +55,8 @@ def validate(parsed: ParsedFinding, *, envelope: Envelope, rules: IntakeRules) -
     # A person's order counts whatever the state of the finding: every finding that was worked is resolved.
     if parsed.source is FindingSource.SECURITY_HUB_ACTION and rules.administrators:
         _check_order(envelope, rules=rules)
+    if rules.accounts and parsed.account not in rules.accounts:
+        return _no_case(parsed, f"account {parsed.account} is none of this deployment's (setting target_accounts)")
     if parsed.closed and parsed.action is None and not rules.closed_too:
         return Validation(IntakeVerdict.IGNORE, reason=parsed.closed)
     if not parsed.instances and parsed.unreadable:

@@ -341,3 +341,14 @@ def test_a_topic_says_how_many_subscriptions_it_has(lab: Lab) -> None:
     before = sns.get_topic_attributes(TopicArn=topic)["Attributes"]["SubscriptionsConfirmed"]
     sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="a@forensics.invalid")
     assert (before, sns.get_topic_attributes(TopicArn=topic)["Attributes"]["SubscriptionsConfirmed"]) == ("0", "1")
+
+
+def test_a_listed_rule_has_what_the_model_says(lab: Lab, source: str) -> None:
+    """botocore's model: CreatedBy is a member of DescribeRuleResponse, not of Rule; stock moto lists it."""
+    queue, events = Queue(lab), lab.client("events", FORENSIC)
+    rule(events, {"source": [source]}, {"Arn": queue.arn})
+    model = events.meta.service_model
+    for listed in events.list_rules()["Rules"]:
+        assert set(listed) <= set(model.shape_for("Rule").members)
+        shown = events.describe_rule(Name=listed["Name"])
+        assert shown["CreatedBy"] == FORENSIC and shown["Arn"] == listed["Arn"]

@@ -169,3 +169,14 @@ def test_the_forensic_accounts_own_resources_are_not_looked_up() -> None:
 def test_a_finding_that_is_moved_gets_the_key_of_its_place() -> None:
     moved = placed(finding(), region="eu-west-1")
     assert moved.region == "eu-west-1" and moved.key != placed(finding(), region=REGION).key
+
+
+def test_a_finding_of_an_account_of_another_deployment_opens_no_case_here() -> None:
+    ours, theirs = replace(RULES, accounts=frozenset({ACCOUNT})), replace(RULES, accounts=frozenset({"999988887777"}))
+    assert validate(PARSED, envelope=ENVELOPE, rules=ours).verdict is IntakeVerdict.ACCEPT
+    refused = validate(PARSED, envelope=ENVELOPE, rules=theirs)
+    assert refused.verdict is IntakeVerdict.IGNORE and not refused.findings
+    assert refused.reason == f"account {ACCOUNT} is none of this deployment's (setting target_accounts)"
+    pressed = replace(PARSED, action=CustomAction.ISOLATE)
+    with pytest.raises(QuarantineError, match="setting target_accounts"):
+        validate(pressed, envelope=ENVELOPE, rules=theirs)
