@@ -7,6 +7,8 @@ when it came back, and which runs of cases, extensions and releases have not sta
 `send_notices` sends what waits for others to be one message (findings that joined a case, steps that ended well), and reminds people of what
 waits for them: an open question, a message in the dead-letter queue, a case without its seal. Paused, this DAG sends neither.
 
+`measure_operations` puts the product's figures to CloudWatch: open cases, what waits for a person, runs that stand still, targets that drifted, locks that end soon.
+
 **Triage notes**: `measure_pulse` red or still deferred after a minute? Waits do not come back: see the runbook `triggerer-silent`. Cases
 that wait lose nothing meanwhile, but nothing of them continues. `send_notices` red? Its log names what was not sent; it is sent in five minutes.
 """
@@ -19,6 +21,7 @@ from airflow.sdk import DAG
 
 from forensics.intake.notice_operators import SendNoticesOperator
 from forensics.intake.pulse_operators import PulseOperator
+from forensics.preflight.operations_operators import MeasureOperationsOperator
 from forensics.task_docs import TASKS
 
 with DAG(
@@ -43,4 +46,5 @@ with DAG(
         doc_md=TASKS["measure_pulse"],
         watched=["forensic_case", "forensic_extension", "forensic_release"],
     )
+    MeasureOperationsOperator(task_id="measure_operations", doc_md=TASKS["measure_operations"])
     SendNoticesOperator(task_id="send_notices", doc_md=TASKS["send_notices"])

@@ -60,8 +60,15 @@ def options() -> dict[str, str]:
 
 
 def airflow_options() -> dict[str, str]:
-    """The template's options of Airflow itself as environment variables; the product's own (``[forensics]``) are left out."""
-    return {variable(name): value for name, value in options().items() if not name.startswith("forensics.")}
+    """The template's options of Airflow itself as environment variables.
+
+    The product's own (``[forensics]``) are left out, and those that only some deployments have.
+    """
+    return {
+        variable(name): value
+        for name, value in options().items()
+        if not name.startswith("forensics.") and not value.startswith("{")
+    }
 
 
 def variable(option: str) -> str:

@@ -22,7 +22,7 @@ LockMode: TypeAlias = Literal["GOVERNANCE", "COMPLIANCE"]
 # Forms of text settings. An object's key is relative and goes nowhere but down.
 _KEY = r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
 # Where keys of encrypted disks are stored: the prefix of their names, and a list of names.
-DISK_KEY = "forensics/disk-keys/"
+DISK_KEY = f"{DEPLOYMENT}/disk-keys/"
 DISK_KEYS = rf"^(/?{DISK_KEY}[A-Za-z0-9/_+=.@-]{{1,200}}(\s*,\s*/?{DISK_KEY}[A-Za-z0-9/_+=.@-]{{1,200}}){{0,15}})?$"
 _ALIAS = r"^alias/[A-Za-z0-9/_-]{1,250}$"
 _DAY, _WEEK = 86_400, 604_800

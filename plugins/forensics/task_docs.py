@@ -290,6 +290,10 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, the log names what could not be sent; the rest was, and what is due is tried again in five minutes. "
         "Clearing is safe: what was sent is not sent again."
     ),
+    "measure_operations": (
+        "Counts open cases, what waits for a person, runs that stand still, targets that drifted and locks that end soon, for the dashboard and alarms. "
+        "When it fails, those alarms keep the state that they have. Clearing is safe: it counts again."
+    ),
     # ------------------------------------------------------------------ case_watchdog
     "resume_cases": (
         "Finds open cases whose run has ended, was deleted or never started, tells people, and starts each again a few times; tells of runs that stand still. "

@@ -67,10 +67,3 @@ def test_every_alarm_tells_somebody_and_has_its_section_of_the_runbooks(alarm: s
     anchor = text.rpartition("#")[2].rstrip(".")
     page = (templates.ROOT / "docs" / "runbooks.md").read_text("utf-8")
     assert f"\n## {anchor}\n" in page, f"{properties['AlarmName']}: no section {anchor}"
-
-
-def test_the_dashboard_shows_the_alarms_that_watch_airflow() -> None:
-    body = str(RESOURCES["Dashboard"]["Properties"]["DashboardBody"])
-    for name in ("TriggererSilent", "RunsWait", "TasksQueued"):
-        assert f":alarm:{ALARMS[name]['AlarmName']}" in body
-    assert "${SchedulerSilent.Arn}" in body
