@@ -182,8 +182,8 @@ def _source(
         return Source("configuration", ",".join(map(str, config.member_regions)))
     if name == "HomeRegion":
         return Source("configuration", config.region)
-    if name == "EgressNames":
-        return Source("configuration", ",".join(reach.egress_names(config)))
+    if name in ("EgressNames", "MoreEgressNames"):
+        return Source("configuration", reach.egress_lists(config)[name == "MoreEgressNames"])
     if name == "IamRegion":
         return Source("configuration", reach.iam_region(config.region))
     if name in MADE:

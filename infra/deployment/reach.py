@@ -67,6 +67,15 @@ def egress_names(config: Configuration) -> list[str]:
     return home + [endpoint(service, region)[0] for region in regions_abroad(config) for service in services_abroad()]
 
 
+def egress_lists(config: Configuration) -> tuple[str, str]:
+    """The names in two parameters, because one holds 4,096 bytes; the second repeats a name when the first holds them all."""
+    names, first, size = egress_names(config), 0, 0
+    while first < len(names) and size + len(names[first]) + 1 <= LONGEST_PARAMETER:
+        size += len(names[first]) + 1
+        first += 1
+    return ",".join(names[:first]), ",".join(names[first:] or names[-1:])
+
+
 def problems(config: Configuration) -> list[str]:
     """Why the network of this configuration does not reach what its Regions ask for."""
     if OWN_VPC in config.parameters:
@@ -77,10 +86,10 @@ def problems(config: Configuration) -> list[str]:
             f"parameters.Profile is closed, member_regions has {', '.join(abroad)} beside the home Region: without the NAT gateway "
             "nothing leads to other Regions; choose Profile: standard, or a VPC of your own with endpoints there"
         ]
-    length = len(",".join(egress_names(config)))
-    if length > LONGEST_PARAMETER:
+    if len(egress_lists(config)[1]) > LONGEST_PARAMETER:
+        length = len(",".join(egress_names(config)))
         return [
-            f"member_regions: the names of {len(abroad)} Regions have {length} bytes, a parameter of CloudFormation {LONGEST_PARAMETER}; "
+            f"member_regions: the names of {len(abroad)} Regions have {length} bytes, two parameters of CloudFormation {LONGEST_PARAMETER} each; "
             "leave Regions without instances out"
         ]
     return []

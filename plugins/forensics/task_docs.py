@@ -101,7 +101,7 @@ TASKS: Final[dict[str, str]] = {
         "Clearing is safe: the records up to now are collected and stored beside the earlier ones."
     ),
     "cloud_evidence.collect_flows": (
-        "Collects the flows through the instance's network interfaces from the bucket of a VPC flow log, stores them under lock and reads them. "
+        "Collects the flows through the instance's network interfaces from buckets and log groups of VPC flow logs, stores them under lock and reads them. "
         "It ends skipped where no flow log records the instance; the case page says what to switch on. "
         "When it fails, the case continues with a gap; the log names what the role `logs` may not read. "
         "Clearing is safe: the flows up to now are collected and stored beside the earlier ones."

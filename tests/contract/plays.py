@@ -47,6 +47,7 @@ def play(lab: Lab, network: Network) -> None:
     _images(lab)
     _organization(lab)
     _trail(lab)
+    _log_group(lab)
     _tasks(lab, network)
     numbers: Any = [{"MetricName": "Cases", "Value": 1.0, "Unit": "Count"}]
     lab.client("cloudwatch").put_metric_data(Namespace="Forensics", MetricData=numbers)
@@ -69,6 +70,20 @@ def _trail(lab: Lab) -> None:
     )
     wanted: Any = [{"AttributeKey": "ResourceName", "AttributeValue": name}]
     assert cloudtrail.lookup_events(LookupAttributes=wanted, MaxResults=50)["Events"]
+
+
+def _log_group(lab: Lab) -> None:
+    logs, name, now = lab.client("logs", MEMBER), f"flows-{time.monotonic_ns()}", datetime.now(UTC)
+    logs.create_log_group(logGroupName=name)
+    logs.create_log_stream(logGroupName=name, logStreamName="eni-1-all")
+    told: Any = [{"timestamp": int(now.timestamp() * 1000), "message": "2 i-1"}]
+    logs.put_log_events(logGroupName=name, logStreamName="eni-1-all", logEvents=told)
+    end = int(now.timestamp() * 1000) + 1
+    page = logs.filter_log_events(
+        logGroupName=name, startTime=0, endTime=end, logStreamNamePrefix="eni-1", filterPattern='"i-1"'
+    )
+    assert page["events"] == [] and page["nextToken"]
+    assert logs.filter_log_events(logGroupName=name, startTime=0, endTime=end, nextToken=page["nextToken"])["events"]
 
 
 def _identity(lab: Lab) -> None:

@@ -12,7 +12,7 @@ from forensics.containment.call_runner import ALLOWED
 GATEWAYS = Path(__file__).resolve().parents[2] / "plugins" / "forensics"
 # The type of a client (mypy_boto3_*) → the service that IAM actions are prefixed with.
 CLIENTS = {
-    "AutoScalingClient": "autoscaling", "CloudTrailClient": "cloudtrail", "CloudWatchClient": "cloudwatch", "DynamoDBClient": "dynamodb", "EBSClient": "ebs", "EC2Client": "ec2", "ECSClient": "ecs",
+    "AutoScalingClient": "autoscaling", "CloudTrailClient": "cloudtrail", "CloudWatchClient": "cloudwatch", "CloudWatchLogsClient": "logs", "ConfigServiceClient": "config", "Route53ResolverClient": "route53resolver", "DynamoDBClient": "dynamodb", "EBSClient": "ebs", "EC2Client": "ec2", "ECSClient": "ecs",
     "ElasticLoadBalancingClient": "elasticloadbalancing", "ElasticLoadBalancingv2Client": "elasticloadbalancing",
     "GuardDutyClient": "guardduty", "IAMClient": "iam", "ImagebuilderClient": "imagebuilder", "KMSClient": "kms",
     "OrganizationsClient": "organizations",

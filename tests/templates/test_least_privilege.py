@@ -142,6 +142,12 @@ def test_the_logs_role_reads_what_aws_wrote_of_its_own_account_and_nothing_else(
     assert not may("logs", "s3:ListBucket", "arn:aws:s3:::trail-bucket", s3__prefix="", **org)
     for action in ("s3:PutObject", "s3:DeleteObject", "cloudtrail:StopLogging", "ec2:RunInstances", "ssm:SendCommand"):
         assert not may("logs", action, f"arn:aws:s3:::trail-bucket/AWSLogs/{MEMBER}/x", **org)
+    group = f"arn:aws:logs:{REGION}:{MEMBER}:log-group:vpc-flows"
+    assert may("logs", "logs:FilterLogEvents", group, **{"aws__ResourceTag/forensics:records": "read"})
+    for tags in ({}, {"aws__ResourceTag/forensics:records": "no"}):
+        assert not may("logs", "logs:FilterLogEvents", group, **tags)
+    for action in ("logs:GetLogEvents", "logs:DeleteLogGroup", "logs:PutLogEvents"):
+        assert not may("logs", action, group, **{"aws__ResourceTag/forensics:records": "read"})
     key = f"arn:aws:kms:{REGION}:{MEMBER}:key/trail"
     assert may("logs", "kms:Decrypt", key, kms__ViaService=f"s3.{REGION}.amazonaws.com", **org)
     assert not may("logs", "kms:Decrypt", key, kms__ViaService=f"secretsmanager.{REGION}.amazonaws.com", **org)

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from moto.autoscaling.models import autoscaling_backends
 from moto.ec2.models import ec2_backends
+from moto.logs.models import logs_backends
 
 from lab.accounts import MANAGEMENT_ACCOUNT
 from lab.emulator.iam import keys
@@ -32,6 +33,14 @@ def cloudtrail(given: Any) -> Iterator[Request]:
     name = str(given.document.get("Name", ""))
     trail = name if name.startswith("arn:") else given.arn("cloudtrail", f"trail/{name}")
     yield Request(f"cloudtrail:{given.action}", trail if given.action == "GetTrailStatus" else "*")
+
+
+def logs(given: Any) -> Iterator[Request]:
+    """A log group with its tags (service authorization reference, Amazon CloudWatch Logs)."""
+    name = str(given.document.get("logGroupName", ""))
+    group = logs_backends[given.account][given.region].groups.get(name)
+    tags = {f"aws:ResourceTag/{k}": v for k, v in (getattr(group, "tags", None) or {}).items()}
+    yield Request(f"logs:{given.action}", given.arn("logs", f"log-group:{name}") if name else "*", tags)
 
 
 def ebs(given: Any) -> Iterator[Request]:

@@ -28,6 +28,7 @@ PATCHES = (
     "iam",
     "organizations",
     "cloudtrail",
+    "logs",
     "events",
     "securityhub",
     "finding_records",

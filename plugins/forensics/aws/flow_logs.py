@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -13,9 +14,20 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 
+# The format of a flow log that names none (Amazon VPC user guide, *Flow log records*).
+DEFAULT_FIELDS = (
+    "version", "account-id", "interface-id", "srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes", "start", "end",
+    "action", "log-status",
+)  # fmt: skip
+_FIELD = re.compile(r"\$\{([a-z0-9-]+)\}")
+
+
 @dataclass(frozen=True)
 class FlowLog:
-    """A flow log: of what, where to, in which form. ``bucket`` and ``prefix`` are those of a destination in S3."""
+    """A flow log: of what, where to, in which form.
+
+    ``bucket`` and ``prefix`` are those of a destination in S3, ``group`` is a log group; ``fields`` are the names of its format in order.
+    """
 
     log_id: str
     resource: str
@@ -28,6 +40,7 @@ class FlowLog:
     traffic: str
     active: bool
     problem: str
+    fields: tuple[str, ...] = DEFAULT_FIELDS
 
 
 class FlowLogGateway:
@@ -60,10 +73,16 @@ class FlowLogGateway:
             found.append(
                 FlowLog(
                     log_id=log.get("FlowLogId", ""), resource=log.get("ResourceId", ""), kind=kind, bucket=bucket, prefix=prefix,
-                    group=log.get("LogGroupName", "") or log.get("LogDestination", ""),
+                    group=log.get("LogGroupName", "") or _group_of(log.get("LogDestination", "")),
                     parquet=options.get("FileFormat") == "parquet", hive=bool(options.get("HiveCompatiblePartitions")),
                     traffic=str(log.get("TrafficType", "")), active=log.get("FlowLogStatus") == "ACTIVE",
                     problem=log.get("DeliverLogsErrorMessage", ""),
+                    fields=tuple(_FIELD.findall(log.get("LogFormat", ""))) or DEFAULT_FIELDS,
                 )
             )  # fmt: skip
         return found
+
+
+def _group_of(arn: str) -> str:
+    """``arn:…:log-group:NAME:*`` → NAME; any other destination as it is."""
+    return arn.partition(":log-group:")[2].removesuffix(":*") or arn

@@ -1,8 +1,7 @@
 """Lines of VPC flow logs in every version of their format, read by the header that each file begins with. Pure.
 
 Source: Amazon VPC user guide, *Flow log records* (fields of versions 2 to 10, "-" for a field that does not apply) and *Flow log files*
-(names of files in S3, with and without Hive-compatible folders). A file that is not text (Parquet) is not read here.
-"""
+(names of files in S3, with and without Hive-compatible folders)."""
 
 from __future__ import annotations
 

@@ -12,12 +12,11 @@ from forensics.case.adoption import record_stored
 from forensics.case.recorder import CaseRecorder
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
-from forensics.models.evidence import CloudTrailEvidence, EvidenceKind, FlowLogEvidence, Outcome, StoredFact
+from forensics.models.evidence import EvidenceKind, LogEvidence, Outcome, StoredFact
 from forensics.naming import evidence_key
 from forensics.printable import count
 
-L = TypeVar("L", CloudTrailEvidence, FlowLogEvidence)
-LogEvidence = CloudTrailEvidence | FlowLogEvidence
+L = TypeVar("L", bound=LogEvidence)
 
 
 def run_name(began: datetime) -> str:

@@ -12,8 +12,10 @@ from forensics.aws.log_buckets import LogBucketGateway, LogBytes, LogFile
 from forensics.cloud_evidence.trail_selection import LogObject
 from forensics.confined import MIB
 from forensics.errors import AwsError, EvidenceTransferError
+from forensics.settings import Settings
 
-LARGEST_FILE = 64 * MIB
+# AWS closes a flow log file at 75 MB (VPC user guide, *Flow log files*); a child takes no piece of more than 80 MiB.
+LARGEST_FILE = 78 * MIB
 _AHEAD = 8
 
 
@@ -49,12 +51,29 @@ class Budget:
                 return True
         return False
 
+    def take_page(self, size: int) -> bool:
+        """Whether a page that was read may be used; it is counted then as a file of so many bytes."""
+        if self.in_time():
+            if self.objects > 0 and self.size >= size:
+                self.objects -= 1
+                self.size -= size
+                return True
+            self.cut = self.cut or "the pages of log groups that one case reads (settings record_objects, record_mib)"
+        return False
+
     def in_time(self) -> bool:
         """Whether there is time left."""
         if self.spent_seconds > self.seconds:
             self.cut = self.cut or "the seconds that a collection may take (setting record_seconds)"
             return False
         return True
+
+
+def case_budget(settings: Settings) -> Budget:
+    """What one collection of a case may read."""
+    return Budget(
+        objects=settings.record_objects, size=settings.record_mib * MIB, seconds=float(settings.record_seconds)
+    )
 
 
 @dataclass

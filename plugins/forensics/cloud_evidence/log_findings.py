@@ -14,7 +14,6 @@ from forensics.case.own_results import store_results
 from forensics.case.recorder import CaseRecorder
 from forensics.cloud_evidence.flow_reader import FUNCTION as FLOW_FUNCTION
 from forensics.cloud_evidence.followed import Followed
-from forensics.cloud_evidence.log_evidence import LogEvidence
 from forensics.cloud_evidence.log_reading import LogReading
 from forensics.cloud_evidence.record_window import record_window
 from forensics.cloud_evidence.trail_reader import FUNCTION as TRAIL_FUNCTION
@@ -23,7 +22,7 @@ from forensics.confined import MIB, Confined, Limits
 from forensics.errors import AwsError, DigestMismatchError, ForensicsError
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
-from forensics.models.evidence import Digest, Outcome
+from forensics.models.evidence import Digest, LogEvidence, Outcome
 from forensics.models.results import (
     Investigation,
     ResultSeverity,

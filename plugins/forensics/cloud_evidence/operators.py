@@ -22,9 +22,7 @@ from forensics.errors import AcquisitionError, AwsError, ForensicsError
 from forensics.models.evidence import CloudTrailEvidence, FlowLogEvidence, Outcome
 from forensics.models.target import Target
 
-_LET_IN = (
-    "let role logs read the bucket (docs/cloud-evidence.md), then clear this task; the case needs nothing else of it"
-)
+_LET_IN = "let role logs read the bucket or log group (docs/cloud-evidence.md), then clear this task; the case needs nothing else of it"
 
 
 class _CloudEvidenceOperator(ForensicOperator):
@@ -113,7 +111,7 @@ class CollectTrailOperator(_CloudEvidenceOperator):
 
 
 class CollectFlowsOperator(_CloudEvidenceOperator):
-    """Find, store and read the flows through the target's interfaces, from the bucket of a flow log that records them."""
+    """Find, store and read the flows through the target's interfaces, from the buckets and log groups of flow logs that record them."""
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Collect what is there; files come within minutes of their flows."""

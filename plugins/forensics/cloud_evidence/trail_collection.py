@@ -16,13 +16,12 @@ from forensics.case.beginning import begin
 from forensics.case.recorder import CaseRecorder
 from forensics.cloud_evidence.followed import Followed
 from forensics.cloud_evidence.log_evidence import enter, run_name, store_records, store_sources
-from forensics.cloud_evidence.log_files import Budget
+from forensics.cloud_evidence.log_files import Budget, case_budget
 from forensics.cloud_evidence.record_window import RecordWindow, record_window
 from forensics.cloud_evidence.trail_filter import SelectOrder
 from forensics.cloud_evidence.trail_integrity import Integrity, verify_files
 from forensics.cloud_evidence.trail_selection import Spool, search
 from forensics.cloud_evidence.trail_sources import BucketSource, Found, LookupSource, RecordSource, readable_trail
-from forensics.confined import MIB
 from forensics.models.evidence import (
     CloudTrailEvidence,
     Digest,
@@ -135,8 +134,7 @@ class TrailCollection:
             collected.spool.close()
 
     def _collected(self, target: Target, trails: list[Trail], window: RecordWindow) -> Collected:
-        s = self._settings
-        budget = Budget(objects=s.record_objects, size=s.record_mib * MIB, seconds=float(s.record_seconds))
+        budget = case_budget(self._settings)
         found, why = readable_trail(
             trails, self._open_bucket, account_id=self._case.account_id, region=self._case.region
         )

@@ -26,6 +26,7 @@ class EvidenceKind(StrEnum):
     LIVE_RESPONSE = "live-response"
     CLOUD_TRAIL = "cloud-trail"
     FLOW_LOGS = "flow-logs"
+    QUERY_LOGS = "query-logs"
 
 
 class Outcome(StrEnum):
@@ -187,6 +188,7 @@ class LogOrigin(Origin):
     source: str | None = None
     bucket: str | None = None
     prefix: str | None = None
+    log_group: str | None = None
     begin: Utc | None = None
     end: Utc | None = None
     regions: tuple[str, ...] = ()
@@ -247,22 +249,38 @@ class LiveResponseEvidence(Evidence):
     origin: LiveResponseOrigin = LiveResponseOrigin()
 
 
-class CloudTrailEvidence(Evidence):
+class LogEvidence(Evidence):
+    """Records of an account's logs."""
+
+    origin: LogOrigin = LogOrigin()
+
+
+class CloudTrailEvidence(LogEvidence):
     """Records of the API calls that concern the case."""
 
     kind: Literal[EvidenceKind.CLOUD_TRAIL] = EvidenceKind.CLOUD_TRAIL
-    origin: LogOrigin = LogOrigin()
 
 
-class FlowLogEvidence(Evidence):
+class FlowLogEvidence(LogEvidence):
     """Records of the flows through the target's network interfaces."""
 
     kind: Literal[EvidenceKind.FLOW_LOGS] = EvidenceKind.FLOW_LOGS
-    origin: LogOrigin = LogOrigin()
+
+
+class QueryLogEvidence(LogEvidence):
+    """Records of the names that the target asked the Resolver for."""
+
+    kind: Literal[EvidenceKind.QUERY_LOGS] = EvidenceKind.QUERY_LOGS
 
 
 AnyEvidence = Annotated[
-    ControlPlaneEvidence | MemoryEvidence | DiskEvidence | LiveResponseEvidence | CloudTrailEvidence | FlowLogEvidence,
+    ControlPlaneEvidence
+    | MemoryEvidence
+    | DiskEvidence
+    | LiveResponseEvidence
+    | CloudTrailEvidence
+    | FlowLogEvidence
+    | QueryLogEvidence,
     Field(discriminator="kind"),
 ]
 _KINDS: dict[
@@ -274,6 +292,7 @@ _KINDS: dict[
         | LiveResponseEvidence
         | CloudTrailEvidence
         | FlowLogEvidence
+        | QueryLogEvidence
     ],
 ] = {
     EvidenceKind.CONTROL_PLANE: ControlPlaneEvidence,
@@ -282,6 +301,7 @@ _KINDS: dict[
     EvidenceKind.LIVE_RESPONSE: LiveResponseEvidence,
     EvidenceKind.CLOUD_TRAIL: CloudTrailEvidence,
     EvidenceKind.FLOW_LOGS: FlowLogEvidence,
+    EvidenceKind.QUERY_LOGS: QueryLogEvidence,
 }
 
 

@@ -18,7 +18,8 @@ from botocore.exceptions import ConnectTimeoutError
 from botocore.stub import ANY, Stubber
 
 from forensics.aws import session as sessions
-from forensics.aws.session import AwsSession, LazyClient, Scope, assume, forget, own_session, preload_models
+from forensics.aws.lazy_clients import LazyClient
+from forensics.aws.session import AwsSession, Scope, assume, forget, own_session, preload_models
 from forensics.errors import AccessDeniedError, UnreachableError
 from tests.unit.aws.conftest import Stub
 from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, REGION

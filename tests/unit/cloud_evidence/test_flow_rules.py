@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from forensics.cloud_evidence.flow_filter import FUNCTION, FlowSelectOrder, FlowsSelected
+from forensics.cloud_evidence.flow_filter import FUNCTION, FlowSelectOrder
 from forensics.cloud_evidence.flow_lines import Flow, flow, header
 from forensics.cloud_evidence.flow_reader import FUNCTION as READER
 from forensics.cloud_evidence.flow_reader import FlowOrder, of_flows
+from forensics.cloud_evidence.line_filter import LinesSelected
 from forensics.cloud_evidence.log_reading import LogReading
 from forensics.cloud_evidence.trail_filter import ObjectHeader, ObjectReport
 from forensics.confined import MIB, Confined, Limits
@@ -163,7 +164,7 @@ def test_a_way_to_another_machine_is_told_and_a_usual_one_is_low() -> None:
 
 
 # ---------------------------------------------------------------------- the search in files, confined
-def search(objects: dict[str, bytes]) -> tuple[bytes, dict[str, ObjectReport], FlowsSelected]:
+def search(objects: dict[str, bytes]) -> tuple[bytes, dict[str, ObjectReport], LinesSelected]:
     order = FlowSelectOrder(
         interfaces=(INTERFACE,), addresses=(ME,), begin=ALARM - timedelta(days=1), end=ALARM + timedelta(days=1)
     )
@@ -181,7 +182,7 @@ def search(objects: dict[str, bytes]) -> tuple[bytes, dict[str, ObjectReport], F
             else:
                 report = ObjectReport.model_validate_json(said[1:])
                 reports[report.name] = report
-        return b"".join(kept), reports, child.result(FlowsSelected)
+        return b"".join(kept), reports, child.result(LinesSelected)
 
 
 def packed(talk: Talk, *, interface: str = INTERFACE, fields: str = DEFAULT, address: str = ME) -> bytes:
