@@ -6,7 +6,7 @@ are about a machine end skipped, because they do not apply.
 
 1. **triage**: describe the target, decide the response plan, each decision with its reasons; protect the target from being ended
 2. **memory** and **disk** in parallel: capture memory by SSM; snapshot, lock, copy all volumes to the forensic account. Beside
-   them **cloud_evidence**: what CloudTrail and flow logs have
+   them **cloud_evidence**: what CloudTrail, flow and query logs have
 3. **containment**: isolate the target when memory capture and live response have ended, whatever their outcome
 4. **investigation**: forensic instance; Volatility on the memory, without waiting for the disk copies; file-system
    timeline and log analysis on the disks

@@ -11,7 +11,7 @@ from typing import Any
 import requests
 
 from lab.accounts import FORENSIC_ACCOUNT
-from lab.evidence import flow_records
+from lab.evidence import flow_records, query_records
 from lab.evidence.images import Images
 from lab.evidence.trail_records import Account as Calls
 from lab.evidence.trail_records import Json
@@ -45,8 +45,15 @@ def member_account(
     trail = _trail(account)
     control("trail", {"account": account.account_id, "records": recorded_calls(web, database)})
     flows = _flow_logs(account, network["vpc_id"], web, database)
+    queries = _query_logs(account, network["vpc_id"], web)
     instances = {"web-server": web, "db-server": database}
-    return {"member_network": network, "instances": instances, "trail": trail, "flow_logs": flows}
+    return {
+        "member_network": network,
+        "instances": instances,
+        "trail": trail,
+        "flow_logs": flows,
+        "query_logs": queries,
+    }
 
 
 def _trail(account: Account) -> dict[str, str]:
@@ -91,6 +98,38 @@ def recorded_flows(database: str, *, now: datetime | None = None) -> list[flow_r
     return [
         *talks,
         flow_records.Talk(moment - timedelta(minutes=55), INTRUDER, 443, out=4_000, back=90_000, seconds=300),
+    ]
+
+
+def _query_logs(account: Account, vpc: str, web: dict[str, Any]) -> dict[str, str]:
+    """Query logging of the VPC into a bucket of the account, and what the web server asked for in the last hours."""
+    bucket, s3 = f"lab-queries-{account.account_id}", account.client("s3")
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": account.region})
+    resolver = account.client("route53resolver")
+    made = resolver.create_resolver_query_log_config(
+        Name="lab", DestinationArn=f"arn:aws:s3:::{bucket}", CreatorRequestId="lab-query-logs"
+    )["ResolverQueryLogConfig"]["Id"]
+    association = resolver.associate_resolver_query_log_config(ResolverQueryLogConfigId=made, ResourceId=vpc)
+    written = query_records.files(
+        recorded_questions(), account=account.account_id, region=account.region, vpc=vpc, address=web["private_ip"], instance=web["instance_id"]
+    )  # fmt: skip
+    for key, body in written.items():
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+    return {"id": made, "bucket": bucket, "association": association["ResolverQueryLogConfigAssociation"]["Id"]}
+
+
+def recorded_questions(*, now: datetime | None = None) -> list[query_records.Asked]:
+    """The application's names and updates, and before the intruder's connection the name of its server."""
+    moment = now or datetime.now(UTC)
+    usual = (("deb.debian.org", "203.0.113.80"), ("shop-db.internal.example", "10.20.1.9"))
+    asked = [
+        query_records.Asked(moment - timedelta(minutes=29 * n), name, (address,))
+        for n in range(1, 40)
+        for name, address in usual
+    ]
+    return [
+        *asked,
+        query_records.Asked(moment - timedelta(minutes=55, seconds=2), "updates.cdn-mirror.example", (INTRUDER,)),
     ]
 
 

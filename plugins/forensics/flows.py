@@ -11,7 +11,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, TaskGroup, TriggerRule
 
 from forensics import settings
-from forensics.cloud_evidence.operators import CollectFlowsOperator, CollectTrailOperator
+from forensics.cloud_evidence.operators import CollectFlowsOperator, CollectQueriesOperator, CollectTrailOperator
 from forensics.containment.operators import IsolateTargetOperator, PlanContainmentOperator
 from forensics.containment.protection_operators import ProtectTargetOperator
 from forensics.disk.copy_operators import CopySnapshotsOperator
@@ -143,11 +143,12 @@ def cloud_evidence() -> CloudFlow:
     with _group(
         "cloud_evidence",
         name="Cloud records",
-        tooltip="Collect and read what CloudTrail and VPC flow logs recorded of the target, its credentials and its resources",
+        tooltip="Collect and read what CloudTrail, flow logs and query logs recorded of the target, its credentials and its resources",
     ):
         trail = CollectTrailOperator(task_id="collect_trail")
         flow_logs = CollectFlowsOperator(task_id="collect_flows")
-    return CloudFlow((trail, flow_logs))
+        queries = CollectQueriesOperator(task_id="collect_queries")
+    return CloudFlow((trail, flow_logs, queries))
 
 
 def containment() -> tuple[Flow, BaseOperator]:

@@ -146,7 +146,7 @@ class Settings(BaseModel):
     live_response_seconds: int = Field(default=180, ge=30, le=3600)
     cloud_evidence: bool = Field(
         default=True,
-        description="collect and examine what the target's account recorded of API calls and network flows",
+        description="collect and examine what the target's account recorded of API calls, network flows and DNS queries",
     )
     record_margin_hours: int = Field(
         default=24, ge=0, le=2160, description="hours before the first finding from which on records are collected"

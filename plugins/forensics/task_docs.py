@@ -106,6 +106,12 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, the case continues with a gap; the log names what the role `logs` may not read. "
         "Clearing is safe: the flows up to now are collected and stored beside the earlier ones."
     ),
+    "cloud_evidence.collect_queries": (
+        "Collects the names that the instance asked Route 53 Resolver for, from buckets and log groups of its VPC's query logging, stores them under lock and reads them. "
+        "It ends skipped where no query logging records the VPC; the case page says what to switch on. "
+        "When it fails, the case continues with a gap; the log names what the role `logs` may not read. "
+        "Clearing is safe: the questions up to now are collected and stored beside the earlier ones."
+    ),
     "containment.plan_containment": (
         "Records every change that containment would make, asks a person when the policy says so, and watches the deadline. "
         "When it waits, answer under **Browse → Required Actions**; without an answer `forensics.approval_default` applies. "

@@ -48,6 +48,7 @@ def play(lab: Lab, network: Network) -> None:
     _organization(lab)
     _trail(lab)
     _log_group(lab)
+    _query_logging(lab, network)
     _tasks(lab, network)
     numbers: Any = [{"MetricName": "Cases", "Value": 1.0, "Unit": "Count"}]
     lab.client("cloudwatch").put_metric_data(Namespace="Forensics", MetricData=numbers)
@@ -84,6 +85,22 @@ def _log_group(lab: Lab) -> None:
     )
     assert page["events"] == [] and page["nextToken"]
     assert logs.filter_log_events(logGroupName=name, startTime=0, endTime=end, nextToken=page["nextToken"])["events"]
+
+
+def _query_logging(lab: Lab, network: Network) -> None:
+    resolver, name = lab.client("route53resolver", MEMBER), f"q-{time.monotonic_ns()}"
+    made = resolver.create_resolver_query_log_config(
+        Name=name, DestinationArn=f"arn:aws:s3:::{name}", CreatorRequestId=name
+    )
+    config = made["ResolverQueryLogConfig"]["Id"]
+    vpc = lab.client("ec2", MEMBER).create_vpc(CidrBlock="10.99.0.0/24")["Vpc"]["VpcId"]
+    resolver.associate_resolver_query_log_config(ResolverQueryLogConfigId=config, ResourceId=vpc)
+    wanted: Any = [{"Name": "ResourceId", "Values": [vpc]}]
+    (found,) = resolver.list_resolver_query_log_config_associations(Filters=wanted)[
+        "ResolverQueryLogConfigAssociations"
+    ]
+    assert found["ResolverQueryLogConfigId"] == config
+    resolver.get_resolver_query_log_config(ResolverQueryLogConfigId=config)
 
 
 def _identity(lab: Lab) -> None:

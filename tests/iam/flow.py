@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forensics.cloud_evidence.operators import CollectFlowsOperator, CollectTrailOperator
+from forensics.cloud_evidence.operators import CollectFlowsOperator, CollectQueriesOperator, CollectTrailOperator
 from forensics.containment.operators import IsolateTargetOperator
 from forensics.disk.copy_operators import CopySnapshotsOperator
 from forensics.disk.digest_operators import DigestDisksOperator
@@ -35,6 +35,7 @@ CASE = (
     *DISKS,
     ("cloud_evidence.collect_trail", CollectTrailOperator),
     ("cloud_evidence.collect_flows", CollectFlowsOperator),
+    ("cloud_evidence.collect_queries", CollectQueriesOperator),
     ("containment.isolate_target", IsolateTargetOperator),
     ("investigation.launch_forensic_instance", LaunchForensicInstanceOperator),
     ("investigation.attach_evidence_volumes", AttachEvidenceVolumesOperator),

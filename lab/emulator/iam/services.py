@@ -43,6 +43,13 @@ def logs(given: Any) -> Iterator[Request]:
     yield Request(f"logs:{given.action}", given.arn("logs", f"log-group:{name}") if name else "*", tags)
 
 
+def resolver(given: Any) -> Iterator[Request]:
+    """A configuration of query logging by its id; lists have no resource (service authorization reference, Route 53 Resolver)."""
+    name = str(given.document.get("ResolverQueryLogConfigId", ""))
+    arn = given.arn("route53resolver", f"resolver-query-log-config/{name}")
+    yield Request(f"route53resolver:{given.action}", arn if name and given.action.startswith("Get") else "*")
+
+
 def ebs(given: Any) -> Iterator[Request]:
     """EBS direct APIs: the snapshot, and its key in the caller's name when it is encrypted."""
     match = re.search(r"snap-[0-9a-f]+", given.path)

@@ -29,6 +29,7 @@ PATCHES = (
     "organizations",
     "cloudtrail",
     "logs",
+    "resolver",
     "events",
     "securityhub",
     "finding_records",

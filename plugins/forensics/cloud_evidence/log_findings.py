@@ -15,6 +15,7 @@ from forensics.case.recorder import CaseRecorder
 from forensics.cloud_evidence.flow_reader import FUNCTION as FLOW_FUNCTION
 from forensics.cloud_evidence.followed import Followed
 from forensics.cloud_evidence.log_reading import LogReading
+from forensics.cloud_evidence.query_reader import FUNCTION as QUERY_FUNCTION
 from forensics.cloud_evidence.record_window import record_window
 from forensics.cloud_evidence.trail_reader import FUNCTION as TRAIL_FUNCTION
 from forensics.cloud_evidence.trail_scene import TrailOrder
@@ -46,10 +47,17 @@ class LogKind:
     function: str
     artifact: str
     record: str
+    many: str = ""
+
+    @property
+    def counted(self) -> str:
+        """The name of the count of records."""
+        return self.many or f"{self.record}s"
 
 
 TRAIL = LogKind("read_cloud_trail", TRAIL_FUNCTION, "CloudTrail", "call")
 FLOWS = LogKind("read_flow_logs", FLOW_FUNCTION, "VPC flow logs", "flow")
+QUERIES = LogKind("read_query_logs", QUERY_FUNCTION, "Resolver query logs", "query", many="queries")
 _LIMITS = Limits(memory=2048 * MIB, cpu_seconds=1800, silence=600.0)
 _SHOWN = 5
 _RANK = {severity: number for number, severity in enumerate(ResultSeverity)}
@@ -85,7 +93,7 @@ def read_records(recorder: CaseRecorder, evidence: LogEvidence, order: BaseModel
     results = _results(recorder, evidence, reading, kind, started=started)
     artifact = store_results(recorder, results, run=run)
     recorder.note(
-        f"{evidence.evidence_id} was read: {count(len(results.findings), 'finding')} in {count(reading.counts.get(f'{kind.record}s', 0), kind.record)}",
+        f"{evidence.evidence_id} was read: {count(len(results.findings), 'finding')} in {count(reading.counts.get(kind.counted, 0), kind.record, many=kind.counted)}",
         kind=TimelineKind.INVESTIGATION,
         evidence_id=evidence.evidence_id,
     )
@@ -150,7 +158,7 @@ def _results(
     ended = datetime.now(UTC)
     run = ToolRun(
         tool=f"{kind.artifact} reader", version=__version__, argv=(evidence.evidence_id,), exit=0,
-        seconds=(ended - started).total_seconds(), rows=reading.counts.get(f"{kind.record}s", 0),
+        seconds=(ended - started).total_seconds(), rows=reading.counts.get(kind.counted, 0),
     )  # fmt: skip
     whole = evidence.outcome is Outcome.ACQUIRED
     artifact = ToolArtifact(

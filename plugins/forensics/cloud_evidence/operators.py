@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
+from pydantic import BaseModel
 
 from forensics.aws.egress import EgressGateway
 from forensics.case.beginning import begin
@@ -14,12 +16,14 @@ from forensics.case.step import ForensicOperator, Json
 from forensics.cloud_evidence.flow_collection import FlowCollection, flows_item, own_addresses
 from forensics.cloud_evidence.flow_reader import FlowOrder
 from forensics.cloud_evidence.log_evidence import give_up
-from forensics.cloud_evidence.log_findings import FLOWS, TRAIL, read_records, trail_order
+from forensics.cloud_evidence.log_findings import FLOWS, QUERIES, TRAIL, LogKind, read_records, trail_order
+from forensics.cloud_evidence.query_collection import QueryCollection, queries_item
+from forensics.cloud_evidence.query_reader import QueryOrder
 from forensics.cloud_evidence.record_window import record_window
 from forensics.cloud_evidence.trail_collection import PHASE, TrailCollection, trail_item
 from forensics.cloud_evidence.triggers import TrailDeliveredTrigger
 from forensics.errors import AcquisitionError, AwsError, ForensicsError
-from forensics.models.evidence import CloudTrailEvidence, FlowLogEvidence, Outcome
+from forensics.models.evidence import CloudTrailEvidence, FlowLogEvidence, LogEvidence, Outcome, QueryLogEvidence
 from forensics.models.target import Target
 
 _LET_IN = "let role logs read the bucket or log group (docs/cloud-evidence.md), then clear this task; the case needs nothing else of it"
@@ -39,7 +43,7 @@ class _CloudEvidenceOperator(ForensicOperator):
             raise AcquisitionError(msg, next_action="clear triage.describe_target first, then this task")
         return target
 
-    def held(self, recorder: CaseRecorder, known: CloudTrailEvidence | FlowLogEvidence | None) -> bool:
+    def held(self, recorder: CaseRecorder, known: LogEvidence | None) -> bool:
         """Whether an earlier try of this step has the records; one that somebody cleared begins anew, up to now."""
         there = known is not None and known.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL}
         return known is not None and there and known.started_at == begin(recorder).at
@@ -110,29 +114,86 @@ class CollectTrailOperator(_CloudEvidenceOperator):
         give_up(recorder, CloudTrailEvidence(evidence_id=item, outcome=Outcome.FAILED), cause)
 
 
-class CollectFlowsOperator(_CloudEvidenceOperator):
-    """Find, store and read the flows through the target's interfaces, from the buckets and log groups of flow logs that record them."""
+class _CollectLinesOperator(_CloudEvidenceOperator):
+    """Find, store and read records that are there at once: what is collected, and what a reader of it is told."""
+
+    what: str
+    kind: LogKind
+
+    def collection(self, recorder: CaseRecorder) -> FlowCollection | QueryCollection:
+        """A collection of the case."""
+        raise NotImplementedError
+
+    def order(self, recorder: CaseRecorder, evidence: LogEvidence, target: Target) -> BaseModel:
+        """What the reader is told."""
+        raise NotImplementedError
+
+    def failed(self, recorder: CaseRecorder) -> LogEvidence:
+        """The item of a collection that has failed."""
+        raise NotImplementedError
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
-        """Collect what is there; files come within minutes of their flows."""
+        """Collect what is there; files come within minutes of what they record."""
         target = self.described(recorder)
-        collection = FlowCollection.of(recorder, self.sessions)
+        collection = self.collection(recorder)
         known = collection.known()
         evidence = known if known and self.held(recorder, known) else collection.collect(target)
         if evidence.outcome is Outcome.NOT_APPLICABLE:
             raise AirflowSkipException(f"NOT_APPLICABLE: {evidence.reason}")
         if evidence.outcome is Outcome.FAILED:
-            raise AcquisitionError(f"VPC flow logs: {evidence.reason}", next_action=_LET_IN)
-        findings = recorder.findings()
-        window = record_window(recorder.case, findings, margin_hours=0, now=recorder.case.opened_at)
-        peers = tuple(dict.fromkeys(peer for finding in findings for peer in finding.peers))
-        order = FlowOrder(
-            addresses=own_addresses(target), alarm=window.alarm, peers=peers, instance_id=target.instance_id
-        )
-        found = read_records(recorder, evidence, order, FLOWS)
+            raise AcquisitionError(f"{self.what}: {evidence.reason}", next_action=_LET_IN)
+        found = read_records(recorder, evidence, self.order(recorder, evidence, target), self.kind)
         return {"evidence_id": evidence.evidence_id, "outcome": evidence.outcome.value, "findings": found}
 
     def on_final_failure(self, recorder: CaseRecorder, cause: str) -> None:
-        """The item records why there are no flows."""
-        item = flows_item(recorder.case.instance_id)
-        give_up(recorder, FlowLogEvidence(evidence_id=item, outcome=Outcome.FAILED), cause)
+        """The item records why there are no records."""
+        give_up(recorder, self.failed(recorder), cause)
+
+
+class CollectFlowsOperator(_CollectLinesOperator):
+    """Find, store and read the flows through the target's interfaces, from the buckets and log groups of flow logs that record them."""
+
+    what = "VPC flow logs"
+    kind = FLOWS
+
+    def collection(self, recorder: CaseRecorder) -> FlowCollection:
+        return FlowCollection.of(recorder, self.sessions)
+
+    def order(self, recorder: CaseRecorder, evidence: LogEvidence, target: Target) -> FlowOrder:
+        return FlowOrder(
+            addresses=own_addresses(target),
+            alarm=alarm_of(recorder),
+            peers=tuple(dict.fromkeys(peer for finding in recorder.findings() for peer in finding.peers)),
+            instance_id=target.instance_id,
+        )
+
+    def failed(self, recorder: CaseRecorder) -> FlowLogEvidence:
+        return FlowLogEvidence(evidence_id=flows_item(recorder.case.instance_id), outcome=Outcome.FAILED)
+
+
+class CollectQueriesOperator(_CollectLinesOperator):
+    """Find, store and read the names that the target asked Route 53 Resolver for, from its VPC's query logging."""
+
+    what = "Resolver query logs"
+    kind = QUERIES
+
+    def collection(self, recorder: CaseRecorder) -> QueryCollection:
+        return QueryCollection.of(recorder, self.sessions)
+
+    def order(self, recorder: CaseRecorder, evidence: LogEvidence, target: Target) -> QueryOrder:
+        findings = recorder.findings()
+        alarm = alarm_of(recorder)
+        return QueryOrder(
+            alarm=alarm,
+            begin=evidence.origin.begin or alarm,
+            peers=tuple(dict.fromkeys(peer for finding in findings for peer in finding.peers)),
+            domains=tuple(dict.fromkeys(name for finding in findings for name in finding.domains)),
+        )
+
+    def failed(self, recorder: CaseRecorder) -> QueryLogEvidence:
+        return QueryLogEvidence(evidence_id=queries_item(recorder.case.instance_id), outcome=Outcome.FAILED)
+
+
+def alarm_of(recorder: CaseRecorder) -> datetime:
+    """The first moment that a finding of the case names."""
+    return record_window(recorder.case, recorder.findings(), margin_hours=0, now=recorder.case.opened_at).alarm

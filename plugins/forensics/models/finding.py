@@ -114,6 +114,7 @@ class Finding(Outside):
     sample: bool = False
     posture: bool = Field(default=False, description="a control or vulnerability: it says nothing about an intrusion")
     peers: tuple[str, ...] = Field(default=(), description="public addresses at the other end that the finding names")
+    domains: tuple[str, ...] = Field(default=(), description="DNS names that the finding names, in lower case")
     product: str = ""
     product_arn: str | None = Field(
         default=None, max_length=2048, description="Security Hub's ARN of the product that made the finding"

@@ -24,7 +24,7 @@ from forensics.intake.readers.envelope import (
 from forensics.intake.readers.fields import REASON_LENGTH, QuarantineError, clean, members, moment, quarantine
 from forensics.intake.readers.identifiers import parse_instance
 from forensics.intake.readers.parsed_finding import IntakeRules, ParsedFinding
-from forensics.intake.readers.peers import peers_of
+from forensics.intake.readers.peers import domains_of, peers_of
 from forensics.intake.readers.validation import Validation, validate
 from forensics.models.finding import CustomAction, Finding, FindingSource, PostureFamily, Severity
 from forensics.models.intake import InstanceState, IntakeResult, IntakeVerdict
@@ -230,7 +230,7 @@ def _security_hub_reader(
 def _validated(item: object, read: Reader, *, envelope: Envelope, rules: IntakeRules) -> Validation:
     try:
         parsed = read()
-        return validate(replace(parsed, peers=peers_of(item)), envelope=envelope, rules=rules)
+        return validate(replace(parsed, peers=peers_of(item), domains=domains_of(item)), envelope=envelope, rules=rules)
     except QuarantineError as error:
         return Validation(IntakeVerdict.QUARANTINE, reason=error.message)
 

@@ -110,6 +110,7 @@ class ParsedFinding:
     attached: tuple[AttachedResource, ...] = ()
     subject: Subject = Subject()
     peers: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
 
 
 def product_arn(value: object) -> str | None:

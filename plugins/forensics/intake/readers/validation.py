@@ -234,6 +234,7 @@ def _finding(parsed: ParsedFinding, *, instance: InstanceRef, envelope: Envelope
         ocsf=parsed.ocsf,
         vpc_id=instance.vpc_id,
         peers=parsed.peers,
+        domains=parsed.domains,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from forensics.intake.readers.peers import MOST, peers_of
+from forensics.intake.readers.peers import MOST, domains_of, peers_of
 
 REMOTE = {"remoteIpDetails": {"ipAddressV4": "198.51.100.7", "country": {"countryName": "Nowhere"}}}
 
@@ -59,3 +59,26 @@ def test_there_is_an_end_to_it() -> None:
     for _ in range(100):
         deep = {"a": deep}
     assert peers_of(deep) == ()
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        # https://docs.aws.amazon.com/guardduty/latest/ug/guardduty_finding-format.html
+        (
+            {"service": {"action": {"dnsRequestAction": {"domain": "Xmr.Pool.Example.", "protocol": "UDP"}}}},
+            ("xmr.pool.example",),
+        ),
+        # https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_DnsRequestAction.html
+        ({"Action": {"DnsRequestAction": {"Domain": "c2.example", "Blocked": False}}}, ("c2.example",)),
+        ({"ProductFields": {"aws/guardduty/service/action/dnsRequestAction/domain": "c2.example"}}, ("c2.example",)),
+        ({"Network": {"DestinationDomain": "c2.example"}}, ("c2.example",)),
+        # https://schema.ocsf.io/1.5.0/objects/dns_query
+        ({"evidences": [{"query": {"hostname": "c2.example", "type": "A"}}]}, ("c2.example",)),
+        ({"Action": {"DnsRequestAction": {"Domain": "<b>c2</b>.example"}}}, ()),
+        ({"Action": {"DnsRequestAction": {"Domain": "198.51.100.7"}}}, ()),
+        ({"Resources": [{"Details": {"Domain": "shop.example"}}]}, ()),
+    ],
+)
+def test_each_format_names_its_dns_names(item: object, expected: tuple[str, ...]) -> None:
+    assert domains_of(item) == expected
