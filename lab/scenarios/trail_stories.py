@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from forensics.cloud_evidence.followed import Followed
 from lab.evidence.trail_records import Account, Json
 
 ACCOUNT = Account("333344445555", "eu-central-1", "i-0123456789abcdef0")
@@ -49,6 +50,14 @@ def _story(
         _made.append(lambda: Story(name, rule, who, subject, grave, tuple(make()), first))
 
     return keep
+
+
+def followed() -> Followed:
+    """What a case on the stories' instance follows at its beginning."""
+    first = Followed(
+        instance_id=ACCOUNT.instance_id, ids=(ACCOUNT.instance_id, VOLUME, GROUP, INTERFACE), roles=(ACCOUNT.role,)
+    )
+    return first.with_more(ids=[])
 
 
 def at(minutes: float) -> datetime:

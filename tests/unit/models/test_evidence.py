@@ -23,6 +23,7 @@ from forensics.models.evidence import (
     MemoryEvidence,
     MemoryOrigin,
     Outcome,
+    QueryLogEvidence,
     StoredFact,
     Transport,
     read_evidence,
@@ -34,6 +35,7 @@ CAPTURE = CaptureStatus(
 )  # fmt: skip
 ITEMS = [
     FlowLogEvidence(evidence_id="flow-logs-i-1", outcome=Outcome.NOT_APPLICABLE, reason="there is none"),
+    QueryLogEvidence(evidence_id="query-logs-i-1", outcome=Outcome.NOT_APPLICABLE, reason="there is none"),
     CloudTrailEvidence(
         evidence_id="cloud-trail-i-1",
         outcome=Outcome.ACQUIRED,
