@@ -10,12 +10,13 @@ import argparse
 import hashlib
 import json
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound, TokenRetrievalError
 
 from forensics.deployment import DEFAULT
 from infra.deployment import (
@@ -26,11 +27,13 @@ from infra.deployment import (
     day_two,
     deployment_ids,
     external_ids,
+    look_first,
     package,
     paths,
     plan,
     settings,
     templates,
+    waves,
 )
 from infra.deployment.configuration import Configuration, PlanError
 from infra.deployment.operations import Ask, nobody
@@ -44,16 +47,23 @@ DIFFERENT = 3
 def clients_of(config: Configuration) -> Clients:
     """Clients by the configured AWS CLI profiles; without one for an account, the environment's own credentials."""
     kinds = {account_id: kind for kind in config.accounts for account_id in config.account_ids(kind)}
+    # stacks of one wave ask for clients at once, and boto3's sessions are not made for that
+    making = threading.Lock()
 
     @cache
     def client(account_id: str, region: str, service: str) -> Any:
         profile = config.profiles.get(account_id) or config.profiles.get(kinds.get(account_id, ""))
-        session: Any = boto3.session.Session(profile_name=profile, region_name=region)
-        made = session.client("sts").get_caller_identity()["Account"]
-        if made != account_id:
-            msg = f"profile {profile or '(environment)'} is of account {made}, not {account_id}: correct profiles in the configuration"
-            raise DeployError(msg)
-        return session.client(service)
+        with making:
+            try:
+                session: Any = boto3.session.Session(profile_name=profile, region_name=region)
+                made = session.client("sts").get_caller_identity()["Account"]
+            except (ProfileNotFound, NoCredentialsError, TokenRetrievalError) as error:
+                msg = f"profile {profile or '(environment)'} cannot be used: {error}. Make it with `aws configure`, or sign in with `aws sso login`"
+                raise DeployError(msg) from error
+            if made != account_id:
+                msg = f"profile {profile or '(environment)'} is of account {made}, not {account_id}: correct profiles in the configuration"
+                raise DeployError(msg)
+            return session.client(service)
 
     return client
 
@@ -169,27 +179,37 @@ def run(
         deployment.made |= external_ids.current(
             clients(forensic, config.region, "secretsmanager"), secret=config.named(external_ids.SECRET)
         )
-    for step in steps:
-        if step.template == settings.TEMPLATE and not step.is_upload:
-            deployment.apply_environment(step, dry_run=dry_run)
-        elif not step.is_upload:
-            deployment.apply(step, dry_run=dry_run)
+    for wave in waves.waves(steps):
+        if not wave[0].is_upload:
+            _apply(deployment, wave, dry_run=dry_run)
         elif dry_run:
             deployment.report(
                 f"release: would upload {release.name} to {deployment.outputs.get('ReleaseBucket', 'the release bucket')}"
             )
         else:
-            deployment.made |= upload(
-                release_client(config, clients),
-                bucket=deployment.outputs["ReleaseBucket"],
-                prefix=deployment.made["ReleasePrefix"],
-                folder=release,
-                deployment_id=config.deployment_id,
-            )
-            deployment.report(
-                f"release: uploaded to {deployment.outputs['ReleaseBucket']}/{deployment.made['ReleasePrefix']}"
-            )
+            _upload(deployment, config, clients, release)
     return deployment
+
+
+def _apply(deployment: Deployment, wave: list[Step], *, dry_run: bool) -> None:
+    if wave[0].template == settings.TEMPLATE:
+        deployment.apply_environment(wave[0], dry_run=dry_run)
+        return
+    made = waves.carry_out(wave, lambda step: deployment.apply(step, dry_run=dry_run))
+    # whichever ended last: later stacks take the outputs of the last one in order
+    deployment.outputs |= {name: value for outputs in made for name, value in outputs.items()}
+
+
+def _upload(deployment: Deployment, config: Configuration, clients: Clients, release: Path) -> None:
+    bucket, prefix = deployment.outputs["ReleaseBucket"], deployment.made["ReleasePrefix"]
+    deployment.made |= upload(
+        release_client(config, clients),
+        bucket=bucket,
+        prefix=prefix,
+        folder=release,
+        deployment_id=config.deployment_id,
+    )
+    deployment.report(f"release: uploaded to {bucket}/{prefix}")
 
 
 def asking(*, yes: bool) -> Ask:
@@ -272,6 +292,7 @@ def carry_out(given: argparse.Namespace, config: Configuration, steps: list[Step
         (external_ids.rotate if given.rotate_external_id else external_ids.end)(
             secrets, secret=config.named(external_ids.SECRET), report=print
         )
+    look_first.refuse(steps, clients)
     run(
         config, steps, release=given.release, clients=clients, dry_run=given.dry_run, ask=ask, import_existing=given.import_existing
     )  # fmt: skip
