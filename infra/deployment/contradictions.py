@@ -27,7 +27,7 @@ DIFFERENT = (
 # Values that stand in an example, or that no file has.
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 SIGNED_DOCUMENTS = ("policy_key", "never_isolate_key", "lime_list_key")
-SWITCHES = ("EndpointsExist", "NoMwaa", "NoQueryApi")
+SWITCHES = ("EndpointsExist", "NoMwaa", "NoQueryApi", "SecurityRegions")
 
 
 def found(config: Configuration, *, partition: str | None) -> Iterator[str]:

@@ -28,6 +28,7 @@ from infra.deployment import (
     deployment_ids,
     external_ids,
     look_first,
+    organization,
     package,
     paths,
     plan,
@@ -252,6 +253,11 @@ def arguments() -> argparse.ArgumentParser:
     how.add_argument(
         "--drift", action="store_true", help="compare every stack with its template; exit status 3 when one differs"
     )
+    how.add_argument(
+        "--organization",
+        action="store_true",
+        help="say which accounts and Regions have the member stacks, and which have not; exit status 3 when some want a person",
+    )
     how.add_argument("--uninstall", action="store_true", help="delete the stacks in the opposite order; evidence stays")
     how.add_argument(
         "--rotate-external-id", action="store_true", help="make a new external id, and deploy roles that accept both"
@@ -281,6 +287,8 @@ def carry_out(given: argparse.Namespace, config: Configuration, steps: list[Step
         return 0 if all(s["state"].endswith("_COMPLETE") and "ROLLBACK" not in s["state"] for s in found) else DIFFERENT
     if given.drift:
         return DIFFERENT if day_two.drift(steps, clients, report=print) else 0
+    if given.organization:
+        return DIFFERENT if organization.report(config, steps, clients, say=print) else 0
     if given.uninstall:
         day_two.uninstall(steps, clients, report=print, ask=ask)
         return 0
@@ -292,7 +300,7 @@ def carry_out(given: argparse.Namespace, config: Configuration, steps: list[Step
         (external_ids.rotate if given.rotate_external_id else external_ids.end)(
             secrets, secret=config.named(external_ids.SECRET), report=print
         )
-    look_first.refuse(steps, clients)
+    look_first.refuse(steps, clients, config)
     run(
         config, steps, release=given.release, clients=clients, dry_run=given.dry_run, ask=ask, import_existing=given.import_existing
     )  # fmt: skip

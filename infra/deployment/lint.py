@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infra.deployment import guard, suppressions, templates
+from infra.deployment import guard, quotas, suppressions, templates
 from infra.deployment.suppressions import Finding
 
 PROGRAMS = templates.ROOT / ".venv-lint" / "bin"
@@ -101,8 +101,12 @@ def main() -> int:
         f"suppression of {e.tool} {e.id} in {e.template} {e.resource}: nothing needs it, remove it" for e in unused
     ]
     wrong += suppressions.problems(entries, today=datetime.now(UTC).date())
+    largest = quotas.largest()
+    wrong += [f"over its quota: {use}" for use in largest.values() if use.share > 1]
     for line in wrong:
         print(line)
+    for use in largest.values():
+        print(f"[lint-templates] {use}")
     print(
         f"[lint-templates] {count} templates, {len(findings)} findings, {len(findings) - len(left)} explained, {len(wrong)} to fix"
     )

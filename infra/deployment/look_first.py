@@ -12,6 +12,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.deployment import organization
+from infra.deployment.configuration import Configuration
 from infra.deployment.operations import DeployError, Stack
 from infra.deployment.plan import Step
 from infra.deployment.stack_states import Readiness, readiness
@@ -38,9 +40,14 @@ def problems(steps: Sequence[Step], clients: Clients) -> list[str]:
     return found
 
 
-def refuse(steps: Sequence[Step], clients: Clients) -> None:
+def refuse(steps: Sequence[Step], clients: Clients, config: Configuration | None = None) -> None:
     """Raises :class:`DeployError` naming everything that :func:`problems` finds."""
-    if wrong := problems(steps, clients):
+    wrong = problems(steps, clients)
+    if config is not None and not wrong:
+        sets = [s for s in steps if s.template == organization.TEMPLATE]
+        said = [(s, organization.access_problem(s, config, clients)) for s in sets]
+        wrong = [f"{s.account} account {s.account_id}: {problem}" for s, problem in said if problem]
+    if wrong:
         lines = "\n".join(f"  - {line}" for line in wrong)
         msg = f"nothing was changed, because the deployment would stop half-way:\n{lines}"
         raise DeployError(msg)

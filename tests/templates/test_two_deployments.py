@@ -26,7 +26,11 @@ NAMES = (
 )  # fmt: skip
 # A target's role may have any name. The service control policy of each deployment keeps the others from its own roles (below).
 OVER_EVERY_ROLE = {"DenyRoleOfTarget", "PassOriginalRole", "RemoveDeny"}
-BUILT = {"BuildSubnetId": "subnet-0123456789abcdef0", "BuildSecurityGroupId": "sg-0123456789abcdef0"}
+BUILT = {
+    "BuildSubnetId": "subnet-0123456789abcdef0",
+    "BuildSecurityGroupId": "sg-0123456789abcdef0",
+    "SecurityRegions": "yes",
+}
 
 
 def everything(deployment_id: str = "") -> list[Configuration]:
