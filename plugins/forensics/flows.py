@@ -11,7 +11,12 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, TaskGroup, TriggerRule
 
 from forensics import settings
-from forensics.cloud_evidence.operators import CollectFlowsOperator, CollectQueriesOperator, CollectTrailOperator
+from forensics.cloud_evidence.operators import (
+    CollectFlowsOperator,
+    CollectQueriesOperator,
+    CollectStateOperator,
+    CollectTrailOperator,
+)
 from forensics.containment.operators import IsolateTargetOperator, PlanContainmentOperator
 from forensics.containment.protection_operators import ProtectTargetOperator
 from forensics.disk.copy_operators import CopySnapshotsOperator
@@ -148,7 +153,8 @@ def cloud_evidence() -> CloudFlow:
         trail = CollectTrailOperator(task_id="collect_trail")
         flow_logs = CollectFlowsOperator(task_id="collect_flows")
         queries = CollectQueriesOperator(task_id="collect_queries")
-    return CloudFlow((trail, flow_logs, queries))
+        state = CollectStateOperator(task_id="collect_state")
+    return CloudFlow((trail, flow_logs, queries, state))
 
 
 def containment() -> tuple[Flow, BaseOperator]:

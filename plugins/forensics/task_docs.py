@@ -112,6 +112,11 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, the case continues with a gap; the log names what the role `logs` may not read. "
         "Clearing is safe: the questions up to now are collected and stored beside the earlier ones."
     ),
+    "cloud_evidence.collect_state": (
+        "Collects what the account says of the instance: its role with policies, trust and last use, what AWS Config recorded of it, the sessions on it and their output. "
+        "What is not switched on is a note of the item; what could not be had is a gap by name, and the other answers are kept. "
+        "Clearing is safe: the answers of now are collected and stored beside the earlier ones."
+    ),
     "containment.plan_containment": (
         "Records every change that containment would make, asks a person when the policy says so, and watches the deadline. "
         "When it waits, answer under **Browse → Required Actions**; without an answer `forensics.approval_default` applies. "

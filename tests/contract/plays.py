@@ -49,6 +49,7 @@ def play(lab: Lab, network: Network) -> None:
     _trail(lab)
     _log_group(lab)
     _query_logging(lab, network)
+    _account_state(lab, network)
     _tasks(lab, network)
     numbers: Any = [{"MetricName": "Cases", "Value": 1.0, "Unit": "Count"}]
     lab.client("cloudwatch").put_metric_data(Namespace="Forensics", MetricData=numbers)
@@ -101,6 +102,46 @@ def _query_logging(lab: Lab, network: Network) -> None:
     ]
     assert found["ResolverQueryLogConfigId"] == config
     resolver.get_resolver_query_log_config(ResolverQueryLogConfigId=config)
+
+
+def _account_state(lab: Lab, network: Network) -> None:
+    iam, config, ssm = lab.client("iam", MEMBER), lab.client("config", MEMBER), lab.client("ssm", MEMBER)
+    name = f"state-{time.monotonic_ns()}"
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=ROLE)["Role"]["Arn"]
+    policy = iam.create_policy(PolicyName=name, PolicyDocument=POLICY)["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName=name, PolicyArn=policy)
+    iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=POLICY)
+    iam.get_role(RoleName=name)
+    assert iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+    iam.get_policy_version(PolicyArn=policy, VersionId=iam.get_policy(PolicyArn=policy)["Policy"]["DefaultVersionId"])
+    iam.get_role_policy(RoleName=name, PolicyName="own")
+    job = iam.generate_service_last_accessed_details(Arn=role)["JobId"]
+    assert [iam.get_service_last_accessed_details(JobId=job)["JobStatus"] for _ in range(2)] == [
+        "IN_PROGRESS",
+        "COMPLETED",
+    ]
+    iam.create_user(UserName=name)
+    key = iam.create_access_key(UserName=name)["AccessKey"]["AccessKeyId"]
+    assert iam.get_access_key_last_used(AccessKeyId=key)["UserName"] == name
+    group = lab.client("ec2", MEMBER).create_security_group(GroupName=name, Description="d")["GroupId"]
+    asked: Any = {"resourceType": "AWS::EC2::SecurityGroup", "resourceId": group}
+    with contextlib.suppress(ClientError):
+        config.get_resource_config_history(**asked)
+    config.put_configuration_recorder(
+        ConfigurationRecorder={"name": "default", "roleARN": role, "recordingGroup": {"allSupported": True}}
+    )
+    assert config.get_resource_config_history(**asked)["configurationItems"]
+    wanted: Any = [{"key": "Target", "value": "i-0123456789abcdef0"}]
+    ssm.start_session(Target="i-0123456789abcdef0")
+    assert ssm.describe_sessions(State="Active", Filters=wanted)["Sessions"]
+    preferences = {
+        "schemaVersion": "1.0",
+        "description": "d",
+        "sessionType": "Standard_Stream",
+        "inputs": {"s3BucketName": "logs"},
+    }
+    ssm.create_document(Name=name, DocumentType="Session", DocumentFormat="JSON", Content=json.dumps(preferences))
+    assert json.loads(ssm.get_document(Name=name, DocumentFormat="JSON")["Content"])["inputs"]
 
 
 def _identity(lab: Lab) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from forensics.cloud_evidence.operators import CollectFlowsOperator, CollectQueriesOperator, CollectTrailOperator
+from forensics.cloud_evidence.operators import (
+    CollectFlowsOperator,
+    CollectQueriesOperator,
+    CollectStateOperator,
+    CollectTrailOperator,
+)
 from forensics.containment.operators import IsolateTargetOperator
 from forensics.disk.copy_operators import CopySnapshotsOperator
 from forensics.disk.digest_operators import DigestDisksOperator
@@ -36,6 +41,7 @@ CASE = (
     ("cloud_evidence.collect_trail", CollectTrailOperator),
     ("cloud_evidence.collect_flows", CollectFlowsOperator),
     ("cloud_evidence.collect_queries", CollectQueriesOperator),
+    ("cloud_evidence.collect_state", CollectStateOperator),
     ("containment.isolate_target", IsolateTargetOperator),
     ("investigation.launch_forensic_instance", LaunchForensicInstanceOperator),
     ("investigation.attach_evidence_volumes", AttachEvidenceVolumesOperator),

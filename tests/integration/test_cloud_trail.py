@@ -189,7 +189,9 @@ def test_no_answer_at_all_is_failed_evidence_by_name_and_not_a_lost_case(lab: Sm
 def test_a_key_that_the_thief_made_is_followed_across_the_files(lab: SmallLab, case_id: str) -> None:
     web = lab.facts["instances"]["web-server"]
     place = Account(MEMBER_ACCOUNT, web["region"], web["instance_id"])
-    now, key = datetime.now(UTC), "AKIAHELPDESK00EXAMPLE"
+    iam, now = lab.client("iam", "member"), datetime.now(UTC)
+    iam.create_user(UserName="helpdesk")
+    key = iam.create_access_key(UserName="helpdesk")["AccessKey"]["AccessKeyId"]
     made = {"accessKey": {"accessKeyId": key, "userName": "helpdesk"}}
     lab.control("trail", {"account": MEMBER_ACCOUNT, "records": [
         place.call(now - timedelta(minutes=40), "iam:CreateAccessKey", place.instance(address=THIEF), {"userName": "helpdesk"}, made, awsRegion="us-east-1"),
@@ -199,5 +201,6 @@ def test_a_key_that_the_thief_made_is_followed_across_the_files(lab: SmallLab, c
     view = case_gateways(case_id).view(case_id)
     assert view is not None
     titles = {f.title for r in view.results if r.tool == "cloud" for f in r.findings}
-    assert any(t.startswith("Credential to rotate: access key AKIAHELPDESK00EXAMPLE of user helpdesk") for t in titles)
+    assert any(t.startswith(f"Credential to rotate: access key {key} of user helpdesk") for t in titles)
     assert "Instances were launched with the instance's credentials" in titles
+    assert any(n.startswith(f"access key {key} of user helpdesk: last used") for n in item(case_id).origin.notes)

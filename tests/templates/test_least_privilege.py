@@ -148,6 +148,21 @@ def test_the_logs_role_reads_what_aws_wrote_of_its_own_account_and_nothing_else(
         assert not may("logs", "logs:FilterLogEvents", group, **tags)
     for action in ("logs:GetLogEvents", "logs:DeleteLogGroup", "logs:PutLogEvents"):
         assert not may("logs", action, group, **{"aws__ResourceTag/forensics:records": "read"})
+    role = f"arn:aws:iam::{MEMBER}:role/web-server"
+    assert may("logs", "iam:GetRole", role) and may(
+        "logs", "iam:GetPolicy", "arn:aws:iam::aws:policy/AdministratorAccess"
+    )
+    assert may("logs", "ssm:GetDocument", f"arn:aws:ssm:{REGION}:{MEMBER}:document/SSM-SessionManagerRunShell")
+    assert not may("logs", "ssm:GetDocument", f"arn:aws:ssm:{REGION}:{MEMBER}:document/runbook-with-secrets")
+    for action in ("iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy", "iam:CreateAccessKey", "iam:PassRole"):
+        assert not may("logs", action, role)
+    for action in (
+        "ssm:StartSession",
+        "ssm:TerminateSession",
+        "config:StopConfigurationRecorder",
+        "route53resolver:DeleteResolverQueryLogConfig",
+    ):
+        assert not may("logs", action, "*")
     key = f"arn:aws:kms:{REGION}:{MEMBER}:key/trail"
     assert may("logs", "kms:Decrypt", key, kms__ViaService=f"s3.{REGION}.amazonaws.com", **org)
     assert not may("logs", "kms:Decrypt", key, kms__ViaService=f"secretsmanager.{REGION}.amazonaws.com", **org)

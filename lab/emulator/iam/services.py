@@ -86,6 +86,12 @@ def iam(given: Any) -> Iterator[Request]:
     if "PolicySourceArn" in given.query:
         yield Request(f"iam:{given.action}", given.query["PolicySourceArn"])
         return
+    if "PolicyArn" in given.query and given.action.startswith("GetPolicy"):
+        yield Request(f"iam:{given.action}", given.query["PolicyArn"])
+        return
+    if given.action == "GenerateServiceLastAccessedDetails":
+        yield Request(f"iam:{given.action}", given.query["Arn"])
+        return
     role, profile = given.query.get("RoleName"), given.query.get("InstanceProfileName")
     kind = f"role/{role}" if role else f"instance-profile/{profile}" if profile else ""
     yield Request(f"iam:{given.action}", given.arn("iam", kind, region=False) if kind else "*")

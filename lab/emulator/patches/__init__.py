@@ -30,6 +30,7 @@ PATCHES = (
     "cloudtrail",
     "logs",
     "resolver",
+    "account_state",
     "events",
     "securityhub",
     "finding_records",

@@ -17,6 +17,7 @@ from forensics.cloud_evidence.followed import Followed
 from forensics.cloud_evidence.log_reading import LogReading
 from forensics.cloud_evidence.query_reader import FUNCTION as QUERY_FUNCTION
 from forensics.cloud_evidence.record_window import record_window
+from forensics.cloud_evidence.state_reader import FUNCTION as STATE_FUNCTION
 from forensics.cloud_evidence.trail_reader import FUNCTION as TRAIL_FUNCTION
 from forensics.cloud_evidence.trail_scene import TrailOrder
 from forensics.confined import MIB, Confined, Limits
@@ -57,6 +58,7 @@ class LogKind:
 
 TRAIL = LogKind("read_cloud_trail", TRAIL_FUNCTION, "CloudTrail", "call")
 FLOWS = LogKind("read_flow_logs", FLOW_FUNCTION, "VPC flow logs", "flow")
+STATE = LogKind("read_account_state", STATE_FUNCTION, "Account state", "answer")
 QUERIES = LogKind("read_query_logs", QUERY_FUNCTION, "Resolver query logs", "query", many="queries")
 _LIMITS = Limits(memory=2048 * MIB, cpu_seconds=1800, silence=600.0)
 _SHOWN = 5

@@ -16,14 +16,23 @@ from forensics.case.step import ForensicOperator, Json
 from forensics.cloud_evidence.flow_collection import FlowCollection, flows_item, own_addresses
 from forensics.cloud_evidence.flow_reader import FlowOrder
 from forensics.cloud_evidence.log_evidence import give_up
-from forensics.cloud_evidence.log_findings import FLOWS, QUERIES, TRAIL, LogKind, read_records, trail_order
+from forensics.cloud_evidence.log_findings import FLOWS, QUERIES, STATE, TRAIL, LogKind, read_records, trail_order
 from forensics.cloud_evidence.query_collection import QueryCollection, queries_item
 from forensics.cloud_evidence.query_reader import QueryOrder
 from forensics.cloud_evidence.record_window import record_window
+from forensics.cloud_evidence.state_collection import StateCollection, state_item
+from forensics.cloud_evidence.state_reader import StateOrder
 from forensics.cloud_evidence.trail_collection import PHASE, TrailCollection, trail_item
 from forensics.cloud_evidence.triggers import TrailDeliveredTrigger
 from forensics.errors import AcquisitionError, AwsError, ForensicsError
-from forensics.models.evidence import CloudTrailEvidence, FlowLogEvidence, LogEvidence, Outcome, QueryLogEvidence
+from forensics.models.evidence import (
+    AccountStateEvidence,
+    CloudTrailEvidence,
+    FlowLogEvidence,
+    LogEvidence,
+    Outcome,
+    QueryLogEvidence,
+)
 from forensics.models.target import Target
 
 _LET_IN = "let role logs read the bucket or log group (docs/cloud-evidence.md), then clear this task; the case needs nothing else of it"
@@ -120,7 +129,7 @@ class _CollectLinesOperator(_CloudEvidenceOperator):
     what: str
     kind: LogKind
 
-    def collection(self, recorder: CaseRecorder) -> FlowCollection | QueryCollection:
+    def collection(self, recorder: CaseRecorder) -> FlowCollection | QueryCollection | StateCollection:
         """A collection of the case."""
         raise NotImplementedError
 
@@ -192,6 +201,22 @@ class CollectQueriesOperator(_CollectLinesOperator):
 
     def failed(self, recorder: CaseRecorder) -> QueryLogEvidence:
         return QueryLogEvidence(evidence_id=queries_item(recorder.case.instance_id), outcome=Outcome.FAILED)
+
+
+class CollectStateOperator(_CollectLinesOperator):
+    """Ask, store and read what the account says of the target: its role, AWS Config's history, sessions and their output."""
+
+    what = "Account state"
+    kind = STATE
+
+    def collection(self, recorder: CaseRecorder) -> StateCollection:
+        return StateCollection.of(recorder, self.sessions)
+
+    def order(self, recorder: CaseRecorder, evidence: LogEvidence, target: Target) -> StateOrder:
+        return StateOrder(account_id=target.account_id, region=target.region, alarm=alarm_of(recorder))
+
+    def failed(self, recorder: CaseRecorder) -> AccountStateEvidence:
+        return AccountStateEvidence(evidence_id=state_item(recorder.case.instance_id), outcome=Outcome.FAILED)
 
 
 def alarm_of(recorder: CaseRecorder) -> datetime:

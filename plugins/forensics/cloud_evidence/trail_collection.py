@@ -10,6 +10,7 @@ from typing import Self
 from forensics import partitions
 from forensics.aws.cloudtrail import CloudTrailGateway, Trail
 from forensics.aws.hook import CaseSessions
+from forensics.aws.iam_state import IamStateGateway
 from forensics.aws.log_buckets import LogBucketGateway
 from forensics.aws.session import Scope
 from forensics.case.beginning import begin
@@ -22,6 +23,7 @@ from forensics.cloud_evidence.trail_filter import SelectOrder
 from forensics.cloud_evidence.trail_integrity import Integrity, verify_files
 from forensics.cloud_evidence.trail_selection import Spool, search
 from forensics.cloud_evidence.trail_sources import BucketSource, Found, LookupSource, RecordSource, readable_trail
+from forensics.errors import ForensicsError
 from forensics.models.evidence import (
     CloudTrailEvidence,
     Digest,
@@ -35,6 +37,7 @@ from forensics.printable import count
 from forensics.settings import Settings
 
 PHASE = "logs"
+MOST_KEYS = 20
 SWITCH_ON = (
     "only management events of the last 90 days were looked up; a trail of all Regions into a bucket that role logs may read"
     " has data events (reads of objects) as well, and more than two requests a second"
@@ -64,6 +67,7 @@ class Collected:
     found: Found | None
     notes: tuple[str, ...]
     integrity: Integrity | None
+    keys: dict[str, dict[str, object]]
 
 
 class TrailCollection:
@@ -76,11 +80,13 @@ class TrailCollection:
         *,
         gateway: Callable[[str], CloudTrailGateway],
         open_bucket: Callable[[str], LogBucketGateway],
+        iam: IamStateGateway,
     ) -> None:
         self._recorder = recorder
         self._settings = settings
         self._gateway = gateway
         self._open_bucket = open_bucket
+        self._iam = iam
         self._case = recorder.case
         self._item = trail_item(recorder.case.instance_id)
 
@@ -96,7 +102,13 @@ class TrailCollection:
             home = Scope(case.account_id, sessions.settings.region, phase=PHASE, case_id=case.case_id)
             return LogBucketGateway.of(hook.session(home), name)
 
-        return cls(recorder, sessions.settings, gateway=gateway, open_bucket=open_bucket)
+        return cls(
+            recorder,
+            sessions.settings,
+            gateway=gateway,
+            open_bucket=open_bucket,
+            iam=IamStateGateway.of(sessions.target(PHASE)),
+        )
 
     # ------------------------------------------------------------------ the work
     def known(self) -> CloudTrailEvidence | None:
@@ -155,7 +167,17 @@ class TrailCollection:
         if budget.cut:
             source.gaps.append(f"it ended with {budget.cut}: later files were not read")
         integrity = self._verified(found, spool, window, budget) if found and found.place.validated else None
-        return Collected(spool, source, found, tuple(why), integrity)
+        return Collected(spool, source, found, tuple(why), integrity, self._keys(spool.followed))
+
+    def _keys(self, followed: Followed) -> dict[str, dict[str, object]]:
+        """The last use of each long-lived access key that the records led to, as IAM knows it; an error in its place where it does not say."""
+        found: dict[str, dict[str, object]] = {}
+        for key in [i for i in followed.ids if i.startswith("AKIA")][:MOST_KEYS]:
+            try:
+                found[key] = {name: str(value) for name, value in self._iam.key_used(key).items()}
+            except ForensicsError as error:
+                found[key] = {"error": str(error)[:300]}
+        return found
 
     def _verified(self, found: Found, spool: Spool, window: RecordWindow, budget: Budget) -> Integrity:
         # CloudTrail signs with a key of each Region: only those are asked whose API is reached anyway
@@ -172,7 +194,7 @@ class TrailCollection:
         stored = store_records(recorder, kind, self._item, run=run, name="records.jsonl.gz", chunks=chunks)
         listed = store_sources(recorder, kind, self._item, run=run, sources=_sources(made))
         gaps, place, spool = self._gaps(made), made.found.place if made.found else None, made.spool
-        notes = (*made.notes, *([made.integrity.note()] if made.integrity else []), waited)
+        notes = (*made.notes, *([made.integrity.note()] if made.integrity else []), waited, *_key_notes(made.keys))
         origin = LogOrigin(
             source=made.source.kind, bucket=place.bucket if place else None, prefix=place.prefix if place else None,
             begin=window.begin, end=window.end, regions=made.found.regions if made.found else (),
@@ -216,5 +238,14 @@ def _sources(made: Collected) -> dict[str, object]:
     ]
     return {
         "kind": made.source.kind, "trail": made.found.place.arn if made.found else None, "objects": rows,
-        "followed": spool.followed.model_dump(mode="json"), "passes": spool.passes,
+        "followed": spool.followed.model_dump(mode="json"), "passes": spool.passes, "keys_last_used": made.keys,
     }  # fmt: skip
+
+
+def _key_notes(keys: dict[str, dict[str, object]]) -> list[str]:
+    return [
+        f"access key {key}: {use['error']}"
+        if "error" in use
+        else f"access key {key} of user {use.get('UserName')}: last used {use.get('LastUsedDate', 'never')}, {use.get('ServiceName')} in {use.get('Region')}"
+        for key, use in keys.items()
+    ]

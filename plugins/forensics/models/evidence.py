@@ -27,6 +27,7 @@ class EvidenceKind(StrEnum):
     CLOUD_TRAIL = "cloud-trail"
     FLOW_LOGS = "flow-logs"
     QUERY_LOGS = "query-logs"
+    ACCOUNT_STATE = "account-state"
 
 
 class Outcome(StrEnum):
@@ -273,6 +274,12 @@ class QueryLogEvidence(LogEvidence):
     kind: Literal[EvidenceKind.QUERY_LOGS] = EvidenceKind.QUERY_LOGS
 
 
+class AccountStateEvidence(LogEvidence):
+    """What the account says of the target: its role, its configuration before, its sessions."""
+
+    kind: Literal[EvidenceKind.ACCOUNT_STATE] = EvidenceKind.ACCOUNT_STATE
+
+
 AnyEvidence = Annotated[
     ControlPlaneEvidence
     | MemoryEvidence
@@ -280,7 +287,8 @@ AnyEvidence = Annotated[
     | LiveResponseEvidence
     | CloudTrailEvidence
     | FlowLogEvidence
-    | QueryLogEvidence,
+    | QueryLogEvidence
+    | AccountStateEvidence,
     Field(discriminator="kind"),
 ]
 _KINDS: dict[
@@ -293,6 +301,7 @@ _KINDS: dict[
         | CloudTrailEvidence
         | FlowLogEvidence
         | QueryLogEvidence
+        | AccountStateEvidence
     ],
 ] = {
     EvidenceKind.CONTROL_PLANE: ControlPlaneEvidence,
@@ -302,6 +311,7 @@ _KINDS: dict[
     EvidenceKind.CLOUD_TRAIL: CloudTrailEvidence,
     EvidenceKind.FLOW_LOGS: FlowLogEvidence,
     EvidenceKind.QUERY_LOGS: QueryLogEvidence,
+    EvidenceKind.ACCOUNT_STATE: AccountStateEvidence,
 }
 
 

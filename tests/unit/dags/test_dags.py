@@ -30,6 +30,7 @@ CASE = {
     "cloud_evidence.collect_trail": {"triage.plan_response"},
     "cloud_evidence.collect_flows": {"triage.plan_response"},
     "cloud_evidence.collect_queries": {"triage.plan_response"},
+    "cloud_evidence.collect_state": {"triage.plan_response"},
     "disk.digest_disks": {"disk.copy_snapshots"},
     "containment.isolate_target": {"memory.live_response"},
     "investigation.launch_forensic_instance": {"memory.capture_memory"},
@@ -57,6 +58,7 @@ CASE = {
         "cloud_evidence.collect_trail",
         "cloud_evidence.collect_flows",
         "cloud_evidence.collect_queries",
+        "cloud_evidence.collect_state",
         "investigation.terminate_forensic_instance",
     },
 }
@@ -139,7 +141,7 @@ def test_planning_containment_is_not_on_the_way_of_anything_but_the_report(case:
 
 
 def test_control_plane_evidence_is_on_the_way_of_nothing_but_the_closing(case: Any) -> None:
-    for name in ("collect_trail", "collect_flows", "collect_queries"):
+    for name in ("collect_trail", "collect_flows", "collect_queries", "collect_state"):
         task = case.get_task(f"cloud_evidence.{name}")
         assert task.upstream_task_ids == {"triage.plan_response"}
         assert task.downstream_task_ids == {"report.close_case"}
@@ -209,6 +211,7 @@ def test_the_report_waits_for_every_step_that_takes_checks_or_examines_evidence(
         "cloud_evidence.collect_trail",
         "cloud_evidence.collect_flows",
         "cloud_evidence.collect_queries",
+        "cloud_evidence.collect_state",
     }
 
 

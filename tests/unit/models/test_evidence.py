@@ -9,6 +9,7 @@ import pytest
 
 from forensics.errors import StoredItemError
 from forensics.models.evidence import (
+    AccountStateEvidence,
     BlockManifest,
     CloudTrailEvidence,
     ControlPlaneEvidence,
@@ -36,6 +37,7 @@ CAPTURE = CaptureStatus(
 ITEMS = [
     FlowLogEvidence(evidence_id="flow-logs-i-1", outcome=Outcome.NOT_APPLICABLE, reason="there is none"),
     QueryLogEvidence(evidence_id="query-logs-i-1", outcome=Outcome.NOT_APPLICABLE, reason="there is none"),
+    AccountStateEvidence(evidence_id="account-state-i-1", outcome=Outcome.PARTIAL, reason="IAM was not reached"),
     CloudTrailEvidence(
         evidence_id="cloud-trail-i-1",
         outcome=Outcome.ACQUIRED,
