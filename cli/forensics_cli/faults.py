@@ -14,6 +14,7 @@ class Exit(IntEnum):
     UNREACHABLE = 3
     REFUSED = 4
     UNKNOWN = 5
+    WAITS = 6
     INTERRUPTED = 130
 
 

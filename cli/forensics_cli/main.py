@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from forensics_cli import __version__, cases, runs
 from forensics_cli.api import Api
-from forensics_cli.faults import CommandError, Exit
+from forensics_cli.faults import CommandError, Exit, WrongUse
 from forensics_cli.printing import error, tell
 from forensics_cli.sign_in import Place, client_for
 
@@ -25,8 +25,9 @@ Results go to standard output, progress and errors to standard error.
 
 Exit status: 0 good; 1 what was asked about is not good (a run failed, a case has gaps, the preflight found something
 broken, a request was not valid); 2 wrong command line or environment; 3 Airflow does not answer; 4 not signed in or
-not allowed; 5 it does not exist; 130 stopped with Ctrl-C.
+not allowed; 5 it does not exist; 6 waits for a second person (break-glass); 130 stopped with Ctrl-C.
 """
+BREAK_GLASS = "break-glass"
 MakeApi = Callable[[Place], Api]
 
 
@@ -37,7 +38,10 @@ def run() -> NoReturn:
 
 def main(arguments: Sequence[str] | None = None, *, make_api: MakeApi = lambda place: Api(client_for(place))) -> int:
     """Run the command line; returns the exit status."""
-    given = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == [BREAK_GLASS]:
+        return _break_glass(words[1:])
+    given = parser().parse_args(words)
     try:
         api = make_api(Place(given.url, given.mwaa, given.region, given.profile))
         status: Exit = given.do(api, given)
@@ -55,6 +59,22 @@ def main(arguments: Sequence[str] | None = None, *, make_api: MakeApi = lambda p
     return int(status)
 
 
+def _break_glass(words: Sequence[str]) -> int:
+    """Hand over to the product's own code, which asks AWS and not Airflow."""
+    try:
+        from forensics.break_glass.command import main as break_glass
+    except ImportError as missing:
+        error(
+            WrongUse(
+                "the product's code is not here",
+                why=str(missing),
+                next_action="pip install './cli[break-glass]', and set PYTHONPATH to the folder plugins of the release (docs/break-glass.md)",
+            )
+        )
+        return int(Exit.USAGE)
+    return break_glass(words)
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     made = argparse.ArgumentParser(
@@ -69,4 +89,5 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(title="commands", required=True, metavar="COMMAND")
     cases.add(commands)
     runs.add(commands)
+    commands.add_parser(BREAK_GLASS, help="while Airflow is down: by your own roles (forensics break-glass --help)")
     return made

@@ -92,7 +92,8 @@ def unreachable(error: httpx.HTTPError, where: str) -> Unreachable:
     return Unreachable(
         f"{where} does not answer",
         why=f"{type(error).__name__}: {error}",
-        next_action="check the address and the way to it (VPN; a private MWAA web server is reached from its VPC alone)",
+        next_action="check the address and the way to it (VPN; a private MWAA web server is reached from its VPC alone);"
+        " when Airflow is down: forensics break-glass --help",
     )
 
 

@@ -44,6 +44,7 @@ def found(config: Configuration, *, partition: str | None) -> Iterator[str]:
     yield from _networks(config)
     yield from _digests(config)
     yield from _signed(config)
+    yield from _two_people(config)
     url = config.parameters.get("RunbookUrl")
     if url is not None and not re.match(r"https?://[^/]+", str(url)):
         yield f"parameters.RunbookUrl: {url!r} is not an address that a person can open from an alarm: begin with https://"
@@ -185,6 +186,18 @@ def _signed(config: Configuration) -> Iterator[str]:
     prefix = str(config.parameters.get("RolePrefix", f"{config.deployment_id}-"))
     if signer.rpartition("/")[2].startswith(prefix):
         yield f"parameters.DocumentSignerRoleArn: {signer} is named like a role of the product ({prefix}…), which must not sign"
+
+
+def _two_people(config: Configuration) -> Iterator[str]:
+    """Who breaks the glass and who approves it: one person with both roles would be two."""
+    first, second = (_list(config.parameters.get(name)) for name in ("BreakGlassUserArns", "BreakGlassApproverArns"))
+    if bool(first) != bool(second):
+        yield "parameters.BreakGlassUserArns and parameters.BreakGlassApproverArns go together: without approvers nothing can be released"
+    for arn in sorted({str(a) for a in first} & {str(a) for a in second}):
+        yield f"parameters.BreakGlassApproverArns: {arn} is one of BreakGlassUserArns too, and would approve what they ask for"
+    for arn in [*first, *second]:
+        if not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:user/[A-Za-z0-9+=,.@_/-]{1,512}", str(arn)):
+            yield f"{arn} is not the ARN of an IAM user: only a user's session has MFA and a name that IAM vouches for"
 
 
 def _list(value: Any) -> list[Any]:

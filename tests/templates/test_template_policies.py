@@ -112,7 +112,12 @@ def test_phase_roles_trust_the_orchestrator_alone() -> None:
         (statement,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
         conditions = statement["Condition"]
         assert {"sts:ExternalId", "aws:PrincipalOrgID"} <= set(conditions["StringEquals"]), name
-        assert conditions["ArnEquals"]["aws:PrincipalArn"]["Fn::Sub"].endswith("role/${RolePrefix}execution"), name
+        who = [
+            arn["Fn::Sub"].rpartition("${RolePrefix}")[2] for arn in listed(conditions["ArnEquals"]["aws:PrincipalArn"])
+        ]
+        phase = role["Properties"]["RoleName"]["Fn::Sub"].rpartition("${RolePrefix}")[2]
+        people = ["break-glass"] if phase in {"contain", "release", "custodian"} else []
+        assert who == ["execution", *people], name
         pinned = (
             conditions.get("StringLike", {}).get("sts:SourceIdentity")
             or conditions["StringEquals"]["sts:SourceIdentity"]

@@ -13,11 +13,11 @@ import structlog
 
 from forensics import __version__, case_keys
 from forensics.aws.case_store import CaseStore
-from forensics.aws.hook import PAGES, ForensicsHook
 from forensics.aws.request_log import take
 from forensics.aws.s3 import EvidenceStore
 from forensics.aws.s3_landing import LandingGateway, ToolsGateway
 from forensics.aws.session import AwsSession
+from forensics.aws.sessions import Sessions
 from forensics.aws.sns import Notifier
 from forensics.case.board_line import keep_line
 from forensics.case.notices import CaseNotices
@@ -64,10 +64,13 @@ class CaseGateways:
     notifier: Notifier
 
     @classmethod
-    def of(cls, own: AwsSession, role: AwsSession, settings: Settings) -> Self:
-        """Evidence and signatures under the session of a role (``custodian``, ``reader``), the rest under the base identity."""
+    def of(cls, own: AwsSession, role: AwsSession, settings: Settings, *, person: str = "") -> Self:
+        """Evidence and signatures under the session of a role (``custodian``, ``reader``), the rest under the base identity.
+
+        ``person`` is who acts where that is no process of the product.
+        """
         store = CaseStore.of(own, settings)
-        actor = f"{role.role_arn} as {role.case_id}"
+        actor = f"{role.role_arn} as {role.case_id}" + (f" for {person}" if person else "")
         return cls(
             store=store,
             evidence=EvidenceStore.of(role, settings),
@@ -379,9 +382,9 @@ class CaseRecorder:
         )
 
 
-def open_recorder(hook: ForensicsHook, case_id: str, *, step: str) -> CaseRecorder:
+def open_recorder(hook: Sessions, case_id: str, *, step: str, person: str = "") -> CaseRecorder:
     """The recorder of a case for one of its steps, evidence under the custodian's role."""
-    gateways = CaseGateways.of(hook.own(), hook.forensic(case_id, "custodian"), hook.settings)
+    gateways = CaseGateways.of(hook.own(), hook.forensic(case_id, "custodian"), hook.settings, person=person)
     settings = hook.settings
     return CaseRecorder(
         gateways.store.case(case_id),
@@ -390,9 +393,3 @@ def open_recorder(hook: ForensicsHook, case_id: str, *, step: str) -> CaseRecord
         ui_url=settings.ui_url,
         digest_minutes=settings.digest_minutes,
     )
-
-
-def page_gateways() -> CaseGateways:
-    """Read side for the web pages, under a role that writes and signs nothing."""
-    hook = ForensicsHook()
-    return CaseGateways.of(hook.own(), hook.forensic(PAGES, "reader"), hook.settings)

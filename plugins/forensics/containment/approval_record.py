@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from forensics import case_keys
+from forensics.aws.case_store import CaseStore
 from forensics.case.recorder import CaseRecorder
 from forensics.containment.approval import AnswerRules, HumanResponse, after_answer, approvers_needed
 from forensics.errors import ApprovalError
@@ -39,12 +40,17 @@ _RECORDS = {
 }
 
 
+def question_on_record(store: CaseStore, case_id: str, subject: ApprovalSubject) -> Approval | None:
+    """The question or approval on record, for somebody who only reads."""
+    return store.get(case_id, _RECORDS[subject][0], Approval)
+
+
 class Approvals:
     """One subject's approval in one case, seen from one run."""
 
     def __init__(self, recorder: CaseRecorder, subject: ApprovalSubject) -> None:
         self._recorder = recorder
-        self._subject = subject
+        self.subject = subject
         self._key, self._approved, self._refused, self._kind = _RECORDS[subject]
 
     @property
@@ -109,7 +115,7 @@ class Approvals:
                 return known
             if known is None or (known.digest, known.run_id) != (digest, self._recorder.run.run_id):
                 raise ApprovalError(
-                    f"the question of this run about the {self._subject.value} is not the one on record any more"
+                    f"the question of this run about the {self.subject.value} is not the one on record any more"
                     f" ({known.run_id if known else 'none'} asks)",
                     next_action="answer the newer question, or clear the task: it asks again",
                 )
@@ -168,13 +174,13 @@ class Approvals:
             if known is None or not known.granted or known.spent_at or known.void:
                 return
             if self._recorder.swap(self._key, _changed(known, void=why)):
-                self._recorder.note(f"the approval of the {self._subject.value} counts no more: {why}", kind=self._kind)
+                self._recorder.note(f"the approval of the {self.subject.value} counts no more: {why}", kind=self._kind)
                 return
         raise self._contested("withdraw the approval")
 
     def _log(self, answered: Approval) -> None:
         recorder = self._recorder
-        recorder.note(f"{self._subject.value}: {answered.reason}", kind=self._kind, at=answered.at)
+        recorder.note(f"{self.subject.value}: {answered.reason}", kind=self._kind, at=answered.at)
         if not answered.open:
             self._to_ledger(answered)
 
@@ -193,11 +199,11 @@ class Approvals:
                 "reason": answered.reason,
                 "expires_at": answered.expires_at.isoformat() if answered.expires_at else "",
             },
-            once=f"approval-{self._subject.value}-{answered.at.isoformat()}",
+            once=f"approval-{self.subject.value}-{answered.at.isoformat()}",
         )
 
     def _contested(self, what: str) -> ApprovalError:
-        msg = f"{what}: the {self._subject.value} approval of case {self._recorder.case_id} was changed {_TRIES} times meanwhile"
+        msg = f"{what}: the {self.subject.value} approval of case {self._recorder.case_id} was changed {_TRIES} times meanwhile"
         return ApprovalError(msg, next_action="clear the task: it reads the approval again")
 
 

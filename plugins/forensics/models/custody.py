@@ -61,6 +61,7 @@ class CustodyAction(StrEnum):
     CASE_TAGGED = "CASE_TAGGED"
     CASE_ASSIGNED = "CASE_ASSIGNED"
     OBJECT_DOWNLOADED = "OBJECT_DOWNLOADED"
+    BREAK_GLASS_USED = "BREAK_GLASS_USED"
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:

@@ -48,7 +48,7 @@ class StoreLinkMaker:
 def _open_downloads() -> Downloads:
     # Imported on the first request: the plugin must load where AWS or its settings are missing.
     from forensics.case.downloads import Downloads
-    from forensics.case.recorder import page_gateways
+    from forensics.web.gateways import page_gateways
 
     gateways = page_gateways()
     return Downloads(gateways.evidence, gateways.ledger)

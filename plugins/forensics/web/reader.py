@@ -50,7 +50,7 @@ class Gateways(Protocol):
 
 def _open_gateways() -> Gateways:
     # Imported on the first request: the plugin must load where AWS or its settings are missing.
-    from forensics.case.recorder import page_gateways
+    from forensics.web.gateways import page_gateways
 
     return page_gateways()
 

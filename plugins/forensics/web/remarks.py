@@ -49,8 +49,8 @@ class StoreRemarkWriter:
 
 def _open_remarks() -> Remarks:
     # Imported on the first request: the plugin must load where AWS or its settings are missing.
-    from forensics.case.recorder import page_gateways
     from forensics.case.remarks import Remarks
+    from forensics.web.gateways import page_gateways
 
     gateways = page_gateways()
     return Remarks(gateways.store, gateways.ledger)
