@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from forensic_toolkit.filesystems import file_timeline
 from tests.toolkit.fake_tree import INSTALLED, Builder
 
@@ -26,3 +28,14 @@ def test_times_of_many_files_in_little_memory_are_the_same_events_in_order() -> 
     assert len(times) == len(ordered) == len(plain) > 30
     assert [event.time for event in ordered] == [event.time for event in plain]
     assert sorted(map(str, ordered)) == sorted(map(str, plain))
+
+
+def test_runs_of_times_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    builder = Builder().add("/etc/x", b"x", modified=INSTALLED).add("/b")
+    entries = builder.tree().entries
+    whole = list(file_timeline.FileTimes(entries, without={"/b"}).in_order())
+    monkeypatch.setattr(file_timeline, "_RUN", 3)
+    runs = list(file_timeline.FileTimes(entries, without={"/b"}).in_order())
+    assert len(runs) == len(whole) > 30
+    assert [event.time for event in runs] == [event.time for event in whole]
+    assert sorted(map(str, runs)) == sorted(map(str, whole)) and "/b" not in ([event.extra["path"] for event in runs])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from forensic_toolkit.filesystems.entries import Entry, Identity, Partition, Times
+from forensic_toolkit.filesystems.entry_table import EntryTable
 from forensic_toolkit.filesystems.mounts import Walked, arrange
 from forensic_toolkit.results import Results
 from forensic_toolkit.times import now
@@ -17,7 +18,7 @@ def _walked(
         Entry(path, inode, "REG", 0o100644, 0, 0, len(body), Times(), False, filesystem=contents)  # type: ignore[arg-type]
         for inode, (path, body) in enumerate(files.items())
     ]
-    return Walked(contents, Identity(uuid, label), entries)  # type: ignore[arg-type]
+    return Walked(contents, Identity(uuid, label), EntryTable(entries))  # type: ignore[arg-type]
 
 
 def test_file_systems_are_placed_below_their_mount_points() -> None:

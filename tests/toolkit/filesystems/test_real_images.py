@@ -26,6 +26,7 @@ REPLAYED = (
 _READ = """
 import hashlib, json, stat, sys
 from pathlib import Path
+from forensic_toolkit.filesystems.entry_table import EntryTable
 from forensic_toolkit.filesystems.mounts import Walked, arrange
 from forensic_toolkit.filesystems.volumes import Disk
 from forensic_toolkit.results import Results
@@ -33,7 +34,7 @@ from forensic_toolkit.times import now
 
 results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
 disk = Disk(Path(sys.argv[1]), others=[Path(path) for path in sys.argv[2:]])
-walked = [Walked(opened, identity, list(opened.walk())) for opened, identity in disk.file_systems(results)]
+walked = [Walked(opened, identity, EntryTable(opened.walk())) for opened, identity in disk.file_systems(results)]
 found = {}
 for entry in arrange(walked, results=results):
     times = entry.times

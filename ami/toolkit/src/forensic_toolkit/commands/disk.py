@@ -16,6 +16,7 @@ from forensic_toolkit.commands import collect, windows_disk
 from forensic_toolkit.errors import EvidenceError
 from forensic_toolkit.filesystems import deleted_names, file_timeline
 from forensic_toolkit.filesystems.entries import Entry, FileSystem, Partition, Times
+from forensic_toolkit.filesystems.entry_table import EntryTable
 from forensic_toolkit.filesystems.luks import Key
 from forensic_toolkit.filesystems.mounts import Walked, arrange
 from forensic_toolkit.filesystems.tree import Tree
@@ -180,11 +181,11 @@ def examine(
         windows_disk.examine(device, tree, coverage=coverage, results=results, raw=raw, packs=packs)
     notable = {finding.source for finding in results.findings}
     results.events.extend(file_timeline.events((e for e in entries if e.path in notable), notable=notable))
-    results.file_times = file_timeline.FileTimes([entry for entry in entries if entry.path not in notable])
+    results.file_times = file_timeline.FileTimes(entries, without=notable)
     results.counts |= {"files": len(entries), "deleted_names": sum(entry.deleted for entry in entries)}
     _keep(entries, raw=raw)
-    for filesystem in {id(entry.filesystem): entry.filesystem for entry in entries}.values():
-        for problem, times in Counter(filesystem.problems if filesystem else []).items():
+    for filesystem in entries.filesystems():
+        for problem, times in Counter(filesystem.problems).items():
             results.gap("file that cannot be read", problem + (f" ({times} times)" if times > 1 else ""))
     coverage.report(results)
     results.artifacts = artifacts.states(tree, results=results, kinds=(*artifacts.KINDS, *windows_disk.KINDS))
@@ -253,32 +254,32 @@ def _version(package: str) -> str:
 def _walk(disk: Disk, *, results: Results) -> Iterator[Walked]:
     for filesystem, identity in disk.file_systems(results):
         results.counts["file_systems"] = results.counts.get("file_systems", 0) + 1
-        found = list(filesystem.walk())
+        found = EntryTable(filesystem.walk())
         if len(found) < 2:
             results.gap(filesystem.partition.label, f"{filesystem.kind}: opened, but empty")
         inodes = {entry.inode for entry in found if not entry.deleted}
         if short := unreached(identity, walked=len(inodes)):
             results.gap(filesystem.partition.label, short)
         if filesystem.kind.startswith("EXT"):
-            found.extend(_journal_names(filesystem, found))
+            found.extend(_journal_names(filesystem, found, present=inodes))
         yield Walked(filesystem, identity, found)
 
 
-def _journal_names(filesystem: FileSystem, entries: list[Entry]) -> Iterator[Entry]:
+def _journal_names(filesystem: FileSystem, entries: EntryTable, *, present: set[int]) -> list[Entry]:
     """Deleted names that only the ext4 journal still holds, as entries without times."""
     content = filesystem.read(deleted_names.JOURNAL_INODE, limit=deleted_names.MAX_JOURNAL)
     folders = {entry.inode: entry.path for entry in entries if entry.kind == "DIR" and not entry.deleted}
     folders[filesystem.root_inode] = ""
-    known = {entry.path for entry in entries}
-    present = {entry.inode: entry for entry in entries if not entry.deleted}
+    names: dict[str, deleted_names.Name] = {}
     for name in deleted_names.in_blocks(content, block=filesystem.block_size):
         folder = folders.get(name.folder_inode)
-        path = f"{folder}/{name.name}"
-        if folder is None or path in known:
-            continue
-        known.add(path)
+        if folder is not None:
+            names.setdefault(f"{folder}/{name.name}", name)
+    found = []
+    for path in names.keys() - {path for path in entries.paths if path in names}:
+        name = names[path]
         kind = {1: "REG", 2: "DIR", 7: "LNK"}[name.kind]
-        yield Entry(
+        deleted = Entry(
             path,
             name.inode,
             kind,
@@ -291,9 +292,11 @@ def _journal_names(filesystem: FileSystem, entries: list[Entry]) -> Iterator[Ent
             reused=name.inode in present,
             filesystem=filesystem,
         )
+        found.append(deleted)
+    return sorted(found, key=lambda entry: entry.path)
 
 
-def _keep(entries: list[Entry], *, raw: Path) -> None:
+def _keep(entries: Iterable[Entry], *, raw: Path) -> None:
     """The body file, as mactime reads it: MD5|name|inode|mode|UID|GID|size|atime|mtime|ctime|crtime."""
     with gzip.open(raw / "bodyfile.txt.gz", "wt", encoding="utf-8", errors="backslashreplace", compresslevel=3) as file:
         for entry in entries:

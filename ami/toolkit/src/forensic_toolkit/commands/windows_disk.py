@@ -80,7 +80,7 @@ _SYSTEM = re.compile(r"(.*)/windows/system32", re.IGNORECASE)
 
 def is_windows(tree: Tree) -> bool:
     """Whether the volume holds a Windows system, or event logs of one."""
-    system = any(_SYSTEM.fullmatch(entry.path) for entry in tree.entries if not entry.deleted and entry.kind == "DIR")
+    system = any(map(_SYSTEM.fullmatch, tree.entries.of_kind("DIR")))
     return system or next(_logs(tree), None) is not None
 
 
@@ -315,7 +315,7 @@ def _logs(tree: Tree) -> Iterator[Entry]:
 def _files(tree: Tree, pattern: str) -> Iterator[Entry]:
     """Files below any folder of a Windows system, by pattern, ignoring case."""
     compiled = re.compile(pattern, re.IGNORECASE)
-    return (entry for entry in tree.entries if entry.is_file and compiled.fullmatch(entry.path))
+    return tree.entries.matching(compiled.fullmatch, "REG")
 
 
 def _version() -> str:

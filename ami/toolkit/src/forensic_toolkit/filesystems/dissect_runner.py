@@ -159,7 +159,8 @@ class Reader:
             self.problems.append(f"{path}: {type(error).__name__}: {error}"[:300])
             return None, None
         inode = self._number(entry, facts.st_ino)
-        self._paths.setdefault(inode, entry.path)
+        if self._xfs is None and self._btrfs is None:  # those are read by inode
+            self._paths.setdefault(inode, entry.path)
         born = getattr(facts, "st_birthtime_ns", 0) or 0
         times = [facts.st_mtime_ns, facts.st_atime_ns, facts.st_ctime_ns, born]
         kind = [path, inode, facts.st_mode, facts.st_uid, facts.st_gid, facts.st_size]

@@ -40,8 +40,18 @@ class Entry:
     deleted: bool
     reused: bool = False  # a deleted name whose inode was given to another file: times and size belong to that one
     filesystem: FileSystem | None = field(default=None, repr=False)
-    # a reader had its content, or a rule decided on it otherwise: what the artifact's state in the results is made of
-    seen: bool = field(default=False, repr=False, compare=False)
+    # Where ``seen`` is kept: entries of a table share one list of marks (filesystems.entry_table).
+    marks: bytearray = field(default_factory=lambda: bytearray(1), repr=False, compare=False)
+    number: int = field(default=0, repr=False, compare=False)
+
+    @property
+    def seen(self) -> bool:
+        """A reader had its content, or a rule decided on it otherwise: what the artifact's state in the results is made of."""
+        return bool(self.marks[self.number])
+
+    @seen.setter
+    def seen(self, value: bool) -> None:
+        self.marks[self.number] = value
 
     @property
     def name(self) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
 
 from forensic_toolkit.filesystems.entries import Entry
 from forensic_toolkit.results import Event
@@ -17,8 +20,8 @@ _LETTERS = (
 )
 
 
-# Entries of one tree that the keys of ``FileTimes`` can tell apart.
-_MOST = 1 << 28
+# Entries whose times are put in order at once; the runs are merged when they are read.
+_RUN = 200_000
 
 
 def events(entries: Iterable[Entry], *, notable: set[str]) -> Iterator[Event]:
@@ -30,27 +33,36 @@ def events(entries: Iterable[Entry], *, notable: set[str]) -> Iterator[Event]:
 
 
 class FileTimes:
-    """The events of a million files in little memory: of each only its time and its entry's number, the rest is made when it is read."""
+    """The events of a million files in little memory: of each time its microseconds and which entry's it is; the rest is made when it is read.
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    Entries of the paths ``without`` are left out.
+    """
+
+    def __init__(self, entries: Sequence[Entry], *, without: Collection[str] = ()) -> None:
         self._entries = entries
-        self._keys = [
-            value * _MOST + number
-            for number, entry in enumerate(entries[:_MOST])
-            for value, _, _ in _moments(entry)
-            if from_ns(value)
-        ]
-        self._keys.sort()
+        self._runs: list[tuple[array[int], array[int]]] = []
+        keys: list[tuple[int, int]] = []
+        for number, entry in enumerate(entries):
+            if entry.path not in without:
+                moments = enumerate(_moments(entry))
+                keys.extend((value, 4 * number + place) for place, (value, _, _) in moments if from_ns(value))
+            if len(keys) >= _RUN:
+                self._run(keys)
+        self._run(keys)
+
+    def _run(self, keys: list[tuple[int, int]]) -> None:
+        keys.sort()
+        self._runs.append((array("q", (value // 1000 for value, _ in keys)), array("I", (place for _, place in keys))))
+        keys.clear()
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return sum(len(places) for _, places in self._runs)
 
     def in_order(self) -> Iterator[Event]:
-        """All events in order of time."""
-        for key in self._keys:
-            value, number = divmod(key, _MOST)
-            entry = self._entries[number]
-            letters, words = next((letters, words) for at, letters, words in _moments(entry) if at == value)
+        """All events in order of time, to the microsecond."""
+        for _, place in heapq.merge(*(zip(*run, strict=True) for run in self._runs)):
+            entry = self._entries[place // 4]
+            value, letters, words = next(islice(_moments(entry), place % 4, None))
             if (found := _event(entry, value, letters, words, notable=False)) is not None:
                 yield found
 

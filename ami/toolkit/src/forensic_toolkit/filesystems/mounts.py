@@ -6,10 +6,11 @@ A logical volume for /var has its log at /log/auth.log; rules look for /var/log/
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from forensic_toolkit.filesystems.entries import Entry, FileSystem, Identity, Subvolume
+from forensic_toolkit.filesystems.entry_table import EntryTable
 from forensic_toolkit.results import Results
 
 _MAX_FSTAB = 1 << 16
@@ -30,10 +31,10 @@ class Walked:
 
     filesystem: FileSystem
     identity: Identity
-    entries: list[Entry]
+    entries: EntryTable
 
 
-def arrange(walked: Sequence[Walked], *, results: Results) -> list[Entry]:
+def arrange(walked: Sequence[Walked], *, results: Results) -> EntryTable:
     """All entries, the root file system's first; those of other file systems below their mount points.
 
     A mount point whose file system is not on this device is a gap: its files were not examined. Names like ``/dev/xvdf`` say nothing
@@ -52,7 +53,10 @@ def arrange(walked: Sequence[Walked], *, results: Results) -> list[Entry]:
             why = f"its file system ({point.name}) is not on this volume, but on another volume of the instance"
             results.gap(f"mount point {point.folder}", why)
     ordered = sorted(walked, key=lambda item: item is not root)
-    return [entry for item in ordered for entry in _placed(item, points, top=top if item is root else None)]
+    placed = [_placed(item, points, top=top if item is root else None) for item in ordered]
+    if len(placed) == 1 and isinstance(placed[0], EntryTable):
+        return placed[0]
+    return EntryTable(entry for entries in placed for entry in entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class _Point:
 def _root(walked: Sequence[Walked]) -> tuple[Walked | None, str]:
     """The file system with the system on it, and on btrfs the path of the subvolume that is it."""
     for item in walked:
-        paths = {entry.path for entry in item.entries if entry.is_file and entry.name in ("fstab", "passwd")}
+        paths = {path for path in item.entries.of_kind("REG") if path.endswith(("/fstab", "/passwd"))}
         for top in _tops(item):
             if f"{top}/etc/fstab" in paths and f"{top}/etc/passwd" in paths:
                 return item, top
@@ -85,13 +89,13 @@ def _subvolumes(item: Walked) -> list[Subvolume]:
     return list(getattr(item.filesystem, "subvolumes", ()))
 
 
-def _placed(item: Walked, points: list[_Point], *, top: str | None) -> list[Entry]:
+def _placed(item: Walked, points: list[_Point], *, top: str | None) -> Iterable[Entry]:
     """The entries with the paths that they had on the running system."""
     names = set(_names(item))
     subvolumes = _subvolumes(item)
     if not subvolumes:
         folder = next((point.folder for point in points if point.name in names), "") if top is None else ""
-        return [replace(entry, path=folder + entry.path) for entry in item.entries] if folder else item.entries
+        return (replace(entry, path=folder + entry.path) for entry in item.entries) if folder else item.entries
     default = next((f"/{one.path}" for one in subvolumes if one.default and one.path), "")
     mounted = {
         default if point.subvolume is None else point.subvolume: point.folder for point in points if point.name in names
@@ -100,15 +104,17 @@ def _placed(item: Walked, points: list[_Point], *, top: str | None) -> list[Entr
         mounted[top] = ""
     # The innermost subvolume that is mounted decides; what is mounted nowhere keeps its path in the file system.
     inner = sorted(mounted, key=len, reverse=True)
-    placed = []
-    for entry in _without_copies(item.entries, subvolumes):
+    return _moved(_without_copies(item.entries, subvolumes), inner, mounted)
+
+
+def _moved(entries: Iterable[Entry], inner: Sequence[str], mounted: Mapping[str, str]) -> Iterator[Entry]:
+    for entry in entries:
         start = next((one for one in inner if entry.path.startswith(f"{one}/")), None)
         moved = (start is not None and mounted[start] + entry.path[len(start) :]) or entry.path
-        placed.append(entry if moved == entry.path else replace(entry, path=moved))
-    return placed
+        yield entry if moved == entry.path else replace(entry, path=moved)
 
 
-def _without_copies(entries: list[Entry], subvolumes: list[Subvolume]) -> list[Entry]:
+def _without_copies(entries: EntryTable, subvolumes: list[Subvolume]) -> Iterator[Entry]:
     """Without those entries of snapshots that are as in the subvolume they were taken of: what was changed or removed stays."""
     paths = {one.number: f"/{one.path}" if one.path else "" for one in subvolumes}
     snapshots = [
@@ -117,28 +123,27 @@ def _without_copies(entries: list[Entry], subvolumes: list[Subvolume]) -> list[E
         if one.origin in paths and one.path
     ]
     if not snapshots:
-        return entries
+        yield from entries
+        return
     tops = [
         tuple(f"{path}/" for path in paths.values() if path.startswith(start) and path + "/" != start)
         for start, _, _ in snapshots
     ]
-    known = {entry.path: entry for entry in entries}
-    kept = []
     for entry in entries:
         for (start, origin, _), nested in zip(snapshots, tops, strict=True):
             if entry.path.startswith(start) and not entry.path.startswith(nested):
-                other = known.get(f"{origin}/{entry.path[len(start) :]}")
+                number = entries.find(f"{origin}/{entry.path[len(start) :]}")
+                other = None if number is None else entries[number]
                 same = other is not None and (other.times, other.size, other.mode) == (
                     entry.times,
                     entry.size,
                     entry.mode,
                 )
                 if not same and not (other is not None and entry.kind == "DIR"):
-                    kept.append(entry)
+                    yield entry
                 break
         else:
-            kept.append(entry)
-    return kept
+            yield entry
 
 
 def _names(item: Walked) -> list[str]:

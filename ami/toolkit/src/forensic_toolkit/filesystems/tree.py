@@ -9,6 +9,7 @@ from functools import cached_property
 
 from forensic_toolkit.filesystems import package_lists
 from forensic_toolkit.filesystems.entries import Entry
+from forensic_toolkit.filesystems.entry_table import EntryTable
 from forensic_toolkit.filesystems.package_lists import PackageLists
 from forensic_toolkit.times import zulu
 
@@ -27,41 +28,37 @@ class Tree:
     """The entries of one or more file systems."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        self.entries = list(entries)
-        self._paths: dict[str, Entry] = {}
-        self._folders: dict[str, list[Entry]] = {}
-        for entry in self.entries:
-            if not entry.deleted:
-                self._paths.setdefault(entry.path, entry)
-                self._folders.setdefault(entry.folder, []).append(entry)
+        self.entries = entries if isinstance(entries, EntryTable) else EntryTable(entries)
+
+    def _at(self, path: str) -> Entry | None:
+        number = self.entries.find(path)
+        return None if number is None else self.entries[number]
 
     def get(self, path: str, *, hops: int = 8) -> Entry | None:
         """The entry at a path; symbolic links in any part of the path are followed."""
-        entry = self._paths.get(path)
+        entry = self._at(path)
         if hops == 0:
             return None
         if entry is not None:
             return self.get(_joined(entry, path), hops=hops - 1) if entry.kind == "LNK" else entry
         parts = path.split("/")
         for count in range(2, len(parts)):
-            head = self._paths.get("/".join(parts[:count]))
+            head = self._at("/".join(parts[:count]))
             if head is not None and head.kind == "LNK":
                 return self.get(_joined(head, "/".join(parts[:count])) + "/" + "/".join(parts[count:]), hops=hops - 1)
         return None
 
     def children(self, folder: str) -> list[Entry]:
         """The entries directly in a folder."""
-        return self._folders.get(folder.rstrip("/"), [])
+        return self.entries.children(folder.rstrip("/"))
 
     def files(self, pattern: str) -> Iterator[Entry]:
         """Existing regular files whose whole path matches."""
-        compiled = re.compile(pattern)
-        return (entry for path, entry in self._paths.items() if entry.is_file and compiled.fullmatch(path))
+        return self.entries.matching(re.compile(pattern).fullmatch, "REG")
 
     def links(self, pattern: str) -> Iterator[Entry]:
         """Symbolic links whose whole path matches."""
-        compiled = re.compile(pattern)
-        return (entry for path, entry in self._paths.items() if entry.kind == "LNK" and compiled.fullmatch(path))
+        return self.entries.matching(re.compile(pattern).fullmatch, "LNK")
 
     def text(self, path: str, *, limit: int = 1 << 20) -> str:
         """The text of a file; empty when it does not exist."""
@@ -86,9 +83,7 @@ class Tree:
     def installed_until_ns(self) -> int:
         """When 95 % of the system's programs had been installed, in nanoseconds since 1970; 0 when unknown."""
         born = sorted(
-            entry.times.born or entry.times.changed
-            for path, entry in self._paths.items()
-            if entry.is_file and _SYSTEM_PROGRAMS.match(path)
+            entry.times.born or entry.times.changed for entry in self.entries.matching(_SYSTEM_PROGRAMS.match, "REG")
         )
         return born[len(born) * 19 // 20] if len(born) >= _ENOUGH else 0
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from forensic_toolkit.filesystems.entries import Entry
@@ -87,7 +88,7 @@ def states(tree: Tree, *, results: Results, kinds: Iterable[Kind] = KINDS) -> li
     """The state of names and times and of every kind of artifact as in results.json; ``results.coverage`` must be complete."""
     wanted = tuple(kinds)
     quick = _any_of({word.lower() for kind in wanted for word in kind.near})
-    near = [entry for entry in tree.entries if entry.is_file and quick.search(entry.path.lower())]
+    near = list(tree.entries.matching(lambda path: quick.search(path.lower()), "REG"))
     said = _Said.of(tree, results)
     return [_names(tree, said).as_dict(), *(_state(kind, list(_files(kind, near)), said).as_dict() for kind in wanted)]
 
@@ -103,8 +104,9 @@ def _any_of(words: set[str]) -> re.Pattern[str]:
 def _names(tree: Tree, said: _Said) -> State:
     """Names and times of files: there once a file system was walked, in part where a folder could not be listed."""
     why = "; ".join(f"{folder}: {why}" for folder, why in said.folders)
-    paths = tuple(entry.path for entry in tree.entries if entry.is_file)
-    return State(TIMELINE, IN_PART if why else EXAMINED, paths, why)
+    count = sum(1 for _ in tree.entries.of_kind("REG"))
+    paths = tuple(islice(tree.entries.of_kind("REG"), MAX_PATHS))
+    return State(TIMELINE, IN_PART if why else EXAMINED, paths, why, count)
 
 
 def _files(kind: Kind, near: list[Entry]) -> Iterator[Entry]:
@@ -137,8 +139,7 @@ class _Said:
             for run in results.runs
             for word in run.argv
         }
-        systems = {id(entry.filesystem): entry.filesystem for entry in tree.entries if entry.filesystem}
-        problems = [problem for system in systems.values() for problem in system.problems]
+        problems = [problem for system in tree.entries.filesystems() for problem in system.problems]
         folders = tuple((m[1], m[2]) for problem in problems if (m := _FOLDER.match(problem)))
         return cls(short, rules, runs, folders)
 
@@ -151,13 +152,14 @@ class State:
     state: str
     files: tuple[str, ...]
     why: str
+    count: int | None = None  # where ``files`` are the first ones only
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form; the first paths only."""
         return {
             "name": self.name,
             "state": self.state,
-            "files": len(self.files),
+            "files": len(self.files) if self.count is None else self.count,
             "paths": [printable(path, limit=300) for path in self.files[:MAX_PATHS]],
             "why": printable(self.why, limit=600),
         }

@@ -109,10 +109,9 @@ def web_shells(tree: Tree) -> dict[str, Finding]:
     """Web shells by path."""
     served = roots(tree)
     found: dict[str, Finding] = {}
-    applications = {entry.path for entry in tree.files(_WEB_APPLICATIONS)}
-    for entry in tree.entries:
-        inside = entry.path in applications or entry.path.startswith(tuple(f"{root}/" for root in served))
-        if not (inside and entry.is_file and 0 < entry.size <= MAX_SCRIPT):
+    application, below = re.compile(_WEB_APPLICATIONS), tuple(f"{root}/" for root in served)
+    for entry in tree.entries.matching(lambda path: path.startswith(below) or application.fullmatch(path), "REG"):
+        if not 0 < entry.size <= MAX_SCRIPT:
             continue
         picture = bool(_PICTURE.search(entry.path))
         if not picture and not _SCRIPT.search(entry.path):
