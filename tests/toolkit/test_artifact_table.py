@@ -42,7 +42,7 @@ def test_every_definition_of_both_systems_is_in_it() -> None:
         ("TriageSystemLogs", "Linux", table.PART),
         ("WindowsEventLogs", "Windows", table.PART),
         ("WindowsXMLEventLogSecurity", "Windows", table.READ),
-        ("WindowsPowerShellHistory", "Windows", table.COLLECTED),
+        ("WindowsPowerShellHistory", "Windows", table.READ),
         ("WindowsSearchDatabaseFile", "Windows", table.MISSING),
     ],
 )

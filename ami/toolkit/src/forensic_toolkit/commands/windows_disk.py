@@ -21,7 +21,15 @@ from forensic_toolkit.filesystems.tree import Tree
 from forensic_toolkit.readers import event_logs
 from forensic_toolkit.readers.coverage import Artifact, Coverage
 from forensic_toolkit.results import Event, Finding, Results, ToolRun
-from forensic_toolkit.rules import artifacts, rule_packs, sigma_engine, windows_events, windows_rules, windows_traces
+from forensic_toolkit.rules import (
+    artifacts,
+    rule_packs,
+    sigma_engine,
+    windows_events,
+    windows_rules,
+    windows_texts,
+    windows_traces,
+)
 from forensic_toolkit.rules.rule_packs import Packs
 from forensic_toolkit.runners import dissect_program
 from forensic_toolkit.sandbox import subprograms
@@ -56,11 +64,14 @@ _NAMES = {
     "shimcache": "shimcache",
     "usnjrnl": "change journal",
 }
-KINDS = tuple(
-    artifacts.Kind(
-        _NAMES[function], ("/windows/", "ntuser.dat", "$extend"), pattern, functions=(function,), windows=True
+KINDS = (
+    tuple(
+        artifacts.Kind(
+            _NAMES[function], ("/windows/", "ntuser.dat", "$extend"), pattern, functions=(function,), windows=True
+        )
+        for function, pattern in _NEEDS.items()
     )
-    for function, pattern in _NEEDS.items()
+    + windows_texts.KINDS
 )
 # Registry keys whose records those functions give, by the artifact's name (dissect.target's runkeys, services, shimcache).
 _RUN = r"(Wow6432Node\\)?Microsoft\\Windows\\CurrentVersion\\(Policies\\Explorer\\Run|Run|RunOnce|RunOnce\\Setup|RunOnceEx)(\\[^\\]*)?$"
@@ -88,6 +99,7 @@ def examine(
     device: Path, tree: Tree, *, coverage: Coverage, results: Results, raw: Path, packs: Packs | None = None
 ) -> None:
     """Add findings and timeline entries from the records of a Windows system; artifacts that could not be read are gaps."""
+    results.apply("Windows texts", rule=partial(windows_texts.findings, tree, coverage=coverage, results=results))
     results.apply("Windows hives", rule=partial(_hives, tree, results=results))
     count = examine_event_logs(list(_logs(tree)), coverage=coverage, results=results, raw=raw, packs=packs)
     records: dict[str, list[Record]] = {function: [] for function in FUNCTIONS}

@@ -33,7 +33,7 @@ def shipped(results: Results) -> Rules:
 
 def unplaced(rules: Rules) -> list[Rule]:
     """Rules whose log source no event log holds."""
-    return [rule for rule in rules.rules if _within(rule) is None]
+    return [rule for rule in rules.rules if within(rule) is None]
 
 
 def findings(records: Iterable[Record], *, results: Results) -> Iterator[Finding]:
@@ -71,10 +71,11 @@ def prepared(record: Record) -> Record:
 def examined(rules: Rules, table: Table, *, results: Results) -> Iterator[Finding]:
     """The findings of rules on a filled table."""
     table.index("Channel", "EventID")
-    yield from sigma_engine.run(rules, table, within=_within, describe=_described, results=results)
+    yield from sigma_engine.run(rules, table, within=within, describe=_described, results=results)
 
 
-def _within(rule: Rule) -> str | None:
+def within(rule: Rule) -> str | None:
+    """The SQL condition of a rule's log source; None where no event log holds it."""
     if rule.product not in ("", "windows"):
         return None
     return windows_sources.condition(rule.category, rule.service)
