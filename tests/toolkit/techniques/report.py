@@ -36,8 +36,7 @@ examines them; then findings are compared with plants:
 plants. The first run, before any rule was changed for it, named 103 of 117 Linux techniques (88 %) and 54 of 106 Windows techniques (51 %): expect of an
 intrusion that nobody here has seen something between these figures and those below. As a second measure, the commands of Atomic Red Team's tests (commit 9f85cf3e, not part
 of this project) were put to the rules on commands alone: of 116 Linux techniques that have commands for a shell 86 were named before the rules were widened and 101
-after. Findings that belong to no plant are counted below; the servers are models, so on busy hosts there are more. The gaps on btrfs are those of the second
-opinion: dissect's `target-query` finds no logs, histories and cron tables there, the toolkit's own reader does.
+after. Findings that belong to no plant are counted below; the servers are models, so on busy hosts there are more.
 """
 
 

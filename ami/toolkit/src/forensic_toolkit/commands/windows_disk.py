@@ -227,14 +227,14 @@ def _query(
     device: Path, functions: dict[str, str], *, results: Results, raw: Path, name: str
 ) -> dict[str, list[Record]] | None:
     """Run ``target-query`` and return its records by function; without the program None, and a gap."""
-    program = dissect_program.program()
+    program = dissect_program.command()
     if program is None:
         results.gap("dissect", "target-query is not installed in the toolkit's environment")
         return None
     folder = raw / f"dissect-{name}"
     folder.mkdir()
     output = folder / "records.jsonl"
-    argv = [program, "--no-cache", "-j", "-f", ",".join(functions), str(device)]
+    argv = [*program, "--no-cache", "-j", "-f", ",".join(functions), str(device)]
     most = SECONDS_FOR_A_FUNCTION if functions is not MFT else 86_400.0
     started, seconds = time.monotonic(), max(30.0, min(most, results.seconds_left() * 0.5))
     process = subprograms.start(argv, folder=folder, stdout=output, memory_bytes=dissect_program.MEMORY)

@@ -39,6 +39,15 @@ def program() -> str | None:
     return str(beside) if beside.exists() else shutil.which("target-query")
 
 
+def command() -> list[str] | None:
+    """The words that ``target-query`` is run with: our own is repaired first (:mod:`.dissect_query`)."""
+    path = program()
+    if path is None:
+        return None
+    own = Path(path) == Path(sys.executable).with_name("target-query")
+    return [sys.executable, "-m", "forensic_toolkit.runners.dissect_query"] if own else [path]
+
+
 def version() -> str:
     """The installed version, or ``absent``."""
     try:
@@ -49,14 +58,14 @@ def version() -> str:
 
 def start(device: Path, *, raw: Path, results: Results) -> Running | None:
     """Start the program; None when it is not installed, and a gap says so."""
-    path = program()
-    if path is None:
+    words = command()
+    if words is None:
         results.gap("dissect", "target-query is not installed in the toolkit's environment")
         return None
     folder = raw / "dissect"
     folder.mkdir()
     output = folder / "records.jsonl"
-    argv = [path, "--no-cache", "-j", "-f", ",".join(FUNCTIONS), str(device)]
+    argv = [*words, "--no-cache", "-j", "-f", ",".join(FUNCTIONS), str(device)]
     started = time.monotonic()
     process = subprograms.start(argv, folder=folder, stdout=output, memory_bytes=MEMORY, cpu_seconds=CPU_SECONDS)
     return Running(process, output, started)
