@@ -77,4 +77,4 @@ with DAG(
     [memory.last, disk.last] >> investigation.disks
     [*investigation.tools, memory.last, containment.last, watch] >> report.first
     # digests of large disks take hours, a quiet trail delivers after many minutes: the report waits for neither, the closing does
-    [investigation.last, disk.digest, *cloud.tasks] >> report.last
+    [investigation.last, disk.digest, *cloud.tasks, investigation.last >> cloud.extended] >> report.last

@@ -11,6 +11,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, TaskGroup, TriggerRule
 
 from forensics import settings
+from forensics.cloud_evidence.extension_operators import ExtendRecordsOperator
 from forensics.cloud_evidence.operators import (
     CollectFlowsOperator,
     CollectQueriesOperator,
@@ -138,9 +139,10 @@ def disk() -> DiskFlow:
 
 @dataclass(frozen=True)
 class CloudFlow:
-    """What the account recorded: tasks that need nothing of each other."""
+    """What the account recorded: tasks that need nothing of each other, and one that reaches further back when findings do."""
 
     tasks: tuple[BaseOperator, ...]
+    extended: BaseOperator
 
 
 def cloud_evidence() -> CloudFlow:
@@ -154,7 +156,9 @@ def cloud_evidence() -> CloudFlow:
         flow_logs = CollectFlowsOperator(task_id="collect_flows")
         queries = CollectQueriesOperator(task_id="collect_queries")
         state = CollectStateOperator(task_id="collect_state")
-    return CloudFlow((trail, flow_logs, queries, state))
+        extended = ExtendRecordsOperator(task_id="extend_records", trigger_rule=TriggerRule.ALL_DONE)
+        [trail, flow_logs, queries, state] >> extended
+    return CloudFlow((trail, flow_logs, queries, state), extended)
 
 
 def containment() -> tuple[Flow, BaseOperator]:

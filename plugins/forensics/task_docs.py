@@ -117,6 +117,11 @@ TASKS: Final[dict[str, str]] = {
         "What is not switched on is a note of the item; what could not be had is a gap by name, and the other answers are kept. "
         "Clearing is safe: the answers of now are collected and stored beside the earlier ones."
     ),
+    "cloud_evidence.extend_records": (
+        "Collects the records again from further back, once, when findings of disk, memory or the records are older than the window; what was stored stays. "
+        "Findings of low severity or confidence, and times from more than 90 days before the alarm, do not count. "
+        "When an item cannot be extended it stays as it is, and the timeline says so. Clearing is safe."
+    ),
     "containment.plan_containment": (
         "Records every change that containment would make, asks a person when the policy says so, and watches the deadline. "
         "When it waits, answer under **Browse → Required Actions**; without an answer `forensics.approval_default` applies. "

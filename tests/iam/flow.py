@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from forensics.cloud_evidence.extension_operators import ExtendRecordsOperator
 from forensics.cloud_evidence.operators import (
     CollectFlowsOperator,
     CollectQueriesOperator,
@@ -48,6 +49,7 @@ CASE = (
     ("investigation.analyse_memory", AnalyseMemoryOperator),
     ("investigation.analyse_disk", AnalyseDiskOperator),
     ("investigation.terminate_forensic_instance", TerminateForensicInstanceOperator),
+    ("cloud_evidence.extend_records", ExtendRecordsOperator),
     ("report.write_report", WriteReportOperator),
     ("report.close_case", CloseCaseOperator),
 )

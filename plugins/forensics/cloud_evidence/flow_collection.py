@@ -76,8 +76,8 @@ class FlowCollection:
         found = self._recorder.evidence_item(self._item)
         return found if isinstance(found, FlowLogEvidence) else None
 
-    def collect(self, target: Target) -> FlowLogEvidence:
-        """Find, store and record the flows. Raises an ``AwsError`` when EC2 does not say which flow logs there are.
+    def collect(self, target: Target, *, since: datetime | None = None) -> FlowLogEvidence:
+        """Find, store and record the flows, from ``since`` on where that is earlier than usual. Raises an ``AwsError`` when EC2 does not say which flow logs there are.
 
         Where none records the target into a bucket or a log group, the item is ``NOT_APPLICABLE`` and says what to switch on.
         """
@@ -87,6 +87,7 @@ class FlowCollection:
             self._recorder.findings(),
             margin_hours=s.record_margin_hours,
             now=datetime.now(UTC),
+            since=since,
         )
         subnets = [i.subnet_id for i in target.interfaces]
         resources = [*([target.vpc_id] if target.vpc_id else []), *subnets, *(i.id for i in target.interfaces)]

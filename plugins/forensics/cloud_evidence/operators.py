@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import BaseModel
 
-from forensics.aws.egress import EgressGateway
 from forensics.case.beginning import begin
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
-from forensics.cloud_evidence.flow_collection import FlowCollection, flows_item, own_addresses
+from forensics.cloud_evidence.flow_collection import FlowCollection, flows_item
 from forensics.cloud_evidence.flow_reader import FlowOrder
 from forensics.cloud_evidence.log_evidence import give_up
-from forensics.cloud_evidence.log_findings import FLOWS, QUERIES, STATE, TRAIL, LogKind, read_records, trail_order
+from forensics.cloud_evidence.log_findings import FLOWS, QUERIES, STATE, LogKind, read_records
 from forensics.cloud_evidence.query_collection import QueryCollection, queries_item
 from forensics.cloud_evidence.query_reader import QueryOrder
-from forensics.cloud_evidence.record_window import record_window
+from forensics.cloud_evidence.reading_orders import alarm_of, flow_order, query_order, read_trail
 from forensics.cloud_evidence.state_collection import StateCollection, state_item
 from forensics.cloud_evidence.state_reader import StateOrder
 from forensics.cloud_evidence.trail_collection import PHASE, TrailCollection, trail_item
 from forensics.cloud_evidence.triggers import TrailDeliveredTrigger
-from forensics.errors import AcquisitionError, AwsError, ForensicsError
+from forensics.errors import AcquisitionError, ForensicsError
 from forensics.models.evidence import (
     AccountStateEvidence,
     CloudTrailEvidence,
@@ -97,21 +95,8 @@ class CollectTrailOperator(_CloudEvidenceOperator):
         return self._read(recorder, evidence, target)
 
     def _read(self, recorder: CaseRecorder, evidence: CloudTrailEvidence, target: Target) -> Json:
-        followed = TrailCollection.of(recorder, self.sessions).followed(evidence)
-        order = trail_order(recorder, self.settings, target, followed, self._exits(target))
-        found = read_records(recorder, evidence, order, TRAIL)
+        found = read_trail(recorder, self.sessions, evidence, target)
         return {"evidence_id": evidence.evidence_id, "outcome": evidence.outcome.value, "findings": found}
-
-    def _exits(self, target: Target) -> tuple[str, ...] | None:
-        """Public addresses of the target's NAT gateways; None where AWS does not say where its traffic goes."""
-        subnets = tuple(dict.fromkeys(i.subnet_id for i in target.interfaces))
-        if target.vpc_id is None or not subnets:
-            return None
-        try:
-            return EgressGateway.of(self.sessions.target(PHASE)).exits(vpc_id=target.vpc_id, subnet_ids=subnets)
-        except AwsError as error:
-            self.log.warning("the network's exits are not known: %s", error)
-            return None
 
     def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
         """A wait that failed is a failed collection."""
@@ -169,12 +154,7 @@ class CollectFlowsOperator(_CollectLinesOperator):
         return FlowCollection.of(recorder, self.sessions)
 
     def order(self, recorder: CaseRecorder, evidence: LogEvidence, target: Target) -> FlowOrder:
-        return FlowOrder(
-            addresses=own_addresses(target),
-            alarm=alarm_of(recorder),
-            peers=tuple(dict.fromkeys(peer for finding in recorder.findings() for peer in finding.peers)),
-            instance_id=target.instance_id,
-        )
+        return flow_order(recorder, target)
 
     def failed(self, recorder: CaseRecorder) -> FlowLogEvidence:
         return FlowLogEvidence(evidence_id=flows_item(recorder.case.instance_id), outcome=Outcome.FAILED)
@@ -190,14 +170,7 @@ class CollectQueriesOperator(_CollectLinesOperator):
         return QueryCollection.of(recorder, self.sessions)
 
     def order(self, recorder: CaseRecorder, evidence: LogEvidence, target: Target) -> QueryOrder:
-        findings = recorder.findings()
-        alarm = alarm_of(recorder)
-        return QueryOrder(
-            alarm=alarm,
-            begin=evidence.origin.begin or alarm,
-            peers=tuple(dict.fromkeys(peer for finding in findings for peer in finding.peers)),
-            domains=tuple(dict.fromkeys(name for finding in findings for name in finding.domains)),
-        )
+        return query_order(recorder, evidence)
 
     def failed(self, recorder: CaseRecorder) -> QueryLogEvidence:
         return QueryLogEvidence(evidence_id=queries_item(recorder.case.instance_id), outcome=Outcome.FAILED)
@@ -217,8 +190,3 @@ class CollectStateOperator(_CollectLinesOperator):
 
     def failed(self, recorder: CaseRecorder) -> AccountStateEvidence:
         return AccountStateEvidence(evidence_id=state_item(recorder.case.instance_id), outcome=Outcome.FAILED)
-
-
-def alarm_of(recorder: CaseRecorder) -> datetime:
-    """The first moment that a finding of the case names."""
-    return record_window(recorder.case, recorder.findings(), margin_hours=0, now=recorder.case.opened_at).alarm

@@ -72,14 +72,18 @@ class QueryCollection:
         found = self._recorder.evidence_item(self._item)
         return found if isinstance(found, QueryLogEvidence) else None
 
-    def collect(self, target: Target) -> QueryLogEvidence:
-        """Find, store and record the questions. Raises an ``AwsError`` when Resolver does not say which query logging there is.
+    def collect(self, target: Target, *, since: datetime | None = None) -> QueryLogEvidence:
+        """Find, store and record the questions, from ``since`` on where that is earlier than usual. Raises an ``AwsError`` when Resolver does not say which query logging there is.
 
         Where none records the VPC into a bucket or a log group, the item is ``NOT_APPLICABLE`` and says what to switch on.
         """
         began, s = begin(self._recorder).at, self._settings
         window = record_window(
-            self._recorder.case, self._recorder.findings(), margin_hours=s.record_margin_hours, now=datetime.now(UTC)
+            self._recorder.case,
+            self._recorder.findings(),
+            margin_hours=s.record_margin_hours,
+            now=datetime.now(UTC),
+            since=since,
         )
         logs = self._query_logs.of_vpc(target.vpc_id) if target.vpc_id else []
         places = tuple(p for p in (self._place(log, target, window) for log in logs) if p is not None)

@@ -100,14 +100,15 @@ class StateCollection:
         found = self._recorder.evidence_item(self._item)
         return found if isinstance(found, AccountStateEvidence) else None
 
-    def collect(self, target: Target) -> AccountStateEvidence:
-        """Ask, store and record. Never raises for an answer that could not be had; ``FAILED`` when there is none at all."""
+    def collect(self, target: Target, *, since: datetime | None = None) -> AccountStateEvidence:
+        """Ask, store and record, from ``since`` on where that is earlier than usual. Never raises for an answer that could not be had; ``FAILED`` when there is none at all."""
         began = begin(self._recorder).at
         window = record_window(
             self._recorder.case,
             self._recorder.findings(),
             margin_hours=self._settings.record_margin_hours,
             now=datetime.now(UTC),
+            since=since,
         )
         parts = Parts()
         role_id = self._role(parts, target)

@@ -127,8 +127,10 @@ class TrailCollection:
         """The trails that record the target's Region."""
         return self._gateway(self._case.region).trails()
 
-    def collect(self, target: Target, trails: list[Trail], *, waited: str = "") -> CloudTrailEvidence:
-        """Find the records, store and record them.
+    def collect(
+        self, target: Target, trails: list[Trail], *, waited: str = "", since: datetime | None = None
+    ) -> CloudTrailEvidence:
+        """Find the records, from ``since`` on where that is earlier than usual, store and record them.
 
         Raises an ``AwsError`` when neither a bucket nor LookupEvents answered, ``ConfinedError`` when files were too much.
         """
@@ -138,6 +140,7 @@ class TrailCollection:
             self._recorder.findings(),
             margin_hours=self._settings.record_margin_hours,
             now=datetime.now(UTC),
+            since=since,
         )
         collected = self._collected(target, trails, window)
         try:

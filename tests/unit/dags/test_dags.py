@@ -31,6 +31,13 @@ CASE = {
     "cloud_evidence.collect_flows": {"triage.plan_response"},
     "cloud_evidence.collect_queries": {"triage.plan_response"},
     "cloud_evidence.collect_state": {"triage.plan_response"},
+    "cloud_evidence.extend_records": {
+        "cloud_evidence.collect_trail",
+        "cloud_evidence.collect_flows",
+        "cloud_evidence.collect_queries",
+        "cloud_evidence.collect_state",
+        "investigation.terminate_forensic_instance",
+    },
     "disk.digest_disks": {"disk.copy_snapshots"},
     "containment.isolate_target": {"memory.live_response"},
     "investigation.launch_forensic_instance": {"memory.capture_memory"},
@@ -59,11 +66,13 @@ CASE = {
         "cloud_evidence.collect_flows",
         "cloud_evidence.collect_queries",
         "cloud_evidence.collect_state",
+        "cloud_evidence.extend_records",
         "investigation.terminate_forensic_instance",
     },
 }
 # These run whatever became of what is before them.
 WHATEVER = {
+    "cloud_evidence.extend_records",
     "memory.probe_target",
     "disk.snapshot_volumes",
     "memory.capture_memory",
@@ -144,7 +153,8 @@ def test_control_plane_evidence_is_on_the_way_of_nothing_but_the_closing(case: A
     for name in ("collect_trail", "collect_flows", "collect_queries", "collect_state"):
         task = case.get_task(f"cloud_evidence.{name}")
         assert task.upstream_task_ids == {"triage.plan_response"}
-        assert task.downstream_task_ids == {"report.close_case"}
+        assert task.downstream_task_ids == {"report.close_case", "cloud_evidence.extend_records"}
+    assert case.get_task("cloud_evidence.extend_records").downstream_task_ids == {"report.close_case"}
     assert case.get_task("report.close_case").trigger_rule == "all_done"
 
 
@@ -212,6 +222,7 @@ def test_the_report_waits_for_every_step_that_takes_checks_or_examines_evidence(
         "cloud_evidence.collect_flows",
         "cloud_evidence.collect_queries",
         "cloud_evidence.collect_state",
+        "cloud_evidence.extend_records",
     }
 
 
