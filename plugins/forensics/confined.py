@@ -90,7 +90,9 @@ class Confined:
         # No credentials, no proxy, no settings: only where the modules are.
         env = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         self._child = subprocess.Popen(
-            [sys.executable, "-s", "-P", "-m", "forensics.confined", function, json.dumps(asdict(limits))],
+            # -B: what it imports under its limit of file sizes would leave a cut .pyc for every other process (CPython 3.12 renames
+            # what a short write has left)
+            [sys.executable, "-s", "-P", "-B", "-m", "forensics.confined", function, json.dumps(asdict(limits))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +53,11 @@ def endless(_order: bytes, _channel: Channel) -> Number:
     """Processor time without end."""
     while True:
         pass
+
+
+def importing(_order: bytes, _channel: Channel) -> Number:
+    """A module that was not imported before, whose compiled form is larger than the largest file."""
+    return Number(value=len(importlib.import_module("large_module").NAMES))
 
 
 def silent(_order: bytes, _channel: Channel) -> Number:
@@ -144,6 +151,20 @@ def test_a_child_has_no_credentials_and_writes_nothing(monkeypatch: pytest.Monke
         seen = child.result(Seen)
     assert not [name for name in seen.names if name.startswith(("AWS", "AIRFLOW"))]
     assert seen.written == "OSError"
+
+
+def test_a_module_that_a_child_imports_is_whole_for_the_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CPython 3.12 renames a .pyc that a short write has cut (importlib._bootstrap_external._write_atomic)."""
+    names = ", ".join(f"'{n:x>40}'" for n in range(4_000))
+    (tmp_path / "large_module.py").write_text(f"NAMES = [{names}]\n", encoding="ascii")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    for _ in range(2):
+        with Confined(f"{HERE}:importing", Number(), limits=LIMITS) as child:
+            assert child.result(Number).value == 4_000
+    assert list(tmp_path.rglob("*.pyc")) == []
 
 
 @pytest.mark.parametrize("leave", [lambda child: None, lambda child: next(child.passing(iter([b"x"])))])
