@@ -140,7 +140,7 @@ contract-check: .ready ## Ask the lab and emulators that others built the same q
 preflight-check: .ready ## Prove the preflight: 58 faults of a deployment named by the line that owns them, no false alarm on ten clean ones (a quarter of an hour)
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m lab.scenarios.preflight_check $(PREFLIGHT_CHECK_ARGS)
 
-cloud-check: .ready ## Prove the reading of CloudTrail: stories of attacks with principal, time and effect, quiet months, broken files, 1 GiB of trail and 5 million flows (minutes; CLOUD_SCALE=1: 10 GiB and 50 million)
+cloud-check: .ready ## Prove the reading of CloudTrail: stories of attacks with principal, time and effect, quiet months, formats, broken files, 1 GiB of trail and 5 million flows (minutes; CLOUD_SCALE=1: 10 GiB and 50 million)
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m lab.scenarios.cloud_check --scale $(or $(CLOUD_SCALE),0.1) $(CLOUD_CHECK_ARGS)
 
 # What first contact with a real account needs: the lab answers as AWS, the product copes with it, the preflight says what is wrong.

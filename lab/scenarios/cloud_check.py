@@ -2,7 +2,7 @@
 
 Every story's calls are put into log files among a quiet month's, the files go through the search and the reader as a case's do (each in
 its confined process), and what is said is held against what happened: the rule, the principal, the time, the effect. Then a quiet month
-alone must give no finding of high severity, files that are broken must be named while the rest is read, and a busy account's trail and
+alone must give no finding of high severity, files that are broken must be named while the rest is read, every documented format is read, and a busy account's trail and
 flows are read within the time and memory of a case.
 """
 
@@ -25,6 +25,7 @@ from forensics.cloud_evidence.trail_selection import LogObject, Spool, search
 from forensics.confined import MIB, Confined, Limits
 from forensics.models.results import ResultSeverity, ToolFinding
 from lab.evidence.trail_records import Json, TrailFiles, log_file
+from lab.scenarios.cloud_formats import check_formats
 from lab.scenarios.cloud_scale import check_scale
 from lab.scenarios.trail_stories import ACCOUNT, ALARM, ELSEWHERE, GROUP, Story, followed, quiet_month, stories
 
@@ -159,7 +160,8 @@ def main() -> int:
     )
     given = parser.parse_args()
     told = check_stories(print, noise=given.noise)
-    others = [check_quiet(print), check_broken(print), Outcome(wrong=check_scale(print, given.scale))]
+    others = [check_quiet(print), check_broken(print)]
+    others += [Outcome(wrong=check_formats(print)), Outcome(wrong=check_scale(print, given.scale))]
     wrong = [*told.wrong, *(line for outcome in others for line in outcome.wrong)]
     print(f"{told.told} of {len(stories())} stories were told rightly")
     for line in wrong:
