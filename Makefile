@@ -103,6 +103,12 @@ bench: .ready ## Measure the pipeline in the lab
 	@$(PYTHON_BIN) -m lab.scenarios.bench
 	@$(PYTHON_BIN) -m lab.scenarios.bench_intake
 
+scale: .ready ## Requests to the case store with 100 and with 10,000 cases: no scan, no growth with ended ones (two minutes)
+	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m lab.scenarios.scale $(SCALE_ARGS)
+
+waiting: .ready ## Processor time and requests of 10 to 1,000 cases that wait (WAITING_ARGS="--waits 500 --most-percent 15"; three minutes)
+	@PYTHONPATH=plugins:. AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR $(PYTHON_BIN) -m lab.scenarios.waiting $(WAITING_ARGS)
+
 ##@ Long proofs
 .PHONY: storm fuzz test-containment custody-check investigate-check ami-check iam-check contract-check preflight-check cloud-check aws-check authority-check userland-check protection-check size-check hostile-check crash-check intake-check twins-check acquisition-report artifact-table techniques-check
 EXECUTOR ?= local

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
+from forensics.aws.shared_looks import Pace
 from forensics.errors import AwsError, ForensicsError
 
 # boto3 is synchronous; its calls run here, so that the triggerer's event loop never waits for AWS.
@@ -20,6 +21,8 @@ MAX_ERRORS = 20
 # An event that arrives while the scheduler still has the task as running costs the task a try: results that are there at
 # once are held back for this long, in seconds, when they resume the task.
 RESUME_AFTER = 5.0
+# The triggerer runs all waits in one loop.
+_PACE = Pace()
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,18 @@ class PollTrigger(BaseTrigger):
     def check(self) -> WaitResult | None:
         """Look once (in a thread); None when it is not there yet."""
 
+    def shares_budget_with(self) -> Hashable:
+        """Waits with the same answer share a budget of looks: the more of them, the longer each sleeps."""
+        return type(self).__name__
+
+    def look_again_by(self) -> float:
+        """Unix time by which to look again however many wait: something of this wait's own becomes due then."""
+        return self.deadline
+
+    async def look(self) -> WaitResult | None:
+        """Look once, without holding up the loop."""
+        return await asyncio.get_running_loop().run_in_executor(_POOL, self.check)
+
     @abstractmethod
     def waiting_for(self) -> str:
         """What is awaited, for messages."""
@@ -72,7 +87,12 @@ class PollTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until there is an outcome, the deadline passes or AWS fails too often in a row."""
         began = time.monotonic()
-        outcome = await self._wait()
+        key = self.shares_budget_with()
+        _PACE.join(key)
+        try:
+            outcome = await self._wait()
+        finally:
+            _PACE.leave(key)
         if not (outcome.ok and self.ends_task):
             await asyncio.sleep(max(0.0, RESUME_AFTER - (time.monotonic() - began)))
         if outcome.ok and self.ends_task:
@@ -82,10 +102,9 @@ class PollTrigger(BaseTrigger):
 
     async def _wait(self) -> WaitResult:
         errors = 0
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                outcome = await loop.run_in_executor(_POOL, self.check)
+                outcome = await self.look()
                 errors = 0
             except AwsError as error:
                 errors += 1
@@ -102,7 +121,12 @@ class PollTrigger(BaseTrigger):
                     f"timed out waiting for {self.waiting_for()}",
                     "look at the resource in AWS, then clear the task",
                 )
-            await asyncio.sleep(self.poll)
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        """Seconds until the next look; not past what becomes due, but never shorter than ``poll``."""
+        pause = _PACE.pause(self.shares_budget_with(), poll=self.poll)
+        return max(self.poll, min(pause, self.look_again_by() - time.time()))
 
 
 def _failed(cause: str, next_action: str) -> WaitResult:

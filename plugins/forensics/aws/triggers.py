@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Unpack
 
 from forensics.aws.hook import ForensicsHook
@@ -19,6 +19,10 @@ class ScopedTrigger(PollTrigger):
     def __init__(self, *, scope: dict[str, str], **kwargs: Unpack[Timing]) -> None:
         super().__init__(**kwargs)
         self.scope = scope
+
+    def shares_budget_with(self) -> Hashable:
+        """Quotas of AWS are per account, Region and call."""
+        return type(self).__name__, self.scope["account_id"], self.scope["region"]
 
     @property
     def session(self) -> AwsSession:

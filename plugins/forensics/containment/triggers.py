@@ -38,6 +38,12 @@ class ContainmentWatchTrigger(PollTrigger):
     def arguments(self) -> dict[str, object]:
         return {"case_id": self.case_id, "due": self.due}
 
+    def look_again_by(self) -> float:
+        """The moment at which isolation has to start, and the end of the patience with an incomplete one."""
+        if self._incomplete_since is not None:
+            return time.time()
+        return self.due
+
     def waiting_for(self) -> str:
         return f"isolation in case {self.case_id}"
 

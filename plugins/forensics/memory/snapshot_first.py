@@ -50,6 +50,10 @@ class SnapshotsBegunTrigger(PollTrigger):
     def arguments(self) -> Mapping[str, object]:
         return {"case_id": self.case_id, "until": self.until}
 
+    def look_again_by(self) -> float:
+        """The capture goes on then."""
+        return time.time()
+
     def waiting_for(self) -> str:
         return f"the snapshots of case {self.case_id} to begin"
 

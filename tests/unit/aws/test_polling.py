@@ -11,6 +11,7 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from forensics.aws import polling as base
 from forensics.aws.polling import PollTrigger, WaitResult
+from forensics.aws.shared_looks import Pace
 from forensics.errors import AccessDeniedError, AwsError, ForensicsError, ResourceGoneError, ThrottledError
 
 
@@ -152,3 +153,25 @@ def test_an_event_that_starts_the_task_again_is_held_back_and_one_that_ends_it_i
     there = WaitResult(ok=True, payload={})
     assert seconds(Scripted(there)) >= 0.3
     assert seconds(Scripted(there, ends_task=True)) < 0.3
+
+
+def test_the_more_wait_the_longer_each_sleeps_but_never_past_what_becomes_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_PACE", Pace(per_second=10))
+    waits = [Scripted(None) for _ in range(500)]
+    for wait in waits:
+        wait.poll = 5.0
+        base._PACE.join(wait.shares_budget_with())
+    assert waits[0]._pause() == pytest.approx(min(50, waits[0].deadline - time.time()), abs=1)
+    waits[0].deadline = time.time() + 1000
+    assert waits[0]._pause() == pytest.approx(50)
+    monkeypatch.setattr(waits[0], "look_again_by", lambda: time.time() + 20)
+    assert waits[0]._pause() == pytest.approx(20, abs=1)
+    monkeypatch.setattr(waits[0], "look_again_by", lambda: time.time() - 20)
+    assert waits[0]._pause() == 5, "and never shorter than poll"
+
+
+def test_a_wait_that_has_ended_counts_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_PACE", Pace())
+    events(Scripted(None, GOOD))
+    events(Scripted(ForensicsError("x")))
+    assert not base._PACE._waiting

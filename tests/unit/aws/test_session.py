@@ -134,6 +134,23 @@ def test_a_process_whose_credentials_changed_starts_anew(sts: Stubber, source: A
     assert assumed(source) is not before
 
 
+def test_more_sessions_than_are_kept_drop_the_one_that_was_used_longest_ago(
+    sts: Stubber, source: AwsSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand cases that wait: to drop all sessions at once made each wait assume its role again and again."""
+    monkeypatch.setattr("forensics.aws.session.SESSIONS_KEPT", 2)
+    scopes = [
+        Scope("333344445555", "eu-central-1", phase="acquire", case_id=f"fc-20261124-000000000{n}") for n in range(3)
+    ]
+    for number in (0, 1, 2, 1):
+        allow(sts, f"key-{number}", RoleArn=ANY, SourceIdentity=scopes[number].case_id)
+    first, _, again = assumed(source, scopes[0]), assumed(source, scopes[1]), assumed(source, scopes[0])
+    assert again is first
+    assumed(source, scopes[2])
+    assert assumed(source, scopes[0]) is first, "used after the second one, which was dropped"
+    assert key_of(assumed(source, scopes[1])) == "key-1"
+
+
 class Clock:
     """The time that botocore reads."""
 
