@@ -137,7 +137,7 @@ def test_a_process_whose_credentials_changed_starts_anew(sts: Stubber, source: A
 def test_more_sessions_than_are_kept_drop_the_one_that_was_used_longest_ago(
     sts: Stubber, source: AwsSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thousand cases that wait: to drop all sessions at once made each wait assume its role again and again."""
+    """To drop all sessions at once made each of many waits assume its role again and again."""
     monkeypatch.setattr("forensics.aws.session.SESSIONS_KEPT", 2)
     scopes = [
         Scope("333344445555", "eu-central-1", phase="acquire", case_id=f"fc-20261124-000000000{n}") for n in range(3)
