@@ -62,7 +62,7 @@ try-tool: .ready ## Run one SSM document on one image in the sandbox and say wha
 policy-table: .ready ## What the policy does by finding type, role and severity (POLICY=file for your own)
 	@PYTHONPATH=plugins $(PYTHON_BIN) -m forensics.triage.policy_table $(POLICY)
 
-.PHONY: quick test test-e2e ui-test test-unprivileged coverage lint docs bench
+.PHONY: timeline-bench quick test test-e2e ui-test test-unprivileged coverage lint docs bench
 quick: .ready ## Rules, format and the tests that import neither Airflow nor boto3 nor the lab (seconds)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	@files=$$($(PYTHON_BIN) -m tests.pure) && $(PYTHON_BIN) -m pytest -q -rs -n $(TEST_WORKERS) --dist loadfile -m "not thorough" $(PYTEST_ARGS) $$files
@@ -181,6 +181,9 @@ crash-check: .ready ## Kill every step before and after its requests, try it aga
 
 intake-check: .ready ## Intake, watchdog and runs in 100,000 seeded interleavings with kills, throttling, redelivery (INTAKE_ARGS="--seed 7 --count 1"), half an hour
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.interleavings $(INTAKE_ARGS)
+
+timeline-bench: .ready ## Measure writing and searching a stored timeline (ENTRIES=5000000, LIMIT_MS=300)
+	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.scenarios.timeline_bench --entries $(or $(ENTRIES),5000000) --limit-ms $(or $(LIMIT_MS),300)
 
 techniques-check: .ready ## Plant 117 Linux and 106 Windows techniques, run the quick profile, write docs/techniques.md (as root; TECHNIQUES_ARGS="--seed 7"; two minutes)
 	@PYTHONPATH=plugins:ami/toolkit/src:. $(PYTHON_BIN) -m tests.toolkit.techniques.report $(TECHNIQUES_ARGS)

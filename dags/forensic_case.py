@@ -10,8 +10,7 @@ are about a machine end skipped, because they do not apply.
 3. **containment**: isolate the target when memory capture and live response have ended, whatever their outcome
 4. **investigation**: forensic instance; Volatility on the memory, without waiting for the disk copies; file-system
    timeline and log analysis on the disks
-5. **report**: HTML and JSON in the evidence store when the tools have ended; when the digests of the disks are there too, `close_case` writes
-   the version that has them, and fails when anything that the plan wanted is missing
+5. **report**: HTML and JSON in the evidence store when the tools have ended, then the whole timeline; when the digests of the disks are there too, `close_case` writes the version that has them, and fails when anything that the plan wanted is missing
 
 **Triage notes**: a red run means that the case has gaps; `report.close_case` names them and the SNS message repeats them. Fix
 the cause and clear the failed task: every step can be repeated safely.
@@ -77,4 +76,5 @@ with DAG(
     [memory.last, disk.last] >> investigation.disks
     [*investigation.tools, memory.last, containment.last, watch] >> report.first
     # digests of large disks take hours, a quiet trail delivers after many minutes: the report waits for neither, the closing does
-    [investigation.last, disk.digest, *cloud.tasks, investigation.last >> cloud.extended] >> report.last
+    [*cloud.tasks, investigation.last >> cloud.extended] >> report.timeline
+    [investigation.last, disk.digest] >> report.last

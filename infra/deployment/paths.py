@@ -210,9 +210,11 @@ def resource_of(action: str, region: str) -> str:
 
 
 def calls(config: Configuration) -> list[tuple[str, Call]]:
-    """(role, call) for every permission: at home, and in the members' Regions for the services that go there."""
+    """(role, call) for every permission: at home, and in the members' Regions for the services that go there; people's roles have ways of their own."""
     abroad, found = reach.regions_abroad(config), []
     for role, entry in yaml.safe_load(reach.PERMISSIONS.read_text("utf-8")).items():
+        if entry.get("by_people"):
+            continue
         for action in [*entry["calls"], *entry.get("implied", {})]:
             service = action.split(":")[0]
             if action in NO_CALLS or (service == "imagebuilder" and "BuildSubnetId" not in config.parameters):

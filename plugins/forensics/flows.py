@@ -38,6 +38,7 @@ from forensics.memory.verify_operators import VerifyMemoryOperator
 from forensics.report.operators import CloseCaseOperator, WriteProfileReportOperator, WriteReportOperator
 from forensics.task_defaults import DIGEST_TIME, PROTECT_TIME, READ_TIME
 from forensics.task_docs import TASKS
+from forensics.timeline.operators import StoreTimelineOperator
 from forensics.triage.operators import DescribeTargetOperator, PlanResponseOperator
 
 # The tasks that acquire what is examined, by the kind of evidence.
@@ -227,16 +228,25 @@ def profile(case_id: str, activity: str, disk_keys: str = "") -> None:
         write = WriteProfileReportOperator(
             task_id="write_report", case_id=case_id, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
         )
+        store = StoreTimelineOperator(task_id="store_timeline", case_id=case_id)
         check >> launch >> [attach, on_memory]
         attach >> on_disk
         [on_memory, on_disk] >> terminate.as_teardown(setups=[launch, attach])
-        [on_memory, on_disk] >> write
+        [on_memory, on_disk] >> write >> store
 
 
-def report() -> Flow:
-    """Write the report, close the case. The closing task is the run's only leaf that counts."""
+@dataclass(frozen=True)
+class ReportFlow(Flow):
+    """The report; ``timeline`` stores every entry of every source, once the last of them is there."""
+
+    timeline: BaseOperator
+
+
+def report() -> ReportFlow:
+    """Write the report, store the whole timeline, close the case. The closing task is the run's only leaf that counts."""
     with _group("report", name="Report", tooltip="Write the report, then close the case and say what is missing"):
         write = WriteReportOperator(task_id="write_report", trigger_rule=TriggerRule.ALL_DONE)
+        timeline = StoreTimelineOperator(task_id="store_timeline", trigger_rule=TriggerRule.ALL_DONE)
         close = CloseCaseOperator(task_id="close_case", trigger_rule=TriggerRule.ALL_DONE)
-        write >> close
-    return Flow(write, close)
+        write >> timeline >> close
+    return ReportFlow(write, close, timeline=timeline)

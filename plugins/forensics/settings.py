@@ -348,6 +348,7 @@ class Settings(BaseModel):
         le=720,
         description="the same for quarantined messages and cases without their seal",
     )
+    timeline_cache_mib: int = Field(default=4096, ge=64, le=1_048_576, description="a web server's disk for timelines")
     ui_url: str = Field(
         default="",
         pattern=r"^(https?://[^\s/]+(/\S*)?)?$",

@@ -33,6 +33,11 @@ TASKS: Final[dict[str, str]] = {
         "Removes the forensic instance and its volumes, whatever happened before; evidence is not touched. "
         "When it fails, the orphan reaper removes them within half an hour. Clearing is safe: what is gone already is left alone."
     ),
+    "profile.store_timeline": (
+        "Stores the whole timeline again, with what the activity has added. "
+        "When it fails, searches find what the version before it has; the artifacts have all. "
+        "Clearing is safe: it stores a new version, earlier ones stay."
+    ),
     "profile.write_report": (
         "Stores a new report with what the activity found, beside the earlier ones; the case stays closed as it was. "
         "When it fails, the log names the object that could not be written. Clearing is safe: it stores another version."
@@ -172,6 +177,11 @@ TASKS: Final[dict[str, str]] = {
         "that are still computed are in the version that `close_case` writes. "
         "When it fails, evidence and findings are still complete in the case page. "
         "Clearing is safe: a new version is written, earlier ones are kept."
+    ),
+    "report.store_timeline": (
+        "Stores every entry of every source (tools, plaso, live response, cloud records, ledger, findings) as Parquet in the case's prefix, for searches and for Athena. "
+        "When it fails, the case's page still shows the notable entries, and the artifacts have all; the message says which artifact could not be read, or that the worker's disk is full. "
+        "Clearing is safe: it stores a new version, earlier ones stay."
     ),
     "report.close_case": (
         "Writes the report again where more is known than it tells, closes the case, signs the custody ledger's head, and fails when anything that the plan wanted is missing. "

@@ -35,6 +35,7 @@ def test_every_template_is_deployed_by_somebody(config: configuration.Configurat
         config, drop="AmiId", OrganizationalUnitIds=["ou-ab12-cdef3456"], MemberRegions=["eu-central-1"], TargetIds=["r-ab12"],
         BuildSubnetId="subnet-0123456789abcdef0", BuildSecurityGroupId="sg-0123456789abcdef0", SecurityRegions="yes",
         BreakGlassUserArns=["arn:aws:iam::222233334444:user/alice"], BreakGlassApproverArns=["arn:aws:iam::222233334444:user/bob"],
+        TimelineQueryPrincipalArn="arn:aws:iam::222233334444:role/examiners",
     )  # fmt: skip
     everything = replace(everything, member_regions=("eu-central-1", "us-east-1"))
     deployed = {s.template for c in (config, everything) for s in plan.steps(c)}

@@ -16,6 +16,8 @@ from lab.emulator.cloudformation.makers import Made, Place
 MAKERS = makers.MAKERS | makers_data.MAKERS | makers_names.MAKERS
 # Types of the templates that the lab does not have, and why; they are part of a stack with this as their status.
 UNSUPPORTED = {
+    "AWS::Athena::NamedQuery": "there is no Athena: DuckDB reads the same files",
+    "AWS::Athena::WorkGroup": "there is no Athena: DuckDB reads the same files",
     "AWS::Budgets::Budget": "the lab costs nothing",
     "AWS::CloudFormation::StackSet": "member stacks are deployed one by one",
     "AWS::CloudWatch::Alarm": "moto evaluates no alarms",
@@ -24,6 +26,8 @@ UNSUPPORTED = {
     "AWS::EC2::FlowLog": "there are no packets",
     "AWS::EC2::LaunchTemplate": "for people; the pipeline launches without it",
     "AWS::EC2::SnapshotBlockPublicAccess": "moto has no such call",
+    "AWS::Glue::Database": "there is no Athena: DuckDB reads the same files",
+    "AWS::Glue::Table": "there is no Athena: DuckDB reads the same files",
     "AWS::KinesisFirehose::DeliveryStream": "moto has EventBridge Pipes' names only, so nothing would be delivered",
     "AWS::Logs::LogStream": "belongs to a delivery that the lab does not have",
     "AWS::Pipes::Pipe": "moto has EventBridge Pipes' names only",

@@ -138,13 +138,22 @@ class CaseReport(Answer):
 
 
 class TimelineMoment(Answer):
-    """One entry of the merged timeline."""
+    """One entry of the timeline; ``source`` is the artifact or step, ``partition`` where it comes from (docs/timeline.md)."""
 
     time: datetime
     kind: str
     what: str
     source: str
     evidence_id: str | None
+    partition: str
+    severity: str | None
+    technique: str | None
+    host: str | None
+    user: str | None
+    addresses: list[str]
+    finding_id: str | None
+    data_type: str
+    timestamp_desc: str
 
 
 class Timeline(Answer):
@@ -153,6 +162,11 @@ class Timeline(Answer):
     case_id: str
     entries: list[TimelineMoment]
     next: str | None
+    stored: str | None = Field(
+        description="version of the stored timeline that was searched; none: only notable entries were"
+    )
+    stale: bool = Field(description="tools have ended since it was stored")
+    preparing: bool = Field(description="entries of tools are still being fetched and are not in this answer")
 
 
 class RemarkList(Answer):

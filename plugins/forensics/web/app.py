@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,32 +17,31 @@ from forensics.models.base import CASE_ID_FORM, format_utc
 from forensics.models.board import Entry
 from forensics.models.case import CaseView
 from forensics.report import render_html, render_json
-from forensics.report.chronology import Moment, merged
 from forensics.report.document import to_json
 from forensics.report.page import Live
 from forensics.report.timeline_filter import EVERYTHING, TimelineFilter
 from forensics.web.access import Access, Visitor, reader_only, visitor_of
 from forensics.web.answers import install, site_of
-from forensics.web.api_models import Answer, Board, CaseReport, Timeline
+from forensics.web.api_models import Answer, Board, CaseReport
 from forensics.web.audit import AuditReader, add_audit
 from forensics.web.board import BoardQuery, refuse_unknown, select
 from forensics.web.desk import desk_of
 from forensics.web.downloads import LinkMaker, add_downloads
 from forensics.web.frame import policy, script
 from forensics.web.intake import IntakeReader, add_intake
+from forensics.web.moments import moment_of
 from forensics.web.openapi import add_openapi, described
 from forensics.web.pages import Beside, BoardRow, Site, board_page, board_row
 from forensics.web.preflight import PreflightReader, add_preflight, headline
 from forensics.web.problem import Problem
 from forensics.web.reader import CaseReader
 from forensics.web.remarks import RemarkWriter, add_remarks
+from forensics.web.timeline import TimelineReader, WithoutStore, add_timeline
 from forensics.web.times import add_times
 
 REFRESH_SECONDS = 30
 _READERS = 8
 
-TimelineLimit = Annotated[int, Query(ge=1, le=1000)]
-TimelineCursor = Annotated[str | None, Query(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z~[0-9a-f]{16}$")]
 RunId = Annotated[str, Query(min_length=1, max_length=250)]
 
 
@@ -58,6 +56,7 @@ def create_app(
     visitor: Access = reader_only,
     remarks: RemarkWriter | None = None,
     downloads: LinkMaker | None = None,
+    timeline: TimelineReader | None = None,
 ) -> FastAPI:
     """Make the app.
 
@@ -66,7 +65,7 @@ def create_app(
     ``airflow_path`` is the path of Airflow's own UI, without a closing slash. With ``intake`` there are also the pages on
     messages that opened no case, with ``remarks`` what people say is taken, with ``downloads`` stored
     objects are handed out, with ``audit`` the one on the audit of the evidence, with ``preflight`` those on whether a
-    case would succeed.
+    case would succeed. Without ``timeline`` searches find what the case table holds.
     """
     app = FastAPI(
         title="Forensic cases",
@@ -91,13 +90,13 @@ def create_app(
         ("/run", pages.run, None),
         ("/api/cases", pages.api_cases, Board),
         ("/api/cases/{case_id}", pages.api_case, CaseReport),
-        ("/api/cases/{case_id}/timeline", pages.api_timeline, Timeline),
     ]
     for path, endpoint, answer in routes:
         strict = [Depends(refuse_unknown)] if path in {"/", "/api/cases"} else []
         told = described(answer) if answer else {}
         app.add_api_route(path, endpoint, methods=["GET"], response_model=None, dependencies=strict, responses=told)
     add_times(app, reader, airflow=airflow_path)
+    add_timeline(app, timeline or WithoutStore(), view_of=pages.view, airflow=airflow_path)
     if remarks is not None:
         add_remarks(app, remarks, view_of=pages.view, airflow=airflow_path)
     if downloads is not None:
@@ -137,18 +136,6 @@ class TimelineQuery:
         return TimelineFilter(
             self.kind or None, self.evidence_id or None, moment_of(self.since), moment_of(self.until), self.text or None
         )
-
-
-def moment_of(text: str) -> datetime | None:
-    """A time of the query, UTC without an offset; None for an empty one. Raises :class:`Problem`."""
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise Problem(422, "The address has a wrong value", "The request was not carried out", f"{text[:40]!r} is no time",
-                      "Write times as 2026-11-24T03:00 (UTC).") from None  # fmt: skip
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 class _Pages:
@@ -240,22 +227,6 @@ class _Pages:
         """The report of one case as JSON."""
         return Response(render_json(self.view(case_id)), media_type="application/json")
 
-    def api_timeline(
-        self,
-        case_id: str,
-        asked: Annotated[TimelineQuery, Depends()],
-        limit: TimelineLimit = 200,
-        cursor: TimelineCursor = None,
-    ) -> Response:
-        """The merged timeline, oldest first; ``next`` continues after the last entry of this page."""
-        wanted = asked.filter
-        moments = [m for m in merged(self.view(case_id)) if (cursor is None or m.key > cursor) and wanted.fits(m)]
-        page = moments[:limit]
-        following = page[-1].key if len(moments) > limit else None
-        body = {"case_id": case_id, "entries": [_moment_json(m) for m in page], "next": following}
-        # ASCII, so that no character of the target's reaches a terminal as it is.
-        return Response(json.dumps(body, ensure_ascii=True), media_type="application/json")
-
     def _site(self, request: Request) -> Site:
         return site_of(request, airflow=self._airflow)
 
@@ -320,14 +291,4 @@ def _row_json(row: BoardRow, now: datetime) -> dict[str, JsonValue]:
         "problem": row.problem,
         "href": row.href,
         "run_href": row.run_href,
-    }
-
-
-def _moment_json(moment: Moment) -> dict[str, JsonValue]:
-    return {
-        "time": format_utc(moment.time),
-        "kind": moment.kind,
-        "what": moment.what,
-        "source": moment.source,
-        "evidence_id": moment.evidence_id,
     }

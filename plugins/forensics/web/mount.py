@@ -24,6 +24,7 @@ def build() -> ASGIApp:
     from forensics.web.preflight import StorePreflightReader
     from forensics.web.reader import StoreReader
     from forensics.web.remarks import StoreRemarkWriter
+    from forensics.web.timeline import StoreTimelineReader
 
     return create_app(
         StoreReader(),
@@ -35,6 +36,7 @@ def build() -> ASGIApp:
         visitor=airflow_visitor(),
         remarks=StoreRemarkWriter(),
         downloads=StoreLinkMaker(),
+        timeline=StoreTimelineReader(),
     )
 
 

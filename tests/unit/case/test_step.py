@@ -302,7 +302,7 @@ WITHOUT_A_MACHINE = {
     "CloseCaseOperator", "WriteProfileReportOperator",
     "CopySnapshotsOperator", "DescribeTargetOperator", "DigestDisksOperator", "ExportCaseOperator", "ExtendPlanOperator",
     "KeepEvidenceOperator", "LaunchForensicInstanceOperator", "LiftHoldsOperator", "PlanHoldLiftOperator", "PlanResponseOperator",
-    "SnapshotVolumesOperator", "TerminateForensicInstanceOperator", "WriteReportOperator",
+    "SnapshotVolumesOperator", "StoreTimelineOperator", "TerminateForensicInstanceOperator", "WriteReportOperator",
 }  # fmt: skip
 
 

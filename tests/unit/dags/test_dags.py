@@ -59,14 +59,17 @@ CASE = {
         "containment.isolate_target",
         "containment.plan_containment",
     },
-    "report.close_case": {
+    "report.store_timeline": {
         "report.write_report",
-        "disk.digest_disks",
         "cloud_evidence.collect_trail",
         "cloud_evidence.collect_flows",
         "cloud_evidence.collect_queries",
         "cloud_evidence.collect_state",
         "cloud_evidence.extend_records",
+    },
+    "report.close_case": {
+        "report.store_timeline",
+        "disk.digest_disks",
         "investigation.terminate_forensic_instance",
     },
 }
@@ -83,6 +86,7 @@ WHATEVER = {
     "investigation.disks_ended",
     "disk.digest_disks",
     "report.write_report",
+    "report.store_timeline",
     "report.close_case",
 }
 
@@ -153,9 +157,11 @@ def test_control_plane_evidence_is_on_the_way_of_nothing_but_the_closing(case: A
     for name in ("collect_trail", "collect_flows", "collect_queries", "collect_state"):
         task = case.get_task(f"cloud_evidence.{name}")
         assert task.upstream_task_ids == {"triage.plan_response"}
-        assert task.downstream_task_ids == {"report.close_case", "cloud_evidence.extend_records"}
-    assert case.get_task("cloud_evidence.extend_records").downstream_task_ids == {"report.close_case"}
-    assert case.get_task("report.close_case").trigger_rule == "all_done"
+        assert task.downstream_task_ids == {"report.store_timeline", "cloud_evidence.extend_records"}
+    assert case.get_task("cloud_evidence.extend_records").downstream_task_ids == {"report.store_timeline"}
+    assert "report.close_case" in case.get_task("report.store_timeline").downstream_task_ids
+    for name in ("store_timeline", "close_case"):
+        assert case.get_task(f"report.{name}").trigger_rule == "all_done"
 
 
 def test_the_target_is_protected_before_it_is_acquired_and_acquired_whatever_became_of_that(case: Any) -> None:
@@ -215,6 +221,7 @@ def test_the_disk_digest_is_beside_investigation_and_report_and_before_the_closi
 def test_the_report_waits_for_every_step_that_takes_checks_or_examines_evidence(case: Any) -> None:
     assert above(case, "report.write_report") == set(CASE) - {
         "report.write_report",
+        "report.store_timeline",
         "report.close_case",
         "investigation.terminate_forensic_instance",
         "disk.digest_disks",
