@@ -24,6 +24,7 @@ from forensics.disk.copy_operators import CopySnapshotsOperator
 from forensics.disk.digest_operators import DigestDisksOperator
 from forensics.disk.snapshot_operators import SnapshotVolumesOperator
 from forensics.document_registry import profiles
+from forensics.incident.operators import LinkCasesOperator
 from forensics.investigation.analysis_operators import AnalyseDiskOperator, AnalyseMemoryOperator
 from forensics.investigation.instance_operators import (
     AttachEvidenceVolumesOperator,
@@ -247,6 +248,7 @@ def report() -> ReportFlow:
     with _group("report", name="Report", tooltip="Write the report, then close the case and say what is missing"):
         write = WriteReportOperator(task_id="write_report", trigger_rule=TriggerRule.ALL_DONE)
         timeline = StoreTimelineOperator(task_id="store_timeline", trigger_rule=TriggerRule.ALL_DONE)
+        link = LinkCasesOperator(task_id="link_cases", trigger_rule=TriggerRule.ALL_DONE)
         close = CloseCaseOperator(task_id="close_case", trigger_rule=TriggerRule.ALL_DONE)
-        write >> timeline >> close
+        write >> [timeline, link] >> close
     return ReportFlow(write, close, timeline=timeline)

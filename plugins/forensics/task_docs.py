@@ -183,6 +183,11 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, the case's page still shows the notable entries, and the artifacts have all; the message says which artifact could not be read, or that the worker's disk is full. "
         "Clearing is safe: it stores a new version, earlier ones stay."
     ),
+    "report.link_cases": (
+        "Compares the digests, access keys, addresses, domains, users and files that findings name with those of all cases, and says which cases share some. "
+        "When it fails, the message names the call of the case table that was refused; the case itself lacks nothing. "
+        "Clearing is safe: it compares again and tells of further cases only."
+    ),
     "report.close_case": (
         "Writes the report again where more is known than it tells, closes the case, signs the custody ledger's head, and fails when anything that the plan wanted is missing. "
         "Red means that the case has gaps: the log and the SNS message name each gap and its next action. "

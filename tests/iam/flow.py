@@ -13,6 +13,7 @@ from forensics.containment.operators import IsolateTargetOperator
 from forensics.disk.copy_operators import CopySnapshotsOperator
 from forensics.disk.digest_operators import DigestDisksOperator
 from forensics.disk.snapshot_operators import SnapshotVolumesOperator
+from forensics.incident.operators import LinkCasesOperator
 from forensics.investigation.analysis_operators import AnalyseDiskOperator, AnalyseMemoryOperator
 from forensics.investigation.instance_operators import (
     AttachEvidenceVolumesOperator,
@@ -24,6 +25,7 @@ from forensics.memory.live_response_operators import LiveResponseOperator
 from forensics.memory.probe_operators import ProbeTargetOperator
 from forensics.memory.verify_operators import VerifyMemoryOperator
 from forensics.report.operators import CloseCaseOperator, WriteReportOperator
+from forensics.timeline.operators import StoreTimelineOperator
 from forensics.triage.operators import DescribeTargetOperator, PlanResponseOperator
 
 TRIAGE = (("triage.describe_target", DescribeTargetOperator), ("triage.plan_response", PlanResponseOperator))
@@ -51,5 +53,7 @@ CASE = (
     ("investigation.terminate_forensic_instance", TerminateForensicInstanceOperator),
     ("cloud_evidence.extend_records", ExtendRecordsOperator),
     ("report.write_report", WriteReportOperator),
+    ("report.store_timeline", StoreTimelineOperator),
+    ("report.link_cases", LinkCasesOperator),
     ("report.close_case", CloseCaseOperator),
 )

@@ -29,6 +29,7 @@ from forensics.aws.case_leases import CaseLeases
 from forensics.aws.case_lines import CaseLines
 from forensics.aws.case_locks import CaseLocks
 from forensics.aws.error_map import aws_errors
+from forensics.aws.indicator_index import IndicatorIndex
 from forensics.aws.session import AwsSession
 from forensics.errors import CaseError, ConflictError
 from forensics.models.base import Model, VersionedModel, format_utc
@@ -58,6 +59,7 @@ class CaseStore(CaseLeases):
         super().__init__(client, table=table)
         self._locks = CaseLocks(client, table=table)
         self.lines = CaseLines(client, table=table)
+        self.indicators = IndicatorIndex(client, table=table)
 
     @classmethod
     def of(cls, session: AwsSession, settings: Settings) -> Self:

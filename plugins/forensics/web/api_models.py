@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from forensics.custody.audit_plan import AuditedCase, Budget, Coverage
 from forensics.models.case import Case, CaseView
 from forensics.models.gaps import Gap
+from forensics.models.indicators import Indicator
 from forensics.models.intake import IntakeCounts, IntakeRecord
 from forensics.models.preflight import PreflightReport, ReadinessReport
 from forensics.models.remarks import Remark
@@ -167,6 +168,23 @@ class Timeline(Answer):
     )
     stale: bool = Field(description="tools have ended since it was stored")
     preparing: bool = Field(description="entries of tools are still being fetched and are not in this answer")
+
+
+class LinkAnswer(Answer):
+    """Two cases and the indicators that they share."""
+
+    cases: list[str]
+    confidence: str
+    shared: list[Indicator]
+
+
+class IncidentAnswer(Answer):
+    """Cases that hang together by shared indicators, the one that was asked for first; ``cut``: there are more."""
+
+    case_id: str
+    cases: list[str]
+    links: list[LinkAnswer]
+    cut: bool
 
 
 class RemarkList(Answer):

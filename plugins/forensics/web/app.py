@@ -28,6 +28,7 @@ from forensics.web.board import BoardQuery, refuse_unknown, select
 from forensics.web.desk import desk_of
 from forensics.web.downloads import LinkMaker, add_downloads
 from forensics.web.frame import policy, script
+from forensics.web.incident import LinkReader, add_incident
 from forensics.web.intake import IntakeReader, add_intake
 from forensics.web.moments import moment_of
 from forensics.web.openapi import add_openapi, described
@@ -57,6 +58,7 @@ def create_app(
     remarks: RemarkWriter | None = None,
     downloads: LinkMaker | None = None,
     timeline: TimelineReader | None = None,
+    links: LinkReader | None = None,
 ) -> FastAPI:
     """Make the app.
 
@@ -66,6 +68,7 @@ def create_app(
     messages that opened no case, with ``remarks`` what people say is taken, with ``downloads`` stored
     objects are handed out, with ``audit`` the one on the audit of the evidence, with ``preflight`` those on whether a
     case would succeed. Without ``timeline`` searches find what the case table holds.
+    With ``links`` there is the page of cases that share indicators.
     """
     app = FastAPI(
         title="Forensic cases",
@@ -83,6 +86,7 @@ def create_app(
         preflight=preflight,
         with_remarks=remarks is not None,
         with_downloads=downloads is not None,
+        with_links=links is not None,
     )
     routes: list[tuple[str, Callable[..., Response], type[Answer] | None]] = [
         ("/", pages.board, None),
@@ -97,6 +101,8 @@ def create_app(
         app.add_api_route(path, endpoint, methods=["GET"], response_model=None, dependencies=strict, responses=told)
     add_times(app, reader, airflow=airflow_path)
     add_timeline(app, timeline or WithoutStore(), view_of=pages.view, airflow=airflow_path)
+    if links is not None:
+        add_incident(app, links, reader, view_of=pages.view, airflow=airflow_path)
     if remarks is not None:
         add_remarks(app, remarks, view_of=pages.view, airflow=airflow_path)
     if downloads is not None:
@@ -151,7 +157,9 @@ class _Pages:
         preflight: PreflightReader | None = None,
         with_remarks: bool = False,
         with_downloads: bool = False,
+        with_links: bool = False,
     ) -> None:
+        self._with_links = with_links
         self._with_downloads = with_downloads
         self._with_remarks = with_remarks
         self._reader = reader
@@ -247,7 +255,7 @@ class _Pages:
         self, view: CaseView, request: Request, *, with_run: bool = True, asked: TimelineFilter = EVERYTHING
     ) -> Response:
         site = self._site(request)
-        links = site.case_links(view.case, with_run=with_run)
+        links = site.case_links(view.case, with_run=with_run, with_links=self._with_links)
         page = site.case(view.case.case_id)
         desk = desk_of(
             visitor_of(request),

@@ -20,6 +20,7 @@ def build() -> ASGIApp:
     from forensics.web.app import create_app
     from forensics.web.audit import StoreAuditReader
     from forensics.web.downloads import StoreLinkMaker
+    from forensics.web.incident import StoreLinkReader
     from forensics.web.intake import StoreIntakeReader
     from forensics.web.preflight import StorePreflightReader
     from forensics.web.reader import StoreReader
@@ -37,6 +38,7 @@ def build() -> ASGIApp:
         remarks=StoreRemarkWriter(),
         downloads=StoreLinkMaker(),
         timeline=StoreTimelineReader(),
+        links=StoreLinkReader(),
     )
 
 

@@ -69,7 +69,7 @@ class Site:
         """Address of the DAG run in Airflow's UI."""
         return run_page(self.airflow, run_id)
 
-    def case_links(self, case: Case, *, with_run: bool = True) -> list[Link]:
+    def case_links(self, case: Case, *, with_run: bool = True, with_links: bool = False) -> list[Link]:
         """Ways out of a case's page; the tab on the DAG run needs no link to that run."""
         api = f"{self.root}/api/cases/{case.case_id}"
         links = [
@@ -77,6 +77,7 @@ class Site:
             Link("All cases", self.board()) if with_run else Link("All cases", board_view(self.airflow), top=True),
             Link("JSON", api, top=True),
             Link("Timeline as JSON", f"{api}/timeline", top=True),
+            *([Link("Linked cases", f"{self.case(case.case_id)}/incident")] if with_links else []),
         ]
         return [*links, Link("DAG run", self.run(case.run_id), top=True)] if case.run_id and with_run else links
 

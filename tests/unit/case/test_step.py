@@ -302,7 +302,7 @@ WITHOUT_A_MACHINE = {
     "CloseCaseOperator", "WriteProfileReportOperator",
     "CopySnapshotsOperator", "DescribeTargetOperator", "DigestDisksOperator", "ExportCaseOperator", "ExtendPlanOperator",
     "KeepEvidenceOperator", "LaunchForensicInstanceOperator", "LiftHoldsOperator", "PlanHoldLiftOperator", "PlanResponseOperator",
-    "SnapshotVolumesOperator", "StoreTimelineOperator", "TerminateForensicInstanceOperator", "WriteReportOperator",
+    "LinkCasesOperator", "SnapshotVolumesOperator", "StoreTimelineOperator", "TerminateForensicInstanceOperator", "WriteReportOperator",
 }  # fmt: skip
 
 

@@ -67,7 +67,9 @@ CASE = {
         "cloud_evidence.collect_state",
         "cloud_evidence.extend_records",
     },
+    "report.link_cases": {"report.write_report"},
     "report.close_case": {
+        "report.link_cases",
         "report.store_timeline",
         "disk.digest_disks",
         "investigation.terminate_forensic_instance",
@@ -87,6 +89,7 @@ WHATEVER = {
     "disk.digest_disks",
     "report.write_report",
     "report.store_timeline",
+    "report.link_cases",
     "report.close_case",
 }
 
@@ -222,6 +225,7 @@ def test_the_report_waits_for_every_step_that_takes_checks_or_examines_evidence(
     assert above(case, "report.write_report") == set(CASE) - {
         "report.write_report",
         "report.store_timeline",
+        "report.link_cases",
         "report.close_case",
         "investigation.terminate_forensic_instance",
         "disk.digest_disks",
