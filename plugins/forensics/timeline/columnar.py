@@ -5,7 +5,7 @@ All statements are built of this module's own words; values are parameters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -63,6 +63,18 @@ def write_ordered(lines: Path, target: Path) -> int:
     """Write rows (one JSON object a line) as Parquet, ordered by time and key; returns how many. Memory stays bounded."""
     with opened(target.parent) as database:
         return _copied(database, _ORDERED, str(lines), target, STORED)
+
+
+def write_typed(lines: Path, target: Path, columns: Mapping[str, str], *, order: str) -> int:
+    """Write rows with other columns (name → type of DuckDB, of this package's own words), ordered by one of them."""
+    types = "{" + ", ".join(f"{name}: '{kind}'" for name, kind in columns.items()) + "}"
+    listed = ", ".join(columns)
+    select = (
+        f"SELECT {listed} FROM read_json(?, format = 'newline_delimited', columns = {types}, "  # noqa: S608 - own words alone
+        f"maximum_object_size = {_LONGEST_ROW}) ORDER BY {order}"
+    )
+    with opened(target.parent) as database:
+        return _copied(database, select, str(lines), target, STORED)
 
 
 def write_searchable(files: Sequence[Path], target: Path) -> int:

@@ -24,6 +24,7 @@ from forensics.printable import count
 from forensics.timeline.case_rows import case_rows, finding_rows, notable_rows, source_of_tool
 from forensics.timeline.columnar import count_rows, write_ordered
 from forensics.timeline.record_rows import FUNCTION, RecordForm, RowOrder, RowsMade
+from forensics.timeline.security_lake import store_detections
 
 # Of one artifact so many entries at most: plaso's timeline of a server has some millions.
 MOST_ROWS = 20_000_000
@@ -84,6 +85,7 @@ def store_timeline(recorder: CaseRecorder, *, most_rows: int = MOST_ROWS) -> Tim
             writer.from_rows(source, rows, name="findings")
         for item in records:
             writer.from_records(item)
+        store_detections(recorder, view, version=version, folder=Path(folder))
     store = TimelineStore(
         version=version, written_at=began.at, parts=tuple(made.parts), unread=made.unread, cut=tuple(made.cut),
         results=tuple(sorted(results_of(view))),

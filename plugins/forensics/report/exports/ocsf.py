@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 
 from forensics.attack_techniques import TECHNIQUES
 from forensics.models.case import CaseStatus, CaseView
+from forensics.models.remarks import Remark, Verdict
 from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
 from forensics.printable import visible
+from forensics.report.remarks import VERDICT_WORDS, finding_key, verdicts
 from forensics.report.text import cut
 
 Node = dict[str, object]
@@ -39,6 +41,10 @@ _STATUS = {
 }
 
 
+# What a person's verdict makes of a detection: the class has no verdict of its own (an incident has), its status says what became of it.
+_JUDGED = {Verdict.TRUE: (2, "In Progress"), Verdict.FALSE: (3, "Suppressed"), Verdict.BENIGN: (3, "Suppressed")}
+
+
 def render(view: CaseView) -> str:
     """One event a line, the incident first, ASCII only."""
     return "".join(json.dumps(e, ensure_ascii=True, sort_keys=True) + "\n" for e in _events(view))
@@ -47,7 +53,8 @@ def render(view: CaseView) -> str:
 def _events(view: CaseView) -> Iterator[Node]:
     rows = [(result, finding) for result in view.results for finding in result.findings]
     yield _incident(view, [_finding_info(view, result, finding) for result, finding in rows])
-    yield from (_detection(view, result, finding) for result, finding in rows)
+    judged = verdicts(view)
+    yield from (_detection(view, result, finding, judged.get(finding_key(result, finding))) for result, finding in rows)
 
 
 def _event(view: CaseView, *, class_uid: int, activity: int, at: datetime, severity: tuple[int, str]) -> Node:
@@ -83,6 +90,7 @@ def _incident(view: CaseView, infos: list[Node]) -> Node:
         "status_id": status[0],
         "status": status[1],
         "status_detail": case.status.value,
+        **_assigned(view),
         "start_time": _millis(case.opened_at),
         "desc": f"{_text(case.title, 500)}: {case.subject}",
         # The class wants at least one finding: the alert itself, then what the tools found.
@@ -107,7 +115,14 @@ def _finding_info(view: CaseView, result: ToolResults, finding: ToolFinding) -> 
     return info
 
 
-def _detection(view: CaseView, result: ToolResults, finding: ToolFinding) -> Node:
+def _assigned(view: CaseView) -> Node:
+    """Who works on the case: the class wants a person or a group."""
+    if view.assignment and view.assignment.owner:
+        return {"assignee": {"name": _text(view.assignment.owner, 100)}}
+    return {"assignee_group": {"name": "not assigned"}}
+
+
+def _detection(view: CaseView, result: ToolResults, finding: ToolFinding, judged: Remark | None) -> Node:
     confidence = _CONFIDENCE[finding.confidence.value]
     event = _event(
         view,
@@ -117,8 +132,7 @@ def _detection(view: CaseView, result: ToolResults, finding: ToolFinding) -> Nod
         severity=_SEVERITY[finding.severity],
     )
     return event | {
-        "status_id": 1,
-        "status": "New",
+        **_state(judged),
         "confidence_id": confidence[0],
         "confidence": confidence[1],
         "finding_info": _finding_info(view, result, finding),
@@ -126,6 +140,20 @@ def _detection(view: CaseView, result: ToolResults, finding: ToolFinding) -> Nod
         "evidences": [
             {"data": {"evidence_id": _text(result.evidence_id, 100), "artifact": _text(finding.source, 1000)}}
         ],
+    }
+
+
+def _state(judged: Remark | None) -> Node:
+    if judged is None or judged.verdict is None:
+        return {"status_id": 1, "status": "New"}
+    status_id, status = _JUDGED.get(judged.verdict, (1, "New"))
+    words = f"verdict of {_text(judged.by, 100)}: {VERDICT_WORDS[judged.verdict]}"
+    note = f"; {_text(judged.note, 1000)}" if judged.note else ""
+    return {
+        "status_id": status_id,
+        "status": status,
+        "status_detail": f"verdict: {judged.verdict.value}",
+        "comment": words + note,
     }
 
 

@@ -15,8 +15,10 @@ from datetime import UTC, datetime
 from forensics.attack_techniques import TECHNIQUES
 from forensics.custody.chain import canonical
 from forensics.models.case import CaseView
+from forensics.models.remarks import Remark, Verdict
 from forensics.models.results import ResultSeverity, ToolFinding, ToolResults
 from forensics.printable import visible
+from forensics.report.remarks import VERDICT_WORDS, finding_key, verdicts
 from forensics.report.text import cut
 
 # STIX 2.1, section 2.9: namespace of deterministic ids of cyber-observable objects.
@@ -29,6 +31,8 @@ StixObject = dict[str, object]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)")
 _CONFIDENCE = {"low": 15, "medium": 50, "high": 85}
+# STIX 2.1, section 10.17: the vocabulary of opinions. A person agrees with a finding or does not; "benign" agrees with what was seen.
+_OPINION = {Verdict.TRUE: "agree", Verdict.FALSE: "disagree", Verdict.BENIGN: "agree"}
 _WORDS = {"low": "low", "medium": "medium", "high": "high", "critical": "critical", "info": "informational"}
 
 
@@ -48,6 +52,7 @@ def _objects(view: CaseView) -> Iterator[StixObject]:
     for address in _addresses_of_target(view):
         observed.setdefault(_id(address), address)
     parts: dict[str, StixObject] = {}
+    judged = verdicts(view)
     for result, finding in rows:
         seen = list(_observables(finding))
         observed |= {_id(item): item for item in seen}
@@ -58,6 +63,9 @@ def _objects(view: CaseView) -> Iterator[StixObject]:
             about.append(_id(pattern))
         note = _note(view, result, finding, author=author, about=about or [author])
         parts[_id(note)] = note
+        if remark := judged.get(finding_key(result, finding)):
+            opinion = _opinion(view, remark, about=_id(note), author=author)
+            parts[_id(opinion)] = opinion
     everything = [*observed.values(), *parts.values()]
     yield from everything
     yield _report(view, author=author, refs=[_id(o) for o in everything] or [author])
@@ -132,6 +140,25 @@ def _note(view: CaseView, result: ToolResults, finding: ToolFinding, *, author: 
         confidence=_CONFIDENCE[finding.confidence.value],
         labels=[_WORDS[finding.severity.value]],
         object_refs=list(dict.fromkeys(about)),
+    )
+
+
+def _opinion(view: CaseView, remark: Remark, *, about: str, author: str) -> StixObject:
+    """What a person holds a finding for."""
+    verdict = remark.verdict or Verdict.OPEN
+    note = f" {_text(remark.note, 2000)}" if remark.note else ""
+    return _domain_object(
+        "opinion",
+        view.case.case_id,
+        remark.finding,
+        str(remark.seq),
+        at=remark.at,
+        author=author,
+        opinion=_OPINION.get(verdict, "neutral"),
+        explanation=f"A person's verdict: {VERDICT_WORDS[verdict]}.{note}",
+        authors=[_text(remark.by, 200)],
+        labels=[f"verdict-{verdict.value}"],
+        object_refs=[about],
     )
 
 
