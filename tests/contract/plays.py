@@ -64,6 +64,7 @@ def _trail(lab: Lab) -> None:
     cloudtrail.start_logging(Name=arn)
     cloudtrail.describe_trails(includeShadowTrails=True)
     cloudtrail.get_trail_status(Name=arn)
+    assert cloudtrail.list_event_data_stores()["EventDataStores"] == []
     cloudtrail.list_public_keys(StartTime=now - timedelta(days=1), EndTime=now)
     place = Account(MEMBER, REGION, "i-0123456789abcdef0")
     lab.post(

@@ -23,7 +23,7 @@ from forensics.cloud_evidence.trail_filter import SelectOrder
 from forensics.cloud_evidence.trail_integrity import Integrity, verify_files
 from forensics.cloud_evidence.trail_selection import Spool, search
 from forensics.cloud_evidence.trail_sources import BucketSource, Found, LookupSource, RecordSource, readable_trail
-from forensics.errors import ForensicsError
+from forensics.errors import AwsError, ForensicsError
 from forensics.models.evidence import (
     CloudTrailEvidence,
     Digest,
@@ -37,6 +37,7 @@ from forensics.printable import count
 from forensics.settings import Settings
 
 PHASE = "logs"
+LAKE_QUERY = "SELECT eventTime, eventName, sourceIPAddress, eventID FROM"
 MOST_KEYS = 20
 SWITCH_ON = (
     "only management events of the last 90 days were looked up; a trail of all Regions into a bucket that role logs may read"
@@ -160,7 +161,7 @@ class TrailCollection:
             window = window.of_lookup()
             regions = dict.fromkeys((self._case.region, partitions.of(self._case.region).iam_region))
             source = LookupSource(tuple(self._gateway(r) for r in regions), window, budget)
-            why = [*why, SWITCH_ON]
+            why = [*why, SWITCH_ON, *self._stores(window)]
         order = SelectOrder(
             account_id=self._case.account_id, begin=window.begin, end=window.end, followed=followed_at_first(target)
         )
@@ -171,6 +172,20 @@ class TrailCollection:
             source.gaps.append(f"it ended with {budget.cut}: later files were not read")
         integrity = self._verified(found, spool, window, budget) if found and found.place.validated else None
         return Collected(spool, source, found, tuple(why), integrity, self._keys(spool.followed))
+
+    def _stores(self, window: RecordWindow) -> list[str]:
+        """CloudTrail Lake, where the account has it, keeps what the history does not: the query is the reader's to start, and to pay."""
+        try:
+            stores = self._gateway(self._case.region).data_stores()
+        except AwsError as error:
+            return [f"whether CloudTrail Lake has records is not known: {error}"]
+        wanted = (
+            f"eventTime > '{window.begin:%Y-%m-%d %H:%M:%S}' AND userIdentity.arn LIKE '%/{self._case.instance_id}'"
+        )
+        return [
+            f'event data store {arn} may have more: aws cloudtrail start-query --query-statement "{LAKE_QUERY} {arn.rpartition("/")[2]} WHERE {wanted}"'
+            for arn in stores[:3]
+        ]
 
     def _keys(self, followed: Followed) -> dict[str, dict[str, object]]:
         """The last use of each long-lived access key that the records led to, as IAM knows it; an error in its place where it does not say."""

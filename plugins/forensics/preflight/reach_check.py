@@ -44,6 +44,14 @@ MEMBER_QUESTIONS = (
     Question("autoscaling", "triage", "describe_auto_scaling_instances", {"MaxRecords": 1}),
     Question("elbv2", "triage", "describe_target_groups", {"PageSize": 1}),
     Question("cloudtrail", "logs", "describe_trails"),
+    # a group without the tag is refused by the role's own policy, one that is not there by Logs: both show the way
+    Question(
+        "logs",
+        "logs",
+        "filter_log_events",
+        {"logGroupName": "fc-preflight", "limit": 1},
+        fine=frozenset({Cause.ROLE_POLICY}),
+    ),
     Question(
         "ebs",
         "acquire",

@@ -35,7 +35,7 @@ def test_every_role_asks_for_what_its_work_needs(scope: PreflightScope, monkeypa
     services = {subject.split()[0] for subject in found}
     assert services == {
         "sts", "dynamodb", "sqs", "sns", "s3", "kms", "ec2", "ssm", "securityhub", "guardduty", "autoscaling", "elbv2", "ebs", "iam",
-        "cloudtrail",
+        "cloudtrail", "logs",
     }  # fmt: skip
     assert "iam in us-east-1, contain" in found, "IAM has one Region (IAM user guide, IAM endpoints)"
 
@@ -47,7 +47,7 @@ def test_every_member_region_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         f"{name} in us-west-2, {phase}"
         for name, phase in (
             ("ec2", "triage"), ("ssm", "triage"), ("autoscaling", "triage"), ("elbv2", "triage"), ("ebs", "acquire"), ("kms", "acquire"),
-            ("cloudtrail", "logs"),
+            ("cloudtrail", "logs"), ("logs", "logs"),
         )
     }  # fmt: skip
 
