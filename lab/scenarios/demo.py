@@ -124,7 +124,15 @@ def check(lab: Lab, case_id: str) -> list[str]:
 
     need(lab.run(case_id)["state"] == "success", f"the DAG run ended {lab.run(case_id)['state']}")
     need(view.case.status is CaseStatus.CLOSED, f"the case is {view.case.status.value}")
-    kinds = {EvidenceKind.MEMORY: 1, EvidenceKind.DISK: 2, EvidenceKind.CONTROL_PLANE: 1, EvidenceKind.CLOUD_TRAIL: 1}
+    one = (
+        EvidenceKind.MEMORY,
+        EvidenceKind.CONTROL_PLANE,
+        EvidenceKind.CLOUD_TRAIL,
+        EvidenceKind.FLOW_LOGS,
+        EvidenceKind.QUERY_LOGS,
+        EvidenceKind.ACCOUNT_STATE,
+    )
+    kinds = {EvidenceKind.DISK: 2, **dict.fromkeys(one, 1)}
     for kind, count in kinds.items():
         good = [e for e in view.evidence if e.kind is kind and e.outcome is Outcome.ACQUIRED]
         need(len(good) == count, f"{len(good)} of {count} {kind.value} items acquired")

@@ -278,6 +278,19 @@ def test_cloudtrail_answers_what_was_done_with_the_credentials() -> None:
         assert "CloudTrail by session name" in answer.examined
 
 
+def test_query_logs_answer_which_names_were_resolved_and_what_left() -> None:
+    asked = finding("DNS name led to the finding's address 198.51.100.7: updates.example", technique="T1071")
+    queries = "query-logs-i-0123456789abcdef0"
+    made = result("cloud", asked, artifacts=read("Resolver query logs")).model_copy(update={"evidence_id": queries})
+    answer = with_trail("q-dns-names", evidence(queries, EvidenceKind.QUERY_LOGS), made)
+    assert asked["title"] in [s.finding.title for s in answer.sentences]
+    assert "Resolver query logs" in answer.examined
+    without = with_trail("q-data-left", evidence(queries, EvidenceKind.QUERY_LOGS, Outcome.NOT_APPLICABLE))
+    assert "no query-logs evidence was acquired: why" in [
+        u.why for u in without.unread if u.artifact == "Resolver query logs"
+    ]
+
+
 def test_why_there_are_no_records_is_said_in_the_answer() -> None:
     answer = with_trail("q-what-else", evidence(TRAIL, EvidenceKind.CLOUD_TRAIL, Outcome.FAILED))
     (unread,) = answer.unread
