@@ -1,0 +1,77 @@
+"""The steps that collect an account's records, with what the template gives the role ``logs`` and nothing else."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from forensics.cloud_evidence.operators import (
+    CollectFlowsOperator,
+    CollectQueriesOperator,
+    CollectStateOperator,
+    CollectTrailOperator,
+)
+from forensics.models.evidence import LogEvidence, Outcome
+from forensics.triage.operators import DescribeTargetOperator
+from lab.emulator.iam.sessions import ORGANIZATION
+from tests.gateways import case_gateways
+from tests.integration.conftest import SmallLab
+from tests.integration.steps import perform
+from tests.integration.test_case_steps import open_case
+from tests.templates.test_least_privilege import ORGANIZATION as TEMPLATES
+from tests.templates.test_least_privilege import policies
+
+STEPS = (
+    ("collect_trail", CollectTrailOperator),
+    ("collect_flows", CollectFlowsOperator),
+    ("collect_queries", CollectQueriesOperator),
+    ("collect_state", CollectStateOperator),
+)
+
+
+@pytest.fixture
+def case_id(lab: SmallLab) -> str:
+    """A case on the web server, described; the role has the template's policies from then on."""
+    found = open_case(lab)
+    perform(DescribeTargetOperator(task_id="triage.describe_target"), case_id=found)
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    for account in ("member", "forensic"):
+        iam = lab.client("iam", account)
+        for role in [r["RoleName"] for r in iam.list_roles()["Roles"] if r["RoleName"].startswith("forensics-")]:
+            given = policies("logs") if role == "forensics-logs" else {"all": everything}
+            for name, document in given.items():
+                text = json.dumps(document).replace(TEMPLATES, ORGANIZATION)
+                iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=text)
+    lab.control("iam", {"enforce": True})
+    return found
+
+
+def test_each_kind_of_record_is_collected_whole(lab: SmallLab, case_id: str) -> None:
+    iam = lab.client("iam", "member")
+    text = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]})
+    arn = iam.create_policy(PolicyName="files", PolicyDocument=text)["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="web-server", PolicyArn=arn)
+    iam.put_role_policy(RoleName="web-server", PolicyName="own", PolicyDocument=text)
+    for name, step in STEPS:
+        perform(step(task_id=f"cloud_evidence.{name}"), case_id=case_id)
+    view = case_gateways(case_id).view(case_id)
+    assert view is not None
+    items = [e for e in view.evidence if isinstance(e, LogEvidence)]
+    assert {e.kind.value: (e.outcome, e.reason) for e in items} == dict.fromkeys(
+        ("cloud-trail", "flow-logs", "query-logs", "account-state"), (Outcome.ACQUIRED, None)
+    )
+
+
+def test_the_policies_are_enforced(lab: SmallLab, case_id: str) -> None:
+    """The test above cannot be green because nobody asks."""
+    nothing = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "ec2:DescribeVpcs", "Resource": "*"}],
+    }
+    iam = lab.client("iam", "member")
+    for name in iam.list_role_policies(RoleName="forensics-logs")["PolicyNames"]:
+        iam.put_role_policy(RoleName="forensics-logs", PolicyName=name, PolicyDocument=json.dumps(nothing))
+    with pytest.raises(AirflowFailException, match="no identity-based policy allows the ec2:DescribeFlowLogs"):
+        perform(CollectFlowsOperator(task_id="cloud_evidence.collect_flows"), case_id=case_id)
