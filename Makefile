@@ -199,6 +199,22 @@ disaster-check: .ready ## The table is restored to an earlier time, runs and fin
 	@$(PYTHON_BIN) -m pytest -q $(PYTEST_ARGS) tests/integration/test_ledger_restore.py tests/integration/test_catch_up.py tests/unit/custody/test_restoring.py \
 		tests/unit/intake/test_lost_runs.py
 
+.PHONY: operate-check
+operate-check: .ready ## Day two: the deploy tool, organization scale, two deployments, disasters, break glass, every alarm (ten minutes)
+	@echo "[operate-check] 1 of 5: a deploy tool one can trust, and four hundred accounts"
+	@$(PYTHON_BIN) -m pytest -q -rs -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS) tests/templates/test_deploy_matrix.py tests/templates/test_deploy_recovers.py \
+		tests/templates/test_look_first.py tests/templates/test_waves.py tests/templates/test_pipeline_and_reference.py tests/templates/test_external_ids.py \
+		tests/templates/test_organization_report.py tests/templates/test_quotas.py tests/templates/test_plan.py tests/templates/test_configuration_checks.py
+	@echo "[operate-check] 2 of 5: two deployments in the same accounts"
+	@$(PYTHON_BIN) -m pytest -q -rs $(PYTEST_ARGS) tests/unit/test_deployment.py tests/templates/test_two_deployments.py tests/integration/test_two_deployments.py
+	@echo "[operate-check] 3 of 5: disasters"
+	@$(MAKE) disaster-check
+	@echo "[operate-check] 4 of 5: break glass, the command without Airflow"
+	@$(PYTHON_BIN) -m pytest -q -rs -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS) tests/cli
+	@echo "[operate-check] 5 of 5: every alarm rings by its cause"
+	@$(PYTHON_BIN) -m pytest -q -rs $(PYTEST_ARGS) tests/templates/test_alarms.py tests/templates/test_alarms_fire.py tests/templates/test_otel.py \
+		tests/unit/preflight/test_operations.py tests/unit/preflight/test_operations_operators.py
+
 .PHONY: upgrade-check
 upgrade-check: .ready ## Cases that the release before has begun, finished by this one (UPGRADE_ARGS="--only triage"), about ten minutes
 	@PYTHONPATH=plugins:ami/toolkit/src:verifier:. $(PYTHON_BIN) -m tests.upgrade check --cache $(LAB_STATE)/cache $(UPGRADE_ARGS) >$(LAB_STATE)/upgrade.log || { tail -20 $(LAB_STATE)/upgrade.log; exit 1; }

@@ -76,6 +76,7 @@ def toolkit_archive(folder: Path) -> tuple[Path, str]:
             archive.add(ROOT / "ami" / "toolkit" / name, f"source/{name}", filter=_sources)
         archive.add(ROOT / "requirements" / "toolkit.lock", "toolkit.lock")
         archive.add(ROOT / "requirements" / "plaso.lock", "plaso.lock")
+        archive.add(ROOT / "requirements" / "build.lock", "build.lock")
         archive.add(ROOT / "infra" / "deployment" / "install_toolkit.sh", "install.sh", filter=_program)
     return made, hashlib.sha256(made.read_bytes()).hexdigest()
 

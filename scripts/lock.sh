@@ -34,6 +34,7 @@ if [[ "${*:-runtime}" =~ runtime|dev ]]; then tested; fi
 lock runtime -c "$TESTED"
 lock dev -c "$TESTED"
 lock toolkit
+lock build
 lock lint
 lock guard --no-deps
 lock docs

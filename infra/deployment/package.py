@@ -113,6 +113,7 @@ def build(target: Path) -> dict[str, Any]:
     )
     toolkit = {f"source/{name}": data for name, data in archives.tree(ROOT / "ami" / "toolkit").items()}
     toolkit["toolkit.lock"] = (ROOT / "requirements" / "toolkit.lock").read_bytes()
+    toolkit["build.lock"] = (ROOT / "requirements" / "build.lock").read_bytes()
     toolkit["plaso.lock"] = (ROOT / "requirements" / "plaso.lock").read_bytes()
     toolkit["install.sh"] = Path(__file__).with_name("install_toolkit.sh").read_bytes()
     archives.write_tar(target / "ami" / "toolkit.tar.gz", toolkit, programs=frozenset({"install.sh"}))

@@ -25,7 +25,7 @@ ANALYSIS = {"AnalysisSubnet": "AnalysisSecurityGroup"}
 ORGANIZATION_KEYS = ("aws:PrincipalOrgID", "aws:ResourceOrgID")
 ANYWHERE = "0.0.0.0/0"
 # Permissions that are no calls of their own: asked when a role is handed to EC2, and when Parameter Store passes a secret on.
-NO_CALLS = frozenset({"iam:PassRole", "secretsmanager:GetSecretValue"})
+NO_CALLS = frozenset({"iam:PassRole", "secretsmanager:GetSecretValue", "inspector2:ListFindings"})
 # What a call is about, where an endpoint's policy tells objects apart (bucket and key of S3).
 _MANIFEST = "forensics-landing-1/cases/fc-1/manifest.txt"
 OBJECTS = {"s3:DeleteObject": _MANIFEST, "s3:DeleteObjectVersion": _MANIFEST}

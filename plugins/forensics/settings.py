@@ -56,11 +56,7 @@ class Settings(BaseModel):
         default="",
         description="Airflow connection of type aws whose identity assumes the roles; empty: the process's own credentials",
     )
-    deployment_id: str = Field(
-        default=DEFAULT,
-        pattern=FORM,
-        description="first part of every name: another for each deployment of an organization",
-    )
+    deployment_id: str = Field(default=DEFAULT, pattern=FORM, description="first part of every name of this deployment")
     role_prefix: str = f"{DEPLOYMENT}-"
     ami_parameter: str = Field(
         default=f"/{DEPLOYMENT}/ami/current", description="SSM parameter with the forensic AMI id"
@@ -69,6 +65,10 @@ class Settings(BaseModel):
         default="",
         pattern=DISK_KEYS,
         description="names of SSM parameters and secrets with keys that every encrypted disk is tried with, with commas between them",
+    )
+    ami_statement: Literal["if-present", "required"] = Field(
+        default="if-present",
+        description="whether a forensic AMI without a signed statement of what it was built from is launched; a wrong statement always refuses",
     )
     image_pipeline_arn: str = Field(
         default="",

@@ -132,3 +132,22 @@ def test_the_deployed_pipeline_builds_the_recipe_s_components_word_for_word() ->
         text = (image_builder.FOLDER / "components" / f"{use.component}.yaml").read_text("utf-8")
         # AWS Image Builder: a component's data may have 16,000 characters
         assert data == text and len(text) <= 16_000
+
+
+def test_nothing_is_installed_without_a_digest() -> None:
+    """Every `pip install` of the build has --require-hashes, or installs the release's own source; pip itself is the distribution's."""
+    root = image_builder.FOLDER.parent
+    texts = [(root / "infra" / "deployment" / "install_toolkit.sh").read_text("utf-8")]
+    texts += [file.read_text("utf-8") for file in (image_builder.FOLDER / "components").glob("*.yaml")]
+    commands = [
+        line.strip()
+        for text in texts
+        for line in text.splitlines()
+        if "pip install" in line and not line.strip().startswith("#")
+    ]
+    assert len(commands) >= 4
+    for command in commands:
+        assert "--require-hashes" in command or ("--no-deps" in command and "./source" in command), command
+    assert not any("--upgrade" in text for text in texts)
+    lock = (root / "requirements" / "build.lock").read_text("utf-8")
+    assert all(line.startswith(("setuptools==", "    --hash=sha256:")) for line in lock.splitlines())

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from forensics.aws.hook import ForensicsHook
 from forensics.investigation.ami_operators import BuildForensicAmiOperator
+from forensics.investigation.ami_statements import AMI_BUILD, AmiStatements
 from forensics.settings import get_settings
 from tests.integration.conftest import SmallLab
 from tests.integration.steps import perform
@@ -37,6 +41,18 @@ def test_only_a_tested_image_is_used_by_cases(lab: SmallLab, monkeypatch: pytest
     made = build(monkeypatch, "forensics")
     assert made["ami_id"] == in_use(lab) != before
     assert lab.client("ec2").describe_images(ImageIds=[made["ami_id"]])["Images"]
+    # What was built from what, signed before a case may launch it; the scan's result is told.
+    custodian = ForensicsHook().forensic(AMI_BUILD, "custodian")
+    statements = AmiStatements.of(custodian, get_settings())
+    assert "is the one of the signed statement" in statements.check(made["ami_id"], required=True)
+    bucket, key = made["statement"].removeprefix("s3://").split("/", 1)
+    sbom = lab.client("s3").get_object(Bucket=bucket, Key=key.replace("statement.dsse", "sbom.cdx"))["Body"].read()
+    assert [c["purl"] for c in json.loads(sbom)["components"]] == [
+        "pkg:rpm/amzn/bash@5.2.15-1.amzn2023.0.2", "pkg:rpm/amzn/lvm2@2.03.16-1.amzn2023.0.7"
+    ]  # fmt: skip
+    assert any("The scan found 1 HIGH" in m["message"] for m in lab.mail())
+    # the image of before was made by hand, without a statement
+    assert "has no signed statement" in statements.check(before, required=False)
     # A repeated try of the same run finds its execution; another run makes another image.
     assert build(monkeypatch, "forensics")["image_arn"] == made["image_arn"]
     assert build(monkeypatch, "forensics", run_id="manual__2")["image_arn"] != made["image_arn"]

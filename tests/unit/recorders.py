@@ -252,6 +252,8 @@ class EvidenceInMemory(EvidenceStore):
 
     def stream(self, key: str, *, chunk: int = 1 << 20) -> Iterator[bytes]:
         """The object's bytes."""
+        if key not in self.objects:
+            raise ResourceGoneError(f"{key} is not there")
         yield self.objects[key]
 
     def read_range(self, key: str, *, offset: int, size: int) -> bytes:

@@ -61,6 +61,16 @@ class ImageBuilderBackend(BaseBackend):
             "name": image["name"],
             "state": {"status": state, **({"reason": reason} if reason else {})},
             "outputResources": {"amis": list(image["amis"])},
+            "imageRecipe": {
+                "parentImage": f"arn:aws:imagebuilder:{self.region_name}:aws:image/amazon-linux-2023-x86/x.x.x",
+                "components": [
+                    {
+                        "componentArn": f"arn:aws:imagebuilder:{self.region_name}:{self.account_id}:component/forensics-toolkit/1.0.0/1",
+                        "parameters": [{"name": "sha256", "value": ["a" * 64]}],
+                    }
+                ],
+            },
+            "scanState": {"status": "COMPLETED" if state == "AVAILABLE" else "PENDING"},
         }
 
     def _register(self, name: str, number: int) -> dict[str, str]:
@@ -71,7 +81,7 @@ class ImageBuilderBackend(BaseBackend):
 
 
 class ImageBuilderResponse(BaseResponse):
-    """The two calls."""
+    """The calls that the product makes."""
 
     automated_parameter_parsing = True
 
@@ -94,6 +104,27 @@ class ImageBuilderResponse(BaseResponse):
         """GetImage."""
         arn = self.params["imageBuildVersionArn"]
         return ActionResult({"requestId": "lab", "image": self._backend.look(arn)})
+
+    def list_image_packages(self) -> ActionResult:
+        """ListImagePackages: what SSM Inventory would have found, in pages of one."""
+        packages = [("bash", "5.2.15-1.amzn2023.0.2"), ("lvm2", "2.03.16-1.amzn2023.0.7")]
+        number = int(self.params.get("nextToken") or 0)
+        (name, version), more = packages[number], number + 1 < len(packages)
+        page = {"requestId": "lab", "imagePackageList": [{"packageName": name, "packageVersion": version}]}
+        return ActionResult(page | ({"nextToken": str(number + 1)} if more else {}))
+
+    def list_image_scan_findings(self) -> ActionResult:
+        """ListImageScanFindings: one of Inspector's."""
+        (wanted,) = [f["values"][0] for f in self.params["filters"] if f["name"] == "imageBuildVersionArn"]
+        package = {"name": "lvm2", "version": "2.03.16", "fixedInVersion": "0:2.03.17"}
+        details = {"vulnerabilityId": "CVE-2026-0001", "vulnerablePackages": [package]}
+        found = {
+            "imageBuildVersionArn": wanted,
+            "severity": "HIGH",
+            "title": "CVE-2026-0001 - lvm2",
+            "packageVulnerabilityDetails": details,
+        }
+        return ActionResult({"requestId": "lab", "findings": [found]})
 
 
 # moto's own list of Regions has only the services that it supports

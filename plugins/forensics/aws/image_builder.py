@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
+from forensics.models.ami import AmiRecord, BuiltFrom, ImagePackage, ScanFinding
 from forensics.models.base import Model
 
 if TYPE_CHECKING:
     from mypy_boto3_imagebuilder import ImagebuilderClient
-    from mypy_boto3_imagebuilder.type_defs import AmiTypeDef
+    from mypy_boto3_imagebuilder.type_defs import AmiTypeDef, ImageScanFindingsFilterTypeDef
     from mypy_boto3_ssm import SSMClient
 
 WORKING = frozenset({"PENDING", "CREATING", "BUILDING", "TESTING", "DISTRIBUTING", "INTEGRATING"})
@@ -63,6 +66,41 @@ class ImageBuilderGateway:
         return BuiltImage(
             arn=arn, status=state.get("status", ""), reason=state.get("reason", ""), ami_id=own.get("image")
         )
+
+    def record(self, arn: str, *, ami_id: str, at: datetime) -> AmiRecord:
+        """What the image was built from, the packages that SSM Inventory found on the build instance, and Inspector's findings in it."""
+        with aws_errors(f"look at image {arn}"):
+            found = self._imagebuilder.get_image(imageBuildVersionArn=arn)["image"]
+        recipe = found.get("imageRecipe", {})
+        materials = [BuiltFrom(uri=recipe["parentImage"])] if "parentImage" in recipe else []
+        for used in recipe.get("components", []):
+            given = {p["name"]: ",".join(p["value"]) for p in used.get("parameters", [])}
+            materials.append(BuiltFrom(uri=used.get("componentArn", ""), parameters=given))
+        scanned = found.get("scanState", {}).get("status") == "COMPLETED"
+        return AmiRecord(
+            ami_id=ami_id, image_arn=arn, built_at=at, built_from=tuple(materials), packages=tuple(self._packages(arn)),
+            findings=tuple(self._findings(arn)) if scanned else (), scanned=scanned,
+        )  # fmt: skip
+
+    def _packages(self, arn: str) -> Iterator[ImagePackage]:
+        with aws_errors(f"list packages of image {arn}"):
+            pages = self._imagebuilder.get_paginator("list_image_packages").paginate(imageBuildVersionArn=arn)
+            for page in pages:
+                yield from (
+                    ImagePackage(name=p["packageName"], version=p["packageVersion"]) for p in page["imagePackageList"]
+                )
+
+    def _findings(self, arn: str) -> Iterator[ScanFinding]:
+        filters: list[ImageScanFindingsFilterTypeDef] = [{"name": "imageBuildVersionArn", "values": [arn]}]
+        with aws_errors(f"list scan findings of image {arn}"):
+            pages = self._imagebuilder.get_paginator("list_image_scan_findings").paginate(filters=filters)
+            for found in (f for page in pages for f in page["findings"]):
+                details = found.get("packageVulnerabilityDetails", {})
+                packages = details.get("vulnerablePackages", [])
+                yield ScanFinding(
+                    id=details.get("vulnerabilityId", found.get("title", "")), severity=found.get("severity", "UNTRIAGED"),
+                    packages=tuple(p.get("name", "") for p in packages), fixed_in=tuple(p["fixedInVersion"] for p in packages if p.get("fixedInVersion")),
+                )  # fmt: skip
 
     def publish(self, parameter: str, *, ami_id: str) -> int:
         """Let cases use the AMI from now on; returns the parameter's new version."""

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Self
+
+from pydantic import Field
 
 from forensics.aws.image_builder import ImageBuilderGateway
 from forensics.aws.session import AwsSession
 from forensics.aws.sns import Notifier
 from forensics.errors import InvestigationError
+from forensics.investigation.ami_statements import AmiStatements
+from forensics.models.ami import AmiRecord
 from forensics.models.base import Model
 from forensics.settings import Settings
 
@@ -20,20 +25,26 @@ class PublishedAmi(Model):
     ami_id: str
     image_arn: str
     parameter_version: int
+    statement: str = ""
+    findings: dict[str, int] = Field(default_factory=dict, description="of the scan, by severity")
 
 
 class AmiBuild:
     """Builds of the image pipeline that the settings name."""
 
-    def __init__(self, builder: ImageBuilderGateway, notifier: Notifier, settings: Settings) -> None:
+    def __init__(
+        self, builder: ImageBuilderGateway, statements: AmiStatements, notifier: Notifier, settings: Settings
+    ) -> None:
         self._builder = builder
+        self._statements = statements
         self._notifier = notifier
         self._settings = settings
 
     @classmethod
-    def of(cls, own: AwsSession, builder: AwsSession, settings: Settings) -> Self:
-        """Builds under the session of the role that may run the pipeline."""
-        return cls(ImageBuilderGateway.of(builder), Notifier.of(own, settings), settings)
+    def of(cls, own: AwsSession, builder: AwsSession, custodian: AwsSession, settings: Settings) -> Self:
+        """Builds under the session of the role that may run the pipeline; the custodian signs what was built."""
+        statements = AmiStatements.of(custodian, settings)
+        return cls(ImageBuilderGateway.of(builder), statements, Notifier.of(own, settings), settings)
 
     def start(self, run_id: str) -> str:
         """Start the pipeline; returns the image's ARN. A repeated try of one run finds the execution that it started."""
@@ -54,13 +65,33 @@ class AmiBuild:
                 next_action="read the build's log (/aws/imagebuilder/forensics), fix the component, run this again",
             )
         ami_id, image_arn = str(event["ami_id"]), str(event["image_arn"])
+        record = self._builder.record(image_arn, ami_id=ami_id, at=datetime.now(UTC))
+        # before cases may launch it: they look for the statement first
+        statement = self._statements.publish(record)
         version = self._builder.publish(self._settings.ami_parameter, ami_id=ami_id)
-        published = PublishedAmi(ami_id=ami_id, image_arn=image_arn, parameter_version=version)
-        self._notify("A new forensic AMI is in use", f"{ami_id} from {image_arn}", published.model_dump())
+        published = PublishedAmi(
+            ami_id=ami_id,
+            image_arn=image_arn,
+            parameter_version=version,
+            statement=statement,
+            findings=record.by_severity,
+        )
+        self._notify(
+            "A new forensic AMI is in use", f"{ami_id} from {image_arn}. {scan(record)}", published.model_dump()
+        )
         return published
 
     def _notify(self, subject: str, line: str, facts: dict[str, object]) -> None:
         self._notifier.publish(case_id="none", event="forensic_ami", subject=subject, lines=[line], facts=facts)
+
+
+def scan(record: AmiRecord) -> str:
+    """What Inspector said, in a sentence for people."""
+    if not record.scanned:
+        return "It was not scanned for known vulnerabilities (Inspector is off, or has not ended)"
+    if not record.findings:
+        return "The scan found no known vulnerability"
+    return "The scan found " + ", ".join(f"{number} {severity}" for severity, number in record.by_severity.items())
 
 
 def failure(event: Mapping[str, object]) -> str | None:

@@ -11,7 +11,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from forensics.aws.hook import ForensicsHook
 from forensics.errors import InvestigationError
 from forensics.investigation.ami_build import AmiBuild
-from forensics.investigation.image_triggers import AMI_BUILD, ImageBuiltTrigger
+from forensics.investigation.ami_statements import AMI_BUILD
+from forensics.investigation.image_triggers import ImageBuiltTrigger
 
 BUILD_SECONDS = 3 * 3600
 
@@ -43,4 +44,4 @@ class BuildForensicAmiOperator(BaseOperator):
 
     def _build(self) -> AmiBuild:
         hook = ForensicsHook()
-        return AmiBuild.of(hook.own(), hook.forensic(AMI_BUILD), hook.settings)
+        return AmiBuild.of(hook.own(), hook.forensic(AMI_BUILD), hook.forensic(AMI_BUILD, "custodian"), hook.settings)

@@ -54,12 +54,15 @@ class ForensicInstance:
         """The instance that is running, or None. It is asked for where one was launched: an empty list means "not yet"."""
         return until_found(lambda: next((i for i, state in self._states().items() if state == "running"), None))
 
-    def launch(self, settings: Settings, *, token: str, image_bytes: int = 0) -> str:
+    def launch(
+        self, settings: Settings, *, token: str, image_bytes: int = 0, check: Callable[[str], object] = lambda _: None
+    ) -> str:
         """Launch an instance from the forensic AMI, with room for a memory image of so many bytes; returns its id.
 
-        The same token gives the same instance. Its disk is encrypted under the evidence key whatever the AMI says.
+        ``check`` gets the AMI's id before anything is launched from it, and may refuse it. The same token gives the same instance. Its disk is encrypted under the evidence key whatever the AMI says.
         """
         image_id, types = self._ssm.parameter(settings.ami_parameter), names(settings.analysis_instance_types)
+        check(image_id)
         ami = self._ec2.root_disk(image_id)
         root = RootDisk(ami.device, root_gib(image_bytes, ami_gib=ami.size_gib))
         if image_bytes:

@@ -8,9 +8,9 @@ from typing import Unpack
 from forensics.aws.hook import ForensicsHook
 from forensics.aws.image_builder import ImageBuilderGateway
 from forensics.aws.polling import PollTrigger, Timing, WaitResult
+from forensics.investigation.ami_statements import AMI_BUILD
 
 # Source identity of the builds: the role allows Image Builder under it, and under no case's.
-AMI_BUILD = "fc-ami-build"
 
 
 class ImageBuiltTrigger(PollTrigger):

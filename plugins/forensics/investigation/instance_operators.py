@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.case.beginning import begin
 from forensics.case.recorder import CaseRecorder
 from forensics.case.requests import MadeBefore
 from forensics.case.step import ForensicOperator, Json
 from forensics.errors import ForensicsError, InvestigationError
+from forensics.investigation.ami_statements import AmiStatements
 from forensics.investigation.evidence_selection import examinable, still_acquiring
 from forensics.investigation.evidence_volumes import EvidenceVolumes
 from forensics.investigation.forensic_instance import (
@@ -90,8 +92,21 @@ class LaunchForensicInstanceOperator(ForensicOperator):
         token = f"{recorder.case_id}-{len(before.ids()) + 1}"
         memory = recorder.memory()
         image_bytes = int(memory.size_bytes or 0) if memory else 0
-        before.make(lambda: [instance.launch(self.settings, token=token, image_bytes=image_bytes)])
+        before.make(
+            lambda: [instance.launch(self.settings, token=token, image_bytes=image_bytes, check=self._check(recorder))]
+        )
         return before.ids()[-1]
+
+    def _check(self, recorder: CaseRecorder) -> Callable[[str], object]:
+        """What is launched has to be what was built: the statement of the AMI, signed when it was published."""
+        key = SigningKeyGateway.of(self.sessions.forensic("custodian"), self.settings)
+        statements = AmiStatements(recorder.gateways.evidence, key)
+
+        def check(ami_id: str) -> None:
+            said = statements.check(ami_id, required=self.settings.ami_statement == "required")
+            recorder.note(said, kind=TimelineKind.INVESTIGATION)
+
+        return check
 
     def wait_failed(self, cause: str, next_action: str) -> ForensicsError:
         """The instance did not come up in time."""

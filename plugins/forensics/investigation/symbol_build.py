@@ -13,6 +13,7 @@ from forensics.case.recorder import CaseGateways
 from forensics.case.status_line import read_status
 from forensics.document_registry import choose
 from forensics.errors import DigestMismatchError, InvestigationError
+from forensics.investigation.ami_statements import AmiStatements
 from forensics.investigation.forensic_instance import ForensicInstance
 from forensics.investigation.symbol_store import SymbolStore
 from forensics.manifest import MANIFEST, MIB, render
@@ -46,12 +47,14 @@ class SymbolBuild:
         ssm: SsmGateway,
         instance: ForensicInstance,
         symbols: SymbolStore,
+        statements: AmiStatements,
         settings: Settings,
     ) -> None:
         self._gateways = gateways
         self._ssm = ssm
         self._instance = instance
         self._symbols = symbols
+        self._statements = statements
         self._settings = settings
 
     @classmethod
@@ -63,6 +66,7 @@ class SymbolBuild:
             ssm=SsmGateway.of(analyst),
             instance=ForensicInstance.of(SYMBOL_LIBRARY, analyst),
             symbols=SymbolStore.of(custodian, gateways, settings),
+            statements=AmiStatements.of(custodian, settings),
             settings=settings,
         )
 
@@ -72,7 +76,11 @@ class SymbolBuild:
         token = f"{SYMBOL_LIBRARY}-{run}-{try_number}"
         # what an earlier try launched may not be listed yet
         earlier = until_found(self._instance.living) if try_number > 1 else self._instance.living()
-        return earlier or self._instance.launch(self._settings, token=token)
+        return earlier or self._instance.launch(self._settings, token=token, check=self._check)
+
+    def _check(self, ami_id: str) -> None:
+        """As for a case: tables of kernels decide what an examination sees."""
+        self._statements.check(ami_id, required=self._settings.ami_statement == "required")
 
     def send(self, package: str, sha256: str) -> BuildJob:
         """Send the command that builds the table of a package of the tools bucket.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from forensics.aws.image_builder import ImageBuilderGateway
 from forensics.errors import InvestigationError
-from forensics.investigation.ami_build import AmiBuild, failure
+from forensics.investigation.ami_build import AmiBuild, failure, scan
+from forensics.investigation.ami_statements import AmiStatements
+from forensics.models.ami import AmiRecord, ScanFinding
 from tests.unit.accounts import settings
-from tests.unit.recorders import Mailbox
+from tests.unit.recorders import EvidenceInMemory, Mailbox
+from tests.unit.signing import signing_key
 
 PIPELINE = "arn:aws:imagebuilder:eu-central-1:222233334444:image-pipeline/forensics"
 IMAGE = "arn:aws:imagebuilder:eu-central-1:222233334444:image/forensics/1.0.0/1"
@@ -30,6 +34,12 @@ class Builder(ImageBuilderGateway):
         self.tokens.append(token)
         return IMAGE
 
+    def record(self, arn: str, *, ami_id: str, at: datetime) -> AmiRecord:
+        found = ScanFinding(id="CVE-2026-1", severity="HIGH")
+        return AmiRecord(
+            ami_id=ami_id, image_arn=arn, built_at=at, built_from=(), packages=(), findings=(found,), scanned=True
+        )
+
     def publish(self, parameter: str, *, ami_id: str) -> int:
         self.published.append((parameter, ami_id))
         return 4
@@ -46,7 +56,9 @@ def mailbox() -> Mailbox:
 
 
 def build(builder: Builder, mailbox: Mailbox) -> AmiBuild:
-    return AmiBuild(builder, mailbox, settings(image_pipeline_arn=PIPELINE))
+    return AmiBuild(
+        builder, AmiStatements(EvidenceInMemory(), signing_key()), mailbox, settings(image_pipeline_arn=PIPELINE)
+    )
 
 
 def test_one_run_starts_one_execution(builder: Builder, mailbox: Mailbox) -> None:
@@ -59,11 +71,14 @@ def test_one_run_starts_one_execution(builder: Builder, mailbox: Mailbox) -> Non
 
 def test_an_available_image_is_published_and_announced(builder: Builder, mailbox: Mailbox) -> None:
     made = build(builder, mailbox).publish(BUILT)
-    assert made.model_dump() == {"ami_id": "ami-2", "image_arn": IMAGE, "parameter_version": 4}
+    assert made.model_dump() == {
+        "ami_id": "ami-2", "image_arn": IMAGE, "parameter_version": 4, "findings": {"HIGH": 1},
+        "statement": "s3://evidence/cases/fc-ami-build/ami-2/statement.dsse.json",
+    }  # fmt: skip
     assert builder.published == [("/forensics/ami/current", "ami-2")]
     (mail,) = mailbox.mail
     assert (mail.event, mail.subject) == ("forensic_ami", "A new forensic AMI is in use")
-    assert (mail.lines, mail.facts) == ([f"ami-2 from {IMAGE}"], made.model_dump())
+    assert (mail.lines, mail.facts) == ([f"ami-2 from {IMAGE}. The scan found 1 HIGH"], made.model_dump())
 
 
 @pytest.mark.parametrize(
@@ -89,3 +104,9 @@ def test_any_other_image_leaves_the_parameter_unchanged(
     assert builder.published == []
     (mail,) = mailbox.mail
     assert (mail.subject, mail.facts) == ("The forensic AMI was NOT built", {"cause": cause})
+
+
+def test_people_hear_what_the_scan_found_or_that_there_was_none(builder: Builder) -> None:
+    found = builder.record(IMAGE, ami_id="ami-2", at=datetime.now().astimezone())
+    assert scan(found.model_copy(update={"findings": ()})) == "The scan found no known vulnerability"
+    assert "was not scanned" in scan(found.model_copy(update={"findings": (), "scanned": False}))

@@ -43,7 +43,7 @@ class Builds(AmiBuild):
 @pytest.fixture
 def builds(monkeypatch: pytest.MonkeyPatch) -> Builds:
     made = Builds()
-    monkeypatch.setattr(AmiBuild, "of", lambda own, builder, known: made)
+    monkeypatch.setattr(AmiBuild, "of", lambda own, builder, custodian, known: made)
     return made
 
 
@@ -61,7 +61,9 @@ def test_the_build_is_awaited_and_published(builds: Builds, monkeypatch: pytest.
     assert isinstance(trigger, ImageBuiltTrigger) and trigger.image_arn == ARN
     assert builds.runs == ["manual__1"]
     publish = getattr(step, caught.value.method_name)
-    assert publish(CONTEXT, {"ok": True}) == {"ami_id": "ami-2", "image_arn": ARN, "parameter_version": 4}
+    assert publish(CONTEXT, {"ok": True}) == {
+        "ami_id": "ami-2", "image_arn": ARN, "parameter_version": 4, "statement": "", "findings": {},
+    }  # fmt: skip
     with pytest.raises(AirflowFailException, match=r"phase test failed\. What to do next: read the log"):
         publish(CONTEXT, {"ok": False})
 

@@ -12,6 +12,7 @@ from forensics.aws.session import AwsSession
 from forensics.aws.ssm import Invocation
 from forensics.document_registry import choose
 from forensics.errors import DigestMismatchError, InvestigationError
+from forensics.investigation.ami_statements import AmiStatements
 from forensics.investigation.forensic_instance import ForensicInstance
 from forensics.investigation.symbol_build import BuildJob, SymbolBuild, build_status
 from forensics.naming import SYMBOL_LIBRARY
@@ -19,6 +20,7 @@ from tests.unit.accounts import FORENSIC, Ec2InMemory, SsmInMemory, settings
 from tests.unit.builders import REGION
 from tests.unit.investigation.library import BANNER, library
 from tests.unit.recorders import FakeRecorder
+from tests.unit.signing import signing_key
 
 PACKAGE, SHA256 = "symbols/packages/a.deb", "1" * 64
 CONTENT = b"xz of a table"
@@ -37,6 +39,7 @@ class World:
             ssm=self.ssm,
             instance=ForensicInstance(SYMBOL_LIBRARY, ec2=self.ec2, ssm=self.ssm),
             symbols=self.library,
+            statements=AmiStatements(self.recorder.evidence_store, signing_key()),
             settings=settings(),
         )
 

@@ -27,6 +27,7 @@ OURS = "written by this package or by the deployment, of ids and words of AWS"
 EXACT = {
     **dict.fromkeys(["CustodyEvent", "CustodyFacts", "Digest", "RequestSignature", "SignedEntry", "SymbolTable", "SignedHead", "SigningKey"], SIGNED),
     **dict.fromkeys(["Signature", "ApprovalStatement", "SignedApproval", "RestoreSeal", "LedgerHead", "HoldLift", "AuditPlan", "AuditState", "BundleEntry", "ExportOrder"], SIGNED),
+    **dict.fromkeys(["DsseEnvelope", "DsseSignature"], SIGNED),
     **dict.fromkeys(["AddressFacts", "InterfaceFacts", "VolumeFacts", "MetadataFacts", "ProfileFacts", "ScalingFacts", "MembershipFacts"], CALLED),
     **dict.fromkeys(["OwnGroup", "EndpointFacts", "InstanceFacts", "ApiCall", "PlanStep", "ContainmentPlan", "RestoreIdentity", "RestorePoint"], CALLED),
     **dict.fromkeys(["InterfaceRestorePoint", "NetworkInterface", "Volume", "Person", "Snapshot", "Drift", "DriftItem", "KeyFacts", "Answer"], CALLED),
