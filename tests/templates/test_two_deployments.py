@@ -174,7 +174,7 @@ def _held(statement: dict[str, Any]) -> bool:
     """Statements over every role or instance that hold by a tag of the deployment's own, or that only read."""
     conditions = {key for operator in statement.get("Condition", {}).values() for key in operator}
     actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-    reads = all(a.partition(":")[2].startswith(("Get", "List", "Describe")) for a in actions)
+    reads = all(a.partition(":")[2].startswith(("Get", "List", "Describe", "GenerateServiceLast")) for a in actions)
     return reads or any(":case" in key or ":contained" in key or ":protected" in key for key in conditions)
 
 
