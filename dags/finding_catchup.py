@@ -45,6 +45,13 @@ with DAG(
             title="Region",
             description="optional: the home Region, where Security Hub aggregates, when it is left empty",
         ),
+        "service": Param(
+            "securityhub",
+            type="string",
+            enum=["securityhub", "guardduty"],
+            title="From",
+            description="Security Hub has the findings of GuardDuty too, unless that integration is off",
+        ),
         "limit": Param(
             10_000, type="integer", minimum=1, maximum=100_000, title="At most", description="number of findings"
         ),

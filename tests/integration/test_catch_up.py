@@ -30,7 +30,7 @@ def test_findings_of_the_gap_arrive_exactly_once(lab: SmallLab, tmp_path: Path) 
     drained(tmp_path)
     assert list(case_store().open_cases()) == [], "it did not arrive"
 
-    window = {"start": began.isoformat(), "end": None, "region": "", "limit": 100}
+    window = {"start": began.isoformat(), "end": None, "region": "", "limit": 100, "service": "securityhub"}
     for _ in range(2):  # somebody presses twice
         result = perform(CatchUpFindingsOperator(task_id="catch_up_findings"), params=window)
         assert [r["sent"] for r in result.values()] == [1]
@@ -43,6 +43,7 @@ def test_findings_of_the_gap_arrive_exactly_once(lab: SmallLab, tmp_path: Path) 
         "end": (began - timedelta(days=1)).isoformat(),
         "region": "",
         "limit": 100,
+        "service": "securityhub",
     }
     result = perform(CatchUpFindingsOperator(task_id="catch_up_findings"), params=before)
     assert [r["sent"] for r in result.values()] == [0], "what was not changed in the time is not fetched"

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from forensics.aws.guardduty import GuardDutyGateway
 from forensics.aws.securityhub import SecurityHubGateway
 from forensics.aws.sqs import FindingQueue
 from forensics.errors import FindingError
-from forensics.intake.readers.envelope import IMPORTED
+from forensics.intake.readers.envelope import GUARDDUTY, IMPORTED
 from forensics.models.base import format_utc
 
 # Security Hub deletes findings 90 days after their last change (user guide, "Security Hub findings").
@@ -60,6 +61,33 @@ def catch_up(hub: SecurityHubGateway, queue: FindingQueue, window: Window, *, li
         queue.put_in(json.dumps(event(finding, account=hub.account_id, region=hub.region)))
         sent, last = sent + 1, str(finding.get("UpdatedAt", ""))
     return CatchUp(sent, last, cut=False)
+
+
+def catch_up_guardduty(service: GuardDutyGateway, queue: FindingQueue, window: Window, *, limit: int) -> CatchUp:
+    """The same from GuardDuty itself: for where Security Hub does not get its findings, or was the one that was down."""
+    sent, last = 0, ""
+    for finding in service.updated_between(window.start, window.end):
+        if sent == limit:
+            return CatchUp(sent, last, cut=True)
+        queue.put_in(json.dumps(guardduty_event(finding, account=service.account_id, region=service.region)))
+        sent, last = sent + 1, str(finding.get("updatedAt", ""))
+    return CatchUp(sent, last, cut=False)
+
+
+def guardduty_event(finding: Mapping[str, object], *, account: str, region: str) -> dict[str, object]:
+    """The event in which GuardDuty sends a finding (GuardDuty user guide, "Processing GuardDuty findings with EventBridge")."""
+    name, changed = str(finding.get("id", "")), str(finding.get("updatedAt", ""))
+    return {
+        "version": "0",
+        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{account}|{region}|guardduty|{name}|{changed}")),
+        "detail-type": GUARDDUTY,
+        "source": "aws.guardduty",
+        "account": account,
+        "time": changed,
+        "region": region,
+        "resources": [],
+        "detail": dict(finding),
+    }
 
 
 def event(finding: Mapping[str, object], *, account: str, region: str) -> dict[str, object]:

@@ -7,13 +7,14 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 
+from forensics.aws.guardduty import GuardDutyGateway
 from forensics.aws.hook import ForensicsHook
 from forensics.aws.securityhub import SecurityHubGateway
 from forensics.aws.session import Scope
 from forensics.aws.sqs import FindingQueue
 from forensics.case.parameters import optional_text
 from forensics.errors import ConfigurationError
-from forensics.intake.catch_up import Window, catch_up
+from forensics.intake.catch_up import Window, catch_up, catch_up_guardduty
 from forensics.settings import names
 
 # Source identity of the look; the roles' trust policies ask for fc-*.
@@ -27,9 +28,10 @@ class CatchUpFindingsOperator(BaseOperator):
     :param end: last moment; empty: now
     :param region: Region whose Security Hub is asked; empty: the home Region, where findings are aggregated
     :param limit: how many findings are put in at most
+    :param service: ``securityhub`` or ``guardduty``
     """
 
-    template_fields = ("start", "end", "region", "limit")
+    template_fields = ("start", "end", "region", "limit", "service")
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class CatchUpFindingsOperator(BaseOperator):
         end: str = "{{ params.end or '' }}",
         region: str = "{{ params.region or '' }}",
         limit: int | str = "{{ params.limit }}",
+        service: str = "{{ params.service }}",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -45,6 +48,7 @@ class CatchUpFindingsOperator(BaseOperator):
         self.end = end
         self.region = region
         self.limit = limit
+        self.service = service
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return, for each account, how many were put in, and where to go on when there were more."""
@@ -57,7 +61,10 @@ class CatchUpFindingsOperator(BaseOperator):
         region, queue, done = optional_text(self.region) or settings.region, FindingQueue.of(hook.own(), settings), {}
         for account in accounts:
             session = hook.session(Scope(account_id=account, region=region, phase="triage", case_id=CATCH_UP))
-            result = catch_up(SecurityHubGateway.of(session), queue, window, limit=int(self.limit))
+            if self.service == "guardduty":
+                result = catch_up_guardduty(GuardDutyGateway.of(session), queue, window, limit=int(self.limit))
+            else:
+                result = catch_up(SecurityHubGateway.of(session), queue, window, limit=int(self.limit))
             done[account] = {"sent": result.sent, "go_on_from": result.last if result.cut else None}
             self.log.info(
                 "%s findings of account %s, %s put into the queue%s",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from botocore.stub import Stubber
@@ -67,3 +68,35 @@ def test_a_comment_marks_the_finding_as_useful_and_another_call_archives_it(
     stub.add_response("archive_findings", {}, where)
     gateway.comment("f-1", detector="d-1", text="case fc-1")
     gateway.archive("f-1", detector="d-1")
+
+
+def test_findings_of_a_time_come_page_by_page_in_the_form_of_events(stub: Stubber, gateway: GuardDutyGateway) -> None:
+    """Names of members are those of the service's model on the wire; both are botocore's, so a renamed member fails here."""
+    start, end = datetime(2026, 11, 29, tzinfo=UTC), datetime(2026, 11, 30, tzinfo=UTC)
+    sort = {"AttributeName": "updatedAt", "OrderBy": "ASC"}
+    criteria = {
+        "updatedAt": {"GreaterThanOrEqual": 1795910400000, "LessThanOrEqual": 1795996800000},
+        "service.archived": {"Equals": ["false"]},
+    }
+    asked = {"DetectorId": "d-1", "FindingCriteria": {"Criterion": criteria}, "SortCriteria": sort}
+    detectors(stub, "d-1")
+    details = {
+        "InstanceDetails": {"InstanceId": "i-1", "NetworkInterfaces": [{"Ipv6Addresses": ["::1"], "VpcId": "vpc-1"}]},
+        "ResourceType": "Instance",
+    }
+    for number, token in ((1, {}), (2, {"NextToken": "t"})):
+        more = {"NextToken": "t"} if number == 1 else {}
+        stub.add_response("list_findings", {"FindingIds": [f"f-{number}"], **more}, {**asked, **token})
+        record = {**RECORD, "Id": f"f-{number}", "Resource": details}
+        stub.add_response(
+            "get_findings",
+            {"Findings": [record]},
+            {"DetectorId": "d-1", "FindingIds": [f"f-{number}"], "SortCriteria": sort},
+        )
+    first, second = gateway.updated_between(start, end)
+    assert (first["id"], second["id"]) == ("f-1", "f-2")
+    assert first["accountId"] == ACCOUNT and first["type"] == RECORD["Type"] and "AccountId" not in first
+    assert first["resource"] == {
+        "instanceDetails": {"instanceId": "i-1", "networkInterfaces": [{"ipv6Addresses": ["::1"], "vpcId": "vpc-1"}]},
+        "resourceType": "Instance",
+    }

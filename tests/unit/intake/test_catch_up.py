@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.stub import Stubber
 
+from forensics.aws.guardduty import GuardDutyGateway
 from forensics.aws.securityhub import SecurityHubGateway
 from forensics.aws.sqs import FindingQueue
 from forensics.errors import FindingError
-from forensics.intake.catch_up import Window, catch_up, event
+from forensics.intake.catch_up import CatchUp, Window, catch_up, catch_up_guardduty, event
 from forensics.intake.readers import read_event
 from lab.scenarios.driver import finding
 from tests.unit.moto_store import make_client
 
+EVENTS = Path(__file__).parents[2] / "data" / "events"
 SECURITY = "111122223333"
 NOW = datetime(2026, 11, 30, 9, tzinfo=UTC)
 WINDOW = Window(datetime(2026, 11, 29, tzinfo=UTC), NOW)
@@ -99,3 +103,27 @@ def test_a_time_that_cannot_be_meant_is_refused_with_the_reason(start: str, end:
 
 def test_an_open_end_is_now() -> None:
     assert Window.of("2026-11-29T00:00:00Z", "", now=NOW) == WINDOW
+
+
+def test_findings_of_guardduty_itself_become_the_events_that_the_intake_reads() -> None:
+    """The finding of a recorded event, as the API would give it, opens what that event opens."""
+    recorded: dict[str, Any] = json.loads((EVENTS / "guardduty_ec2_c2.json").read_text("utf-8"))
+
+    class Service(GuardDutyGateway):
+        def __init__(self) -> None:
+            self.account_id, self.region = SECURITY, recorded["detail"]["region"]
+
+        def updated_between(self, start: datetime, end: datetime) -> Iterator[Mapping[str, object]]:
+            assert (start, end) == (WINDOW.start, WINDOW.end)
+            yield recorded["detail"]
+            yield {**recorded["detail"], "id": "another"}
+
+    queue = Queue()
+    assert catch_up_guardduty(Service(), queue, WINDOW, limit=1) == CatchUp(
+        1, recorded["detail"]["updatedAt"], cut=True
+    )
+    (body,) = queue.bodies
+    made = read_event(body, received_at=NOW, administrators=[SECURITY], accept_samples=True)
+    want = read_event(json.dumps(recorded), received_at=NOW, administrators=[SECURITY], accept_samples=True)
+    assert [f.key for f in made.findings] == [f.key for f in want.findings] != []
+    assert catch_up_guardduty(Service(), queue, WINDOW, limit=5).sent == 2
