@@ -197,7 +197,7 @@ twins-check: .ready ## Two workers at once on one step, in 4,000 seeded interlea
 .PHONY: disaster-check
 disaster-check: .ready ## The table is restored to an earlier time, runs and findings are lost: what is brought back (two minutes)
 	@$(PYTHON_BIN) -m pytest -q $(PYTEST_ARGS) tests/integration/test_ledger_restore.py tests/integration/test_catch_up.py tests/unit/custody/test_restoring.py \
-		tests/unit/intake/test_lost_runs.py
+		tests/unit/intake/test_lost_runs.py tests/unit/triage/test_finding_verifier.py tests/templates/test_disaster_plans.py
 
 .PHONY: operate-check
 operate-check: .ready ## Day two: the deploy tool, organization scale, two deployments, disasters, break glass, every alarm (ten minutes)
