@@ -30,6 +30,8 @@ BUILT = {
     "BuildSubnetId": "subnet-0123456789abcdef0",
     "BuildSecurityGroupId": "sg-0123456789abcdef0",
     "SecurityRegions": "yes",
+    "BreakGlassUserArns": ["arn:aws:iam::222233334444:user/alice"],
+    "BreakGlassApproverArns": ["arn:aws:iam::222233334444:user/bob"],
 }
 
 

@@ -17,11 +17,12 @@ from pydantic import Field, ValidationError
 from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.aws.session import AwsSession
 from forensics.custody.chain import canonical
+from forensics.deployment import DEPLOYMENT
 from forensics.errors import ApprovalError
 from forensics.models.approval import ApprovalSubject, Person
 from forensics.models.base import Model, Utc
 
-KEY = "alias/forensics-break-glass"
+KEY = f"alias/{DEPLOYMENT}-break-glass"
 MAXIMUM_CHARACTERS = 16_384
 ASK_ANOTHER = "let the second person run `forensics break-glass approve` for the plan as it is now"
 
