@@ -41,7 +41,13 @@ def state(alarm: Mapping[str, Any], data: Data, *, before: str = "OK") -> str:
     padded = [[None] * (wanted - len(points)) + points for points in series]
     if "Metrics" in alarm:
         # FILL(a, 0) + FILL(b, 0): no period is missing once one of them has ever had data
-        assert all("FILL(" in q["Expression"] for q in alarm["Metrics"] if "Expression" in q)
+        (whole,) = [q for q in alarm["Metrics"] if "Expression" in q]
+        ids = [q["Id"] for q in alarm["Metrics"] if "MetricStat" in q]
+        assert whole["Expression"] == " + ".join(f"FILL({i}, 0)" for i in ids), whole
+        # AWS::CloudWatch::Alarm MetricDataQuery: nothing else is a member
+        assert all(
+            set(q) <= {"Id", "Expression", "MetricStat", "ReturnData", "Label", "Period"} for q in alarm["Metrics"]
+        )
         periods: list[float | None] = [sum(p or 0.0 for p in column) for column in zip(*padded, strict=True)]
     else:
         (periods,) = padded
