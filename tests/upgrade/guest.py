@@ -46,10 +46,12 @@ def main() -> None:
     case_id = job["case_id"] or str(
         perform(OpenCaseOperator(task_id="open_case"), params=job["params"], run_id=job["run_id"], user="alice")
     )
-    for task in job["steps"]:
+    # steps that only the other release has are left to it: MWAA's runs follow the DAG as it is now
+    done = [task for task in job["steps"] if task in dict(CASE)]
+    for task in done:
         perform(dict(CASE)[task](task_id=task), case_id=case_id)
     wait = waits(job["until_it_waits"], case_id) if job["until_it_waits"] else None
-    print("\n" + json.dumps({"case_id": case_id, "wait": wait}))
+    print("\n" + json.dumps({"case_id": case_id, "wait": wait, "done": done}))
 
 
 if __name__ == "__main__":

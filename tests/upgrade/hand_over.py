@@ -197,7 +197,7 @@ def _case(point: Point | None, tree: Path, lab: SmallLab) -> dict[str, Any]:
         begun = json.loads(run_in(tree, GUEST, given=json.dumps(job)).splitlines()[-1])
     else:
         begun = json.loads(run_in(ROOT, GUEST, given=json.dumps(job)).splitlines()[-1])
-    case_id, wait = str(begun["case_id"]), begun["wait"]
+    case_id, wait, done = str(begun["case_id"]), begun["wait"], list(begun["done"])
     aws_session.forget()
     if wait:
         _resume(wait, case_id)
