@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
@@ -17,6 +18,7 @@ from forensic_toolkit.readers.coverage import Artifact, Coverage
 from forensic_toolkit.readers.system_logs import Line
 from forensic_toolkit.results import Results
 from forensic_toolkit.time_limits import OutOfTimeError
+from tests.toolkit.fake_tree import Builder
 
 MODIFIED = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -164,3 +166,39 @@ def test_a_log_that_is_stopped_keeps_its_newest_part_and_costs_no_other(
     assert logs.lines[system_logs.AUTH][0].message == "999"
     assert [line.message for line in logs.lines[system_logs.SYSTEM]] == ["other"]
     assert any("the reading was stopped" in why for why in coverage.artifacts[0].shortfalls())
+
+
+def _tzif(rule: str) -> bytes:
+    """A zone file of RFC 9636 (TZif), version 2: one type, no transitions, the rule in the footer."""
+    block = struct.pack(">5s15x6I", b"TZif2", 0, 0, 0, 0, 1, 4) + struct.pack(">iBB", 3600, 0, 0) + b"CET\0"
+    return block + block + f"\n{rule}\n".encode()
+
+
+BERLIN = _tzif("CET-1CEST,M3.5.0,M10.5.0/3")
+
+
+@pytest.mark.parametrize(
+    ("builder", "gap"),
+    [
+        (Builder().add("/etc/localtime", BERLIN), False),
+        (
+            Builder()
+            .add("/etc/localtime", link="../usr/share/zoneinfo/Here/There")
+            .add("/usr/share/zoneinfo/Here/There", BERLIN),
+            False,
+        ),
+        (Builder().add("/etc/localtime", b"TZif2 damaged"), True),
+        (Builder().add("/etc/localtime", link="/usr/share/zoneinfo/No/Such"), True),
+        (Builder(), False),
+    ],
+)
+def test_the_zone_is_the_systems_own_file(builder: Builder, gap: bool) -> None:
+    """A copy of a zone file instead of a link, and zones that the forensic instance does not know."""
+    results = _results()
+    tree = builder.tree()
+    zone = system_logs._zone(tree, results=results)
+    local = [datetime(2026, 10, 25, 2, 30, fold=fold, tzinfo=zone).astimezone(UTC) for fold in (0, 1)]
+    known = tree.get("/etc/localtime") is not None and not gap
+    hours = (0, 1) if known else (2, 2)
+    assert [moment.hour for moment in local] == list(hours)
+    assert [what for what, _ in results.gaps] == (["time zone"] if gap else [])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from io import BytesIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from forensic_toolkit.filesystems.entries import Entry
@@ -132,17 +135,26 @@ def _modified(entry: Entry) -> datetime:
 
 
 def _zone(tree: Tree, *, results: Results) -> tzinfo:
-    """The time zone of /etc/localtime, which applies to log lines without an offset."""
+    """The time zone of /etc/localtime, which applies to log lines without an offset; without that file a system runs in UTC.
+
+    The system's own rules come first, a link's target or the file itself; then those of the instance that the toolkit runs on.
+    """
     link = next(iter(tree.links(r"/etc/localtime")), None)
     match = _ZONE.search(link.link_target()) if link else None
-    if match is None:
-        return UTC_ZONE
-    try:
-        return ZoneInfo(match[1])
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        why = f"time zone {match[1]!r} is unknown on this instance; log times without an offset were read as UTC"
-        results.gap("time zone", why)
-        return UTC_ZONE
+    own = tree.get("/etc/localtime")
+    content = own.read(limit=1 << 20) if own is not None and own.is_file else b""
+    name = match[1] if match else ""
+    if content:
+        # What the file holds is anybody's: a damaged one may raise nearly anything.
+        with contextlib.suppress(ValueError, OSError, EOFError, IndexError, OverflowError, struct.error, UnicodeError):
+            return ZoneInfo.from_file(BytesIO(content), key=name or None)
+    if name:
+        with contextlib.suppress(ZoneInfoNotFoundError, ValueError, OSError):
+            return ZoneInfo(name)
+    if own is not None or link is not None:
+        what = f"time zone {name!r} is unknown on this instance" if name else "/etc/localtime holds no time zone"
+        results.gap("time zone", f"{what}; log times without an offset were read as UTC")
+    return UTC_ZONE
 
 
 class _TextLog:
