@@ -242,6 +242,21 @@ def test_a_wiped_superblock_is_taken_from_its_copies(name: str, wiped: int, tmp_
         assert "/opt/.cache/kworker" in document["found"]
 
 
+@pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="mkfs.ext4 is not on this machine (Debian: e2fsprogs)")
+def test_targets_of_links_that_lie_in_their_inodes(tmp_path: Path) -> None:
+    """Up to 59 bytes no block holds a target (kernel: ext4_inode_is_fast_symlink); the log's zone and silenced histories hang on it."""
+    tree, image = tmp_path / "tree", tmp_path / "links.raw"
+    targets = {"short": "/usr/share/zoneinfo/Europe/Berlin", "edge": "x" * 59, "over": "y" * 60, "long": "z" * 400}
+    tree.mkdir()
+    for name, target in targets.items():
+        (tree / name).symlink_to(target)
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-d", str(tree), str(image)], check=True, capture_output=True, timeout=60)
+    found = read(image)["found"]
+    assert {name: found[f"/{name}"][4] for name in targets} == targets
+
+
 def test_clusters_are_read(tmp_path: Path) -> None:
     document = read(unpacked("ext4-bigalloc", tmp_path))
     assert document["gaps"] == []

@@ -189,6 +189,8 @@ class SleuthKitFileSystem:
         """Content by inode. A file that cannot be read gives no bytes and is noted as a problem."""
         try:
             file = self._opened.open_meta(inode=inode)
+            if link := _short_link(file.info.meta):
+                return link[offset : offset + limit]
             size = min(limit, max(0, int(file.info.meta.size) - offset))
             pieces = []
             while size > 0:
@@ -201,6 +203,12 @@ class SleuthKitFileSystem:
         except OSError as error:
             self.problems.append(f"inode {inode}: {first_line(error)}")
             return b""
+
+
+def _short_link(meta: Any) -> bytes:
+    """The target of a link that lies in its inode: its content is read as zeros, as no block holds it (ext2fs_dinode_copy)."""
+    link = meta.link
+    return bytes(link) if link and len(link) == int(meta.size) else b""
 
 
 def _ns(seconds: int, nanoseconds: int) -> int:
