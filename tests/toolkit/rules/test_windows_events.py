@@ -25,7 +25,7 @@ for number, event in enumerate(json.loads(sys.argv[1])):
     said = windows_events.examined(rules, table, results=results)
     found.append([[item.technique, item.severity] for item in said])
     table.close()
-places = [windows_events._within(rule) for rule in rules.rules]
+places = [windows_events.within(rule) for rule in rules.rules]
 print(json.dumps({"found": found, "refused": rules.refused, "gaps": results.gaps, "nowhere": places.count(None),
                   "ids": [rule.id for rule in rules.rules], "techniques": [rule.technique for rule in rules.rules]}))
 """
