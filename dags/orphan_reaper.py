@@ -5,7 +5,7 @@ hour: for a case that is closed or unknown, or when the age of `forensics.orphan
 (snapshots, objects) is never touched.
 
 **Triage notes**: SNS says that something was removed? Look at the named case's run: the log of its task
-`terminate_forensic_instance` says why it was left over. Red: the message names what is still running and costs money.
+`terminate_forensic_instance` says why it was left over. Canaries and snapshots of drills are removed here too. Red: the message names what is still running and costs money.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
 
+from forensics.drill.operators import RemoveOldDrillsOperator
 from forensics.investigation.reaper_operators import ReapOrphansOperator
 from forensics.task_docs import TASKS
 
@@ -35,3 +36,4 @@ with DAG(
     },
 ):
     ReapOrphansOperator(task_id="reap_orphans", doc_md=TASKS["reap_orphans"])
+    RemoveOldDrillsOperator(task_id="remove_old_drills", doc_md=TASKS["remove_old_drills"])

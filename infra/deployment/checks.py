@@ -82,9 +82,21 @@ def _accounts(config: Configuration) -> Iterator[str]:
     for kind in dict.fromkeys(e["account"] for e in plan.entries() if plan.wanted(e, config.parameters)):
         if kind not in config.accounts:
             yield f"accounts.{kind} is missing: stacks are deployed there"
+    yield from _drill(config)
     security, stated = config.accounts.get("security"), config.parameters.get("SecurityAccountId")
     if stated is not None and security is not None and str(stated) != str(security):
         yield f"parameters.SecurityAccountId is {stated}, accounts.security is {security}: both are the security account"
+
+
+def _drill(config: Configuration) -> Iterator[str]:
+    """The canary is a target: it lives where the member roles are, and the product has to know where."""
+    drill, members = config.accounts.get("drill"), _list(config.accounts.get("members"))
+    if drill is None:
+        return
+    if members and str(drill) not in map(str, members):
+        yield f"accounts.drill is {drill}, which is none of accounts.members: a drill needs the roles of a member account"
+    if str(config.settings.get("drill_account", "")) != str(drill):
+        yield f"settings.drill_account has to be {drill}, as accounts.drill: without it no drill begins"
 
 
 def _twice(account: str, kind: str, seen: Mapping[str, str]) -> Iterator[str]:
@@ -96,7 +108,7 @@ def _twice(account: str, kind: str, seen: Mapping[str, str]) -> Iterator[str]:
             f"accounts.{kind} and accounts.{other} are both {account}: evidence has to be out of the reach of the "
             "accounts that it is about and of those who administer them"
         )
-    elif other and {kind, other} == {"security", "members"}:
+    elif other and {kind, other} in ({"security", "members"}, {"security", "drill"}):
         yield f"accounts.{kind} and accounts.{other} are both {account}: their roles have the same names and would collide"
 
 

@@ -62,9 +62,13 @@ def iam_region(region: str) -> str:
 
 
 def egress_names(config: Configuration) -> list[str]:
-    """Every name outside the home Region that the roles' permissions ask for; those of the partition's one Region first."""
+    """Every name that the home Region's own rule does not have: what the roles' permissions ask for elsewhere, those of the partition's one
+    Region first, and the hosts of message channels.
+    """
     home = [endpoint(service, config.region)[0] for service in ("iam", "organizations")]
-    return home + [endpoint(service, region)[0] for region in regions_abroad(config) for service in services_abroad()]
+    hosts = [h.strip() for h in str(config.settings.get("channel_hosts") or "").split(",")]
+    abroad = [endpoint(service, region)[0] for region in regions_abroad(config) for service in services_abroad()]
+    return home + abroad + [host for host in hosts if host]
 
 
 def egress_lists(config: Configuration) -> tuple[str, str]:

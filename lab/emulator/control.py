@@ -117,6 +117,10 @@ def _register_instance(_control: Control, body: Any, _query: dict[str, str]) -> 
     return state.current().register_instance(_wanted(body))
 
 
+def _register_machine_image(_control: Control, body: Any, _query: dict[str, str]) -> Any:
+    return state.current().register_machine_image(_wanted(body))
+
+
 def _list_instances(_control: Control, _body: Any, _query: dict[str, str]) -> Any:
     return {"instances": state.current().instances()}
 
@@ -234,6 +238,7 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "/_lab/snapshot"): _fail_snapshot,
     ("POST", "/_lab/volume"): _register_volume,
     ("POST", "/_lab/instance"): _register_instance,
+    ("POST", "/_lab/machine-image"): _register_machine_image,
     ("GET", "/_lab/instance"): _list_instances,
     ("POST", "/_lab/security-hub-action"): _fire_action,
     ("POST", "/_lab/trail"): _remember_calls,

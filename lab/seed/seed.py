@@ -25,6 +25,7 @@ from lab.evidence.images import Images, image_cache
 from lab.paths import write_private
 from lab.seed import stacks as seed_stacks
 from lab.seed.accounts import Account, forensic_account, security_account
+from lab.seed.drill import drill_canary
 from lab.seed.member import controller, member_account, product_in_member_account
 
 # What the product waits for is seconds away in the lab, so it looks often. How long it may take stays as on AWS: the lab's
@@ -36,6 +37,8 @@ LAB_SETTINGS = {
     # the benchmark and the tests isolate more targets at once than the defaults let go without approval
     "isolation_cap_all": "200",
     "isolation_cap_account": "100",
+    # a drill is a whole case: by hand only
+    "drill_schedule": "never",
     "poll_seconds": "0.5",
     "queue_poll_seconds": "0.25",
     "finding_visibility_seconds": "20",
@@ -92,7 +95,11 @@ def seed(
             product_in_member_account(member, external_id=external_id)
     control("config", {"forensic_ami_id": made["forensic_ami_id"]})
     with _Step("instances of the member account", report=report):
-        made |= member_account(member, images=images or Images(image_cache(state)), control=control)
+        images = images or Images(image_cache(state))
+        made |= member_account(member, images=images, control=control)
+        if not identity:  # of the templates, drill-canary needs a VPC that is there before
+            network = made["member_network"]
+            made |= drill_canary(member, network=network, images=images, external_id=external_id, control=control)
     if latencies:
         with _Step("latencies", report=report):
             control("config", dict(latencies))

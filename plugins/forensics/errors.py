@@ -168,6 +168,14 @@ class InvestigationError(ForensicsError):
     """A tool run on the forensic instance failed."""
 
 
+class ChannelError(ForensicsError):
+    """A channel did not take a message; it is tried again, and its case goes on."""
+
+
+class DrillError(ForensicsError):
+    """A drill cannot go on; nothing of anybody's is concerned."""
+
+
 class AwsError(ForensicsError):
     """AWS refused or failed a call."""
 

@@ -30,6 +30,11 @@ NOTICES = "fc-notices"
 WATCHDOG = "fc-watchdog"
 
 
+# Identity of a drill's own calls, and the value of the tag TAG_DRILL on what a drill makes and removes.
+DRILL = "fc-drill"
+TAG_DRILL = f"{DEPLOYMENT}:drill"
+
+
 class Tag(TypedDict, total=False):
     """A tag in the form of AWS's APIs."""
 
@@ -99,6 +104,11 @@ def snapshot_arn(account_id: str, region: str, snapshot_id: str) -> str:
 def session_name(case_id: str, phase: str) -> str:
     """RoleSessionName (at most 64 characters) that CloudTrail shows for a phase of a case."""
     return f"{case_id}-{phase}"[:64]
+
+
+def drill_mark(*, drill: bool) -> dict[str, str]:
+    """What :func:`tags` adds to the snapshots of a drill's case: by it, and by its case, a later run finds and deletes them."""
+    return {"drill": DRILL} if drill else {}
 
 
 def tags(case_id: str, purpose: str, **extra: str) -> list[Tag]:

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from forensics.deployment import DEFAULT, DEPLOYMENT, FORM
 from forensics.errors import ConfigurationError
+from forensics.people_settings import PeopleSettings
 
 PREFIX = "AIRFLOW__FORENSICS__"
 LockMode: TypeAlias = Literal["GOVERNANCE", "COMPLIANCE"]
@@ -26,9 +27,11 @@ DISK_KEY = f"{DEPLOYMENT}/disk-keys/"
 DISK_KEYS = rf"^(/?{DISK_KEY}[A-Za-z0-9/_+=.@-]{{1,200}}(\s*,\s*/?{DISK_KEY}[A-Za-z0-9/_+=.@-]{{1,200}}){{0,15}})?$"
 _ALIAS = r"^alias/[A-Za-z0-9/_-]{1,250}$"
 _DAY, _WEEK = 86_400, 604_800
+# The least for which EC2 locks a snapshot (LockSnapshot, LockDuration: "Allowed values: Min: 1").
+DRILL_RETENTION_DAYS = 1
 
 
-class Settings(BaseModel):
+class Settings(PeopleSettings):
     """All settings; the names are the options of the section, in capitals in the environment."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -323,42 +326,22 @@ class Settings(BaseModel):
         description="how often a case whose run ended or was deleted before the case was closed is started again; 0: never",
     )
     queue_poll_seconds: float = Field(default=1.0, ge=0.1, le=60)
-    write_back: bool = Field(default=True, description="annotate findings with the id and state of their case")
-    resolve_findings: bool = Field(default=True, description="a complete case resolves its findings")
-    archive_guardduty: bool = Field(default=False, description="a complete case archives its GuardDuty findings")
-    finding_visibility_seconds: int = Field(default=60, ge=10, le=43200)
-    routine_runs: int = Field(
-        default=30, ge=1, le=1000, description="active cases up to which findings below HIGH are started"
-    )
-    digest_minutes: int = Field(
-        default=60,
-        ge=0,
-        le=1440,
-        description="how long findings that join a case and steps that end well wait for others, to be one message; 0: each is one",
-    )
-    reminder_minutes: int = Field(
-        default=20,
-        ge=5,
-        le=1440,
-        description="a question that waits for an answer is brought back to mind so often, until it is answered or its time is over",
-    )
-    reminder_hours: int = Field(
-        default=24,
-        ge=1,
-        le=720,
-        description="the same for quarantined messages and cases without their seal",
-    )
     timeline_cache_mib: int = Field(default=4096, ge=64, le=1_048_576, description="a web server's disk for timelines")
-    ui_url: str = Field(
-        default="",
-        pattern=r"^(https?://[^\s/]+(/\S*)?)?$",
-        description="address of the Airflow UI, for links in messages; empty: [api] base_url",
-    )
+
+
+def of_a_drill(settings: Settings) -> Settings:
+    """The settings under which a drill's case is processed: what it locks is locked for a day, and nothing is held."""
+    return settings.model_copy(update={"retention_days": DRILL_RETENTION_DAYS, "legal_hold": False})
 
 
 def names(value: str) -> tuple[str, ...]:
     """The items of a comma-separated setting."""
     return tuple(item.strip() for item in value.split(",") if item.strip())
+
+
+def pairs(value: str) -> dict[str, str]:
+    """The items ``name=value`` of a comma-separated setting; the last of two with one name counts."""
+    return {name: found for name, _, found in (item.partition("=") for item in names(value))}
 
 
 def static_collectors(settings: Settings) -> dict[str, tuple[str, str]]:

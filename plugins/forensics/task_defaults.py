@@ -1,8 +1,11 @@
-"""How the tasks of every DAG that works on a case are retried, and when Airflow ends one that does not."""
+"""How the tasks of every DAG that works on a case are retried, when Airflow ends one that does not, and when drills begin."""
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+
+from forensics.settings import PREFIX, Settings
 
 # For one stay on a worker: what a task waits for, it waits for in the triggerer, which has time limits of its own.
 STEP_TIME = timedelta(hours=2)
@@ -25,3 +28,9 @@ CASE_TASKS: dict[str, object] = {
     "max_retry_delay": timedelta(minutes=2),
     "execution_timeout": STEP_TIME,
 }
+
+
+def drill_schedule() -> str | None:
+    """The schedule of drills for the DAG's file, which is read also where other settings are missing; None for never."""
+    given = os.environ.get(f"{PREFIX}DRILL_SCHEDULE", "") or str(Settings.model_fields["drill_schedule"].default)
+    return None if given == "never" else given

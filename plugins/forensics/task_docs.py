@@ -42,6 +42,32 @@ TASKS: Final[dict[str, str]] = {
         "Stores a new report with what the activity found, beside the earlier ones; the case stays closed as it was. "
         "When it fails, the log names the object that could not be written. Clearing is safe: it stores another version."
     ),
+    # ------------------------------------------------------------------ forensic_drill
+    "launch_canary": (
+        "Launches the canary from its launch template and waits until its SSM agent is online; skipped where no drill account is set. "
+        "When it fails, the stack forensics-drill or the quota of the drill account is usually the cause: the log names it. "
+        "Clearing is safe: a canary that an earlier try launched is used again."
+    ),
+    "open_drill_case": (
+        "Opens a case of the canary, marked as a drill, and starts its run. "
+        "When it fails, look at the log: the intake's own message says why. Clearing is safe: the same drill finds the same case."
+    ),
+    "await_drill_case": (
+        "Waits until the drill's case has ended, however well. "
+        "When it fails, the case took longer than `forensics.drill_timeout_minutes`: its page says where it stands. Clearing is safe: it only waits."
+    ),
+    "remove_canary": (
+        "Terminates the canary, then deletes its volumes and quarantine groups, whatever happened before; evidence is not touched. "
+        "When it fails, the orphan reaper tries again every half hour. Clearing is safe: what is gone already is left alone."
+    ),
+    "judge_drill": (
+        "Makes the pass/fail list with the times, stores it, sends one message and the metrics; red when a line did not pass. "
+        "When it fails, the message names each line with its next action. Clearing is safe: it judges again what is stored."
+    ),
+    "remove_old_drills": (
+        "Removes canaries of drills that died half-way and snapshots of drills whose lock of a day has ended. "
+        "When it fails, the message names what is left and AWS's reason. Clearing is safe: what is gone already is left alone."
+    ),
     # ------------------------------------------------------------------ forensic_case
     "open_case": (
         "Opens the case of this run, or takes the one that `finding_intake` has opened. "

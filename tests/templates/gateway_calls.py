@@ -16,7 +16,7 @@ CLIENTS = {
     "ElasticLoadBalancingClient": "elasticloadbalancing", "ElasticLoadBalancingv2Client": "elasticloadbalancing",
     "GuardDutyClient": "guardduty", "IAMClient": "iam", "ImagebuilderClient": "imagebuilder", "KMSClient": "kms",
     "OrganizationsClient": "organizations",
-    "S3Client": "s3", "SNSClient": "sns", "SQSClient": "sqs", "SSMClient": "ssm", "STSClient": "sts",
+    "S3Client": "s3", "SecretsManagerClient": "secretsmanager", "SNSClient": "sns", "SQSClient": "sqs", "SSMClient": "ssm", "STSClient": "sts",
     "SecurityHubClient": "securityhub",
 }  # fmt: skip
 # Where IAM's action is not the call's name (service authorization reference).

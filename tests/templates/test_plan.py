@@ -33,11 +33,13 @@ def test_example_leads_to_a_whole_deployment(config: configuration.Configuration
 def test_every_template_is_deployed_by_somebody(config: configuration.Configuration) -> None:
     everything = changed(
         config, drop="AmiId", OrganizationalUnitIds=["ou-ab12-cdef3456"], MemberRegions=["eu-central-1"], TargetIds=["r-ab12"],
+        DrillSubnetId="subnet-0123456789abcdef1", DrillVpcId="vpc-0123456789abcdef0",
         BuildSubnetId="subnet-0123456789abcdef0", BuildSecurityGroupId="sg-0123456789abcdef0", SecurityRegions="yes",
         BreakGlassUserArns=["arn:aws:iam::222233334444:user/alice"], BreakGlassApproverArns=["arn:aws:iam::222233334444:user/bob"],
         TimelineQueryPrincipalArn="arn:aws:iam::222233334444:role/examiners",
     )  # fmt: skip
-    everything = replace(everything, member_regions=("eu-central-1", "us-east-1"))
+    accounts = {**everything.accounts, "drill": "333344445555"}
+    everything = replace(everything, member_regions=("eu-central-1", "us-east-1"), accounts=accounts)
     deployed = {s.template for c in (config, everything) for s in plan.steps(c)}
     assert deployed - {""} == set(templates.committed())
 

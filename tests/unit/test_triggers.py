@@ -15,6 +15,7 @@ from forensics.aws.triggers import ScopedTrigger, SsmCommandsCompletedTrigger
 from forensics.cloud_evidence.triggers import TrailDeliveredTrigger
 from forensics.containment.triggers import ContainmentWatchTrigger
 from forensics.disk.triggers import QuotaPauseTrigger, SnapshotsCompletedTrigger
+from forensics.drill.triggers import CanaryReadyTrigger, DrillCaseEndedTrigger
 from forensics.intake.triggers import QueueDepthTrigger
 from forensics.investigation.image_triggers import ImageBuiltTrigger
 from forensics.investigation.triggers import (
@@ -43,6 +44,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "volumes": [["disk-a", "vol-1", "/dev/sdf"], ["disk-b", "vol-2", "/dev/sdg"]],
     },
     "QueueDepthTrigger": {},
+    "CanaryReadyTrigger": {"scope": SCOPE, "instance_id": "i-1"},
+    "DrillCaseEndedTrigger": {"case_id": "fc-20261124-0123456789"},
     "ImageBuiltTrigger": {"image_arn": "arn:aws:imagebuilder:eu-central-1:222233334444:image/forensic/1.0.0/1"},
     "SnapshotsBegunTrigger": {"case_id": "fc-20261124-0123456789", "until": 1_900_000_000.5},
     "TrailDeliveredTrigger": {
@@ -66,7 +69,7 @@ KINDS = sorted(set(_kinds()), key=lambda k: k.__name__)
 
 
 def test_every_trigger_is_tested_here() -> None:
-    assert {SnapshotsBegunTrigger, TrailDeliveredTrigger} <= set(KINDS)
+    assert {SnapshotsBegunTrigger, TrailDeliveredTrigger, CanaryReadyTrigger, DrillCaseEndedTrigger} <= set(KINDS)
     assert {k.__name__ for k in KINDS} == set(ARGUMENTS)
 
 

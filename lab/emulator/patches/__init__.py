@@ -12,6 +12,7 @@ PATCHES = (
     "sqs",
     "ec2_network",
     "ec2_instances",
+    "ec2_launch_templates",
     "ec2_containment",
     "ec2_volumes",
     "ec2_snapshots",

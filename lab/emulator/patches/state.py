@@ -106,6 +106,7 @@ class Laboratory:
         self.config = Config()
         self.mail: deque[dict[str, Any]] = deque(maxlen=MAIL_KEPT)
         self.snapshot_failures: list[dict[str, Any]] = []
+        self.machine_images: dict[str, dict[str, Any]] = {}
         self._instances: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
         if directory is not None:
@@ -134,6 +135,14 @@ class Laboratory:
             if self.directory is not None:
                 _write_json(self.instances_directory / f"{full['instance_id']}.json", full)
         return full
+
+    def register_machine_image(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Let what is launched from an image be a host: ``record`` as for an instance, ``disks`` by device. Raises ConfigError."""
+        image_id, record, disks = given.get("image_id"), given.get("record", {}), given.get("disks", {})
+        if not isinstance(image_id, str) or not isinstance(record, dict) or not isinstance(disks, dict):
+            raise ConfigError("a machine image needs image_id as text, record and disks as objects")
+        self.machine_images[image_id] = {"record": record, "disks": disks}
+        return self.machine_images[image_id]
 
     def instance(self, instance_id: str) -> dict[str, Any] | None:
         """The record of an instance, or None."""

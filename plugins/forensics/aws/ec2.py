@@ -229,6 +229,47 @@ class Ec2Gateway:
             msg, next_action="add types to forensics.analysis_instance_types or ask for more quota"
         ) from last
 
+    # ------------------------------------------------------------------ the canary of a drill
+    def launch_canary(self, template: str, *, token: str) -> InstanceTypeDef:
+        """Launch one instance as its launch template says, and nothing else; the same token gives the same instance."""
+        with aws_errors(f"launch a canary from the launch template {template} {self._where}"):
+            answer = self._ec2.run_instances(
+                LaunchTemplate={"LaunchTemplateName": template, "Version": "$Latest"},
+                MinCount=1,
+                MaxCount=1,
+                ClientToken=token[:64],
+            )
+        return answer["Instances"][0]
+
+    def may_launch_canary(self, template: str) -> None:
+        """Ask EC2 whether :meth:`launch_canary` would succeed (``DryRun``); raises :class:`AwsError` when it would not."""
+        try:
+            with aws_errors(f"ask for a canary from the launch template {template} {self._where}"):
+                self._ec2.run_instances(
+                    LaunchTemplate={"LaunchTemplateName": template, "Version": "$Latest"},
+                    MinCount=1,
+                    MaxCount=1,
+                    DryRun=True,
+                )
+        except AwsError as error:
+            if error_code(error) != "DryRunOperation":
+                raise
+
+    def end_canary(self, instance_id: str) -> None:
+        """Take termination and stop protection off a canary and terminate it; one that is gone is ignored."""
+        for attribute in ("DisableApiTermination", "DisableApiStop"):
+            with aws_errors(f"take {attribute} off {instance_id} {self._where}"):
+                self._ec2.modify_instance_attribute(InstanceId=instance_id, **{attribute: {"Value": False}})  # type: ignore[arg-type]
+        self.terminate([instance_id])
+
+    def delete_interface(self, interface_id: str) -> None:
+        """Delete an interface that its canary has left; one that is gone is ignored."""
+        try:
+            with aws_errors(f"delete network interface {interface_id} {self._where}"):
+                self._ec2.delete_network_interface(NetworkInterfaceId=interface_id)
+        except ResourceGoneError:
+            return
+
     def find_instances(self, *, tags: dict[str, str]) -> list[tuple[str, str]]:
         """(instance id, state) of all instances with these tags, terminated ones excepted."""
         found = [(i["InstanceId"], i["State"]["Name"]) for i in self.instances(tags=tags)]

@@ -8,7 +8,7 @@ from forensics.aws.session import AwsSession, Scope, assume, own_session
 from forensics.aws.session_policy import session_policy
 from forensics.models.case import Case
 from forensics.naming import role_arn, session_name
-from forensics.settings import Settings
+from forensics.settings import Settings, of_a_drill
 
 
 class Sessions:
@@ -69,8 +69,8 @@ class CaseSessions:
 
     @property
     def settings(self) -> Settings:
-        """The deployment's settings."""
-        return self.hook.settings
+        """The deployment's settings; of a drill's case those of drills."""
+        return of_a_drill(self.hook.settings) if self.case.drill else self.hook.settings
 
     def own(self) -> AwsSession:
         """The base identity: tables, queue and topic of the forensic account."""

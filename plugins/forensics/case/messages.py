@@ -22,6 +22,7 @@ _NAME_LIMIT: Final = 24
 # An account or an instance that names itself after another one is called by its own id.
 _LOOKS_LIKE_AN_ID = re.compile(r"(i-)?[0-9a-f]{8,}|fc-[0-9]{8}-[0-9a-f]+|[0-9]{12}", re.IGNORECASE)
 _NO_LABEL = CaseLabel()
+DRILL_LINE: Final = "This is a DRILL on a canary that the pipeline launched for it: no machine of yours is concerned."
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def message(
     return Message(
         event=event,
         subject=subject(case, headline, label=label, severity=severity),
-        lines=(headline, about, *lines, *follow),
+        lines=(headline, *([DRILL_LINE] if case.drill else []), about, *lines, *follow),
         facts={
             "event": event,
             "case_id": case.case_id,
@@ -66,6 +67,7 @@ def message(
             "account_id": case.account_id,
             "region": case.region,
             "severity": severity or case.severity,
+            **({"drill": True} if case.drill else {}),
             **({"account_alias": alias} if alias else {}),
             **({"instance_name": name} if name else {}),
             **(facts or {}),
@@ -77,7 +79,8 @@ def subject(case: Case, headline: str, *, label: CaseLabel = _NO_LABEL, severity
     """``HIGH acme-prod web-1: Target isolated [fc-…]``: at most 99 printable ASCII characters."""
     account = plain_name(label.account_alias) or case.account_id
     instance = plain_name(label.instance_name) or case.instance_id
-    who, end = f"{severity or case.severity} {account} {instance}: ", f" [{case.case_id}]"
+    drill = "DRILL " if case.drill else ""
+    who, end = f"{drill}{severity or case.severity} {account} {instance}: ", f" [{case.case_id}]"
     # Brackets are for the case id, which is always the case's own.
     said = plain_text(headline).replace("[", "(").replace("]", ")")
     if len(who) + len(said) + len(end) <= SUBJECT_LIMIT:

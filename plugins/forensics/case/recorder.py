@@ -384,10 +384,11 @@ class CaseRecorder:
 
 def open_recorder(hook: Sessions, case_id: str, *, step: str, person: str = "") -> CaseRecorder:
     """The recorder of a case for one of its steps, evidence under the custodian's role."""
-    gateways = CaseGateways.of(hook.own(), hook.forensic(case_id, "custodian"), hook.settings, person=person)
-    settings = hook.settings
+    case = CaseStore.of(hook.own(), hook.settings).case(case_id)
+    settings = hook.for_case(case).settings
+    gateways = CaseGateways.of(hook.own(), hook.forensic(case_id, "custodian"), settings, person=person)
     return CaseRecorder(
-        gateways.store.case(case_id),
+        case,
         gateways,
         step=step,
         ui_url=settings.ui_url,

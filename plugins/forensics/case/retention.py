@@ -15,6 +15,7 @@ from forensics.models.case import Case, CaseStatus, TimelineKind
 from forensics.models.custody import CustodyAction, HoldLift, Retention
 from forensics.models.evidence import DiskEvidence
 from forensics.printable import count
+from forensics.settings import DRILL_RETENTION_DAYS
 
 
 class Holding(Protocol):
@@ -33,6 +34,7 @@ def due(case: Case, known: Retention | None, *, days: int, now: datetime) -> boo
     """
     if known is None or known.failures:
         return True
+    days = DRILL_RETENTION_DAYS if case.drill else days
     if case.status is CaseStatus.OPEN or case.closed_at is None:
         return known.basis == "closed" or known.until - now < timedelta(days=days) / 2
     return known.basis == "open" or known.until < end(case, days=days, now=now)

@@ -68,8 +68,8 @@ class ForensicOperator(BaseOperator):
 
     @property
     def settings(self) -> Settings:
-        """The deployment's settings."""
-        return get_settings()
+        """The deployment's settings; of a drill's case, once it is bound, those of drills."""
+        return self._sessions.settings if self._sessions else get_settings()
 
     @property
     def sessions(self) -> CaseSessions:

@@ -20,7 +20,7 @@ from forensics.errors import AccessDeniedError, AwsError, SnapshotError, Throttl
 from forensics.models.case import Case, Milestone, TimelineKind
 from forensics.models.disk import KeyFacts, Route, SnapshotLock
 from forensics.models.evidence import DiskEvidence, Outcome
-from forensics.naming import TAG_CASE, TAG_PURPOSE, TAG_SOURCE, Tag, tags
+from forensics.naming import TAG_CASE, TAG_PURPOSE, TAG_SOURCE, Tag, drill_mark, tags
 from forensics.settings import Settings, names
 
 COPY_PURPOSE = "evidence-copy"
@@ -165,7 +165,8 @@ class SnapshotCopies:
         return f"Forensic evidence of case {self._recorder.case_id}: {what}"
 
     def _tags(self, purpose: str, original: Snapshot, **extra: str) -> list[Tag]:
-        return tags(self._recorder.case_id, purpose, source=original.id, **extra)
+        case = self._recorder.case
+        return tags(case.case_id, purpose, **drill_mark(drill=case.drill), source=original.id, **extra)
 
     def _before(self, purpose: str, original: Snapshot) -> MadeBefore:
         return MadeBefore(self._recorder, f"{purpose}#{original.id}")

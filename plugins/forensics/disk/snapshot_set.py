@@ -16,7 +16,7 @@ from forensics.models.disk import SnapshotLock
 from forensics.models.evidence import DiskEvidence, DiskOrigin, EvidenceKind, Outcome
 from forensics.models.plan import Decision
 from forensics.models.target import Target
-from forensics.naming import TAG_CASE, TAG_PURPOSE, Tag, evidence_id, tags
+from forensics.naming import TAG_CASE, TAG_PURPOSE, Tag, drill_mark, evidence_id, tags
 from forensics.settings import LockMode
 
 SNAPSHOT_PURPOSE = "evidence-snapshot"
@@ -80,7 +80,8 @@ class SnapshotSet:
 
     @property
     def _tags(self) -> list[Tag]:
-        return tags(self._recorder.case_id, SNAPSHOT_PURPOSE, instance=self._recorder.case.instance_id)
+        case = self._recorder.case
+        return tags(case.case_id, SNAPSHOT_PURPOSE, **drill_mark(drill=case.drill), instance=case.instance_id)
 
     def _earlier(self, target: Target) -> list[Snapshot]:
         volumes = {v.id for v in target.volumes}

@@ -104,6 +104,7 @@ class CaseAdmission:
         done = self._store.get(case.case_id, key, _Joined)
         if done is not None:
             return done.planned
+        case = self._no_drill_any_more(case, finding, received_at=received_at)
         description = f"{finding.title[:200]} ({finding.severity.value}, {finding.source.value})"
         self._store.note(
             case.case_id,
@@ -129,6 +130,14 @@ class CaseAdmission:
         joined = _Joined(at=datetime.now(UTC), planned=self._store.has(case.case_id, case_keys.PLAN))
         self._store.put_once(case.case_id, key, joined)
         return joined.planned
+
+    def _no_drill_any_more(self, case: Case, finding: Finding, *, received_at: datetime) -> Case:
+        """A finding that no drill made is real, whatever the machine was launched for: its case is marked as a drill no longer."""
+        if not case.drill or finding.drill:
+            return case
+        what = f"this case is no drill any more: a finding that the drill did not make joined it, from {finding.source.value}"
+        self._store.note(case.case_id, what, kind=TimelineKind.FINDING, source=SOURCE, at=received_at)
+        return self._store.update_case(case.case_id, drill=False)
 
     def _raise_severity(self, case: Case, finding: Finding, *, received_at: datetime) -> None:
         """The case is as severe as its most severe finding: after the message, for which it is news, and the timeline's line."""

@@ -58,6 +58,7 @@ def record_opening(recorder: CaseRecorder, *, run_id: str, label: Callable[[], C
             "source": finding.source.value,
             "run_id": run_id,
             "reason": case.reason or "",
+            **({"drill": True} if case.drill else {}),
         },
         once="case-opened",
     )

@@ -27,5 +27,6 @@ def case_from(finding: Finding, *, received_at: datetime, run_id: str | None = N
         requester=finding.requester,
         reason=finding.reason,
         sample=finding.sample,
+        drill=finding.drill,
         run_id=run_id or case_id,
     )

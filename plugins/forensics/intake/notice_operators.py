@@ -39,6 +39,10 @@ class SendNoticesOperator(BaseOperator):
         except ForensicsError as error:
             failed.append(error)
         reminded, more = Reminders(notices, settings).send(now)
+        try:
+            send_again(notices.notifier, now=now)
+        except ForensicsError as error:
+            failed.append(error)
         _raise([*failed, *more])
         return {"digests": sent, "reminders": reminded}
 
@@ -54,6 +58,22 @@ def send_digests(notices: CaseNotices, *, now: datetime, failed: list[ForensicsE
             except ForensicsError as error:
                 failed.append(error)
     return sent
+
+
+def send_again(notifier: Notifier, *, now: datetime) -> None:
+    """Give channels what they did not take; people are told by mail of a channel that takes nothing. Raises :class:`ForensicsError`."""
+    troubles = notifier.channels.retry(now) if notifier.channels else []
+    if troubles:
+        notifier.publish(
+            case_id="none",
+            event="channel_trouble",
+            subject=f"{len(troubles)} message channel{'' if len(troubles) == 1 else 's'} of EC2 forensics take no messages",
+            lines=[
+                *troubles,
+                "What they did not take is tried again every five minutes, for a day; it was sent by mail.",
+            ],
+            facts={"channels": troubles},
+        )
 
 
 def look_at_dead_letters(store: CaseStore, queue: FindingQueue, *, now: datetime) -> None:

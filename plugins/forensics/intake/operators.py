@@ -105,5 +105,5 @@ class OpenCaseOperator(BaseOperator):
                 step=self.task_id,
             )
             if reopened:
-                hold_again(recorder, EvidenceHolding.of(sessions), hook.settings)
+                hold_again(recorder, EvidenceHolding.of(sessions), sessions.settings)
         return case_id

@@ -101,6 +101,7 @@ class Case(Outside):
     requester: str | None = None
     reason: str | None = None
     sample: bool = False
+    drill: bool = Field(default=False, description="the case of a drill, on a canary that the drill launched")
     run_id: str | None = None
 
     @model_validator(mode="after")

@@ -112,6 +112,10 @@ class Finding(Outside):
         description="the custom action was pressed in an account that the deployment names as administrator",
     )
     sample: bool = False
+    drill: bool = Field(
+        default=False,
+        description="of this product's own drill: no reader of events sets it, so that nobody else can mark a finding as one",
+    )
     posture: bool = Field(default=False, description="a control or vulnerability: it says nothing about an intrusion")
     peers: tuple[str, ...] = Field(default=(), description="public addresses at the other end that the finding names")
     domains: tuple[str, ...] = Field(default=(), description="DNS names that the finding names, in lower case")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from forensics.aws.ssm import SsmGateway
 from forensics.errors import ResourceGoneError
+from forensics.models.channels import CHAT
 from forensics.models.preflight import CheckResult, CheckStatus, PreflightReport
 from forensics.preflight.account_checks import (
     DocumentCheck,
@@ -15,7 +16,9 @@ from forensics.preflight.account_checks import (
     forensic_documents,
     member_documents,
 )
+from forensics.preflight.channel_check import ChannelCheck
 from forensics.preflight.check import BrokenError, Check
+from forensics.preflight.drill_check import DrillCheck
 from forensics.preflight.intake_check import IntakeCheck, NoticesCheck, PagesCheck
 from forensics.preflight.policy_check import PolicyCheck
 from forensics.preflight.reach_check import reach_checks
@@ -31,7 +34,7 @@ from forensics.preflight.storage_checks import (
     phase_session,
 )
 from forensics.preflight.target_checks import ContainmentCheck, DiskCheck, GroupCheck
-from forensics.settings import static_collectors
+from forensics.settings import pairs, static_collectors
 
 Say = Callable[[CheckResult], None]
 STS = "sts in "
@@ -86,6 +89,9 @@ def quick_checks(scope: PreflightScope) -> Iterator[Check]:
     yield AmiCheck(scope)
     yield PagesCheck(scope)
     yield from tool_checks(scope)
+    yield from (ChannelCheck(scope, name) for name in ([CHAT] if s.chat_topic_arn else []) + list(pairs(s.channels)))
+    if s.drill_account:
+        yield DrillCheck(scope)
     if s.policy_key:
         yield PolicyCheck(scope)
     yield DocumentCheck(scope, forensic_documents(), account_id=s.forensic_account_id, region=s.region, phase="analyse")

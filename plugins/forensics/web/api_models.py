@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from forensics.custody.audit_plan import AuditedCase, Budget, Coverage
 from forensics.models.case import Case, CaseView
+from forensics.models.drill import DrillReport
 from forensics.models.gaps import Gap
 from forensics.models.indicators import Indicator
 from forensics.models.intake import IntakeCounts, IntakeRecord
@@ -252,6 +253,7 @@ class Preflight(Answer):
 
     reports: list[PreflightReport]
     readiness: ReadinessReport | None
+    drill: DrillReport | None
 
 
 class Times(Answer):

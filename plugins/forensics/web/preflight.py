@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from forensics.errors import CaseError, ForensicsError, StoredItemError
+from forensics.models.drill import DrillReport
 from forensics.models.preflight import CheckStatus, PagesReach, PreflightReport, ReadinessReport
 from forensics.report.page import Link
 from forensics.web.answers import site_of
@@ -32,6 +33,7 @@ class PreflightState:
 
     reports: tuple[PreflightReport, ...] = ()
     readiness: ReadinessReport | None = None
+    drill: DrillReport | None = None
 
 
 class PreflightReader(Protocol):
@@ -55,13 +57,14 @@ class StorePreflightReader:
     def state(self) -> PreflightState:
         """The last results."""
         from forensics.aws.case_store import CaseStore
+        from forensics.drill.record import last_report
         from forensics.preflight.readiness import last_readiness
         from forensics.preflight.record import last_reports
 
         hook = self._open()
         store = CaseStore.of(hook.own(), hook.settings)
         try:
-            return PreflightState(last_reports(store), last_readiness(store))
+            return PreflightState(last_reports(store), last_readiness(store), last_report(store))
         except StoredItemError as error:
             msg = "the preflight's result was written by another version"
             raise CaseError(msg, next_action="start the DAG forensic_preflight") from error
@@ -120,6 +123,7 @@ def add_preflight(app: FastAPI, reader: PreflightReader, *, airflow: str) -> Non
             {
                 "reports": [r.model_dump(mode="json") for r in state.reports],
                 "readiness": state.readiness.model_dump(mode="json") if state.readiness else None,
+                "drill": state.drill.model_dump(mode="json") if state.drill else None,
             }
         )
 

@@ -51,8 +51,8 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 
 def response_times(entries: Sequence[Entry], now: datetime) -> list[WindowTimes]:
-    """The times of all windows; samples (drills) are left out."""
-    real = [entry for entry in entries if not entry.case.sample]
+    """The times of all windows; samples and drills are left out."""
+    real = [entry for entry in entries if not (entry.case.sample or entry.case.drill)]
     return [
         _window(name, [e for e in real if span is None or now - e.case.opened_at <= span])
         for name, span in WINDOWS.items()

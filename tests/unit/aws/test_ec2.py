@@ -254,3 +254,38 @@ def test_the_gateway_speaks_for_its_sessions_account_and_region(stub: Stubber, e
     stub.add_client_error("describe_instances", "UnauthorizedOperation")
     with pytest.raises(AwsError, match="in account 333344445555, eu-central-1"):
         ec2.zone(INSTANCE)
+
+
+TEMPLATE = {"LaunchTemplateName": "forensics-drill-canary", "Version": "$Latest"}
+
+
+def test_a_canary_is_launched_as_its_template_says_and_nothing_else(stub: Stubber, ec2: Ec2Gateway) -> None:
+    request = {"LaunchTemplate": TEMPLATE, "MinCount": 1, "MaxCount": 1, "ClientToken": "drill-1"}
+    stub.add_response("run_instances", instance()["Reservations"][0], request)
+    assert ec2.launch_canary("forensics-drill-canary", token="drill-1")["InstanceId"] == INSTANCE
+
+
+@pytest.mark.parametrize(("code", "good"), [("DryRunOperation", True), ("UnauthorizedOperation", False)])
+def test_whether_a_canary_could_be_launched_is_asked_without_launching_it(
+    stub: Stubber, ec2: Ec2Gateway, code: str, good: bool
+) -> None:
+    request = {"LaunchTemplate": TEMPLATE, "MinCount": 1, "MaxCount": 1, "DryRun": True}
+    stub.add_client_error("run_instances", code, expected_params=request)
+    if good:
+        ec2.may_launch_canary("forensics-drill-canary")
+        return
+    with pytest.raises(AwsError, match="ask for a canary"):
+        ec2.may_launch_canary("forensics-drill-canary")
+
+
+def test_protections_are_taken_off_a_canary_before_it_is_ended(stub: Stubber, ec2: Ec2Gateway) -> None:
+    for name in ("DisableApiTermination", "DisableApiStop"):
+        stub.add_response("modify_instance_attribute", {}, {"InstanceId": INSTANCE, name: {"Value": False}})
+    stub.add_response("terminate_instances", {}, {"InstanceIds": [INSTANCE]})
+    ec2.end_canary(INSTANCE)
+    stub.assert_no_pending_responses()
+
+
+def test_an_interface_that_is_gone_is_deleted(stub: Stubber, ec2: Ec2Gateway) -> None:
+    stub.add_client_error("delete_network_interface", "InvalidNetworkInterfaceID.NotFound")
+    ec2.delete_interface("eni-0123456789abcdef0")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forensics.aws.sns import Notifier
+from forensics.aws.channel_kinds import custom_notification
+from forensics.aws.channels import Channels
+from forensics.aws.sns import Notifier, own_links
 from forensics.errors import AccessDeniedError
+from forensics.models.finding import Severity
 from tests.unit.aws.conftest import Stub
+from tests.unit.aws.test_channel_kinds import MESSAGE
 
 TOPIC = "arn:aws:sns:eu-central-1:222233334444:forensics"
 
@@ -109,3 +114,42 @@ def test_a_refusal_names_event_case_and_topic(stubbed: Stub) -> None:
         Notifier(stub.client, topic_arn=TOPIC).publish(
             case_id="fc-1", event="contained", subject="s", lines=[], facts={}
         )
+
+
+UI = "https://airflow.example.com/x"
+
+
+def test_own_links_are_those_of_the_ui_and_of_no_host_that_is_called_like_it() -> None:
+    lines = [f"Answer it: {UI}/dags/a_b?c=1 soon", f"{UI}.evil.example/x", f"see {UI}", "https://evil.example", UI]
+    assert list(own_links(lines, UI)) == [("Answer it", f"{UI}/dags/a_b?c=1"), ("see", UI), ("Open", UI)]
+    assert list(own_links(lines, "")) == []
+
+
+def test_channels_get_the_mail_s_words_with_own_links_apart(stubbed: Stub) -> None:
+    stub = stubbed("sns")
+    stub.add_response("publish", {"MessageId": "m1"})
+    channels = create_autospec(Channels, instance=True)
+    case_id = "fc-20261130-0123456789"
+    Notifier(stub.client, topic_arn=TOPIC, ui_url=UI, channels=channels).publish(
+        case_id=case_id,
+        event="approval_needed",
+        subject="DRILL HIGH acme web-1: Approval needed",
+        lines=["Approval needed", f"Answer it: {UI}/dags/x", "the host says https://evil.example/now"],
+        facts={"severity": "HIGH", "drill": True},
+    )
+    (message,) = channels.send.call_args.args
+    assert message.links == (
+        ("Open the case (release, approve, export)", f"{UI}/forensics/case/{case_id}"),
+        ("Answer it", f"{UI}/dags/x"),
+    )
+    assert message.lines == ("Approval needed", "the host says https[:]//evil[.]example/now")
+    assert (message.severity, message.drill, message.event) == (Severity.HIGH, True, "approval_needed")
+
+
+def test_a_chat_s_topic_gets_the_custom_schema(stubbed: Stub) -> None:
+    stub = stubbed("sns")
+    message = MESSAGE.model_copy(update={"lines": ("a",)})
+    stub.add_response(
+        "publish", {"MessageId": "m1"}, {"TopicArn": f"{TOPIC}-chat", "Message": custom_notification(message)}
+    )
+    Notifier(stub.client, topic_arn=TOPIC, chat_topic_arn=f"{TOPIC}-chat").chat(message)

@@ -242,3 +242,27 @@ def test_a_launch_with_several_volumes(lab: Lab, network: Network) -> None:
 
 def test_the_member_account_is_the_owner(network: Network) -> None:
     assert network.describe(network.instance())["NetworkInterfaces"][0]["OwnerId"] == MEMBER
+
+
+def test_a_launch_template_says_what_the_request_does_not(network: Network) -> None:
+    """Subnet, groups and tags are the template's; EC2 says which template it was. $Latest is the newest version."""
+    group = network.group("template")
+    interface = {"DeviceIndex": 0, "SubnetId": network.subnet, "Groups": [group], "DeleteOnTermination": True}
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "of", "Value": "the template"}]}]
+    data = {"ImageId": "ami-0123456789abcdef0", "InstanceType": "t3.micro", "TagSpecifications": tags}
+    network.ec2.create_launch_template(LaunchTemplateName="one", LaunchTemplateData=data)
+    newest = {**data, "NetworkInterfaces": [interface]}
+    made = network.ec2.create_launch_template_version(LaunchTemplateName="one", LaunchTemplateData=newest)
+    template = {"LaunchTemplateName": "one", "Version": "$Latest"}
+    launched = network.ec2.run_instances(LaunchTemplate=template, MinCount=1, MaxCount=1, ClientToken="once")
+    again = network.ec2.run_instances(LaunchTemplate=template, MinCount=1, MaxCount=1, ClientToken="once")
+    (instance,) = launched["Instances"]
+    assert [i["InstanceId"] for i in again["Instances"]] == [instance["InstanceId"]]
+    found = network.describe(instance["InstanceId"])
+    assert found["SubnetId"] == network.subnet and found["InstanceType"] == "t3.micro"
+    assert groups_of(network, instance["InstanceId"]) == [[group]]
+    assert {t["Key"]: t["Value"] for t in found["Tags"]} == {
+        "of": "the template",
+        "aws:ec2launchtemplate:id": made["LaunchTemplateVersion"]["LaunchTemplateId"],
+        "aws:ec2launchtemplate:version": "2",
+    }

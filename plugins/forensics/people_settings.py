@@ -1,0 +1,84 @@
+"""The settings about what people and other systems get to see: findings that are written back, messages, drills.
+
+A part of :class:`forensics.settings.Settings`, which is the whole list.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from forensics.deployment import DEPLOYMENT
+
+_CHANNEL = r"[a-z][a-z0-9-]{0,30}=[A-Za-z0-9/_+=.@-]{1,200}"
+
+
+class PeopleSettings(BaseModel):
+    """Options of the section ``[forensics]``; the names are the options, in capitals in the environment."""
+
+    write_back: bool = Field(default=True, description="annotate findings with the id and state of their case")
+    resolve_findings: bool = Field(default=True, description="a complete case resolves its findings")
+    archive_guardduty: bool = Field(default=False, description="a complete case archives its GuardDuty findings")
+    finding_visibility_seconds: int = Field(default=60, ge=10, le=43200)
+    routine_runs: int = Field(
+        default=30, ge=1, le=1000, description="active cases up to which findings below HIGH are started"
+    )
+    digest_minutes: int = Field(
+        default=60,
+        ge=0,
+        le=1440,
+        description="how long findings that join a case and steps that end well wait for others, to be one message; 0: each is one",
+    )
+    reminder_minutes: int = Field(
+        default=20,
+        ge=5,
+        le=1440,
+        description="a question that waits for an answer is brought back to mind so often, until it is answered or its time is over",
+    )
+    reminder_hours: int = Field(
+        default=24,
+        ge=1,
+        le=720,
+        description="the same for quarantined messages and cases without their seal",
+    )
+    chat_topic_arn: str = Field(
+        default="",
+        pattern=r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+)?$",
+        description="topic of Amazon Q Developer in chat applications, which gets messages in its own schema; empty: none",
+    )
+    channels: str = Field(
+        default="",
+        pattern=rf"^({_CHANNEL}(\s*,\s*{_CHANNEL})*)?$",
+        description="further channels: name=name of its secret in Secrets Manager, with commas between them",
+    )
+    channel_hosts: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9.-]{1,253}(\s*,\s*[A-Za-z0-9.-]{1,253})*)?$",
+        description="hosts that webhooks may go to, with commas between them; no other gets a message",
+    )
+    drill_account: str = Field(
+        default="",
+        pattern=r"^(\d{12})?$",
+        description="member account in which drills launch their canary (stack forensics-drill); empty: there are no drills",
+    )
+    drill_region: str = Field(default="", description="Region of the canary; empty: the home Region")
+    drill_launch_template: str = Field(
+        default=f"{DEPLOYMENT}-drill-canary",
+        pattern=r"^[a-zA-Z0-9().\-/_]{3,128}$",
+        description="launch template of the canary, by name",
+    )
+    drill_schedule: str = Field(
+        default="@monthly",
+        pattern=r"^(never|@(monthly|weekly|daily)|[0-9*,/ -]{9,60})$",
+        description="when drills begin: a cron expression in UTC, @monthly, @weekly, @daily, or never",
+    )
+    drill_timeout_minutes: int = Field(
+        default=180,
+        ge=10,
+        le=1440,
+        description="how long the case of a drill may take until the drill counts as failed",
+    )
+    ui_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/]+(/\S*)?)?$",
+        description="address of the Airflow UI, for links in messages; empty: [api] base_url",
+    )
