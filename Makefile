@@ -79,6 +79,9 @@ test-e2e: .ready ## Boot the lab and Airflow and run the cases, passing and fail
 ui-test: .ready ## Look at the pages with a real browser (Debian's package chromium; without it each test says that it is missing)
 	@$(PYTEST) $(PYTEST_ARGS) tests/ui
 
+screenshots: .ready ## Take the documents' pictures of the pages again (docs/images; needs Debian's package chromium)
+	@$(PYTHON_BIN) -m tests.ui.screenshots
+
 test-unprivileged: .ready ## Run the demo and the sandbox's tests as nobody, in a copy that everybody can read (needs root)
 	@scripts/unprivileged.sh
 

@@ -2,8 +2,10 @@ import { util } from '@aws-appsync/utils';
 
 // Second function of the queries that list a case's items: one page of the items with the field's sort key prefix.
 
-const PREFIX = { timeline: 'TIMELINE#', evidence: 'EVIDENCE#', custody: 'CUSTODY#' };
-const JSON_FIELDS = ['origin', 'lock', 'detail'];
+const PREFIX = {
+  timeline: 'TIMELINE#', evidence: 'EVIDENCE#', custody: 'CUSTODY#', remarks: 'REMARK#', investigations: 'RESULT#',
+};
+const JSON_FIELDS = ['origin', 'lock', 'detail', 'document', 'artifacts', 'facts', 'disk_keys'];
 const DEFAULT_LIMIT = 50;
 const HIGHEST_LIMIT = 200;
 

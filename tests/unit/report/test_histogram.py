@@ -50,4 +50,4 @@ def test_grave_findings_are_marked_and_the_picture_says_itself_in_words() -> Non
     assert grave and len(made.marks) == len(grave)
     page = render_html(whole)
     assert page.count('<path class="mark"') == len(grave)
-    assert re.search(r'<svg [^>]*role="img" aria-label="\d+ entries from [^"]+ marked"', page)
+    assert re.search(r'<svg [^>]*role="group" aria-label="\d+ entries from [^"]+ marked"', page)
