@@ -40,6 +40,10 @@ class PeopleSettings(BaseModel):
         le=720,
         description="the same for quarantined messages and cases without their seal",
     )
+    case_metrics: bool = Field(
+        default=True,
+        description="put the seconds from a finding to each stage of its case to CloudWatch when it is closed",
+    )
     chat_topic_arn: str = Field(
         default="",
         pattern=r"^(arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+)?$",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
@@ -26,10 +26,10 @@ class Metrics:
         """The metrics of a session's account and Region."""
         return cls(session.cloudwatch)
 
-    def put(self, numbers: Mapping[str, float]) -> None:
+    def put(self, numbers: Mapping[str, float], *, unit: Literal["Count", "Seconds"] = "Count") -> None:
         """Put one value of each metric, as of now."""
         with aws_errors(f"put metrics {', '.join(numbers)} of {NAMESPACE}"):
             self._cloudwatch.put_metric_data(
                 Namespace=NAMESPACE,
-                MetricData=[{"MetricName": name, "Value": value, "Unit": "Count"} for name, value in numbers.items()],
+                MetricData=[{"MetricName": name, "Value": value, "Unit": unit} for name, value in numbers.items()],
             )

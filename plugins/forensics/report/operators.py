@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
+from forensics.aws.cloudwatch import Metrics
 from forensics.case.links import CaseLink, ReportLink
 from forensics.case.recorder import CaseRecorder
 from forensics.case.retention import kept_until, retain
@@ -20,6 +21,7 @@ from forensics.models.case import Case, CaseStatus, Phase
 from forensics.printable import count
 from forensics.report.assets import CASE_REPORT
 from forensics.report.closing import close_case
+from forensics.report.time_metrics import put_times
 from forensics.report.writer import complete_report, write_report
 
 
@@ -93,6 +95,8 @@ class CloseCaseOperator(ForensicOperator):
             ),
             annotate_findings=annotate_findings,
         )
+        if self.settings.case_metrics:
+            put_times(recorder, Metrics.of(self.sessions.own()))
         if found:
             listed = "; ".join(f"{gap} (next: {gap.next_action})" for gap in found)
             raise AirflowFailException(

@@ -1,0 +1,33 @@
+"""How long a case took to each stage, as metrics: CloudWatch makes percentiles of them, beside the aim of five minutes to the first results."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from forensics.aws.cloudwatch import Metrics
+from forensics.case.board_line import stage_times
+from forensics.case.recorder import CaseRecorder
+from forensics.case_keys import TIMES_PUT
+from forensics.errors import ForensicsError
+from forensics.models.case import CaseView
+from forensics.models.notices import Notified
+
+
+def times_of(view: CaseView) -> dict[str, float]:
+    """Metric → seconds from reception; none for samples and drills, which say nothing about real cases."""
+    if view.case.sample or view.case.drill:
+        return {}
+    return {f"SecondsTo{stage.value.capitalize()}": seconds for stage, seconds in stage_times(view).items()}
+
+
+def put_times(recorder: CaseRecorder, metrics: Metrics) -> None:
+    """Put the times of a case once, when it is first closed. A refusal is a line of its timeline and stops nothing."""
+    times = times_of(recorder.view())
+    if not times or recorder.gateways.store.has(recorder.case_id, TIMES_PUT):
+        return
+    try:
+        metrics.put(times, unit="Seconds")
+    except ForensicsError as error:
+        recorder.note(f"the case's times were not put to CloudWatch: {error}"[:500])
+        return
+    recorder.put_once(TIMES_PUT, Notified(at=datetime.now(UTC).isoformat()))
