@@ -109,7 +109,7 @@ bench: .ready ## Measure the pipeline in the lab
 scale: .ready ## Requests to the case store with 100 and with 10,000 cases: no scan, no growth with ended ones (two minutes)
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m lab.scenarios.scale $(SCALE_ARGS)
 
-waiting: .ready ## Processor time and requests of 10 to 1,000 cases that wait (WAITING_ARGS="--waits 500 --most-percent 15"; three minutes)
+waiting: .ready ## Processor time and requests of 10 to 1,000 cases that wait (WAITING_ARGS="--kind commands --waits 500 --settle 40 --most-percent 15"; three minutes)
 	@PYTHONPATH=plugins:. AIRFLOW__LOGGING__LOGGING_LEVEL=ERROR $(PYTHON_BIN) -m lab.scenarios.waiting $(WAITING_ARGS)
 
 ##@ Long proofs

@@ -15,11 +15,15 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from urllib.parse import parse_qs
+
+from forensics.aws.polling import PollTrigger, Timing
+from forensics.aws.triggers import SsmCommandsCompletedTrigger
+from forensics.disk.triggers import SnapshotsCompletedTrigger
 
 ACCOUNT, MEMBER, REGION = "222233334444", "333344445555", "eu-central-1"
 EC2 = "http://ec2.amazonaws.com/doc/2016-11-15/"
@@ -39,12 +43,17 @@ class _Aws(BaseHTTPRequestHandler):
     asked: dict[str, int] = {}
 
     def do_POST(self) -> None:
-        body = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
-        action = body["Action"][0]
+        said = self.rfile.read(int(self.headers["content-length"])).decode()
+        target = self.headers.get("x-amz-target", "")
+        body = {} if target else parse_qs(said)
+        action = target.partition(".")[2] or body["Action"][0]
         self.asked[action] = self.asked.get(action, 0) + 1
-        text = _role() if action == "AssumeRole" else _snapshots(body)
+        if target:
+            text = json.dumps({**json.loads(said), "Status": "InProgress"}).encode()
+        else:
+            text = _role() if action == "AssumeRole" else _snapshots(body)
         self.send_response(200)
-        self.send_header("content-type", "text/xml")
+        self.send_header("content-type", "application/x-amz-json-1.1" if target else "text/xml")
         self.send_header("content-length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
@@ -92,14 +101,29 @@ class Cost:
     seconds: float
 
 
-async def _measure(waits: int, *, seconds: float, settle: float, server: Connection) -> Cost:
-    from forensics.disk.triggers import SnapshotsCompletedTrigger
+Make = Callable[[dict[str, str], int, Timing], PollTrigger]
+
+
+def _kinds() -> dict[str, Make]:
+    """The waits that can be measured, each of a thing of its own."""
+
+    def snapshots(scope: dict[str, str], number: int, timing: Timing) -> PollTrigger:
+        return SnapshotsCompletedTrigger(scope=scope, snapshot_ids=[f"snap-{number:017x}"], **timing)
+
+    def commands(scope: dict[str, str], number: int, timing: Timing) -> PollTrigger:
+        names = [[f"00000000-0000-4000-8000-{number:012x}", f"i-{number:017x}"]]
+        return SsmCommandsCompletedTrigger(scope=scope, commands=names, **timing)
+
+    return {"snapshots": snapshots, "commands": commands}
+
+
+async def _measure(kind: str, waits: int, *, seconds: float, settle: float, server: Connection) -> Cost:
+    made = _kinds()[kind]
 
     async def wait(number: int) -> None:
         case = f"fc-20261124-{number:010x}"
         scope = {"account_id": MEMBER, "region": REGION, "phase": "acquire", "case_id": case, "instance_id": ""}
-        timing = {"poll": 5.0, "deadline": time.time() + 3600}
-        trigger = SnapshotsCompletedTrigger(scope=scope, snapshot_ids=[f"snap-{number:017x}"], **timing)  # type: ignore[arg-type]
+        trigger = made(scope, number, {"poll": 5.0, "deadline": time.time() + 3600})
         async for _ in trigger.run():
             return
 
@@ -128,6 +152,7 @@ async def _measure(waits: int, *, seconds: float, settle: float, server: Connect
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m lab.scenarios.waiting", description=__doc__)
+    parser.add_argument("--kind", default="snapshots", choices=("snapshots", "commands"), help="what is waited for")
     parser.add_argument("--waits", default="10,100,500,1000", help="numbers of waits, with commas")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long each is measured")
     parser.add_argument("--settle", type=float, default=10.0, help="seconds until all have looked once")
@@ -145,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.update({**keys, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{here.recv()}"})
     too_much = False
     for waits in (int(n) for n in given.waits.split(",")):
-        cost = asyncio.run(_measure(waits, seconds=given.seconds, settle=given.settle, server=here))
+        cost = asyncio.run(_measure(given.kind, waits, seconds=given.seconds, settle=given.settle, server=here))
         too_much |= bool(given.most_percent) and cost.cpu_percent > given.most_percent
         print(json.dumps(asdict(cost)), flush=True)
     here.send("end")

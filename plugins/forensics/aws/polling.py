@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
-from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent
+from airflow.triggers.base import TriggerEvent as TriggerEvent
 
 from forensics.aws.shared_looks import Pace
 from forensics.errors import AwsError, ForensicsError

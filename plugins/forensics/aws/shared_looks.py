@@ -7,6 +7,7 @@ cannot be asked together waits longer, the more of it waits: a budget of looks p
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -96,5 +97,8 @@ class Pace:
             del self._waiting[key]
 
     def pause(self, key: Hashable, *, poll: float) -> float:
-        """Seconds until the next look: ``poll``, or longer where so many wait that the budget would be exceeded."""
-        return max(poll, self._waiting[key] / self._per_second)
+        """Seconds until the next look: ``poll``, or longer where so many wait that the budget would be exceeded.
+
+        Longer ones differ by up to a half, so that waits that began together do not look together.
+        """
+        return max(poll, self._waiting[key] / self._per_second * random.uniform(0.5, 1.5))

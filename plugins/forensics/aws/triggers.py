@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping
-from typing import Unpack
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from typing import TypeVar, Unpack
 
 from forensics.aws.hook import ForensicsHook
-from forensics.aws.polling import PollTrigger, Timing, WaitResult
+from forensics.aws.polling import PollTrigger, Timing, TriggerEvent, WaitResult
 from forensics.aws.session import AwsSession, Scope
 from forensics.aws.ssm import Invocation, SsmGateway
-from forensics.errors import ForensicsError
+from forensics.errors import AccessDeniedError, ForensicsError
+
+T = TypeVar("T")
+# By account, Region and phase: the scopes of the waits that run now, the longest waiting first.
+_WAITING: dict[tuple[str, str, str], list[dict[str, str]]] = {}
 
 
 class ScopedTrigger(PollTrigger):
@@ -23,6 +27,36 @@ class ScopedTrigger(PollTrigger):
     def shares_budget_with(self) -> Hashable:
         """Quotas of AWS are per account, Region and call."""
         return type(self).__name__, self.scope["account_id"], self.scope["region"]
+
+    @property
+    def _where(self) -> tuple[str, str, str]:
+        return self.scope["account_id"], self.scope["region"], self.scope["phase"]
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and be known to the other waits of this account, Region and phase meanwhile."""
+        here = _WAITING.setdefault(self._where, [])
+        here.append(self.scope)
+        try:
+            async for event in super().run():
+                yield event
+        finally:
+            here.remove(self.scope)
+            if not here and _WAITING.get(self._where) is here:
+                del _WAITING[self._where]
+
+    def look_by(self, read: Callable[[AwsSession], T]) -> T:
+        """Read something by its id with the session of the case that has waited longest here: a session is 1.5 MB and an AssumeRole.
+
+        CloudTrail shows that case as the source of the read. Where it may not read (its role, its key), this wait's own session does.
+        Nothing is ever changed with it: that takes :attr:`session`.
+        """
+        first = next(iter(_WAITING.get(self._where, ())), self.scope)
+        if first == self.scope:
+            return read(self.session)
+        try:
+            return read(ForensicsHook().session(Scope(**first)))
+        except AccessDeniedError:
+            return read(self.session)
 
     @property
     def session(self) -> AwsSession:
@@ -83,11 +117,10 @@ class SsmCommandsCompletedTrigger(ScopedTrigger):
         return f"SSM commands {', '.join(c for c, _ in [*self.commands, *self.also])}"
 
     def check(self) -> WaitResult | None:
-        ssm = SsmGateway.of(self.session)
         found: list[Invocation | None] = []
         for command_id, instance_id in [*self.commands, *self.also]:
             must_succeed = self.must_succeed and [command_id, instance_id] in self.commands
-            invocation = ssm.invocation(command_id=command_id, instance_id=instance_id)
+            invocation = self._invocation(command_id, instance_id)
             found.append(invocation)
             if invocation is None or not invocation.finished:
                 if self.lost_after is None:
@@ -97,13 +130,18 @@ class SsmCommandsCompletedTrigger(ScopedTrigger):
                 action = invocation.next_action(default)
                 return WaitResult(ok=False, payload={"cause": invocation.cause(), "next_action": action})
         if not all(i is not None and i.finished for i in found):
-            self._look_for_lost(ssm, found, seconds=float(self.lost_after or 0))
+            self._look_for_lost(found, seconds=float(self.lost_after or 0))
             return None
         # The results are read again by the task: they may be larger than a trigger event should be.
         lost = {"lost": sorted(self._lost)} if self._lost else {}
         return WaitResult(ok=True, payload={"commands": self.commands, **lost})
 
-    def _look_for_lost(self, ssm: SsmGateway, found: list[Invocation | None], *, seconds: float) -> None:
+    def _invocation(self, command_id: str, instance_id: str) -> Invocation | None:
+        return self.look_by(
+            lambda session: SsmGateway.of(session).invocation(command_id=command_id, instance_id=instance_id)
+        )
+
+    def _look_for_lost(self, found: list[Invocation | None], *, seconds: float) -> None:
         """Cancel what waits for an agent that takes nothing."""
         seen, now = tuple(i.status if i else "" for i in found), time.monotonic()
         instances = {instance_id for _, instance_id in self.commands}
@@ -111,6 +149,7 @@ class SsmCommandsCompletedTrigger(ScopedTrigger):
             self._seen, self._moved = seen, now
         if now - self._moved < seconds:
             return
+        ssm = SsmGateway.of(self.session)
         if any(ssm.is_busy(instance_id) for instance_id in instances):
             self._moved = now
             return

@@ -161,9 +161,8 @@ def test_the_more_wait_the_longer_each_sleeps_but_never_past_what_becomes_due(mo
     for wait in waits:
         wait.poll = 5.0
         base._PACE.join(wait.shares_budget_with())
-    assert waits[0]._pause() == pytest.approx(min(50, waits[0].deadline - time.time()), abs=1)
     waits[0].deadline = time.time() + 1000
-    assert waits[0]._pause() == pytest.approx(50)
+    assert 25 <= waits[0]._pause() <= 75
     monkeypatch.setattr(waits[0], "look_again_by", lambda: time.time() + 20)
     assert waits[0]._pause() == pytest.approx(20, abs=1)
     monkeypatch.setattr(waits[0], "look_again_by", lambda: time.time() - 20)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 from botocore.stub import Stubber
 
+from forensics.aws import triggers
 from forensics.aws.hook import ForensicsHook
 from forensics.aws.polling import WaitResult
 from forensics.aws.session import AwsSession, Scope
 from forensics.aws.triggers import ScopedTrigger, SsmCommandsCompletedTrigger
-from forensics.errors import ForensicsError
+from forensics.errors import AccessDeniedError, ForensicsError
 from tests.unit.aws.conftest import Stub
 from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, REGION
 
@@ -142,3 +145,48 @@ def test_a_command_that_is_waited_for_as_well_need_not_succeed(ssm: Stubber) -> 
     answer(ssm, "Success", "Failed")
     found = wait.check()
     assert found is not None and found.ok
+
+
+def test_reads_go_by_the_session_of_the_case_that_waits_longest_and_changes_by_the_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    denied = {"fc-20261124-00000000aa"}
+
+    def read(who: AwsSession) -> str:
+        asked.append(str(who))
+        if who in denied:
+            raise AccessDeniedError("the role is gone")
+        return "read"
+
+    hook = create_autospec(ForensicsHook)
+    hook.return_value.session.side_effect = lambda scope: scope.case_id
+    monkeypatch.setattr(triggers, "ForensicsHook", hook)
+    kept: dict[tuple[str, str, str], list[dict[str, str]]] = {}
+    monkeypatch.setattr(triggers, "_WAITING", kept)
+    own = waiting()
+    assert own.look_by(read) == "read" and asked == [SCOPE["case_id"]]
+    kept[(SCOPE["account_id"], SCOPE["region"], SCOPE["phase"])] = [
+        {**SCOPE, "case_id": "fc-20261124-00000000bb"},
+        SCOPE,
+    ]
+    assert own.look_by(read) == "read" and asked[1:] == ["fc-20261124-00000000bb"]
+    kept[(SCOPE["account_id"], SCOPE["region"], SCOPE["phase"])][0]["case_id"] = "fc-20261124-00000000aa"
+    assert own.look_by(read) == "read" and asked[2:] == ["fc-20261124-00000000aa", SCOPE["case_id"]]
+    kept.clear()
+    assert str(own.session) == SCOPE["case_id"]
+
+
+def test_a_wait_is_known_to_the_others_as_long_as_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[tuple[str, str, str], list[dict[str, str]]] = {}
+    monkeypatch.setattr(triggers, "_WAITING", kept)
+    seen: list[int] = []
+    trigger = waiting()
+    monkeypatch.setattr(trigger, "check", lambda: seen.append(len(kept)) or WaitResult(ok=True, payload={}))
+
+    async def run() -> None:
+        async for _ in trigger.run():
+            pass
+
+    asyncio.run(run())
+    assert seen == [1] and kept == {}
