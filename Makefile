@@ -102,8 +102,8 @@ docs: ## Build the documents as a site in .lab/site; a broken link is an error
 	@.venv-docs/bin/mkdocs build --strict
 	@echo "[docs] .lab/site/index.html"
 
-bench: .ready ## Measure the pipeline in the lab
-	@$(PYTHON_BIN) -m lab.scenarios.bench
+bench: .ready ## Measure the pipeline in the lab (TOOLS=real: with the tools on these cores; default: from tapes)
+	@$(PYTHON_BIN) -m lab.scenarios.bench --tools $(or $(TOOLS),replayed) $(BENCH_ARGS)
 	@$(PYTHON_BIN) -m lab.scenarios.bench_intake
 
 scale: .ready ## Requests to the case store with 100 and with 10,000 cases: no scan, no growth with ended ones (two minutes)

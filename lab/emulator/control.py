@@ -16,6 +16,7 @@ from lab.emulator.iam.enforcement import policies
 from lab.emulator.network import network, places
 from lab.emulator.network.routes import NoPath
 from lab.emulator.patches import cloudtrail, securityhub, ssm, state, sts
+from lab.hosts.tapes import ShelfError
 from lab.hosts.usage import cpu_seconds_below
 
 if TYPE_CHECKING:
@@ -43,7 +44,15 @@ class Control:
         query = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
         try:
             return _reply(start_response, 200, handler(self, _read(environ), query))
-        except (RequestError, state.ConfigError, images.ImageError, ValueError, KeyError, TypeError) as error:
+        except (
+            RequestError,
+            state.ConfigError,
+            images.ImageError,
+            ShelfError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ) as error:
             reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
             return _reply(start_response, 400, {"error": f"{method} {path}: {reason}"})
 
@@ -81,7 +90,12 @@ def _wanted(body: Any) -> dict[str, Any]:
 def _health(control: Control, _body: Any, _query: dict[str, str]) -> Any:
     import moto
 
-    return {"status": "ok", "moto": moto.__version__, "calls": len(control.recorder.calls)}
+    return {
+        "status": "ok",
+        "moto": moto.__version__,
+        "calls": len(control.recorder.calls),
+        "asked": control.recorder.asked,
+    }
 
 
 def _get_config(_control: Control, _body: Any, _query: dict[str, str]) -> Any:
@@ -225,6 +239,16 @@ def _answers(control: Control, _body: Any, _query: dict[str, str]) -> Any:
     return {"notes": control.recorder.watch.noted() if control.recorder.watch is not None else None}
 
 
+def _tools(_control: Control, body: Any, _query: dict[str, str]) -> Any:
+    """Whether the hosts' commands are run, recorded or played from tapes (lab/hosts/tapes); a body sets it."""
+    shelf = state.current().shelf
+    if shelf is None:
+        raise RequestError("this lab has no state folder, so it has no tapes; start it with --state DIR")
+    if body is not None:
+        shelf.switch(str(_wanted(body)["mode"]))
+    return {"mode": shelf.mode, "tapes": shelf.names()}
+
+
 def _mail(_control: Control, _body: Any, _query: dict[str, str]) -> Any:
     return {"mail": list(state.current().mail)}
 
@@ -248,6 +272,8 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/_lab/activity"): _activity,
     ("GET", "/_lab/answers"): _answers,
     ("POST", "/_lab/clock"): _advance_clock,
+    ("GET", "/_lab/tools"): _tools,
+    ("POST", "/_lab/tools"): _tools,
     ("GET", "/_lab/iam"): _iam,
     ("POST", "/_lab/iam"): _set_iam,
     ("POST", "/_lab/iam-record"): _take_iam,

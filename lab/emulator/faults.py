@@ -130,6 +130,7 @@ class Gateway:
         self._lock = threading.Lock()
         self._rules: list[FaultRule] = []
         self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
+        self.asked = 0  # all calls, those included that are no longer kept
         self.log: deque[dict[str, Any]] = deque(maxlen=FAULTS_KEPT)
         self.judgement = Judgement()
         self.iam = self.judgement.iam
@@ -149,6 +150,10 @@ class Gateway:
         with self._lock:
             return [dataclasses.asdict(rule) for rule in self._rules]
 
+    def _keep(self, call: Call) -> None:
+        self.asked += 1
+        self.calls.append(call)
+
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path.startswith("/_lab/"):
@@ -163,7 +168,7 @@ class Gateway:
             refusal = _prepare_upload(environ)
             if refusal:
                 call.status = 501
-                self.calls.append(call)
+                self._keep(call)
                 return refuse_with(
                     start_response, status=501, body=refusal, content_type="text/xml", code="NotImplemented"
                 )
@@ -209,7 +214,7 @@ class Gateway:
             return start_response(status, headers, *rest)
 
         begun = time.monotonic()
-        self.calls.append(call)
+        self._keep(call)
         try:
             if state.current().config.api_latency_seconds:
                 time.sleep(state.current().config.api_latency_seconds)
@@ -244,7 +249,7 @@ class Gateway:
     def _incomplete(self, start_response: Callable[..., Any], call: Call) -> Iterable[bytes]:
         """A caller that went away within its request: nothing is done with the part that came (S3, *IncompleteBody*)."""
         call.status = 400
-        self.calls.append(call)
+        self._keep(call)
         text = "You did not provide the number of bytes specified by the Content-Length HTTP header."
         out, content_type = error_body(call.service, code="IncompleteBody", message=text)
         return refuse_with(start_response, status=400, body=out, content_type=content_type, code="IncompleteBody")

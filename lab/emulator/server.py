@@ -39,6 +39,7 @@ def build_app(directory: Path) -> Callable[..., Iterable[bytes]]:
     from lab.emulator.control import Control
     from lab.emulator.faults import Gateway
     from lab.emulator.patches import cloudformation, ssm, state
+    from lab.hosts.tapes import Recorder
 
     state.open_lab(directory)
     images.open_store(directory)
@@ -47,13 +48,15 @@ def build_app(directory: Path) -> Callable[..., Iterable[bytes]]:
     control = Control()
     gateway = Gateway(DomainDispatcherApplication(create_backend_app), control=control)
     control.gateway = gateway
-    return gateway
+    shelf = state.current().shelf
+    return Recorder(gateway, shelf) if shelf else gateway
 
 
 def start_fleet(directory: Path, *, endpoint: str) -> None:
     """Start the SSM agents in this process; they end with it."""
     from lab.emulator.images import volume_path
     from lab.emulator.network import network, places
+    from lab.emulator.patches import state
     from lab.emulator.patches.ssm import pending_invocations
     from lab.emulator.patches.ssm_fleet import agent_reachable
     from lab.hosts.agent.fleet import Fleet
@@ -70,6 +73,7 @@ def start_fleet(directory: Path, *, endpoint: str) -> None:
         address_of=places.address_of,
         reachable=agent_reachable,
         volume_path=volume_path,
+        shelf=state.current().shelf,
     )
     fleet.start()
 

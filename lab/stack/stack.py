@@ -174,6 +174,11 @@ class Stack:
         self._start_part(name)
 
     @property
+    def airflow_processes(self) -> list[int]:
+        """Pids of Airflow's processes; the lab's server is none of them."""
+        return [member.pid for member in self._members if member.name != "lab"]
+
+    @property
     def workers(self) -> list[Member]:
         """The Celery workers that run; none without Celery."""
         return [member for member in self._members if self._celery and member.name in self._celery.workers]

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lab.hosts.tapes import Shelf
+
 log = logging.getLogger("lab")
 
 INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
@@ -109,6 +111,7 @@ class Laboratory:
         self.machine_images: dict[str, dict[str, Any]] = {}
         self._instances: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
+        self.shelf = Shelf(directory / "tapes") if directory is not None else None
         if directory is not None:
             self.instances_directory.mkdir(parents=True, exist_ok=True)
 

@@ -8,6 +8,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from lab.hosts import tapes
 from lab.hosts.agent import aws
 from lab.hosts.agent.machine import Machines
 from lab.hosts.agent.protocol import AddressOf, Attachments, InstanceState, Invocation, Reachable, Source, VolumePath
@@ -26,7 +27,7 @@ class Fleet:
 
     `state` is the lab's folder and `endpoint` the URL of its emulated AWS. `source` gives the commands that wait,
     `reachable` says whether an instance's agent can talk to AWS, `volume_path` where a volume's image lies, `address_of`
-    from which loopback address a host's connections come. What EC2 says about instances comes from moto in this process;
+    from which loopback address a host's connections come, `shelf` holds tapes of commands. What EC2 says about instances comes from moto in this process;
     tests give something else.
     """
 
@@ -42,6 +43,7 @@ class Fleet:
         instance_state: InstanceState = aws.instance_state,
         address_of: AddressOf = lambda *_: "",
         tools_python: Path | None = None,
+        shelf: tapes.Shelf | None = None,
     ) -> None:
         self._source = source
         self._reachable = reachable
@@ -61,6 +63,7 @@ class Fleet:
             address_of=address_of,
             stopping=self._stop.is_set,
             scratch=scratch,
+            shelf=shelf,
         )
         self._busy: dict[tuple[str, str], threading.Thread] = {}
         self._thread: threading.Thread | None = None

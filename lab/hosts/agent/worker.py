@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lab.hosts import tapes
 from lab.hosts.agent import aws, over_ssh
 from lab.hosts.agent.interpolation import DocumentError, environment, splice, unmet_precondition
 from lab.hosts.agent.machine import MachineError, Machines
@@ -55,6 +56,7 @@ class Surroundings:
     address_of: AddressOf
     stopping: Callable[[], bool]
     scratch: Path
+    shelf: tapes.Shelf | None = None
 
 
 class Worker:
@@ -67,6 +69,7 @@ class Worker:
         self.stdout: list[str] = []
         self.stderr: list[str] = []
         self.outputs: dict[str, bytes] = {}
+        self.said: list[tuple[str, str, str]] = []
 
     def run(self) -> None:
         """Run all steps and report."""
@@ -75,8 +78,8 @@ class Worker:
         if invocation.status not in ("InProgress", "Cancelling"):
             return  # cancelled before it began
         try:
-            result = self._steps()
-        except (DocumentError, MachineError, ToolsError) as error:
+            result = self._result()
+        except (DocumentError, MachineError, ToolsError, tapes.ShelfError) as error:
             self.stderr.append(f"{error}\n")
             result = StepResult("Failed", 1)
         except Exception as error:
@@ -92,6 +95,28 @@ class Worker:
             stderr=cut("".join(self.stderr), limit=STDERR_CHARACTERS, mark=STDERR_MARK),
             ended=datetime.now(UTC),
         )
+
+    def _result(self) -> StepResult:
+        """The command run; or recorded, or played from a tape where the lab's mode says so and a tape exists."""
+        shelf = self.around.shelf
+        if shelf is None or shelf.mode == "real":
+            return self._steps()
+        source = self.around.address_of(*self.where)
+        if shelf.mode == "record":
+            with shelf.recording(self.invocation, address=source) as recording:
+                result = self._steps()
+                recording.ended(status=result.status, code=result.code, details=result.details, outputs=self.said)
+            return result
+        found = shelf.find(self.invocation)
+        if found is None:
+            log.warning("command %s: no tape of such a command, so it is run", self.invocation.command_id)
+            return self._steps()
+        played = tapes.play(found, self.invocation, source=source, stop=self._reason_to_stop)
+        if isinstance(played, str):
+            return self._stopped(played, name="tape")
+        for name, stdout, stderr in played.outputs:
+            self._say(name, stdout=stdout.encode(), stderr=stderr.encode())
+        return StepResult(played.status, played.code, played.details)
 
     def _steps(self) -> StepResult:
         """As the agent: a failed step does not keep later ones from running unless its inputs say
@@ -201,14 +226,18 @@ class Worker:
             log.info("command %s, step %s: %s", invocation.command_id, name, "; ".join(outcome.notes))
         if outcome.how == "exited":
             return StepResult("Success" if outcome.code == 0 else "Failed", outcome.code)
+        if outcome.how == "stopped":
+            return self._stopped(outcome.reason, name=name)
         self.stderr.append(f"step {name}: {outcome.reason}\n")
         if outcome.how == "timed-out":
             return StepResult("TimedOut", TIMEOUT_CODE, "ExecutionTimedOut")
-        if outcome.how == "stopped":
-            if invocation.cancel_requested:
-                return StepResult("Cancelled", TIMEOUT_CODE)
-            return StepResult("Failed", TIMEOUT_CODE, "Undeliverable")
         return StepResult("Failed", 1)
+
+    def _stopped(self, reason: str, *, name: str) -> StepResult:
+        self.stderr.append(f"step {name}: {reason}\n")
+        if self.invocation.cancel_requested:
+            return StepResult("Cancelled", TIMEOUT_CODE)
+        return StepResult("Failed", TIMEOUT_CODE, "Undeliverable")
 
     def _environment(self, facts: dict[str, Any]) -> dict[str, str]:
         """The variables an agent sets, and those of the document's parameters."""
@@ -232,19 +261,26 @@ class Worker:
         return None
 
     def _keep(self, name: str, *, stdout: Capture, stderr: Capture) -> None:
-        self.stdout.append(stdout.text())
-        self.stderr.append(stderr.text())
-        invocation = self.invocation
-        parts = [invocation.output_s3_prefix.strip("/"), invocation.command_id, invocation.instance_id]
-        folder = "/".join([part for part in parts if part] + ["awsrunShellScript", name])
+        self._say(name, stdout=stdout.data(), stderr=stderr.data())
         for stream, capture in (("stdout", stdout), ("stderr", stderr)):
-            if data := capture.data():
-                self.outputs[f"{folder}/{stream}"] = data
             if capture.dropped:
                 log.warning(
                     "command %s, step %s: %d bytes of %s beyond the first %d were dropped",
-                    invocation.command_id, name, capture.dropped, stream, capture.limit,
+                    self.invocation.command_id, name, capture.dropped, stream, capture.limit,
                 )  # fmt: skip
+
+    def _say(self, name: str, *, stdout: bytes, stderr: bytes) -> None:
+        """What a step wrote: for SSM as text, for the bucket as it is."""
+        texts = (stdout.decode(errors="replace"), stderr.decode(errors="replace"))
+        self.stdout.append(texts[0])
+        self.stderr.append(texts[1])
+        self.said.append((name, *texts))
+        invocation = self.invocation
+        parts = [invocation.output_s3_prefix.strip("/"), invocation.command_id, invocation.instance_id]
+        folder = "/".join([part for part in parts if part] + ["awsrunShellScript", name])
+        self.outputs |= {
+            f"{folder}/{stream}": data for stream, data in (("stdout", stdout), ("stderr", stderr)) if data
+        }
 
     def _upload(self) -> None:
         invocation = self.invocation
