@@ -11,6 +11,8 @@
     ├─ CustodyError                   DigestMismatchError, CustodyChainError, AuditError   (never retried); RetentionError
     ├─ ContainmentError               ApprovalError
     ├─ InvestigationError
+    ├─ ChannelError                   a channel that did not take a message
+    ├─ DrillError                     a drill that cannot go on
     └─ AwsError                       AccessDeniedError, ThrottledError, ResourceGoneError, ConflictError, UnreachableError
 """
 

@@ -52,6 +52,8 @@ def play(lab: Lab, network: Network) -> None:
     _account_state(lab, network)
     _tasks(lab, network)
     numbers: Any = [{"MetricName": "Cases", "Value": 1.0, "Unit": "Count"}]
+    secret = lab.client("secretsmanager").create_secret(Name=f"channel-{time.monotonic_ns()}", SecretString="s")["ARN"]
+    lab.client("secretsmanager").get_secret_value(SecretId=secret)
     lab.client("cloudwatch").put_metric_data(Namespace="Forensics", MetricData=numbers)
 
 
@@ -334,6 +336,7 @@ def _findings(lab: Lab) -> None:
     hub.batch_update_findings_v2(MetadataUids=[uid, "unknown"], Comment="case", StatusId=2)
     number = arn.rpartition("/")[2]
     detector = duty.list_detectors()["DetectorIds"][0]
+    duty.list_findings(DetectorId=detector, FindingCriteria={"Criterion": {"service.archived": {"Equals": ["false"]}}})
     duty.get_findings(DetectorId=detector, FindingIds=[number])
     duty.update_findings_feedback(DetectorId=detector, FindingIds=[number], Feedback="USEFUL", Comments="case")
     duty.archive_findings(DetectorId=detector, FindingIds=[number])
@@ -362,6 +365,8 @@ def _images(lab: Lab) -> None:
     image = builder.start_image_pipeline_execution(imagePipelineArn=arn)["imageBuildVersionArn"]
     for _ in range(5):
         builder.get_image(imageBuildVersionArn=image)
+    builder.list_image_packages(imageBuildVersionArn=image)
+    builder.list_image_scan_findings(filters=[{"name": "imageBuildVersionArn", "values": [image]}])
 
 
 def _organization(lab: Lab) -> None:

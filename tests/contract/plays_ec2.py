@@ -75,6 +75,8 @@ def _network(network: Network, instance: str, group: str) -> None:
     ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [network.vpc]}])
     ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [network.vpc]}])
     outside = ec2.create_subnet(VpcId=network.vpc, CidrBlock="10.7.77.0/24")["Subnet"]["SubnetId"]
+    left = ec2.create_network_interface(SubnetId=outside)["NetworkInterface"]["NetworkInterfaceId"]
+    ec2.delete_network_interface(NetworkInterfaceId=left)
     spare = ec2.allocate_address(Domain="vpc")["AllocationId"]
     nat = ec2.create_nat_gateway(SubnetId=outside, AllocationId=spare)["NatGateway"]["NatGatewayId"]
     ec2.describe_nat_gateways(NatGatewayIds=[nat])

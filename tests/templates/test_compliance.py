@@ -113,7 +113,7 @@ def test_machines_of_the_product_ask_for_a_token_at_the_metadata_service() -> No
     """The launch of a forensic instance itself: tests/unit/aws/test_ec2.py."""
     options = [i["InstanceMetadataOptions"] for i in of_type("AWS::ImageBuilder::InfrastructureConfiguration")]
     options += [t["LaunchTemplateData"]["MetadataOptions"] for t in of_type("AWS::EC2::LaunchTemplate")]
-    assert len(options) == 2 and all(
+    assert len(options) == 3 and all(
         o["HttpTokens"] == "required" and o["HttpPutResponseHopLimit"] == 1 for o in options
     )
 
@@ -140,4 +140,4 @@ def test_no_bucket_is_public() -> None:
         "RestrictPublicBuckets": True,
     }
     buckets = of_type("AWS::S3::Bucket")
-    assert len(buckets) == 6 and all(b["PublicAccessBlockConfiguration"] == wanted for b in buckets)
+    assert len(buckets) == 7 and all(b["PublicAccessBlockConfiguration"] == wanted for b in buckets)

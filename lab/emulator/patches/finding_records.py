@@ -184,6 +184,33 @@ def _guardduty_get_findings(self: Any) -> str:
     return json.dumps({"findings": found})
 
 
+def _guardduty_list_findings(self: Any) -> str:
+    """Ids in the order of their last update, fifty at a time; of the criteria, those that catching up with a gap asks for.
+
+    (GuardDuty API reference, *ListFindings*: ``updatedAt`` in milliseconds since 1970, ``service.archived`` as text.)
+    """
+    body = json.loads(self.body or "{}")
+    asked = body.get("findingCriteria", {}).get("criterion", {})
+    after, before = (asked.get("updatedAt", {}).get(f"{name}ThanOrEqual") for name in ("greater", "less"))
+    archived = set(asked.get("service.archived", {}).get("equals", ["true", "false"]))
+    with _lock:
+        known = [
+            (_milliseconds(record["updatedAt"]), identifier)
+            for (region, identifier), record in _guardduty.items()
+            if region == self.region
+            and _visible(self.current_account, record.get("accountId"))
+            and str(bool(record.get("service", {}).get("archived"))).lower() in archived
+        ]
+    found = [i for at, i in sorted(known) if (after is None or at >= after) and (before is None or at <= before)]
+    start, most = int(body.get("nextToken") or 0), min(50, body.get("maxResults") or 50)
+    following = {"nextToken": str(start + most)} if start + most < len(found) else {}
+    return json.dumps({"findingIds": found[start : start + most], **following})
+
+
+def _milliseconds(moment: str) -> int:
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
 def _hub_get_findings_v2(self: Any) -> str:
     body = json.loads(self.body or "{}")
     wanted = [
@@ -251,6 +278,7 @@ def apply() -> None:
     """Install the patch."""
     path = "{0}/detector/(?P<detector_id>[^/]+)/findings/get$"
     moto.guardduty.urls.url_paths[path] = GuardDutyResponse.dispatch
+    moto.guardduty.urls.url_paths[path.replace("/get$", "$")] = GuardDutyResponse.dispatch
     for name in ("feedback", "archive"):
         moto.guardduty.urls.url_paths[path.replace("get$", f"{name}$")] = GuardDutyResponse.dispatch
     for name in ("", "/batchupdatev2"):
@@ -258,6 +286,7 @@ def apply() -> None:
     replace(EventsBackend, "put_events", _put_events)
     replace(GuardDutyBackend, "list_detectors", _list_detectors)
     add(GuardDutyResponse, "get_findings", _guardduty_get_findings)
+    add(GuardDutyResponse, "list_findings", _guardduty_list_findings)
     add(GuardDutyResponse, "update_findings_feedback", _guardduty_feedback)
     add(GuardDutyResponse, "archive_findings", _guardduty_archive)
     add(SecurityHubResponse, "get_findings_v2", _hub_get_findings_v2)

@@ -62,7 +62,7 @@ def test_closing_fails_with_the_gaps_and_succeeds_without(
     monkeypatch.setattr(operators, "remove_forensic_resources", lambda *_: None)
     monkeypatch.setattr(operators, "annotate", lambda *_, **__: None)
     task._sessions = SimpleNamespace(forensic=lambda: None)  # type: ignore[assignment]
-    monkeypatch.setattr(CloseCaseOperator, "settings", SimpleNamespace(retention_days=30))
+    monkeypatch.setattr(CloseCaseOperator, "settings", SimpleNamespace(retention_days=30, case_metrics=False))
     monkeypatch.setattr(operators.EvidenceHolding, "of", lambda _: Keeping())
     if words is None:
         assert run(task, recorder, monkeypatch) == "CLOSED"

@@ -352,3 +352,29 @@ def test_a_listed_rule_has_what_the_model_says(lab: Lab, source: str) -> None:
         assert set(listed) <= set(model.shape_for("Rule").members)
         shown = events.describe_rule(Name=listed["Name"])
         assert shown["CreatedBy"] == FORENSIC and shown["Arn"] == listed["Arn"]
+
+
+def test_guardduty_lists_its_findings_of_a_time_oldest_first_and_in_pages(lab: Lab) -> None:
+    """GuardDuty API reference, *ListFindings*: ``updatedAt`` in milliseconds, at most 50 ids at a time."""
+    duty, stem = lab.client("guardduty", SECURITY), f"{time.monotonic_ns():x}"
+    at = "2031-05-01T10:{minute:02d}:00.000Z"
+    for minute in (7, 3, 5):
+        detail = {
+            "id": f"{stem}-{minute}",
+            "accountId": MEMBER,
+            "region": REGION,
+            "updatedAt": at.format(minute=minute),
+        }
+        put(lab.client("events", MEMBER), "aws.guardduty", detail | {"service": {"archived": minute == 5}})
+    (detector,) = duty.list_detectors()["DetectorIds"]
+    start = 1_935_396_180_000  # 10:03 of that day
+    during = {"updatedAt": {"GreaterThanOrEqual": start, "LessThanOrEqual": start + 4 * 60_000}}
+    pages = duty.get_paginator("list_findings").paginate(
+        DetectorId=detector, FindingCriteria={"Criterion": during}, PaginationConfig={"PageSize": 2}
+    )
+    assert [page["FindingIds"] for page in pages] == [[f"{stem}-3", f"{stem}-5"], [f"{stem}-7"]]
+    living = {**during, "service.archived": {"Equals": ["false"]}}
+    found = duty.list_findings(DetectorId=detector, FindingCriteria={"Criterion": living})["FindingIds"]
+    assert found == [f"{stem}-3", f"{stem}-7"]
+    later = {"updatedAt": {"GreaterThanOrEqual": start + 5 * 60_000}}
+    assert duty.list_findings(DetectorId=detector, FindingCriteria={"Criterion": later})["FindingIds"] == []
