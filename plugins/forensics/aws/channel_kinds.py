@@ -11,8 +11,6 @@ import json
 import time
 from urllib.parse import urlsplit
 
-import requests
-
 from forensics.errors import ChannelError
 from forensics.models.channels import ChannelMessage
 
@@ -88,6 +86,8 @@ def post_webhook(message: ChannelMessage, *, url: str, key: str) -> None:
         "X-Forensics-Id": message.id,
     }
     host = urlsplit(url).hostname or "?"
+    import requests  # five megabytes that every task would hold, and few deployments have such a channel
+
     try:
         answer = requests.post(url, data=body, headers=headers, timeout=SECONDS, allow_redirects=False)
     except requests.RequestException as error:
