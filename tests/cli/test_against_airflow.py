@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -95,7 +96,14 @@ def test_watching_a_run_that_waits_can_be_ended_with_ctrl_c(command: dict[str, s
         command, "start", "i-0123456789abcdef0", "--account", "333344445555", "--in-region", "eu-central-1"
     )
     program = [sys.executable, "-m", "forensics_cli", "watch", started.stdout.strip(), "--every", "1"]
-    with subprocess.Popen(program, env=command, stderr=subprocess.PIPE, text=True) as watching:
+    # a shell that runs the tests in the background lets its children ignore Ctrl-C
+    with subprocess.Popen(
+        program,
+        env=command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as watching:
         assert watching.stderr is not None
         assert "queued, no case yet" in watching.stderr.readline()
         watching.send_signal(2)
