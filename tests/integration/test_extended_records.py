@@ -81,6 +81,10 @@ def test_nothing_is_collected_again_without_an_older_finding(case_id: str) -> No
     assert item(case_id) == before
 
 
+def test_a_case_whose_triage_failed_is_not_told_a_second_failure(lab: SmallLab) -> None:
+    assert extend(open_case(lab)) == {"extended": []}
+
+
 def test_an_older_finding_brings_the_older_flows_and_keeps_what_was_stored(lab: SmallLab, case_id: str) -> None:
     before = item(case_id)
     perform(PlantFinding(task_id="investigation.analyse_disk"), case_id=case_id)

@@ -28,12 +28,12 @@ class ExtendRecordsOperator(_CloudEvidenceOperator):
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Extend each item that has records; one that cannot be extended stays as it is, and that is said."""
-        target = self.described(recorder)
         kinds = (CloudTrailEvidence, FlowLogEvidence, QueryLogEvidence)
         items = [e for e in recorder.evidence() if isinstance(e, kinds) and e.outcome in _HELD and e.origin.begin]
         since = self._since(recorder, items)
-        if since is None:
+        if since is None:  # so it is, too, where triage has failed: that is told by triage
             return {"extended": []}
+        target = self.described(recorder)
         said = f"findings are older than the records: those from {since:%Y-%m-%d %H:%MZ} on are collected"
         recorder.note(said, kind=TimelineKind.EVIDENCE)
         return {"extended": [self._again(recorder, target, item, since) for item in items], "since": since.isoformat()}
