@@ -97,7 +97,7 @@ class Notifier:
             at=datetime.now(UTC),
             event=event,
             case_id=case_id,
-            severity=Severity(severity) if severity in Severity else None,
+            severity=Severity(severity) if severity in tuple(Severity) else None,  # Python 3.11 refuses "str in Enum"
             drill=bool(facts.get("drill")),
             subject=subject,
             lines=tuple(without_links(line, but="") for line in told if not (self._ui and self._ui in line)),
