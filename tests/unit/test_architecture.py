@@ -13,6 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = sorted([*(ROOT / "plugins").rglob("*.py"), *(ROOT / "dags").rglob("*.py")])
+EVERYWHERE = sorted(
+    f for d in ("plugins", "dags", "cli", "infra", "lab", "ami", "verifier") for f in (ROOT / d).rglob("*.py")
+)
 NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
 # What Airflow sees of a room; everything else is behind it.
 AIRFLOW_SIDE = re.compile(r"forensics|forensics\.(flows|task_defaults|task_docs|\w+\.\w*(operators|sensors))(\.\w+)?")
@@ -84,6 +87,29 @@ def test_every_clock_has_a_time_zone() -> None:
 
 def test_nothing_is_swallowed() -> None:
     assert [_where(file, node) for file in PRODUCT for node in _nodes(file) if _swallows(node)] == []
+
+
+def _enums() -> set[str]:
+    return {
+        node.name
+        for file in EVERYWHERE
+        for node in _nodes(file)
+        if isinstance(node, ast.ClassDef) and any("Enum" in ast.unparse(base) for base in node.bases)
+    }
+
+
+def _asks_an_enum(node: ast.AST, enums: set[str]) -> bool:
+    return isinstance(node, ast.Compare) and any(
+        isinstance(how, ast.In | ast.NotIn) and ast.unparse(side).rpartition(".")[2] in enums
+        for how, side in zip(node.ops, node.comparators, strict=True)
+    )
+
+
+def test_nothing_asks_an_enum_for_a_value() -> None:
+    """``"x" in Enum`` is a TypeError before Python 3.12 (library reference, *enum*, EnumType.__contains__), and 3.11 is supported."""
+    enums = _enums()
+    assert [_where(f, n) for f in EVERYWHERE for n in _nodes(f) if _asks_an_enum(n, enums)] == []
+    assert "Severity" in enums and _asks_an_enum(ast.parse("x in models.Severity", mode="eval").body, enums)
 
 
 def test_files_are_short_enough_to_read() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -50,12 +51,12 @@ class LazyClient:
         return getattr(self._session.client(self._service), name)
 
 
-class TypedClients:
+class TypedClients(ABC):
     """A session's clients by name; :meth:`client` is the session's own."""
 
+    @abstractmethod
     def client(self, service: str) -> BaseClient:
         """The client of a service in the Region of the session."""
-        raise NotImplementedError
 
     # What boto3-stubs knows each client as; the stubs are not installed where the product runs.
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from forensics.aws.flow_logs import FlowLog, FlowLogGateway
@@ -17,8 +17,9 @@ from forensics.cloud_evidence.flow_filter import FUNCTION, FlowSelectOrder
 from forensics.cloud_evidence.flow_lines import day_prefixes, file_name
 from forensics.cloud_evidence.line_collection import LineSpool, search_lines, store_lines
 from forensics.cloud_evidence.line_places import BucketPlace, GroupPlace, Place, Places
+from forensics.cloud_evidence.log_evidence import case_window
 from forensics.cloud_evidence.log_files import case_budget
-from forensics.cloud_evidence.record_window import RecordWindow, record_window
+from forensics.cloud_evidence.record_window import RecordWindow
 from forensics.cloud_evidence.trail_collection import PHASE
 from forensics.models.evidence import EvidenceKind, FlowLogEvidence, Outcome
 from forensics.models.target import Target
@@ -82,13 +83,7 @@ class FlowCollection:
         Where none records the target into a bucket or a log group, the item is ``NOT_APPLICABLE`` and says what to switch on.
         """
         began, s = begin(self._recorder).at, self._settings
-        window = record_window(
-            self._recorder.case,
-            self._recorder.findings(),
-            margin_hours=s.record_margin_hours,
-            now=datetime.now(UTC),
-            since=since,
-        )
+        window = case_window(self._recorder, self._settings, since)
         subnets = [i.subnet_id for i in target.interfaces]
         resources = [*([target.vpc_id] if target.vpc_id else []), *subnets, *(i.id for i in target.interfaces)]
         logs = self._flow_logs.of_resources(resources)

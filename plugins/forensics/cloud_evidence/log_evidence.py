@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from forensics.aws.s3 import StoredObject
 from forensics.case.adoption import record_stored
 from forensics.case.recorder import CaseRecorder
+from forensics.cloud_evidence.record_window import RecordWindow, record_window
 from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import EvidenceKind, LogEvidence, Outcome, StoredFact
 from forensics.naming import evidence_key
 from forensics.printable import count
+from forensics.settings import Settings
 
 L = TypeVar("L", bound=LogEvidence)
+
+
+def case_window(recorder: CaseRecorder, settings: Settings, since: datetime | None) -> RecordWindow:
+    """The time for which the case's records are collected, from ``since`` on where that is earlier than usual."""
+    margin = settings.record_margin_hours
+    return record_window(recorder.case, recorder.findings(), margin_hours=margin, now=datetime.now(UTC), since=since)
 
 
 def run_name(began: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 
 from airflow.sdk import Context
@@ -114,17 +115,17 @@ class _CollectLinesOperator(_CloudEvidenceOperator):
     what: str
     kind: LogKind
 
+    @abstractmethod
     def collection(self, recorder: CaseRecorder) -> FlowCollection | QueryCollection | StateCollection:
         """A collection of the case."""
-        raise NotImplementedError
 
+    @abstractmethod
     def order(self, recorder: CaseRecorder, evidence: LogEvidence, target: Target) -> BaseModel:
         """What the reader is told."""
-        raise NotImplementedError
 
+    @abstractmethod
     def failed(self, recorder: CaseRecorder) -> LogEvidence:
         """The item of a collection that has failed."""
-        raise NotImplementedError
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Collect what is there; files come within minutes of what they record."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Self
 
 from forensics.aws.hook import CaseSessions
@@ -15,10 +15,11 @@ from forensics.case.recorder import CaseRecorder
 from forensics.cloud_evidence.flow_collection import LATE, home_buckets, own_addresses
 from forensics.cloud_evidence.line_collection import LineSpool, search_lines, store_lines
 from forensics.cloud_evidence.line_places import BucketPlace, GroupPlace, Place, Places
+from forensics.cloud_evidence.log_evidence import case_window
 from forensics.cloud_evidence.log_files import case_budget
 from forensics.cloud_evidence.query_filter import FUNCTION, QuerySelectOrder
 from forensics.cloud_evidence.query_lines import day_prefixes, file_name
-from forensics.cloud_evidence.record_window import RecordWindow, record_window
+from forensics.cloud_evidence.record_window import RecordWindow
 from forensics.cloud_evidence.trail_collection import PHASE
 from forensics.models.evidence import EvidenceKind, Outcome, QueryLogEvidence
 from forensics.models.target import Target
@@ -78,13 +79,7 @@ class QueryCollection:
         Where none records the VPC into a bucket or a log group, the item is ``NOT_APPLICABLE`` and says what to switch on.
         """
         began, s = begin(self._recorder).at, self._settings
-        window = record_window(
-            self._recorder.case,
-            self._recorder.findings(),
-            margin_hours=s.record_margin_hours,
-            now=datetime.now(UTC),
-            since=since,
-        )
+        window = case_window(self._recorder, self._settings, since)
         logs = self._query_logs.of_vpc(target.vpc_id) if target.vpc_id else []
         places = tuple(p for p in (self._place(log, target, window) for log in logs) if p is not None)
         if not places:

@@ -19,8 +19,8 @@ from forensics.aws.log_groups import TAG, TAG_VALUE, LogGroupGateway
 from forensics.aws.ssm_sessions import SessionGateway
 from forensics.case.beginning import begin
 from forensics.case.recorder import CaseRecorder
-from forensics.cloud_evidence.log_evidence import enter, run_name, store_records, store_sources
-from forensics.cloud_evidence.record_window import RecordWindow, record_window
+from forensics.cloud_evidence.log_evidence import case_window, enter, run_name, store_records, store_sources
+from forensics.cloud_evidence.record_window import RecordWindow
 from forensics.cloud_evidence.trail_collection import PHASE
 from forensics.confined import MIB
 from forensics.errors import ForensicsError
@@ -103,13 +103,7 @@ class StateCollection:
     def collect(self, target: Target, *, since: datetime | None = None) -> AccountStateEvidence:
         """Ask, store and record, from ``since`` on where that is earlier than usual. Never raises for an answer that could not be had; ``FAILED`` when there is none at all."""
         began = begin(self._recorder).at
-        window = record_window(
-            self._recorder.case,
-            self._recorder.findings(),
-            margin_hours=self._settings.record_margin_hours,
-            now=datetime.now(UTC),
-            since=since,
-        )
+        window = case_window(self._recorder, self._settings, since)
         parts = Parts()
         role_id = self._role(parts, target)
         self._history(parts, target, role_id, window)

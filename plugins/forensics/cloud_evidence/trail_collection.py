@@ -16,9 +16,9 @@ from forensics.aws.session import Scope
 from forensics.case.beginning import begin
 from forensics.case.recorder import CaseRecorder
 from forensics.cloud_evidence.followed import Followed
-from forensics.cloud_evidence.log_evidence import enter, run_name, store_records, store_sources
+from forensics.cloud_evidence.log_evidence import case_window, enter, run_name, store_records, store_sources
 from forensics.cloud_evidence.log_files import Budget, case_budget
-from forensics.cloud_evidence.record_window import RecordWindow, record_window
+from forensics.cloud_evidence.record_window import RecordWindow
 from forensics.cloud_evidence.trail_filter import SelectOrder
 from forensics.cloud_evidence.trail_integrity import Integrity, verify_files
 from forensics.cloud_evidence.trail_selection import Spool, search
@@ -136,13 +136,7 @@ class TrailCollection:
         Raises an ``AwsError`` when neither a bucket nor LookupEvents answered, ``ConfinedError`` when files were too much.
         """
         began = begin(self._recorder).at
-        window = record_window(
-            self._case,
-            self._recorder.findings(),
-            margin_hours=self._settings.record_margin_hours,
-            now=datetime.now(UTC),
-            since=since,
-        )
+        window = case_window(self._recorder, self._settings, since)
         collected = self._collected(target, trails, window)
         try:
             return self._stored(collected, window, began=began, waited=waited)

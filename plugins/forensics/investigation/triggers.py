@@ -10,7 +10,7 @@ from forensics.aws.ec2 import Ec2Gateway
 from forensics.aws.polling import WaitResult
 from forensics.aws.ssm import SsmGateway
 from forensics.aws.triggers import ScopedTiming, ScopedTrigger
-from forensics.errors import InvestigationError
+from forensics.errors import ForensicsError, InvestigationError
 
 
 class ForensicInstanceOnlineTrigger(ScopedTrigger):
@@ -18,6 +18,10 @@ class ForensicInstanceOnlineTrigger(ScopedTrigger):
 
     :param instance_id: the forensic instance
     """
+
+    what = "forensic instance"
+    advice = "look at its system log and the AMI, then clear the task"
+    error: type[ForensicsError] = InvestigationError
 
     def __init__(self, *, instance_id: str, **kwargs: Unpack[ScopedTiming]) -> None:
         super().__init__(**kwargs)
@@ -27,13 +31,13 @@ class ForensicInstanceOnlineTrigger(ScopedTrigger):
         return {"scope": self.scope, "instance_id": self.instance_id}
 
     def waiting_for(self) -> str:
-        return f"SSM agent of forensic instance {self.instance_id}"
+        return f"SSM agent of {self.what} {self.instance_id}"
 
     def check(self) -> WaitResult | None:
         state = Ec2Gateway.of(self.session).state(self.instance_id)
         if state in {"terminated", "shutting-down", "stopped", "stopping"}:
-            msg = f"forensic instance {self.instance_id} is {state} before it was ready"
-            raise InvestigationError(msg, next_action="look at its system log and the AMI, then clear the task")
+            msg = f"{self.what} {self.instance_id} is {state} before it was ready"
+            raise self.error(msg, next_action=self.advice)
         if state == "running" and SsmGateway.of(self.session).status(self.instance_id).online:
             return WaitResult(ok=True, payload={"instance_id": self.instance_id})
         return None

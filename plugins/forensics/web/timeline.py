@@ -111,8 +111,9 @@ class WithoutStore:
         return StoredState(None)
 
     def search(self, view: CaseView, store: TimelineStore, asked: TimelineSearch, *, limit: int) -> Found:
-        """Never called."""
-        raise NotImplementedError
+        """Never called: :meth:`state` names no store."""
+        msg = "this app has no store of timelines"
+        raise LookupError(msg)
 
 
 @dataclass(frozen=True)
