@@ -42,6 +42,16 @@ def utmp(kind: int, user: str, host: str, seconds: int) -> bytes:
     return record
 
 
+def test_a_line_that_a_collector_wrote_again_is_the_same_log_in() -> None:
+    """Collectors put further spaces behind the program's tag (the forms of plaso's test data for syslog, syslog_ssh.log)."""
+    text = "\n".join(
+        f"Mar  1 10:00:0{number} web sshd[3]:{' ' * number}{what} 192.0.2.60 port 2004{number} ssh2"
+        for number, what in enumerate(("Accepted publickey for fred from", "Failed password for root from"), start=1)
+    )
+    found = [(login.accepted, login.user, login.address) for login in login_logs.attempts(lines(text))]
+    assert found == [(True, "fred", "192.0.2.60"), (False, "root", "192.0.2.60")]
+
+
 def test_utmp_records() -> None:
     content = utmp(7, "admin", "", 1_767_323_045) + utmp(2, "reboot", "6.1.0", 1_767_320_000) + bytes(384) + b"cut"
     sessions = login_logs.sessions(content)

@@ -18,13 +18,13 @@ COPY_WITHIN = timedelta(seconds=2)
 
 # The user name is whatever the client sent, "from" and "port" included: the last address is sshd's own (auth.c, auth_log).
 _SSH = re.compile(
-    r"sshd(?:-session|-auth)?(?:\[\d+\])?: (?:message repeated (?P<times>\d+) times: \[ ?)?"
+    r"sshd(?:-session|-auth)?(?:\[\d+\])?: {1,4}(?:message repeated (?P<times>\d+) times: \[ ?)?"
     r"(?P<what>Failed|Accepted) (?P<how>[\w/-]+) for (?:invalid user )?"
     r"(?P<user>.*) from (?P<address>[0-9a-fA-F.:]+(?:%[\w.]+)?) port (?P<port>\d+)"
 )
 # Where passwords are off, clients leave without one "Failed" line (packet.c, sshpkt_vfatal and sshd's "[preauth]").
 _LEFT = re.compile(
-    r"sshd(?:-session|-auth)?(?:\[\d+\])?: (?:Connection (?:closed|reset) by|Disconnected from) (?:authenticating|invalid) user "
+    r"sshd(?:-session|-auth)?(?:\[\d+\])?: {1,4}(?:Connection (?:closed|reset) by|Disconnected from) (?:authenticating|invalid) user "
     r"(?P<user>.*) (?P<address>[0-9a-fA-F.:]+) port (?P<port>\d+) \[preauth\]$"
 )
 MAX_REPEATED = 1000
