@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "ssm_documents"
 OUT = ROOT / "plugins" / "forensics" / "documents.json"
 REQUIRED = {"activity", "platform", "document", "description"}
-OPTIONAL = {"os_version", "evidence", "tool", "finding_types", "output", "offers", "enabled"}
+OPTIONAL = {"os_version", "evidence", "tool", "finding_types", "output", "offers", "enabled", "follows"}
 
 
 class RegistryError(ValueError):

@@ -54,18 +54,26 @@ def profiles(platform: str = "") -> list[Document]:
 
 
 def select(
-    evidence: EvidenceKind, *, platform: str, os: str = "", finding_types: Iterable[str] = (), only: str = ""
+    evidence: EvidenceKind,
+    *,
+    platform: str,
+    os: str = "",
+    finding_types: Iterable[str] = (),
+    only: str = "",
+    following: bool = False,
 ) -> Selection:
     """Every document that examines this kind of evidence of this target, for these findings.
 
     Findings without a type (a person's request) match every pattern: a requested case runs all tools. With ``only`` it is that
-    activity alone, also where the registry switches it off or has it for other findings: a person has ordered it. Raises
+    activity alone, also where the registry switches it off or has it for other findings: a person has ordered it. ``following``: only
+    what follows another activity, which may be nothing; otherwise only what follows none. Raises
     :class:`UnsupportedTargetError` when no document reads this evidence of this platform at all.
     """
     types = tuple(finding_types)
     chosen: dict[str, Document] = {}
     left_out = []
     reading = [d for d in released().values() if d.evidence is evidence and only in {"", d.activity}]
+    reading = [d for d in reading if only or bool(d.follows) is following]
     if only:
         reading, types = [d.model_copy(update={"enabled": True, "finding_types": ()}) for d in reading], ()
     for document in sorted(reading, key=lambda d: (d.activity, len(d.os_version))):
@@ -74,7 +82,7 @@ def select(
             chosen[document.activity] = document  # the most specific one comes last
         else:
             left_out.append(f"{document.name}: {reason}")
-    if not chosen:
+    if not chosen and not following:
         msg = f"no SSM document examines {evidence.value} of platform {platform} {os}".strip()
         raise UnsupportedTargetError(f"{msg} ({'; '.join(left_out) or 'none is registered'})", next_action=_HOW_TO_ADD)
     return Selection(tuple(chosen.values()), tuple(left_out))

@@ -25,7 +25,11 @@ from forensics.disk.digest_operators import DigestDisksOperator
 from forensics.disk.snapshot_operators import SnapshotVolumesOperator
 from forensics.document_registry import profiles
 from forensics.incident.operators import LinkCasesOperator
-from forensics.investigation.analysis_operators import AnalyseDiskOperator, AnalyseMemoryOperator
+from forensics.investigation.analysis_operators import (
+    AnalyseDiskOperator,
+    AnalyseMemoryOperator,
+    CompareDiskOperator,
+)
 from forensics.investigation.instance_operators import (
     AttachEvidenceVolumesOperator,
     LaunchForensicInstanceOperator,
@@ -180,7 +184,10 @@ def containment() -> tuple[Flow, BaseOperator]:
 
 @dataclass(frozen=True)
 class InvestigationFlow(Flow):
-    """The investigation: each lane of tools waits for its own evidence, not for the other's."""
+    """The investigation: each lane of tools waits for its own evidence, not for the other's.
+
+    ``tools`` give the answers that the report waits for; the second opinion is not one of them.
+    """
 
     memory: BaseOperator
     disks: BaseOperator
@@ -202,11 +209,13 @@ def investigation() -> InvestigationFlow:
         attach = AttachEvidenceVolumesOperator(task_id="attach_evidence_volumes")
         on_memory = AnalyseMemoryOperator(task_id="analyse_memory")
         on_disk = AnalyseDiskOperator(task_id="analyse_disk")
+        # Disks that were examined are compared also when others were not; without disks there is nothing to start a worker for.
+        compare = CompareDiskOperator(task_id="compare_disk", trigger_rule=TriggerRule.NONE_SKIPPED)
         terminate = TerminateForensicInstanceOperator(task_id="terminate_forensic_instance")
         [launch, memory] >> on_memory
-        [launch, disks] >> attach >> on_disk
+        [launch, disks] >> attach >> on_disk >> compare
         # Both are set up anew when a task that needs them is cleared: the teardown has removed instance and volumes.
-        [on_memory, on_disk] >> terminate.as_teardown(setups=[launch, attach])
+        [on_memory, on_disk, compare] >> terminate.as_teardown(setups=[launch, attach])
     return InvestigationFlow(launch, terminate, memory, disks, (on_memory, on_disk))
 
 

@@ -193,6 +193,11 @@ TASKS: Final[dict[str, str]] = {
         "When it fails, the case page shows the command's last lines; the evidence is untouched. "
         "Clearing sends the tools again; Airflow clears with it what sets up the forensic instance and removes it."
     ),
+    "investigation.compare_disk": (
+        "Reads every examined volume with a second tool and compares the counts, after the answers: the report is written meanwhile, the closing "
+        "says what came of it. When it fails, the case has a gap; the findings stand, unconfirmed by the second tool. "
+        "Clearing sends it again; Airflow clears with it what sets up the forensic instance and removes it."
+    ),
     "investigation.terminate_forensic_instance": (
         "Terminates the forensic instance and deletes its analysis volumes, whatever happened before. "
         "When it fails, they keep running and cost money until `orphan_reaper` removes them. "

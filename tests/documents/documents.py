@@ -16,6 +16,7 @@ OWN = (
     "acquire_memory_windows",
     "investigate_clamav_linux",
     "investigate_collect_linux",
+    "investigate_comparison_linux",
     "investigate_disk_full_linux",
     "investigate_disk_linux",
     "investigate_memory_full_linux",

@@ -208,7 +208,8 @@ def test_shellcheck_has_nothing_to_say(name: str) -> None:
 @pytest.mark.parametrize("name", OWN_TOOLS)
 def test_investigation_is_one_call_of_the_toolkit(name: str) -> None:
     last = documents.script(name).strip().splitlines()[-1]
-    command = next(word for word in ("collect", "disk", "memory") if f"_{word}" in name)
+    words = {"collect": "collect", "comparison": "compare", "disk": "disk", "memory": "memory"}
+    command = next(command for word, command in words.items() if f"_{word}" in name)
     assert last.startswith(f'exec "$toolkit" {command} --case "$SSM_CaseId" --evidence "$SSM_EvidenceId"')
     assert "toolkit=/opt/forensic-toolkit/bin/forensic-toolkit" in documents.script(name)
 
@@ -221,7 +222,7 @@ def test_registry_names_every_document_once() -> None:
         "make documents names what is missing"
     )
     for entry in entries:
-        optional = {"os_version", "evidence", "tool", "finding_types", "output", "offers", "enabled"}
+        optional = {"os_version", "evidence", "tool", "finding_types", "output", "offers", "enabled", "follows"}
         assert set(entry) - optional == {"activity", "platform", "document", "description"}
         # What examines evidence runs on the forensic instance, which is Linux whatever the target is.
         runs_on = "linux" if "evidence" in entry else entry["platform"]

@@ -14,7 +14,7 @@ from forensics.disk.copy_operators import CopySnapshotsOperator
 from forensics.disk.digest_operators import DigestDisksOperator
 from forensics.disk.snapshot_operators import SnapshotVolumesOperator
 from forensics.incident.operators import LinkCasesOperator
-from forensics.investigation.analysis_operators import AnalyseDiskOperator, AnalyseMemoryOperator
+from forensics.investigation.analysis_operators import AnalyseDiskOperator, AnalyseMemoryOperator, CompareDiskOperator
 from forensics.investigation.instance_operators import (
     AttachEvidenceVolumesOperator,
     LaunchForensicInstanceOperator,
@@ -50,6 +50,7 @@ CASE = (
     ("investigation.attach_evidence_volumes", AttachEvidenceVolumesOperator),
     ("investigation.analyse_memory", AnalyseMemoryOperator),
     ("investigation.analyse_disk", AnalyseDiskOperator),
+    ("investigation.compare_disk", CompareDiskOperator),
     ("investigation.terminate_forensic_instance", TerminateForensicInstanceOperator),
     ("cloud_evidence.extend_records", ExtendRecordsOperator),
     ("report.write_report", WriteReportOperator),

@@ -278,13 +278,17 @@ def _unread_findings(view: CaseView) -> Iterator[Gap]:
 
 
 def _not_examined(view: CaseView) -> Iterator[Gap]:
-    examined = {i.evidence_id for i in view.investigations if i.outcome in _ENDED_WELL}
-    failed_on = {i.evidence_id for i in view.investigations if i.outcome == Outcome.FAILED.value}
+    # a second opinion examines nothing: the disk that it is about has its own line
+    first = [i for i in view.investigations if not i.follows]
+    examined = {i.evidence_id for i in first if i.outcome in _ENDED_WELL}
+    failed_on = {i.evidence_id for i in first if i.outcome == Outcome.FAILED.value}
     for item in view.evidence:
         acquired = item.kind in _EXAMINED_KINDS and item.outcome is Outcome.ACQUIRED
         if acquired and item.evidence_id not in examined | failed_on:
             yield _investigation(item.evidence_id, "it was acquired but no investigation of it succeeded")
     for run in view.investigations:
+        if run.follows and view.case.status is CaseStatus.OPEN:
+            continue  # it comes after the report; what has not ended when the instance is removed is marked as failed
         if run.outcome == Outcome.PENDING.value and run.evidence_id in examined | failed_on:
             yield _investigation(_activity(run), "it has no result")
 

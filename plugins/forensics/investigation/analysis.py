@@ -13,7 +13,7 @@ from forensics.case.recorder import CaseRecorder
 from forensics.case.turns import turn
 from forensics.document_registry import Selection, select
 from forensics.errors import ForensicsError, InvestigationError
-from forensics.investigation.analysis_inputs import AnalysisInputs, ToolInput
+from forensics.investigation.analysis_inputs import AnalysisInputs, Gets, ToolInput
 from forensics.investigation.artifacts import EXPECTED, import_artifacts, result_key, revoke_manifest
 from forensics.investigation.evidence_selection import examinable
 from forensics.manifest import MANIFEST, render
@@ -28,6 +28,10 @@ from forensics.settings import Settings
 _LOOK = "look at the command's output in SSM and at the forensic AMI's tools, then clear the investigation tasks to run it again"
 # Commands that nobody took are sent again so many times, each a delivery time-out apart at most.
 MOST_SENT_AGAIN = 3
+# Seconds of a second opinion: the case closes with a gap rather than wait longer for it.
+COMPARISON_SECONDS = 1800
+# The name in the manifest of the results that a second opinion is compared with (the toolkit's commands/comparison.py).
+COMPARED_WITH = "quick"
 
 
 @dataclass(frozen=True)
@@ -44,22 +48,41 @@ class Job:
 
 
 class Analysis:
-    """The analysis of one kind of evidence of a case; ``only``: by one activity that a person has ordered."""
+    """The analysis of one kind of evidence of a case; ``only``: by one activity that a person has ordered.
+
+    ``following``: by what follows an activity and is compared with its results, a second opinion.
+    """
 
     def __init__(
-        self, recorder: CaseRecorder, inputs: AnalysisInputs, *, ssm: SsmGateway, settings: Settings, only: str = ""
+        self,
+        recorder: CaseRecorder,
+        inputs: AnalysisInputs,
+        *,
+        ssm: SsmGateway,
+        settings: Settings,
+        only: str = "",
+        following: bool = False,
     ) -> None:
         self._only = only
+        self._following = following
         self._recorder = recorder
         self._inputs = inputs
         self._ssm = ssm
         self._settings = settings
+
+    @property
+    def seconds(self) -> int:
+        """How long each command may take."""
+        limit = self._settings.investigation_timeout_seconds
+        return min(limit, COMPARISON_SECONDS) if self._following else limit
 
     # ------------------------------------------------------------------ what is to be done
     def open_jobs(self, items: list[str]) -> list[Job]:
         """The jobs on these items that have not succeeded yet; the timeline names the documents when there are any."""
         selection = self._select()
         jobs = [Job(document, item) for document in selection.chosen for item in items]
+        if self._following:
+            jobs = [job for job in jobs if self._followed(job)]
         left = [job for job in jobs if not self._done(job)]
         if left:
             names = ", ".join(d.name for d in selection.chosen)
@@ -67,6 +90,10 @@ class Analysis:
             what = f"documents for {self._inputs.kind.value}: {names}{rest}"
             self._recorder.note(what, kind=TimelineKind.INVESTIGATION)
         return left
+
+    def comparable(self, items: list[str]) -> bool:
+        """Whether there is anything on these items that a second opinion can be compared with."""
+        return any(self._followed(Job(document, item)) for document in self._select().chosen for item in items)
 
     def _select(self) -> Selection:
         target, artifact = self._recorder.target(), self._recorder.artifact()
@@ -77,11 +104,34 @@ class Analysis:
             os=f"{target.ssm.platform_name or ''} {target.ssm.platform_version or ''}".strip() if target else "",
             finding_types=[t for finding in self._recorder.findings() for t in finding.types],
             only=self._only,
+            following=self._following,
         )
 
     def _done(self, job: Job) -> bool:
         found = self._recorder.get(job.key, Investigation)
-        return found is not None and found.succeeded and not self._inputs.worth_repeating(found)
+        if found is None or not found.succeeded:
+            return False
+        if not job.document.follows:
+            return not self._inputs.worth_repeating(found)
+        followed = self._followed(job)
+        # what was examined again is compared again
+        return not (followed and followed.ended_at and found.started_at and followed.ended_at > found.started_at)
+
+    def _followed(self, job: Job) -> Investigation | None:
+        """The activity that a job follows, where it has results of this item."""
+        found = self._recorder.get(result_key(job.document.follows, job.item), Investigation)
+        return found if found and found.succeeded and "results" in found.artifacts else None
+
+    def _compared_with(self, job: Job) -> Gets:
+        """The results that a second opinion is compared with, by digest."""
+        if not job.document.follows:
+            return {}
+        found = self._followed(job)
+        if found is None:
+            msg = f"{job.document.follows} has no results of {job.item} that {job.document.activity} could be compared with"
+            raise InvestigationError(msg, next_action="examine the disk first: clear investigation.analyse_disk")
+        stored, store = found.artifacts["results"], self._recorder.gateways.evidence
+        return {COMPARED_WITH: (stored.sha256, store.get_url(stored.uri.removeprefix(f"s3://{store.bucket}/")))}
 
     # ------------------------------------------------------------------ sending
     def start(self, jobs: list[Job], items: list[str], *, instance_id: str) -> list[list[str]]:
@@ -126,7 +176,8 @@ class Analysis:
     def _new_command(self, job: Job, instance_id: str, *, sent_again: int = 0) -> str:
         given = self._inputs.find(job.item, instance_id=instance_id)
         # Only the toolkit's own contract knows keys; a tool of the user's own would print or refuse the line.
-        keys = given.keys if job.document.output is Output.RESULTS else ()
+        keys = given.keys if job.document.output is Output.RESULTS and not job.document.follows else ()
+        given = replace(given, gets={**given.gets, **self._compared_with(job)})
         update = {"sent_again": sent_again, "disk_keys": [key.used for key in keys]}
         record = self._pending_record(job, instance_id).model_copy(update=update)
         # Recorded first: if this process is lost, the manifest's place is known and it can be revoked.
@@ -175,6 +226,7 @@ class Analysis:
         return Investigation(
             activity=document.activity,
             tool=document.tool,
+            follows=document.follows,
             evidence_id=job.item,
             outcome=Outcome.PENDING,
             output=document.output,
@@ -189,7 +241,7 @@ class Analysis:
         )
 
     def _send_document(self, job: Job, record: Investigation, *, given: ToolInput, comment: str) -> str:
-        seconds = self._settings.investigation_timeout_seconds
+        seconds = self.seconds
         limit = {"ExecutionTimeout": str(seconds)} if job.document.takes_limit else {}
         url = self._publish(job.document, prefix=record.document.landing_prefix, given=given)
         own = {"CaseId": self._recorder.case_id, "EvidenceId": job.item, "ManifestUrl": url, **limit}
@@ -210,7 +262,7 @@ class Analysis:
         gateways = self._recorder.gateways
         offers = {name: (o.sha256, gateways.tools.get_url(o.key)) for name, o in document.offers.items()}
         # The results are uploaded when the tools have ended: their URLs have to outlive the command.
-        wanted = self._settings.investigation_timeout_seconds + 900
+        wanted = self.seconds + 900
         seconds = gateways.landing.url_life(wanted)
         if seconds < wanted:
             self._recorder.note(
@@ -279,13 +331,23 @@ class Analysis:
         """What tools were run on the evidence of this kind."""
         mine = set(examinable(self._recorder.evidence(), self._inputs.kind))
         records = self._recorder.gateways.store.items(self._recorder.case_id, case_keys.RESULT)
-        return [i for _, data in records if (i := Investigation.stored(data)).evidence_id in mine and i.command_id]
+        found = [i for _, data in records if (i := Investigation.stored(data)).evidence_id in mine and i.command_id]
+        return [i for i in found if self._only or bool(i.follows) is self._following]
 
     def _pending(self) -> list[Investigation]:
         return [i for i in self._mine() if i.outcome is Outcome.PENDING]
 
+    def give_up(self, cause: str) -> None:
+        """What has not ended has no result, for this reason."""
+        for item in self._pending():
+            revoke_manifest(self._recorder, item)
+            update = {"outcome": Outcome.FAILED, "reason": cause[:1500], "ended_at": datetime.now(UTC)}
+            self._recorder.put(result_key(item.activity, item.evidence_id), item.model_copy(update=update))
+
     def announce(self, *, once: bool = True) -> None:
         """Tell people what the tools found; ``once``: unless they were told, by a try that died behind its results."""
+        if self._following:
+            return  # no finding comes of it, and the report says what it gave
         done = {
             f"{i.activity} of {i.evidence_id}": i.findings
             for i in self._mine()

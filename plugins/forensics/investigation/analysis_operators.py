@@ -41,6 +41,8 @@ class _AnalyseOperator(ForensicOperator):
     template_fields: tuple[str, ...] = ("case_id", "activity")
 
     kind: ClassVar[EvidenceKind]
+    # Whether it runs what follows an activity, instead of what follows none.
+    following: ClassVar[bool] = False
 
     def __init__(self, *, activity: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -52,7 +54,14 @@ class _AnalyseOperator(ForensicOperator):
 
     def _analysis(self, recorder: CaseRecorder) -> Analysis:
         ssm = SsmGateway.of(self.sessions.forensic())
-        return Analysis(recorder, self.inputs(recorder), ssm=ssm, settings=self.settings, only=self.activity)
+        return Analysis(
+            recorder,
+            self.inputs(recorder),
+            ssm=ssm,
+            settings=self.settings,
+            only=self.activity,
+            following=self.following,
+        )
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Send one command for each document and item, and wait for all of them."""
@@ -68,12 +77,12 @@ class _AnalyseOperator(ForensicOperator):
             self._compare(recorder)
             return {"already": True}
         instance_id = running_instance(recorder, self.sessions.forensic())
-        self._wait_for(analysis.start(jobs, items, instance_id=instance_id))
+        self._wait_for(analysis.start(jobs, items, instance_id=instance_id), seconds=analysis.seconds)
         return None
 
-    def _wait_for(self, commands: list[list[str]]) -> None:
+    def _wait_for(self, commands: list[list[str]], *, seconds: int) -> None:
         scope = self.sessions.forensic_scope().as_dict()
-        timing = self.timing(self.settings.investigation_timeout_seconds + 180)
+        timing = self.timing(seconds + 180)
         self.wait(SsmCommandsCompletedTrigger(scope=scope, commands=commands, lost_after=LOST_AFTER, **timing))
 
     def resume(self, recorder: CaseRecorder, payload: Mapping[str, Any], context: Context) -> Json:
@@ -83,7 +92,7 @@ class _AnalyseOperator(ForensicOperator):
         """
         analysis = self._analysis(recorder)
         if commands := analysis.send_again(payload.get("lost", ())):
-            self._wait_for(commands)
+            self._wait_for(commands, seconds=analysis.seconds)
         done = dict(analysis.import_results())
         self._compare(recorder)
         return done
@@ -132,3 +141,22 @@ class AnalyseDiskOperator(_AnalyseOperator):
         session = self.sessions.forensic()
         keys = [*names(self.disk_keys), *names(self.settings.disk_keys)]
         return DiskInputs(recorder, EbsGateway.of(session), stored=DiskKeyGateway.of(session), keys=keys)
+
+
+class CompareDiskOperator(AnalyseDiskOperator):
+    """A second tool reads every disk that was examined, and what it counts is compared: after the first answers, never before them.
+
+    A comparison that is killed, fails or is late is a gap of the case. The report is written without it.
+    """
+
+    following = True
+
+    def act(self, recorder: CaseRecorder, context: Context) -> Json:
+        """Send the comparison of each disk that has results, and wait for all of them."""
+        if not self._analysis(recorder).comparable(examinable(recorder.evidence(), self.kind)):
+            raise AirflowSkipException("no disk has results that the registry has a second tool for")
+        return super().act(recorder, context)
+
+    def on_final_failure(self, recorder: CaseRecorder, cause: str) -> None:
+        """What is still open has no result: the closing does not wait for it."""
+        self._analysis(recorder).give_up(f"the comparison was not made: {cause}")

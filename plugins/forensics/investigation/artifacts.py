@@ -39,6 +39,7 @@ OUTPUTS = {
     "timeline": ("timeline.jsonl", 4096 * MIB),
     "raw": ("raw.tar.gz", 8192 * MIB),
 }
+_TOO_LATE = "the comparison was not made: it had not ended when the forensic instance was removed"
 EXPECTED = {Output.RESULTS: ("results", "timeline", "raw"), Output.RAW: ("raw",)}
 
 
@@ -53,11 +54,18 @@ def revoke_manifest(recorder: CaseRecorder, item: Investigation) -> None:
 
 
 def revoke_unfinished(recorder: CaseRecorder) -> None:
-    """Revoke the manifest of every command that nobody waits for any more, when its instance is removed."""
+    """Revoke the manifest of every command that nobody waits for any more, when its instance is removed.
+
+    A second opinion that has not ended then was not given: a gap, and the case closes.
+    """
     for _, record in recorder.gateways.store.items(recorder.case_id, case_keys.RESULT):
         item = Investigation.stored(record)
-        if item.outcome is Outcome.PENDING:
-            revoke_manifest(recorder, item)
+        if item.outcome is not Outcome.PENDING:
+            continue
+        revoke_manifest(recorder, item)
+        if item.follows:
+            update = {"outcome": Outcome.FAILED, "reason": _TOO_LATE, "ended_at": datetime.now(UTC)}
+            recorder.put(result_key(item.activity, item.evidence_id), item.model_copy(update=update))
 
 
 def succeeded(item: Investigation, found: Invocation | None) -> Invocation:

@@ -46,6 +46,7 @@ class Document(Model):
     output: Output = Output.RESULTS
     offers: dict[OfferName, OfferedFile] = Field(default_factory=dict)
     enabled: bool = True
+    follows: str = Field(default="", description="the activity whose results it gets, and compares with another tool's")
     takes_limit: bool = Field(default=False, description="it has the parameter ExecutionTimeout, seconds for its step")
 
     def fits(self, os: str) -> bool:

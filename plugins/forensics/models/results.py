@@ -242,6 +242,7 @@ class Investigation(Outside):
 
     activity: str
     tool: str = ""
+    follows: str = Field(default="", description="the activity that it gives a second opinion on; empty: it examines")
     evidence_id: str
     outcome: Outcome
     reason: str | None = None

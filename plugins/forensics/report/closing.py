@@ -15,6 +15,7 @@ from forensics.models.custody import CustodyAction
 from forensics.models.gaps import Gap
 from forensics.printable import count
 from forensics.report.headline import gap_lines
+from forensics.report.second_opinion import second_opinions
 
 # Parts of closing that are gaps of the case when they fail; the step itself continues.
 INSTANCE, PROTECTION, REPORT, RETENTION, SIGNATURE = (
@@ -87,7 +88,10 @@ def _announce(recorder: CaseRecorder, status: CaseStatus, found: list[Gap]) -> N
     recorder.announce(
         "case_closed",
         f"Case closed WITH GAPS: {count(len(found), 'gap')}" if found else "Case closed: complete",
-        lines=gap_lines(found) or ["Everything that the plan wanted was done and verified."],
+        lines=[
+            *(gap_lines(found) or ["Everything that the plan wanted was done and verified."]),
+            *(f"Second opinion on {said}" for said in second_opinions(recorder.view())),
+        ],
         facts={"status": status.value, "gaps": [str(gap) for gap in found[:50]], "gap_count": len(found)},
         once=False,
         with_held=True,

@@ -92,7 +92,7 @@ def _examined(view: CaseView, kind: EvidenceKind, ids: list[str]) -> list[Comple
     share = weights.weights[f"{kind.value} {EXAMINED}"] / max(1, len(ids))
     parts = []
     for item in ids or [kind.value]:
-        outcomes = [i for i in view.investigations if i.evidence_id == item]
+        outcomes = [i for i in view.investigations if i.evidence_id == item and not i.follows]
         best = max(outcomes, key=lambda i: weights.states.get(i.outcome, 0.0), default=None)
         state = best.outcome if best else "missing"
         worth = weights.states.get(state, 0.0)

@@ -22,6 +22,7 @@ from forensics.report import chronology, headline, sections
 from forensics.report.completeness import completeness
 from forensics.report.handling import checklist
 from forensics.report.next_steps import next_steps
+from forensics.report.second_opinion import second_opinions
 
 SCHEMA = "forensics.report/1"
 CAVEAT = (
@@ -59,6 +60,7 @@ def build(view: CaseView) -> dict[str, object]:
         "key_times": [asdict(row) for row in chronology.key_times(view)],
         "answers": [_answer(item) for item in answers(view)],
         "completeness": asdict(completeness(view)),
+        "second_opinions": list(second_opinions(view)),
         "gaps": [_gap(gap) for gap in found],
         "pending": [_gap(item) for item in pending(view)],
         "custody": {

@@ -30,6 +30,7 @@ from forensics.report.histogram import histogram
 from forensics.report.next_steps import next_steps
 from forensics.report.orders import orders, questions
 from forensics.report.process_tree import process_trees
+from forensics.report.second_opinion import second_opinions
 from forensics.report.timeline_filter import EVERYTHING, TimelineFilter
 
 RENEW_SECONDS = 60  # between two readings of an open case
@@ -224,6 +225,7 @@ def render_html(view: CaseView, *, live: Live | None = None) -> str:
             changes=containment_picture(view),
             more_moments=len(moments) - len(shown),
             results=sections.provenance_rows(view),
+            second_opinions=second_opinions(view),
             exports=sections.export_rows(view),
             ledger=headline.chain_check(view),
             signature=sections.signature(view),

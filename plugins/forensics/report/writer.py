@@ -38,7 +38,7 @@ def write_report(recorder: CaseRecorder, *, task_states: Mapping[str, str]) -> d
     """
     recorder.phase(Phase.REPORT)
     record_killed_steps(recorder, task_states)
-    ended = [i.ended_at for i in recorder.view().investigations if i.ended_at]
+    ended = [i.ended_at for i in recorder.view().investigations if i.ended_at and not i.follows]
     if ended:
         recorder.milestone(Milestone.INVESTIGATION_COMPLETE, max(ended))
     began = begin(recorder)

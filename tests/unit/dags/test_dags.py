@@ -46,11 +46,13 @@ CASE = {
     "investigation.attach_evidence_volumes": {"investigation.launch_forensic_instance", "investigation.disks_ended"},
     "investigation.analyse_memory": {"investigation.launch_forensic_instance", "investigation.memory_ended"},
     "investigation.analyse_disk": {"investigation.attach_evidence_volumes"},
+    "investigation.compare_disk": {"investigation.analyse_disk"},
     "investigation.terminate_forensic_instance": {
         "investigation.launch_forensic_instance",
         "investigation.attach_evidence_volumes",
         "investigation.analyse_memory",
         "investigation.analyse_disk",
+        "investigation.compare_disk",
     },
     "report.write_report": {
         "investigation.analyse_memory",
@@ -194,7 +196,8 @@ def test_memory_and_disk_are_independent(case: Any) -> None:
 def test_what_runs_whatever_happened_before(case: Any) -> None:
     rules = {task.task_id: task.trigger_rule for task in case.tasks if not task.is_teardown}
     assert {t for t, rule in rules.items() if rule == "all_done"} == WHATEVER
-    assert {rule for t, rule in rules.items() if t not in WHATEVER} == {"all_success"}
+    others = {t: rule for t, rule in rules.items() if t not in WHATEVER and rule != "all_success"}
+    assert others == {"investigation.compare_disk": "none_skipped"}
 
 
 def test_closing_is_the_only_leaf_so_that_its_state_is_the_runs(case: Any) -> None:
@@ -227,6 +230,7 @@ def test_the_report_waits_for_every_step_that_takes_checks_or_examines_evidence(
         "report.store_timeline",
         "report.link_cases",
         "report.close_case",
+        "investigation.compare_disk",
         "investigation.terminate_forensic_instance",
         "disk.digest_disks",
         "cloud_evidence.collect_trail",
@@ -234,6 +238,18 @@ def test_the_report_waits_for_every_step_that_takes_checks_or_examines_evidence(
         "cloud_evidence.collect_queries",
         "cloud_evidence.collect_state",
         "cloud_evidence.extend_records",
+    }
+
+
+def test_the_second_opinion_is_on_the_way_of_nothing_but_the_end_of_the_instance_and_the_closing(case: Any) -> None:
+    compare = case.get_task("investigation.compare_disk")
+    assert compare.downstream_task_ids == {"investigation.terminate_forensic_instance"}
+    waiting = {task.task_id for task in case.tasks if compare.task_id in above(case, task.task_id)}
+    assert waiting == {
+        "investigation.terminate_forensic_instance",
+        "cloud_evidence.extend_records",
+        "report.store_timeline",
+        "report.close_case",
     }
 
 

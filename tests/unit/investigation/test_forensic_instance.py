@@ -114,6 +114,24 @@ def test_termination_revokes_what_nobody_waits_for_any_more(ec2: Ec2InMemory) ->
     assert recorder.notes == ["forensic instance i-1 is terminated"], "a repetition says nothing twice"
 
 
+def test_a_comparison_that_has_not_ended_by_then_is_a_gap_and_not_open_for_ever(ec2: Ec2InMemory) -> None:
+    recorder, key = FakeRecorder(), result_key("investigate_comparison", "disk-vol-1")
+    recorder.put(
+        key,
+        Investigation(
+            activity="investigate_comparison",
+            follows="investigate_disk",
+            evidence_id="disk-vol-1",
+            outcome=Outcome.PENDING,
+            document=SentDocument(landing_prefix="prefix"),
+        ),
+    )
+    terminate_instances(recorder, ACCOUNT)
+    found = recorder.get(key, Investigation)
+    assert found and found.outcome is Outcome.FAILED and "had not ended" in str(found.reason)
+    assert recorder.landing.revoked == ["prefix"]
+
+
 def test_cleaning_up_deletes_the_cases_free_volumes_only(ec2: Ec2InMemory, ebs: EbsInMemory) -> None:
     ebs.add_volume("vol-free", "available", **VOLUME)
     ebs.add_volume("vol-held", "in-use", holder="i-1", **VOLUME)

@@ -25,6 +25,7 @@ from forensic_toolkit.symbols import isf
 EXIT_FAILED = 1
 # The command line that SSM documents pin says "fast" for the quick profile.
 _PROFILES = {"fast": disk.QUICK, "full": disk.FULL}
+_OF_THEIR_OWN = {"collect": disk.COLLECT, "compare": disk.COMPARE}
 
 
 def _matching(pattern: str) -> Any:
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         ("memory", "analyse a memory image"),
         ("disk", "analyse an evidence volume, read-only"),
         ("collect", "copy the files that findings name, logs and start-up files out of an evidence volume"),
+        ("compare", "read an evidence volume with dissect as well, and compare the counts with the quick profile's"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--case", required=True, type=_matching(r"fc-[0-9]{8}-[0-9a-f]{10}"), help="case id")
@@ -64,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         else:
             platforms = "operating system of the imaged instance (default: %(default)s)"
             command.add_argument("--platform", choices=("linux", "windows"), default="linux", help=platforms)
-        if name == "collect":
-            command.set_defaults(profile=disk.COLLECT)
+        if name in _OF_THEIR_OWN:
+            command.set_defaults(profile=_OF_THEIR_OWN[name])
             continue
         profiles = "the profile; fast: minutes; full: plaso's timeline or all plugins, hours (default: %(default)s)"
         command.add_argument("--lane", dest="profile", choices=_PROFILES, default="fast", help=profiles)

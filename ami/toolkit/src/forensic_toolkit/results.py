@@ -105,6 +105,7 @@ class Results:
         default_factory=list
     )  # of a Linux image: pid, name, start
     process_tree: list[dict[str, Any]] = field(default_factory=list)  # of readers.process_tree
+    comparable: dict[str, int] = field(default_factory=dict)  # records by dissect function, for the second opinion
     failure: str | None = None
     file_times: InOrder | None = None  # beside ``events``
     more_timeline: Path | None = None  # a file of timeline lines in order of time, too many for memory
@@ -178,6 +179,7 @@ class Results:
             },
             "coverage": self.coverage,
             "artifacts": self.artifacts,
+            "comparable": self.comparable,
             # for the comparison with what the running host listed
             "processes": [
                 {"pid": pid, "name": printable(name, limit=16), "started": zulu(started) if started else None}

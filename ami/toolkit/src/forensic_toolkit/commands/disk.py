@@ -1,4 +1,4 @@
-"""The ``disk`` command: files, logs, rules and timeline of every file system of a volume, with dissect or plaso beside."""
+"""The ``disk`` command: files, logs, rules and timeline of every file system of a volume; plaso's timeline in the full profile."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from forensic_toolkit.rules import (
     yara_rules,
 )
 from forensic_toolkit.rules.rule_packs import Packs
-from forensic_toolkit.runners import dissect_program, plaso_program
+from forensic_toolkit.runners import plaso_program
 
 TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
     account_rules.superusers,
@@ -65,7 +65,7 @@ TREE_RULES: tuple[Callable[[Tree], Iterable[Finding]], ...] = (
 )
 
 
-QUICK, FULL, COLLECT = "quick", "full", "collect"
+QUICK, FULL, COLLECT, COMPARE = "quick", "full", "collect", "compare"
 
 
 def analyse(
@@ -78,8 +78,9 @@ def analyse(
     packs: Packs | None = None,
     keys: Sequence[Key] = (),
 ) -> None:
-    """Fill ``results``: rules and dissect's second opinion (quick), plaso's timeline (full), or copies of files (collect).
+    """Fill ``results``: rules (quick), plaso's timeline (full), or copies of files (collect).
 
+    What the quick profile counted is ``comparable`` in the results: a command of its own compares it with dissect, afterwards.
     Raises ToolkitError when nothing can be read.
     """
     if profile in (FULL, COLLECT):
@@ -111,14 +112,8 @@ def analyse(
         if found.windows:
             windows_disk.master_file_table(device, results=results, raw=raw)
         return
-    second_opinion = dissect_program.start(device, raw=raw, results=results)
-    expected: dict[str, int] = dict.fromkeys(dissect_program.FUNCTIONS, 0)
-    try:
-        found = examine(device, results=results, raw=raw, windows_too=True, others=others, packs=packs, keys=keys)
-        expected = found.expected
-    finally:
-        if second_opinion is not None:
-            dissect_program.finish(second_opinion, results=results, expected=expected)
+    found = examine(device, results=results, raw=raw, windows_too=True, others=others, packs=packs, keys=keys)
+    results.comparable = found.expected
 
 
 @dataclass(frozen=True, slots=True)

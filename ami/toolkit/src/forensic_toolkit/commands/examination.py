@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from forensic_toolkit import __version__
-from forensic_toolkit.commands import disk, memory, outputs
+from forensic_toolkit.commands import comparison, disk, memory, outputs
 from forensic_toolkit.errors import ToolkitError
 from forensic_toolkit.filesystems.luks import Key
 from forensic_toolkit.results import Results, ToolRun
@@ -67,6 +67,8 @@ def run(job: Job) -> None:
         with within(max(1.0, job.seconds - RESERVE), whole=True):
             if job.command == "memory":
                 memory.analyse(results, files=files, work=folder, raw=raw, platform=job.platform, profile=job.profile)
+            elif job.profile == disk.COMPARE:
+                comparison.run(files["device"], files.get(comparison.QUICK_RESULTS), results=results, raw=raw)
             else:
                 others = tuple(path for name, path in files.items() if name.startswith("other"))
                 disk.analyse(

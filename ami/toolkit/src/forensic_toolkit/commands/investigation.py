@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from forensic_toolkit.commands import memory, outputs
+from forensic_toolkit.commands import comparison, memory, outputs
 from forensic_toolkit.commands.examination import Job, write_keys
 from forensic_toolkit.errors import EvidenceError, ToolkitError
 from forensic_toolkit.filesystems import block_device
@@ -94,13 +94,17 @@ def _memory(manifest: Manifest, *, work: Path) -> _Inputs:
 
 
 def _device(volume: str, *, manifest: Manifest, work: Path) -> _Inputs:
-    """The device and the rule packs that the manifest offers; a pack without a digest, or of another one, is not used."""
+    """The device, rule packs and earlier results that the manifest offers; one without a digest, or of another one, is not used."""
     packs = {name: item for name, item in manifest.gets.items() if rule_packs.is_pack(name)}
     for name, item in packs.items():
         if item.sha256 is None:
             raise EvidenceError(
                 f"the manifest offers the rule pack '{name}' without a digest: name its sha256 in the registry"
             )
+    if earlier := manifest.gets.get(comparison.QUICK_RESULTS):
+        if earlier.sha256 is None:
+            raise EvidenceError("the manifest offers the quick profile's results without a digest")
+        packs[comparison.QUICK_RESULTS] = earlier
     fetched = {name: fetch(item, folder=work).path for name, item in packs.items()}
     device = block_device.locate(volume)
     gaps = []

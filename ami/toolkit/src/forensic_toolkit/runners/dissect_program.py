@@ -18,8 +18,7 @@ from forensic_toolkit.results import Results, ToolRun
 from forensic_toolkit.sandbox import subprograms
 
 FUNCTIONS = ("authlog", "wtmp", "btmp", "commandhistory", "cronjobs")
-CPU_SECONDS = 240  # of work; several volumes are examined at once, and each program gets its share of the machine
-SHORTEST = 60.0  # seconds to wait at least, once our own rules have ended
+CPU_SECONDS = 240  # of work; several volumes are read at once, and each program gets its share of the machine
 MEMORY = 4 << 30
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -76,7 +75,7 @@ def finish(running: Running, *, results: Results, expected: dict[str, int]) -> C
 
     Far fewer records than expected are a gap, with the program's own message if it gave one.
     """
-    seconds = time.monotonic() - running.started + max(SHORTEST, results.seconds_left() * 0.7)
+    seconds = time.monotonic() - running.started + max(1.0, results.seconds_left())
     ended = subprograms.finish(running.process, stdout=running.output, seconds=seconds, started=running.started)
     rows = count_records(running.output)
     complaints = _complaints(subprograms.stderr_of(running.output))
