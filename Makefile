@@ -215,7 +215,7 @@ operate-check: .ready ## Day two: the deploy tool, organization scale, two deplo
 	@echo "[operate-check] 4 of 5: break glass, the command without Airflow"
 	@$(PYTHON_BIN) -m pytest -q -rs -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS) tests/cli tests/unit/break_glass tests/templates/test_break_glass.py tests/integration/test_break_glass.py
 	@echo "[operate-check] 5 of 5: every alarm rings by its cause"
-	@$(PYTHON_BIN) -m pytest -q -rs $(PYTEST_ARGS) tests/templates/test_alarms.py tests/templates/test_alarms_fire.py tests/templates/test_otel.py \
+	@$(PYTHON_BIN) -m pytest -q -rs $(PYTEST_ARGS) tests/templates/test_alarms.py tests/templates/test_alarms_fire.py tests/integration/test_ages.py \
 		tests/unit/preflight/test_operations.py tests/unit/preflight/test_operations_operators.py
 
 .PHONY: upgrade-check

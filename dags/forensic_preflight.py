@@ -2,7 +2,7 @@
 
 Every line is in order, broken or not tried, and says what to do next. The quick part takes about a minute. The full part
 also makes a security group, and on a spare instance that you name asks for every containment call and copies its disks.
-The last result is on **Forensic cases → Preflight**, beside the running instances that could not be captured today.
+The last result is on **Forensic cases → Preflight**, beside the running instances that could not be captured today. `measure_ages` puts the ages of keys, secrets, AMI and symbol library to CloudWatch.
 
 **Triage notes**: red means that a case could fail today. The page, the task's log and a message name each broken line with
 its next action; repair it and start the DAG again. Nothing here touches a case.
@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param
 
+from forensics.preflight.age_operators import MeasureAgesOperator
 from forensics.preflight.operators import ListReadinessOperator, RemoveLeftoversOperator, RunPreflightOperator
 from forensics.task_docs import TASKS
 
@@ -65,4 +66,5 @@ with DAG(
 ):
     RunPreflightOperator(task_id="run_preflight", doc_md=TASKS["run_preflight"])
     ListReadinessOperator(task_id="list_readiness", doc_md=TASKS["list_readiness"])
+    MeasureAgesOperator(task_id="measure_ages", doc_md=TASKS["measure_ages"])
     RemoveLeftoversOperator(task_id="remove_leftovers", doc_md=TASKS["remove_leftovers"])

@@ -17,22 +17,24 @@ LENGTH = 40
 # Label of the version that is accepted beside the current one while the id is rotated.
 BEFORE = "forensics-before"
 PENDING = "AWSPENDING"
-UNKNOWN = {"ExternalId": "0" * LENGTH, "ExternalIdBefore": ""}
+UNKNOWN = {"ExternalId": "0" * LENGTH, "ExternalIdBefore": "", "ExternalIdSince": ""}
 
 
 def current(secrets: Any, *, secret: str = SECRET) -> dict[str, str]:
-    """``ExternalId`` and ``ExternalIdBefore`` (empty unless it is rotated). Made at the first deployment."""
+    """``ExternalId``, the day ``ExternalIdSince`` and ``ExternalIdBefore`` (empty unless it is rotated). Made at the first deployment."""
     try:
-        value = str(secrets.get_secret_value(SecretId=secret, VersionStage="AWSCURRENT")["SecretString"])
+        found = secrets.get_secret_value(SecretId=secret, VersionStage="AWSCURRENT")
     except secrets.exceptions.ResourceNotFoundException:
-        value = _random(secrets)
-        secrets.create_secret(Name=secret, SecretString=value, Description="External id of the forensics phase roles")
-        return {"ExternalId": value, "ExternalIdBefore": ""}
+        secrets.create_secret(
+            Name=secret, SecretString=_random(secrets), Description="External id of the forensics phase roles"
+        )
+        found = secrets.get_secret_value(SecretId=secret, VersionStage="AWSCURRENT")
+    value = {"ExternalId": str(found["SecretString"]), "ExternalIdSince": f"{found['CreatedDate']:%Y-%m-%d}"}
     before = _version(secrets, secret, BEFORE)
     if before is None:
-        return {"ExternalId": value, "ExternalIdBefore": ""}
+        return {**value, "ExternalIdBefore": ""}
     kept = secrets.get_secret_value(SecretId=secret, VersionId=before)["SecretString"]
-    return {"ExternalId": value, "ExternalIdBefore": str(kept)}
+    return {**value, "ExternalIdBefore": str(kept)}
 
 
 def rotate(secrets: Any, *, secret: str = SECRET, report: Callable[[str], None]) -> None:

@@ -18,6 +18,7 @@ ORDER = templates.ROOT / "infra" / "deployment.yaml"
 # Given by the deployment itself, not by a person or a stack.
 MADE = {
     "ExternalId": "secret <DeploymentId>/external-id in the forensic account, made at the first deployment",
+    "ExternalIdSince": "day on which that secret got its value",
     "ExternalIdBefore": "its value before, while it is rotated (--rotate-external-id)",
     "ForensicAccountId": "accounts.forensic",
     "HomeRegion": "region",

@@ -64,7 +64,7 @@ def carry_out(endpoint: str, *, external_id: str, **parameters: str) -> dict[str
     )
     deployment = Deployment(
         clients=lambda account, _region, service: Account(account, endpoint).client(service),
-        made={"ExternalId": external_id, "ExternalIdBefore": ""},
+        made={"ExternalId": external_id, "ExternalIdBefore": "", "ExternalIdSince": ""},
         report=lambda _line: None,
         # no release is uploaded in the lab, and its CloudFormation has no limit
         largest_inline=10_000_000,

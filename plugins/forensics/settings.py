@@ -55,6 +55,15 @@ class Settings(PeopleSettings):
         description="asymmetric KMS key that people sign documents and requests with; the pipeline can only verify"
     )
     external_id: str
+    external_id_since: str = Field(
+        default="",
+        pattern=r"^(\d{4}-\d{2}-\d{2})?$",
+        description="day on which the external id was made, for the alarm on its age; the deployment sets it",
+    )
+    watched_keys: str = Field(
+        default="",
+        description="comma-separated KMS keys whose state, rotation and age are looked at daily, besides those of evidence and signatures; the deployment sets it",
+    )
     aws_conn_id: str = Field(
         default="",
         description="Airflow connection of type aws whose identity assumes the roles; empty: the process's own credentials",

@@ -356,6 +356,10 @@ TASKS: Final[dict[str, str]] = {
         "Counts open cases, what waits for a person, runs that stand still, targets that drifted and locks that end soon, for the dashboard and alarms. "
         "When it fails, those alarms keep the state that they have. Clearing is safe: it counts again."
     ),
+    "measure_ages": (
+        "Puts the ages of keys, external id, channels' secrets, forensic AMI and symbol library to CloudWatch, for alarms; its log names each. "
+        "When it fails, what could be measured was put, and the other alarms keep their state. Clearing is safe: it measures again."
+    ),
     # ------------------------------------------------------------------ case_watchdog
     "resume_cases": (
         "Finds open cases whose run has ended, was deleted or never started, tells people, and starts each again a few times; tells of runs that stand still. "

@@ -171,6 +171,8 @@ def _keys(lab: Lab) -> None:
     kms.describe_key(KeyId=key)
     sealed = kms.create_key()["KeyMetadata"]["Arn"]
     kms.describe_key(KeyId=sealed)
+    kms.enable_key_rotation(KeyId=sealed)
+    assert kms.get_key_rotation_status(KeyId=sealed)["KeyRotationEnabled"]
     kms.create_grant(
         KeyId=sealed, GranteePrincipal=f"arn:aws:iam::{MEMBER}:root", Operations=["Decrypt", "CreateGrant"]
     )

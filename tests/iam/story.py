@@ -41,6 +41,7 @@ from forensics.models.intake import FindingWithoutInstance, SubjectKind
 from forensics.models.plan import Order
 from forensics.models.policy import Scope
 from forensics.models.remarks import RemarkKind, RemarkRequest
+from forensics.preflight.age_operators import MeasureAgesOperator
 from forensics.preflight.operators import RunPreflightOperator
 from forensics.preflight.readiness import readiness
 from forensics.preflight.scope import PreflightScope
@@ -406,6 +407,7 @@ class Story:
         yield Step("forensic_ami_build.build_forensic_ami", self._build_ami)
         yield Step("forensic_preflight.run_preflight", self._preflight, self._deployment_is_ready)
         yield Step("forensic_preflight.list_readiness", self._readiness)
+        yield Step("forensic_preflight.measure_ages", self._ages)
 
     def _resolve(self) -> None:
         web = self.lab.facts["instances"]["web-server"]
@@ -533,6 +535,9 @@ class Story:
         report = readiness(PreflightScope(ForensicsHook(), run="iam"))
         if report.problems:
             raise StepFailed("; ".join(report.problems))
+
+    def _ages(self) -> None:
+        perform(MeasureAgesOperator(task_id="measure_ages"))
 
     def _orphan(self) -> None:
         """An instance and a volume of a case that has ended."""

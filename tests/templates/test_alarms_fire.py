@@ -3,7 +3,7 @@
 What the product logs and counts comes from the product's own code; the metrics of AWS are held against names and dimensions in its guides:
 Amazon SQS developer guide, "Available CloudWatch metrics for Amazon SQS"; Amazon MWAA user guide, "Apache Airflow environment metrics in
 CloudWatch"; Amazon DynamoDB developer guide, "DynamoDB metrics and dimensions"; Amazon Data Firehose, "Monitor with CloudWatch metrics";
-Amazon EventBridge user guide, "Logging and monitoring Amazon EventBridge Pipes".
+Amazon EventBridge user guide, "Logging and monitoring Amazon EventBridge Pipes"; AWS Certificate Manager user guide, "CloudWatch metrics".
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from tests.unit.builders import CASE_ID, NOW, case, finding
 from tests.unit.custody.test_chain import chain
 from tests.unit.preflight.test_record import report
 
-FILES = ("observability", "airflow-alarms", "case-alarms", "protection", "security-account")
+FILES = ("observability", "airflow-alarms", "case-alarms", "age-alarms", "protection", "security-account")
 RESOURCES = {(file, name): r for file in FILES for name, r in templates.reading()[file]["Resources"].items()}
 ALARMS = {where: r["Properties"] for where, r in RESOURCES.items() if r["Type"] == "AWS::CloudWatch::Alarm"}
 NAMED = {f"{'security: ' if file == 'security-account' else ''}{p['AlarmName']}": p for (file, _), p in ALARMS.items()}
@@ -64,6 +64,7 @@ OF_AWS = {
     "AWS/DynamoDB": {"ReadThrottleEvents": {"TableName"}, "WriteThrottleEvents": {"TableName"}},
     "AWS/Firehose": {"DeliveryToS3.DataFreshness": {"DeliveryStreamName"}},
     "AWS/EventBridge/Pipes": {"ExecutionFailed": {"PipeName"}},
+    "AWS/CertificateManager": {"DaysToExpiry": {"CertificateArn"}},
 }
 
 
@@ -131,6 +132,9 @@ def key_of_filter(made: dict[str, Any]) -> Key:
 
 
 def rings(alarm: dict[str, Any], points: Sequence[float | None], *, before: str = "OK") -> bool:
+    limit = alarm["Threshold"]
+    if isinstance(limit, dict):  # a parameter of the template
+        alarm = {**alarm, "Threshold": templates.reading()["age-alarms"]["Parameters"][limit["Ref"]]["Default"]}
     return state(alarm, dict.fromkeys(keys_of(alarm)[:1], points), before=before) == "ALARM"
 
 
@@ -149,6 +153,7 @@ FROM_AWS: dict[str, tuple[list[float | None], list[float | None]]] = {
     "forensics-store-throttled": ([4.0], [0.0]),
     "forensics-ledger-archive-late": ([3700.0], [200.0]),
     "forensics-ledger-archive-pipe": ([1.0], [0.0]),
+    "forensics-certificate-ends": ([29.0], [395.0]),
 }
 
 
@@ -159,6 +164,11 @@ def test_a_documented_metric_of_aws_rings_its_alarm(name: str) -> None:
         assert {d for d, _ in dimensions} == OF_AWS[namespace][metric], f"{namespace} {metric} has no such dimensions"
     bad, good = FROM_AWS[name]
     assert rings(alarm, bad) and not rings(alarm, good)
+
+
+def test_a_certificate_that_has_ended_rings_by_silence() -> None:
+    """ACM publishes no days of a certificate that has ended."""
+    assert rings(NAMED["forensics-certificate-ends"], []) and rings(NAMED["forensics-certificate-ends"], [None])
 
 
 def test_a_throttled_write_rings_as_a_throttled_read_does() -> None:
@@ -232,7 +242,8 @@ def test_no_alarm_is_left_out() -> None:
         "forensics-preflight-broken",
         "forensics-preflight-silent",
     }
-    here |= {p["AlarmName"] for (file, _), p in ALARMS.items() if file == "case-alarms"}
+    # those on ages ring in the lab: tests/integration/test_ages.py
+    here |= {p["AlarmName"] for (file, _), p in ALARMS.items() if file in {"case-alarms", "age-alarms"}}
     everywhere = {
         p["AlarmName"] for t in templates.reading().values() for r in t["Resources"].values()
         if r["Type"] == "AWS::CloudWatch::Alarm" for p in [r["Properties"]]
@@ -275,7 +286,9 @@ def test_the_dashboard_answers_three_questions_and_shows_every_alarm() -> None:
     headings = [w["properties"]["markdown"] for w in widgets if w["type"] == "text"]
     assert headings == ["## Is it healthy?", "## Are we in time?", "## What waits for a person?"]
     shown = {arn.rpartition(":")[2] for w in widgets if w["type"] == "alarm" for arn in w["properties"]["alarms"]}
-    assert shown == {n for n in NAMED if not n.startswith("security: ")}
+    # an alarm that not every deployment has is in no widget, which would show an error for it
+    always = {p["AlarmName"] for where, p in ALARMS.items() if "Condition" not in RESOURCES[where]}
+    assert shown == {n for n in NAMED if not n.startswith("security: ") and n in always}
     metrics = {m[1] for w in widgets if w["type"] == "metric" for m in w["properties"]["metrics"]}
     assert {"OpenCases", "WaitsForPerson", "WaitsForPersonMinutes", "OldestOpenCaseHours", "TargetsDrifted"} <= metrics
     # no widget lies on another

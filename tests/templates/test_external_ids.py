@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -32,6 +33,9 @@ def test_it_is_made_once_and_never_chosen(secrets: Any) -> None:
     first = external_ids.current(secrets)
     assert first == external_ids.current(secrets)
     assert len(first["ExternalId"]) == external_ids.LENGTH and first["ExternalIdBefore"] == ""
+    # the day of the value, for the alarm on its age
+    assert datetime.now(UTC) - datetime.fromisoformat(first["ExternalIdSince"]).replace(tzinfo=UTC) < timedelta(days=2)
+    assert set(external_ids.UNKNOWN) == set(first)
 
 
 def test_while_it_is_rotated_every_deployment_accepts_both_and_then_the_new_one_alone(secrets: Any) -> None:
@@ -42,7 +46,7 @@ def test_while_it_is_rotated_every_deployment_accepts_both_and_then_the_new_one_
     external_ids.rotate(secrets, report=silent)
     assert external_ids.current(secrets) == both, "a second call goes on with the rotation that has begun"
     external_ids.end(secrets, report=silent)
-    assert external_ids.current(secrets) == {"ExternalId": both["ExternalId"], "ExternalIdBefore": ""}
+    assert external_ids.current(secrets) == {**both, "ExternalIdBefore": ""}
     external_ids.rotate(secrets, report=silent)
     assert external_ids.current(secrets)["ExternalIdBefore"] == both["ExternalId"], "and it can be rotated again"
 

@@ -68,7 +68,7 @@ def authorizations(given: Asked) -> list[Request]:
         "sns": _sns, "kms": _kms, "ebs": services.ebs, "autoscaling": services.autoscaling, "iam": services.iam,
         "elasticloadbalancing": services.balancing, "securityhub": services.securityhub, "guardduty": services.guardduty,
         "cloudtrail": services.cloudtrail, "imagebuilder": services.imagebuilder, "ecs": services.ecs, "organizations": services.organizations, "monitoring": services.cloudwatch,
-        "logs": services.logs, "route53resolver": services.resolver,
+        "logs": services.logs, "route53resolver": services.resolver, "secretsmanager": _secrets,
     }  # fmt: skip
     return list(known.get(given.service, services.anything)(given))
 
@@ -107,6 +107,13 @@ def _ssm(given: Asked) -> Iterator[Request]:
             yield Request(f"ssm:{given.action}", given.arn("ssm", f"parameter/{document['Name'].lstrip('/')}"))
         case _:
             yield Request(f"ssm:{given.action}", "*")
+
+
+def _secrets(given: Asked) -> Iterator[Request]:
+    """By name or ARN; six characters are added to a secret's name in its ARN."""
+    name = str(given.document.get("SecretId", "*"))
+    arn = name if name.startswith("arn:") else given.arn("secretsmanager", f"secret:{name}-a1b2c3")
+    yield Request(f"secretsmanager:{given.action}", arn)
 
 
 def _dynamodb(given: Asked) -> Iterator[Request]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Self, cast
 
 from forensics.aws.error_map import aws_errors
@@ -26,3 +27,8 @@ class SecretsGateway:
         """A secret's text. Raises :class:`AwsError`."""
         with aws_errors(f"read the secret {name}"):
             return self._secrets.get_secret_value(SecretId=name)["SecretString"]
+
+    def made(self, name: str) -> datetime:
+        """When the value that a secret has now was put there. Raises :class:`AwsError`."""
+        with aws_errors(f"read the secret {name}"):
+            return self._secrets.get_secret_value(SecretId=name)["CreatedDate"]

@@ -157,6 +157,17 @@ class Ec2Gateway:
             )
         return RootDisk(device, int(sizes[0]))
 
+    def image_made(self, image_id: str) -> datetime:
+        """When an image was made (DescribeImages)."""
+        with aws_errors(f"describe image {image_id} {self._where}"):
+            found = self._ec2.describe_images(ImageIds=[image_id])["Images"]
+        if not found:
+            msg = f"image {image_id} {self._where} does not exist"
+            raise ResourceGoneError(
+                msg, next_action="start the DAG forensic_ami_build, or correct forensics.ami_parameter"
+            )
+        return datetime.fromisoformat(found[0]["CreationDate"])
+
     def memory_by_type(self, types: Sequence[str]) -> dict[str, int]:
         """Memory in MiB of those of the instance types that the Region has (DescribeInstanceTypes)."""
         with aws_errors(f"describe instance types {', '.join(types)} {self._where}"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 GRANTED_WITHIN = 60.0
 # What CopySnapshot needs of the source's key (EBS User Guide, "Share a KMS key").
 OPERATIONS: tuple[GrantOperationType, ...] = ("DescribeKey", "Decrypt", "CreateGrant", "ReEncryptFrom")
+
+
+class KeyAge(NamedTuple):
+    """A key of the deployment: its state, when it was made, and its rotation (None where KMS has none for its kind)."""
+
+    state: str
+    made: datetime
+    signs: bool
+    rotates: bool | None = None
+    next_rotation: datetime | None = None
 
 
 class KeyGateway:
@@ -69,3 +80,19 @@ class KeyGateway:
         """The ARN of the key behind an alias."""
         with aws_errors(f"look up key {alias} {self._where}"):
             return str(self._kms.describe_key(KeyId=alias)["KeyMetadata"]["Arn"])
+
+    def age(self, key_id: str) -> KeyAge:
+        """State, age and rotation of a key of the deployment.
+
+        DescribeKey and GetKeyRotationStatus (AWS KMS API reference): only a symmetric key with key material of KMS rotates, and the
+        status of one that is not enabled says nothing. Raises :class:`AwsError`.
+        """
+        with aws_errors(f"look at key {key_id} {self._where}"):
+            found = self._kms.describe_key(KeyId=key_id)["KeyMetadata"]
+            state, made = str(found["KeyState"]), found["CreationDate"]
+            signs = found.get("KeyUsage") == "SIGN_VERIFY"
+            own = found.get("KeySpec") == "SYMMETRIC_DEFAULT" and found.get("Origin") == "AWS_KMS"
+            if not own or state != "Enabled":
+                return KeyAge(state, made, signs)
+            status = self._kms.get_key_rotation_status(KeyId=key_id)
+        return KeyAge(state, made, signs, bool(status["KeyRotationEnabled"]), status.get("NextRotationDate"))

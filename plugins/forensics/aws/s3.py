@@ -326,3 +326,11 @@ class EvidenceStore:
                 Bucket=self.bucket, Prefix=prefix, ExpectedBucketOwner=self._owner
             )
             yield from (self.uri(item["Key"]) for page in pages for item in page.get("Contents", []))
+
+    def newest(self, prefix: str) -> datetime | None:
+        """When the newest object below a prefix was written; None when there is none."""
+        with aws_errors(f"list {self.uri(prefix)}"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix, ExpectedBucketOwner=self._owner
+            )
+            return max((item["LastModified"] for page in pages for item in page.get("Contents", [])), default=None)

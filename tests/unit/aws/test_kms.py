@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from botocore.stub import Stubber
 
-from forensics.aws.kms import KeyGateway
+from forensics.aws.kms import KeyAge, KeyGateway
 from forensics.errors import AccessDeniedError, ThrottledError
 from forensics.models.disk import KeyFacts
 from tests.unit.aws.conftest import Stub
@@ -83,3 +85,31 @@ def test_a_grant_is_waited_for_until_the_key_can_be_described(stub: Stubber, key
 def test_the_wait_for_a_grant_has_an_end(stub: Stubber, keys: KeyGateway) -> None:
     stub.add_client_error("describe_key", "AccessDeniedException", "no resource-based policy allows it")
     assert keys.wait_until_granted(KEY, seconds=0) is False
+
+
+MADE = datetime(2026, 1, 2, tzinfo=UTC)
+OWN = {
+    "KeyId": "k",
+    "Arn": KEY,
+    "CreationDate": MADE,
+    "KeySpec": "SYMMETRIC_DEFAULT",
+    "Origin": "AWS_KMS",
+    "KeyUsage": "ENCRYPT_DECRYPT",
+}
+
+
+def test_a_key_s_rotation_is_asked_for_where_kms_has_one(stub: Stubber, keys: KeyGateway) -> None:
+    stub.add_response("describe_key", {"KeyMetadata": {**OWN, "KeyState": "Enabled"}}, {"KeyId": KEY})
+    stub.add_response("get_key_rotation_status", {"KeyRotationEnabled": True, "NextRotationDate": MADE}, {"KeyId": KEY})
+    assert keys.age(KEY) == KeyAge("Enabled", MADE, signs=False, rotates=True, next_rotation=MADE)
+
+
+@pytest.mark.parametrize(
+    "change", [{"KeySpec": "ECC_NIST_P384"}, {"Origin": "EXTERNAL"}, {"KeyState": "PendingDeletion"}]
+)
+def test_it_is_not_asked_for_where_the_answer_says_nothing(
+    stub: Stubber, keys: KeyGateway, change: dict[str, str]
+) -> None:
+    stub.add_response("describe_key", {"KeyMetadata": {**OWN, "KeyState": "Enabled", **change}}, {"KeyId": KEY})
+    assert keys.age(KEY).rotates is None
+    stub.assert_no_pending_responses()
