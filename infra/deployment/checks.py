@@ -24,6 +24,7 @@ ID_FORMS = {
 }
 LIST_FORMS = {
     "OrganizationalUnitIds": r"ou-[0-9a-z]{4,32}-[a-z0-9]{8,32}|r-[0-9a-z]{4,32}",
+    "WebhookSourceCidrs": r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}|[0-9a-f:]{2,39}/\d{1,3}",
     "TargetIds": r"ou-[0-9a-z]{4,32}-[a-z0-9]{8,32}|r-[0-9a-z]{4,32}|\d{12}",
 }
 # Roles that have to be in the forensic account.

@@ -101,6 +101,7 @@ def example() -> list[Configuration]:
         "BuildSubnetId": "subnet-0123456789abcdef0",
         "BuildSecurityGroupId": "sg-0123456789abcdef0",
         "TargetIds": ["r-ab12"],
+        "WebhookSourceCidrs": ["192.0.2.0/24"],
     }
     parameters = {k: v for k, v in read.parameters.items() if k != "AmiId"} | built
     whole = longest(replace(read, parameters=parameters))

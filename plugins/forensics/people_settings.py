@@ -59,6 +59,11 @@ class PeopleSettings(BaseModel):
         pattern=r"^([A-Za-z0-9.-]{1,253}(\s*,\s*[A-Za-z0-9.-]{1,253})*)?$",
         description="hosts that webhooks may go to, with commas between them; no other gets a message",
     )
+    webhook_senders: str = Field(
+        default="",
+        pattern=rf"^({_CHANNEL}(\s*,\s*{_CHANNEL})*)?$",
+        description="programs that may post findings: name=name of its secret in Secrets Manager, with commas between them",
+    )
     drill_account: str = Field(
         default="",
         pattern=r"^(\d{12})?$",

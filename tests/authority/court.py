@@ -13,6 +13,7 @@ from typing import Any
 
 from forensics.aws.hook import ForensicsHook
 from forensics.intake.readers.dispatch import read_event
+from forensics.intake.webhook_senders import WebhookSenders
 from forensics.models.finding import Finding
 from forensics.models.intake import IntakeVerdict
 from forensics.settings import names
@@ -24,8 +25,10 @@ from lab.accounts import MEMBER_ACCOUNT, REGION
 from lab.scenarios.driver import finding as made_finding
 from tests.integration.conftest import SmallLab
 from tests.unit.builders import case, target
+from tests.webhooks import KEY, KEY_ID, webhook
 
 Event = dict[str, Any]
+SECRET = "forensics/webhook/edr"
 
 
 class Fate(StrEnum):
@@ -57,6 +60,13 @@ class Court:
         self.lab = lab
         self.hook = ForensicsHook()
         self.instance = lab.facts["instances"]["web-server"]
+        self.senders = WebhookSenders.of(
+            self.hook.own(), self.hook.settings.model_copy(update={"webhook_senders": f"edr={SECRET}"})
+        )
+        lab.client("secretsmanager").create_secret(
+            Name=SECRET,
+            SecretString=json.dumps({"keys": {KEY_ID.partition(".")[2]: KEY}, "accounts": [MEMBER_ACCOUNT]}),
+        )
         self._case = case(
             account_id=MEMBER_ACCOUNT, region=REGION, instance_id=str(self.instance["instance_id"]), severity="HIGH"
         )
@@ -102,16 +112,23 @@ class Court:
             "detail": detail,
         }
 
+    def alert(self, *, at: datetime | None = None, **changes: Any) -> Event:
+        """A webhook about the instance as its sender signs it; ``key`` and ``key_id`` are another's."""
+        own = {"account_id": MEMBER_ACCOUNT, "region": REGION, "instance_id": self.instance["instance_id"]}
+        return webhook(at or datetime.now(UTC), **{**own, "id": uuid.uuid4().hex, **changes})
+
     def judge(self, event: Event | str) -> Ruling:
         """Read the event as the intake does, look its findings up, decide."""
         s = self.hook.settings
         text = event if isinstance(event, str) else json.dumps(event)
+        now = datetime.now(UTC)
         read = read_event(
             text,
-            received_at=datetime.now(UTC),
+            received_at=now,
             own_account=s.forensic_account_id,
             administrators=names(s.administrator_accounts),
         )
+        read = self.senders.authenticate(read, message_id=str(uuid.uuid4()), received_at=now)
         if not read.findings:
             fate = Fate.QUARANTINED if read.verdict is IntakeVerdict.QUARANTINE else Fate.IGNORED
             return Ruling(fate, (read.reason,))

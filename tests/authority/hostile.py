@@ -12,6 +12,8 @@ import random
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from lab.scenarios.finding_events import asff, guardduty, ocsf
 from tests.authority.court import Court, Event, Fate, changed
@@ -229,6 +231,45 @@ def request_after_its_end(court: Court, dice: random.Random) -> Hostile:
     minutes = dice.choice((-600, -10, 90, 60 * 24 * 365))
     detail = court.signed(court.request("alice", minutes=minutes))
     return Hostile(court.manual(detail), frozenset({Fate.QUARANTINED}), f"good for {minutes} minutes")
+
+
+@kind
+def webhook_that_its_sender_did_not_sign(court: Court, dice: random.Random) -> Hostile:
+    """A webhook under a made-up key, in the name of a sender that there is not, about an account that is not its own, or out of time."""
+    changes: dict[str, Any] = dice.choice(
+        (
+            {"key": f"{dice.getrandbits(200):050x}"},
+            {"key_id": "edr.2025-01"},
+            {"key_id": "soc.2026-10"},
+            {"account_id": "111122223333"},
+            {"at": datetime.now(UTC) - timedelta(minutes=dice.choice((6, 60, 6000)))},
+            {"at": datetime.now(UTC) + timedelta(minutes=dice.choice((6, 60, 6000)))},
+        )
+    )
+    event = court.alert(severity=dice.choice(LABELS), types=[dice.choice(ISOLATING)], **changes)
+    return Hostile(event, frozenset({Fate.QUARANTINED}), f"webhook with {sorted(changes)}")
+
+
+@kind
+def webhook_altered_or_repeated(court: Court, dice: random.Random) -> Hostile:
+    """A signed webhook whose body, time or key id was changed afterwards, or that is sent a second time."""
+    event = court.alert(severity="LOW", types=["Recon:EC2/PortProbeUnprotectedPort"])
+    other = court.alert(
+        severity="CRITICAL", types=[dice.choice(ISOLATING)], at=datetime.now(UTC) - timedelta(minutes=1)
+    )
+    name = dice.choice(("body", "signature", "nothing: it is sent again"))
+    if name in event["detail"]:
+        event["detail"][name] = other["detail"][name]
+    else:
+        court.judge(event)
+    return Hostile({**event, "id": str(uuid.uuid4())}, frozenset({Fate.QUARANTINED}), f"webhook, changed: {name}")
+
+
+@kind
+def webhook_of_a_sender_that_was_taken_over(court: Court, dice: random.Random) -> Hostile:
+    """Its sender's key is in the wrong hands: the policy does not trust it to isolate by itself."""
+    event = court.alert(severity=dice.choice(LABELS), types=[dice.choice(ISOLATING)])
+    return Hostile(event, frozenset({Fate.ASKS}), "a well signed webhook")
 
 
 @kind

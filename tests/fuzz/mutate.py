@@ -5,6 +5,7 @@ Everything follows from the seed, so that a failure is repeated by its number.
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import random
@@ -31,6 +32,23 @@ def valid_events() -> dict[str, Any]:
     return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(EVENTS.glob("*.json"))}
 
 
+def opened(event: Any) -> Any:
+    """A webhook's body as the object that it is, so that what is inside is mutated too; any other event as it is."""
+    if event.get("source") != "webhook":
+        return event
+    body = json.loads(base64.b64decode(event["detail"]["body"]))
+    return {**event, "detail": {**event["detail"], "body": body}}
+
+
+def sealed(document: Any) -> Any:
+    """The reverse of :func:`opened`, whatever the mutations left of it."""
+    detail = document.get("detail") if isinstance(document, dict) else None
+    if not isinstance(detail, dict) or not isinstance(detail.get("body"), dict):
+        return document
+    body = base64.b64encode(json.dumps(detail["body"]).encode()).decode()
+    return {**document, "detail": {**detail, "body": body}}
+
+
 def paths(node: Any, prefix: tuple[Any, ...] = ()) -> Paths:
     """The way to every value in a JSON document, the root left out."""
     children: Any = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
@@ -53,7 +71,7 @@ class Mutator:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._events = valid_events()
+        self._events = {name: opened(event) for name, event in valid_events().items()}
         self._names = sorted(self._events)
         self._paths = {name: paths(event) for name, event in self._events.items()}
 
@@ -63,7 +81,7 @@ class Mutator:
         random_ = random.Random(f"{self.seed}/{number}")
         name = random_.choice(self._names)
         if random_.random() < 0.12:
-            text = json.dumps(self._events[name])
+            text = json.dumps(sealed(self._events[name]))
             damage = random_.choice((_truncate, _flip, _repeat, _deepen, _twice))
             return f"{name}: {damage.__name__}", damage(text, random_)
         document = copy.deepcopy(self._events[name])
@@ -75,7 +93,7 @@ class Mutator:
             if not places:
                 break
             change(document, random_.choice(places), random_, self)
-        return f"{name}: {', '.join(done)}", json.dumps(document)
+        return f"{name}: {', '.join(done)}", json.dumps(sealed(document))
 
     def donor(self, random_: random.Random) -> Any:
         """A value from some other event."""

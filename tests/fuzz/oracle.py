@@ -6,6 +6,8 @@ envelope of AWS's own sources carried them, and every finding's place is one tha
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 from typing import Any
@@ -31,9 +33,11 @@ def check(text: str, intake: IntakeResult) -> None:
     if not intake.findings and not intake.unresolved and not intake.without_instance:
         return
     document = json.loads(text)
-    strings = _strings(document)
+    strings = _strings(_with_body(document))
     for finding in intake.findings:
         _check_finding(finding, document=document, strings=strings)
+    webhooks = [finding for finding in intake.findings if finding.source is FindingSource.WEBHOOK]
+    _require(bool(webhooks) <= (intake.signed is not None), "a webhook counts without a look at its signature")
     keys = [finding.key for finding in intake.findings]
     _require(len(set(keys)) == len(keys), "two findings have one key")
     for reference in intake.unresolved:
@@ -55,6 +59,7 @@ def _check_finding(finding: Finding, *, document: Any, strings: set[str]) -> Non
     envelope = document if isinstance(document, dict) else {}
     if "detail-type" in envelope:
         _check_envelope(finding, envelope)
+    _require(finding.webhook is None, "a message brought the proof of its signature along")
     if finding.source is FindingSource.MANUAL:
         _require(finding.signature is not None, "an unsigned request was accepted")
     _check_place(finding, strings)
@@ -62,7 +67,10 @@ def _check_finding(finding: Finding, *, document: Any, strings: set[str]) -> Non
 
 def _check_envelope(finding: Finding, envelope: dict[str, Any]) -> None:
     source = envelope.get("source")
-    _require(source in ("aws.securityhub", "aws.guardduty", "aws.config", "forensics.manual"), f"source {source!r}")
+    _require(
+        source in ("aws.securityhub", "aws.guardduty", "aws.config", "forensics.manual", "webhook"),
+        f"source {source!r}",
+    )
     stated = envelope.get("account")
     if finding.source is FindingSource.CONFIG and stated:
         _require(stated == finding.account_id, "a Config rule of another account")
@@ -76,6 +84,18 @@ def _check_place(finding: Finding, strings: set[str]) -> None:
     if arns and finding.source in {FindingSource.SECURITY_HUB, FindingSource.SECURITY_HUB_ACTION}:
         places = {(match[1], match[2]) for match in arns}
         _require((finding.region, finding.account_id) in places, f"the instance is in {places}, not where it was put")
+
+
+def _with_body(document: Any) -> Any:
+    """The event and what a webhook of it holds in base64."""
+    detail = document.get("detail") if isinstance(document, dict) else None
+    body = detail.get("body") if isinstance(detail, dict) else None
+    if not isinstance(body, str):
+        return document
+    try:
+        return [document, json.loads(base64.b64decode(body, validate=True))]
+    except (binascii.Error, ValueError):
+        return document
 
 
 def _strings(node: Any) -> set[str]:

@@ -24,7 +24,7 @@ from forensics.custody.ledger import CustodyLedger
 from forensics.errors import ForensicsError, ThrottledError
 from forensics.intake.admission import CaseAdmission
 from forensics.intake.dag_run import RunState
-from forensics.intake.messages import Answer, RunOrder
+from forensics.intake.messages import Answer, ReceivedMessage, RunOrder
 from forensics.intake.run_orders import TriggeredDags, case_orders
 from forensics.models.case import Case, CaseStatus, Milestone
 from forensics.models.custody import CustodyAction
@@ -287,6 +287,10 @@ class Handler:
         findings = (message.finding,) if message else ()
         verdict = IntakeVerdict.ACCEPT if findings else IntakeVerdict.IGNORE
         return IntakeResult(verdict=verdict, reason="story", findings=findings)
+
+    def authenticate(self, result: IntakeResult, received: ReceivedMessage) -> IntakeResult:
+        """No message of a story is a webhook."""
+        return result
 
     def admit(self, finding: Finding, received_at: datetime) -> tuple[AdmissionOutcome, Sequence[RunOrder]]:
         """As :class:`forensics.intake.finding_handler.FindingHandler` admits."""

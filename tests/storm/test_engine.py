@@ -16,7 +16,7 @@ from forensics.aws.sqs import FindingQueue
 from forensics.errors import AccessDeniedError, FindingError, ForensicsError, ThrottledError
 from forensics.intake import engine as engine_module
 from forensics.intake.engine import IntakeEngine
-from forensics.intake.messages import RunOrder
+from forensics.intake.messages import ReceivedMessage, RunOrder
 from forensics.intake.priority_queue import PriorityQueue
 from forensics.models.finding import Finding, Severity
 from forensics.models.intake import AdmissionOutcome, IntakeRecord, IntakeResult, IntakeVerdict
@@ -46,6 +46,10 @@ class Recorded:
         severity, _, name = body.partition(" ")
         findings = (finding(title=name, severity=Severity(severity)),) if self.verdict is IntakeVerdict.ACCEPT else ()
         return IntakeResult(verdict=self.verdict, reason="because", findings=findings, quarantined=self.quarantined)
+
+    def authenticate(self, result: IntakeResult, received: ReceivedMessage) -> IntakeResult:
+        """No message here is a webhook."""
+        return result
 
     def admit(self, item: Finding, received_at: datetime) -> tuple[AdmissionOutcome, Sequence[RunOrder]]:
         """One order for each."""

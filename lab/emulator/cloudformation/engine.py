@@ -16,6 +16,11 @@ from lab.emulator.cloudformation.makers import Made, Place
 MAKERS = makers.MAKERS | makers_data.MAKERS | makers_names.MAKERS
 # Types of the templates that the lab does not have, and why; they are part of a stack with this as their status.
 UNSUPPORTED = {
+    "AWS::ApiGateway::Deployment": "moto's APIs call no service; tests evaluate the mapping template",
+    "AWS::ApiGateway::Method": "moto's APIs call no service; tests evaluate the mapping template",
+    "AWS::ApiGateway::Resource": "moto's APIs call no service; tests evaluate the mapping template",
+    "AWS::ApiGateway::RestApi": "moto's APIs call no service; tests evaluate the mapping template",
+    "AWS::ApiGateway::Stage": "moto's APIs call no service; tests evaluate the mapping template",
     "AWS::Athena::NamedQuery": "there is no Athena: DuckDB reads the same files",
     "AWS::Athena::WorkGroup": "there is no Athena: DuckDB reads the same files",
     "AWS::Budgets::Budget": "the lab costs nothing",

@@ -15,8 +15,8 @@ from forensics.models.finding import Finding, FindingSource
 from forensics.settings import Settings
 
 _CLOSED_NETWORK = frozenset({ContainmentState.NEW_FLOWS_BLOCKED, ContainmentState.ALL_FLOWS_VERIFIED})
-# Config has no findings to write to, and a person's request is not a finding of a service.
-NOT_ANNOTATED = frozenset({FindingSource.MANUAL, FindingSource.CONFIG})
+# Config has no findings to write to, a person's request is not a finding of a service, and a webhook's sender gets the case by a channel.
+NOT_ANNOTATED = frozenset({FindingSource.MANUAL, FindingSource.CONFIG, FindingSource.WEBHOOK})
 
 
 def annotate(

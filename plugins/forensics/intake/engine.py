@@ -210,7 +210,7 @@ class IntakeEngine:
                 self._failed(message, f"{type(error).__name__}: {error}", next_action="report this as a defect")
 
     def _admit(self, message: InFlightMessage) -> None:
-        result = message.result
+        result = message.result = self._handler.authenticate(message.result, message.received)
         if result.verdict is IntakeVerdict.QUARANTINE:
             self._quarantine(message, result.reason)
         elif result.heartbeat is not None:

@@ -20,9 +20,10 @@ from forensics.intake.annotation import annotate
 from forensics.intake.dag_run import active_runs, trigger_run
 from forensics.intake.instance_resolver import InstanceResolver
 from forensics.intake.intake_log import IntakeLog
-from forensics.intake.messages import Answer, RunOrder
+from forensics.intake.messages import Answer, ReceivedMessage, RunOrder
 from forensics.intake.readers import read_event
 from forensics.intake.run_orders import TriggeredDags, case_orders, release_order
+from forensics.intake.webhook_senders import WebhookSenders
 from forensics.intake.without_instance_announcer import WithoutInstanceAnnouncer
 from forensics.intake.write_back import FindingWriteBack
 from forensics.models.case import Case
@@ -53,6 +54,7 @@ class IntakeGateways:
     resolver: InstanceResolver
     log: IntakeLog
     announcer: WithoutInstanceAnnouncer
+    senders: WebhookSenders
     write_back: Callable[[Case], FindingWriteBack]
 
     @classmethod
@@ -71,6 +73,7 @@ class IntakeGateways:
             resolver=InstanceResolver.of(session, home=settings.region),
             log=IntakeLog.of(own, settings),
             announcer=WithoutInstanceAnnouncer.of(own, settings, session=session),
+            senders=WebhookSenders.of(own, settings),
             write_back=lambda case: FindingWriteBack.of(for_case(case)),
         )
 
@@ -106,6 +109,11 @@ class FindingHandler:
             reason = f"{result.reason}; its instance could not be looked up: {error}"
             verdict = result.verdict if result.findings else IntakeVerdict.QUARANTINE
             return result.model_copy(update={"reason": reason, "verdict": verdict})
+
+    def authenticate(self, result: IntakeResult, received: ReceivedMessage) -> IntakeResult:
+        """Check the signature of a webhook; every other message is looked up when its finding asks for an isolation."""
+        senders = self._gateways.senders
+        return senders.authenticate(result, message_id=received.message_id, received_at=received.received_at)
 
     def admit(self, finding: Finding, received_at: datetime) -> tuple[AdmissionOutcome, Sequence[RunOrder]]:
         """Give a finding its case; returns the outcome and the runs that must exist."""

@@ -92,6 +92,13 @@ class MessageHandler(Protocol):
         """Read one message; never raises."""
         ...
 
+    def authenticate(self, result: IntakeResult, received: ReceivedMessage) -> IntakeResult:
+        """The result once it is certain who sent the message: unchanged, with a proof, or refused. Called from several threads.
+
+        Raises :class:`ForensicsError` when that could not be found out.
+        """
+        ...
+
     def admit(self, finding: Finding, received_at: datetime) -> tuple[AdmissionOutcome, Sequence[RunOrder]]:
         """Give a finding its case; returns the outcome and the runs that must exist. Called from several threads.
 

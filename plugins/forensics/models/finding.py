@@ -11,6 +11,7 @@ from forensics.models.approval import Person
 from forensics.models.artifact import Artifact, check_subject
 from forensics.models.base import AccountId, Model, Region, SubjectId, Utc
 from forensics.models.outside import Outside
+from forensics.models.webhook import WebhookProof
 
 
 class FindingSource(StrEnum):
@@ -22,6 +23,7 @@ class FindingSource(StrEnum):
     GUARDDUTY = "guardduty"
     CONFIG = "config"
     MANUAL = "manual"
+    WEBHOOK = "webhook"
 
 
 class Severity(StrEnum):
@@ -129,6 +131,9 @@ class Finding(Outside):
     reason: str | None = None
     requested: dict[str, bool] | None = None
     signature: RequestSignature | None = Field(default=None, description="of a person's request that came as an event")
+    webhook: WebhookProof | None = Field(
+        default=None, description="that the intake checked the signature of a webhook: no reader of events sets it"
+    )
 
     @model_validator(mode="after")
     def _about_one_thing(self) -> Self:

@@ -10,6 +10,7 @@ from forensics.models.base import AccountId, Model, Region, Utc
 from forensics.models.finding import CustomAction, Finding, Severity
 from forensics.models.outside import Outside
 from forensics.models.preflight import Heartbeat
+from forensics.models.webhook import SignedWebhook
 
 
 class AdmissionOutcome(StrEnum):
@@ -151,6 +152,7 @@ class IntakeResult(Outside):
     without_instance: tuple[FindingWithoutInstance, ...] = ()
     instance_state: InstanceState | None = None
     heartbeat: Heartbeat | None = None
+    signed: SignedWebhook | None = Field(default=None, description="a webhook whose signature nobody has checked yet")
     event_id: str | None = None
     detail_type: str | None = None
 

@@ -34,6 +34,7 @@ from forensics.preflight.storage_checks import (
     phase_session,
 )
 from forensics.preflight.target_checks import ContainmentCheck, DiskCheck, GroupCheck
+from forensics.preflight.webhook_check import WebhookCheck
 from forensics.settings import pairs, static_collectors
 
 Say = Callable[[CheckResult], None]
@@ -89,6 +90,7 @@ def quick_checks(scope: PreflightScope) -> Iterator[Check]:
     yield AmiCheck(scope)
     yield PagesCheck(scope)
     yield from tool_checks(scope)
+    yield from (WebhookCheck(scope, name) for name in pairs(s.webhook_senders))
     yield from (ChannelCheck(scope, name) for name in ([CHAT] if s.chat_topic_arn else []) + list(pairs(s.channels)))
     if s.drill_account:
         yield DrillCheck(scope)

@@ -20,6 +20,7 @@ from forensics.intake.readers.confirm import confirm
 from forensics.intake.readers.fields import JsonObject
 from forensics.intake.readers.identifiers import guardduty_id
 from forensics.intake.readers.manual import SIGNED_FIELDS
+from forensics.models.base import format_utc
 from forensics.models.finding import Finding, FindingSource
 from forensics.models.verification import Standing, Verification
 from forensics.triage.assessment import needs_confirmation
@@ -89,6 +90,8 @@ class FindingVerifier:
     def _one(self, finding: Finding, now: datetime) -> Verification:
         if finding.source is FindingSource.MANUAL:
             return self._request(finding, now)
+        if finding.source is FindingSource.WEBHOOK:
+            return _webhook(finding, now)
         try:
             return self._look_up(finding, now)
         except AwsError as error:
@@ -152,6 +155,15 @@ class FindingVerifier:
         if not first:
             return _answer(finding, Standing.FORGED, "it is a repetition of an earlier request", now=now)
         return _answer(finding, Standing.CONFIRMED, f"signed, by {finding.requester}", now=now)
+
+
+def _webhook(finding: Finding, now: datetime) -> Verification:
+    """There is no service to ask: what counts is the signature, which the intake checked before it opened the case."""
+    proof = finding.webhook
+    if proof is None:
+        return _answer(finding, Standing.FORGED, "nobody checked the signature of this webhook", now=now)
+    said = f"signed with {proof.key_id} at {format_utc(proof.signed_at)}, checked when it arrived"
+    return _answer(finding, Standing.CONFIRMED, said, now=now)
 
 
 def _answer(finding: Finding, standing: Standing, reason: str, *, now: datetime) -> Verification:

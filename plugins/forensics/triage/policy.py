@@ -146,11 +146,19 @@ def is_posture(finding: Finding) -> bool:
     return finding.posture or finding.source is FindingSource.CONFIG
 
 
+# In the policy's list of trusted products, webhook/<name> is a sender of signed webhooks.
+WEBHOOK = "webhook"
+
+
 def distrust(finding: Finding, *, policy: Policy) -> str | None:
     """Why this finding's product may not isolate by itself; None when the policy trusts it."""
     match = _PRODUCT.search(finding.product_arn or "")
     # A product that belongs to an account is called after it: another name under an account's ARN is somebody's imitation.
     product = match[2] if match and (not match[1] or match[2].startswith(f"{match[1]}/")) else None
+    if finding.source is FindingSource.WEBHOOK:
+        product = f"{WEBHOOK}/{finding.webhook.sender}" if finding.webhook else None
+    elif product and product.partition("/")[0] == WEBHOOK:
+        product = None
     for entry in policy.trusted:
         if entry.product == product and ("*" in entry.accounts or finding.account_id in entry.accounts):
             return None

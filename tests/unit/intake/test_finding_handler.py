@@ -12,8 +12,10 @@ from forensics.intake.admission import Admission, CaseAdmission
 from forensics.intake.finding_handler import FindingHandler, IntakeGateways
 from forensics.intake.instance_resolver import InstanceResolver
 from forensics.intake.intake_log import IntakeLog
-from forensics.intake.messages import RunOrder
+from forensics.intake.messages import ReceivedMessage, RunOrder
 from forensics.intake.run_orders import TriggeredDags
+from forensics.intake.webhook_arrivals import WebhookArrivals
+from forensics.intake.webhook_senders import WebhookSenders
 from forensics.intake.without_instance_announcer import WithoutInstanceAnnouncer
 from forensics.intake.write_back import FindingWriteBack, WriteBackStage
 from forensics.models.case import Case
@@ -83,6 +85,18 @@ class WriteBack(FindingWriteBack):
         self.annotated.append(finding.key)
 
 
+class NoArrivals(WebhookArrivals):
+    """No webhook has come."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def no_senders(log: IntakeLog) -> WebhookSenders:
+    """A deployment without webhooks: there is no way to a secret."""
+    return WebhookSenders(lambda: pytest.fail("a secret was read"), NoArrivals(), log, secrets={})
+
+
 class World:
     """A handler and what it works with."""
 
@@ -96,6 +110,7 @@ class World:
             resolver=Resolver(resolver_error),
             log=self.log,
             announcer=WithoutInstanceAnnouncer(self.notifier, self.log, Origins(), quiet_days=7),
+            senders=no_senders(self.log),
             write_back=lambda _: self.write_back,
         )
         dags = TriggeredDags(extension="forensic_extension", release="forensic_release")
@@ -211,3 +226,10 @@ def test_only_failures_count_as_tries(outcome: MessageOutcome, failures: int) ->
     assert world.handler.failures("m-1", NOW) == 0
     world.handler.record(IntakeRecord(message_id="m-1", received_at=NOW, verdict=outcome, reason="because", tries=3))
     assert world.handler.failures("m-1", NOW) == failures
+
+
+def test_a_message_that_is_no_webhook_needs_no_signature() -> None:
+    world = World()
+    result = IntakeResult(verdict=IntakeVerdict.ACCEPT, reason="1 accepted", findings=(finding(),))
+    message = ReceivedMessage(message_id="m-1", receipt="r-1", body="{}", received_at=NOW)
+    assert world.handler.authenticate(result, message) is result

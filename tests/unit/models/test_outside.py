@@ -38,6 +38,7 @@ EXACT = {
     **dict.fromkeys(["PlanPreflight", "RunProgress", "TaskStay", "PreflightReport", "RefusedMethod", "MethodChoice", "WatchedTarget", "CaseView", "Asked", "DrillRun", "DrillReport", "Undelivered"], OURS),
     **dict.fromkeys(["AnswerRule", "AnswerRules", "ArtifactRule", "Weights", "Document", "Question"], SHIPPED),
     **dict.fromkeys(["NeverIsolateEntry", "NeverIsolateList", "Playbook", "Policy", "Rule", "ScopeEntry", "TagRules", "TrustedProduct"], SHIPPED),
+    "WebhookAccess": "a secret of the deployment, compared with and shown nowhere",
     "ChannelAccess": "a secret of the deployment, used as it is and shown nowhere",
     "ImageOrder": "what an image is compared with byte for byte; what comes back of it is an ImageJudgement",
     "CaseLabel": "names of an account's owner: case/messages.py takes letters, digits and three signs of them",

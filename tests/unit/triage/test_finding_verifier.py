@@ -15,6 +15,7 @@ from forensics.errors import AccessDeniedError, AwsError
 from forensics.intake.finding_lookup import FindingLookup
 from forensics.models.finding import Finding, FindingSource, RequestSignature, Severity
 from forensics.models.verification import Standing, Verification
+from forensics.models.webhook import WebhookProof
 from forensics.triage import finding_verifier
 from forensics.triage.finding_verifier import AT_MOST, FindingVerifier
 from forensics.triage.nonces import NonceStore
@@ -224,3 +225,11 @@ def test_a_key_that_cannot_be_asked_confirms_nothing() -> None:
 def test_a_request_in_airflow_is_confirmed_by_airflows_access_control() -> None:
     (answer,) = World().verify(finding(source=FindingSource.MANUAL, requester="Ada"))
     assert (answer.standing, answer.reason) == (Standing.CONFIRMED, "asked for in Airflow by Ada")
+
+
+def test_a_webhook_is_confirmed_by_the_intakes_check_and_by_nothing_else() -> None:
+    proof = WebhookProof(key_id="edr.2026-10", signed_at=NOW, body_sha256="0" * 64)
+    (answer,) = World().verify(finding(source=FindingSource.WEBHOOK, webhook=proof))
+    assert answer.standing is Standing.CONFIRMED and "signed with edr.2026-10" in answer.reason
+    (unchecked,) = World().verify(finding(source=FindingSource.WEBHOOK))
+    assert unchecked.standing is Standing.FORGED

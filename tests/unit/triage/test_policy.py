@@ -14,8 +14,9 @@ from forensics.errors import ConfigurationError
 from forensics.models.finding import CustomAction, FindingSource
 from forensics.models.plan import Measure, Order
 from forensics.models.policy import Isolation
-from forensics.triage.policy import canonical_type, choose, packaged, parse_policy
-from tests.unit.builders import finding
+from forensics.models.webhook import WebhookProof
+from forensics.triage.policy import canonical_type, choose, distrust, packaged, parse_policy
+from tests.unit.builders import NOW, finding
 
 POLICY = packaged().policy
 
@@ -258,3 +259,25 @@ def test_canonical_spelling(text: str, expected: str | None) -> None:
 def test_every_action_of_security_hub_has_a_rule() -> None:
     assert set(POLICY.actions) == set(CustomAction)
     assert all(len(action.value) <= 20 and action.value.isalnum() for action in CustomAction)
+
+
+def test_a_sender_of_webhooks_isolates_by_itself_only_where_the_policy_trusts_it() -> None:
+    proof = WebhookProof(key_id="edr.2026-10", signed_at=NOW, body_sha256="0" * 64)
+    signed = finding(
+        source=FindingSource.WEBHOOK,
+        webhook=proof,
+        product_arn="arn:aws:securityhub:eu-central-1::product/aws/guardduty",
+    )
+    assert distrust(signed, policy=POLICY) is not None, "what it calls itself does not count"
+    document = _document()
+    document["trusted"].append({"product": "webhook/edr", "accounts": [signed.account_id]})
+    policy = parse_policy(yaml.safe_dump(document).encode(), origin="x").policy
+    assert distrust(signed, policy=policy) is None
+    for changes in (
+        {"webhook": None},
+        {"webhook": proof.model_copy(update={"key_id": "cnapp.1"})},
+        {"account_id": "111122223333"},
+        # somebody else's product that is called like the sender
+        {"source": FindingSource.SECURITY_HUB, "product_arn": "arn:aws:securityhub:eu-central-1::product/webhook/edr"},
+    ):
+        assert distrust(signed.model_copy(update=changes), policy=policy) is not None, changes

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from forensics.deployment import action_name
-from forensics.intake.readers import asff, config_rules, guardduty, manual, ocsf
+from forensics.intake.readers import asff, config_rules, guardduty, manual, ocsf, webhook
 from forensics.intake.readers.envelope import (
     CONFIG,
     CUSTOM_ACTION,
@@ -141,9 +141,22 @@ def _heartbeat(envelope: Envelope, *, rules: IntakeRules) -> IntakeResult:
     return _result(IntakeVerdict.IGNORE, reason="test event of the preflight", envelope=envelope, heartbeat=beat)
 
 
+def _webhook(envelope: Envelope, *, rules: IntakeRules) -> IntakeResult:
+    """What a webhook states; its signature is checked before anything of it counts."""
+    if envelope.detail_type != webhook.DETAIL_TYPE:
+        raise quarantine("detail-type", value=envelope.detail_type, problem=f"a webhook's is {webhook.DETAIL_TYPE}")
+    signed = webhook.open_detail(envelope)
+    # AWS's account and Region of the front door say nothing about the target.
+    bare = replace(envelope, account=None, region=None)
+    found = _validated(None, lambda: webhook.read(signed, rules=rules), envelope=bare, rules=rules)
+    return _combine([found], envelope=bare).model_copy(update={"signed": signed})
+
+
 def _read(envelope: Envelope, *, rules: IntakeRules) -> IntakeResult:
     if envelope.source == HEARTBEAT_SOURCE:
         return _heartbeat(envelope, rules=rules)
+    if envelope.source == webhook.SOURCE:
+        return _webhook(envelope, rules=rules)
     if envelope.source != manual.SOURCE and envelope.detail_type not in _SOURCES:
         return _not_a_finding(envelope)
     expected = _SOURCES.get(envelope.detail_type)
@@ -230,7 +243,8 @@ def _security_hub_reader(
 def _validated(item: object, read: Reader, *, envelope: Envelope, rules: IntakeRules) -> Validation:
     try:
         parsed = read()
-        return validate(replace(parsed, peers=peers_of(item), domains=domains_of(item)), envelope=envelope, rules=rules)
+        named = replace(parsed, peers=parsed.peers or peers_of(item), domains=parsed.domains or domains_of(item))
+        return validate(named, envelope=envelope, rules=rules)
     except QuarantineError as error:
         return Validation(IntakeVerdict.QUARANTINE, reason=error.message)
 

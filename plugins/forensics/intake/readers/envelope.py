@@ -45,7 +45,7 @@ def open_body(body: object) -> Envelope:
 
     Raises :class:`QuarantineError` for anything else.
     """
-    message = _parse(body)
+    message = parse_object(body)
     for _ in range(_MAXIMUM_WRAPPING):
         if "detail-type" in message or "Message" not in message:
             break
@@ -57,7 +57,7 @@ def open_body(body: object) -> Envelope:
                 event_id=_text(message, "MessageId"),
             )
         inner = message["Message"]
-        message = inner if isinstance(inner, dict) else _parse(inner)
+        message = inner if isinstance(inner, dict) else parse_object(inner)
     return _envelope(message) if "detail-type" in message else _bare(message)
 
 
@@ -69,7 +69,8 @@ def check_ids(envelope: Envelope) -> None:
         check_region(envelope.region, field="region")
 
 
-def _parse(body: object) -> JsonObject:
+def parse_object(body: object) -> JsonObject:
+    """Read a text as one JSON object that every parser reads alike; raises :class:`QuarantineError`."""
     if not isinstance(body, str):
         raise quarantine("body", value=body, problem="the message body is not text")
     size = len(body.encode("utf-8", "surrogatepass"))

@@ -38,10 +38,15 @@ def domains_of(item: object) -> tuple[str, ...]:
     for number, (path, text) in enumerate(_texts(item, path="", depth=0)):
         if number >= _VALUES or len(found) >= MOST:
             break
-        name = text.strip().rstrip(".").lower()
-        if _of_name(path) and _DOMAIN.fullmatch(name) and not name.replace(".", "").isdigit():
+        if _of_name(path) and (name := domain(text)):
             found[name] = None
     return tuple(found)
+
+
+def domain(text: str) -> str | None:
+    """A DNS name in lower case and without the dot at its end; None for what is none."""
+    name = text.strip().rstrip(".").lower()
+    return name if _DOMAIN.fullmatch(name) and not name.replace(".", "").isdigit() else None
 
 
 def _of_name(path: str) -> bool:

@@ -78,6 +78,7 @@ TABLE = [
     ("manual_request", ACCEPT, "1 accepted", [FIRST]),
     ("manual_misspelt_action", QUARANTINE, "unknown action 'isolat'", []),
     ("manual_unsigned", QUARANTINE, "signature", []),
+    ("webhook_edr", ACCEPT, "1 accepted", [FIRST]),
     ("manual_expired", QUARANTINE, "expired", []),
     ("manual_valid_too_long", QUARANTINE, "at most 60 minutes", []),
     ("ec2_state_change", IGNORE, "carries no finding", []),
