@@ -28,6 +28,8 @@ OWN = (
     "live_response_windows",
     "probe_linux",
     "probe_windows",
+    "sweep_linux",
+    "sweep_windows",
 )
 
 

@@ -25,7 +25,7 @@ ADDED = [name for name in ALL if name not in documents.OWN]
 LINUX = [name for name in NAMES if name.endswith("_linux")]
 # Everything on the forensic instance but the tool of somebody else.
 OWN_TOOLS = [n for n in NAMES if n.startswith("investigate_") and "_clamav_" not in n and "_symbols_" not in n]
-ON_TARGETS = ["acquire_memory_linux", "live_response_linux", "probe_linux"]
+ON_TARGETS = ["acquire_memory_linux", "live_response_linux", "probe_linux", "sweep_linux"]
 WINDOWS = [name for name in NAMES if name.endswith("_windows")]
 URL = "https://landing.s3.eu-central-1.amazonaws.com/a/b?X-Amz-Credential=AKIA%2F20261121&X-Amz-Signature=0f_~-+"
 SAMPLES = {
@@ -36,6 +36,13 @@ SAMPLES = {
         URL,
         ["ftp://x/y", "https://x/$(id)", "https://x/'", 'https://x/"', "https://x/`id`", "https://x/ y"],
     ),
+    "Hashes": ("a" * 64 + "," + "0" * 64, ["", "a" * 63, "A" * 64, "a" * 64 + ";id"]),
+    "Names": ("dropper.sh,x-1_+@%=~.so", ["", "a b", "a'b", "$(id)", "x/y", "a*", "[a]"]),
+    "Texts": ("updates.evil.example,203.0.113.7,2001:db8::1", ["", "a b", "a;id", "`id`", "a/b"]),
+    "Addresses": ("203.0.113.7=077100CB", ["", "203.0.113.7", "203.0.113.7=x", "a b=00000000"]),
+    "Users": ("deploy,svc_x", ["", "a b", "x;id", "a'b"]),
+    "Files": ("200000", ["0", "-1", "1e3", "12345678"]),
+    "Mib": ("10240", ["0", "-1", "1 ", "12345678"]),
     "Seconds": ("180", ["0", "1", "1m", "180; id", "100000"]),
     "ExecutionTimeout": ("3600", ["0", "5", "1h", "1e3", "-60", "3600; id", "10000000"]),
 }
@@ -350,7 +357,7 @@ def test_the_windows_live_response_bounds_each_item_and_sends_by_class() -> None
     assert text.count("[Environment]::Exit($code)") == 1, "an item that hangs does not keep the process"
 
 
-@pytest.mark.parametrize("name", ["acquire_memory_linux", "live_response_linux", "probe_linux"])
+@pytest.mark.parametrize("name", ON_TARGETS)
 def test_where_sigint_is_trapped_bash_4_ignores_it(name: str) -> None:
     """A new child of bash 4.3 and 4.4 may spin on it (tests/documents/test_live_response.py plays the signal)."""
     lines = (documents.FOLDER / f"{name}.yaml").read_text("utf-8").splitlines()
