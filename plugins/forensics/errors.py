@@ -12,6 +12,7 @@
     ├─ ContainmentError               ApprovalError
     ├─ InvestigationError
     ├─ ChannelError                   a channel that did not take a message
+    ├─ SweepError                     a sweep that cannot be done as it was asked for
     ├─ DrillError                     a drill that cannot go on
     └─ AwsError                       AccessDeniedError, ThrottledError, ResourceGoneError, ConflictError, UnreachableError
 """
@@ -172,6 +173,12 @@ class InvestigationError(ForensicsError):
 
 class ChannelError(ForensicsError):
     """A channel did not take a message; it is tried again, and its case goes on."""
+
+
+class SweepError(ForensicsError):
+    """A sweep cannot be done as it was asked for; no case is concerned."""
+
+    retryable = False
 
 
 class DrillError(ForensicsError):

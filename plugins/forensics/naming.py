@@ -28,7 +28,8 @@ PREFLIGHT = "fc-preflight"
 NOTICES = "fc-notices"
 # Partition of what the watchdog keeps about all cases.
 WATCHDOG = "fc-watchdog"
-
+# Identity of a sweep's calls, and partition of what is kept of sweeps: they may look at instances that no case is about.
+SWEEP = "fc-sweep"
 
 # Identity of a drill's own calls, and the value of the tag TAG_DRILL on what a drill makes and removes.
 DRILL = "fc-drill"

@@ -42,6 +42,20 @@ TASKS: Final[dict[str, str]] = {
         "Stores a new report with what the activity found, beside the earlier ones; the case stays closed as it was. "
         "When it fails, the log names the object that could not be written. Clearing is safe: it stores another version."
     ),
+    # ------------------------------------------------------------------ forensic_sweep
+    "plan_sweep": (
+        "Reads the form, takes the indicators that can be looked for, and writes the order down. "
+        "When it fails, the message names each line that cannot be read. Clearing is safe: nothing was looked at, and a written order stays."
+    ),
+    "sweep_target": (
+        "Asks one instance by SSM, or searches the blocks of one snapshot; what keeps it from that is the target's result, with the reason. "
+        "When it fails, AWS or the triggerer did not answer: the log names the call. Clearing is safe: a command that was sent is used again, and only reads."
+    ),
+    "conclude_sweep": (
+        "Records what became of each target, in the case's ledger where it was for one, and tells people what was found. "
+        "When it fails, no target could be examined, or the record could not be written: the message says which. "
+        "Clearing is safe: what is recorded is not recorded twice."
+    ),
     # ------------------------------------------------------------------ forensic_drill
     "launch_canary": (
         "Launches the canary from its launch template and waits until its SSM agent is online; skipped where no drill account is set. "

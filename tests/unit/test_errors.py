@@ -28,6 +28,7 @@ FINAL = {
     "InvalidCaseError",
     "CaseConflictError",
     "StoredItemError",
+    "SweepError",
     "UnsupportedTargetError",
     "CustodyError",
     "DigestMismatchError",

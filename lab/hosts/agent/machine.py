@@ -65,6 +65,8 @@ class Machines:
         binds: list[Bind] = []
         links: list[tuple[str, str]] = []
         files: list[tuple[str, str, int]] = [("/etc/os-release", _os_release(facts), 0o644)]
+        # what a test plants on a host beside its disks' images: path and text
+        files += [(str(path), str(text), 0o644) for path, text in (facts.get("planted") or {}).items()]
         proc_files: list[tuple[str, str]] = []
         if facts.get("memory"):
             memory = Path(facts["memory"]).resolve()

@@ -39,7 +39,12 @@ def item_key(case_id: str, sk: str) -> Attributes:
 
 def lock_key(case: Case) -> Attributes:
     """Key of the lock that the instance's open case holds."""
-    return {"PK": {"S": f"OPEN#{case.account_id}#{case.region}#{case.instance_id}"}, "SK": {"S": "LOCK"}}
+    return instance_lock_key(case.account_id, case.region, case.instance_id)
+
+
+def instance_lock_key(account_id: str, region: str, subject: str) -> Attributes:
+    """The same, of what a case would be about."""
+    return {"PK": {"S": f"OPEN#{account_id}#{region}#{subject}"}, "SK": {"S": "LOCK"}}
 
 
 def finding_key(finding: Finding) -> Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forensics.aws.case_items import item_key, lock_key
+from forensics.aws.case_items import instance_lock_key, item_key, lock_key
 from forensics.aws.error_map import aws_errors
 from forensics.case_keys import CASE
 from forensics.models.case import ENDED, Case
@@ -25,8 +25,13 @@ class CaseLocks:
 
     def holder(self, case: Case) -> str | None:
         """The id of the case that holds the instance; it may have ended, because earlier releases wrote that in two steps."""
-        with aws_errors(f"read the open-case lock of {case.instance_id} in table {self._table}"):
-            lock = self._db.get_item(TableName=self._table, Key=lock_key(case), ConsistentRead=True).get("Item")
+        return self.holder_of(case.account_id, case.region, case.instance_id)
+
+    def holder_of(self, account_id: str, region: str, subject: str) -> str | None:
+        """The same of an instance or an artifact that is named."""
+        key = instance_lock_key(account_id, region, subject)
+        with aws_errors(f"read the open-case lock of {subject} in table {self._table}"):
+            lock = self._db.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
         return str(lock["case_id"]["S"]) if lock else None
 
     def taken(self, case: Case) -> TransactWriteItemTypeDef:

@@ -361,6 +361,11 @@ class CaseStore(CaseLeases):
             )
             yield from (Case.stored(from_item(i["data"])).case_id for page in pages for i in page["Items"])
 
+    def open_case_of(self, account_id: str, region: str, subject: str) -> str | None:
+        """The id of the open case about an instance or an artifact; None when there is none."""
+        holder = self._locks.holder_of(account_id, region, subject)
+        return holder if holder and not self.case(holder).ended else None
+
     def contained_case(self, account_id: str, region: str, instance_id: str) -> Case | None:
         """The newest case of an instance that has a restore point: the one whose containment a release undoes."""
         with aws_errors(f"look up the cases of {instance_id} in table {self.table}"):

@@ -62,6 +62,7 @@ class CustodyAction(StrEnum):
     CASE_ASSIGNED = "CASE_ASSIGNED"
     OBJECT_DOWNLOADED = "OBJECT_DOWNLOADED"
     BREAK_GLASS_USED = "BREAK_GLASS_USED"
+    INDICATORS_SWEPT = "INDICATORS_SWEPT"
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:

@@ -15,6 +15,7 @@ from forensics.models.indicators import Indicator
 from forensics.models.intake import IntakeCounts, IntakeRecord
 from forensics.models.preflight import PreflightReport, ReadinessReport
 from forensics.models.remarks import Remark
+from forensics.models.sweeps import SweepReport
 from forensics.report.chronology import KeyTime
 from forensics.report.completeness import Completeness
 from forensics.report.downloads import OfferKind
@@ -180,12 +181,16 @@ class LinkAnswer(Answer):
 
 
 class IncidentAnswer(Answer):
-    """Cases that hang together by shared indicators, the one that was asked for first; ``cut``: there are more."""
+    """Cases that hang together by shared indicators, the one that was asked for first; ``cut``: there are more.
+
+    ``sweeps``: where the case's indicators were looked for, newest first.
+    """
 
     case_id: str
     cases: list[str]
     links: list[LinkAnswer]
     cut: bool
+    sweeps: list[SweepReport]
 
 
 class RemarkList(Answer):

@@ -9,9 +9,11 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from forensics.incident.grouping import Incident, incident_of
+from forensics.incident.sweep_order import open_command
 from forensics.models.board import Entry
 from forensics.models.case import CaseView
 from forensics.models.indicators import LinkedCase
+from forensics.models.sweeps import SweepReport
 from forensics.report.page import Link
 from forensics.web.answers import site_of
 from forensics.web.api_models import IncidentAnswer
@@ -30,6 +32,10 @@ class LinkReader(Protocol):
         """Other cases that share indicators with a case."""
         ...
 
+    def sweeps(self, case_id: str) -> Sequence[SweepReport]:
+        """Where its indicators were looked for, newest first."""
+        ...
+
 
 class StoreLinkReader:
     """Reads the case store; gateways are opened per request."""
@@ -43,6 +49,12 @@ class StoreLinkReader:
 
         items = self._open().store.items(case_id, case_keys.LINKED)
         return [LinkedCase.stored(data) for _, data in items]
+
+    def sweeps(self, case_id: str) -> Sequence[SweepReport]:
+        """Where its indicators were looked for, newest first."""
+        from forensics.incident.sweep_record import sweeps_of
+
+        return sweeps_of(self._open().store, case_id)
 
 
 def _open_gateways() -> CaseGateways:
@@ -69,12 +81,13 @@ def add_incident(
         return HTMLResponse(
             render(
                 "incident.html.j2", case=view.case, incident=incident, links=links, address=site.case,
+                sweeps=reader.sweeps(view.case.case_id), open_command=open_command,
                 entries=[(name, known[name].case if name in known else None) for name in incident.cases],
             )
         )  # fmt: skip
 
     def as_json(case_id: str) -> Response:
-        """Cases that share indicators, directly or by another one, and what each two share."""
+        """Cases that share indicators, directly or by another one, what each two share, and where the case's indicators were looked for."""
         view, incident, _ = found(case_id)
         links = [
             {
@@ -85,7 +98,13 @@ def add_incident(
             for link in incident.links
         ]
         return JSONResponse(
-            {"case_id": view.case.case_id, "cases": list(incident.cases), "links": links, "cut": incident.cut}
+            {
+                "case_id": view.case.case_id,
+                "cases": list(incident.cases),
+                "links": links,
+                "cut": incident.cut,
+                "sweeps": [report.model_dump(mode="json") for report in reader.sweeps(view.case.case_id)],
+            }
         )
 
     app.add_api_route("/case/{case_id}/incident", page, methods=["GET"], response_model=None)

@@ -113,6 +113,7 @@ OPTIONAL = {
     "ledger_restore": {"case_id"},
     "finding_catchup": {"end", "region"},
     "evidence_hold_lift": {"requester"},
+    "forensic_sweep": {"case_id", "indicators", "instances", "snapshots", "account_id", "region", "reason"},
 }
 
 

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from forensics.models.indicators import Indicator, IndicatorKind, LinkedCase
 from forensics.models.results import Confidence
+from forensics.models.sweeps import SweepHit, SweepOrder, SweepReport, SweepState, SweepTarget, SweptTarget
 from forensics.web.app import create_app
 from tests.unit.builders import NOW
 from tests.unit.report import sample
@@ -30,6 +31,11 @@ class Reader:
         )
         self.link = LinkedCase(case_id=OTHER, confidence=Confidence.HIGH, shared=shared, found_at=NOW)
         self.found: Sequence[LinkedCase] = [self.link]
+
+        self.swept: Sequence[SweepReport] = []
+
+    def sweeps(self, case_id: str) -> Sequence[SweepReport]:
+        return self.swept
 
     def links(self, case_id: str) -> Sequence[LinkedCase]:
         return self.found if case_id == sample.CASE_ID else [self.link.model_copy(update={"case_id": sample.CASE_ID})]
@@ -58,6 +64,28 @@ def test_linked_cases_are_shown_with_what_they_share(client: TestClient) -> None
 def test_a_case_without_links_says_so(client: TestClient, reader: Reader) -> None:
     reader.found = []
     assert "No other case shares" in client.get(PAGE).text and client.get(API).json()["links"] == []
+
+
+def test_sweeps_are_shown_with_results_reasons_and_the_command_that_opens_a_case(
+    client: TestClient, reader: Reader
+) -> None:
+    target = SweepTarget(account_id="333344445555", region="eu-central-1", subject="i-0123456789abcdef0")
+    other = target.model_copy(update={"subject": "snap-0123456789abcdef0"})
+    indicator = Indicator(kind=IndicatorKind.HASH, value="ab" * 32)
+    order = SweepOrder(
+        sweep_id="sw-20261121-0123456789", at=NOW, asked_by=HOSTILE, indicators=(indicator,), targets=(target, other)
+    )
+    hit = SweepHit(kind=IndicatorKind.HASH, value="ab" * 32, at=f"/opt/{HOSTILE}")
+    found = SweptTarget(target=target, state=SweepState.FOUND, hits=(hit,), looked="3 files")
+    unseen = SweptTarget(target=other, state=SweepState.NOT_EXAMINED, reason=f"refused {HOSTILE}")
+    reader.swept = [SweepReport(order=order, ended_at=NOW, targets=(found, unseen))]
+    page = check(client.get(PAGE).text)
+    assert (
+        "1 found, 1 not examined" in page.text and f"/opt/{HOSTILE}" in page.text and f"refused {HOSTILE}" in page.text
+    )
+    assert "forensics start i-0123456789abcdef0 --account 333344445555 --in-region eu-central-1" in page.text
+    (sweep,) = client.get(API).json()["sweeps"]
+    assert [t["state"] for t in sweep["targets"]] == ["found", "not examined"]
 
 
 def test_nobody_sees_links_without_a_session(client: TestClient) -> None:
