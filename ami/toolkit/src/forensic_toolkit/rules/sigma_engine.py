@@ -176,9 +176,11 @@ class Table:
         self._selection = Selection([rule.clauses for rule in rules], applies=lambda n, key: applies(rules[n], key))
         self._place = place
         self._numbers = {id(rule): number for number, rule in enumerate(rules)}
-        asked = (name for rule in rules for name in rule.fields)
-        self._columns = _distinct((*self.BASE, *keys, *asked))
-        self._at = {name: number for number, name in enumerate(self._columns)}
+        asked = [*self.BASE, *keys, *(name for rule in rules for name in rule.fields)]
+        self._columns = _distinct(asked)
+        # Logs spell a field differently (PowerShell's Payload, the SSH server's payload): both are one column.
+        places = {name.lower(): number for number, name in enumerate(self._columns)}
+        self._at = {name: places[name.lower()] for name in asked}
         # The message repeats all fields: it is searched for words only where a rule asks for it.
         whole = any(re.search(r"\bmessage\b", rule.condition) for rule in rules)
         self._unsearched = frozenset({self._at["ts"]} if whole else {self._at["ts"], self._at["message"]})
