@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from forensic_toolkit.rules import windows_events, windows_sources
+from forensic_toolkit.rules import windows_sources
 from tests.toolkit.examined import NO_TOOLS, TOOLS, run
 
 SYSMON, SECURITY = windows_sources.SYSMON, windows_sources.SECURITY
@@ -191,21 +191,6 @@ def test_the_shipped_rules_name_the_technique_and_leave_ordinary_events_alone() 
         if {"critical", "high", "medium"} & {severity for _, severity in said}
     ]
     assert grave == []
-
-
-def test_guessed_passwords_need_many_in_a_short_time() -> None:
-    def record(minute: int, number: int, address: str = "203.0.113.66") -> dict[str, Any]:
-        return {"ts": f"2026-11-21T02:{minute:02}:00Z", "EventID": number, "IpAddress": address, "TargetUserName": "a"}
-
-    slow = [record(minute, 4625) for minute in range(0, 60, 12)]
-    quick = [record(minute, 4625, "203.0.113.67") for minute in range(5)]
-    local = [record(minute, 4625, "-") for minute in range(9)]
-    guesses = windows_events.Guesses()
-    for item in [*slow, *quick, *local, record(7, 4624, "203.0.113.67")]:
-        guesses.seen(item)
-    assert [(item.title, item.severity) for item in guesses.findings()] == [
-        ("Passwords guessed from 203.0.113.67, and one succeeded", "critical")
-    ]
 
 
 def test_every_category_of_sigma_that_a_log_holds_is_mapped() -> None:

@@ -27,6 +27,7 @@ from forensic_toolkit.rules import (
     sigma_engine,
     windows_events,
     windows_rules,
+    windows_series,
     windows_texts,
     windows_traces,
 )
@@ -124,7 +125,7 @@ def examine_event_logs(
     """Examine event logs, wherever they are from; returns the number of records read."""
     if not logs or not event_logs.installed(results):
         return 0
-    rules, guesses = windows_events.shipped(results), windows_events.Guesses()
+    rules, watch = windows_events.shipped(results), windows_series.Watch()
     given = rule_packs.sigma(packs or Packs(), product="windows", results=results)
     both = sigma_engine.Rules([*rules.rules, *given.rules])
     opened = [event_logs.opened(entry) for entry in logs]
@@ -132,7 +133,7 @@ def examine_event_logs(
     with tempfile.TemporaryDirectory(dir=raw.parent) as folder:
         table = windows_events.table_for(both, path=Path(folder) / "events.sqlite")
         started = time.monotonic()
-        table.fill(_prepared(record, covered, guesses) for record in _newest_first(opened, results=results))
+        table.fill(_prepared(record, covered, watch) for record in _newest_first(opened, results=results))
         results.runs.append(
             ToolRun("evtx", _version(), [f"{len(logs)} logs"], 0, time.monotonic() - started, table.rows)
         )
@@ -146,7 +147,7 @@ def examine_event_logs(
         _timeline(table, results=results, raw=raw)
         rows = table.rows
         table.close()
-    results.findings.extend(guesses.findings())
+    results.findings.extend(watch.findings(results=results))
     return rows
 
 
@@ -171,13 +172,13 @@ def _newest_first(logs: list[event_logs.EventLog], *, results: Results) -> Itera
         waiting.append((log, portions))
 
 
-def _prepared(record: Record, covered: dict[str, Artifact], guesses: windows_events.Guesses) -> Record:
+def _prepared(record: Record, covered: dict[str, Artifact], watch: windows_series.Watch) -> Record:
     moment = parse_iso(str(record.get("ts") or ""))
     artifact = covered[record["source"]]
     if moment is not None:
         artifact.understood(moment)
         record["ts"] = moment.isoformat()
-    return windows_events.prepared(guesses.seen(record))
+    return windows_events.prepared(watch.seen(record))
 
 
 def _account(artifact: Artifact, log: event_logs.EventLog) -> None:

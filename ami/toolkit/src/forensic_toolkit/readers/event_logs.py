@@ -106,6 +106,7 @@ def record_of(row: dict[str, Any], *, source: str) -> Record:
     record: Record = {}
     for part in ("EventData", "UserData", "ProcessingErrorData", "DebugData"):
         _flatten(event.get(part), into=record, depth=0)
+    _attributes(event.get("UserData"), into=record, depth=0)
     if system.get("Channel") == "Windows PowerShell":
         _settings(record)
     provider = (system.get("Provider") or {}).get("#attributes") or {}
@@ -133,6 +134,20 @@ def _flatten(value: Any, *, into: Record, depth: int, name: str = "") -> None:
                 _flatten(item, into=into, depth=depth + 1, name=key)
     elif name and value not in (None, ""):
         into[name] = _plain(value)
+
+
+def _attributes(value: Any, *, into: Record, depth: int) -> None:
+    """What user data says in attributes, as CAPI2 does; never in place of an element's own text."""
+    if isinstance(value, list):
+        for item in value:
+            _attributes(item, into=into, depth=depth)
+    elif isinstance(value, dict) and depth < MAX_DEPTH:
+        for key, item in (value.get("#attributes") or {}).items():
+            if not key.startswith("xmlns") and item not in (None, ""):
+                into.setdefault(key, _plain(item))
+        for key, item in value.items():
+            if not key.startswith("#"):
+                _attributes(item, into=into, depth=depth + 1)
 
 
 def _plain(value: Any) -> Any:

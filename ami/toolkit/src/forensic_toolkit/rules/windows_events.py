@@ -1,24 +1,19 @@
-"""The shipped Sigma rules on Windows event logs, and guessed passwords. A rule is a file in ``sigma_windows/`` in Sigma's own format."""
+"""The shipped Sigma rules on Windows event logs, and series of events. A rule is a file in ``sigma_windows/`` in Sigma's own format."""
 
 from __future__ import annotations
 
-import re
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from forensic_toolkit.results import Event, Finding, Results
-from forensic_toolkit.rules import sigma_engine, windows_sources
+from forensic_toolkit.rules import sigma_engine, windows_series, windows_sources
 from forensic_toolkit.rules.sigma_engine import Rule, Rules, Table
-from forensic_toolkit.times import parse_iso
 
 Record = dict[str, Any]
 KEYS = ("Channel", "EventID", "Provider_Name", "Computer")
 MAX_TEXT = 4000
-BURST, WINDOW = 5, timedelta(minutes=10)
 _NOTABLE = frozenset({1102, 104, 4624, 4625, 4648, 4672, 4688, 4697, 4698, 4720, 4728, 4732, 7045, 1116, 5001})
 _LEFT_OUT = frozenset(
     {"hostname", "domain", "ts", "Provider_Name", "EventID", "Channel", "Computer", "EventRecordID", "source", "Level", "message",
@@ -37,14 +32,14 @@ def unplaced(rules: Rules) -> list[Rule]:
 
 
 def findings(records: Iterable[Record], *, results: Results) -> Iterator[Finding]:
-    """What the shipped rules find, equal hits folded, and guessed passwords."""
-    rules, guesses = shipped(results), Guesses()
+    """What the shipped rules find, equal hits folded, and series of events."""
+    rules, watch = shipped(results), windows_series.Watch()
     table = table_for(rules)
-    table.fill(prepared(guesses.seen(record)) for record in records)
+    table.fill(prepared(watch.seen(record)) for record in records)
     yield from examined(rules, table, results=results)
     sigma_engine.account(rules, what="Sigma", results=results)
     table.close()
-    yield from guesses.findings()
+    yield from watch.findings(results=results)
 
 
 def table_for(rules: Rules, *, path: Path | None = None) -> Table:
@@ -106,45 +101,6 @@ def _described(rule: Rule, row: sqlite3.Row) -> Finding:
         },
         kind=rule.title,
     )
-
-
-class Guesses:
-    """Log-ons that failed and succeeded, by address, while records pass by."""
-
-    def __init__(self) -> None:
-        self._failed: dict[str, list[datetime]] = defaultdict(list)
-        self._succeeded: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
-
-    def seen(self, record: Record) -> Record:
-        """Note a record and return it."""
-        if record.get("EventID") in (4624, 4625):
-            moment, address = parse_iso(str(record.get("ts") or "")), str(record.get("IpAddress") or "")
-            if moment is not None and re.search(r"[0-9a-fA-F]", address):
-                if record["EventID"] == 4625:
-                    self._failed[address].append(moment)
-                else:
-                    self._succeeded[address].append((moment, str(record.get("TargetUserName"))))
-        return record
-
-    def findings(self) -> Iterator[Finding]:
-        """Many failed log-ons from one address within minutes, and whether one succeeded afterwards."""
-        for address, moments in self._failed.items():
-            moments.sort()
-            bursts = [(a, b) for a, b in zip(moments, moments[BURST - 1 :], strict=False) if b - a <= WINDOW]
-            if not bursts:
-                continue
-            after = sorted(entry for entry in self._succeeded[address] if entry[0] >= bursts[0][0])
-            yield Finding(
-                title=f"Passwords guessed from {address}" + (", and one succeeded" if after else ""),
-                detail=f"{len(moments)} failed log-ons" + (f"; then {after[0][1]} logged on" if after else ""),
-                severity="critical" if after else "medium",
-                confidence="high",
-                source=windows_sources.SECURITY,
-                time=bursts[0][0],
-                technique="T1110",
-                data={"address": address, "failed": len(moments)},
-                kind="Passwords guessed, without success" if not after else "Passwords guessed",
-            )
 
 
 def event(row: sqlite3.Row) -> Event | None:

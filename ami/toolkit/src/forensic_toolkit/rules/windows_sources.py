@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from forensic_toolkit.rules import windows_fields
+
 Record = dict[str, Any]
 _M = "Microsoft-Windows-"
 SYSMON, SECURITY = f"{_M}Sysmon/Operational", "Security"
@@ -27,6 +29,7 @@ SERVICES: dict[str, tuple[str, ...]] = {
     "firewall-as": (f"{_M}Windows Firewall With Advanced Security/Firewall",),
     "dns-client": (f"{_M}DNS Client Events/Operational", f"{_M}DNS-Client/Operational"),
     "dns-server": ("DNS Server",),
+    "dns-server-audit": (f"{_M}DNSServer/Audit",),
     "dns-server-analytic": (f"{_M}DNS-Server/Analytical",),
     "applocker": (f"{_M}AppLocker/EXE and DLL", f"{_M}AppLocker/MSI and Script", f"{_M}AppLocker/Packaged app-Deployment",
                   f"{_M}AppLocker/Packaged app-Execution"),
@@ -56,6 +59,24 @@ SERVICES: dict[str, tuple[str, ...]] = {
     "application-experience": (f"{_M}Application-Experience/Program-Telemetry", f"{_M}Application-Experience/Program-Compatibility-Assistant"),
     "winsock": (f"{_M}Winsock-WS2HELP/Operational",),
     "eventlog": (f"{_M}Eventlog-ForwardingPlugin/Operational",),
+    "setup": ("Setup",),
+    "bitlocker": (f"{_M}BitLocker/BitLocker Management", f"{_M}BitLocker/BitLocker Operational"),
+    "wininet-config": (f"{_M}WinINet-Config/ProxyConfigChanged",),
+    "directory-service": ("Directory Service",),
+    "dfs-replication": ("DFS Replication",),
+    "exchange-transport": ("MSExchange Transport",),
+    "group-policy": (f"{_M}GroupPolicy/Operational",),
+    "smbserver-security": (f"{_M}SMBServer/Security",),
+    "smbserver-audit": (f"{_M}SMBServer/Audit",),
+    "kerberos-kdc": (f"{_M}Kerberos-Key-Distribution-Center/Operational",),
+    "hyper-v-vmms": (f"{_M}Hyper-V-VMMS-Admin",),
+    "deviceguard": (f"{_M}DeviceGuard/Operational",),
+    "kernel-pnp": (f"{_M}Kernel-PnP/Configuration",),
+    "time-service": (f"{_M}Time-Service/Operational",),
+    "user-profile": (f"{_M}User Profile Service/Operational",),
+    "windows-update": (f"{_M}WindowsUpdateClient/Operational",),
+    "backup": (f"{_M}Backup",),
+    "certification-authority": (f"{_M}CertificationAuthority/Operational",),
 }  # fmt: skip
 CATEGORIES: dict[str, tuple[tuple[str, tuple[int, ...]], ...]] = {
     "process_creation": ((SYSMON, (1,)), (SECURITY, (4688,))),
@@ -93,6 +114,15 @@ CATEGORIES: dict[str, tuple[tuple[str, tuple[int, ...]], ...]] = {
     "ps_classic_start": (("Windows PowerShell", (400,)),),
     "ps_classic_provider_start": (("Windows PowerShell", (600,)),),
     "ps_classic_script": (("Windows PowerShell", (800,)),),
+    # The project's own: PowerShell's commands in every form, and SQL Server's audit (windows_fields).
+    "powershell_command": (
+        *((channel, (4103, 4104)) for channel in SERVICES["powershell"]),
+        ("Windows PowerShell", (400, 403, 600, 800)),
+        (SYSMON, (1,)),
+        (SECURITY, (4688, 4697)),
+        ("System", (7045,)),
+    ),
+    "sql_audit": (("Application", (33205,)), (SECURITY, (33205,))),
     "antivirus": ((SERVICES["windefend"][0], (1006, 1007, 1008, 1015, 1116, 1117, 1118, 1119)),),
 }
 # What only ETW sessions see, not any event log: such rules have nothing to read here.
@@ -137,7 +167,7 @@ def _quoted(text: str) -> str:
 
 
 def normalised(record: Record) -> Record:
-    """A record with Sysmon's names beside its own, as rules of a category expect them."""
+    """A record with Sysmon's names beside its own, as rules of a category expect them, and with what its texts hold."""
     names = _RENAMED.get((str(record.get("Channel")), int(record.get("EventID") or 0)))
     if names:
         record = {**{new: record[old] for old, new in names.items() if old in record}, **record}
@@ -148,4 +178,4 @@ def normalised(record: Record) -> Record:
                 .replace("\\REGISTRY\\USER", "HKU")
             )
             record["TargetObject"] = f"{key}\\{record.get('ObjectValueName') or ''}"
-    return record
+    return windows_fields.with_inner(record)

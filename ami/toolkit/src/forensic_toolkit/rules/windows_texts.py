@@ -179,7 +179,8 @@ def _by_rules(typed: list[Typed], *, results: Results) -> Iterator[Finding]:
 def _records(number: int, line: str) -> Iterator[windows_events.Record]:
     """A command as a script block, and each program in it as a process that PowerShell started."""
     own = {"source": str(number), "message": line}
-    yield {**own, "Channel": windows_sources.SERVICES["powershell"][0], "EventID": 4104, "ScriptBlockText": line}
+    script = {"Channel": windows_sources.SERVICES["powershell"][0], "EventID": 4104, "ScriptBlockText": line}
+    yield windows_sources.normalised({**own, **script})
     for part in re.split(r"[;|\n]|&&", line):
         match = _PROGRAM.match(part.strip())
         if match is None or _CMDLET.match(match[1]):
