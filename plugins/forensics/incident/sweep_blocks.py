@@ -7,7 +7,7 @@ text may be left over in a block that no file has any more.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -50,9 +50,7 @@ class _Search:
         self._compile()
 
     def _compile(self) -> None:
-        self._any = re.compile(
-            b"|".join(re.escape(p) for p in sorted({p for _, p in self._open}, key=len, reverse=True))
-        )
+        self._any = re.compile(_any_of({pattern for _, pattern in self._open}))
 
     @property
     def done(self) -> bool:
@@ -84,6 +82,27 @@ class _Search:
         shown = bytes(b for b in data[max(0, start - AROUND) : end + AROUND] if b).decode("latin-1")
         text = "".join(c if " " <= c <= "~" else "." for c in shown)
         into.hits.append(SweepHit(kind=indicator.kind, value=indicator.value, at=f"byte {at + start:,}: {text}"[:300]))
+
+
+def _begin(patterns: Collection[bytes]) -> bytes:
+    """What all of them begin with."""
+    first, last = min(patterns), max(patterns)
+    same = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:same]
+
+
+def _any_of(patterns: Collection[bytes]) -> bytes:
+    """An expression that matches where one of the patterns begins; common beginnings once, which is several times as fast."""
+    if b"" in patterns or len(patterns) == 1:
+        return re.escape(_begin(patterns))
+    groups: dict[int, set[bytes]] = {}
+    for pattern in patterns:
+        groups.setdefault(pattern[0], set()).add(pattern)
+    branches = []
+    for group in groups.values():
+        begin = _begin(group)
+        branches.append(re.escape(begin) + _any_of({pattern[len(begin) :] for pattern in group}))
+    return b"(?:" + b"|".join(branches) + b")"
 
 
 def _inside_of_another(data: bytes, start: int, end: int, kind: IndicatorKind) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import count as numbers
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from forensics.aws.ebs_direct import Block
-from forensics.incident.sweep_blocks import PLACES, BlockLook, search_blocks
+from forensics.incident.sweep_blocks import PLACES, BlockLook, _any_of, search_blocks
 from forensics.incident.sweep_order import read_indicators
 from forensics.models.disk import BLOCK_BYTES
 
@@ -79,6 +82,14 @@ def test_a_shorter_text_within_a_longer_one_is_found_too() -> None:
 def test_a_disk_full_of_hits_gives_few_places_and_ends() -> None:
     found = look(*((n, 0, b"dropper.sh " * 4000) for n in range(5)), texts="file: dropper.sh")
     assert len(found.hits) == PLACES and found.blocks == 1 and "the rest was not read" in found.why
+
+
+@given(
+    st.sets(st.text("ab.\\0[", min_size=1, max_size=6).map(str.encode), min_size=1, max_size=12),
+    st.text("ab.\\0[", max_size=40).map(str.encode),
+)
+def test_the_quick_look_sees_a_block_exactly_when_a_pattern_is_in_it(patterns: set[bytes], data: bytes) -> None:
+    assert bool(re.search(_any_of(patterns), data)) is any(pattern in data for pattern in patterns)
 
 
 def test_the_budget_of_blocks_and_of_time_is_said() -> None:
