@@ -302,6 +302,7 @@ def _balancers(lab: Lab, network: Network) -> None:
     old.create_load_balancer(LoadBalancerName=name, Listeners=listener, Subnets=[network.subnet])
     old.register_instances_with_load_balancer(LoadBalancerName=name, Instances=[{"InstanceId": instance}])
     old.describe_load_balancers(LoadBalancerNames=[name])
+    old.describe_load_balancer_attributes(LoadBalancerName=name)
     old.deregister_instances_from_load_balancer(LoadBalancerName=name, Instances=[{"InstanceId": instance}])
     new = lab.client("elbv2", MEMBER)
     target = new.create_target_group(Name=name, Protocol="HTTP", Port=80, VpcId=network.vpc, TargetType="instance")
@@ -309,6 +310,8 @@ def _balancers(lab: Lab, network: Network) -> None:
     new.register_targets(TargetGroupArn=arn, Targets=[{"Id": instance, "Port": 80}])
     new.describe_target_groups(TargetGroupArns=[arn])
     new.describe_target_health(TargetGroupArn=arn)
+    balancer = new.create_load_balancer(Name=name, Subnets=[network.subnet], Type="network")["LoadBalancers"][0]
+    new.describe_load_balancer_attributes(LoadBalancerArn=balancer["LoadBalancerArn"])
     new.deregister_targets(TargetGroupArn=arn, Targets=[{"Id": instance, "Port": 80}])
     new.describe_target_health(TargetGroupArn=arn)
 

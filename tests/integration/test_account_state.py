@@ -104,6 +104,48 @@ def test_without_recorder_and_sessions_it_is_said_what_to_switch_on(lab: SmallLa
     assert {a["part"] for a in answers(case_id)} == {"iam-profile", "iam-role", "iam-services"}
 
 
+def test_where_the_balancers_log_lies_or_what_is_to_be_switched_on(lab: SmallLab, case_id: str) -> None:
+    web, network = lab.facts["instances"]["web-server"], lab.facts["member_network"]
+    new, old = lab.client("elbv2", "member"), lab.client("elb", "member")
+    lab.client("s3", "member").create_bucket(
+        Bucket="shop-logs", CreateBucketConfiguration={"LocationConstraint": web["region"]}
+    )
+    made = {}
+    for name in ("shop", "quiet"):
+        balancer = new.create_load_balancer(Name=name, Subnets=network["subnet_ids"])["LoadBalancers"][0][
+            "LoadBalancerArn"
+        ]
+        group = new.create_target_group(Name=name, Protocol="HTTP", Port=80, VpcId=network["vpc_id"])["TargetGroups"][0]
+        forward: Any = [{"Type": "forward", "TargetGroupArn": group["TargetGroupArn"]}]
+        new.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=forward)
+        new.register_targets(TargetGroupArn=group["TargetGroupArn"], Targets=[{"Id": web["instance_id"], "Port": 80}])
+        made[name] = balancer
+    on = {"access_logs.s3.enabled": "true", "access_logs.s3.bucket": "shop-logs", "access_logs.s3.prefix": "web"}
+    new.modify_load_balancer_attributes(
+        LoadBalancerArn=made["shop"], Attributes=[{"Key": k, "Value": v} for k, v in on.items()]
+    )
+    listener: Any = [{"Protocol": "HTTP", "LoadBalancerPort": 80, "InstancePort": 80}]
+    old.create_load_balancer(LoadBalancerName="legacy", Listeners=listener, Subnets=network["subnet_ids"][:1])
+    old.register_instances_with_load_balancer(LoadBalancerName="legacy", Instances=[{"InstanceId": web["instance_id"]}])
+    collect(case_id)
+    found = item(case_id)
+    assert found.outcome is Outcome.ACQUIRED, found.reason
+    logs = {a["subject"]: a["answer"] for a in answers(case_id) if a["part"] == "balancer-log"}
+    assert set(logs) == {*made.values(), "legacy"}
+    shop = logs[made["shop"]]
+    assert shop["location"] == f"s3://shop-logs/web/AWSLogs/{MEMBER_ACCOUNT}/elasticloadbalancing/{web['region']}/"
+    assert f"{datetime.now(UTC):%Y/%m/%d}/" in shop["prefixes"][-1]
+    file_id = made["shop"].partition("loadbalancer/")[2].replace("/", ".")
+    assert (
+        shop["commands"][-1].startswith("aws s3 cp --recursive s3://shop-logs/web/")
+        and f"_{file_id}_*" in shop["commands"][-1]
+    )
+    assert logs[made["quiet"]]["outcome"] == logs["legacy"]["outcome"] == "NOT_APPLICABLE"
+    notes = "\n".join(found.origin.notes)
+    assert "switch on access_logs.s3.enabled" in notes and "switch on AccessLog.Enabled" in notes
+    assert f"aws wafv2 get-web-acl-for-resource --resource-arn {made['shop']}" in notes
+
+
 def test_what_cannot_be_had_is_named_and_the_rest_is_kept(lab: SmallLab, case_id: str) -> None:
     recorder_on(lab)
     lab.control(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from forensics.aws.error_map import aws_errors
 from forensics.aws.session import AwsSession
-from forensics.models.target_facts import MembershipFacts
+from forensics.models.target_facts import AccessLog, MembershipFacts
 
 if TYPE_CHECKING:
     from mypy_boto3_elb import ElasticLoadBalancingClient
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # AWS has no call "target groups of this instance": every group's targets are read, some at a time.
 PARALLEL = 8
 LEAVING = "draining"
+MOST_BALANCERS = 20
 
 
 class BalancerGateway:
@@ -45,6 +46,47 @@ class BalancerGateway:
         """Every registration of the instance, by its id or by one of its private addresses."""
         known = {instance_id, *addresses}
         return (*self._target_groups(known, vpc_ids=set(vpc_ids)), *self._classic_balancers(instance_id))
+
+    def access_logs(self, memberships: Iterable[MembershipFacts]) -> list[AccessLog]:
+        """Where the load balancers behind some registrations write their logs, :data:`MOST_BALANCERS` at most."""
+        found = list(memberships)
+        groups = sorted({m.balancer for m in found if m.kind == "elbv2"})
+        arns: list[str] = []
+        for at in range(0, len(groups), 20):
+            with aws_errors(f"describe the target's target groups {self._where}"):
+                answer = self._current.describe_target_groups(TargetGroupArns=groups[at : at + 20])
+            arns += [arn for group in answer["TargetGroups"] for arn in group.get("LoadBalancerArns", [])]
+        logs = [log for arn in [*dict.fromkeys(arns)][:MOST_BALANCERS] for log in self._logs_of(arn)]
+        names = sorted({m.balancer for m in found if m.kind == "elb"})[:MOST_BALANCERS]
+        return [*logs, *(self._log_of_classic(name) for name in names)]
+
+    def _logs_of(self, arn: str) -> list[AccessLog]:
+        """arn:aws:elasticloadbalancing:<Region>:<account>:loadbalancer/app/<name>/<id>: files have app.<name>.<id> (ELB user guides, *Access logs*)."""
+        with aws_errors(f"read the attributes of {arn} {self._where}"):
+            answer = self._current.describe_load_balancer_attributes(LoadBalancerArn=arn)
+        told = {a["Key"]: a.get("Value", "") for a in answer["Attributes"]}
+        name = arn.partition("loadbalancer/")[2]
+        kind = {"app": "application", "net": "network", "gwy": "gateway"}.get(name.split("/")[0], "unknown")
+        logs = []
+        for what in ("access", "connection"):
+            key = f"{what}_logs.s3"
+            on = told.get(f"{key}.enabled") == "true"
+            if what == "access" or on:  # only application load balancers have the other kind, and seldom
+                bucket, prefix = (told.get(f"{key}.bucket", ""), told.get(f"{key}.prefix", "")) if on else ("", "")
+                logs.append(
+                    AccessLog(
+                        balancer=arn, kind=kind, file_id=name.replace("/", "."), what=what, bucket=bucket, prefix=prefix
+                    )
+                )
+        return logs
+
+    def _log_of_classic(self, name: str) -> AccessLog:
+        with aws_errors(f"read the attributes of classic load balancer {name} {self._where}"):
+            answer = self._classic.describe_load_balancer_attributes(LoadBalancerName=name)
+        log = answer["LoadBalancerAttributes"].get("AccessLog", {"Enabled": False})
+        bucket = log.get("S3BucketName", "") if log.get("Enabled") else ""
+        prefix = log.get("S3BucketPrefix", "") if bucket else ""
+        return AccessLog(balancer=name, kind="classic", file_id=name, bucket=bucket, prefix=prefix)
 
     def _target_groups(self, known: set[str], *, vpc_ids: set[str]) -> list[MembershipFacts]:
         with aws_errors(f"list target groups {self._where}"):

@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from forensics.aws.config_history import ConfigGateway
+from forensics.aws.elb import BalancerGateway
 from forensics.aws.hook import CaseSessions
 from forensics.aws.iam_state import IamStateGateway
 from forensics.aws.log_groups import TAG, TAG_VALUE, LogGroupGateway
 from forensics.aws.ssm_sessions import SessionGateway
 from forensics.case.beginning import begin
 from forensics.case.recorder import CaseRecorder
+from forensics.cloud_evidence.balancer_logs import note, pointer, waf_pointer
 from forensics.cloud_evidence.log_evidence import case_window, enter, run_name, store_records, store_sources
 from forensics.cloud_evidence.record_window import RecordWindow
 from forensics.cloud_evidence.trail_collection import PHASE
@@ -72,7 +74,7 @@ class StateCollection:
 
     def __init__(
         self, recorder: CaseRecorder, settings: Settings, *, iam: IamStateGateway, config: ConfigGateway,
-        sessions: SessionGateway, groups: LogGroupGateway,
+        sessions: SessionGateway, groups: LogGroupGateway, balancers: BalancerGateway,
     ) -> None:  # fmt: skip
         self._recorder = recorder
         self._settings = settings
@@ -80,6 +82,7 @@ class StateCollection:
         self._config = config
         self._sessions = sessions
         self._groups = groups
+        self._balancers = balancers
         self._item = state_item(recorder.case.instance_id)
 
     @classmethod
@@ -93,6 +96,7 @@ class StateCollection:
             config=ConfigGateway.of(session),
             sessions=SessionGateway.of(session),
             groups=LogGroupGateway.of(session),
+            balancers=BalancerGateway.of(session),
         )
 
     def known(self) -> AccountStateEvidence | None:
@@ -108,6 +112,7 @@ class StateCollection:
         role_id = self._role(parts, target)
         self._history(parts, target, role_id, window)
         parts.attempt("sessions on the target", self._session_logs, parts, target, window)
+        parts.attempt("logs of the target's load balancers", self._balancer_logs, parts, target, window)
         return self._stored(parts, window, began=began)
 
     # ------------------------------------------------------------------ the parts
@@ -165,6 +170,22 @@ class StateCollection:
             parts.notes.append(
                 f"AWS Config has no history of the target: switch on its recorder in this Region ({off[0]})"[:300]
             )
+
+    def _balancer_logs(self, parts: Parts, target: Target, window: RecordWindow) -> None:
+        """Where they lie: who asked what of the target is there, and a busy balancer's files are too many to be collected."""
+        addresses = [i.private_ip for i in target.interfaces if i.private_ip] + [
+            a for i in target.interfaces for a in i.ipv6
+        ]
+        members = self._balancers.memberships(
+            target.instance_id, addresses=addresses, vpc_ids=[target.vpc_id] if target.vpc_id else []
+        )
+        case = self._recorder.case
+        for log in self._balancers.access_logs(members):
+            found = pointer(log, account_id=case.account_id, region=case.region, window=window)
+            parts.add("balancer-log", log.balancer, found)
+            parts.notes.append(note(found)[:500])
+            if log.kind == "application" and log.what == "access":
+                parts.notes.append(waf_pointer(log.balancer)[:500])
 
     def _session_logs(self, parts: Parts, target: Target, window: RecordWindow) -> None:
         sessions = [s for s in self._sessions.sessions(target.instance_id) if _within(s, window)]

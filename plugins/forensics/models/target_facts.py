@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from forensics.models.base import AccountId, InstanceId, Model, Region, Utc
+from forensics.models.outside import Outside
 
 # An instance that starts runs within seconds (EC2 user guide, "Amazon EC2 instance state changes").
 LIVE_STATES = frozenset({"pending", "running"})
@@ -80,6 +81,20 @@ class ScalingFacts(Model):
     minimum: int
     maximum: int
     target_groups: tuple[str, ...] = ()
+
+
+class AccessLog(Outside):
+    """Where a load balancer writes what was asked of it; ``bucket`` is empty where it writes nothing.
+
+    ``kind``: application, network, gateway or classic. ``file_id``: how the names of its files have it. ``what``: access or connection.
+    """
+
+    balancer: str
+    kind: str
+    file_id: str
+    what: str = "access"
+    bucket: str = ""
+    prefix: str = ""
 
 
 class MembershipFacts(Model):
