@@ -89,6 +89,24 @@ _EVE = "S-1-5-21-1-2-3-1105"
         ({"EventID": 4723, "SubjectUserSid": _EVE, "TargetSid": "S-1-5-21-1-2-3-500"}, "password of another"),
         ({"EventID": 4723, "SubjectUserSid": _EVE, "TargetSid": _EVE}, ""),
         ({"EventID": 4723, "SubjectUserSid": "S-1-5-7", "TargetSid": _EVE}, ""),
+        (
+            {
+                "EventID": 4742,
+                "SubjectUserName": "ANONYMOUS LOGON",
+                "TargetUserName": "DC1$",
+                "Computer": "dc1.corp.example",
+            },
+            "controller by nobody",
+        ),
+        (
+            {
+                "EventID": 4742,
+                "SubjectUserName": "ANONYMOUS LOGON",
+                "TargetUserName": "WS7$",
+                "Computer": "dc1.corp.example",
+            },
+            "",
+        ),
         ({"EventID": 4769, "TargetUserName": "eve@corp.example", "ServiceName": "FS$"}, "realm in lower case"),
         ({"EventID": 4769, "TargetUserName": "eve@CORP.EXAMPLE", "ServiceName": "FS$"}, ""),
         ({"EventID": 4769, "TargetUserName": "DC1@CORP.EXAMPLE", "ServiceName": "DC1$"}, "machine without dollar"),

@@ -14,7 +14,7 @@ from tests.toolkit.examined import NO_TOOLS, SOURCES, TOOLS, run
 
 CASES = Path(__file__).parent / "windows_cases"
 RULES = SOURCES / "forensic_toolkit" / "rules" / "sigma_windows"
-THEMES = ("accounts", "directory", "kerberos_2", "powershell", "servers", "sql_server", "tampering")
+THEMES = ("accounts", "directory", "kerberos_2", "powershell", "remote", "servers", "sql_server", "tampering")
 Event = dict[str, Any]
 _RUN = """
 import json, sys

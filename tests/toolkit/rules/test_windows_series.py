@@ -87,6 +87,9 @@ KINDS: dict[str, list[Record]] = {
         {"Channel": SYSMON, "EventID": 1, "User": "CORP\\eve", "Image": f"C:\\Windows\\System32\\{name}.exe"}
         for name in ("whoami", "ipconfig", "net", "tasklist", "systeminfo", "nltest")
     ],
+    "Services stopped in series": [
+        security(4688, SubjectUserName="eve", CommandLine=f"net stop {name}") for name in NAMES[:8]
+    ],
     "Account under several names": [
         security(4624, AuthenticationPackageName="Kerberos", TargetUserSid="S-1-5-21-1-2-3-500", TargetUserName=name)
         for name in ("Administrator", "ghost")

@@ -58,6 +58,10 @@ def mark(record: Record) -> str:
         return "own membership"
     if number == 4723 and subject.startswith("S-1-5-21-") and subject != record.get("TargetSid"):
         return "" if str(record.get("SubjectUserName")).endswith("$") else "password of another"
+    if number == 4742 and record.get("SubjectUserName") == "ANONYMOUS LOGON":
+        # Machines change their own passwords so; only the controller's own account is not changed through itself.
+        own = str(record.get("Computer") or "").split(".", 1)[0].lower()
+        return "controller by nobody" if own and str(record.get("TargetUserName") or "").lower() == f"{own}$" else ""
     if number == 4769:
         user, _, realm = str(record.get("TargetUserName") or "").partition("@")
         if f"{user}$".lower() == str(record.get("ServiceName") or "").lower():

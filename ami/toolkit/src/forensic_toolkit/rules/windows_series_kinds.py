@@ -78,7 +78,8 @@ def _logons(record: Record) -> Part | None:
 def _names_tried(record: Record) -> Part | None:
     """Failed log-ons, by the address or the work station that they came from."""
     number, status = record.get("EventID"), _text(record, "Status").lower()
-    if not _security(record) or (number != 4625 and status == "0x0") or (number == 4771 and status != "0x18"):
+    wanted = {4771: ("0x18",), 4768: ("0x6",)}.get(int(number or 0))
+    if not _security(record) or (number == 4776 and status == "0x0") or (wanted and status not in wanted):
         return None
     who = _address(record) or _text(record, "WorkstationName") or _text(record, "Workstation")
     name = _text(record, "TargetUserName").lower()
@@ -224,6 +225,12 @@ _LOOKS = frozenset(
 )
 
 
+_STOP = re.compile(
+    r"\b(?:net1?|sc)(?:\.exe)?\"?\s+stop\s+(?P<what>\"[^\"]{1,80}\"|\S{1,80})|taskkill(?:\.exe)?\"?\s.{0,40}/im\s+(?P<program>\S{1,80})",
+    re.IGNORECASE,
+)
+
+
 def _looks(record: Record) -> Part | None:
     if record.get("Channel") not in (SECURITY, SYSMON):
         return None
@@ -233,6 +240,15 @@ def _looks(record: Record) -> Part | None:
     if program not in _LOOKS or not who or who.upper().startswith("NT AUTHORITY"):
         return None
     return Part(who, "net" if program == "net1" else program)
+
+
+def _stopped(record: Record) -> Part | None:
+    """Services and programs that commands stop, by who gives them."""
+    if record.get("Channel") not in (SECURITY, SYSMON):
+        return None
+    match = _STOP.search(_text(record, "CommandLine"))
+    who = _text(record, "SubjectUserName") if _security(record) else _text(record, "User")
+    return Part(who, (match["what"] or match["program"]).strip('"').lower()) if match and who else None
 
 
 def _made_and_removed(made: int, *names: str) -> Callable[[Record], Part | None]:
@@ -253,7 +269,7 @@ def _pair(title: str, technique: str, made: int, removed: int, *names: str, hour
 _RDP = SERVICES["rdpcorets"][0]
 SERIES: tuple[Series, ...] = (
     Series("Passwords guessed from {}", "Passwords guessed", "T1110", "medium", SECURITY, (4624, 4625), _logons),
-    Series("Many accounts tried from {}", "Passwords sprayed", "T1110.003", "medium", SECURITY, (4625, 4771, 4776), _names_tried,
+    Series("Many accounts tried from {}", "Passwords sprayed", "T1110.003", "medium", SECURITY, (4625, 4768, 4771, 4776), _names_tried,
            distinct=True),
     Series("Passwords guessed at the controller from {}", "Passwords guessed (Kerberos)", "T1110.001", "medium", SECURITY, (4771,),
            _kerberos_guesses),
@@ -294,6 +310,8 @@ SERIES: tuple[Series, ...] = (
            distinct=True, window=timedelta(minutes=2)),
     Series("Host and network explored by commands: {}", "Explored by commands", "T1082", "medium", SECURITY, (1, 4688), _looks, least=6,
            distinct=True),
+    Series("Services and programs stopped in series by {}", "Services stopped in series", "T1489", "high", SECURITY, (1, 4688), _stopped,
+           least=8, distinct=True, window=timedelta(minutes=5)),
     Series("One account logged on under several names (forged ticket): {}", "Account under several names", "T1558.001", "high", SECURITY,
            (4624,), _names_of_sid, least=2, distinct=True, window=timedelta(hours=12)),
     _pair("Account made and soon deleted", "T1136", 4720, 4726, "TargetUserName", hours=24),
