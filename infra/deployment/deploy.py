@@ -180,25 +180,20 @@ def run(
         deployment.made |= external_ids.current(
             clients(forensic, config.region, "secretsmanager"), secret=config.named(external_ids.SECRET)
         )
-    for wave in waves.waves(steps):
-        if not wave[0].is_upload:
-            _apply(deployment, wave, dry_run=dry_run)
-        elif dry_run:
-            deployment.report(
-                f"release: would upload {release.name} to {deployment.outputs.get('ReleaseBucket', 'the release bucket')}"
-            )
-        else:
-            _upload(deployment, config, clients, release)
+    waves.carry_out(steps, lambda step: _carry_out(deployment, config, step, release=release, dry_run=dry_run))
     return deployment
 
 
-def _apply(deployment: Deployment, wave: list[Step], *, dry_run: bool) -> None:
-    if wave[0].template == settings.TEMPLATE:
-        deployment.apply_environment(wave[0], dry_run=dry_run)
-        return
-    made = waves.carry_out(wave, lambda step: deployment.apply(step, dry_run=dry_run))
-    # whichever ended last: later stacks take the outputs of the last one in order
-    deployment.outputs |= {name: value for outputs in made for name, value in outputs.items()}
+def _carry_out(deployment: Deployment, config: Configuration, step: Step, *, release: Path, dry_run: bool) -> None:
+    if step.template == settings.TEMPLATE:
+        deployment.apply_environment(step, dry_run=dry_run)
+    elif not step.is_upload:
+        deployment.apply(step, dry_run=dry_run)
+    elif dry_run:
+        bucket = deployment.outputs.get("ReleaseBucket", "the release bucket")
+        deployment.report(f"release: would upload {release.name} to {bucket}")
+    else:
+        _upload(deployment, config, deployment.clients, release)
 
 
 def _upload(deployment: Deployment, config: Configuration, clients: Clients, release: Path) -> None:
@@ -214,9 +209,14 @@ def _upload(deployment: Deployment, config: Configuration, clients: Clients, rel
 
 
 def asking(*, yes: bool) -> Ask:
-    """How a person is asked: at a terminal, unless ``--yes`` has answered; elsewhere the answer is no."""
+    """How a person is asked: at a terminal, unless ``--yes`` has answered; elsewhere the answer is no. One question at a time."""
+    asked = threading.Lock()
 
     def ask(question: str) -> bool:
+        with asked:
+            return answer(question)
+
+    def answer(question: str) -> bool:
         if yes:
             print(f"{question}: yes (--yes)")
             return True
@@ -233,6 +233,7 @@ def show_plan(config: Configuration, steps: list[Step], *, as_json: bool) -> Non
         print(json.dumps(plan.as_data(steps) | {"not_ready": contradictions.placeholders(config)}, indent=1))
         return
     print(plan.text(steps))
+    print(waves.text(steps))
     print(plan.tool_upload(config), end="")
     print(paths.text(config), end="")
     for name, value in sorted(config.settings.items()):

@@ -30,6 +30,11 @@ MADE = {
 }
 
 
+# In ``after``: everything that comes earlier in the plan.
+EVERYTHING = "everything"
+RELEASE = "release"
+# Values that say where something of the uploaded release is.
+OF_THE_UPLOAD = frozenset({"ReleasePrefix", "PluginsVersion", "RequirementsVersion"})
 # Read by the deployment itself, not by a template.
 GIVEN = frozenset({"DeploymentId"})
 
@@ -44,7 +49,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Step:
-    """One stack in one account and Region, or the upload of the release (then ``template`` is empty)."""
+    """One stack in one account and Region, or the upload of the release (then ``template`` is empty).
+
+    ``after``: the stacks that have to be there before, :data:`EVERYTHING` for all that come earlier.
+    """
 
     account: str
     account_id: str
@@ -52,6 +60,7 @@ class Step:
     stack: str
     template: str
     parameters: dict[str, Source] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
 
     @property
     def is_upload(self) -> bool:
@@ -71,7 +80,7 @@ def steps(config: Configuration, *, order: Path = ORDER) -> list[Step]:
         if not wanted(entry, config.parameters):
             continue
         if "upload" in entry:
-            made.append(_upload(config))
+            made.append(_upload(config, entry))
             continue
         body = known[entry["template"]]
         sources: dict[str, Source] = {}
@@ -84,7 +93,7 @@ def steps(config: Configuration, *, order: Path = ORDER) -> list[Step]:
                 missing.setdefault(name, (parameter["Description"], []))[1].append(config.named(entry["stack"]))
             else:
                 sources[name] = source
-        made += _everywhere(entry, config, sources)
+        made += _everywhere(entry, config, sources, after=_after(entry, config, sources))
         outputs |= dict.fromkeys(body.get("Outputs", {}), config.named(entry["stack"]))
     if missing:
         named = [f"{name} of {', '.join(stacks)} ({meaning})" for name, (meaning, stacks) in missing.items()]
@@ -125,12 +134,25 @@ def wanted(entry: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     return not ("unless" in entry and all(name in given for name in entry["unless"]))
 
 
-def _upload(config: Configuration) -> Step:
+def _upload(config: Configuration, entry: Mapping[str, Any]) -> Step:
     (account_id,) = config.account_ids("forensic")
-    return Step(account="forensic", account_id=account_id, region=config.region, stack="release", template="")
+    after = tuple(map(config.named, entry.get("after", [])))
+    return Step("forensic", account_id, config.region, stack=RELEASE, template="", after=after)
 
 
-def _everywhere(entry: Mapping[str, Any], config: Configuration, sources: dict[str, Source]) -> list[Step]:
+def _after(entry: Mapping[str, Any], config: Configuration, sources: Mapping[str, Source]) -> tuple[str, ...]:
+    """What has to be there before this stack: what gives its parameters, the upload, and what the list says."""
+    listed = [name if name == EVERYTHING else config.named(name) for name in entry.get("after", [])]
+    outputs = [s.value for s in sources.values() if s.kind == "output"]
+    made = {name for name, s in sources.items() if s.kind == "made"}
+    size = len(templates.text_of(entry["template"], config.deployment_id).encode())
+    uploaded = [RELEASE] if made & OF_THE_UPLOAD or size > templates.LARGEST_INLINE else []
+    return tuple(dict.fromkeys([*listed, *uploaded, *sorted(outputs)]))
+
+
+def _everywhere(
+    entry: Mapping[str, Any], config: Configuration, sources: dict[str, Source], *, after: tuple[str, ...]
+) -> list[Step]:
     regions = {
         "all": config.member_regions,
         "others": other_regions(config),
@@ -145,6 +167,7 @@ def _everywhere(entry: Mapping[str, Any], config: Configuration, sources: dict[s
             stack=config.named(entry["stack"]),
             template=entry["template"],
             parameters=sources,
+            after=after,
         )
         for account_id in config.account_ids(entry["account"])
         for region in regions
@@ -221,6 +244,7 @@ def as_data(planned: list[Step]) -> dict[str, Any]:
                 "region": step.region,
                 "stack": None if step.is_upload else step.stack,
                 "template": step.template or None,
+                "after": list(step.after),
                 "parameters": {n: {"from": s.kind, "value": s.value} for n, s in sorted(step.parameters.items())},
             }
             for number, step in enumerate(planned, 1)
@@ -240,6 +264,8 @@ def text(planned: list[Step]) -> str:
             lines.append(f"  {number:2}. upload the release (make package) to the release bucket")
             continue
         lines.append(f"  {number:2}. {step.stack}  (infra/cloudformation: {step.template})")
+        if step.after:
+            lines.append(f"        after {', '.join(step.after)}")
         for name, source in sorted(step.parameters.items()):
             shown = {
                 "output": f"from stack {source.value}",

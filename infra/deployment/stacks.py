@@ -22,7 +22,7 @@ __all__ = ["Clients", "DeployError", "Deployment"]
 
 @dataclass
 class Deployment:
-    """Carries out steps one by one and hands outputs on to later ones.
+    """Carries out steps, several at once, and hands outputs on to later ones.
 
     :param clients: makes boto3 clients
     :param made: values of parameters that the deployment makes itself (``ExternalId``, ``ReleasePrefix``, …)
@@ -39,6 +39,7 @@ class Deployment:
     report: Callable[[str], None] = print
     largest_inline: int = templates.LARGEST_INLINE
     outputs: dict[str, str] = field(default_factory=dict)
+    of_stack: dict[str, dict[str, str]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     poll_seconds: float = 1.0
     ask: Ask = nobody
@@ -113,7 +114,8 @@ class Deployment:
     def _value(self, name: str, source: Source, stack: Stack, *, dry_run: bool) -> str:
         if source.kind in ("configuration", "default"):
             return source.value
-        known = self.made if source.kind == "made" else self.outputs
+        # stacks end in any order: an output is that of the stack which the plan names
+        known = self.made if source.kind == "made" else self.of_stack.get(source.value, {})
         if name in known:
             return known[name]
         cause = f"{name} comes from {source.value}, which is not there"
@@ -174,9 +176,11 @@ class Deployment:
             stack.client.delete_stack(StackName=stack.step.stack)
 
     def _collect(self, stack: Stack) -> dict[str, str]:
+        step = stack.step
         found = stack.described()
         if found is None:
             raise stack.failed("it is gone; somebody has deleted it meanwhile")
         values = {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])}
         self.outputs |= values
+        self.of_stack[step.stack] = values
         return values
