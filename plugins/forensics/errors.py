@@ -9,7 +9,7 @@
     ├─ UnsupportedTargetError         no document for this platform
     ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError (EvidenceSizeError), ConfinedError
     ├─ CustodyError                   DigestMismatchError, CustodyChainError, AuditError   (never retried); RetentionError
-    ├─ ContainmentError               ApprovalError
+    ├─ ContainmentError               ApprovalError, HeldElsewhereError
     ├─ InvestigationError
     ├─ ChannelError                   a channel that did not take a message
     ├─ SweepError                     a sweep that cannot be done as it was asked for
@@ -159,6 +159,16 @@ class ContainmentError(ForensicsError):
     """Containment is not complete."""
 
     default_action = "isolate the instance manually now, then clear the containment task"
+
+
+class HeldElsewhereError(ContainmentError):
+    """Another deployment has contained the target: this one neither contains it a second time nor opens it."""
+
+    retryable = False
+    default_action = (
+        "release the target in the deployment that contained it, then clear containment.plan_containment and"
+        " containment.isolate_target of this case"
+    )
 
 
 class ApprovalError(ContainmentError):

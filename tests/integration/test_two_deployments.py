@@ -5,6 +5,7 @@ IAM, keys, bucket policies and the organization's policies are enforced, those o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,14 +16,22 @@ from typing import Any
 
 import boto3
 import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from botocore.exceptions import ClientError
 
+from forensics.containment.operators import IsolateTargetOperator, PlanContainmentOperator
+from forensics.containment.protection_operators import ProtectTargetOperator
+from forensics.containment.release_operators import PlanReleaseOperator
+from forensics.containment.watch_operators import LookAtContainedOperator
 from forensics.deployment import OPTION
 from lab.accounts import FORENSIC_ACCOUNT, MANAGEMENT_ACCOUNT, MEMBER_ACCOUNT, REGION, ROOT_SECRET, root_access_key
 from lab.progress import wait_until
 from lab.seed import stacks
 from lab.seed.accounts import Account
+from tests.gateways import recorder_of
 from tests.integration.conftest import ROOT, SmallLab, running_lab
+from tests.integration.steps import perform
+from tests.integration.test_case_steps import open_case, triage
 
 BLUE_ID = "blue-external-id-0123456789"
 # What the product of a deployment sees of a case's groups and of forensic instances that nobody needs any more.
@@ -210,3 +219,80 @@ def look(lab: SmallLab, deployment: str) -> Any:
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-2000:]
     return json.loads(ran.stdout)
+
+
+def test_what_one_has_contained_the_other_names_and_neither_contains_nor_opens(lab: SmallLab) -> None:
+    """Blue's role closes the target with blue's group, as its containment does; the first deployment has a case of it all the same."""
+    instance, ec2 = lab.facts["instances"]["web-server"]["instance_id"], lab.client("ec2", "member")
+    (eni,) = ec2.describe_network_interfaces(Filters=[{"Name": "attachment.instance-id", "Values": [instance]}])[
+        "NetworkInterfaces"
+    ]
+    interface, before = eni["NetworkInterfaceId"], [g["GroupId"] for g in eni["Groups"]]
+    blue = as_role(lab, "blue", "contain", external_id=BLUE_ID)("blue")
+    group = blue.create_security_group(
+        GroupName=f"blue-quarantine-{CASE}-4567cdef", Description="quarantine", VpcId=eni["VpcId"],
+        TagSpecifications=[{"ResourceType": "security-group", "Tags": [{"Key": "blue:case", "Value": CASE}]}],
+    )["GroupId"]  # fmt: skip
+    wait_until(lambda: emptied(blue, group), what="the group", progress=time.monotonic, pause=0.1)
+    blue.modify_network_interface_attribute(NetworkInterfaceId=interface, Groups=[group])
+
+    case_id = open_case(lab)
+    assert triage(case_id)["isolate"]
+    recorder = recorder_of(case_id, step="test")
+    plan = recorder.plan()
+    assert plan is not None and any(f"deployment blue (its case {CASE})" in w for w in plan.warnings)
+    for step in (
+        ProtectTargetOperator(task_id="protect_target"),
+        PlanContainmentOperator(task_id="plan_containment"),
+        IsolateTargetOperator(task_id="isolate_target"),
+    ):
+        with pytest.raises(AirflowSkipException, match="deployment blue"):
+            perform(step, case_id=case_id)
+    assert groups_of(ec2, interface) == [group], "nothing was undone"
+    own = [{"Name": "tag:forensics:case", "Values": [case_id]}]
+    assert ec2.describe_security_groups(Filters=own)["SecurityGroups"] == [], "nothing was made"
+    (told,) = [mail for mail in lab.mail() if mail["attributes"].get("event") == "held_elsewhere"]
+    assert "release the target in the deployment that contained it" in told["message"]
+    # there is nothing of this case to release
+    with pytest.raises(AirflowFailException, match="no restore point"):
+        perform(PlanReleaseOperator(task_id="plan_release"), case_id=case_id, params={"dry_run": True})
+
+    assert perform(LookAtContainedOperator(task_id="look_at_contained"))["as it was"] == 1
+    # blue's release: its group goes
+    as_role(lab, "blue", "release", external_id=BLUE_ID)("blue").modify_network_interface_attribute(
+        NetworkInterfaceId=interface, Groups=before
+    )
+    assert perform(LookAtContainedOperator(task_id="look_at_contained"))["drifted"] == 1
+    gaps = [
+        mail["message"] for mail in lab.mail() if mail["attributes"].get("event") == "failed:containment.held_elsewhere"
+    ]
+    assert (
+        len(gaps) == 1
+        and "does not hold it closed any more" in gaps[0]
+        and "clear containment.plan_containment" in gaps[0]
+    )
+    # cleared: now it is contained here
+    with contextlib.suppress(AirflowSkipException):
+        perform(IsolateTargetOperator(task_id="isolate_target"), case_id=case_id)
+    (now,) = groups_of(ec2, interface)
+    assert ec2.describe_security_groups(GroupIds=[now])["SecurityGroups"][0]["GroupName"].startswith(
+        "forensics-quarantine-"
+    )
+
+
+def emptied(ec2: Any, group: str) -> bool:
+    """Take the rules away that EC2 gives every new group; False while EC2 does not know it yet."""
+    try:
+        rules = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissionsEgress"]
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "InvalidGroup.NotFound", error
+        return False
+    given = [{k: v for k, v in rule.items() if v} for rule in rules]
+    return not given or (
+        done(ec2.revoke_security_group_egress, {"GroupId": group, "IpPermissions": given}) and emptied(ec2, group)
+    )
+
+
+def groups_of(ec2: Any, interface: str) -> list[str]:
+    found = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"][0]
+    return [g["GroupId"] for g in found["Groups"]]

@@ -21,6 +21,7 @@ def _kinds(root: type[ForensicsError] = ForensicsError) -> Iterator[type[Forensi
 KINDS = sorted(set(_kinds()), key=lambda k: k.__name__)
 FINAL = {
     "ApprovalError",
+    "HeldElsewhereError",
     "ConfigurationError",
     "EvidenceSizeError",
     "ConfinedError",

@@ -12,6 +12,7 @@ from forensics.deployment import DEPLOYMENT
 from forensics.models.target_facts import (
     AddressFacts,
     EndpointFacts,
+    GroupFacts,
     InterfaceFacts,
     MetadataFacts,
     OwnGroup,
@@ -109,6 +110,22 @@ class Ec2Facts:
             if g["GroupName"].startswith(f"{DEPLOYMENT}-")
             and (g["GroupName"].endswith(f"-{token}") if token else case_id in g["GroupName"])
         )
+
+    def groups(self, ids: Iterable[str]) -> dict[str, GroupFacts]:
+        """Security groups by their ids: name, tags, number of rules in both directions."""
+        wanted = sorted(set(ids))
+        if not wanted:
+            return {}
+        with aws_errors(f"describe security groups {', '.join(wanted)} {self._where}"):
+            found = self._ec2.describe_security_groups(GroupIds=wanted)["SecurityGroups"]
+        return {
+            g["GroupId"]: GroupFacts(
+                name=g["GroupName"],
+                tags={t["Key"]: t["Value"] for t in g.get("Tags", [])},
+                rules=len([*g.get("IpPermissions", []), *g.get("IpPermissionsEgress", [])]),
+            )
+            for g in found
+        }
 
     def rule_count(self, group_id: str) -> int:
         """Number of rules that a group has now: both directions, each peer of a rule counted.

@@ -118,6 +118,9 @@ def _recorded(view: CaseView, result: ContainmentResult) -> ContainmentSummary:
             meaning,
             _sentence(next_action(result)),
         )
+    if result.held_elsewhere:
+        look = "The target is that deployment's: look at its case, and release it there."
+        return ContainmentSummary("warn", "by another deployment", f"Not contained by this case: {reason}.", act=look)
     if result.state is ContainmentState.NOT_CONTAINED:
         wanted = view.plan is None or view.plan.isolate.wanted
         act = "The target is not contained: decide whether to isolate it manually." if wanted else None

@@ -10,6 +10,7 @@ from forensics.case.containment_advice import next_action
 from forensics.case.recorder import CaseRecorder
 from forensics.containment.plan_text import manual_lines
 from forensics.containment.question_text import QuestionText, clock, said_lines, who_may
+from forensics.errors import HeldElsewhereError
 from forensics.models.approval import Approval
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.containment import ContainmentPlan, ContainmentResult, PlanPreflight, PreflightAnswer
@@ -67,6 +68,21 @@ def announce_gone(recorder: CaseRecorder, result: ContainmentResult, *, state: s
     """The target ended before it could be isolated."""
     note(recorder, f"not isolated: {result.reason}")
     recorder.announce("target_gone", f"The target is {state}: it ended before isolation", lines=[str(result.reason)])
+
+
+def announce_held(recorder: CaseRecorder, reason: str) -> None:
+    """Another deployment has contained the target: it stays as it is."""
+    recorder.announce(
+        "held_elsewhere",
+        "Contained already, by another deployment",
+        lines=[
+            f"{reason}. Every network interface was read in its empty group: this deployment does not contain it a second time and undoes nothing.",
+            "Its credentials are that case's to end: see there. Evidence is acquired here as far as a closed network lets it.",
+            f"What to do: {HeldElsewhereError.default_action}, if it has to stay closed then. When the other deployment opens it, you are told.",
+            "You know no such deployment? Then somebody imitates one: isolate the instance manually, and look who made that group.",
+        ],
+        facts={"reason": reason},
+    )
 
 
 def announce_altered_groups(recorder: CaseRecorder, groups: Sequence[OwnGroup], *, token: str) -> None:

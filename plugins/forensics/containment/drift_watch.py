@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from forensics import case_keys
@@ -29,7 +29,7 @@ from forensics.containment.restore_points import RestorePoints
 from forensics.containment.watch_list import is_watched, unwatch
 from forensics.errors import ContainmentError, ForensicsError, ResourceGoneError
 from forensics.models.approval import Approval, ApprovalSubject
-from forensics.models.case import CaseStatus
+from forensics.models.case import CaseStatus, StepFailure
 from forensics.models.containment import ContainmentPlan, ContainmentResult, ContainmentState
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import Outcome
@@ -41,6 +41,8 @@ from forensics.settings import Settings
 DRIFTED = "containment.drift"
 # Before something new is told it is looked at again, after pauses of so many seconds.
 CONFIRMING_PAUSES = (2.0, 5.0)
+# The gap of the case when another deployment has opened what it had contained.
+HELD = "containment.held_elsewhere"
 CLOSE_AGAIN = (
     "clear containment.plan_containment and containment.isolate_target in the case's run: they close what is open"
 )
@@ -74,6 +76,8 @@ class DriftWatch:
         result, plan = recorder.get(case_keys.CONTAINMENT, ContainmentResult), recorded_plan(recorder)
         point = RestorePoints(recorder).get()
         original = point.facts if point else None
+        if result is not None and result.held_elsewhere:
+            return self._look_at_held(result)
         if result is None or plan is None or original is None or not result.groups:
             return "left alone"
         if result.contained_at and now - result.contained_at < SETTLING:
@@ -88,6 +92,26 @@ class DriftWatch:
         if not is_watched(store, recorder.case_id):
             return "left alone"  # a release has begun meanwhile
         return self._compare(seen, result, plan, now)
+
+    def _look_at_held(self, result: ContainmentResult) -> Answer:
+        """Whether another deployment still holds the target closed; when not, it is open, and the case says so once."""
+        recorder = self._recorder
+        if recorder.case.status is not CaseStatus.OPEN:
+            unwatch(recorder.gateways.store, recorder.case_id)
+            return "left alone"
+        try:
+            facts = self._planner.read(token="", original=None)
+        except ResourceGoneError:
+            unwatch(recorder.gateways.store, recorder.case_id)
+            return "left alone"
+        if facts.held and not facts.unknown:
+            return "as it was"
+        if facts.unknown:
+            raise ContainmentError(f"whether the target is still closed is not known: {'; '.join(facts.unknown)[:800]}")
+        cause = f"{recorder.case.instance_id} is open: {result.reason}, and does not hold it closed any more"
+        recorder.fail(StepFailure(step=HELD, cause=cause[:2000], next_action=CLOSE_AGAIN, at=datetime.now(UTC)))
+        unwatch(recorder.gateways.store, recorder.case_id)
+        return "drifted"
 
     def _confirmed(self, result: ContainmentResult, plan: ContainmentPlan, original: InstanceFacts) -> _Seen:
         """What is open. What is new is looked at again: AWS may once more not show what it has shown before."""

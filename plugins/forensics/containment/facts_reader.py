@@ -19,8 +19,9 @@ from forensics.aws.ec2_facts import AttributeName, Ec2Facts, metadata_of, volume
 from forensics.aws.elb import BalancerGateway
 from forensics.aws.iam import IamGateway, principals_besides_ec2
 from forensics.aws.session import AwsSession
+from forensics.containment.other_deployments import other_containments
 from forensics.errors import AwsError
-from forensics.models.target_facts import InstanceFacts, InterfaceFacts, ProfileFacts
+from forensics.models.target_facts import InstanceFacts, InterfaceFacts, OtherContainment, ProfileFacts
 from forensics.naming import TAG_CONTAINED, TAG_PROTECTED
 
 T = TypeVar("T")
@@ -135,10 +136,16 @@ class FactsReader:
         """The case's groups, and what the target's VPCs have."""
         vpc_ids = {i.vpc_id for i in interfaces}
         return {
+            "elsewhere": reads.many(lambda: self._elsewhere(interfaces)),
             "own_groups": reads.many(lambda: self.facts.own_groups(case_id=case_id, token=token)),
             "ipv6_vpcs": reads.many(lambda: self.facts.ipv6_vpcs(vpc_ids) if vpc_ids else ()),
             "endpoints": reads.many(lambda: self.facts.endpoints(vpc_ids) if endpoints and vpc_ids else ()),
         }
+
+    def _elsewhere(self, interfaces: Interfaces) -> tuple[OtherContainment, ...]:
+        """What other deployments have closed; only an interface with one group can be."""
+        alone = [i.group_ids[0] for i in interfaces if len(i.group_ids) == 1]
+        return other_containments(interfaces, groups=self.facts.groups(alone))
 
     def _memberships(
         self, reads: ParallelReads, instance_id: str, interfaces: Interfaces, original: InstanceFacts | None

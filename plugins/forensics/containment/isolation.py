@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from forensics import case_keys
 from forensics.case.recorder import CaseRecorder
 from forensics.case.waiting import seal_waits
-from forensics.containment.announcements import announce_altered_groups, announce_gone, note
+from forensics.containment.announcements import announce_altered_groups, announce_gone, announce_held, note
 from forensics.containment.approval import Withheld, finished, why_not_restored, withheld
 from forensics.containment.approval_record import Approvals
 from forensics.containment.call_runner import ContainmentGateway
@@ -25,7 +25,7 @@ from forensics.containment.planner import ContainmentPlanner, new_token
 from forensics.containment.quarantine_groups import ACCESS, CaseGroups, altered_groups, missing_endpoints
 from forensics.containment.read_back import ReadBack
 from forensics.containment.watch_list import watch
-from forensics.errors import ContainmentError, ResourceGoneError
+from forensics.errors import ContainmentError, HeldElsewhereError, ResourceGoneError
 from forensics.models.approval import ApprovalSubject
 from forensics.models.case import CaseStatus
 from forensics.models.containment import (
@@ -74,11 +74,16 @@ class TargetIsolation:
         The network comes first: IAM is asked and the restore point sealed when it has been closed, or beside it where the
         playbook wants the credentials first. Neither can keep the target open.
         """
-        recorded, restore = self._planner.prepare()
+        try:
+            recorded, restore = self._planner.prepare()
+        except HeldElsewhereError as error:
+            return self._held(error.message)
         plan, altered = self._with_untouched_groups(recorded, restore)
         facts = self._read(plan, restore)
         if facts is None or has_ended(facts):
             return self._gone(facts)
+        if facts.held:
+            return self._held(f"{facts.held} has contained {facts.instance_id}")
         network = self._planner.remaining(facts, restore=restore, token=plan.token).network
         if reason := self._not_approved(recorded, network):
             return self._withheld(reason)
@@ -159,6 +164,8 @@ class TargetIsolation:
         if missing := missing_endpoints(facts):
             return [f"there is no VPC endpoint for {', '.join(missing)}: acquisition goes first"]
         groups = CaseGroups(plan.case_id, plan.token)
+        if facts.held:
+            return [f"{facts.held} has contained it already: nothing of that is opened"]
         if facts.state not in LIVE_STATES or _is_quarantined(facts, groups):
             return []
         steps = network_steps(
@@ -245,6 +252,14 @@ class TargetIsolation:
         )
         self._recorder.put(case_keys.CONTAINMENT, result)
         announce_gone(self._recorder, result, state=state)
+        return result
+
+    def _held(self, reason: str) -> ContainmentResult:
+        """Another deployment has closed it: nothing is changed, people are told, and the watchdog looks whether it stays so."""
+        result = self._withheld(Withheld(Outcome.SKIPPED, reason)).model_copy(update={"held_elsewhere": True})
+        self._recorder.put(case_keys.CONTAINMENT, result)
+        watch(self._recorder.gateways.store, self._recorder.case_id, result)
+        announce_held(self._recorder, reason)
         return result
 
     def _withheld(self, why: Withheld) -> ContainmentResult:

@@ -22,6 +22,7 @@ from forensics.containment.announcements import (
 from forensics.containment.approval import isolation_askers, withheld
 from forensics.containment.approval_operators import Question, _ApprovalOperator, case_address
 from forensics.containment.call_runner import ContainmentGateway
+from forensics.containment.drift_watch import HELD
 from forensics.containment.isolation import TargetIsolation, record_failure, record_not_isolated
 from forensics.containment.plan import with_requested_approval
 from forensics.containment.plan_preflight import preflight_once
@@ -29,7 +30,7 @@ from forensics.containment.planner import ContainmentPlanner, recorded_plan
 from forensics.containment.policy import ContainmentPolicy, isolation_due
 from forensics.containment.question_text import isolation_text
 from forensics.containment.triggers import ContainmentWatchTrigger
-from forensics.errors import ContainmentError, ForensicsError, ResourceGoneError
+from forensics.errors import ContainmentError, ForensicsError, HeldElsewhereError, ResourceGoneError
 from forensics.models.approval import Approval, ApprovalSubject
 from forensics.models.case import Phase
 from forensics.models.containment import ContainmentPlan, ContainmentResult, PlanPreflight
@@ -65,6 +66,7 @@ class _ContainmentOperator(ForensicOperator):
         if result.outcome is Outcome.DONE:
             # whichever task isolated: the one that failed to has nothing left to do
             recorder.clear_failed(ISOLATE_TASK)
+            recorder.clear_failed(HELD)
             announce_isolated(recorder, result)
             return {"state": result.state.value, "outcome": result.outcome.value, "group_id": result.group_id}
         if result.outcome is Outcome.PENDING:
@@ -122,7 +124,10 @@ class PlanContainmentOperator(_ContainmentOperator, _ApprovalOperator):
             raise AirflowSkipException(f"nothing to plan: {'; '.join(response.isolate.reasons)}")
         gateway = self.gateway()
         planner = ContainmentPlanner(recorder, gateway, self.settings, response=response)
-        plan, restore = planner.prepare()
+        try:
+            plan, restore = planner.prepare()
+        except HeldElsewhereError as error:
+            raise AirflowSkipException(f"nothing to plan: {error.message}") from error
         if response.isolate.wanted and not self._as_decided(plan, response).approval:
             self._contain_first(recorder, response)
         plan = planner.complete(plan, restore)

@@ -17,7 +17,7 @@ from forensics.containment.calls import waits_for_role
 from forensics.containment.plan import assemble_plan, make_plan, unapproved_steps
 from forensics.containment.policy import ContainmentPolicy
 from forensics.containment.restore_points import RestorePoints
-from forensics.errors import AwsError
+from forensics.errors import AwsError, HeldElsewhereError
 from forensics.models.approval import Approval
 from forensics.models.containment import ContainmentPlan, ContainmentResult, PlanStep, RestorePoint
 from forensics.models.plan import ResponsePlan
@@ -40,13 +40,17 @@ class ContainmentPlanner:
     def prepare(self) -> tuple[ContainmentPlan, RestorePoint]:
         """Plan and restore point, each written once, before any change. A retry gets the ones that exist.
 
-        Nothing that is not the network's is asked: no IAM, no seal.
+        Nothing that is not the network's is asked: no IAM, no seal. Raises :class:`HeldElsewhereError` when another deployment has
+        contained the target.
         """
         plan, restore = recorded_plan(self._recorder), self._restore_points.get()
         if plan and restore:
             return plan, restore
         token = new_token()
         facts = self.read(token=token, original=restore.facts if restore else None)
+        if facts.held:
+            # as a restore point its groups would be the other deployment's
+            raise HeldElsewhereError(f"{facts.held} has contained {facts.instance_id}")
         if restore is None:
             restore = self._restore_points.take(facts)
         plan = self.remaining(facts, restore=restore, token=token)

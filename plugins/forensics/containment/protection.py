@@ -63,6 +63,8 @@ class TargetProtection:
             return self._ended(str(gone))
         if has_ended(facts):
             return self._ended(f"the instance is {facts.state}")
+        if facts.held:
+            return self._left_alone(f"{facts.held} has contained it, and protects it")
         restore = self._restore_points.get() or self._restore_points.take(facts)
         original = restore.facts or facts
         steps = self._missing(facts, original)
@@ -107,7 +109,10 @@ class TargetProtection:
         return facts, missing
 
     def _ended(self, why: str) -> ProtectionResult:
-        result = ProtectionResult(outcome=Outcome.NOT_APPLICABLE, reason=f"{why}: there is nothing left to protect")
+        return self._left_alone(f"{why}: there is nothing left to protect")
+
+    def _left_alone(self, why: str) -> ProtectionResult:
+        result = ProtectionResult(outcome=Outcome.NOT_APPLICABLE, reason=why)
         known = self._recorder.get(case_keys.PROTECTION, ProtectionResult)
         result = result.model_copy(update={"made": known.made if known else ()})
         self._recorder.put(case_keys.PROTECTION, result)

@@ -15,7 +15,7 @@ from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.read_back import SETTLE_PAUSES
 from forensics.containment.release_plan import differences, release_calls, release_digest
 from forensics.containment.watch_list import unwatch
-from forensics.errors import AwsError, ContainmentError
+from forensics.errors import AwsError, ContainmentError, HeldElsewhereError
 from forensics.models.approval import Approval, ApprovalSubject
 from forensics.models.containment import (
     ApiCall,
@@ -167,6 +167,10 @@ class TargetRelease:
             deny_profile=self._settings.containment_profile,
             original=self._original,
         )
+        if facts.elsewhere:
+            # what it closed is not opened from here, not even on one interface
+            msg = f"{facts.elsewhere[0]} has contained {facts.instance_id} since: a release here would open what it closed"
+            raise HeldElsewhereError(msg, next_action="release it there first, then start forensic_release again")
         if unread := (*facts.unknown, *facts.iam_unknown):
             msg = f"the target cannot be read completely: {'; '.join(unread)}"
             raise ContainmentError(msg, next_action="give the release role these reads, then clear the task")

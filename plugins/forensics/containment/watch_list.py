@@ -20,8 +20,8 @@ class WatchedTarget(Model):
 
 
 def watch(store: CaseStore, case_id: str, result: ContainmentResult) -> None:
-    """The target's network is closed: from now on it is looked at."""
-    if result.network_closed:
+    """The target's network is closed, by this deployment or another: from now on it is looked at."""
+    if result.network_closed or result.held_elsewhere:
         store.put(WATCHDOG, f"{case_keys.CONTAINED}{case_id}", WatchedTarget(case_id=case_id))
 
 

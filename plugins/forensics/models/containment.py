@@ -225,6 +225,9 @@ class ContainmentResult(Outside):
     contained_at: Utc | None = None
     credentials_open: tuple[str, ...] = Field(default=(), description="credentials that may still work, and why")
     unsealed: str | None = Field(default=None, description="why the restore point is not sealed yet")
+    held_elsewhere: bool = Field(
+        default=False, description="another deployment had closed it, and this one changed nothing"
+    )
 
     @property
     def network_closed(self) -> bool:

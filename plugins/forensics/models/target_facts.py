@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic import Field
 
-from forensics.models.base import AccountId, InstanceId, Model, Region, Utc
+from forensics.models.base import AccountId, CaseId, InstanceId, Model, Region, Utc
 from forensics.models.outside import Outside
 
 # An instance that starts runs within seconds (EC2 user guide, "Amazon EC2 instance state changes").
@@ -118,6 +120,26 @@ class OwnGroup(Model):
     egress: tuple[dict[str, object], ...] = ()
 
 
+class OtherContainment(Model):
+    """Interfaces that another deployment of the product has closed, as EC2 shows: its groups have no rule."""
+
+    deployment: str
+    case_id: CaseId
+    interface_ids: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"deployment {self.deployment} (its case {self.case_id})"
+
+
+@dataclass(frozen=True)
+class GroupFacts:
+    """A security group on an interface: its name, its tags and how many rules it has."""
+
+    name: str
+    tags: dict[str, str]
+    rules: int
+
+
 class EndpointFacts(Model):
     """A VPC endpoint by which the target reaches an AWS service without the internet."""
 
@@ -157,6 +179,9 @@ class InstanceFacts(Model):
     endpoints: tuple[EndpointFacts, ...] = ()
     ipv6_vpcs: tuple[str, ...] = Field(default=(), description="VPCs in which a new group may get a rule for ::/0")
     own_groups: tuple[OwnGroup, ...] = ()
+    elsewhere: tuple[OtherContainment, ...] = Field(
+        default=(), description="what other deployments have contained of it"
+    )
     deny_profile_exists: bool = False
     role_policies: tuple[str, ...] = Field(
         default=(), description="inline policies of this product on the role that the target had before containment"
@@ -164,3 +189,10 @@ class InstanceFacts(Model):
     unknown: tuple[str, ...] = ()
     iam_unknown: tuple[str, ...] = Field(default=(), description="what IAM did not answer, and why")
     read_at: Utc
+
+    @property
+    def held(self) -> OtherContainment | None:
+        """The other deployment that has closed every interface; None when none has, or one interface is not closed so."""
+        closed = {i for other in self.elsewhere for i in other.interface_ids}
+        here = {interface.id for interface in self.interfaces}
+        return self.elsewhere[0] if here and here <= closed else None

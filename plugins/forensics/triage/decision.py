@@ -14,6 +14,7 @@ from forensics.models.target import Target
 from forensics.models.target_facts import LIVE_STATES
 from forensics.triage.assessment import ActionRequest, FindingAssessment, assess
 from forensics.triage.context import TriageContext
+from forensics.triage.elsewhere import contained_elsewhere
 from forensics.triage.isolation_safeguards import IsolationSafeguards, isolation_safeguards
 from forensics.triage.policy import LoadedPolicy
 from forensics.triage.scope import ScopeVerdict, of_acquisition, of_isolation
@@ -61,6 +62,7 @@ def decide(
         warnings=_unique(
             *_tag_warnings(target, rules=loaded.policy.tags),
             *_severity_warnings(findings),
+            *([said] if isinstance(target, Target) and (said := contained_elsewhere(target)) else ()),
             *context.doubts,
             *_unread_tags(context),
             *safeguards.warnings,

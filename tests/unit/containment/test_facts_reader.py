@@ -32,7 +32,7 @@ class Answers:
         self.made: list[tuple[str, Any]] = []
         self.answers: dict[str, Any] = {
             "raw_instance": RECORD, "interfaces": (eni(),), "attribute": attribute, "membership": None, "memberships": (),
-            "own_groups": (), "ipv6_vpcs": ("vpc-1",), "endpoints": (), "own_policies": (), "profiles_of": ("app",),
+            "own_groups": (), "groups": {}, "ipv6_vpcs": ("vpc-1",), "endpoints": (), "own_policies": (), "profiles_of": ("app",),
             "profile_role": {"RoleName": "app", "AssumeRolePolicyDocument": {}},
             "profile_associations": [association(INSTANCE), association("i-2"), association("i-3", "other")],
             **changes,

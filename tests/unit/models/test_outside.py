@@ -29,7 +29,7 @@ EXACT = {
     **dict.fromkeys(["Signature", "ApprovalStatement", "SignedApproval", "RestoreSeal", "LedgerHead", "HoldLift", "AuditPlan", "AuditState", "BundleEntry", "ExportOrder"], SIGNED),
     **dict.fromkeys(["DsseEnvelope", "DsseSignature"], SIGNED),
     **dict.fromkeys(["AddressFacts", "InterfaceFacts", "VolumeFacts", "MetadataFacts", "ProfileFacts", "ScalingFacts", "MembershipFacts"], CALLED),
-    **dict.fromkeys(["OwnGroup", "EndpointFacts", "InstanceFacts", "ApiCall", "PlanStep", "ContainmentPlan", "RestoreIdentity", "RestorePoint"], CALLED),
+    **dict.fromkeys(["OwnGroup", "OtherContainment", "EndpointFacts", "InstanceFacts", "ApiCall", "PlanStep", "ContainmentPlan", "RestoreIdentity", "RestorePoint"], CALLED),
     **dict.fromkeys(["InterfaceRestorePoint", "NetworkInterface", "Volume", "Person", "Snapshot", "Drift", "DriftItem", "KeyFacts", "Answer"], CALLED),
     **dict.fromkeys(["StoredObject", "StoredVersion", "StoredFact", "StoredArtifact", "StoredSegment", "AuditedObject", "AuditedSnapshot"], OURS),
     **dict.fromkeys(["AuditReport", "AuditSummary", "AuditedCase", "BlockManifest", "BuildJob", "BuiltImage", "PublishedAmi", "ObjectLock"], OURS),
