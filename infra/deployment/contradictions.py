@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from forensics.deployment import DEFAULT
-from infra.deployment import deployment_ids, plan, templates
+from infra.deployment import deployment_ids, plan, reach, templates
 from infra.deployment.configuration import Configuration
+from infra.deployment.regions import partition_of_region, unknown
 
 ARN = re.compile(r"arn:(aws[a-z-]*):([a-z0-9-]+):([a-z0-9-]*):(\d{12})?:(.+)")
 # Places and identities that are separate for a reason: the same id for both voids it.
@@ -27,6 +28,8 @@ DIFFERENT = (
 # Values that stand in an example, or that no file has.
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 SIGNED_DOCUMENTS = ("policy_key", "never_isolate_key", "lime_list_key")
+# Slots AmiRegion1 … of infra/cloudformation/image-builder.yaml.
+AMI_REGIONS = 4
 SWITCHES = ("EndpointsExist", "NoMwaa", "NoQueryApi", "SecurityRegions")
 
 
@@ -42,6 +45,7 @@ def found(config: Configuration, *, partition: str | None) -> Iterator[str]:
     yield from _unread(config)
     yield from _arns(config, partition)
     yield from _networks(config)
+    yield from _ami_regions(config, partition)
     yield from _digests(config)
     yield from _signed(config)
     yield from _two_people(config)
@@ -143,6 +147,19 @@ def _scopes(config: Configuration) -> Iterator[tuple[str, str, Mapping[str, Any]
     for kind, value in config.parameters.items():
         if isinstance(value, dict):
             yield f"parameters.{kind}", str(kind), value
+
+
+def _ami_regions(config: Configuration, partition: str | None) -> Iterator[str]:
+    regions = reach.ami_regions(config)
+    if regions and "BuildSubnetId" not in config.parameters:
+        yield "parameters.AmiRegions: the AMI is yours (AmiId): copy it yourself, or let Image Builder make it (BuildSubnetId)"
+    if len(regions) > AMI_REGIONS:
+        yield f"parameters.AmiRegions: {len(regions)} Regions beside the home Region; the pipeline copies to {AMI_REGIONS}"
+    for region in regions:
+        if said := unknown(region):
+            yield f"parameters.AmiRegions: {said}"
+        elif partition and partition_of_region()[region] != partition:
+            yield f"parameters.AmiRegions: {region} is in partition {partition_of_region()[region]}, {config.region} in {partition}"
 
 
 def _networks(config: Configuration) -> Iterator[str]:

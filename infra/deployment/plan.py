@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -175,11 +176,12 @@ def _everywhere(
 
 
 def other_regions(config: Configuration) -> tuple[str, ...]:
-    """The Regions besides the home Region that targets are in, or that disks are copied from: each has an evidence key of its own."""
+    """The Regions besides the home Region that targets are in, that disks are copied from or that have a copy of the forensic AMI: each has an
+    evidence key of its own."""
     listed = config.parameters.get("MemberRegions") or []
     named = listed if isinstance(listed, list) else str(listed).split(",")
     across = str(config.settings.get("cross_region_from") or "").split(",")
-    found = [str(r).strip() for r in (*config.member_regions, *named, *across)]
+    found = [str(r).strip() for r in (*config.member_regions, *named, *across, *reach.ami_regions(config))]
     return tuple(dict.fromkeys(r for r in found if r not in {"", "*", config.region}))
 
 
@@ -208,6 +210,8 @@ def _source(
         return Source("configuration", config.region)
     if name in ("EgressNames", "MoreEgressNames"):
         return Source("configuration", reach.egress_lists(config)[name == "MoreEgressNames"])
+    if slot := re.fullmatch(r"AmiRegion(\d)", name):
+        return Source("configuration", dict(enumerate(reach.ami_regions(config), 1)).get(int(slot[1]), ""))
     if name == "IamRegion":
         return Source("configuration", reach.iam_region(config.region))
     if name in MADE:

@@ -31,11 +31,18 @@ def services_abroad() -> list[str]:
 
 
 def regions_abroad(config: Configuration) -> list[str]:
-    """Member Regions other than home, those of StackSets (``parameters.MemberRegions``) included."""
+    """Member Regions other than home, those of StackSets (``parameters.MemberRegions``) and of copies of the AMI included."""
     listed = config.parameters.get("MemberRegions") or []
     given = listed if isinstance(listed, list) else str(listed).split(",")
-    every = [*config.member_regions, *(str(region).strip() for region in given)]
+    every = [*config.member_regions, *(str(region).strip() for region in given), *ami_regions(config)]
     return [region for region in dict.fromkeys(every) if region != config.region]
+
+
+def ami_regions(config: Configuration) -> list[str]:
+    """The Regions other than home that the forensic AMI is copied to (``parameters.AmiRegions``)."""
+    listed = config.parameters.get("AmiRegions") or []
+    given = listed if isinstance(listed, list) else str(listed).split(",")
+    return [r for r in dict.fromkeys(str(region).strip() for region in given) if r not in {"", config.region}]
 
 
 @cache

@@ -82,6 +82,10 @@ class Settings(PeopleSettings):
         default="if-present",
         description="whether a forensic AMI without a signed statement of what it was built from is launched; a wrong statement always refuses",
     )
+    ami_regions: str = Field(
+        default="",
+        description="comma-separated other Regions that each forensic AMI is copied to; empty: it stays at home",
+    )
     image_pipeline_arn: str = Field(
         default="",
         pattern=r"^(arn:aws[a-z-]*:imagebuilder:[a-z0-9-]+:\d{12}:image-pipeline/[a-z0-9_-]+)?$",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from forensics.settings import Settings
-from infra.deployment import configuration, plan, templates
+from infra.deployment import configuration, contradictions, plan, reach, templates
 
 EXAMPLE = templates.ROOT / "infra" / "deployment.example.yaml"
 
@@ -138,3 +139,47 @@ def test_broken_configuration_says_where_to_start(tmp_path: Path, text: str) -> 
 def test_security_account_does_not_get_the_forensic_topic(config: configuration.Configuration) -> None:
     security = next(s for s in plan.steps(config) if s.template == "security-account")
     assert security.parameters["AlarmTopicArn"].kind == "default"
+
+
+def test_regions_of_the_ami_get_a_slot_a_key_and_names_that_resolve(config: configuration.Configuration) -> None:
+    """Each Region of AmiRegions but home: copy of the image, evidence key, and the APIs that the preflight asks there."""
+    build = {"BuildSubnetId": "subnet-0123456789abcdef0", "BuildSecurityGroupId": "sg-0123456789abcdef0"}
+    given = changed(config, drop="AmiId", **build, AmiRegions=["us-east-1", config.region, "eu-west-1"])
+    steps = plan.steps(given)
+    (builder,) = [s for s in steps if s.template == "image-builder"]
+    assert [builder.parameters[f"AmiRegion{n}"].value for n in range(1, 5)] == ["us-east-1", "eu-west-1", "", ""]
+    assert {s.region for s in steps if s.template == "regional-key"} >= {"us-east-1", "eu-west-1"}
+    assert "forensics-regional-key" in builder.after
+    (mwaa,) = [s for s in steps if s.template == "mwaa"]
+    assert mwaa.parameters["AmiRegions"].value == f"us-east-1,{config.region},eu-west-1"
+    assert "ec2.us-east-1.amazonaws.com" in reach.egress_names(given)
+    assert not [line for line in contradictions.found(given, partition="aws") if "AmiRegions" in line]
+
+
+@pytest.mark.parametrize(
+    ("regions", "said"),
+    [
+        (["us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-west-2"], "5 Regions beside the home Region"),
+        (["us-esat-1"], "AWS has no Region 'us-esat-1' \\(did you mean"),
+        (["us-gov-west-1"], "is in partition aws-us-gov"),
+    ],
+)
+def test_regions_of_the_ami_that_cannot_be_are_named(
+    config: configuration.Configuration, regions: list[str], said: str
+) -> None:
+    build = {"BuildSubnetId": "subnet-0123456789abcdef0", "BuildSecurityGroupId": "sg-0123456789abcdef0"}
+    given = changed(config, drop="AmiId", **build, AmiRegions=regions)
+    lines = [line for line in contradictions.found(given, partition="aws") if "AmiRegions" in line]
+    assert lines and re.search(said, lines[0])
+    yours = changed(config, AmiRegions=["us-east-1"])
+    assert any("the AMI is yours" in line for line in contradictions.found(yours, partition="aws"))
+
+
+def test_each_copy_of_the_ami_is_under_the_key_of_its_region() -> None:
+    """Image Builder's API reference, AmiDistributionConfiguration: kmsKeyId takes an alias's ARN; its role may use that key through EC2."""
+    body = templates.reading()["image-builder"]["Resources"]["Distribution"]["Properties"]["Distributions"]
+    keys = [d["AmiDistributionConfiguration"]["KmsKeyId"]["Fn::Sub"] for d in (x["Fn::If"][1] for x in body[1:])]
+    assert len(keys) == contradictions.AMI_REGIONS
+    assert all(f"${{AmiRegion{n}}}" in k and k.endswith("alias/forensics-evidence") for n, k in enumerate(keys, 1))
+    policy = templates.text_of("regional-key")
+    assert policy.count("AWSServiceRoleForImageBuilder") == 2

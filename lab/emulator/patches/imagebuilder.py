@@ -1,7 +1,8 @@
 """EC2 Image Builder, which moto lacks: running a pipeline and looking at the image that it makes.
 
 Only what the product calls. Each GetImage moves an image one state forward, as a build does over an hour; a pipeline called
-``…broken…`` fails in its tests. An image that becomes AVAILABLE has an AMI of this account and Region.
+``…broken…`` fails in its tests. An image that becomes AVAILABLE has an AMI of this account and Region; of a pipeline ``…-to-REGION`` also one of
+the same name there, whose snapshot is under the key behind the evidence key's alias there, as the distribution of image-builder.yaml has it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult, BaseResponse
 from moto.ec2.models import ec2_backends
+from moto.kms.models import kms_backends
 
 SERVICE = "imagebuilder"
+EVIDENCE_ALIAS = "alias/forensics-evidence"
 STATES = ("PENDING", "BUILDING", "TESTING", "DISTRIBUTING", "AVAILABLE")
 _PIPELINE = re.compile(r"arn:aws:imagebuilder:[a-z0-9-]+:\d{12}:image-pipeline/(?P<name>[a-z0-9-]+)")
 
@@ -55,7 +58,7 @@ class ImageBuilderBackend(BaseBackend):
         if "broken" in image["name"] and state in STATES[3:]:
             state, reason = "FAILED", "Step 'NothingListens' of component forensics-hardening failed in phase test"
         if state == "AVAILABLE" and not image["amis"]:
-            image["amis"].append(self._register(image["name"], image["looks"]))
+            image["amis"] += self._distributed(image["name"], image["looks"])
         return {
             "arn": arn,
             "name": image["name"],
@@ -73,11 +76,21 @@ class ImageBuilderBackend(BaseBackend):
             "scanState": {"status": "COMPLETED" if state == "AVAILABLE" else "PENDING"},
         }
 
-    def _register(self, name: str, number: int) -> dict[str, str]:
-        made = ec2_backends[self.account_id][self.region_name].register_image(
-            name=f"{name}-{len(self.images)}-{number}", description="made by the lab's Image Builder"
+    def _distributed(self, name: str, number: int) -> list[dict[str, str]]:
+        _, _, region = name.partition("-to-")
+        called = f"{name}-{len(self.images)}-{number}"
+        return [self._register(called, place) for place in (self.region_name, *([region] if region else []))]
+
+    def _register(self, name: str, region: str) -> dict[str, str]:
+        made = ec2_backends[self.account_id][region].register_image(
+            name=name, description="made by the lab's Image Builder"
         )
-        return {"region": self.region_name, "image": made.id, "name": name, "accountId": self.account_id}
+        aliases = kms_backends[self.account_id][region]
+        key = aliases.get_key_id_from_alias(EVIDENCE_ALIAS)
+        if key is not None:
+            made.ebs_snapshot.encrypted = True
+            made.ebs_snapshot.kms_key_id = aliases.keys[key].arn
+        return {"region": region, "image": made.id, "name": name, "accountId": self.account_id}
 
 
 class ImageBuilderResponse(BaseResponse):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.session import AwsSession
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.literals import InstanceTypeType
     from mypy_boto3_ec2.type_defs import (
         EbsBlockDeviceTypeDef,
+        ImageTypeDef,
         InstanceNetworkInterfaceSpecificationTypeDef,
         InstanceTypeDef,
         NetworkInterfaceTypeDef,
@@ -34,6 +35,14 @@ class RootDisk:
 
     device: str
     size_gib: int
+
+
+class OwnImage(NamedTuple):
+    """An image of this account: its id, its state, and the key of each of its snapshots (empty: not encrypted)."""
+
+    id: str
+    state: str
+    keys: tuple[str, ...]
 
 
 # What makes a launch try the next instance type.
@@ -157,16 +166,34 @@ class Ec2Gateway:
             )
         return RootDisk(device, int(sizes[0]))
 
-    def image_made(self, image_id: str) -> datetime:
-        """When an image was made (DescribeImages)."""
-        with aws_errors(f"describe image {image_id} {self._where}"):
-            found = self._ec2.describe_images(ImageIds=[image_id])["Images"]
+    def image_name(self, image_id: str) -> str:
+        """Name of an image (DescribeImages)."""
+        return str(self._image({"ImageIds": [image_id]}, what=image_id)["Name"])
+
+    def own_image(self, name: str) -> OwnImage:
+        """The image of this name that this account owns here, and the keys of its snapshots (empty: not encrypted)."""
+        filters = [{"Name": "name", "Values": [name]}]
+        image = self._image({"Owners": ["self"], "Filters": filters}, what=name)
+        ids = [
+            m["Ebs"]["SnapshotId"] for m in image.get("BlockDeviceMappings", []) if m.get("Ebs", {}).get("SnapshotId")
+        ]
+        with aws_errors(f"describe the snapshots of image {image['ImageId']} {self._where}"):
+            found = self._ec2.describe_snapshots(SnapshotIds=ids)["Snapshots"] if ids else []
+        return OwnImage(image["ImageId"], image.get("State", ""), tuple(s.get("KmsKeyId", "") for s in found))
+
+    def _image(self, request: Mapping[str, Any], *, what: str) -> ImageTypeDef:
+        with aws_errors(f"describe image {what} {self._where}"):
+            found = self._ec2.describe_images(**request)["Images"]
         if not found:
-            msg = f"image {image_id} {self._where} does not exist"
+            msg = f"image {what} {self._where} does not exist"
             raise ResourceGoneError(
                 msg, next_action="start the DAG forensic_ami_build, or correct forensics.ami_parameter"
             )
-        return datetime.fromisoformat(found[0]["CreationDate"])
+        return found[0]
+
+    def image_made(self, image_id: str) -> datetime:
+        """When an image was made (DescribeImages)."""
+        return datetime.fromisoformat(self._image({"ImageIds": [image_id]}, what=image_id)["CreationDate"])
 
     def memory_by_type(self, types: Sequence[str]) -> dict[str, int]:
         """Memory in MiB of those of the instance types that the Region has (DescribeInstanceTypes)."""

@@ -77,8 +77,10 @@ class ImageBuilderGateway:
             given = {p["name"]: ",".join(p["value"]) for p in used.get("parameters", [])}
             materials.append(BuiltFrom(uri=used.get("componentArn", ""), parameters=given))
         scanned = found.get("scanState", {}).get("status") == "COMPLETED"
+        made = found.get("outputResources", {}).get("amis", [])
+        copies = {a["region"]: a["image"] for a in made if a.get("region") != self.region and a.get("image")}
         return AmiRecord(
-            ami_id=ami_id, image_arn=arn, built_at=at, built_from=tuple(materials), packages=tuple(self._packages(arn)),
+            copies=copies, ami_id=ami_id, image_arn=arn, built_at=at, built_from=tuple(materials), packages=tuple(self._packages(arn)),
             findings=tuple(self._findings(arn)) if scanned else (), scanned=scanned,
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Self
 
@@ -16,7 +16,7 @@ from forensics.errors import InvestigationError
 from forensics.investigation.ami_statements import AmiStatements
 from forensics.models.ami import AmiRecord
 from forensics.models.base import Model
-from forensics.settings import Settings
+from forensics.settings import Settings, names
 
 
 class PublishedAmi(Model):
@@ -27,6 +27,7 @@ class PublishedAmi(Model):
     parameter_version: int
     statement: str = ""
     findings: dict[str, int] = Field(default_factory=dict, description="of the scan, by severity")
+    copies: dict[str, str] = Field(default_factory=dict, description="Region → id of the copy there")
 
 
 class AmiBuild:
@@ -68,6 +69,8 @@ class AmiBuild:
         record = self._builder.record(image_arn, ami_id=ami_id, at=datetime.now(UTC))
         # before cases may launch it: they look for the statement first
         statement = self._statements.publish(record)
+        for copied in record.copies.values():
+            self._statements.publish(record.model_copy(update={"ami_id": copied}))
         version = self._builder.publish(self._settings.ami_parameter, ami_id=ami_id)
         published = PublishedAmi(
             ami_id=ami_id,
@@ -75,10 +78,10 @@ class AmiBuild:
             parameter_version=version,
             statement=statement,
             findings=record.by_severity,
+            copies=record.copies,
         )
-        self._notify(
-            "A new forensic AMI is in use", f"{ami_id} from {image_arn}. {scan(record)}", published.model_dump()
-        )
+        line = f"{ami_id} from {image_arn}. {scan(record)}{abroad(record, names(self._settings.ami_regions))}"
+        self._notify("A new forensic AMI is in use", line, published.model_dump())
         return published
 
     def _notify(self, subject: str, line: str, facts: dict[str, object]) -> None:
@@ -92,6 +95,19 @@ def scan(record: AmiRecord) -> str:
     if not record.findings:
         return "The scan found no known vulnerability"
     return "The scan found " + ", ".join(f"{number} {severity}" for severity, number in record.by_severity.items())
+
+
+def abroad(record: AmiRecord, wanted: Sequence[str]) -> str:
+    """Where else the image is, and where it should be and is not, as the end of a sentence's line."""
+    there = (
+        f". Copies: {', '.join(f'{ami} in {region}' for region, ami in sorted(record.copies.items()))}"
+        if record.copies
+        else ""
+    )
+    missing = sorted(set(wanted) - set(record.copies))
+    return there + (
+        f". NOT copied to {', '.join(missing)}: see the build's log and the pipeline's distribution" if missing else ""
+    )
 
 
 def failure(event: Mapping[str, object]) -> str | None:

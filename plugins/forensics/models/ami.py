@@ -43,6 +43,7 @@ class AmiRecord(Outside):
     packages: tuple[ImagePackage, ...]
     findings: tuple[ScanFinding, ...] = ()
     scanned: bool = False
+    copies: dict[str, str] = Field(default_factory=dict, description="Region → id of the same image there")
 
     @property
     def by_severity(self) -> dict[str, int]:

@@ -16,6 +16,7 @@ from forensics.preflight.account_checks import (
     forensic_documents,
     member_documents,
 )
+from forensics.preflight.ami_check import AmiRegionCheck
 from forensics.preflight.channel_check import ChannelCheck
 from forensics.preflight.check import BrokenError, Check
 from forensics.preflight.drill_check import DrillCheck
@@ -35,7 +36,7 @@ from forensics.preflight.storage_checks import (
 )
 from forensics.preflight.target_checks import ContainmentCheck, DiskCheck, GroupCheck
 from forensics.preflight.webhook_check import WebhookCheck
-from forensics.settings import pairs, static_collectors
+from forensics.settings import names, pairs, static_collectors
 
 Say = Callable[[CheckResult], None]
 STS = "sts in "
@@ -88,6 +89,7 @@ def quick_checks(scope: PreflightScope) -> Iterator[Check]:
     yield StoreCheck(scope)
     yield NoticesCheck(scope)
     yield AmiCheck(scope)
+    yield from (AmiRegionCheck(scope, region) for region in names(s.ami_regions) if region != s.region)
     yield PagesCheck(scope)
     yield from tool_checks(scope)
     yield from (WebhookCheck(scope, name) for name in pairs(s.webhook_senders))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from forensics.aws.image_builder import ImageBuilderGateway
 from forensics.errors import InvestigationError
-from forensics.investigation.ami_build import AmiBuild, failure, scan
+from forensics.investigation.ami_build import AmiBuild, abroad, failure, scan
 from forensics.investigation.ami_statements import AmiStatements
 from forensics.models.ami import AmiRecord, ScanFinding
 from tests.unit.accounts import settings
@@ -72,7 +72,7 @@ def test_one_run_starts_one_execution(builder: Builder, mailbox: Mailbox) -> Non
 def test_an_available_image_is_published_and_announced(builder: Builder, mailbox: Mailbox) -> None:
     made = build(builder, mailbox).publish(BUILT)
     assert made.model_dump() == {
-        "ami_id": "ami-2", "image_arn": IMAGE, "parameter_version": 4, "findings": {"HIGH": 1},
+        "ami_id": "ami-2", "image_arn": IMAGE, "parameter_version": 4, "findings": {"HIGH": 1}, "copies": {},
         "statement": "s3://evidence/cases/fc-ami-build/ami-2/statement.dsse.json",
     }  # fmt: skip
     assert builder.published == [("/forensics/ami/current", "ami-2")]
@@ -110,3 +110,20 @@ def test_people_hear_what_the_scan_found_or_that_there_was_none(builder: Builder
     found = builder.record(IMAGE, ami_id="ami-2", at=datetime.now().astimezone())
     assert scan(found.model_copy(update={"findings": ()})) == "The scan found no known vulnerability"
     assert "was not scanned" in scan(found.model_copy(update={"findings": (), "scanned": False}))
+
+
+def test_copies_and_regions_that_got_none_are_said_and_each_copy_has_its_statement(
+    builder: Builder, mailbox: Mailbox
+) -> None:
+    record = builder.record(IMAGE, ami_id="ami-2", at=datetime.now(UTC))
+    assert abroad(record, []) == ""
+    record = record.model_copy(update={"copies": {"us-east-1": "ami-3"}})
+    assert abroad(record, ["us-east-1"]) == ". Copies: ami-3 in us-east-1"
+    assert abroad(record, ["eu-west-1"]).endswith(
+        ". NOT copied to eu-west-1: see the build's log and the pipeline's distribution"
+    )
+    builder.record = lambda *_, **__: record  # type: ignore[method-assign]
+    statements = AmiStatements(EvidenceInMemory(), signing_key())
+    made = AmiBuild(builder, statements, mailbox, settings(image_pipeline_arn=PIPELINE))
+    assert made.publish(BUILT).copies == {"us-east-1": "ami-3"}
+    assert "ami-3" in statements.check("ami-3", required=True) and "ami-2" in statements.check("ami-2", required=True)
