@@ -56,16 +56,23 @@ def drift(steps: Sequence[Step], clients: Clients, *, report: Report, poll_secon
     return different
 
 
-def open_cases(steps: Sequence[Step], clients: Clients) -> int | None:
-    """How many cases are open; None when there is no table. Raises :class:`DeployError` when that cannot be seen."""
+def case_table(steps: Sequence[Step], clients: Clients) -> tuple[Step, str] | None:
+    """The step of the case store and its table's name; None when it is not there."""
     step = next((s for s in steps if s.template == CASE_STORE), None)
     if step is None:
         return None
     stack = Stack(clients(step.account_id, step.region, "cloudformation"), step, report=lambda _: None)
-    found = stack.described()
-    table = next((o["OutputValue"] for o in (found or {}).get("Outputs", []) if o["OutputKey"] == "CaseTable"), None)
-    if table is None:
+    outputs = (stack.described() or {}).get("Outputs", [])
+    table = next((str(o["OutputValue"]) for o in outputs if o["OutputKey"] == "CaseTable"), None)
+    return (step, table) if table else None
+
+
+def open_cases(steps: Sequence[Step], clients: Clients) -> int | None:
+    """How many cases are open; None when there is no table. Raises :class:`DeployError` when that cannot be seen."""
+    known = case_table(steps, clients)
+    if known is None:
         return None
+    step, table = known
     client: Any = clients(step.account_id, step.region, "dynamodb")
     try:
         pages = client.get_paginator("query").paginate(

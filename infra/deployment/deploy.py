@@ -27,6 +27,7 @@ from infra.deployment import (
     day_two,
     deployment_ids,
     external_ids,
+    going_back,
     look_first,
     organization,
     package,
@@ -302,6 +303,7 @@ def carry_out(given: argparse.Namespace, config: Configuration, steps: list[Step
             secrets, secret=config.named(external_ids.SECRET), report=print
         )
     look_first.refuse(steps, clients, config)
+    going_back.refuse(steps, clients, config, ask=ask)
     run(
         config, steps, release=given.release, clients=clients, dry_run=given.dry_run, ask=ask, import_existing=given.import_existing
     )  # fmt: skip

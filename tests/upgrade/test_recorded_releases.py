@@ -32,8 +32,9 @@ from forensics.errors import CustodyError
 from forensics.models.base import Model
 from forensics.models.custody import CustodyEvent
 from forensics_verify.cli import main as forensics_verify
+from infra.deployment.stored_kinds import NOT_MODELS, READERS, kind_of, read
 from tests.unit.recorders import EvidenceInMemory, LandingInMemory, Mailbox, ToolsInMemory
-from tests.upgrade.recorded import NOT_MODELS, READERS, kind_of, names, read, recording
+from tests.upgrade.recorded import names, recording
 
 RELEASES = names()
 
