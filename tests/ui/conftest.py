@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,15 +14,21 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 
 from forensics.case.remarks import Author
-from forensics.models.approval import Person
+from forensics.models.approval import Approval, Person
 from forensics.models.remarks import Remark, RemarkRequest
 from forensics.web.access import Right, Visitor
 from forensics.web.app import create_app
+from forensics.web.timeline import TimelineReader
 from tests.ui.chromium import MISSING, PROGRAM, Tab, browser
 from tests.ui.started import RUNS
 from tests.unit.builders import NOW
 from tests.unit.report import sample
 from tests.unit.web.test_app import Shelf
+from tests.unit.web.test_audit import Reader as AuditInMemory
+from tests.unit.web.test_audit import summary as audit_summary
+from tests.unit.web.test_incident import Reader as LinksInMemory
+from tests.unit.web.test_intake import Reader as IntakeInMemory
+from tests.unit.web.test_preflight import Reader as PreflightInMemory
 
 # Airflow 3.2.1, ui/dist: the plugin's page is an iframe with this sandbox; its theme is a class of the document element.
 SANDBOX = "allow-scripts allow-same-origin allow-forms"
@@ -50,10 +57,21 @@ def everything() -> Visitor:
     return Visitor(Person(login="mara"), frozenset(Right))
 
 
-def airflow(shelf: Shelf) -> FastAPI:
+def airflow(shelf: Shelf, timeline: TimelineReader | None = None) -> FastAPI:
     """Airflow's UI as far as the pages see it: the frame, a run's page, the pages themselves."""
     app = FastAPI()
-    app.mount("/forensics", create_app(shelf, authorize=lambda: None, visitor=everything, remarks=MemoryRemarks(shelf)))
+    pages = create_app(
+        shelf,
+        authorize=lambda: None,
+        visitor=everything,
+        remarks=MemoryRemarks(shelf),
+        intake=IntakeInMemory(),
+        audit=AuditInMemory(audit_summary(late=3, differences=2)),
+        preflight=PreflightInMemory(),
+        links=LinksInMemory(),
+        timeline=timeline,
+    )
+    app.mount("/forensics", pages)
 
     @app.get("/frame/{theme}/{path:path}")
     def frame(theme: str, path: str) -> HTMLResponse:
@@ -80,6 +98,37 @@ def shelf() -> Shelf:
     running = sample.running_view()
     other = running.case.model_copy(update={"case_id": "fc-20261123-00000000aa"})
     return Shelf({sample.CASE_ID: sample.rich_view(), other.case_id: running.model_copy(update={"case": other})})
+
+
+@pytest.fixture
+def waiting(shelf: Shelf) -> Iterator[dict[str, str]]:
+    """Cases whose isolation waits for a person's answer, was refused, was approved; gone afterwards."""
+    view = sample.running_view()
+    asked = Approval(
+        digest="d" * 64, at=NOW, reason="waits for an answer", run_id=view.case.run_id or "r", step="containment.plan_containment",
+        open=True, until=NOW + timedelta(hours=1), needed=2, not_counted=("mara: asked for it",),
+    )  # fmt: skip
+    answers = {
+        "asked": asked,
+        "refused": asked.model_copy(update={"open": False, "reason": "false alarm", "by": "noa"}),
+        "given": asked.model_copy(
+            update={
+                "open": False,
+                "granted": True,
+                "by": "noa",
+                "reason": "approved by noa, kim",
+                "approvers": (Person(login="noa"), Person(login="kim")),
+            }
+        ),
+    }
+    found = {}
+    for number, (name, approval) in enumerate(answers.items()):
+        found[name] = f"fc-20261122-{number:010x}"
+        case = view.case.model_copy(update={"case_id": found[name]})
+        shelf.views[found[name]] = view.model_copy(update={"case": case, "approval": approval})
+    yield found
+    for case_id in found.values():
+        del shelf.views[case_id]
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,13 @@ PAGES = [
     f"case/{sample.CASE_ID}",
     "case/fc-20261123-00000000aa",
     "case/nonsense",
+    f"case/{sample.CASE_ID}/incident",
+    f"case/{sample.CASE_ID}/timeline",
     "times",
+    "intake",
+    "intake?verdict=dead",
+    "preflight",
+    "audit",
     "?q=nothing-is-called-this",
 ]
 
@@ -41,6 +47,17 @@ def test_no_page_has_a_serious_problem(tab: Tab, site: str, program: str, page: 
     tab.window(width, 900, dark=dark)
     tab.open(f"{site}/forensics/{page}")
     assert axe.problems(tab, program) == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("answer", ["asked", "refused", "given"])
+def test_neither_has_one_that_waits_for_an_approval(
+    tab: Tab, site: str, program: str, waiting: dict[str, str], answer: str, dark: bool
+) -> None:
+    for width in (1280, 390):
+        tab.window(width, 900, dark=dark)
+        tab.open(f"{site}/forensics/case/{waiting[answer]}")
+        assert axe.problems(tab, program) == []
 
 
 def test_what_is_printed_has_none_either(tab: Tab, site: str, program: str) -> None:

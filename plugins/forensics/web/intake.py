@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
-from forensics.models.intake import IntakeCounts, IntakeRecord
+from forensics.models.intake import IntakeCounts, IntakeRecord, MessageOutcome
 from forensics.report.page import Link
 from forensics.web.answers import site_of
 from forensics.web.api_models import Intake
@@ -82,8 +82,11 @@ def add_intake(app: FastAPI, reader: IntakeReader, *, airflow: str) -> None:
         names = [*COLUMNS, *sorted({n for c in state.counts for n in c.numbers} - set(COLUMNS))]
         links = [Link("All cases", site.board()), Link("JSON", f"{site.root}/api/intake", top=True)]
         return HTMLResponse(
-            render("intake.html.j2", state=state, records=shown, names=names, levels=LEVELS, links=links)
-        )
+            render(
+                "intake.html.j2", state=state, records=shown, names=names, levels=LEVELS, links=links, here=site.intake(),
+                chosen=verdict or "", verdicts=[outcome.value for outcome in MessageOutcome],
+            )
+        )  # fmt: skip
 
     def as_json(verdict: Verdict = None, limit: Limit = 200) -> Response:
         """What became of messages that opened no case."""
