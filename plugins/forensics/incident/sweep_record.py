@@ -16,6 +16,7 @@ from forensics.printable import count
 
 _TOLD = 10
 _OF_EACH = 3
+_MANY = 50  # targets, of which one hit each is shown
 
 
 def keep_order(store: CaseStore, order: SweepOrder) -> SweepOrder:
@@ -54,14 +55,15 @@ def sweeps_of(store: CaseStore, case_id: str) -> list[SweepReport]:
 
 
 def short(report: SweepReport) -> SweepReport:
-    """The report with the first hits of each target and short reasons, so that it fits into one item of the table."""
+    """The report with the first hits of each target and short texts, so that it fits into one item of the table (400 KB, DynamoDB quotas)."""
+    most = _OF_EACH if len(report.targets) <= _MANY else 1
     targets = [
         t.model_copy(
             update={
-                "hits": t.hits[:_OF_EACH],
-                "more": t.more + max(0, len(t.hits) - _OF_EACH),
-                "reason": t.reason[:400],
-                "looked": t.looked[:200],
+                "hits": tuple(h.model_copy(update={"value": h.value[:120], "at": h.at[:160]}) for h in t.hits[:most]),
+                "more": t.more + max(0, len(t.hits) - most),
+                "reason": t.reason[:300],
+                "looked": t.looked[:150],
             }
         )
         for t in report.targets
