@@ -48,12 +48,25 @@ def case_id(lab: SmallLab) -> str:
     return found
 
 
+def balance(lab: SmallLab) -> None:
+    """A load balancer before the web server, so that its attributes are asked for."""
+    web, network, new = lab.facts["instances"]["web-server"], lab.facts["member_network"], lab.client("elbv2", "member")
+    balancer = new.create_load_balancer(Name="shop", Subnets=network["subnet_ids"])["LoadBalancers"][0]
+    group = new.create_target_group(Name="shop", Protocol="HTTP", Port=80, VpcId=network["vpc_id"])["TargetGroups"][0]
+    new.create_listener(
+        LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=80,
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": group["TargetGroupArn"]}],
+    )  # fmt: skip
+    new.register_targets(TargetGroupArn=group["TargetGroupArn"], Targets=[{"Id": web["instance_id"], "Port": 80}])
+
+
 def test_each_kind_of_record_is_collected_whole(lab: SmallLab, case_id: str) -> None:
     iam = lab.client("iam", "member")
     text = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]})
     arn = iam.create_policy(PolicyName="files", PolicyDocument=text)["Policy"]["Arn"]
     iam.attach_role_policy(RoleName="web-server", PolicyArn=arn)
     iam.put_role_policy(RoleName="web-server", PolicyName="own", PolicyDocument=text)
+    balance(lab)
     for name, step in STEPS:
         perform(step(task_id=f"cloud_evidence.{name}"), case_id=case_id)
     view = case_gateways(case_id).view(case_id)
