@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
+from typing import Any
 from urllib.parse import parse_qs
 
 from forensics.aws.polling import PollTrigger, Timing
@@ -37,10 +38,11 @@ REQUIRED = {
 
 
 class _Aws(BaseHTTPRequestHandler):
-    """Every snapshot is pending, and every role is given; counts what is asked."""
+    """Every snapshot is pending, every command runs, and every role is given; counts what is asked."""
 
     protocol_version = "HTTP/1.1"
     asked: dict[str, int] = {}
+    commands = 0  # so many run
 
     def do_POST(self) -> None:
         said = self.rfile.read(int(self.headers["content-length"])).decode()
@@ -49,7 +51,7 @@ class _Aws(BaseHTTPRequestHandler):
         action = target.partition(".")[2] or body["Action"][0]
         self.asked[action] = self.asked.get(action, 0) + 1
         if target:
-            text = json.dumps({**json.loads(said), "Status": "InProgress"}).encode()
+            text = json.dumps(self._ssm(action, json.loads(said))).encode()
         else:
             text = _role() if action == "AssumeRole" else _snapshots(body)
         self.send_response(200)
@@ -57,6 +59,15 @@ class _Aws(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
+
+    def _ssm(self, action: str, asked: dict[str, Any]) -> dict[str, Any]:
+        if action != "ListCommands":
+            return {**asked, "Status": "InProgress"}
+        status, at = asked["Filters"][0]["value"], int(asked.get("NextToken", 0))
+        known = self.commands if status == "InProgress" else 0
+        page = [{"CommandId": _command(n), "Status": status} for n in range(at, min(known, at + asked["MaxResults"]))]
+        more = {"NextToken": str(at + len(page))} if at + len(page) < known else {}
+        return {"Commands": page, **more}
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing is written for a request."""
@@ -85,7 +96,10 @@ def _serve(end: Connection) -> None:
     server.daemon_threads = True
     end.send(server.server_address[1])
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    while end.recv() == "count":
+    while (said := end.recv()) != "end":
+        if isinstance(said, int):
+            _Aws.commands = said
+            continue
         end.send(dict(_Aws.asked))
         _Aws.asked.clear()
 
@@ -101,6 +115,10 @@ class Cost:
     seconds: float
 
 
+def _command(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012x}"
+
+
 Make = Callable[[dict[str, str], int, Timing], PollTrigger]
 
 
@@ -111,7 +129,7 @@ def _kinds() -> dict[str, Make]:
         return SnapshotsCompletedTrigger(scope=scope, snapshot_ids=[f"snap-{number:017x}"], **timing)
 
     def commands(scope: dict[str, str], number: int, timing: Timing) -> PollTrigger:
-        names = [[f"00000000-0000-4000-8000-{number:012x}", f"i-{number:017x}"]]
+        names = [[_command(number), f"i-{number:017x}"]]
         return SsmCommandsCompletedTrigger(scope=scope, commands=names, **timing)
 
     return {"snapshots": snapshots, "commands": commands}
@@ -170,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.update({**keys, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{here.recv()}"})
     too_much = False
     for waits in (int(n) for n in given.waits.split(",")):
+        here.send(waits)
         cost = asyncio.run(_measure(given.kind, waits, seconds=given.seconds, settle=given.settle, server=here))
         too_much |= bool(given.most_percent) and cost.cpu_percent > given.most_percent
         print(json.dumps(asdict(cost)), flush=True)

@@ -31,7 +31,7 @@ SCOPE = {
     "phase": "analyse",
     "case_id": "fc-20261124-0123456789",
 }
-COMMON = {"poll": 5.0, "deadline": 1_900_000_000.5, "ends_task": True}
+COMMON = {"poll": 5.0, "deadline": 1_900_000_000.5, "ends_task": True, "urgency": 2}
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "SsmCommandsCompletedTrigger": {"scope": SCOPE, "commands": [["cmd-1", "i-1"], ["cmd-2", "i-2"]]},
     "QuotaPauseTrigger": {"until": 2e9},

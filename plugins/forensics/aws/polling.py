@@ -13,8 +13,8 @@ from typing import NotRequired, TypedDict
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent
 from airflow.triggers.base import TriggerEvent as TriggerEvent
 
-from forensics.aws.shared_looks import Pace
-from forensics.errors import AwsError, ForensicsError
+from forensics.aws.look_budget import LookBudget
+from forensics.errors import AwsError, ForensicsError, ThrottledError
 
 # boto3 is synchronous; its calls run here, so that the triggerer's event loop never waits for AWS.
 _POOL = ThreadPoolExecutor(max_workers=24, thread_name_prefix="forensics-trigger")
@@ -23,7 +23,9 @@ MAX_ERRORS = 20
 # once are held back for this long, in seconds, when they resume the task.
 RESUME_AFTER = 5.0
 # The triggerer runs all waits in one loop.
-_PACE = Pace()
+_BUDGET = LookBudget()
+# How urgent the looks of a wait are: isolation waits for it; its case is critical.
+ON_THE_WAY_TO_ISOLATION, CRITICAL = 1, 2
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Timing(TypedDict):
     poll: float
     deadline: float
     ends_task: NotRequired[bool]
+    urgency: NotRequired[int]
 
 
 class PollTrigger(BaseTrigger):
@@ -48,13 +51,15 @@ class PollTrigger(BaseTrigger):
     :param poll: seconds between looks
     :param deadline: Unix time after which the wait fails with a time-out
     :param ends_task: a successful wait ends the task at once with the payload as its XCom; no worker is started again
+    :param urgency: where many wait, those with a larger one look first
     """
 
-    def __init__(self, *, poll: float, deadline: float, ends_task: bool = False) -> None:
+    def __init__(self, *, poll: float, deadline: float, ends_task: bool = False, urgency: int = 0) -> None:
         super().__init__()
         self.poll = poll
         self.deadline = deadline
         self.ends_task = ends_task
+        self.urgency = urgency
 
     @abstractmethod
     def arguments(self) -> Mapping[str, object]:
@@ -65,7 +70,7 @@ class PollTrigger(BaseTrigger):
         """Look once (in a thread); None when it is not there yet."""
 
     def shares_budget_with(self) -> Hashable:
-        """Waits with the same answer share a budget of looks: the more of them, the longer each sleeps."""
+        """Waits with the same answer share a budget of looks: where it is used up they stand in line."""
         return type(self).__name__
 
     def look_again_by(self) -> float:
@@ -73,7 +78,10 @@ class PollTrigger(BaseTrigger):
         return self.deadline
 
     async def look(self) -> WaitResult | None:
-        """Look once, without holding up the loop."""
+        """Look once when it is this wait's turn, without holding up the loop."""
+        due = max(0.0, self.look_again_by() - time.time())
+        if due:
+            await _BUDGET.take(self.shares_budget_with(), urgency=self.urgency, within=due)
         return await asyncio.get_running_loop().run_in_executor(_POOL, self.check)
 
     @abstractmethod
@@ -82,18 +90,13 @@ class PollTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, object]]:
         """Class path and plain arguments."""
-        common = {"poll": self.poll, "deadline": self.deadline, "ends_task": self.ends_task}
+        common = {"poll": self.poll, "deadline": self.deadline, "ends_task": self.ends_task, "urgency": self.urgency}
         return f"{type(self).__module__}.{type(self).__qualname__}", {**common, **self.arguments()}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until there is an outcome, the deadline passes or AWS fails too often in a row."""
         began = time.monotonic()
-        key = self.shares_budget_with()
-        _PACE.join(key)
-        try:
-            outcome = await self._wait()
-        finally:
-            _PACE.leave(key)
+        outcome = await self._wait()
         if not (outcome.ok and self.ends_task):
             await asyncio.sleep(max(0.0, RESUME_AFTER - (time.monotonic() - began)))
         if outcome.ok and self.ends_task:
@@ -102,11 +105,18 @@ class PollTrigger(BaseTrigger):
             yield TriggerEvent({"ok": outcome.ok, **outcome.payload})
 
     async def _wait(self) -> WaitResult:
-        errors = 0
+        errors, throttled, key = 0, False, self.shares_budget_with()
         while True:
             try:
                 outcome = await self.look()
-                errors = 0
+                errors, throttled = 0, False
+                _BUDGET.answered(key)
+            except ThrottledError as error:
+                # says nothing of what is awaited: all slow down, and the deadline bounds it
+                _BUDGET.throttled(key)
+                if not throttled:
+                    self.log.warning("looks of %s are throttled: %s", self.waiting_for(), error)
+                outcome, throttled = None, True
             except AwsError as error:
                 errors += 1
                 self.log.warning("look %s of %s failed: %s", errors, self.waiting_for(), error)
@@ -122,12 +132,7 @@ class PollTrigger(BaseTrigger):
                     f"timed out waiting for {self.waiting_for()}",
                     "look at the resource in AWS, then clear the task",
                 )
-            await asyncio.sleep(self._pause())
-
-    def _pause(self) -> float:
-        """Seconds until the next look; not past what becomes due, but never shorter than ``poll``."""
-        pause = _PACE.pause(self.shares_budget_with(), poll=self.poll)
-        return max(self.poll, min(pause, self.look_again_by() - time.time()))
+            await asyncio.sleep(self.poll)
 
 
 def _failed(cause: str, next_action: str) -> WaitResult:

@@ -1,19 +1,20 @@
 """One question to AWS for many waits: what waits of one kind, account and Region ask within a moment is asked once.
 
-A thousand snapshots that are waited for are five requests a look instead of a thousand, and each wait still has its own answer. What
-cannot be asked together waits longer, the more of it waits: a budget of looks per second for each kind, account and Region.
+A thousand snapshots that are waited for are five requests a look instead of a thousand, and each wait still has its own answer. One question
+of a kind, account and Region is asked at a time, and the next begins as long after it as it took: half of the time nothing is asked, however
+slow AWS is. When AWS throttles, that pause doubles. What cannot be asked together has a budget (:mod:`.look_budget`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
+
+from forensics.errors import ThrottledError
 
 T = TypeVar("T")
 Fetch = Callable[[Sequence[str]], Mapping[str, T]]
@@ -21,8 +22,8 @@ Fetch = Callable[[Sequence[str]], Mapping[str, T]]
 WINDOW = 0.5
 # Ids in one request: a filter of EC2 takes 200 values (Amazon EC2 API reference, Filter).
 CHUNK = 200
-# Looks per second that the waits of one kind, account and Region make together: 50 waits look every five seconds, 500 every fifty.
-LOOKS_PER_SECOND = 10.0
+# The longest pause between two questions, in seconds, where AWS throttles them.
+LONGEST = 60.0
 
 
 @dataclass
@@ -37,13 +38,26 @@ class _Batch(Generic[T]):
     sending: asyncio.Task[None] | None = None
 
 
-class SharedLooks(Generic[T]):
-    """Questions by ids, asked together by the waits of one event loop."""
+@dataclass
+class _Line:
+    """Questions of one kind, account and Region, one at a time. Times are the loop's."""
 
-    def __init__(self, executor: Executor | None = None, *, window: float = WINDOW, chunk: int = CHUNK) -> None:
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    rest: float = 0.0
+    free_at: float = float("-inf")
+
+
+class SharedLooks(Generic[T]):
+    """Questions by ids, asked together by the waits of one event loop; ``rest``: seconds between two at least."""
+
+    def __init__(
+        self, executor: Executor | None = None, *, window: float = WINDOW, chunk: int = CHUNK, rest: float = 0.0
+    ) -> None:
+        self._rest = rest
         self._executor = executor
         self._window = window
         self._chunk = chunk
+        self._lines: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Line]] = WeakKeyDictionary()
         self._open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Batch[T]]] = WeakKeyDictionary()
 
     async def ask(self, key: Hashable, name: str, ids: Iterable[str], fetch: Fetch[T]) -> Mapping[str, T]:
@@ -65,40 +79,26 @@ class SharedLooks(Generic[T]):
         return await asyncio.shield(batch.answer)
 
     async def _send(self, waiting: dict[Hashable, _Batch[T]], key: Hashable) -> None:
+        loop = asyncio.get_running_loop()
+        line = self._lines.setdefault(loop, {}).setdefault(key, _Line())
         await asyncio.sleep(self._window)
-        batch = waiting.pop(key)
+        async with line.turn:
+            await asyncio.sleep(max(0.0, line.free_at - loop.time()))
+            batch, began = waiting.pop(key), loop.time()
+            try:
+                found = await self._fetch(batch)
+            except Exception as error:  # whatever it is, each wait has to hear of it
+                throttled = isinstance(error, ThrottledError)
+                line.rest = min(LONGEST, max(1.0, 2 * line.rest)) if throttled else max(self._rest, loop.time() - began)
+                batch.answer.set_exception(error)
+            else:
+                line.rest = max(self._rest, loop.time() - began)
+                batch.answer.set_result(found)
+            line.free_at = loop.time() + line.rest
+
+    async def _fetch(self, batch: _Batch[T]) -> Mapping[str, T]:
         ids, loop = sorted(batch.ids), asyncio.get_running_loop()
-        parts = [ids[at : at + self._chunk] for at in range(0, len(ids), self._chunk)]
-        try:
-            found: dict[str, T] = {}
-            for part in parts:
-                found.update(await loop.run_in_executor(self._executor, batch.fetch, part))
-        except Exception as error:  # whatever it is, each wait has to hear of it
-            batch.answer.set_exception(error)
-        else:
-            batch.answer.set_result(found)
-
-
-class Pace:
-    """How many waits share a budget of looks, and how long each sleeps because of it."""
-
-    def __init__(self, per_second: float = LOOKS_PER_SECOND) -> None:
-        self._per_second = per_second
-        self._waiting: Counter[Hashable] = Counter()
-
-    def join(self, key: Hashable) -> None:
-        """One more wait."""
-        self._waiting[key] += 1
-
-    def leave(self, key: Hashable) -> None:
-        """One wait less."""
-        self._waiting[key] -= 1
-        if self._waiting[key] <= 0:
-            del self._waiting[key]
-
-    def pause(self, key: Hashable, *, poll: float) -> float:
-        """Seconds until the next look: ``poll``, or longer where so many wait that the budget would be exceeded.
-
-        Longer ones differ by up to a half, so that waits that began together do not look together.
-        """
-        return max(poll, self._waiting[key] / self._per_second * random.uniform(0.5, 1.5))
+        found: dict[str, T] = {}
+        for part in (ids[at : at + self._chunk] for at in range(0, len(ids), self._chunk)):
+            found.update(await loop.run_in_executor(self._executor, batch.fetch, part))
+        return found

@@ -47,6 +47,8 @@ ASK_THE_AGENT = (
 # A new document is Creating, a new version of one Updating, for a moment: so long, in seconds, is it waited for.
 ACTIVE_WITHIN = 30.0
 _BECOMING = frozenset({"Creating", "Updating"})
+# Pages of living commands that are read in one look: 3,000 commands of each state; other teams' are among them.
+MOST_LIVING_PAGES = 60
 # So many of a document's newest versions are looked at for the one that this release has.
 MOST_VERSIONS = 30
 
@@ -350,6 +352,25 @@ class SsmGateway:
         with aws_errors(f"list commands on {instance_id} {self._where}"):
             pages = self._ssm.get_paginator("list_commands").paginate(InstanceId=instance_id)
             return any(c.get("Status") in {"InProgress", "Cancelling"} for page in pages for c in page["Commands"])
+
+    def living(self, *, most_pages: int = MOST_LIVING_PAGES) -> frozenset[str] | None:
+        """Ids of the commands of this account and Region that have not ended; None where there are too many to list.
+
+        One that is not among them has probably ended: a list may lag, so that whoever needs to know asks for it by its id. The states that
+        ListCommands filters by: CommandFilter, SSM API reference; 50 commands on a page.
+        """
+        found: set[str] = set()
+        # in this order: one that begins meanwhile is in the first list already
+        for status in ("Pending", "InProgress"):
+            with aws_errors(f"list commands that are {status} {self._where}"):
+                pages = self._ssm.get_paginator("list_commands").paginate(
+                    Filters=[{"key": "Status", "value": status}], PaginationConfig={"PageSize": 50}
+                )
+                for number, page in enumerate(pages):
+                    if number >= most_pages:
+                        return None
+                    found.update(c["CommandId"] for c in page["Commands"] if c.get("Status") in LIVING)
+        return frozenset(found)
 
     def cancel(self, *, command_id: str, instance_id: str) -> None:
         """Cancel a command on the instance."""

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from typing import TypeVar, Unpack
 
 from forensics.aws.hook import ForensicsHook
 from forensics.aws.polling import PollTrigger, Timing, TriggerEvent, WaitResult
 from forensics.aws.session import AwsSession, Scope
+from forensics.aws.shared_looks import SharedLooks
 from forensics.aws.ssm import Invocation, SsmGateway
-from forensics.errors import AccessDeniedError, ForensicsError
+from forensics.errors import AccessDeniedError, AwsError, ForensicsError, ThrottledError
 
 T = TypeVar("T")
+# Seconds between two lists: of a thousand commands a list is 22 requests, about ten a second with what a list itself takes.
+REST = 2.0
+# Of all command waits in the triggerer's loop: whether commands have ended, by one list for all of them.
+_LOOKS: SharedLooks[bool] = SharedLooks(chunk=1_000_000, rest=REST)
+# So few commands are asked for one by one.
+FEW = 10
+# Seconds between two looks at a command itself while the list says that it lives: only the command shows that no agent takes it.
+CLOSE_LOOK = 60.0
 # By account, Region and phase: the scopes of the waits that run now, the longest waiting first.
 _WAITING: dict[tuple[str, str, str], list[dict[str, str]]] = {}
 
@@ -95,6 +105,7 @@ class SsmCommandsCompletedTrigger(ScopedTrigger):
         super().__init__(**kwargs)
         self.must_succeed = must_succeed
         self.lost_after = lost_after
+        self._looked = float("-inf")
         self._seen: tuple[str, ...] = ()
         self._moved = time.monotonic()
         self._lost: set[str] = set()
@@ -115,6 +126,35 @@ class SsmCommandsCompletedTrigger(ScopedTrigger):
 
     def waiting_for(self) -> str:
         return f"SSM commands {', '.join(c for c, _ in [*self.commands, *self.also])}"
+
+    async def look(self) -> WaitResult | None:
+        """Ask with the others whether a command has ended; only then, and at times for what its agent never took, look at it itself."""
+        now = asyncio.get_running_loop().time()
+        close = self.lost_after is not None and now - self._looked >= CLOSE_LOOK
+        if not close and await self._all_live():
+            return None
+        outcome = await super().look()
+        self._looked = asyncio.get_running_loop().time()
+        return outcome
+
+    async def _all_live(self) -> bool:
+        ids = [command_id for command_id, _ in [*self.commands, *self.also]]
+        try:
+            living = await _LOOKS.ask(self._where, self.scope["case_id"], ids, self._living)
+        except ThrottledError:
+            raise  # each wait slows down, and none asks once more for itself
+        except AwsError as error:
+            self.log.warning("the list of commands failed, %s is asked alone: %s", self.waiting_for(), error)
+            return False
+        # one that failed ends a wait for success; otherwise the last one that lives is waited for
+        return (all if self.must_succeed else any)(living.get(i, False) for i in ids)
+
+    def _living(self, ids: Sequence[str]) -> Mapping[str, bool]:
+        """Whether each command lives, as far as a list of all living ones shows; few are better asked one by one."""
+        if len(ids) <= FEW:
+            return {}
+        found = self.look_by(lambda session: SsmGateway.of(session).living())
+        return {} if found is None else {i: i in found for i in ids}
 
     def check(self) -> WaitResult | None:
         found: list[Invocation | None] = []

@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import (
 )
 
 from forensics.aws.hook import CaseSessions, ForensicsHook
-from forensics.aws.polling import PollTrigger, Timing
+from forensics.aws.polling import CRITICAL, ON_THE_WAY_TO_ISOLATION, PollTrigger, Timing
 from forensics.case.links import CaseLink
 from forensics.case.persons import step_run
 from forensics.case.recorder import CaseRecorder, open_recorder
@@ -27,6 +27,7 @@ from forensics.correlation import case_context
 from forensics.errors import CaseError, ForensicsError
 from forensics.models.base import CASE_ID_FORM
 from forensics.models.case import StepFailure
+from forensics.models.finding import Severity
 from forensics.printable import single_line
 from forensics.settings import Settings, get_settings
 
@@ -46,6 +47,8 @@ class ForensicOperator(BaseOperator):
 
     # Whether the step works in the case of an artifact. A step that does not say so is about an instance: it ends skipped there.
     takes_artifacts: ClassVar[bool] = False
+    # Whether the target's isolation waits for this step: its looks at AWS come before those of other steps.
+    before_isolation: ClassVar[bool] = False
     template_fields: tuple[str, ...] = ("case_id",)
     operator_extra_links: Collection[BaseOperatorLink] = (CaseLink(),)
 
@@ -53,6 +56,7 @@ class ForensicOperator(BaseOperator):
         super().__init__(**kwargs)
         self.case_id = case_id
         self._sessions: CaseSessions | None = None
+        self._critical = False
 
     # ------------------------------------------------------------------ for subclasses
     @abstractmethod
@@ -91,6 +95,7 @@ class ForensicOperator(BaseOperator):
             "poll": settings.poll_seconds,
             "deadline": datetime.now(UTC).timestamp() + seconds,
             "ends_task": ends_task,
+            "urgency": CRITICAL * self._critical + ON_THE_WAY_TO_ISOLATION * self.before_isolation,
         }
 
     # ------------------------------------------------------------------ the shape
@@ -134,6 +139,7 @@ class ForensicOperator(BaseOperator):
         with case_context(self.case_id, step=self.task_id):
             recorder = self._bind()
             recorder.run = step_run(context)
+            self._critical = recorder.case.severity == Severity.CRITICAL
             try:
                 return self._attempt(recorder, work, context)
             finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Unpack
 
 from forensics.aws.ebs import EbsGateway, Snapshot, raise_if_failed
@@ -35,10 +35,6 @@ class SnapshotsCompletedTrigger(ScopedTrigger):
 
     def waiting_for(self) -> str:
         return f"snapshots {', '.join(self.snapshot_ids)}"
-
-    def shares_budget_with(self) -> Hashable:
-        """They ask together: each wait is as quick as one alone."""
-        return self
 
     async def look(self) -> WaitResult | None:
         """Ask with the others. What that does not answer is asked alone: a snapshot that EC2 does not list, a session that may not look."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from forensics.aws.hook import ForensicsHook
-from forensics.aws.polling import PollTrigger, WaitResult
+from forensics.aws.polling import PollTrigger, Timing, WaitResult
 from forensics.aws.sqs import FindingQueue
 
 
@@ -13,8 +15,8 @@ class QueueDepthTrigger(PollTrigger):
     # SQS may be up to a minute late with its counts; a peek is not, but counts as a delivery of what it sees.
     LOOKS_PER_PEEK = 4
 
-    def __init__(self, *, poll: float, deadline: float, ends_task: bool = False) -> None:
-        super().__init__(poll=poll, deadline=deadline, ends_task=ends_task)
+    def __init__(self, **kwargs: Unpack[Timing]) -> None:
+        super().__init__(**kwargs)
         self._looks = 0
 
     def arguments(self) -> dict[str, object]:

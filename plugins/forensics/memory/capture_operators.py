@@ -41,6 +41,8 @@ class CaptureMemoryOperator(ForensicOperator):
     one another when the capture takes longer than its URLs are valid.
     """
 
+    before_isolation = True
+
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Choose the method, send the command and wait for it."""
         plan, target = recorder.plan(), recorder.target()

@@ -27,6 +27,8 @@ class LiveResponseOperator(ForensicOperator):
     the suspicious processes' programs and memory are taken too, and the memory item records that.
     """
 
+    before_isolation = True
+
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Send the command and wait for it; the command of an earlier attempt is adopted."""
         plan, target = recorder.plan(), recorder.target()

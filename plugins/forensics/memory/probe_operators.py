@@ -24,6 +24,8 @@ class ProbeTargetOperator(ForensicOperator):
     The first pass is what would be gone when the capture ends: connections, processes, sessions. The probe only reads. When the target cannot be probed, the capture is attempted anyway.
     """
 
+    before_isolation = True
+
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Send the probe; the trigger ends the task."""
         plan, target = recorder.plan(), recorder.target()

@@ -10,15 +10,18 @@ import pytest
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from forensics.aws import polling as base
+from forensics.aws.look_budget import LookBudget
 from forensics.aws.polling import PollTrigger, WaitResult
-from forensics.aws.shared_looks import Pace
 from forensics.errors import AccessDeniedError, AwsError, ForensicsError, ResourceGoneError, ThrottledError
+from tests import virtual_time
+from tests.virtual_time import Inline, VirtualLoop
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No event is held back, except where a test is about that."""
+    """No event is held back, and no look stands in line, except where a test is about that."""
     monkeypatch.setattr(base, "RESUME_AFTER", 0.0)
+    monkeypatch.setattr(base, "_BUDGET", LookBudget(per_second=1e6))
 
 
 class Scripted(PollTrigger):
@@ -155,22 +158,50 @@ def test_an_event_that_starts_the_task_again_is_held_back_and_one_that_ends_it_i
     assert seconds(Scripted(there, ends_task=True)) < 0.3
 
 
-def test_the_more_wait_the_longer_each_sleeps_but_never_past_what_becomes_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_PACE", Pace(per_second=10))
-    waits = [Scripted(None) for _ in range(500)]
-    for wait in waits:
-        wait.poll = 5.0
-        base._PACE.join(wait.shares_budget_with())
-    waits[0].deadline = time.time() + 1000
-    assert 25 <= waits[0]._pause() <= 75
-    monkeypatch.setattr(waits[0], "look_again_by", lambda: time.time() + 20)
-    assert waits[0]._pause() == pytest.approx(20, abs=1)
-    monkeypatch.setattr(waits[0], "look_again_by", lambda: time.time() - 20)
-    assert waits[0]._pause() == 5, "and never shorter than poll"
+class Often(Scripted):
+    """Looks every five seconds, in the order of urgency where many do."""
+
+    def __init__(self, *answers: Any, urgency: int = 0, due: float = 4e9) -> None:
+        super().__init__(*answers, deadline=4e9)
+        self.poll, self.urgency, self.due = 5.0, urgency, due
+
+    def look_again_by(self) -> float:
+        """What is due."""
+        return self.due
 
 
-def test_a_wait_that_has_ended_counts_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_PACE", Pace())
-    events(Scripted(None, GOOD))
-    events(Scripted(ForensicsError("x")))
-    assert not base._PACE._waiting
+def test_a_thousand_waits_share_the_budget_and_what_is_due_looks_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_POOL", Inline())
+    monkeypatch.setattr(base, "_BUDGET", LookBudget(per_second=10))
+    waits, due = [Often(None) for _ in range(1000)], Often(None, due=0.0)
+
+    async def a_while(loop: VirtualLoop) -> None:
+        tasks = [loop.create_task(wait._wait()) for wait in (*waits, due)]
+        await asyncio.sleep(300)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    virtual_time.run(a_while)
+    looks = [wait.looks for wait in waits]
+    assert sum(looks) == pytest.approx(3000, abs=20), "ten a second"
+    assert max(looks) - min(looks) <= 1, "fairly"
+    assert 60 <= due.looks <= 61, "every five seconds"
+
+
+def test_throttled_waits_slow_down_together_and_none_of_them_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_POOL", Inline())
+    monkeypatch.setattr(base, "_BUDGET", LookBudget(per_second=10))
+    waits = [Often(*[ThrottledError("slow")] * 30, None) for _ in range(20)]
+
+    async def a_while(loop: VirtualLoop) -> list[int]:
+        tasks = [loop.create_task(wait._wait()) for wait in waits]
+        await asyncio.sleep(120)
+        throttled = [wait.looks for wait in waits]
+        await asyncio.sleep(3600)
+        assert not any(task.done() for task in tasks), "a throttled look says nothing of what is awaited"
+        assert base._BUDGET.rate("Often") == 10, "and the rate has recovered"
+        return throttled
+
+    throttled = virtual_time.run(a_while)
+    assert sum(throttled) < 20 * 24 / 4 and max(throttled) - min(throttled) <= 1

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import pytest
 
-from forensics.aws.shared_looks import CHUNK, Pace, SharedLooks
+from forensics.aws.shared_looks import CHUNK, SharedLooks
+from forensics.errors import ThrottledError
+from tests import virtual_time
+from tests.virtual_time import Inline, VirtualLoop
 
 
 class Asked:
@@ -109,16 +113,44 @@ def test_a_loop_that_ended_in_the_middle_leaves_nothing_to_the_next() -> None:
     assert asked.calls == [["y"]]
 
 
-def test_the_pause_grows_with_what_waits_and_shrinks_with_it() -> None:
-    pace = Pace(per_second=2)
-    for _ in range(100):
-        pace.join("ssm")
-    pauses = [pace.pause("ssm", poll=5) for _ in range(200)]
-    assert min(pauses) >= 25 and max(pauses) <= 75 and max(pauses) - min(pauses) > 20, "spread over the time"
-    assert pace.pause("ec2", poll=5) == 5
-    for _ in range(95):
-        pace.leave("ssm")
-    assert pace.pause("ssm", poll=5) == 5
-    for _ in range(5):
-        pace.leave("ssm")
-    assert not pace._waiting, "nothing is kept of waits that have ended"
+def test_one_question_is_asked_at_a_time_and_the_next_as_long_after_it_as_it_took() -> None:
+    began: list[float] = []
+
+    async def a_minute(loop: VirtualLoop) -> None:
+        looks: SharedLooks[str] = SharedLooks(Inline(), window=0.5)
+
+        def slow(ids: Sequence[str]) -> Mapping[str, str]:
+            began.append(loop.time())
+            loop.spend(2.0)
+            return dict.fromkeys(ids, "there")
+
+        async def wait(number: int) -> None:
+            await asyncio.sleep(number * 0.05)
+            while loop.time() < 60:
+                assert (await looks.ask("k", "a", [str(number)], slow))[str(number)] == "there"
+                await asyncio.sleep(5)
+
+        await asyncio.gather(*(wait(number) for number in range(100)))
+
+    virtual_time.run(a_minute)
+    gaps = [later - earlier for earlier, later in pairwise(began)]
+    assert min(gaps) >= 4 - 1e-6, "two seconds of work, two of rest"
+    assert len(began) <= 17, "half of the time nothing is asked, however many wait"
+
+
+def test_a_throttled_question_is_asked_again_after_pauses_that_double() -> None:
+    began: list[float] = []
+
+    async def throttled(loop: VirtualLoop) -> None:
+        looks: SharedLooks[str] = SharedLooks(Inline(), window=0.1)
+
+        def refused(ids: Sequence[str]) -> Mapping[str, str]:
+            began.append(loop.time())
+            raise ThrottledError("slow down")
+
+        for _ in range(6):
+            with pytest.raises(ThrottledError):
+                await looks.ask("k", "a", ["x"], refused)
+
+    virtual_time.run(throttled)
+    assert [round(b - a) for a, b in pairwise(began)] == [1, 2, 4, 8, 16]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import create_autospec
@@ -10,14 +11,19 @@ from unittest.mock import create_autospec
 import pytest
 from botocore.stub import Stubber
 
-from forensics.aws import triggers
+from forensics.aws import polling, triggers
 from forensics.aws.hook import ForensicsHook
+from forensics.aws.look_budget import LookBudget
 from forensics.aws.polling import WaitResult
 from forensics.aws.session import AwsSession, Scope
+from forensics.aws.shared_looks import SharedLooks
+from forensics.aws.ssm import Invocation, SsmGateway
 from forensics.aws.triggers import ScopedTrigger, SsmCommandsCompletedTrigger
-from forensics.errors import AccessDeniedError, ForensicsError
+from forensics.errors import AccessDeniedError, AwsError, ForensicsError, ThrottledError
+from tests import virtual_time
 from tests.unit.aws.conftest import Stub
 from tests.unit.builders import ACCOUNT, CASE_ID, INSTANCE, REGION
+from tests.virtual_time import Inline, VirtualLoop
 
 SCOPE = {"account_id": ACCOUNT, "region": REGION, "phase": "acquire", "case_id": CASE_ID, "instance_id": INSTANCE}
 COMMANDS = [["11111111-2222-3333-4444-555555555555", INSTANCE], ["66666666-2222-3333-4444-555555555555", INSTANCE]]
@@ -190,3 +196,176 @@ def test_a_wait_is_known_to_the_others_as_long_as_it_runs(monkeypatch: pytest.Mo
 
     asyncio.run(run())
     assert seen == [1] and kept == {}
+
+
+# ---------------------------------------------------------------------- many waits
+class Account(SsmGateway):
+    """An account with many commands; each page of a list takes a tenth of a second."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.loop = loop
+        self.states: dict[str, str] = {}
+        self.asked: list[str] = []
+        self.lists = 0
+        self.refusing: AwsError | None = None
+
+    def living(self, *, most_pages: int = 60) -> frozenset[str] | None:
+        """As the list shows it: fifty on a page."""
+        if self.refusing:
+            raise self.refusing
+        found = frozenset(c for c, state in self.states.items() if state in {"Pending", "InProgress"})
+        self.lists += 2 + len(found) // 50
+        self.loop.spend(0.1 * (2 + len(found) // 50))
+        return found
+
+    def invocation(self, *, command_id: str, instance_id: str) -> Invocation | None:
+        """One command; many are asked for side by side, so that they take no time of others."""
+        self.asked.append(command_id)
+        return Invocation(command_id=command_id, instance_id=instance_id, status=self.states[command_id])
+
+
+@pytest.fixture
+def many(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No thread, no real time, no session."""
+    monkeypatch.setattr(polling, "_POOL", Inline())
+    monkeypatch.setattr(polling, "_BUDGET", LookBudget())
+    monkeypatch.setattr(polling, "RESUME_AFTER", 0.0)
+    monkeypatch.setattr(triggers, "_LOOKS", SharedLooks(Inline(), chunk=1_000_000, rest=triggers.REST))
+    monkeypatch.setattr(ScopedTrigger, "session", None)
+    yield
+
+
+def command(number: int, **more: Any) -> SsmCommandsCompletedTrigger:
+    return SsmCommandsCompletedTrigger(
+        scope={**SCOPE, "case_id": f"fc-20261124-{number:010x}"},
+        commands=[[f"command-{number:04d}", f"i-{number:04d}"]],
+        poll=5.0,
+        deadline=4e9,
+        **more,
+    )
+
+
+Storm = Callable[[VirtualLoop, Account, list[SsmCommandsCompletedTrigger]], Any]
+
+
+def storm(monkeypatch: pytest.MonkeyPatch, waits: int, main: Storm, **more: Any) -> Any:
+    """What ``main`` returns of so many waits whose commands run."""
+
+    async def play(loop: VirtualLoop) -> Any:
+        account = Account(loop)
+        monkeypatch.setattr(SsmGateway, "of", lambda session: account)
+        made = [command(number, **more) for number in range(waits)]
+        account.states = {wait.commands[0][0]: "InProgress" for wait in made}
+        return await main(loop, account, made)
+
+    return virtual_time.run(play)
+
+
+@pytest.mark.usefixtures("many")
+def test_of_a_thousand_commands_one_that_ends_is_seen_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by one it took a hundred seconds on average."""
+
+    async def main(loop: VirtualLoop, account: Account, waits: list[SsmCommandsCompletedTrigger]) -> list[float]:
+        took = []
+        tasks = [loop.create_task(wait._wait()) for wait in waits]
+        await asyncio.sleep(60)
+        account.asked.clear()
+        for number in (7, 500, 999):
+            account.states[f"command-{number:04d}"], began = "Success", loop.time()
+            outcome = await tasks[number]
+            assert outcome.ok
+            took.append(loop.time() - began)
+        assert set(account.asked) == {"command-0007", "command-0500", "command-0999"}, "nobody else is looked at"
+        return took
+
+    assert max(storm(monkeypatch, 1000, main)) < 15
+
+
+@pytest.mark.usefixtures("many")
+def test_a_thousand_waits_ask_no_more_than_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(loop: VirtualLoop, account: Account, waits: list[SsmCommandsCompletedTrigger]) -> float:
+        for wait in waits:
+            loop.create_task(wait._wait())
+        await asyncio.sleep(600)
+        return (account.lists + len(account.asked)) / loop.time()
+
+    assert storm(monkeypatch, 1000, main) <= 10
+    assert storm(monkeypatch, 1000, main, lost_after=120.0) <= 15, (
+        "those of agents that may take nothing are looked at, too"
+    )
+
+
+@pytest.mark.usefixtures("many")
+def test_when_all_end_at_once_critical_cases_and_what_isolation_waits_for_are_served_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main(loop: VirtualLoop, account: Account, waits: list[SsmCommandsCompletedTrigger]) -> list[int]:
+        ended: list[int] = []
+        for number, wait in enumerate(waits):
+            wait.urgency = {498: polling.ON_THE_WAY_TO_ISOLATION, 499: polling.CRITICAL}.get(number, 0)
+            task = loop.create_task(wait._wait())
+            task.add_done_callback(lambda _, number=number: ended.append(number))  # type: ignore[misc]
+        await asyncio.sleep(30)
+        account.states = dict.fromkeys(account.states, "Success")
+        await asyncio.sleep(120)
+        return ended
+
+    ended = storm(monkeypatch, 500, main)
+    assert len(ended) == 500
+    assert ended.index(499) < ended.index(498) < 25
+
+
+@pytest.mark.usefixtures("many")
+def test_few_commands_are_asked_for_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(loop: VirtualLoop, account: Account, waits: list[SsmCommandsCompletedTrigger]) -> int:
+        for wait in waits:
+            loop.create_task(wait._wait())
+        await asyncio.sleep(60)
+        assert len(account.asked) >= 10 * len(waits)
+        return account.lists
+
+    assert storm(monkeypatch, 3, main) == 0
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("error", [AccessDeniedError("no ListCommands"), AwsError("500")])
+def test_where_the_list_cannot_be_read_each_command_is(monkeypatch: pytest.MonkeyPatch, error: AwsError) -> None:
+    async def main(loop: VirtualLoop, account: Account, waits: list[SsmCommandsCompletedTrigger]) -> bool:
+        account.refusing = error
+        account.states = dict.fromkeys(account.states, "Success")
+        outcomes = await asyncio.gather(*(wait._wait() for wait in waits))
+        return all(outcome.ok for outcome in outcomes)
+
+    assert storm(monkeypatch, 40, main)
+
+
+@pytest.mark.usefixtures("many")
+def test_a_throttled_list_makes_nobody_ask_for_himself(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(loop: VirtualLoop, account: Account, waits: list[SsmCommandsCompletedTrigger]) -> list[str]:
+        account.refusing = ThrottledError("slow down")
+        tasks = [loop.create_task(wait._wait()) for wait in waits]
+        await asyncio.sleep(600)
+        assert not any(task.done() for task in tasks)
+        return account.asked
+
+    assert storm(monkeypatch, 40, main) == []
+
+
+def test_the_list_reads_both_states_and_gives_up_where_there_are_too_many(ssm: Stubber) -> None:
+    """The states and the size of a page: ListCommands and CommandFilter, SSM API reference."""
+    moment = datetime(2026, 11, 29, tzinfo=UTC)
+
+    def page(status: str, token: str | None, *ids: str, **asked: str) -> None:
+        commands = [{"CommandId": i, "Status": status, "RequestedDateTime": moment} for i in ids]
+        given = {"Filters": [{"key": "Status", "value": status}], "MaxResults": 50, **asked}
+        ssm.add_response("list_commands", {"Commands": commands, **({"NextToken": token} if token else {})}, given)
+
+    one, two, three = (f"{n}1111111-2222-3333-4444-555555555555" for n in (1, 2, 3))
+    gateway = SsmGateway(ssm.client, account_id=ACCOUNT, region=REGION)
+    page("Pending", None, one)
+    page("InProgress", "more", two)
+    page("InProgress", None, three, NextToken="more")
+    assert gateway.living() == {one, two, three}
+    page("Pending", "more", one)
+    page("Pending", "again", two, NextToken="more")
+    assert gateway.living(most_pages=1) is None

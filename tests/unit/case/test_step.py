@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, A
 from airflow.sdk.execution_time.timeout import timeout as alarm
 
 import forensics
-from forensics.aws.polling import PollTrigger, WaitResult
+from forensics.aws.polling import CRITICAL, ON_THE_WAY_TO_ISOLATION, PollTrigger, WaitResult
 from forensics.case.step import ForensicOperator, Json
 from forensics.errors import (
     ContainmentError,
@@ -23,8 +23,11 @@ from forensics.errors import (
     InvestigationError,
     MemoryCaptureError,
 )
+from forensics.memory.capture_operators import CaptureMemoryOperator
+from forensics.memory.live_response_operators import LiveResponseOperator
+from forensics.memory.probe_operators import ProbeTargetOperator
 from forensics.models.case import StepFailure
-from tests.unit.builders import CASE_ID, NOW, SNAPSHOT, of_snapshot, said
+from tests.unit.builders import CASE_ID, NOW, SNAPSHOT, case, of_snapshot, said
 from tests.unit.recorders import FakeRecorder, context
 
 
@@ -207,6 +210,27 @@ def test_a_wait_defers_to_the_one_way_back(recorder: FakeRecorder) -> None:
     assert recorder.store.failures() == {} and recorder.notes == []
 
 
+@pytest.mark.usefixtures("settings_environment")
+@pytest.mark.parametrize(
+    ("severity", "before", "urgency"),
+    [("LOW", False, 0), ("HIGH", True, ON_THE_WAY_TO_ISOLATION), ("CRITICAL", False, CRITICAL), ("CRITICAL", True, 3)],
+)
+def test_waits_of_critical_cases_and_of_what_isolation_waits_for_look_first(
+    severity: str, before: bool, urgency: int
+) -> None:
+    kind = type("Urgent", (Step,), {"before_isolation": before})
+    step = make(lambda _: step.wait(Waiting(**step.timing(60))), FakeRecorder(case(severity=severity)), kind)
+    with pytest.raises(TaskDeferred) as caught:
+        step.execute(context())
+    assert caught.value.trigger.urgency == urgency
+    assert caught.value.trigger.serialize()[1]["urgency"] == urgency
+
+
+def test_isolation_waits_for_these_steps_and_they_say_so() -> None:
+    for kind in (ProbeTargetOperator, CaptureMemoryOperator, LiveResponseOperator):
+        assert kind.before_isolation
+
+
 def test_a_wait_that_ended_well_hands_its_payload_on(recorder: FakeRecorder) -> None:
     recorder.store.fail(CASE_ID, old_failure())
     result = make(lambda _: None, recorder).resume_after_wait(context(), event={"ok": True, "ids": ["a"]})
@@ -299,7 +323,7 @@ def test_every_step_is_made_of_act_and_not_of_execute(kind: type[ForensicOperato
 # What works on disks, records, reports and evidence. A step that is not named here is about a machine.
 WITHOUT_A_MACHINE = {
     "AnalyseDiskOperator", "AnalyseMemoryOperator", "AttachEvidenceVolumesOperator", "AuditCaseOperator", "CheckProfileOperator",
-    "CloseCaseOperator", "WriteProfileReportOperator",
+    "CloseCaseOperator", "CompareDiskOperator", "WriteProfileReportOperator",
     "CopySnapshotsOperator", "DescribeTargetOperator", "DigestDisksOperator", "ExportCaseOperator", "ExtendPlanOperator",
     "KeepEvidenceOperator", "LaunchForensicInstanceOperator", "LiftHoldsOperator", "PlanHoldLiftOperator", "PlanResponseOperator",
     "LinkCasesOperator", "SnapshotVolumesOperator", "StoreTimelineOperator", "TerminateForensicInstanceOperator", "WriteReportOperator",
