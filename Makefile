@@ -185,6 +185,10 @@ crash-check: .ready ## Kill every step before and after its requests, try it aga
 intake-check: .ready ## Intake, watchdog and runs in 100,000 seeded interleavings with kills, throttling, redelivery (INTAKE_ARGS="--seed 7 --count 1"), half an hour
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.interleavings $(INTAKE_ARGS)
 
+.PHONY: bench-peers
+bench-peers: .ready ## Run this product's tools beside those of others on the same bytes: one table with ratios (PEERS_ARGS="--blocks 200")
+	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.scenarios.bench_peers $(PEERS_ARGS)
+
 timeline-bench: .ready ## Measure writing and searching a stored timeline (ENTRIES=5000000, LIMIT_MS=300)
 	@PYTHONPATH=plugins $(PYTHON_BIN) -m lab.scenarios.timeline_bench --entries $(or $(ENTRIES),5000000) --limit-ms $(or $(LIMIT_MS),300)
 
@@ -247,6 +251,10 @@ mwaa-check: .ready package ## Unpack the release as MWAA does and load it on bot
 
 deploy-plan: .ready ## Show what goes to which account, and where each parameter comes from (CONFIG=your.yaml)
 	@$(PYTHON_BIN) -m infra.deployment.deploy --plan $(CONFIG)
+
+.PHONY: capacity
+capacity: .ready ## Show what a rate of cases needs, and what AWS's quotas do to a storm (CAPACITY_ARGS="--cases-per-hour 20")
+	@$(PYTHON_BIN) -m infra.deployment.capacity $(CAPACITY_ARGS)
 
 .PHONY: cost
 cost: .ready ## Show what an idle month costs in each profile, and what a case costs (CONFIG=your.yaml)
