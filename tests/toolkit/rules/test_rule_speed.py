@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from forensic_toolkit.rules import windows_sources
-from forensic_toolkit.rules.sigma_literals import fixed_parts
+from forensic_toolkit.rules.sigma_literals import regex_clauses
 from tests.toolkit.examined import NO_TOOLS, ROOT, TOOLS, run
 
 RULES, EVENTS, SECONDS, MEMORY = 2100, 1_000_000, 600, 512 << 20
@@ -68,18 +68,22 @@ def test_two_thousand_rules_over_a_million_events() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "parts"),
+    ("pattern", "clauses"),
     [
-        (r"(?i)Invoke-\w+\s+Mimikatz", {"invoke-", "mimikatz"}),
-        (r"abc(def|ghi)xyz", {"abc", "xyz"}),
-        (r"ab?cde{2,}f", {"a", "cd", "e", "f"}),
-        (r"(secret)?word", {"word"}),
-        (r"one|two", set()),
-        (r"[", set()),
+        (r"(?i)Invoke-\w+\s+Mimikatz", [{"invoke-"}, {"mimikatz"}]),
+        (r"abc(def|ghi)xyz", [{"def", "ghi"}, {"abc"}, {"xyz"}]),
+        (r"ab?cde{2,}f", []),
+        (r"abb?cdee{2,}fgh", [{"cde"}, {"fgh"}]),
+        (r"(secret)?word", [{"word"}]),
+        (r"(secret)+", [{"secret"}]),
+        (r"\bone\b|two", [{"one", "two"}]),
+        (r"one|[a-z]+", []),
+        (r"(New-Service|sc\s+create)\s", [{"new-service", "create"}]),
+        (r"[", []),
     ],
 )
-def test_what_a_regular_expression_cannot_do_without(pattern: str, parts: set[str]) -> None:
-    assert {part for part in fixed_parts(pattern) if part} == parts
+def test_what_a_regular_expression_cannot_do_without(pattern: str, clauses: list[set[str]]) -> None:
+    assert sorted(map(sorted, regex_clauses(pattern))) == sorted(map(sorted, clauses))
 
 
 def test_the_place_of_an_event_is_judged_as_sql_judges_it() -> None:

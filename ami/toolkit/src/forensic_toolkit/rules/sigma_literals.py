@@ -39,47 +39,49 @@ def _clauses(node: Any) -> list[Clause]:
         union = frozenset(word for clause in best if clause for word in clause)
         return [union] if len(union) <= MAX_WORDS else []
     if kind in ("ConditionFieldEqualsValueExpression", "ConditionValueExpression"):
-        word = _word(node.value)
-        return [frozenset({word})] if word else []
+        return _of_value(node.value)
     return []
 
 
-def _word(value: Any) -> str | None:
-    """The longest fixed part of a string with wildcards or of a regular expression, in lower case; None for anything else."""
+def _of_value(value: Any) -> list[Clause]:
+    """The longest fixed part of a string with wildcards, or what a regular expression cannot do without; none for anything else."""
     kind = type(value).__name__
     if kind == "SigmaRegularExpression":
-        parts = fixed_parts(str(value.regexp))
-    elif kind in ("SigmaString", "SigmaCasedString"):
-        parts = [part.lower() for part in value.s if isinstance(part, str)]
-    else:
-        return None
-    word = max(parts, key=len, default="")
-    return word if len(word.encode()) >= SHORTEST else None
+        return regex_clauses(str(value.regexp))
+    if kind in ("SigmaString", "SigmaCasedString"):
+        word = max((part.lower() for part in value.s if isinstance(part, str)), key=len, default="")
+        return [frozenset({word})] if len(word.encode()) >= SHORTEST else []
+    return []
 
 
-def fixed_parts(pattern: str) -> list[str]:
-    """Texts in lower case that are in everything a regular expression matches; none where nothing is known."""
+def regex_clauses(pattern: str) -> list[Clause]:
+    """Clauses in lower case that everything satisfies which a regular expression matches; none where nothing is known."""
     try:
-        parsed = _parser.parse(pattern)
+        return _of_pattern(_parser.parse(pattern))
     except (re.error, OverflowError, RecursionError):
         return []
-    parts = [""]
-    _fixed(parsed, parts)
-    return [part.lower() for part in parts if part.isascii()]
 
 
-def _fixed(parsed: Any, parts: list[str]) -> None:
+def _of_pattern(parsed: Any) -> list[Clause]:
+    found: list[Clause] = []
+    texts = [""]
     for kind, argument in parsed:
         if kind is _constants.LITERAL:
-            parts[-1] += chr(argument)
-        elif kind is _constants.SUBPATTERN:
-            _fixed(argument[-1], parts)
+            texts[-1] += chr(argument)
+            continue
+        if kind is _constants.AT:
+            continue
+        texts.append("")
+        if kind is _constants.SUBPATTERN:
+            found += _of_pattern(argument[-1])
         elif kind is _constants.MAX_REPEAT and argument[0] >= 1:
-            parts.append("")
-            _fixed(argument[2], parts)
-            parts.append("")
-        elif kind is not _constants.AT:
-            parts.append("")
+            found += _of_pattern(argument[2])
+        elif kind is _constants.BRANCH:
+            best = [min(_of_pattern(branch), key=_cost, default=None) for branch in argument[1]]
+            if all(clause is not None for clause in best):
+                found.append(frozenset(word for clause in best if clause for word in clause))
+    words = (text.lower() for text in texts if text.isascii() and len(text) >= SHORTEST)
+    return found + [frozenset({word}) for word in words]
 
 
 def _cost(clause: Clause) -> tuple[int, int]:
