@@ -211,7 +211,8 @@ operate-check: .ready ## Day two: the deploy tool, organization scale, two deplo
 	@echo "[operate-check] 1 of 5: a deploy tool one can trust, and four hundred accounts"
 	@$(PYTHON_BIN) -m pytest -q -rs -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS) tests/templates/test_deploy_matrix.py tests/templates/test_deploy_recovers.py \
 		tests/templates/test_look_first.py tests/templates/test_waves.py tests/templates/test_pipeline_and_reference.py tests/templates/test_external_ids.py \
-		tests/templates/test_organization_report.py tests/templates/test_quotas.py tests/templates/test_plan.py tests/templates/test_configuration_checks.py
+		tests/templates/test_organization_report.py tests/templates/test_quotas.py tests/templates/test_plan.py tests/templates/test_configuration_checks.py \
+		tests/templates/test_going_back.py tests/templates/test_airflow_upgrade.py tests/templates/test_day_two_pages.py
 	@echo "[operate-check] 2 of 5: two deployments in the same accounts"
 	@$(PYTHON_BIN) -m pytest -q -rs $(PYTEST_ARGS) tests/unit/test_deployment.py tests/templates/test_two_deployments.py tests/integration/test_two_deployments.py
 	@echo "[operate-check] 3 of 5: disasters"
