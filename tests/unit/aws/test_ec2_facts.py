@@ -11,6 +11,7 @@ from forensics.aws.ec2_facts import Ec2Facts, metadata_of, volumes_of
 from forensics.models.target_facts import (
     AddressFacts,
     EndpointFacts,
+    GroupFacts,
     InterfaceFacts,
     MetadataFacts,
     OwnGroup,
@@ -161,6 +162,19 @@ def test_rules_of_an_own_group_can_be_sent_back(stub: Stubber, facts: Ec2Facts) 
     assert own == OwnGroup(
         id=f"sg-forensics-{CASE_ID}-k3y", name=f"forensics-{CASE_ID}-k3y", vpc_id="vpc-1", egress=(sent_back,)
     )
+
+
+def test_groups_are_asked_for_by_filter_and_one_that_is_not_shown_yet_is_left_out(
+    stub: Stubber, facts: Ec2Facts
+) -> None:
+    found = {
+        "GroupId": "sg-1", "GroupName": "app", "Description": "d", "OwnerId": "333344445555", "VpcId": "vpc-1",
+        "Tags": [{"Key": "blue:case", "Value": "c"}], "IpPermissions": [{"IpProtocol": "-1"}], "IpPermissionsEgress": [{"IpProtocol": "-1"}],
+    }  # fmt: skip
+    asked = {"Filters": [{"Name": "group-id", "Values": ["sg-1", "sg-2"]}]}
+    stub.add_response("describe_security_groups", {"SecurityGroups": [found]}, asked)
+    assert facts.groups(["sg-2", "sg-1", "sg-1"]) == {"sg-1": GroupFacts(name="app", tags={"blue:case": "c"}, rules=2)}
+    assert facts.groups([]) == {}, "nothing is asked"
 
 
 def test_every_peer_of_a_rule_is_counted_and_a_rule_without_peers_is_one(stub: Stubber, facts: Ec2Facts) -> None:
