@@ -234,6 +234,8 @@ def test_what_one_has_contained_the_other_names_and_neither_contains_nor_opens(l
         TagSpecifications=[{"ResourceType": "security-group", "Tags": [{"Key": "blue:case", "Value": CASE}]}],
     )["GroupId"]  # fmt: skip
     wait_until(lambda: emptied(blue, group), what="the group", progress=time.monotonic, pause=0.1)
+    mark = {"Resources": [instance, interface], "Tags": [{"Key": "blue:contained", "Value": CASE}]}
+    assert blue.create_tags(**mark)
     blue.modify_network_interface_attribute(NetworkInterfaceId=interface, Groups=[group])
 
     case_id = open_case(lab)
@@ -258,10 +260,10 @@ def test_what_one_has_contained_the_other_names_and_neither_contains_nor_opens(l
         perform(PlanReleaseOperator(task_id="plan_release"), case_id=case_id, params={"dry_run": True})
 
     assert perform(LookAtContainedOperator(task_id="look_at_contained"))["as it was"] == 1
-    # blue's release: its group goes
-    as_role(lab, "blue", "release", external_id=BLUE_ID)("blue").modify_network_interface_attribute(
-        NetworkInterfaceId=interface, Groups=before
-    )
+    # blue's release: its group goes, and its mark at last
+    release = as_role(lab, "blue", "release", external_id=BLUE_ID)("blue")
+    release.modify_network_interface_attribute(NetworkInterfaceId=interface, Groups=before)
+    release.delete_tags(**mark)
     assert perform(LookAtContainedOperator(task_id="look_at_contained"))["drifted"] == 1
     gaps = [
         mail["message"] for mail in lab.mail() if mail["attributes"].get("event") == "failed:containment.held_elsewhere"
