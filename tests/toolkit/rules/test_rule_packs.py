@@ -112,6 +112,35 @@ def test_every_rule_of_a_pack_runs_or_is_accounted_for(tmp_path: Path) -> None:
     assert gap.startswith("2 rules could not be used") and "placeholder.yml" in gap and "broken.yml" in gap
 
 
+_PADDED = """
+import json, sys
+from forensic_toolkit.results import Results
+from forensic_toolkit.rules import sigma_engine, windows_events
+from forensic_toolkit.times import now
+results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
+rules = sigma_engine.translated([("two.yml", sys.argv[1])], results=results, product="windows")
+table = sigma_engine.Table(rules.rules, keys=windows_events.KEYS)
+text = "# " + "x" * 12_000 + sys.argv[2]
+event = {"Channel": "Microsoft-Windows-PowerShell/Operational", "EventID": 4104, "ScriptBlockText": text}
+table.fill([windows_events.prepared({**event, "ts": "2026-03-01T10:00:00+00:00"})])
+found = [[item.title, len(item.detail), sys.argv[2] in item.detail] for item in windows_events.examined(rules, table, results=results)]
+print(json.dumps({"found": found, "refused": rules.refused, "elsewhere": rules.elsewhere}))
+"""
+
+
+@pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
+def test_one_bad_rule_costs_no_other_of_its_file_and_padding_hides_no_command() -> None:
+    source = "product: windows, category: ps_script"
+    good = rule("Good", source, "{ScriptBlockText|contains: Invoke-Evil}", number=21)
+    bad = rule("Bad", source, "{ScriptBlockText|expand: '%unknown%'}", number=22)
+    other = rule("Other", "product: linux, service: sshd", "['x']", number=23)
+    answer = json.loads(run(_PADDED, f"{bad}---\n{good}---\n{other}", "; Invoke-Evil -Now"))
+    assert [(title.split(" (")[0], shown) for title, _, shown in answer["found"]] == [("Good", True)]
+    assert all(length <= 4000 for _, length, _ in answer["found"])
+    assert [name for name, _ in answer["refused"]] == ["two.yml (Bad)"]
+    assert answer["elsewhere"] == {"linux/sshd": 1}
+
+
 def test_packs_are_read_from_archives_of_every_kind_and_bad_ones_are_named(tmp_path: Path) -> None:
     tar = tmp_path / "pack.tar.gz"
     with tarfile.open(tar, "w:gz") as archive:

@@ -49,6 +49,25 @@ def test_ordinary_scripts(content: str) -> None:
     assert web_rules.what_it_does(content) is None
 
 
+def test_padding_hides_no_web_shell() -> None:
+    """ATT&CK T1027.001, Binary Padding: a file that is larger than what a tool looks at is looked at nevertheless."""
+    shell, padding = b"<?php system($_GET['c']); ?>", b"/" * (2 << 20)
+    builder = (
+        Builder()
+        .add("/etc/nginx/sites-enabled/site", b"server {\n  root /var/www;\n}\n")
+        .add("/var/www/a.php", padding + shell)
+    )
+    builder.add("/var/www/b.php", b"<?php\n" + b"#\n" * (5 << 20) + shell)
+    builder.add("/var/www/c.php", b"<?php\n" + b"#\n" * (5 << 20) + b"?>").add("/var/www/log.html", b" " * (9 << 20))
+    builder.add("/var/www/photo.jpg", b"\xff\xd8" + bytes(3 << 20) + shell).add(
+        "/var/www/d.jpg", b"\xff\xd8" + bytes(3 << 20)
+    )
+    tree = builder.tree()
+    assert sorted(web_rules.web_shells(tree)) == ["/var/www/a.php", "/var/www/b.php", "/var/www/photo.jpg"]
+    large = {finding.source: finding.severity for finding in web_rules.too_large(tree)}
+    assert large == {"/var/www/b.php": "medium", "/var/www/c.php": "medium", "/var/www/log.html": "low"}
+
+
 def test_requests_to_a_shell_and_attacks() -> None:
     line = '198.51.100.7 - - [01/Mar/2026:10:00:00 +0100] "{}" 200 5 "-" "curl/8"\n'
     text = line.format("POST /up/x.php?a=1 HTTP/1.1") + line.format("GET /?q=../../../etc/passwd HTTP/1.1")

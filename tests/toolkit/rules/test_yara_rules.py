@@ -44,3 +44,12 @@ def test_yara_rules_find_what_they_are_for() -> None:
     assert answer["gaps"] == []
     assert {source for source, _, _ in answer["found"]} == {path for path, _, _ in files[:6]}
     assert len({rule for _, rule, _ in answer["found"]}) == 6
+
+
+def test_a_large_program_is_scanned_in_part_and_named() -> None:
+    """Programs in Go or packed with an interpreter have 30 to 100 MB."""
+    builder = f"{_YARA.replace('json.loads(sys.argv[2])', 'LARGE')}"
+    large = "LARGE = [('/tmp/x', '\\x7fELF' + '\\0' * 60 + 'xmrig donate-level randomx' + '\\0' * (33 << 20), 0o755)]\n"
+    answer = json.loads(run(large + builder, str(ROOT), "[]"))
+    assert [source for source, _, _ in answer["found"]] == ["/tmp/x"]
+    assert answer["gaps"] == [["YARA", "of 1 files the first 32 MiB were scanned, they are larger: /tmp/x"]]

@@ -111,6 +111,7 @@ def _web_shells(tree: Tree, urls: dict[str, str]) -> Iterator[Finding]:
     shells = web_rules.web_shells(tree)
     urls.update(web_rules.urls_of(list(shells), served=web_rules.roots(tree)))
     yield from shells.values()
+    yield from web_rules.too_large(tree)
 
 
 def _web_log(entry: Entry, *, urls: dict[str, str], coverage: Coverage, results: Results) -> Iterator[Finding]:

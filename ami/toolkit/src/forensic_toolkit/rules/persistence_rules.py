@@ -31,7 +31,8 @@ _ONLY_NAMED = re.compile(
 _SYSTEM_UNIT = re.compile(
     r"(systemd|dbus|kernel|kworker|udev|journald|initrd)[-_.]?[\w.@-]*\.(service|timer|socket|path)$"
 )
-MAX_LINES, MAX_TEXT = 2000, 1 << 20
+# Real start files have some hundred lines; what is beyond these limits is said (``_in_part``).
+MAX_LINES, MAX_TEXT = 20_000, 4 << 20
 
 
 def cron(tree: Tree) -> Iterator[Finding]:
@@ -41,10 +42,13 @@ def cron(tree: Tree) -> Iterator[Finding]:
         commands = [line for line in lines_of(entry) if _CRON_LINE.match(line) and not _SETTING.match(line)]
         if commands and not _untouched(entry, tree=tree):
             yield from _assess(entry, commands, place=table, tree=tree)
+            yield from _in_part(entry, len(commands), place=table, tree=tree)
     script = Place("Cron script", "T1053.003", ("cron",), CRON_SCRIPTS)
     for entry in tree.files(CRON_SCRIPTS):
         if not _untouched(entry, tree=tree):
-            yield from _assess(entry, lines_of(entry), place=script, tree=tree)
+            commands = lines_of(entry)
+            yield from _assess(entry, commands, place=script, tree=tree)
+            yield from _in_part(entry, len(commands), place=script, tree=tree)
 
 
 def started(tree: Tree) -> Iterator[Finding]:
@@ -63,8 +67,9 @@ def started(tree: Tree) -> Iterator[Finding]:
             entry.seen = True  # another name of a file that was read
         elif not _untouched(entry, tree=tree):
             seen.add(entry.inode)
-            text = entry.read(limit=MAX_TEXT).decode("utf-8", "replace")
-            yield from _assess(entry, place.extract(text)[:MAX_LINES], place=place, tree=tree)
+            commands = place.extract(entry.read(limit=MAX_TEXT).decode("utf-8", "replace"))
+            yield from _assess(entry, commands[:MAX_LINES], place=place, tree=tree)
+            yield from _in_part(entry, len(commands), place=place, tree=tree)
 
 
 def added_modules(tree: Tree) -> Iterator[Finding]:
@@ -99,6 +104,22 @@ def certificate_authorities(tree: Tree) -> Iterator[Finding]:
             technique="T1553.004",
             data={**entry.facts(), "sha256": sha256_of(entry)},
         )
+
+
+def _in_part(entry: Entry, lines: int, *, place: Place, tree: Tree) -> Iterator[Finding]:
+    """A start file that is larger than what is judged of it: padding hides what comes behind it."""
+    if entry.size <= MAX_TEXT and lines < MAX_LINES:
+        return
+    yield Finding(
+        title=f"{place.kind} too large to be judged whole: {entry.path}",
+        detail=f"{entry.size} bytes; the first {MAX_TEXT} bytes and {MAX_LINES} lines were judged; {tree.origin(entry)}",
+        severity="medium",
+        confidence="low",
+        source=entry.path,
+        time=entry.modified(),
+        technique=place.technique,
+        data=entry.facts(),
+    )
 
 
 def lines_of(entry: Entry) -> list[str]:

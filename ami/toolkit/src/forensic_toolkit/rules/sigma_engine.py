@@ -26,7 +26,8 @@ from forensic_toolkit.times import parse_iso
 Record = dict[str, Any]
 # Of one rule so many hits are read, the newest first, and so many different ones are listed.
 MAX_READ, MAX_DIFFERENT = 50_000, 20
-MAX_VALUE = 4000
+# Longer than any field of a Windows event (a chunk of 64 KiB in UTF-16): whoever pads a command must not hide its end.
+MAX_VALUE = 32_768
 SECONDS_FOR_A_RULE = 60.0
 MAX_LISTED = 40
 LEVELS: dict[str, Severity] = {
@@ -88,17 +89,32 @@ def translated(sources: Iterable[tuple[str, str]], *, results: Results, pack: st
     for name, text in sources:
         try:
             documents = [item for item in yaml.load_all(text, Loader=loader) if isinstance(item, dict)]
-            other = _other(documents, product)
-            if other:
-                found.elsewhere[other] += 1
-                continue
-            collection = SigmaCollection.from_dicts(documents)
-            queries = backend.convert(collection)
-            for rule, query in zip(collection.rules, queries, strict=True):
-                found.rules.append(_rule(name, rule, query, fields=backend.required_fields(rule), pack=pack))
+            parts = _alone(documents)
         except Exception as error:  # a rule from outside may break any part of the translation
-            found.refused.append((name, f"{type(error).__name__}: {error}"[:300]))
+            found.refused.append((name, _why(error)))
+            continue
+        for part in parts:
+            try:
+                if other := _other(part, product):
+                    found.elsewhere[other] += 1
+                    continue
+                collection = SigmaCollection.from_dicts(part)
+                for rule, query in zip(collection.rules, backend.convert(collection), strict=True):
+                    found.rules.append(_rule(name, rule, query, fields=backend.required_fields(rule), pack=pack))
+            except Exception as error:  # as above; the file's other rules are not its fault
+                which = f" ({part[0].get('title') or part[0].get('id')})" if len(parts) > 1 else ""
+                found.refused.append((f"{name}{which}"[:200], _why(error)))
     return found
+
+
+def _alone(documents: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The documents of a file that can be translated each by itself; all together where one is about others of them."""
+    together = any("action" in item or "correlation" in item for item in documents)
+    return [documents] if together or not documents else [[item] for item in documents]
+
+
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
 
 
 def _other(documents: list[dict[str, Any]], product: str) -> str | None:

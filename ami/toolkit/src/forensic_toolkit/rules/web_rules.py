@@ -28,9 +28,12 @@ _CONFIGURED = re.compile(r"^\s*(?:root|DocumentRoot)\s+\"?(/[^\s;\"]+)", re.MULT
 _CONFIGURATIONS = r"/etc/(nginx|apache2|httpd|lighttpd)/.+"
 _WEB_APPLICATIONS = r"(/var/lib/tomcat\d*|/opt/tomcat\d*|/usr/share/tomcat\d*)/webapps/.+\.jspx?"
 _SCRIPT = re.compile(r"\.(php\d?|phtml|phar|inc|jspx?|aspx?|ashx|cgi|pl|py|rb|sh|s?html?)$", re.IGNORECASE)
+_PAGE = re.compile(r"\.s?html?$", re.IGNORECASE)
 _PICTURE = re.compile(r"\.(jpe?g|png|gif|ico|svg|webp|txt|css)$", re.IGNORECASE)
 _UPLOADS = re.compile(r"/(uploads?|files?|media|images?|img|tmp|cache|avatars?)/", re.IGNORECASE)
-MAX_SCRIPT = 1 << 20
+MAX_SCRIPT = 8 << 20
+# Of pictures, texts and style sheets that are larger these many bytes at each end are looked at: a site has thousands of photographs.
+MAX_PICTURE, PICTURE_END = 1 << 20, 64 << 10
 
 _RUNS = r"(?:system|exec|shell_exec|passthru|popen|proc_open|pcntl_exec|eval|assert|create_function)"
 _INPUT = r"\$(?:_(?:GET|POST|REQUEST|COOKIE|SERVER|FILES)|HTTP_RAW_POST_DATA|\{\"_)"
@@ -107,22 +110,54 @@ def what_it_does(content: str) -> str | None:
 
 def web_shells(tree: Tree) -> dict[str, Finding]:
     """Web shells by path."""
-    served = roots(tree)
     found: dict[str, Finding] = {}
-    application, below = re.compile(_WEB_APPLICATIONS), tuple(f"{root}/" for root in served)
-    for entry in tree.entries.matching(lambda path: path.startswith(below) or application.fullmatch(path), "REG"):
-        if not 0 < entry.size <= MAX_SCRIPT:
-            continue
+    for entry in _served(tree):
         picture = bool(_PICTURE.search(entry.path))
-        if not picture and not _SCRIPT.search(entry.path):
+        if entry.size == 0 or (not picture and not _SCRIPT.search(entry.path)):
             continue
-        content = entry.read(limit=MAX_SCRIPT).decode("latin-1")
+        content = _content(entry, picture=picture)
         if picture and "<?php" not in content:
             continue
         why = what_it_does(content) or ("is PHP code in a file with another extension" if picture else None)
         if why:
             found[entry.path] = _shell(entry, why=why, content=content, tree=tree)
     return found
+
+
+def too_large(tree: Tree) -> Iterator[Finding]:
+    """Scripts that are too large to be judged whole."""
+    for entry in _served(tree):
+        if entry.size > MAX_SCRIPT and _SCRIPT.search(entry.path):
+            yield _too_large(entry, tree=tree)
+
+
+def _served(tree: Tree) -> Iterator[Entry]:
+    """Every file below what a web server serves."""
+    application, below = re.compile(_WEB_APPLICATIONS), tuple(f"{root}/" for root in roots(tree))
+    yield from tree.entries.matching(lambda path: path.startswith(below) or application.fullmatch(path), "REG")
+
+
+def _content(entry: Entry, *, picture: bool) -> str:
+    """What is judged of a file: all of it, or beginning and end of one that is larger than any script."""
+    if entry.size <= (MAX_PICTURE if picture else MAX_SCRIPT):
+        return entry.read(limit=MAX_SCRIPT).decode("latin-1")
+    part = PICTURE_END if picture else MAX_SCRIPT // 2
+    ends = entry.read(limit=part), entry.read(limit=part, offset=entry.size - part)
+    return "\n".join(end.decode("latin-1") for end in ends)
+
+
+def _too_large(entry: Entry, *, tree: Tree) -> Finding:
+    """No script of a person is so large; padding would hide what is in its middle."""
+    return Finding(
+        title=f"Script too large to be judged whole: {entry.path}",
+        detail=f"{entry.size} bytes, of which the first and the last {MAX_SCRIPT // 2} were read; {tree.origin(entry)}",
+        severity="low" if _PAGE.search(entry.path) else "medium",
+        confidence="low",
+        source=entry.path,
+        time=entry.born(),
+        technique="T1027.001",
+        data=entry.facts(),
+    )
 
 
 def _shell(entry: Entry, *, why: str, content: str, tree: Tree) -> Finding:

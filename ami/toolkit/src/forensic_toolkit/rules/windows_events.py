@@ -81,13 +81,21 @@ def text_of(record: Record) -> str:
     said = [
         f"{key} {value}" for key, value in record.items() if key not in _LEFT_OUT and not key.startswith("_") and value
     ]
-    return f"{record.get('EventID')} {'; '.join(said)}"[:MAX_TEXT]
+    return f"{record.get('EventID')} {'; '.join(said)}"[: sigma_engine.MAX_VALUE]
+
+
+def _shown(text: str) -> str:
+    """An event's line as a person reads it: of a long one beginning and end, because padding hides what follows it."""
+    if len(text) <= MAX_TEXT:
+        return text
+    half = MAX_TEXT // 2 - 50
+    return f"{text[:half]} … ({len(text) - 2 * half} characters left out) … {text[-half:]}"
 
 
 def _described(rule: Rule, row: sqlite3.Row) -> Finding:
     return Finding(
         title=f"{rule.title} ({row['Channel']} {row['EventID']})",
-        detail=row["message"],
+        detail=_shown(row["message"]),
         severity=rule.severity,
         confidence="medium",
         source=str(row["source"] or row["Channel"]),
@@ -110,4 +118,6 @@ def event(row: sqlite3.Row) -> Event | None:
         return None
     extra = {"event_id": row["EventID"], "channel": row["Channel"]}
     source = str(row["source"] or row["Channel"])
-    return Event(moment, row["message"], source, "Event Logged", notable=row["EventID"] in _NOTABLE, extra=extra)
+    return Event(
+        moment, _shown(row["message"]), source, "Event Logged", notable=row["EventID"] in _NOTABLE, extra=extra
+    )

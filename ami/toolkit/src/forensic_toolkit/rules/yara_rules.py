@@ -18,6 +18,7 @@ from forensic_toolkit.results import SEVERITIES, Confidence, Finding, Results, S
 from forensic_toolkit.technique_ids import technique_id
 
 MAX_FILE = 32 << 20
+MAX_NAMED = 10
 MAX_BYTES = 2 << 30
 SECONDS_FOR_A_FILE = 10
 SECONDS = 90.0
@@ -34,13 +35,19 @@ def findings(tree: Tree, *, results: Results, more: Sequence[tuple[str, str]] = 
     if prepared is None:
         return
     started, scanned, size, hits = time.monotonic(), 0, 0, 0
+    large: list[str] = []
     for entry in _candidates(tree):
         if size > MAX_BYTES or time.monotonic() - started > SECONDS:
             results.gap("YARA", f"{scanned} files ({size >> 20} MiB) were scanned; there was no time for the rest")
             break
         matched = matches(prepared, entry.read(limit=MAX_FILE), place=entry.path, results=results)
-        scanned, size, hits = scanned + 1, size + entry.size, hits + len(matched)
+        scanned, size, hits = scanned + 1, size + min(entry.size, MAX_FILE), hits + len(matched)
+        if entry.size > MAX_FILE:
+            large.append(entry.path)
         yield from (_on_file(rule, entry, tree=tree) for rule in matched)
+    if large:
+        first = f"of {len(large)} files the first {MAX_FILE >> 20} MiB were scanned, they are larger: "
+        results.gap("YARA", first + ", ".join(large[:MAX_NAMED]))
     seconds = time.monotonic() - started
     results.runs.append(ToolRun("yara-x", metadata.version("yara-x"), [f"{scanned} files"], 0, seconds, hits))
 
@@ -96,7 +103,7 @@ def text() -> str:
 def _candidates(tree: Tree) -> Iterator[Entry]:
     """Files that no package owns in places that intruders use."""
     for entry in tree.entries:
-        if not entry.is_file or not 0 < entry.size <= MAX_FILE or tree.is_packaged(entry):
+        if not entry.is_file or entry.size == 0 or tree.is_packaged(entry):
             continue
         path = entry.path
         if path.endswith("_history"):
