@@ -10,8 +10,11 @@ import pytest
 import yaml
 
 from forensics.errors import SweepError
+from forensics.incident.sweep_blocks import PLACES
 from forensics.incident.sweep_order import (
+    MOST_INDICATORS,
     MOST_OF_A_KIND,
+    MOST_TARGETS,
     HostQuestion,
     chosen,
     kernel_form,
@@ -23,7 +26,7 @@ from forensics.incident.sweep_order import (
     sweep_id,
 )
 from forensics.models.indicators import Indicator, IndicatorKind
-from forensics.models.sweeps import SWEEP_ID, SweepTarget
+from forensics.models.sweeps import SWEEP_ID, SweepState, SweepTarget
 from tests.documents.documents import FOLDER
 
 DIGEST = "ab" * 32
@@ -146,3 +149,11 @@ def test_a_run_has_one_id_in_every_try() -> None:
     at = datetime(2026, 11, 21, 3, tzinfo=UTC)
     assert sweep_id("manual__1", at=at) == sweep_id("manual__1", at=at) != sweep_id("manual__2", at=at)
     assert re.fullmatch(SWEEP_ID, sweep_id("manual__1", at=at))
+
+
+def test_the_page_states_the_limits_the_kinds_and_the_results_as_they_are() -> None:
+    page = (FOLDER.parent / "docs" / "sweep.md").read_text("utf-8")
+    assert f"takes {MOST_INDICATORS} indicators, {MOST_OF_A_KIND} of a kind, and {MOST_TARGETS} targets" in page
+    assert f"with up to {['no', 'one', 'two', 'three'][PLACES]} places each" in page
+    assert all(f"| {state.value} |" in page for state in SweepState)
+    assert all(kind.value in page.replace("SHA-256", "hash") for kind in IndicatorKind)
