@@ -13,6 +13,7 @@
     ├─ InvestigationError
     ├─ ChannelError                   a channel that did not take a message
     ├─ SweepError                     a sweep that cannot be done as it was asked for
+    ├─ PushError                      a case that another system did not take
     ├─ DrillError                     a drill that cannot go on
     └─ AwsError                       AccessDeniedError, ThrottledError, ResourceGoneError, ConflictError, UnreachableError
 """
@@ -189,6 +190,10 @@ class SweepError(ForensicsError):
     """A sweep cannot be done as it was asked for; no case is concerned."""
 
     retryable = False
+
+
+class PushError(ForensicsError):
+    """Another system did not take a case; the case itself is complete without it."""
 
 
 class DrillError(ForensicsError):

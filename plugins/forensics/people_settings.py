@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from forensics.deployment import DEPLOYMENT
 
+_PLUG = r"[a-z][a-z0-9-]{0,30}=[A-Za-z_][A-Za-z0-9_.]{0,150}:[A-Za-z_][A-Za-z0-9_]{0,80}"
 _CHANNEL = r"[a-z][a-z0-9-]{0,30}=[A-Za-z0-9/_+=.@-]{1,200}"
 
 
@@ -57,7 +58,23 @@ class PeopleSettings(BaseModel):
     channel_hosts: str = Field(
         default="",
         pattern=r"^([A-Za-z0-9.-]{1,253}(\s*,\s*[A-Za-z0-9.-]{1,253})*)?$",
-        description="hosts that webhooks may go to, with commas between them; no other gets a message",
+        description="hosts that webhooks and pushes may go to, with commas between them; no other gets anything",
+    )
+    pushes: str = Field(
+        default="",
+        pattern=rf"^({_CHANNEL}(\s*,\s*{_CHANNEL})*)?$",
+        description="systems that ended cases are pushed to: name=name of its secret in Secrets Manager, with commas between them; empty: none",
+    )
+    push_plugs: str = Field(
+        default="",
+        pattern=rf"^({_PLUG}(\s*,\s*{_PLUG})*)?$",
+        description="plugs of your own: kind=module:Class, with commas between them",
+    )
+    push_mib: int = Field(
+        default=512, ge=1, le=100_000, description="MiB of a case's timeline, and of each artifact, that are pushed"
+    )
+    push_seconds: int = Field(
+        default=1800, ge=30, le=6000, description="seconds that a push of one case to one system may take"
     )
     webhook_senders: str = Field(
         default="",

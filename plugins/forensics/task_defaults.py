@@ -34,3 +34,8 @@ def drill_schedule() -> str | None:
     """The schedule of drills for the DAG's file, which is read also where other settings are missing; None for never."""
     given = os.environ.get(f"{PREFIX}DRILL_SCHEDULE", "") or str(Settings.model_fields["drill_schedule"].default)
     return None if given == "never" else given
+
+
+def pushes_configured() -> bool:
+    """Whether cases are pushed anywhere, for the DAG's file."""
+    return bool(os.environ.get(f"{PREFIX}PUSHES", "").strip())

@@ -6,7 +6,6 @@ take messages, at most once a day. After a day a message is given up; it was sen
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +13,10 @@ from datetime import datetime, timedelta
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
-
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.aws.channel_kinds import notify_apprise, post_webhook
-from forensics.aws.channel_secrets import SecretsGateway
+from forensics.aws.channel_secrets import SecretsGateway, read_secret
 from forensics.aws.session import AwsSession
 from forensics.errors import ChannelError, ForensicsError
 from forensics.models.base import format_utc
@@ -102,16 +99,9 @@ class Channels:
         return access
 
     def _read(self, name: str, secret: str) -> ChannelAccess:
-        action = f"correct the secret {secret} (docs/channels.md)"
-        try:
-            access = ChannelAccess.model_validate(json.loads(self._vault.text(secret)))
-        except ValidationError as error:
-            wrong = "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'the whole'}: {e['msg']}" for e in error.errors(include_input=False)
-            )
-            raise ChannelError(f"the secret of channel {name} is not valid: {wrong}", next_action=action) from None
-        except ValueError:
-            raise ChannelError(f"the secret of channel {name} is not JSON", next_action=action) from None
+        access = read_secret(
+            self._vault, secret, ChannelAccess, of=f"channel {name}", page="docs/channels.md", error=ChannelError
+        )
         host = urlsplit(access.webhook).hostname or ""
         if access.webhook and host not in self._hosts:
             action = f"add {host} to forensics.channel_hosts, if messages about cases may go there"

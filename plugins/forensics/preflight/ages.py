@@ -109,7 +109,7 @@ def _external_id(scope: PreflightScope, found: Ages, now: datetime) -> None:
 def _channels(scope: PreflightScope, found: Ages, now: datetime) -> None:
     """The oldest secret of a channel counts."""
     ages = []
-    for channel, secret in pairs(scope.settings.channels).items():
+    for channel, secret in {**pairs(scope.settings.channels), **pairs(scope.settings.pushes)}.items():
         made = SecretsGateway.of(scope.own()).made(secret)
         ages.append(_days(made, now))
         found.lines.append(f"secret {secret} of channel {channel}: of {made:%Y-%m-%d}")

@@ -22,6 +22,7 @@ from forensics.preflight.check import BrokenError, Check
 from forensics.preflight.drill_check import DrillCheck
 from forensics.preflight.intake_check import IntakeCheck, NoticesCheck, PagesCheck
 from forensics.preflight.policy_check import PolicyCheck
+from forensics.preflight.push_check import PushCheck
 from forensics.preflight.reach_check import reach_checks
 from forensics.preflight.runner import run_checks
 from forensics.preflight.scope import FORENSIC_PHASES, MEMBER_PHASES, SECURITY_PHASES, PreflightScope
@@ -94,6 +95,7 @@ def quick_checks(scope: PreflightScope) -> Iterator[Check]:
     yield from tool_checks(scope)
     yield from (WebhookCheck(scope, name) for name in pairs(s.webhook_senders))
     yield from (ChannelCheck(scope, name) for name in ([CHAT] if s.chat_topic_arn else []) + list(pairs(s.channels)))
+    yield from (PushCheck(scope, name) for name in pairs(s.pushes))
     if s.drill_account:
         yield DrillCheck(scope)
     if s.policy_key:

@@ -32,6 +32,13 @@ _FOLDED = (
     "FROM read_parquet(?, hive_partitioning = true) ORDER BY time, key"
 )
 STORED = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP}"
+_LINES = "FORMAT json"
+_TIMESKETCH = (
+    "SELECT message, strftime(time, '%Y-%m-%dT%H:%M:%S.%f+00:00') AS datetime, epoch_us(time) AS timestamp, "
+    "CASE WHEN timestamp_desc = '' THEN 'Event time' ELSE timestamp_desc END AS timestamp_desc, data_type, origin AS source, "
+    "? AS forensics_source, ? AS case_id, evidence_id, finding_id, severity, technique, host, user_name AS username, "
+    "addresses, account_id, region, key AS event_key, [?] AS tag FROM read_parquet(?) ORDER BY time, key LIMIT ?"
+)
 # A copy for searches alone: quick to read, and large.
 _SEARCHED = f"FORMAT parquet, COMPRESSION lz4_raw, PARQUET_VERSION v2, ROW_GROUP_SIZE {ROW_GROUP}"
 
@@ -90,9 +97,19 @@ def count_rows(file: Path) -> int:
     return int(found[0]) if found else 0
 
 
+def write_timesketch(file: Path, target: Path, *, source: str, case_id: str, most: int) -> int:
+    """Write at most ``most`` entries of a Parquet file in Timesketch's form, one JSON object a line; returns how many. Memory stays bounded.
+
+    ``message``, ``datetime`` and ``timestamp_desc`` are what its importer requires (timesketch.org, *Import from JSON or CSV*).
+    """
+    with opened(target.parent) as database:
+        return _copied(database, _TIMESKETCH, [source, case_id, f"forensics-{source}", str(file), most], target, _LINES)
+
+
 def _copied(database: duckdb.DuckDBPyConnection, select: str, source: object, target: Path, form: str) -> int:
+    values = source if form is _LINES else [source]
     try:
-        made = database.execute(f"COPY ({select}) TO {_quoted(target)} ({form})", [source]).fetchone()
+        made = database.execute(f"COPY ({select}) TO {_quoted(target)} ({form})", values).fetchone()
     except duckdb.Error as error:
         msg = f"the timeline could not be written as Parquet: {str(error)[:500]}"
         raise ForensicsError(

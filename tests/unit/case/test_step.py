@@ -326,7 +326,7 @@ WITHOUT_A_MACHINE = {
     "CloseCaseOperator", "CompareDiskOperator", "WriteProfileReportOperator",
     "CopySnapshotsOperator", "DescribeTargetOperator", "DigestDisksOperator", "ExportCaseOperator", "ExtendPlanOperator",
     "KeepEvidenceOperator", "LaunchForensicInstanceOperator", "LiftHoldsOperator", "PlanHoldLiftOperator", "PlanResponseOperator",
-    "LinkCasesOperator", "SnapshotVolumesOperator", "StoreTimelineOperator", "TerminateForensicInstanceOperator", "WriteReportOperator",
+    "LinkCasesOperator", "PushCaseOperator", "SnapshotVolumesOperator", "StoreTimelineOperator", "TerminateForensicInstanceOperator", "WriteReportOperator",
 }  # fmt: skip
 
 

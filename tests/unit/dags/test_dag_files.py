@@ -107,6 +107,7 @@ OPTIONAL = {
     "forensic_case": {"reason", "requester", "case_id"},
     "forensic_release": {"reason", "requester"},
     "case_export": {"requester"},
+    "case_push": {"case_id"},
     "evidence_audit": {"case_id"},
     "forensic_preflight": {"account_id", "region", "instance_id"},
     "evidence_retention": {"case_id"},

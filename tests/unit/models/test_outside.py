@@ -40,6 +40,7 @@ EXACT = {
     **dict.fromkeys(["NeverIsolateEntry", "NeverIsolateList", "Playbook", "Policy", "Rule", "ScopeEntry", "TagRules", "TrustedProduct"], SHIPPED),
     "WebhookAccess": "a secret of the deployment, compared with and shown nowhere",
     "ChannelAccess": "a secret of the deployment, used as it is and shown nowhere",
+    "PushAccess": "a secret of the deployment, used as it is and shown nowhere",
     "ImageOrder": "what an image is compared with byte for byte; what comes back of it is an ImageJudgement",
     "CaseLabel": "names of an account's owner: case/messages.py takes letters, digits and three signs of them",
     "Invocation": "a host's output as SSM shows it: status_line() and cause() are its readers, and make it visible",
