@@ -31,7 +31,7 @@ _MANIFEST = "forensics-landing-1/cases/fc-1/manifest.txt"
 OBJECTS = {"s3:DeleteObject": _MANIFEST, "s3:DeleteObjectVersion": _MANIFEST}
 ANY_OBJECT = "forensics-evidence-1/cases/fc-1/x"
 # Service authorization reference (prefix of the action) → endpoints and quotas (name of the endpoint), where they differ.
-ENDPOINT_NAMES = {"cloudwatch": "monitoring"}
+ENDPOINT_NAMES = {"cloudwatch": "monitoring", "bedrock": "bedrock-runtime"}
 HTTPS = 443
 
 

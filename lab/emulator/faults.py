@@ -327,7 +327,7 @@ def describe_call(environ: Environ, *, body: bytes) -> Call:
     elif service == "s3":
         action = _s3_action(environ, query)
     else:
-        action = _rest_action(service, environ)
+        action = _rest_action(answers.client_name(service), environ)
     return Call(
         time=datetime.now(UTC).isoformat(),
         service=service,

@@ -5,12 +5,16 @@ A part of :class:`forensics.settings.Settings`, which is the whole list.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from forensics.deployment import DEPLOYMENT
 
 _PLUG = r"[a-z][a-z0-9-]{0,30}=[A-Za-z_][A-Za-z0-9_.]{0,150}:[A-Za-z_][A-Za-z0-9_]{0,80}"
 _CHANNEL = r"[a-z][a-z0-9-]{0,30}=[A-Za-z0-9/_+=.@-]{1,200}"
+
+
+# How ids of cross-Region inference profiles begin (Bedrock user guide, "Supported Regions and models for inference profiles").
+_ACROSS_REGIONS = frozenset({"us", "us-gov", "eu", "apac", "ap", "jp", "au", "ca", "sa", "me", "af", "global"})
 
 
 class PeopleSettings(BaseModel):
@@ -81,6 +85,23 @@ class PeopleSettings(BaseModel):
         pattern=rf"^({_CHANNEL}(\s*,\s*{_CHANNEL})*)?$",
         description="programs that may post findings: name=name of its secret in Secrets Manager, with commas between them",
     )
+    summary_model: str = Field(
+        default="",
+        pattern=r"^([a-z0-9-]{1,63}\.[a-z0-9.:-]{1,120})?$",
+        description="id of a foundation model of Bedrock in the home Region, which writes a cited summary of each report; empty: none",
+    )
+    summary_guardrail: str = Field(
+        default="",
+        pattern=r"^([a-z0-9]{1,64}:([1-9][0-9]{0,7}|DRAFT))?$",
+        description="guardrail of Bedrock and its version, as id:version, that the model is asked under; empty: none",
+    )
+    summary_tokens: int = Field(default=2000, ge=200, le=8000, description="tokens that a summary may have")
+    summary_seconds: int = Field(
+        default=60, ge=10, le=300, description="seconds for which a report waits for its summary"
+    )
+    summary_records: int = Field(
+        default=120, ge=10, le=400, description="findings and events that the model is given, the gravest first"
+    )
     drill_account: str = Field(
         default="",
         pattern=r"^(\d{12})?$",
@@ -108,3 +129,11 @@ class PeopleSettings(BaseModel):
         pattern=r"^(https?://[^\s/]+(/\S*)?)?$",
         description="address of the Airflow UI, for links in messages; empty: [api] base_url",
     )
+
+    @field_validator("summary_model")
+    @classmethod
+    def _in_the_region(cls, model: str) -> str:
+        if model.partition(".")[0] in _ACROSS_REGIONS:
+            msg = "a cross-Region inference profile takes findings out of the Region: name a foundation model"
+            raise ValueError(msg)
+        return model

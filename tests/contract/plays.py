@@ -54,6 +54,7 @@ def play(lab: Lab, network: Network) -> None:
     numbers: Any = [{"MetricName": "Cases", "Value": 1.0, "Unit": "Count"}]
     secret = lab.client("secretsmanager").create_secret(Name=f"channel-{time.monotonic_ns()}", SecretString="s")["ARN"]
     lab.client("secretsmanager").get_secret_value(SecretId=secret)
+    lab.client("bedrock-runtime").converse(modelId="v.m", messages=[{"role": "user", "content": [{"text": "x"}]}])
     lab.client("cloudwatch").put_metric_data(Namespace="Forensics", MetricData=numbers)
 
 

@@ -12,7 +12,7 @@ from forensics.containment.call_runner import ALLOWED
 GATEWAYS = Path(__file__).resolve().parents[2] / "plugins" / "forensics"
 # The type of a client (mypy_boto3_*) → the service that IAM actions are prefixed with.
 CLIENTS = {
-    "AutoScalingClient": "autoscaling", "CloudTrailClient": "cloudtrail", "CloudWatchClient": "cloudwatch", "CloudWatchLogsClient": "logs", "ConfigServiceClient": "config", "Route53ResolverClient": "route53resolver", "DynamoDBClient": "dynamodb", "EBSClient": "ebs", "EC2Client": "ec2", "ECSClient": "ecs",
+    "AutoScalingClient": "autoscaling", "BedrockRuntimeClient": "bedrock", "CloudTrailClient": "cloudtrail", "CloudWatchClient": "cloudwatch", "CloudWatchLogsClient": "logs", "ConfigServiceClient": "config", "Route53ResolverClient": "route53resolver", "DynamoDBClient": "dynamodb", "EBSClient": "ebs", "EC2Client": "ec2", "ECSClient": "ecs",
     "ElasticLoadBalancingClient": "elasticloadbalancing", "ElasticLoadBalancingv2Client": "elasticloadbalancing",
     "GuardDutyClient": "guardduty", "IAMClient": "iam", "ImagebuilderClient": "imagebuilder", "KMSClient": "kms",
     "OrganizationsClient": "organizations",
@@ -34,6 +34,7 @@ OTHER_NAMES = {
     "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
     "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
     "dynamodb:TransactWriteItems": "dynamodb:PutItem",
+    "bedrock:Converse": "bedrock:InvokeModel",
 }
 # How boto3 names services that IAM names otherwise (forensics.containment.call_runner lists its calls by client).
 BOTO_NAMES = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing"}
@@ -71,7 +72,11 @@ def calls() -> dict[str, str]:
 
 
 # Two clients have one prefix in IAM.
-CLIENT_NAMES = {"ElasticLoadBalancingClient": "elb", "ElasticLoadBalancingv2Client": "elbv2"}
+CLIENT_NAMES = {
+    "BedrockRuntimeClient": "bedrock-runtime",
+    "ElasticLoadBalancingClient": "elb",
+    "ElasticLoadBalancingv2Client": "elbv2",
+}
 
 
 def operations() -> dict[tuple[str, str], str]:

@@ -37,7 +37,7 @@ def test_every_template_is_deployed_by_somebody(config: configuration.Configurat
         DrillSubnetId="subnet-0123456789abcdef1", DrillVpcId="vpc-0123456789abcdef0",
         BuildSubnetId="subnet-0123456789abcdef0", BuildSecurityGroupId="sg-0123456789abcdef0", SecurityRegions="yes",
         BreakGlassUserArns=["arn:aws:iam::222233334444:user/alice"], BreakGlassApproverArns=["arn:aws:iam::222233334444:user/bob"],
-        WebhookSourceCidrs=["192.0.2.0/24"], TimelineQueryPrincipalArn="arn:aws:iam::222233334444:role/examiners",
+        WebhookSourceCidrs=["192.0.2.0/24"], TimelineQueryPrincipalArn="arn:aws:iam::222233334444:role/examiners", SummaryModel="amazon.nova-pro-v1:0",
     )  # fmt: skip
     accounts = {**everything.accounts, "drill": "333344445555"}
     everything = replace(everything, member_regions=("eu-central-1", "us-east-1"), accounts=accounts)

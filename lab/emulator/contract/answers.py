@@ -26,7 +26,7 @@ _PREFIX = "x-amzn-"
 _ENVELOPE = frozenset({"requestId", "ResponseMetadata"})
 # Two services have one name in requests; the API version tells which is meant.
 _BALANCING = {"2012-06-01": "elb", "2015-12-01": "elbv2"}
-_CLIENTS = {"monitoring": "cloudwatch"}
+_CLIENTS = {"monitoring": "cloudwatch", "bedrock": "bedrock-runtime"}
 
 
 @cache

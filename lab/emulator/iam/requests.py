@@ -68,7 +68,7 @@ def authorizations(given: Asked) -> list[Request]:
         "sns": _sns, "kms": _kms, "ebs": services.ebs, "autoscaling": services.autoscaling, "iam": services.iam,
         "elasticloadbalancing": services.balancing, "securityhub": services.securityhub, "guardduty": services.guardduty,
         "cloudtrail": services.cloudtrail, "imagebuilder": services.imagebuilder, "ecs": services.ecs, "organizations": services.organizations, "monitoring": services.cloudwatch,
-        "logs": services.logs, "route53resolver": services.resolver, "secretsmanager": _secrets,
+        "logs": services.logs, "route53resolver": services.resolver, "secretsmanager": _secrets, "bedrock": services.bedrock,
     }  # fmt: skip
     return list(known.get(given.service, services.anything)(given))
 

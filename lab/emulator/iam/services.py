@@ -22,6 +22,12 @@ def anything(given: Any) -> Iterator[Request]:
     yield Request(f"{given.service}:{given.action}", "*")
 
 
+def bedrock(given: Any) -> Iterator[Request]:
+    """Converse asks for InvokeModel on the model (Bedrock API reference, *Converse*), in a Region of which it has no account."""
+    model = given.path.removeprefix("/model/").partition("/")[0] or "*"
+    yield Request("bedrock:InvokeModel", f"arn:aws:bedrock:{given.region}::foundation-model/{model}")
+
+
 def cloudwatch(given: Any) -> Iterator[Request]:
     """Metrics have no resource; their namespace is a condition (service authorization reference, Amazon CloudWatch)."""
     namespace = given.query.get("Namespace") or given.document.get("Namespace")

@@ -31,6 +31,7 @@ PATCHES = (
     "cloudtrail",
     "logs",
     "resolver",
+    "bedrock",
     "account_state",
     "events",
     "securityhub",

@@ -32,6 +32,7 @@ from forensics.models.finding import Finding
 from forensics.models.plan import ResponsePlan
 from forensics.models.remarks import Assignment, Remark
 from forensics.models.results import Investigation, ResultsOverLimitError, ToolResults, read_results
+from forensics.models.summary import CaseSummary
 from forensics.models.target import Target
 from forensics.naming import case_prefix
 
@@ -65,6 +66,7 @@ _SINGLES: dict[str, tuple[str, Reader]] = {
     case_keys.RELEASE_PLAN: ("release_plan", ReleasePlan.stored),
     case_keys.RELEASE_APPROVAL: ("release_approval", Approval.stored),
     case_keys.ASSIGNMENT: ("assignment", Assignment.stored),
+    case_keys.SUMMARY: ("summary", CaseSummary.stored),
 }
 # What the board shows of a case, and what its gaps are counted from.
 _BOARD_LISTS = (case_keys.EVIDENCE, case_keys.RESULT, case_keys.FAILURE, case_keys.FINDING)

@@ -25,6 +25,7 @@ from forensics.models.outside import Outside
 from forensics.models.plan import ResponsePlan
 from forensics.models.remarks import Assignment, Remark
 from forensics.models.results import Investigation, ToolResults
+from forensics.models.summary import CaseSummary
 from forensics.models.target import Target
 
 
@@ -184,6 +185,7 @@ class CaseView(Model):
     failures: tuple[StepFailure, ...] = ()
     remarks: tuple[Remark, ...] = ()
     assignment: Assignment | None = None
+    summary: CaseSummary | None = None
     timeline: tuple[TimelineEntry, ...] = ()
     custody: tuple[CustodyEvent, ...] = ()
     custody_head: str | None = None

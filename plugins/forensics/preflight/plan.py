@@ -35,6 +35,7 @@ from forensics.preflight.storage_checks import (
     ToolsCheck,
     phase_session,
 )
+from forensics.preflight.summary_check import SummaryCheck
 from forensics.preflight.target_checks import ContainmentCheck, DiskCheck, GroupCheck
 from forensics.preflight.webhook_check import WebhookCheck
 from forensics.settings import names, pairs, static_collectors
@@ -96,6 +97,8 @@ def quick_checks(scope: PreflightScope) -> Iterator[Check]:
     yield from (WebhookCheck(scope, name) for name in pairs(s.webhook_senders))
     yield from (ChannelCheck(scope, name) for name in ([CHAT] if s.chat_topic_arn else []) + list(pairs(s.channels)))
     yield from (PushCheck(scope, name) for name in pairs(s.pushes))
+    if s.summary_model:
+        yield SummaryCheck(scope)
     if s.drill_account:
         yield DrillCheck(scope)
     if s.policy_key:

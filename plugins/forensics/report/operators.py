@@ -21,6 +21,7 @@ from forensics.models.case import Case, CaseStatus, Phase
 from forensics.printable import count
 from forensics.report.assets import CASE_REPORT
 from forensics.report.closing import close_case
+from forensics.report.summarizing import BedrockProvider, summarize
 from forensics.report.time_metrics import put_times
 from forensics.report.writer import complete_report, write_report
 
@@ -48,9 +49,20 @@ class WriteReportOperator(ForensicOperator):
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Write a new version of the report; earlier ones stay."""
+        self._summarize(recorder)
         uris = write_report(recorder, task_states=_task_states(context))
         context["outlet_events"][CASE_REPORT].extra = {"case_id": recorder.case_id, "report": uris["html"]}
         return uris
+
+    def _summarize(self, recorder: CaseRecorder) -> None:
+        """Where the deployment has a model for it, the report has a summary; what goes wrong with that is said in it."""
+        if self.settings.summary_model:
+            summarize(
+                recorder,
+                lambda: BedrockProvider.of(self.sessions.forensic("summary"), self.settings),
+                most_records=self.settings.summary_records,
+                model=self.settings.summary_model,
+            )
 
 
 class WriteProfileReportOperator(WriteReportOperator):

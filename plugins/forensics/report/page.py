@@ -206,6 +206,7 @@ def render_html(view: CaseView, *, live: Live | None = None) -> str:
             orders=orders(view, dags=live.desk.dags) if live and live.desk else (),
             questions=questions(view, airflow=live.airflow) if live and live.desk else (),
             offers=downloads.offers(view) if live and live.desk and live.desk.download else (),
+            summary_anchors={row.key: row.anchor_id for row in found_shown},
             verdict_words=remarks.VERDICT_WORDS,
             verdict_level=remarks.VERDICT_LEVEL,
             verdicts_sentence=remarks.verdicts_sentence(remarks.verdicts(view), len(found)),

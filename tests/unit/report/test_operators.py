@@ -12,10 +12,12 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from forensics.case.step import ForensicOperator
 from forensics.custody.holding import Kept
+from forensics.errors import AccessDeniedError
 from forensics.models.evidence import DiskEvidence
 from forensics.report import operators
 from forensics.report.assets import CASE_REPORT
 from forensics.report.operators import CloseCaseOperator, WriteReportOperator
+from tests.unit.preflight.conftest import settings_with
 from tests.unit.recorders import FakeRecorder, context
 from tests.unit.report import sample
 from tests.unit.report.test_gap_counts import Stored
@@ -41,11 +43,29 @@ def test_a_report_is_an_event_of_its_asset(monkeypatch: pytest.MonkeyPatch) -> N
     recorder, task = Stored(sample.complete_view()), WriteReportOperator(task_id="write_report")
     assert task.outlets == [CASE_REPORT] and CASE_REPORT.name == "forensics_case_report"
     events = OutletEventAccessors()
+    monkeypatch.setattr(WriteReportOperator, "settings", settings_with())
     monkeypatch.setattr(task, "_bind", lambda: recorder)
     task.case_id = recorder.case_id
     dag_run = SimpleNamespace(dag_id="forensic_case", run_id=recorder.case_id)
     uris: Any = task.execute(context(dag_run=dag_run, outlet_events=events))
     assert events[CASE_REPORT].extra == {"case_id": recorder.case_id, "report": uris["html"]}
+
+
+def test_a_report_has_a_summary_where_a_model_is_named_and_is_written_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorder, task = Stored(sample.rich_view()), WriteReportOperator(task_id="write_report")
+    monkeypatch.setattr(WriteReportOperator, "settings", settings_with(summary_model="amazon.nova-pro-v1:0"))
+
+    def denied(phase: str) -> None:
+        raise AccessDeniedError(f"assume role {phase}: denied")
+
+    task._sessions = SimpleNamespace(forensic=denied)  # type: ignore[assignment]
+    uris = run(task, recorder, monkeypatch)
+    summary = recorder.view().summary
+    assert summary and summary.failed == "assume role summary: denied"
+    stored = recorder.evidence_store.objects[uris["html"].removeprefix("s3://evidence/")].decode()
+    assert "There is no summary: assume role summary: denied" in stored
 
 
 def test_other_outlets_can_be_given() -> None:
