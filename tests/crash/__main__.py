@@ -32,14 +32,14 @@ LATENCIES = {"instance_seconds": 1.0, "terminate_seconds": 1.0, "snapshot_second
 
 
 @contextmanager
-def story(folder: Path, cache: Path, *, seed: int) -> Iterator[tuple[InsideLab, Story]]:
+def story(folder: Path, images: Images, *, seed: int) -> Iterator[tuple[InsideLab, Story]]:
     """The story on a fresh lab of this process."""
     with ExitStack() as opened:
         # a running API server is needed to ask a person, and a supervisor to write a task's links
         opened.enter_context(patch.object(hitl, "upsert_hitl_detail", create_autospec(hitl.upsert_hitl_detail)))
         opened.enter_context(patch.object(task_runner, "SUPERVISOR_COMMS", None, create=True))
         named = {f"AIRFLOW__FORENSICS__{name}": value for name, value in SETTINGS.items()}
-        lab = opened.enter_context(inside_lab(folder, images=Images(cache), **named))
+        lab = opened.enter_context(inside_lab(folder, images=images, **named))
         lab.control("config", {**LATENCIES, "hidden_seed": seed})
         world = World(lab.endpoint, access_key=root_access_key(MEMBER_ACCOUNT), secret_key=ROOT_SECRET)
         runs = folder / "runs"
@@ -138,7 +138,10 @@ def main(arguments: list[str] | None = None) -> int:
         only=given.step,
         at=given.at.replace(" ", ""),
     )
-    with tempfile.TemporaryDirectory() as folder, story(Path(folder), given.cache, seed=given.seed) as (lab, told):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        story(Path(folder), Images(given.cache), seed=given.seed) as (lab, told),
+    ):
         begun = not given.first
         for step in told.steps():
             begun = begun or step.name == given.first

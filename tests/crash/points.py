@@ -155,7 +155,7 @@ def reborn(lab: InsideLab) -> None:
 
 def live(lab: InsideLab, step: Step) -> Outcome:
     """The step, undisturbed."""
-    _own_port(lab)
+    own_port(lab)
     lab.wire.begin()
     error, trace = _run(step)
     calls = list(lab.wire.sent)
@@ -164,7 +164,7 @@ def live(lab: InsideLab, step: Step) -> Outcome:
 
 def die_and_live(lab: InsideLab, step: Step, point: Point) -> Outcome:
     """The step, killed at a point and tried again as Airflow does."""
-    _own_port(lab)
+    own_port(lab)
     lab.wire.begin(kill_at=point.number, after=point.after)
     # a first life that ends in an error before its point is one that Airflow repeats as well
     with contextlib.suppress(Killed, Exception):
@@ -179,7 +179,8 @@ def die_and_live(lab: InsideLab, step: Step, point: Point) -> Outcome:
     return Outcome(error, list(lab.wire.sent), picture(lab), killed_in, last_done, trace)
 
 
-def _own_port(lab: InsideLab) -> None:
+def own_port(lab: InsideLab) -> None:
+    """In a fork: hosts of its own, and nothing that the parent had remembered."""
     lab.hosts.port = free_port()
     reborn(lab)
     lab.hosts.listen()

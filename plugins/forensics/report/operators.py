@@ -49,6 +49,8 @@ class WriteReportOperator(ForensicOperator):
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Write a new version of the report; earlier ones stay."""
+        # of what failed it tells what is not mended: an earlier try of this step is over
+        recorder.clear_failed(self.task_id)
         self._summarize(recorder)
         uris = write_report(recorder, task_states=_task_states(context))
         context["outlet_events"][CASE_REPORT].extra = {"case_id": recorder.case_id, "report": uris["html"]}
@@ -82,6 +84,8 @@ class CloseCaseOperator(ForensicOperator):
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Decide the status, sign the ledger, release the instance's lock."""
+        # its own earlier failure is no gap of the case: otherwise no clear could ever end it
+        recorder.clear_failed(self.task_id)
 
         def annotate_findings(closed: Case) -> None:
             annotate(

@@ -14,7 +14,7 @@ from forensics.case.killed_steps import record_killed_steps
 from forensics.case.recorder import CaseRecorder
 from forensics.custody.chain import canonical
 from forensics.errors import ForensicsError
-from forensics.models.case import CaseStatus, CaseView, Milestone, Phase
+from forensics.models.case import CaseStatus, CaseView, Milestone, Phase, StepFailure
 from forensics.models.custody import CustodyAction
 from forensics.models.gaps import Gap
 from forensics.models.outside import Outside
@@ -79,17 +79,24 @@ def _told(view: CaseView) -> str:
 
     Without locks: the closing extends them after its report, and its second try would take that for news.
     """
-    steps = [failure for failure in view.failures if not failure.step.startswith("close:")]
-    parts = (view.evidence, view.investigations, view.remarks, steps)
+    parts = (view.evidence, view.investigations, view.remarks, _of_steps(view))
     told = [[item.model_dump(mode="json", exclude={"lock"}) for item in part] for part in parts]
     return hashlib.sha256(canonical(told)).hexdigest()
 
 
 def before_closing(view: CaseView) -> CaseView:
-    """The case as this report finds it: not closed yet. An earlier closing, before steps were repeated, is in the timeline."""
+    """The case as this report finds it: not closed yet. An earlier closing, before steps were repeated, is in the timeline.
+
+    What went wrong in that closing ("no report was written") is no gap of this report: the next closing does it again, and tells it.
+    """
     case = view.case.model_copy(update={"status": CaseStatus.OPEN, "closed_at": None, "phase": Phase.REPORT})
     milestones = {name: at for name, at in view.milestones.items() if name != Milestone.CLOSED}
-    return view.model_copy(update={"case": case, "milestones": milestones})
+    return view.model_copy(update={"case": case, "milestones": milestones, "failures": _of_steps(view)})
+
+
+def _of_steps(view: CaseView) -> tuple[StepFailure, ...]:
+    """Failures of steps, without those of parts of the closing."""
+    return tuple(failure for failure in view.failures if not failure.step.startswith("close:"))
 
 
 def _store(recorder: CaseRecorder, view: CaseView, *, prefix: str) -> tuple[dict[str, StoredObject], bool]:

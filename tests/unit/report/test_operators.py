@@ -90,3 +90,23 @@ def test_closing_fails_with_the_gaps_and_succeeds_without(
         with pytest.raises(AirflowFailException, match=words) as caught:
             run(task, recorder, monkeypatch)
         assert "clear the failed tasks in this run" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [CloseCaseOperator, WriteReportOperator])
+def test_an_earlier_failure_of_the_step_itself_is_no_gap_when_it_is_repeated(
+    kind: type[ForensicOperator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder, task, cleared = Stored(sample.complete_view()), kind(task_id="itself"), []
+    monkeypatch.setattr(recorder, "clear_failed", cleared.append)
+    monkeypatch.setattr(task, "_bind", lambda: recorder)
+    stop = RuntimeError("the work begins")
+
+    def begins(*_: object, **__: object) -> None:
+        assert cleared == ["itself"], "it is cleared before the case is looked at"
+        raise stop
+
+    monkeypatch.setattr(operators, "close_case", begins)
+    monkeypatch.setattr(operators, "write_report", begins)
+    monkeypatch.setattr(WriteReportOperator, "_summarize", lambda *_: None)
+    with pytest.raises(RuntimeError, match="the work begins"):
+        run(task, recorder, monkeypatch)

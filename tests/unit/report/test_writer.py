@@ -47,6 +47,12 @@ def test_a_step_that_airflow_ended_is_in_the_report() -> None:
     assert recorder.subjects[-1] == said("Report written, with 1 gap", about=recorder.case)
 
 
+def test_a_repeated_report_does_not_carry_what_went_wrong_in_the_earlier_closing() -> None:
+    of_closing = sample.failure().model_copy(update={"step": "close:report", "cause": "no report was written"})
+    shown = before_closing(sample.complete_view(failures=(of_closing, sample.failure())))
+    assert [failure.step for failure in shown.failures] == [sample.failure().step]
+
+
 def test_a_repeated_report_does_not_carry_the_earlier_closing() -> None:
     closed = sample.rich_view()
     assert closed.case.closed_at is not None
