@@ -79,6 +79,10 @@ test-e2e: .ready ## Boot the lab and Airflow and run the cases, passing and fail
 ui-test: .ready ## Look at the pages with a real browser (Debian's package chromium; without it each test says that it is missing)
 	@$(PYTEST) $(PYTEST_ARGS) tests/ui
 
+.PHONY: ui-times clear-check
+ui-times: .ready ## Time the pages with 10,000 cases, 40,000 findings and 5,000,000 timeline entries by the browser's clock (UI_CASES=, UI_FINDINGS=, UI_ENTRIES=; a quarter of an hour)
+	@UI_CASES=$(or $(UI_CASES),10000) UI_FINDINGS=$(or $(UI_FINDINGS),40000) UI_ENTRIES=$(or $(UI_ENTRIES),5000000) $(PYTEST) -s tests/ui/test_size.py
+
 screenshots: .ready ## Take the documents' pictures of the pages again (docs/images; needs Debian's package chromium)
 	@$(PYTHON_BIN) -m tests.ui.screenshots
 
@@ -181,6 +185,9 @@ size-check: .ready ## Verify a sparse memory image of 64 GiB (SIZE_GIB) and meas
 # A fault names its step and point: CRASH_ARGS='--step "disk.copy_snapshots" --at "69 / after"' plays it again.
 crash-check: .ready ## Kill every step before and after its requests, try it again, compare with an undisturbed run (SEED=1; half an hour)
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.crash --seed $(or $(SEED),1) --cache $(LAB_STATE)/cache $(CRASH_ARGS)
+
+clear-check: .ready ## Break each step of a case for good, clear it once, compare with an undisturbed case (CLEAR_ARGS="--steps disk.copy_snapshots"; an hour)
+	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.clear --cache $(LAB_STATE)/cache $(CLEAR_ARGS)
 
 intake-check: .ready ## Intake, watchdog and runs in 100,000 seeded interleavings with kills, throttling, redelivery (INTAKE_ARGS="--seed 7 --count 1"), half an hour
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.interleavings $(INTAKE_ARGS)

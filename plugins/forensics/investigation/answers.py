@@ -39,10 +39,13 @@ class AnswerRule(Model):
         """Whether the finding is part of the answer."""
         if _RANK[finding.severity] < _RANK[self.lowest]:
             return False
-        technique = finding.technique or ""
-        return any(fnmatchcase(technique, p) for p in self.techniques) or any(
-            fnmatchcase(finding.title, p) for p in self.titles
-        )
+        return _fits_any(finding.technique or "", self.techniques) or _fits_any(finding.title, self.titles)
+
+
+@lru_cache(maxsize=16_384)
+def _fits_any(text: str, patterns: tuple[str, ...]) -> bool:
+    """Asked for each finding on each page, of which many have the same technique and title."""
+    return any(fnmatchcase(text, pattern) for pattern in patterns)
 
 
 class Weights(Model):
