@@ -132,6 +132,7 @@ class CaseReport(Answer):
     key_times: list[KeyTime]
     answers: list[QuestionAnswered]
     completeness: Completeness
+    second_opinions: list[str]
     gaps: list[GapAnswer]
     pending: list[GapAnswer]
     custody: LedgerAnswer
