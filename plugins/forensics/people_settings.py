@@ -80,6 +80,12 @@ class PeopleSettings(BaseModel):
     push_seconds: int = Field(
         default=1800, ge=30, le=6000, description="seconds that a push of one case to one system may take"
     )
+    other_deployments: str = Field(
+        default="",
+        pattern=r"^([a-z][a-z0-9]{1,12}(\s*,\s*[a-z][a-z0-9]{1,12})*)?$",
+        description="ids of other deployments of this product that may contain targets of the same accounts, with commas between them;"
+        " what bears another id is taken for an imitation, and contained",
+    )
     webhook_senders: str = Field(
         default="",
         pattern=rf"^({_CHANNEL}(\s*,\s*{_CHANNEL})*)?$",

@@ -221,8 +221,11 @@ def look(lab: SmallLab, deployment: str) -> Any:
     return json.loads(ran.stdout)
 
 
-def test_what_one_has_contained_the_other_names_and_neither_contains_nor_opens(lab: SmallLab) -> None:
+def test_what_one_has_contained_the_other_names_and_neither_contains_nor_opens(
+    lab: SmallLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Blue's role closes the target with blue's group, as its containment does; the first deployment has a case of it all the same."""
+    monkeypatch.setenv("AIRFLOW__FORENSICS__OTHER_DEPLOYMENTS", "blue")
     instance, ec2 = lab.facts["instances"]["web-server"]["instance_id"], lab.client("ec2", "member")
     (eni,) = ec2.describe_network_interfaces(Filters=[{"Name": "attachment.instance-id", "Values": [instance]}])[
         "NetworkInterfaces"

@@ -20,7 +20,7 @@ VALUES: dict[str, str] = {
     "static_collector_arm64_sha256": "d" * 64, "policy_key": "policy/policy.yaml", "never_isolate_key": "policy/never-isolate.yaml", "evidence_key_alias": "alias/mine",
     "member_key_alias": "alias/theirs", "cross_region_from": "us-east-1, eu-west-1", "administrator_accounts": "111122223333", "target_accounts": "333344445555, 444455556666",
     "disk_keys": "/forensics/disk-keys/web, forensics/disk-keys/fleet",
-    "ami_statement": "required", "ui_url": "https://forensics.example.com/airflow", "posture_cases": "controls, patches", "drill_account": "333344445555", "drill_schedule": "0 6 1 * *", "channels": "soc=forensics/channel/soc", "webhook_senders": "edr=forensics/webhook/edr", "channel_hosts": "soc.example.com", "pushes": "relik=forensics/channel/relik", "push_plugs": "mine=soc.plugs:Mine", "summary_model": "amazon.nova-pro-v1:0", "summary_guardrail": "abcd1234:1", "recurrence_opens_from": "HIGH", "timestamp_authority_url": "https://tsa.example.com/rfc3161",
+    "ami_statement": "required", "ui_url": "https://forensics.example.com/airflow", "posture_cases": "controls, patches", "drill_account": "333344445555", "drill_schedule": "0 6 1 * *", "channels": "soc=forensics/channel/soc", "other_deployments": "blue, green", "webhook_senders": "edr=forensics/webhook/edr", "channel_hosts": "soc.example.com", "pushes": "relik=forensics/channel/relik", "push_plugs": "mine=soc.plugs:Mine", "summary_model": "amazon.nova-pro-v1:0", "summary_guardrail": "abcd1234:1", "recurrence_opens_from": "HIGH", "timestamp_authority_url": "https://tsa.example.com/rfc3161",
 }  # fmt: skip
 
 

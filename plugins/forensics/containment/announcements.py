@@ -14,7 +14,7 @@ from forensics.errors import HeldElsewhereError
 from forensics.models.approval import Approval
 from forensics.models.case import Milestone, TimelineKind
 from forensics.models.containment import ContainmentPlan, ContainmentResult, PlanPreflight, PreflightAnswer
-from forensics.models.target_facts import OwnGroup
+from forensics.models.target_facts import OtherContainment, OwnGroup
 from forensics.printable import count, defanged
 
 
@@ -82,6 +82,23 @@ def announce_held(recorder: CaseRecorder, reason: str) -> None:
             "You know no such deployment? Then somebody imitates one: isolate the instance manually, and look who made that group.",
         ],
         facts={"reason": reason},
+    )
+
+
+def announce_imitation(recorder: CaseRecorder, other: OtherContainment) -> None:
+    """A group looks like another deployment's quarantine group, and no such deployment is known."""
+    note(
+        recorder,
+        f"ALERT: a group looks as if {other} had contained the target; the setting other_deployments does not name it",
+    )
+    recorder.announce(
+        f"imitation:{other.deployment}:{other.case_id}",
+        "ALERT: closed by an unknown deployment",
+        lines=[
+            f"Every network interface is alone in an empty group that looks as if {other} had contained the target. Such a group keeps open connections open.",
+            "The setting other_deployments does not name that deployment: the target is contained by this case as any other is.",
+            "What to do: look who made the group (CloudTrail, CreateSecurityGroup). If the deployment is yours, put its id into other_deployments.",
+        ],
     )
 
 

@@ -24,6 +24,7 @@ from forensics.containment.drift_rules import (
     open_from_the_beginning,
 )
 from forensics.containment.isolation import LEASE, LEASE_SECONDS, TargetIsolation
+from forensics.containment.other_deployments import holder
 from forensics.containment.planner import ContainmentPlanner, recorded_plan
 from forensics.containment.restore_points import RestorePoints
 from forensics.containment.watch_list import is_watched, unwatch
@@ -104,7 +105,7 @@ class DriftWatch:
         except ResourceGoneError:
             unwatch(recorder.gateways.store, recorder.case_id)
             return "left alone"
-        if facts.held and not facts.unknown:
+        if holder(facts, self._settings) and not facts.unknown:
             return "as it was"
         if facts.unknown:
             raise ContainmentError(f"whether the target is still closed is not known: {'; '.join(facts.unknown)[:800]}")

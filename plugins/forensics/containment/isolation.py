@@ -20,6 +20,7 @@ from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.containment_state import has_ended
 from forensics.containment.credential_end import CredentialEnd
 from forensics.containment.network_steps import network_steps
+from forensics.containment.other_deployments import holder
 from forensics.containment.plan_runner import PlanRunner
 from forensics.containment.planner import ContainmentPlanner, new_token
 from forensics.containment.quarantine_groups import ACCESS, CaseGroups, altered_groups, missing_endpoints
@@ -64,6 +65,7 @@ class TargetIsolation:
         self._restoring = restoring
         self._recorder = recorder
         self._gateway = gateway
+        self._settings = settings
         self._planner = ContainmentPlanner(recorder, gateway, settings, response=response)
         self._read_back = ReadBack(gateway, self._planner)
         self._approvals = Approvals(recorder, ApprovalSubject.CONTAINMENT)
@@ -82,8 +84,8 @@ class TargetIsolation:
         facts = self._read(plan, restore)
         if facts is None or has_ended(facts):
             return self._gone(facts)
-        if facts.held:
-            return self._held(f"{facts.held} has contained {facts.instance_id}")
+        if held := holder(facts, self._settings):
+            return self._held(f"{held} has contained {facts.instance_id}")
         network = self._planner.remaining(facts, restore=restore, token=plan.token).network
         if reason := self._not_approved(recorded, network):
             return self._withheld(reason)
@@ -164,8 +166,8 @@ class TargetIsolation:
         if missing := missing_endpoints(facts):
             return [f"there is no VPC endpoint for {', '.join(missing)}: acquisition goes first"]
         groups = CaseGroups(plan.case_id, plan.token)
-        if facts.held:
-            return [f"{facts.held} has contained it already: nothing of that is opened"]
+        if held := holder(facts, self._settings):
+            return [f"{held} has contained it already: nothing of that is opened"]
         if facts.state not in LIVE_STATES or _is_quarantined(facts, groups):
             return []
         steps = network_steps(

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 
 from forensics import case_keys
 from forensics.case.recorder import CaseRecorder
-from forensics.containment.announcements import note
+from forensics.containment.announcements import announce_imitation, note
 from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.calls import waits_for_role
+from forensics.containment.other_deployments import holder, imitation
 from forensics.containment.plan import assemble_plan, make_plan, unapproved_steps
 from forensics.containment.policy import ContainmentPolicy
 from forensics.containment.restore_points import RestorePoints
@@ -34,6 +35,7 @@ class ContainmentPlanner:
     ) -> None:
         self._recorder = recorder
         self._gateway = gateway
+        self._settings = settings
         self._restore_points = RestorePoints(recorder)
         self.policy = ContainmentPolicy.of(settings, response)
 
@@ -48,9 +50,11 @@ class ContainmentPlanner:
             return plan, restore
         token = new_token()
         facts = self.read(token=token, original=restore.facts if restore else None)
-        if facts.held:
+        if held := holder(facts, self._settings):
             # as a restore point its groups would be the other deployment's
-            raise HeldElsewhereError(f"{facts.held} has contained {facts.instance_id}")
+            raise HeldElsewhereError(f"{held} has contained {facts.instance_id}")
+        if held := imitation(facts, self._settings):
+            announce_imitation(self._recorder, held)
         if restore is None:
             restore = self._restore_points.take(facts)
         plan = self.remaining(facts, restore=restore, token=token)

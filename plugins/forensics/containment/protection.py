@@ -15,6 +15,7 @@ from forensics.case.recorder import CaseRecorder
 from forensics.containment.announcements import note
 from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.containment_state import has_ended
+from forensics.containment.other_deployments import holder
 from forensics.containment.plan_runner import PlanRunner
 from forensics.containment.planner import ContainmentPlanner
 from forensics.containment.protection_steps import guarding_step, preserving_steps, ways_to_lose
@@ -48,6 +49,7 @@ class TargetProtection:
         self._recorder = recorder
         self._gateway = gateway
         self._response = response
+        self._settings = settings
         self._planner = ContainmentPlanner(recorder, gateway, settings, response=response)
         self._restore_points = RestorePoints(recorder)
 
@@ -63,8 +65,8 @@ class TargetProtection:
             return self._ended(str(gone))
         if has_ended(facts):
             return self._ended(f"the instance is {facts.state}")
-        if facts.held:
-            return self._left_alone(f"{facts.held} has contained it, and protects it")
+        if held := holder(facts, self._settings):
+            return self._left_alone(f"{held} has contained it, and protects it")
         restore = self._restore_points.get() or self._restore_points.take(facts)
         original = restore.facts or facts
         steps = self._missing(facts, original)

@@ -12,6 +12,7 @@ from forensics.case.recorder import CaseRecorder
 from forensics.containment.announcements import note
 from forensics.containment.approval_record import Approvals
 from forensics.containment.call_runner import ContainmentGateway
+from forensics.containment.other_deployments import believed
 from forensics.containment.read_back import SETTLE_PAUSES
 from forensics.containment.release_plan import differences, release_calls, release_digest
 from forensics.containment.watch_list import unwatch
@@ -167,9 +168,9 @@ class TargetRelease:
             deny_profile=self._settings.containment_profile,
             original=self._original,
         )
-        if facts.elsewhere:
+        if others := believed(facts, self._settings):
             # what it closed is not opened from here, not even on one interface
-            msg = f"{facts.elsewhere[0]} has contained {facts.instance_id} since: a release here would open what it closed"
+            msg = f"{others[0]} has contained {facts.instance_id} since: a release here would open what it closed"
             raise HeldElsewhereError(msg, next_action="release it there first, then start forensic_release again")
         if unread := (*facts.unknown, *facts.iam_unknown):
             msg = f"the target cannot be read completely: {'; '.join(unread)}"

@@ -12,7 +12,7 @@ from forensics.models.base import CASE_ID_FORM
 from forensics.models.target import NetworkInterface, Target
 
 _CASE_TAG = re.compile(r"(?P<deployment>[a-z][a-z0-9]+):case")
-WHAT_FOLLOWS = "where that proves true it is not contained a second time, and nothing of it is undone"
+WHAT_FOLLOWS = "where that proves true and other_deployments names it, it is not contained a second time, and nothing of it is undone"
 
 
 def contained_elsewhere(target: Target, *, own: str = DEPLOYMENT) -> str:

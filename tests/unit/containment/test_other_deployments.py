@@ -71,6 +71,12 @@ def test_one_interface_that_is_not_closed_is_a_target_that_is_not_contained() ->
 def held(world: World) -> World:
     """The target is in blue's group."""
     world.account.change(interfaces=(eni(0, group_ids=("sg-blue",)),), elsewhere=(HELD_BY_BLUE,))
+    return known(world)
+
+
+def known(world: World) -> World:
+    """The deployment blue is one that this one knows."""
+    world.settings = world.settings.model_copy(update={"other_deployments": "green, blue"})
     return world
 
 
@@ -88,6 +94,17 @@ def test_it_is_not_contained_a_second_time_and_people_are_told_once(held: World)
     assert is_watched(held.recorder.gateways.store, held.recorder.case_id)
 
 
+def test_an_imitation_keeps_nobody_from_containing(held: World) -> None:
+    """Whoever may make groups can make one that looks like another deployment's; open connections go on in it."""
+    held.settings = held.settings.model_copy(update={"other_deployments": "green"})
+    for _ in range(2):
+        result = isolation(held).isolate()
+    assert (result.outcome, result.held_elsewhere) == (Outcome.DONE, False) and held.account.calls
+    told = [s for s in held.recorder.subjects if s.endswith("ALERT: closed by an unknown deployment")]
+    assert len(told) == 1, held.recorder.subjects
+    assert RestorePoints(held.recorder).get() is not None
+
+
 def test_it_is_not_protected_a_second_time(held: World) -> None:
     done = TargetProtection(held.recorder, held.gateway, held.settings, response=held.response).protect()
     assert (done.outcome, done.made) == (Outcome.NOT_APPLICABLE, ()) and "deployment blue" in str(done.reason)
@@ -96,7 +113,7 @@ def test_it_is_not_protected_a_second_time(held: World) -> None:
 
 def test_contained_while_this_case_still_acquired_it_stays_theirs(world: World) -> None:
     """The plan and the restore point are this case's from before; nothing is changed all the same."""
-    isolation(world)._planner.prepare()
+    isolation(known(world))._planner.prepare()
     world.account.change(interfaces=(eni(0, group_ids=("sg-blue",)),), elsewhere=(HELD_BY_BLUE,))
     assert isolation(world).restrict_to_endpoints() != []
     assert isolation(world).isolate().held_elsewhere and world.account.calls == []
@@ -133,7 +150,7 @@ def test_a_closed_case_no_longer_looks(held: World) -> None:
 def test_a_release_opens_nothing_that_another_has_closed_since(world: World) -> None:
     isolation(world).isolate()
     before = world.recorder.get(case_keys.CONTAINMENT, ContainmentResult)
-    world.account.change(elsewhere=(HELD_BY_BLUE,))
+    known(world).account.change(elsewhere=(HELD_BY_BLUE,))
     world.account.calls.clear()
     release = TargetRelease(world.recorder, world.gateway, world.settings, original=world.account.original)
     with pytest.raises(HeldElsewhereError, match="would open what it closed") as refused:
