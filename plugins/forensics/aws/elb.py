@@ -61,7 +61,7 @@ class BalancerGateway:
         return [*logs, *(self._log_of_classic(name) for name in names)]
 
     def _logs_of(self, arn: str) -> list[AccessLog]:
-        """arn:aws:elasticloadbalancing:<Region>:<account>:loadbalancer/app/<name>/<id>: files have app.<name>.<id> (ELB user guides, *Access logs*)."""
+        """An ARN ends in ``loadbalancer/app/<name>/<id>``, and its files' names have ``app.<name>.<id>`` (ELB user guides, *Access logs*)."""
         with aws_errors(f"read the attributes of {arn} {self._where}"):
             answer = self._current.describe_load_balancer_attributes(LoadBalancerArn=arn)
         told = {a["Key"]: a.get("Value", "") for a in answer["Attributes"]}

@@ -62,7 +62,7 @@ def test_the_build_is_awaited_and_published(builds: Builds, monkeypatch: pytest.
     assert builds.runs == ["manual__1"]
     publish = getattr(step, caught.value.method_name)
     assert publish(CONTEXT, {"ok": True}) == {
-        "ami_id": "ami-2", "image_arn": ARN, "parameter_version": 4, "statement": "", "findings": {},
+        "ami_id": "ami-2", "image_arn": ARN, "parameter_version": 4, "statement": "", "findings": {}, "copies": {},
     }  # fmt: skip
     with pytest.raises(AirflowFailException, match=r"phase test failed\. What to do next: read the log"):
         publish(CONTEXT, {"ok": False})
