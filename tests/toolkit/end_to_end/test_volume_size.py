@@ -112,6 +112,7 @@ def _make(image: Path, folder: Path) -> None:
 
 
 @pytest.mark.investigate
+@pytest.mark.timeout(7200)  # a million files take minutes to make, on a busy machine an hour
 @pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
 @pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="mkfs.ext4 is not on this machine (Debian: e2fsprogs)")
 def test_a_volume_with_a_hundred_thousand_files(tmp_path: Path) -> None:
