@@ -8,7 +8,7 @@ import pytest
 
 from forensic_toolkit.filesystems.tree import Tree
 from forensic_toolkit.results import Finding
-from forensic_toolkit.rules import file_rules, persistence_rules
+from forensic_toolkit.rules import account_rules, file_rules, persistence_rules
 from tests.toolkit.fake_tree import Builder
 
 Rule = Callable[[Tree], Iterable[Finding]]
@@ -104,10 +104,17 @@ def test_padding_hides_no_command_in_a_start_file() -> None:
     builder = Builder().add("/root/.bashrc", ("true\n" * 5_000 + shell).encode())
     builder.add("/etc/profile.d/a.sh", ("true\n" * 30_000 + shell).encode())
     builder.add("/etc/cron.daily/a", (" " * (5 << 20) + "\n" + shell).encode(), mode=0o755)
-    found = [*persistence_rules.started(builder.tree()), *persistence_rules.cron(builder.tree())]
+    builder.add("/etc/cron.d/late", ("A=1\n" * 30_000 + "* * * * * root " + shell).encode())
+    builder.add("/etc/cron.d/large", ("A=1\n" * (2 << 20) + "* * * * * root " + shell).encode())
+    builder.add("/root/.ssh/authorized_keys", (" \n" * (3 << 20) + "ssh-ed25519 AAAA evil\n").encode())
+    builder.add("/home/a/.ssh/authorized_keys", ("x\n" * 30_000 + "ssh-ed25519 AAAA evil\n").encode())
+    tree = builder.tree()
+    found = [*persistence_rules.started(tree), *persistence_rules.cron(tree), *account_rules.login_keys(tree)]
+    assert any(f.source == "/home/a/.ssh/authorized_keys" and "evil" in f.detail for f in found)
+    assert any(f.source == "/etc/cron.d/late" and f.severity in ("high", "critical") for f in found)
     assert any(f.source == "/root/.bashrc" and f.severity in ("high", "critical") for f in found)
     large = {f.source for f in found if "too large to be judged whole" in f.title and f.severity == "medium"}
-    assert large == {"/etc/profile.d/a.sh", "/etc/cron.daily/a"}
+    assert large == {"/etc/profile.d/a.sh", "/etc/cron.daily/a", "/etc/cron.d/large", "/root/.ssh/authorized_keys"}
 
 
 def test_added_log_in_modules_and_authorities() -> None:

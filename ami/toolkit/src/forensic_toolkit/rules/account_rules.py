@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from forensic_toolkit.filesystems.entries import Entry
 from forensic_toolkit.filesystems.tree import HOUR_NS, Tree
 from forensic_toolkit.results import Finding, Severity
-from forensic_toolkit.rules.persistence_rules import lines_of
+from forensic_toolkit.rules.persistence_rules import in_part, lines_of
 
 KEY_FILES = r"/(root|home/[^/]+|var/lib/[^/]+|var/www)/\.ssh/authorized_keys2?|/etc/ssh/authorized_keys.*"
 SUDO_FILES = r"/etc/sudoers(\.d/.+)?"
@@ -86,6 +86,7 @@ def login_keys(tree: Tree) -> Iterator[Finding]:
     """Public keys that open accounts; files changed after their creation get a higher severity."""
     for entry in tree.files(KEY_FILES):
         keys = [match for line in lines_of(entry) if (match := _KEY_TYPE.search(line))]
+        yield from in_part(entry, 0, kind="File of SSH keys", technique="T1098.004", tree=tree)
         changed_later = bool(entry.times.born) and entry.times.modified > entry.times.born + HOUR_NS
         if not keys:
             continue
@@ -128,6 +129,8 @@ def sudo_rights(tree: Tree) -> Iterator[Finding]:
         written_later = tree.is_foreign(entry) or (
             bool(tree.installed_until_ns) and entry.times.modified > tree.installed_until_ns + HOUR_NS
         )
+        if written_later:
+            yield from in_part(entry, 0, kind="File of sudo's rights", technique="T1548.003", tree=tree)
         if grants and written_later:
             yield Finding(
                 title=f"Root rights granted after installation: {entry.path}",

@@ -31,7 +31,7 @@ _ONLY_NAMED = re.compile(
 _SYSTEM_UNIT = re.compile(
     r"(systemd|dbus|kernel|kworker|udev|journald|initrd)[-_.]?[\w.@-]*\.(service|timer|socket|path)$"
 )
-# Real start files have some hundred lines; what is beyond these limits is said (``_in_part``).
+# Real start files have some hundred lines; what is beyond these limits is said (``in_part``).
 MAX_LINES, MAX_TEXT = 20_000, 4 << 20
 
 
@@ -40,15 +40,16 @@ def cron(tree: Tree) -> Iterator[Finding]:
     table = Place("Cron job", "T1053.003", ("cron",), CRON_TABLES)
     for entry in tree.files(CRON_TABLES):
         commands = [line for line in lines_of(entry) if _CRON_LINE.match(line) and not _SETTING.match(line)]
-        if commands and not _untouched(entry, tree=tree):
-            yield from _assess(entry, commands, place=table, tree=tree)
-            yield from _in_part(entry, len(commands), place=table, tree=tree)
+        if not _untouched(entry, tree=tree):
+            if commands:
+                yield from _assess(entry, commands[:MAX_LINES], place=table, tree=tree)
+            yield from in_part(entry, len(commands), kind=table.kind, technique=table.technique, tree=tree)
     script = Place("Cron script", "T1053.003", ("cron",), CRON_SCRIPTS)
     for entry in tree.files(CRON_SCRIPTS):
         if not _untouched(entry, tree=tree):
             commands = lines_of(entry)
-            yield from _assess(entry, commands, place=script, tree=tree)
-            yield from _in_part(entry, len(commands), place=script, tree=tree)
+            yield from _assess(entry, commands[:MAX_LINES], place=script, tree=tree)
+            yield from in_part(entry, len(commands), kind=script.kind, technique=script.technique, tree=tree)
 
 
 def started(tree: Tree) -> Iterator[Finding]:
@@ -69,7 +70,7 @@ def started(tree: Tree) -> Iterator[Finding]:
             seen.add(entry.inode)
             commands = place.extract(entry.read(limit=MAX_TEXT).decode("utf-8", "replace"))
             yield from _assess(entry, commands[:MAX_LINES], place=place, tree=tree)
-            yield from _in_part(entry, len(commands), place=place, tree=tree)
+            yield from in_part(entry, len(commands), kind=place.kind, technique=place.technique, tree=tree)
 
 
 def added_modules(tree: Tree) -> Iterator[Finding]:
@@ -106,25 +107,25 @@ def certificate_authorities(tree: Tree) -> Iterator[Finding]:
         )
 
 
-def _in_part(entry: Entry, lines: int, *, place: Place, tree: Tree) -> Iterator[Finding]:
-    """A start file that is larger than what is judged of it: padding hides what comes behind it."""
-    if entry.size <= MAX_TEXT and lines < MAX_LINES:
+def in_part(entry: Entry, lines: int, *, kind: str, technique: str, tree: Tree) -> Iterator[Finding]:
+    """A file that is larger than what is judged of it: padding hides what comes behind it."""
+    if entry.size <= MAX_TEXT and lines <= MAX_LINES:
         return
     yield Finding(
-        title=f"{place.kind} too large to be judged whole: {entry.path}",
+        title=f"{kind} too large to be judged whole: {entry.path}",
         detail=f"{entry.size} bytes; the first {MAX_TEXT} bytes and {MAX_LINES} lines were judged; {tree.origin(entry)}",
         severity="medium",
         confidence="low",
         source=entry.path,
         time=entry.modified(),
-        technique=place.technique,
+        technique=technique,
         data=entry.facts(),
     )
 
 
 def lines_of(entry: Entry) -> list[str]:
-    """Lines that are neither empty nor comments."""
-    return plain(entry.read(limit=MAX_TEXT).decode("utf-8", "replace"))[:MAX_LINES]
+    """Lines that are neither empty nor comments, of the first ``MAX_TEXT`` bytes."""
+    return plain(entry.read(limit=MAX_TEXT).decode("utf-8", "replace"))
 
 
 def _assess(entry: Entry, commands: list[str], *, place: Place, tree: Tree) -> Iterator[Finding]:
