@@ -22,8 +22,10 @@ from forensics.intake.resume_rules import Resumption
 from forensics.intake.standing_rules import RunProgress
 from forensics.memory.probe import ProbeRecord
 from forensics.models.approval import Approval
+from forensics.models.artifact import ArtifactDescription
 from forensics.models.base import Model
 from forensics.models.case import Case, StepFailure, TimelineEntry
+from forensics.models.channels import ChannelTrouble, Undelivered
 from forensics.models.containment import (
     ContainmentPlan,
     ContainmentResult,
@@ -34,16 +36,25 @@ from forensics.models.containment import (
     RestorePoint,
 )
 from forensics.models.custody import CustodyEvent, HoldLift, Retention, SignedHead
-from forensics.models.evidence import read_evidence
+from forensics.models.drill import DrillReport, DrillRun
+from forensics.models.evidence import LiveResponseEvidence, read_evidence
 from forensics.models.finding import Finding
+from forensics.models.indicators import LinkedCase
 from forensics.models.intake import IntakeRecord
 from forensics.models.notices import CaseLabel, DigestDue, HeldLine, Waiting
+from forensics.models.organization import OrganizationTags
 from forensics.models.plan import ResponsePlan
 from forensics.models.preflight import Heartbeat, PagesReach, PreflightReport, ReadinessReport, WaitingSince
 from forensics.models.protection import ProtectionResult
+from forensics.models.push import Pushed
+from forensics.models.remarks import Assignment, Remark
 from forensics.models.results import Investigation
+from forensics.models.summary import CaseSummary
+from forensics.models.sweeps import SweepOrder, SweepReport, SweptTarget
 from forensics.models.target import Target
+from forensics.models.timeline import TimelineStore
 from forensics.models.verification import Verification
+from forensics.report.writer import _Reported
 
 Reader: TypeAlias = Callable[[Any], BaseModel]
 
@@ -58,13 +69,17 @@ READERS: dict[str, type[Model] | Reader] = {
     "JOINED#": _Joined, "SEENAGAIN#": SeenAgain, "VERIFIED#": Verification, "LAST#": PreflightReport, "PAGES": PagesReach,
     "HEARTBEAT": Heartbeat, "PROBEITEM": Heartbeat, "HEARTBEATSINCE": WaitingSince, "READINESS": ReadinessReport, "SEAL#": RestoreSeal,
     "DISKREAD#": ReadState, "REQUEST#": Asked, "RESUMED": Resumption, "RUNPROGRESS": RunProgress, "DRIFT": Drift,
-    "CONTAINED#": WatchedTarget, "EVENT#": IntakeRecord,
+    "CONTAINED#": WatchedTarget, "EVENT#": IntakeRecord, "ORGANIZATION": OrganizationTags, "ARTIFACT": ArtifactDescription,
+    "LIVEPASS#": LiveResponseEvidence, "LINKED#": LinkedCase, "TIMELINESTORE": TimelineStore, "PUSHED#": Pushed, "SUMMARY": CaseSummary,
+    "REPORTED": _Reported, "REMARK#": Remark, "ASSIGNMENT": Assignment, "SWEEP#": SweepReport, "SWEEPORDER#": SweepOrder,
+    "SWEPT#": SweptTarget, "RUN#": DrillRun, "LASTDRILL": DrillReport, "UNDELIVERED#": Undelivered, "CHANNELTROUBLE#": ChannelTrouble,
 }  # fmt: skip
 # Items that no model reads, and what does.
 NOT_MODELS = {
     "LOCK": "the lock of an instance: its attribute case_id", "CASE": "the case of a finding: its attribute case_id",
     "ONCE#": "a name that is there or not", "SLOT#": "counted, not read", "WRITEBACK#": "a name that is there or not",
-    "NOTICE#": "a name that is there or not", "BEGUN#": "a time, read by its attribute", "LEASE#": "attributes holder and until",
+    "NOTICE#": "a name that is there or not", "REFUSED#": "a name that is there or not", "TIMESPUT": "a name that is there or not",
+    "WATCHLISTCOMPLETE": "a name that is there or not", "ISOLATING#": "who holds a lease", "BEGUN#": "a time, read by its attribute", "LEASE#": "attributes holder and until",
 }  # fmt: skip
 
 
