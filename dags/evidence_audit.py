@@ -49,4 +49,6 @@ with DAG(
         task_id="audit_case", doc_md=TASKS["audit_case"], max_active_tis_per_dagrun=4
     ).expand(case_id=cases.output)
     # a teardown: it runs whatever became of the cases, and the run is as red as they are
-    audited >> SummarizeAuditOperator(task_id="summarize_audit", doc_md=TASKS["summarize_audit"]).as_teardown()
+    audited >> SummarizeAuditOperator(task_id="summarize_audit", doc_md=TASKS["summarize_audit"]).as_teardown(
+        on_failure_fail_dagrun=True
+    )

@@ -56,5 +56,6 @@ with DAG(
     swept = SweepTargetOperator.partial(
         task_id="sweep_target", doc_md=TASKS["sweep_target"], max_active_tis_per_dagrun=8
     ).expand(target=plan.output)
-    # a teardown: it runs whatever became of the targets, and the run is as red as they are
-    swept >> ConcludeSweepOperator(task_id="conclude_sweep", doc_md=TASKS["conclude_sweep"]).as_teardown()
+    conclude = ConcludeSweepOperator(task_id="conclude_sweep", doc_md=TASKS["conclude_sweep"])
+    # a teardown: it runs whatever became of the targets; Airflow calls a run green although its teardown failed, unless it is told not to
+    swept >> conclude.as_teardown(on_failure_fail_dagrun=True)

@@ -41,14 +41,15 @@ class SecretsGateway:
 
 
 def read_secret(
-    vault: SecretsGateway, name: str, kind: type[M], *, of: str, page: str, error: type[ForensicsError]
+    vault: SecretsGateway, name: str, kind: type[M], *, of: str, page: str, error: type[ForensicsError], then: str = ""
 ) -> M:
     """A secret that is JSON, as a model. Raises ``error``, without a word of the secret, or :class:`AwsError`.
 
     :param of: whose secret it is, for messages
     :param page: the page that says what stands in it
+    :param then: what to do once it is corrected
     """
-    action = f"correct the secret {name} ({page})"
+    action = f"correct the secret {name} ({page})" + (f", then {then}" if then else "")
     try:
         return kind.model_validate(json.loads(vault.text(name)))
     except ValidationError as wrong:

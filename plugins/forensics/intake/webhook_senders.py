@@ -10,16 +10,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from pydantic import ValidationError
-
-from forensics.aws.channel_secrets import SecretsGateway
+from forensics.aws.channel_secrets import SecretsGateway, read_secret
 from forensics.aws.session import AwsSession
 from forensics.errors import ConfigurationError
 from forensics.intake.intake_log import IntakeLog
@@ -68,8 +65,10 @@ class WebhookSenders:
 
     def check(self, sender: str) -> WebhookAccess:
         """Read a sender's secret as for a message of it. Raises :class:`ForensicsError`, without a word of the secret."""
-        name = self._secrets[sender]
-        return _parsed(self._vault().text(name), sender=sender, secret=name)
+        return read_secret(
+            self._vault(), self._secrets[sender], WebhookAccess, of=f"webhook sender {sender}", page="docs/webhook.md",
+            error=ConfigurationError, then="run finding_redrive",
+        )  # fmt: skip
 
     def authenticate(self, result: IntakeResult, *, message_id: str, received_at: datetime) -> IntakeResult:
         """The result with the proof in its findings, or the refusal with its reason; other results as they are.
@@ -140,19 +139,6 @@ class WebhookSenders:
                 known = self.check(signed.sender)
                 self._known[name] = (time.monotonic(), known)
             return known
-
-
-def _parsed(text: str, *, sender: str, secret: str) -> WebhookAccess:
-    """Read a sender's secret; an error says nothing of what is in it."""
-    action = f"correct the secret {secret} (docs/webhook.md), then run finding_redrive"
-    try:
-        return WebhookAccess.model_validate(json.loads(text))
-    except ValidationError as error:
-        places = sorted({".".join(map(str, e["loc"][:1])) or "the whole" for e in error.errors(include_input=False)})
-        msg = f"the secret of webhook sender {sender} is not valid: {', '.join(places)}"
-        raise ConfigurationError(msg, next_action=action) from None
-    except ValueError:
-        raise ConfigurationError(f"the secret of webhook sender {sender} is not JSON", next_action=action) from None
 
 
 def _fingerprint(signed: SignedWebhook) -> str:

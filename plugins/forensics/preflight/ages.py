@@ -59,7 +59,7 @@ def _days(since: datetime, now: datetime) -> float:
 def _keys(scope: PreflightScope, found: Ages, now: datetime) -> None:
     """The keys of this deployment. One that cannot be looked at counts in no figure; the others do."""
     unusable = unrotated = 0
-    ages = [0.0]
+    ages: list[float] = []
     for name, region in _watched(scope):
         try:
             key = KeyGateway.of(scope.phase("analyse", region=region)).age(name)
@@ -77,7 +77,9 @@ def _keys(scope: PreflightScope, found: Ages, now: datetime) -> None:
             ages.append(_days(key.made, now))
         rotation = "has no rotation" if key.rotates is None else "is not rotated" if late else "is rotated"
         found.lines.append(f"key {name}, {region}: {key.state}, made {key.made:%Y-%m-%d}, {rotation}")
-    found.figures |= {"KeysUnusable": unusable, "KeysNotRotated": unrotated, "SigningKeyDays": max(ages)}
+    found.figures |= {"KeysUnusable": unusable, "KeysNotRotated": unrotated}
+    if ages:
+        found.figures["SigningKeyDays"] = max(ages)
 
 
 def _watched(scope: PreflightScope) -> Iterator[tuple[str, str]]:
@@ -107,12 +109,17 @@ def _external_id(scope: PreflightScope, found: Ages, now: datetime) -> None:
 
 
 def _channels(scope: PreflightScope, found: Ages, now: datetime) -> None:
-    """The oldest secret of a channel counts."""
-    ages = []
-    for channel, secret in {**pairs(scope.settings.channels), **pairs(scope.settings.pushes)}.items():
-        made = SecretsGateway.of(scope.own()).made(secret)
-        ages.append(_days(made, now))
-        found.lines.append(f"secret {secret} of channel {channel}: of {made:%Y-%m-%d}")
+    """The oldest secret that other systems share with the deployment counts: of channels, pushes and senders of webhooks."""
+    ages, s = [], scope.settings
+    for kind, given in (("channel", s.channels), ("push", s.pushes), ("webhook sender", s.webhook_senders)):
+        for name, secret in pairs(given).items():
+            try:
+                made = SecretsGateway.of(scope.own()).made(secret)
+            except ForensicsError as error:
+                found.problems.append(f"{error}. What to do next: {error.next_action}")
+                continue
+            ages.append(_days(made, now))
+            found.lines.append(f"secret {secret} of {kind} {name}: of {made:%Y-%m-%d}")
     if ages:
         found.figures["ChannelSecretDays"] = max(ages)
 

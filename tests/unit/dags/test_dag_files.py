@@ -143,3 +143,12 @@ def test_groups_are_explained_in_whole_words(bag: Any) -> None:
     assert set(shown) == {"triage", "memory", "disk", "cloud_evidence", "containment", "investigation", "report"}
     for name, (title, tooltip) in shown.items():
         assert title[:4].lower() == name[:4] and tooltip[0].isupper() and len(tooltip) >= 40
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "task_id"), [("forensic_sweep", "conclude_sweep"), ("evidence_audit", "summarize_audit")]
+)
+def test_a_teardown_that_says_how_the_run_ended_makes_it_red(bag: Any, dag_id: str, task_id: str) -> None:
+    """Airflow leaves a failed teardown out of a run's state (Airflow docs, "Setup and Teardown"), and these two fail to say something."""
+    task = bag.dags[dag_id].get_task(task_id)
+    assert task.is_teardown and task.on_failure_fail_dagrun

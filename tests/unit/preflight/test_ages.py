@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from forensics.aws.channel_secrets import SecretsGateway
 from forensics.aws.kms import KeyAge, KeyGateway
 from forensics.aws.ssm import SsmGateway
 from forensics.errors import AccessDeniedError, ResourceGoneError
@@ -80,3 +81,33 @@ def test_one_refusal_is_named_and_the_rest_is_measured(monkeypatch: pytest.Monke
     assert any("key signing" in p and "What to do next" in p for p in found.problems)
     # the symbol library: the custodian's role cannot be assumed
     assert any("custodian" in p for p in found.problems)
+
+
+def test_a_signing_key_that_cannot_be_looked_at_is_not_called_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure of 0 days would say that all is well: without a figure the alarm keeps its state."""
+    denied = AccessDeniedError("look at the key: denied")
+    asked = looked(monkeypatch, keys := Keys())
+    found = looked(monkeypatch, Keys(**{name.rpartition("/")[2]: denied for name in keys.asked}))
+    assert "SigningKeyDays" in asked.figures and "SigningKeyDays" not in found.figures
+
+
+def test_every_shared_secret_counts_also_where_names_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    ages = {"forensics/channel/a": 5, "forensics/channel/b": 700, "forensics/webhook/c": 9}
+
+    class Secrets:
+        def made(self, name: str) -> datetime:
+            if name.endswith("gone"):
+                raise AccessDeniedError(f"read the secret {name}: denied")
+            return NOW - timedelta(days=ages[name])
+
+    monkeypatch.setattr(SecretsGateway, "of", lambda _: Secrets())
+    shared = {
+        "channels": "soc=forensics/channel/b, lost=forensics/channel/gone",
+        "pushes": "soc=forensics/channel/a",
+        "webhook_senders": "edr=forensics/webhook/c",
+    }
+    found = looked(monkeypatch, Keys(), **shared)
+    assert found.figures["ChannelSecretDays"] == 700
+    for said in ("channel soc", "push soc", "webhook sender edr"):
+        assert any(said in line for line in found.lines)
+    assert any("forensics/channel/gone" in problem for problem in found.problems)
