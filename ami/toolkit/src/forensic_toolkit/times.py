@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 UTC_ZONE: tzinfo = UTC
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FROM_1601 = 116_444_736_000_000_000  # 1970 in units of 100 ns since 1601
 
 
 def now() -> datetime:
@@ -19,6 +20,11 @@ def from_ns(nanoseconds: int) -> datetime | None:
         return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
     except OverflowError:
         return None
+
+
+def from_filetime(ticks: int) -> datetime | None:
+    """The time of a FILETIME, units of 100 ns since 1601; None for none (up to 1970) and outside the range of datetime."""
+    return from_ns((ticks - _FROM_1601) * 100) if ticks > _FROM_1601 else None
 
 
 def zulu(moment: datetime) -> str:

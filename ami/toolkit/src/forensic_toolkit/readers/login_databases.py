@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import sqlite3
 import struct
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from forensic_toolkit.filesystems.entries import Entry
 from forensic_toolkit.filesystems.tree import Tree
+from forensic_toolkit.readers import sqlite_copies
 from forensic_toolkit.readers.coverage import Artifact, Coverage
 from forensic_toolkit.readers.login_logs import Session
 
@@ -24,8 +21,6 @@ WTMPDB = r"/var/(lib/wtmpdb|log)/wtmp[^/]*\.db"
 LASTLOG2 = r"/var/lib/lastlog/lastlog2\.db"
 LASTLOG = r"/var/log/lastlog"
 KIND = "log-in records"
-MAX_DATABASE = 256 << 20
-SECONDS = 30.0
 _LASTLOG = struct.Struct("<i32s256s")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BOOT, _USER = 1, 3  # wtmpdb's own numbers of types
@@ -38,7 +33,7 @@ def sessions(tree: Tree, *, coverage: Coverage) -> Iterator[tuple[str, list[Sess
         for entry in tree.files(pattern):
             artifact = coverage.add(Artifact(KIND, entry.path, entry.size))
             try:
-                rows = list(_rows(entry, log=tree.get(f"{entry.path}-wal"), query=reader[0]))
+                rows = _rows(entry, tree=tree, query=reader[0])
             except (sqlite3.Error, OSError) as error:
                 artifact.problems.append(f"the database cannot be read: {error}")
                 continue
@@ -65,21 +60,9 @@ def _times(artifact: Artifact, found: list[Session]) -> None:
     artifact.first, artifact.last = min(moments, default=None), max(moments, default=None)
 
 
-def _rows(entry: Entry, *, log: Entry | None, query: str) -> Iterator[sqlite3.Row]:
-    """The rows of a copy of the database, with the write-ahead log that the running system left."""
-    if entry.size > MAX_DATABASE:
-        raise OSError(f"{entry.size} bytes exceed the limit of {MAX_DATABASE}")
-    deadline = time.monotonic() + SECONDS
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "copy.db"
-        path.write_bytes(entry.read(limit=MAX_DATABASE))
-        if log is not None and log.size <= MAX_DATABASE:
-            Path(f"{path}-wal").write_bytes(log.read(limit=MAX_DATABASE))
-        with closing(sqlite3.connect(path)) as database:
-            database.row_factory = sqlite3.Row
-            database.execute("PRAGMA trusted_schema = OFF")
-            database.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
-            yield from database.execute(query)
+def _rows(entry: Entry, *, tree: Tree, query: str) -> list[sqlite3.Row]:
+    with sqlite_copies.opened(entry, tree=tree) as database:
+        return list(database.execute(query))
 
 
 def _from_wtmpdb(row: sqlite3.Row) -> Iterator[Session]:

@@ -8,23 +8,18 @@ Win32's __FilterToConsumerBinding, whose instances name consumer and filter as t
 from __future__ import annotations
 
 import re
-import sqlite3
 import struct
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from importlib import metadata
 
 from forensic_toolkit.filesystems.entries import Entry
 from forensic_toolkit.filesystems.tree import Tree
 from forensic_toolkit.readers.coverage import Artifact, Coverage
-from forensic_toolkit.results import Event, Finding, Results, ToolRun
-from forensic_toolkit.rules import artifacts, sigma_engine, windows_events, windows_sources
-from forensic_toolkit.rules.sigma_engine import Rule, Rules
+from forensic_toolkit.results import Event, Finding, Results
+from forensic_toolkit.rules import artifacts, windows_commands
+from forensic_toolkit.rules.windows_commands import Command
 from forensic_toolkit.rules.windows_rules import is_tool, why_odd
-from forensic_toolkit.times import from_ns
+from forensic_toolkit.times import from_filetime
 
 HISTORY, TRANSCRIPT, HOSTS, RECYCLED, WMI = (
     "PowerShell history", "PowerShell transcript", "Windows hosts file", "Recycle Bin", "WMI repository",
@@ -50,8 +45,6 @@ KINDS = tuple(
 MAX_TEXT, MAX_COMMANDS, MAX_BIN, MAX_REPOSITORY = 8 << 20, 50_000, 20_000, 256 << 20
 _PROMPT = re.compile(r"^PS [^>\n]{0,260}> ?(.+)$")
 _HOST = re.compile(r"^Host Application: (.+)$", re.MULTILINE)
-_CMDLET = re.compile(r"^[A-Za-z]+-[A-Za-z]+$")
-_PROGRAM = re.compile(r"^&?\s*[\"']?([A-Za-z0-9_.:\\/~-]+)")
 # What has to be reachable for a host to be defended; names ending so, sent to nowhere or elsewhere.
 _DEFENDERS = re.compile(
     r"(^|\.)(windowsupdate\.com|update\.microsoft\.com|(smartscreen|wdcp|wd|defender)\.microsoft\.com|virustotal\.com|amazonaws\.com|"
@@ -59,7 +52,6 @@ _DEFENDERS = re.compile(
     re.IGNORECASE,
 )
 _KEPT = re.compile(r"\.(exe|dll|ps1|bat|cmd|vbs|js|hta|zip|7z|rar|kdbx|dmp|evtx|sql|bak)$", re.IGNORECASE)
-_EPOCH = 116_444_736_000_000_000  # 1970 in units of 100 ns since 1601
 _ONE = rb'(?P<kind>CommandLineEventConsumer|ActiveScriptEventConsumer)\.Name="(?P<consumer>[^"\0]{1,200})"'
 _OTHER = rb'__EventFilter\.Name="(?P<filter>[^"\0]{1,200})"'
 _BINDINGS = tuple(re.compile(a + rb".{0,400}?" + b, re.DOTALL) for a, b in ((_ONE, _OTHER), (_OTHER, _ONE)))
@@ -69,23 +61,15 @@ _SHIPPED = "BVTConsumer"
 _TEXT = re.compile(rb"[\x20-\x7e\t\r\n]{8,4000}")
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """A command line and the file that holds it."""
-
-    entry: Entry
-    line: str
-
-
 def findings(tree: Tree, *, coverage: Coverage, results: Results) -> Iterator[Finding]:
     """What these artifacts show; times of files and of deletions go to the events."""
-    typed: list[Typed] = []
+    typed: list[Command] = []
     for entry in _files(tree, HISTORY):
         typed.extend(_history(entry, coverage=coverage, results=results))
     for entry in _files(tree, TRANSCRIPT):
         typed.extend(_transcript(entry, coverage=coverage, results=results))
     if typed:
-        yield from _by_rules(typed, results=results)
+        yield from windows_commands.by_rules(typed, results=results)
     for entry in _files(tree, HOSTS):
         yield from _hosts(entry)
     yield from _recycled(tree, coverage=coverage, results=results)
@@ -117,7 +101,7 @@ def commands(text: str) -> Iterator[str]:
         yield last
 
 
-def _history(entry: Entry, *, coverage: Coverage, results: Results) -> Iterator[Typed]:
+def _history(entry: Entry, *, coverage: Coverage, results: Results) -> Iterator[Command]:
     text = text_of(entry.read(limit=MAX_TEXT))
     found = list(commands(text))
     artifact = coverage.add(Artifact(HISTORY, entry.path, entry.size))
@@ -125,10 +109,10 @@ def _history(entry: Entry, *, coverage: Coverage, results: Results) -> Iterator[
     artifact.parsed -= sum("\0" in command or "\ufffd" in command for command in found)
     _limits(entry, artifact, len(found))
     _written(entry, f"{len(found)} commands; its lines carry no time, the last one was typed then", results=results)
-    yield from (Typed(entry, command) for command in found[-MAX_COMMANDS:])
+    yield from (_typed(entry, command) for command in found[-MAX_COMMANDS:])
 
 
-def _transcript(entry: Entry, *, coverage: Coverage, results: Results) -> Iterator[Typed]:
+def _transcript(entry: Entry, *, coverage: Coverage, results: Results) -> Iterator[Command]:
     text = text_of(entry.read(limit=MAX_TEXT))
     found = [match[1] for line in text.splitlines() if (match := _PROMPT.match(line))]
     started = [match[1] for match in _HOST.finditer(text)]
@@ -136,7 +120,11 @@ def _transcript(entry: Entry, *, coverage: Coverage, results: Results) -> Iterat
     artifact.lines = artifact.parsed = len(text.splitlines())
     _limits(entry, artifact, len(found))
     _written(entry, f"transcript with {len(found)} commands, in local time without an offset", results=results)
-    yield from (Typed(entry, command) for command in [*started, *found[-MAX_COMMANDS:]])
+    yield from (_typed(entry, command) for command in [*started, *found[-MAX_COMMANDS:]])
+
+
+def _typed(entry: Entry, line: str) -> Command:
+    return Command(entry, line, f"typed in PowerShell, {user_of(entry.path)}")
 
 
 def _limits(entry: Entry, artifact: Artifact, count: int) -> None:
@@ -148,61 +136,13 @@ def _limits(entry: Entry, artifact: Artifact, count: int) -> None:
 
 def _written(entry: Entry, what: str, *, results: Results) -> None:
     if (moment := entry.modified()) is not None:
-        said = f"{_user(entry.path)}'s PowerShell: {what}"
+        said = f"{user_of(entry.path)}'s PowerShell: {what}"
         results.events.append(Event(moment, said, entry.path, "Content Modification Time", notable=True))
 
 
-def _user(path: str) -> str:
+def user_of(path: str) -> str:
     match = re.match(r"/(?:users|windows/serviceprofiles)/([^/]+)", path, re.IGNORECASE)
     return match[1] if match else "the system"
-
-
-def _by_rules(typed: list[Typed], *, results: Results) -> Iterator[Finding]:
-    shipped = windows_events.shipped(results)
-    # What a person typed has no parent that says anything.
-    own = [rule for rule in shipped.rules if not any(name.startswith("Parent") for name in rule.fields)]
-    rules, before, began = Rules(own), len(results.runs), time.monotonic()
-    table = windows_events.table_for(rules)
-    table.fill(record for number, one in enumerate(typed) for record in _records(number, one.line))
-    yield from sigma_engine.run(
-        rules, table, within=windows_events.within, describe=partial(_described, typed=typed), results=results
-    )
-    table.close()
-    # Of the runs those that failed, and one for all others: the event logs list every rule already.
-    runs = results.runs[before:]
-    del results.runs[before:]
-    results.runs.extend(one for one in runs if one.error)
-    words = [f"{len(own)} rules on typed commands"]
-    results.runs.append(ToolRun("sigma", metadata.version("pysigma"), words, 0, time.monotonic() - began, len(typed)))
-
-
-def _records(number: int, line: str) -> Iterator[windows_events.Record]:
-    """A command as a script block, and each program in it as a process that PowerShell started."""
-    own = {"source": str(number), "message": line}
-    script = {"Channel": windows_sources.SERVICES["powershell"][0], "EventID": 4104, "ScriptBlockText": line}
-    yield windows_sources.normalised({**own, **script})
-    for part in re.split(r"[;|\n]|&&", line):
-        match = _PROGRAM.match(part.strip())
-        if match is None or _CMDLET.match(match[1]):
-            continue
-        name = match[1].replace("/", "\\")
-        image = name if "." in name.rsplit("\\", 1)[-1] else f"{name}.exe"
-        process = {"Image": image if "\\" in image else f"\\{image}", "CommandLine": part.strip()}
-        yield {**own, "Channel": windows_sources.SYSMON, "EventID": 1, **process}
-
-
-def _described(rule: Rule, row: sqlite3.Row, *, typed: list[Typed]) -> Finding:
-    one = typed[int(row["source"])]
-    return Finding(
-        title=f"{rule.title} (typed in PowerShell, {_user(one.entry.path)})",
-        detail=one.line,
-        severity=rule.severity,
-        confidence="medium",
-        source=one.entry.path,
-        technique=rule.technique,
-        data={"rule": rule.id, "path": one.entry.path, "command": one.line[:4000]},
-        kind=rule.title,
-    )
 
 
 def _hosts(entry: Entry) -> Iterator[Finding]:
@@ -270,7 +210,7 @@ def deletion(raw: bytes) -> tuple[int, datetime | None, str] | None:
     else:
         return None
     path = name.decode("utf-16-le", "replace").split("\0", 1)[0]
-    return (size, from_ns((moment - _EPOCH) * 100) if moment > _EPOCH else None, path) if path else None
+    return (size, from_filetime(moment), path) if path else None
 
 
 def _subscriptions(entry: Entry, *, results: Results) -> Iterator[Finding]:
