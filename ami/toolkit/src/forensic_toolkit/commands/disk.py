@@ -27,6 +27,7 @@ from forensic_toolkit.results import Finding, Results, ToolRun
 from forensic_toolkit.rules import (
     account_rules,
     artifacts,
+    browser_rules,
     container_rules,
     file_rules,
     linux_records,
@@ -217,6 +218,7 @@ def _read_logs(tree: Tree, *, coverage: Coverage, results: Results) -> None:
     results.apply("packages", rule=packages)
     results.apply("container records", rule=partial(container_rules.records, tree, results=results))
     results.apply("container logs", rule=partial(container_rules.logs, tree, results=results))
+    results.apply("browsers", rule=partial(browser_rules.findings, tree, coverage=coverage, results=results))
     for name, rule in log_rules.web(tree, coverage=coverage, results=results):
         results.apply(name, rule=rule)
 

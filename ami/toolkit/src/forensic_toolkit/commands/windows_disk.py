@@ -1,6 +1,6 @@
-"""Windows artifacts: event logs, registry, tasks, prefetch, Amcache, shimcache, change journal.
+"""Windows artifacts: event logs, registry, tasks, prefetch, Amcache, shimcache, change journal; texts, shortcuts and transfers.
 
-Event logs are read here, each by itself and its newest part first. The rest comes from dissect's ``target-query``, run as a separate
+Event logs are read here, each by itself and its newest part first; so is what needs no program of its own (``_READERS``). The rest comes from dissect's ``target-query``, run as a separate
 program (AGPL) once for each kind of artifact, so that none waits for another. The full profile adds the MFT.
 """
 
@@ -23,7 +23,9 @@ from forensic_toolkit.readers.coverage import Artifact, Coverage
 from forensic_toolkit.results import Event, Finding, Results, ToolRun
 from forensic_toolkit.rules import (
     artifacts,
+    bits_rules,
     rule_packs,
+    shortcut_rules,
     sigma_engine,
     windows_events,
     windows_rules,
@@ -73,6 +75,8 @@ KINDS = (
         for function, pattern in _NEEDS.items()
     )
     + windows_texts.KINDS
+    + shortcut_rules.KINDS
+    + bits_rules.KINDS
 )
 # Registry keys whose records those functions give, by the artifact's name (dissect.target's runkeys, services, shimcache).
 _RUN = r"(Wow6432Node\\)?Microsoft\\Windows\\CurrentVersion\\(Policies\\Explorer\\Run|Run|RunOnce|RunOnce\\Setup|RunOnceEx)(\\[^\\]*)?$"
@@ -87,6 +91,12 @@ MFT = {"mft": "filesystem/ntfs/mft/"}
 EVENT_LOG, PREFETCH = "Windows event log", "prefetch file"
 MAX_RECORDS, MAX_EVENTS, MAX_NOTABLE = 3_000_000, 2_000_000, 2_000
 SECONDS_FOR_A_FUNCTION = 300.0
+# Artifacts that are read as they are, without dissect.
+_READERS = (
+    ("Windows texts", windows_texts.findings),
+    (shortcut_rules.RULE, shortcut_rules.findings),
+    (bits_rules.KIND, bits_rules.findings),
+)
 _SYSTEM = re.compile(r"(.*)/windows/system32", re.IGNORECASE)
 
 
@@ -100,7 +110,8 @@ def examine(
     device: Path, tree: Tree, *, coverage: Coverage, results: Results, raw: Path, packs: Packs | None = None
 ) -> None:
     """Add findings and timeline entries from the records of a Windows system; artifacts that could not be read are gaps."""
-    results.apply("Windows texts", rule=partial(windows_texts.findings, tree, coverage=coverage, results=results))
+    for name, read in _READERS:
+        results.apply(name, rule=partial(read, tree, coverage=coverage, results=results))
     results.apply("Windows hives", rule=partial(_hives, tree, results=results))
     count = examine_event_logs(list(_logs(tree)), coverage=coverage, results=results, raw=raw, packs=packs)
     records: dict[str, list[Record]] = {function: [] for function in FUNCTIONS}

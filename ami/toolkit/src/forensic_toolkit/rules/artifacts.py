@@ -16,7 +16,15 @@ from typing import Any
 from forensic_toolkit.filesystems.entries import Entry
 from forensic_toolkit.filesystems.tree import Tree
 from forensic_toolkit.printable import printable
-from forensic_toolkit.readers import audit_log, containers, login_databases, orchestrators, package_logs, system_logs
+from forensic_toolkit.readers import (
+    audit_log,
+    browsers,
+    containers,
+    login_databases,
+    orchestrators,
+    package_logs,
+    system_logs,
+)
 from forensic_toolkit.results import Results
 from forensic_toolkit.rules import account_rules, log_rules, persistence_rules, shell_histories, web_rules
 from forensic_toolkit.rules.places import LAYER, layer_of
@@ -57,6 +65,7 @@ def _text_logs(kind: str) -> str:
 
 _UNITS = (*(place.kind for place in PLACES if place.kind.startswith("Systemd")), "D-Bus service")
 _CONTAINERS = ("container_rules.host_access", "container_rules.commands", "container records")
+_BROWSERS = ("/history", "places.sqlite", "downloads.sqlite")
 _STARTED = ("persistence_rules.started",)
 KINDS: tuple[Kind, ...] = (
     Kind("accounts", ("/etc/passwd", "/etc/shadow"), r"/etc/(passwd|shadow)", ("account_rules.superusers", "account_rules.passwords")),
@@ -80,6 +89,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("container configuration", ("/containers/", "/overlay-containers/", "/meta.db"), containers.CONFIGURATIONS, _CONTAINERS),
     Kind("container logs", ("-json.log", "/ctr.log", "/log/pods/"), containers.LOGS, ("container logs",)),
     Kind("orchestrator state", ("/ecs/", "/io.containerd.grpc.v1.cri/"), orchestrators.FILES, ("container records",)),
+    Kind(browsers.KIND, _BROWSERS, browsers.FILES, ("browsers",)),
+    Kind(browsers.WINDOWS_KIND, _BROWSERS, browsers.WINDOWS_FILES, ("browsers",), windows=True),
     Kind("Windows event log", (".evtx",), r"/.*\.evtx", windows=True),
 )  # fmt: skip
 
