@@ -22,7 +22,8 @@ from forensics.aws.sns import Notifier
 from forensics.case.board_line import keep_line
 from forensics.case.notices import CaseNotices
 from forensics.case.persons import StepRun
-from forensics.case.view import read_view
+from forensics.case.stored_results import stored_results
+from forensics.case.view import ResultsReader, read_view
 from forensics.custody.chain import facts_of
 from forensics.custody.ledger import CustodyLedger
 from forensics.errors import AwsError, CaseError, ForensicsError
@@ -80,9 +81,9 @@ class CaseGateways:
             notifier=Notifier.of(own, settings),
         )
 
-    def view(self, case_id: str) -> CaseView | None:
-        """The whole case, or None when it does not exist."""
-        return read_view(self.store, self.evidence, case_id)
+    def view(self, case_id: str, *, read: ResultsReader = stored_results) -> CaseView | None:
+        """The whole case, or None when it does not exist; ``read`` reads its tools' results."""
+        return read_view(self.store, self.evidence, case_id, read=read)
 
 
 class CaseRecorder:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.aws.s3 import EvidenceStore
+from forensics.case.stored_results import stored_results
 from forensics.custody.ledger import LedgerHead
 from forensics.errors import ForensicsError
 from forensics.models.approval import Approval
@@ -31,12 +32,13 @@ from forensics.models.evidence import read_evidence
 from forensics.models.finding import Finding
 from forensics.models.plan import ResponsePlan
 from forensics.models.remarks import Assignment, Remark
-from forensics.models.results import Investigation, ResultsOverLimitError, ToolResults, read_results
+from forensics.models.results import Investigation, ResultsOverLimitError, StoredArtifact, ToolResults
 from forensics.models.summary import CaseSummary
 from forensics.models.target import Target
 from forensics.naming import case_prefix
 
 Reader = Callable[[object], Model]
+ResultsReader = Callable[[EvidenceStore, StoredArtifact], ToolResults]
 # Of each list of a case so many items are read, the first ones by their sort key (a moment, a number, an id). Cases have some
 # hundred; findings that join by the thousand, or a step that is cleared for ever, must not take the web server with them.
 MOST = {case_keys.FINDING: 400, case_keys.TIMELINE: 2_000, case_keys.CUSTODY_EVENT: 2_000}
@@ -89,10 +91,13 @@ class _MilestoneItem(Model):
 _MAPPING: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
 
 
-def read_view(store: CaseStore, evidence: EvidenceStore | None, case_id: str) -> CaseView | None:
+def read_view(
+    store: CaseStore, evidence: EvidenceStore | None, case_id: str, *, read: ResultsReader = stored_results
+) -> CaseView | None:
     """Assemble the view of a case from its items and the tools' results in the evidence store; None when unknown.
 
     What it costs does not grow with the case: of each list the first items (:data:`MOST`), and ``cut`` says which have more.
+    ``read`` reads the results, by default from the evidence store.
     """
     if store.data(case_id, case_keys.CASE) is None:
         return None
@@ -105,7 +110,7 @@ def read_view(store: CaseStore, evidence: EvidenceStore | None, case_id: str) ->
         parts.single["objects"] = found[:MOST_OBJECTS]
         if len(found) > MOST_OBJECTS:
             parts.cut["objects"] = MOST_OBJECTS
-        results, unread = _results(evidence, parts.investigations)
+        results, unread = _results(evidence, parts.investigations, read)
         parts.many["results"] += results
         parts.many["timeline"] += unread
     return parts.view()
@@ -195,7 +200,7 @@ class _Parts:
 
 
 def _results(
-    evidence: EvidenceStore, investigations: Sequence[Investigation]
+    evidence: EvidenceStore, investigations: Sequence[Investigation], read: ResultsReader
 ) -> tuple[list[ToolResults], list[TimelineEntry]]:
     found, unread = [], []
     left = MOST_RESULTS
@@ -207,8 +212,7 @@ def _results(
             if stored.bytes > left:
                 raise ResultsOverLimitError(f"{stored.bytes} bytes; of a case's results {MOST_RESULTS} are read")
             left -= stored.bytes
-            key = stored.uri.removeprefix(f"s3://{evidence.bucket}/")
-            found.append(read_results(b"".join(evidence.stream(key))))
+            found.append(read(evidence, stored))
         except (ForensicsError, ValueError) as error:
             unread.append(
                 TimelineEntry(

@@ -7,11 +7,17 @@ not examined either (:mod:`forensics.investigation.examined`).
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from functools import lru_cache
+from heapq import nsmallest
 from importlib import resources
+from operator import itemgetter
 from typing import Literal
 
 import yaml
@@ -35,17 +41,11 @@ class AnswerRule(Model):
     titles: tuple[str, ...] = ()
     techniques: tuple[str, ...] = ()
 
-    def fits(self, finding: ToolFinding) -> bool:
-        """Whether the finding is part of the answer."""
-        if _RANK[finding.severity] < _RANK[self.lowest]:
-            return False
-        return _fits_any(finding.technique or "", self.techniques) or _fits_any(finding.title, self.titles)
 
-
-@lru_cache(maxsize=16_384)
-def _fits_any(text: str, patterns: tuple[str, ...]) -> bool:
-    """Asked for each finding on each page, of which many have the same technique and title."""
-    return any(fnmatchcase(text, pattern) for pattern in patterns)
+@lru_cache(maxsize=256)
+def one_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """One expression for all of the patterns (as of ``fnmatchcase``), none of which may be there: asked for each finding on each page."""
+    return re.compile("|".join(map(translate, patterns)) or r"(?!)")
 
 
 class Weights(Model):
@@ -90,6 +90,10 @@ class Sentence:
     tool: str
 
 
+# A finding with the evidence and the tool that it is of.
+_Found = tuple[ToolFinding, str, str]
+
+
 @dataclass(frozen=True)
 class QuestionAnswer:
     """A question and its answer: at most ``MAX_SENTENCES`` sentences, ``more`` counts the rest; what was examined, what is not
@@ -106,54 +110,65 @@ class QuestionAnswer:
 
 def answers(view: CaseView) -> list[QuestionAnswer]:
     """Answer every question of the plan, in its order; none when triage has not ended with a plan."""
-    return [_answer(view, question) for question in (view.plan.questions if view.plan else ())]
+    questions = view.plan.questions if view.plan else ()
+    ranked = _ranked(view) if questions else []
+    return [_answer(view, question, ranked) for question in questions]
 
 
-def _answer(view: CaseView, question: Question) -> QuestionAnswer:
+def _answer(view: CaseView, question: Question, ranked: Sequence[_Found]) -> QuestionAnswer:
     looks = [(name, look(view, _artifact(name))) for name in question.artifacts]
     examined = tuple(name for name, seen in looks if seen.examined)
     absent = tuple(Unread(name, seen.absent) for name, seen in looks if seen.absent)
     unread = tuple(Unread(name, seen.unread) for name, seen in looks if seen.unread)
-    found = _sentences(view, question)
+    found = _fitting(ranked, question)
     with_answer = State.IN_PART if unread else State.ANSWERED
     without = State.NO_SIGN if examined else State.UNANSWERED
     state = with_answer if found else without
-    shown = found[:MAX_SENTENCES]
-    return QuestionAnswer(question, state, tuple(shown), len(found) - len(shown), examined, absent, unread)
+    shown = tuple(Sentence(finding, item, tool) for finding, item, tool in _varied(found))
+    return QuestionAnswer(question, state, shown, len(found) - len(shown), examined, absent, unread)
 
 
-def _sentences(view: CaseView, question: Question) -> list[Sentence]:
-    rule = rules().questions.get(question.id) or AnswerRule.model_validate({"from": "medium"})
-    patterns = [p for name in question.artifacts for p in _artifact(name).sources]
-    by_source = question.id not in rules().questions
-    found = [
-        Sentence(finding, result.evidence_id, result.tool)
-        for result in view.results
-        for finding in result.findings
-        if rule.fits(finding) or (by_source and _of_note(finding, rule) and matches(finding.source, patterns))
+def _ranked(view: CaseView) -> list[_Found]:
+    """All findings with their evidence and tool, the gravest first: put in order once for all questions."""
+    found = [(finding, result.evidence_id, result.tool) for result in view.results for finding in result.findings]
+    return sorted(found, key=_order)
+
+
+def _fitting(ranked: Sequence[_Found], question: Question) -> list[_Found]:
+    """The findings that are part of the answer, in their order. Texts that many findings share are looked at once."""
+    known = rules().questions.get(question.id)
+    rule = known or AnswerRule.model_validate({"from": "medium"})
+    patterns = () if known else tuple(p for name in question.artifacts for p in _artifact(name).sources)
+    grave = ranked[: bisect_right(ranked, -_RANK[rule.lowest], key=_rank)]
+    titles, techniques = one_of(rule.titles), one_of(rule.techniques)
+    named = {t: bool(techniques.match(t)) for t in {finding.technique or "" for finding, _, _ in grave}}
+    read = {s: matches(s, patterns) for s in {finding.source for finding, _, _ in grave}} if patterns else {}
+    return [
+        found
+        for found in grave
+        if named[found[0].technique or ""] or read.get(found[0].source) or titles.match(found[0].title)
     ]
-    return _varied(sorted(found, key=_order))
 
 
-def _varied(ranked: list[Sentence]) -> list[Sentence]:
+def _varied(ranked: Sequence[_Found]) -> list[_Found]:
     """The most serious of each technique before a second one of the same, so that ten accounts do not hide one cron job."""
-    seen: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     turns = []
-    for sentence in ranked:
-        technique = sentence.finding.technique or sentence.finding.title
-        turns.append(seen.get(technique, 0))
-        seen[technique] = turns[-1] + 1
-    return [sentence for _, sentence in sorted(zip(turns, ranked, strict=True), key=lambda pair: pair[0])]
+    for finding, _, _ in ranked:
+        technique = finding.technique or finding.title
+        turns.append(seen[technique])
+        seen[technique] += 1
+    return [found for _, found in nsmallest(MAX_SENTENCES, zip(turns, ranked, strict=True), key=itemgetter(0))]
 
 
-def _of_note(finding: ToolFinding, rule: AnswerRule) -> bool:
-    return _RANK[finding.severity] >= _RANK[rule.lowest]
+def _rank(found: _Found) -> int:
+    return -_RANK[found[0].severity]
 
 
-def _order(sentence: Sentence) -> tuple[int, int, float, str]:
-    finding = sentence.finding
+def _order(found: _Found) -> tuple[int, int, float, str]:
+    finding = found[0]
     moment = finding.time.timestamp() if finding.time else float("inf")
-    return -_RANK[finding.severity], -_CONFIDENCE[finding.confidence.value], moment, finding.id
+    return -_RANK[finding.severity], -_CONFIDENCE[finding.confidence], moment, finding.id
 
 
 def _artifact(name: str) -> ArtifactRule:

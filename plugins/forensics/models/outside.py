@@ -9,10 +9,10 @@ as what it is; nothing is lost, so that a reader sees what was sent. Markup is t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Self, get_args
+from typing import Annotated, ClassVar, Final, Self, get_args
 
 from annotated_types import MaxLen
-from pydantic import AliasChoices, BaseModel, BeforeValidator, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ValidationInfo, model_validator
 from pydantic.fields import FieldInfo
 
 from forensics.models.base import Model
@@ -20,6 +20,10 @@ from forensics.printable import single_line, single_lines
 
 HostText = Annotated[str, BeforeValidator(lambda value: single_line(value) if isinstance(value, str) else value)]
 """For a text in a place that a model's own validator does not reach: a key of a mapping to models."""
+
+
+ALL_PLAIN: Final = object()
+"""As a validation's context: whoever gives it has looked, and no text in the value would be shown otherwise than it is."""
 
 
 class Outside(Model):
@@ -43,7 +47,9 @@ class Outside(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _visible(cls, given: object) -> object:
+    def _visible(cls, given: object, info: ValidationInfo) -> object:
+        if info.context is ALL_PLAIN:
+            return given
         return _shown(given, cls._texts) if isinstance(given, dict) else given
 
     def model_copy(self, *, update: Mapping[str, object] | None = None, deep: bool = False) -> Self:

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validat
 from forensics.models.base import Model, Utc
 from forensics.models.documents import Output
 from forensics.models.evidence import Outcome
-from forensics.models.outside import HostText, Outside
+from forensics.models.outside import ALL_PLAIN, HostText, Outside
+from forensics.printable import single_lines
 
 # The toolkit's words in the reason of an analysis that had no symbol table (ami/toolkit, room ``symbols``).
 _WITHOUT_SYMBOLS = "no symbol table"
@@ -52,18 +53,30 @@ MOST = {
 }
 _CUT = "are read, the artifact has all"
 LARGEST_DATA = 16_384  # characters of one finding's data as JSON
+_LONGEST_ESCAPE = 12
+_ESCAPED_BACKSLASH, _PLAIN_ESCAPES = rb"\\", (rb"\"", rb"\/")
 
 
 class ResultsOverLimitError(ValueError):
     """Results are larger than what is read of them; the message says what was exceeded."""
 
 
+def _shallow(data: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if any(isinstance(value, dict | list) for value in data.values()):
+        single_lines(data)  # refuses what nests too deep, which where all texts are plain nobody has seen yet
+    return data
+
+
 def _small(data: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    # JSON writes a character as twelve at most (a pair of escapes), and whatever else not longer than Python does.
+    if _LONGEST_ESCAPE * len(repr(data)) <= LARGEST_DATA:
+        return data
     size = len(json.dumps(data))
     return data if size <= LARGEST_DATA else {"left out": f"{size} characters; the artifact has them"}
 
 
-SmallData = Annotated[dict[str, JsonValue], AfterValidator(_small)]
+FreeData = Annotated[dict[str, JsonValue], AfterValidator(_shallow)]
+SmallData = Annotated[FreeData, AfterValidator(_small)]
 
 
 class _FromTool(Outside):
@@ -165,7 +178,7 @@ class ToolResults(_FromTool):
     toolkit_version: str = ""
     started: Utc
     ended: Utc
-    input: dict[str, JsonValue] = Field(default_factory=dict)
+    input: FreeData = Field(default_factory=dict)
     provenance: tuple[ToolRun, ...] = ()
     findings: tuple[ToolFinding, ...] = ()
     timeline: tuple[ToolTimelineEntry, ...] = ()
@@ -207,9 +220,22 @@ def read_results(body: bytes) -> ToolResults:
     if values > RESULTS_VALUES:
         raise ResultsOverLimitError(f"up to {values} values; of results at most {RESULTS_VALUES} are read")
     try:
-        return ToolResults.model_validate(json.loads(body))
+        return ToolResults.model_validate(json.loads(body), context=ALL_PLAIN if _all_plain(body) else None)
     except RecursionError:
         raise ResultsOverLimitError("they nest deeper than JSON is read") from None
+
+
+def _all_plain(body: bytes) -> bool:
+    """Whether making the texts visible would change none of them: all of it is printable ASCII, escapes as well.
+
+    Results of a thousand findings have ten thousand texts; one look at all of them takes a hundredth of looking at each.
+    """
+    # A zero byte makes JSON UTF-16 or UTF-32, in which bytes of ASCII are other characters; control characters but DEL
+    # are no JSON within a text.
+    if not body.isascii() or b"\0" in body or b"\x7f" in body:
+        return False
+    rest = body.replace(_ESCAPED_BACKSLASH, b"")
+    return rest.count(b"\\") == sum(map(rest.count, _PLAIN_ESCAPES))
 
 
 class StoredArtifact(Model):

@@ -41,7 +41,7 @@ def build(view: CaseView) -> dict[str, object]:
     """The report's content as plain values; ``view`` validates back as a :class:`CaseView`."""
     state = containment.describe(view)
     ledger = headline.chain_check(view)
-    found = gaps(view)
+    found, answered = gaps(view), answers(view)
     return {
         "schema": SCHEMA,
         "case_id": view.case.case_id,
@@ -56,9 +56,9 @@ def build(view: CaseView) -> dict[str, object]:
             "findings": headline.findings_sentence(view),
             "gap_count": len(found),
         },
-        "next_steps": [asdict(step) for step in next_steps(view)],
+        "next_steps": [asdict(step) for step in next_steps(view, answered=answered)],
         "key_times": [asdict(row) for row in chronology.key_times(view)],
-        "answers": [_answer(item) for item in answers(view)],
+        "answers": [_answer(item) for item in answered],
         "completeness": asdict(completeness(view)),
         "second_opinions": list(second_opinions(view)),
         "gaps": [_gap(gap) for gap in found],

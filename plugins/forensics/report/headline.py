@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from forensics.custody.chain import verify_chain
 from forensics.errors import CustodyChainError
-from forensics.investigation.answers import State, answers
+from forensics.investigation.answers import QuestionAnswer, State
 from forensics.models.case import CaseStatus, CaseView, Phase
 from forensics.models.evidence import Outcome
 from forensics.models.gaps import Gap
@@ -115,9 +116,9 @@ def evidence_sentence(view: CaseView) -> str:
     return (f"{whole}; {others}." if others else f"{whole}.") + weighed
 
 
-def answers_sentence(view: CaseView) -> str:
+def answers_sentence(answered: Sequence[QuestionAnswer]) -> str:
     """How many of the playbook's questions have an answer."""
-    tally = Counter(a.state for a in answers(view))
+    tally = Counter(a.state for a in answered)
     if not tally:
         return "The plan names no question."
     parts = ", ".join(f"{tally[state]} {state.value}" for state in State if tally[state])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from heapq import nsmallest
+from itertools import pairwise
 from math import sqrt
 
 from forensics.models.case import CaseView
@@ -70,23 +72,30 @@ def histogram(view: CaseView, moments: Sequence[Moment]) -> Histogram | None:
         return None
     step = _step(moments[-1].time - moments[0].time)
     first = _floor(moments[0].time, step)
-    tally = Counter(((m.time - first) // step, m.kind == TOOL_KIND) for m in moments)
     number = (moments[-1].time - first) // step + 1
-    most = max(tally[n, False] + tally[n, True] for n in range(number))
+    ends = [first + n * step for n in range(number + 1)]
+    tools = _between(ends, [m.time for m in moments if m.kind == TOOL_KIND])
+    own = _between(ends, [m.time for m in moments if m.kind != TOOL_KIND])
+    most = max(map(sum, zip(own, tools, strict=True)))
     each = WIDTH / number
     bars = [
-        _bar(first + n * step, step, own=tally[n, False], tools=tally[n, True], x=n * each, width=each, most=most)
+        _bar(ends[n], step, own=own[n], tools=tools[n], x=n * each, width=each, most=most)
         for n in range(number)
-        if tally[n, False] + tally[n, True]
+        if own[n] + tools[n]
     ]
     last = first + number * step
     marks = _marks(view, first=first, last=last)
-    tools = sum(m.kind == TOOL_KIND for m in moments)
     words = (
-        f"{count(len(moments), 'entry', 'entries')} from {first:%Y-%m-%d %H:%M}Z to {last:%Y-%m-%d %H:%M}Z: {len(moments) - tools} from the case, "
-        f"{tools} from tools; the fullest span ({_span(step)}) has {most}; {count(len(marks), 'grave finding')} marked"
+        f"{count(len(moments), 'entry', 'entries')} from {first:%Y-%m-%d %H:%M}Z to {last:%Y-%m-%d %H:%M}Z: {sum(own)} from the case, "
+        f"{sum(tools)} from tools; the fullest span ({_span(step)}) has {most}; {count(len(marks), 'grave finding')} marked"
     )
     return Histogram(tuple(bars), marks, first, last, step, words)
+
+
+def _between(ends: Sequence[datetime], times: Sequence[datetime]) -> list[int]:
+    """How many of the times, which are in order, are from each end to the next."""
+    places = [bisect_left(times, end) for end in ends]
+    return [after - before for before, after in pairwise(places)]
 
 
 def _bar(since: datetime, step: timedelta, *, own: int, tools: int, x: float, width: float, most: int) -> Bar:
@@ -114,10 +123,11 @@ def _floor(moment: datetime, step: timedelta) -> datetime:
 
 
 def _marks(view: CaseView, *, first: datetime, last: datetime) -> tuple[Mark, ...]:
-    found = sorted(
+    found = nsmallest(
+        MOST_MARKS,
         (f for r in view.results for f in r.findings if f.time and f.severity in _GRAVE and first <= f.time < last),
         key=lambda f: (_GRAVE.index(f.severity), f.time),
-    )[:MOST_MARKS]
+    )
     whole = (last - first).total_seconds()
     return tuple(
         Mark(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from forensics.case import containment_summary as containment
 from forensics.case.addresses import TASK_FORM
 from forensics.case.gaps import DIFFERENT_DIGESTS, NO_REASON, differing_digests, failures_that_matter, under_way
-from forensics.investigation.answers import State, answers
+from forensics.investigation.answers import QuestionAnswer, State, answers
 from forensics.models.case import CaseView
 from forensics.models.evidence import Outcome
 from forensics.models.results import ResultSeverity
@@ -31,9 +31,10 @@ class NextStep:
     step: str = ""
 
 
-def next_steps(view: CaseView) -> list[NextStep]:
-    """Everything that the records ask a person to do, urgent steps first, none twice."""
-    return list(dict.fromkeys([*_urgent(view), *_of_failures(view), *_of_answers(view), *_of_findings(view)]))
+def next_steps(view: CaseView, *, answered: Sequence[QuestionAnswer] | None = None) -> list[NextStep]:
+    """Everything that the records ask a person to do, urgent steps first, none twice; ``answered``: the answers, where they are known."""
+    of_answers = _of_answers(view, answers(view) if answered is None else answered)
+    return list(dict.fromkeys([*_urgent(view), *_of_failures(view), *of_answers, *_of_findings(view)]))
 
 
 def _urgent(view: CaseView) -> Iterator[NextStep]:
@@ -67,9 +68,9 @@ def _of_failures(view: CaseView) -> Iterator[NextStep]:
             yield NextStep(do, f"{OUTCOME_WORDS[item.outcome]}: {item.reason or NO_REASON}")
 
 
-def _of_answers(view: CaseView) -> Iterator[NextStep]:
+def _of_answers(view: CaseView, answered: Sequence[QuestionAnswer]) -> Iterator[NextStep]:
     """Questions without an answer, once no step can bring one."""
-    for answer in answers(view):
+    for answer in answered:
         if answer.state is State.UNANSWERED and not under_way(view):
             why = "; ".join(f"{u.artifact}: {u.why}" for u in (*answer.unread, *answer.absent))
             yield NextStep(f"Answer by other means: {answer.question.text}", why)

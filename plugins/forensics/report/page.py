@@ -170,9 +170,10 @@ def _search(live: Live, moments: Sequence[chronology.Moment]) -> Search:
 
 def render_html(view: CaseView, *, live: Live | None = None) -> str:
     """The report as HTML: inline style, nothing loaded from anywhere; a stored one (without ``live``) has no script and no way out."""
-    everything, found = chronology.merged(view), sections.found_rows(view)
-    moments = [m for m in everything if live.asked.fits(m)] if live else everything
-    shown, found_shown = chronology.shown(moments), sections.shown_rows(found)
+    # Each is made once: what goes over all findings and entries of a case is most of the work for its page.
+    everything, answered, found = chronology.merged(view), answers(view), sum(headline.severities(view).values())
+    moments = [m for m in everything if live.asked.fits(m)] if live and live.asked.asks else everything
+    shown, found_shown = chronology.shown(moments), sections.shown_rows(view)
     missing, awaited = gaps(view), pending(view)
     page = (
         _report_environment()
@@ -197,7 +198,7 @@ def render_html(view: CaseView, *, live: Live | None = None) -> str:
             gaps=missing,
             pending=awaited,
             gaps_sentence=headline.gaps_sentence(missing, awaited),
-            steps=next_steps(view),
+            steps=next_steps(view, answered=answered),
             key_times=chronology.key_times(view),
             plan_rows=sections.plan_rows(view),
             found=found_shown,
@@ -209,12 +210,12 @@ def render_html(view: CaseView, *, live: Live | None = None) -> str:
             summary_anchors={row.key: row.anchor_id for row in found_shown},
             verdict_words=remarks.VERDICT_WORDS,
             verdict_level=remarks.VERDICT_LEVEL,
-            verdicts_sentence=remarks.verdicts_sentence(remarks.verdicts(view), len(found)),
+            verdicts_sentence=remarks.verdicts_sentence(remarks.verdicts(view), found),
             remark_words=remarks.remark_words,
-            more_found=len(found) - len(found_shown),
-            answers=answers(view),
+            more_found=found - len(found_shown),
+            answers=answered,
             answer_level=ANSWER_LEVEL,
-            answers_sentence=headline.answers_sentence(view),
+            answers_sentence=headline.answers_sentence(answered),
             complete=completeness(view),
             anchors={e.evidence_id: number for number, e in enumerate(view.evidence, start=1)},
             evidence=sections.evidence_rows(view),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from heapq import nsmallest
 
 from forensics.case.gaps import DIFFERENT_DIGESTS, differing_digests, failed, tool_notes
 from forensics.models.case import CaseStatus, CaseView
@@ -124,22 +124,14 @@ def _plan_row(decision: Decision) -> PlanRow:
 
 def found_rows(view: CaseView) -> list[FoundRow]:
     """Findings of all tools, most severe first, then by time (unknown times last)."""
-    anchors = {e.evidence_id: number for number, e in enumerate(view.evidence, start=1)}
-    judged = verdicts(view)
-    rows = [
-        FoundRow(f, SEVERITY_LEVEL[f.severity], r.tool, r.evidence_id, anchors.get(r.evidence_id), key, judged.get(key))
-        for r in view.results
-        for f in r.findings
-        for key in [finding_key(r, f)]
-    ]
-    return sorted(rows, key=_order)
+    return _rows(view, sorted(_found(view), key=_order))
 
 
-def shown_rows(rows: Sequence[FoundRow]) -> list[FoundRow]:
-    """The first rows, as many as a page holds; the stored results have all."""
+def shown_rows(view: CaseView) -> list[FoundRow]:
+    """The first of :func:`found_rows`, as many as a page holds; the stored results have all."""
     shown: list[FoundRow] = []
     room = FOUND_TEXT
-    for row in rows[:FOUND_SHOWN]:
+    for row in _rows(view, nsmallest(FOUND_SHOWN, _found(view), key=_order)):
         finding = row.finding
         room -= len(finding.title) + len(finding.detail) + len(finding.source) + len(str(finding.data))
         if room < 0:
@@ -148,9 +140,24 @@ def shown_rows(rows: Sequence[FoundRow]) -> list[FoundRow]:
     return shown
 
 
-def _order(row: FoundRow) -> tuple[int, bool, float, str]:
-    time: datetime | None = row.finding.time
-    return -_RANK[row.finding.severity], time is None, time.timestamp() if time else 0.0, row.finding.id
+def _found(view: CaseView) -> Iterator[tuple[ToolResults, ToolFinding]]:
+    return ((results, finding) for results in view.results for finding in results.findings)
+
+
+def _order(found: tuple[ToolResults, ToolFinding]) -> tuple[int, bool, float, str]:
+    finding = found[1]
+    time = finding.time
+    return -_RANK[finding.severity], time is None, time.timestamp() if time else 0.0, finding.id
+
+
+def _rows(view: CaseView, found: Iterable[tuple[ToolResults, ToolFinding]]) -> list[FoundRow]:
+    anchors = {e.evidence_id: number for number, e in enumerate(view.evidence, start=1)}
+    judged = verdicts(view)
+    return [
+        FoundRow(f, SEVERITY_LEVEL[f.severity], r.tool, r.evidence_id, anchors.get(r.evidence_id), key, judged.get(key))
+        for r, f in found
+        for key in [finding_key(r, f)]
+    ]
 
 
 def evidence_rows(view: CaseView) -> list[EvidenceRow]:

@@ -95,8 +95,8 @@ class TimelineSearcher:
 
 
 def page_of(own: Iterable[Entry], kept: Iterable[Entry], *, limit: int, preparing: bool = False) -> Found:
-    """One page of two ordered lists."""
-    both = list(islice(heapq.merge(own, kept, key=lambda e: (e.time, e.key)), limit + 1))
+    """One page of the case's own entries and of ``kept``, which are in the cursor's order already."""
+    both = list(islice(heapq.merge(sorted(own, key=_order), kept, key=_order), limit + 1))
     shown = both[:limit]
     following = cursor_of(shown[-1].time, shown[-1].key) if len(both) > limit else None
     return Found(tuple(shown), following, preparing)
@@ -104,6 +104,10 @@ def page_of(own: Iterable[Entry], kept: Iterable[Entry], *, limit: int, preparin
 
 def _of_tools(asked: TimelineSearch) -> bool:
     return asked.kind in {"", TOOL_KIND} and asked.source not in OF_THE_CASE
+
+
+def _order(entry: Entry) -> tuple[datetime, str]:
+    return entry.time, entry.key
 
 
 def conditions(asked: TimelineSearch) -> Iterator[Condition]:

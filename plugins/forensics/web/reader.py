@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from forensics.case.stored_results import KeptResults
 from forensics.errors import StoredItemError
 from forensics.models.base import CASE_ID_FORM
 from forensics.models.board import Entry
@@ -13,6 +14,7 @@ from forensics.web.board_index import FRESH, STALE, BoardIndex, Snapshot
 
 if TYPE_CHECKING:
     from forensics.aws.case_store import CaseStore
+    from forensics.case.view import ResultsReader
 
 
 class CaseReader(Protocol):
@@ -43,8 +45,8 @@ class Gateways(Protocol):
         """The case store."""
         ...
 
-    def view(self, case_id: str) -> CaseView | None:
-        """The whole case."""
+    def view(self, case_id: str, *, read: ResultsReader) -> CaseView | None:
+        """The whole case; ``read`` reads its tools' results."""
         ...
 
 
@@ -62,6 +64,7 @@ class StoreReader:
         self._open = open_gateways
         self._parsed: dict[str, tuple[dict[str, Any], Entry]] = {}
         self._index = BoardIndex(self._read_cases)
+        self._results = KeptResults()
 
     def cases(self) -> Snapshot:
         """All cases with the lines by which the board finds them, as of some seconds ago at most."""
@@ -72,7 +75,7 @@ class StoreReader:
 
     def case_view(self, case_id: str) -> CaseView | None:
         """Everything about one case; None when the case does not exist."""
-        return self._open().view(case_id)
+        return self._open().view(case_id, read=self._results.read)
 
     def board_view(self, case: Case) -> CaseView:
         """The few items of a case that the board shows, without the tools' results in S3."""

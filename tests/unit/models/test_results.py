@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from forensics.models import outside
 from forensics.models.evidence import Outcome
 from forensics.models.results import (
+    LARGEST_DATA,
     MOST,
     RESULTS_VALUES,
     Investigation,
@@ -21,6 +23,7 @@ from forensics.models.results import (
     lacks_symbols,
     read_results,
 )
+from forensics.printable import MOST_LEVELS, single_line
 
 RESULTS = {
     "schema": "forensics.results/1",
@@ -155,3 +158,64 @@ def test_results_that_would_fill_the_memory_of_their_reader_are_over_a_limit(hos
 def test_the_data_of_a_finding_are_bounded() -> None:
     large = {"id": "1", "title": "t", "data": {"rows": ["x" * 100] * 500}}
     assert list(read_results(body(findings=[large])).findings[0].data) == ["left out"]
+
+
+RIGHT_TO_LEFT = "\u202e"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        json.dumps({"detail": RIGHT_TO_LEFT}).encode(),  # as an escape, which is ASCII
+        json.dumps({"detail": RIGHT_TO_LEFT}, ensure_ascii=False).encode(),
+        json.dumps({"detail": RIGHT_TO_LEFT}, ensure_ascii=False).encode("utf-16-le"),  # whose bytes are all ASCII
+        b'{"detail": "C:\\\\u0000' + RIGHT_TO_LEFT.encode() + b'"}',
+        b'{"detail": "a\\n"}',
+        b'{"detail": "\\\\\\u202e"}',  # an escaped backslash, then a real escape
+        b'{"detail": "\x7f"}',
+    ],
+    ids=["escape", "utf-8", "utf-16", "both", "line", "backslashes", "delete"],
+)
+def test_no_way_to_write_it_gets_a_hidden_character_past_the_reader(written: bytes) -> None:
+    """Results that are all plain ASCII are taken as they are; whatever is not has every text made visible."""
+    encoding = json.detect_encoding(written)
+    detail = json.loads(written)["detail"]
+    whole = body(findings=[{"id": "1", "title": "t", "detail": "HERE", "data": {"k": ["HERE"]}}]).decode()
+    text = written.decode(encoding).partition(": ")[2].removesuffix("}")
+    (finding,) = read_results(whole.replace('"HERE"', text).encode(encoding)).findings
+    assert finding.detail == single_line(detail) != detail and finding.data == {"k": [single_line(detail)]}
+
+
+@pytest.mark.parametrize("text", ["plain", "C:\\Windows\\u202e", 'say "no"', "a/b", "C:\\new\\table"])
+def test_plain_texts_are_read_as_they_are(text: str) -> None:
+    given = body(findings=[{"id": text, "title": text, "data": {text: text}}])
+    for written in (given, given.replace(b"a/b", b"a\\/b")):
+        (finding,) = read_results(written).findings
+        assert (finding.id, finding.title, finding.data) == (text, text, {text: text})
+
+
+def test_plain_data_that_nest_too_deep_are_refused_too() -> None:
+    deep: object = "x"
+    for _ in range(MOST_LEVELS + 1):
+        deep = [deep]
+    for lists in ({"findings": [{"id": "1", "title": "t", "data": {"k": deep}}]}, {"input": {"k": deep}}):
+        with pytest.raises(ValueError, match="nested more than"):
+            read_results(body(**lists))  # type: ignore[arg-type]
+
+
+def test_what_is_looked_at_does_not_grow_with_the_findings_of_plain_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making 1,000 findings visible text by text was most of the work for a page."""
+    looks: list[object] = []
+    monkeypatch.setattr(outside, "single_lines", lambda value: looks.append(value) or value)
+    entry = {"id": "1", "title": "t", "data": {"line": 1}}
+    assert len(read_results(body(findings=[entry] * 1_000)).findings) == 1_000 and looks == []
+    read_results(body(findings=[{**entry, "detail": "\u2028"}]))
+    assert looks
+
+
+def test_the_size_of_data_is_measured_where_it_may_be_too_large() -> None:
+    for character, most in (("x", LARGEST_DATA), ("\u00e9", LARGEST_DATA // 6), ("\U0001f600", LARGEST_DATA // 12)):
+        for number in (most - 40, most + 40):
+            data = {"k": character * number}
+            (finding,) = read_results(body(findings=[{"id": "1", "title": "t", "data": data}])).findings
+            assert (finding.data == data) is (len(json.dumps(data)) <= LARGEST_DATA)

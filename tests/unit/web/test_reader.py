@@ -14,7 +14,7 @@ from moto import mock_aws
 
 from forensics.aws.case_store import CaseStore
 from forensics.case.board_line import keep_line
-from forensics.case.view import read_view
+from forensics.case.view import ResultsReader, read_view
 from forensics.errors import AwsError, CaseError
 from forensics.models.board import Need
 from forensics.models.case import Case, CaseStatus, CaseView, Phase
@@ -34,7 +34,7 @@ class Gateways:
 
     store: CaseStore
 
-    def view(self, case_id: str) -> CaseView | None:
+    def view(self, case_id: str, *, read: ResultsReader) -> CaseView | None:
         return read_view(self.store, None, case_id)
 
 
