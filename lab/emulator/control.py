@@ -15,7 +15,7 @@ from lab.emulator.iam import organization
 from lab.emulator.iam.enforcement import policies
 from lab.emulator.network import network, places
 from lab.emulator.network.routes import NoPath
-from lab.emulator.patches import cloudtrail, securityhub, ssm, state, sts
+from lab.emulator.patches import cloudtrail, cloudtrail_lake, securityhub, ssm, state, sts
 from lab.hosts.tapes import ShelfError
 from lab.hosts.usage import cpu_seconds_below
 
@@ -150,6 +150,10 @@ def _remember_calls(_control: Control, body: Any, _query: dict[str, str]) -> Any
     return cloudtrail.remember(given["account"], given["records"])
 
 
+def _lake(_control: Control, body: Any, _query: dict[str, str]) -> Any:
+    return cloudtrail_lake.tell(_wanted(body))
+
+
 def _calls(control: Control, _body: Any, query: dict[str, str]) -> Any:
     unknown = set(query) - {"service", "action", "account"}
     if unknown:
@@ -266,6 +270,7 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "/_lab/instance"): _list_instances,
     ("POST", "/_lab/security-hub-action"): _fire_action,
     ("POST", "/_lab/trail"): _remember_calls,
+    ("POST", "/_lab/lake"): _lake,
     ("GET", "/_lab/calls"): _calls,
     ("DELETE", "/_lab/calls"): _clear_calls,
     ("GET", "/_lab/mail"): _mail,

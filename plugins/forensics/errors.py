@@ -7,7 +7,7 @@
     ├─ FindingError                   a finding or request that cannot be processed
     ├─ CaseError                      InvalidCaseError, CaseConflictError, StoredItemError
     ├─ UnsupportedTargetError         no document for this platform
-    ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError (EvidenceSizeError), ConfinedError
+    ├─ AcquisitionError               MemoryCaptureError, SnapshotError, EvidenceTransferError (EvidenceSizeError), ConfinedError, RecordSourceError
     ├─ CustodyError                   DigestMismatchError, CustodyChainError, AuditError   (never retried); RetentionError
     ├─ ContainmentError               ApprovalError, HeldElsewhereError
     ├─ InvestigationError
@@ -119,6 +119,10 @@ class EvidenceSizeError(EvidenceTransferError):
     """More landed, or is said to have landed, than what it claims to be can have."""
 
     retryable = False
+
+
+class RecordSourceError(AcquisitionError):
+    """A source of an account's records gives none: the next one is asked, and this one is named with its reason."""
 
 
 class ConfinedError(AcquisitionError):

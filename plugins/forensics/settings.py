@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from forensics.deployment import DEFAULT, DEPLOYMENT, FORM
 from forensics.errors import ConfigurationError
 from forensics.people_settings import PeopleSettings
+from forensics.record_settings import RecordSettings
 
 PREFIX = "AIRFLOW__FORENSICS__"
 LockMode: TypeAlias = Literal["GOVERNANCE", "COMPLIANCE"]
@@ -31,7 +32,7 @@ _DAY, _WEEK = 86_400, 604_800
 DRILL_RETENTION_DAYS = 1
 
 
-class Settings(PeopleSettings):
+class Settings(PeopleSettings, RecordSettings):
     """All settings; the names are the options of the section, in capitals in the environment."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -160,24 +161,6 @@ class Settings(PeopleSettings):
         description="presigned URLs name S3's dual-stack endpoint for every target, not only for those without IPv4",
     )
     live_response_seconds: int = Field(default=180, ge=30, le=3600)
-    cloud_evidence: bool = Field(
-        default=True,
-        description="collect and examine what the target's account recorded of API calls, network flows and DNS queries",
-    )
-    record_margin_hours: int = Field(
-        default=24, ge=0, le=2160, description="hours before the first finding from which on records are collected"
-    )
-    record_objects: int = Field(default=20_000, ge=10, le=10_000_000, description="log files that one case reads")
-    record_mib: int = Field(default=4096, ge=1, le=1_000_000, description="MiB of log files that one case reads")
-    record_seconds: int = Field(
-        default=900, ge=10, le=6000, description="seconds that the collection of records of one kind may take"
-    )
-    record_wait_seconds: int = Field(
-        default=900,
-        ge=0,
-        le=7200,
-        description="how long the collection waits for records of what happened before the case was opened",
-    )
     timestamp_authority_url: str = Field(
         default="",
         pattern=r"^(https?://[^\s\"<>]{3,500})?$",

@@ -10,7 +10,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from tests.contract import plays, plays_ec2
+from tests.contract import plays, plays_ec2, plays_records
 from tests.lab.conftest import Lab, Network
 from tests.templates import gateway_calls
 
@@ -30,6 +30,7 @@ def notes(lab: Lab) -> list[tuple[str, str, str]]:
     """What the lab noted of its answers while every call was played."""
     plays.play(lab, Network(lab))
     plays_ec2.play(lab, Network(lab))
+    plays_records.play(lab, Network(lab))
     return [(service, operation, problem) for service, operation, problem in lab.get("answers")["notes"]]
 
 

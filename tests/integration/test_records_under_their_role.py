@@ -13,7 +13,8 @@ from forensics.cloud_evidence.operators import (
     CollectStateOperator,
     CollectTrailOperator,
 )
-from forensics.models.evidence import LogEvidence, Outcome
+from forensics.models.evidence import CloudTrailEvidence, LogEvidence, Outcome
+from forensics.settings import get_settings
 from forensics.triage.operators import DescribeTargetOperator
 from lab.emulator.iam.sessions import ORGANIZATION
 from tests.gateways import case_gateways
@@ -75,6 +76,29 @@ def test_each_kind_of_record_is_collected_whole(lab: SmallLab, case_id: str) -> 
     assert {e.kind.value: (e.outcome, e.reason) for e in items} == dict.fromkeys(
         ("cloud-trail", "flow-logs", "query-logs", "account-state"), (Outcome.ACQUIRED, None)
     )
+
+
+def test_cloudtrail_lake_is_asked_where_there_is_no_trail(
+    lab: SmallLab, case_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloudtrail = lab.client("cloudtrail", "member")
+    cloudtrail.delete_trail(Name="lab")
+    cloudtrail.create_event_data_store(Name="lake")
+    monkeypatch.setenv("AIRFLOW__FORENSICS__RECORD_WAIT_SECONDS", "0")
+    get_settings.cache_clear()
+    perform(CollectTrailOperator(task_id="cloud_evidence.collect_trail"), case_id=case_id)
+    view = case_gateways(case_id).view(case_id)
+    assert view is not None
+    (found,) = [e for e in view.evidence if isinstance(e, CloudTrailEvidence)]
+    assert (found.outcome, found.origin.source, found.reason) == (Outcome.ACQUIRED, "lake", None)
+    # a query that scans too much is ended in the role's name, and nothing but the history is left
+    lab.control("lake", {"looks": 1000})
+    monkeypatch.setattr("forensics.cloud_evidence.trail_lake.GIB", 0.001)
+    perform(CollectTrailOperator(task_id="cloud_evidence.collect_trail"), case_id=case_id, run_id="manual__again")
+    view = case_gateways(case_id).view(case_id)
+    assert view is not None
+    (found,) = [e for e in view.evidence if isinstance(e, CloudTrailEvidence)]
+    assert any("was cancelled" in note for note in found.origin.notes), found.origin.notes
 
 
 def test_the_policies_are_enforced(lab: SmallLab, case_id: str) -> None:

@@ -142,6 +142,14 @@ def test_the_logs_role_reads_what_aws_wrote_of_its_own_account_and_nothing_else(
     assert not may("logs", "s3:ListBucket", "arn:aws:s3:::trail-bucket", s3__prefix="", **org)
     for action in ("s3:PutObject", "s3:DeleteObject", "cloudtrail:StopLogging", "ec2:RunInstances", "ssm:SendCommand"):
         assert not may("logs", action, f"arn:aws:s3:::trail-bucket/AWSLogs/{MEMBER}/x", **org)
+    for owner in (MEMBER, FORENSIC):  # another account's store lets in or not by its own policy
+        store = f"arn:aws:cloudtrail:{REGION}:{owner}:eventdatastore/01234567-89ab-cdef-0123-456789abcdef"
+        assert may("logs", "cloudtrail:StartQuery", store, **org) and may(
+            "logs", "cloudtrail:CancelQuery", store, **org
+        )
+        assert not may("logs", "cloudtrail:StartQuery", store, aws__ResourceOrgID="o-other")
+        for action in ("cloudtrail:DeleteEventDataStore", "cloudtrail:StopEventDataStoreIngestion"):
+            assert not may("logs", action, store, **org)
     group = f"arn:aws:logs:{REGION}:{MEMBER}:log-group:vpc-flows"
     assert may("logs", "logs:FilterLogEvents", group, **{"aws__ResourceTag/forensics:records": "read"})
     for tags in ({}, {"aws__ResourceTag/forensics:records": "no"}):

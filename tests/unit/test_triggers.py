@@ -54,6 +54,15 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "until": 1_900_000_000.5,
         "give_up": 1_900_000_900.5,
     },
+    "LakeTrigger": {
+        "scope": SCOPE,
+        "store": "arn:aws:cloudtrail:eu-central-1:222233334444:eventdatastore/01234567-89ab-cdef-0123-456789abcdef",
+        "query_ids": ["11234567-89ab-cdef-0123-456789abcdef"],
+        "not_before": 1_900_000_000.5,
+        "most_bytes": 1_000_000_000,
+        "give_up": 1_900_003_900.5,
+        "waited": "",
+    },
     "ContainmentWatchTrigger": {"case_id": "fc-20261124-0123456789", "due": 1_900_000_000.5},
 }
 

@@ -15,6 +15,7 @@ from lab.accounts import MANAGEMENT_ACCOUNT
 from lab.emulator.iam import keys
 from lab.emulator.iam.policy import Request
 from lab.emulator.iam.sessions import ORGANIZATION
+from lab.emulator.patches import cloudtrail_lake as lake
 
 
 def anything(given: Any) -> Iterator[Request]:
@@ -35,10 +36,20 @@ def cloudwatch(given: Any) -> Iterator[Request]:
 
 
 def cloudtrail(given: Any) -> Iterator[Request]:
-    """The state of a trail is asked of the trail; lists and look-ups have no resource (service authorization reference, CloudTrail)."""
-    name = str(given.document.get("Name", ""))
-    trail = name if name.startswith("arn:") else given.arn("cloudtrail", f"trail/{name}")
-    yield Request(f"cloudtrail:{given.action}", trail if given.action == "GetTrailStatus" else "*")
+    """The state of a trail is asked of the trail, a query of its event data store; lists and look-ups have no resource (service
+    authorization reference, CloudTrail)."""
+    document, resource = given.document, "*"
+    if given.action == "GetTrailStatus":
+        name = str(document.get("Name", ""))
+        resource = name if name.startswith("arn:") else given.arn("cloudtrail", f"trail/{name}")
+    elif given.action == "StartQuery":
+        resource = lake.store_in(str(document.get("QueryStatement", ""))) or "*"
+    elif given.action in {"DescribeQuery", "GetQueryResults", "CancelQuery"}:
+        resource = lake.store_of(str(document.get("QueryId", ""))) or "*"
+    elif given.action == "GetEventDataStore":
+        resource = str(document.get("EventDataStore", "*"))
+    context = {"aws:ResourceOrgID": ORGANIZATION} if ":eventdatastore/" in resource else {}
+    yield Request(f"cloudtrail:{given.action}", resource, context)
 
 
 def logs(given: Any) -> Iterator[Request]:

@@ -29,6 +29,7 @@ PATCHES = (
     "iam",
     "organizations",
     "cloudtrail",
+    "cloudtrail_lake",
     "logs",
     "resolver",
     "bedrock",

@@ -12,7 +12,6 @@ import gzip
 import hashlib
 import json
 import threading
-import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,7 +33,6 @@ _PAGE = 50
 _lock = threading.Lock()
 _history: dict[str, list[Json]] = {}
 _keys: dict[str, rsa.RSAPrivateKey] = {}
-_stores: dict[tuple[str, str], list[dict[str, str]]] = {}
 _last: dict[tuple[str, str], tuple[str, str, str]] = {}
 
 
@@ -45,6 +43,12 @@ def remember(account: str, records: Iterable[Json]) -> dict[str, Any]:
         _history.setdefault(account, []).extend(given)
         written = [key for trail in _trails(account) for key in _deliver(account, trail, given)]
     return {"records": len(given), "objects": written}
+
+
+def history(account: str | None) -> list[Json]:
+    """The calls of an account so far, or of all."""
+    with _lock:
+        return [call for owner, calls in _history.items() if account in (None, owner) for call in calls]
 
 
 def _trails(account: str) -> list[Any]:
@@ -178,22 +182,9 @@ def _list_public_keys(self: Any) -> str:
     return json.dumps({"PublicKeyList": [key]})
 
 
-def _create_event_data_store(self: Any) -> str:
-    name = str(self._get_param("Name"))
-    arn = f"arn:aws:cloudtrail:{self.region}:{self.current_account}:eventdatastore/{uuid.uuid4()}"
-    _stores.setdefault((self.current_account, self.region), []).append({"EventDataStoreArn": arn, "Name": name})
-    return json.dumps({"EventDataStoreArn": arn, "Name": name, "Status": "ENABLED"})
-
-
-def _list_event_data_stores(self: Any) -> str:
-    """Only ARN and name: the other members are no longer answered (CloudTrail API reference, *ListEventDataStores*)."""
-    return json.dumps({"EventDataStores": _stores.get((self.current_account, self.region), [])})
-
-
 def forget() -> None:
     """Forget what was called."""
     with _lock:
-        _stores.clear()
         _history.clear()
         _last.clear()
 
@@ -214,6 +205,4 @@ def apply() -> None:
     """Install the patch."""
     replace(CloudTrailResponse, "create_trail", _as_documented)
     add(CloudTrailResponse, "lookup_events", _lookup_events)
-    add(CloudTrailResponse, "create_event_data_store", _create_event_data_store)
-    add(CloudTrailResponse, "list_event_data_stores", _list_event_data_stores)
     add(CloudTrailResponse, "list_public_keys", _list_public_keys)

@@ -77,12 +77,6 @@ class CloudTrailGateway:
             for trail in answer["trailList"]
         ]
 
-    def data_stores(self) -> list[str]:
-        """ARNs of the account's event data stores in this Region, fifty at most (ListEventDataStores)."""
-        with aws_errors(f"list the event data stores {self._where}"):
-            found = self._cloudtrail.list_event_data_stores(MaxResults=50)["EventDataStores"]
-        return [s["EventDataStoreArn"] for s in found if "EventDataStoreArn" in s]
-
     def delivery(self, arn: str) -> Delivery:
         """How far a trail has delivered (GetTrailStatus)."""
         with aws_errors(f"ask for the state of {arn} {self._where}"):

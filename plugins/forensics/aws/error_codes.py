@@ -29,6 +29,7 @@ THROTTLED = frozenset(
         "ConcurrentSnapshotLimitExceeded",
         "ResourceLimitExceeded",
         "InsufficientInstanceCapacity",
+        "MaxConcurrentQueriesException",  # CloudTrail Lake: ten queries at once
         "503",
     }
 )
@@ -57,6 +58,8 @@ GONE = frozenset(
         "NoSuchEntity",
         "TargetNotFoundException",  # Organizations
         "ChildNotFoundException",
+        "EventDataStoreNotFoundException",  # CloudTrail Lake
+        "QueryIdNotFoundException",
     }
 )
 # S3's 409 ConditionalRequestConflict is not here: another write was under way, and S3 says to try again.

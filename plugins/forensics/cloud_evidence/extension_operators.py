@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from airflow.sdk import Context
@@ -15,11 +16,13 @@ from forensics.cloud_evidence.query_collection import QueryCollection
 from forensics.cloud_evidence.reading_orders import alarm_of, flow_order, query_order, read_trail
 from forensics.cloud_evidence.record_window import further_back
 from forensics.cloud_evidence.trail_collection import TrailCollection
+from forensics.cloud_evidence.trail_lake import LakeWait
 from forensics.errors import ForensicsError
 from forensics.models.case import TimelineKind
 from forensics.models.evidence import CloudTrailEvidence, FlowLogEvidence, LogEvidence, Outcome, QueryLogEvidence
 from forensics.models.target import Target
 
+Extended = CloudTrailEvidence | FlowLogEvidence | QueryLogEvidence
 _HELD = {Outcome.ACQUIRED, Outcome.PARTIAL}
 
 
@@ -28,19 +31,36 @@ class ExtendRecordsOperator(_CloudEvidenceOperator):
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
         """Extend each item that has records; one that cannot be extended stays as it is, and that is said."""
-        kinds = (CloudTrailEvidence, FlowLogEvidence, QueryLogEvidence)
-        items = [e for e in recorder.evidence() if isinstance(e, kinds) and e.outcome in _HELD and e.origin.begin]
+        items = self._items(recorder)
         since = self._since(recorder, items)
         if since is None:  # so it is, too, where triage has failed: that is told by triage
             return {"extended": []}
-        target = self.described(recorder)
         said = f"findings are older than the records: those from {since:%Y-%m-%d %H:%MZ} on are collected"
         recorder.note(said, kind=TimelineKind.EVIDENCE)
-        return {"extended": [self._again(recorder, target, item, since) for item in items], "since": since.isoformat()}
+        return self._extend(recorder, items, since)
 
-    def _since(
-        self, recorder: CaseRecorder, items: list[CloudTrailEvidence | FlowLogEvidence | QueryLogEvidence]
-    ) -> datetime | None:
+    def resume(self, recorder: CaseRecorder, payload: Mapping[str, object], context: Context) -> Json:
+        """Go on when CloudTrail Lake has found what it was asked for."""
+        items = self._items(recorder)
+        since = self._since(recorder, items)
+        return {"extended": []} if since is None else self._extend(recorder, items, since)
+
+    def _items(self, recorder: CaseRecorder) -> list[Extended]:
+        """What has records. CloudTrail's come last: the others do not wait for its Lake."""
+        kinds = (CloudTrailEvidence, FlowLogEvidence, QueryLogEvidence)
+        items = [e for e in recorder.evidence() if isinstance(e, kinds) and e.outcome in _HELD and e.origin.begin]
+        return sorted(items, key=lambda e: isinstance(e, CloudTrailEvidence))
+
+    def _extend(self, recorder: CaseRecorder, items: list[Extended], since: datetime) -> Json:
+        target = self.described(recorder)
+        try:
+            made = [self._again(recorder, target, item, since) for item in items]
+        except LakeWait as found:
+            self.wait_for_lake(recorder, found)
+            return None
+        return {"extended": made, "since": since.isoformat()}
+
+    def _since(self, recorder: CaseRecorder, items: list[Extended]) -> datetime | None:
         """From when on; an earlier try of this step has said it already where it has stored something."""
         for item in items:
             if self.held(recorder, item):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Mapping
 
@@ -9,6 +10,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import BaseModel
 
+from forensics.aws.session import Scope
 from forensics.case.beginning import begin
 from forensics.case.recorder import CaseRecorder
 from forensics.case.step import ForensicOperator, Json
@@ -22,7 +24,8 @@ from forensics.cloud_evidence.reading_orders import alarm_of, flow_order, query_
 from forensics.cloud_evidence.state_collection import StateCollection, state_item
 from forensics.cloud_evidence.state_reader import StateOrder
 from forensics.cloud_evidence.trail_collection import PHASE, TrailCollection, trail_item
-from forensics.cloud_evidence.triggers import TrailDeliveredTrigger
+from forensics.cloud_evidence.trail_lake import QUERY_SECONDS, LakeWait
+from forensics.cloud_evidence.triggers import LakeTrigger, TrailDeliveredTrigger
 from forensics.errors import AcquisitionError, ForensicsError
 from forensics.models.evidence import (
     AccountStateEvidence,
@@ -51,6 +54,24 @@ class _CloudEvidenceOperator(ForensicOperator):
             raise AcquisitionError(msg, next_action="clear triage.describe_target first, then this task")
         return target
 
+    def wait_for_lake(self, recorder: CaseRecorder, found: LakeWait, *, waited: str = "") -> None:
+        """Wait in the triggerer for CloudTrail Lake; the step begins again then, and finds what it has started."""
+        now, case = time.time(), recorder.case
+        scope = Scope(case.account_id, found.region, phase=PHASE, case_id=case.case_id)
+        seconds = max(0.0, found.not_before - now) + (QUERY_SECONDS if found.query_ids else 0)
+        self.wait(
+            LakeTrigger(
+                scope=scope.as_dict(),
+                store=found.store,
+                query_ids=found.query_ids,
+                not_before=found.not_before,
+                most_bytes=found.most_bytes,
+                give_up=now + seconds,
+                waited=waited,
+                **self.timing(seconds + 600),
+            )
+        )
+
     def held(self, recorder: CaseRecorder, known: LogEvidence | None) -> bool:
         """Whether an earlier try of this step has the records; one that somebody cleared begins anew, up to now."""
         there = known is not None and known.outcome in {Outcome.ACQUIRED, Outcome.PARTIAL}
@@ -60,7 +81,7 @@ class _CloudEvidenceOperator(ForensicOperator):
 class CollectTrailOperator(_CloudEvidenceOperator):
     """Find, store and read what CloudTrail recorded of the target, its credentials and its resources.
 
-    From a trail's bucket, or else from LookupEvents. What cannot be had is a gap by name; nothing waits for this step but the closing.
+    From a trail's bucket, or else from CloudTrail Lake, or else from LookupEvents. What cannot be had is a gap by name; nothing waits for this step but the closing.
     """
 
     def act(self, recorder: CaseRecorder, context: Context) -> Json:
@@ -87,12 +108,16 @@ class CollectTrailOperator(_CloudEvidenceOperator):
         return None
 
     def resume(self, recorder: CaseRecorder, payload: Mapping[str, object], context: Context) -> Json:
-        """Collect what was delivered."""
+        """Collect what was delivered, or what CloudTrail Lake has found."""
         return self._collect(recorder, self.described(recorder), waited=str(payload.get("waited", "")))
 
     def _collect(self, recorder: CaseRecorder, target: Target, *, waited: str) -> Json:
         collection = TrailCollection.of(recorder, self.sessions)
-        evidence = collection.collect(target, collection.trails(), waited=waited)
+        try:
+            evidence = collection.collect(target, collection.trails(), waited=waited)
+        except LakeWait as found:
+            self.wait_for_lake(recorder, found, waited=waited)
+            return None
         return self._read(recorder, evidence, target)
 
     def _read(self, recorder: CaseRecorder, evidence: CloudTrailEvidence, target: Target) -> Json:

@@ -9,10 +9,11 @@ from typing import Self
 
 from forensics import partitions
 from forensics.aws.cloudtrail import CloudTrailGateway, Trail
+from forensics.aws.cloudtrail_lake import LakeGateway
 from forensics.aws.hook import CaseSessions
 from forensics.aws.iam_state import IamStateGateway
 from forensics.aws.log_buckets import LogBucketGateway
-from forensics.aws.session import Scope
+from forensics.aws.session import AwsSession, Scope
 from forensics.case.beginning import begin
 from forensics.case.recorder import CaseRecorder
 from forensics.cloud_evidence.followed import Followed
@@ -21,9 +22,10 @@ from forensics.cloud_evidence.log_files import Budget, case_budget
 from forensics.cloud_evidence.record_window import RecordWindow
 from forensics.cloud_evidence.trail_filter import SelectOrder
 from forensics.cloud_evidence.trail_integrity import Integrity, verify_files
+from forensics.cloud_evidence.trail_lake import LakeSource, lake_source
 from forensics.cloud_evidence.trail_selection import Spool, search
-from forensics.cloud_evidence.trail_sources import BucketSource, Found, LookupSource, RecordSource, readable_trail
-from forensics.errors import AwsError, ForensicsError
+from forensics.cloud_evidence.trail_sources import BucketSource, Found, LookupSource, readable_trail
+from forensics.errors import ForensicsError, RecordSourceError
 from forensics.models.evidence import (
     CloudTrailEvidence,
     Digest,
@@ -37,7 +39,7 @@ from forensics.printable import count
 from forensics.settings import Settings
 
 PHASE = "logs"
-LAKE_QUERY = "SELECT eventTime, eventName, sourceIPAddress, eventID FROM"
+AnySource = BucketSource | LakeSource | LookupSource
 MOST_KEYS = 20
 SWITCH_ON = (
     "only management events of the last 90 days were looked up; a trail of all Regions into a bucket that role logs may read"
@@ -64,15 +66,16 @@ class Collected:
     """What was found, from where."""
 
     spool: Spool
-    source: RecordSource
+    source: AnySource
     found: Found | None
+    window: RecordWindow
     notes: tuple[str, ...]
     integrity: Integrity | None
     keys: dict[str, dict[str, object]]
 
 
 class TrailCollection:
-    """One collection. ``gateway`` opens CloudTrail in a Region, ``open_bucket`` a bucket at home."""
+    """One collection. ``gateway`` opens CloudTrail in a Region, ``lake`` CloudTrail Lake in one, ``open_bucket`` a bucket at home."""
 
     def __init__(
         self,
@@ -81,12 +84,14 @@ class TrailCollection:
         *,
         gateway: Callable[[str], CloudTrailGateway],
         open_bucket: Callable[[str], LogBucketGateway],
+        lake: Callable[[str], LakeGateway],
         iam: IamStateGateway,
     ) -> None:
         self._recorder = recorder
         self._settings = settings
         self._gateway = gateway
         self._open_bucket = open_bucket
+        self._lake = lake
         self._iam = iam
         self._case = recorder.case
         self._item = trail_item(recorder.case.instance_id)
@@ -96,18 +101,15 @@ class TrailCollection:
         """A collection under the case's own sessions: buckets are reached at home only (docs/cloud-evidence.md)."""
         case, hook = recorder.case, sessions.hook
 
-        def gateway(region: str) -> CloudTrailGateway:
-            return CloudTrailGateway.of(hook.session(Scope(case.account_id, region, phase=PHASE, case_id=case.case_id)))
-
-        def open_bucket(name: str) -> LogBucketGateway:
-            home = Scope(case.account_id, sessions.settings.region, phase=PHASE, case_id=case.case_id)
-            return LogBucketGateway.of(hook.session(home), name)
+        def session(region: str) -> AwsSession:
+            return hook.session(Scope(case.account_id, region, phase=PHASE, case_id=case.case_id))
 
         return cls(
             recorder,
             sessions.settings,
-            gateway=gateway,
-            open_bucket=open_bucket,
+            gateway=lambda region: CloudTrailGateway.of(session(region)),
+            open_bucket=lambda name: LogBucketGateway.of(session(sessions.settings.region), name),
+            lake=lambda region: LakeGateway.of(session(region)),
             iam=IamStateGateway.of(sessions.target(PHASE)),
         )
 
@@ -133,53 +135,65 @@ class TrailCollection:
     ) -> CloudTrailEvidence:
         """Find the records, from ``since`` on where that is earlier than usual, store and record them.
 
-        Raises an ``AwsError`` when neither a bucket nor LookupEvents answered, ``ConfinedError`` when files were too much.
+        Raises :class:`LakeWait` while CloudTrail Lake is at work, an ``AwsError`` when neither a bucket nor Lake nor LookupEvents answered,
+        ``ConfinedError`` when files were too much.
         """
         began = begin(self._recorder).at
         window = case_window(self._recorder, self._settings, since)
         collected = self._collected(target, trails, window)
         try:
-            return self._stored(collected, window, began=began, waited=waited)
+            return self._stored(collected, began=began, waited=waited)
         finally:
             collected.spool.close()
 
     def _collected(self, target: Target, trails: list[Trail], window: RecordWindow) -> Collected:
-        budget = case_budget(self._settings)
         found, why = readable_trail(
             trails, self._open_bucket, account_id=self._case.account_id, region=self._case.region
         )
-        source: RecordSource
         if found:
+            budget = case_budget(self._settings)
             source = BucketSource(self._case.account_id, found.regions, found.place, found.bucket, window, budget)
-        else:
-            window = window.of_lookup()
-            regions = dict.fromkeys((self._case.region, partitions.of(self._case.region).iam_region))
-            source = LookupSource(tuple(self._gateway(r) for r in regions), window, budget)
-            why = [*why, SWITCH_ON, *self._stores(window)]
-        order = SelectOrder(
+            spool = search(self._order(target, window), source.objects)
+            source.gaps += [f"{key}: {problem}"[:300] for key, problem in list(source.files.unread.items())[:5]]
+            integrity = self._verified(found, spool, window, budget) if found.place.validated else None
+            return self._made(spool, source, window, why, found=found, integrity=integrity)
+        asked, said = self._asked_of_lake(target, window)
+        return asked or self._looked_up(target, window.of_lookup(), [*why, *said])
+
+    def _order(self, target: Target, window: RecordWindow) -> SelectOrder:
+        return SelectOrder(
             account_id=self._case.account_id, begin=window.begin, end=window.end, followed=followed_at_first(target)
         )
-        spool = search(order, source.objects)
-        if isinstance(source, BucketSource):
-            source.gaps += [f"{key}: {problem}"[:300] for key, problem in list(source.files.unread.items())[:5]]
-        if budget.cut:
-            source.gaps.append(f"it ended with {budget.cut}: later files were not read")
-        integrity = self._verified(found, spool, window, budget) if found and found.place.validated else None
-        return Collected(spool, source, found, tuple(why), integrity, self._keys(spool.followed))
 
-    def _stores(self, window: RecordWindow) -> list[str]:
-        """CloudTrail Lake, where the account has it, keeps what the history does not: the query is the reader's to start, and to pay."""
+    def _asked_of_lake(self, target: Target, window: RecordWindow) -> tuple[Collected | None, list[str]]:
+        """What CloudTrail Lake has, or None and why."""
+        choice = lake_source(
+            self._recorder, self._settings, item=self._item, window=window, budget=case_budget(self._settings), gateway=self._lake
+        )  # fmt: skip
+        source = choice.source
+        if source is None:
+            return None, list(choice.why)
+        asked = RecordWindow(source.run.begin, source.run.end, window.alarm)
         try:
-            stores = self._gateway(self._case.region).data_stores()
-        except AwsError as error:
-            return [f"whether CloudTrail Lake has records is not known: {error}"]
-        wanted = (
-            f"eventTime > '{window.begin:%Y-%m-%d %H:%M:%S}' AND userIdentity.arn LIKE '%/{self._case.instance_id}'"
-        )
-        return [
-            f'event data store {arn} may have more: aws cloudtrail start-query --query-statement "{LAKE_QUERY} {arn.rpartition("/")[2]} WHERE {wanted}"'
-            for arn in stores[:3]
-        ]
+            spool = search(self._order(target, asked), source.objects)
+        except RecordSourceError as error:
+            failed = f"event data store {source.run.store} gave no records: {error}"[:500]
+            source.book.keep(failed=failed)
+            return None, [failed]
+        return self._made(spool, source, asked, list(choice.why)), []
+
+    def _looked_up(self, target: Target, window: RecordWindow, why: list[str]) -> Collected:
+        regions = dict.fromkeys((self._case.region, partitions.of(self._case.region).iam_region))
+        source = LookupSource(tuple(self._gateway(r) for r in regions), window, case_budget(self._settings))
+        spool = search(self._order(target, window), source.objects)
+        return self._made(spool, source, window, [*why, SWITCH_ON])
+
+    def _made(
+        self, spool: Spool, source: AnySource, window: RecordWindow, why: list[str], *, found: Found | None = None, integrity: Integrity | None = None
+    ) -> Collected:  # fmt: skip
+        if source.budget.cut:
+            source.gaps.append(f"it ended with {source.budget.cut}: later files were not read")
+        return Collected(spool, source, found, window, tuple(why), integrity, self._keys(spool.followed))
 
     def _keys(self, followed: Followed) -> dict[str, dict[str, object]]:
         """The last use of each long-lived access key that the records led to, as IAM knows it; an error in its place where it does not say."""
@@ -200,7 +214,7 @@ class TrailCollection:
         )
 
     # ------------------------------------------------------------------ the record
-    def _stored(self, made: Collected, window: RecordWindow, *, began: datetime, waited: str) -> CloudTrailEvidence:
+    def _stored(self, made: Collected, *, began: datetime, waited: str) -> CloudTrailEvidence:
         recorder, run, kind = self._recorder, run_name(began), EvidenceKind.CLOUD_TRAIL
         chunks = made.spool.chunks()
         stored = store_records(recorder, kind, self._item, run=run, name="records.jsonl.gz", chunks=chunks)
@@ -209,7 +223,7 @@ class TrailCollection:
         notes = (*made.notes, *([made.integrity.note()] if made.integrity else []), waited, *_key_notes(made.keys))
         origin = LogOrigin(
             source=made.source.kind, bucket=place.bucket if place else None, prefix=place.prefix if place else None,
-            begin=window.begin, end=window.end, regions=made.found.regions if made.found else (),
+            begin=made.window.begin, end=made.window.end, regions=made.found.regions if made.found else (),
             objects=len(spool.sources), objects_bytes=sum(int(str(s["bytes"])) for s in spool.sources.values()),
             records=spool.records, sources=listed, notes=tuple(n[:500] for n in notes if n),
         )  # fmt: skip
@@ -220,7 +234,9 @@ class TrailCollection:
             digests=(Digest(value=stored.sha256, subject="the stored object, all bytes", source="control-plane"),),
             lock={"mode": stored.lock_mode, "until": stored.locked_until.isoformat()},
         )  # fmt: skip
-        where = f"bucket {place.bucket}" if place else "LookupEvents"
+        where = (
+            f"bucket {place.bucket}" if place else "CloudTrail Lake" if made.source.kind == "lake" else "LookupEvents"
+        )
         return enter(recorder, evidence, stored, what=f"CloudTrail from {where}")
 
     def _gaps(self, made: Collected) -> list[str]:
@@ -251,6 +267,7 @@ def _sources(made: Collected) -> dict[str, object]:
     return {
         "kind": made.source.kind, "trail": made.found.place.arn if made.found else None, "objects": rows,
         "followed": spool.followed.model_dump(mode="json"), "passes": spool.passes, "keys_last_used": made.keys,
+        **({"queries": made.source.stated} if isinstance(made.source, LakeSource) else {}),
     }  # fmt: skip
 
 

@@ -1,10 +1,12 @@
-"""Where a case's CloudTrail records come from: the bucket of a trail that records the account, or else LookupEvents."""
+"""Where a case's CloudTrail records come from: the bucket of a trail that records the account, or at last LookupEvents.
+
+Between the two is CloudTrail Lake (``trail_lake.py``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from forensics.aws.cloudtrail import CloudTrailGateway, LookupKey, Trail
 from forensics.aws.log_buckets import LogBucketGateway, LogFile
@@ -19,17 +21,6 @@ from forensics.errors import AwsError, ForensicsError
 # Calls by which one blinds an account, worth a look-up of their own (each costs a request).
 _LOOKED_UP = ("StopLogging", "DeleteTrail", "DeleteFlowLogs", "DeleteDetector")
 _MOST_LOOKUPS, _MOST_PAGES = 60, 40
-
-
-class RecordSource(Protocol):
-    """A place that records come from; ``kind`` names it, ``gaps`` say what it could not give."""
-
-    kind: str
-    gaps: list[str]
-
-    def objects(self, order: SelectOrder) -> Iterable[LogObject]:
-        """What has to be looked through for an order."""
-        ...
 
 
 @dataclass

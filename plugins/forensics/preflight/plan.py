@@ -21,6 +21,7 @@ from forensics.preflight.channel_check import ChannelCheck
 from forensics.preflight.check import BrokenError, Check
 from forensics.preflight.drill_check import DrillCheck
 from forensics.preflight.intake_check import IntakeCheck, NoticesCheck, PagesCheck
+from forensics.preflight.lake_check import LakeCheck
 from forensics.preflight.policy_check import PolicyCheck
 from forensics.preflight.push_check import PushCheck
 from forensics.preflight.reach_check import reach_checks
@@ -99,6 +100,8 @@ def quick_checks(scope: PreflightScope) -> Iterator[Check]:
     yield from (PushCheck(scope, name) for name in pairs(s.pushes))
     if s.summary_model:
         yield SummaryCheck(scope)
+    if s.record_lake_gib:
+        yield from (LakeCheck(scope, store) for store in names(s.record_data_stores))
     if s.drill_account:
         yield DrillCheck(scope)
     if s.policy_key:
