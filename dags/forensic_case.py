@@ -8,8 +8,7 @@ are about a machine end skipped, because they do not apply.
 2. **memory** and **disk** in parallel: capture memory by SSM; snapshot, lock, copy all volumes to the forensic account. Beside
    them **cloud_evidence**: what CloudTrail, flow and query logs have
 3. **containment**: isolate the target when memory capture and live response have ended, whatever their outcome
-4. **investigation**: forensic instance; Volatility on the memory, without waiting for the disk copies; file-system
-   timeline and log analysis on the disks
+4. **investigation**: forensic instance; Volatility on the memory, without waiting for the disk copies; file-system timeline and log analysis on the disks
 5. **report**: HTML and JSON in the evidence store when the tools have ended, then the whole timeline; when the digests of the disks are there too, `close_case` writes the version that has them, and fails when anything that the plan wanted is missing
 
 **Triage notes**: a red run means that the case has gaps; `report.close_case` names them and the SNS message repeats them. Fix
@@ -76,5 +75,6 @@ with DAG(
     [memory.last, disk.last] >> investigation.disks
     [*investigation.tools, memory.last, containment.last, watch] >> report.first
     # digests of large disks take hours, a quiet trail delivers after many minutes: the report waits for neither, the closing does
-    [*cloud.tasks, investigation.last >> cloud.extended] >> report.timeline
+    [*investigation.tools] >> cloud.extended
+    [*cloud.tasks, cloud.extended, investigation.last] >> report.timeline
     [investigation.last, disk.digest] >> report.last

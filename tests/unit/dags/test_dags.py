@@ -36,7 +36,8 @@ CASE = {
         "cloud_evidence.collect_flows",
         "cloud_evidence.collect_queries",
         "cloud_evidence.collect_state",
-        "investigation.terminate_forensic_instance",
+        "investigation.analyse_memory",
+        "investigation.analyse_disk",
     },
     "disk.digest_disks": {"disk.copy_snapshots"},
     "containment.isolate_target": {"memory.live_response"},
@@ -68,6 +69,7 @@ CASE = {
         "cloud_evidence.collect_queries",
         "cloud_evidence.collect_state",
         "cloud_evidence.extend_records",
+        "investigation.terminate_forensic_instance",
     },
     "report.link_cases": {"report.write_report"},
     "report.close_case": {
@@ -163,7 +165,9 @@ def test_control_plane_evidence_is_on_the_way_of_nothing_but_the_closing(case: A
         task = case.get_task(f"cloud_evidence.{name}")
         assert task.upstream_task_ids == {"triage.plan_response"}
         assert task.downstream_task_ids == {"report.store_timeline", "cloud_evidence.extend_records"}
+    # it reads what the two analyses found, and nothing of the second opinion or of the end of the instance
     assert case.get_task("cloud_evidence.extend_records").downstream_task_ids == {"report.store_timeline"}
+    assert "investigation.compare_disk" not in above(case, "cloud_evidence.extend_records")
     assert "report.close_case" in case.get_task("report.store_timeline").downstream_task_ids
     for name in ("store_timeline", "close_case"):
         assert case.get_task(f"report.{name}").trigger_rule == "all_done"
@@ -247,7 +251,6 @@ def test_the_second_opinion_is_on_the_way_of_nothing_but_the_end_of_the_instance
     waiting = {task.task_id for task in case.tasks if compare.task_id in above(case, task.task_id)}
     assert waiting == {
         "investigation.terminate_forensic_instance",
-        "cloud_evidence.extend_records",
         "report.store_timeline",
         "report.close_case",
     }
