@@ -124,6 +124,30 @@ def test_lvm_within_luks_with_an_xfs_beside(tmp_path: Path) -> None:
     assert hidden["gaps"] == plain["gaps"]
 
 
+def test_a_volume_group_over_several_encrypted_volumes(tmp_path: Path) -> None:
+    """Each disk of the instance encrypted for itself: the others are opened for what they hold of this one's group, and for nothing else."""
+    members = [unpacked(f"lvm-{number}", tmp_path) for number in (1, 2, 3)]
+    plain = read(members[0], *members[1:])
+    hidden = [encrypted(member) for member in members]
+    apart = encrypted(unpacked("ext4-dirty", tmp_path))
+    document = read(*hidden, apart, keys={"k": KEY})
+    assert document["found"] == plain["found"] != {}
+    assert document["gaps"] == plain["gaps"]
+    cryptsetup("luksChangeKey", *CHEAP, "--pbkdf", "pbkdf2", "--key-file", "-", str(hidden[2]), str(_other(tmp_path)))
+    lacking = read(*hidden, keys={"k": KEY})
+    assert any(
+        "on another volume of the instance" in note and "none of the offered keys" in note
+        for _, note in lacking["notes"]
+    )
+    assert lacking["gaps"]
+
+
+def _other(folder: Path) -> Path:
+    path = folder / "other.key"
+    path.write_text(OTHER)
+    return path
+
+
 def test_without_a_key_and_with_a_wrong_one(tmp_path: Path) -> None:
     image = encrypted(unpacked("swap", tmp_path))
     uuid = subprocess.run(

@@ -111,7 +111,8 @@ def analyse(
             results.events.extend(quick[1])
             results.file_times = quick[2]
         if found.windows:
-            windows_disk.master_file_table(device, results=results, raw=raw)
+            volume = windows_disk.source(device, found.tree, folder=raw.parent)
+            windows_disk.master_file_table(volume, results=results, raw=raw)
         return
     found = examine(device, results=results, raw=raw, windows_too=True, others=others, packs=packs, keys=keys)
     results.comparable = found.expected

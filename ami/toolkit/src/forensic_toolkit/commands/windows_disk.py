@@ -34,7 +34,7 @@ from forensic_toolkit.rules import (
     windows_traces,
 )
 from forensic_toolkit.rules.rule_packs import Packs
-from forensic_toolkit.runners import dissect_program
+from forensic_toolkit.runners import dissect_program, dissect_query
 from forensic_toolkit.sandbox import subprograms
 from forensic_toolkit.times import parse_iso
 
@@ -113,6 +113,7 @@ def examine(
     for name, read in _READERS:
         results.apply(name, rule=partial(read, tree, coverage=coverage, results=results))
     results.apply("Windows hives", rule=partial(_hives, tree, results=results))
+    device = source(device, tree, folder=raw.parent)
     count = examine_event_logs(list(_logs(tree)), coverage=coverage, results=results, raw=raw, packs=packs)
     records: dict[str, list[Record]] = {function: [] for function in FUNCTIONS}
     for function, prefix in FUNCTIONS.items():
@@ -223,6 +224,17 @@ def _timeline(table: sigma_engine.Table, *, results: Results, raw: Path) -> None
 
 def _write(event: Event, write: Callable[[str], int]) -> None:
     write(json.dumps(event.as_timesketch(), ensure_ascii=False) + "\n")
+
+
+def source(device: Path, tree: Tree, *, folder: Path) -> Path:
+    """What dissect reads: the device, or the description of the volume when another program decrypts it or puts it together."""
+    entry = next(_files(tree, r"/windows/system32/config/[^/]+"), None)
+    system = entry.filesystem if entry is not None else None
+    if system is None or system.partition.storage is None:
+        return device
+    path = folder / f"windows{dissect_query.DESCRIBED}"
+    path.write_text(json.dumps(system.partition.storage.described()), encoding="ascii")
+    return path
 
 
 def master_file_table(device: Path, *, results: Results, raw: Path) -> None:

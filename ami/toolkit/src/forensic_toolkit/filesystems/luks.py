@@ -1,4 +1,4 @@
-"""LUKS volumes, opened with keys that a user offers, in a program of its own (:mod:`.luks_runner`).
+"""LUKS and BitLocker volumes, opened with keys that a user offers, in a program of its own (:mod:`.luks_runner`).
 
 The evidence is only read: no device mapper, no mount. The keys go to that program over a pipe and to no file.
 """
@@ -24,7 +24,7 @@ from forensic_toolkit.sandbox.pipe_protocol import PipeProtocol
 MEMORY = 3 << 30
 SECONDS = 300.0
 WHAT_TO_DO = (
-    "store a passphrase or key file of it as an SSM parameter (SecureString) or secret below forensics/disk-keys/ in the forensic account "
+    "store a passphrase, key file or (BitLocker) recovery password of it as an SSM parameter (SecureString) or secret below forensics/disk-keys/ in the forensic account "
     "and run the investigation of this disk with it (DAG forensic_profile, parameter disk_keys; docs/investigation.md, Encrypted disks)"
 )
 
@@ -42,7 +42,7 @@ class Unlocked:
     """The decrypted volume; ``words`` say how it was opened, ``notes`` what a reader has to know beside that."""
 
     storage: Storage
-    uuid: str
+    title: str
     words: str
     notes: tuple[str, ...]
 
@@ -67,7 +67,7 @@ class Vault:
     __del__ = close
 
     def open(self, volume: Storage) -> Unlocked:
-        """The volume behind a LUKS header. Raises EvidenceError with the reason and what to do."""
+        """The volume behind a header of LUKS or BitLocker. Raises EvidenceError with the reason and what to do."""
         number = len(self._programs) + 1
         work = Path(self._folder.name) / str(number)
         work.mkdir()
@@ -80,18 +80,19 @@ class Vault:
         try:
             found = json.loads(program.line(deadline=time.monotonic() + self._seconds))
         except ValueError as error:
-            raise EvidenceError("unexpected answer from the program that opens LUKS volumes") from error
+            raise EvidenceError("unexpected answer from the program that opens encrypted volumes") from error
         if "error" in found:
             program.end()
             raise EvidenceError(
-                f"LUKS, encrypted{self._named(found['uuid'])}: {found['error']}; nothing in it was examined; {WHAT_TO_DO}"
+                f"{found['kind']}, encrypted{self._named(found['uuid'])}: {found['error']}; nothing in it was examined; {WHAT_TO_DO}"
             )
+        title = f"{found['kind']} {found['uuid']}"
         words = (
-            f"LUKS{found['version']} {found['uuid']} ({found['cipher']}) was opened with the key {found['key']} (slot {found['slot']}); "
+            f"{title} ({found['cipher']}) was opened with {found['how']}; "
             "the evidence is only read, what is examined is decrypted as it is read"
         )
         served = Served(str(work / "socket"), int(found["size"]))
-        return Unlocked(served, str(found["uuid"]), words, tuple(map(str, found["notes"])))
+        return Unlocked(served, title, words, tuple(map(str, found["notes"])))
 
     @staticmethod
     def _named(uuid: str) -> str:

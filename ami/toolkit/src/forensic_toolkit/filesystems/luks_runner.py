@@ -1,11 +1,11 @@
-"""A separate program that opens a LUKS volume with one of the offered keys and gives its decrypted bytes to other programs.
+"""A separate program that opens a LUKS or BitLocker volume with one of the offered keys and gives its decrypted bytes to other programs.
 
-Started by :mod:`.luks`; the only module that imports dissect.fve (AGPL). The keys and what they open stay in this process: others get
+Started by :mod:`.luks`; with :mod:`.bitlocker` the only module that imports dissect.fve (AGPL). The keys and what they open stay in this process: others get
 bytes over a socket (:class:`forensic_toolkit.filesystems.storage.Served`). One line of stdin is the request::
 
     {"storage": as Storage.described, "keys": [[name, base64], ...], "socket": path}
 
-One line of stdout is ``{"uuid", "version", "key", "slot", "size", "cipher", "notes"}`` or ``{"error", "uuid"}``. It ends when stdin does.
+One line of stdout is ``{"kind", "uuid", "how", "size", "cipher", "notes"}`` or ``{"error", "kind", "uuid"}``. It ends when stdin does.
 On-disk formats: cryptsetup's "LUKS On-Disk Format Specification" 1.2.3 and "LUKS2 On-Disk Format Specification" 1.1.
 """
 
@@ -20,9 +20,11 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from forensic_toolkit.errors import EvidenceError
+from forensic_toolkit.filesystems import signatures
+from forensic_toolkit.filesystems.bitlocker import BitLocker
 from forensic_toolkit.filesystems.dissect_runner import Volume
 from forensic_toolkit.filesystems.signatures import LUKS_COPIES, LUKS_COPY, LUKS_FIRST
 from forensic_toolkit.filesystems.storage import SERVED, Storage, opened
@@ -213,6 +215,14 @@ def _supported(luks: Any) -> None:
         raise EvidenceError(f"it needs what is not read here: {', '.join(map(str, needs))[:200]}")
 
 
+class _Decrypted(Protocol):
+    size: int
+    cipher: str
+
+    def read(self, offset: int, length: int) -> bytes:
+        """As Storage.read."""
+
+
 class _Answers(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         while len(asked := self.rfile.read(SERVED.size)) == SERVED.size:
@@ -224,7 +234,7 @@ class _Answers(socketserver.StreamRequestHandler):
 class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
-    def __init__(self, path: str, contents: Opened) -> None:
+    def __init__(self, path: str, contents: _Decrypted) -> None:
         super().__init__(path, _Answers)
         self.contents = contents
 
@@ -234,23 +244,40 @@ def _send(value: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def _luks(volume: Storage, keys: list[tuple[str, bytes]], facts: dict[str, Any]) -> _Decrypted:
+    header = Header(volume)
+    facts |= {"uuid": header.uuid, "notes": header.notes}
+    contents, key, slot = unlock(volume, header, keys)
+    facts |= {"kind": f"LUKS{header.version}", "how": f"the key {key} (slot {slot})"}
+    return contents
+
+
+def _bitlocker(volume: Storage, keys: list[tuple[str, bytes]], facts: dict[str, Any]) -> _Decrypted:
+    facts["kind"] = signatures.BITLOCKER
+    metadata = BitLocker(volume)
+    facts["uuid"] = metadata.uuid
+    contents, facts["how"] = metadata.unlock(keys)
+    if "elephant" in contents.cipher:
+        facts["notes"].append(
+            "its cipher has a diffuser (Windows Vista to 8), which is decrypted slowly here: mind the limit on time"
+        )
+    return contents
+
+
 def main() -> int:
     """Open the volume, say how, and serve it until stdin ends."""
     request = json.loads(sys.stdin.readline())
-    uuid = ""
+    facts: dict[str, Any] = {"kind": "LUKS", "uuid": "", "notes": []}
     try:
         volume = opened(request["storage"])
-        header = Header(volume)
-        uuid = header.uuid
         keys = [(str(name), base64.b64decode(value)) for name, value in request["keys"]]
-        contents, key, slot = unlock(volume, header, keys)
+        contents = _bitlocker(volume, keys, facts) if signatures.is_bitlocker(volume) else _luks(volume, keys, facts)
         server = _Server(request["socket"], contents)
     except (EvidenceError, OSError, MemoryError) as error:
-        _send({"error": str(error) or type(error).__name__, "uuid": uuid})
+        _send({**facts, "error": str(error) or type(error).__name__})
         return 1
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    facts = {"uuid": uuid, "version": header.version, "key": key, "slot": slot, "size": contents.size}
-    _send({**facts, "cipher": contents.cipher, "notes": header.notes})
+    _send({**facts, "size": contents.size, "cipher": contents.cipher})
     sys.stdin.read()
     return 0
 

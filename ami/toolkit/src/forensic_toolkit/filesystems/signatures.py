@@ -11,14 +11,18 @@ from dataclasses import dataclass, field
 from forensic_toolkit.filesystems.entries import Identity
 from forensic_toolkit.filesystems.storage import Storage
 
-EXT, XFS, BTRFS, LUKS, LVM, RAID, SWAP, FAT, NTFS, NONE, EMPTY = (
-    "ext", "XFS", "btrfs", "LUKS", "LVM", "RAID", "swap", "FAT", "NTFS", "nothing known", "empty",
+EXT, XFS, BTRFS, LUKS, BITLOCKER, LVM, RAID, SWAP, FAT, NTFS, NONE, EMPTY = (
+    "ext", "XFS", "btrfs", "LUKS", "BitLocker", "LVM", "RAID", "swap", "FAT", "NTFS", "nothing known", "empty",
 )  # fmt: skip
 BTRFS_AT = 65536
 # LUKS2 keeps a second header behind the first, which may be of any of these sizes (specification 1.1, 2.1).
 LUKS_FIRST, LUKS_COPY = b"LUKS\xba\xbe", b"SKUL\xba\xbe"
 LUKS_COPIES = tuple(0x4000 << power for power in range(9))
 BTRFS_COPIES = (64 << 20, 256 << 30)
+ENCRYPTED = (LUKS, BITLOCKER)
+# A BitLocker volume names its metadata by one of these in the boot sector (libbde, "BitLocker Drive Encryption (BDE) format"): To Go looks like
+# FAT otherwise. The second one is of a volume that is encrypted while it is written to.
+_BITLOCKER_IDS = (bytes.fromhex("3bd66749292ed84a8399f6a339e3d001"), bytes.fromhex("3b4da89280dd0e4d9e4eb1e3284eaed8"))
 _BCACHE = bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81")
 _BCACHEFS = bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef")
 # Marks of what no reader here knows: (offset, bytes, name). They are named in the gap.
@@ -35,7 +39,6 @@ _OTHERS = (
     (8192, b"OCFSV2", "OCFS2"),
     (16384, b"OCFSV2", "OCFS2"),
     (0, b"LVM2 001", "LVM"),
-    (0, b"-FVE-FS-", "BitLocker"),
     (24, b"VMFS", "VMFS"),
 )
 _ZFS_UBERBLOCKS = range(128 << 10, 256 << 10, 1024)
@@ -61,8 +64,8 @@ def content_of(volume: Storage) -> Content:
         return Content(LUKS, Identity(_text(head[168:208])))
     if any(head[start : start + 8] == b"LABELONE" for start in range(0, 2048, 512)):
         return Content(LVM)
-    if head[3:11] == b"-FVE-FS-":
-        return Content("BitLocker")
+    if is_bitlocker(volume):
+        return Content(BITLOCKER)
     if head[:4] == b"XFSB":
         # sb_icount and sb_ifree count allocated inodes; three of them (bitmaps, quota) may have no name.
         used = struct.unpack_from(">Q", head, 128)[0] - struct.unpack_from(">Q", head, 136)[0]
@@ -77,6 +80,12 @@ def content_of(volume: Storage) -> Content:
     if any(volume.read(page - 10, 10) in (b"SWAPSPACE2", b"SWAP-SPACE") for page in _PAGES):
         return Content(SWAP)
     return _boot_sector(head) or _another(volume)
+
+
+def is_bitlocker(volume: Storage) -> bool:
+    """Whether a boot sector is that of BitLocker, or of BitLocker To Go."""
+    head = volume.read(0, 512)
+    return head[3:11] == b"-FVE-FS-" or (head[510:512] == b"\x55\xaa" and any(mark in head for mark in _BITLOCKER_IDS))
 
 
 def _boot_sector(head: bytes) -> Content | None:

@@ -17,10 +17,6 @@ from forensic_toolkit.filesystems.sleuthkit import SleuthKit, UnknownFileSystemE
 from forensic_toolkit.filesystems.storage import Storage, Stored, part_of
 from forensic_toolkit.results import Results
 
-_CLOSED = {
-    "BitLocker": "BitLocker, encrypted: without its key nothing in it can be examined, and keys are taken for LUKS alone: decrypt a copy of the "
-    "volume and have that examined",
-}
 # An empty volume up to this size is alignment or a boot loader's place; a larger one is mentioned.
 _SMALL = 16 << 20
 _MOST_VOLUMES = 4096
@@ -45,6 +41,7 @@ class Disk:
         self._overlays = 0
         self._vault = luks.Vault(keys)
         self._waiting: deque[Partition] = deque()
+        self._elsewhere: list[Partition] = []  # encrypted, on other devices
         self._members: list[raid.Member] = []
         self._physical: list[PhysicalVolume] = []
         self._pools: dict[str, list[tuple[Partition, Prepared]]] = {}
@@ -58,7 +55,11 @@ class Disk:
             results.gap(what, why)
         for index, kit in enumerate(self._kits):
             # Of other devices only what belongs together with this one is examined.
-            self._waiting.extend(part for part in kit.partitions() if index == 0 or _is_part(part.contents()))
+            for part in kit.partitions():
+                if index == 0 or _is_part(part.contents()):
+                    self._waiting.append(part)
+                elif signatures.content_of(part.contents()).kind == signatures.LUKS:
+                    self._elsewhere.append(part)
         while self._waiting or self._assemble(results):
             if not self._waiting:
                 continue
@@ -81,7 +82,7 @@ class Disk:
         except EvidenceError as error:
             results.gap(volume.label, str(error))
             return True
-        if found.content.kind == signatures.LUKS and member is None:
+        if found.content.kind in signatures.ENCRYPTED and member is None:
             self._unlock(volume, contents, results)
             return True
         # A mirror with its superblock at the end looks like the file system in it: the array is what was mounted.
@@ -109,10 +110,29 @@ class Disk:
         for note in opened.notes:
             results.note(volume.label, note)
         self.replayed = True
-        self._add(f"LUKS {opened.uuid}", opened.storage)
+        self._add(opened.title, opened.storage)
+
+    def _unlock_elsewhere(self, results: Results) -> bool:
+        """Open encrypted volumes of other devices that may hold members of what this one has members of; True when one does."""
+        locked, self._elsewhere = self._elsewhere, []
+        for volume in locked:
+            try:
+                opened = self._vault.open(volume.contents())
+            except EvidenceError as error:
+                results.note(
+                    volume.label,
+                    f"on another volume of the instance, beside this one's arrays or volume groups: {error}",
+                )
+                continue
+            if _is_part(opened.storage):
+                results.note(volume.label, f"on another volume of the instance: {opened.words}")
+                self._add(opened.title, opened.storage)
+        return bool(self._waiting)
 
     def _assemble(self, results: Results) -> bool:
         """Put together the arrays first, then the volume groups on them; True while there may be new volumes."""
+        if (self._members or self._physical) and self._unlock_elsewhere(results):
+            return True
         if self._members:
             members, self._members = self._members, []
             for title, storage in raid.assemble(members):
@@ -169,8 +189,6 @@ class Disk:
 
     def _open(self, volume: Partition, found: Prepared) -> FileSystem:
         kind = found.content.kind
-        if kind in _CLOSED:
-            raise EvidenceError(_CLOSED[kind])
         reasons = []
         if kind not in (signatures.BTRFS, signatures.XFS):
             try:
@@ -185,7 +203,7 @@ class Disk:
             if signatures.high_entropy(found.storage):
                 kind = (
                     "no known file system, its content looks random: encrypted without a header on this volume (plain dm-crypt, a "
-                    "detached or wiped LUKS header), or overwritten. No key opens it here: decrypt a copy and have that examined"
+                    "detached or wiped LUKS header, VeraCrypt or TrueCrypt), or overwritten. No key opens it here: decrypt a copy and have that examined"
                 )
             else:
                 kind = "no known file system"
