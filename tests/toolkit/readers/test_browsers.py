@@ -11,6 +11,7 @@ import pytest
 from forensic_toolkit.readers import browsers
 from forensic_toolkit.readers.coverage import Coverage
 from tests.toolkit import browser_databases as made
+from tests.toolkit.examined import ROOT
 from tests.toolkit.fake_tree import LATER, Builder
 
 CHROME = "/Users/kim/AppData/Local/Google/Chrome/User Data/Default/History"
@@ -109,3 +110,8 @@ def test_values_of_other_types_and_a_crafted_schema(tmp_path: Path) -> None:
         (history,), coverage = _read(Builder().add(CHROME, path.read_bytes()))
     assert history.visits == [] and any("visits" in why for why in coverage.artifacts[0].shortfalls())
     assert [(one.time, one.path) for one in history.downloads] == [(None, "\ufffdA")]
+
+
+def test_the_limits_that_the_document_names() -> None:
+    page = (ROOT / "docs" / "investigation.md").read_text("utf-8")
+    assert f"the newest {browsers.MOST_VISITS:,} visits and {browsers.MOST_DOWNLOADS:,} downloads are taken" in page

@@ -35,7 +35,8 @@ FILES = (
     rf"{_LINUX_HOMES}/(\.config|snap/[^/]+/(common|\d+)(/\.config)?|\.var/app/[^/]+/config)/(?i:{_CHROMIUM})(/[^/]+){{1,2}}/History"
     rf"|{_LINUX_HOMES}/(\.mozilla|\.config/mozilla|snap/firefox/common/\.mozilla|\.var/app/[^/]+/\.mozilla)/firefox/[^/]+/{_PLACES}"
 )
-MOST_VISITS, MOST_DOWNLOADS, MOST_ALTOGETHER = 50_000, 20_000, 200_000
+MOST_VISITS, MOST_DOWNLOADS, MOST_ALTOGETHER = 50_000, 20_000, 100_000
+MOST_TEXT = 1_000  # characters of an address or a title, as many as the timeline shows
 _STATES = {0: "in progress", 1: "complete", 2: "cancelled", 4: "interrupted"}
 _FIREFOX_STATES = {
     0: "in progress",
@@ -256,7 +257,9 @@ def _optional(row: sqlite3.Row, there: set[str]) -> Callable[[str], Any]:
 
 def _text(value: Any) -> str:
     """A value as text: the types of SQLite's columns bind nobody."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else "" if value is None else str(value)
+    if isinstance(value, bytes):
+        return value[: 4 * MOST_TEXT].decode("utf-8", "replace")[:MOST_TEXT]
+    return "" if value is None else str(value)[:MOST_TEXT]
 
 
 def _count(value: Any) -> int:

@@ -37,6 +37,7 @@ KINDS = tuple(
     for kind, pattern in FILES.items()
 )
 MAX_FILES, MAX_LINK, MAX_LIST, MAX_SCRIPT, MAX_SAID = 20_000, 4 << 20, 16 << 20, 256 << 10, 20
+MAX_COMMANDS, MAX_OPENED, MAX_TEXT = 5_000, 100_000, 1_000
 _STARTS = re.compile(rf"{_START_MENU}programs/startup/", re.IGNORECASE)
 _RECENT = re.compile(r"/recent/", re.IGNORECASE)
 _CLICKED = re.compile(r"/(desktop|start menu|quick launch|taskbar)/", re.IGNORECASE)
@@ -88,7 +89,7 @@ def _links(tree: Tree, *, coverage: Coverage) -> Iterator[tuple[Entry, Link]]:
 
 
 def _events(entry: Entry, link: Link) -> Iterator[Event]:
-    target = link.command if not _RECENT.search(entry.path) else link.target
+    target = (link.target if _RECENT.search(entry.path) else link.command)[:MAX_TEXT]
     if _RECENT.search(entry.path):
         who = user_of(entry.path)
         if (moment := entry.modified()) is not None:
@@ -105,7 +106,7 @@ def _target_times(link: Link, how: str, *, source: str) -> Iterator[Event]:
     where = f" on {link.machine}" if link.machine else ""
     for moment, what in ((link.created, "Creation Time"), (link.written, "Content Modification Time")):
         if moment is not None:
-            yield Event(moment, f"{link.target}{where}, {how}", source, what)
+            yield Event(moment, f"{link.target[:MAX_TEXT]}{where}, {how}", source, what)
 
 
 def _shortcut(entry: Entry, link: Link, *, commands: list[Command]) -> Iterator[Finding]:
@@ -130,9 +131,9 @@ def _shortcut(entry: Entry, link: Link, *, commands: list[Command]) -> Iterator[
             technique="T1547.001" if starts else "T1547.009" if _CLICKED.search(entry.path) else "T1204.002",
             data={**_facts(link), "path": entry.path},
         )
-    elif _SHELL.match(link.name) and link.arguments:
+    elif _SHELL.match(link.name) and link.arguments and len(commands) < MAX_COMMANDS:
         how = f"shortcut {entry.name}, {user_of(entry.path)}"
-        commands.append(Command(entry, link.command, how, entry.modified()))
+        commands.append(Command(entry, link.command[:4000], how, entry.modified()))
     yield from _smuggled(entry, link)
 
 
@@ -209,12 +210,12 @@ def _in_start_folder(entry: Entry) -> Iterator[Finding]:
 
 
 def _lists(tree: Tree, *, coverage: Coverage, results: Results) -> Iterator[Finding]:
+    opened = 0
     for number, entry in enumerate(_files(tree, JUMP_LISTS)):
         artifact = coverage.add(Artifact(JUMP_LISTS, entry.path, entry.size))
-        if number >= MAX_FILES or entry.size > MAX_LIST:
-            artifact.problems.append(
-                f"not read: {entry.size} bytes, file {number + 1}; the limits are {MAX_LIST} and {MAX_FILES}"
-            )
+        if number >= MAX_FILES or entry.size > MAX_LIST or opened > MAX_OPENED:
+            said = f"not read: {entry.size} bytes, after {number} lists with {opened} entries"
+            artifact.problems.append(f"{said}; the limits are {MAX_LIST}, {MAX_FILES} and {MAX_OPENED}")
             continue
         raw = entry.read(limit=MAX_LIST)
         try:
@@ -225,6 +226,7 @@ def _lists(tree: Tree, *, coverage: Coverage, results: Results) -> Iterator[Find
             continue
         artifact.problems.extend(problems)
         artifact.lines = artifact.parsed = len(found)
+        opened += len(found)
         if not found:
             artifact.bytes = 0  # a list that was made and never filled
         for one in found:
@@ -235,7 +237,7 @@ def _lists(tree: Tree, *, coverage: Coverage, results: Results) -> Iterator[Find
 def _of_destination(entry: Entry, one: Destination) -> Iterator[Event]:
     who, often = user_of(entry.path), f" ({one.count} times in all)" if one.count > 1 else ""
     host = _RDP_HOST.search(one.link.arguments) if one.link and entry.name.lower().startswith(_RDP_LIST) else None
-    said = f"{who} connected by Remote Desktop to {host[1]}" if host else f"{who} opened {one.path}"
+    said = f"{who} connected by Remote Desktop to {host[1]}" if host else f"{who} opened {one.path[:MAX_TEXT]}"
     if one.opened is not None:
         yield Event(one.opened, said + often, entry.path, "Last Opened", notable=True)
     if one.link is not None:
