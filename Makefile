@@ -208,6 +208,10 @@ artifact-table: .ready ## Write docs/artifacts.md: the definitions of ForensicAr
 twins-check: .ready ## Two workers at once on one step, in 4,000 seeded interleavings (TWINS_ARGS="--seed 7 --count 1"), about two minutes
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.interleavings --twins --count 4000 $(TWINS_ARGS)
 
+.PHONY: races-check
+races-check: .ready ## Two deployments isolate one instance in the same second, stopped or killed at their requests (RACES_ARGS="--most 0": all; ten minutes)
+	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m tests.interleavings.deployments --most 100 $(RACES_ARGS)
+
 .PHONY: disaster-check
 disaster-check: .ready ## The table is restored to an earlier time, runs and findings are lost: what is brought back (two minutes)
 	@$(PYTHON_BIN) -m pytest -q $(PYTEST_ARGS) tests/integration/test_ledger_restore.py tests/integration/test_catch_up.py tests/unit/custody/test_restoring.py \

@@ -19,9 +19,9 @@ from forensics.aws.ec2_facts import AttributeName, Ec2Facts, metadata_of, volume
 from forensics.aws.elb import BalancerGateway
 from forensics.aws.iam import IamGateway, principals_besides_ec2
 from forensics.aws.session import AwsSession
-from forensics.containment.other_deployments import other_containments
+from forensics.containment.other_deployments import other_containments, others_under_way
 from forensics.errors import AwsError
-from forensics.models.target_facts import InstanceFacts, InterfaceFacts, OtherContainment, ProfileFacts
+from forensics.models.target_facts import GroupFacts, InstanceFacts, InterfaceFacts, OtherContainment, ProfileFacts
 from forensics.naming import TAG_CONTAINED, TAG_PROTECTED
 
 T = TypeVar("T")
@@ -135,17 +135,24 @@ class FactsReader:
     ) -> Pending:
         """The case's groups, and what the target's VPCs have."""
         vpc_ids = {i.vpc_id for i in interfaces}
+        groups = reads.one(lambda: self._groups_alone(interfaces))
         return {
-            "elsewhere": reads.many(lambda: self._elsewhere(interfaces)),
+            "elsewhere": lambda: other_containments(interfaces, groups=groups() or {}),
+            "under_way": lambda: others_under_way(interfaces, groups=groups() or {}),
             "own_groups": reads.many(lambda: self.facts.own_groups(case_id=case_id, token=token)),
             "ipv6_vpcs": reads.many(lambda: self.facts.ipv6_vpcs(vpc_ids) if vpc_ids else ()),
             "endpoints": reads.many(lambda: self.facts.endpoints(vpc_ids) if endpoints and vpc_ids else ()),
         }
 
-    def _elsewhere(self, interfaces: Interfaces) -> tuple[OtherContainment, ...]:
-        """What other deployments have closed; only an interface with one group can be."""
-        alone = [i.group_ids[0] for i in interfaces if len(i.group_ids) == 1]
-        return other_containments(interfaces, groups=self.facts.groups(alone))
+    def _groups_alone(self, interfaces: Interfaces) -> dict[str, GroupFacts]:
+        """Groups that are their interface's only one: containment leaves no other, so only these can be of a deployment's."""
+        return self.facts.groups(i.group_ids[0] for i in interfaces if len(i.group_ids) == 1)
+
+    def begun_elsewhere(self, instance_id: str) -> tuple[OtherContainment, ...]:
+        """What other deployments have closed or begun to move of it by now: a short look, before it is moved from here."""
+        interfaces = self.facts.interfaces(instance_id)
+        groups = self._groups_alone(interfaces)
+        return (*other_containments(interfaces, groups=groups), *others_under_way(interfaces, groups=groups))
 
     def _memberships(
         self, reads: ParallelReads, instance_id: str, interfaces: Interfaces, original: InstanceFacts | None

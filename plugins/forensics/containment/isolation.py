@@ -17,6 +17,7 @@ from forensics.containment.announcements import announce_altered_groups, announc
 from forensics.containment.approval import Withheld, finished, why_not_restored, withheld
 from forensics.containment.approval_record import Approvals
 from forensics.containment.call_runner import ContainmentGateway
+from forensics.containment.calls import delete_group
 from forensics.containment.containment_state import has_ended
 from forensics.containment.credential_end import CredentialEnd
 from forensics.containment.network_steps import network_steps
@@ -26,7 +27,7 @@ from forensics.containment.planner import ContainmentPlanner, new_token
 from forensics.containment.quarantine_groups import ACCESS, CaseGroups, altered_groups, missing_endpoints
 from forensics.containment.read_back import ReadBack
 from forensics.containment.watch_list import watch
-from forensics.errors import ContainmentError, HeldElsewhereError, ResourceGoneError
+from forensics.errors import AwsError, ContainmentError, HeldElsewhereError, ResourceGoneError
 from forensics.models.approval import ApprovalSubject
 from forensics.models.case import CaseStatus
 from forensics.models.containment import (
@@ -81,11 +82,11 @@ class TargetIsolation:
         except HeldElsewhereError as error:
             return self._held(error.message)
         plan, altered = self._with_untouched_groups(recorded, restore)
-        facts = self._read(plan, restore)
+        facts = self._read(plan, restore, undisturbed=True)
         if facts is None or has_ended(facts):
             return self._gone(facts)
         if held := holder(facts, self._settings):
-            return self._held(f"{held} has contained {facts.instance_id}")
+            return self._held(f"{held} has contained {facts.instance_id}", facts=facts)
         network = self._planner.remaining(facts, restore=restore, token=plan.token).network
         if reason := self._not_approved(recorded, network):
             return self._withheld(reason)
@@ -93,7 +94,12 @@ class TargetIsolation:
             self._recorder.put(case_keys.CONTAINMENT_PLAN, plan)
         with self._lease():
             asked = bool(recorded.approval or network.approval)
-            steps, restore = self._carry_out(plan, network, facts=facts, restore=restore, asked=asked)
+            runner = PlanRunner(
+                self._gateway, network, facts=facts, yields_to=lambda: self._planner.begun_meanwhile(facts)
+            )
+            steps, restore = self._carry_out(plan, runner, facts=facts, restore=restore, asked=asked)
+            if runner.yielded:
+                return self._left_to_other(plan, restore, why=runner.yielded)
             if altered:
                 announce_altered_groups(self._recorder, altered, token=plan.token)
             try:
@@ -128,7 +134,7 @@ class TargetIsolation:
     def _carry_out(
         self,
         plan: ContainmentPlan,
-        network: ContainmentPlan,
+        runner: PlanRunner,
         *,
         facts: InstanceFacts,
         restore: RestorePoint,
@@ -136,9 +142,11 @@ class TargetIsolation:
     ) -> tuple[list[ContainmentStep], RestorePoint]:
         """Close the network and end the credentials; neither waits for the other where credentials come first."""
         credentials = CredentialEnd(self._gateway, self._planner, plan=plan, restore=restore, only_planned=asked)
-        run = PlanRunner(self._gateway, network, facts=facts).run
+        run = runner.run
         if not self._planner.policy.credentials_first:
             steps = run()
+            if runner.yielded:
+                return steps, restore
             return [*steps, *credentials.run(facts)], credentials.restore
         with ThreadPoolExecutor(max_workers=1) as pool:
             beside = pool.submit(credentials.run, facts)
@@ -162,7 +170,7 @@ class TargetIsolation:
         Returns what could not be done. A target that is isolated already stays so.
         """
         plan, restore = self._planner.prepare()
-        facts = self._planner.read(token=plan.token, original=restore.facts)
+        facts = self._planner.undisturbed(token=plan.token, original=restore.facts)
         if missing := missing_endpoints(facts):
             return [f"there is no VPC endpoint for {', '.join(missing)}: acquisition goes first"]
         groups = CaseGroups(plan.case_id, plan.token)
@@ -179,13 +187,28 @@ class TargetIsolation:
             final=ACCESS,
         )
         access = self._planner.assemble(facts, steps=list(steps), token=plan.token)
-        done = PlanRunner(self._gateway, access, facts=facts).run()
+        runner = PlanRunner(self._gateway, access, facts=facts, yields_to=lambda: self._planner.begun_meanwhile(facts))
+        done = runner.run()
         return [f"{s.name} on {s.target}: {s.detail}" for s in done if not s.done]
 
-    def _read(self, plan: ContainmentPlan, restore: RestorePoint) -> InstanceFacts | None:
-        """The target as it is now; None when EC2 no longer knows it."""
+    def _left_to_other(self, plan: ContainmentPlan, restore: RestorePoint, *, why: str) -> ContainmentResult:
+        """Another deployment has begun in the same moment: it is waited for, and when it has not closed the target this case does.
+
+        Raises :class:`ContainmentError` then: the next try contains.
+        """
+        facts = self._read(plan, restore, undisturbed=True)
+        if facts is None or has_ended(facts):
+            return self._gone(facts)
+        if held := holder(facts, self._settings):
+            return self._held(f"{held} has contained {facts.instance_id}", facts=facts)
+        msg = f"{why}, and has not closed it: {facts.instance_id} is not contained"
+        raise ContainmentError(msg, next_action="nothing: this task tries again, and contains it then")
+
+    def _read(self, plan: ContainmentPlan, restore: RestorePoint, *, undisturbed: bool = False) -> InstanceFacts | None:
+        """The target as it is now, or when no other deployment is just moving it; None when EC2 no longer knows it."""
+        read = self._planner.undisturbed if undisturbed else self._planner.read
         try:
-            return self._planner.read(token=plan.token, original=restore.facts)
+            return read(token=plan.token, original=restore.facts)
         except ResourceGoneError:
             return None
 
@@ -256,8 +279,16 @@ class TargetIsolation:
         announce_gone(self._recorder, result, state=state)
         return result
 
-    def _held(self, reason: str) -> ContainmentResult:
-        """Another deployment has closed it: nothing is changed, people are told, and the watchdog looks whether it stays so."""
+    def _held(self, reason: str, *, facts: InstanceFacts | None = None) -> ContainmentResult:
+        """Another deployment has closed it: nothing is changed, people are told, and the watchdog looks whether it stays so.
+
+        Groups that an earlier try of this case made go: no interface is in them any more.
+        """
+        for group in facts.own_groups if facts else ():
+            try:
+                self._gateway.perform(delete_group(group.id), ids={group.id: group.id})
+            except (AwsError, ContainmentError) as error:
+                note(self._recorder, f"the group {group.name} was not removed: {error}"[:500])
         result = self._withheld(Withheld(Outcome.SKIPPED, reason)).model_copy(update={"held_elsewhere": True})
         self._recorder.put(case_keys.CONTAINMENT, result)
         watch(self._recorder.gateways.store, self._recorder.case_id, result)

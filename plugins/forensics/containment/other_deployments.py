@@ -10,24 +10,39 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from forensics.containment.quarantine_groups import QUARANTINE
+from forensics.containment.quarantine_groups import ACCESS, CONVERSION, QUARANTINE
 from forensics.deployment import DEPLOYMENT, is_id
 from forensics.models.base import CASE_ID_FORM
 from forensics.models.target_facts import GroupFacts, InstanceFacts, InterfaceFacts, OtherContainment
 from forensics.settings import Settings, names
 
-NAME = re.compile(rf"(?P<deployment>[a-z][a-z0-9]+)-{QUARANTINE}-(?P<case>{CASE_ID_FORM.pattern})-[0-9a-zA-Z_-]+")
+NAME = re.compile(
+    rf"(?P<deployment>[a-z][a-z0-9]+)-(?P<purpose>{QUARANTINE}|{CONVERSION}|{ACCESS})-(?P<case>{CASE_ID_FORM.pattern})-[0-9a-zA-Z_-]+"
+)
 
 
 def other_containments(
     interfaces: Iterable[InterfaceFacts], *, groups: Mapping[str, GroupFacts], own: str = DEPLOYMENT
 ) -> tuple[OtherContainment, ...]:
     """The interfaces that another deployment's quarantine groups close, by deployment and case."""
+    return _by_holder(interfaces, groups, own=own, closed=True)
+
+
+def others_under_way(
+    interfaces: Iterable[InterfaceFacts], *, groups: Mapping[str, GroupFacts], own: str = DEPLOYMENT
+) -> tuple[OtherContainment, ...]:
+    """The interfaces that another deployment's containment has begun to move and not closed, by deployment and case."""
+    return _by_holder(interfaces, groups, own=own, closed=False)
+
+
+def _by_holder(
+    interfaces: Iterable[InterfaceFacts], groups: Mapping[str, GroupFacts], *, own: str, closed: bool
+) -> tuple[OtherContainment, ...]:
     found: dict[tuple[str, str], list[str]] = {}
     for interface in interfaces:
         group = groups.get(interface.group_ids[0]) if len(interface.group_ids) == 1 else None
         holder = _holder(group, own=own) if group else None
-        if holder:
+        if group and holder and closed is _closes(group):
             found.setdefault(holder, []).append(interface.id)
     return tuple(
         OtherContainment(deployment=deployment, case_id=case_id, interface_ids=tuple(sorted(ids)))
@@ -52,9 +67,21 @@ def imitation(facts: InstanceFacts, settings: Settings) -> OtherContainment | No
     return facts.held if facts.held and not holder(facts, settings) else None
 
 
+def entered(facts: InstanceFacts, settings: Settings) -> OtherContainment | None:
+    """The deployment that this one knows and whose containment of the target has begun and not ended: some interfaces are in its groups."""
+    known = names(settings.other_deployments)
+    begun = (*facts.under_way, *(() if facts.held else facts.elsewhere))
+    return next((other for other in begun if other.deployment in known), None)
+
+
+def _closes(group: GroupFacts) -> bool:
+    named = NAME.fullmatch(group.name)
+    return named is not None and named["purpose"] == QUARANTINE and not group.rules
+
+
 def _holder(group: GroupFacts, *, own: str) -> tuple[str, str] | None:
     named = NAME.fullmatch(group.name)
-    if named is None or not is_id(named["deployment"]) or named["deployment"] == own or group.rules:
+    if named is None or not is_id(named["deployment"]) or named["deployment"] == own:
         return None
     if group.tags.get(f"{named['deployment']}:case") != named["case"]:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from forensics.containment import calls
@@ -20,12 +20,26 @@ LOOK_PAUSES = (0.3, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 8.2)
 FEW_LOOKS = 3
 DENIED = "the deny is on the role: it takes effect on sessions that exist within seconds to about a minute"
 _MOVES = frozenset({Stage.OPEN, Stage.CLOSE})
+_FROM_ADDRESSES = frozenset({Stage.ADDRESSES, *_MOVES, Stage.CLEANUP})
 
 
 class PlanRunner:
-    """One run of one plan. A step that fails stops only the steps that need it."""
+    """One run of one plan. A step that fails stops only the steps that need it.
 
-    def __init__(self, gateway: ContainmentGateway, plan: ContainmentPlan, *, facts: InstanceFacts) -> None:
+    ``yields_to`` is asked before the target's addresses and interfaces are touched: who has begun to contain it meanwhile. Then they are left to
+    that one, and the groups that this run made go again.
+    """
+
+    def __init__(
+        self,
+        gateway: ContainmentGateway,
+        plan: ContainmentPlan,
+        *,
+        facts: InstanceFacts,
+        yields_to: Callable[[], str] = lambda: "",
+    ) -> None:
+        self._yields_to = yields_to
+        self.yielded = ""
         self._gateway = gateway
         self._plan = plan
         self._facts = facts
@@ -44,6 +58,10 @@ class PlanRunner:
             steps = [s for s in self._plan.steps if s.stage is stage]
             if stage is Stage.ADDRESSES:
                 self._check_groups()
+                self._yield(moves=[s for s in self._plan.steps if s.stage in _MOVES])
+            if self.yielded and stage in _FROM_ADDRESSES:
+                self.steps += [_record(s, f"not tried: {self.yielded}", done=False) for s in steps]
+                continue
             if steps:
                 with ThreadPoolExecutor(max_workers=min(PARALLEL, len(steps))) as pool:
                     self.steps += list(pool.map(self._step, steps))
@@ -51,6 +69,21 @@ class PlanRunner:
             if stage is Stage.CLOSE:
                 self._close_by_rules()
         return self.steps
+
+    def _yield(self, *, moves: Iterable[PlanStep]) -> None:
+        """Leave the target to whoever has begun to contain it meanwhile. Interfaces that this case has begun to move it closes."""
+        begun = any(set(i.group_ids) & set(self._earlier) for i in self._facts.interfaces)
+        self.yielded = "" if begun or not any(moves) else self._yields_to()
+        if self.yielded:
+            for made in dict.fromkeys((*self._ids.values(), *self._earlier)):
+                step = PlanStep(
+                    id=f"isolate.unmake.{made}",
+                    stage=Stage.CLEANUP,
+                    target=made,
+                    call=calls.delete_group(made),
+                    reason="the target is left to the other deployment",
+                )
+                self.steps.append(self._step(step))
 
     def _step(self, step: PlanStep) -> ContainmentStep:
         missing = [n for n in step.needs if n not in self._done]

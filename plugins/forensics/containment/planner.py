@@ -7,6 +7,7 @@ steps that need a role's name carry a placeholder for it.
 from __future__ import annotations
 
 import secrets
+import time
 from datetime import UTC, datetime
 
 from forensics import case_keys
@@ -14,7 +15,7 @@ from forensics.case.recorder import CaseRecorder
 from forensics.containment.announcements import announce_imitation, note
 from forensics.containment.call_runner import ContainmentGateway
 from forensics.containment.calls import waits_for_role
-from forensics.containment.other_deployments import holder, imitation
+from forensics.containment.other_deployments import entered, holder, imitation
 from forensics.containment.plan import assemble_plan, make_plan, unapproved_steps
 from forensics.containment.policy import ContainmentPolicy
 from forensics.containment.restore_points import RestorePoints
@@ -24,7 +25,10 @@ from forensics.models.containment import ContainmentPlan, ContainmentResult, Pla
 from forensics.models.plan import ResponsePlan
 from forensics.models.target_facts import InstanceFacts, ProfileFacts
 from forensics.printable import count
-from forensics.settings import Settings
+from forensics.settings import Settings, names
+
+# Another deployment's containment is waited for so long, in seconds: 30 in all. The target is open meanwhile, unless that one closes it.
+OTHERS_PAUSES = (1.0, 1.0, 2.0, 4.0, 4.0, 6.0, 6.0, 6.0)
 
 
 class ContainmentPlanner:
@@ -49,7 +53,7 @@ class ContainmentPlanner:
         if plan and restore:
             return plan, restore
         token = new_token()
-        facts = self.read(token=token, original=restore.facts if restore else None)
+        facts = self.undisturbed(token=token, original=restore.facts if restore else None)
         if held := holder(facts, self._settings):
             # as a restore point its groups would be the other deployment's
             raise HeldElsewhereError(f"{held} has contained {facts.instance_id}")
@@ -89,7 +93,7 @@ class ContainmentPlanner:
         and no approval that was given before. Raises :class:`ResourceGoneError` when EC2 no longer knows the target.
         """
         restore = self._restore_points.get()
-        facts = self.read(token=plan.token, original=restore.facts if restore else None)
+        facts = self.undisturbed(token=plan.token, original=restore.facts if restore else None)
         if restore is None:
             restore = self._restore_points.take(facts)
         remaining = self.remaining(facts, restore=restore, token=plan.token).network
@@ -120,6 +124,34 @@ class ContainmentPlanner:
             original=original,
             endpoints=self.policy.contain_first,
         )
+
+    def undisturbed(self, *, token: str, original: InstanceFacts | None) -> InstanceFacts:
+        """As :meth:`read`, once no other known deployment is just moving the target.
+
+        What another one has begun it ends within seconds, and then it holds the target; a reading in between would give a restore point
+        with the other's groups. One that has died half-way keeps nobody from containing: it is not waited for any longer.
+        """
+        facts = self.read(token=token, original=original)
+        for pause in OTHERS_PAUSES:
+            if entered(facts, self._settings) is None:
+                break
+            time.sleep(pause)
+            facts = self.read(token=token, original=original)
+        return facts
+
+    def begun_meanwhile(self, facts: InstanceFacts) -> str:
+        """Another known deployment that has begun to contain the target since it was read so; empty when none has, or nobody can say.
+
+        Asked just before the target is moved. One that had left it half-way before is not waited for a second time.
+        """
+        known = set(names(self._settings.other_deployments))
+        if not known or entered(facts, self._settings):
+            return ""
+        try:
+            begun = self._gateway.facts.begun_elsewhere(facts.instance_id)
+        except AwsError:
+            return ""
+        return next((f"{other} has begun to contain it" for other in begun if other.deployment in known), "")
 
     def identity(self, facts: InstanceFacts, restore: RestorePoint) -> tuple[InstanceFacts, RestorePoint]:
         """The target with what IAM says of it now; what it said first is recorded as part of the restore point."""

@@ -60,7 +60,7 @@ class TargetProtection:
         nothing may cut off stays in service.
         """
         try:
-            facts = self._read()
+            facts = self._read(undisturbed=True)
         except ResourceGoneError as gone:
             return self._ended(str(gone))
         if has_ended(facts):
@@ -80,9 +80,11 @@ class TargetProtection:
         self._restore_points.try_to_seal()
         return result
 
-    def _read(self) -> InstanceFacts:
+    def _read(self, *, undisturbed: bool = False) -> InstanceFacts:
         restore = self._restore_points.get()
-        return self._planner.read(token="", original=restore.facts if restore else None)
+        # a restore point is not taken while another deployment is just moving the target
+        read = self._planner.undisturbed if undisturbed and restore is None else self._planner.read
+        return read(token="", original=restore.facts if restore else None)
 
     def _missing(self, facts: InstanceFacts, original: InstanceFacts) -> list[PlanStep]:
         leave = self._response.isolate.possible

@@ -137,7 +137,8 @@ def _interfaces(original: InstanceFacts, facts: InstanceFacts) -> Iterator[ApiCa
         now = here.get(was.id)
         if now is None:
             continue
-        if set(was.group_ids) != set(now.group_ids):
+        # what another deployment's containment had begun to move had its groups before: which, nobody here knows
+        if was.group_ids and set(was.group_ids) != set(now.group_ids):
             yield calls.interface_groups(was.id, groups=list(was.group_ids))
         if _idle(was) != _idle(now):
             yield calls.idle_timeout(was.id, seconds=_idle(was))

@@ -90,6 +90,7 @@ class RestorePoints:
 
         Only the case store is needed; what the ledger does not take now is written with the seal.
         """
+        taken, facts = facts.taken, facts.as_original()
         point = RestorePoint(
             restore_id="original",
             instance_id=facts.instance_id,
@@ -101,6 +102,8 @@ class RestorePoints:
         )
         if self._recorder.put_once(case_keys.RESTORE_POINT, point):
             self._try_to_enter()
+            if taken:
+                note(self._recorder, f"the restore point does not know {_unknown_groups(taken)}")
             return point
         return self.get() or point
 
@@ -226,7 +229,9 @@ class RestorePoints:
         """What whoever approves a release has to know of the restore point: that it was sealed late."""
         events = self._events()
         signed = [json.loads(s.statement) for s in self._recorder.gateways.ledger.signed_heads(self._recorder.case_id)]
-        found = []
+        point = self.get()
+        taken = point.facts.taken if point and point.facts else ()
+        found = [f"the restore point does not know {_unknown_groups(taken)}: they stay closed"] if taken else []
         for part in self._parts():
             recorded = next((e for e in events if part.is_taken(e)), None)
             times = [
@@ -250,6 +255,13 @@ def _merged(point: RestorePoint, identity: RestoreIdentity | None) -> RestorePoi
         return point
     said = {"profile": identity.profile, "role_policies": identity.role_policies}
     return point.model_copy(update={"facts": point.facts.model_copy(update=said)})
+
+
+def _unknown_groups(taken: tuple[str, ...]) -> str:
+    return (
+        f"which groups {', '.join(taken)} had before, for another deployment had begun to contain the target: release it there,"
+        " or look in CloudTrail (ModifyNetworkInterfaceAttribute) and give them their groups by hand"
+    )
 
 
 def _seal_action(error: ForensicsError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from pydantic import Field
 
@@ -182,6 +183,10 @@ class InstanceFacts(Model):
     elsewhere: tuple[OtherContainment, ...] = Field(
         default=(), description="what other deployments have contained of it"
     )
+    under_way: tuple[OtherContainment, ...] = Field(
+        default=(),
+        description="what other deployments are just moving, or have left half-way: it is in a group of theirs and not closed",
+    )
     deny_profile_exists: bool = False
     role_policies: tuple[str, ...] = Field(
         default=(), description="inline policies of this product on the role that the target had before containment"
@@ -196,3 +201,15 @@ class InstanceFacts(Model):
         closed = {i for other in self.elsewhere for i in other.interface_ids}
         here = {interface.id for interface in self.interfaces}
         return self.elsewhere[0] if here and here <= closed else None
+
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """Interfaces that are in groups of other deployments: which groups they had before, this reading does not know."""
+        others = (*self.under_way, *self.elsewhere)
+        return tuple(sorted(i for other in others for i in other.interface_ids))
+
+    def as_original(self) -> Self:
+        """The target as far as it is what it was before anybody contained it: no group of another deployment's is a group of its own."""
+        taken = self.taken
+        kept = tuple(i.model_copy(update={"group_ids": ()}) if i.id in taken else i for i in self.interfaces)
+        return self.model_copy(update={"interfaces": kept}) if taken else self

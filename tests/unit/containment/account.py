@@ -12,7 +12,14 @@ from forensics.containment.calls import ALL_V4, DEFAULT_EGRESS
 from forensics.containment.facts_reader import FactsReader
 from forensics.errors import AccessDeniedError, ResourceGoneError, UnreachableError
 from forensics.models.containment import ApiCall, Permission
-from forensics.models.target_facts import InstanceFacts, InterfaceFacts, MetadataFacts, OwnGroup, ProfileFacts
+from forensics.models.target_facts import (
+    InstanceFacts,
+    InterfaceFacts,
+    MetadataFacts,
+    OtherContainment,
+    OwnGroup,
+    ProfileFacts,
+)
 from forensics.naming import TAG_PROTECTED
 from tests.unit.builders import ACCOUNT, REGION
 from tests.unit.containment.targets import everything
@@ -281,6 +288,11 @@ class ReaderInMemory(FactsReader):
         return account.target.model_copy(
             update={"own_groups": groups, "profile": unread, "role_policies": (), "deny_profile_exists": False}
         )
+
+    def begun_elsewhere(self, instance_id: str) -> tuple[OtherContainment, ...]:
+        """What other deployments have closed or begun to move."""
+        account: Account = self._account  # type: ignore[attr-defined]
+        return (*account.target.elsewhere, *account.target.under_way)
 
     def with_identity(
         self, facts: InstanceFacts, *, deny_profile: str, original: InstanceFacts | None, fresh: bool = False

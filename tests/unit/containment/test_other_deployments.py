@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from forensics import case_keys
+from forensics.containment import planner as planning
 from forensics.containment.drift_watch import HELD, DriftWatch
 from forensics.containment.isolation import TargetIsolation
-from forensics.containment.other_deployments import other_containments
+from forensics.containment.other_deployments import other_containments, others_under_way
 from forensics.containment.protection import TargetProtection
 from forensics.containment.release import TargetRelease
+from forensics.containment.release_plan import release_calls
 from forensics.containment.restore_points import RestorePoints
 from forensics.containment.watch_list import is_watched
 from forensics.errors import ContainmentError, HeldElsewhereError
@@ -158,3 +160,110 @@ def test_a_release_opens_nothing_that_another_has_closed_since(world: World) -> 
     assert "release it there first" in refused.value.next_action and world.account.calls == []
     # nor does the watchdog, which closes drift, take it from the other
     assert before is not None and before.state is ContainmentState.NEW_FLOWS_BLOCKED
+
+
+MOVING = OtherContainment(deployment="blue", case_id=THEIRS, interface_ids=("eni-0",))
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses of waits for another deployment, which take no time."""
+    made: list[float] = []
+    monkeypatch.setattr(planning.time, "sleep", made.append)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("purpose", "rules", "under_way"),
+    [("conversion", 4, True), ("conversion", 0, True), ("access", 1, True), ("quarantine", 1, True), ("quarantine", 0, False)],
+)  # fmt: skip
+def test_what_another_deployment_has_begun_and_not_closed_is_under_way(
+    purpose: str, rules: int, under_way: bool
+) -> None:
+    theirs = group(name=f"blue-{purpose}-{THEIRS}-0123abcd", rules=rules)
+    here, groups = [eni(group_ids=("sg-blue",))], {"sg-blue": theirs}
+    assert bool(others_under_way(here, groups=groups)) is under_way
+    assert bool(other_containments(here, groups=groups)) is not under_way
+    assert others_under_way(here, groups={"sg-blue": group(name=theirs.name, tags={}, rules=4)}) == ()
+
+
+def test_one_that_is_just_being_moved_is_read_again_until_it_is_closed(world: World, pauses: list[float]) -> None:
+    """A restore point taken in between would have the other deployment's groups."""
+    account = known(world).account
+    account.change(interfaces=(eni(0, group_ids=("sg-open",)),), under_way=(MOVING,))
+    slept = pauses.append
+
+    def closes_it(seconds: float) -> None:
+        slept(seconds)
+        if len(pauses) == 3:
+            account.change(interfaces=(eni(0, group_ids=("sg-blue",)),), under_way=(), elsewhere=(HELD_BY_BLUE,))
+
+    planning.time.sleep = closes_it  # type: ignore[assignment]  # undone by the fixture
+    assert isolation(world).isolate().held_elsewhere and len(pauses) == 3
+    assert RestorePoints(world.recorder).get() is None and account.calls == []
+
+
+def test_one_that_another_deployment_left_half_way_is_contained_and_its_groups_are_not_made_up(
+    world: World, pauses: list[float]
+) -> None:
+    """The other one may have died: nothing waits for it for ever, and a release opens nothing by a group of the other's."""
+    world.account.change(interfaces=(eni(0, group_ids=("sg-open",)), eni(1)), under_way=(MOVING,))
+    result = isolation(known(world)).isolate()
+    assert (result.outcome, result.held_elsewhere) == (Outcome.DONE, False) and 0 < sum(pauses) <= 60
+    point = RestorePoints(world.recorder).get()
+    assert point is not None and point.facts is not None
+    assert [i.group_ids for i in point.interfaces] == [(), ("sg-app",)] == [i.group_ids for i in point.facts.interfaces]
+    (warning,) = [w for w in RestorePoints(world.recorder).warnings() if "does not know which groups eni-0 had" in w]
+    assert "they stay closed" in warning
+    calls = release_calls(point.facts, facts=world.account.target, case_id=world.recorder.case_id)
+    moved = [
+        c.params["NetworkInterfaceId"]
+        for c in calls
+        if c.operation == "modify_network_interface_attribute" and "Groups" in c.params
+    ]
+    assert moved == ["eni-1"]
+
+
+def test_nobody_waits_for_a_deployment_that_is_not_known(world: World, pauses: list[float]) -> None:
+    world.account.change(interfaces=(eni(0, group_ids=("sg-open",)),), under_way=(MOVING,))
+    assert isolation(world).isolate().outcome is Outcome.DONE and pauses == []
+
+
+def test_who_comes_second_leaves_the_interfaces_alone_and_takes_its_groups_away(
+    world: World, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read as open by both; the other one moves it while this one makes its groups."""
+    account = known(world).account
+    look = type(world.gateway.facts).begun_elsewhere
+
+    def moved_meanwhile(reader: Any, instance_id: str) -> Any:
+        account.change(interfaces=(eni(0, group_ids=("sg-blue",)),), elsewhere=(HELD_BY_BLUE,))
+        return look(reader, instance_id)
+
+    monkeypatch.setattr(type(world.gateway.facts), "begun_elsewhere", moved_meanwhile)
+    assert isolation(world).isolate().held_elsewhere
+    made = [c.operation for c in account.calls]
+    assert not [c for c in account.calls if "Groups" in c.params] and "disassociate_address" not in made
+    assert made.count("create_security_group") == made.count("delete_security_group") > 0
+    point = RestorePoints(world.recorder).get()
+    assert point is not None and point.interfaces[0].group_ids == ("sg-app",), "from before anybody moved it"
+
+
+def test_when_the_other_one_does_not_close_it_the_next_try_does(
+    world: World, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = known(world).account
+    looks: list[str] = []
+
+    def begun(_: Any, instance_id: str) -> Any:
+        looks.append(instance_id)
+        return (MOVING,)
+
+    monkeypatch.setattr(type(world.gateway.facts), "begun_elsewhere", begun)
+    with pytest.raises(ContainmentError, match="has not closed it") as refused:
+        isolation(world).isolate()
+    assert refused.value.retryable and looks
+    account.change(interfaces=(eni(0, group_ids=("sg-open",)),), under_way=(MOVING,))
+    assert isolation(world).isolate().outcome is Outcome.DONE, (
+        "that it is half-way is known: nobody is waited for twice"
+    )
