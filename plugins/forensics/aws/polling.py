@@ -14,6 +14,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent
 from airflow.triggers.base import TriggerEvent as TriggerEvent
 
 from forensics.aws.look_budget import LookBudget
+from forensics.aws.visibility import NotVisibleYet, looking_once
 from forensics.errors import AwsError, ForensicsError, ThrottledError
 
 # boto3 is synchronous; its calls run here, so that the triggerer's event loop never waits for AWS.
@@ -82,7 +83,12 @@ class PollTrigger(BaseTrigger):
         due = max(0.0, self.look_again_by() - time.time())
         if due:
             await _BUDGET.take(self.shares_budget_with(), urgency=self.urgency, within=due)
-        return await asyncio.get_running_loop().run_in_executor(_POOL, self.check)
+        return await asyncio.get_running_loop().run_in_executor(_POOL, self._check_once)
+
+    def _check_once(self) -> WaitResult | None:
+        # what AWS does not know yet must not hold a thread that all waits share
+        with looking_once():
+            return self.check()
 
     @abstractmethod
     def waiting_for(self) -> str:
@@ -106,11 +112,19 @@ class PollTrigger(BaseTrigger):
 
     async def _wait(self) -> WaitResult:
         errors, throttled, key = 0, False, self.shares_budget_with()
+        unseen: float | None = None  # since when AWS has not known what is awaited
         while True:
             try:
                 outcome = await self.look()
-                errors, throttled = 0, False
+                errors, throttled, unseen = 0, False, None
                 _BUDGET.answered(key)
+            except NotVisibleYet as yet:
+                now = asyncio.get_running_loop().time()
+                errors, throttled, unseen = 0, False, now if unseen is None else unseen
+                _BUDGET.answered(key)
+                if now - unseen > yet.seconds:
+                    return _failed(str(yet.error), yet.error.next_action)
+                outcome = None
             except ThrottledError as error:
                 # says nothing of what is awaited: all slow down, and the deadline bounds it
                 _BUDGET.throttled(key)

@@ -6,7 +6,9 @@ growing pauses; observed for snapshots up to 30 seconds after CreateSnapshots (m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sized
+from collections.abc import Callable, Collection, Iterator, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception, retry_if_result, stop_after_delay, wait_exponential_jitter
@@ -24,6 +26,26 @@ VISIBLE_WITHIN = 120.0
 GONE_AFTER = 10.0
 # How long an empty list means "not yet", in seconds.
 LISTED_WITHIN = 20.0
+_LOOKS_ONCE: ContextVar[bool] = ContextVar("_LOOKS_ONCE", default=False)
+
+
+class NotVisibleYet(Exception):
+    """AWS does not know something of ours yet; ``seconds``: for how long that means "not yet", ``error``: what it means then."""
+
+    def __init__(self, error: ResourceGoneError, seconds: float) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.seconds = seconds
+
+
+@contextmanager
+def looking_once() -> Iterator[None]:
+    """Here :func:`when_visible` asks once and raises :class:`NotVisibleYet`: for waits that share threads, and look again themselves."""
+    before = _LOOKS_ONCE.set(True)
+    try:
+        yield
+    finally:
+        _LOOKS_ONCE.reset(before)
 
 
 def when_visible(call: Callable[[], T], *, codes: Collection[str] = (), seconds: float | None = None) -> T:
@@ -38,9 +60,17 @@ def when_visible(call: Callable[[], T], *, codes: Collection[str] = (), seconds:
     def not_yet(error: BaseException) -> bool:
         return isinstance(error, ResourceGoneError) and (not codes or error_code(error) in codes)
 
+    patience = VISIBLE_WITHIN if seconds is None else seconds
+    if _LOOKS_ONCE.get():
+        try:
+            return call()
+        except ResourceGoneError as error:
+            if not_yet(error):
+                raise NotVisibleYet(error, patience) from error
+            raise
     again = Retrying(
         retry=retry_if_exception(not_yet),
-        stop=stop_after_delay(VISIBLE_WITHIN if seconds is None else seconds),
+        stop=stop_after_delay(patience),
         wait=wait_exponential_jitter(initial=0.2, max=5.0, jitter=0.1),
         reraise=True,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from forensics.aws import polling as base
 from forensics.aws.look_budget import LookBudget
 from forensics.aws.polling import PollTrigger, WaitResult
+from forensics.aws.visibility import when_visible
 from forensics.errors import AccessDeniedError, AwsError, ForensicsError, ResourceGoneError, ThrottledError
 from tests import virtual_time
 from tests.virtual_time import Inline, VirtualLoop
@@ -205,3 +207,53 @@ def test_throttled_waits_slow_down_together_and_none_of_them_fails(monkeypatch: 
 
     throttled = virtual_time.run(a_while)
     assert sum(throttled) < 20 * 24 / 4 and max(throttled) - min(throttled) <= 1
+
+
+class Unseen(Scripted):
+    """Asks as the gateways do."""
+
+    def check(self) -> WaitResult | None:
+        """The next answer."""
+        return when_visible(super().check, seconds=60)
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Callable[[Unseen], tuple[WaitResult, float]]:
+    """The end of a wait, and the seconds that it took."""
+    monkeypatch.setattr(base, "_POOL", Inline())
+
+    def play(trigger: Unseen) -> tuple[WaitResult, float]:
+        async def wait(loop: VirtualLoop) -> tuple[WaitResult, float]:
+            return await trigger._wait(), loop.time()
+
+        trigger.poll = 5.0
+        return virtual_time.run(wait)
+
+    return play
+
+
+Played = Callable[[Unseen], tuple[WaitResult, float]]
+
+
+def test_what_aws_does_not_know_yet_holds_no_thread_and_is_looked_at_again(played: Played) -> None:
+    """A wait of up to two minutes in one of the threads that all waits share."""
+    gone = ResourceGoneError("snap-1")
+    trigger = Unseen(gone, gone, gone, GOOD, deadline=time.time() + 600)
+    outcome, passed = played(trigger)
+    assert outcome == GOOD
+    assert trigger.looks == 4 and 15 <= passed < 16, "one look a poll, and the loop sleeps in between"
+
+
+def test_what_aws_does_not_know_for_longer_is_gone(played: Played) -> None:
+    trigger = Unseen(ResourceGoneError("snap-1 does not exist"), deadline=time.time() + 6000)
+    outcome, passed = played(trigger)
+    assert not outcome.ok and "snap-1 does not exist" in str(outcome.payload["cause"])
+    assert 60 < passed <= 66
+
+
+def test_the_time_counts_anew_after_it_was_seen(played: Played) -> None:
+    """awslabs/coldsnap#43: a snapshot disappeared again after its first success."""
+    gone = ResourceGoneError("snap-1")
+    trigger = Unseen(*[gone] * 10, None, *[gone] * 10, GOOD, deadline=time.time() + 6000)
+    outcome, passed = played(trigger)
+    assert outcome.ok and passed > 100

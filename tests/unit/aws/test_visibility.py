@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from forensics.aws import visibility
-from forensics.aws.visibility import until_found, when_visible
+from forensics.aws.visibility import NotVisibleYet, looking_once, until_found, when_visible
 from forensics.errors import AccessDeniedError, AwsError, ResourceGoneError
 
 
@@ -53,3 +53,16 @@ def test_a_list_that_stays_empty_is_empty(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(visibility, "LISTED_WITHIN", 0.0)
     assert until_found(list) == []
     assert until_found(lambda: None) is None
+
+
+def test_a_wait_that_looks_again_itself_is_not_held_up() -> None:
+    call = Answers(ResourceGoneError("snap-1"), ResourceGoneError("snap-1"))
+    for _ in range(2):
+        with looking_once(), pytest.raises(NotVisibleYet, match="snap-1") as yet:
+            when_visible(call, seconds=7)
+        assert yet.value.seconds == 7 and isinstance(yet.value.error, ResourceGoneError)
+    with looking_once():
+        assert when_visible(call) == "there" and call.calls == 3
+        with pytest.raises(AccessDeniedError):
+            when_visible(Answers(AccessDeniedError("no")))
+    assert when_visible(Answers(ResourceGoneError("snap-1"))) == "there", "outside it waits as before"
