@@ -94,6 +94,8 @@ def _table(lab: Lab) -> None:
         TableName=table, Item=key | {"n": {"N": "1"}, "m": {"M": {"x": {"L": [{"BOOL": True}, {"NULL": True}]}}}}
     )
     db.get_item(TableName=table, Key=key, ConsistentRead=True)
+    none: dict[str, Any] = {"PK": {"S": "a"}, "SK": {"S": "none"}}
+    db.transact_get_items(TransactItems=[{"Get": {"TableName": table, "Key": k}} for k in (key, none)])
     value = {":n": {"N": "2"}}
     db.update_item(
         TableName=table, Key=key, UpdateExpression="SET n = :n", ExpressionAttributeValues=value, ReturnValues="ALL_NEW"

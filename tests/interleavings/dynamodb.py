@@ -153,6 +153,13 @@ class DynamoInMemory:
         self._after("TransactWriteItems")
         return {}
 
+    def transact_get_items(self, *, TransactItems: list[dict[str, Any]], **_: Any) -> dict[str, Any]:
+        """TransactGetItems: all at one moment."""
+        self._before("TransactGetItems")
+        found = [self._items.get(_id(entry["Get"]["Key"])) for entry in TransactItems]
+        self._after("TransactGetItems")
+        return {"Responses": [{} if item is None else {"Item": item} for item in found]}
+
     def query(self, **request: Any) -> dict[str, Any]:
         """Query of the table or of an index, in one page."""
         self._before("Query")

@@ -67,6 +67,7 @@ def ask(store: CaseStore, rng: random.Random) -> object:
         lambda: store.release_lease(known, "l", holder=str(rng.randint(0, 1))),
         lambda: sorted(store.items(known), key=str),
         lambda: list(store.items(known, case_keys.FINDING)),
+        lambda: store.several(known, [case_keys.CASE, "NONE", f"{case_keys.MILESTONE}{Milestone.OPENED.value}"]),
         lambda: list(store.open_cases()),
         lambda: [c.model_dump() for c in store.list_cases(limit=2)[0]],
         lambda: str(store.contained_case(item.account_id, item.region, item.instance_id)),

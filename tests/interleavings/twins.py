@@ -40,7 +40,7 @@ from tests.unit.triage.test_target_description import Ec2, Snapshot, Ssm
 RUN = StepRun(run_id="manual__1", dag_id="forensic_case", order="2")
 KEY = signing_key()
 _CALLS = {
-    "store": ("data", "has", "put", "put_once", "swap", "update_case", "end_case", "lease", "release_lease", "remove",
+    "store": ("data", "several", "has", "put", "put_once", "swap", "update_case", "end_case", "lease", "release_lease", "remove",
               "clear_failure"),
     "ledger": ("head", "append", "sign_head"),
     "evidence_store": ("put", "put_first", "put_stream", "adopt", "found", "iter_uris"),

@@ -34,6 +34,7 @@ OTHER_NAMES = {
     "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
     "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
     "dynamodb:TransactWriteItems": "dynamodb:PutItem",
+    "dynamodb:TransactGetItems": "dynamodb:GetItem",
     "bedrock:Converse": "bedrock:InvokeModel",
 }
 # How boto3 names services that IAM names otherwise (forensics.containment.call_runner lists its calls by client).

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -57,6 +57,10 @@ class StoreInMemory(CaseStore):
     def data(self, case_id: str, sk: str) -> JsonValue:
         """One item of a case."""
         return self.held.get((case_id, sk))
+
+    def several(self, case_id: str, sks: Sequence[str]) -> dict[str, JsonValue]:
+        """Items of a case that exist."""
+        return {sk: data for sk in sks if (data := self.data(case_id, sk)) is not None}
 
     def has(self, case_id: str, sk: str) -> bool:
         """Whether an item exists."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -28,10 +28,10 @@ from forensics.aws.case_items import (
 from forensics.aws.case_leases import CaseLeases
 from forensics.aws.case_lines import CaseLines
 from forensics.aws.case_locks import CaseLocks
-from forensics.aws.error_map import aws_errors
+from forensics.aws.error_map import aws_errors, error_code
 from forensics.aws.indicator_index import IndicatorIndex
 from forensics.aws.session import AwsSession
-from forensics.errors import CaseError, ConflictError
+from forensics.errors import AwsError, CaseError, ConflictError
 from forensics.models.base import Model, VersionedModel, format_utc
 from forensics.models.case import Case, CaseStatus, Milestone, StepFailure, TimelineEntry, TimelineKind
 from forensics.models.finding import Finding, Severity
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import (
         PutTypeDef,
         QueryInputTypeDef,
+        TransactGetItemTypeDef,
         TransactWriteItemTypeDef,
     )
 
@@ -234,6 +235,24 @@ class CaseStore(CaseLeases):
         with aws_errors(f"read {sk} of case {case_id} in table {self.table}"):
             answer = self._db.get_item(TableName=self.table, Key=item_key(case_id, sk), ConsistentRead=True)
         return from_item(answer["Item"]["data"]) if "Item" in answer else None
+
+    def several(self, case_id: str, sks: Sequence[str]) -> dict[str, JsonValue]:
+        """Items of a case as JSON, by sort key, as they were at one moment, 100 at most; those that do not exist are left out.
+
+        IAM asks for ``dynamodb:GetItem`` (DynamoDB developer guide, "Using IAM with DynamoDB transactions"). DynamoDB cancels it while
+        a transaction changes one of them, and refuses more than 4 MB: then each is read by itself.
+        """
+        wanted: list[TransactGetItemTypeDef] = [
+            {"Get": {"TableName": self.table, "Key": item_key(case_id, sk)}} for sk in sks
+        ]
+        try:
+            with aws_errors(f"read {len(sks)} items of case {case_id} in table {self.table}"):
+                answers = self._db.transact_get_items(TransactItems=wanted)["Responses"]
+        except AwsError as error:
+            if not isinstance(error, ConflictError) and error_code(error) != "ValidationException":
+                raise
+            return {sk: data for sk in sks if (data := self.data(case_id, sk)) is not None}
+        return {sk: from_item(a["Item"]["data"]) for sk, a in zip(sks, answers, strict=True) if "Item" in a}
 
     def get(self, case_id: str, sk: str, kind: type[M]) -> M | None:
         """Read one item as a model."""

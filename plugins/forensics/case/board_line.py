@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.case.containment_summary import describe
 from forensics.case.gaps import gap_count
-from forensics.case.view import read_board_view
+from forensics.case.view import read_board
 from forensics.models.board import BoardLine, Stage
 from forensics.models.case import CaseView, Milestone
 
@@ -57,11 +56,6 @@ def stage_times(view: CaseView) -> dict[Stage, float]:
 
 def keep_line(store: CaseStore, case_id: str) -> None:
     """Write the line of a case as it is now. Raises :class:`ForensicsError`."""
-    view = read_board_view(store, store.case(case_id))
-    reported = store.data(case_id, f"{case_keys.MILESTONE}{Milestone.REPORTED.value}")
-    if isinstance(reported, dict):
-        moment = datetime.fromisoformat(str(reported["at"]))
-        view = view.model_copy(update={"milestones": {Milestone.REPORTED.value: moment}})
-    drift = store.data(case_id, case_keys.DRIFT)
+    view, drift = read_board(store, case_id)
     drifted = isinstance(drift, dict) and bool(drift.get("items"))
     store.lines.put(case_id, board_line(view, drifted=drifted, now=datetime.now(UTC)))

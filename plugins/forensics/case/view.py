@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 
-from pydantic import TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
@@ -18,7 +18,7 @@ from forensics.errors import ForensicsError
 from forensics.models.approval import Approval
 from forensics.models.artifact import ArtifactDescription
 from forensics.models.base import Model, Utc
-from forensics.models.case import Case, CaseView, StepFailure, TimelineEntry, TimelineKind
+from forensics.models.case import Case, CaseView, Milestone, StepFailure, TimelineEntry, TimelineKind
 from forensics.models.containment import (
     ContainmentPlan,
     ContainmentResult,
@@ -73,6 +73,7 @@ _SINGLES: dict[str, tuple[str, Reader]] = {
 # What the board shows of a case, and what its gaps are counted from.
 _BOARD_LISTS = (case_keys.EVIDENCE, case_keys.RESULT, case_keys.FAILURE, case_keys.FINDING)
 _BOARD_SINGLES = (
+    case_keys.CASE,
     case_keys.TARGET,
     case_keys.ARTIFACT,
     case_keys.PLAN,
@@ -81,6 +82,8 @@ _BOARD_SINGLES = (
     case_keys.APPROVAL,
     case_keys.RELEASE_APPROVAL,
     case_keys.ASSIGNMENT,
+    f"{case_keys.MILESTONE}{Milestone.REPORTED.value}",
+    case_keys.DRIFT,
 )
 
 
@@ -99,9 +102,10 @@ def read_view(
     What it costs does not grow with the case: of each list the first items (:data:`MOST`), and ``cut`` says which have more.
     ``read`` reads the results, by default from the evidence store.
     """
-    if store.data(case_id, case_keys.CASE) is None:
+    parts = _Parts(store, case_id)
+    if not parts.add_singles((*_SINGLES, case_keys.LEDGER_HEAD)):
         return None
-    parts = _Parts(store, case_id, lists=tuple(_LISTS), singles=(*_SINGLES, case_keys.LEDGER_HEAD))
+    parts.add_lists(tuple(_LISTS))
     parts.add_all(case_keys.MILESTONE)
     parts.add_all(case_keys.RESTORE)
     parts.add_all(case_keys.LEDGER_SIGNATURE)
@@ -116,29 +120,41 @@ def read_view(
     return parts.view()
 
 
-def read_board_view(store: CaseStore, case: Case) -> CaseView:
-    """The few items of a case that the board shows, without the tools' results in S3."""
-    parts = _Parts(store, case.case_id, lists=_BOARD_LISTS, singles=_BOARD_SINGLES, case=case)
-    return parts.view()
+def read_board_view(store: CaseStore, case_id: str) -> CaseView:
+    """The few items of a case that the board shows, without the tools' results in S3. Raises :class:`CaseError` when it is unknown."""
+    return read_board(store, case_id)[0]
+
+
+def read_board(store: CaseStore, case_id: str) -> tuple[CaseView, JsonValue]:
+    """The view of the board, and the case's drift, read at one moment."""
+    parts = _Parts(store, case_id)
+    if not parts.add_singles(_BOARD_SINGLES):
+        store.case(case_id)  # which says what is missing
+    parts.add_lists(_BOARD_LISTS)
+    return parts.view(), parts.drift
 
 
 class _Parts:
     """A case's items, each read by the model of its sort key and put where the view has it."""
 
-    def __init__(
-        self, store: CaseStore, case_id: str, *, lists: Sequence[str], singles: Sequence[str], case: Case | None = None
-    ) -> None:
+    def __init__(self, store: CaseStore, case_id: str) -> None:
         self._store = store
         self._case_id = case_id
-        self.single: dict[str, object] = {"case": case} if case else {}
+        self.single: dict[str, object] = {}
         self.many: defaultdict[str, list[Model]] = defaultdict(list)
         self.milestones: dict[str, datetime] = {}
         self.cut: dict[str, int] = {}
-        for sk in singles:
-            data = store.data(case_id, sk)
-            if data is not None:
-                self._place(sk, data)
-        for prefix in lists:
+        self.drift: JsonValue = None
+
+    def add_singles(self, sks: Sequence[str]) -> bool:
+        """Read these items, all at once; whether the case is among them."""
+        for sk, data in self._store.several(self._case_id, sks).items():
+            self._place(sk, data)
+        return "case" in self.single
+
+    def add_lists(self, prefixes: Sequence[str]) -> None:
+        """Read the first items of each kind."""
+        for prefix in prefixes:
             if self.add_all(prefix):
                 self.cut[_LISTS[prefix][0]] = MOST.get(prefix, MOST_OTHERS)
 
@@ -182,7 +198,7 @@ class _Parts:
             }
         )
 
-    def _place(self, sk: str, data: object) -> None:
+    def _place(self, sk: str, data: JsonValue) -> None:
         if sk in _SINGLES:
             name, read = _SINGLES[sk]
             self.single[name] = read(data)
@@ -192,6 +208,8 @@ class _Parts:
             self.milestones[sk.removeprefix(case_keys.MILESTONE)] = _MilestoneItem.stored(data).at
         elif sk.startswith(case_keys.LEDGER_SIGNATURE):
             self.single["custody_signature"] = {k: str(v) for k, v in _MAPPING.validate_python(data).items()}
+        elif sk == case_keys.DRIFT:
+            self.drift = data
         elif sk == case_keys.LEDGER_HEAD:
             self.single["custody_head"] = LedgerHead.stored(data).digest
         elif (prefix := sk.split("#")[0] + "#") in _LISTS:

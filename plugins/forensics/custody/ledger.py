@@ -68,6 +68,7 @@ class CustodyLedger:
     ) -> None:
         self._db = client
         self._authority = authority
+        self._newest: dict[str, tuple[int, str]] = {}
         self.key = key
         self._store = store
         self._actor = actor
@@ -109,7 +110,9 @@ class CustodyLedger:
         """
         said = _VISIBLE.validate_python(single_lines(dict(detail or {})))
         for attempt in range(_TRIES):
-            seq, previous = self.head(case_id)
+            # What this ledger wrote last is the head, unless others have written since: the write says so, and the head is read then.
+            known = self._newest.pop(case_id, None)
+            seq, previous = known or self.head(case_id)
             event = next_event(
                 case_id=case_id,
                 seq=seq + 1,
@@ -128,6 +131,7 @@ class CustodyLedger:
                     return
                 time.sleep(random.uniform(0.01, 0.05) * (attempt + 1))
             else:
+                self._newest[case_id] = (event.seq, event.digest)
                 return
         msg = (
             f"custody event {action.value} of {case_id} could not be appended in {_TRIES} tries: the head keeps moving"
@@ -146,8 +150,10 @@ class CustodyLedger:
             "ConditionExpression": _FRESH,
         }
         if seq:
-            head["ConditionExpression"] = "seq = :n"
-            head["ExpressionAttributeValues"] = {":n": {"N": str(seq)}}
+            # by its digest too: of two chains with as many events only one goes on
+            head["ConditionExpression"] = "seq = :n AND #data.#digest = :d"
+            head["ExpressionAttributeNames"] = {"#data": "data", "#digest": "digest"}
+            head["ExpressionAttributeValues"] = {":n": {"N": str(seq)}, ":d": {"S": event.previous}}
         record = _item(event, f"{case_keys.CUSTODY_EVENT}{event.seq:08d}")
         record["data"] = to_item(stored_form(event))
         items: list[TransactWriteItemTypeDef] = [{"Put": head}, self._new(record)]

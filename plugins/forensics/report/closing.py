@@ -10,7 +10,7 @@ from forensics.case.gaps import gaps
 from forensics.case.recorder import CaseRecorder
 from forensics.case.waiting import seal_waits
 from forensics.errors import ForensicsError
-from forensics.models.case import Case, CaseStatus, Milestone, Phase
+from forensics.models.case import Case, CaseStatus, CaseView, Milestone, Phase
 from forensics.models.custody import CustodyAction
 from forensics.models.gaps import Gap
 from forensics.printable import count
@@ -50,7 +50,8 @@ def close_case(
     _part(recorder, PROTECTION, end_protection)
     _part(recorder, REPORT, complete_report)
     _part(recorder, RETENTION, lambda: keep_evidence(now))
-    found = gaps(recorder.view())
+    view = recorder.view()
+    found = gaps(view)
     status = _status(found)
     recorder.milestone(Milestone.CLOSED, now)
     recorder.custody(
@@ -61,12 +62,12 @@ def close_case(
     sealed = _part(recorder, SIGNATURE, lambda: recorder.sign_ledger("close"))
     seal_waits(recorder, "custody ledger", None if sealed else "its head could not be signed when the case was closed")
     if not sealed:
-        found = gaps(recorder.view())
+        view = recorder.view()
+        found = gaps(view)
         status = _status(found)
-    annotate_findings(
-        recorder.gateways.store.end_case(recorder.case_id, status=status, phase=Phase.DONE, closed_at=now)
-    )
-    _announce(recorder, status, found)
+    closed = recorder.gateways.store.end_case(recorder.case_id, status=status, phase=Phase.DONE, closed_at=now)
+    annotate_findings(closed)
+    _announce(recorder, view.model_copy(update={"case": closed}), found)
     return found
 
 
@@ -84,15 +85,15 @@ def _status(found: list[Gap]) -> CaseStatus:
     return CaseStatus.CLOSED_WITH_GAPS if found else CaseStatus.CLOSED
 
 
-def _announce(recorder: CaseRecorder, status: CaseStatus, found: list[Gap]) -> None:
+def _announce(recorder: CaseRecorder, view: CaseView, found: list[Gap]) -> None:
     recorder.announce(
         "case_closed",
         f"Case closed WITH GAPS: {count(len(found), 'gap')}" if found else "Case closed: complete",
         lines=[
             *(gap_lines(found) or ["Everything that the plan wanted was done and verified."]),
-            *(f"Second opinion on {said}" for said in second_opinions(recorder.view())),
+            *(f"Second opinion on {said}" for said in second_opinions(view)),
         ],
-        facts={"status": status.value, "gaps": [str(gap) for gap in found[:50]], "gap_count": len(found)},
+        facts={"status": view.case.status.value, "gaps": [str(gap) for gap in found[:50]], "gap_count": len(found)},
         once=False,
         with_held=True,
     )

@@ -82,7 +82,7 @@ class StoreReader:
         from forensics.case.view import read_board_view
 
         store = self._open().store
-        return read_board_view(store, store.case(case.case_id))
+        return read_board_view(store, case.case_id)
 
     def case_of_run(self, run_id: str) -> str | None:
         """The case whose id the run id starts with, else the newest case that names the run."""

@@ -8,19 +8,22 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forensics import case_keys
 from forensics.aws.attributes import from_item, to_item
 from forensics.aws.case_items import case_pk
 from forensics.aws.case_store import CaseStore
 from forensics.custody.chain import canonical
-from forensics.errors import AwsError, CaseError
+from forensics.errors import AccessDeniedError, AwsError, CaseError
 from forensics.models.base import VersionedModel
 from forensics.models.case import Case, CaseStatus, Milestone, Phase, StepFailure, TimelineKind
 from forensics.models.evidence import EvidenceKind, read_evidence
 from forensics.models.finding import CustomAction, Finding, FindingSource, Severity
 from tests.unit.builders import CASE_ID, NOW, case, evidence, finding
+from tests.unit.moto_store import TABLE
 
 TEXT = st.text("aZ0 #/\u20ac\U0001f600\n", max_size=8)
 # Integers as far as JSON's readers agree on them (RFC 8785 refuses larger ones too).
@@ -384,3 +387,34 @@ def test_an_item_written_without_a_version_counts_as_none(store: CaseStore) -> N
     store.put(CASE_ID, "X", Counted(who="an earlier release"))
     assert store.swap(CASE_ID, "X", Counted(version=1, who="this one"))
     assert store.get(CASE_ID, "X", Counted) == Counted(version=1, who="this one")
+
+
+class Refusing:
+    """DynamoDB's client, whose TransactGetItems is refused with this code."""
+
+    def __init__(self, client: Any, code: str) -> None:
+        self._client, self._code = client, code
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def transact_get_items(self, **_: Any) -> Any:
+        raise ClientError({"Error": {"Code": self._code, "Message": "no"}}, "TransactGetItems")
+
+
+@pytest.mark.parametrize("code", ["", "TransactionCanceledException", "ValidationException"])
+def test_several_items_are_those_that_exist_also_while_a_transaction_changes_one(
+    store: CaseStore, dynamodb: Any, code: str
+) -> None:
+    """Amazon DynamoDB API reference, TransactGetItems: cancelled by a conflicting write, refused over 4 MB."""
+    store.open_case(case(), finding=finding())
+    store.milestone(CASE_ID, Milestone.OPENED, NOW)
+    asked = CaseStore(Refusing(dynamodb, code), table=TABLE) if code else store  # type: ignore[arg-type]
+    opened = f"{case_keys.MILESTONE}{Milestone.OPENED.value}"
+    found = asked.several(CASE_ID, [case_keys.CASE, case_keys.PLAN, opened])
+    assert found == {sk: store.data(CASE_ID, sk) for sk in (case_keys.CASE, opened)}
+
+
+def test_several_items_that_may_not_be_read_are_an_error(dynamodb: Any) -> None:
+    with pytest.raises(AccessDeniedError):
+        CaseStore(Refusing(dynamodb, "AccessDeniedException"), table=TABLE).several(CASE_ID, [case_keys.CASE])  # type: ignore[arg-type]

@@ -75,7 +75,7 @@ def test_owner_and_tags_keep_each_other_and_the_board_finds_the_case_by_both(
     assert assigned is not None and (assigned.owner, assigned.tags, assigned.seq) == ("mara", ("ransomware",), 2)
     (entry,) = store.lines.read({})
     assert isinstance(entry.line, BoardLine) and (entry.line.owner, entry.line.tags) == ("mara", ("ransomware",))
-    view = read_board_view(store, store.case(sample.CASE_ID))
+    view = read_board_view(store, sample.CASE_ID)
     assert view.assignment == assigned
     remarks.add(sample.CASE_ID, RemarkRequest(kind=RemarkKind.OWNER), author=AUTHOR)
     assigned = store.get(sample.CASE_ID, case_keys.ASSIGNMENT, Assignment)

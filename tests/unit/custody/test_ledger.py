@@ -14,6 +14,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from forensics import case_keys
+from forensics.aws.attributes import to_item
 from forensics.aws.case_items import case_pk
 from forensics.aws.case_store import CaseStore
 from forensics.aws.s3 import StoredObject
@@ -23,6 +25,7 @@ from forensics.custody.ledger import CustodyLedger
 from forensics.errors import CaseError, CustodyChainError, ForensicsError
 from forensics.models.custody import CustodyAction
 from tests.unit.builders import CASE_ID
+from tests.unit.moto_store import TABLE
 from tests.unit.signing import signing_key
 
 
@@ -112,14 +115,54 @@ def test_once_is_once_also_for_two_writers_at_a_time(ledger: CustodyLedger) -> N
 
 
 def test_a_head_that_keeps_moving_is_contention_and_is_retried(
-    ledger: CustodyLedger, monkeypatch: pytest.MonkeyPatch
+    ledger: CustodyLedger, store: CaseStore, dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(custody_ledger, "_TRIES", 2)
     ledger.append(CASE_ID, CustodyAction.CASE_OPENED)
-    monkeypatch.setattr(ledger, "head", lambda _: (0, GENESIS))
+    late = CustodyLedger(dynamodb, key=signing_key(), store=store, actor="late")
+    monkeypatch.setattr(late, "head", lambda _: (0, GENESIS))
     with pytest.raises(CaseError, match="the head keeps moving") as caught:
-        ledger.append(CASE_ID, CustodyAction.PLAN_DECIDED)
+        late.append(CASE_ID, CustodyAction.PLAN_DECIDED)
     assert caught.value.retryable
+
+
+class HeadsRead:
+    """DynamoDB's client, which counts how often a ledger's head is read."""
+
+    def __init__(self, client: Any) -> None:
+        self._client, self.number = client, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def get_item(self, **request: Any) -> Any:
+        self.number += request["Key"]["SK"]["S"] == case_keys.LEDGER_HEAD
+        return self._client.get_item(**request)
+
+
+def test_a_writer_that_nobody_comes_between_reads_the_head_once(store: CaseStore, dynamodb: Any) -> None:
+    heads = HeadsRead(dynamodb)
+    one, other = (CustodyLedger(heads, key=signing_key(), store=store, actor=name) for name in ("one", "other"))
+    for _ in range(5):
+        one.append(CASE_ID, CustodyAction.PLAN_DECIDED)
+    assert heads.number == 1
+    other.append(CASE_ID, CustodyAction.PLAN_DECIDED)  # reads it, and is between
+    one.append(CASE_ID, CustodyAction.PLAN_DECIDED)
+    assert heads.number == 3, "the write did not fit, so it was read again"
+    assert [e.seq for e in one.verified(CASE_ID)[0]] == [*range(1, 8)]
+
+
+def test_an_event_follows_the_head_that_is_stored_and_not_one_of_the_same_number(
+    ledger: CustodyLedger, dynamodb: Any
+) -> None:
+    """A table that was restored may have another event of that number: what a writer remembers is no ground to go on."""
+    ledger.append(CASE_ID, CustodyAction.CASE_OPENED)
+    key = {"PK": {"S": case_pk(CASE_ID)}, "SK": {"S": case_keys.LEDGER_HEAD}}
+    dynamodb.put_item(TableName=TABLE, Item={**key, "seq": {"N": "1"}, "data": to_item({"seq": 1, "digest": "a" * 64})})
+    ledger.append(CASE_ID, CustodyAction.PLAN_DECIDED)
+    assert ledger.events(CASE_ID)[1].previous == "a" * 64
+    with pytest.raises(CustodyChainError):
+        ledger.verified(CASE_ID)
 
 
 def test_the_signed_head_can_be_checked_with_the_object_alone(ledger: CustodyLedger, store: CaseStore) -> None:

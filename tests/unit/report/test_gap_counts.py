@@ -83,7 +83,7 @@ class OneCase:
 
     def board_view(self, case: Case) -> CaseView:
         """What the board reads."""
-        return read_board_view(self._recorder.store, case)
+        return read_board_view(self._recorder.store, case.case_id)
 
     def case_of_run(self, run_id: str) -> str | None:
         """Not asked for here."""
