@@ -17,6 +17,8 @@ from lab.accounts import FORENSIC_ACCOUNT, MANAGEMENT_ACCOUNT, MEMBER_ACCOUNT, R
 from lab.emulator.iam.sessions import ORGANIZATION
 from lab.seed.accounts import CAPTURE_TOOL, DOCUMENTS, Account
 
+# The model that the role of summaries may ask, and its guardrail: the lab's Bedrock answers for every model.
+SUMMARY = {"SummaryModel": "lab.summaries-v1:0", "SummaryGuardrailId": "labguard1"}
 # What a deployer's configuration file would say about the lab (infra/deployment.example.yaml). No MWAA: Airflow runs beside the lab; no
 # query API: moto has AppSync's names only.
 PARAMETERS = {
@@ -29,6 +31,7 @@ PARAMETERS = {
     "NoticeEmail": "soc@forensics.invalid",
     "NoMwaa": "yes",
     "NoQueryApi": "yes",
+    **SUMMARY,
 }
 
 

@@ -22,7 +22,8 @@ from lab.evidence.images import Images
 from tests.containment.world import World
 from tests.crash.inside import InsideLab, inside_lab
 from tests.crash.points import Fault, Forks, Outcome, Point, die_and_live, judged, live, points
-from tests.iam.story import PIPELINE, Step, Story
+from tests.iam.steps import Step
+from tests.iam.story import PIPELINE, Story
 
 SETTINGS = {
     "IMAGE_PIPELINE_ARN": PIPELINE, "ARCHIVE_GUARDDUTY": "true", "ISOLATION_CAP_ALL": "1000", "ISOLATION_CAP_ACCOUNT": "1000",

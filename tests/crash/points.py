@@ -26,7 +26,7 @@ from forensics.settings import get_settings
 from lab.stack.state import free_port
 from tests.crash.inside import InsideLab, Killed
 from tests.crash.picture import Picture, picture
-from tests.iam.story import Step
+from tests.iam.steps import Step
 
 NOTICED_AFTER, PACE = 300, 5  # seconds: scheduler.task_instance_heartbeat_timeout; how often hosts look for commands
 # What the story itself says when a question was answered in the first life and need not be asked again.

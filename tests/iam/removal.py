@@ -11,7 +11,8 @@ from typing import Any
 from forensics.aws import session as aws_session
 from lab.emulator.iam.check import Place, Policies, allowing, refusals, without
 from lab.seed.accounts import Account
-from tests.iam.story import Step, Story
+from tests.iam.steps import Step
+from tests.iam.story import Story
 
 Say = Callable[[str], None]
 

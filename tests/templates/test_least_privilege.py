@@ -20,12 +20,13 @@ NAMES = {
     "RolePrefix": "forensics-", "ForensicAccountId": FORENSIC, "OrganizationId": ORGANIZATION, "EvidenceBucketArn": BUCKET,
     "EvidenceKeyArn": KEY, "LandingBucketArn": "arn:aws:s3:::forensics-landing", "AnalysisSubnetId": "subnet-1",
     "AnalysisSecurityGroupId": "sg-analysis", "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com", "AWS::Region": REGION,
+    "SummaryModel": "amazon.nova-pro-v1:0", "SummaryGuardrailId": "abcd1234",
 }  # fmt: skip
 ROLES = {
     "triage": ("member-roles", "Triage", MEMBER), "acquire": ("member-roles", "Acquire", MEMBER), "logs": ("member-roles", "Logs", MEMBER),
     "contain": ("member-containment", "Contain", MEMBER), "release": ("member-containment", "Release", MEMBER),
     "custodian": ("roles-forensic", "Custodian", FORENSIC), "holds": ("hold-role", "Holds", FORENSIC), "analyse": ("roles-forensic", "Analyse", FORENSIC),
-    "reader": ("roles-forensic", "Reader", FORENSIC), "execution": ("execution-role", "Execution", FORENSIC),
+    "reader": ("roles-forensic", "Reader", FORENSIC), "summary": ("summary-role", "Summary", FORENSIC), "execution": ("execution-role", "Execution", FORENSIC),
 }  # fmt: skip
 
 
@@ -124,6 +125,32 @@ def test_the_pages_role_reads_reports_and_what_tools_made_and_no_evidence() -> N
     for folder in ("evidence/memory/x", "custody/head.json", "bundle/x.tar"):
         assert not may("reader", "s3:GetObject", f"{BUCKET}/cases/{CASE}/{folder}")
     assert not may("reader", "kms:Sign", KEY)
+
+
+def test_the_summary_s_role_asks_its_one_model_at_home_and_sees_no_evidence() -> None:
+    def model(region: str, name: str) -> str:
+        return f"arn:aws:bedrock:{region}::foundation-model/{name}"
+
+    def guardrail(name: str) -> str:
+        return f"arn:aws:bedrock:{REGION}:{FORENSIC}:guardrail/{name}"
+
+    assert may("summary", "bedrock:InvokeModel", model(REGION, "amazon.nova-pro-v1:0"))
+    assert may("summary", "bedrock:ApplyGuardrail", guardrail("abcd1234"))
+    assert not may("summary", "bedrock:ApplyGuardrail", guardrail("another1"))
+    for other in (model(REGION, "amazon.nova-lite-v1:0"), model("us-east-1", "amazon.nova-pro-v1:0")):
+        assert not may("summary", "bedrock:InvokeModel", other)
+    profile = f"arn:aws:bedrock:{REGION}:{FORENSIC}:inference-profile/eu.amazon.nova-pro-v1:0"
+    assert not may("summary", "bedrock:InvokeModel", profile)
+    for action in ("s3:GetObject", "s3:PutObject", "s3:ListBucket"):
+        assert not may("summary", action, f"{BUCKET}/cases/{CASE}/report/report.json")
+    for action in (
+        "kms:Decrypt",
+        "dynamodb:GetItem",
+        "sts:AssumeRole",
+        "bedrock:InvokeAgent",
+        "bedrock:CreateGuardrail",
+    ):
+        assert not may("summary", action, "*")
 
 
 def test_the_logs_role_reads_what_aws_wrote_of_its_own_account_and_nothing_else() -> None:

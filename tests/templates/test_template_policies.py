@@ -24,7 +24,7 @@ NO_RESOURCE_LEVEL = {
     "cloudwatch:PutMetricData": "Amazon CloudWatch; narrowed by namespace",
 }
 AGENT = ("ssmmessages:", "ec2messages:")
-PHASES = ("member-roles", "member-containment", "security-account", "roles-forensic", "hold-role")
+PHASES = ("member-roles", "member-containment", "security-account", "roles-forensic", "hold-role", "summary-role")
 READING = re.compile(r":(Describe|Get|List|Head|Look)")
 # By condition of endpoints.yaml: in every profile, in standard and closed, in closed alone, and with Image Builder in closed.
 INTERFACE_ENDPOINTS = {
@@ -107,7 +107,7 @@ def test_phase_roles_trust_the_orchestrator_alone() -> None:
         for n, _, r in resources("AWS::IAM::Role")
         if n in PHASES and "AWS" in r["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]
     ]
-    assert len(phases) == 11
+    assert len(phases) == 12
     for name, role in phases:
         (statement,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
         conditions = statement["Condition"]

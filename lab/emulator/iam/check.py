@@ -21,7 +21,7 @@ PROBES = frozenset(
 
 # Roles that the product itself becomes; the others are for AWS's services.
 PHASES = (
-    "-triage", "-acquire", "-contain", "-release", "-findings", "-custodian", "-reader", "-analyse", "-execution",
+    "-triage", "-acquire", "-logs", "-contain", "-release", "-findings", "-custodian", "-reader", "-analyse", "-holds", "-summary", "-execution",
 )  # fmt: skip
 Policies = Mapping[str, Mapping[str, Any]]
 

@@ -24,9 +24,12 @@ def anything(given: Any) -> Iterator[Request]:
 
 
 def bedrock(given: Any) -> Iterator[Request]:
-    """Converse asks for InvokeModel on the model (Bedrock API reference, *Converse*), in a Region of which it has no account."""
+    """Converse asks for InvokeModel on the model (Bedrock API reference, *Converse*), in a Region of which it has no account, and for
+    ApplyGuardrail where it names one (Bedrock user guide, *Set up permissions to use Amazon Bedrock Guardrails*)."""
     model = given.path.removeprefix("/model/").partition("/")[0] or "*"
     yield Request("bedrock:InvokeModel", f"arn:aws:bedrock:{given.region}::foundation-model/{model}")
+    if guardrail := (given.document.get("guardrailConfig") or {}).get("guardrailIdentifier"):
+        yield Request("bedrock:ApplyGuardrail", given.arn("bedrock", f"guardrail/{guardrail}"))
 
 
 def cloudwatch(given: Any) -> Iterator[Request]:

@@ -24,10 +24,14 @@ ANYWHERE = "0.0.0.0/0"
 GLOBAL_SERVICES = frozenset({"iam", "organizations"})
 # Endpoints whose name differs from the name in the signature
 _NAMES = {
+    "bedrock": ("bedrock-runtime",),
     "airflow": ("airflow.api", "airflow.env", "airflow.ops"),
     "ecr": ("ecr.api",),
     "execute-api": ("execute-api",),
 }
+
+# The same for hosts: of Bedrock the product asks only the runtime, which signs as Bedrock itself (service authorization reference)
+_HOSTS = {"bedrock": "bedrock-runtime"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def find(place: Place, service: str, region: str) -> Path:
 def _from_subnet(place: Place, subnet_id: str, service: str, region: str) -> Path:
     backend: Any = ec2_backends[place.account][place.region]
     subnet = backend.get_subnet(subnet_id)
-    host = names.endpoint(service, region)[0]
+    host = names.endpoint(_HOSTS.get(service, service), region)[0]
     if not names.resolves(str(subnet.vpc_id), host):
         msg = f"no path to {service} ({region}) from {place}: the DNS firewall of {subnet.vpc_id} does not let {host} resolve"
         raise NoName(msg)
