@@ -14,7 +14,7 @@ from forensics.models.case import TimelineKind
 from forensics.models.custody import CustodyAction
 from forensics.models.evidence import MemoryEvidence, Outcome
 from forensics.models.remarks import Remark, RemarkKind, Verdict
-from forensics.models.results import Investigation
+from forensics.models.results import Investigation, ProcessMark, ResultSeverity, ToolProcess
 from forensics.web.app import create_app
 from tests.templates.test_query_api import RESOLVERS, Api, Refused, api, case
 from tests.unit.web.test_app import Shelf
@@ -37,6 +37,8 @@ SAME = {
     "Evidence": ("MemoryEvidence", {}),
     "Remark": ("Remark", {}),
     "Investigation": ("Investigation", {}),
+    "Process": ("ToolProcess", {}),
+    "ProcessMark": ("ProcessMark", {}),
     "Digest": ("Digest", {}),
 }
 
@@ -62,7 +64,16 @@ def asked(api: Api) -> Iterator[Api]:
         seq=9,
     )
     store.put(FIRST.case_id, case_keys.remark(9), said)
-    ran = Investigation(activity="memory", evidence_id="memory-i-1", outcome=Outcome.DONE, findings=3)
+    mark = ProcessMark(severity=ResultSeverity.HIGH, title="runs from a deleted file")
+    odd = ToolProcess(pid=7, ppid=1, name="kworker", listed=False, connections=("tcp 203.0.113.9:443",), marks=(mark,))
+    ran = Investigation(
+        activity="memory",
+        evidence_id="memory-i-1",
+        outcome=Outcome.DONE,
+        findings=3,
+        process_count=80,
+        processes=(odd,),
+    )
     store.put(FIRST.case_id, case_keys.result("memory", "memory-i-1"), ran)
     memory = MemoryEvidence(evidence_id="memory-i-1", outcome=Outcome.ACQUIRED, account_id=MEMBER)
     store.put(FIRST.case_id, f"{case_keys.EVIDENCE}memory-i-1", memory)
@@ -114,6 +125,9 @@ def test_every_field_is_served(schema: graphql.GraphQLSchema, asked: Api, field:
         store.put_once(FIRST.case_id, "CUSTODY#00000001", event)
     found = ask(schema, asked, f'{{ {field}(id: "{FIRST.case_id}") {whole(schema, kind)} }}')[field]
     assert found["case_id"] == FIRST.case_id if field == "case" else found["items"]
+    if field == "investigations":
+        (process,) = found["items"][0]["processes"]
+        assert (process["pid"], process["listed"], process["marks"][0]["severity"]) == (7, False, "high")
     if field == "remarks":
         assert found["items"][0]["verdict"] == "benign" and found["items"][0]["by"] == "mara"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TypedDict
 
 from pydantic import ValidationError
 
@@ -15,6 +16,7 @@ from forensics.case.gaps import tool_gaps
 from forensics.case.recorder import CaseRecorder
 from forensics.case.status_line import read_status
 from forensics.errors import DigestMismatchError, InvestigationError
+from forensics.investigation.notable_processes import notable
 from forensics.investigation.raw_results import from_status_line
 from forensics.manifest import MIB
 from forensics.models.case import TimelineKind
@@ -26,6 +28,7 @@ from forensics.models.results import (
     Investigation,
     ResultsOverLimitError,
     StoredArtifact,
+    ToolProcess,
     ToolResults,
     read_results,
 )
@@ -87,14 +90,14 @@ def import_artifacts(recorder: CaseRecorder, item: Investigation, found: Invocat
     artifacts = _import(recorder, item, status)
     if item.output is Output.RAW:
         artifacts["results"] = _make_results(recorder, item, ended.status_line(), artifacts["raw"])
-    findings, gaps, over = _counted(recorder, item, artifacts["results"])
+    read, over = _read(recorder, item, artifacts["results"])
+    findings, gaps = read["findings"], read["gaps"]
     record = {
         "outcome": Outcome.PARTIAL if over or status.status == "partial" else Outcome.DONE,
         "reason": over or status.reason or None,
         "artifacts": artifacts,
         "ended_at": datetime.now(UTC),
-        "findings": findings,
-        "gaps": gaps,
+        **read,
     }
     recorder.note(
         f"{item.activity} of {item.evidence_id}: {count(findings, 'finding')}, {count(gaps, 'gap')}"
@@ -107,13 +110,30 @@ def import_artifacts(recorder: CaseRecorder, item: Investigation, found: Invocat
     return findings
 
 
-def _counted(recorder: CaseRecorder, item: Investigation, stored: StoredArtifact) -> tuple[int, int, str]:
-    """How many findings and gaps the results have, and what they exceed: then they are kept and not read."""
+class _Read(TypedDict):
+    """What the case's record holds of results."""
+
+    findings: int
+    gaps: int
+    process_count: int
+    processes: tuple[ToolProcess, ...]
+
+
+def _read(recorder: CaseRecorder, item: Investigation, stored: StoredArtifact) -> tuple[_Read, str]:
+    """What is recorded of the results, and what they exceed: then they are kept and not read."""
     try:
         results = _read_results(recorder, item, stored)
     except ResultsOverLimitError as error:
-        return 0, 1, f"the results of {item.activity} on {item.evidence_id} are kept and not read: {error}"
-    return len(results.findings), len(tool_gaps(results)), "; ".join(f"{cut.what}: {cut.why}" for cut in results.cut)
+        none = _Read(findings=0, gaps=1, process_count=0, processes=())
+        return none, f"the results of {item.activity} on {item.evidence_id} are kept and not read: {error}"
+    tree = results.process_tree
+    read = _Read(
+        findings=len(results.findings),
+        gaps=len(tool_gaps(results)),
+        process_count=len(tree),
+        processes=notable(tree),
+    )
+    return read, "; ".join(f"{cut.what}: {cut.why}" for cut in results.cut)
 
 
 def _key(recorder: CaseRecorder, item: Investigation, name: str) -> str:

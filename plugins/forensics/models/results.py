@@ -283,6 +283,10 @@ class Investigation(Outside):
     ended_at: Utc | None = None
     findings: int = 0
     gaps: int = 0
+    process_count: int = Field(default=0, description="processes in the image of memory; the results have all of them")
+    processes: tuple[ToolProcess, ...] = Field(
+        default=(), description="those of them that rules say something of, and who started them"
+    )
 
     @property
     def succeeded(self) -> bool:

@@ -107,6 +107,14 @@ def test_artifacts_are_not_lost_because_their_manifest_stays(recorder: FakeRecor
     assert any("no VPC endpoint policy" in note for note in recorder.notes)
 
 
+def test_the_record_has_the_processes_that_rules_name_with_who_started_them(recorder: FakeRecorder) -> None:
+    mark = {"severity": "high", "title": "hidden"}
+    tree = [{"pid": 1}, {"pid": 2, "ppid": 1}, {"pid": 3, "ppid": 2, "marks": [mark]}, {"pid": 4, "ppid": 1}]
+    import_artifacts(recorder, record(), Upload(recorder, process_tree=tree).ended(reason=""))
+    made = known(recorder)
+    assert ([p.pid for p in made.processes], made.process_count) == ([1, 2, 3], 4)
+
+
 def test_a_partial_run_keeps_its_reason(recorder: FakeRecorder) -> None:
     import_artifacts(recorder, record(), Upload(recorder).ended(said="partial", reason="no symbol table"))
     made = known(recorder)
