@@ -39,9 +39,17 @@ class Api:
 
     def case_of_run(self, run_id: str) -> str | None:
         """The case that a run of ``forensic_case`` has opened; None while it has not."""
-        path = f"{_run('forensic_case', run_id)}/taskInstances/open_case/xcomEntries/return_value"
+        return str(self._returned("forensic_case", run_id, "open_case") or "").strip('"') or None
+
+    def result(self, dag_id: str, run_id: str, task_id: str) -> Document | None:
+        """The document that a task has returned; None while it has not, and when it failed."""
+        found = self._returned(dag_id, run_id, task_id)
+        return found if isinstance(found, dict) else None
+
+    def _returned(self, dag_id: str, run_id: str, task_id: str) -> object:
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/return_value"
         try:
-            return str(self._ask("GET", path).get("value") or "").strip('"') or None
+            return self._ask("GET", path).get("value")
         except NotFound:
             return None
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from forensics_cli import __version__, cases, runs
+from forensics_cli import __version__, cases, runs, sweeps
 from forensics_cli.api import Api
 from forensics_cli.faults import CommandError, Exit, WrongUse
 from forensics_cli.printing import error, tell
@@ -89,5 +89,6 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(title="commands", required=True, metavar="COMMAND")
     cases.add(commands)
     runs.add(commands)
+    sweeps.add(commands)
     commands.add_parser(BREAK_GLASS, help="while Airflow is down: by your own roles (forensics break-glass --help)")
     return made

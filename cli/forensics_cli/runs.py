@@ -30,19 +30,19 @@ def add(commands: cases.Commands) -> None:
     """Add the commands that start something."""
     started = commands.add_parser("start", help="open a case about an instance, a snapshot or a machine image")
     started.add_argument("subject", type=_subject, metavar="ID", help="i-…, snap-… or ami-…")
-    started.add_argument("--account", required=True, type=_account, help="its account, 12 digits")
+    started.add_argument("--account", required=True, type=account_id, help="its account, 12 digits")
     started.add_argument("--in-region", required=True, help="its Region, for example eu-central-1")
     started.add_argument(
         "--actions", default="by-policy", choices=ACTIONS, help="default: triage decides, and may isolate"
     )
     _why(started)
-    _waiting(started, "follow the case to its end")
+    add_waiting(started, "follow the case to its end")
     started.set_defaults(do=start)
     released = commands.add_parser("release", help="ask for the release of a case's target; another person approves it")
     released.add_argument("case", type=cases.case_id)
     released.add_argument("--dry-run", action="store_true", help="only show what would be changed, in the task's log")
     _why(released)
-    _waiting(released, "wait until it was carried out or refused")
+    add_waiting(released, "wait until it was carried out or refused")
     released.set_defaults(do=release)
     exported = commands.add_parser("export", help="write a case's bundle for people outside")
     exported.add_argument("case", type=cases.case_id)
@@ -50,7 +50,7 @@ def add(commands: cases.Commands) -> None:
     exported.add_argument(
         "--largest-mib", type=int, default=1024, help="larger objects are listed by digest; 0: all go in"
     )
-    _waiting(exported, "wait until it is written")
+    add_waiting(exported, "wait until it is written")
     exported.set_defaults(do=export)
     tried = commands.add_parser("preflight", help="would a case succeed today? starts it, waits, shows what is broken")
     tried.add_argument(
@@ -70,7 +70,8 @@ def _why(made: argparse.ArgumentParser) -> None:
     made.add_argument("--requester", default="", help="name or ticket; who you are is known to Airflow")
 
 
-def _waiting(made: argparse.ArgumentParser, what: str) -> None:
+def add_waiting(made: argparse.ArgumentParser, what: str) -> None:
+    """Options of a command that may wait for its run."""
     made.add_argument("--wait", action="store_true", help=what)
     made.add_argument("--every", type=float, default=5.0, help="seconds between two looks (default 5)")
     made.add_argument("--json", action="store_true", help="write JSON")
@@ -85,10 +86,10 @@ def start(api: Api, given: argparse.Namespace) -> Exit:
         "region": given.in_region,
         "actions": given.actions,
     }
-    run = _started(api, CASE_DAG, {**conf, "reason": given.reason, "requester": given.requester})
+    run = start_run(api, CASE_DAG, {**conf, "reason": given.reason, "requester": given.requester})
     run_id = str(run["dag_run_id"])
     if not given.wait:
-        _said(api, run, given, hint=f"forensics watch {run_id}")
+        say_started(api, run, given, hint=f"forensics watch {run_id}")
         return Exit.GOOD
     following = Watch(api, checked_pace(given.every))
     case = following.opened(run_id)
@@ -104,14 +105,14 @@ def start(api: Api, given: argparse.Namespace) -> Exit:
 def release(api: Api, given: argparse.Namespace) -> Exit:
     """Ask for a release. With ``--wait``, good means that the target is as it was before the containment."""
     conf = {"case_id": given.case, "dry_run": given.dry_run, "reason": given.reason, "requester": given.requester}
-    run = _started(api, RELEASE_DAG, conf)
+    run = start_run(api, RELEASE_DAG, conf)
     if not given.wait:
         hint = (
             "the calls are in the log of plan_release"
             if given.dry_run
             else "another person than you answers it under Required Actions"
         )
-        _said(api, run, given, hint=hint)
+        say_started(api, run, given, hint=hint)
         return Exit.GOOD
     return _ended(api, RELEASE_DAG, run, given, last="plan_release" if given.dry_run else "release_target")
 
@@ -123,9 +124,9 @@ def export(api: Api, given: argparse.Namespace) -> Exit:
             "--largest-mib is below 0", next_action="0 puts everything into the bundle", status=Exit.USAGE
         )
     conf = {"case_id": given.case, "requester": given.recipient, "largest_mib": given.largest_mib}
-    run = _started(api, EXPORT_DAG, conf)
+    run = start_run(api, EXPORT_DAG, conf)
     if not given.wait:
-        _said(api, run, given, hint="the notice of the case names the bundle when it is written")
+        say_started(api, run, given, hint="the notice of the case names the bundle when it is written")
         return Exit.GOOD
     return _ended(api, EXPORT_DAG, run, given, last="export_case")
 
@@ -135,7 +136,7 @@ def preflight(api: Api, given: argparse.Namespace) -> Exit:
     part, since = ("full" if given.full else "quick"), None
     if not given.last:
         conf = {"part": part, "account_id": given.account, "region": given.in_region, "instance_id": given.instance}
-        run = _started(api, PREFLIGHT_DAG, conf)
+        run = start_run(api, PREFLIGHT_DAG, conf)
         # the report is stored by the run, whose end says nothing more: something broken fails it
         since = Watch(api, checked_pace(given.every)).run(PREFLIGHT_DAG, str(run["dag_run_id"]))["start_date"]
     report = _report(api.preflight(), part=part, since=since)
@@ -169,14 +170,15 @@ def _print_lines(report: Document) -> None:
     table([(report["at"], report["part"], *(counts[n] for n in (BROKEN, OK, NOT_TRIED)))], ("AT", "PART", "BROKEN", "IN ORDER", "NOT TRIED"))  # fmt: skip
 
 
-def _started(api: Api, dag_id: str, conf: Mapping[str, object]) -> Document:
+def start_run(api: Api, dag_id: str, conf: Mapping[str, object]) -> Document:
     """Start a run without the fields that were left empty: the DAG's own defaults count for them."""
     run = api.start(dag_id, {name: value for name, value in conf.items() if value not in ("", None)})
     tell(f"started {run['dag_run_id']}: {api.run_page(dag_id, str(run['dag_run_id']))}")
     return run
 
 
-def _said(api: Api, run: Document, given: argparse.Namespace, *, hint: str) -> None:
+def say_started(api: Api, run: Document, given: argparse.Namespace, *, hint: str) -> None:
+    """Say which run was started, and what comes next."""
     if given.json:
         as_json({"dag_id": run["dag_id"], "run_id": run["dag_run_id"], "state": run["state"]})
         return
@@ -205,7 +207,8 @@ def _subject(text: str) -> str:
     return text
 
 
-def _account(text: str) -> str:
+def account_id(text: str) -> str:
+    """An account\'s id, as an argument."""
     if not re.fullmatch(r"\d{12}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no account: 12 digits")
     return text

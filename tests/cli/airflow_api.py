@@ -34,7 +34,7 @@ class Site:
     started: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     states: list[str] = field(default_factory=lambda: ["success"])
     tasks: dict[str, str] = field(default_factory=dict)
-    opens: list[str | None] = field(default_factory=lambda: [None])
+    opens: list[Any] = field(default_factory=lambda: [None])
     reports: tuple[PreflightReport, ...] = ()
     refuse: str = ""
 

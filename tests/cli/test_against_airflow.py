@@ -71,7 +71,11 @@ def test_every_command_is_understood_by_airflow_itself(command: dict[str, str]) 
     )
     assert started.returncode == 0 and started.stdout.startswith("manual__"), started.stderr
     case = "fc-20261124-0000000000"
-    for asked in (["release", case, "--dry-run"], ["export", case, "--for", "a court"]):
+    for asked in (
+        ["release", case, "--dry-run"],
+        ["export", case, "--for", "a court"],
+        ["sweep", case, "--on", "i-0123456789abcdef0", "--account", "333344445555", "--seconds", "60"],
+    ):
         assert _forensics(command, *asked).returncode == 0, asked
     wrong = _forensics(
         command,

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from forensics.models.case import CaseStatus
+from forensics.models.indicators import Indicator, IndicatorKind
 from forensics.models.preflight import CheckStatus
-from forensics_cli import runs, watching
+from forensics.models.sweeps import SweepHit, SweepOrder, SweepReport, SweepState, SweepTarget, SweptTarget
+from forensics_cli import runs, sweeps, watching
 from forensics_cli.api import Api
 from forensics_cli.faults import Exit, Unreachable
 from forensics_cli.main import main, parser
@@ -39,7 +41,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr(
         watching, "checked_pace", lambda every: watching.Pace(every, pauses.append, lambda: sum(pauses))
     )
-    for module in ("cases", "runs"):
+    for module in ("cases", "runs", "sweeps"):
         monkeypatch.setattr(f"forensics_cli.{module}.checked_pace", watching.checked_pace)
     return pauses
 
@@ -236,6 +238,65 @@ def test_preflight_shows_what_is_broken_of_this_run(
     assert call(site, "preflight", "--last") == Exit.GOOD
     site.reports = ()
     assert call(site, "preflight", "--last") == Exit.UNKNOWN
+
+
+def swept(state: SweepState, **more: Any) -> dict[str, Any]:
+    """A report of one target, as ``conclude_sweep`` returns it."""
+    target = SweepTarget(account_id="333344445555", region="eu-central-1", subject="i-0123456789abcdef0")
+    order = SweepOrder(sweep_id="sw-20261124-0123456789", at=RUN_AT, asked_by="mara", case_id=CASE, indicators=(Indicator(kind=IndicatorKind.HASH, value="ab" * 32),), targets=(target,), unsearched=("file 'a b'",))  # fmt: skip
+    report = SweepReport(order=order, ended_at=RUN_AT, targets=(SweptTarget(target=target, state=state, **more),))
+    return report.model_dump(mode="json")
+
+
+@pytest.mark.parametrize("state", list(SweepState))
+def test_sweep_waits_and_is_good_only_when_all_was_looked_at_and_nothing_found(
+    site: Site, capsys: pytest.CaptureFixture[str], state: SweepState
+) -> None:
+    hits = (
+        (SweepHit(kind=IndicatorKind.HASH, value="ab" * 32, at="/tmp/x\x1b[31m"),) if state is SweepState.FOUND else ()
+    )
+    site.opens, site.states = [swept(state, hits=hits, reason="no agent")], ["running", "success"]
+    asked = ("sweep", CASE, "--on", "i-0123456789abcdef0", "--on", "333344445555/eu-west-1/snap-0123456789abcdef0")
+    code = call(site, *asked, "--account", "333344445555", "--seconds", "60", "--wait")
+    assert code == (Exit.GOOD if state is SweepState.NOT_FOUND else Exit.BAD)
+    assert site.started == [("forensic_sweep", {
+        "case_id": CASE, "instances": "i-0123456789abcdef0", "snapshots": "333344445555/eu-west-1/snap-0123456789abcdef0",
+        "account_id": "333344445555", "seconds": 60,
+    })]  # fmt: skip
+    said = capsys.readouterr().out
+    assert state.value in said and "not looked for: file 'a b'" in said and "\x1b" not in said
+    start = 'forensics start i-0123456789abcdef0 --account 333344445555 --in-region eu-central-1 --reason "sweep sw-20261124-0123456789"'
+    assert (start in said) is (state is SweepState.FOUND)
+
+
+def test_a_sweep_without_results_says_where_to_read_why(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.states, target = ["failed"], "333344445555/eu-west-1/i-0123456789abcdef0"
+    assert call(site, "sweep", "--indicator", "203.0.113.9", "--on", target, "--wait") == Exit.BAD
+    assert "read the logs of plan_sweep" in capsys.readouterr().out
+    assert site.started[0][1]["indicators"] == "203.0.113.9"
+    for wrong in (["--on", target], ["--indicator", "x", "--on", "i-0123456789abcdef0"]):
+        assert call(site, "sweep", *wrong) == Exit.USAGE
+    assert "What to do next" in capsys.readouterr().err and len(site.started) == 1
+
+
+def test_what_sweep_gives_is_what_the_form_takes() -> None:
+    from dags import forensic_sweep
+
+    given = {
+        "case_id",
+        "indicators",
+        "instances",
+        "snapshots",
+        "account_id",
+        "region",
+        "files",
+        "mib",
+        "seconds",
+        "blocks",
+        "reason",
+    }
+    assert given == set(forensic_sweep.plan.dag.params)
+    assert (SweepState.FOUND.value, SweepState.NOT_FOUND.value) == (sweeps.FOUND, sweeps.NOT_FOUND)
 
 
 def test_refusals_have_their_own_status_and_say_what_to_do(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

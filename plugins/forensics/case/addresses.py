@@ -14,6 +14,7 @@ CASE_DAG = "forensic_case"
 RELEASE_DAG = "forensic_release"
 EXPORT_DAG = "case_export"
 PROFILE_DAG = "forensic_profile"
+SWEEP_DAG = "forensic_sweep"
 # A task of the case's DAG: ``memory.capture_memory``; parts of steps (``close:report``) are none.
 TASK_FORM = re.compile(r"open_case|(?:triage|memory|disk|containment|investigation|report)\.[a-z_]{3,60}")
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from forensics.case.addresses import CASE_DAG, EXPORT_DAG, PROFILE_DAG, RELEASE_DAG, question_page
+from forensics.case.addresses import CASE_DAG, EXPORT_DAG, PROFILE_DAG, RELEASE_DAG, SWEEP_DAG, question_page
 from forensics.document_registry import profiles
 from forensics.investigation.profiles import why_not
 from forensics.models.approval import Approval
-from forensics.models.case import CaseView
+from forensics.models.case import Case, CaseView
 
 
 @dataclass(frozen=True)
 class OrderField:
-    """A text or a choice that goes into the run's configuration under ``name``."""
+    """A text or a choice that goes into the run's configuration under ``name``; ``value`` is what stands there at first."""
 
     name: str
     label: str
     most: int = 0
+    value: str = ""
     choices: tuple[tuple[str, str], ...] = ()
 
 
@@ -56,9 +57,23 @@ def _orders(view: CaseView) -> Iterator[Order]:
         yield Order(
             PROFILE_DAG, "Run a profile", about, case_id, (OrderField("activity", "Activity", choices=choices),)
         )
+    if any(result.findings for result in view.results):
+        about = "Looks for what the findings name on other instances and snapshots, read-only; what is found is a message and on the page Linked cases."
+        yield Order(SWEEP_DAG, "Sweep other machines", about, case_id, _sweep(view.case))
     if view.custody:
         about = "Writes a bundle of evidence, ledger and keys that a stranger checks with forensics-verify."
         yield Order(EXPORT_DAG, "Export the case", about, case_id, (OrderField("requester", "For whom", most=100),))
+
+
+def _sweep(case: Case) -> tuple[OrderField, ...]:
+    """Where to look, in the account and Region of the case unless a target is written with its own."""
+    return (
+        OrderField("instances", "Instances (i-… or account/Region/i-…, with blanks between them)", most=20_000),
+        OrderField("snapshots", "Snapshots", most=20_000),
+        OrderField("account_id", "Account", most=12, value=case.account_id),
+        OrderField("region", "Region", most=25, value=case.region),
+        OrderField("reason", "Reason", most=500),
+    )
 
 
 def _profiles(view: CaseView) -> tuple[tuple[str, str], ...]:

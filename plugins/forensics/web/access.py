@@ -10,7 +10,7 @@ from typing import Literal
 import structlog
 from fastapi import HTTPException, Request, status
 
-from forensics.case.addresses import CASE_DAG, EXPORT_DAG, PROFILE_DAG, RELEASE_DAG
+from forensics.case.addresses import CASE_DAG, EXPORT_DAG, PROFILE_DAG, RELEASE_DAG, SWEEP_DAG
 from forensics.models.approval import Person
 from forensics.web.problem import Problem
 
@@ -28,6 +28,7 @@ class Right(StrEnum):
     APPROVE = "approve"
     EXPORT = "export"
     PROFILE = "profile"
+    SWEEP = "sweep"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ PERMISSIONS = {
     Right.RESPOND: Permission("responder", "POST", "RUN", CASE_DAG, "judge findings, comment, tag and take cases, start a case, download what the tools made"),
     Right.RELEASE: Permission("responder", "POST", "RUN", RELEASE_DAG, "ask for the target's release"),
     Right.PROFILE: Permission("responder", "POST", "RUN", PROFILE_DAG, "examine the evidence of an ended case by one more activity"),
+    Right.SWEEP: Permission("responder", "POST", "RUN", SWEEP_DAG, "look for a case's indicators on other machines"),
     Right.APPROVE: Permission("approver", "PUT", "HITL_DETAIL", RELEASE_DAG, "answer the question whether the target is released"),
     Right.EXPORT: Permission("custodian", "POST", "RUN", EXPORT_DAG, "export the case as a bundle"),
 }  # fmt: skip

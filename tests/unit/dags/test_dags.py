@@ -386,9 +386,10 @@ def test_the_launch_knows_every_task_that_acquires_what_is_examined(case: Any) -
 def test_what_the_pages_start_is_a_configuration_that_each_dag_takes(bag: Any) -> None:
     """The pages send the case's id and the fields of their forms, and leave out what is empty."""
     found = orders(sample.rich_view(), dags=frozenset(bag.dags))
-    assert {order.dag_id for order in found} >= {"forensic_release", "case_export"}
+    assert {order.dag_id for order in found} >= {"forensic_release", "case_export", "forensic_sweep"}
     for order in found:
-        given = {"case_id": order.case_id, **{f.name: f.choices[-1][0] if f.choices else "x" for f in order.fields}}
+        given = {f.name: f.choices[-1][0] if f.choices else f.value or "x" for f in order.fields}
+        given["case_id"] = order.case_id
         params = bag.dags[order.dag_id].params
         assert set(given) <= set(params), order.dag_id
         for name, value in given.items():

@@ -15,16 +15,25 @@ from tests.unit.builders import NOW
 from tests.unit.report import sample
 from tests.unit.report.test_hostile import check
 
-ALL = frozenset({"forensic_release", "case_export", "forensic_profile"})
+ALL = frozenset({"forensic_release", "case_export", "forensic_profile", "forensic_sweep"})
 
 
 def test_a_contained_target_can_be_released_and_a_released_one_not_again() -> None:
     view = sample.rich_view()
-    assert [order.dag_id for order in orders(view, dags=ALL)] == ["forensic_release", "forensic_profile", "case_export"]
+    assert [order.dag_id for order in orders(view, dags=ALL)] == [
+        "forensic_release",
+        "forensic_profile",
+        "forensic_sweep",
+        "case_export",
+    ]
     assert view.containment is not None and view.containment.contained_at is not None
     later = view.containment.contained_at + timedelta(hours=1)
     released = sample.rich_view(release=ReleaseResult(outcome=Outcome.DONE, released_at=later))
-    assert [order.dag_id for order in orders(released, dags=ALL)] == ["forensic_profile", "case_export"]
+    assert [order.dag_id for order in orders(released, dags=ALL)] == [
+        "forensic_profile",
+        "forensic_sweep",
+        "case_export",
+    ]
     assert orders(sample.empty_view(), dags=ALL) == []
 
 
@@ -67,3 +76,18 @@ def test_a_profile_is_offered_once_the_case_has_ended_for_the_evidence_and_platf
     assert offered(target=target, evidence=()) == {}
     running = view.case.model_copy(update={"status": CaseStatus.OPEN, "closed_at": None})
     assert offered(target=target, evidence=(memory, disk), case=running) == {}
+
+
+def test_a_sweep_is_offered_once_something_was_found_and_begins_where_the_case_is() -> None:
+    from dags import forensic_sweep
+
+    view, offered = sample.rich_view(), frozenset({"forensic_sweep"})
+    (order,) = orders(view, dags=offered)
+    assert {f.name for f in order.fields} | {"case_id"} <= set(forensic_sweep.plan.dag.params)
+    given = {f.name: f.value for f in order.fields if f.value}
+    assert given == {"account_id": view.case.account_id, "region": view.case.region}
+    page = check(
+        render_html(view, live=Live(airflow="/a", page="/p", desk=Desk(person="mara", rights=(), dags=offered)))
+    )
+    assert "Sweep other machines" in page.text
+    assert orders(view.model_copy(update={"results": ()}), dags=offered) == []

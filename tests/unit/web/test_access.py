@@ -72,6 +72,7 @@ def _shown(monkeypatch: pytest.MonkeyPatch, manager: Any, role: str | None) -> d
         ("forensic_release", {Right.RELEASE, Right.APPROVE}),
         ("case_export", {Right.EXPORT}),
         ("forensic_profile", {Right.PROFILE}),
+        ("forensic_sweep", {Right.SWEEP}),
         ("symbol_library", set()),
     ],
 )
