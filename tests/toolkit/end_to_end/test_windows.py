@@ -6,10 +6,14 @@ import json
 import zipfile
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from forensic_toolkit.times import zulu
 from lab.tools.windows import evtx, regf, server
+from tests.toolkit import bits_blobs, browser_databases
+from tests.toolkit import shortcut_blobs as blobs
 from tests.toolkit.examined import NO_TOOLS, TOOLS, examine, moment, run
 
 needs_tools = pytest.mark.skipif(not TOOLS.exists(), reason=NO_TOOLS)
@@ -109,6 +113,50 @@ def test_the_mft_reveals_a_forged_time(volume: Path) -> None:
     assert found["gaps"] == [] and found["counts"]["mft_records"] > 100
     (forged,) = found["findings"]
     assert "svch0st.exe" in forged["title"] and "2019-03-04T05:06:07Z" in forged["detail"]
+
+
+@needs_tools
+@needs_ntfs
+@pytest.mark.investigate
+def test_what_a_user_opened_downloaded_and_let_be_transferred(tmp_path: Path) -> None:
+    """Shortcuts, a jump list, a queue of BITS and a browser's history (part of it in its log) on the volume itself."""
+    roaming, tool = "users/kim/AppData/Roaming/Microsoft/Windows", r"E:\mimikatz.exe"
+    power = r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe"
+    number, file = UUID(int=0xA), UUID(int=0xF)
+    job = bits_blobs.job("upd", number=number, files=[file], created=server.at(31), program=r"C:\Users\Public\s.exe")
+    transfer = bits_blobs.file("http://203.0.113.9/s.exe", r"C:\Users\Public\s.exe")
+    saved = ("http://203.0.113.9/setup.exe", r"C:\Users\kim\Downloads\setup.exe", server.at(30), 0)
+    history = browser_databases.chromium(
+        tmp_path, visits=[("https://portal.example/", "P", server.at(29))], downloads=[saved], in_log=True
+    )
+    contents = {
+        "Windows/System32/ntdll.dll": b"MZ",
+        f"{roaming}/Start Menu/Programs/Startup/sync.lnk": blobs.link(power, "-w hidden -enc SQBFAFgA"),
+        f"{roaming}/Recent/AutomaticDestinations/a.automaticDestinations-ms": blobs.destinations(
+            [(tool, server.at(32), 1, blobs.link(tool))]
+        ),
+        "ProgramData/Microsoft/Network/Downloader/qmgr.db": bits_blobs.queue_10([job], [(file, transfer)]),
+        **{
+            f"users/kim/AppData/Local/Google/Chrome/User Data/Default/History{end}": raw for end, raw in history.items()
+        },
+    }
+    volume = tmp_path / "users.raw"
+    server.volume(volume, contents)
+    found = examine(volume, whole=True, seconds=1800)
+    said = {(item["technique"], item["severity"], item["time"]) for item in found["findings"]}
+    assert said >= {
+        ("T1197", "high", zulu(server.at(31))),
+        ("T1105", "high", zulu(server.at(31))),
+        ("T1105", "medium", zulu(server.at(30))),
+        ("T1204.002", "high", zulu(server.at(32))),
+    }
+    (started,) = [item for item in found["findings"] if item["technique"] == "T1547.001"]
+    assert started["severity"] == "high" and started["source"].endswith("/sync.lnk")
+    states = {item["name"]: item["state"] for item in found["artifacts"]}
+    for kind in ("Windows shortcuts", "jump lists", "BITS jobs", "browser history (Windows)"):
+        assert states[kind] == "examined", kind
+    messages = {event["message"] for event in found["events"]}
+    assert "kim (Chrome) visited https://portal.example/ (P)" in messages and f"kim opened {tool}" in messages
 
 
 def test_hives_of_the_lab_hold_what_they_should() -> None:

@@ -118,7 +118,7 @@ def test_a_windows_server_in_it_is_examined_to_the_registry(tmp_path: Path) -> N
         'manifest.parse("forensics-manifest 1")',
         f'manifest.parse("forensics-manifest 1\\nkey /k/web {ENCODED}\\nkey /k/rp {made.encoded()}")',
     )
-    document = json.loads(run(program, str(image), str(tmp_path / "timeline"), "240", "quick"))
+    document = json.loads(run(program, str(image), str(tmp_path / "timeline"), "1800", "quick"))
     assert document["failure"] is None and document["gaps"] == []
     assert {"T1543.003", "T1547.001", "T1053.005", "T1204.002"} <= {item["technique"] for item in document["findings"]}
     said = json.dumps(document)
