@@ -64,6 +64,7 @@ class TargetIsolation:
         restoring: bool = False,
     ) -> None:
         self._restoring = restoring
+        self._yields = True  # to another deployment that has begun in the same moment: once
         self._recorder = recorder
         self._gateway = gateway
         self._settings = settings
@@ -94,14 +95,14 @@ class TargetIsolation:
             self._recorder.put(case_keys.CONTAINMENT_PLAN, plan)
         with self._lease():
             asked = bool(recorded.approval or network.approval)
-            runner = PlanRunner(
-                self._gateway, network, facts=facts, yields_to=lambda: self._planner.begun_meanwhile(facts)
-            )
+            runner = PlanRunner(self._gateway, network, facts=facts, yields_to=lambda: self._begun_meanwhile(facts))
             steps, restore = self._carry_out(plan, runner, facts=facts, restore=restore, asked=asked)
-            if runner.yielded:
-                return self._left_to_other(plan, restore, why=runner.yielded)
             if altered:
                 announce_altered_groups(self._recorder, altered, token=plan.token)
+            if runner.yielded:
+                note(self._recorder, f"not isolated from here yet: {runner.yielded}")
+                self._yields = False
+                return self.isolate()
             try:
                 result = self._read_back.result(plan, restore, steps=self._with_earlier(steps))
             except ResourceGoneError:
@@ -191,18 +192,9 @@ class TargetIsolation:
         done = runner.run()
         return [f"{s.name} on {s.target}: {s.detail}" for s in done if not s.done]
 
-    def _left_to_other(self, plan: ContainmentPlan, restore: RestorePoint, *, why: str) -> ContainmentResult:
-        """Another deployment has begun in the same moment: it is waited for, and when it has not closed the target this case does.
-
-        Raises :class:`ContainmentError` then: the next try contains.
-        """
-        facts = self._read(plan, restore, undisturbed=True)
-        if facts is None or has_ended(facts):
-            return self._gone(facts)
-        if held := holder(facts, self._settings):
-            return self._held(f"{held} has contained {facts.instance_id}", facts=facts)
-        msg = f"{why}, and has not closed it: {facts.instance_id} is not contained"
-        raise ContainmentError(msg, next_action="nothing: this task tries again, and contains it then")
+    def _begun_meanwhile(self, facts: InstanceFacts) -> str:
+        """Who has begun to contain the target since it was read. Asked once: whoever only looks so keeps it open for no second time."""
+        return self._planner.begun_meanwhile(facts) if self._yields else ""
 
     def _read(self, plan: ContainmentPlan, restore: RestorePoint, *, undisturbed: bool = False) -> InstanceFacts | None:
         """The target as it is now, or when no other deployment is just moving it; None when EC2 no longer knows it."""

@@ -18,13 +18,14 @@ from forensics.containment.release_plan import release_calls
 from forensics.containment.restore_points import RestorePoints
 from forensics.containment.watch_list import is_watched
 from forensics.errors import ContainmentError, HeldElsewhereError
+from forensics.models.approval import Approval
 from forensics.models.case import CaseStatus, StepFailure
 from forensics.models.containment import ContainmentResult, ContainmentState
 from forensics.models.evidence import Outcome
 from forensics.models.target_facts import GroupFacts, OtherContainment
 from tests.unit.builders import NOW
 from tests.unit.containment.case_world import World
-from tests.unit.containment.targets import eni, facts
+from tests.unit.containment.targets import eni, facts, granted
 
 THEIRS = "fc-20261130-0123456789"
 CLOSED = GroupFacts(name=f"blue-quarantine-{THEIRS}-0123abcd", tags={"blue:case": THEIRS}, rules=0)
@@ -249,7 +250,7 @@ def test_who_comes_second_leaves_the_interfaces_alone_and_takes_its_groups_away(
     assert point is not None and point.interfaces[0].group_ids == ("sg-app",), "from before anybody moved it"
 
 
-def test_when_the_other_one_does_not_close_it_the_next_try_does(
+def test_whoever_only_begins_again_and_again_keeps_no_target_open(
     world: World, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = known(world).account
@@ -260,10 +261,20 @@ def test_when_the_other_one_does_not_close_it_the_next_try_does(
         return (MOVING,)
 
     monkeypatch.setattr(type(world.gateway.facts), "begun_elsewhere", begun)
-    with pytest.raises(ContainmentError, match="has not closed it") as refused:
-        isolation(world).isolate()
-    assert refused.value.retryable and looks
-    account.change(interfaces=(eni(0, group_ids=("sg-open",)),), under_way=(MOVING,))
-    assert isolation(world).isolate().outcome is Outcome.DONE, (
-        "that it is half-way is known: nobody is waited for twice"
-    )
+    assert isolation(world).isolate().outcome is Outcome.DONE, "the same try contains it, without a second look"
+    assert len(looks) == 1 and account.target.interfaces[0].group_ids != ("sg-app",)
+    assert [line for line in world.recorder.notes if "not isolated from here yet: deployment blue" in line]
+
+
+def test_an_approved_isolation_that_waited_for_another_deployment_goes_on_under_its_approval(
+    world: World, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planner = isolation(known(world))._planner
+    plan, _ = planner.prepare()
+    plan = plan.model_copy(update={"approval": ("a person wants to be asked",)})
+    world.recorder.put(case_keys.CONTAINMENT_PLAN, plan)
+    world.recorder.put(case_keys.APPROVAL, granted(plan.digest))
+    monkeypatch.setattr(type(world.gateway.facts), "begun_elsewhere", lambda *_: (MOVING,))
+    assert isolation(world).isolate().outcome is Outcome.DONE
+    used = world.recorder.get(case_keys.APPROVAL, Approval)
+    assert used is not None and used.used_at and used.spent_at
