@@ -2,7 +2,8 @@
 
 For each Airflow version: the image's packages (``requirements/mwaa-<version>.lock``, which must equal the image's published list), then
 ``pip install`` of the release's requirements.txt with the image's own constraints, then Airflow's own DAG bag with MWAA's configuration.
-``--case`` also plays a whole case against the lab with that environment's Airflow, Celery workers and the unpacked release.
+``--case`` also plays a whole case against the lab with that environment's Airflow, Celery workers and the unpacked release; ``--move``
+replaces one Airflow by the other, forward and back, while cases are open.
 """
 
 from __future__ import annotations
@@ -211,6 +212,25 @@ def play(python: Path, unpacked: Unpacked, *, state: Path) -> None:
         raise CheckError(msg)
 
 
+def move(release: Path, *, state: Path) -> list[str]:
+    """Cases that are open while the older Airflow is replaced by the newer, and the other way. Raises :class:`CheckError`."""
+    wrong, sides = list[str](), list[str]()
+    with tempfile.TemporaryDirectory(prefix="mwaa-") as made:
+        for version in package.AIRFLOW_VERSIONS:
+            unpacked = unpack(release, Path(made) / version)
+            python = environment(version)
+            wrong += install(python, unpacked, version=version)
+            sides.append(
+                json.dumps({"python": str(python), "dags": str(unpacked.dags), "plugins": str(unpacked.plugins)})
+            )
+        command = [sys.executable, "-m", "lab.scenarios.airflow_move", "--state", str(state), "--old", sides[0], "--new", sides[1],
+                   "--version", package.AIRFLOW_VERSIONS[0]]  # fmt: skip
+        done = subprocess.run(command, cwd=ROOT, check=False, timeout=4 * 3600)
+    if done.returncode:
+        wrong.append(f"the move between the versions failed; what is above, and the logs in {state / 'logs'}, say why")
+    return wrong
+
+
 def check(release: Path, version: str, *, case: bool) -> list[str]:
     """Everything for one version; returns what is wrong. Raises :class:`CheckError`."""
     python = environment(version)
@@ -246,6 +266,9 @@ def main() -> int:
     parser.add_argument("--version", action="append", choices=package.AIRFLOW_VERSIONS, help="one version only")
     parser.add_argument("--case", action="store_true", help="also play a whole case against the lab (minutes)")
     parser.add_argument(
+        "--move", action="store_true", help="only replace one version by the other while cases are open"
+    )
+    parser.add_argument(
         "--python", action="store_true", help="only prepare the default version's environment; prints its interpreter"
     )
     given = parser.parse_args()
@@ -254,7 +277,9 @@ def main() -> int:
             print(prepared(given.release, mwaa_image.DEFAULT))
             return 0
         wrong = refused(given.release)
-        for version in given.version or package.AIRFLOW_VERSIONS:
+        if given.move:
+            wrong += move(given.release, state=Path(os.environ.get("LAB_STATE") or ROOT / ".lab") / "mwaa-move")
+        for version in () if given.move else given.version or package.AIRFLOW_VERSIONS:
             wrong += [f"{version}: {text}" for text in check(given.release, version, case=given.case)]
     except (CheckError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)

@@ -11,7 +11,10 @@ import base64
 import json
 import os
 import secrets
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from infra.deployment import mwaa_image
 from lab.accounts import FORENSIC_ACCOUNT, REGION, ROOT_SECRET, root_access_key
@@ -63,33 +66,51 @@ PROCESSES = {
 }
 
 
+@dataclass(frozen=True)
+class Installed:
+    """An Airflow (its interpreter) and the release that it runs (folders of the DAGs and of the plugins)."""
+
+    python: str
+    dags: Path
+    plugins: Path
+
+    @classmethod
+    def here(cls) -> Self:
+        """This checkout under this interpreter, unless LAB_AIRFLOW_PYTHON, LAB_DAGS and LAB_PLUGINS name others (`make mwaa-check`)."""
+        dags, plugins = (Path(os.environ.get(f"LAB_{name.upper()}") or ROOT / name) for name in ("dags", "plugins"))
+        return cls(os.environ.get("LAB_AIRFLOW_PYTHON") or sys.executable, dags, plugins)
+
+    def command(self, *arguments: str) -> list[str]:
+        """Airflow's command line. -P: the directory it is started in (with the lab in it) stays off Airflow's path."""
+        return [self.python, "-P", "-m", "airflow", *arguments]
+
+
 def environment(
     state: Path,
     *,
     lab_endpoint: str,
     api_port: int,
     database: str | None = None,
-    dags: Path | None = None,
+    installed: Installed | None = None,
 ) -> dict[str, str]:
     """Return the variables for the Airflow processes of ``state``; they go on top of :func:`clean`.
 
     ``database`` is an SQLAlchemy URL; without it an SQLite file in ``state`` (Airflow puts it in WAL mode
-    itself).
+    itself). ``installed`` is :meth:`Installed.here` when not given.
     """
     state = state.resolve()
     home = state / "airflow"
     home.mkdir(parents=True, exist_ok=True)
     made = load_secrets(state)
     base_url = f"http://127.0.0.1:{api_port}"
-    # an unpacked release instead of the checkout (`make mwaa-check`)
-    plugins = os.environ.get("LAB_PLUGINS") or str(ROOT / "plugins")
-    dags = dags or Path(os.environ.get("LAB_DAGS") or ROOT / "dags")
+    installed = installed or Installed.here()
+    plugins = str(installed.plugins)
     return {
         **SETTINGS,
         **secret_variables(made),
         "AIRFLOW_HOME": str(home),
         "PYTHONPATH": plugins,
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags.resolve()),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(installed.dags.resolve()),
         "AIRFLOW__CORE__PLUGINS_FOLDER": plugins,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{base_url}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(password_file(state, password=made["password"])),

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -33,9 +34,8 @@ from lab.stack.state import free_port, is_free
 REQUIRED_DAGS = ("forensic_case", "finding_intake")
 LAB_PORT, UI_PORT = 9123, 8080
 HOST_NICENESS = "19"
-# -P: the directory it is started in (with the lab in it) stays off Airflow's path
-# LAB_AIRFLOW_PYTHON: the interpreter of another Airflow, for checks of a release (`make mwaa-check`)
-AIRFLOW = (os.environ.get("LAB_AIRFLOW_PYTHON") or sys.executable, "-P", "-m", "airflow")
+# members of a stack that stay when Airflow is replaced
+NOT_AIRFLOW = ("lab", "broker")
 
 
 class Stack:
@@ -45,7 +45,8 @@ class Stack:
         memory
     :param lab_port: port of the lab server; 0 means any free one
     :param api_port: port of Airflow's UI and API; 0 means any free one
-    :param dags: DAG folder; the project's own when not given
+    :param dags: DAG folder; the release's own when not given
+    :param installed: the Airflow and the release; :meth:`lab.stack.airflow.Installed.here` when not given
     :param required_dags: ids that must be parsed before the stack counts as started
     :param database: SQLAlchemy URL of Airflow's database; SQLite in ``state`` when not given
     :param executor: ``local``, or ``celery``: workers without a common disk and MWAA's settings (celery.py); LAB_EXECUTOR when not given
@@ -60,6 +61,7 @@ class Stack:
         lab_port: int = 0,
         api_port: int = 0,
         dags: Path | None = None,
+        installed: airflow.Installed | None = None,
         required_dags: Collection[str] = REQUIRED_DAGS,
         database: str | None = None,
         latencies: dict[str, float] | None = None,
@@ -70,7 +72,9 @@ class Stack:
         self.required_dags = tuple(required_dags)
         self.lab: dict[str, Any] = {}
         self._lab_port, self._api_port = lab_port, api_port
-        self._dags, self._database, self._latencies = dags, database, latencies
+        self._database, self._latencies = database, latencies
+        here = installed or airflow.Installed.here()
+        self._installed = replace(here, dags=dags) if dags else here
         self._report = report
         self._celery = celery.Cluster(self.state, database) if celery.chosen(executor) else None
         self._id = secrets.token_hex(8)
@@ -115,7 +119,7 @@ class Stack:
                 lab_endpoint=self.lab_endpoint,
                 api_port=self._api_port,
                 database=self._database,
-                dags=self._dags,
+                installed=self._installed,
             ),
             **(self._celery.settings() if self._celery else {}),
             **read_variables(self.state / "airflow.env"),
@@ -172,6 +176,23 @@ class Stack:
         self._members.remove(old)
         kill(old)
         self._start_part(name)
+
+    def change_airflow(self, installed: airflow.Installed, *, back_to: str = "") -> None:
+        """Another Airflow takes over the database while cases are open; the lab's AWS goes on meanwhile.
+
+        Every process of Airflow is killed, as MWAA replaces its containers, and the database migrated by the newer Airflow of the two:
+        the given one, or with ``back_to`` (the version to go back to) the one that ran so far.
+        """
+        for member in [m for m in self._members if m.name not in NOT_AIRFLOW]:
+            self._members.remove(member)
+            kill(member)
+        if back_to:
+            down = self._installed.command("db", "downgrade", "--yes", "--to-version", back_to)
+            self._run("downgrade", down, environment=self.environment)
+        self._installed = installed
+        if not back_to:
+            self._run("migrate", installed.command("db", "migrate"), environment=self.environment)
+        self._start_airflow()
 
     @property
     def airflow_processes(self) -> list[int]:
@@ -247,10 +268,14 @@ class Stack:
 
     def _migrate(self) -> None:
         began = time.monotonic()
-        self._run("migrate", [*AIRFLOW, "db", "migrate"], environment=self.environment)
+        self._run("migrate", self._installed.command("db", "migrate"), environment=self.environment)
         if self._celery:
             people = {celery.PEOPLE: json.dumps(dict.fromkeys((airflow.USER, airflow.APPROVER), self.password))}
-            self._run("users", [AIRFLOW[0], "-P", str(celery.FAB_USERS)], environment={**self.environment, **people})
+            self._run(
+                "users",
+                [self._installed.python, "-P", str(celery.FAB_USERS)],
+                environment={**self.environment, **people},
+            )
             self._launch(
                 "broker", self._celery.broker(), environment=airflow.clean(dict(os.environ)) | {MARK: self._id}
             )
@@ -288,10 +313,12 @@ class Stack:
         """Start one of Airflow's processes; a worker gets a new, empty disk, as a new container does."""
         if self._celery and name in self._celery.workers:
             self._launch(
-                name, [*AIRFLOW, *self._celery.worker()], environment=self._celery.alone(name, self.environment)
+                name,
+                self._installed.command(*self._celery.worker()),
+                environment=self._celery.alone(name, self.environment),
             )
         else:
-            self._launch(name, [*AIRFLOW, *airflow.PROCESSES[name]], environment=self.environment)
+            self._launch(name, self._installed.command(*airflow.PROCESSES[name]), environment=self.environment)
 
     def _launch(self, name: str, command: list[str], *, environment: dict[str, str]) -> None:
         log = self._logs / f"{name}.log"

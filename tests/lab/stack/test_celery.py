@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from infra.deployment import mwaa_image
-from lab.paths import ROOT
 from lab.stack import airflow, celery
 from lab.stack.process import StackError
 
@@ -23,9 +22,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> celery.Cluster:
 
 def common(cluster: celery.Cluster, state: Path) -> dict[str, str]:
     """What all processes of the stack have in common."""
-    made = airflow.environment(
-        state, lab_endpoint="http://127.0.0.1:1", api_port=1, database=DATABASE, dags=ROOT / "dags"
-    )
+    made = airflow.environment(state, lab_endpoint="http://127.0.0.1:1", api_port=1, database=DATABASE)
     return {"HOME": "/home/somebody", "TMPDIR": "/tmp", **made, **cluster.settings()}
 
 
