@@ -52,6 +52,80 @@ def test_a_line_that_a_collector_wrote_again_is_the_same_log_in() -> None:
     assert found == [(True, "fred", "192.0.2.60"), (False, "root", "192.0.2.60")]
 
 
+def told(text: str) -> list[tuple[bool, str, str, str]]:
+    """Of each attempt: accepted, user, address, how."""
+    return [(login.accepted, login.user, login.address, login.how) for login in login_logs.attempts(lines(text))]
+
+
+def test_before_openssh_7_an_attempt_without_passwords_leaves_no_port_and_no_failed_line() -> None:
+    """OpenSSH 6.6 on an EC2 host whose sshd takes keys alone (shapes of public logs: gtkcyber/drillworkshop, data/auth.log)."""
+    text = """Mar  1 08:42:04 ip-10-0-0-1 sshd[22182]: Invalid user admin from 192.0.2.74
+Mar  1 08:42:04 ip-10-0-0-1 sshd[22182]: input_userauth_request: invalid user admin [preauth]
+Mar  1 08:42:04 ip-10-0-0-1 sshd[22182]: Received disconnect from 192.0.2.74: 11: Bye Bye [preauth]
+Mar  1 08:42:09 ip-10-0-0-1 sshd[22190]: Received disconnect from 2001:db8::11: 11:  [preauth]
+Mar  1 08:42:14 ip-10-0-0-1 sshd[22184]: Did not receive identification string from 192.0.2.74
+Mar  1 08:43:14 ip-10-0-0-1 sshd[22188]: Connection closed by 192.0.2.75 [preauth]
+Mar  1 09:00:00 ip-10-0-0-1 sshd[30000]: Received disconnect from 192.0.2.90: 11: disconnected by user
+Mar  1 09:30:00 ip-10-0-0-1 sshd[22182]: Received disconnect from 192.0.2.74: 11: Bye Bye [preauth]"""
+    unknown = login_logs.UNKNOWN_USER
+    assert told(text) == [
+        (False, "admin", "192.0.2.74", "none"),
+        (False, unknown, "192.0.2.74", "none"),  # the same number of a process, an hour later
+        (False, unknown, "2001:db8::11", "none"),
+    ]
+
+
+def test_what_sshd_says_of_an_attempt_counts_once_whatever_else_is_logged_of_it() -> None:
+    """All lines of two attempts as OpenSSH 7.4 writes them (shapes of public logs: binayakpg/authlogs, secure)."""
+    text = """Mar  1 04:12:47 web sshd[25186]: Invalid user printer from 192.0.2.106 port 30262
+Mar  1 04:12:47 web sshd[25186]: input_userauth_request: invalid user printer [preauth]
+Mar  1 04:12:47 web sshd[25186]: pam_unix(sshd:auth): check pass; user unknown
+Mar  1 04:12:47 web sshd[25186]: pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.106
+Mar  1 04:12:49 web sshd[25186]: Failed password for invalid user printer from 192.0.2.106 port 30262 ssh2
+Mar  1 04:12:50 web sshd[25186]: Received disconnect from 192.0.2.106 port 30262:11: Bye Bye [preauth]
+Mar  1 04:12:50 web sshd[25186]: Disconnected from 192.0.2.106 port 30262 [preauth]
+Mar  1 04:15:00 web sshd[25200]: Accepted password for mara from 192.0.2.9 port 51000 ssh2"""
+    assert told(text) == [(False, "printer", "192.0.2.106", "password"), (True, "mara", "192.0.2.9", "password")]
+    assert len(list(login_logs.attempts(reversed(lines(text))))) == 2, "logs are read from their end"
+
+
+def test_pam_tells_of_the_services_that_log_nothing_of_their_own() -> None:
+    """pam_unix's two forms (Linux-PAM's support.c; the older one from public logs: logpai/loghub, Linux_2k.log)."""
+    text = """Mar  1 15:16:01 web sshd(pam_unix)[19939]: authentication failure; logname= uid=0 euid=0 tty=NODEVssh ruser= rhost=192.0.2.4  user=root
+Mar  1 15:16:02 web sshd(pam_unix)[19937]: check pass; user unknown
+Mar  1 15:17:02 web vsftpd: pam_unix(vsftpd:auth): authentication failure; logname= uid=0 euid=0 tty=ftp ruser=anna rhost=host.example.net
+Mar  1 15:17:09 web vsftpd: pam_unix(vsftpd:auth): authentication failure; logname= uid=0 euid=0 tty=ftp ruser=anna rhost=host.example.net
+Mar  1 15:18:00 web sshd[20]: PAM 2 more authentication failures; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.5  user=x rhost=203.0.113.1
+Mar  1 15:19:00 web su: pam_unix(su:auth): authentication failure; logname=web uid=33 euid=0 tty=pts/0 ruser=web rhost=  user=root
+Mar  1 15:20:00 web sshd[21]: User mara from 192.0.2.6 not allowed because not listed in AllowUsers"""
+    assert sorted(told(text)) == sorted(
+        [
+            (False, "root", "192.0.2.4", "sshd"),
+            *[(False, login_logs.UNKNOWN_USER, "host.example.net", "vsftpd")] * 2,
+            *[(False, "x rhost=203.0.113.1", "192.0.2.5", "sshd")] * 2,
+            (False, "mara", "192.0.2.6", "none"),
+        ]
+    )
+
+
+def test_a_small_server_of_the_intruders_own() -> None:
+    """dropbear's messages (its svr-authpasswd.c, svr-authpubkey.c)."""
+    text = """Mar  1 10:00:00 web dropbear[31]: Bad password attempt for 'root' from 192.0.2.4:51000
+Mar  1 10:00:03 web dropbear[31]: Login attempt for nonexistent user from 192.0.2.4:51000
+Mar  1 10:00:09 web dropbear[32]: Pubkey auth succeeded for 'root' with ssh-ed25519 key SHA256:abc from 192.0.2.4:51002"""
+    assert told(text) == [
+        (False, "root", "192.0.2.4", "password"),
+        (False, login_logs.UNKNOWN_USER, "192.0.2.4", "none"),
+        (True, "root", "192.0.2.4", "publickey"),
+    ]
+
+
+def test_a_session_of_ftp_is_in_the_timeline() -> None:
+    text = "Mar  1 12:10:23 web proftpd: pam_unix(proftpd:session): session opened for user ftpshop by (uid=0)"
+    (event,) = login_logs.other_events(lines(text))
+    assert event.what == "Session opened: proftpd ftpshop"
+
+
 def test_utmp_records() -> None:
     content = utmp(7, "admin", "", 1_767_323_045) + utmp(2, "reboot", "6.1.0", 1_767_320_000) + bytes(384) + b"cut"
     sessions = login_logs.sessions(content)

@@ -54,6 +54,28 @@ def test_guessed_passwords_records_and_their_coverage() -> None:
     assert "Log-in: admin from 198.51.100.7 on pts/0" in {event.what for event in results.events}
 
 
+def test_guessing_from_many_addresses_hides_no_log_in() -> None:
+    """On a public host the guessing that is spread over many addresses is every day's (shapes of logpai/loghub, OpenSSH_2k.log)."""
+    lines = [
+        f"Mar  1 10:{number:02d}:00 web sshd[{number}]: Failed password for root from 203.0.113.{number} port {number} ssh2"
+        for number in range(1, 15)
+    ]
+    lines.append("Mar  1 10:20:00 web sshd[99]: Accepted publickey for mara from 192.0.2.9 port 9 ssh2")
+    lines.append("Mar  1 10:21:00 web sshd[98]: Accepted publickey for root from 203.0.113.3 port 9 ssh2")
+    builder = (
+        Builder()
+        .add("/var/log/auth.log", "\n".join(lines).encode(), born=WRITTEN)
+        .add("/var/log/wtmp", utmp(7, "admin"))
+    )
+    found, _coverage, results = read(builder)
+    assert found == [
+        "Password guessing spread over 14 addresses", "Log-in of mara from 192.0.2.9", "Log-in of root from 203.0.113.3",
+    ]  # fmt: skip
+    whats = {event.what for event in results.events}
+    assert {"Log-in: admin from 198.51.100.7 on pts/0", "Log-in accepted: mara from 192.0.2.9 (publickey)"} <= whats
+    assert (results.counts["logins"], results.counts["failed_logins"]) == (2, 14)
+
+
 def test_a_system_without_any_log_of_log_ins_is_a_gap() -> None:
     found, _coverage, results = read(Builder())
     assert found == [] and [what for what, _why in results.gaps] == ["log-ins"]

@@ -18,16 +18,38 @@ COPY_WITHIN = timedelta(seconds=2)
 
 # The user name is whatever the client sent, "from" and "port" included: the last address is sshd's own (auth.c, auth_log).
 _SSH = re.compile(
-    r"sshd(?:-session|-auth)?(?:\[\d+\])?: {1,4}(?:message repeated (?P<times>\d+) times: \[ ?)?"
+    r"sshd(?:-session|-auth)?(?:\[\d+\])?: {1,4}(?:message repeated \d+ times: \[ ?)?"
     r"(?P<what>Failed|Accepted) (?P<how>[\w/-]+) for (?:invalid user )?"
     r"(?P<user>.*) from (?P<address>[0-9a-fA-F.:]+(?:%[\w.]+)?) port (?P<port>\d+)"
 )
-# Where passwords are off, clients leave without one "Failed" line (packet.c, sshpkt_vfatal and sshd's "[preauth]").
-_LEFT = re.compile(
-    r"sshd(?:-session|-auth)?(?:\[\d+\])?: {1,4}(?:Connection (?:closed|reset) by|Disconnected from) (?:authenticating|invalid) user "
-    r"(?P<user>.*) (?P<address>[0-9a-fA-F.:]+) port (?P<port>\d+) \[preauth\]$"
+# dropbear's svr-auth*.c and common-session.c; a small server that intruders bring along.
+_DROPBEAR = re.compile(
+    r"(?:Bad (?:PAM )?(?P<bad>password) attempt|Login attempt for nonexistent user|(?P<how>\w+) auth succeeded)"
+    r"(?: for '(?P<user>.*)')?(?: with .* key .*)? from (?P<address>[0-9a-fA-F.:]+):(?P<port>\d+)$"
 )
+# What is left of an attempt where sshd has logged neither "Failed" nor "Accepted" for it: passwords are off, or it logs little.
+# packet.c (sshpkt_vfatal, sshpkt_fmt_connection_id), auth.c (getpwnamallow), session.c; before OpenSSH 7.2 without a port.
+_SSHD_LEFT = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?:Connection (?:closed|reset) by|Disconnected from) (?:authenticating|invalid) user (?P<user>.*) (?P<address>[0-9a-fA-F.:]+) port (?P<port>\d+) \[preauth\]$",
+        r"(?:Invalid|Illegal) user (?P<user>.*) from (?P<address>[0-9a-fA-F.:]+)(?: port (?P<port>\d+))?$",
+        r"User (?P<user>.*) from (?P<address>\S+) not allowed because .*",
+        r"(?P<user>ROOT) LOGIN REFUSED FROM (?P<address>[0-9a-fA-F.:]+)(?: port (?P<port>\d+))?",
+        r"Received disconnect from (?P<address>[0-9a-fA-F.:]+?)(?: port (?P<port>\d+): ?|: )\d+: .*\[preauth\]$",
+    )
+)
+# pam_unix and its like (pam_unix_auth.c, support.c), for every service; the address is the service's, the names around it the client's.
+_PAM = re.compile(
+    r"(?:pam_\w+\((?P<service>[\w./-]+):auth\): )?(?:PAM (?P<more>\d+) more )?authentication failures?; logname=.*? uid=\d+ euid=\d+ tty=\S* "
+    r"ruser=.*? rhost=(?P<address>\S+)(?:\s+user=(?P<user>.*))?$"
+)
+_SSHD = ("sshd", "sshd-session", "sshd-auth")
+UNKNOWN_USER = "(unknown)"
+# Lines of one process so close together are of one connection: sshd gives 2 minutes for a log-in, unless it is told otherwise.
+_ONE_ATTEMPT = timedelta(minutes=10)
 MAX_REPEATED = 1000
+_REPEATED = re.compile(r": {1,4}message repeated (\d+) times: \[ ?")
 _OTHER = (
     ("Account created", "T1136.001", re.compile(r"useradd\[\d+\]: new user: name=(\S+?),.*UID=(\d+)")),
     ("Password changed", "T1098", re.compile(r"passwd\[\d+\]: .*password changed for (\S+)")),
@@ -35,6 +57,13 @@ _OTHER = (
         "Added to group",
         "T1098",
         re.compile(r"(?:usermod|gpasswd)\[\d+\]: add '?(\S+?)'? to group '?(\S+?)'?"),
+    ),
+    (
+        "Session opened",
+        None,
+        re.compile(
+            r"pam_unix\((login|remote|[a-z-]*ftpd?|xrdp-sesman|cockpit|webmin|dovecot|smtp):session\): session opened for user (\S+)"
+        ),
     ),
     ("Command as root", None, re.compile(r"sudo(?:\[\d+\])?:\s+(\S+) : .*COMMAND=(.*)$")),
     (
@@ -70,21 +99,94 @@ class Login:
 
 
 def attempts(lines: Iterable[Line]) -> Iterator[Login]:
-    """The log-in attempts that sshd logged; a folded line counts as often as it says."""
-    counted: set[tuple[str, int]] = set()
+    """The log-in attempts that the logs tell of; a folded line counts as often as it says.
+
+    What sshd and dropbear say of an attempt counts; of a connection without that, its refused user, its end before a log-in, or the
+    failure that PAM logged. PAM logs for every other service as well (FTP, mail, remote desktop).
+    """
+    said: dict[tuple[str, str], list[datetime]] = defaultdict(list)
+    ports: set[tuple[str, int]] = set()
+    left: list[tuple[str, Login, int]] = []
     for line in lines:
-        match = _SSH.search(line.text)
-        if match:
-            accepted = match["what"] == "Accepted"
-            address, port = match["address"], int(match["port"])
-            counted.add((address, port))
-            login = Login(line.time, accepted, match["user"], address, match["how"], line.source, line.text, port)
-            yield from [login] * max(1, min(int(match["times"] or 1), MAX_REPEATED))
-        elif "[preauth]" in line.text and (left := _LEFT.search(line.text)):
-            address, port = left["address"], int(left["port"])
-            if (address, port) not in counted:
-                counted.add((address, port))
-                yield Login(line.time, False, left["user"], address, "none", line.source, line.text, port)
+        if (login := _told(line)) is not None:
+            said[_service(line), line.pid].append(login.time)
+            ports.add((login.address, login.port))
+            times = _REPEATED.search(line.text)
+            yield from [login] * max(1, min(int(times[1]) if times else 1, MAX_REPEATED))
+        elif (rest := _left(line)) is not None:
+            left.append((line.pid, *rest))
+    yield from _by_themselves(left, said, ports)
+
+
+def _told(line: Line) -> Login | None:
+    """The attempt of which sshd or dropbear says how it ended."""
+    if match := _SSH.search(line.text):
+        accepted, how = match["what"] == "Accepted", match["how"]
+    elif line.program == "dropbear" and (match := _DROPBEAR.search(line.message)):
+        accepted, how = match["how"] is not None, (match["how"] or match["bad"] or "none").lower()
+        how = "publickey" if how == "pubkey" else how
+    else:
+        return None
+    user = match["user"] or UNKNOWN_USER
+    return Login(line.time, accepted, user, match["address"], how, line.source, line.text, int(match["port"]))
+
+
+def _left(line: Line) -> tuple[Login, int] | None:
+    """What a line leaves of a failed attempt, and how many it stands for."""
+    message = line.message.lstrip(" ")
+    if line.program in _SSHD:
+        for pattern in _SSHD_LEFT:
+            if match := pattern.match(message):
+                found = match.groupdict()
+                user = (found.get("user") or UNKNOWN_USER).replace("ROOT", "root")
+                port = int(found.get("port") or 0)
+                return Login(line.time, False, user, match["address"], "none", line.source, line.text, port), 1
+    if "authentication failure" in message and (match := _PAM.match(message)):
+        service = match["service"] or _service(line)
+        user, times = (match["user"] or "").strip() or UNKNOWN_USER, int(match["more"] or 1)
+        return Login(line.time, False, user, match["address"], service, line.source, line.text), min(
+            times, MAX_REPEATED
+        )
+    return None
+
+
+def _service(line: Line) -> str:
+    """The program without what old PAM put behind it; sshd's parts are one."""
+    name = line.program.partition("(")[0]
+    return "sshd" if name in _SSHD else name
+
+
+def _by_themselves(
+    left: Iterable[tuple[str, Login, int]], said: dict[tuple[str, str], list[datetime]], ports: set[tuple[str, int]]
+) -> Iterator[Login]:
+    """Of what was left, one attempt for each connection of which nothing else was said."""
+    connections: dict[tuple[str, str, str], list[tuple[Login, int]]] = defaultdict(list)
+    for pid, login, times in left:
+        service = "sshd" if login.how == "none" else login.how
+        near = (abs(login.time - moment) <= _ONE_ATTEMPT for moment in said.get((service, pid), ()))
+        if (login.port and (login.address, login.port) in ports) or (pid and any(near)):
+            continue
+        if pid:
+            connections[service, pid, login.address].append((login, times))
+        else:
+            yield from [login] * times
+    for found in connections.values():
+        found.sort(key=lambda pair: pair[0].time)
+        yield from _one_each(found)
+
+
+def _one_each(found: list[tuple[Login, int]]) -> Iterator[Login]:
+    """Of the lines of one process, all from one address, those of one connection are one attempt, or as many as PAM counted."""
+    start = 0
+    for end in range(1, len(found) + 1):
+        if end < len(found) and found[end][0].time - found[start][0].time <= _ONE_ATTEMPT:
+            continue
+        group = found[start:end]
+        best = next((login for login, _ in group if login.user != UNKNOWN_USER), group[0][0])
+        # "PAM 5 more" comes with the line of the first
+        counted = sum(times for login, times in group if login.how != "none")
+        yield from [best] * max(1, counted)
+        start = end
 
 
 def without_copies(logins: Iterable[Login], others: Iterable[Login]) -> list[Login]:

@@ -251,11 +251,12 @@ class _TextLog:
 
     def _enough_of(self, line: bytes) -> bool:
         """Whether an address had its share of routine lines; also when the line names none."""
-        start = line.rfind(b" from ") + 6
-        end = line.find(b" port", start) if start > 5 else -1
-        if end < 0:
+        _, told, rest = line.rpartition(b" from ")
+        _, told, rest = (b"", told, rest) if told else line.rpartition(b" rhost=")
+        if not told:
             return True
-        address = line[start:end]
+        # before OpenSSH 7.2 no port stands behind it, but the line's end, or a colon
+        address = rest.partition(b" ")[0].rstrip(b":")
         count = self._of_address.get(address, 0)
         self._of_address[address] = count + 1
         return count >= KEPT_OF_AN_ADDRESS

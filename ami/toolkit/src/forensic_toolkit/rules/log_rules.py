@@ -37,7 +37,7 @@ def log_ins(tree: Tree, *, logs: SystemLogs, coverage: Coverage, results: Result
         results.gap("log-ins", "auth.log, secure, the journal and the audit log are all missing or empty")
     guessed = list(login_rules.guessing(logins))
     yield from guessed
-    yield from login_rules.accepted(logins, guessers={str(item.data["address"]) for item in guessed})
+    yield from login_rules.accepted(logins, guessers=login_rules.guessers(guessed))
     results.events.extend(login_logs.login_events(logins))
     for path, records in login_databases.sessions(tree, coverage=coverage):
         results.events.extend(login_logs.session_events(records, source=path, failed=False))

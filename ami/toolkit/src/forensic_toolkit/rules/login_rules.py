@@ -36,6 +36,11 @@ def guessing(logins: Iterable[Login]) -> Iterator[Finding]:
     yield from _from_many(ordered, by_address, named=named)
 
 
+def guessers(findings: Iterable[Finding]) -> set[str]:
+    """The addresses that guessed by themselves; of a guessing that is spread over many none did more than somebody who mistypes."""
+    return {str(finding.data["address"]) for finding in findings if "address" in finding.data}
+
+
 def _from_one(address: str, ordered: list[Login]) -> Iterator[Finding]:
     failed = [login for login in ordered if not login.accepted]
     fast = _densest(failed) >= BURST
