@@ -174,6 +174,54 @@ def test_ordinary_requests_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        ("/q?page='\\\"()%26%25<zzx><ScRiPt%20>f(9347)</ScRiPt>", "Script in a request"),
+        ("/index.php<img%20src=xyz%20OnErRor=f(9846)>/component", "Script in a request"),
+        ("/s?q=%22%20onmouseover%3Dalert(1)%20x", "Script in a request"),
+        ("/s?next=javascript:alert(document.domain)", "Script in a request"),
+        ("/index.php/;print(md5(some_test));/content", "Code in a request"),
+        ("/security.php?test=%24{%40print(md5(some_test))}%5c", "Code in a request"),
+        ("/p?x=<?php%20phpinfo();", "Code in a request"),
+        ("/p?name=${7*191}", "Code in a request"),
+        ("/i?p=http://203.0.113.7/fit.txt%3F", "File of another server named in a request"),
+        ("/r?to=a%0d%0aSet-Cookie:%20a=b", "Header in a request"),
+        ("/a?id=1+or+1=1", "SQL in a request"),
+        ("/a?id=1%27%20AND%20%27a%27=%27a", "SQL in a request"),
+        ("/a?id=(select%20pass%20from%20users)", "SQL in a request"),
+        ("/a?id=2%20order%20by%209--", "SQL in a request"),
+        ("/a?id=-1%20or%201=(select/**/1)", None),
+        ("/search?q=order+by+phone&from=select+shops", None),
+        ("/search?q=salt+and+pepper+or+sugar", None),
+        ("/login?next=https://shop.example.com/cart.php?id=3", None),
+        ("/share?u=https%3A%2F%2Fexample.com%2Fphoto.jpg", None),
+        ("/search?q=a+%3C+b+and+c+%3E+d", None),
+        ("/docs/print(1).pdf", None),
+        ("/javascript:void(0)", None),
+    ],
+)
+def test_what_scanners_of_web_applications_send(target: str, kind: str | None) -> None:
+    """The kinds that three scanners left in public logs of a test site (ocatak/apache-http-logs), and what looks like them."""
+    said = web_attacks.suspicious(target)
+    assert (said and said[0]) == kind
+
+
+@pytest.mark.parametrize(
+    "agent",
+    ["w3af.org", "sqlmap/1.7#stable (https://sqlmap.org)", "Mozilla/5.0 (compatible; Nmap Scripting Engine; x)"],
+)
+def test_scanners_that_say_who_they_are(agent: str) -> None:
+    said = web_attacks.suspicious("/index.php", "-", agent)
+    assert said is not None and said[1] == "T1595.002"
+    assert web_attacks.suspicious("/article/sqlmap-and-nikto") is None, "a page about them is none"
+    line = f'203.0.113.9 - - {WHEN} "GET / HTTP/1.1" 200 5 "-" "{agent}"'
+    (found,) = [
+        i for i in web_rules.requests([line], artifact=Artifact("web log", "a", 1), shells={}) if isinstance(i, Finding)
+    ]
+    assert found.severity == "low", "they ask every public server for its first page"
+
+
+@pytest.mark.parametrize(
     "content",
     [
         '<?php $f = base64_decode("c3lzdGVt"); $f($_GET["c"]);',
@@ -228,6 +276,7 @@ WORDS = (
     "/remote/fgt_lang?lang=x", "/druid/index.html", "/autodiscover/autodiscover.json?@x", "?x=information_schema.tables", "?x=php://input", "/phpMyAdmin/",
     "/xmlrpc.php", "/server-status", "/static/app.8f3a.js", "?q=reunion+sleepy+hollow", "/plugins/servlet/x", "/rest/tinymce/1", "/pages/xcreatepage", "/vpns/../x",
     "/_ignition/execute-solution", "?class.module.classLoader=1", "?x=ognl.Ognl", "/wls-wsat/x", "/_async/AsyncResponseService", "/setup.cgi?next_file=x",
+    "?id=1+or+1=1", "?id=2+AND+7=7--", "?q=salt+and+pepper", "?x=1+into+outfile+2", "?n=<script>a", "?n=%22onload=f(1)", "?u=http://a.example/x.txt?", "?a=';print(md5(1))",
     "?allow_url_include=1", "/api/jsonws/invoke", "/dana-na/../x", "?x=benchmark(1)", "?x=extractvalue(1)", "?x=xp_cmdshell", "/GponForm/x", "/phpinfo", "/proc/self/environ",
 )  # fmt: skip
 
@@ -238,7 +287,8 @@ def test_what_is_looked_at_closely_changes_nothing_in_what_is_found() -> None:
     targets += [target.upper() for target in targets[:500]]
     found = 0
     for target in targets:
-        wanted = next((rule for rule in web_attacks._ATTACKS if rule[2].search(decoded(target))), None)
+        rules = (rule for rule in web_attacks._ATTACKS if rule[0] not in web_attacks.ONLY_HEADERS)
+        wanted = next((rule for rule in rules if rule[2].search(decoded(target))), None)
         assert web_attacks.suspicious(target) == wanted, target
         found += wanted is not None
     assert found > 1000

@@ -59,10 +59,39 @@ _ATTACKS = (
         "SQL in a request",
         "T1190",
         re.compile(
-            r"union[\s+/*]+(?:all[\s+/*]+)?select|'\s*or\s*'?1'?\s*=|\b(?:sleep|benchmark|pg_sleep|waitfor\s+delay)\s*\(?'?\d"
-            r"|information_schema\.|;\s*drop\s+table|extractvalue\s*\(|xp_cmdshell",
+            r"union[\s+/*]+(?:all[\s+/*]+)?select|['\"]\s*(?:or|and)\s*['\"(]?\w{1,20}['\")]?\s*(?:=|like\b)|\b(?:or|and)\s+\(?(\d{1,9})\s*=\s*\1\b"
+            r"|\b(?:sleep|benchmark|pg_sleep|waitfor\s+delay)\s*\(?'?\d|information_schema\.|;\s*drop\s+table|xp_cmdshell"
+            r"|\b(?:extractvalue|updatexml|load_file|group_concat)\s*\(|\(\s*select\b[^&]{0,200}\bfrom\b|\border\s+by\s+\d+\s*(?:--|#|/\*)"
+            r"|\bcase\s+when\b[^&]{1,80}\bthen\b|\binto\s+(?:out|dump)file\b",
             re.I,
         ),
+    ),
+    (
+        "Code in a request",
+        "T1190",
+        re.compile(
+            r"[;'\"{(@]\s*@?(?:print|echo|printf|phpinfo|system|exec|shell_exec|passthru|eval|assert|die)\s*\(\s*(?:md5|base64_decode|chr|\d|['\"$)])"
+            r"|<\?(?:php\b|=)|<%=?\s*\d+\s*\*|[$#]\{\s*\d+\s*\*\s*\d+\s*\}|\bbase64_decode\s*\(",
+            re.I,
+        ),
+    ),
+    (
+        "Script in a request",
+        "T1059.007",
+        re.compile(
+            r"<\s*/?\s*script\b|<\s*[a-z]{1,12}\b[^<]{0,200}?[\s/\"']on[a-z]{3,20}\s*=|[\"'=]\s*javascript:[^&]{0,80}\(|[\"'/\s]on(?:error|load|mouseover|focus)\s*=[^&]{0,80}\(",
+            re.I,
+        ),
+    ),
+    (
+        "File of another server named in a request",
+        "T1190",
+        re.compile(r"=\s*(?:https?|ftp)://[^&\s?]{1,300}\.(?:txt|php\d?|inc|log|dat|gif|jpe?g)\?+(?:&|$)", re.I),
+    ),
+    (
+        "Header in a request",
+        "T1190",
+        re.compile(r"[\r\n]\s*(?:set-cookie|location|content-(?:type|length)|x-[a-z-]{1,40})\s*:", re.I),
     ),
     (
         # Paths that scanners request from every web server; last, so that attacks on them are classified as attacks.
@@ -74,8 +103,22 @@ _ATTACKS = (
             re.IGNORECASE,
         ),
     ),
+    # Tools that say who they are (their documentation of the agent they send).
+    (
+        "Vulnerability scanner by its own name",
+        "T1595.002",
+        re.compile(
+            r"\b(?:w3af|sqlmap|nikto|acunetix|netsparker|invicti|nessus|openvas|nuclei|wpscan|joomscan|arachni|skipfish|havij|commix|fimap|zmeu|morfeus|"
+            r"jaeles|whatweb|wapiti|vega/|burp ?suite|owasp ?zap|nmap scripting engine|masscan|zgrab|l9explore|gobuster|dirbuster|feroxbuster|ffuf|wfuzz|"
+            r"dirsearch|hydra|metasploit|qualys|paros)",
+            re.I,
+        ),
+    ),
 )
-_IN_HEADERS = frozenset({"Lookup injection", "Shell function in a header", "Command in a request", "SQL in a request"})
+ONLY_HEADERS = frozenset({"Vulnerability scanner by its own name"})
+_IN_HEADERS = ONLY_HEADERS | {
+    "Lookup injection", "Shell function in a header", "Command in a request", "SQL in a request", "Code in a request", "Script in a request",
+}  # fmt: skip
 
 # Signs that plain targets do not have; two dots and what is quoted or encoded count as such.
 _SIGN = re.compile(r"[^A-Za-z0-9/._,:=?&~@+-]|\.\.")
@@ -87,7 +130,7 @@ PLAIN_WORDS = (
     "/owa/auth", "/tmui/", "/dana-na/", "/remote/fgt_lang", "actuator", "/api/jsonws", "/druid/index", "cgi-bin/", "/plugins/servlet",
     "/rest/tinymce", "createpage", "/etc/passwd", "/etc/shadow", "/proc/self/", "://", "union", "sleep", "benchmark", "waitfor",
     "information_schema", "extractvalue", "xp_cmdshell", "/.", "wp-login.php", "wp-config", "xmlrpc.php", "phpmyadmin", "phpinfo",
-    "server-status",
+    "server-status", "+or+", "+and+", "outfile", "dumpfile",
 )  # fmt: skip
 
 
@@ -105,7 +148,7 @@ def suspicious(target: str, *headers: str) -> Attack | None:
 def of_target(target: str) -> Attack | None:
     """The first rule that matches a target, decoded as often as it was encoded."""
     text = decoded(target)
-    return next((rule for rule in _ATTACKS if rule[2].search(text)), None)
+    return next((rule for rule in _ATTACKS if rule[0] not in ONLY_HEADERS and rule[2].search(text)), None)
 
 
 @lru_cache(maxsize=65_536)

@@ -13,7 +13,7 @@ from forensic_toolkit.filesystems.tree import Tree, sha256_of
 from forensic_toolkit.readers import web_logs
 from forensic_toolkit.readers.coverage import Artifact
 from forensic_toolkit.results import Event, Finding
-from forensic_toolkit.rules.web_attacks import Attack, suspicious
+from forensic_toolkit.rules.web_attacks import ONLY_HEADERS, Attack, suspicious
 from forensic_toolkit.rules.web_scans import REFUSED, WordLists
 
 _ROOTS = (
@@ -235,7 +235,8 @@ class Reading:
             yield Finding(
                 title=f"{attack[0]} from {request.address}",
                 detail=line,
-                severity="medium" if 200 <= status < 300 else "low",
+                # Scanners of the whole internet ask every public server for its first page.
+                severity="medium" if 200 <= status < 300 and attack[0] not in ONLY_HEADERS else "low",
                 confidence="medium",
                 source=source,
                 time=request.time,
