@@ -158,7 +158,7 @@ def test_a_rule_that_hangs_or_exhausts_memory_fails_alone(code: str, more: str, 
 def test_a_confined_program_that_is_killed_is_a_failure_with_a_reason(tmp_path: Path) -> None:
     manifest = lab_disk.build(WEB_SERVER, tmp_path / "disk.raw")
     results = examine(manifest.image, whole=True, before=with_rule(_DIES))
-    assert "the confined examination failed: exit -9" in results["failure"]
+    assert "the confined examination failed: killed by signal 9" in results["failure"]
     assert results["findings"] == []
 
 

@@ -45,6 +45,14 @@ def test_failures_then_success_is_a_guessed_password() -> None:
     assert finding.data["failed"] == 6
 
 
+def test_who_fails_under_one_name_and_logs_in_under_another_is_less_grave() -> None:
+    text = auth_log(failures=0) + "\n" + "\n".join(
+        f"Mar  1 10:19:0{number} web sshd[{number}]: Failed password for root from 198.51.100.7 port 4{number} ssh2" for number in range(7)
+    )  # fmt: skip
+    assert [(finding.severity, finding.confidence) for finding in findings(text)] == [("high", "medium")]
+    assert [f.severity for f in findings(text.replace("for admin", "for root"))] == ["critical"]
+
+
 @pytest.mark.parametrize(("failures", "success", "expected"), [(4, True, []), (9, False, ["low"]), (0, True, [])])
 def test_failures_without_a_success_have_low_severity_and_few_failures_none(
     failures: int, success: bool, expected: list[str]

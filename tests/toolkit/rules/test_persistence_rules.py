@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -96,6 +97,41 @@ def test_what_packages_and_people_have_in_these_places_is_quiet() -> None:
     builder.add("/etc/modprobe.d/cis.conf", b"install cramfs /bin/true\nblacklist usb-storage\n")
     builder.add("/etc/pam.d/sshd", b"@include common-auth\nsession required pam_loginuid.so\n")
     assert [item for item in found(persistence_rules.started, builder) if item[1] not in ("low", "info")] == []
+
+
+# What the start files of distributions do with names in hidden places (whole systems that people keep in public repositories).
+STOCK = b"""case $- in *i*) ;; *) return;; esac
+HISTCONTROL=ignoreboth
+if [ -x /usr/bin/dircolors ]; then
+    test -r ~/.dircolors && eval "$(dircolors -b ~/.dircolors)" || eval "$(dircolors -b)"
+fi
+[ ! -e "$HOME/.skip-locale-test" ] && locale_warn
+if mountpoint -q /dev/shm/; then umount -n -l /dev/shm/; fi
+"""
+
+
+@pytest.mark.parametrize("path", ["/home/a/.bashrc", "/root/.bashrc", "/etc/profile.d/x.sh", "/etc/init.d/x"])
+def test_names_in_hidden_places_that_nothing_starts_are_no_reason(path: str) -> None:
+    builder = Builder().add(path, STOCK, mode=0o755)
+    assert [item for item in found(persistence_rules.started, builder) if item[1] not in ("low", "info")] == []
+    for more in (b"(/dev/shm/.x)\n", b"sh -e /dev/shm/.x\n", b"[ -f /a ] && /dev/shm/.x\n"):
+        builder.add(path, STOCK + more, mode=0o755)
+        assert found(persistence_rules.started, builder)[0][1] == "high", more
+
+
+def test_what_a_package_brought_is_said_without_alarm_and_what_was_changed_is_not() -> None:
+    """dpkg's status knows what a configuration file held when it came, also one that is obsolete, and that of /etc/skel."""
+    shipped = b"bash -c 'exec -a sleep-block sleep 9' &\n"
+    digest = hashlib.md5(shipped, usedforsecurity=False).hexdigest()
+    status = f"Package: c\nStatus: install ok installed\nConffiles:\n /etc/init/block.conf {digest} obsolete\n /etc/skel/.bashrc {digest}\nVersion: 1\n"
+    builder = Builder().add("/var/lib/dpkg/status", status.encode()).add("/etc/init/block.conf", shipped)
+    builder.add("/etc/skel/.bashrc", shipped).add("/home/a/.bashrc", shipped)
+    said = list(persistence_rules.started(builder.tree()))
+    assert {item.severity for item in said} == {"info"} and len(said) == 3
+    assert all("what its package brought, by dpkg's status" in item.detail for item in said)
+    builder.add("/home/a/.bashrc", shipped + b"\n").add("/etc/init/block.conf", shipped + b"#\n")
+    changed = {item.source: item.severity for item in persistence_rules.started(builder.tree())}
+    assert changed == {"/etc/init/block.conf": "high", "/etc/skel/.bashrc": "info", "/home/a/.bashrc": "high"}
 
 
 def test_padding_hides_no_command_in_a_start_file() -> None:

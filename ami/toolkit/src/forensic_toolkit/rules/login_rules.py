@@ -18,6 +18,7 @@ FOLLOWED_WITHIN = timedelta(hours=1)
 SLOW, SLOW_WITHIN = 10, timedelta(days=7)
 # Spread guessing: so many addresses try one user (or any) within the window around a log-in.
 ADDRESSES, SPREAD_WINDOW = 10, timedelta(hours=6)
+MISTYPED = 2
 _KEYS = ("publickey", "hostbased", "gssapi-with-mic")
 
 
@@ -30,7 +31,7 @@ def guessing(logins: Iterable[Login]) -> Iterator[Finding]:
     named: set[datetime] = set()
     for address, attempts in by_address.items():
         for finding in _from_one(address, attempts):
-            if finding.severity == "critical" and finding.time:
+            if "accepted_at" in finding.data and finding.time:
                 named.add(finding.time)
             yield finding
     yield from _from_many(ordered, by_address, named=named)
@@ -65,7 +66,9 @@ def _from_one(address: str, ordered: list[Login]) -> Iterator[Finding]:
             kind="Password guessing without success",
         )
         return
-    yield _guessed(success, tried, failures=len(failed), data=data, severity="critical")
+    # Somebody who mistypes one name and logs in with another has guessed nothing; whoever tries many names, may hit at once.
+    hit = success.user in users or len(users) > MISTYPED
+    yield _guessed(success, tried, failures=len(failed), data=data, severity="critical" if hit else "high")
 
 
 def _guessed(success: Login, tried: str, *, failures: int, data: dict[str, object], severity: Severity) -> Finding:

@@ -16,7 +16,7 @@ CRON_TABLES = r"/etc/(crontab|anacrontab|cron\.d/.+)|/var/spool/cron/(crontabs/|
 CRON_SCRIPTS = r"/etc/cron\.(hourly|daily|weekly|monthly|yearly)/.+"
 _CRON_LINE = re.compile(r"^\s*(@\w+|([\d*/,A-Za-z-]+\s+){5})(.+)$")
 _SETTING = re.compile(r"^\s*[A-Za-z_]+\s*=")
-_PATH = re.compile(r"(?<![\w.:$}])/[^\s;&|'\"<>,:]+")
+_PATH = re.compile(r"(?<![\w.:$}~])/[^\s;&|'\"<>,:()`]+")
 # Where only packages put programs: a program that was added there and is started is not an administrator's routine.
 _SYSTEM_FOLDERS = re.compile(
     r"^/(usr/(?!local/)|s?bin/|lib(32|64)?/|etc/(?!init\.d/|cron|opt/)|var/(?!lib/|www/|opt/))"
@@ -155,6 +155,10 @@ def _assess(entry: Entry, commands: list[str], *, place: Place, tree: Tree) -> I
         return
     severity = min(levels, key=SEVERITIES.index)
     words = dict.fromkeys(text for _, text, _ in reasons)
+    if _as_shipped(entry, tree=tree):
+        # It is said all the same: what dpkg knows stands on the same disk.
+        severity, reasons = "info", []
+        words["it is what its package brought, by dpkg's status"] = None
     yield Finding(
         title=f"{place.kind} {entry.path}",
         detail="; ".join([*words, tree.origin(entry), f"commands: {' | '.join(commands[:5])}"]),
@@ -173,6 +177,16 @@ def _assess(entry: Entry, commands: list[str], *, place: Place, tree: Tree) -> I
             "programs": [{"path": program.path, "sha256": sha256_of(program)} for program in programs[:20]],
         },
     )
+
+
+def _as_shipped(entry: Entry, *, tree: Tree) -> bool:
+    """Whether a package brought the content, or that of /etc/skel of which a home's file is an unchanged copy."""
+    if tree.as_shipped(entry):
+        return True
+    model = tree.get(f"/etc/skel/{entry.name}") if _HOME.match(entry.path) else None
+    if model is None or not model.is_file or model.size != entry.size or not tree.as_shipped(model):
+        return False
+    return model.read(limit=MAX_TEXT) == entry.read(limit=MAX_TEXT)
 
 
 def _systems_own(entry: Entry, *, tree: Tree) -> bool:
@@ -196,12 +210,12 @@ def _grave(command: str) -> CommandRule | None:
 def _starts_odd(word: str, command: str, *, tree: Tree) -> bool:
     """Whether a path in a command is a program or library in an odd place, not a lock, log or socket that it mentions."""
     named = tree.get(word)
-    folder = named is not None and not named.is_file
+    folder = word.endswith("/") or (named is not None and not named.is_file)
     if folder or not is_odd(word, tree=tree) or _ONLY_NAMED.search(word):
         return False
     before = command.split(word, 1)[0]
     return not re.search(
-        r"(>|\b(rm|test|mkdir|find|cd|touch|chmod|chown|tmpwatch|ls)\b[^;&|]*|-[fdesx]|(TMP|TEMP)\w*=|tmpdir\S*)\s*$",
+        r"(>|\b(rm|test|mkdir|find|cd|touch|chmod|chown|tmpwatch|ls)\b[^;&|]*|\[[^\];&|]*\s-[a-zA-Z]|(TMP|TEMP)\w*=|tmpdir\S*)\s*[\"']?$",
         before,
     )
 
