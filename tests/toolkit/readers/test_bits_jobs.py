@@ -1,4 +1,5 @@
-"""Queues of BITS. The reader was also held against queues of Windows 8.1, 10 and 11 (jobs, files and times as other tools gave them)."""
+"""Queues of BITS. The reader was also held against queues of Windows 10 and 11 (jobs, files and times as other tools gave them);
+the older form of queue is built here alone."""
 
 from __future__ import annotations
 

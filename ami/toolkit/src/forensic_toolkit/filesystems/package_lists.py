@@ -55,9 +55,9 @@ def read(entries: Iterable[Entry], *, get: Callable[[str], Entry | None], merged
             found.owned.update(map(merged, entry.read().decode("utf-8", "replace").splitlines()))
             found.packages += entry.path.endswith(".list")
         elif _DPKG_STATUS.fullmatch(entry.path):
-            for match in _CONFIGURATION.finditer(entry.read(limit=MAX_STATUS).decode("utf-8", "replace")):
-                found.configurations[merged(match[1])] = match[2]
-                found.owned.add(merged(match[1]))
+            for path, digest in _CONFIGURATION.findall(entry.read(limit=MAX_STATUS).decode("utf-8", "replace")):
+                found.configurations[merged(path)] = digest
+                found.owned.add(merged(path))
         elif _DPKG_DIGESTS.fullmatch(entry.path):
             for match in map(_MD5_LINE.fullmatch, entry.read().decode("utf-8", "replace").splitlines()):
                 if match:
