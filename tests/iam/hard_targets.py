@@ -40,14 +40,17 @@ class HardTargets(Cases):
 
     def _snapshot_case(self) -> Iterator[Step]:
         """A snapshot that was there before: nothing of it carries the case's tag."""
-        yield Step("forensic_case.open_case (snapshot)", self._open_snapshot)
+        yield Step("forensic_case.open_case (snapshot)", self._open_snapshot, renew=self._old_snapshot)
         for step, kind in TRIAGE + DISKS:
             yield Step(f"forensic_case.{step} (snapshot)", self._on("snapshot", step, kind))
 
-    def _open_snapshot(self) -> None:
+    def _old_snapshot(self) -> None:
         web = self.lab.facts["instances"]["web-server"]
-        found = self.world.ec2.create_snapshot(VolumeId=next(iter(web["volumes"].values())))["SnapshotId"]
-        self.world.ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[found], WaiterConfig={"Delay": 1})
+        self.snapshot = str(self.world.ec2.create_snapshot(VolumeId=next(iter(web["volumes"].values())))["SnapshotId"])
+        self.world.ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[self.snapshot], WaiterConfig={"Delay": 1})
+
+    def _open_snapshot(self) -> None:
+        found = self.snapshot
         given = {
             "account_id": self.lab.facts["accounts"]["member"], "region": REGION, "instance_id": found, "actions": "disk",
             "reason": "least privilege", "requester": "alice",

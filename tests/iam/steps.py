@@ -45,6 +45,7 @@ class Cases:
     targets: dict[str, Made] = field(default_factory=dict)
     findings: dict[str, dict[str, Any]] = field(default_factory=dict)
     artifact: str = ""
+    snapshot: str = ""
     ecs_task: str = ""
 
     def _on(self, case: str, name: str, kind: type[BaseOperator]) -> Callable[[], Any]:

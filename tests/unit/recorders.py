@@ -102,13 +102,19 @@ class StoreInMemory(CaseStore):
         self.locks.discard(case_id)
         return self.update_case(case_id, status=status, **changes)
 
-    def lease(self, case_id: str, name: str, *, holder: str, seconds: int, now: datetime | None = None) -> bool:
+    def lease(
+        self, case_id: str, name: str, *, holder: str, seconds: int, now: datetime | None = None, instead_of: str | None = None
+    ) -> bool:  # fmt: skip
         """Take or renew a lease."""
         now, known = now or datetime.now(UTC), self.leases.get((case_id, name))
-        if known and known[0] != holder and known[1] > now:
+        if known and known[0] not in (holder, instead_of) and known[1] > now:
             return False
         self.leases[case_id, name] = (holder, now + timedelta(seconds=seconds))
         return True
+
+    def lease_holder(self, case_id: str, name: str) -> str | None:
+        """Who has a lease."""
+        return self.leases.get((case_id, name), (None,))[0]
 
     def release_lease(self, case_id: str, name: str, *, holder: str) -> None:
         """Give a lease back."""

@@ -24,8 +24,20 @@ class CaseLeases:
         self._db = client
         self.table = table
 
-    def lease(self, case_id: str, name: str, *, holder: str, seconds: int, now: datetime | None = None) -> bool:
-        """Take or renew a lease; False while another holder has it. It expires by itself when its holder was killed."""
+    def lease(
+        self,
+        case_id: str,
+        name: str,
+        *,
+        holder: str,
+        seconds: int,
+        now: datetime | None = None,
+        instead_of: str | None = None,
+    ) -> bool:
+        """Take or renew a lease; False while another holder has it. It expires by itself when its holder was killed.
+
+        ``instead_of``: a holder from whom it is taken although it has not expired, for where clocks disagree; of several takers one gets it.
+        """
         began = int((now or datetime.now(UTC)).timestamp())
         item: Attributes = {
             **item_key(case_id, f"{case_keys.LEASE}{name}"),
@@ -33,11 +45,22 @@ class CaseLeases:
             "until": {"N": str(began + seconds)},
         }
         condition: WriteCondition = {
-            "ConditionExpression": f"{NEW_ITEM} OR holder = :h OR #u < :n",
+            "ConditionExpression": f"{NEW_ITEM} OR holder IN (:h, :i) OR #u < :n",
             "ExpressionAttributeNames": {"#u": "until"},
-            "ExpressionAttributeValues": {":h": {"S": holder}, ":n": {"N": str(began)}},
+            "ExpressionAttributeValues": {
+                ":h": {"S": holder},
+                ":i": {"S": instead_of or holder},
+                ":n": {"N": str(began)},
+            },
         }
         return self._put_if(item, condition, what=f"take lease {name} of case {case_id}")
+
+    def lease_holder(self, case_id: str, name: str) -> str | None:
+        """Who has a lease, expired or not; None when nobody has."""
+        key = item_key(case_id, f"{case_keys.LEASE}{name}")
+        with aws_errors(f"read lease {name} of case {case_id} in table {self.table}"):
+            item = self._db.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item")
+        return item["holder"]["S"] if item else None
 
     def release_lease(self, case_id: str, name: str, *, holder: str) -> None:
         """Release a lease, unless it ran out and is another's by now."""

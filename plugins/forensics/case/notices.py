@@ -27,6 +27,7 @@ DIGEST_EVENT = "digest"
 # A digest is read, not searched: the timeline has every line.
 SHOWN_LINES = 100
 TELLING_SECONDS = 20  # what a process may take to publish, before another one does
+MOST_WAITS = 6  # so many times that long a worker waits for others who tell
 
 
 @dataclass(frozen=True)
@@ -97,18 +98,26 @@ class CaseNotices:
         """The holder of the lease under which this process tells people; None when another one has, or is just doing it and does
         not die of it.
 
-        Two workers meet here when a message of the queue comes twice, or a task's heartbeat was lost. Rather twice than never: after the
-        time that a publisher may take, the event is told.
+        Two workers meet here when a message of the queue comes twice, or a task's heartbeat was lost. Rather twice than never: whoever
+        keeps the lease longer than a publisher may take, has died, whatever the clocks say; of those who wait for it one tells.
         """
-        holder, end = uuid4().hex, time.monotonic() + 2 * TELLING_SECONDS
+        holder, name = uuid4().hex, _telling(event)
+        began = time.monotonic()
+        last, suspect = began + MOST_WAITS * TELLING_SECONDS, None
         while not self.told(case_id, event):
-            if self.store.lease(case_id, _telling(event), holder=holder, seconds=TELLING_SECONDS):
+            now = time.monotonic()
+            if suspect is None and now > began + TELLING_SECONDS:
+                suspect = self.store.lease_holder(case_id, name)
+            dead = suspect if now > began + 2 * TELLING_SECONDS else None
+            if self.store.lease(case_id, name, holder=holder, seconds=TELLING_SECONDS, instead_of=dead):
                 if not self.told(case_id, event):
                     return holder
-                self.store.release_lease(case_id, _telling(event), holder=holder)
+                self.store.release_lease(case_id, name, holder=holder)
                 return None
-            if time.monotonic() > end:
+            if now > last:
                 return holder
+            if dead:  # another one took it over
+                began, suspect = now, None
             time.sleep(0.5)
         return None
 
