@@ -23,6 +23,10 @@ from infra.deployment import archives, templates
 ROOT = templates.ROOT
 DIST = ROOT / "dist"
 # MWAA's images run this Python; wheels are for it.
+# MWAA's images are Amazon Linux 2023 (glibc 2.34); some packages have wheels for newer glibcs alone (PEP 600), which pip takes when it is told.
+PLATFORMS = [
+    part for tag in ("manylinux_2_34", "manylinux_2_28", "manylinux2014") for part in ("--platform", f"{tag}_x86_64")
+]
 MWAA_PYTHON = "3.12"
 AIRFLOW_VERSIONS = ("3.2.1", "3.3.1")
 # Where MWAA unpacks plugins.zip (Amazon MWAA user guide, "Installing custom plugins"); there is no internet to install from.
@@ -81,7 +85,7 @@ def wheels() -> dict[str, bytes]:
             str(ROOT / ".venv-bootstrap" / "bin" / "python"), "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
             "--no-deps", "--require-hashes", "--only-binary", ":all:", "--python-version", MWAA_PYTHON,
             # MWAA's machines, wherever the release is built
-            "--platform", "manylinux2014_x86_64", "--implementation", "cp",
+            *PLATFORMS, "--implementation", "cp",
             "--dest", str(Path(made, "wheels")), "--requirement", str(listed),
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
