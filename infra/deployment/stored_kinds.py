@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from forensics.case.requests import Asked
 from forensics.case.view import _MilestoneItem
+from forensics.cloud_evidence.trail_lake import LakeRun
 from forensics.containment.drift_rules import Drift
 from forensics.containment.restore_points import RestoreSeal
 from forensics.containment.watch_list import WatchedTarget
@@ -73,6 +74,7 @@ READERS: dict[str, type[Model] | Reader] = {
     "LIVEPASS#": LiveResponseEvidence, "LINKED#": LinkedCase, "TIMELINESTORE": TimelineStore, "PUSHED#": Pushed, "SUMMARY": CaseSummary,
     "REPORTED": _Reported, "REMARK#": Remark, "ASSIGNMENT": Assignment, "SWEEP#": SweepReport, "SWEEPORDER#": SweepOrder,
     "SWEPT#": SweptTarget, "RUN#": DrillRun, "LASTDRILL": DrillReport, "UNDELIVERED#": Undelivered, "CHANNELTROUBLE#": ChannelTrouble,
+    "LAKE#": LakeRun,
 }  # fmt: skip
 # Items that no model reads, and what does.
 NOT_MODELS = {

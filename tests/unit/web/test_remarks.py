@@ -202,7 +202,7 @@ def test_the_page_says_what_this_person_may_do_and_by_which_permission(client: T
     for needed in PERMISSIONS.values():
         assert needed.words in page.text
     mine = page.text.partition("What you may do here")[2].partition("Provenance")[0]
-    assert (mine.count("yes"), mine.count("○")) == (2, 4)
+    assert (mine.count("yes"), mine.count("○")) == (2, 5)
 
 
 def test_the_stored_report_has_the_notes_and_no_form() -> None:
