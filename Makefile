@@ -258,7 +258,7 @@ package: .ready ## Build the release: dist/ec2-forensics-VERSION, every file lis
 	@$(PYTHON_BIN) -m infra.deployment.package
 
 CONFIG ?= infra/deployment.example.yaml
-mwaa-check: .ready package ## Unpack the release as MWAA does and load it on both Airflow versions (CASE=1: run a case on each, ten minutes; MOVE=1: replace one by the other under open cases)
+mwaa-check: .ready package ## Unpack the release as MWAA does and load it on both Airflow versions (CASE=1: run a case on each, ten minutes; MOVE=1: replace the older by the newer under an open case)
 	@$(PYTHON_BIN) -m infra.deployment.mwaa_check $(if $(CASE),--case) $(if $(MOVE),--move)
 
 deploy-plan: .ready ## Show what goes to which account, and where each parameter comes from (CONFIG=your.yaml)

@@ -3,7 +3,7 @@
 For each Airflow version: the image's packages (``requirements/mwaa-<version>.lock``, which must equal the image's published list), then
 ``pip install`` of the release's requirements.txt with the image's own constraints, then Airflow's own DAG bag with MWAA's configuration.
 ``--case`` also plays a whole case against the lab with that environment's Airflow, Celery workers and the unpacked release; ``--move``
-replaces one Airflow by the other, forward and back, while cases are open.
+replaces the older Airflow by the newer one while a case is open.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def play(python: Path, unpacked: Unpacked, *, state: Path) -> None:
 
 
 def move(release: Path, *, state: Path) -> list[str]:
-    """Cases that are open while the older Airflow is replaced by the newer, and the other way. Raises :class:`CheckError`."""
+    """A case that is open while the older Airflow is replaced by the newer. Raises :class:`CheckError`."""
     wrong, sides = list[str](), list[str]()
     with tempfile.TemporaryDirectory(prefix="mwaa-") as made:
         for version in package.AIRFLOW_VERSIONS:
@@ -223,8 +223,7 @@ def move(release: Path, *, state: Path) -> list[str]:
             sides.append(
                 json.dumps({"python": str(python), "dags": str(unpacked.dags), "plugins": str(unpacked.plugins)})
             )
-        command = [sys.executable, "-m", "lab.scenarios.airflow_move", "--state", str(state), "--old", sides[0], "--new", sides[1],
-                   "--version", package.AIRFLOW_VERSIONS[0]]  # fmt: skip
+        command = [sys.executable, "-m", "lab.scenarios.airflow_move", "--state", str(state), "--old", sides[0], "--new", sides[1]]  # fmt: skip
         done = subprocess.run(command, cwd=ROOT, check=False, timeout=4 * 3600)
     if done.returncode:
         wrong.append(f"the move between the versions failed; what is above, and the logs in {state / 'logs'}, say why")
@@ -266,7 +265,7 @@ def main() -> int:
     parser.add_argument("--version", action="append", choices=package.AIRFLOW_VERSIONS, help="one version only")
     parser.add_argument("--case", action="store_true", help="also play a whole case against the lab (minutes)")
     parser.add_argument(
-        "--move", action="store_true", help="only replace one version by the other while cases are open"
+        "--move", action="store_true", help="only replace the older version by the newer while a case is open"
     )
     parser.add_argument(
         "--python", action="store_true", help="only prepare the default version's environment; prints its interpreter"

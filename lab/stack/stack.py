@@ -177,21 +177,16 @@ class Stack:
         kill(old)
         self._start_part(name)
 
-    def change_airflow(self, installed: airflow.Installed, *, back_to: str = "") -> None:
-        """Another Airflow takes over the database while cases are open; the lab's AWS goes on meanwhile.
+    def change_airflow(self, installed: airflow.Installed) -> None:
+        """A newer Airflow takes over the database while cases are open; the lab's AWS goes on meanwhile.
 
-        Every process of Airflow is killed, as MWAA replaces its containers, and the database migrated by the newer Airflow of the two:
-        the given one, or with ``back_to`` (the version to go back to) the one that ran so far.
+        Every process of Airflow is killed, as MWAA replaces its containers, and the database migrated.
         """
         for member in [m for m in self._members if m.name not in NOT_AIRFLOW]:
             self._members.remove(member)
             kill(member)
-        if back_to:
-            down = self._installed.command("db", "downgrade", "--yes", "--to-version", back_to)
-            self._run("downgrade", down, environment=self.environment)
         self._installed = installed
-        if not back_to:
-            self._run("migrate", installed.command("db", "migrate"), environment=self.environment)
+        self._run("migrate", installed.command("db", "migrate"), environment=self.environment)
         self._start_airflow()
 
     @property
