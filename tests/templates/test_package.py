@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import platform
 import re
+import sys
 import tarfile
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,18 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(package, "wheels", lambda: WHEEL)
         package.build(target)
     return target
+
+
+@pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="wheels of another platform are installed here"
+)
+def test_pip_is_asked_for_the_platforms_of_the_wheels_that_the_release_carries() -> None:
+    """What is installed here is what the index has (PEP 427, file WHEEL): pyarrow's need glibc 2.28, and pip was asked for older ones."""
+    asked = {tag for tag in package.PLATFORMS if tag != "--platform"} | {"any"}
+    for name, version, _ in package.bundled():
+        found = metadata.distribution(name)
+        tags = re.findall(r"(?m)^Tag: \S+-\S+-(\S+)$", found.read_text("WHEEL") or "")
+        assert found.version == version and tags and asked & set(tags), (name, tags)
 
 
 def test_same_files_give_the_same_bytes(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ def test_every_one_of_them_is_a_setting_with_a_default() -> None:
     assert not [name for name, field in PeopleSettings.model_fields.items() if field.is_required()]
 
 
-@pytest.mark.parametrize("model", ["eu.amazon.nova-pro-v1:0", "global.anthropic.claude-v1:0", "us-gov.x.y"])
+@pytest.mark.parametrize("model", ["eu.amazon.nova-pro-v1:0", "global.amazon.nova-2-lite-v1:0", "us-gov.x.y"])
 def test_a_model_that_would_take_findings_out_of_the_region_is_refused(model: str) -> None:
     assert PeopleSettings(summary_model="amazon.nova-pro-v1:0").summary_model
     with pytest.raises(ValidationError, match="out of the Region"):

@@ -149,7 +149,11 @@ class ContainmentPlanner:
             return ""
         try:
             begun = self._gateway.facts.begun_elsewhere(facts.instance_id)
-        except AwsError:
+        except AwsError as error:
+            note(
+                self._recorder,
+                f"whether another deployment has begun to contain the target is not known, it is contained: {error}",
+            )
             return ""
         return next((f"{other} has begun to contain it" for other in begun if other.deployment in known), "")
 

@@ -114,7 +114,13 @@ if mountpoint -q /dev/shm/; then umount -n -l /dev/shm/; fi
 def test_names_in_hidden_places_that_nothing_starts_are_no_reason(path: str) -> None:
     builder = Builder().add(path, STOCK, mode=0o755)
     assert [item for item in found(persistence_rules.started, builder) if item[1] not in ("low", "info")] == []
-    for more in (b"(/dev/shm/.x)\n", b"sh -e /dev/shm/.x\n", b"[ -f /a ] && /dev/shm/.x\n"):
+    for more in (
+        b"(/dev/shm/.x)\n",
+        b"sh -e /dev/shm/.x\n",
+        b"[ -f /a ] && /dev/shm/.x\n",
+        b"[ -x /dev/shm/.x ] && /dev/shm/.x\n",
+        b"test -f /tmp/.x && /tmp/.x\n",
+    ):
         builder.add(path, STOCK + more, mode=0o755)
         assert found(persistence_rules.started, builder)[0][1] == "high", more
 

@@ -35,7 +35,7 @@ _SSHD_LEFT = tuple(
         r"(?:Connection (?:closed|reset) by|Disconnected from) (?:authenticating|invalid) user (?P<user>.*) (?P<address>[0-9a-fA-F.:]+) port (?P<port>\d+) \[preauth\]$",
         r"(?:Invalid|Illegal) user (?P<user>.*) from (?P<address>[0-9a-fA-F.:]+)(?: port (?P<port>\d+))?$",
         r"User (?P<user>.*) from (?P<address>\S+) not allowed because .*",
-        r"(?P<user>ROOT) LOGIN REFUSED FROM (?P<address>[0-9a-fA-F.:]+)(?: port (?P<port>\d+))?",
+        r"ROOT LOGIN REFUSED FROM (?P<address>[0-9a-fA-F.:]+)(?: port (?P<port>\d+))?",
         r"Received disconnect from (?P<address>[0-9a-fA-F.:]+?)(?: port (?P<port>\d+): ?|: )\d+: .*\[preauth\]$",
     )
 )
@@ -138,7 +138,7 @@ def _left(line: Line) -> tuple[Login, int] | None:
         for pattern in _SSHD_LEFT:
             if match := pattern.match(message):
                 found = match.groupdict()
-                user = (found.get("user") or UNKNOWN_USER).replace("ROOT", "root")
+                user = found.get("user") or UNKNOWN_USER
                 port = int(found.get("port") or 0)
                 return Login(line.time, False, user, match["address"], "none", line.source, line.text, port), 1
     if "authentication failure" in message and (match := _PAM.match(message)):

@@ -22,6 +22,7 @@ _SYSTEM_FOLDERS = re.compile(
     r"^/(usr/(?!local/)|s?bin/|lib(32|64)?/|etc/(?!init\.d/|cron|opt/)|var/(?!lib/|www/|opt/))"
 )
 _HOME = re.compile(r"^/(root|home/[^/]+|var/lib/[^/]+)(?=/)")
+_ANY_HOME = "/root"  # in a file that is in nobody's home
 _OWN_HOME = re.compile(r"(?<![\w/])(~|\$HOME|\$\{HOME\})/")
 # Files that start files of shells name every day, and files that are not programs.
 _ONLY_NAMED = re.compile(
@@ -134,11 +135,11 @@ def _assess(entry: Entry, commands: list[str], *, place: Place, tree: Tree) -> I
     programs: list[Entry] = []
     home = _HOME.match(entry.path)
     for given in commands:
-        command = _OWN_HOME.sub(f"{home[0]}/", given) if home else given
+        command = _OWN_HOME.sub(f"{home[0] if home else _ANY_HOME}/", given)
         rule = _grave(command)
         if rule is not None:
             reasons.append((rule.severity, f"{rule.name.lower()}: {command}", rule.technique))
-        odd = next((word for word in _PATH.findall(command) if _starts_odd(word, command, tree=tree)), None)
+        odd = next((word[0] for word in _PATH.finditer(command) if _starts_odd(word, tree=tree)), None)
         program = next((file for file in _programs(command, tree=tree) if tree.is_foreign(file)), None)
         if odd:
             reasons.append(("high", f"it names something in a hidden or temporary place: {odd}", None))
@@ -207,13 +208,13 @@ def _grave(command: str) -> CommandRule | None:
     return rule if rule is not None and rule.severity in ("critical", "high") else None
 
 
-def _starts_odd(word: str, command: str, *, tree: Tree) -> bool:
-    """Whether a path in a command is a program or library in an odd place, not a lock, log or socket that it mentions."""
+def _starts_odd(found: re.Match[str], *, tree: Tree) -> bool:
+    """Whether a path at its place in a command is a program or library in an odd place, not a lock, log or socket that is mentioned there."""
+    word, before = found[0], found.string[: found.start()]
     named = tree.get(word)
     folder = word.endswith("/") or (named is not None and not named.is_file)
     if folder or not is_odd(word, tree=tree) or _ONLY_NAMED.search(word):
         return False
-    before = command.split(word, 1)[0]
     return not re.search(
         r"(>|\b(rm|test|mkdir|find|cd|touch|chmod|chown|tmpwatch|ls)\b[^;&|]*|\[[^\];&|]*\s-[a-zA-Z]|(TMP|TEMP)\w*=|tmpdir\S*)\s*[\"']?$",
         before,
