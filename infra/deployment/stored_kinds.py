@@ -44,6 +44,7 @@ from forensics.models.indicators import LinkedCase
 from forensics.models.intake import IntakeRecord
 from forensics.models.notices import CaseLabel, DigestDue, HeldLine, Waiting
 from forensics.models.organization import OrganizationTags
+from forensics.models.orphans import OrphansBegun
 from forensics.models.plan import ResponsePlan
 from forensics.models.preflight import Heartbeat, PagesReach, PreflightReport, ReadinessReport, WaitingSince
 from forensics.models.protection import ProtectionResult
@@ -74,7 +75,7 @@ READERS: dict[str, type[Model] | Reader] = {
     "LIVEPASS#": LiveResponseEvidence, "LINKED#": LinkedCase, "TIMELINESTORE": TimelineStore, "PUSHED#": Pushed, "SUMMARY": CaseSummary,
     "REPORTED": _Reported, "REMARK#": Remark, "ASSIGNMENT": Assignment, "SWEEP#": SweepReport, "SWEEPORDER#": SweepOrder,
     "SWEPT#": SweptTarget, "RUN#": DrillRun, "LASTDRILL": DrillReport, "UNDELIVERED#": Undelivered, "CHANNELTROUBLE#": ChannelTrouble,
-    "LAKE#": LakeRun,
+    "LAKE#": LakeRun, "ORPHANS": OrphansBegun,
 }  # fmt: skip
 # Items that no model reads, and what does.
 NOT_MODELS = {

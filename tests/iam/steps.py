@@ -45,6 +45,7 @@ class Cases:
     targets: dict[str, Made] = field(default_factory=dict)
     findings: dict[str, dict[str, Any]] = field(default_factory=dict)
     artifact: str = ""
+    presses: dict[str, str] = field(default_factory=dict)
     snapshot: str = ""
     ecs_task: str = ""
 

@@ -13,7 +13,7 @@ from unittest.mock import patch
 import time_machine
 
 from forensics import case_keys
-from forensics.aws import case_store
+from forensics.aws import case_store, insistence
 from forensics.aws.attributes import from_item
 from forensics.case import notices
 from forensics.custody import ledger
@@ -78,7 +78,7 @@ def _in(world: World) -> Iterator[None]:
         changed.enter_context(patch.object(engine, "ADMISSION_THREADS", 2))
         for module in (engine, messages, priority_queue):
             changed.enter_context(patch.object(module, "threading", threads))
-        for module in (engine, priority_queue, case_store, ledger, notices):
+        for module in (engine, priority_queue, case_store, ledger, notices, insistence):
             changed.enter_context(patch.object(module, "time", world.clock))
         for module in (case_store, ledger):
             changed.enter_context(patch.object(module, "random", world.scheduler.rng))

@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import time_machine
 
+from forensics.aws import insistence
 from forensics.case import notices, requests, turns
 from forensics.case.persons import StepRun
 from forensics.case.recorder import CaseRecorder
@@ -282,7 +283,7 @@ def _in(scheduler: Scheduler) -> Iterator[None]:
     with ExitStack() as changed:
         wall = changed.enter_context(time_machine.travel(EPOCH, tick=False))
         scheduler.moved = lambda: wall.move_to(clock.time())
-        for module in (notices, turns):
+        for module in (notices, turns, insistence):
             changed.enter_context(patch.object(module, "time", clock))
         changed.enter_context(_rendered())
         changed.enter_context(patch.object(requests, "until_found", _until_found(clock)))

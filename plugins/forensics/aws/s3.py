@@ -231,7 +231,7 @@ class EvidenceStore:
                 Key=key,
                 UploadId=upload,
                 PartNumber=number,
-                Body=part.body,  # type: ignore[arg-type]  # botocore takes a bytearray as it is; the stubs do not know
+                Body=part.body,
                 ChecksumSHA256=checksum,
                 ExpectedBucketOwner=self._owner,
             )

@@ -10,8 +10,6 @@ from typing import IO, Self
 
 MIB = 1024 * 1024
 CHUNK = 16 * MIB
-# Parts above this are kept in a file until they are sent: what is resident does not grow with the object.
-IN_MEMORY = CHUNK
 
 
 def part_size(number: int) -> int:
@@ -24,23 +22,19 @@ def part_size(number: int) -> int:
 
 
 class PartBody:
-    """The bytes of one part with their digest: in memory, or in a file that goes with it."""
+    """The bytes of one part with their digest, in a file that goes with it: what is resident does not grow with the part."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.size = 0
         self._digest = hashlib.sha256()
-        self._file: IO[bytes] | None = tempfile.TemporaryFile() if limit > IN_MEMORY else None  # noqa: SIM115 - it ends with the part
-        self._bytes = bytearray()
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - it ends with the part
 
     def add(self, piece: bytes | memoryview) -> None:
         """Append; never more than the limit."""
         self._digest.update(piece)
         self.size += len(piece)
-        if self._file:
-            self._file.write(piece)
-        else:
-            self._bytes += piece
+        self._file.write(piece)
 
     @property
     def room(self) -> int:
@@ -53,10 +47,8 @@ class PartBody:
         return self._digest.digest()
 
     @property
-    def body(self) -> bytearray | IO[bytes]:
-        """What boto3 sends: it measures a file itself, and rewinds it to send it again."""
-        if self._file is None:
-            return self._bytes
+    def body(self) -> IO[bytes]:
+        """What boto3 sends: it measures the file itself, and rewinds it to send it again."""
         self._file.seek(0)
         return self._file
 
@@ -64,9 +56,7 @@ class PartBody:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._bytes = bytearray()
-        if self._file:
-            self._file.close()
+        self._file.close()
 
 
 def parts_of(chunks: Iterator[bytes]) -> Iterator[PartBody]:

@@ -2,7 +2,8 @@
 
 What people have to act on is told at once. Findings that join and steps that end well are lines of a digest, sent when the first of
 them has waited for ``digest_minutes``, or with the message of the case's end. That an event was told is an item of the case, written when SNS has
-taken the message: only a worker that dies between the two leaves a message that is sent twice; none is ever lost.
+taken the message: only a worker that dies between the two, or cannot write it for all its tries, leaves a message that is sent twice;
+none is ever lost.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from uuid import uuid4
 
 from forensics import case_keys
 from forensics.aws.case_store import CaseStore
+from forensics.aws.insistence import insist
 from forensics.aws.sns import Notifier
 from forensics.case.messages import message
 from forensics.models.base import format_utc
@@ -197,7 +200,8 @@ class CaseNotices:
             return
         for line in held:
             self._mark(case_id, line.event)
-            self.store.remove(case_id, f"{case_keys.HELD}{line.event}")
+            held_as = f"{case_keys.HELD}{line.event}"
+            insist(partial(self.store.remove, case_id, held_as), what=f"that {line.event} of {case_id} waits no more")
         if self.held(case_id):
             self.store.put(NOTICES, f"{case_keys.DIGEST}{case_id}", DigestDue(since=datetime.now(UTC)))
             return
@@ -213,7 +217,11 @@ class CaseNotices:
         self.store.put_once(NOTICES, f"{case_keys.DIGEST}{case_id}", DigestDue(since=since))
 
     def _mark(self, case_id: str, event: str) -> None:
-        self.store.put_once(case_id, f"{case_keys.NOTICE}{event}", Notified(at=format_utc(datetime.now(UTC))))
+        mark = Notified(at=format_utc(datetime.now(UTC)))
+        insist(
+            lambda: self.store.put_once(case_id, f"{case_keys.NOTICE}{event}", mark),
+            what=f"that people were told of {event} of {case_id}",
+        )
 
 
 def _telling(event: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Self
 
+from forensics.aws.insistence import insist
 from forensics.aws.session import AwsSession, Scope
 from forensics.aws.sns import Notifier
 from forensics.errors import ForensicsError
@@ -71,7 +72,7 @@ class WithoutInstanceAnnouncer:
             return f"{words.reason(item)}; {note}"
         found = self._origins.related(item)
         self._publish(found, last=number == MOST_IN_AN_HOUR)
-        self._log.told(key, at=at, quiet=self._quiet)
+        insist(lambda: self._log.told(key, at=at, quiet=self._quiet), what=f"that people were told of {item.finding_id}")
         return words.reason(found)
 
     def _publish(self, item: FindingWithoutInstance, *, last: bool) -> None:

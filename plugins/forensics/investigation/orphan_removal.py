@@ -1,12 +1,15 @@
-"""Removes forensic instances and analysis volumes that outlived their case (crash, cancellation, a lost worker)."""
+"""Removes forensic instances and analysis volumes that outlived their case (crash, cancellation, a lost worker).
+
+What is about to be removed is written down first: a worker that dies of it leaves the list, and the next one reports what is gone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from forensics import case_keys
 from forensics.aws.case_store import CaseStore
 from forensics.aws.ebs import EbsGateway
 from forensics.aws.ec2 import Ec2Gateway
@@ -17,7 +20,8 @@ from forensics.errors import CaseError, ForensicsError
 from forensics.investigation.forensic_instance import INSTANCE_PURPOSE, VOLUME_PURPOSE
 from forensics.investigation.orphans import CaseResource, why_orphan
 from forensics.models.case import Case, TimelineKind
-from forensics.naming import TAG_CASE, TAG_PURPOSE
+from forensics.models.orphans import Orphan, OrphansBegun
+from forensics.naming import NOTICES, TAG_CASE, TAG_PURPOSE
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import TagTypeDef
@@ -25,16 +29,8 @@ if TYPE_CHECKING:
 # SourceIdentity of the search; an orphan is removed under the identity of its own case.
 REAPER = "fc-reaper"
 SOURCE = "orphan_reaper"
-
-
-@dataclass(frozen=True)
-class Orphan:
-    """A resource that was removed, and why."""
-
-    id: str
-    kind: str
-    case_id: str
-    reason: str
+# Of one look; the next one, an hour later, removes the others. As many fit into an item of the case table.
+MOST = 500
 
 
 class OrphanRemoval:
@@ -54,21 +50,32 @@ class OrphanRemoval:
 
     def run(self, now: datetime) -> tuple[list[Orphan], list[str]]:
         """Remove every orphan and report each; returns those removed, and a line for each that could not be removed."""
-        removed, failed = [], []
-        for resource in self._resources():
-            reason = why_orphan(resource, self._case(resource.case_id), now=now, limit=self._limit)
-            if reason is None:
-                continue
+        resources = self._resources()
+        earlier = self._store.get(NOTICES, case_keys.ORPHANS, OrphansBegun) or OrphansBegun()
+        there = {resource.id for resource in resources}
+        removed, failed = [orphan for orphan in earlier.orphans if orphan.id not in there], list[str]()
+        found = list(self._orphans(resources, now))[:MOST]
+        if found:
+            self._store.put(NOTICES, case_keys.ORPHANS, OrphansBegun(orphans=(*removed, *(o for _, o in found))))
+        for resource, orphan in found:
             try:
                 self._remove(resource)
             except ForensicsError as error:
-                failed.append(f"{resource.kind} {resource.id} ({reason}): {error}")
+                failed.append(f"{resource.kind} {resource.id} ({orphan.reason}): {error}")
                 continue
-            removed.append(Orphan(resource.id, resource.kind, resource.case_id, reason))
+            removed.append(orphan)
         self._note(removed)
         if removed or failed:
             self._notify(removed, failed)
+        if found or earlier.orphans:
+            self._store.remove(NOTICES, case_keys.ORPHANS)
         return removed, failed
+
+    def _orphans(self, resources: Sequence[CaseResource], now: datetime) -> Iterator[tuple[CaseResource, Orphan]]:
+        for resource in resources:
+            reason = why_orphan(resource, self._case(resource.case_id), now=now, limit=self._limit)
+            if reason is not None:
+                yield resource, Orphan(id=resource.id, kind=resource.kind, case_id=resource.case_id, reason=reason)
 
     def _resources(self) -> list[CaseResource]:
         """What may have become an orphan. A volume that is still attached is found once its instance is gone."""
@@ -116,7 +123,7 @@ class OrphanRemoval:
             subject=f"Forensic orphans: {len(removed)} removed, {len(failed)} not removed",
             lines=[*lines, *(f"NOT removed: {text}" for text in failed)],
             facts={
-                "removed": [asdict(orphan) for orphan in removed[:50]],
+                "removed": [orphan.model_dump() for orphan in removed[:50]],
                 "failed": [text[:500] for text in failed[:50]],
             },
         )

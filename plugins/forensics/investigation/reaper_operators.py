@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import BaseOperator, Context
@@ -31,4 +30,4 @@ class ReapOrphansOperator(BaseOperator):
         if failed:
             msg = f"{len(failed)} orphans could not be removed: {'; '.join(failed)}"
             raise AirflowFailException(f"{msg}. What to do next: remove them manually in the forensic account")
-        return [asdict(orphan) for orphan in removed]
+        return [orphan.model_dump() for orphan in removed]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from forensics import case_keys
+from forensics.aws import insistence
 from forensics.aws.case_store import CaseStore
 from forensics.aws.kms_signing import SigningKeyGateway
 from forensics.case.notices import SHOWN_LINES, CaseNotices
@@ -247,3 +248,29 @@ def test_a_message_of_its_own_leaves_the_lines_that_wait_their_mark(store: CaseS
     assert list(store.items(NOTICES, case_keys.DIGEST)) == before
     assert send_digests(told, now=datetime.now(UTC) + timedelta(hours=2), failed=[]) == [CASE_ID]
     assert list(store.items(NOTICES, case_keys.DIGEST)) == []
+
+
+@pytest.mark.parametrize("kind", [case_keys.NOTICE, case_keys.HELD])
+def test_a_store_that_is_busy_after_the_message_makes_nobody_read_it_twice(
+    store: CaseStore, mailbox: Broken, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Found by ``make intake-check``, seed 16381: SNS had the message, DynamoDB throttled the mark, the finding came again."""
+    opened(store)
+    pauses: list[float] = []
+    monkeypatch.setattr(insistence.time, "sleep", pauses.append)
+    refusals = iter([True, True])
+    for name in ("put_once", "remove"):
+        write = getattr(CaseStore, name)
+
+        def busy(self: CaseStore, case_id: str, sk: str, *more: Any, write: Any = write) -> Any:
+            if sk.startswith(kind) and mailbox.mail and next(refusals, False):
+                raise ThrottledError("DynamoDB is busy")
+            return write(self, case_id, sk, *more)
+
+        monkeypatch.setattr(CaseStore, name, busy)
+    told = notices(store, mailbox)
+    told.hold(case(), "step_done", "memory was acquired")
+    for _ in range(2):
+        told.tell(case(), "case_isolated", "Isolated", with_held=True)
+        told.digest(case())
+    assert len(mailbox.mail) == 1 and pauses == [0.5, 1.0]

@@ -10,8 +10,9 @@ from forensics.aws.ebs import EbsGateway
 from forensics.aws.ec2 import Ec2Gateway
 from forensics.aws.session import AwsSession
 from forensics.errors import AccessDeniedError
-from forensics.investigation.orphan_removal import REAPER, Orphan, OrphanRemoval
+from forensics.investigation.orphan_removal import MOST, REAPER, OrphanRemoval
 from forensics.models.case import CaseStatus
+from forensics.models.orphans import Orphan
 from tests.unit.accounts import FORENSIC, EbsInMemory, Ec2InMemory
 from tests.unit.builders import CASE_ID, REGION, case
 from tests.unit.recorders import FakeRecorder
@@ -52,7 +53,10 @@ def test_an_orphan_is_removed_noted_and_reported(world: World) -> None:
     world.ebs.add_volume("vol-1", "available", forensics_case=CASE_ID, forensics_purpose=VOLUME)
     removed, failed = world.run()
     reason = "its case is CLOSED since 2026-11-24 07:30:00Z"
-    assert removed == [Orphan("i-1", "instance", CASE_ID, reason), Orphan("vol-1", "volume", CASE_ID, reason)]
+    assert removed == [
+        Orphan(id="i-1", kind="instance", case_id=CASE_ID, reason=reason),
+        Orphan(id="vol-1", kind="volume", case_id=CASE_ID, reason=reason),
+    ]
     assert failed == []
     assert world.identities == [REAPER, CASE_ID, CASE_ID]
     assert world.ec2.state("i-1") == "shutting-down" and world.ebs.deleted == ["vol-1"]
@@ -107,3 +111,31 @@ def test_a_case_that_is_not_known_gets_no_note(world: World) -> None:
     removed, _ = world.run()
     assert [o.reason for o in removed] == [f"no case {unknown} is known"]
     assert world.recorder.notes == []
+
+
+def test_what_a_dead_worker_removed_is_noted_and_reported_by_the_next_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before it had said anything: a volume that is gone can be found by no search."""
+    world.ec2.add("i-1", "running", forensics_case=CASE_ID, forensics_purpose=INSTANCE)
+    world.ebs.add_volume("vol-1", "available", forensics_case=CASE_ID, forensics_purpose=VOLUME)
+
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(OrphanRemoval, "_note", dies)
+        world.run()
+    assert world.ebs.deleted == ["vol-1"] and world.recorder.mailbox.mail == []
+    removed, failed = world.run()
+    assert [o.id for o in removed] == ["i-1", "vol-1"] and failed == []
+    assert len(world.recorder.notes) == 2
+    (mail,) = world.recorder.mailbox.mail
+    assert mail.subject == "Forensic orphans: 2 removed, 0 not removed"
+    assert world.run() == ([], []) and len(world.recorder.mailbox.mail) == 1
+
+
+def test_very_many_are_removed_in_several_looks(world: World) -> None:
+    for number in range(MOST + 1):
+        world.ebs.add_volume(f"vol-{number}", "available", forensics_case=CASE_ID, forensics_purpose=VOLUME)
+    assert [len(world.run()[0]) for _ in range(3)] == [MOST, 1, 0]

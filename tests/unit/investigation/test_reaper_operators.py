@@ -9,8 +9,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from forensics.investigation import reaper_operators
-from forensics.investigation.orphan_removal import Orphan
 from forensics.investigation.reaper_operators import ReapOrphansOperator
+from forensics.models.orphans import Orphan
 from tests.unit.accounts import HookInMemory, settings
 
 
@@ -24,7 +24,7 @@ def reap(monkeypatch: pytest.MonkeyPatch, *failed: str) -> list[dict[str, str]]:
 
         def run(self, now: datetime) -> tuple[list[Orphan], list[str]]:
             assert now.tzinfo is not None
-            return [Orphan("i-1", "instance", "fc-1", "old")], list(failed)
+            return [Orphan(id="i-1", kind="instance", case_id="fc-1", reason="old")], list(failed)
 
     monkeypatch.setattr(reaper_operators, "ForensicsHook", lambda: hook)
     monkeypatch.setattr(reaper_operators, "OrphanRemoval", Removal)
