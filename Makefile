@@ -135,7 +135,7 @@ custody-check: .ready ## Prove custody: 300 tampered bundles named, 100 clean on
 	@CUSTODY_CHECK=full $(PYTHON_BIN) -m pytest -q -s tests/verifier tests/unit/disk/test_snapshot_reader.py tests/unit/report/exports/test_case_uco.py
 
 investigate-check: .ready ## Prove the investigation: planted intrusion on every disk layout, coverage check, symbols, hostile evidence
-	@$(PYTHON_BIN) -m pytest -q -s -m investigate tests/toolkit tests/integration/test_symbol_library.py
+	@$(PYTHON_BIN) -m pytest -q -rs -s -m investigate tests/toolkit tests/integration/test_symbol_library.py
 
 ami-check: .ready ## Run the forensic AMI's components in a fresh system (needs root and debootstrap; says what is missing)
 	@$(PYTHON_BIN) scripts/ami_check.py $(RECIPES)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import queue
 import re
+import selectors
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -48,7 +50,7 @@ ROUNDS = 4000
 IDLE_ROUNDS = 3
 HOST = "lab-host"
 _ACTION = re.compile(rb"(?:^|&)(Action=\w+)")
-_sleep, _wait = time.sleep, threading.Condition.wait
+_sleep, _wait, _select = time.sleep, threading.Condition.wait, selectors.EpollSelector.select
 _async_sleep, _excepthook = asyncio.sleep, threading.excepthook
 
 
@@ -318,10 +320,23 @@ def virtual_time(tick: Callable[[], None], quiet: Callable[[], bool]) -> Iterato
             move(timeout)
             return False
 
+        def select(self: selectors.EpollSelector, timeout: float | None = None) -> Any:
+            """An event loop's wait for its next timer."""
+            if timeout is None or timeout <= 0 or _is_host():
+                return _select(self, timeout)
+            ready: list[Any] = []
+            if others_rest(lambda: bool(ready.extend(_select(self, min(timeout, GRACE))) or ready)):
+                return ready
+            move(timeout)
+            return []
+
         changes.enter_context(patch.object(time, "monotonic", lambda: began[0] + time.time() - began[1]))
         changes.enter_context(patch.object(time, "sleep", sleep))
         changes.enter_context(patch.object(asyncio, "sleep", async_sleep))
         changes.enter_context(patch.object(threading.Condition, "wait", wait))
+        changes.enter_context(patch.object(selectors.EpollSelector, "select", select))
+        # the one in C waits by the real clock
+        changes.enter_context(patch.object(queue, "SimpleQueue", queue._PySimpleQueue))  # type: ignore[attr-defined]
         yield clock
 
 

@@ -51,24 +51,31 @@ class OrphanRemoval:
     def run(self, now: datetime) -> tuple[list[Orphan], list[str]]:
         """Remove every orphan and report each; returns those removed, and a line for each that could not be removed."""
         resources = self._resources()
-        earlier = self._store.get(NOTICES, case_keys.ORPHANS, OrphansBegun) or OrphansBegun()
         there = {resource.id for resource in resources}
-        removed, failed = [orphan for orphan in earlier.orphans if orphan.id not in there], list[str]()
+        earlier = self._store.get(NOTICES, case_keys.ORPHANS, OrphansBegun) or OrphansBegun()
+        unreported = tuple(orphan for orphan in earlier.orphans if orphan.id not in there)
         found = list(self._orphans(resources, now))[:MOST]
         if found:
-            self._store.put(NOTICES, case_keys.ORPHANS, OrphansBegun(orphans=(*removed, *(o for _, o in found))))
-        for resource, orphan in found:
-            try:
-                self._remove(resource)
-            except ForensicsError as error:
-                failed.append(f"{resource.kind} {resource.id} ({orphan.reason}): {error}")
-                continue
-            removed.append(orphan)
+            begun = OrphansBegun(orphans=(*unreported, *(orphan for _, orphan in found)))
+            self._store.put(NOTICES, case_keys.ORPHANS, begun)
+        removed, failed = self._remove_all(found)
+        removed = [*unreported, *removed]
         self._note(removed)
         if removed or failed:
             self._notify(removed, failed)
         if found or earlier.orphans:
             self._store.remove(NOTICES, case_keys.ORPHANS)
+        return removed, failed
+
+    def _remove_all(self, found: Sequence[tuple[CaseResource, Orphan]]) -> tuple[list[Orphan], list[str]]:
+        removed, failed = [], []
+        for resource, orphan in found:
+            try:
+                self._remove(resource)
+            except ForensicsError as error:
+                failed.append(f"{resource.kind} {resource.id} ({orphan.reason}): {error}")
+            else:
+                removed.append(orphan)
         return removed, failed
 
     def _orphans(self, resources: Sequence[CaseResource], now: datetime) -> Iterator[tuple[CaseResource, Orphan]]:
