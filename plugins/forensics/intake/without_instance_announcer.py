@@ -72,7 +72,9 @@ class WithoutInstanceAnnouncer:
             return f"{words.reason(item)}; {note}"
         found = self._origins.related(item)
         self._publish(found, last=number == MOST_IN_AN_HOUR)
-        insist(lambda: self._log.told(key, at=at, quiet=self._quiet), what=f"that people were told of {item.finding_id}")
+        insist(
+            lambda: self._log.told(key, at=at, quiet=self._quiet), what=f"that people were told of {item.finding_id}"
+        )
         return words.reason(found)
 
     def _publish(self, item: FindingWithoutInstance, *, last: bool) -> None:
