@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from forensics.aws.error_map import aws_errors
 from forensics.aws.s3_parts import CHUNK, MIB, PartBody, parts_of
 from forensics.aws.s3_reading import read_on
 from forensics.aws.session import AwsSession
-from forensics.errors import ConflictError, EvidenceTransferError, ResourceGoneError
+from forensics.errors import ConflictError, EvidenceTransferError, ForensicsError, ResourceGoneError
 from forensics.models.base import Model
 from forensics.settings import LockMode, Settings
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectRequestTypeDef
 
+log = logging.getLogger(__name__)
 URL_SECONDS = 3600
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -216,10 +218,10 @@ class EvidenceStore:
                     parts.append(self._part(key, upload=upload, number=number, part=part))
             version = self._complete(key, upload=upload, parts=parts)
         except ConflictError:
-            self._abort(key, upload)
+            self._give_up(key, upload)
             return self._existing(key, sha256=None if adopt else digest.hexdigest())
         except BaseException:
-            self._abort(key, upload)
+            self._give_up(key, upload)
             raise
         return self._read_back(key, version=version, sha256=digest.hexdigest(), size=size)
 
@@ -252,6 +254,13 @@ class EvidenceStore:
             )
         version = answer.get("VersionId")
         return str(version) if version else None
+
+    def _give_up(self, key: str, upload: str) -> None:
+        """Abort after an error, which is what people must read, not that of the abort: the bucket's rule ends what is left."""
+        try:
+            self._abort(key, upload)
+        except ForensicsError as error:
+            log.warning("the upload %s of %s is left to the bucket's rule: %s", upload, key, error)
 
     def _abort(self, key: str, upload: str) -> None:
         try:

@@ -134,7 +134,7 @@ def test_what_a_package_brought_is_said_without_alarm_and_what_was_changed_is_no
     builder.add("/etc/skel/.bashrc", shipped).add("/home/a/.bashrc", shipped)
     said = list(persistence_rules.started(builder.tree()))
     assert {item.severity for item in said} == {"info"} and len(said) == 3
-    assert all("what its package brought, by dpkg's status" in item.detail for item in said)
+    assert all("what its package brought, by the package manager's digest" in item.detail for item in said)
     builder.add("/home/a/.bashrc", shipped + b"\n").add("/etc/init/block.conf", shipped + b"#\n")
     changed = {item.source: item.severity for item in persistence_rules.started(builder.tree())}
     assert changed == {"/etc/init/block.conf": "high", "/etc/skel/.bashrc": "info", "/home/a/.bashrc": "high"}

@@ -1,4 +1,4 @@
-"""What packages own, and the digests they give: dpkg's lists and status, and RPM's SQLite database.
+"""What packages own, and the digests they give: dpkg's lists and status, and RPM's databases (SQLite, Berkeley DB, ndb).
 
 Sources: deb-md5sums(5); dpkg's status file (field Conffiles: path, MD5 of what the package brought, "obsolete"); rpm's header format (lead-less index of tag, type, offset, count, then the store).
 """
@@ -14,12 +14,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from forensic_toolkit.filesystems import rpm_stores
 from forensic_toolkit.filesystems.entries import Entry
 
 RPM_SQLITE = ("/var/lib/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite")
-RPM_OTHER = ("/var/lib/rpm/Packages", "/var/lib/rpm/Packages.db", "/usr/lib/sysimage/rpm/Packages.db")
+RPM_OLDER = ("/var/lib/rpm/Packages", "/var/lib/rpm/Packages.db", "/usr/lib/sysimage/rpm/Packages.db")
 MAX_DATABASE = 512 << 20
 MAX_STATUS = 64 << 20
+# The indexes that rpm keeps beside Packages in a Berkeley DB.
+RPM_INDEXES = ("/var/lib/rpm/Basenames", "/var/lib/rpm/Dirnames")
 SECONDS = 60.0
 _DPKG_LISTS = re.compile(r"/var/lib/dpkg/info/[^/]+\.(list|conffiles)")
 _DPKG_DIGESTS = re.compile(r"/var/lib/dpkg/info/[^/]+\.md5sums")
@@ -28,19 +31,19 @@ _CONFIGURATION = re.compile(r"^ (/\S.*?) ([0-9a-f]{32})(?: obsolete| remove-on-u
 _MD5_LINE = re.compile(r"([0-9a-f]{32})  (\S.*)")
 _DIGESTS, _MODES, _FLAGS, _FOLDER_NUMBERS, _NAMES, _FOLDERS, _ALGORITHM = 1035, 1030, 1037, 1116, 1117, 1118, 5011
 _INT16, _INT32, _STRING, _STRINGS = 3, 4, 6, 8
-# RPMFILE_CONFIG and RPMFILE_GHOST: files whose content does not come from the package.
-_OWN_CONTENT = 1 | 64
+# RPMFILE_CONFIG: people change it; RPMFILE_GHOST: its content does not come from the package.
+_CONFIG, _GHOST = 1, 64
 _ALGORITHMS = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512"}
 
 
 @dataclass(slots=True)
 class PackageLists:
-    """Paths owned by packages; (algorithm, digest) of files whose content comes from a package; MD5 of configuration files as they came
+    """Paths owned by packages; (algorithm, digest) of files whose content comes from a package, and of configuration files as they came
     (people change them); problems while reading."""
 
     owned: set[str] = field(default_factory=set)
     digests: dict[str, tuple[str, str]] = field(default_factory=dict)
-    configurations: dict[str, str] = field(default_factory=dict)
+    configurations: dict[str, tuple[str, str]] = field(default_factory=dict)
     packages: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -56,42 +59,71 @@ def read(entries: Iterable[Entry], *, get: Callable[[str], Entry | None], merged
             found.packages += entry.path.endswith(".list")
         elif _DPKG_STATUS.fullmatch(entry.path):
             for path, digest in _CONFIGURATION.findall(entry.read(limit=MAX_STATUS).decode("utf-8", "replace")):
-                found.configurations[merged(path)] = digest
+                found.configurations[merged(path)] = ("md5", digest)
                 found.owned.add(merged(path))
         elif _DPKG_DIGESTS.fullmatch(entry.path):
             for match in map(_MD5_LINE.fullmatch, entry.read().decode("utf-8", "replace").splitlines()):
                 if match:
                     found.digests[merged(f"/{match[2]}")] = ("md5", match[1])
     databases = list(filter(None, map(get, RPM_SQLITE)))
+    older = list(filter(None, map(get, RPM_OLDER)))
+    indexes = list(filter(None, map(get, RPM_INDEXES)))
     for database in databases[:1]:
-        _rpm(database, log=get(f"{database.path}-wal"), found=found, merged=merged)
-    if not databases and (other := next(filter(None, map(get, RPM_OTHER)), None)):
-        found.problems.append(
-            f"{other.path}: an RPM database in the form of older systems (Berkeley DB or ndb) is not read: "
-            "packaged files cannot be distinguished from others"
-        )
+        _rpm(database, _blobs(database, get(f"{database.path}-wal")), found=found, merged=merged)
+    for database in older[: not databases]:
+        _rpm(database, _older(database), found=found, merged=merged)
+    if not databases and not older and len(indexes) == len(RPM_INDEXES):
+        _lost(*indexes, entries, found=found, merged=merged)
     return found
 
 
-def _rpm(entry: Entry, *, log: Entry | None, found: PackageLists, merged: Callable[[str], str]) -> None:
+def _lost(
+    names: Entry, folders: Entry, entries: Iterable[Entry], *, found: PackageLists, merged: Callable[[str], str]
+) -> None:
+    """Ownership by the indexes that a lost database has left."""
+    what = f"{RPM_OLDER[0]} is missing beside its indexes"
+    if max(names.size, folders.size) > MAX_DATABASE:
+        found.problems.append(f"{what}, which exceed the limit of {MAX_DATABASE} bytes")
+        return
+    try:
+        lost = rpm_stores.LostPackages(names.read(limit=MAX_DATABASE), folders.read(limit=MAX_DATABASE))
+    except (struct.error, ValueError) as error:
+        found.problems.append(f"{what}, which cannot be read: {error}")
+        return
+    for entry in entries:
+        path = entry.path
+        if lost.owns(path) or (path.startswith("/usr/") and lost.owns(path[4:]) and merged(path[4:]) == path):
+            found.owned.add(merged(path))
+    found.packages = lost.packages
+    found.problems.append(
+        f"{what}: which files packages own is told by the indexes; whether a packaged program was changed is not known"
+    )
+
+
+def _rpm(entry: Entry, blobs: Iterator[bytes], *, found: PackageLists, merged: Callable[[str], str]) -> None:
     if entry.size > MAX_DATABASE:
         found.problems.append(f"{entry.path}: {entry.size} bytes exceed the limit of {MAX_DATABASE}")
         return
     damaged = 0
     try:
-        for blob in _blobs(entry, log):
+        for blob in blobs:
             found.packages += 1
             try:
-                for path, digest in files_of(blob):
+                for path, digest, changeable in files_of(blob):
                     found.owned.add(merged(path))
                     if digest:
-                        found.digests[merged(path)] = digest
+                        (found.configurations if changeable else found.digests)[merged(path)] = digest
             except (struct.error, IndexError, ValueError):
                 damaged += 1
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, struct.error, ValueError) as error:
         found.problems.append(f"{entry.path}: {error}; {found.packages} packages were read before that")
     if damaged:
         found.problems.append(f"{entry.path}: {damaged} of {found.packages} packages are damaged")
+
+
+def _older(entry: Entry) -> Iterator[bytes]:
+    """The package headers in a Berkeley DB (Amazon Linux 2, RHEL to 8) or ndb (SUSE)."""
+    yield from rpm_stores.headers(entry.read(limit=MAX_DATABASE))
 
 
 def _blobs(entry: Entry, log: Entry | None) -> Iterator[bytes]:
@@ -116,8 +148,9 @@ def _blobs(entry: Entry, log: Entry | None) -> Iterator[bytes]:
             database.close()
 
 
-def files_of(blob: bytes) -> Iterator[tuple[str, tuple[str, str] | None]]:
-    """(path, digest or None) of each file of one package. Raises struct.error, IndexError or ValueError on damage."""
+def files_of(blob: bytes) -> Iterator[tuple[str, tuple[str, str] | None, bool]]:
+    """(path, digest or None, whether people may change it) of each file of one package. Raises struct.error, IndexError or ValueError
+    on damage."""
     header = _Header(blob)
     names, folders = header.texts(_NAMES), header.texts(_FOLDERS)
     numbers, flags = header.numbers(_FOLDER_NUMBERS), header.numbers(_FLAGS)
@@ -125,8 +158,9 @@ def files_of(blob: bytes) -> Iterator[tuple[str, tuple[str, str] | None]]:
     algorithm = _ALGORITHMS.get(next(iter(header.numbers(_ALGORITHM)), 1))
     for number, (name, folder) in enumerate(zip(names, numbers, strict=True)):
         regular = modes[number] & 0o170000 == 0o100000
-        known = algorithm and regular and digests[number] and not flags[number] & _OWN_CONTENT
-        yield folders[folder] + name, (algorithm, digests[number]) if algorithm and known else None
+        known = algorithm and regular and digests[number] and not flags[number] & _GHOST
+        digest = (algorithm, digests[number]) if algorithm and known else None
+        yield folders[folder] + name, digest, bool(flags[number] & _CONFIG)
 
 
 class _Header:

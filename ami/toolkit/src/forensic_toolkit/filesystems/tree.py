@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from forensic_toolkit.filesystems import package_lists
@@ -89,22 +89,23 @@ class Tree:
 
     def differs_from_package(self, entry: Entry) -> bool:
         """Whether the content differs from that in the file's package."""
-        known = self.packages.digests.get(merged(entry.path))
-        if known is None or entry.size > MAX_HASHED:
-            return False
-        algorithm, digest = known
-        content = entry.read(limit=entry.size)
-        # A file that cannot be read is a gap, not a change.
-        return (
-            len(content) == entry.size and hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() != digest
-        )
+        return self._is(entry, self.packages.digests) is False
 
     def as_shipped(self, entry: Entry) -> bool:
-        """Whether a configuration file is what its package brought, by the digest in dpkg's status; False where none is known."""
-        known = self.packages.configurations.get(merged(entry.path))
+        """Whether a configuration file is what its package brought, by the package manager's digest; False where none is known."""
+        return self._is(entry, self.packages.configurations) is True
+
+    @staticmethod
+    def _is(entry: Entry, digests: Mapping[str, tuple[str, str]]) -> bool | None:
+        """Whether a file's content has the digest that is known for it; None where none is known or not all of it can be read."""
+        known = digests.get(merged(entry.path))
         if known is None or entry.size > MAX_HASHED:
-            return False
-        return hashlib.md5(entry.read(limit=entry.size), usedforsecurity=False).hexdigest() == known
+            return None
+        algorithm, digest = known
+        content = entry.read(limit=entry.size)
+        if len(content) != entry.size:  # a gap, not a change
+            return None
+        return hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() == digest
 
     def is_late(self, entry: Entry) -> bool:
         """Created more than an hour after the system was installed."""

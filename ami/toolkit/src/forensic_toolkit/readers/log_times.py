@@ -102,14 +102,17 @@ class Backwards:
 
     def __init__(self, *, latest: datetime, zone: tzinfo = UTC_ZONE) -> None:
         self._zone = zone
-        self._bound = latest + timedelta(days=1)
+        self._bound = self._latest = latest + timedelta(days=1)
+        self._begun: datetime | None = None
         self._minutes: dict[tuple[int, ...], datetime | None] = {}
         self._first_pass = False
         self.doubts: list[str] = []
 
-    def older_file(self, latest: datetime) -> None:
-        """Go on with the rotation before: it was last written at ``latest``."""
-        self._bound = min(self._bound, latest + timedelta(days=1))
+    def older_file(self, latest: datetime, *, begun: datetime | None = None) -> None:
+        """Go on with the rotation before: it was last written at ``latest``, and not before ``begun`` where that is known."""
+        self._latest = latest + timedelta(days=1)
+        self._bound = min(self._bound, self._latest)
+        self._begun = begun
 
     def dated(self, lines: Sequence[str]) -> Iterator[tuple[str, datetime | None]]:
         """(line, time) of lines from the newest to the oldest; no time where none is certain."""
@@ -160,10 +163,13 @@ class Backwards:
     def _times(self, found: Stamp, lines: Sequence[str], index: int) -> tuple[datetime, datetime] | None:
         if found.offset is not None or found.year:
             return self._exact(found, found.year)
-        year = self._bound.year + 1
+        year, later = self._bound.year + 1, None
         while year >= max(_OLDEST_YEAR, self._bound.year - 9):
             times = self._exact(found, year)
             if times is not None and times[0] <= self._bound + SLACK:
+                if later and self._begun and times[0] < self._begun - SLACK:
+                    # A year earlier the line would be older than its file: the clock went back.
+                    return later
                 if self._is_stray(times[0], lines, index):
                     return None
                 if self._bound - times[0] > _YEAR:
@@ -174,6 +180,7 @@ class Backwards:
                 return times
             if times is None and self._never_was(found, year):
                 return None
+            later = times if times is not None and times[0] <= self._latest + SLACK else None
             year -= 1
         return None
 

@@ -16,6 +16,7 @@ from forensic_toolkit.filesystems.tree import Tree
 from forensic_toolkit.readers.compressed_logs import content_of
 from forensic_toolkit.readers.coverage import Artifact, Coverage
 from forensic_toolkit.readers.journal import Journal
+from forensic_toolkit.readers.log_anchors import is_copy, named_day, newest, written_until
 from forensic_toolkit.readers.log_stream import LogFile
 from forensic_toolkit.readers.log_times import Backwards
 from forensic_toolkit.results import Results
@@ -101,13 +102,18 @@ class Reading:
 def readings(tree: Tree, *, logs: SystemLogs, coverage: Coverage, results: Results) -> Iterator[Reading]:
     """Every log, each to be read by itself: what was read is in ``logs`` even when the reading is stopped half way."""
     logs.zone = _zone(tree, results=results)
+    if is_copy(tree) and newest(tree) is None:
+        results.gap(
+            "times of logs without years", "every file was written on one day, as in a copy: the years come from there"
+        )
     for entry in tree.files(JOURNALS):
         yield Reading(entry.path, lambda entry=entry: _journal(entry, logs, coverage))  # type: ignore[misc]
     for kind, pattern in FILES:
         for entries in _families(tree.files(pattern)):
-            dating = Backwards(latest=_modified(entries[0]), zone=logs.zone)
-            for entry in entries:
-                text = _TextLog(kind, entry, dating, logs, coverage, results)
+            dating = Backwards(latest=written_until(entries[0], tree), zone=logs.zone)
+            for entry, older in zip(entries, [*entries[1:], None], strict=True):
+                span = (named_day(older.path) if older else None, written_until(entry, tree))
+                text = _TextLog(kind, entry, dating, logs, coverage, results, span=span)
                 yield Reading(entry.path, text.read)
 
 
@@ -126,8 +132,13 @@ def _families(entries: Iterable[Entry]) -> list[list[Entry]]:
         stem = re.sub(r"(\.log)?[.-](\d.*|old.*)$|\.(gz|xz|bz2|zst)$", r"\1", entry.path)
         families.setdefault(stem, []).append(entry)
     for stem, family in families.items():
-        family.sort(key=lambda entry: (entry.path != stem, -entry.times.modified, entry.path))
+        family.sort(key=lambda entry: (entry.path != stem, -written_until(entry).timestamp(), _rotation(entry.path)))
     return list(families.values())
+
+
+def _rotation(path: str) -> tuple[int, str]:
+    number = re.search(r"\.(\d{1,4})(?:\.[a-z]\w+)?$", path)
+    return int(number[1]) if number else 0, path
 
 
 def _modified(entry: Entry) -> datetime:
@@ -161,9 +172,17 @@ class _TextLog:
     """One text log. Its lines go into ``logs`` block by block, the newest first."""
 
     def __init__(
-        self, kind: str, entry: Entry, dating: Backwards, logs: SystemLogs, coverage: Coverage, results: Results
+        self,
+        kind: str,
+        entry: Entry,
+        dating: Backwards,
+        logs: SystemLogs,
+        coverage: Coverage,
+        results: Results,
+        *,
+        span: tuple[datetime | None, datetime],
     ) -> None:
-        self._kind, self._entry, self._dating = kind, entry, dating
+        self._kind, self._entry, self._dating, self._span = kind, entry, dating, span
         self._lines, self._results = logs.lines[kind], results
         self._artifact = Artifact(kind, entry.path, entry.size, modified=_modified(entry))
         self._coverage = coverage
@@ -173,7 +192,8 @@ class _TextLog:
     def read(self) -> None:
         """Read all of it; stopped half way, the newest part is there and its coverage says how much that is."""
         self._coverage.add(self._artifact)
-        self._dating.older_file(_modified(self._entry))
+        begun, until = self._span
+        self._dating.older_file(until, begun=begun)
         log = LogFile(self._entry)
         before = len(self._dating.doubts)
         left = log.size

@@ -66,18 +66,41 @@ def _from_one(address: str, ordered: list[Login]) -> Iterator[Finding]:
             kind="Password guessing without success",
         )
         return
+    if success.how in _KEYS:
+        yield _by_key(success, tried, known=_known_before(success, ordered), data=data)
+        return
     # Somebody who mistypes one name and logs in with another has guessed nothing; whoever tries many names, may hit at once.
     hit = success.user in users or len(users) > MISTYPED
     yield _guessed(success, tried, failures=len(failed), data=data, severity="critical" if hit else "high")
 
 
+def _known_before(login: Login, ordered: list[Login]) -> bool:
+    """Whether this user had logged in from this address before the first failure there."""
+    earlier = next((item for item in ordered if not item.accepted or item.user == login.user), login)
+    return earlier.accepted and earlier is not login
+
+
+def _by_key(login: Login, tried: str, *, known: bool, data: dict[str, object]) -> Finding:
+    """No password was guessed: who guessed has a key, stolen or their own."""
+    before = "; the same log-in was seen before the first failure" if known else ""
+    return Finding(
+        title=f"Log-in with a key from an address that guessed passwords: {login.user} from {login.address}",
+        detail=f"{tried}{before}; then {login.line}",
+        severity="medium" if known else "high",
+        confidence="medium",
+        source=login.source,
+        time=login.time,
+        technique="T1078",
+        data={**data, "accepted_user": login.user, "accepted_at": zulu(login.time), "how": login.how},
+    )
+
+
 def _guessed(success: Login, tried: str, *, failures: int, data: dict[str, object], severity: Severity) -> Finding:
-    by_key = success.how in _KEYS
     return Finding(
         title=f"Password guessed: {success.user} from {success.address} after {failures} failures",
         detail=f"{tried}; then {success.line}",
         severity=severity,
-        confidence="medium" if by_key or severity != "critical" else "high",
+        confidence="high" if severity == "critical" else "medium",
         source=success.source,
         time=success.time,
         technique="T1110",
@@ -172,15 +195,20 @@ def _follows(login: Login, failed: list[Login]) -> bool:
 def accepted(logins: Iterable[Login], *, guessers: set[str]) -> Iterator[Finding]:
     """Further log-ins from addresses that guessed passwords, and the first from each other address."""
     seen: set[tuple[str, str]] = set()
+    failed: set[str] = set()
     for login in sorted(logins, key=lambda login: login.time):
         key = (login.user, login.address)
-        if login.accepted and key not in seen:
+        if not login.accepted:
+            failed.add(login.address)
+        elif key not in seen:
             seen.add(key)
             hostile = login.address in guessers
+            # with a key, before anything failed there: the guessing is news of that address, the log-in is its routine
+            own = login.how in _KEYS and login.address not in failed
             yield Finding(
                 title=f"Log-in of {login.user} from {login.address}",
                 detail=login.line + ("; this address guessed passwords" if hostile else ""),
-                severity="high" if hostile else "info",
+                severity=("medium" if own else "high") if hostile else "info",
                 confidence="high" if hostile else "medium",
                 source=login.source,
                 time=login.time,

@@ -16,7 +16,7 @@ CRON_TABLES = r"/etc/(crontab|anacrontab|cron\.d/.+)|/var/spool/cron/(crontabs/|
 CRON_SCRIPTS = r"/etc/cron\.(hourly|daily|weekly|monthly|yearly)/.+"
 _CRON_LINE = re.compile(r"^\s*(@\w+|([\d*/,A-Za-z-]+\s+){5})(.+)$")
 _SETTING = re.compile(r"^\s*[A-Za-z_]+\s*=")
-_PATH = re.compile(r"(?<![\w.:$}~])/[^\s;&|'\"<>,:()`]+")
+_PATH = re.compile(r"(?<![\w.:$}~])(?<![\w}][\"'])/[^\s;&|'\"<>,:()`]+")
 # Where only packages put programs: a program that was added there and is started is not an administrator's routine.
 _SYSTEM_FOLDERS = re.compile(
     r"^/(usr/(?!local/)|s?bin/|lib(32|64)?/|etc/(?!init\.d/|cron|opt/)|var/(?!lib/|www/|opt/))"
@@ -27,8 +27,11 @@ _OWN_HOME = re.compile(r"(?<![\w/])(~|\$HOME|\$\{HOME\})/")
 # Files that start files of shells name every day, and files that are not programs.
 _ONLY_NAMED = re.compile(
     r"/\.(bash\w*|profile|zsh\w*|fzf\.\w+|p10k\.zsh|aliases|env|dircolors|inputrc|xinitrc|ssh|gnupg|git-\w+\.\w+|vimrc|iterm2\S*|config|cargo|nvm)$"
+    # settings that the start files of RHEL, X11 and shells look for in each home, and marks of init systems
+    r"|/\.(i18n|dir_?colors[\w.$*{}-]*|X(resources|modmap|kbmap|clients|authority)|xsession[\w-]*|xinputrc|xprofile|netrc|svn|autofsck|autorelabel)$"
     r"|\.(lock|pid|log|sock(et)?|cache|env|json|ya?ml|conf|cfg|ini|toml|txt|out|pem|crt|key)$"
 )
+_EXPRESSION = re.compile(r"/\.[*?\\\[+(]|\\")  # of sed or grep: no path
 _SYSTEM_UNIT = re.compile(
     r"(systemd|dbus|kernel|kworker|udev|journald|initrd)[-_.]?[\w.@-]*\.(service|timer|socket|path)$"
 )
@@ -157,9 +160,9 @@ def _assess(entry: Entry, commands: list[str], *, place: Place, tree: Tree) -> I
     severity = min(levels, key=SEVERITIES.index)
     words = dict.fromkeys(text for _, text, _ in reasons)
     if _as_shipped(entry, tree=tree):
-        # It is said all the same: what dpkg knows stands on the same disk.
+        # It is said all the same: what the package manager knows stands on the same disk.
         severity, reasons = "info", []
-        words["it is what its package brought, by dpkg's status"] = None
+        words["it is what its package brought, by the package manager's digest"] = None
     yield Finding(
         title=f"{place.kind} {entry.path}",
         detail="; ".join([*words, tree.origin(entry), f"commands: {' | '.join(commands[:5])}"]),
@@ -213,7 +216,7 @@ def _starts_odd(found: re.Match[str], *, tree: Tree) -> bool:
     word, before = found[0], found.string[: found.start()]
     named = tree.get(word)
     folder = word.endswith("/") or (named is not None and not named.is_file)
-    if folder or not is_odd(word, tree=tree) or _ONLY_NAMED.search(word):
+    if folder or not is_odd(word, tree=tree) or _ONLY_NAMED.search(word) or _EXPRESSION.search(word):
         return False
     return not re.search(
         r"(>|\b(rm|test|mkdir|find|cd|touch|chmod|chown|tmpwatch|ls)\b[^;&|]*|\[[^\];&|]*\s-[a-zA-Z]|(TMP|TEMP)\w*=|tmpdir\S*)\s*[\"']?$",

@@ -17,8 +17,11 @@ Extract = Callable[[str], list[str]]
 
 
 def plain(text: str) -> list[str]:
-    """Lines that are neither empty nor comments."""
-    return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    """Lines that are neither empty nor comments; one that goes on behind a backslash is one. None of a program."""
+    if text.startswith("\x7fELF"):
+        return []
+    joined = text.replace("\\\n", " ")
+    return [line.strip() for line in joined.splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
 def after(*names: str) -> Extract:
