@@ -43,6 +43,13 @@ from tests.integration.steps import perform
 from tests.integration.test_write_back import put
 from tests.storm.handlers import FileWork
 
+# A step that ends with what it was refused as a gap has ended: for another try it must find nothing of that one.
+BEGUN_ANEW = {
+    "memory.probe_target": ("LIVEPASS#", "EVIDENCE#live-response", "FAILURE#"),
+    "memory.capture_memory": ("EVIDENCE#memory",),
+    "cloud_evidence.collect_trail": ("EVIDENCE#cloud-trail",),
+}
+
 
 class FindingCase(Cases):
     """A case of the web server."""
@@ -56,7 +63,9 @@ class FindingCase(Cases):
             yield Step(f"write back ({shape})", self._write_back(shape), self._event(shape, account))
         yield from self._containment()
         for name, kind in CASE:
-            yield Step(f"forensic_case.{name}", self._on("finding", name, kind))
+            yield Step(
+                f"forensic_case.{name}", self._on("finding", name, kind), renew=self._anew(BEGUN_ANEW.get(name, ()))
+            )
         yield Step("forensic_profile.write_report (with a summary)", self._summary)
         yield Step("web pages", self._page)
         yield Step("web pages: a person's verdict and downloads", self._desk)
@@ -97,6 +106,23 @@ class FindingCase(Cases):
                 ExpressionAttributeValues=asked, Select="COUNT",
             )["Count"]
         )  # fmt: skip
+
+    def _anew(self, kinds: tuple[str, ...]) -> Callable[[], None]:
+        """Take items of these kinds out of the case."""
+
+        def forget() -> None:
+            db, table = self.lab.client("dynamodb"), self.lab.facts["case_table"]
+            for kind in kinds:
+                given = {":p": {"S": f"CASE#{self.cases['finding']}"}, ":s": {"S": kind}}
+                found = db.query(
+                    TableName=table,
+                    KeyConditionExpression="PK = :p AND begins_with(SK, :s)",
+                    ExpressionAttributeValues=given,
+                )
+                for item in found["Items"]:
+                    db.delete_item(TableName=table, Key={"PK": item["PK"], "SK": item["SK"]})
+
+        return forget
 
     def _case_of(self, instance: str) -> str | None:
         pages = self.lab.client("dynamodb").get_paginator("scan").paginate(TableName=self.lab.facts["case_table"])

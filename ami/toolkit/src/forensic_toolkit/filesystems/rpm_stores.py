@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 HASH, BTREE = 0x061561, 0x053162
 _PAGE_HEAD = 26
-_HASH_PAGES, _BTREE_LEAF, _OVERFLOW = (2, 13), 5, 7
+_HASH_PAGES, _BTREE_LEAF, _OVERFLOW, _LAST_KIND = (2, 13), 5, 7, 15
 _ON_PAGE, _ELSEWHERE = 1, 3  # H_KEYDATA and B_KEYDATA; H_OFFPAGE and B_OVERFLOW
 _NDB, _NDB_SLOT, _NDB_BLOB = b"RpmP", b"Slot", b"BlbS"
 _NDB_PAGE, _NDB_BLOCK, _SLOT_BYTES, _NDB_HEAD = 4096, 16, 16, 32
@@ -36,11 +36,15 @@ class BerkeleyDatabase:
 
     def pairs(self) -> Iterator[tuple[bytes, bytes]]:
         """(key, data) of every page that has some, whatever the buckets or branches say; ``damaged`` counts what cannot be read."""
+        (last,) = struct.unpack_from(f"{self.order}I", self._data, 32)
+        self.damaged += max(0, last + 1 - len(self._data) // self._size)
         for number in range(1, len(self._data) // self._size):
             start = number * self._size
             kind = self._data[start + 25]
             if kind in _HASH_PAGES or kind == _BTREE_LEAF:
                 yield from self._pairs_of(start, tree=kind == _BTREE_LEAF)
+            elif kind > _LAST_KIND:
+                self.damaged += 1
 
     def _pairs_of(self, start: int, *, tree: bool) -> Iterator[tuple[bytes, bytes]]:
         page = self._data[start : start + self._size]
@@ -107,10 +111,15 @@ def headers(data: bytes) -> Iterator[bytes]:
         yield from _ndb(data)
         return
     database = BerkeleyDatabase(data)
-    # Key 0 holds the highest number that was given away.
-    yield from (value for key, value in database.pairs() if key != bytes(4))
+    found = 0
+    for key, value in database.pairs():
+        if key != bytes(4):  # which holds the highest number that was given away
+            found += 1
+            yield value
     if database.damaged:
-        raise ValueError(f"{database.damaged} pages or entries are damaged")
+        raise ValueError(f"{database.damaged} pages or entries are damaged or missing")
+    if not found:
+        raise ValueError("it holds no package")
 
 
 def _ndb(data: bytes) -> Iterator[bytes]:

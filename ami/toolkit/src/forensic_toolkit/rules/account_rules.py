@@ -36,6 +36,8 @@ _SERVICES = frozenset(
 _NO_LOGIN = ("nologin", "false", "sync", "halt", "shutdown")
 _KEY_TYPE = re.compile(r"\b(ssh-(rsa|dss|ed25519)|ecdsa-sha2-\S+|sk-\S+)\s+(\S+)\s*(.*)$")
 
+_UID_MIN = re.compile(r"^\s*UID_MIN\s+(\d{1,9})", re.MULTILINE)
+
 
 def superusers(tree: Tree) -> Iterator[Finding]:
     """Accounts other than root with user id 0."""
@@ -58,7 +60,7 @@ def superusers(tree: Tree) -> Iterator[Finding]:
 def passwords(tree: Tree) -> Iterator[Finding]:
     """Accounts that log in without a password, and system accounts with one."""
     entry = tree.get("/etc/shadow")
-    shells = {}
+    shells, first_user = {}, first_user_id(tree)
     for line in tree.text("/etc/passwd").splitlines():
         fields = line.split(":")
         if len(fields) >= 7 and fields[2].isdigit():
@@ -68,7 +70,7 @@ def passwords(tree: Tree) -> Iterator[Finding]:
         uid, shell = shells.get(fields[0], (-1, "nologin"))
         if entry is None or len(fields) < 2 or shell in _NO_LOGIN:
             continue
-        system_account = 0 < uid < 1000 and fields[1].startswith("$")
+        system_account = 0 < uid < first_user and fields[1].startswith("$")
         if fields[1] == "" or system_account:
             yield Finding(
                 title=f"Account {fields[0]} {'has a password' if system_account else 'needs no password'}",
@@ -119,8 +121,14 @@ def _service_account(path: str, *, tree: Tree) -> str | None:
         fields = line.split(":")
         if len(fields) >= 7 and fields[5] == home and fields[2].isdigit():
             closed = fields[6].rsplit("/", 1)[-1] in _NO_LOGIN
-            return fields[0] if closed or 0 < int(fields[2]) < 1000 else None
+            return fields[0] if closed or 0 < int(fields[2]) < first_user_id(tree) else None
     return None
+
+
+def first_user_id(tree: Tree) -> int:
+    """The least user id of a person's account (login.defs(5), ``UID_MIN``): 1000, on RHEL 6 and older 500."""
+    match = _UID_MIN.search(tree.text("/etc/login.defs"))
+    return int(match[1]) if match else 1000
 
 
 def sudo_rights(tree: Tree) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ _SYSTEM_NAME = re.compile(
     r"|\[?(kworker|kthreadd|ksoftirqd|kswapd|khugepaged|migration|rcu_\w+|watchdogd|kdevtmpfs|kauditd|kcompactd|ext4-\w+)[^/]*)"
 )
 _OTHER_ROOT = re.compile(
-    r"^/(snap|nix|gnu|var/lib/(machines|lxc|lxd|schroot|flatpak|snapd|docker|containerd)|usr/src|home/[^/]+/\.cache)/|.*/(rootfs|chroot|sysroot)/"
+    r"^/(snap|nix|gnu|var/lib/(machines|lxc|lxd|schroot|flatpak|snapd|docker|containerd)|usr/src|home/[^/]+/\.cache|etc/(rc\.d/)?(init|rc[0-6S])\.d)/|.*/(rootfs|chroot|sysroot)/"
 )
 _TIME_FORGERY = re.compile(r"^/(usr|etc|bin|sbin|lib|opt|var/www|srv|tmp|root|home|var/tmp|var/lib)/")
 # Services with PrivateTmp create and remove such folders at every start.

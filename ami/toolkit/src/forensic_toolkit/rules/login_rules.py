@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
@@ -19,6 +19,8 @@ SLOW, SLOW_WITHIN = 10, timedelta(days=7)
 # Spread guessing: so many addresses try one user (or any) within the window around a log-in.
 ADDRESSES, SPREAD_WINDOW = 10, timedelta(hours=6)
 MISTYPED = 2
+# On a host that takes keys only, whoever looks for the right user name fails some times before the key fits.
+MANY = 20
 _KEYS = ("publickey", "hostbased", "gssapi-with-mic")
 
 
@@ -67,7 +69,8 @@ def _from_one(address: str, ordered: list[Login]) -> Iterator[Finding]:
         )
         return
     if success.how in _KEYS:
-        yield _by_key(success, tried, known=_known_before(success, ordered), data=data)
+        grave = len(failed) >= MANY and not _known_before(success, ordered)
+        yield _by_key(success, tried, severity="high" if grave else "medium", data=data)
         return
     # Somebody who mistypes one name and logs in with another has guessed nothing; whoever tries many names, may hit at once.
     hit = success.user in users or len(users) > MISTYPED
@@ -80,13 +83,12 @@ def _known_before(login: Login, ordered: list[Login]) -> bool:
     return earlier.accepted and earlier is not login
 
 
-def _by_key(login: Login, tried: str, *, known: bool, data: dict[str, object]) -> Finding:
+def _by_key(login: Login, tried: str, *, severity: Severity, data: dict[str, object]) -> Finding:
     """No password was guessed: who guessed has a key, stolen or their own."""
-    before = "; the same log-in was seen before the first failure" if known else ""
     return Finding(
         title=f"Log-in with a key from an address that guessed passwords: {login.user} from {login.address}",
-        detail=f"{tried}{before}; then {login.line}",
-        severity="medium" if known else "high",
+        detail=f"{tried}; then {login.line}",
+        severity=severity,
         confidence="medium",
         source=login.source,
         time=login.time,
@@ -195,16 +197,15 @@ def _follows(login: Login, failed: list[Login]) -> bool:
 def accepted(logins: Iterable[Login], *, guessers: set[str]) -> Iterator[Finding]:
     """Further log-ins from addresses that guessed passwords, and the first from each other address."""
     seen: set[tuple[str, str]] = set()
-    failed: set[str] = set()
+    failed: Counter[str] = Counter()
     for login in sorted(logins, key=lambda login: login.time):
         key = (login.user, login.address)
         if not login.accepted:
-            failed.add(login.address)
+            failed[login.address] += 1
         elif key not in seen:
             seen.add(key)
             hostile = login.address in guessers
-            # with a key, before anything failed there: the guessing is news of that address, the log-in is its routine
-            own = login.how in _KEYS and login.address not in failed
+            own = login.how in _KEYS and failed[login.address] < MANY
             yield Finding(
                 title=f"Log-in of {login.user} from {login.address}",
                 detail=login.line + ("; this address guessed passwords" if hostile else ""),

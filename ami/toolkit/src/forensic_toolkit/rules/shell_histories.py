@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from forensic_toolkit.filesystems.entries import Entry
@@ -18,6 +19,8 @@ FILES = (
     r"|/\.(bash|ash)_history"
 )
 KIND = "shell history"
+# So many different commands of one rule in one history are findings of their own; of more, the last ones are in the text.
+APART, SHOWN = 3, 10
 # What the administrator of any host types, too: alone it accuses nobody.
 _ROUTINE = frozenset({"Account added to administrators", "SSH key added"})
 _STAMP = re.compile(r"^#(\d{9,11})$")
@@ -61,6 +64,7 @@ def examine(tree: Tree, *, coverage: Coverage) -> tuple[list[Finding], list[Even
     findings: list[Finding] = []
     events: list[Event] = []
     for entry in tree.files(FILES):
+        typed: list[Finding] = []
         content = content_of(entry, limit=8 << 20)
         artifact = coverage.add(Artifact(KIND, entry.path, entry.size, problems=list(content.problems)))
         artifact.lines = sum(bool(line.strip("\0 ")) for line in content.text.splitlines())
@@ -73,9 +77,29 @@ def examine(tree: Tree, *, coverage: Coverage) -> tuple[list[Finding], list[Even
             if time is not None:
                 extra = {"path": entry.path, "uid": entry.uid, "rule": rule.name if rule else None}
                 events.append(Event(time, f"Typed: {command}", entry.path, "Command Execution Time", True, extra))
-            findings.extend(_typed(entry, command, rule, time, tree=tree) for rule in found)
+            typed.extend(_typed(entry, command, rule, time, tree=tree) for rule in found)
+        findings.extend(_together(typed))
     findings.extend(_silenced(tree))
     return findings, events
+
+
+def _together(typed: list[Finding]) -> Iterator[Finding]:
+    """Many different commands of one kind in one history as one finding, which has them all; critical ones stay by themselves."""
+    kinds: dict[tuple[str, str], list[Finding]] = {}
+    for finding in typed:
+        kinds.setdefault((finding.title, finding.severity), []).append(finding)
+    for (_, severity), alike in kinds.items():
+        commands = list(dict.fromkeys(finding.detail for finding in alike))
+        if len(commands) <= APART or severity == "critical":
+            yield from alike
+            continue
+        shown = " | ".join(command[:200] for command in commands[-SHOWN:])
+        more = f"{len(commands)} different commands, the last of them: " if len(commands) > SHOWN else ""
+        fold = f"{alike[0].title} {severity}"
+        for finding in alike:
+            yield replace(
+                finding, detail=f"{more}{shown}", fold=fold, data={**finding.data, "commands": commands[:200]}
+            )
 
 
 def _typed(entry: Entry, command: str, rule: CommandRule, time: datetime | None, *, tree: Tree) -> Finding:

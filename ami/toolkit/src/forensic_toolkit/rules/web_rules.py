@@ -15,6 +15,7 @@ from forensic_toolkit.readers.coverage import Artifact
 from forensic_toolkit.results import Event, Finding
 from forensic_toolkit.rules.web_attacks import ONLY_HEADERS, Attack, suspicious
 from forensic_toolkit.rules.web_scans import REFUSED, WordLists
+from forensic_toolkit.rules.web_shell_code import what_it_does
 
 _ROOTS = (
     "/var/www",
@@ -35,55 +36,6 @@ MAX_SCRIPT = 8 << 20
 # Of pictures, texts and style sheets that are larger these many bytes at each end are looked at: a site has thousands of photographs.
 MAX_PICTURE, PICTURE_END = 1 << 20, 64 << 10
 
-_RUNS = r"(?:system|exec|shell_exec|passthru|popen|proc_open|pcntl_exec|eval|assert|create_function)"
-_INPUT = r"\$(?:_(?:GET|POST|REQUEST|COOKIE|SERVER|FILES)|HTTP_RAW_POST_DATA|\{\"_)"
-_CONTENT_RULES = (
-    ("executes input from a request", re.compile(rf"\b{_RUNS}\s*\([^;]{{0,400}}{_INPUT}", re.IGNORECASE)),
-    ("executes input from a request", re.compile(rf"`[^`]{{0,200}}{_INPUT}")),
-    ("calls a function named by a request", re.compile(rf"{_INPUT}\s*\[[^\]]{{1,80}}\]\s*\(")),
-    (
-        "runs hidden code",
-        re.compile(
-            r"\b(?:eval|assert)\s*\(\s*(?:@?\s*)(?:base64_decode|gzinflate|gzuncompress|str_rot13|hex2bin)",
-            re.I,
-        ),
-    ),
-    # The name of a function is decoded or put together, and called.
-    (
-        "calls a function whose name it decodes",
-        re.compile(
-            r"(\$\w+)\s*=\s*@?(?:base64_decode|str_rot13|strrev|hex2bin|gzinflate|pack|implode|chr)\s*\([^;]{0,400};[^?]{0,2000}?\1\s*\(\s*[@$]",
-            re.I | re.S,
-        ),
-    ),
-    (
-        "calls a function named by a request",
-        re.compile(
-            rf"\b(?:call_user_func(?:_array)?|array_map|array_filter|usort|register_shutdown_function)\s*\([^;]{{0,80}}{_INPUT}",
-            re.I,
-        ),
-    ),
-    (
-        "includes a file named by a request",
-        re.compile(r"\b(?:include|require)(?:_once)?\s*\(?\s*@?\$_(?:GET|POST|REQUEST|COOKIE)\b", re.I),
-    ),
-    ("runs hidden code", re.compile(r"preg_replace\s*\(\s*['\"](.).*?\1[a-z]*e[a-z]*['\"]", re.IGNORECASE)),
-    (
-        "executes input from a request",
-        re.compile(r"(?:Runtime\.getRuntime\(\)\.exec|ProcessBuilder)\s*\([^;]{0,300}request\.getParameter", re.I),
-    ),
-    (
-        "executes input from a request",
-        re.compile(r"\beval\s*\(\s*Request\b|WScript\.Shell|Process\.Start\([^;]*Request", re.I),
-    ),
-    (
-        "is a known web shell",
-        re.compile(r"\b(?:c99shell|r57shell|WSO\s?\d|b374k|weevely|china\s?chopper|FilesMan)\b", re.I),
-    ),
-)
-# A variable carries the input to the call: $c = $_GET["c"]; ... system($c);
-_ASSIGNED = re.compile(rf"(\$\w+)\s*=\s*[^;]{{0,100}}{_INPUT}", re.IGNORECASE)
-
 LOGS = r"/var/log/(nginx|apache2|httpd|lighttpd|caddy)/.*access.*"
 
 
@@ -97,17 +49,6 @@ def roots(tree: Tree) -> tuple[str, ...]:
     return tuple(found)
 
 
-def what_it_does(content: str) -> str | None:
-    """Why a script is considered a web shell, or None."""
-    for words, pattern in _CONTENT_RULES:
-        if pattern.search(content):
-            return words
-    for match in _ASSIGNED.finditer(content):
-        if re.search(rf"\b{_RUNS}\s*\(\s*@?{re.escape(match[1])}\b", content, re.IGNORECASE):
-            return "executes input from a request"
-    return None
-
-
 def web_shells(tree: Tree) -> dict[str, Finding]:
     """Web shells by path."""
     found: dict[str, Finding] = {}
@@ -117,6 +58,8 @@ def web_shells(tree: Tree) -> dict[str, Finding]:
             continue
         content = _content(entry, picture=picture)
         if picture and "<?php" not in content:
+            continue
+        if _PAGE.search(entry.path) and not any(mark in content for mark in ("<?php", "<?=", "<%")):
             continue
         why = what_it_does(content) or ("is PHP code in a file with another extension" if picture else None)
         if why:
