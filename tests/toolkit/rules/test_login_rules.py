@@ -123,3 +123,20 @@ def test_clients_without_a_password_count_once_for_each_connection() -> None:
     )
     (finding,) = findings(text)
     assert finding.data["failed"] == 6
+
+
+def test_a_key_after_failures_is_no_guessed_password() -> None:
+    """Seen on an EC2 host that takes keys only: its owner tried two names, then the key fitted."""
+    tried = auth_log(failures=7, success=False)
+    (found,) = findings(
+        f"{tried}\nMar  1 10:01:00 web sshd[9]: Accepted publickey for admin from 198.51.100.7 port 5 ssh2"
+    )
+    assert found.title.startswith("Log-in with a key from an address that guessed passwords: admin")
+    assert (found.severity, found.technique) == ("medium", "T1078")
+
+
+def test_a_key_after_very_many_failures_is_grave_unless_its_owner_was_there_before() -> None:
+    key = "sshd[9]: Accepted publickey for admin from 198.51.100.7 port 5 ssh2"
+    after = f"{auth_log(failures=login_rules.MANY, success=False)}\nMar  1 10:20:00 web {key}"
+    assert [item.severity for item in findings(after)] == ["high"]
+    assert [item.severity for item in findings(f"Mar  1 09:00:00 web {key}\n{after}")] == ["medium"]

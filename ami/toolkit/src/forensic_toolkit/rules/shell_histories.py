@@ -95,11 +95,12 @@ def _together(typed: list[Finding]) -> Iterator[Finding]:
             continue
         shown = " | ".join(command[:200] for command in commands[-SHOWN:])
         more = f"{len(commands)} different commands, the last of them: " if len(commands) > SHOWN else ""
-        fold = f"{alike[0].title} {severity}"
-        for finding in alike:
-            yield replace(
-                finding, detail=f"{more}{shown}", fold=fold, data={**finding.data, "commands": commands[:200]}
-            )
+        times = [finding.time for finding in alike if finding.time]
+        data = {**alike[-1].data, "commands": commands[:200]}
+        first, last = min(times, default=None), max(times, default=None)
+        yield replace(
+            alike[-1], detail=f"{more}{shown}", time=last, first=first, last=last, count=len(alike), data=data
+        )
 
 
 def _typed(entry: Entry, command: str, rule: CommandRule, time: datetime | None, *, tree: Tree) -> Finding:
