@@ -1,7 +1,7 @@
 """What a script on a web server does, by its code: whether input of a request becomes a command, code, or a file. Pure.
 
-No parser of PHP, but more than words: comments go, variables that hold input are followed through assignments, and functions that hand
-their argument to a shell count like a shell. Held against public collections of web shells and against well-known applications.
+No parser of PHP, but more than words: variables that hold input are followed through assignments, and functions that hand their argument to
+a shell count like a shell. Comments are read like code: where one ends, an intruder can choose. Held against public collections of web shells and against well-known applications.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ _INPUT = (
     + _SERVER
     + r"|\$\{\s*['\"]_|php://input|getallheaders\s*\(|apache_request_headers\s*\(|getenv\s*\(\s*['\"](?:HTTP_|QUERY_STRING)|filter_input\s*\(\s*INPUT_)"
 )
-_COMMENT = re.compile(r"/\*.*?\*/|(?<![:'\"\\])//[^\n]*?(?=\?>|\n|$)|^\s*#[^\n]*|^\s*\*[^\n]*", re.MULTILINE | _S)
 _ASSIGNED = re.compile(r"(\$\w+)\s*(?:\[[^\]]{0,80}\])?\s*\.?=(?![=>])([^;]{0,600});", _S)
 _EACH = re.compile(r"foreach\s*\(\s*([^)]{0,200}?)\s+as\s+(?:&?(\$\w+)\s*=>\s*)?&?(\$\w+)", _I)
 _FUNCTION = re.compile(r"function\s+(\w+)\s*\(([^)]{0,200})\)\s*\{(.{0,1500}?)\n?\}", _I | _S)
@@ -69,7 +68,7 @@ _CONSOLE = tuple(
         r"\bchmod\s*\(", r"shell_exec|passthru|proc_open", r"\bmysql_(?:connect|dump)|mysqldump", r"<textarea", r"name=['\"]?cmd\b|\bcmd\b", r"\b(?:hacked|defac|h4ck|0wned|exploit|rootshell|r00t)",
     )
 )  # fmt: skip
-_CONSOLE_FROM = 7
+_CONSOLE_FROM = 8
 _KNOWN = re.compile(
     r"\b(?:c99(?:shell|madshell|sh)|r57(?:shell)?\b|WSO\s?\d\.\d|b374k|weevely|china\s?chopper|FilesMan|indoxploit|alfa\s?(?:team|shell)|AnonymousFox|"
     r"phpspy|locus7s|SimAttacker|Mini Shell|PHPJackal|NCC Shell|web ?shell by|KA_uShell|nstview|PHP Backdoor)",
@@ -114,8 +113,8 @@ def what_it_does(content: str) -> str | None:
     text = content if len(content) <= MOST else content[: MOST // 2] + "\n" + content[-MOST // 2 :]
     if "<?" in text:
         if not _ASKS.search(text):
-            return _hidden(_COMMENT.sub(" ", text)) or _reverse(text) if _ODD.search(text) else None
-        return _php(_COMMENT.sub(" ", text)) or ("is a known web shell" if _KNOWN.search(text) else None)
+            return _hidden(text) or _reverse(text) if _ODD.search(text) else None
+        return _php(text) or ("is a known web shell" if _KNOWN.search(text) else None)
     for words, pattern in _PATTERNS:
         if pattern.search(text):
             return words
