@@ -230,11 +230,10 @@ def judged(point: Point, undisturbed: Outcome, outcome: Outcome) -> Fault | None
     for line in [line for line in less if line.startswith("delete marker ") and outcome.left[line]]:
         del less[line]
     # what a dead reaper has not reported goes with the next message, which says more then
-    told_more = [line for line in more if line.startswith(_ORPHANS)]
-    for line in [line for line in less if line.startswith(_ORPHANS) and told_more]:
-        del less[line]
-    for line in told_more:
-        del more[line]
+    if any(line.startswith(_ORPHANS) for line in outcome.left - undisturbed.left):
+        for counted in (more, less):
+            for line in [line for line in counted if line.startswith(_ORPHANS)]:
+                del counted[line]
     if not error and not more and not less:
         return None
     return Fault(
