@@ -85,7 +85,7 @@ class Places:
                     item.name, item.body, item.gzip, {**item.source, "bucket": place.bucket, "log": place.name}
                 )
         finally:
-            self.gaps += [f"{key}: {why}"[:300] for key, why in list(files.unread.items())[:5]]
+            self.gaps += files.gaps()
 
     def _pages(self, place: GroupPlace) -> Iterator[LogObject]:
         for stream in place.streams:

@@ -12,6 +12,7 @@ from forensics.aws.log_buckets import LogBucketGateway, LogBytes, LogFile
 from forensics.cloud_evidence.trail_selection import LogObject
 from forensics.confined import MIB
 from forensics.errors import AwsError, EvidenceTransferError
+from forensics.printable import count
 from forensics.settings import Settings
 
 # AWS closes a flow log file at 75 MB (VPC user guide, *Flow log files*); a child takes no piece of more than 80 MiB.
@@ -76,6 +77,9 @@ def case_budget(settings: Settings) -> Budget:
     )
 
 
+MOST_CAUSES = 5
+
+
 @dataclass
 class LogFiles:
     """The files of a bucket; ``unread`` are those that could not be had, and why."""
@@ -96,12 +100,23 @@ class LogFiles:
             while ahead:
                 yield from self._next(ahead)
 
+    def gaps(self) -> list[str]:
+        """One line for each cause: how many files, the first of them, and why."""
+        causes: dict[str, list[str]] = {}
+        for key, why in self.unread.items():
+            causes.setdefault(why, []).append(key)
+        return [
+            f"{count(len(keys), 'log file')} could not be read: {why} (the first: {keys[0].rpartition('/')[2]})"
+            for why, keys in list(causes.items())[:MOST_CAUSES]
+        ]
+
     def _next(self, ahead: deque[tuple[LogFile, Future[LogBytes]]]) -> Iterator[LogObject]:
         file, pending = ahead.popleft()
         try:
             read = pending.result()
         except (AwsError, EvidenceTransferError) as error:
-            self.unread[file.key] = str(error)[:300]
+            # what was refused stands behind the name, which is known: without it there is room for both
+            self.unread[file.key] = str(error).replace(file.key, "…")[:500]
             return
         source: dict[str, object] = {
             "version_id": read.version_id,

@@ -154,7 +154,7 @@ class TrailCollection:
             budget = case_budget(self._settings)
             source = BucketSource(self._case.account_id, found.regions, found.place, found.bucket, window, budget)
             spool = search(self._order(target, window), source.objects)
-            source.gaps += [f"{key}: {problem}"[:300] for key, problem in list(source.files.unread.items())[:5]]
+            source.gaps += source.files.gaps()
             integrity = self._verified(found, spool, window, budget) if found.place.validated else None
             return self._made(spool, source, window, why, found=found, integrity=integrity)
         asked, said = self._asked_of_lake(target, window)
