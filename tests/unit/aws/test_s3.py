@@ -27,6 +27,21 @@ KEY = "cases/fc-20261124-0123456789/report/report.json"
 ABORT = {"Bucket": "evidence", "Key": KEY, "UploadId": "u1", "ExpectedBucketOwner": OWNER}
 
 
+class Sent:
+    """Equal to a file that holds these bytes."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, io.BufferedRandom) or other.read() != self._content:
+            return False
+        other.seek(0)
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class InDays:
     """Equal to a moment that many days from now, give or take a minute."""
 
@@ -180,7 +195,7 @@ def _expect_upload(stub: Stubber, parts: list[bytes]) -> None:
                 "Key": KEY,
                 "UploadId": "u1",
                 "PartNumber": number,
-                "Body": body,
+                "Body": Sent(body),
                 "ChecksumSHA256": checksum(body),
                 "ExpectedBucketOwner": OWNER,
             },
