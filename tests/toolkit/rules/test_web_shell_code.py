@@ -64,3 +64,10 @@ def test_a_script_that_is_made_to_keep_its_reader_busy_takes_seconds(padding: st
     began = time.process_time()
     what_it_does("<?php $_GET; " + padding * (MOST // len(padding)))
     assert time.process_time() - began < 60
+
+
+@pytest.mark.parametrize("before", [0, MOST // 2, MOST - 10, 3 * MOST])
+def test_a_shell_is_seen_wherever_it_is_in_a_large_script(before: int) -> None:
+    filling = "$a = 1; "
+    text = "<?php " + filling * (before // len(filling)) + SHELLS["variable"][5:] + filling * (4 * MOST // len(filling))
+    assert what_it_does(text) is not None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 
 _I, _S = re.IGNORECASE, re.DOTALL
 # ---------------------------------------------------------------------- PHP: where input comes from, where it must not go
@@ -102,15 +101,21 @@ _ODD = re.compile(
     r"str_replace\s*\(\s*['\"][^'\"]{1,8}['\"]\s*,\s*['\"]{2}|\$_{1,}\s*[=\[.(]|['\"]\s*\.\s*['\"](?:al|sert)\b",
     _I,
 )
-# Larger scripts are judged by their first and last bytes: patterns take time with the length.
-MOST = 1 << 20
+# Larger scripts are judged in parts that overlap: patterns take time with the length.
+MOST, OVERLAP = 1 << 20, 64 << 10
 _ROUNDS = 3
 
 
-@lru_cache(maxsize=512)
 def what_it_does(content: str) -> str | None:
     """Why a script is considered a web shell, or None."""
-    text = content if len(content) <= MOST else content[: MOST // 2] + "\n" + content[-MOST // 2 :]
+    if len(content) <= MOST:
+        return _part(content)
+    opened = "<?php " if "<?" in content else ""
+    parts = (content[start : start + MOST] for start in range(0, len(content), MOST - OVERLAP))
+    return next(filter(None, (_part(opened + part) for part in parts)), None)
+
+
+def _part(text: str) -> str | None:
     if "<?" in text:
         if not _ASKS.search(text):
             return _hidden(text) or _reverse(text) if _ODD.search(text) else None
