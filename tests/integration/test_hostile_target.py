@@ -9,6 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from forensics.aws.ssm import Invocation, SsmGateway
+from forensics.memory import landed_status
 from forensics.memory.capture_operators import CaptureMemoryOperator
 from forensics.memory.lime import HEADER, MAGIC, PAGE
 from forensics.memory.limits import RANGES
@@ -110,6 +111,8 @@ def test_a_reason_that_no_store_takes_and_that_forges_lines_is_recorded_and_told
         return found and found.model_copy(update={"status": "Failed", "stdout": line})
 
     monkeypatch.setattr(SsmGateway, "invocation", lying)
+    # the line that it has put beside what it sent says the same: on a quick machine it has landed by then
+    monkeypatch.setattr(landed_status, "_read", lambda landing, key: line)
     with pytest.raises(AirflowFailException, match=r"\[U\+D800\] no space⏎What to do next"):
         perform(CaptureMemoryOperator(task_id="capture_memory"), case_id=case_id)
     assert verified(case_id).outcome is Outcome.FAILED
