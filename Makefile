@@ -69,7 +69,7 @@ quick: .ready ## Rules, format and the tests that import neither Airflow nor bot
 
 test: .ready ## Run all tests but the long proofs (PYTEST_ARGS="-k custody" for a part)
 	@echo "[test] 1 of 2: everything below the whole stack, $(TEST_WORKERS) files at a time; the long proofs are listed below"
-	@$(PYTEST) -m "not investigate and not e2e" -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS) $(NONE_IS_FINE)
+	@$(PYTEST) -m "not investigate and not e2e" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS) $(NONE_IS_FINE)
 	@echo "[test] 2 of 2: the whole stack, lab and Airflow, driven from outside"
 	@$(PYTEST) -m "e2e and not investigate" $(PYTEST_ARGS) $(NONE_IS_FINE)
 
