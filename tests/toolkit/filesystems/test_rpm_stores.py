@@ -11,8 +11,6 @@ import struct
 import tarfile
 from pathlib import Path
 
-import pytest
-
 from forensic_toolkit.filesystems import rpm_stores
 from forensic_toolkit.filesystems.package_lists import PackageLists
 from forensic_toolkit.rules import file_rules
@@ -83,10 +81,9 @@ def test_a_lost_database_is_said_and_its_indexes_still_name_owners() -> None:
     assert found.packages == 2 and "Packages is missing beside its indexes" in found.problems[0]
 
 
-@pytest.mark.parametrize("name", ["Packages", "Basenames"])
-def test_damage_at_any_place_is_said_or_harmless(name: str) -> None:
+def test_damage_at_any_place_is_said_or_harmless() -> None:
     """Every page cut off, every byte of a page's head set: a reader of hostile files ends, and names what it could not read."""
-    data = store(name)
+    data = store("Packages")
     variants = [data[:cut] for cut in range(0, len(data), 1000)]
     variants += [
         data[:at] + b"\xff" + data[at + 1 :]
@@ -95,7 +92,7 @@ def test_damage_at_any_place_is_said_or_harmless(name: str) -> None:
     ]
     for variant in variants:
         found = lists("/var/lib/rpm/Packages", variant)
-        assert found.packages == 2 or found.problems or name == "Basenames"
+        assert found.packages == 2 or found.problems
     assert "is no Berkeley DB" in lists("/var/lib/rpm/Packages", b"nothing").problems[0]
 
 
