@@ -104,3 +104,23 @@ def test_an_overflow_chain_that_goes_in_a_circle_ends() -> None:
             data[start + 22 : start + 24] = bytes(2)
     found = lists("/var/lib/rpm/Packages", bytes(data))
     assert any("damaged" in problem for problem in found.problems)
+
+
+def test_many_items_that_share_one_long_chain_are_read_within_the_pages_there_are() -> None:
+    """Each of 100 pages with 300 items that all name the same circle: without a budget 120 million steps."""
+    page, pages = 4096, 4000
+    data = bytearray(page * pages)
+    data[: 2 * page] = store("Packages")[: 2 * page]
+    struct.pack_into("<I", data, 32, pages - 1)
+    item = struct.pack("<B3xII", 3, 200, 1 << 30)
+    for number in range(1, 101):
+        start = number * page
+        struct.pack_into("<H", data, start + 20, 300)
+        data[start + 25] = 13
+        struct.pack_into("<300H", data, start + 26, *[page - len(item)] * 300)
+        data[start + page - len(item) : start + page] = item
+    for number in range(200, pages):
+        struct.pack_into("<I", data, number * page + 16, number + 1 if number + 1 < pages else 200)
+        data[number * page + 25] = 7
+    database = rpm_stores.BerkeleyDatabase(bytes(data))
+    assert list(database.pairs()) == [] and database.damaged == 100 * 150 and database._steps == 0

@@ -33,6 +33,8 @@ class BerkeleyDatabase:
         if self._size < 512 or self._size & (self._size - 1) or self._size > 65536:
             raise ValueError(f"its page size is {self._size}")
         self.damaged = 0
+        # A page belongs to one chain: chains that share pages, or go in circles, are made to keep a reader busy.
+        self._steps = 2 * (len(data) // self._size)
 
     def pairs(self) -> Iterator[tuple[bytes, bytes]]:
         """(key, data) of every page that has some, whatever the buckets or branches say; ``damaged`` counts what cannot be read."""
@@ -82,7 +84,8 @@ class BerkeleyDatabase:
     def _chain(self, number: int, size: int) -> bytes:
         """What overflow pages hold; each holds as many bytes as its free-space offset says."""
         pieces, left = [], size
-        for _ in range(len(self._data) // self._size):
+        while self._steps > 0:
+            self._steps -= 1
             start = number * self._size
             following, used, kind = (
                 struct.unpack_from(f"{self.order}I", self._data, start + 16)[0],
