@@ -101,15 +101,26 @@ def test_pages_lose_and_repeat_nothing() -> None:
     assert seen == order(PRESSING)
 
 
-def test_ten_thousand_cases_are_searched_within_half_a_second() -> None:
+def test_the_search_takes_no_more_for_each_of_ten_thousand_cases_than_for_each_of_a_thousand() -> None:
     many = [
         entry(n, minutes=n, status=list(CaseStatus)[n % 4], contained=f"words {n % 9}", gaps=n % 5, asks=n % 97 == 0)
         for n in range(10_000)
     ]
-    began = time.process_time()
-    found = select(many, BoardQuery(q="traffic", needs="any", sort="needs"), NOW)
-    assert time.process_time() - began < 0.5
+    asked = BoardQuery(q="traffic", needs="any", sort="needs")
+
+    def seconds(some: list[Entry]) -> float:
+        times = []
+        for _ in range(5):
+            began = time.process_time()
+            select(some, asked, NOW)
+            times.append(time.process_time() - began)
+        return min(times)
+
+    found = select(many, asked, NOW)
     assert found.total == 10_000 and 0 < found.matched < 10_000 and len(found.entries) == 20
+    assert seconds(many) < 40 * seconds(many[:1_000]), (
+        "ten times the cases; a search that compares each with each takes a hundred times as long"
+    )
 
 
 def test_an_entry_says_why_it_needs_a_person() -> None:
