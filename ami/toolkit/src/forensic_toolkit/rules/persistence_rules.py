@@ -163,6 +163,9 @@ def _assess(entry: Entry, commands: list[str], *, place: Place, tree: Tree) -> I
         # It is said all the same: what the package manager knows stands on the same disk.
         severity, reasons = "info", []
         words["it is what its package brought, by the package manager's digest"] = None
+    elif SEVERITIES.index(severity) < SEVERITIES.index("medium") and _is_not_to_be_judged(entry, tree=tree):
+        severity = "medium"
+        words["a package owns it, but neither what it brought nor when the system was installed is known"] = None
     yield Finding(
         title=f"{place.kind} {entry.path}",
         detail="; ".join([*words, tree.origin(entry), f"commands: {' | '.join(commands[:5])}"]),
@@ -181,6 +184,13 @@ def _assess(entry: Entry, commands: list[str], *, place: Place, tree: Tree) -> I
             "programs": [{"path": program.path, "sha256": sha256_of(program)} for program in programs[:20]],
         },
     )
+
+
+def _is_not_to_be_judged(entry: Entry, *, tree: Tree) -> bool:
+    """Whether a packaged file is of a part of a system: without its programs and its packages' digests, stock scripts cannot be told."""
+    path, packages = merged(entry.path), tree.packages
+    known = path in packages.digests or path in packages.configurations
+    return tree.is_packaged(entry) and not known and not tree.installed_until_ns
 
 
 def _as_shipped(entry: Entry, *, tree: Tree) -> bool:
