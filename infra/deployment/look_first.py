@@ -62,9 +62,31 @@ def _of_stack(stack: Stack, clients: Clients) -> Iterator[str]:
             "with its resources retained; then deploy again with --import-existing"
         )
         return
+    yield from _airflow(stack, described or {})
     outputs = {o["OutputKey"]: str(o["OutputValue"]) for o in (described or {}).get("Outputs", [])}
     yield from _buckets(stack, outputs, clients)
     yield from _keys(stack, outputs, clients)
+
+
+def _airflow(stack: Stack, described: Mapping[str, Any]) -> Iterator[str]:
+    """An older Airflow than the deployed one: its scheduler ends at a type of run that it does not know (docs/upgrade.md)."""
+    wanted = stack.step.parameters.get("AirflowVersion")
+    if wanted is None:
+        return
+    asked = wanted.value
+    deployed = next(
+        (p["ParameterValue"] for p in described.get("Parameters", []) if p["ParameterKey"] == "AirflowVersion"), ""
+    )
+    if deployed and _version(asked) < _version(deployed):
+        yield (
+            f"{stack.where}: Airflow {deployed} is deployed and {asked} is asked for; going back in place leaves runs that {asked} does not know, "
+            f"and its scheduler ends. Keep `parameters: {{AirflowVersion: {deployed}}}`, or remove the environment and deploy it anew "
+            '(docs/upgrade.md, "A newer Airflow"): open cases are taken up from the case store'
+        )
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
 
 
 def _buckets(stack: Stack, outputs: Mapping[str, str], clients: Clients) -> Iterator[str]:

@@ -15,11 +15,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infra.deployment import configuration, deploy, look_first
+from infra.deployment import configuration, deploy, look_first, plan
 from infra.deployment.operations import DeployError
 from infra.deployment.plan import Step
 from tests.templates.stack_machine import Machine
-from tests.templates.test_plan import EXAMPLE
+from tests.templates.test_plan import EXAMPLE, changed
 
 REGION, FORENSIC = "eu-central-1", "123456789012"  # moto's account
 KEYS = Step(account="forensic", account_id=FORENSIC, region=REGION, stack="forensics-keys", template="keys")
@@ -31,10 +31,14 @@ class Described(Machine):
     """A stack with outputs."""
 
     outputs: dict[str, str] = {}
+    parameters: dict[str, str] = {}
 
     def _describe_stacks(self, *, StackName: str) -> dict[str, Any]:
         found = super()._describe_stacks(StackName=StackName)
         found["Stacks"][0]["Outputs"] = [{"OutputKey": k, "OutputValue": v} for k, v in self.outputs.items()]
+        found["Stacks"][0]["Parameters"] = [
+            {"ParameterKey": k, "ParameterValue": v} for k, v in self.parameters.items()
+        ]
         return found
 
 
@@ -80,6 +84,28 @@ def test_what_is_as_it_should_be_is_not_named(aws: Any) -> None:
 def test_a_half_deleted_stack_is_named(aws: Any) -> None:
     (line,) = found(aws, keys=stack("DELETE_FAILED"), work_buckets=stack())
     assert "forensics-keys in forensic account" in line and "DELETE_FAILED" in line and "--import-existing" in line
+
+
+@pytest.mark.parametrize(
+    ("deployed", "asked", "refused"),
+    [
+        ("3.3.1", "3.2.1", True),
+        ("3.2.1", "3.3.1", False),
+        ("3.3.1", "3.3.1", False),
+        ("3.3.1", None, False),
+        ("3.10.0", "3.3.1", True),
+        ("", "3.2.1", False),
+    ],
+)
+def test_an_older_airflow_than_the_deployed_one_is_refused(deployed: str, asked: str | None, refused: bool) -> None:
+    """MWAA takes both directions (user guide, "Changing Apache Airflow versions"); the older scheduler ended at a run's type in the lab."""
+    machine = stack()
+    machine.parameters = {"AirflowVersion": deployed} if deployed else {}
+    config = configuration.read(EXAMPLE)
+    steps = plan.steps(changed(config, AirflowVersion=asked) if asked else config)
+    (step,) = (step for step in steps if step.template == "mwaa")
+    lines = look_first.problems([step], lambda *_: machine)
+    assert [("3.2.1" in line or "3.3.1" in line) and "docs/upgrade.md" in line for line in lines] == [True] * refused
 
 
 def test_a_renamed_bucket_is_named(aws: Any) -> None:
