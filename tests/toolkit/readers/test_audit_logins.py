@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from forensic_toolkit.readers import audit_log, login_logs
+from forensic_toolkit.readers import audit_log, audit_logins, login_logs
 from forensic_toolkit.readers.audit_logins import AuditLogins
-from forensic_toolkit.readers.coverage import Artifact
+from forensic_toolkit.readers.coverage import Artifact, Coverage
 from forensic_toolkit.readers.login_logs import UNKNOWN_USER, Login
-from forensic_toolkit.rules import login_rules
+from forensic_toolkit.results import Results
+from forensic_toolkit.rules import log_rules, login_rules
+from forensic_toolkit.times import now
+from tests.toolkit.fake_tree import Builder
 
 NOBODY, INVALID = "28756E6B6E6F776E207573657229", "28696E76616C6964207573657229"
 
@@ -119,6 +122,26 @@ def test_somebody_who_mistypes_a_few_times_is_no_guesser_because_each_time_is_wr
     found = logins(lines)
     assert [login.accepted for login in found] == [False] * tries + [True]
     assert list(login_rules.guessing(found)) == []
+
+
+def test_of_very_many_records_the_first_are_kept_and_no_failure_costs_an_accepted_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audit_logins, "KEPT", 3)
+    builder = Builder()
+    lines = [record(1, "USER_LOGIN", "op=login id=0", ses="7", pid=1)] + [
+        line for n in range(9) for line in password(100.0 * n + 9, pid=n + 2)
+    ]
+    builder.add("/var/log/audit/audit.log", ("\n".join(lines) + "\n").encode())
+    results = Results("fc-20260101-0123456789", "disk-1", "disk", started=now())
+    audited = list(log_rules._audited(builder.tree(), coverage=Coverage(), results=results))
+    assert [login.accepted for login in audited if isinstance(login, Login)].count(True) == 1
+    assert results.gaps == [
+        (
+            "log-ins of /var/log/audit/audit.log",
+            "15 older records of log-ins were only counted, because there are so many",
+        )
+    ]
 
 
 def test_copies_in_the_text_log_count_once() -> None:

@@ -27,6 +27,8 @@ _NO_SESSION = frozenset(["", "-1", "4294967295"])
 _ONE_PASSWORD, _ONE_CONNECTION = timedelta(seconds=3), timedelta(minutes=10)
 # So long after the last record of a session its number may be that of a session after another boot.
 _SAME_SESSION = timedelta(days=1)
+# So many records of each outcome are kept, some 50 MB each: auditd's own limit for all its logs is 40 MB unless it is told otherwise.
+KEPT, _LINE = 100_000, 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,15 @@ class _Record:
 
 
 class AuditLogins:
-    """Gathers the records of log-ins, in any order; ``names`` are the users of /etc/passwd by number."""
+    """Gathers the records of log-ins, in any order; ``names`` are the users of /etc/passwd by number.
+
+    Of very many the first that come are kept; ``dropped`` counts the rest.
+    """
 
     def __init__(self, *, source: str, names: Mapping[str, str]) -> None:
         self._source, self._names = source, names
+        self._count = {True: 0, False: 0}
+        self.dropped = 0
         self._by_process: dict[str, list[_Record]] = defaultdict(list)
 
     def add(self, event: AuditEvent) -> None:
@@ -60,8 +67,19 @@ class AuditLogins:
         op = fields.get("op", "")
         if kind == "USER_START" and not (event.succeeded and op == "PAM:session_open"):
             return
+        self._count[event.succeeded] += 1
+        if self._count[event.succeeded] > KEPT:
+            self.dropped += 1
+            return
         record = _Record(
-            event.time, kind, op, self._user(event), address, fields.get("ses", ""), event.succeeded, event.lines[0]
+            event.time,
+            kind,
+            op,
+            self._user(event),
+            address,
+            fields.get("ses", ""),
+            event.succeeded,
+            event.lines[0][:_LINE],
         )
         self._by_process[fields.get("pid", "")].append(record)
 

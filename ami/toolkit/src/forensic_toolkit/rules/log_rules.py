@@ -80,6 +80,9 @@ def _audited(tree: Tree, *, coverage: Coverage, results: Results) -> Iterator[Fi
                     else:
                         yield item
         kept.report()
+        if logins.dropped:
+            why = f"{logins.dropped} older records of log-ins were only counted, because there are so many"
+            results.gap(f"log-ins of {entry.path}", why)
         yield from logins.found()
 
 
