@@ -38,6 +38,24 @@ def open_store(directory: Path | None) -> None:
             _directory.mkdir(parents=True, exist_ok=True)
 
 
+def go_on_in(directory: Path) -> None:
+    """In a fork: the same images under names of its own, so that what one process deletes or makes is not what another one reads."""
+    global _directory
+    with _lock:
+        _directory = directory / "images"
+        _directory.mkdir(parents=True, exist_ok=True)
+        for known in (_volumes, _snapshots):
+            for name, path in known.items():
+                target = _directory.resolve() / f"{name}.raw"
+                try:
+                    target.hardlink_to(path)
+                except OSError as error:  # another file system: nothing is deleted there either
+                    if error.errno not in (errno.EXDEV, errno.EPERM):
+                        raise
+                else:
+                    known[name] = target
+
+
 def register_volume(volume_id: str, *, path: Path) -> None:
     """Let a volume be this file, used as it is and never written by the lab. Raises ImageError."""
     if not volume_id.startswith("vol-"):

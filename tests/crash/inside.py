@@ -351,6 +351,8 @@ def inside_lab(folder: Path, *, images: Any = None, **environment: str) -> Itera
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     os.environ.update({"LAB_STATE": str(folder), "LAB_ENDPOINT": endpoint})
+    # moto keeps larger objects in open files, and forks share the place in them where the next byte is read
+    os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(1 << 30)
     app = build_app(folder)
     wire, hosts = Wire(app), Hosts(app, folder, port)
     adapter = _Adapter(app)

@@ -13,16 +13,19 @@ import pickle
 import random
 import re
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from forensics.aws import polling, reachability
 from forensics.aws import session as aws_session
 from forensics.settings import get_settings
+from lab.emulator import images
 from lab.stack.state import free_port
 from tests.crash.inside import InsideLab, Killed
 from tests.crash.picture import Picture, picture
@@ -183,6 +186,7 @@ def die_and_live(lab: InsideLab, step: Step, point: Point) -> Outcome:
 def own_port(lab: InsideLab) -> None:
     """In a fork: hosts of its own, and nothing that the parent had remembered."""
     lab.hosts.port = free_port()
+    images.go_on_in(Path(tempfile.mkdtemp(prefix="fork-", dir=lab.hosts.state)))
     reborn(lab)
     lab.hosts.listen()
 
