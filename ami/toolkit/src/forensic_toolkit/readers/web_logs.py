@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 
 _LINE = re.compile(
     r"^(?:(?P<host>[\w.\-]+(?::\d+)?|\[[0-9a-fA-F:]+\](?::\d+)?) )?(?P<address>[0-9a-fA-F.:]+|[\w.\-]+) \S+ (?P<user>.*?) \[(?P<time>[^\]]+)\] "
-    r'"(?P<method>[A-Z]+) (?P<target>(?:\\.|[^"\\ ])+)(?: [^"]*)?" (?P<status>\d{3}) (?P<size>\S+)'
+    r'"(?:(?P<method>[A-Z]+) (?P<target>(?:\\.|[^"\\ ])+)(?: [^"]*)?|(?P<other>(?:\\.|[^"\\])*))" (?P<status>\d{3}) (?P<size>\S+)'
     r'(?: "(?P<referer>(?:\\.|[^"\\])*)" "(?P<agent>(?:\\.|[^"\\])*)")?'
 )
 # Nearly every line has this form, which is matched in a third of the time: no virtual host, no spaces in the user, nothing escaped.
@@ -67,12 +67,28 @@ Parts = tuple[str, str, str, str, str, str, str | None, str | None]
 
 
 def parts(line: str) -> Parts | None:
-    """Address, user, time, method, target, status, referer and agent as the line has them; None for another form."""
+    """Address, user, time, method, target, status, referer and agent as the line has them; None for another form.
+
+    Where the client sent no request, the method is empty and the target is what it sent.
+    """
     common = _COMMON.match(line)
     if common is not None:
         return common.groups()  # type: ignore[return-value]
     match = _LINE.match(line)
-    return match.group("address", "user", "time", "method", "target", "status", "referer", "agent") if match else None  # type: ignore[return-value]
+    if match is None:
+        return None
+    # what came was no request: the start of a TLS connection, another protocol, nothing
+    method, target = (match["method"], match["target"]) if match["method"] else ("", match["other"] or "-")
+    return (
+        match["address"],
+        match["user"],
+        match["time"],
+        method,
+        target,
+        match["status"],
+        match["referer"],
+        match["agent"],
+    )
 
 
 def request_of(found: Parts, when: datetime) -> Request:

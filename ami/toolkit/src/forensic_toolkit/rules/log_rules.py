@@ -117,7 +117,11 @@ def web(tree: Tree, *, coverage: Coverage, results: Results) -> Iterator[tuple[s
 def _web_shells(tree: Tree, urls: dict[str, str]) -> Iterator[Finding]:
     """Web shells; ``urls`` gets the paths under which servers answer with them."""
     shells = web_rules.web_shells(tree)
-    urls.update(web_rules.urls_of(list(shells), served=web_rules.roots(tree)))
+    urls.update(
+        web_rules.urls_of(
+            [path for path, found in shells.items() if found.severity != "info"], served=web_rules.roots(tree)
+        )
+    )
     yield from shells.values()
     yield from web_rules.too_large(tree)
 

@@ -12,7 +12,7 @@ from forensic_toolkit.filesystems.entries import Entry
 from forensic_toolkit.filesystems.tree import Tree, sha256_of
 from forensic_toolkit.readers import web_logs
 from forensic_toolkit.readers.coverage import Artifact
-from forensic_toolkit.results import Event, Finding
+from forensic_toolkit.results import Event, Finding, Severity
 from forensic_toolkit.rules.web_attacks import ONLY_HEADERS, Attack, suspicious
 from forensic_toolkit.rules.web_scans import REFUSED, WordLists
 from forensic_toolkit.rules.web_shell_code import what_it_does
@@ -31,6 +31,8 @@ _WEB_APPLICATIONS = r"(/var/lib/tomcat\d*|/opt/tomcat\d*|/usr/share/tomcat\d*)/w
 _SCRIPT = re.compile(r"\.(php\d?|phtml|phar|inc|jspx?|aspx?|ashx|cgi|pl|py|rb|sh|s?html?)$", re.IGNORECASE)
 _PAGE = re.compile(r"\.s?html?$", re.IGNORECASE)
 _PICTURE = re.compile(r"\.(jpe?g|png|gif|ico|svg|webp|txt|css)$", re.IGNORECASE)
+# A text may show code; one that is code begins with it.
+_TEXT = re.compile(r"\.(txt|css)$", re.IGNORECASE)
 _UPLOADS = re.compile(r"/(uploads?|files?|media|images?|img|tmp|cache|avatars?)/", re.IGNORECASE)
 MAX_SCRIPT = 8 << 20
 # Of pictures, texts and style sheets that are larger these many bytes at each end are looked at: a site has thousands of photographs.
@@ -61,7 +63,10 @@ def web_shells(tree: Tree) -> dict[str, Finding]:
             continue
         if _PAGE.search(entry.path) and not any(mark in content for mark in ("<?php", "<?=", "<%")):
             continue
-        why = what_it_does(content) or ("is PHP code in a file with another extension" if picture else None)
+        shows = bool(_TEXT.search(entry.path)) and not content.lstrip("\ufeffï»¿ \r\n\t").startswith("<?")
+        why = what_it_does(content) or (
+            "is PHP code in a file with another extension" if picture and not shows else None
+        )
         if why:
             found[entry.path] = _shell(entry, why=why, content=content, tree=tree)
     return found
@@ -105,11 +110,16 @@ def _too_large(entry: Entry, *, tree: Tree) -> Finding:
 
 def _shell(entry: Entry, *, why: str, content: str, tree: Tree) -> Finding:
     strong = tree.is_foreign(entry) or bool(_UPLOADS.search(entry.path)) or entry.size < 4096
+    severity: Severity = "critical" if strong else "high"
+    known = ""
+    if tree.is_as_packaged(entry):
+        # It is said all the same: what the package manager knows stands on the same disk.
+        severity, known = "info", "it is what its package brought, by the package manager's digest; "
     return Finding(
         title=f"Web shell: {entry.path}",
-        detail=f"the script {why}; {tree.origin(entry)}; content: {content[:300]}",
-        severity="critical" if strong else "high",
-        confidence="high" if strong else "medium",
+        detail=f"the script {why}; {known}{tree.origin(entry)}; content: {content[:300]}",
+        severity=severity,
+        confidence="low" if known else "high" if strong else "medium",
         source=entry.path,
         time=entry.born(),
         technique="T1505.003",
@@ -204,7 +214,8 @@ def _used(request: web_logs.Request, line: str, shell: str, *, extra: dict[str, 
         technique="T1505.003",
         data={**extra, "path": shell, "request": f"{request.method} {request.target}"},
         kind="Web shell used",
-        fold=f"{shell} {request.address}" if not served else None,
+        # the timeline has each request; the finding its number, and the newest of them
+        fold=f"{shell} {request.address} {served}",
     )
 
 

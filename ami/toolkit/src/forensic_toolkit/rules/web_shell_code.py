@@ -1,13 +1,16 @@
 """What a script on a web server does, by its code: whether input of a request becomes a command, code, or a file. Pure.
 
-No parser of PHP, but more than words: variables that hold input are followed through assignments, and functions that hand their argument to
-a shell count like a shell. Comments are read like code: where one ends, an intruder can choose. Held against public collections of web shells and against well-known applications.
+No parser of PHP, but more than words: comments, texts and the page around the code are told apart, variables that hold input are followed
+through assignments within their function, and functions that hand their argument to a shell count like a shell. Held against public collections of web shells and against
+well-known applications.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+
+from forensic_toolkit.rules.php_code import Scope, arguments, scopes_of
 
 _I, _S = re.IGNORECASE, re.DOTALL
 # ---------------------------------------------------------------------- PHP: where input comes from, where it must not go
@@ -19,28 +22,34 @@ _SERVER = r"\$_SERVER\s*\[\s*['\"]?(?:HTTP_|QUERY_STRING|REQUEST_URI|PHP_AUTH|PA
 _INPUT = (
     r"(?:\$_(?:GET|POST|REQUEST|COOKIE|FILES)\b|\$(?:GLOBALS\s*\[\s*['\"])?_?HTTP_(?:GET|POST|COOKIE|RAW_POST)_(?:VARS|DATA)\b|"
     + _SERVER
-    + r"|\$\{\s*['\"]_|php://input|getallheaders\s*\(|apache_request_headers\s*\(|getenv\s*\(\s*['\"](?:HTTP_|QUERY_STRING)|filter_input\s*\(\s*INPUT_)"
+    + r"|\$\s*\{\s*['\"]_|php://input|getallheaders\s*\(|apache_request_headers\s*\(|getenv\s*\(\s*['\"](?:HTTP_|QUERY_STRING)|filter_input\s*\(\s*INPUT_)"
 )
 _ASSIGNED = re.compile(r"(\$\w+)\s*(?:\[[^\]]{0,80}\])?\s*\.?=(?![=>])([^;]{0,600});", _S)
 _EACH = re.compile(r"foreach\s*\(\s*([^)]{0,200}?)\s+as\s+(?:&?(\$\w+)\s*=>\s*)?&?(\$\w+)", _I)
-_FUNCTION = re.compile(r"function\s+(\w+)\s*\(([^)]{0,200})\)\s*\{(.{0,1500}?)\n?\}", _I | _S)
 _TEMPLATE = re.compile(r"\s*['\"]\\?\$\w+\s*\.?=\s*\\?['\"]")
 _HARMLESS = re.compile(
     r"escapeshell(?:arg|cmd)\s*\(|\(\s*int\s*\)|\bintval\s*\(|\bcount\s*\(|\bisset\s*\(|\bempty\s*\(|\bin_array\s*\(",
     _I,
 )
+_STARTS = re.compile(rf"{_CALL}({_COMMANDS}|{_CODE})\s*\(([^;]{{0,400}})", _I)
+_WHOLE = re.compile(_CODE, _I)
+_TICKS = re.compile(r"`([^`]{0,400})`")
+_RUNS_VARIABLE = re.compile(rf"{_CALL}(?:{_COMMANDS}|{_CODE})\s*\(\s*\$\w", _I)
+_OLD_TAG = re.compile(r"<script\s[^>]{0,80}language\s*=\s*['\"]?php", _I)
 _VARIABLES = re.compile(r"extract\s*\(\s*\$_|import_request_variables\s*\(|parse_str\s*\([^;]{0,80}" + _SERVER, _I)
 _SHELL_OUT = re.compile(r"fsockopen|stream_socket_client|socket_connect|socket_create", _I)
 _SHELL = re.compile(r"(?:proc_open|popen|exec|system|passthru)\s*\(.{0,300}|/bin/(?:ba)?sh|cmd\.exe", _I | _S)
 _DECODES = r"(?:base64_decode|gzinflate|gzuncompress|gzdecode|str_rot13|strrev|hex2bin|convert_uudecode|rawurldecode|urldecode|pack|implode|chr|openssl_decrypt)"
 _HIDDEN = (
+    re.compile(rf"create_function\s*\([^,;]{{0,80}},\s*@?{_DECODES}\s*\(", _I),
     re.compile(rf"{_CALL}{_CODE}\s*\(\s*(?:@?\s*\(?\s*)(?:\"\\?\?>\"\s*\.\s*)?@?{_DECODES}\s*\(", _I),
     # the /e modifier of PHP 5 runs the replacement: with a call, or with what is no text of the program, as code
     re.compile(r"preg_replace\s*\(\s*(['\"])(.)[^\n]{0,300}?\2[imsxuADSUX]*e[imsxuADSUX]*\1\s*,\s*(?:['\"][^\n]{0,80}?(?:eval|assert|system|exec|passthru|base64)|\$|@?\w+\s*\()", _I),
     re.compile(r"\\x65\\x76\\x61\\x6c|\\145\\166\\141\\154|ev['\"]\s*\.\s*['\"]al|as['\"]\s*\.\s*['\"]sert|base['\"]?\s*\.\s*['\"]?64_|str_replace\s*\(\s*['\"][^'\"]{1,8}['\"]\s*,\s*['\"]{2}\s*,\s*['\"][^'\"]*c\w*r\w*e\w*a\w*t\w*e", _I),
 )  # fmt: skip
 _NAMED = re.compile(
-    rf"(\$\w+)\s*=\s*@?(?:{_DECODES}|str_replace)\s*\([^;]{{0,600}};[^?]{{0,4000}}?(?<![\w>:])\1\s*\(\s*[@$'\"]",
+    rf"(\$\w+)\s*=\s*@?(?:{_DECODES}|str_replace)\s*\([^;]{{0,600}};[^?]{{0,4000}}?(?<![\w>:])(?<!new )\1\s*\(\s*[@$'\"]|"
+    r"(\$\w+)\s*=\s*@?['\"]\w{1,4}['\"]\s*\.\s*['\"]\w{1,4}['\"][^;]{0,300};[^?]{0,4000}?(?<![\w>:])(?<!new )\2\s*\(",
     _I | _S,
 )
 _EVALUATED = re.compile(rf"{_CALL}{_CODE}\s*\(\s*@?(\$\w+)", _I)
@@ -48,11 +57,35 @@ _LONG_TEXT = re.compile(
     r"['\"][A-Za-z0-9+/=\s]{1500,}['\"]|(?:\\x[0-9a-f]{2}){40,}|(?:chr\s*\(\s*\d+\s*\)\s*\.\s*){12,}", _I
 )
 _BY_NAME = re.compile(
-    rf"{_INPUT}\s*\[[^\]]{{1,80}}\]\s*\(|\$\{{[^}}]{{1,120}}\}}\s*\[[^\]]{{1,80}}\]\s*\(\s*\$|"
-    rf"\b(?:call_user_func(?:_array)?|array_map|array_filter|array_walk|usort|uasort|register_shutdown_function|ob_start|preg_replace_callback|iterator_apply)\s*\([^;]{{0,80}}{_INPUT}",
+    rf"{_INPUT}\s*\[[^\]]{{1,80}}\]\s*\(|\$\{{[^}}]{{1,120}}\}}\s*\[[^\]]{{1,80}}\]\s*\(\s*\$",
     _I,
 )
-_INCLUDED = re.compile(r"\b(?:include|require)(?:_once)?\s*\(?\s*[@\"']?\s*\$_(?:GET|POST|REQUEST|COOKIE)\b", _I)
+# Functions that call what they are given, as the first or the second argument.
+_CALLERS = re.compile(
+    r"(?<![>:$\\\w])(?:(?P<first>call_user_func(?:_array)?|array_map|register_shutdown_function|ob_start|set_error_handler|spl_autoload_register)|"
+    r"array_filter|array_walk(?:_recursive)?|array_reduce|u[ak]?sort|preg_replace_callback|iterator_apply|mb_ereg_replace_callback)\s*\(([^;]{0,400})",
+    _I,
+)
+_GRAVE_NAME = re.compile(
+    rf"\s*@?['\"]?\\?(?:{_COMMANDS}|{_CODE}|preg_replace|call_user_func|file_put_contents)['\"]?\s*$|\s*@?\"[^\"]*\\(?:x[0-9a-f]|[0-7]{{2}})",
+    _I,
+)
+# A name that is put together: of short texts, by decoding, or of an array.
+_BUILT = re.compile(
+    rf"(\$\w+)\s*=\s*@?(?:['\"]\w{{0,4}}['\"]\s*\.\s*['\"]\w{{0,4}}['\"]|(?:{_DECODES}|join|substr|str_replace|ucfirst|strtolower)\s*\(|\$\w+\s*[\[{{]\s*\d)",
+    _I,
+)
+_FROM_INPUT = re.compile(rf"(\$\w+)\s*=\s*@?\s*(?:\w+\s*\(\s*)?{_INPUT}", _I)
+_INPUT_ALONE = re.compile(rf"\s*@?\s*{_INPUT}(?:\s*\[[^\]]*\])*\s*", _I)
+_VARIABLE_ALONE = re.compile(r"\s*@?(\$\w+)\s*")
+_ANY_INPUT = re.compile(_INPUT, _I)
+_NAMES = re.compile(r"\$\w+")
+_NEVER_HELD = {"$this", "$_GET", "$_POST", "$_REQUEST", "$_COOKIE", "$_SERVER", "$GLOBALS"}
+_CALLS = re.compile(r"(?<![\w$\\])(?<!function )([A-Za-z_]\w*)\s*\(")
+_CALL_LENGTH = 400
+_INCLUDED = re.compile(
+    r"\b(?:include|require)(?:_once)?\s*\(?\s*[@\"']?\s*(?:\$_(?:GET|POST|REQUEST|COOKIE)\b|php://input|data:)", _I
+)
 _UPLOADED = re.compile(
     r"(?:move_uploaded_file|copy)\s*\(\s*@?\$(?:_FILES|HTTP_POST_FILES)[^;]{0,200}(?:['\"]name['\"]|_POST|_GET|_REQUEST)",
     _I | _S,
@@ -108,18 +141,19 @@ _ROUNDS = 3
 
 def what_it_does(content: str) -> str | None:
     """Why a script is considered a web shell, or None."""
-    if len(content) <= MOST:
-        return _part(content)
-    opened = "<?php " if "<?" in content else ""
-    parts = (content[start : start + MOST] for start in range(0, len(content), MOST - OVERLAP))
-    return next(filter(None, (_part(opened + part) for part in parts)), None)
+    if "<?" in content or _OLD_TAG.search(content):
+        return _php(content)
+    return next(filter(None, map(_other_language, _parts(content))), None)
 
 
-def _part(text: str) -> str | None:
-    if "<?" in text:
-        if not _ASKS.search(text):
-            return _hidden(text) or _reverse(text) if _ODD.search(text) else None
-        return _php(text) or ("is a known web shell" if _KNOWN.search(text) else None)
+def _parts(text: str) -> Iterator[str]:
+    if len(text) <= MOST:
+        yield text
+    else:
+        yield from (text[start : start + MOST] for start in range(0, len(text), MOST - OVERLAP))
+
+
+def _other_language(text: str) -> str | None:
     for words, pattern in _PATTERNS:
         if pattern.search(text):
             return words
@@ -141,20 +175,89 @@ def _page(text: str) -> str | None:
     return "is a known web shell" if _KNOWN.search(text) else None
 
 
-def _php(text: str) -> str | None:
-    held = _holders(text)
-    anything = rf"(?:{_INPUT}" + "".join(rf"|{re.escape(name)}\b" for name in held) + ")"
-    runs = "|".join((_COMMANDS, _CODE, *map(re.escape, _wrappers(text))))
-    for found in re.finditer(rf"{_CALL}(?:{runs})\s*\(([^;]{{0,400}})", text, _I):
+def _php(content: str) -> str | None:
+    asks = bool(_ASKS.search(content))
+    if not asks and not _ODD.search(content):
+        return None
+    scopes = scopes_of(content)
+    code = "\n".join(scope.text for scope in scopes)
+    if not asks:
+        return next(filter(None, (_hidden(part) or _reverse(part) for part in _parts(code))), None)
+    return (
+        _input_runs(scopes)
+        or next(filter(None, (_hidden(part) or _others(part) for part in _parts(code))), None)
+        or _console(content, code)
+        or ("is a known web shell" if _KNOWN.search(content) else None)
+    )
+
+
+def _input_runs(scopes: list[Scope]) -> str | None:
+    """Whether input becomes a command, code, or the name of a function."""
+    wrappers: dict[str, set[int]] = {}
+    for scope in scopes[1:]:
+        if positions := _handed_on(scope):
+            wrappers.setdefault(scope.name.lower(), set()).update(positions)
+    shared = _holders(scopes[0].text, set())
+    outside = [scope.shared for scope in scopes]
+    for scope, names in zip(scopes[1:], outside[1:], strict=True):
+        if names:
+            shared |= _holders(scope.text, shared & names) & names
+    for scope, names in zip(scopes, outside, strict=True):
+        held = shared if scope is scopes[0] else _holders(scope.text, shared & names)
+        for part in _parts(scope.text):
+            if why := _runs(part, held, wrappers):
+                return why
+    return None
+
+
+def _is_input(text: str, held: set[str]) -> bool:
+    """Whether a text holds input, itself or in a variable."""
+    return bool(_ANY_INPUT.search(text)) or not held.isdisjoint(_NAMES.findall(text))
+
+
+def _runs(text: str, held: set[str], wrappers: dict[str, set[int]]) -> str | None:
+    for found in _STARTS.finditer(text):
         # templates of old forums: a text with variables in it is put into a variable
-        given = "" if _TEMPLATE.match(found[1]) else _HARMLESS.split(found[1])[0]
-        if re.search(anything, given, _I):
+        given = "" if _TEMPLATE.match(found[2]) else found[2]
+        if not _WHOLE.match(
+            found[1]
+        ):  # of what starts programs the first argument is the program, others are where its output goes
+            given = arguments(given)[0]
+        if _is_input(_HARMLESS.split(given)[0], held):
             return "executes input from a request"
-    if re.search(rf"`[^`\n]{{0,200}}{anything}[^`\n]{{0,200}}`", text):
+    for found in _CALLS.finditer(text) if wrappers else ():
+        positions = wrappers.get(found[1].lower())
+        given_all = arguments(text[found.end() : found.end() + _CALL_LENGTH]) if positions else []
+        if any(_is_input(_HARMLESS.split(given_all[n])[0], held) for n in positions or () if n < len(given_all)):
+            return "executes input from a request"
+    if any(_is_input(found[1], held) for found in _TICKS.finditer(text)):
         return "executes input from a request"
-    if _VARIABLES.search(text) and re.search(rf"{_CALL}(?:{_COMMANDS}|{_CODE})\s*\(\s*\$\w", text, _I):
+    if _VARIABLES.search(text) and _RUNS_VARIABLE.search(text):
         return "executes input from a request"
-    return _hidden(text) or _others(text)
+    return "calls a function named by a request" if _called(text, held) else None
+
+
+def _called(text: str, held: set[str]) -> bool:
+    """Whether input is the name of a function that is called, or the argument of a grave one that is named as a text."""
+    callers = list(_CALLERS.finditer(text))
+    as_it_came = {found[1] for found in _FROM_INPUT.finditer(text)} if callers else set()
+    put_together = {found[1] for found in _BUILT.finditer(text)} if callers else set()
+    for found in callers:
+        given = arguments(found[2])
+        number = 0 if found["first"] else 1
+        name = given[number] if number < len(given) else ""
+        rest = given[:number] + given[number + 1 :]
+        # an array is a method of an object, a text before it a function of the program's own, an element something that was looked up
+        if _INPUT_ALONE.fullmatch(name):
+            return True
+        variable = _VARIABLE_ALONE.fullmatch(name)
+        if variable and variable[1] in as_it_came:
+            return True
+        if any(_is_input(one, held) for one in rest) and (
+            _GRAVE_NAME.match(name) or (variable and variable[1] in put_together)
+        ):
+            return True
+    return False
 
 
 def _hidden(text: str) -> str | None:
@@ -168,7 +271,7 @@ def _hidden(text: str) -> str | None:
     if names & decoded or (names and _LONG_TEXT.search(text)):
         return "runs hidden code"
     words = len(re.findall(r"[A-Za-z]{3,}", text[:20_000]))
-    if len(text) > 200 and words * 60 < min(len(text), 20_000) and re.search(r"\$_{1,}\s*[=\[.(]", text):
+    if len(text) > 100 and words * 60 < min(len(text), 20_000) and re.search(r"\$_{1,}\s*[=\[.(]", text):
         return "is written without words"
     return None
 
@@ -184,41 +287,39 @@ def _others(text: str) -> str | None:
         return "calls a function named by a request"
     if _INCLUDED.search(text):
         return "includes a file named by a request"
-    if found := _reverse(text):
-        return found
-    shown = sum(bool(pattern.search(text)) for pattern in _CONSOLE)
-    if shown >= _CONSOLE_FROM and re.search(_INPUT, text, _I):
+    return _reverse(text)
+
+
+def _console(content: str, code: str) -> str | None:
+    shown = sum(bool(pattern.search(content)) for pattern in _CONSOLE)
+    if shown >= _CONSOLE_FROM and re.search(_INPUT, code, _I):
         return "is a console for files and commands"
-    if len(text) < 6000 and (_WRITTEN.search(text) or _UPLOADED.search(text)):
+    if len(content) < 6000 and (_WRITTEN.search(code) or _UPLOADED.search(code)):
         return "stores what a request brings under a name that it brings"
     return None
 
 
-def _holders(text: str) -> set[str]:
-    """The variables that hold input, through some assignments."""
-    held: set[str] = set()
+def _holders(text: str, known: set[str]) -> set[str]:
+    """The variables that hold input, through some assignments; ``known`` do so from the beginning."""
+    held = set(known)
     for match in _EACH.finditer(text):
-        if re.search(_INPUT, match[1], _I):
+        if _ANY_INPUT.search(match[1]):
             held |= {name for name in (match[2], match[3]) if name}
-    assignments = [
-        (match[1], _HARMLESS.sub(" ", match[2]) if _HARMLESS.search(match[2]) else match[2])
-        for match in _ASSIGNED.finditer(text)
-    ]
+    assignments = []
+    for match in _ASSIGNED.finditer(text):
+        value = _HARMLESS.sub(" ", match[2])
+        assignments.append((match[1], bool(_ANY_INPUT.search(value)), set(_NAMES.findall(value))))
     for _ in range(_ROUNDS):
         before = len(held)
-        names = "|".join(rf"{re.escape(name)}\b" for name in held)
-        source = re.compile(_INPUT + (f"|{names}" if names else ""), _I)
-        held |= {name for name, value in assignments if source.search(value)}
+        held |= {name for name, is_input, names in assignments if is_input or not held.isdisjoint(names)}
         if len(held) == before:
             break
-    return held - {"$this", "$_GET", "$_POST", "$_REQUEST", "$_COOKIE", "$_SERVER", "$GLOBALS"}
+    return held - _NEVER_HELD
 
 
-def _wrappers(text: str) -> Iterator[str]:
-    """Functions that hand an argument to a shell."""
-    for name, parameters, body in _FUNCTION.findall(text):
-        for parameter in re.findall(r"\$\w+", parameters):
-            if re.search(rf"{_CALL}{_COMMANDS}\s*\(\s*@?[^;]{{0,60}}{re.escape(parameter)}\b", body, _I) or re.search(
-                rf"`[^`]{{0,60}}{re.escape(parameter)}\b", body
-            ):
-                yield name
+def _handed_on(scope: Scope) -> set[int]:
+    """The positions of the arguments that a function hands to a shell."""
+    given = (arguments(match[2])[0] for match in _STARTS.finditer(scope.text) if not _WHOLE.match(match[1]))
+    ticks = (match[1] for match in _TICKS.finditer(scope.text))
+    names = {name for text in (*given, *ticks) for name in _NAMES.findall(_HARMLESS.split(text)[0])}
+    return {position for position, parameter in enumerate(scope.parameters) if parameter in names}
