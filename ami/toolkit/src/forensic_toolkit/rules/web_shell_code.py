@@ -219,10 +219,8 @@ def _runs(text: str, held: set[str], wrappers: dict[str, set[int]]) -> str | Non
     for found in _STARTS.finditer(text):
         # templates of old forums: a text with variables in it is put into a variable
         given = "" if _TEMPLATE.match(found[2]) else found[2]
-        if not _WHOLE.match(
-            found[1]
-        ):  # of what starts programs the first argument is the program, others are where its output goes
-            given = arguments(given)[0]
+        # of what starts programs the first argument is the program, others are where its output goes
+        given = given if _WHOLE.match(found[1]) else arguments(given)[0]
         if _is_input(_HARMLESS.split(given)[0], held):
             return "executes input from a request"
     for found in _CALLS.finditer(text) if wrappers else ():
