@@ -54,6 +54,9 @@ SHELLS = {
     "JSP by a class loader": '<% new U(this.getClass().getClassLoader()).g(b64(request.getParameter("p"))).newInstance(); class U { Class g(byte[] b) { return defineClass(b,0,b.length); } } %>',
     "ASP": '<%execute request("z")%>',
     "ASP.NET": '<%@ Page %><% var p = new ProcessStartInfo("cmd.exe"); %>',
+    "Python CGI": "import cgi, os\nform = cgi.FieldStorage()\nprint(os.popen(form.getvalue('c')).read())",
+    "Flask": "@app.route('/x')\ndef x():\n    return subprocess.check_output(request.args.get('c'), shell=True)",
+    "Sinatra": "get '/x' do\n  `#{params[:c]}`\nend",
     "CGI": '#!/usr/bin/perl\nmy $c = $ENV{"QUERY_STRING"}; system("$ENV{QUERY_STRING}");',
 }  # fmt: skip
 HONEST = {
@@ -79,6 +82,11 @@ HONEST = {
     "server's own": "<?php exec('ls ' . $_SERVER['DOCUMENT_ROOT']);",
     "fixed upload": "<?php move_uploaded_file($_FILES['f']['tmp_name'], UPLOADS . '/' . md5(rand()) . '.png');",
     "JavaScript": "<?php ?><script>var x = /a/.exec(location.search); eval(request);</script>",
+    "a library's server": "class Proxy:\n    def process(self):\n        'Handle this request'\n        self.pid = Process(self, request.uri, request)",
+    "a library's debugger": "def run(request):\n    return eval(request, globals())  # execute request",
+    "a library that formats": "def p(request):\n    print('<%s %r>' % (request, 1))\n    return eval(request)",
+    "a tool that formats": "import os\nos.popen('git show --quiet --pretty=format:%s').read()",
+    "a kernel's script": "my $cmd = 'git log'; my @lines = `$cmd`; die if param($x);".replace("param", "parameters"),
     "a page": '<%= request.getParameter("name") %>',
 }  # fmt: skip
 

@@ -107,14 +107,25 @@ _KNOWN = re.compile(
     _I,
 )
 # ---------------------------------------------------------------------- other languages
-_OTHER = (
+_PAGES = (
     ("executes input from a request", r"(?:Runtime\.getRuntime\(\)\s*\.\s*exec|ProcessBuilder)\s*\([^;]{0,300}request\.getParameter"),
     ("executes input from a request", r"\b(?:eval|execute(?:global)?)\s*\(?\s*\(?\s*Request\b|\bEval\s*\(\s*Request\.Item|Process(?:StartInfo)?\s*\.?\s*(?:Start)?\([^;]{0,200}Request"),
     ("starts programs of the server", r"WScript\.Shell|Shell\.Application|ProcessStartInfo\b.{0,2000}cmd\.exe|new\s+Process\(\).{0,600}(?:cmd|StandardOutput)"),
     ("loads code from a request", r"(?:defineClass|loadClass|newInstance)\b.{0,600}(?:getParameter|getReader|getInputStream|session)|Assembly\.Load\s*\([^;]{0,200}Request"),
-    ("executes input from a request", r"(?:system|exec|open|qx)\b[^;\n]{0,120}(?:param\s*\(|\$ENV\{['\"]?QUERY_STRING|\$in\{|\$FORM)|`\s*\$(?:in|FORM|cmd|command|RunCommand)|os\.(?:system|popen)\s*\([^\n]{0,120}(?:form|getvalue|environ)|subprocess\.\w+\s*\([^\n]{0,120}(?:getvalue|form\[)"),
 )  # fmt: skip
-_PATTERNS = tuple((words, re.compile(pattern, _I | _S)) for words, pattern in _OTHER)
+_PAGE_PATTERNS = tuple((words, re.compile(pattern, _I | _S)) for words, pattern in _PAGES)
+# a form of Python, as in "<%s>", opens no page
+_IS_PAGE = re.compile(r"<%(?![sdrifxc]\b|\(|-?\d)|<jsp:|\brunat\s*=", _I)
+# Scripts of a gateway (CGI, WSGI): what asks for the request's parts, and what runs them. Libraries do the one or the other.
+_GATEWAY = re.compile(
+    r"QUERY_STRING|CONTENT_LENGTH|\buse\s+CGI\b|\bReadParse\b|\bparam\s*\(|FieldStorage|\brequest\s*\.\s*(?:args|form|values|GET|POST|json|query|cookies|headers|data|params)\b|\bparams\s*\["
+)
+_GATEWAY_RUNS = re.compile(
+    r"(?:system|exec|open|qx)\b[^;\n]{0,120}(?:param\s*\(|\$ENV\{['\"]?QUERY_STRING|\$in\{|\$FORM)|`\s*\$(?:in|FORM|cmd|command|RunCommand)\b|"
+    r"(?:\bos\.(?:system|popen)|\bsubprocess\.\w+|(?<![\w.])(?:eval|exec))\s*\([^\n]{0,120}(?:\bgetvalue\b|\bform\b|\benviron\b|\brequest\s*\.\s*(?:args|form|values|GET|POST|json|query|cookies|headers|data|params)\b)|"
+    r"(?:`|\b(?:system|exec|eval|open)\s*\(?)[^\n`]{0,80}\bparams\s*\[",
+    _I,
+)
 _JAVA = re.compile(r"getRuntime|defineClass|ProcessBuilder|UNIXProcess|ProcessImpl|ScriptEngineManager", _I)
 _JAVA_WRITES = re.compile(r"FileOutputStream|FileWriter|RandomAccessFile|PrintWriter\s*\(\s*new\s+File", _I)
 _JAVA_INPUT = re.compile(r"request\s*\.\s*get(?:Parameter|Reader|InputStream|Header|QueryString)|\$\{?param\.", _I)
@@ -154,11 +165,10 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _other_language(text: str) -> str | None:
-    for words, pattern in _PATTERNS:
-        if pattern.search(text):
-            return words
-    if "<%" in text or "<jsp:" in text or "runat=" in text:
-        return _page(text)
+    if _IS_PAGE.search(text):
+        return next((words for words, pattern in _PAGE_PATTERNS if pattern.search(text)), None) or _page(text)
+    if _GATEWAY.search(text) and _GATEWAY_RUNS.search(text):
+        return "executes input from a request"
     return "is a known web shell" if _KNOWN.search(text) else None
 
 
