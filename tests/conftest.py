@@ -57,10 +57,19 @@ LONG = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first, then those with the most tests; a worker of ``make test`` takes file by file in this order."""
+    """Long files first, then those with the most tests; a worker of ``make test`` takes file by file in this order.
+
+    Tests of the whole stack stay folder by folder: who begins another stack ends the one before.
+    """
     sizes = Counter(item.path for item in items)
     place = {name: number for number, name in enumerate(LONG)}
-    items.sort(key=lambda item: (place.get(item.path.name, len(LONG)), -sizes[item.path], str(item.path)))
+
+    def key(item: pytest.Item) -> tuple[bool, int, int, str]:
+        if item.get_closest_marker("e2e") is not None:
+            return True, 0, 0, str(item.path)
+        return False, place.get(item.path.name, len(LONG)), -sizes[item.path], str(item.path)
+
+    items.sort(key=key)
 
 
 @pytest.hookimpl(tryfirst=True)
