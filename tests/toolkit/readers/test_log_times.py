@@ -120,6 +120,16 @@ def test_the_lines_of_a_clock_that_was_wrong_for_a_while_get_no_time() -> None:
     assert [time and time.year for time in found] == [2015, *[2016] * 41]
 
 
+def test_what_was_wrong_in_one_block_says_nothing_of_the_next() -> None:
+    """Blocks of a log may follow each other at the same place in memory."""
+    wrong = [f"Jan  1 00:{minute:02}:00" for minute in range(40)]
+    dating = Backwards(latest=at(2016, 12, 21))
+    block = [f"{row} h p: x" for row in reversed([*days((14, 14)), *wrong, *days((14, 20))])]
+    assert [time for _, time in dating.dated(block)].count(None) == 40
+    block[:] = [f"Oct {day:2} 10:00:00 h p: x" for day in range(20, 0, -1)]
+    assert [time and time.month for _, time in dating.dated(block)] == [10] * 20
+
+
 def test_a_log_whose_clock_is_set_on_every_line_is_read_in_time_and_says_so_a_few_times() -> None:
     rows = days((1, 31)) + ["Dec  5 10:00:00", "Dec 25 10:00:00", "Jun  1 10:00:00"] * 20_000 + days((20, 31))
     dating = Backwards(latest=at(2016, 12, 31))

@@ -133,7 +133,7 @@ class Backwards:
         self._minutes: dict[tuple[int, ...], datetime | None] = {}
         self._first_pass = False
         self._rhythm = _Rhythm()
-        self._wrong: tuple[int, int] = (0, 0)  # of which lines, and up to which of them the clock was wrong
+        self._wrong_until = 0  # up to which of the lines at hand the clock was wrong
         self.doubts: list[str] = []
 
     def older_file(self, latest: datetime, *, begun: datetime | None = None) -> None:
@@ -146,6 +146,7 @@ class Backwards:
         """(line, time) of lines from the newest to the oldest; no time where none is certain."""
         waiting: list[_Waiting] = []
         minute, base = "", _EPOCH
+        self._wrong_until = 0
         for index, line in enumerate(lines):
             # Most lines are of the same minute as the one before.
             if line[:13] == minute and line[15:16] == " " and (inside := _SECONDS.get(line[13:15])) is not None:
@@ -267,7 +268,7 @@ class Backwards:
         """Whether the clock was wrong for this line: those before it belong to what comes after it."""
         if self._bound - moment < _APART:
             return False
-        if self._wrong[0] == id(lines) and index < self._wrong[1]:
+        if index < self._wrong_until:
             return True
         far = self._distance(stamp(lines[index]))
         ahead = [stamp(line) for line in lines[index + 1 : index + 1 + _WITNESSES]]
@@ -285,14 +286,13 @@ class Backwards:
             if distance <= _NEAR:
                 if not self._is_jump(far):
                     break
-                self._wrong = (id(lines), number)
+                self._wrong_until = number
                 self._doubt(
                     f"the clock was wrong before {self._bound:%Y-%m-%d %H:%M}: {number - index} lines between two of that day got no time"
                 )
                 return True
             if distance < timedelta.max:
                 far = distance
-        self._wrong = (0, 0)
         return False
 
     def _is_jump(self, distance: timedelta) -> bool:
