@@ -106,9 +106,15 @@ docs: ## Build the documents as a site in .lab/site; a broken link is an error
 	@.venv-docs/bin/mkdocs build --strict
 	@echo "[docs] .lab/site/index.html"
 
-bench: .ready ## Measure the pipeline in the lab (TOOLS=real: with the tools on these cores; default: from tapes)
+WORKERS ?= 1,2,4
+bench: .ready $(if $(filter celery,$(EXECUTOR)),package) ## Measure the pipeline in the lab (TOOLS=real: with the tools on these cores; EXECUTOR=celery WORKERS=1,2,4: cases per hour by workers)
+ifeq ($(EXECUTOR),celery)
+	@export LAB_AIRFLOW_PYTHON; LAB_AIRFLOW_PYTHON=$$($(PYTHON_BIN) -m infra.deployment.mwaa_check --python); \
+		$(PYTHON_BIN) -m lab.scenarios.bench_workers --workers $(WORKERS) $(BENCH_ARGS)
+else
 	@$(PYTHON_BIN) -m lab.scenarios.bench --tools $(or $(TOOLS),replayed) $(BENCH_ARGS)
 	@$(PYTHON_BIN) -m lab.scenarios.bench_intake
+endif
 
 scale: .ready ## Requests to the case store with 100 and with 10,000 cases: no scan, no growth with ended ones (two minutes)
 	@PYTHONPATH=plugins:. $(PYTHON_BIN) -m lab.scenarios.scale $(SCALE_ARGS)

@@ -40,13 +40,14 @@ class Cluster:
 
     :param state: the stack's directory; the workers' disks lie in it, one folder each
     :param database: SQLAlchemy URL of Airflow's database, which holds the results as well; SQLite cannot serve several workers
+    :param workers: how many there are
     """
 
-    def __init__(self, state: Path, database: str | None) -> None:
+    def __init__(self, state: Path, database: str | None, *, workers: int = WORKERS) -> None:
         if not (database or "").startswith("postgresql"):
             msg = "Celery workers need PostgreSQL for Airflow's database: install it (Debian and Ubuntu: 'apt-get install postgresql')"
             raise StackError(msg)
-        self.workers = tuple(f"worker-{number}" for number in range(1, WORKERS + 1))
+        self.workers = tuple(f"worker-{number}" for number in range(1, workers + 1))
         self._state, self._database = state, database
         self._port, self._password = free_port(), secrets.token_hex(16)
         self._program = shutil.which("redis-server")
@@ -70,7 +71,7 @@ class Cluster:
             **mwaa_image.settings(mwaa_image.airflow_options()),
             # gunicorn keeps its control socket there
             "HOME": str(home),
-            "AIRFLOW__CORE__PARALLELISM": str(WORKERS * mwaa_image.TASKS_PER_WORKER),
+            "AIRFLOW__CORE__PARALLELISM": str(len(self.workers) * mwaa_image.TASKS_PER_WORKER),
             "AIRFLOW__CELERY__BROKER_URL": f"redis://:{self._password}@127.0.0.1:{self._port}/0",
             "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{self._database}",
             "AIRFLOW__CELERY__WORKER_AUTOSCALE": f"{mwaa_image.TASKS_PER_WORKER},{mwaa_image.TASKS_PER_WORKER}",

@@ -50,6 +50,7 @@ class Stack:
     :param required_dags: ids that must be parsed before the stack counts as started
     :param database: SQLAlchemy URL of Airflow's database; SQLite in ``state`` when not given
     :param executor: ``local``, or ``celery``: workers without a common disk and MWAA's settings (celery.py); LAB_EXECUTOR when not given
+    :param workers: how many Celery workers; only with ``celery``
     :param latencies: seconds the lab's slow operations take, passed to :func:`lab.seed.seed.seed`
     :param report: receives progress lines
     """
@@ -66,6 +67,7 @@ class Stack:
         database: str | None = None,
         latencies: dict[str, float] | None = None,
         executor: str | None = None,
+        workers: int = celery.WORKERS,
         report: Callable[[str], None] = print,
     ) -> None:
         self.state = state.resolve()
@@ -76,7 +78,7 @@ class Stack:
         here = installed or airflow.Installed.here()
         self._installed = replace(here, dags=dags) if dags else here
         self._report = report
-        self._celery = celery.Cluster(self.state, database) if celery.chosen(executor) else None
+        self._celery = celery.Cluster(self.state, database, workers=workers) if celery.chosen(executor) else None
         self._id = secrets.token_hex(8)
         self._members: list[Member] = []
         self._children: list[subprocess.Popen[bytes]] = []
@@ -176,6 +178,13 @@ class Stack:
         self._members.remove(old)
         kill(old)
         self._start_part(name)
+
+    def end_worker(self, name: str, *, grace: float = 60.0) -> None:
+        """End one of the Celery workers for good; it may finish what it is at for ``grace`` seconds."""
+        member = next(member for member in self.workers if member.name == name)
+        self._members.remove(member)
+        end([member], stack_id="", grace=grace)
+        self._write()
 
     def change_airflow(self, installed: airflow.Installed) -> None:
         """A newer Airflow takes over the database while cases are open; the lab's AWS goes on meanwhile.
