@@ -29,10 +29,14 @@ BLINDING = frozenset(
     }
 )  # fmt: skip
 
-# Services whose calls those are, and the one that is EC2's.
+# Calls that are looked for whoever makes them: those, and what opens the whole account.
+WHOEVER = BLINDING | {
+    "LeaveOrganization", "EnableSerialConsoleAccess", "DisableSnapshotBlockPublicAccess", "DisableImageBlockPublicAccess",
+}  # fmt: skip
+# Services whose calls those are, and those of services that write too many records to look through.
 _BLINDED = (
     "cloudtrail.amazonaws.com", "guardduty.amazonaws.com", "securityhub.amazonaws.com", "config.amazonaws.com",
-    "route53resolver.amazonaws.com", "DeleteFlowLogs",
+    "route53resolver.amazonaws.com", "DeleteFlowLogs", *sorted(WHOEVER - BLINDING),
 )  # fmt: skip
 
 
@@ -80,7 +84,7 @@ class Followed(Outside):
         named = [rf'"(?:userName|roleName)"\s*:\s*"(?:{names})"'] if names else []
         roles = "|".join(re.escape(r) for r in sorted(self.roles))
         named += [rf'"(?:roleName|instanceProfileName)"\s*:\s*"(?:{roles})"'] if roles else []
-        calls = [rf'"eventName"\s*:\s*"(?:{"|".join(sorted(BLINDING))})"'] if blinding else []
+        calls = [rf'"eventName"\s*:\s*"(?:{"|".join(sorted(WHOEVER))})"'] if blinding else []
         return re.compile("|".join([*ids, *named, *calls]).encode() or rb"(?!)")
 
     def words(self, *, blinding: bool = True) -> tuple[bytes, ...]:

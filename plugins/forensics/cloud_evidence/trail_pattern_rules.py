@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -9,6 +10,7 @@ from itertools import islice
 
 from pydantic import JsonValue
 
+from forensics.cloud_evidence.trail_call_rules import days_before
 from forensics.cloud_evidence.trail_record import TrailRecord, at, text_at, texts
 from forensics.cloud_evidence.trail_scene import HIGH, LOW, MEDIUM, Maker, Scene, cut
 from forensics.models.addresses import public
@@ -20,6 +22,10 @@ _GLOBAL = frozenset(
 )
 _LOOKS = (
     "List", "Describe", "GetAccount", "GetCallerIdentity", "GetUser", "GetRole", "GetPolicy", "GetBucket", "GetLoginProfile",
+    "GetGroup", "GetAccessKeyLastUsed", "GetCredentialReport", "GetInstanceProfile", "GetContextKeys", "GetAlternateContact",
+    "GetContactInformation", "GetServiceQuota", "GetCost", "GetSendQuota", "GetIdentity", "GetFunction", "GetPublicAccessBlock",
+    "GetFoundationModel", "GetDetector", "GetTrail", "GetEventSelectors", "GetKey", "GetRepository", "GetStack", "GetTemplate",
+    "Generate", "Simulate", "LookupEvents", "Search",
 )  # fmt: skip
 # What the agents of an ordinary instance ask all day.
 _ORDINARY = frozenset(
@@ -37,9 +43,20 @@ _ORDINARY = frozenset(
 )
 LOOK_CALLS, LOOK_WINDOW = 6, timedelta(minutes=15)
 DENIED_CALLS = 8
-READS, READS_ELSEWHERE, READ_DAYS_FACTOR = 500, 20, 8
+READS, READS_ELSEWHERE, READ_DAYS_FACTOR = 500, 1, 8
 SECRETS = 5
-_SECRET_NAMES = ("secretId", "name", "names", "path", "secretIdList")
+DELETES = 50
+_SECRET_NAMES = ("secretId", "name", "names", "path", "secretIdList", "filters")
+_SECRET_CALLS = frozenset(
+    {"GetSecretValue", "BatchGetSecretValue", "GetParameter", "GetParameters", "GetParametersByPath"}
+)
+# Names of tools, and of systems made for attacks, in user agents (GuardDuty's finding types PenTest:IAMUser/KaliLinux, ParrotLinux,
+# PentooLinux; the tools' own sources).
+_TOOLS = re.compile(
+    r"kali\d*[-_]|\bkali\b|\bparrot\b|pentoo|trufflehog|\bpacu\b|scoutsuite|cloudfox|enumerate-iam|stratus-red-team|cloudsploit|"
+    r"weirdaal|\bs3scanner|gitleaks|nuclei|cloudgoat",
+    re.IGNORECASE,
+)
 
 
 def run(scene: Scene, make: Maker) -> None:
@@ -50,7 +67,10 @@ def run(scene: Scene, make: Maker) -> None:
     _look_around(scene, make)
     _denied(scene, make)
     _reads(scene, make)
+    _deletes(scene, make)
     _secrets(scene, make)
+    _secrets_refused(scene, make)
+    _agents(scene, make)
     _peers(scene, make)
 
 
@@ -60,10 +80,12 @@ def _elsewhere(scene: Scene, make: Maker) -> None:
         by_address[scene.elsewhere(call)].append(call)
     for address, calls in by_address.items():
         where = "from elsewhere" if public(address) else "from another machine of the network"
+        doubtful = all(scene.doubtful(c) for c in calls)
         said = f"The target's addresses are {', '.join(sorted(scene.home)[:8]) or 'unknown'}. Calls: {_names(calls)}. First with {cut(calls[0].agent, 80)}"
         make.add(
             "used-elsewhere", f"The instance's credentials were used {where}: {address}, {len(calls)} calls", calls,
-            severity=HIGH, technique="T1078.004", detail=said, data={"address": address},
+            severity=MEDIUM if doubtful else HIGH, confidence=Confidence.MEDIUM if doubtful else Confidence.HIGH,
+            technique="T1078.004", detail=said, data={"address": address},
         )  # fmt: skip
 
 
@@ -74,19 +96,13 @@ def _regions(scene: Scene, make: Maker) -> None:
         if call.region not in home and call.short_service not in _GLOBAL:
             away[call.region].append(call)
     for region, calls in away.items():
-        before = _days_before(calls, scene)
+        before = days_before(calls, scene.order)
         grave = any(c.ok and c.read_only is False for c in calls) and before < 2
         severity = HIGH if grave else LOW if before >= 2 else MEDIUM
         make.add(
             "other-region", f"The instance's credentials were used in another Region: {region}, {len(calls)} calls", calls,
             severity=severity, technique="T1535", data={"regions": [region]},
         )  # fmt: skip
-
-
-def _days_before(calls: Iterable[TrailRecord], scene: Scene) -> int:
-    """On how many days the same was done before the day of the alarm: what was always done is no news."""
-    alarm = scene.order.alarm - timedelta(days=1)
-    return len({c.time.date() for c in calls if c.time < alarm})
 
 
 def _roles(scene: Scene, make: Maker) -> None:
@@ -96,13 +112,16 @@ def _roles(scene: Scene, make: Maker) -> None:
             chains[text_at(call.parameters, "roleArn")].append(call)
     for arn, calls in chains.items():
         done = [c for c in calls if c.ok]
-        usual = _days_before(done, scene) >= 2
+        usual = days_before(done, scene.order) >= 2
         foreign = f":{scene.order.account_id}:" not in arn
         abroad = any(c.event_id in scene.away for c in calls)
         severity = LOW if (usual or not done) and not abroad else HIGH if foreign or abroad else MEDIUM
         keys = {text_at(c.answer, "credentials", "accessKeyId") for c in done} - {""}
         after = [c for c in scene.calls if c.identity.access_key_id in keys]
-        tried = "" if done else ": tried, and refused"
+        # a refused call's record names no role
+        tried = (
+            "" if done else ": tried, and refused" if arn else "one that its record does not name: tried, and refused"
+        )
         make.add(
             "role-assumed", f"Role assumed with the instance's credentials: {cut(arn, 200)}{tried}", done or calls,
             severity=severity, technique="T1548.005",
@@ -176,12 +195,57 @@ def _add_reads(make: Maker, calls: list[TrailRecord], *, away: int) -> None:
     )  # fmt: skip
 
 
+def _deletes(scene: Scene, make: Maker) -> None:
+    """Many objects deleted in a day, and more than on the days before; from elsewhere each one counts."""
+    by_day: dict[object, list[TrailRecord]] = defaultdict(list)
+    for call in scene.theirs:
+        if (
+            call.name in {"DeleteObject", "DeleteObjects", "DeleteObjectVersion"}
+            and call.short_service == "s3"
+            and call.ok
+        ):
+            by_day[call.time.date()].append(call)
+    before: list[int] = []
+    for _, calls in sorted(by_day.items(), key=lambda item: str(item[0])):
+        away = any(c.event_id in scene.away for c in calls)
+        if away or len(calls) >= max(DELETES, READ_DAYS_FACTOR * max(before, default=0)):
+            buckets = {text_at(c.parameters, "bucketName") for c in calls}
+            make.add(
+                "mass-deletes", f"{len(calls)} times objects of {cut(', '.join(sorted(buckets)), 200)} were deleted with the instance's credentials in a day",
+                calls, severity=HIGH, technique="T1485", data={"buckets": _json(buckets, 50)},
+            )  # fmt: skip
+        before.append(len(calls))
+
+
+def _agents(scene: Scene, make: Maker) -> None:
+    """Programs for attacks say their name in the user agent, unless somebody takes it out."""
+    tools: dict[str, list[TrailRecord]] = defaultdict(list)
+    for call in scene.theirs:
+        if found := _TOOLS.search(call.agent):
+            tools[found[0].lower()].append(call)
+    for tool, calls in tools.items():
+        make.add(
+            "attack-tool", f"A tool of attackers and testers was used with the instance's credentials: {cut(tool, 60)}, {len(calls)} calls", calls,
+            severity=HIGH, technique="T1580", detail=f"Calls: {_names(calls)}. User agent: {cut(calls[0].agent, 200)}", data={"tool": cut(tool, 60)},
+        )  # fmt: skip
+
+
+def _secrets_refused(scene: Scene, make: Maker) -> None:
+    calls = [c for c in scene.theirs if c.name in _SECRET_CALLS and not c.ok]
+    kinds = {s for c in calls for s in _secret(c)}
+    if len(kinds) >= SECRETS or any(c.name.startswith("Batch") for c in calls):
+        make.add(
+            "secrets-tried", f"Reading of {max(len(kinds), 1)} secrets was tried with the instance's credentials, and refused", calls,
+            severity=MEDIUM, technique="T1555.006", detail=f"secrets: {cut(', '.join(sorted(kinds)), 900) or 'by a filter'}",
+            data={"secrets": _json(kinds, 50)},
+        )  # fmt: skip
+
+
 def _secrets(scene: Scene, make: Maker) -> None:
-    names = {"GetSecretValue", "BatchGetSecretValue", "GetParameter", "GetParameters", "GetParametersByPath"}
     calls = [
         c
         for c in scene.theirs
-        if c.name in names and c.ok and (c.name.endswith("SecretValue") or at(c.parameters, "withDecryption"))
+        if c.name in _SECRET_CALLS and c.ok and (c.name.endswith("SecretValue") or at(c.parameters, "withDecryption"))
     ]
     before: Counter[str] = Counter(
         s for c in calls if c.time < scene.order.alarm - timedelta(days=1) for s in _secret(c)
@@ -189,9 +253,12 @@ def _secrets(scene: Scene, make: Maker) -> None:
     fresh = [c for c in calls if c.event_id in scene.away or any(s not in before for s in _secret(c))]
     kinds = {s for c in fresh for s in _secret(c)}
     away = any(c.event_id in scene.away for c in fresh)
-    if fresh and (away or len(kinds) >= SECRETS):
+    # a batch reads up to twenty, and its record names the filter alone (Secrets Manager, BatchGetSecretValue)
+    batch = any(c.name == "BatchGetSecretValue" and not c.parameters.get("secretIdList") for c in fresh)
+    if fresh and (away or batch or len(kinds) >= SECRETS):
+        many = f"{len(kinds)} secrets were" if not batch else "All secrets that a filter fits were"
         make.add(
-            "secrets-read", f"{len(kinds)} secrets were read with the instance's credentials", fresh, severity=HIGH,
+            "secrets-read", f"{many} read with the instance's credentials", fresh, severity=HIGH,
             technique="T1555.006", detail=f"secrets: {cut(', '.join(sorted(kinds)), 900)}", data={"secrets": _json(kinds, 50)},
         )  # fmt: skip
 

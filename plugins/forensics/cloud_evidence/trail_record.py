@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, JsonValue
 
 from forensics.models.base import Utc
 from forensics.models.outside import Outside
 
 Parameters = dict[str, JsonValue]
+# Services that do what a caller's template or click says, with the caller's identity.
+_ERRANDS = frozenset({"cloudformation.amazonaws.com", "servicecatalog.amazonaws.com", "AWS Internal"})
+# Paths of roles that only a service assumes (IAM user guide, *Service-linked roles*, *Create a role for an AWS service*).
+_SERVICE_ROLES = (":role/aws-service-role/", ":role/service-role/AWSBackup", ":role/service-role/AWSDataLifecycle")
 
 
 def _text(value: object) -> object:
@@ -25,6 +29,10 @@ def _text(value: object) -> object:
 def _mapping(value: object) -> object:
     # null for a call without parameters; a text where CloudTrail left an element out because it was too large
     return value if isinstance(value, dict) else {}
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list) else ()
 
 
 Text = Annotated[str, BeforeValidator(_text)]
@@ -84,8 +92,22 @@ class Identity(_Element):
 
     @property
     def is_service(self) -> bool:
-        """Whether an AWS service acted by itself, or on somebody's behalf."""
-        return self.type == "AWSService" or bool(self.invoked_by)
+        """Whether an AWS service acted by itself.
+
+        A service that carries out what a caller told it (CloudFormation, the console) acts with the caller's identity: that is the
+        caller. Source: AWS CloudTrail user guide, *CloudTrail userIdentity element*, ``invokedBy``.
+        """
+        if self.type == "AWSService" or any(path in self.session.issuer.arn for path in _SERVICE_ROLES):
+            return True
+        return bool(self.invoked_by) and self.invoked_by not in _ERRANDS
+
+
+class Resource(_Element):
+    """A thing that a call was about, and whose it is."""
+
+    arn: Text = Field(default="", validation_alias=AliasChoices("ARN", "arn"))
+    account_id: Text = Field(default="", alias="accountId")
+    type: Text = ""
 
 
 class TrailRecord(_Element):
@@ -103,6 +125,8 @@ class TrailRecord(_Element):
     parameters: Mapping = Field(default_factory=dict, alias="requestParameters")
     answer: Mapping = Field(default_factory=dict, alias="responseElements")
     more: Mapping = Field(default_factory=dict, alias="additionalEventData")
+    details: Mapping = Field(default_factory=dict, alias="serviceEventDetails", description="of an event of a service")
+    resources: Annotated[tuple[Resource, ...], BeforeValidator(_listed)] = ()
     recipient: Text = Field(default="", alias="recipientAccountId")
     endpoint: Text = Field(default="", alias="vpcEndpointId")
     category: Text = Field(default="", alias="eventCategory")

@@ -77,7 +77,12 @@ class Scene:
 
     def touches(self, call: TrailRecord) -> bool:
         """Whether a call is about the target or something of it."""
-        return any(part in self.mine for text in texts(call.parameters) for part in _parts(text))
+        return any(
+            part in self.mine
+            for said in (call.parameters, call.details)
+            for text in texts(said)
+            for part in _parts(text)
+        )
 
     @cached_property
     def home(self) -> frozenset[str]:
@@ -89,9 +94,11 @@ class Scene:
         address = plain_address(call.address)
         if not address or address in self.home or call.identity.invoked_by:
             return ""
-        local = public(address) is None
-        # what comes through an endpoint has its private address; without one it is AWS's own network
-        return "" if local and not call.endpoint else address
+        return address
+
+    def doubtful(self, call: TrailRecord) -> bool:
+        """From a private address, but through no endpoint that the record names: CloudTrail names one where there is one."""
+        return public(plain_address(call.address)) is None and not call.endpoint
 
     @cached_property
     def abroad(self) -> list[TrailRecord]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from forensics.aws.cloudtrail import CloudTrailGateway, LookupKey, Trail
 from forensics.aws.log_buckets import LogBucketGateway, LogFile
-from forensics.cloud_evidence.followed import BLINDING
 from forensics.cloud_evidence.log_files import Budget, LogFiles
 from forensics.cloud_evidence.record_window import RecordWindow
 from forensics.cloud_evidence.trail_filter import SelectOrder
@@ -19,7 +18,7 @@ from forensics.cloud_evidence.trail_selection import LogObject
 from forensics.errors import AwsError, ForensicsError
 
 # Calls by which one blinds an account, worth a look-up of their own (each costs a request).
-_LOOKED_UP = ("StopLogging", "DeleteTrail", "DeleteFlowLogs", "DeleteDetector")
+_LOOKED_UP = ("StopLogging", "DeleteTrail", "DeleteFlowLogs", "DeleteDetector", "LeaveOrganization")
 _MOST_LOOKUPS, _MOST_PAGES = 60, 40
 
 
@@ -119,7 +118,7 @@ def _asked(order: SelectOrder, *, home: bool) -> list[tuple[LookupKey, str]]:
     found += [("Username", name) for name in followed.names]
     found += [("ResourceName", name) for name in followed.roles]
     if order.known is None:
-        found += [("Username", followed.instance_id), *(("EventName", name) for name in _LOOKED_UP if name in BLINDING)]
+        found += [("Username", followed.instance_id), *(("EventName", name) for name in _LOOKED_UP)]
     return list(dict.fromkeys(found))[:_MOST_LOOKUPS]
 
 
