@@ -1,7 +1,9 @@
 """What the names mean that a target asked for: the finding's, those behind its address, pools, tunnels, generated names. Pure.
 
 Bounds: tunnels carry their data in labels (RFC 1035: 63 bytes each), so that one domain gets very many long names that are asked once
-(MITRE ATT&CK T1071.004, T1572); families with a generation algorithm ask for many names that do not exist (T1568.002).
+(MITRE ATT&CK T1071.004, T1572; a packet of dnscat2 without data is a label of 18). Families with a generation algorithm ask for many domains
+that do not exist, and for hardly any that do (T1568.002): how the names look says little, since a third of the families makes words,
+short names, or names below a domain for everybody. A mail server or a crawler meets dead domains, too, among many that live.
 """
 
 from __future__ import annotations
@@ -35,6 +37,18 @@ _OWN = (
     "ip6.arpa",
     "local",
 )
+# Lists of senders, addresses and files that are asked by name: the question is in the label, and an intruder does not own them.
+_LOOKUPS = (
+    "spamhaus.org", "spamhaus.net", "surbl.org", "uribl.com", "barracudacentral.org", "sorbs.net", "spamcop.net", "abuseat.org", "mailspike.net",
+    "dnswl.org", "senderscore.com", "junkemailfilter.com", "invaluement.com", "team-cymru.com", "team-cymru.org", "cymru.com", "mcafee.com",
+    "sophosxl.net", "e5.sk", "trendmicro.com", "bitdefender.net", "fsapi.com", "nszones.com", "uceprotect.net", "spfbl.net", "isipp.com",
+)  # fmt: skip
+# Below these everybody has names of their own (beside those of BORROWED).
+_SHARED = (
+    "mooo.com", "dyndns.org", "dyndns.info", "dynserv.com", "yi.org", "github.io", "gitlab.io", "blogspot.com", "000webhostapp.com", "herokuapp.com",
+    "netlify.app", "vercel.app", "pages.dev", "workers.dev", "web.app", "firebaseapp.com", "azurewebsites.net", "myftp.org", "sytes.net", "afraid.org",
+    "chickenkiller.com", "us.to", "xxuz.com", "linkpc.net", "freedynamicdns.org", "servegame.com", "3utilities.com", "bounceme.net", "myvnc.com",
+)  # fmt: skip
 POOLS = (
     "2miners.com", "c3pool.com", "ethermine.org", "f2pool.com", "flypool.org", "hashvault.pro", "herominers.com", "kryptex.network", "minexmr.com",
     "monerohash.com", "moneroocean.stream", "nanopool.org", "nicehash.com", "supportxmr.com", "unmineable.com", "viabtc.com", "xmrpool.eu",
@@ -46,8 +60,9 @@ BORROWED = (
     "oastify.com", "dnslog.cn", "ceye.io", "requestbin.net", "webhook.site", "pastebin.com", "transfer.sh", "temp.sh", "file.io", "anonfiles.com", "mega.nz",
     "portmap.io",
 )  # fmt: skip
-TUNNEL_NAMES, TUNNEL_LABEL, TUNNEL_TOGETHER = 100, 20, 3_000
-GENERATED, GENERATED_WITHIN, GENERATED_ENTROPY, GENERATED_LENGTH = 20, timedelta(hours=1), 2.8, 8
+TUNNEL_NAMES, TUNNEL_LABEL, TUNNEL_TOGETHER = 100, 16, 1_600
+GENERATED, GENERATED_WITHIN = 20, timedelta(hours=1)
+_EVERYBODYS = frozenset({*_TWO, *BORROWED, *_SHARED})
 _MOST_NEW = 40
 
 
@@ -79,7 +94,7 @@ class Name:
     def domain(self) -> str:
         """``a.b.example.com`` → ``example.com``."""
         labels = self.name.split(".")
-        keep = 3 if ".".join(labels[-2:]) in _TWO else 2
+        keep = 3 if ".".join(labels[-2:]) in _EVERYBODYS else 2
         return ".".join(labels[-keep:])
 
 
@@ -205,6 +220,8 @@ def _grouped(scene: QueryScene) -> dict[str, list[Name]]:
 
 def _tunnels(scene: QueryScene) -> _Found:
     for domain, names in _grouped(scene).items():
+        if domain in _LOOKUPS:
+            continue
         labels = [n.name.removesuffix(domain).rstrip(".") for n in names if n.name != domain]
         once = [label for label, n in zip(labels, (n for n in names if n.name != domain), strict=True) if n.count <= 3]
         if len(once) < TUNNEL_NAMES or sum(map(len, once)) < TUNNEL_TOGETHER:
@@ -222,15 +239,12 @@ def _tunnels(scene: QueryScene) -> _Found:
 
 
 def _generated(scene: QueryScene) -> _Found:
-    made = []
-    for domain, names in _grouped(scene).items():
-        label = domain.split(".")[0]
-        if (
-            all(n.missing == n.count for n in names)
-            and len(label) >= GENERATED_LENGTH
-            and entropy(label) >= GENERATED_ENTROPY
-        ):
+    made, alive = [], []
+    for names in _grouped(scene).values():
+        if all(n.missing == n.count for n in names):
             made.append(min(names, key=lambda n: n.first))
+        else:
+            alive.append((min(n.first for n in names), max(n.last for n in names)))
     made.sort(key=lambda n: n.first)
     begin, best = 0, (0, 0, 0)
     for end, name in enumerate(made):
@@ -238,8 +252,11 @@ def _generated(scene: QueryScene) -> _Found:
             begin += 1
         best = max(best, (end + 1 - begin, -begin, end + 1))
     names = made[-best[1] : best[2]]
-    if len(names) >= GENERATED:
-        title = f"DNS names that look generated: {len(names)} domains without an answer within an hour, as {names[0].domain}"
+    if len(names) < GENERATED:
+        return
+    living = sum(1 for first, last in alive if first <= names[-1].first and last >= names[0].first)
+    if len(names) > living:
+        title = f"DNS names that look generated: {len(names)} domains without an answer within an hour, as {names[0].domain}, beside {living} with one"
         yield (
             _finding("generated", title, names, severity=_HIGH, technique="T1568.002", confidence=Confidence.MEDIUM),
             names[:10],

@@ -131,3 +131,49 @@ def test_short_records_do_not_say_what_is_new() -> None:
     order = ORDER.model_copy(update={"begin": ALARM - timedelta(hours=2)})
     made = lines([Asked(at(-3), "odd.example.biz")], account="1", region="r", vpc="v", address="a", instance="i")
     assert of_queries(order, [q for line in made if (q := query(line))]).findings == ()
+
+
+def rules(asked: Iterable[Asked]) -> set[str]:
+    return {f.id.split("-")[1] for f in read([*quiet(), *asked]).findings}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "extiek{0}{1}.bazar",
+        "{0}{1}.biz",
+        "pw{0}h{1}q.ddns.net",
+        "gat{0}fus{1}.com",
+        "{0}landscape{1}believe.com",
+        "{0}o{1}.github.io",
+    ],
+)
+def test_generated_names_are_told_by_what_does_not_exist_however_they_look(form: str) -> None:
+    """Forms of bazarbackdoor, m0yv, corebot, simda, matsnu and a downloader (baderj/domain_generation_algorithms, ``example_domains.txt``):
+    of 64 families there 20 have short names, words, low entropy, or names below a domain for everybody."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    names = [form.format(letters[n % 26], letters[n // 26]) for n in range(60)]
+    assert "generated" in rules([Asked(at(-40 + n / 2), name) for n, name in enumerate(names)])
+
+
+def test_a_mail_server_meets_dead_domains_among_living_ones() -> None:
+    dead = [Asked(at(-50 + n), f"sender{n}-newsletter.example{n}.org") for n in range(40)]
+    living = [Asked(at(-50 + n), f"mx.customer{n}.net", ("203.0.113.9",)) for n in range(60)]
+    assert "generated" not in rules([*dead, *living])
+    assert "generated" in rules(dead)
+
+
+def test_lists_of_senders_and_files_are_asked_by_name_and_are_no_tunnel() -> None:
+    """DNS block lists (RFC 5782) and reputation services have the question in the label."""
+    hashes = [hashlib.sha256(str(n).encode()).hexdigest()[:40] for n in range(300)]
+    for domain in ("dbl.spamhaus.org", "avqs.mcafee.com", "hash.cymru.com"):
+        assert "tunnel" not in rules(
+            [Asked(at(-30 + n / 20), f"{h}.{domain}", ("127.0.0.2",)) for n, h in enumerate(hashes)]
+        )
+
+
+def test_a_tunnel_that_idles_has_short_labels() -> None:
+    """An unencrypted packet of dnscat2 without data: nine bytes, as hexadecimal digits (its protocol.md)."""
+    names = [f"{hashlib.sha256(str(n).encode()).hexdigest()[:4]}01d2f1{n:04x}0000.c.example" for n in range(400)]
+    assert len(names[0].split(".")[0]) == 18
+    assert "tunnel" in rules([Asked(at(-30 + n / 20), name, ("ok",), kind="TXT") for n, name in enumerate(names)])
