@@ -4,7 +4,7 @@ The product's own steps run against the lab's AWS; the SSM documents run in the 
 what was sent, how many parts were sent twice, how many bytes the guest wrote to its disk, and what Volatility 3 finds with
 symbols made from the guest's own BTF. ``--lockdown`` boots it in a mode of the kernel's lockdown; in ``confidentiality`` no whole
 image is possible and single processes have to be there instead. ``--kernel`` takes another kernel of Debian's and writes what
-every plugin of the quick set gave into docs/kernels.md. Without QEMU it says so and ends with 0: nothing was checked.
+every plugin gave into docs/kernels.md. Without QEMU it says so and ends with 0: nothing was checked.
 """
 
 from __future__ import annotations
@@ -26,10 +26,16 @@ from typing import Any
 from lab.evidence.images import Images, image_cache
 from lab.paths import ROOT
 from lab.scenarios import guest_table
-from lab.scenarios.guest_findings import Findings, examine, process_members
+from lab.scenarios.guest_findings import (
+    Findings,
+    differences,
+    examine,
+    examine_by_debug_package,
+    process_members,
+)
 from lab.scenarios.guest_gate import Gate
-from lab.scenarios.guest_lime import LIME_LIST, lacking_headers, offer_lime
-from lab.scenarios.guest_machine import MEMORY_MIB, DiskGuest, Wanted, guest
+from lab.scenarios.guest_lime import LIME_LIST, offer_lime
+from lab.scenarios.guest_machine import MEMORY_MIB, DiskGuest, Wanted, guest, hidden_module
 from lab.seed import seed
 from lab.seed.member import controller
 from lab.stack import airflow
@@ -39,6 +45,7 @@ from lab.stack.state import free_port
 from lab.tools.memory import make_memory
 from lab.tools.memory.debian import Archive, NoKernelError
 from lab.tools.memory.machines import AMD64, MACHINES
+from lab.tools.memory.module_build import ModuleError, lacking_compiler
 
 MIB = 1024 * 1024
 PART = 16 * MIB
@@ -222,6 +229,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--lime", action="store_true", help="mask /proc/kcore, capture by a LiME module built for the guest's kernel"
     )
+    parser.add_argument(
+        "--compare", action="store_true", help="with --kernel: every plugin with the debug package's table too"
+    )
     return parser.parse_args()
 
 
@@ -230,17 +240,16 @@ def main() -> int:
     given = arguments()
     given.state = given.state.resolve()  # make runs in a folder of its own
     machine = MACHINES[given.arch]
-    lacks = make_memory.missing_tools(machine)
-    if given.lime and not lacks:
-        lacks += lacking_headers()
+    lacks = sorted({*make_memory.missing_tools(machine), *lacking_compiler(machine)})
     if lacks:
         print("make guest: SKIPPED, nothing is checked: this machine lacks")
         print("\n".join(f"  {line}" for line in lacks))
         return 0
     if machine.foreign:
         given.kernel = given.kernel or "6.1"
-    cache = ROOT / ".lab" / "cache" / ("debian" if machine is AMD64 else f"debian-{machine.debian}")
-    archive = Archive(cache, machine.debian) if given.kernel else None
+    host = Archive(ROOT / ".lab" / "cache" / "debian")
+    foreign = Archive(ROOT / ".lab" / "cache" / f"debian-{machine.debian}", machine.debian) if machine.foreign else host
+    archive = foreign if given.kernel else None
     if archive and given.kernel == "each":
         command = [
             sys.executable,
@@ -257,15 +266,22 @@ def main() -> int:
         return max(codes, default=1)
     try:
         kernel = archive.kernel(given.kernel) if archive else make_memory.newest_kernel()
-    except NoKernelError as error:
+        wanted = Wanted(
+            kernel, lockdown=given.lockdown, mask_kcore=given.lime, archive=archive, machine=machine, host=host
+        )
+        # A column of the table is what the product's usual way gives.
+        table = archive is not None and given.lockdown == "none" and not given.lime
+        return run(wanted, state=given.state, table=table, compare=given.compare)
+    except (NoKernelError, ModuleError) as error:
         print(f"make guest: {error}")
         return 2
-    wanted = Wanted(kernel, lockdown=given.lockdown, mask_kcore=given.lime, archive=archive, machine=machine)
-    return run(wanted, state=given.state, table=archive is not None and given.lockdown == "none")
 
 
-def run(wanted: Wanted, *, state: Path, table: bool) -> int:
-    """One guest and its case; writes the kernel's column where ``table`` says so."""
+def run(wanted: Wanted, *, state: Path, table: bool, compare: bool = False) -> int:
+    """One guest and its case; writes the kernel's column where ``table`` says so.
+
+    ``compare``: every plugin once more with a table of the kernel's debug package; rows that differ are wrong.
+    """
     rmtree(state, ignore_errors=True)
     work, lab_state = state / "work", state / "lab"
     for folder in (work, lab_state):
@@ -273,12 +289,14 @@ def run(wanted: Wanted, *, state: Path, table: bool) -> int:
     whole = wanted.lockdown != "confidentiality"
     with ExitStack() as stack:
         lab = stack.enter_context(lab_server(lab_state, report=lambda line: print(f"  {line}", flush=True)))
+        made = wanted.builder(work=work)
+        module = hidden_module(made, work=work)
         if wanted.mask_kcore:
-            offer_lime(lab, work)
+            offer_lime(lab, work, kernel=wanted.kernel, builder=made)
             os.environ["AIRFLOW__FORENSICS__LIME_LIST_KEY"] = LIME_LIST
         disk = work / "disk.raw"
         disk.write_bytes(Images(image_cache(lab_state)).disk("tiny").image.read_bytes())
-        machine = stack.enter_context(guest(wanted, work=work, disk=disk))
+        machine = stack.enter_context(guest(wanted, work=work, disk=disk, module=module))
         mode = machine.run("cat /sys/kernel/security/lockdown").decode().strip()
         print(f"  kernel {wanted.kernel}, lockdown {mode}; the intruder's session is in it", flush=True)
         if f"[{wanted.lockdown}]" not in mode:
@@ -306,17 +324,22 @@ def run(wanted: Wanted, *, state: Path, table: bool) -> int:
     archive = wanted.archive
     packages = partial(_debug_package, archive, wanted.kernel) if archive else None
     found = examine(work / "image.lime", facts=work, work=work, packages=packages)
+    unlike: dict[str, str] = {}
+    if compare and packages is not None and not (work / "debug").exists():
+        unlike = differences(found, examine_by_debug_package(work / "image.lime", work=work, packages=packages))
+        print(f"  with the table of the debug package: {len(unlike)} plugins differ", flush=True)
     memory = seen.memory
     figures = {
         "outcome": memory.outcome.value, "reason": memory.reason, "method": memory.origin.method, "bytes": memory.size_bytes,
         "parts": memory.origin.transport.parts, "killed_at_parts": gate.killed_at, "tries": seen.tries,
-        "parts_sent_again": seen.again, "bytes_written_to_disk": seen.written, "checks": memory.origin.checks, **found.cells,
+        "parts_sent_again": seen.again, "bytes_written_to_disk": seen.written, "checks": memory.origin.checks, **found.cells, "differ": unlike,
     }  # fmt: skip
     if table:
         facts = {"memory": f"{memory.outcome.value}, {memory.origin.method}", "parts sent again": str(seen.again)}
         guest_table.write(wanted.kernel, {**facts, **found.cells})
         print(f"  the column of {wanted.kernel} is in {guest_table.DOCUMENT.relative_to(ROOT)}")
-    return _end(judge_image(seen, found), figures)
+    wrong = judge_image(seen, found) + [f"{name}: {what}" for name, what in unlike.items()]
+    return _end(wrong, figures)
 
 
 def _debug_package(archive: Archive, kernel: str, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What the investigation finds in a guest's image: the toolkit's own table from the guest's BTF, every plugin of the quick set."""
+"""What the investigation finds in a guest's image: the toolkit's own table from the guest's BTF, every plugin, the rules on memory."""
 
 from __future__ import annotations
 
@@ -13,33 +13,35 @@ from pathlib import Path
 from typing import Any
 
 from lab.paths import ROOT
-from lab.scenarios.guest_table import cell, quick_plugins
+from lab.scenarios.guest_table import cell, every_plugin
 from lab.tools.memory.vm import ATTACKER, C2_PORT
 
 # What the toolkit says of a kernel without CONFIG_KALLSYMS_ALL.
 NO_DATA = "kallsyms lists no data"
-PROCESS, SHELL_LINE = "kworker/u8:3", "HISTFILE=/dev/null"
+PROCESS, SHELL_LINE, MODULE = "kworker/u8:3", "HISTFILE=/dev/null", "lab_hidden"
 # The time limits are for a machine that does nothing else; here they would only measure what else is running.
 _ANALYSE = """
 import json, sys
 from pathlib import Path
 from forensic_toolkit.runners import volatility
-from forensic_toolkit.rules import yara_rules
-lists = volatility.plugin_lists("linux")
+from forensic_toolkit.rules import memory_rules, yara_rules
+lists = volatility.plugin_lists("linux", profile="full")
 volatility.plugin_lists = lambda *_args, **_more: [[(name, 3600.0) for name, _ in plugins] for plugins in lists]
 image, symbols, work = map(Path, sys.argv[1:])
 found = volatility.analyse(image, symbols=symbols, yara=yara_rules.text(), work=work, raw=work / "raw")
-print(json.dumps({"rows": found.rows, "errors": {run.argv[0]: run.error for run in found.runs}}))
+titles = [finding.title for finding in memory_rules.findings(found.rows)]
+print(json.dumps({"rows": found.rows, "errors": {run.argv[0]: run.error for run in found.runs}, "titles": titles}))
 """
 
 
 @dataclass(frozen=True)
 class Findings:
-    """The symbols in the table; rows and error of each plugin."""
+    """The symbols in the table; rows and error of each plugin; titles of the findings."""
 
     symbols: int
     rows: dict[str, list[dict[str, Any]]]
     errors: dict[str, str | None]
+    titles: list[str]
 
     @property
     def planted(self) -> dict[str, bool]:
@@ -49,6 +51,8 @@ class Findings:
             "planted process": PROCESS in str(self.rows.get("linux.psaux.PsAux", [])),
             "planted socket": any(ATTACKER in row and str(C2_PORT) in row for row in connections),
             "planted shell line": SHELL_LINE in str(self.rows.get("linux.bash.Bash", [])),
+            "hidden module": any(MODULE in title and "hidden" in title.lower() for title in self.titles),
+            "deleted program": any(title.endswith("runs a deleted executable") for title in self.titles),
         }
 
     @property
@@ -56,7 +60,7 @@ class Findings:
         """The column of the table in docs/kernels.md."""
         plugins = {
             name: cell(len(self.rows[name]) if name in self.rows else None, self.errors.get(name))
-            for name in quick_plugins()
+            for name in every_plugin()
         }
         planted = {name: "found" if there else "missing" for name, there in self.planted.items()}
         return {"symbols in the table": str(self.symbols), **planted, **plugins}
@@ -77,13 +81,39 @@ def examine(image: Path, *, facts: Path, work: Path, packages: Callable[[Path], 
     except RuntimeError as error:
         if packages is None or NO_DATA not in str(error):
             raise
-        folder = work / "debug"
-        folder.mkdir()
-        made = _toolkit(work, "-m", "forensic_toolkit.symbols.kernel_package", str(packages(folder)), str(folder))
-        (folder / "symbols").rename(table)
-    found = json.loads(_toolkit(work, "-c", _ANALYSE, str(image), str(work / "symbols"), str(work)).splitlines()[-1])
-    symbols = int(json.loads(made.splitlines()[-1])["symbols"])
-    return Findings(symbols, found["rows"], found["errors"])
+        return examine_by_debug_package(image, work=work, packages=packages)
+    return _analysed(image, symbols=work / "symbols", work=work, made=made)
+
+
+def examine_by_debug_package(image: Path, *, work: Path, packages: Callable[[Path], Path]) -> Findings:
+    """The same with a table of the kernel's debug information, in a folder of its own."""
+    folder = work / "debug"
+    folder.mkdir()
+    made = _toolkit(work, "-m", "forensic_toolkit.symbols.kernel_package", str(packages(folder)), str(folder))
+    return _analysed(image, symbols=folder / "symbols", work=folder, made=made)
+
+
+def _analysed(image: Path, *, symbols: Path, work: Path, made: str) -> Findings:
+    home = work / "analysis"
+    home.mkdir()
+    found = json.loads(_toolkit(home, "-c", _ANALYSE, str(image), str(symbols), str(home)).splitlines()[-1])
+    count = int(json.loads(made.splitlines()[-1])["symbols"])
+    return Findings(count, found["rows"], found["errors"], found["titles"])
+
+
+def differences(ours: Findings, others: Findings) -> dict[str, str]:
+    """Plugins whose rows are not the same with two tables of one kernel: what each gave."""
+    wrong = {}
+    for name in every_plugin():
+        mine, theirs = ours.rows.get(name), others.rows.get(name)
+        if mine != theirs:
+            only = [row for row in mine or [] if row not in (theirs or [])]
+            more = [row for row in theirs or [] if row not in (mine or [])]
+            said = [ours.errors.get(name), others.errors.get(name)]
+            wrong[name] = (
+                f"{len(only)} rows by the facts alone, {len(more)} by the debug package alone; errors {said}; first {(only or more)[:1]}"
+            )
+    return wrong
 
 
 def _toolkit(work: Path, *arguments: str) -> str:

@@ -10,32 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from lab.seed.accounts import Account
-from lab.tools.memory import make_memory
+from lab.tools.memory.module_build import Builder
 
 LIME_KEY, LIME_LIST = "tools/lime/guest.ko", "tools/lime/list.json"
 
 
-def lacking_headers() -> list[str]:
-    """What this machine lacks to build a module for the guest's kernel, with the package that brings it."""
-    kernel = make_memory.newest_kernel()
-    if Path(f"/lib/modules/{kernel}/build").exists():
-        return []
-    return [f"the headers of kernel {kernel}: apt-get install linux-headers-{kernel}"]
-
-
-def offer_lime(lab: dict[str, Any], work: Path) -> None:
+def offer_lime(lab: dict[str, Any], work: Path, *, kernel: str, builder: Builder) -> None:
     """Build LiME for the guest's kernel from Debian's source package, and list it, signed, in the lab's tools bucket."""
-    kernel, source = make_memory.newest_kernel(), work / "lime"
+    source = work / "lime"
     source.mkdir()
     subprocess.run(
         ["apt-get", "download", "-q", "lime-forensics-dkms"], cwd=source, check=True, stdout=subprocess.DEVNULL
     )
     subprocess.run(["dpkg-deb", "-x", str(next(source.glob("*.deb"))), str(source)], check=True)
-    folder = next((source / "usr/src").iterdir())
-    build = ["make", "-s", "-C", f"/lib/modules/{kernel}/build", f"M={folder}", "modules"]
-    subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
-    module = next(folder.glob("lime*.ko")).read_bytes()
-    fields = {"kernel": kernel, "architecture": "x86_64", "key": LIME_KEY, "sha256": hashlib.sha256(module).hexdigest()}
+    module = builder.build(next((source / "usr/src").iterdir()), into=work).read_bytes()
+    fields = {
+        "kernel": kernel, "architecture": builder.machine.uname, "key": LIME_KEY, "sha256": hashlib.sha256(module).hexdigest(),
+    }  # fmt: skip
     listed = json.dumps({"version": 1, "modules": [fields]}).encode()
     account = Account(lab["accounts"]["forensic"], lab["endpoint"])
     signature = account.client("kms").sign(

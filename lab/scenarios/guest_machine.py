@@ -14,8 +14,10 @@ from lab.tools.memory import make_memory
 from lab.tools.memory.debian import Archive
 from lab.tools.memory.guest_files import build_initramfs, library
 from lab.tools.memory.initramfs import Initramfs
+from lab.tools.memory.kernel_image import plain
 from lab.tools.memory.kernel_modules import modules_folder, with_dependencies
 from lab.tools.memory.machines import AMD64, Machine
+from lab.tools.memory.module_build import Builder, builder
 from lab.tools.memory.vm import ATTACKER, FileServer, Guest, GuestError, Listener
 
 MEMORY_MIB = 256
@@ -56,13 +58,21 @@ KILL = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """How the guest is to be: its kernel's release, its lockdown mode, what hides /proc/kcore, and where kernels come from."""
+    """How the guest is to be: its kernel's release, its lockdown mode, what hides /proc/kcore, and where kernels come from.
+
+    ``host`` has the packages of this machine's architecture: the programs that compile modules for the kernel.
+    """
 
     kernel: str
     lockdown: str = "none"
     mask_kcore: bool = False
     archive: Archive | None = None
     machine: Machine = AMD64
+    host: Archive | None = None
+
+    def builder(self, *, work: Path) -> Builder:
+        """What modules for its kernel are made with. Raises ModuleError and NoKernelError where there are no headers of it."""
+        return builder(self.kernel, machine=self.machine, archive=self.archive, host=self.host, work=work)
 
     @property
     def cmdline(self) -> str:
@@ -84,7 +94,7 @@ def build(wanted: Wanted, *, work: Path) -> tuple[Path, Path]:
     initrd = build_initramfs(wanted.kernel, root=root, work=work, machine=machine)
     # The kernel unpacks one archive after the other into the same file system.
     initrd.write_bytes(initrd.read_bytes() + _more(wanted.kernel, root=root, machine=machine))
-    return root / f"boot/vmlinuz-{wanted.kernel}", initrd
+    return plain(root / f"boot/vmlinuz-{wanted.kernel}", into=work), initrd
 
 
 def make_implant(target: Path, *, machine: Machine) -> None:
@@ -140,9 +150,19 @@ class DiskGuest(Guest):
         self.run(f"setsid python3 /run/relay.py {port} {ATTACKER} {gate} </dev/null >/dev/null 2>&1 &")
 
 
+def hidden_module(made: Builder, *, work: Path) -> Path:
+    """The intruder's module, which takes itself off the kernel's list."""
+    source = work / "source"
+    source.mkdir()
+    for name in ("lab_hidden.c", "Kbuild"):
+        (source / name).write_bytes((make_memory.HERE / name).read_bytes())
+    (work / "hidden").mkdir()
+    return made.build(source, into=work / "hidden")
+
+
 @contextmanager
-def guest(wanted: Wanted, *, work: Path, disk: Path) -> Iterator[DiskGuest]:
-    """Boot it, mount its disk where scripts would write, play the intruder's session."""
+def guest(wanted: Wanted, *, work: Path, disk: Path, module: Path) -> Iterator[DiskGuest]:
+    """Boot it, mount its disk where scripts would write, play the intruder's session, which fetches and loads ``module``."""
     kernel, initrd = build(wanted, work=work)
     machine = DiskGuest(
         work=work, kernel=kernel, initrd=initrd, key=work / "key", memory_mib=MEMORY_MIB,
@@ -151,7 +171,7 @@ def guest(wanted: Wanted, *, work: Path, disk: Path) -> Iterator[DiskGuest]:
     )  # fmt: skip
     listener = Listener()
     listener.start()
-    files = FileServer(work / "implant")
+    files = FileServer(module)
     machine.start()
     try:
         machine.wait_for_ssh()

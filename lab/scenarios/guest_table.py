@@ -23,14 +23,16 @@ FACTS = (
     "planted process",
     "planted socket",
     "planted shell line",
+    "hidden module",
+    "deleted program",
 )
 CORNER = "Rows of"
 
 
-def quick_plugins() -> list[str]:
-    """The plugins of the product's quick set, in its order."""
-    lists = json.loads(SETS.read_text("utf-8"))["linux"]["quick"]
-    return [str(name) for plugins in lists for name, _seconds in plugins]
+def every_plugin() -> list[str]:
+    """The plugins of the product's quick set, then those that the full one adds, in their order."""
+    sets = json.loads(SETS.read_text("utf-8"))["linux"]
+    return [str(name) for profile in ("quick", "full") for plugins in sets[profile] for name, _seconds in plugins]
 
 
 def cell(rows: int | None, error: str | None) -> str:
@@ -72,7 +74,7 @@ def with_column(text: str, kernel: str, seen: Mapping[str, str]) -> str:
     kept = {name: column for name, column in columns(text).items() if series(name) != series(kernel)}
     every = dict(sorted({**kept, kernel: dict(seen)}.items(), key=lambda pair: _place(pair[0])))
     head = [CORNER, *(f"`{name}`" for name in every)]
-    names = [*FACTS, *quick_plugins()]
+    names = [*FACTS, *every_plugin()]
     rows = [[_name(name), *(column.get(name, "not run") for column in every.values())] for name in names]
     lines = [head, ["---"] * len(head), *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -48,6 +48,14 @@ class Archive:
             return wanted
         raise NoKernelError(f"Debian has no cloud kernel {wanted}; it has {', '.join(known) or 'none'}")
 
+    def depends(self, package: str) -> str:
+        """What a package depends on, as its list of packages says. Raises NoKernelError where there is no such package."""
+        command = ["apt-cache", *self.options(), "show", "--no-all-versions", package]
+        shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        if found := re.search(r"^Depends: (.*)$", shown, re.MULTILINE):
+            return found[1]
+        raise NoKernelError(f"Debian has no package {package}")
+
     def download(self, packages: list[str], *, into: Path) -> None:
         """Put packages into a folder."""
         command = ["apt-get", *self.options(), "download", "-q", *packages]

@@ -155,7 +155,7 @@ def _add(scene: Scene, make: Maker, rule: CallRule, calls: list[TrailRecord], *,
         who = shared_with(scene, calls[0])
         title = title.replace("another account", "everybody" if "all" in who else f"account {cut(', '.join(who), 60)}")
         severity = CRITICAL if "all" in who else severity
-    if theirs and rule.usual and days_before(calls, scene.order) >= _USUAL_DAYS:
+    if rule.usual and days_before(calls, scene.order) >= _USUAL_DAYS:
         severity, title = LOW, f"{title} (as on days before)"
     data: dict[str, JsonValue] = {
         "subject": cut(_together(subjects), 300), "by": "followed credentials" if theirs else "others",

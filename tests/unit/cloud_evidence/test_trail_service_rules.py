@@ -329,3 +329,23 @@ def test_a_refused_role_has_no_name_in_its_record() -> None:
 def test_a_policy_that_is_nested_for_ever_is_looked_at_as_far_as_it_goes(depth: int) -> None:
     text = '{"Statement":' + "[" * depth + "]" * depth + "}"
     assert "resource-policy" in said([mine("s3:PutBucketPolicy", {"bucketName": "data", "bucketPolicy": text})])
+
+
+def test_a_backup_that_reads_blocks_every_night_is_no_alarm() -> None:
+    def nights(days: range) -> list[Json]:
+        who = A.user("backup-tool")
+        return [
+            A.call(
+                ALARM - timedelta(days=d),
+                "ebs:GetSnapshotBlock",
+                who,
+                {"snapshotId": "snap-0feedfacefeedface"},
+                requestID=str(d),
+            )
+            for d in days
+        ]
+
+    made = mine("ec2:CreateSnapshot", {"volumeId": "vol-0123456789abcdef0"})
+    made["responseElements"] = {"snapshotId": "snap-0feedfacefeedface"}
+    assert said([made, *nights(range(1))])["snapshot-read"][0] == "medium"
+    assert said([made, *nights(range(5))])["snapshot-read"][0] == "low"
