@@ -38,7 +38,7 @@ class Talk:
         start = int(self.at.timestamp())
         shared = {
             "version": 2, "account-id": account, "interface-id": interface, "protocol": self.protocol, "start": start, "end": start + self.seconds,
-            "action": "ACCEPT" if self.accepted else "REJECT", "log-status": "OK", "vpc-id": "vpc-1", "flow-direction": "-", "tcp-flags": 2,
+            "action": "ACCEPT" if self.accepted else "REJECT", "log-status": "OK", "vpc-id": "vpc-1", "flow-direction": "-",
         }  # fmt: skip
         sent = {
             "srcaddr": address,
@@ -57,7 +57,11 @@ class Talk:
             "bytes": self.back,
         }
         first, second = (sent, got) if self.asked else (got, sent)
-        return [{**shared, **first}, *([{**shared, **second}] if self.accepted else [])]
+        # as the user guide's example of a short connection has them: SYN and FIN, and SYN with ACK and FIN of who was asked
+        if not self.accepted:
+            return [{**shared, **first, "tcp-flags": 2}]
+        flags = (3, 19) if self.protocol == 6 else (0, 0)
+        return [{**shared, **first, "tcp-flags": flags[0]}, {**shared, **second, "tcp-flags": flags[1]}]
 
 
 def log_file(rows: Iterable[dict[str, object]], *, fields: str = DEFAULT) -> bytes:

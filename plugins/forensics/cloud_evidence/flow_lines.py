@@ -75,7 +75,9 @@ def header(line: str) -> tuple[str, ...] | None:
 
 @dataclass(frozen=True)
 class Flow:
-    """One record: times in UTC, counts of packets and bytes; what the record does not say is 0 or empty."""
+    """One record: times in UTC, counts of packets and bytes; what the record does not say is 0 or empty.
+
+    ``flags``: TCP's, all that were seen, 0 where the format has them not. ``source_service`` and ``target_service``: whose addresses they are, of AWS's services."""
 
     source: str
     target: str
@@ -89,6 +91,9 @@ class Flow:
     accepted: bool
     interface: str = ""
     direction: str = ""
+    flags: int = 0
+    source_service: str = ""
+    target_service: str = ""
 
 
 def flow(fields: Sequence[str], line: str) -> Flow | None:
@@ -111,6 +116,7 @@ def flow(fields: Sequence[str], line: str) -> Flow | None:
         source, target, _number(row.get("srcport")), _number(row.get("dstport")), _number(row.get("protocol")),
         _number(row.get("packets")), _number(row.get("bytes")), *times, accepted=row.get("action") == "ACCEPT",
         interface=row.get("interface-id", ""), direction=row.get("flow-direction", ""),
+        flags=_number(row.get("tcp-flags")), source_service=_service(row.get("pkt-src-aws-service")), target_service=_service(row.get("pkt-dst-aws-service")),
     )  # fmt: skip
 
 
@@ -119,6 +125,11 @@ def _address(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         return ""
+
+
+def _service(text: str | None) -> str:
+    """The service of AWS whose address it is; EC2's are other customers' machines."""
+    return "" if text in {None, "-", "EC2", "EC2_INSTANCE_CONNECT"} else text or ""
 
 
 def _number(text: str | None) -> int:

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from forensics.cloud_evidence import flow_rules
 from forensics.cloud_evidence.flow_lines import PROTOCOLS, Flow, flow, header
-from forensics.cloud_evidence.flow_rules import Conversation, FlowScene
+from forensics.cloud_evidence.flow_rules import FlowScene
+from forensics.cloud_evidence.flow_talk import Conversation
 from forensics.cloud_evidence.log_reading import LogReading, lines_of
 from forensics.confined import Channel
 from forensics.models.base import Utc
@@ -91,6 +92,22 @@ def _entry(talk: Conversation) -> ToolTimelineEntry:
     return ToolTimelineEntry(time=talk.first, what=what, source="VPC flow logs")
 
 
+def _sender_asked(seen: Flow) -> bool:
+    """Whether the one who sent a record's packets began the conversation.
+
+    A rejected packet is the first one. A SYN is sent by who asks, with an ACK by who is asked (RFC 9293; the flags of a record are those of
+    all its packets). Else who asked has the higher port: ephemeral ports begin at 1,024 (RFC 6056).
+    """
+    if not seen.accepted or not (seen.source_port and seen.target_port):
+        return True
+    if seen.flags & _SYN:
+        return not seen.flags & _ACK
+    return seen.target_port <= seen.source_port
+
+
+_SYN, _ACK = 2, 16
+
+
 @dataclass
 class _Conversations:
     """Flows added up by address, port, protocol, way and verdict."""
@@ -111,8 +128,7 @@ class _Conversations:
         else:
             self.foreign += 1
             return
-        # who asked has the higher port: ephemeral ports begin at 1,024 (RFC 6056)
-        asked_by_target = remote_port <= local_port if local_port and remote_port else out
+        asked_by_target = _sender_asked(seen) is out
         port = remote_port if asked_by_target else local_port
         key = (remote, port, seen.protocol, asked_by_target, seen.accepted)
         held = self._held.get(key)
@@ -123,7 +139,9 @@ class _Conversations:
             held = self._held[key] = Conversation(
                 remote, port, seen.protocol, asked_by_target, seen.accepted, seen.begin, seen.end
             )
-        held.take(begin=seen.begin, end=seen.end, size=seen.size, packets=seen.packets, out=out)
+        asker = local_port if asked_by_target else remote_port
+        held.take(begin=seen.begin, end=seen.end, size=seen.size, packets=seen.packets, out=out, asker=asker)
+        held.own = held.own or bool(seen.target_service if out else seen.source_service)
 
     def all(self) -> list[Conversation]:
         """All of them, the earliest first."""

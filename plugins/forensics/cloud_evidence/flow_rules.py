@@ -1,4 +1,7 @@
-"""What a target's conversations mean: the finding's address, data out, scans, regular calls, ways to other machines. Pure."""
+"""What a target's conversations mean: the finding's address, data out, scans, regular calls, ways to other machines. Pure.
+
+The bounds were held against public recordings of implants, scanners and ordinary hosts (docs/cloud-evidence.md).
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,25 @@ import hashlib
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
-from forensics.cloud_evidence.flow_lines import PROTOCOLS
+from forensics.cloud_evidence.flow_talk import Conversation, most_within, regular
 from forensics.models.addresses import public
 from forensics.models.results import Confidence, ResultSeverity, ToolFinding
 
-_LOW, _MEDIUM, _HIGH = ResultSeverity.LOW, ResultSeverity.MEDIUM, ResultSeverity.HIGH
+_INFO, _LOW, _MEDIUM, _HIGH = ResultSeverity.INFO, ResultSeverity.LOW, ResultSeverity.MEDIUM, ResultSeverity.HIGH
 MIB, GIB = 1024**2, 1024**3
-# A conversation is one as long as its records follow each other: aggregation intervals are one or ten minutes.
-_SAME = timedelta(seconds=90)
-SCAN_TARGETS, SCAN_WINDOW = 50, timedelta(minutes=30)
+SCAN_TARGETS, SCAN_ANYWHERE, SCAN_WINDOW = 50, 100, timedelta(minutes=30)
 MUCH, VERY_MUCH, MORE_THAN_USUAL = 500 * MIB, 5 * GIB, 10
-BEACONS, LEAST_PAUSE, MOST_PAUSE, JITTER = 12, 30.0, 6 * 3600.0, 0.15
+ODD_UPLOAD, ODD_FACTOR = 5 * MIB, 4
+AGAIN, RAPID, AGAIN_WITHIN = 50, 500, timedelta(hours=1)
+LOGINS, LOGINS_WITHIN = 30, timedelta(minutes=10)
+PEERS, PEER_PORTS = 100, 50
+MANY_QUESTIONS = 1_000
+_MOST_REGULAR, EACH_BY_ITSELF = 12, 3
 ADMIN_PORTS = {
     22: "SSH",
     3389: "RDP",
@@ -32,43 +38,35 @@ ADMIN_PORTS = {
     2375: "Docker",
     10250: "kubelet",
 }
-_ORDINARY_PORTS = {53, 123}
-_KEPT_STARTS = 2_000
-
-
-@dataclass
-class Conversation:
-    """All flows with one address about one port: ``outbound`` when the target asked, ``port`` that of the one who was asked."""
-
-    remote: str
-    port: int
-    protocol: int
-    outbound: bool
-    accepted: bool
-    first: datetime
-    last: datetime
-    flows: int = 0
-    packets: int = 0
-    size_out: int = 0
-    size_in: int = 0
-    starts: list[datetime] = field(default_factory=list)
-
-    def take(self, *, begin: datetime, end: datetime, size: int, packets: int, out: bool) -> None:
-        """Add a record."""
-        if out is self.outbound and (not self.starts or begin - self.last > _SAME) and len(self.starts) < _KEPT_STARTS:
-            self.starts.append(begin)
-        self.first, self.last = min(self.first, begin), max(self.last, end)
-        self.flows += 1
-        self.packets += packets
-        if out:
-            self.size_out += size
-        else:
-            self.size_in += size
-
-    @property
-    def where(self) -> str:
-        """``198.51.100.7, TCP port 443``."""
-        return f"{self.remote}, {PROTOCOLS.get(self.protocol, f'protocol {self.protocol}')} port {self.port}"
+# Where a password is asked for at once: many short connections are many tries.
+LOGIN_PORTS = {
+    21: "FTP",
+    22: "SSH",
+    23: "Telnet",
+    445: "SMB",
+    902: "VMware",
+    3389: "RDP",
+    5900: "VNC",
+    5985: "WinRM",
+    5986: "WinRM",
+}
+# Ports of programs that seldom belong on a server (IANA's registry; the programs' own documents; families' published analyses).
+ODD_PORTS = {
+    **dict.fromkeys((*range(6660, 6670), 6697), "IRC"), **dict.fromkeys((3333, 14433, 14444, 45560, 45700), "Stratum, miners"),
+    **dict.fromkeys((9001, 9030), "Tor"), **dict.fromkeys((447, 449), "TrickBot"), **dict.fromkeys((1177, 5552), "njRAT"),
+    4444: "Metasploit, miners", 1337: "tools of attackers", 31337: "tools of attackers", 50050: "Cobalt Strike",
+}  # fmt: skip
+P2P_PORTS = frozenset({*range(6881, 6890), 6969, 51413})
+# Resolvers that anybody may use; who asks them leaves the VPC's own, whose questions are on record.
+RESOLVERS = frozenset(
+    {
+        "8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "1.1.1.2", "1.0.0.2", "9.9.9.9", "149.112.112.112", "208.67.222.222", "208.67.220.220",
+        "2001:4860:4860::8888", "2001:4860:4860::8844", "2606:4700:4700::1111", "2606:4700:4700::1001", "2620:fe::fe",
+    }
+)  # fmt: skip
+_DNS, _TIME, _TCP = 53, 123, 6
+_ORDINARY_PORTS = {_DNS, _TIME}
+_WEB = {80, 443}
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,9 @@ def run(scene: FlowScene) -> tuple[list[ToolFinding], list[Conversation]]:
     """Findings, the gravest first, and the conversations behind them."""
     findings: list[ToolFinding] = []
     notable: list[Conversation] = []
-    for rule in (_peers, _data_out, _scans, _beacons, _lateral, _from_outside):
+    for rule in (
+        _peers, _data_out, _odd_upload, _scans, _many_peers, _beacons, _again, _odd_ports, _resolvers, _logins, _lateral, _from_outside,
+    ):  # fmt: skip
         for finding, talks in rule(scene):
             findings.append(finding)
             notable += talks
@@ -128,22 +128,74 @@ def _data_out(scene: FlowScene) -> _Found:
         )
 
 
+def _odd_upload(scene: FlowScene) -> _Found:
+    """Some megabytes more out than in, to a port that neither the web nor mail nor a log-in uses, at a new address."""
+    for talk in scene.talks:
+        ordinary = talk.port in {*_WEB, *_ORDINARY_PORTS, 22, 25, 465, 587, 873, 989, 990} or talk.own
+        if (
+            not (talk.outbound and talk.accepted and public(talk.remote))
+            or ordinary
+            or talk.first <= scene.alarm - timedelta(days=1)
+        ):
+            continue
+        if ODD_UPLOAD <= talk.size_out < MUCH and talk.size_out >= ODD_FACTOR * talk.size_in:
+            title = f"Data went out to an unusual port: {talk.where}, {talk.size_out / MIB:,.0f} MiB"
+            yield (
+                _finding(
+                    "odd-upload", title, [talk], severity=_MEDIUM, technique="T1048", confidence=Confidence.MEDIUM
+                ),
+                [talk],
+            )
+
+
 def _scans(scene: FlowScene) -> _Found:
-    """Many addresses about one port, or many ports of one address, asked within half an hour with next to no answer."""
-    tried = [c for c in scene.talks if c.outbound and (not c.accepted or c.packets <= 3 * c.flows)]
+    """Many addresses about one port, many ports of one address, or very many addresses, asked within half an hour with next to no answer."""
+    tried = [c for c in scene.talks if c.outbound and (not c.accepted or c.packets <= 3 * c.flows or c.unanswered)]
     groups: dict[tuple[str, object], list[Conversation]] = defaultdict(list)
     for talk in tried:
         groups["port", talk.port].append(talk)
         groups["address", talk.remote].append(talk)
+        if talk.port not in _ORDINARY_PORTS and talk.protocol == _TCP:
+            groups["all", ""].append(talk)
+    found: dict[str, list[tuple[str, list[Conversation]]]] = defaultdict(list)
     for (kind, value), talks in groups.items():
         window = _densest(talks)
-        things = {c.remote if kind == "port" else c.port for c in window}
-        if len(things) < SCAN_TARGETS:
+        things = {c.port if kind == "address" else c.remote for c in window}
+        if len(things) < (SCAN_ANYWHERE if kind == "all" else SCAN_TARGETS):
             continue
-        what = f"port {value} of {len(things)} addresses" if kind == "port" else f"{len(things)} ports of {value}"
+        what = {
+            "port": f"port {value} of {len(things)} addresses" if value else f"ping of {len(things)} addresses",
+            "address": f"{len(things)} ports of {value}",
+            "all": f"{len(things)} addresses",
+        }[kind]
+        found[kind if value not in P2P_PORTS else "p2p"].append((what, window))
+    for what, window in found.pop("p2p", []):
+        title = f"File sharing, or a scan from the instance: {what}"
+        yield _finding("scan", title, window, severity=_MEDIUM, technique="T1046"), window[:20]
+    if len(found) > 1:
+        found.pop("all", None)  # the others say which
+    for kind, scans in found.items():
+        several = [scans] if len(scans) > EACH_BY_ITSELF else [[scan] for scan in scans]
+        for some in several:
+            more = f", and {len(some) - 2} more such" if len(some) > EACH_BY_ITSELF else ""
+            window = sorted((c for _, talks in some for c in talks), key=lambda c: (c.first, c.remote, c.port))
+            title = f"Scan from the instance: {', '.join(what for what, _ in some[:2])}{more}"
+            # on ports of all kinds it may be file sharing as well
+            yield (
+                _finding("scan", title, window, severity=_MEDIUM if kind == "all" else _HIGH, technique="T1046"),
+                window[:20],
+            )
+
+
+def _many_peers(scene: FlowScene) -> _Found:
+    """File sharing and botnets without a server talk to very many addresses on ports that nobody has agreed on."""
+    talks = [c for c in scene.talks if c.outbound and c.accepted and public(c.remote) and c.port >= 1024 and not c.own]
+    remotes, ports = {c.remote for c in talks}, {c.port for c in talks}
+    if len(remotes) >= PEERS and len(ports) >= PEER_PORTS:
+        title = f"Conversations with {len(remotes)} addresses on {len(ports)} different high ports: file sharing, or a botnet"
         yield (
-            _finding("scan", f"Scan from the instance: {what}", window, severity=_HIGH, technique="T1046"),
-            window[:20],
+            _finding("many-peers", title, talks, severity=_MEDIUM, technique="T1095", confidence=Confidence.MEDIUM),
+            talks[:20],
         )
 
 
@@ -158,33 +210,105 @@ def _densest(talks: Sequence[Conversation]) -> list[Conversation]:
 
 
 def _beacons(scene: FlowScene) -> _Found:
+    found = []
     for talk in scene.talks:
-        if not (talk.outbound and talk.accepted and public(talk.remote)) or talk.port in _ORDINARY_PORTS:
+        asked = talk.outbound and talk.accepted and public(talk.remote) and not talk.own
+        if not asked or talk.port in _ORDINARY_PORTS or not (pause := regular(talk.starts)):
             continue
-        pauses = [(b - a).total_seconds() for a, b in zip(talk.starts, talk.starts[1:], strict=False)]
-        if len(pauses) < BEACONS:
-            continue
-        mean = statistics.fmean(pauses)
-        if not LEAST_PAUSE <= mean <= MOST_PAUSE or statistics.pstdev(pauses) > JITTER * mean:
-            continue
-        known = talk.remote in scene.peers
-        title = f"Connection at regular times to {talk.where}: {len(talk.starts)} times, every {mean:,.0f} s"
-        # many programs look for news at regular times: without more it is a hint
-        severity, sure = (_HIGH, Confidence.HIGH) if known else (_MEDIUM, Confidence.LOW)
+        found.append((talk, pause))
+    # an own port, then the most calls: many programs look for news on the web at regular times
+    found.sort(key=lambda item: (item[0].remote not in scene.peers, item[0].port in _WEB, -len(item[0].starts)))
+    for talk, pause in found[:_MOST_REGULAR]:
+        title = f"Connection at regular times to {talk.where}: {len(talk.starts)} times, every {pause:,.0f} s"
+        severity, sure = (
+            (_HIGH, Confidence.HIGH) if talk.remote in scene.peers else (_usual(talk, scene), Confidence.LOW)
+        )
         yield _finding("beacon", title, [talk], severity=severity, technique="T1071", confidence=sure), [talk]
 
 
-def _lateral(scene: FlowScene) -> _Found:
+def _usual(talk: Conversation, scene: FlowScene) -> ResultSeverity:
+    """What went on for days before the alarm is less, on the web's ports: programs look for news there. An intruder may be older than that."""
+    return _LOW if talk.port in _WEB and talk.first < scene.alarm - timedelta(days=2) else _MEDIUM
+
+
+def _again(scene: FlowScene) -> _Found:
+    """An implant whose server is gone, or refuses, tries again and again; so does a program with a wrong setting. Others call every second."""
     for talk in scene.talks:
-        if not (talk.outbound and talk.accepted and talk.port in ADMIN_PORTS and public(talk.remote) is None):
+        asked = talk.outbound and talk.accepted and talk.port not in _ORDINARY_PORTS and not talk.own
+        most = RAPID if not talk.unanswered else AGAIN
+        if not asked or len(talk.starts) < most or (regular(talk.starts) and public(talk.remote)):
+            continue  # what comes at regular times is said as such
+        if not talk.unanswered and not public(talk.remote):
+            continue  # a database, a cache: what an application is there for
+        if most_within(talk.starts, AGAIN_WITHIN) < most:
             continue
-        usual = talk.first < scene.alarm - timedelta(days=2)
-        severity = _LOW if usual else _MEDIUM
-        title = f"Connection outwards to {ADMIN_PORTS[talk.port]} of another machine of the network: {talk.where}"
+        how = "Tried again and again, without an answer" if talk.unanswered else "Connection very often within an hour"
+        title = f"{how}: {talk.where}, {len(talk.starts)} times"
+        severity = _usual(talk, scene) if public(talk.remote) else _LOW
+        yield _finding("again", title, [talk], severity=severity, technique="T1008", confidence=Confidence.LOW), [talk]
+
+
+def _odd_ports(scene: FlowScene) -> _Found:
+    groups: dict[tuple[int, str], list[Conversation]] = defaultdict(list)
+    for talk in scene.talks:
+        if talk.outbound and talk.accepted and talk.port in ODD_PORTS and public(talk.remote) and not talk.own:
+            groups[talk.port, ODD_PORTS[talk.port]].append(talk)
+    for (port, use), talks in groups.items():
+        many = f" and {len(talks) - 1} more" if len(talks) > 1 else ""
+        title = f"Connection outwards to a port of {use}: {talks[0].remote}, port {port}{many}"
         yield (
-            _finding("lateral", title, [talk], severity=severity, technique="T1021", confidence=Confidence.MEDIUM),
+            _finding("odd-port", title, talks, severity=_MEDIUM, technique="T1571", confidence=Confidence.LOW),
+            talks[:10],
+        )
+
+
+def _resolvers(scene: FlowScene) -> _Found:
+    """Questions to the VPC's resolver are in no flow log (VPC user guide, *Flow log limitations*): what is there went past it."""
+    for talk in scene.talks:
+        if not (talk.outbound and talk.accepted and talk.port == _DNS and public(talk.remote)) or talk.own:
+            continue
+        known, many = talk.remote in RESOLVERS, talk.flows >= MANY_QUESTIONS
+        what = "a public resolver" if known else "a server that is no well-known resolver"
+        title = f"DNS questions past the VPC's own resolver, to {what}: {talk.remote}, {talk.flows:,} flows"
+        severity = _MEDIUM if many and not known else _LOW if many or not known else _INFO
+        yield (
+            _finding("resolver", title, [talk], severity=severity, technique="T1071.004", confidence=Confidence.MEDIUM),
             [talk],
         )
+
+
+def _logins(scene: FlowScene) -> _Found:
+    """Many short connections to where a password is asked for."""
+    for talk in scene.talks:
+        if not (talk.outbound and talk.accepted and talk.port in LOGIN_PORTS):
+            continue
+        tries = most_within(talk.starts, LOGINS_WITHIN)
+        if tries >= LOGINS and talk.size_out <= 20_000 * talk.flows and not talk.unanswered:
+            title = f"Passwords may have been tried on {LOGIN_PORTS[talk.port]} of {talk.where}: {tries} connections within ten minutes"
+            yield (
+                _finding("logins", title, [talk], severity=_MEDIUM, technique="T1110", confidence=Confidence.MEDIUM),
+                [talk],
+            )
+
+
+def _lateral(scene: FlowScene) -> _Found:
+    by_port: dict[int, list[Conversation]] = defaultdict(list)
+    for talk in scene.talks:
+        if talk.outbound and talk.accepted and talk.port in ADMIN_PORTS and public(talk.remote) is None:
+            by_port[talk.port].append(talk)
+    for port, talks in by_port.items():
+        alone = [[talk] for talk in talks] if len(talks) <= EACH_BY_ITSELF else [talks]
+        for some in alone:
+            severity = _LOW if all(talk.first < scene.alarm - timedelta(days=2) for talk in some) else _MEDIUM
+            whom = (
+                f"another machine of the network: {some[0].where}" if len(some) == 1
+                else f"{len({c.remote for c in some})} other machines of the network: {', '.join(c.remote for c in some[:3])}, …"
+            )  # fmt: skip
+            title = f"Connection outwards to {ADMIN_PORTS[port]} of {whom}"
+            yield (
+                _finding("lateral", title, some, severity=severity, technique="T1021", confidence=Confidence.MEDIUM),
+                some[:20],
+            )
 
 
 def _from_outside(scene: FlowScene) -> _Found:
