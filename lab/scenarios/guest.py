@@ -44,6 +44,7 @@ from lab.stack.stack import read_variables
 from lab.stack.state import free_port
 from lab.tools.memory import make_memory
 from lab.tools.memory.debian import Archive, NoKernelError
+from lab.tools.memory.kernel_image import PackedKernelError
 from lab.tools.memory.machines import AMD64, MACHINES
 from lab.tools.memory.module_build import ModuleError, lacking_compiler
 
@@ -272,7 +273,7 @@ def main() -> int:
         # A column of the table is what the product's usual way gives.
         table = archive is not None and given.lockdown == "none" and not given.lime
         return run(wanted, state=given.state, table=table, compare=given.compare)
-    except (NoKernelError, ModuleError) as error:
+    except (NoKernelError, ModuleError, PackedKernelError) as error:
         print(f"make guest: {error}")
         return 2
 

@@ -14,7 +14,7 @@ from lab.tools.memory import make_memory
 from lab.tools.memory.debian import Archive
 from lab.tools.memory.guest_files import build_initramfs, library
 from lab.tools.memory.initramfs import Initramfs
-from lab.tools.memory.kernel_image import plain
+from lab.tools.memory.kernel_image import kernel_file, plain
 from lab.tools.memory.kernel_modules import modules_folder, with_dependencies
 from lab.tools.memory.machines import AMD64, Machine
 from lab.tools.memory.module_build import Builder, builder
@@ -94,7 +94,7 @@ def build(wanted: Wanted, *, work: Path) -> tuple[Path, Path]:
     initrd = build_initramfs(wanted.kernel, root=root, work=work, machine=machine)
     # The kernel unpacks one archive after the other into the same file system.
     initrd.write_bytes(initrd.read_bytes() + _more(wanted.kernel, root=root, machine=machine))
-    return plain(root / f"boot/vmlinuz-{wanted.kernel}", into=work), initrd
+    return plain(kernel_file(root, wanted.kernel), into=work), initrd
 
 
 def make_implant(target: Path, *, machine: Machine) -> None:

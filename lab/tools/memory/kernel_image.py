@@ -18,6 +18,20 @@ class PackedKernelError(RuntimeError):
     """The kernel is packed in a way that nothing here unpacks; the message names it."""
 
 
+def kernel_file(root: Path, release: str) -> Path:
+    """Where unpacked packages have a kernel: in /boot, since 7.x beside its modules. Raises PackedKernelError where they have none."""
+    places = (
+        root / f"boot/vmlinuz-{release}",
+        *(root / below / "modules" / release / "vmlinuz" for below in ("usr/lib", "lib")),
+    )
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise PackedKernelError(
+            f"the packages of {release} have no kernel: neither /boot/vmlinuz-{release} nor /usr/lib/modules/{release}/vmlinuz"
+        )
+    return found
+
+
 def plain(kernel: Path, *, into: Path) -> Path:
     """The kernel itself: ``kernel``, or what is packed in it, in the folder ``into``. Raises PackedKernelError."""
     data = kernel.read_bytes()

@@ -19,6 +19,7 @@ from lab.paths import ROOT
 from lab.tools.memory import make_memory
 from lab.tools.memory.debian import Archive, NoKernelError
 from lab.tools.memory.guest_files import build_initramfs
+from lab.tools.memory.kernel_image import kernel_file
 from lab.tools.memory.lime import system_ram, write_lime
 from lab.tools.memory.machines import ARM64
 from lab.tools.memory.observed import observe
@@ -56,7 +57,7 @@ def capture(guest: Guest, *, work: Path) -> dict[str, bytes]:
 def boot(kernel: str, *, root: Path, work: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     """One guest from start to end: its sources (the image is ``work/memory.lime``), and what it said of itself."""
     guest = Guest(
-        work=work, kernel=root / f"boot/vmlinuz-{kernel}", initrd=build_initramfs(kernel, root=root, work=work, machine=ARM64),
+        work=work, kernel=kernel_file(root, kernel), initrd=build_initramfs(kernel, root=root, work=work, machine=ARM64),
         key=work / "key", memory_mib=MEMORY_MIB, clock=make_memory.BOOT, machine=ARM64,
         cmdline=make_memory.CMDLINE.format(console=ARM64.console),
     )  # fmt: skip

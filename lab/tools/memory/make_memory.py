@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from lab.tools.memory.debian import Archive
 from lab.tools.memory.guest_files import build_initramfs
+from lab.tools.memory.kernel_image import kernel_file
 from lab.tools.memory.lime import system_ram, write_lime
 from lab.tools.memory.machines import AMD64, Machine
 from lab.tools.memory.observed import observe
@@ -108,6 +110,9 @@ def unpack_packages(
     packages.mkdir()
     image = [f"linux-image-{kernel}"]
     if archive is not None:
+        # since 7.x a package without files: the kernel and its modules are in those that it depends on
+        parts = re.findall(rf"\blinux-(?:binary|modules)-{re.escape(kernel)}", archive.depends(image[0]))
+        image += dict.fromkeys(parts)
         archive.download(image, into=packages)
     wanted = [*(image if archive is None else ()), *SSH_PACKAGES, *more]
     if machine.foreign and archive is not None:
@@ -180,7 +185,7 @@ def make(*, out: Path, kernel: str, work: Path) -> None:
     initrd = build_initramfs(kernel, root=root, work=work)
     guest = Guest(
         work=work,
-        kernel=root / f"boot/vmlinuz-{kernel}",
+        kernel=kernel_file(root, kernel),
         initrd=initrd,
         key=work / "key",
         memory_mib=MEMORY_MIB,

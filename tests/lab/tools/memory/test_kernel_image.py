@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.tools.memory.kernel_image import PackedKernelError, plain
+from lab.tools.memory.kernel_image import PackedKernelError, kernel_file, plain
 
 KERNEL = b"ARM\x64 a kernel" * 1000
 
@@ -46,3 +46,14 @@ def test_a_packing_that_is_unknown_is_named(tmp_path: Path) -> None:
         plain(packed(tmp_path, b"lzma", b"x"), into=tmp_path)
     with pytest.raises(PackedKernelError, match="nothing came out"):
         plain(packed(tmp_path, b"zstd", b"not zstd"), into=tmp_path)
+
+
+@pytest.mark.parametrize("place", ["boot/vmlinuz-7.3.4", "usr/lib/modules/7.3.4/vmlinuz", "lib/modules/7.3.4/vmlinuz"])
+def test_a_kernel_is_found_where_its_release_puts_it(place: str, tmp_path: Path) -> None:
+    """Debian's linux-binary-7.3.4+deb13-cloud-amd64 has it beside the modules."""
+    with pytest.raises(PackedKernelError, match=r"neither /boot/vmlinuz-7\.3\.4 nor"):
+        kernel_file(tmp_path, "7.3.4")
+    file = tmp_path / place
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"x")
+    assert kernel_file(tmp_path, "7.3.4") == file
