@@ -85,6 +85,15 @@ class Check:
         self._forks = Forks(workers)
         self.tried, self.faults = 0, 0
         self._done: list[tuple[Break, Broken]] = []
+        self._good: Ending = {}
+
+    def _ended(self, what: Break, broken: Broken) -> None:
+        """Judged at once when it is known how the undisturbed case ends; until then kept, and said."""
+        if self._good:
+            self._judge(what, broken)
+            return
+        self._done.append((what, broken))
+        say(f"[{broken.seconds:6.0f} s] played, judged when the undisturbed case has ended: {what}")
 
     def run(self, worker: Worker) -> None:
         """Play the case, and break its steps on the way."""
@@ -95,24 +104,25 @@ class Check:
                 if self._wanted(what):
                     self._forks.start(
                         lambda w=what: break_and_clear(self._lab, worker, w),
-                        lambda b, w=what: self._done.append((w, b)),
+                        lambda b, w=what: self._ended(w, b),
                     )
 
         self._lab.hosts.listen()
         began = time.perf_counter()
         worker.play(before=before)
-        good = ending(worker.case_id, worker.run.states())
+        good = self._good = ending(worker.case_id, worker.run.states())
         say(
             f"[{time.perf_counter() - began:6.0f} s] undisturbed: {good.get('page, status')}, gaps: {good.get('page, gap_count')}"
         )
-        self._forks.finish()
         for what, broken in self._done:
-            self._judge(what, good, broken)
+            self._judge(what, broken)
+        self._forks.finish()
         if not self._small and (worker.errors or good.get("page, gaps")):
             say(f"FAULT the undisturbed case: {worker.errors or good.get('page, gaps')}")
             self.faults += 1
 
-    def _judge(self, what: Break, good: Ending, broken: Broken) -> None:
+    def _judge(self, what: Break, broken: Broken) -> None:
+        good = self._good
         self.tried += 1
         found = differences(good, broken.cleared)
         if what.step in GONE:
