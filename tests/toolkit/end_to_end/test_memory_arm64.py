@@ -30,7 +30,8 @@ def seen() -> dict[str, Any]:
 
 def test_every_plugin_of_the_quick_set_ends_without_an_error(found: Findings) -> None:
     assert {name: error for name, error in found.errors.items() if error} == {}
-    assert all(found.planted.values()), found.planted
+    # the shipped image was made before its kernel's headers could be compiled for: no hidden module is in it
+    assert {what for what, there in found.planted.items() if not there} == {"hidden module"}
 
 
 def test_processes_are_those_that_the_guest_listed(found: Findings, seen: dict[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 Stock ``vol`` searches for the kernel again in every plugin, which takes longer than most plugins. Here the first plugin of
 all finds it and reads the table; then the program forks, and each list of plugins runs in a process of its own, side by side.
-This program is started by :mod:`forensic_toolkit.runners.volatility`; it, ``volatility_shortcuts`` and the plug-in
-``volatility_arm64`` are the only modules that import volatility3.
+This program is started by :mod:`forensic_toolkit.runners.volatility`; it, ``volatility_shortcuts``, ``volatility_newer`` and the
+plug-in ``volatility_arm64`` are the only modules that import volatility3.
 
 Usage: ``python -m forensic_toolkit.runners.volatility_runner JOB.json``; see :func:`main` for the fields.
 """
@@ -24,7 +24,7 @@ import warnings
 from pathlib import Path
 from typing import Any, TextIO
 
-from forensic_toolkit.runners import volatility_shortcuts
+from forensic_toolkit.runners import volatility_newer, volatility_shortcuts
 
 MAX_ROWS = 100_000
 SETUP_LIMIT = 120
@@ -196,6 +196,7 @@ def main(argv: list[str]) -> int:
     gc.set_threshold(200_000, 50, 50)
     volatility_shortcuts.apply(Path(job["symbols"]))
     importlib.import_module("forensic_toolkit.runners.volatility_arm64").apply()
+    volatility_newer.apply()
     runner = Runner(image=Path(job["image"]), symbols=Path(job["symbols"]), cache=Path(job["cache"]))
     lists = [[(str(name), float(seconds)) for name, seconds in plugins] for plugins in job["lists"]]
     logs = [Path(path).open("w", encoding="utf-8") for path in job["logs"]]  # noqa: SIM115 - children write them
