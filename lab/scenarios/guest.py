@@ -339,7 +339,9 @@ def run(wanted: Wanted, *, state: Path, table: bool, compare: bool = False) -> i
         facts = {"memory": f"{memory.outcome.value}, {memory.origin.method}", "parts sent again": str(seen.again)}
         guest_table.write(wanted.kernel, {**facts, **found.cells})
         print(f"  the column of {wanted.kernel} is in {guest_table.DOCUMENT.relative_to(ROOT)}")
-    wrong = judge_image(seen, found) + [f"{name}: {what}" for name, what in unlike.items()]
+    wrong = judge_image(seen, found)
+    if unlike:
+        wrong.append(f"other rows with the debug package's table: {', '.join(unlike)}")
     return _end(wrong, figures)
 
 

@@ -88,9 +88,11 @@ def examine(image: Path, *, facts: Path, work: Path, packages: Callable[[Path], 
 def examine_by_debug_package(image: Path, *, work: Path, packages: Callable[[Path], Path]) -> Findings:
     """The same with a table of the kernel's debug information, in a folder of its own."""
     folder = work / "debug"
-    folder.mkdir()
+    table = folder / "tables" / "linux" / "guest.json.xz"
+    table.parent.mkdir(parents=True)
     made = _toolkit(work, "-m", "forensic_toolkit.symbols.kernel_package", str(packages(folder)), str(folder))
-    return _analysed(image, symbols=folder / "symbols", work=folder, made=made)
+    (folder / "symbols").rename(table)
+    return _analysed(image, symbols=folder / "tables", work=folder, made=made)
 
 
 def _analysed(image: Path, *, symbols: Path, work: Path, made: str) -> Findings:
@@ -111,7 +113,7 @@ def differences(ours: Findings, others: Findings) -> dict[str, str]:
             more = [row for row in theirs or [] if row not in (mine or [])]
             said = [ours.errors.get(name), others.errors.get(name)]
             wrong[name] = (
-                f"{len(only)} rows by the facts alone, {len(more)} by the debug package alone; errors {said}; first {(only or more)[:1]}"
+                f"{len(only)} rows by the facts alone, {len(more)} by the debug package alone; errors {said}; first {str((only or more)[:1])[:300]}"
             )
     return wrong
 
