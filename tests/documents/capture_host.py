@@ -80,8 +80,18 @@ _NOTES = (
 
 
 def with_kcore(text: str, folder: Path) -> str:
-    """The script with a small core file and RAM map of its own: two ranges of RAM, one vmalloc segment without."""
-    loads = [(2**64 - 1, b"v" * 4096), (0x0, bytes(4096) + RAM_A), (0x100000, RAM_B + bytes(4096))]
+    """The script with a small core file and RAM map of its own: two ranges of RAM, one vmalloc segment without a physical address.
+
+    The second range lacks a page, as newer AArch64 kernels take their own data out of the map of all memory; the kernel's image
+    (Linux, fs/proc/kcore.c: KCORE_TEXT, with its physical address) has it.
+    """
+    lacking = RAM_B[:4096] + bytes(4096) + RAM_B[8192:]
+    loads = [
+        (2**64 - 1, b"v" * 4096),
+        (0x0, bytes(4096) + RAM_A),
+        (0x101000, RAM_B[4096:8192]),
+        (0x100000, lacking + bytes(4096)),
+    ]
     offset = 64 + 56 * len(loads) + len(_NOTES)
     table, data = b"", b""
     for address, content in loads:

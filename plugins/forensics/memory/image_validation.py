@@ -26,6 +26,7 @@ from forensics.memory.kernel_pages import (
     find_tables,
     frames_in_use,
     symbols,
+    zero_data_pages,
     zero_text_pages,
 )
 from forensics.memory.lime import LimeWalker
@@ -222,7 +223,8 @@ def _kernel(walker: LimeWalker, claims: KernelClaims, memory: PhysicalMemory) ->
     except OverBudgetError as error:
         return [_partial(name, f"the walk was stopped: {error}")]
     walked = _passed(name, f"root at {tables.root:#x}, {tables.levels} levels")
-    return [walked, _text(tables, known, walker), _in_use(tables, known, walker)]
+    found = (_text(tables, known, walker), _data(tables, known, walker), _in_use(tables, known, walker))
+    return [walked, *filter(None, found)]
 
 
 def _kernel_of_arm64(
@@ -232,7 +234,8 @@ def _kernel_of_arm64(
     tables, known = kernel.tables, kernel.known(known)
     form = f"{tables.levels} levels, {tables.bits} bits, pages of {(1 << tables.granule) // 1024} KiB"
     walked = _passed("page tables", f"root at {tables.root:#x}, {form}")
-    return [walked, _text(tables, known, walker), _in_use(tables, known, walker, kept=kernel.frames)]
+    in_use = _in_use(tables, known, walker, kept=kernel.frames)
+    return [walked, *filter(None, (_text(tables, known, walker), _data(tables, known, walker), in_use))]
 
 
 def _text(tables: KernelTables, known: dict[str, int], walker: LimeWalker) -> ImageCheck:
@@ -249,6 +252,21 @@ def _text(tables: KernelTables, known: dict[str, int], walker: LimeWalker) -> Im
     if zero * 50 > total:
         return _partial(name, f"{zero} of {total} pages of the kernel's text are zero")
     return _passed(name, f"{total} pages, {zero} of them zero")
+
+
+def _data(tables: KernelTables, known: dict[str, int], walker: LimeWalker) -> ImageCheck | None:
+    """A kernel that takes its own data out of the map of all memory reads as zeros there: no process would be found."""
+    name = "kernel data"
+    try:
+        zero, total = zero_data_pages(tables, known, walker)
+    except UnreachableError as error:
+        return _partial(name, f"not reachable: {error}")
+    except OverBudgetError as error:
+        return _partial(name, f"the walk was stopped: {error}")
+    if zero:
+        return _partial(name, f"pages of the kernel's own data are zero: {', '.join(zero)} ({len(zero)} of {total})")
+    # where a kernel lists functions alone, and its notes none of them, there is nothing to look at
+    return _passed(name, f"{total} of its objects looked at, none in a page of zeros") if total else None
 
 
 def _in_use(

@@ -38,7 +38,13 @@ _WANTED = (
     b"shmem_aops",
     b"shmem_write_begin",
 )
-_SYMBOL = re.compile(rb"^([0-9a-f]{8,16}) \w (" + b"|".join(_WANTED) + rb")$", re.MULTILINE)
+# Objects of the kernel's own data, initialised when it is compiled: a page with one of them is never all zeros.
+_OWN_DATA = (
+    "init_task", "init_mm", "init_cred", "init_nsproxy", "init_pid_ns", "init_uts_ns", "init_user_ns", "init_net", "super_blocks", "modules",
+)  # fmt: skip
+_SYMBOL = re.compile(
+    rb"^([0-9a-f]{8,16}) \w (" + b"|".join((*_WANTED, *(name.encode() for name in _OWN_DATA))) + rb")$", re.MULTILINE
+)
 _STRUCT_PAGE = struct.Struct("<24xQ20xi8x")
 # An address_space with its table of operations lies within these bytes from where ``mapping`` points (about 150 of them).
 _MAPPING_BYTES = 256
@@ -209,6 +215,14 @@ def zero_text_pages(tables: KernelTables, known: dict[str, int], walker: LimeWal
         total += 1
         zero += walker.zeros.is_zero(tables.translate(address)[0])
     return zero, total
+
+
+def zero_data_pages(tables: KernelTables, known: dict[str, int], walker: LimeWalker) -> tuple[list[str], int]:
+    """Names of the kernel's own objects whose pages hold only zeros, and how many were looked at. Raises UnreachableError, OverBudgetError."""
+    named = {name: known[name] for name in _OWN_DATA if known.get(name)}
+    return [name for name, at in named.items() if walker.zeros.is_zero(tables.translate(at)[0] & ~(PAGE - 1))], len(
+        named
+    )
 
 
 @dataclass(frozen=True)

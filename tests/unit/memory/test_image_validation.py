@@ -232,3 +232,18 @@ def test_hostile_tables_end_in_a_verdict() -> None:
     for at in range(offset(TABLES), offset(TABLES) + PAGE, 8):  # every entry points to its own table
         image[at : at + 8] = struct.pack("<Q", TABLES | 3)
     assert validate(bytes(image)).outcome is Outcome.PARTIAL
+
+
+def test_a_kernel_whose_own_data_reads_as_zeros_is_not_called_good() -> None:
+    """Linux 7.x for AArch64 takes its data out of the map of all memory: /proc/kcore gave zeros for it, and no process was found.
+
+    Seen in a capture of Debian's 7.3 (1,490 of 1,504 pages of *Kernel data* in /proc/iomem), which every other check passed.
+    """
+    place = 12 * PAGE
+    named = MADE.kallsyms + f"{TEXT_VIRTUAL + place + 64:016x} D init_task\n".encode()
+    good = validate(MADE.image, kallsyms=named)
+    assert good.outcome is Outcome.ACQUIRED, good.problems
+    assert any(c.name == "kernel data" and c.found.startswith("1 of its objects") for c in good.checks)
+    bad = validate(zeroed(TEXT_PHYSICAL + place, PAGE), kallsyms=named)
+    assert bad.outcome is Outcome.PARTIAL
+    assert "kernel data: pages of the kernel's own data are zero: init_task (1 of 1)" in bad.problems
