@@ -66,3 +66,36 @@ def test_everything_that_is_replaced_is_there_in_the_pinned_volatility() -> None
         "print(json.dumps({'boottime': str(before[0] is after[0]), 'modules': str(before[1] is after[1])}))\n"
     )
     assert names == {"boottime": "False", "modules": "False"}
+
+
+_AREA = """
+import json, sys
+from forensic_toolkit.runners import volatility_newer
+from volatility3.framework.symbols.linux import extensions
+volatility_newer.apply()
+
+class File:
+    def __init__(self, inode): self.inode = inode
+    def __ne__(self, other): return True
+    def get_inode(self): return self.inode
+
+class Area:
+    vm_start, vm_end = 0x1000, 0x3000
+    def __init__(self, inode, offset=0): self.vm_file, self.offset = File(inode), offset
+    vol = type("Vol", (), {"layer_name": "memory"})
+    _context = type("Context", (), {"layers": {"memory": type("Layer", (), {"page_size": 4096})}})
+    def get_protection(self): return "r-x"
+    def get_page_offset(self): return self.offset
+
+inode = type("Inode", (), {"i_size": 8192})
+print(json.dumps({
+    "whole": str(extensions.vm_area_struct.is_valid(Area(inode))),
+    "past the end": str(extensions.vm_area_struct.is_valid(Area(inode, 1 << 20))),
+    "no inode": str(extensions.vm_area_struct.is_valid(Area(None))),
+}))
+"""
+
+
+def test_a_mapping_without_an_inode_is_left_out_and_ends_no_plugin() -> None:
+    """In a capture of a running 7.3 one such mapping ended bash, malfind and four more."""
+    assert run(_AREA) == {"whole": "True", "past the end": "False", "no inode": "False"}

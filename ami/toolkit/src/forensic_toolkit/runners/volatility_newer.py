@@ -1,4 +1,4 @@
-"""What kernels newer than the pinned Volatility 3 (2.28) have changed, for the plugins that stop at it.
+"""What stops plugins of the pinned Volatility 3 (2.28): changes of newer kernels, and memory that changed while it was read.
 
 Each is a change of Linux's own sources: ``taint_flag.module`` was taken out (kernel/panic.c: every flag counts for modules), and the core
 timekeeper became the first of an array (kernel/time/timekeeping.c: ``timekeeper_data``, of which ``tk_core`` is a macro). A module's
@@ -20,6 +20,7 @@ def apply() -> None:
     flags_without_module()
     timekeepers()
     modules_in_sysfs()
+    areas_without_inode()
 
 
 def flags_without_module() -> None:
@@ -95,3 +96,20 @@ def modules_in_sysfs() -> None:
         return found
 
     utilities.Modules.get_kset_modules = classmethod(loaded)
+
+
+def areas_without_inode() -> None:
+    """A mapping whose file leads to no inode (memory changed while it was read) is no valid one; it does not end the plugin."""
+    extensions: Any = importlib.import_module("volatility3.framework.symbols.linux.extensions")
+    area = extensions.vm_area_struct
+    asked = area.is_valid
+
+    def valid(self: Any) -> bool:
+        try:
+            return bool(asked(self))
+        except AttributeError:
+            if self.vm_file != 0 and self.vm_file.get_inode() is None:
+                return False
+            raise
+
+    area.is_valid = valid
