@@ -48,6 +48,7 @@ BEGUN_ANEW = {
     "memory.probe_target": ("LIVEPASS#", "EVIDENCE#live-response", "FAILURE#"),
     "memory.capture_memory": ("EVIDENCE#memory",),
     "cloud_evidence.collect_trail": ("EVIDENCE#cloud-trail",),
+    "cloud_evidence.collect_state": ("EVIDENCE#account-state",),
 }
 
 
