@@ -93,7 +93,9 @@ def choose_methods(probe: Probe | None, options: CaptureOptions, *, platform: st
         )
     taken: list[Method] = []
     refused: list[RefusedMethod] = []
-    for method, why_not in _RULES:
+    # the reader first where only it finds the kernel's own data
+    rules = sorted(_RULES, key=lambda rule: rule[0] is not Method.KCORE) if _data_elsewhere(probe) else _RULES
+    for method, why_not in rules:
         reason = _common(probe, options) if method in WHOLE_IMAGE else None
         reason = reason or why_not(probe, options)
         if reason:
@@ -159,6 +161,12 @@ def _common(probe: Probe, options: CaptureOptions) -> str | None:
     if probe.load_percent > LOAD_LIMIT * 100 * max(1, probe.cpus):
         return f"the load is {probe.load_percent / 100:.0f} on {probe.cpus} processors: a capture could bring the instance down"
     return None
+
+
+def _data_elsewhere(probe: Probe) -> bool:
+    """Whether the kernel takes its own data out of the map of all memory: AArch64's from 7 on (docs/memory.md)."""
+    major = probe.kernel.partition(".")[0]
+    return probe.architecture == "aarch64" and major.isdecimal() and int(major) >= 7
 
 
 def _locked(probe: Probe) -> str:

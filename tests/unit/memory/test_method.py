@@ -38,6 +38,25 @@ def test_an_ordinary_host_gets_avml_with_the_kcore_reader_behind_it() -> None:
     assert choice.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("architecture", "kernel", "first"),
+    [
+        ("aarch64", "7.3.4+deb13-cloud-arm64", Method.KCORE),
+        ("aarch64", "6.12.118+deb13-cloud-arm64", Method.AVML),
+        ("x86_64", "7.3.4+deb13-cloud-amd64", Method.AVML),
+        ("aarch64", "", Method.AVML),
+        ("aarch64", "next-20261101", Method.AVML),
+    ],
+)
+def test_the_reader_comes_first_where_only_it_finds_the_kernels_own_data(
+    architecture: str, kernel: str, first: Method
+) -> None:
+    """Linux 7.x for AArch64 takes its data out of the map of all memory, which AVML reads; seen with Debian's 7.3."""
+    options = CaptureOptions(avml_architectures=("x86_64", "aarch64"))
+    choice = choose_methods(probe(architecture=architecture, kernel=kernel), options)
+    assert choice.methods[0] is first and {Method.AVML, Method.KCORE} <= set(choice.methods)
+
+
 def test_a_prebuilt_module_counts_only_for_exactly_that_kernel() -> None:
     kernel = probe().kernel
     assert choose_methods(probe(), CaptureOptions(lime_kernels=(kernel,))).whole_image == (
