@@ -224,6 +224,9 @@ def _beacons(scene: FlowScene) -> _Found:
             (_HIGH, Confidence.HIGH) if talk.remote in scene.peers else (_usual(talk, scene), Confidence.LOW)
         )
         yield _finding("beacon", title, [talk], severity=severity, technique="T1071", confidence=sure), [talk]
+    if more := [talk for talk, _ in found[_MOST_REGULAR:]]:
+        title = f"Connections at regular times to {len(more)} more addresses: {', '.join(talk.remote for talk in more[:4])}, …"
+        yield _finding("beacons", title, more, severity=_INFO, technique="T1071", confidence=Confidence.LOW), more[:20]
 
 
 def _usual(talk: Conversation, scene: FlowScene) -> ResultSeverity:
