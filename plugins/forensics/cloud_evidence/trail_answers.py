@@ -73,13 +73,13 @@ def _rotate(scene: Scene, make: Maker, since: list[TrailRecord]) -> None:
         if call.ok and call.name.endswith("SecretValue"):
             for name in texts({n: call.parameters.get(n) for n in ("secretId", "secretIdList")}):
                 secrets[name].append(call)
+    many = len(secrets) > EACH_BY_ITSELF
     for name, calls in secrets.items():
-        what = f"secret {name} (change it)" if len(secrets) <= EACH_BY_ITSELF else _many(list(secrets))
-        groups[what] += calls
+        groups[_many(list(secrets)) if many else f"secret {name} (change it)"] += calls
     for what, calls in groups.items():
         calls.sort(key=lambda c: (c.time, c.event_id))
         named: list[JsonValue] = [cut(n, 300) for n in list(secrets)[:_MOST_NAMED]]
-        data: dict[str, JsonValue] = {"secrets": named} if " secrets: " in what else {}
+        data: dict[str, JsonValue] = {"secrets": named} if many and what == _many(list(secrets)) else {}
         make.add(
             "rotate", f"Credential to rotate: {cut(what, 300)}", calls, severity=HIGH, technique="T1078.004", data=data
         )

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from forensics.attack_techniques import TECHNIQUES
-from forensics.cloud_evidence.followed import Followed, added
-from forensics.cloud_evidence.log_reading import LogReading
 from forensics.cloud_evidence.trail_call_rules import RULES
-from forensics.cloud_evidence.trail_reader import MOST_EVENTS, judge
-from forensics.cloud_evidence.trail_record import TrailRecord
-from forensics.cloud_evidence.trail_scene import TrailOrder
+from forensics.cloud_evidence.trail_reader import MOST_EVENTS
 from forensics.cloud_evidence.trail_selection import Spool
 from forensics.models.results import ResultSeverity
-from lab.evidence.trail_records import Json
 from lab.scenarios.cloud_check import GRAVE, Played, check_broken, followed, named, play
-from lab.scenarios.trail_stories import ACCOUNT, ALARM, ELSEWHERE, GROUP, OTHER, Story, quiet_month, stories
+from lab.scenarios.trail_stories import ACCOUNT, ALARM, ELSEWHERE, OTHER, Story, quiet_month, stories
+from tests.unit.cloud_evidence.trail_reading import read
 
 A = ACCOUNT
 MONTH = list(quiet_month(days=4))
-
-
-def read(calls: Iterable[Json], **changes: Any) -> LogReading:
-    """What is said of calls that are followed from the beginning."""
-    records = sorted((TrailRecord.model_validate(c) for c in calls), key=lambda r: (r.time, r.event_id))
-    following: Followed = followed()
-    for _ in range(3):
-        for record in records:
-            following = added(record, following)
-    order = TrailOrder(
-        instance_id=A.instance_id, account_id=A.account_id, region=A.region, addresses=("10.20.0.5",), exits=(A.home,), groups=(GROUP,),
-        role_name=A.role, alarm=ALARM, followed=following,
-    )  # fmt: skip
-    return judge(order.model_copy(update=changes), records)
 
 
 @pytest.mark.parametrize("story", stories(), ids=lambda s: s.name)

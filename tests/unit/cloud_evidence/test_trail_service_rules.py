@@ -6,22 +6,20 @@ under the same attacks (invictus-ir/aws_dataset), the rule tests of panther-labs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+import botocore.session
 import pytest
 
 from forensics.attack_techniques import TECHNIQUES
-from forensics.cloud_evidence.followed import Followed, added
-from forensics.cloud_evidence.log_reading import LogReading
-from forensics.cloud_evidence.trail_reader import judge
-from forensics.cloud_evidence.trail_record import TrailRecord
-from forensics.cloud_evidence.trail_scene import TrailOrder
+from forensics.cloud_evidence.trail_call_rules import RULES
 from forensics.cloud_evidence.trail_service_rules import ROWS
 from lab.evidence.trail_records import Json
-from lab.scenarios.cloud_check import followed
 from lab.scenarios.trail_stories import ACCOUNT, ALARM, ELSEWHERE, GROUP
+from tests.unit.cloud_evidence.trail_reading import read
 
 A = ACCOUNT
 OUTSIDE = "999988887777"
@@ -39,19 +37,6 @@ NARROW = {
     "Action": "*",
     "Condition": {"StringEquals": {"aws:SourceAccount": A.account_id}},
 }
-
-
-def read(calls: Iterable[Json], **changes: Any) -> LogReading:
-    records = sorted((TrailRecord.model_validate(c) for c in calls), key=lambda r: (r.time, r.event_id))
-    following: Followed = followed()
-    for _ in range(3):
-        for record in records:
-            following = added(record, following)
-    order = TrailOrder(
-        instance_id=A.instance_id, account_id=A.account_id, region=A.region, addresses=("10.20.0.5",), exits=(A.home,), groups=(GROUP,),
-        role_name=A.role, alarm=ALARM, followed=following,
-    )  # fmt: skip
-    return judge(order.model_copy(update=changes), records)
 
 
 def said(calls: Iterable[Json], **changes: Any) -> dict[str, tuple[str, str]]:
@@ -126,6 +111,37 @@ def test_a_call_with_the_followed_credentials_is_named(
         return
     assert set(found) == {rule}
     assert found[rule][0] == severity and words in found[rule][1]
+
+
+# Names that no model of botocore has, as CloudTrail records them; the sources above, and AWS's guides for the console's own calls.
+RECORDED = frozenset(
+    {
+        "DeleteBucketPublicAccessBlock", "PutBucketPublicAccessBlock",  # S3 puts the kind of thing into the name
+        "DeleteAccountPublicAccessBlock", "PutAccountPublicAccessBlock",  # as GetAccountPublicAccessBlock, which is recorded
+        "SharedSnapshotVolumeCreated", "SharedSnapshotCopyInitiated",  # events of EC2 (EBS user guide, Share a snapshot)
+        "sso-directory:AddMemberToGroup", "sso-directory:CreateGroup", "sso-directory:CreateUser", "sso:UpdateSsoConfiguration",
+        "PasswordUpdated", "ConsoleLogin", "GetSigninToken", "cloudshell:CreateSession", "PutFoundationModelEntitlement",
+        "macie:UpdateMacieSession",
+    }
+)  # fmt: skip
+
+
+def test_every_call_that_a_row_names_is_one_of_aws_s() -> None:
+    """botocore's models know each operation by name; Lambda and CloudFront record theirs with the date of their API."""
+    session = botocore.session.get_session()
+    known: dict[str, set[str]] = {}
+    for service in session.get_available_services():
+        model = session.get_service_model(service)
+        for name in {model.endpoint_prefix, model.signing_name, service}:
+            known.setdefault(name, set()).update(model.operation_names)
+    every = set().union(*known.values())
+    wrong = set()
+    for name in {name for row in RULES for name in row.names} - RECORDED:
+        service, _, call = name.rpartition(":")
+        plain = re.sub(r"(\d{8}(v2)?|\d{4}_\d\d_\d\d)$", "", call)
+        if plain not in (known.get(service, set()) if service else every):
+            wrong.add(name)
+    assert not wrong
 
 
 def test_every_row_has_a_known_technique_and_a_name_of_its_own() -> None:
