@@ -82,7 +82,7 @@ _NOTES = (
 def with_kcore(text: str, folder: Path) -> str:
     """The script with a small core file and RAM map of its own: two ranges of RAM, one vmalloc segment without a physical address.
 
-    The second range lacks a page, as newer AArch64 kernels take their own data out of the map of all memory; the kernel's image
+    The second range lacks a page, as the kernel's own data lacks in the map of all memory on some AArch64 kernels; the kernel's image
     (Linux, fs/proc/kcore.c: KCORE_TEXT, with its physical address) has it.
     """
     lacking = RAM_B[:4096] + bytes(4096) + RAM_B[8192:]

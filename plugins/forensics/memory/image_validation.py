@@ -255,7 +255,7 @@ def _text(tables: KernelTables, known: dict[str, int], walker: LimeWalker) -> Im
 
 
 def _data(tables: KernelTables, known: dict[str, int], walker: LimeWalker) -> ImageCheck | None:
-    """A kernel that takes its own data out of the map of all memory reads as zeros there: no process would be found."""
+    """A kernel whose own data lacks in the map of all memory reads as zeros there: no process would be found."""
     name = "kernel data"
     try:
         zero, total = zero_data_pages(tables, known, walker)

@@ -220,9 +220,8 @@ def zero_text_pages(tables: KernelTables, known: dict[str, int], walker: LimeWal
 def zero_data_pages(tables: KernelTables, known: dict[str, int], walker: LimeWalker) -> tuple[list[str], int]:
     """Names of the kernel's own objects whose pages hold only zeros, and how many were looked at. Raises UnreachableError, OverBudgetError."""
     named = {name: known[name] for name in _OWN_DATA if known.get(name)}
-    return [name for name, at in named.items() if walker.zeros.is_zero(tables.translate(at)[0] & ~(PAGE - 1))], len(
-        named
-    )
+    zero = [name for name, at in named.items() if walker.zeros.is_zero(tables.translate(at)[0])]
+    return zero, len(named)
 
 
 @dataclass(frozen=True)

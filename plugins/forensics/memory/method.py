@@ -164,7 +164,10 @@ def _common(probe: Probe, options: CaptureOptions) -> str | None:
 
 
 def _data_elsewhere(probe: Probe) -> bool:
-    """Whether the kernel takes its own data out of the map of all memory: AArch64's from 7 on (docs/memory.md)."""
+    """Whether the kernel's own data may lack in the map of all memory, which AVML reads.
+
+    Seen with Debian's 7.3 for AArch64, not with 6.12; with which release it begins is not known, and the reader first loses nothing.
+    """
     major = probe.kernel.partition(".")[0]
     return probe.architecture == "aarch64" and major.isdecimal() and int(major) >= 7
 

@@ -235,7 +235,7 @@ def test_hostile_tables_end_in_a_verdict() -> None:
 
 
 def test_a_kernel_whose_own_data_reads_as_zeros_is_not_called_good() -> None:
-    """Linux 7.x for AArch64 takes its data out of the map of all memory: /proc/kcore gave zeros for it, and no process was found.
+    """/proc/kcore of a kernel for AArch64 gave zeros for its data in the segments of all memory, and no process was found.
 
     Seen in a capture of Debian's 7.3 (1,490 of 1,504 pages of *Kernel data* in /proc/iomem), which every other check passed.
     """

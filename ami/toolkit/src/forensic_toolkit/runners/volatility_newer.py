@@ -1,18 +1,15 @@
-"""What stops plugins of the pinned Volatility 3 (2.28): changes of newer kernels, and memory that changed while it was read.
+"""What stops plugins of the pinned Volatility 3 (2.28): what newer kernels have otherwise, and memory that changed while it was read.
 
-Each is a change of Linux's own sources: ``taint_flag.module`` was taken out (kernel/panic.c: every flag counts for modules), and the core
-timekeeper became the first of an array (kernel/time/timekeeping.c: ``timekeeper_data``, of which ``tk_core`` is a macro). A module's
-folder in sysfs is held by fewer references than before (kernel/module/sysfs.c), so that those of loaded modules are told by their module.
-Seen with Debian's 7.3 (docs/kernels.md). A kernel that has the old form is read as before.
+Each was seen with Debian's 7.3 (docs/kernels.md), by its BTF, its symbols and what the plugins did: ``struct taint_flag`` has no member
+``module``; the timekeepers are an array ``timekeeper_data`` and there is no ``tk_core``; the kobject of a loaded module has no more than
+the two references at which Volatility takes it for one that is built in. A kernel that has the old form is read as before.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import Any
-
-# Where the old form is not: the members that a flag still has.
-_EVERY_FLAG = True
 
 
 def apply() -> None:
@@ -34,22 +31,14 @@ def flags_without_module() -> None:
             return flags
         return [_Flag(flag.c_true, flag.c_false) for flag in flags]
 
-    # asked for every module: kept as Volatility keeps it
-    kept: dict[tuple[int, str], Any] = {}
-
-    def once(cls: Any, context: Any, kernel_module_name: str) -> Any:
-        key = (id(context), kernel_module_name)
-        if key not in kept:
-            kept[key] = listed(cls, context, kernel_module_name)
-        return kept[key]
-
-    tainting._get_kernel_taint_flags_list = classmethod(once)
+    kept: Any = functools.lru_cache(listed)  # asked for every module
+    tainting._get_kernel_taint_flags_list = classmethod(kept)
 
 
 class _Flag:
     """A flag of a kernel without ``taint_flag.module``."""
 
-    module = _EVERY_FLAG
+    module = True
 
     def __init__(self, shown: int, otherwise: int) -> None:
         self.c_true, self.c_false = shown, otherwise
