@@ -29,7 +29,10 @@ SHARE = 0.5
 
 @dataclass(frozen=True)
 class Level:
-    """What so many workers did: cases, seconds until the last report, processor seconds of the workers and of all of Airflow."""
+    """What so many workers did: cases, seconds until the last report, processor seconds of the workers and of all of Airflow.
+
+    ``share`` is what each worker had of a core at most.
+    """
 
     workers: int
     cases: int
@@ -37,6 +40,7 @@ class Level:
     workers_cpu: float
     airflow_cpu: float
     tries: int
+    share: float = SHARE
 
     @property
     def cases_per_hour(self) -> float:
@@ -46,7 +50,7 @@ class Level:
     @property
     def busy(self) -> float:
         """How much of their share the workers used."""
-        return self.workers_cpu / (self.workers * SHARE * self.seconds)
+        return self.workers_cpu / (self.workers * self.share * self.seconds)
 
     @property
     def start_seconds(self) -> float:
@@ -57,7 +61,7 @@ class Level:
 def predicted(level: Level, given: dict[str, float]) -> float:
     """The model's cases per hour for these workers (docs/capacity.md, vCPU), were they as busy as they were."""
     starts = given["tasks"] + given["resumes"]
-    return 3600 * level.workers * SHARE * level.busy / (starts * given["start_processor_seconds"])
+    return 3600 * level.workers * level.share * level.busy / (starts * given["start_processor_seconds"])
 
 
 def text(levels: Sequence[Level], given: dict[str, float]) -> str:
@@ -75,7 +79,7 @@ def text(levels: Sequence[Level], given: dict[str, float]) -> str:
             f"{model:>8.1f}{model / level.cases_per_hour - 1:>+7.0%}"
         )
     lines.append(
-        f"linear: against {first.workers} worker(s); busy: of half a core each; a start: processor seconds of a worker for each try of a task;\n"
+        f"linear: against {first.workers} worker(s); busy: of {first.share:g} core each; a start: processor seconds of a worker for each try of a task;\n"
         f"model: docs/capacity.md with start_processor_seconds {given['start_processor_seconds']:g} at the same busyness"
     )
     return "\n".join(lines)
@@ -92,7 +96,9 @@ def measure(lab: Lab, *, workers: int, cases: int) -> Level:
     pids = {member.name: member.pid for member in lab.stack.workers}
     made = bench.targets(lab, cases)
     with cores.shared(pids, cores=SHARE) as how:
-        print(f"\n{workers} worker(s), {SHARE:g} of a core each by {how}, {cases} cases at once ...", flush=True)
+        # by affinity one core each, which workers share where there are fewer
+        share = SHARE if how == "cgroup" else min(1.0, (os.cpu_count() or 1) / workers)
+        print(f"\n{workers} worker(s), {share:g} of a core each by {how}, {cases} cases at once ...", flush=True)
         before = _cpu(list(pids.values()))
         measured, spent = bench.play(lab, made)
         used = _cpu(list(pids.values())) - before

@@ -233,7 +233,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--compare", action="store_true", help="with --kernel: every plugin with the debug package's table too"
     )
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.compare and not (given.kernel or MACHINES[given.arch].foreign):
+        parser.error("--compare needs --kernel: the debug package is fetched by the kernel's release")
+    return given
 
 
 def main() -> int:
@@ -262,6 +265,8 @@ def main() -> int:
             given.lockdown,
             "--arch",
             machine.debian,
+            *(["--lime"] if given.lime else []),
+            *(["--compare"] if given.compare else []),
         ]
         codes = [subprocess.run([*command, "--kernel", name], check=False).returncode for name in archive.kernels()]
         return max(codes, default=1)

@@ -22,6 +22,8 @@ def shared(pids: dict[str, int], *, cores: float, root: Path = ROOT) -> Iterator
     With ``affinity`` each has one whole core, shared with those that got the same. What was changed is undone at the end.
     """
     made: list[Path] = []
+    before = {pid: os.sched_getaffinity(pid) for pid in pids.values()}
+    how = "affinity"
     try:
         try:
             for name, pid in pids.items():
@@ -30,14 +32,13 @@ def shared(pids: dict[str, int], *, cores: float, root: Path = ROOT) -> Iterator
             how = "cgroup"
         except OSError:
             _pin(list(pids.values()))
-            how = "affinity"
         yield how
     finally:
         for group in made:
             _dissolve(group)
-        if not made or how == "affinity":
-            for pid in pids.values():
-                _affinity(pid, set(range(os.cpu_count() or 1)))
+        if how == "affinity":
+            for pid, cores_before in before.items():
+                _affinity(pid, cores_before)
 
 
 def family(pid: int) -> list[int]:
