@@ -51,6 +51,8 @@ class _Player:
             tape.instance_id: invocation.instance_id,
             tape.command_id: invocation.command_id,
         }
+        # of all uploads so far, one after the other: what goes up in parts is named by the digest of the whole
+        self._whole = hashlib.sha256(), hashlib.sha256()
         self._order(texts(invocation.parameters))
         self._began = time.monotonic()
 
@@ -113,23 +115,33 @@ class _Player:
                 self._words[old] = new
 
     def _body(self, body: bytes) -> bytes:
-        """A text with this command's ids; later texts that have its digest get the new one. Other bytes stay as they are."""
-        try:
-            text = body.decode("utf-8")
-        except UnicodeDecodeError:
-            return body
-        changed = self._text(text).encode()
+        """A body with this command's ids where it is text; later texts that have its digest, or that of the parts up to it, get the new one."""
+        changed = self._with_ids(body)
         if len(changed) != len(body):
             msg = f"{self._folder.name}: an upload had {len(body)} bytes and would have {len(changed)}; other texts say how many"
             raise ShelfError(msg)
+        for whole, part in zip(self._whole, (body, changed), strict=True):
+            whole.update(part)
         if changed != body:
-            old, new = hashlib.sha256(body), hashlib.sha256(changed)
-            self._words[old.hexdigest()] = new.hexdigest()
-            self._words[_base64(old.digest())] = _base64(new.digest())
+            self._other(hashlib.sha256(body).digest(), hashlib.sha256(changed).digest())
             self._words[_base64(hashlib.md5(body, usedforsecurity=False).digest())] = _base64(
                 hashlib.md5(changed, usedforsecurity=False).digest()
             )
+        old, new = (whole.digest() for whole in self._whole)
+        if old != new:
+            self._other(old, new)
         return changed
+
+    def _with_ids(self, body: bytes) -> bytes:
+        try:
+            return self._text(body.decode("utf-8")).encode()
+        except UnicodeDecodeError:
+            return body
+
+    def _other(self, old: bytes, new: bytes) -> None:
+        """Instead of one SHA-256 another is said from now on."""
+        self._words[old.hex()] = new.hex()
+        self._words[_base64(old)] = _base64(new)
 
     def _text(self, text: str) -> str:
         for old, new in self._words.items():

@@ -24,7 +24,8 @@ namespaces = pytest.mark.skipif(
     FOUND.mode != "namespaces", reason=f"no unprivileged namespaces here: {'; '.join(FOUND.missing)}"
 )
 FIRST, SECOND = "fc-20261130-aaaaaaaaaa", "fc-20261130-bbbbbbbbbb"
-# A tool: it fetches its manifest, works, uploads a text with the case's id and a result that has the text's digest.
+# A tool: it fetches its manifest, works, uploads a text with the case's id in two parts, and a result that has the digest of the first
+# part and of the whole (as the live response names its archive, which goes up in parts).
 TOOL = r"""
 set -eu
 manifest=$(curl -sSf "$SSM_ManifestUrl")
@@ -33,7 +34,10 @@ echo worked >> /tmp/worked
 sleep 1
 printf 'found in %s' "$SSM_CaseId" > /tmp/text
 curl -sSf -X PUT -H 'Content-Type: text/plain' --data-binary @/tmp/text "$(url text)"
-printf '{"case": "%s", "text": "%s"}' "$SSM_CaseId" "$(sha256sum < /tmp/text | cut -d' ' -f1)" > /tmp/result
+printf ' and more in %s' "$SSM_CaseId" > /tmp/more
+curl -sSf -X PUT -H 'Content-Type: text/plain' --data-binary @/tmp/more "$(url more)"
+printf '{"case": "%s", "text": "%s", "whole": "%s"}' "$SSM_CaseId" "$(sha256sum < /tmp/text | cut -d' ' -f1)" \
+  "$(cat /tmp/text /tmp/more | sha256sum | cut -d' ' -f1)" > /tmp/result
 curl -sSf -X PUT -H 'Content-Type: application/json' --data-binary @/tmp/result "$(url result)"
 echo "done for $SSM_CaseId"
 """
@@ -59,7 +63,7 @@ class Bucket:
 
     def order(self, case_id: str, **more: Any) -> Command:
         """A command for a case, and its manifest in the bucket."""
-        puts = {name: self.url(f"{case_id}/{name}") for name in ("text", "result")}
+        puts = {name: self.url(f"{case_id}/{name}") for name in ("text", "more", "result")}
         self.objects[f"{case_id}/manifest"] = render(puts=puts).encode()
         names = {"CaseId": case_id, "EvidenceId": "disk-1", "ManifestUrl": self.url(f"{case_id}/manifest")}
         declared = {name: {"type": "String", "interpolationType": "ENV_VAR"} for name in names}
@@ -102,10 +106,14 @@ def test_a_command_is_played_with_the_other_cases_urls_ids_and_digests(bucket: t
     shelf.switch("replay")
     played, seconds = run(world, s3.order(SECOND), shelf=shelf, endpoint=s3.endpoint)
     assert (played.status, played.out) == ("Success", f"done for {SECOND}\n"), played.err
-    assert s3.requests == [f"GET {SECOND}/manifest", f"PUT {SECOND}/text", f"PUT {SECOND}/result"]
-    text = s3.objects[f"{SECOND}/text"]
-    assert text == f"found in {SECOND}".encode()
-    assert json.loads(s3.objects[f"{SECOND}/result"]) == {"case": SECOND, "text": hashlib.sha256(text).hexdigest()}
+    assert s3.requests == [f"GET {SECOND}/manifest", *(f"PUT {SECOND}/{name}" for name in ("text", "more", "result"))]
+    text, more = s3.objects[f"{SECOND}/text"], s3.objects[f"{SECOND}/more"]
+    assert (text, more) == (f"found in {SECOND}".encode(), f" and more in {SECOND}".encode())
+    assert json.loads(s3.objects[f"{SECOND}/result"]) == {
+        "case": SECOND,
+        "text": hashlib.sha256(text).hexdigest(),
+        "whole": hashlib.sha256(text + more).hexdigest(),
+    }
     assert seconds >= 1.0  # the tool's own second is in it
 
 
